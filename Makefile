@@ -1,0 +1,52 @@
+# Works with GNU make 3.81, which macOS has. Anything longer than a line is in scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help install dev-install demo test cover lint types check bench docs lock clean
+
+export PYTHON UPGRADE COVER_FLOOR
+# A registry at work should not phone home, nor print links between our lines.
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+export MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT := true
+
+bin := .venv/bin
+
+help: ## Say what there is
+	@echo "make TARGET, where TARGET is one of:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+install: ## Install what Registrar needs into .venv (PYTHON=... names the Python)
+	@scripts/install
+
+dev-install: ## The same, with the tools for tests and checks
+	@scripts/install --dev
+
+demo: install ## Try Registrar on example models and a local Slack workspace (PLAY=1 plays the story)
+	@$(bin)/registrar demo $(if $(PLAY),--play) $(ARGS)
+
+test: dev-install ## Run the tests (ALL=1: the slow ones too; ARGS="-k rollback": some of them)
+	@scripts/test $(if $(ALL),--all) $(ARGS)
+
+cover: dev-install ## Run the tests and tell what they do not reach
+	@scripts/test --all --cov --cov-report=term --cov-fail-under=$${COVER_FLOOR:-85} $(ARGS)
+
+lint: dev-install ## Check style and formatting (`.venv/bin/ruff format` mends the latter)
+	@$(bin)/ruff check
+	@$(bin)/ruff format --check
+
+types: dev-install ## Check the types
+	@$(bin)/mypy
+
+check: lint types test ## All three
+
+bench: dev-install ## Measure how fast it is (WRITE=1 writes docs/benchmarks.md)
+	@$(bin)/python -m benchmarks $(if $(WRITE),--write)
+
+docs: dev-install ## Write the generated pages of docs/ anew
+	@$(bin)/python scripts/docs.py
+
+lock: ## Write the locks anew (UPGRADE=1 takes newer versions)
+	@scripts/lock
+
+clean: ## Remove .venv and all that tools left behind; the demo's data stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov dist build test-artifacts
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,272 @@
+"""Write the generated pages of docs/ anew, from the definitions that the program itself uses.
+
+`--check` writes nothing, and exits with 1 where a page is not what it would be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(ROOT))
+
+from bot.domain.authority import TABLE, Act, Row, Who  # noqa: E402 - the line above lets this run as a script
+from bot.domain.commands import VERBS, Command  # noqa: E402
+from bot.domain.events import Event, Tag, canonical  # noqa: E402
+from bot.domain.people import Person  # noqa: E402
+from bot.settings import Settings  # noqa: E402
+
+MADE = "<!-- Made by scripts/docs.py; change the code it names and run `make docs`. -->"
+
+# Which scopes the bot needs for each Web API method that it calls, and what for. The scopes are those of
+# Slack's own pages, https://docs.slack.dev/reference/methods; of several that a method takes only those are here
+# whose kind of conversation we call it for.
+METHODS: dict[str, tuple[tuple[str, ...], str]] = {
+    "auth.test": ((), "learn which workspace the token belongs to"),
+    "chat.postMessage": (("chat:write",), "post a request's card, news in its thread, and direct messages"),
+    "chat.update": (("chat:write",), "keep the card current, and take its buttons away when it is decided"),
+    "chat.postEphemeral": (("chat:write",), "answer the person who asked, and nobody else"),
+    "conversations.list": (("channels:read", "groups:read"), "find the channel that the policy names with `#`"),
+    "conversations.history": (
+        ("channels:history", "groups:history", "im:history"),
+        "after a lost answer, look whether the message stands already, before it is posted again",
+    ),
+    "conversations.replies": (("channels:history", "groups:history"), "look for it in a card's thread, too"),
+    "conversations.open": (("im:write",), "find the conversation with a person who is told something directly"),
+    "users.info": (("users:read",), "ask at every decision whether the person is a guest, a bot or deactivated"),
+    "usergroups.users.list": (("usergroups:read",), "ask who is in the user groups that the policy names"),
+    "views.open": ((), "open a form"),
+    "views.update": ((), "fill the details when the registry has answered"),
+}
+# Scopes that belong to no method.
+FEATURES: dict[str, str] = {
+    "commands": "have the command `/model`",
+    "chat:write.public": "post in a public channel that nobody has invited the bot to yet",
+}
+
+
+def scopes() -> dict[str, str]:
+    """Return every scope that the app asks for, with its reason."""
+    needed = dict(FEATURES)
+    for asked, _ in METHODS.values():
+        for scope in asked:
+            methods = [name for name, (others, _) in METHODS.items() if scope in others]
+            needed[scope] = "; ".join(f"{METHODS[name][1]} (`{name}`)" for name in methods)
+    return dict(sorted(needed.items()))
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table of Markdown."""
+    head = list(head)
+    lines = [head, ["---"] * len(head), *(list(row) for row in rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith("…") else ".")
+
+
+def comments(kind: type[Enum]) -> dict[str, str]:
+    """Return the comment behind each member of an enumeration, by the member's name."""
+    found = re.findall(r"^    (\w+) = .*?(?:  # (.*))?$", inspect.getsource(kind), flags=re.MULTILINE)
+    return {name: comment for name, comment in found if name in kind.__members__}
+
+
+def commands() -> str:
+    """Return docs/commands.md."""
+    verbs = "\n\n".join(_verb(verb) for verb in VERBS.values())
+    return f"""{MADE}
+
+# What you can type
+
+In Slack behind `/model`; `/model` alone opens a menu, and `/model help VERB` shows what stands here. Parts in brackets
+can be left out. An argument with a flag can be given in its place or by its flag, in any order:
+`promote churn 4 production` and `promote churn --version 4 --to production` are the same.
+
+A *version* is `7`, `v7`, `2.1.0` (its semver), `@champion` (an alias), `staging` or `production` (who is there now), or
+`latest`. Texts with spaces stand in quotes; the curly quotes and long dashes of phones are understood. What is missing
+is asked for in a form; a typo is answered with the nearest verb, flag, stage or model.
+
+{verbs}
+"""
+
+
+def _verb(verb: type[Command]) -> str:
+    rows = [
+        [f"`{arg.shown}`" if arg.positional else "", ", ".join(f"`{flag}`" for flag in arg.flags), arg.means,
+         "" if field.is_required() else _default(field.default)]
+        for _, field, arg in verb.args()
+    ]  # fmt: skip
+    listed = f"\n\n{table(['in its place', 'by flag', 'means', 'if left out'], rows)}" if rows else ""
+    return f"## {verb.verb}\n\n{verb.summary}.\n\n    {verb.usage()}{listed}\n\nFor example: `/model {verb.example}`"
+
+
+def _default(value: object) -> str:
+    return "none" if value in (None, "") else "no" if value is False else f"`{value}`"
+
+
+def settings() -> str:
+    """Return docs/settings.md."""
+    rows = [
+        [f"`{field.alias}`", _setting_default(field.default), _sentence(str(field.description))]
+        for field in Settings.model_fields.values()
+    ]
+    return f"""{MADE}
+
+# Settings
+
+Read from the environment once, when `registrar run` starts; a wrong one is told by its name, and nothing is served.
+MLflow's own credentials (`MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_TOKEN` and the like) are read by MLflow itself.
+What is allowed to whom is not here but in the [policy file](policy.md).
+
+{table(["variable", "default", "what it is"], rows)}
+"""
+
+
+def _setting_default(value: object) -> str:
+    return "not set" if value is None else f"`{value}`"
+
+
+def authority() -> str:
+    """Return docs/authority.md."""
+    acts = comments(Act)
+    rows = [
+        [f"`{act.value}`", acts[act.name], _whom(row), _yes(row.guests), _yes(row.programs), _yes(row.automations),
+         _yes(act.name in _asked_for())]
+        for act, row in TABLE.items()
+    ]  # fmt: skip
+    whom = [[f"*{who.name.lower().replace('_', ' ')}*", comments(Who)[who.name]] for who in Who]
+    head = ["act", "means", "who", "guests", "programs", "automations", "asked for today"]
+    return f"""{MADE}
+
+# Who may do what
+
+One table for every act there is. Slack's commands, buttons and forms ask it, and so do the jobs; at a click it is asked
+again, with what Slack says of the person at that moment. Every refusal says why, and is kept in the
+[audit](audit.md). An act that nothing asks for today stands here already, so that it is decided once.
+
+{table(head, rows)}
+
+*Guests* are single- and multi-channel guests. *Programs* are the policy's `clients`. *Automations* are Registrar's own
+jobs. Bots, deactivated accounts and people of other workspaces never act, whatever the policy says.
+
+{table(["who", "means"], whom)}
+"""
+
+
+def _whom(row: Row) -> str:
+    return f"*{row.who.name.lower().replace('_', ' ')}*"
+
+
+def _yes(true: bool) -> str:
+    return "yes" if true else ""
+
+
+def _asked_for() -> set[str]:
+    """Return the names of the acts that the program asks about somewhere."""
+    paths = [*(ROOT / "bot" / "services").glob("*.py"), *(ROOT / "handlers").rglob("*.py")]
+    return {
+        node.attr
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Act"
+    }
+
+
+def audit() -> str:
+    """Return docs/audit.md."""
+    tags = comments(Tag)
+    rows = [[f"`{tag.value}`", _sentence(tags[tag.name])] for tag in Tag]
+    fields = ", ".join(f"`{name}`" for name in Event.__dataclass_fields__)
+    body = _example()
+    return f"""{MADE}
+
+# The audit
+
+Every act and every refusal is an event, written in the same transaction as what it tells of: neither is there without
+the other. Nothing edits or deletes an event.
+
+{table(["tag", "written when"], rows)}
+
+An event holds {fields}.
+
+`actor` is one word: `slack:TEAM/USER`, `client:NAME`, `operator:NAME` or `automation:NAME`.
+`origin` says where the act came from, `evidence` what it was decided on.
+
+## The chain
+
+Each row of `audit_events` has a number without gaps, its event as text (`body`), the hash of the row before it
+(`previous`) and its own:
+
+    hash = SHA-256(previous + line end + body)
+
+The first row's `previous` is 64 zeros. `body` is JSON with sorted keys, no spaces, and times in UTC, so the same event
+is always the same text:
+
+    {body}
+
+Whoever edits, removes or reorders a row breaks the chain there; `audit_head` holds the last number and hash, so a
+cut-off end shows as well. Somebody who can rewrite every row and the head can only be found out by a copy of the head
+that was kept elsewhere.
+"""
+
+
+def _example() -> str:
+    event = Event(
+        at=datetime(2026, 5, 4, 12, 30, tzinfo=UTC), actor=Person("T0LOCAL", "U0BOB"), tag=Tag.VOTED, subject="r4k7q",
+        model="churn", origin="slack", evidence={"approvals": 1, "choice": "approve", "required": 2},
+    )  # fmt: skip
+    return canonical(event, 3)
+
+
+def slack(page: str) -> str:
+    """Return docs/slack.md: what people wrote in `page`, with the scopes between its marks made anew."""
+    begin, end = "<!-- scopes -->\n", "<!-- end of scopes -->"
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    made = table(["scope", "what it is for"], [[f"`{scope}`", _sentence(why)] for scope, why in scopes().items()])
+    return f"{before}{begin}\n{made}\n\n{end}{after}"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "commands.md": commands,
+    "settings.md": settings,
+    "authority.md": authority,
+    "audit.md": audit,
+    "slack.md": lambda: slack((DOCS / "slack.md").read_text(encoding="utf-8")),
+}
+
+
+def stale() -> Iterator[tuple[Path, str]]:
+    """Yield the pages that are not what they would be, each with what it would be."""
+    for name, make in PAGES.items():
+        path, text = DOCS / name, make()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            yield path, text
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the pages, or tell which are stale; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page is stale")
+    only_checks: Any = parser.parse_args(argv).check
+    found = list(stale())
+    for path, text in found:
+        print(f"{path.relative_to(ROOT)}: {'stale' if only_checks else 'written'}")
+        if not only_checks:
+            path.write_text(text, encoding="utf-8")
+    return 1 if only_checks and found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
