@@ -1,0 +1,72 @@
+"""python -m localslack: a local workspace in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from localslack import manifest as manifests
+from localslack.core import Core, Settings
+from localslack.web import server
+
+DEFAULT_PORT = 8990
+SECRETS = ("bot_token", "app_token", "signing_secret", "verification_token")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; returns 2 when the manifest or the port cannot be used."""
+    options = _parser().parse_args(argv)
+    try:
+        listening = server.listen(options.port)
+        manifest = manifests.load(options.manifest)
+    except (OSError, ValueError) as error:
+        print(f"localslack: {error}", file=sys.stderr)
+        return 2
+    port = listening.getsockname()[1]
+    settings = Settings(
+        manifest=manifest,
+        base_url=f"http://127.0.0.1:{port}/",
+        state=options.state,
+        request_url=options.request_url,
+        secrets={name: os.environ.get(f"LOCALSLACK_{name.upper()}", "") for name in SECRETS},
+        rate_limits=options.rate_limits,
+    )
+    running = server.build(settings, port, lambda core: _announce(core, options.env_file))
+    with contextlib.suppress(KeyboardInterrupt):
+        running.run(sockets=[listening])
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m localslack", description=__doc__)
+    parser.add_argument("--manifest", type=Path, required=True, help="the app's manifest (YAML or JSON)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="default %(default)s, 0 is any free one")
+    parser.add_argument("--state", type=Path, help="a file that keeps messages, people and tokens")
+    parser.add_argument("--request-url", help="deliver by signed HTTP to this URL, not by Socket Mode")
+    parser.add_argument("--env-file", type=Path, help="write the app's settings to a file instead")
+    parser.add_argument("--rate-limits", action="store_true", help="enforce Slack's rate tiers")
+    return parser
+
+
+def _announce(core: Core, env_file: Path | None) -> None:
+    print(f"localslack: open {core.base_url}", flush=True)
+    variables = {
+        "SLACK_API_URL": f"{core.base_url}api/",
+        "SLACK_BOT_TOKEN": core.secrets.bot_token,
+        "SLACK_APP_TOKEN": core.secrets.app_token,
+        "SLACK_SIGNING_SECRET": core.secrets.signing_secret,
+    }
+    lines = "".join(f"{name}={value}\n" for name, value in variables.items())
+    if env_file is None:
+        print(lines, end="", flush=True)
+        return
+    env_file.touch(mode=0o600)
+    env_file.write_text(lines, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What people do: type, click, choose, submit, close; and what they see of the app's answer."""

@@ -1,0 +1,105 @@
+"""Clicking: buttons and choices in messages and modals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from localslack import payloads, shapes
+from localslack.acts.entrance import awake, enter
+from localslack.core import Core
+from localslack.errors import SlackError
+from localslack.forms import Answers, element_state, elements, state_values
+from localslack.model import JSON, Channel, Message, Person
+
+BUTTONS = ("button", "workflow_button", "icon_button")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Click:
+    """One click: on which element, with what choice, and what else is answered at that moment."""
+
+    block_id: str
+    action_id: str
+    answer: Any = None
+    answers: Answers = field(default_factory=dict)
+
+
+class Clicking:
+    """The mouse of the people."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        # What people have chosen in a version of a message: (person, channel, ts, edited) -> answers.
+        self._chosen: dict[tuple[str, str, str, str], dict[str, dict[str, Any]]] = {}
+
+    async def in_message(self, who: str, where: str, ts: str, click: Click) -> JSON:
+        """Press a button or choose something in a message; raises SlackError."""
+        person, channel = enter(self._core, who, where, to_write=False)
+        message = self._core.space.anything_at(channel, ts)
+        if message is None or message.audience not in (None, person.id):
+            raise SlackError("message_not_found")
+        payload = self._payload(person, channel, message, click)
+        return (await self._core.post.interaction(payload)).told()
+
+    async def in_view(self, who: str, view_id: str, click: Click) -> JSON:
+        """Press a button or choose something in a modal, with what is filled in; raises SlackError."""
+        core, person = self._core, awake(self._core, who)
+        view = core.views.find(person.id, view_id)
+        action = self._action(view["blocks"], click)
+        payload = payloads.block_actions(
+            action,
+            actor=core.actor(person),
+            container={"type": "view", "view_id": view_id},
+            origin=core.origin,
+            view=core.views.fill(view, click.answers),
+            trigger_id=core.triggers.issue(person.id, view_id),
+        )
+        return (await core.post.interaction(payload)).told()
+
+    def _payload(self, person: Person, channel: Channel, message: Message, click: Click) -> JSON:
+        core, blocks = self._core, _all_blocks(message)
+        shape, ephemeral = shapes.message(core.space, message), message.audience is not None
+        return payloads.block_actions(
+            self._action(blocks, click),
+            actor=core.actor(person),
+            container=payloads.container_of(shape, channel.id, is_ephemeral=ephemeral),
+            origin=core.origin,
+            place=core.place(channel),
+            # Slack does not repeat ephemeral messages to the app.
+            message=None if ephemeral else shape,
+            state=state_values(blocks, self._remember(person, message, click)),
+            response_url=core.base_url + core.hooks.issue("actions", person.id, channel.id, message.ts),
+            trigger_id=core.triggers.issue(person.id),
+        )
+
+    def _action(self, blocks: list[JSON], click: Click) -> JSON:
+        element = _element(blocks, click)
+        action_ts = self._core.space.next_ts()
+        if element["type"] in BUTTONS:
+            return payloads.button_action(element, click.block_id, action_ts)
+        action = {"action_id": click.action_id, "block_id": click.block_id}
+        action |= element_state(element, click.answer)
+        action |= {name: element[name] for name in ("placeholder", "confirm") if name in element}
+        return action | {"action_ts": action_ts}
+
+    def _remember(self, person: Person, message: Message, click: Click) -> Answers:
+        version = message.edited["ts"] if message.edited else ""
+        answers = self._chosen.setdefault((person.id, message.channel, message.ts, version), {})
+        for block_id, given in click.answers.items():
+            answers.setdefault(block_id, {}).update(given)
+        if click.answer is not None:
+            answers.setdefault(click.block_id, {})[click.action_id] = click.answer
+        return answers
+
+
+def _all_blocks(message: Message) -> list[JSON]:
+    nested = [block for one in message.attachments for block in one.get("blocks", [])]
+    return message.blocks + nested
+
+
+def _element(blocks: list[JSON], click: Click) -> JSON:
+    for block, element in elements(blocks):
+        if (block["block_id"], element["action_id"]) == (click.block_id, click.action_id):
+            return element
+    raise SlackError("not_found", messages=[f"there is no element {click.block_id}/{click.action_id}"])

@@ -1,0 +1,31 @@
+"""Who may do what where."""
+
+from __future__ import annotations
+
+from localslack.core import Core
+from localslack.errors import SlackError
+from localslack.model import Channel, Person
+
+
+def awake(core: Core, who: str) -> Person:
+    """The person, if the account is in use; raises user_not_found, account_inactive."""
+    person = core.space.person(who)
+    if person.deleted:
+        raise SlackError("account_inactive")
+    return person
+
+
+def enter(core: Core, who: str, where: str, *, to_write: bool) -> tuple[Person, Channel]:
+    """The person and the conversation, if they may act there.
+
+    Raises user_not_found, account_inactive, channel_not_found, not_in_channel, is_archived.
+    """
+    person, channel = awake(core, who), core.space.channel(where)
+    is_member = person.id in channel.members
+    if not is_member and (channel.is_private or channel.is_im):
+        raise SlackError("channel_not_found")
+    if not is_member and to_write:
+        raise SlackError("not_in_channel")
+    if channel.is_archived:
+        raise SlackError("is_archived")
+    return person, channel

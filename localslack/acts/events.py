@@ -1,0 +1,31 @@
+"""What the app is told without having asked: the events that its manifest subscribes to."""
+
+from __future__ import annotations
+
+import secrets
+
+from localslack import payloads, shapes
+from localslack.core import Core
+from localslack.model import JSON, Channel, Message
+
+KINDS = {"im": "im", "private_channel": "groups", "public_channel": "channels"}
+
+
+def announce(core: Core, channel: Channel, message: Message) -> None:
+    """Tell the app of a person's message, if it subscribes to it and is there to hear."""
+    app, wanted = core.space.app, core.manifest.bot_events
+    if app.bot_user_id not in channel.members:
+        return
+    kind = KINDS[channel.kind]
+    event = shapes.message(core.space, message)
+    event |= {"channel": channel.id, "event_ts": message.ts, "channel_type": kind.removesuffix("s")}
+    if f"message.{kind}" in wanted:
+        _send(core, event)
+    if "app_mention" in wanted and f"<@{app.bot_user_id}" in message.text:
+        _send(core, event | {"type": "app_mention"})
+
+
+def _send(core: Core, event: JSON) -> None:
+    event_id = f"Ev{secrets.token_hex(5).upper()}"
+    now = int(core.clock.now())
+    core.post.event(payloads.event_callback(event, event_id=event_id, event_time=now, origin=core.origin))

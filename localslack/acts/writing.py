@@ -1,0 +1,106 @@
+"""Typing: messages, and slash commands with the app's direct answer."""
+
+from __future__ import annotations
+
+import re
+
+from localslack import payloads, shapes
+from localslack.acts.entrance import enter
+from localslack.acts.events import announce
+from localslack.composing import content_of, require_something
+from localslack.core import Core
+from localslack.delivery.outcome import Outcome
+from localslack.errors import SlackError
+from localslack.manifest import Command
+from localslack.model import JSON, Channel, Message, Person
+
+SLACKBOT = "USLACKBOT"
+
+
+class Writing:
+    """The keyboard of the people."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def types(self, who: str, where: str, text: str, thread_ts: str | None = None) -> JSON:
+        """Send a message, or run a slash command if it starts with one; raises SlackError."""
+        person, channel = enter(self._core, who, where, to_write=True)
+        if text.startswith("/"):
+            return await self._command(person, channel, text, thread_ts)
+        if not text.strip():
+            raise SlackError("no_text")
+        parent = self._core.space.message(channel, thread_ts) if thread_ts else None
+        content = {"text": self._linked(text), "thread_ts": parent.ts if parent else None}
+        sent = self._core.space.post(channel, person.id, **content)
+        announce(self._core, channel, sent)
+        return {"kind": "message", "message": shapes.seen(self._core.space, sent)}
+
+    async def _command(self, person: Person, channel: Channel, text: str, thread_ts: str | None) -> JSON:
+        name, _, rest = text.partition(" ")
+        declared = self._core.manifest.command(name)
+        if declared is None:
+            return self._refused(person, channel, f"`{name}` is not a valid command.", thread_ts)
+        if thread_ts:
+            return self._refused(person, channel, f"`{name}` is not supported in threads. Sorry!", thread_ts)
+        outcome = await self._core.post.command(self._payload(person, channel, declared, rest.strip()))
+        return self._answered(person, channel, name, outcome)
+
+    def _payload(self, person: Person, channel: Channel, command: Command, text: str) -> JSON:
+        core = self._core
+        return payloads.slash_command(
+            command.name,
+            self._linked(text, named=True) if command.should_escape else text,
+            actor=core.actor(person),
+            place=core.place(channel),
+            origin=core.origin,
+            response_url=core.base_url + core.hooks.issue("commands", person.id, channel.id),
+            trigger_id=core.triggers.issue(person.id),
+        )
+
+    def _answered(self, person: Person, channel: Channel, command: str, outcome: Outcome) -> JSON:
+        error, shown = outcome.error, None
+        if outcome.answer:
+            try:
+                shown = self._show(person, channel, outcome.answer)
+            except SlackError as refusal:
+                error = refusal.code
+                self._core.problem(f"the answer to {command} was refused: {refusal.body()}")
+        if error:
+            shown = self._whisper(person, channel, f'{command} failed with the error "{error}"')
+        told = outcome.told() | {"error": error, "kind": "command", "text": "", "message": None}
+        if shown:
+            told |= {"text": shown.text, "message": shapes.seen(self._core.space, shown)}
+        return told
+
+    def _show(self, person: Person, channel: Channel, answer: JSON) -> Message:
+        content = require_something(content_of(answer))
+        if answer.get("response_type") != "in_channel":
+            content["audience"] = person.id
+        return self._core.space.post(channel, self._core.space.app.bot_user_id, **content)
+
+    def _refused(self, person: Person, channel: Channel, text: str, thread_ts: str | None) -> JSON:
+        shown = self._whisper(person, channel, text, thread_ts)
+        told = {"acked": False, "seconds": 0.0, "error": "not_a_command", "kind": "command", "text": text}
+        return told | {"message": shapes.seen(self._core.space, shown)}
+
+    def _whisper(self, person: Person, channel: Channel, text: str, thread_ts: str | None = None) -> Message:
+        return self._core.space.post(channel, SLACKBOT, text=text, audience=person.id, thread_ts=thread_ts)
+
+    def _linked(self, text: str, named: bool = False) -> str:
+        """@name and #channel become references and <, > and & are escaped, as Slack's composer does it."""
+        space = self._core.space
+        text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        people = {person.name: person.id for person in space.people.values()}
+        people[space.app.bot_name] = space.app.bot_user_id
+        rooms = {room.name: room.id for room in space.channels.values() if not room.is_im}
+
+        def link(found: re.Match[str]) -> str:
+            mark, name = found[1], found[2]
+            known = people if mark == "@" else rooms
+            if name not in known:
+                return found[0]
+            label = f"|{name}" if mark == "#" or named else ""
+            return f"<{mark}{known[name]}{label}>"
+
+        return re.sub(r"(?<![\w<])([@#])([\w.-]*\w)", link, text)

@@ -1,0 +1,28 @@
+"""What the Web API knows about one of its methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from localslack.api.args import Args
+from localslack.core import Core
+
+JSON = dict[str, Any]
+Handler = Callable[[Core, Args], JSON]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A handler and its conditions.
+
+    scopes: one of them is needed. tier: the rate tier, 5 for the special rate of chat.postMessage.
+    reads_json: whether the method reads JSON bodies. caller: whose token it takes, bot or app.
+    """
+
+    handler: Handler
+    scopes: tuple[str, ...] = ()
+    tier: int = 3
+    reads_json: bool = True
+    caller: str = "bot"

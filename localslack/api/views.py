@@ -1,0 +1,54 @@
+"""views.*: modals."""
+
+from __future__ import annotations
+
+from localslack.api.args import Args
+from localslack.api.method import JSON, Method
+from localslack.core import Core
+from localslack.errors import SlackError, missing
+
+
+def open_(core: Core, args: Args) -> JSON:
+    """views.open."""
+    trigger, view = args.required("trigger_id"), _view(core, args)
+    user = core.triggers.look(trigger).user
+    shown = core.views.open(user, view)
+    core.triggers.exchange(trigger)
+    return {"view": shown}
+
+
+def push(core: Core, args: Args) -> JSON:
+    """views.push: needs a trigger from a modal."""
+    trigger, view = args.required("trigger_id"), _view(core, args)
+    held = core.triggers.look(trigger)
+    if held.view is None:
+        raise SlackError("not_found")
+    shown = core.views.push(held.user, view)
+    core.triggers.exchange(trigger)
+    return {"view": shown}
+
+
+def update(core: Core, args: Args) -> JSON:
+    """views.update: by view_id or external_id, guarded by hash if given."""
+    view_id, external_id = args.text("view_id"), args.text("external_id")
+    if not view_id and not external_id:
+        raise missing("view_id")
+    view = _view(core, args)
+    user, held = core.views.owner(view_id=view_id or None, external_id=external_id or None)
+    return {"view": core.views.update(user, held, view, args.text("hash") or None)}
+
+
+def _view(core: Core, args: Args) -> JSON:
+    view: JSON = args.decoded("view")
+    core.views.check(view)
+    if view.get("type") != "modal":
+        raise SlackError("invalid_arguments", messages=["must be modal [json-pointer:/view/type]"])
+    return view
+
+
+# JSON support and tiers: slack-ruby/slack-api-ref, methods/views. None of them needs a scope.
+METHODS = {
+    "views.open": Method(open_, tier=4),
+    "views.push": Method(push, tier=4),
+    "views.update": Method(update, tier=4),
+}

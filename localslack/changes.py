@@ -1,0 +1,56 @@
+"""The stream of changes: numbered notes of what moved, and a way to wait for the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+KEPT = 2000
+
+
+class Changes:
+    """A short memory of changes. A note says where something moved, never what it says.
+
+    Kinds: message, view, people, channel, connection (of the app), call (of the Web API),
+    problem, reset.
+    """
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self._notes: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._closed = False
+
+    def publish(self, kind: str, *, channel: str | None = None, user: str | None = None) -> None:
+        """Add a note and wake everybody who waits. With a user it concerns that person only."""
+        self.seq += 1
+        self._notes.append({"seq": self.seq, "kind": kind, "channel": channel, "user": user})
+        self._wake()
+
+    def since(self, after: int) -> dict[str, Any]:
+        """The notes after a number; `reset` tells that some have been forgotten."""
+        forgotten = after > self.seq or (bool(self._notes) and after < self._notes[0]["seq"] - 1)
+        notes = [note for note in self._notes if note["seq"] > after]
+        return {"seq": self.seq, "changes": notes, "reset": forgotten}
+
+    async def wait(self, after: int, seconds: float) -> dict[str, Any]:
+        """The notes after a number, waiting at most `seconds` for the first one."""
+        if after == self.seq and not self._closed:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.add(waiter)
+            try:
+                await asyncio.wait({waiter}, timeout=seconds)
+            finally:
+                self._waiting.discard(waiter)
+        return self.since(after)
+
+    def close(self) -> None:
+        """Let everybody go home: waiting returns at once from now on."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)

@@ -1,0 +1,384 @@
+"""People and switches over the wire: usable from any process that can reach the workspace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from localslack import forms
+from localslack.seed import PersonSeed
+
+JSON = dict[str, Any]
+T = TypeVar("T")
+LONG_POLL = 10.0
+
+
+class RefusedError(Exception):
+    """The workspace refused an act or a switch: unknown channel, not a member, no such button."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What an act led to: whether the app acknowledged, how fast, and what the person was shown at once.
+
+    error is Slack's word for what went wrong, such as operation_timeout. text and message are the app's
+    direct answer to a command, or the message that was posted.
+    """
+
+    acked: bool
+    seconds: float = 0.0
+    error: str | None = None
+    text: str = ""
+    message: JSON | None = None
+
+
+class Remote:
+    """A running workspace, by its address."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/") + "/"
+        self.api_url = self.url + "api/"
+        # Acts last up to the three seconds that the app has, and slow answers may be ordered.
+        self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=60.0)
+        status = self.status()
+        self.team_id: str = status["team_id"]
+        self.bot_token: str = status["secrets"]["bot_token"]
+        self.app_token: str = status["secrets"]["app_token"]
+        self.signing_secret: str = status["secrets"]["signing_secret"]
+
+    def __enter__(self) -> Remote:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to the workspace."""
+        self._http.close()
+
+    def person(self, name: str) -> Person:
+        """The hands and eyes of a person, by handle or id."""
+        return Person(self, name)
+
+    # -- waiting --------------------------------------------------------------------------------------------
+
+    def wait_for(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
+        """Return the first true value of the predicate, asking again after every change in the workspace.
+
+        Calls of the Web API are changes too. Raises TimeoutError.
+        """
+        deadline = time.monotonic() + timeout
+        seq = self._seq()
+        while not (found := predicate()):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"nothing of the kind happened within {timeout} s")
+            seq = self._after(seq, min(left, LONG_POLL))
+        return found
+
+    def wait_until_connected(self, connections: int = 1, timeout: float = 10.0) -> None:
+        """Return when the app has that many Socket Mode connections; raises TimeoutError."""
+        self.wait_for(lambda: self.status()["connections"] >= connections, timeout)
+
+    # -- switches -------------------------------------------------------------------------------------------
+
+    def status(self) -> JSON:
+        """Addresses, secrets, the app's connections (now, and so far), the time, and the problems noted."""
+        return self.control("status")
+
+    def problems(self) -> list[str]:
+        """What Slack would only have shown as a vague error: refused answers of the app, in words."""
+        return list(self.status()["problems"])
+
+    def calls(self, method: str | None = None) -> list[JSON]:
+        """The Web API calls received: method, args, at, ok, error. Response urls count as response_url."""
+        return list(self.control("calls", method=method)["calls"])
+
+    def forget_calls(self) -> None:
+        """Start counting calls anew."""
+        self.control("calls", clear=True)
+
+    def rate_limit(self, method: str, times: int | None = 1, retry_after: int = 1) -> None:
+        """Answer the next calls with HTTP 429 and Retry-After."""
+        self.control("faults", method=method, kind="ratelimited", times=times, seconds=retry_after)
+
+    def reset_before(self, method: str, times: int | None = 1) -> None:
+        """Break the connection of the next calls before they take effect."""
+        self.control("faults", method=method, kind="reset_before", times=times)
+
+    def reset_after(self, method: str, times: int | None = 1) -> None:
+        """Break the connection of the next calls after they took effect: the answer is lost."""
+        self.control("faults", method=method, kind="reset_after", times=times)
+
+    def slow(self, method: str, seconds: float, times: int | None = None) -> None:
+        """Answer slowly; "*" is every method."""
+        self.control("faults", method=method, kind="slow", times=times, seconds=seconds)
+
+    def server_error(self, method: str, times: int | None = 1) -> None:
+        """Answer the next calls with HTTP 500."""
+        self.control("faults", method=method, kind="server_error", times=times)
+
+    def fail(self, method: str, error: str, times: int | None = 1) -> None:
+        """Answer the next calls with a Slack error of your choice."""
+        self.control("faults", method=method, kind="error", times=times, error=error)
+
+    def remove_method(self, method: str) -> None:
+        """Answer unknown_method until healed."""
+        self.control("faults", method=method, kind="unknown", times=None)
+
+    def heal(self) -> None:
+        """Forget all ordered failures."""
+        self.control("heal")
+
+    def advance(self, seconds: float) -> None:
+        """Move the workspace's clock forward: triggers, response urls and acknowledgements expire by it."""
+        self.control("advance", seconds=seconds)
+
+    def disconnect_sockets(self, how: str = "graceful", reason: str = "refresh_requested") -> int:
+        """End the Socket Mode connections, and say how many there were.
+
+        graceful: a disconnect message with the reason. close: a close frame. abrupt: a TCP reset.
+        silent: they stay open and nothing is read from them.
+        """
+        return int(self.control("disconnect", how=how, reason=reason)["disconnected"])
+
+    def deliver_to(self, url: str | None) -> None:
+        """Post commands and interactions to this URL, or use Socket Mode again with None."""
+        self.control("deliver", url=url)
+
+    def reset(self) -> None:
+        """Put the seed back; tokens, connections and ordered failures stay."""
+        self.control("reset")
+
+    def change_person(self, who: str, **changes: Any) -> JSON:
+        """Make someone a guest (is_restricted), a bot (is_bot), deleted, a stranger (team_id), ..."""
+        return dict(self.control("person", who=who, changes=changes)["user"])
+
+    def add_person(self, person: PersonSeed) -> Person:
+        """Add an account, in no channel yet."""
+        self.control("person", **asdict(person))
+        return self.person(person.name)
+
+    def add_channel(self, channel_id: str, name: str, **fields: Any) -> JSON:
+        """Add a channel; fields as in ChannelSeed."""
+        return dict(self.control("channel", id=channel_id, name=name, **fields)["channel"])
+
+    def set_members(self, channel: str, members: Sequence[str]) -> None:
+        """Say who is in a channel, by name or id; "bot" is the app."""
+        self.control("channel", where=channel, members=list(members))
+
+    def members(self, channel: str) -> list[str]:
+        """Who is in a channel, by id."""
+        return list(self.control("channel", where=channel)["channel"]["members"])
+
+    def archive(self, channel: str, archived: bool = True) -> None:
+        """Archive a channel, or bring it back."""
+        self.control("channel", where=channel, is_archived=archived)
+
+    def set_group(self, group_id: str, handle: str, members: Sequence[str], name: str = "") -> None:
+        """Make a user group, or change who is in it."""
+        self.control("group", id=group_id, handle=handle, name=name or handle, members=list(members))
+
+    # -- the wire -------------------------------------------------------------------------------------------
+
+    def control(self, name: str, /, **body: Any) -> JSON:
+        """Turn one switch; raises RefusedError."""
+        return _checked(self._http.post(f"_control/{name}", json=body))
+
+    def look(self, name: str, /, **query: Any) -> JSON:
+        """Ask what someone sees; raises RefusedError."""
+        return _checked(self._http.get(f"_ui/{name}", params=query))
+
+    def act(self, name: str, /, **body: Any) -> JSON:
+        """Do something as someone; raises RefusedError."""
+        return _checked(self._http.post(f"_ui/{name}", json=body))
+
+    def _seq(self) -> int:
+        return int(self._http.get("_ui/changes", params={"after": 0}).json()["seq"])
+
+    def _after(self, seq: int, seconds: float) -> int:
+        query = {"after": seq, "wait": seconds}
+        return int(self._http.get("_ui/changes", params=query).json()["seq"])
+
+
+class Person:
+    """What a person does and sees."""
+
+    def __init__(self, slack: Remote, name: str) -> None:
+        self.slack = slack
+        self.name = name
+
+    @property
+    def id(self) -> str:
+        """The user id."""
+        return str(self.slack.look("overview", user=self.name)["me"]["id"])
+
+    # -- doing ----------------------------------------------------------------------------------------------
+
+    def types(self, channel: str, text: str, *, thread: JSON | None = None) -> Outcome:
+        """Send a message, or run a slash command and wait for its acknowledgement."""
+        body: JSON = {"user": self.name, "channel": channel, "text": text}
+        if thread is not None:
+            body["thread_ts"] = thread.get("thread_ts") or thread["ts"]
+        result = self.slack.act("type", **body)
+        if result["kind"] == "message":
+            return Outcome(acked=True, text=text, message=result["message"])
+        return _outcome(result)
+
+    def clicks(self, where: JSON, what: str) -> Outcome:
+        """Press the button with this text or action id in a message or modal, and confirm if it asks."""
+        return self._clicks(where, what, None)
+
+    def chooses(self, where: JSON, what: str, answer: Any) -> Outcome:
+        """Choose an option, id or date in the element with this action id or placeholder."""
+        return self._clicks(where, what, answer)
+
+    def submits(self, values: Mapping[str, Any] | None = None) -> dict[str, str] | None:
+        """Submit the modal in front, and return its errors by block id, or None.
+
+        values: {block id, action id or label: text, option, list of options, id or date}. Inputs that are
+        left out keep what they hold. The key "*" of the errors is Slack's "trouble connecting".
+        """
+        view = self._front()
+        result = self.slack.act("submit", user=self.name, view_id=view["id"], answers=self._answers(view, values or {}))
+        errors: dict[str, str] | None = result["errors"]
+        return errors
+
+    def closes(self, *, everything: bool = False) -> JSON:
+        """Close the modal in front, or all of them."""
+        return self.slack.act("close", user=self.name, view_id=self._front()["id"], everything=everything)
+
+    # -- seeing ---------------------------------------------------------------------------------------------
+
+    def sees(self, channel: str) -> list[JSON]:
+        """The messages of a conversation and this person's ephemerals in it, oldest first."""
+        return list(self.slack.look("messages", user=self.name, channel=channel)["messages"])
+
+    def thread(self, message: JSON) -> list[JSON]:
+        """The first message of a thread and its answers."""
+        ts = message.get("thread_ts") or message["ts"]
+        query = {"user": self.name, "channel": message["channel"], "ts": ts}
+        return list(self.slack.look("thread", **query)["messages"])
+
+    def direct_messages(self) -> list[JSON]:
+        """The conversation with the app."""
+        return self.sees(self.slack.look("direct", user=self.name)["channel"])
+
+    def modal(self) -> JSON | None:
+        """The modal in front, or None."""
+        views = self.modals()
+        return views[-1] if views else None
+
+    def modals(self) -> list[JSON]:
+        """The open modals, the one in front last."""
+        return list(self.slack.look("modals", user=self.name)["views"])
+
+    def waits_for(self, channel: str, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
+        """The newest message in a conversation that the predicate holds for; raises TimeoutError."""
+
+        def found() -> JSON | None:
+            seen = self.sees(channel)
+            return next((message for message in reversed(seen) if predicate(message)), None)
+
+        return _some(self.slack.wait_for(found, timeout))
+
+    def waits_for_modal(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
+        """The modal in front, once the predicate holds for it; raises TimeoutError."""
+
+        def found() -> JSON | None:
+            view = self.modal()
+            return view if view is not None and predicate(view) else None
+
+        return _some(self.slack.wait_for(found, timeout))
+
+    def waits_for_direct_message(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
+        """The newest message from the app in person that the predicate holds for; raises TimeoutError."""
+        channel = self.slack.look("direct", user=self.name)["channel"]
+        return self.waits_for(channel, predicate, timeout)
+
+    # -- inside ---------------------------------------------------------------------------------------------
+
+    def _front(self) -> JSON:
+        view = self.modal()
+        if view is None:
+            raise RefusedError(f"{self.name} has no modal open")
+        return view
+
+    def _clicks(self, where: JSON, what: str, said: Any) -> Outcome:
+        block, element = forms.find_element(_blocks(where), what)
+        answer = None if said is None else forms.plain_answer(element, said)
+        body: JSON = {"block_id": block["block_id"], "action_id": element["action_id"], "answer": answer}
+        if "callback_id" in where:
+            body |= {"view_id": where["id"], "answers": self._answers(where, {})}
+            if answer is not None:
+                body["answers"].setdefault(block["block_id"], {})[element["action_id"]] = answer
+        else:
+            body |= {"channel": where["channel"], "ts": where["ts"]}
+        return _outcome(self.slack.act("click", user=self.name, **body))
+
+    def _answers(self, view: JSON, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        answers = _held_answers(view)
+        for key, said in values.items():
+            if isinstance(said, Mapping):
+                answers.setdefault(key, {}).update(said)
+                continue
+            block, element = forms.find_input(view["blocks"], key)
+            answer = forms.plain_answer(element, said)
+            answers.setdefault(block["block_id"], {})[element["action_id"]] = answer
+        return answers
+
+
+def connect(url: str) -> Remote:
+    """A running workspace by its address; raises httpx.ConnectError."""
+    return Remote(url)
+
+
+def _held_answers(view: JSON) -> dict[str, dict[str, Any]]:
+    held: dict[str, dict[str, Any]] = {}
+    for block_id, actions in view["state"]["values"].items():
+        held[block_id] = {action_id: _plain(forms.answer_of(state)) for action_id, state in actions.items()}
+    return held
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict) and "value" in value:
+        return value["value"]
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value
+
+
+def _blocks(where: JSON) -> list[JSON]:
+    attached = [block for one in where.get("attachments", []) for block in one.get("blocks", [])]
+    return list(where.get("blocks", [])) + attached
+
+
+def _outcome(result: JSON) -> Outcome:
+    return Outcome(
+        acked=result["acked"],
+        seconds=result["seconds"],
+        error=result["error"],
+        text=result.get("text", ""),
+        message=result.get("message"),
+    )
+
+
+def _checked(response: httpx.Response) -> JSON:
+    body: JSON = response.json()
+    if not body.get("ok"):
+        details = "; ".join(body.get("response_metadata", {}).get("messages", []))
+        raise RefusedError(f"{body.get('error')}{': ' if details else ''}{details}")
+    return body
+
+
+def _some(found: JSON | None) -> JSON:
+    if found is None:
+        raise TimeoutError("nothing of the kind was seen")
+    return found

@@ -1,0 +1,59 @@
+"""Time that a test can move: every deadline of the workspace is read from here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Clock:
+    """The wall clock plus an offset. Belongs to the event loop; `advance` wakes whoever waits."""
+
+    def __init__(self) -> None:
+        self._offset = 0.0
+        self._sleepers: set[asyncio.Future[None]] = set()
+
+    def now(self) -> float:
+        """Seconds since the epoch, as the workspace sees them."""
+        return time.time() + self._offset
+
+    def advance(self, seconds: float) -> float:
+        """Move time forward, expire what is due, and return the new time."""
+        self._offset += seconds
+        for sleeper in self._sleepers:
+            if not sleeper.done():
+                sleeper.set_result(None)
+        return self.now()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when `seconds` have passed on this clock."""
+        deadline = self.now() + seconds
+        while (left := deadline - self.now()) > 0:
+            await self._until_moved(left)
+
+    async def within(self, awaitable: Awaitable[T], seconds: float) -> T:
+        """Await something for at most `seconds`; raises TimeoutError and cancels it after that."""
+        task = asyncio.ensure_future(awaitable)
+        timer = asyncio.ensure_future(self.sleep(seconds))
+        try:
+            await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                task.cancel()
+                raise TimeoutError(f"nothing happened within {seconds} s")
+            return task.result()
+        finally:
+            timer.cancel()
+            if not task.done():
+                task.cancel()
+
+    async def _until_moved(self, at_most: float) -> None:
+        moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleepers.add(moved)
+        try:
+            await asyncio.wait({moved}, timeout=at_most)
+        finally:
+            self._sleepers.discard(moved)

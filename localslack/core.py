@@ -1,0 +1,118 @@
+"""The parts of one running workspace, put together in one place."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from localslack import payloads
+from localslack.changes import Changes
+from localslack.clock import Clock
+from localslack.delivery.post import Post
+from localslack.delivery.sockets import Sockets
+from localslack.errors import SlackError
+from localslack.faults import Calls, Faults
+from localslack.limits import Limits
+from localslack.manifest import Manifest
+from localslack.model import App, Channel, Person, Secrets
+from localslack.seed import Seed
+from localslack.store import Store
+from localslack.tickets import Hooks, Triggers
+from localslack.views import Views
+from localslack.workspace import Workspace
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """How to start: the app's manifest, where to keep the state, and what to use instead of the defaults."""
+
+    manifest: Manifest
+    base_url: str
+    state: str | Path | None = None
+    seed: Seed = field(default_factory=Seed)
+    request_url: str | None = None
+    secrets: dict[str, str] = field(default_factory=dict)
+    rate_limits: bool = False
+
+
+class Core:
+    """One workspace with its app. Belongs to one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.manifest = settings.manifest
+        self.base_url = settings.base_url
+        self.clock = Clock()
+        self.changes = Changes()
+        self.store = Store(settings.state)
+        self.secrets = _secrets(self.store, settings.secrets)
+        app = App(name=self.manifest.app_name, bot_name=self.manifest.bot_name)
+        self.space = Workspace(settings.seed, app, self.store, self.changes, self.clock)
+        self.triggers = Triggers(self.clock)
+        self.hooks = Hooks(self.clock, self.space.team.id)
+        self.views = Views(app, self.space.team, self.changes, self.space.next_ts)
+        self.faults = Faults()
+        self.calls = Calls(self.clock.now)
+        self.limits = Limits(self.clock.now, enforced=settings.rate_limits)
+        self.post = Post(self.clock, Sockets(self.clock, app.id), self.secrets.signing_secret)
+        self.problems: list[str] = []
+
+    @property
+    def origin(self) -> payloads.Origin:
+        """The workspace and app, as payloads name them."""
+        team = self.space.team
+        return payloads.Origin(
+            team_id=team.id,
+            team_domain=team.domain,
+            api_app_id=self.space.app.id,
+            token=self.secrets.verification_token,
+        )
+
+    def actor(self, person: Person) -> payloads.Actor:
+        """A person, as payloads name them."""
+        return payloads.Actor(id=person.id, name=person.name, team_id=person.team_id)
+
+    def place(self, channel: Channel) -> payloads.Place:
+        """A conversation, as payloads name it."""
+        name = "directmessage" if channel.is_im else channel.name
+        return payloads.Place(id=channel.id, name="privategroup" if channel.is_private else name)
+
+    def require_scope(self, *any_of: str) -> None:
+        """Raise missing_scope unless the manifest asks for one of these scopes."""
+        if any_of and not self.manifest.scopes.intersection(any_of):
+            provided = ",".join(sorted(self.manifest.scopes))
+            raise SlackError("missing_scope", needed=any_of[0], provided=provided)
+
+    def problem(self, what: str) -> None:
+        """Note something that Slack would only show as a vague error, so that a developer can find it."""
+        self.problems.append(what)
+        self.changes.publish("problem")
+
+    def reset(self) -> None:
+        """Start over with the seed. Connections, tokens and standing faults stay."""
+        self.views.clear_everybody()
+        self.calls.clear()
+        self.problems.clear()
+        self.space.reset()
+
+    async def close(self) -> None:
+        """Let go of everything that is held open."""
+        self.changes.close()
+        await self.post.close()
+        self.store.close()
+
+
+def _secrets(store: Store, given: dict[str, str]) -> Secrets:
+    kept = next(iter(store.all("secrets")), {})
+    made = {
+        "bot_token": f"xoxb-{secrets.randbelow(10**12):012d}-{secrets.token_hex(12)}",
+        "app_token": f"xapp-1-A0LOCALAPP-{secrets.randbelow(10**12):012d}-{secrets.token_hex(16)}",
+        "signing_secret": secrets.token_hex(16),
+        "verification_token": secrets.token_hex(12),
+    }
+    named: dict[str, Any] = {**made, **kept, **{name: value for name, value in given.items() if value}}
+    result = Secrets(**named)
+    store.put(("secrets", "app", asdict(result)))
+    return result

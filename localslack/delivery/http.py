@@ -1,0 +1,70 @@
+"""Delivery to a request URL: signed, form-encoded, three seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+
+from localslack.clock import Clock
+from localslack.delivery.outcome import NOBODY, SERVICE_ERROR, TIMEOUT, Outcome
+from localslack.payloads import as_http_body
+from localslack.signing import signed_headers
+
+ACK_SECONDS = 3.0
+# The clock decides when the app is too late; this only ends what nobody waits for any more.
+HTTP_SECONDS = 30.0
+
+
+class SignedHttp:
+    """Posts payloads to the app's request URL."""
+
+    def __init__(self, clock: Clock, signing_secret: str, url: str) -> None:
+        self.url = url
+        self._clock = clock
+        self._secret = signing_secret
+        self._client = httpx.AsyncClient(trust_env=False, timeout=HTTP_SECONDS)
+
+    async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> Outcome:
+        """Post a payload and wait three seconds for a 2xx; its body is the answer."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            response = await self._clock.within(self._post(payload, envelope), ACK_SECONDS)
+        except TimeoutError:
+            return Outcome(acked=False, seconds=ACK_SECONDS, error=TIMEOUT)
+        except httpx.HTTPError:
+            return Outcome(acked=False, seconds=loop.time() - began, error=NOBODY)
+        if not response.is_success:
+            return Outcome(acked=False, seconds=loop.time() - began, error=SERVICE_ERROR)
+        return Outcome(acked=True, seconds=loop.time() - began, answer=_answer(response))
+
+    async def close(self) -> None:
+        """Close the connections to the app."""
+        await self._client.aclose()
+
+    async def _post(self, payload: dict[str, Any], envelope: dict[str, Any]) -> httpx.Response:
+        body, content_type = as_http_body(payload)
+        # Signed with the real time, whatever the workspace's clock says: the app compares it with its own.
+        headers = {
+            "Content-Type": content_type,
+            "User-Agent": "Slackbot 1.0 (+https://api.slack.com/robots)",
+            **signed_headers(self._secret, body),
+        }
+        if envelope.get("retry_attempt"):
+            headers |= {
+                "X-Slack-Retry-Num": str(envelope["retry_attempt"]),
+                "X-Slack-Retry-Reason": str(envelope["retry_reason"]),
+            }
+        return await self._client.post(self.url, content=body, headers=headers)
+
+
+def _answer(response: httpx.Response) -> dict[str, Any]:
+    if not response.content.strip():
+        return {}
+    try:
+        answer = response.json()
+    except ValueError:
+        return {"text": response.text}
+    return answer if isinstance(answer, dict) else {"text": response.text}

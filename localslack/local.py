@@ -1,0 +1,94 @@
+"""A workspace inside this process: uvicorn in a thread, and the same handle that other processes use."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import uvicorn
+
+from localslack import manifest as manifests
+from localslack.client import Remote
+from localslack.core import Settings
+from localslack.seed import Seed
+from localslack.web import server
+
+START_SECONDS = 30.0
+
+
+class LocalSlack(Remote):
+    """A running local workspace. Start one with `LocalSlack.start`, and stop it by leaving the with block."""
+
+    def __init__(self, url: str, running: _Running) -> None:
+        self._running = running
+        super().__init__(url)
+
+    @classmethod
+    def start(
+        cls,
+        manifest: str | Path | Mapping[str, Any],
+        *,
+        state: str | Path | None = None,
+        seed: Seed | None = None,
+        request_url: str | None = None,
+        port: int = 0,
+        secrets: Mapping[str, str] | None = None,
+        rate_limits: bool = False,
+    ) -> LocalSlack:
+        """Start a workspace on 127.0.0.1 and return when it answers.
+
+        manifest: the app's manifest, a file or a mapping. state: a file that keeps everything over restarts.
+        secrets: bot_token, app_token, signing_secret, verification_token, where they should not be random.
+        rate_limits: whether Slack's rate tiers hold, or calls may come as fast as they like.
+        Raises OSError when the port is taken, ValueError for an unreadable manifest.
+        """
+        listening = server.listen(port)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        settings = Settings(
+            manifest=manifests.load(manifest),
+            base_url=url,
+            state=state,
+            seed=seed or Seed(),
+            request_url=request_url,
+            secrets=dict(secrets or {}),
+            rate_limits=rate_limits,
+        )
+        return cls(url, _Running(settings, listening))
+
+    def __enter__(self) -> LocalSlack:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop the server and wait until it has stopped."""
+        self.close()
+        self._running.stop()
+
+
+class _Running:
+    """The thread with the server."""
+
+    def __init__(self, settings: Settings, listening: socket.socket) -> None:
+        self._ready = threading.Event()
+        self._server = server.build(settings, listening.getsockname()[1], lambda _: self._ready.set())
+        self._thread = threading.Thread(target=_serve, args=(self._server, listening), name="localslack", daemon=True)
+        self._thread.start()
+        if not self._ready.wait(START_SECONDS):
+            raise RuntimeError("the local workspace did not start")
+
+    def stop(self) -> None:
+        """Stop the server and wait for the thread."""
+        self._server.should_exit = True
+        self._thread.join()
+
+
+def _serve(running: uvicorn.Server, listening: socket.socket) -> None:
+    running.run(sockets=[listening])

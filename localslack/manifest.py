@@ -1,0 +1,66 @@
+"""The app manifest: what the installed app is called, listens to and may do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A slash command as the manifest declares it."""
+
+    name: str
+    description: str = ""
+    usage_hint: str = ""
+    should_escape: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The parts of an app manifest that the workspace acts on."""
+
+    app_name: str
+    bot_name: str
+    commands: tuple[Command, ...] = ()
+    scopes: frozenset[str] = frozenset()
+    bot_events: frozenset[str] = frozenset()
+
+    def command(self, name: str) -> Command | None:
+        """The declared command of that name, or None."""
+        return next((command for command in self.commands if command.name == name), None)
+
+
+def load(source: str | Path | Mapping[str, Any]) -> Manifest:
+    """Read a manifest from a YAML or JSON file, or from a mapping; raises OSError or ValueError."""
+    if isinstance(source, Mapping):
+        return _parse(source)
+    data = yaml.safe_load(Path(source).read_text(encoding="utf-8"))
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{source} is not an app manifest: it holds no mapping")
+    return _parse(data)
+
+
+def _parse(data: Mapping[str, Any]) -> Manifest:
+    features = data.get("features", {})
+    name = data.get("display_information", {}).get("name", "App")
+    return Manifest(
+        app_name=name,
+        bot_name=features.get("bot_user", {}).get("display_name", name),
+        commands=tuple(_command(entry) for entry in features.get("slash_commands", [])),
+        scopes=frozenset(data.get("oauth_config", {}).get("scopes", {}).get("bot", [])),
+        bot_events=frozenset(data.get("settings", {}).get("event_subscriptions", {}).get("bot_events", [])),
+    )
+
+
+def _command(entry: Mapping[str, Any]) -> Command:
+    return Command(
+        name=entry["command"],
+        description=entry.get("description", ""),
+        usage_hint=entry.get("usage_hint", ""),
+        should_escape=bool(entry.get("should_escape", False)),
+    )

@@ -1,0 +1,116 @@
+"""What a workspace is made of. Plain records: they are stored as they are, field by field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+JSON = dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class Person:
+    """A user account: a person, a bot, a guest, a stranger from another workspace, or a deleted one."""
+
+    id: str
+    name: str
+    team_id: str
+    real_name: str = ""
+    title: str = ""
+    tz: str = "Etc/UTC"
+    is_admin: bool = False
+    is_restricted: bool = False
+    is_ultra_restricted: bool = False
+    is_bot: bool = False
+    deleted: bool = False
+
+
+@dataclass(kw_only=True)
+class Channel:
+    """A public or private channel, or a direct conversation between the app and one person."""
+
+    id: str
+    name: str
+    created: int
+    purpose: str = ""
+    is_private: bool = False
+    is_archived: bool = False
+    is_im: bool = False
+    members: list[str] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """The conversation type in the words of conversations.list."""
+        if self.is_im:
+            return "im"
+        return "private_channel" if self.is_private else "public_channel"
+
+    @property
+    def scope_prefix(self) -> str:
+        """The first half of the scopes that cover this conversation: channels, groups or im."""
+        return {"im": "im", "private_channel": "groups", "public_channel": "channels"}[self.kind]
+
+
+@dataclass(kw_only=True)
+class Group:
+    """A user group."""
+
+    id: str
+    handle: str
+    name: str
+    members: list[str] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Message:
+    """A message; with an audience it is ephemeral and only that person sees it."""
+
+    ts: str
+    channel: str
+    user: str
+    text: str = ""
+    blocks: list[JSON] = field(default_factory=list)
+    attachments: list[JSON] = field(default_factory=list)
+    metadata: JSON | None = None
+    thread_ts: str | None = None
+    reply_broadcast: bool = False
+    edited: JSON | None = None
+    subtype: str | None = None
+    audience: str | None = None
+    # What only the sender said about presentation: parse, mrkdwn, unfurl_links, unfurl_media.
+    flags: JSON = field(default_factory=dict)
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether the message hangs in a thread that another message opened."""
+        return self.thread_ts is not None and self.thread_ts != self.ts
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """The installed app and its bot user."""
+
+    id: str = "A0LOCALAPP"
+    bot_id: str = "B0LOCALAPP"
+    bot_user_id: str = "U0LOCALAPP"
+    name: str = "App"
+    bot_name: str = "app"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Team:
+    """The workspace itself."""
+
+    id: str
+    name: str
+    domain: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secrets:
+    """What an app needs to talk to this workspace, and to know that it is this workspace."""
+
+    bot_token: str
+    app_token: str
+    signing_secret: str
+    verification_token: str

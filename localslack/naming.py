@@ -1,0 +1,29 @@
+"""The ids that Slack makes up when an app leaves them out."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from typing import Any
+
+JSON = dict[str, Any]
+
+# Elements of these blocks are interactive, so each has an action id.
+_PASSIVE = {"image", "plain_text", "mrkdwn"}
+
+
+def with_ids(blocks: list[JSON]) -> list[JSON]:
+    """A copy of valid blocks in which every block has a block_id and every element an action_id."""
+    named = copy.deepcopy(blocks)
+    for block in named:
+        block.setdefault("block_id", secrets.token_urlsafe(4))
+        for element in _elements(block):
+            if element.get("type") not in _PASSIVE:
+                element.setdefault("action_id", secrets.token_urlsafe(4))
+    return named
+
+
+def _elements(block: JSON) -> list[JSON]:
+    if block["type"] in ("actions", "context_actions"):
+        return list(block["elements"])
+    return [element for name in ("accessory", "element") if (element := block.get(name))]

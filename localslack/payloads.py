@@ -1,0 +1,171 @@
+"""The payloads that Slack sends to an app: pure functions, so that tests can forge and replay them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The workspace and app that a payload is about."""
+
+    team_id: str = "T0LOCAL"
+    team_domain: str = "local"
+    api_app_id: str = "A0LOCALAPP"
+    token: str = "verification-token"  # noqa: S105 - Slack's old verification token, made up
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actor:
+    """Who acted. A stranger has another team_id than the origin."""
+
+    id: str
+    name: str
+    team_id: str = "T0LOCAL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The conversation it happened in."""
+
+    id: str
+    name: str
+
+
+def slash_command(
+    command: str,
+    text: str,
+    *,
+    actor: Actor,
+    place: Place,
+    origin: Origin = Origin(),
+    response_url: str = "",
+    trigger_id: str = "",
+) -> JSON:
+    """A slash command; every value is a string, because it travels as a form."""
+    return {
+        "token": origin.token,
+        "team_id": actor.team_id,
+        "team_domain": origin.team_domain,
+        "channel_id": place.id,
+        "channel_name": place.name,
+        "user_id": actor.id,
+        "user_name": actor.name,
+        "command": command,
+        "text": text,
+        "api_app_id": origin.api_app_id,
+        "is_enterprise_install": "false",
+        "response_url": response_url,
+        "trigger_id": trigger_id,
+    }
+
+
+def block_actions(  # noqa: PLR0913 - each is a part of the payload, and keyword-only
+    action: JSON,
+    *,
+    actor: Actor,
+    container: JSON,
+    origin: Origin = Origin(),
+    place: Place | None = None,
+    message: JSON | None = None,
+    view: JSON | None = None,
+    state: JSON | None = None,
+    response_url: str | None = None,
+    trigger_id: str = "",
+) -> JSON:
+    """A click or choice in a message (place, message, state, response_url) or in a modal (view)."""
+    payload = _interaction("block_actions", actor, origin)
+    payload |= {"container": container, "trigger_id": trigger_id}
+    if view is not None:
+        payload["view"] = view
+    if place is not None:
+        payload["channel"] = {"id": place.id, "name": place.name}
+        payload["state"] = {"values": state or {}}
+    if message is not None:
+        payload["message"] = message
+    if response_url is not None:
+        payload["response_url"] = response_url
+    return payload | {"actions": [action]}
+
+
+def view_submission(
+    view: JSON,
+    *,
+    actor: Actor,
+    origin: Origin = Origin(),
+    trigger_id: str = "",
+    response_urls: list[JSON] | None = None,
+) -> JSON:
+    """A submitted modal; the view carries its state."""
+    extra = {"trigger_id": trigger_id, "view": view, "response_urls": response_urls or []}
+    return _interaction("view_submission", actor, origin) | extra
+
+
+def view_closed(view: JSON, *, actor: Actor, origin: Origin = Origin(), is_cleared: bool = False) -> JSON:
+    """A modal that was closed without submitting."""
+    return _interaction("view_closed", actor, origin) | {"view": view, "is_cleared": is_cleared}
+
+
+def event_callback(event: JSON, *, event_id: str, event_time: int, origin: Origin = Origin()) -> JSON:
+    """An event of the Events API in its outer envelope."""
+    return {
+        "token": origin.token,
+        "team_id": origin.team_id,
+        "api_app_id": origin.api_app_id,
+        "event": event,
+        "type": "event_callback",
+        "event_id": event_id,
+        "event_time": event_time,
+        "is_ext_shared_channel": False,
+        "authorizations": [],
+    }
+
+
+def container_of(message: JSON, channel_id: str, *, is_ephemeral: bool = False) -> JSON:
+    """The container part of a block_actions payload for a message."""
+    container = {
+        "type": "message",
+        "message_ts": message["ts"],
+        "channel_id": channel_id,
+        "is_ephemeral": is_ephemeral,
+    }
+    if thread := message.get("thread_ts"):
+        container["thread_ts"] = thread
+    return container
+
+
+def button_action(button: JSON, block_id: str, action_ts: str) -> JSON:
+    """The entry of `actions` for a pressed button."""
+    kept = ("action_id", "text", "value", "style", "type", "confirm", "url")
+    shape = {name: button[name] for name in kept if name in button}
+    return {**shape, "block_id": block_id, "action_ts": action_ts}
+
+
+def as_http_body(payload: JSON) -> tuple[bytes, str]:
+    """The body and content type with which a payload travels over HTTP."""
+    if payload.get("type") == "event_callback":
+        return json.dumps(payload).encode(), "application/json"
+    form = payload if "command" in payload else {"payload": json.dumps(payload)}
+    return urlencode(form).encode(), "application/x-www-form-urlencoded"
+
+
+def _interaction(kind: str, actor: Actor, origin: Origin) -> JSON:
+    return {
+        "type": kind,
+        "team": {"id": origin.team_id, "domain": origin.team_domain},
+        "user": {
+            "id": actor.id,
+            "username": actor.name,
+            "name": actor.name,
+            "team_id": actor.team_id,
+        },
+        "api_app_id": origin.api_app_id,
+        "token": origin.token,
+        "enterprise": None,
+        "is_enterprise_install": False,
+    }

@@ -1,0 +1,49 @@
+"""What an app posts to a response url."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from localslack.composing import content_of, require_something
+from localslack.core import Core
+from localslack.errors import SlackError
+from localslack.model import Channel, Message
+from localslack.tickets import Hook
+
+JSON = dict[str, Any]
+
+
+def respond(core: Core, key: str, body: JSON) -> None:
+    """Carry out one use of a response url; raises the errors of the url, or of the content."""
+    hook = core.hooks.look(key)
+    channel = core.space.channel(hook.channel)
+    source = core.space.anything_at(channel, hook.source_ts) if hook.source_ts else None
+    if body.get("delete_original"):
+        _delete(core, source)
+    elif body.get("replace_original") and source is not None:
+        _replace(core, source, body)
+    else:
+        _post(core, hook, channel, body)
+    hook.uses += 1
+
+
+def _delete(core: Core, source: Message | None) -> None:
+    if source is None:
+        raise SlackError("message_not_found", status=404)
+    core.space.remove(source)
+
+
+def _replace(core: Core, source: Message, body: JSON) -> None:
+    content = require_something(content_of(body))
+    core.space.rewrite(source, **{"text": "", "blocks": [], "attachments": [], **content})
+
+
+def _post(core: Core, hook: Hook, channel: Channel, body: JSON) -> None:
+    content = require_something(content_of(body))
+    if body.get("response_type") != "in_channel":
+        content["audience"] = hook.user
+    if thread_ts := body.get("thread_ts"):
+        content["thread_ts"] = str(thread_ts)
+    sent = core.space.post(channel, core.space.app.bot_user_id, **content)
+    # A command has no message to replace; what answered it takes that place, as in Slack.
+    hook.source_ts = hook.source_ts or sent.ts

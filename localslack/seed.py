@@ -1,0 +1,72 @@
+"""What a workspace holds when it is new: plain data that a test may pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BOT = "bot"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonSeed:
+    """One person. Without team_id they belong to the workspace; with another one they are strangers."""
+
+    id: str
+    name: str
+    real_name: str = ""
+    title: str = ""
+    tz: str = "Etc/UTC"
+    team_id: str | None = None
+    is_admin: bool = False
+    is_restricted: bool = False
+    is_ultra_restricted: bool = False
+    is_bot: bool = False
+    deleted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelSeed:
+    """One channel. members lists names or ids, "bot" for the app; None means everybody and the app."""
+
+    id: str
+    name: str
+    purpose: str = ""
+    is_private: bool = False
+    is_archived: bool = False
+    members: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupSeed:
+    """One user group; members lists names or ids."""
+
+    id: str
+    handle: str
+    name: str
+    members: tuple[str, ...] = ()
+
+
+DEFAULT_PEOPLE = (
+    PersonSeed(id="U0ALICE", name="alice", real_name="Alice Moreau", title="Data scientist"),
+    PersonSeed(id="U0BOB", name="bob", real_name="Bob Tanaka", title="ML lead", is_admin=True),
+    PersonSeed(id="U0CAROL", name="carol", real_name="Carol Okafor", title="Product owner"),
+    PersonSeed(id="U0DAVE", name="dave", real_name="Dave Lindqvist", title="Data engineer"),
+)
+DEFAULT_CHANNELS = (
+    ChannelSeed(id="C0GENERAL", name="general", purpose="For everybody"),
+    ChannelSeed(id="C0MLMODELS", name="ml-models", purpose="Models and what becomes of them"),
+    ChannelSeed(id="C0CHURN", name="churn", purpose="The churn model and its team"),
+)
+DEFAULT_GROUPS = (GroupSeed(id="S0LEADS", handle="leads", name="Leads", members=("bob", "carol")),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seed:
+    """A whole workspace as it is on its first day."""
+
+    team_id: str = "T0LOCAL"
+    team_name: str = "Local workspace"
+    team_domain: str = "local"
+    people: tuple[PersonSeed, ...] = DEFAULT_PEOPLE
+    channels: tuple[ChannelSeed, ...] = DEFAULT_CHANNELS
+    groups: tuple[GroupSeed, ...] = DEFAULT_GROUPS

@@ -1,0 +1,111 @@
+"""What a person sees: channels, messages with their own ephemerals, threads and modals."""
+
+from __future__ import annotations
+
+from localslack import shapes
+from localslack.core import Core
+from localslack.errors import SlackError
+from localslack.model import JSON, Channel, Message, Person
+from localslack.workspace import stamp
+
+
+class Eyes:
+    """Read access for people. Only what they have read is remembered, and only while the process runs."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._read: dict[tuple[str, str], str] = {}
+        self._began = core.space.next_ts()
+
+    def overview(self, who: str) -> JSON:
+        """Everything around the messages: people, channels with unread counts, groups, commands."""
+        space, person = self._core.space, self._core.space.person(who)
+        space.direct_channel(person)
+        rooms = [room for room in space.channels.values() if self._may_see(person, room)]
+        return {
+            "me": shapes.user(space, person),
+            "people": self.people(),
+            "bot": shapes.bot_user(space),
+            "app": {"id": space.app.id, "name": space.app.name},
+            "team": {"id": space.team.id, "name": space.team.name},
+            "groups": [shapes.group(space, one) for one in space.groups.values()],
+            "channels": [self._room(person, room) for room in rooms],
+            "commands": [
+                {"name": c.name, "description": c.description, "usage_hint": c.usage_hint}
+                for c in self._core.manifest.commands
+            ],
+            "connected": bool(self._core.post.request_url or self._core.post.sockets.open),
+            "seq": self._core.changes.seq,
+        }
+
+    def people(self) -> list[JSON]:
+        """Every account, in the order in which they came."""
+        return [shapes.user(self._core.space, one) for one in self._core.space.people.values()]
+
+    def messages(self, who: str, where: str) -> list[JSON]:
+        """A conversation as a person sees it, oldest first, without the answers in threads."""
+        person, room = self._into(who, where)
+        visible = [message for message in self._core.space.messages(room) if _is_for(person, message)]
+        return [shapes.seen(self._core.space, one) for one in visible if not one.is_reply or one.reply_broadcast]
+
+    def thread(self, who: str, where: str, ts: str) -> list[JSON]:
+        """The first message of a thread and the answers to it that a person sees."""
+        person, room = self._into(who, where)
+        parent = self._core.space.message(room, ts)
+        everything = self._core.space.messages(room)
+        answers = [m for m in everything if m.is_reply and m.thread_ts == parent.ts and _is_for(person, m)]
+        return [shapes.seen(self._core.space, one) for one in (parent, *answers)]
+
+    def modals(self, who: str) -> list[JSON]:
+        """The open modals of a person, the one in front last."""
+        return self._core.views.stack(self._core.space.person(who).id)
+
+    def direct(self, who: str) -> Channel:
+        """The conversation of a person with the app."""
+        return self._core.space.direct_channel(self._core.space.person(who))
+
+    def has_read(self, who: str, where: str) -> None:
+        """Remember that a person has seen everything in a conversation."""
+        person, room = self._into(who, where)
+        self._read[(person.id, room.id)] = self._core.space.next_ts()
+
+    def _into(self, who: str, where: str) -> tuple[Person, Channel]:
+        person, room = self._core.space.person(who), self._core.space.channel(where)
+        if not self._may_see(person, room):
+            raise SlackError("channel_not_found")
+        return person, room
+
+    def _may_see(self, person: Person, room: Channel) -> bool:
+        if person.id in room.members:
+            return True
+        is_guest = person.is_restricted or person.is_ultra_restricted or self._core.space.is_stranger(person)
+        return room.kind == "public_channel" and not is_guest
+
+    def _room(self, person: Person, room: Channel) -> JSON:
+        name = self._core.space.app.bot_name if room.is_im else room.name
+        return {
+            "id": room.id,
+            "name": name,
+            "kind": room.kind,
+            "purpose": room.purpose,
+            "is_archived": room.is_archived,
+            "is_member": person.id in room.members,
+            "members": len(room.members),
+            "unread": self._unread(person, room),
+        }
+
+    def _unread(self, person: Person, room: Channel) -> int:
+        if person.id not in room.members:
+            return 0
+        mark = stamp(self._read.get((person.id, room.id), self._began))
+        count = 0
+        for message in reversed(self._core.space.messages(room)):
+            if stamp(message.ts) <= mark:
+                break
+            mine = message.user == person.id or (message.is_reply and not message.reply_broadcast)
+            count += _is_for(person, message) and not mine
+        return count
+
+
+def _is_for(person: Person, message: Message) -> bool:
+    return message.audience in (None, person.id)

@@ -1,0 +1,41 @@
+// Elements without markup strings: text only ever becomes text.
+
+/** Make an element: h("a", {class: "x", onclick: f, href: "…"}, "words", child, …). Empty values are left out. */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) set(element, name, value);
+  element.append(...children.flat(Infinity).filter((child) => ![null, undefined, false, ""].includes(child)));
+  return element;
+}
+
+function set(element, name, value) {
+  if (value === null || value === undefined || value === false) return;
+  if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+  else if (name === "value" || name === "checked" || name === "selected") element[name] = value;
+  else element.setAttribute(name, value === true ? "" : value);
+}
+
+export const $ = (id) => document.getElementById(id);
+
+let last = 0;
+/** An id that no other element has. */
+export const freshId = (prefix) => `${prefix}-${++last}`;
+
+/** Addresses that a message may link to; anything else stays text. */
+export function safeUrl(url) {
+  try {
+    const parsed = new URL(url);
+    return ["http:", "https:", "mailto:"].includes(parsed.protocol) ? parsed.href : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Tell the person something, for a while. */
+export function toast(words, kind = "warning") {
+  const note = h("div", { class: `toast ${kind}`, "data-testid": "toast" }, words);
+  const close = h("button", { class: "plain", "aria-label": "Dismiss", onclick: () => note.remove() }, "✕");
+  note.append(close);
+  $("toasts").append(note);
+  setTimeout(() => note.remove(), 8000);
+}

@@ -1,0 +1,164 @@
+"""Open modals: one stack of at most three per person, with hashes and what has been filled in so far."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from localslack import blocks
+from localslack.changes import Changes
+from localslack.errors import SlackError
+from localslack.forms import Answers, state_values
+from localslack.model import App, Team
+from localslack.naming import with_ids
+
+JSON = dict[str, Any]
+STACK = 3
+MAX_BYTES = 250_000
+
+
+class Views:
+    """Every open modal, by person."""
+
+    def __init__(self, app: App, team: Team, changes: Changes, next_ts: Callable[[], str]) -> None:
+        self._app = app
+        self._team = team
+        self._changes = changes
+        self._next_ts = next_ts
+        self._stacks: dict[str, list[JSON]] = {}
+
+    def stack(self, user: str) -> list[JSON]:
+        """The modals of a person, the one in front last."""
+        return list(self._stacks.get(user, []))
+
+    def top(self, user: str) -> JSON | None:
+        """The modal in front of a person, or None."""
+        stack = self._stacks.get(user)
+        return stack[-1] if stack else None
+
+    def find(self, user: str, view_id: str) -> JSON:
+        """A person's open modal; raises not_found."""
+        for view in self._stacks.get(user, []):
+            if view["id"] == view_id:
+                return view
+        raise SlackError("not_found")
+
+    def owner(self, *, view_id: str | None = None, external_id: str | None = None) -> tuple[str, JSON]:
+        """Who has this modal open, and the modal; raises not_found."""
+        for user, stack in self._stacks.items():
+            for view in stack:
+                if view["id"] == view_id or (external_id and view["external_id"] == external_id):
+                    return user, view
+        raise SlackError("not_found")
+
+    def open(self, user: str, wanted: JSON) -> JSON:
+        """Show a modal as the only one of a person; raises the errors of views.open."""
+        view = self._build(wanted)
+        view["root_view_id"] = view["id"]
+        self._stacks[user] = [view]
+        self._changed(user)
+        return view
+
+    def push(self, user: str, wanted: JSON) -> JSON:
+        """Show a modal on top of those a person has; raises push_limit_reached with three open."""
+        stack = self._stacks.get(user, [])
+        if not stack:
+            raise SlackError("not_found")
+        if len(stack) >= STACK:
+            raise SlackError("push_limit_reached")
+        view = self._build(wanted)
+        view |= {"root_view_id": stack[0]["id"], "previous_view_id": stack[-1]["id"]}
+        stack.append(view)
+        self._changed(user)
+        return view
+
+    def update(self, user: str, old: JSON, wanted: JSON, expected_hash: str | None = None) -> JSON:
+        """Put another content into an open modal, keeping the answers whose fields are still there."""
+        if expected_hash is not None and expected_hash != old["hash"]:
+            raise SlackError("hash_conflict")
+        view = self._build(wanted, replacing=old)
+        kept = ("id", "root_view_id", "previous_view_id")
+        view |= {name: old[name] for name in kept}
+        view["state"] = {"values": _carried_over(view, old)}
+        stack = self._stacks[user]
+        stack[[held["id"] for held in stack].index(old["id"])] = view
+        self._changed(user)
+        return view
+
+    def fill(self, view: JSON, answers: Answers) -> JSON:
+        """Remember what a person has filled in; raises ValueError for an option that is not offered."""
+        view["state"] = {"values": state_values(view["blocks"], answers)}
+        return view
+
+    def close(self, user: str, view_id: str) -> JSON:
+        """Close one modal of a person and return it; raises not_found."""
+        closed = self.find(user, view_id)
+        self._stacks[user].remove(closed)
+        self._changed(user)
+        return closed
+
+    def clear(self, user: str) -> list[JSON]:
+        """Close all modals of a person and return them."""
+        closed = self._stacks.pop(user, [])
+        self._changed(user)
+        return closed
+
+    def clear_everybody(self) -> None:
+        """Close all modals of all people."""
+        self._stacks.clear()
+
+    def check(self, wanted: Any) -> None:
+        """Whether a view could be shown; raises invalid_arguments naming the rules, or view_too_large."""
+        if not isinstance(wanted, dict):
+            raise SlackError("invalid_arguments", messages=["must provide an object [json-pointer:/view]"])
+        if len(json.dumps(wanted).encode()) > MAX_BYTES:
+            raise SlackError("view_too_large")
+        if problems := blocks.view_problems(wanted):
+            raise SlackError("invalid_arguments", messages=problems)
+
+    def _build(self, wanted: JSON, replacing: JSON | None = None) -> JSON:
+        self.check(wanted)
+        self._check_external_id(wanted, replacing)
+        shown = with_ids(wanted["blocks"])
+        return {
+            "id": f"V{secrets.token_hex(5).upper()}",
+            "team_id": self._team.id,
+            "type": wanted["type"],
+            "blocks": shown,
+            "private_metadata": wanted.get("private_metadata", ""),
+            "callback_id": wanted.get("callback_id", ""),
+            "state": {"values": state_values(shown, {})},
+            "hash": f"{self._next_ts()}.{secrets.token_hex(4)}",
+            "title": wanted.get("title"),
+            "clear_on_close": wanted.get("clear_on_close", False),
+            "notify_on_close": wanted.get("notify_on_close", False),
+            "close": wanted.get("close"),
+            "submit": wanted.get("submit"),
+            "previous_view_id": None,
+            "root_view_id": None,
+            "app_id": self._app.id,
+            "external_id": wanted.get("external_id", ""),
+            "app_installed_team_id": self._team.id,
+            "bot_id": self._app.bot_id,
+        }
+
+    def _check_external_id(self, wanted: JSON, replacing: JSON | None) -> None:
+        external = wanted.get("external_id")
+        held = [view for stack in self._stacks.values() for view in stack if view is not replacing]
+        if external and any(view["external_id"] == external for view in held):
+            raise SlackError("duplicate_external_id")
+
+    def _changed(self, user: str) -> None:
+        self._changes.publish("view", user=user)
+
+
+def _carried_over(view: JSON, old: JSON) -> dict[str, dict[str, JSON]]:
+    values: dict[str, dict[str, JSON]] = view["state"]["values"]
+    for block_id, actions in old["state"]["values"].items():
+        for action_id, state in actions.items():
+            now = values.get(block_id, {}).get(action_id)
+            if now and now["type"] == state["type"]:
+                values[block_id][action_id] = state
+    return values

@@ -1,0 +1,77 @@
+"""One ASGI application from all sides, and the uvicorn that serves it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import uvicorn
+from starlette.applications import Starlette
+
+from localslack.core import Core, Settings
+from localslack.web import page
+from localslack.web.apps import AppSide
+from localslack.web.control import Control
+from localslack.web.guard import Guard
+from localslack.web.people import PeopleSide
+from localslack.web.wire import Wire
+
+HOST = "127.0.0.1"
+
+
+class _Server(uvicorn.Server):
+    """Sends home whoever waits for a change before it waits for requests to end."""
+
+    def __init__(self, config: uvicorn.Config, core: Core) -> None:
+        super().__init__(config)
+        self._core = core
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Shut down as uvicorn does."""
+        self._core.changes.close()
+        await super().shutdown(sockets)
+
+
+def listen(port: int = 0) -> socket.socket:
+    """A listening socket on 127.0.0.1; raises OSError when the port is taken."""
+    # The protocol is spelled out because asyncio switches Nagle's algorithm off for such sockets only; with it
+    # every answer on a kept connection takes 40 ms.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((HOST, port))
+        listening.listen(512)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def build(settings: Settings, port: int, on_start: Callable[[Core], None]) -> uvicorn.Server:
+    """The server of one workspace. on_start is called in its event loop when it is ready."""
+    core, wire = Core(settings), Wire()
+    apps = AppSide(core, wire)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await core.post.deliver_to(settings.request_url)
+        on_start(core)
+        yield
+        await core.close()
+
+    routes = [*apps.routes(), *PeopleSide(core).routes(), *Control(core, apps).routes(), *page.routes()]
+    app = Guard(Starlette(routes=routes, lifespan=lifespan), port)
+    http, ws = wire.protocols()
+    config = uvicorn.Config(
+        app,
+        http=http,
+        ws=ws,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=1,
+        ws_ping_interval=10,
+        ws_ping_timeout=60,
+    )
+    return _Server(config, core)

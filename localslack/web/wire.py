@@ -1,0 +1,70 @@
+"""The TCP connections under the server, so that faults can break them the way networks do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from typing import Any, cast
+
+from starlette.types import Scope
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+Address = tuple[str, int]
+
+
+class Wire:
+    """Every open connection by the address of its client."""
+
+    def __init__(self) -> None:
+        self._transports: dict[Address, asyncio.Transport] = {}
+
+    def reset(self, scope: Scope) -> bool:
+        """Break the connection of a request with a TCP reset; False if it is gone already."""
+        transport = self._of(scope)
+        if transport is None:
+            return False
+        with contextlib.suppress(OSError, AttributeError):
+            linger = struct.pack("ii", 1, 0)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        transport.abort()
+        return True
+
+    def deafen(self, scope: Scope) -> bool:
+        """Leave the connection open and stop reading from it, as when a network drops packets."""
+        transport = self._of(scope)
+        if transport is None:
+            return False
+        transport.pause_reading()
+        return True
+
+    def protocols(self) -> tuple[type[asyncio.Protocol], type[asyncio.Protocol]]:
+        """The HTTP and WebSocket protocols for uvicorn that register their connections here."""
+        return _tracked(H11Protocol, self), _tracked(WebSocketsSansIOProtocol, self)
+
+    def add(self, transport: asyncio.Transport) -> None:
+        """Note an open connection."""
+        self._transports[transport.get_extra_info("peername")[:2]] = transport
+
+    def remove(self, address: Address | None) -> None:
+        """Forget a closed connection."""
+        if address is not None:
+            self._transports.pop(address, None)
+
+    def _of(self, scope: Scope) -> asyncio.Transport | None:
+        return self._transports.get(tuple(scope["client"] or ("", 0)))
+
+
+def _tracked(base: type[Any], wire: Wire) -> type[asyncio.Protocol]:
+    def connection_made(self: Any, transport: asyncio.Transport) -> None:
+        wire.add(transport)
+        base.connection_made(self, transport)
+
+    def connection_lost(self: Any, error: Exception | None) -> None:
+        wire.remove(getattr(self, "client", None))
+        base.connection_lost(self, error)
+
+    methods = {"connection_made": connection_made, "connection_lost": connection_lost}
+    return cast("type[asyncio.Protocol]", type(f"Tracked{base.__name__}", (base,), methods))

@@ -1,0 +1,164 @@
+"""Unchanged Bolt apps for the tests, over either way that Slack delivers."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from slack_bolt import App, BoltRequest
+from slack_bolt.adapter.socket_mode import SocketModeHandler
+from slack_sdk import WebClient
+
+from localslack import LocalSlack
+
+JSON = dict[str, Any]
+
+
+MANIFEST: JSON = {
+    "display_information": {"name": "Tester"},
+    "features": {
+        "bot_user": {"display_name": "tester"},
+        "slash_commands": [
+            {"command": "/ask", "description": "Ask", "usage_hint": "[what]"},
+            {"command": "/tell", "description": "Tell", "should_escape": True},
+        ],
+    },
+    "oauth_config": {
+        "scopes": {
+            "bot": [
+                "commands",
+                "chat:write",
+                "chat:write.public",
+                "channels:read",
+                "channels:history",
+                "channels:join",
+                "groups:read",
+                "groups:history",
+                "im:read",
+                "im:write",
+                "im:history",
+                "users:read",
+                "usergroups:read",
+                "team:read",
+            ]
+        }
+    },
+    "settings": {
+        "event_subscriptions": {"bot_events": ["message.channels", "app_mention"]},
+        "socket_mode_enabled": True,
+    },
+}
+
+
+def manifest_without(*scopes: str) -> JSON:
+    kept = [scope for scope in MANIFEST["oauth_config"]["scopes"]["bot"] if scope not in scopes]
+    return {**MANIFEST, "oauth_config": {"scopes": {"bot": kept}}}
+
+
+def web_client(slack: LocalSlack) -> WebClient:
+    return WebClient(token=slack.bot_token, base_url=slack.api_url, retry_handlers=[])
+
+
+def bolt_app(slack: LocalSlack) -> App:
+    return App(client=web_client(slack), signing_secret=slack.signing_secret)
+
+
+@contextlib.contextmanager
+def over_socket_mode(slack: LocalSlack, app: App) -> Iterator[SocketModeHandler]:
+    handler = SocketModeHandler(app, slack.app_token, ping_interval=0.5)
+    handler.client.connect()
+    slack.wait_until_connected()
+    try:
+        yield handler
+    finally:
+        _hang_up(slack, handler)
+
+
+def _hang_up(slack: LocalSlack, handler: SocketModeHandler) -> None:
+    """End the connection from our side: the client's own close waits up to three seconds for its next read."""
+    client = handler.client
+    client.auto_reconnect_enabled = client.default_auto_reconnect_enabled = False
+    slack.disconnect_sockets("close")
+    threading.Thread(target=_close, args=(handler,), daemon=True).start()
+    slack.wait_for(lambda: slack.status()["connections"] == 0)
+
+
+def _close(handler: SocketModeHandler) -> None:
+    # The client trips over its own socket when both sides close at once.
+    with contextlib.suppress(AttributeError):
+        handler.client.close()
+        with warnings.catch_warnings():  # sockets that the client left when a connection broke
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+
+
+@contextlib.contextmanager
+def http_server(answer: Callable[[str, dict[str, str]], tuple[int, str, str]]) -> Iterator[str]:
+    """A request URL; answer(body, headers) gives status, content type and body."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            status, content_type, words = answer(body, dict(self.headers))
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.end_headers()
+            self.wfile.write(words.encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Tests speak for themselves."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/slack/events"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def over_http(slack: LocalSlack, app: App) -> Iterator[str]:
+    def answer(body: str, headers: dict[str, str]) -> tuple[int, str, str]:
+        response = app.dispatch(BoltRequest(body=body, headers={k: [v] for k, v in headers.items()}))
+        return response.status, response.first_headers().get("content-type", "text/plain"), response.body
+
+    with http_server(answer) as url:
+        slack.deliver_to(url)
+        yield url
+        slack.deliver_to(None)
+
+
+def plain(words: str) -> JSON:
+    return {"type": "plain_text", "text": words}
+
+
+def button(words: str, action_id: str, **more: Any) -> JSON:
+    return {"type": "button", "text": plain(words), "action_id": action_id, **more}
+
+
+def actions(*elements: JSON, block_id: str = "actions") -> JSON:
+    return {"type": "actions", "block_id": block_id, "elements": list(elements)}
+
+
+def text_input(block_id: str, label: str, **more: Any) -> JSON:
+    element = {"type": "plain_text_input", "action_id": "value", **more}
+    return {"type": "input", "block_id": block_id, "label": plain(label), "element": element}
+
+
+def modal(*blocks: JSON, title: str = "Title", **more: Any) -> JSON:
+    return {
+        "type": "modal",
+        "callback_id": "form",
+        "title": plain(title),
+        "submit": plain("Send"),
+        "blocks": list(blocks) or [text_input("reason", "Reason")],
+        **more,
+    }

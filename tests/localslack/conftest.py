@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from slack_bolt import App
+from slack_sdk import WebClient
+
+from localslack import LocalSlack, Person
+from tests.localslack.apps import MANIFEST, bolt_app, over_socket_mode, web_client
+
+
+@pytest.fixture(scope="session")
+def workspace() -> Iterator[LocalSlack]:
+    with LocalSlack.start(MANIFEST) as slack:
+        yield slack
+
+
+@pytest.fixture
+def slack(workspace: LocalSlack) -> LocalSlack:
+    """A workspace as good as new."""
+    workspace.heal()
+    workspace.deliver_to(None)
+    workspace.reset()
+    return workspace
+
+
+@pytest.fixture
+def client(slack: LocalSlack) -> WebClient:
+    return web_client(slack)
+
+
+@pytest.fixture
+def alice(slack: LocalSlack) -> Person:
+    return slack.person("alice")
+
+
+@pytest.fixture
+def bob(slack: LocalSlack) -> Person:
+    return slack.person("bob")
+
+
+@pytest.fixture
+def app(slack: LocalSlack) -> App:
+    return bolt_app(slack)
+
+
+@pytest.fixture
+def connected(slack: LocalSlack, app: App) -> Iterator[App]:
+    """A Bolt app on one Socket Mode connection; listeners may be added afterwards."""
+    with over_socket_mode(slack, app):
+        yield app
+
+
+@pytest.fixture
+def refused() -> Callable[..., str]:
+    """Call a client method and return the Slack error that it was refused with."""
+    from slack_sdk.errors import SlackApiError
+
+    def call(method: Callable[..., Any], /, **arguments: Any) -> str:
+        with pytest.raises(SlackApiError) as caught:
+            method(**arguments)
+        return str(caught.value.response["error"])
+
+    return call

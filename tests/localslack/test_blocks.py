@@ -1,0 +1,221 @@
+"""Slack's rules for Block Kit: each limit holds at its value and is refused beyond."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localslack.blocks import message_problems, view_problems
+from tests.localslack.apps import actions, button, modal, plain, text_input
+
+JSON = dict[str, Any]
+
+
+def mrkdwn(words: str) -> JSON:
+    return {"type": "mrkdwn", "text": words}
+
+
+def section(**more: Any) -> JSON:
+    return {"type": "section", **({"text": mrkdwn("x")} | more)}
+
+
+def option(text: str = "x", value: str = "v", **more: Any) -> JSON:
+    return {"text": plain(text), "value": value, **more}
+
+
+def options(count: int) -> list[JSON]:
+    return [option(value=str(number)) for number in range(count)]
+
+
+def select(**more: Any) -> JSON:
+    return {"type": "static_select", "action_id": "a", **({"options": options(1)} | more)}
+
+
+def element(kind: str, **more: Any) -> JSON:
+    return {"type": kind, "action_id": "a", **more}
+
+
+def confirm(**more: Any) -> JSON:
+    return {"title": plain("t"), "text": plain("x"), "confirm": plain("y"), "deny": plain("n"), **more}
+
+
+def table(rows: int = 1, columns: int = 1, words: str = "x") -> JSON:
+    return {"type": "table", "rows": [[{"type": "raw_text", "text": words}] * columns for _ in range(rows)]}
+
+
+def asks(inner: JSON, **more: Any) -> JSON:
+    return {"type": "input", "block_id": "i", "label": plain("Label"), "element": inner, **more}
+
+
+# What is counted, its limit, and blocks of any count.
+LIMITS: list[tuple[str, int, Any]] = [
+    ("blocks of a message", 50, lambda n: [{"type": "divider"}] * n),
+    ("section text", 3000, lambda n: [section(text=mrkdwn("x" * n))]),
+    ("section fields", 10, lambda n: [section(fields=[mrkdwn("x")] * n)]),
+    ("a field", 2000, lambda n: [section(fields=[mrkdwn("x" * n)])]),
+    ("header", 150, lambda n: [{"type": "header", "text": plain("x" * n)}]),
+    ("context elements", 10, lambda n: [{"type": "context", "elements": [mrkdwn("x")] * n}]),
+    ("actions", 25, lambda n: [actions(*[button("x", str(i)) for i in range(n)])]),
+    ("button text", 75, lambda n: [actions(button("x" * n, "a"))]),
+    ("button value", 2000, lambda n: [actions(button("x", "a", value="x" * n))]),
+    ("button url", 3000, lambda n: [actions(button("x", "a", url="https://e.org/".ljust(n, "x")))]),
+    ("action_id", 255, lambda n: [actions(button("x", "x" * n))]),
+    ("block_id", 255, lambda n: [{"type": "divider", "block_id": "x" * n}]),
+    ("option text", 75, lambda n: [actions(select(options=[option("x" * n)]))]),
+    ("option value", 150, lambda n: [actions(select(options=[option(value="x" * n)]))]),
+    ("option description", 75, lambda n: [actions(select(options=[option(description=plain("x" * n))]))]),
+    ("select options", 100, lambda n: [actions(select(options=options(n)))]),
+    ("placeholder", 150, lambda n: [actions(select(placeholder=plain("x" * n)))]),
+    ("overflow options", 5, lambda n: [actions(element("overflow", options=options(n)))]),
+    ("checkboxes", 10, lambda n: [actions(element("checkboxes", options=options(n)))]),
+    ("radio buttons", 10, lambda n: [actions(element("radio_buttons", options=options(n)))]),
+    ("confirm title", 100, lambda n: [actions(button("x", "a", confirm=confirm(title=plain("x" * n))))]),
+    ("confirm text", 300, lambda n: [actions(button("x", "a", confirm=confirm(text=plain("x" * n))))]),
+    ("confirm yes", 30, lambda n: [actions(button("x", "a", confirm=confirm(confirm=plain("x" * n))))]),
+    ("confirm no", 30, lambda n: [actions(button("x", "a", confirm=confirm(deny=plain("x" * n))))]),
+    ("image alt_text", 2000, lambda n: [{"type": "image", "image_url": "https://e.org", "alt_text": "x" * n}]),
+    ("table rows", 100, lambda n: [table(rows=n)]),
+    ("table columns", 20, lambda n: [table(columns=n)]),
+    ("tables", 1, lambda n: [table()] * n),
+    ("markdown together", 12_000, lambda n: [{"type": "markdown", "text": "x" * (n // 2)}] * 2),
+]
+VIEW_LIMITS: list[tuple[str, int, Any]] = [
+    ("blocks of a modal", 100, lambda n: modal(*[{"type": "divider"}] * n)),
+    ("title", 24, lambda n: modal(title="x" * n)),
+    ("submit", 24, lambda n: modal(submit=plain("x" * n))),
+    ("close", 24, lambda n: modal(close=plain("x" * n))),
+    ("private_metadata", 3000, lambda n: modal(private_metadata="x" * n)),
+    ("callback_id", 255, lambda n: modal(callback_id="x" * n)),
+    ("initial_value", 3000, lambda n: modal(text_input("r", "Reason", initial_value="x" * n))),
+    ("max_length", 3000, lambda n: modal(text_input("r", "Reason", max_length=n))),
+    ("label", 2000, lambda n: modal(text_input("r", "x" * n))),
+]
+
+
+@pytest.mark.parametrize(("what", "limit", "blocks"), LIMITS, ids=[what for what, _, _ in LIMITS])
+def test_a_message_limit_holds_and_is_refused_beyond(what: str, limit: int, blocks: Any) -> None:
+    assert message_problems(blocks(limit)) == []
+    beyond = message_problems(blocks(limit + 2 if what == "markdown together" else limit + 1))
+    assert len(beyond) == 1
+    assert "[json-pointer:/blocks" in beyond[0]
+
+
+@pytest.mark.parametrize(("what", "limit", "view"), VIEW_LIMITS, ids=[what for what, _, _ in VIEW_LIMITS])
+def test_a_modal_limit_holds_and_is_refused_beyond(what: str, limit: int, view: Any) -> None:
+    assert view_problems(view(limit)) == []
+    beyond = view_problems(view(limit + 1))
+    assert len(beyond) == 1
+    assert "[json-pointer:/view" in beyond[0]
+
+
+# What is wrong, and a part of what is said about it.
+REFUSED: list[tuple[str, list[Any], str]] = [
+    ("a block type that does not exist", [{"type": "banner"}], "unsupported type: banner"),
+    ("a block without a type", [{"text": plain("x")}], "missing required field: type"),
+    ("a section with nothing in it", [{"type": "section"}], "must define either `text` or `fields`"),
+    ("empty text", [section(text=mrkdwn(""))], "must be more than 0 characters"),
+    ("a field nobody knows", [section(colour="red")], "invalid additional property: colour"),
+    ("mrkdwn in a header", [{"type": "header", "text": mrkdwn("x")}], "unsupported type: mrkdwn"),
+    ("mrkdwn on a button", [actions({**button("x", "a"), "text": mrkdwn("x")})], "unsupported type: mrkdwn"),
+    ("verbatim plain text", [section(text={**plain("x"), "verbatim": True})], "additional property: verbatim"),
+    ("a wrong style", [actions(button("x", "a", style="default"))], "must be one of: primary, danger"),
+    ("a button in a context", [{"type": "context", "elements": [button("x", "a")]}], "not allowed here"),
+    ("a text input in actions", [actions(element("plain_text_input"))], "not allowed here"),
+    ("a multi-select in actions", [actions(element("multi_users_select"))], "not allowed here"),
+    ("no actions", [actions()], "no fewer than 1 items"),
+    ("a select without options", [actions(element("static_select"))], "`options` or `option_groups`"),
+    ("an initial option not offered", [actions(select(initial_option=option("y")))], "one of the options"),
+    ("an image without alt_text", [{"type": "image", "image_url": "https://e.org"}], "field: alt_text"),
+    ("a bad date", [actions(element("datepicker", initial_date="1.2.2026"))], "YYYY-MM-DD"),
+    ("two blocks of one id", [{"type": "divider", "block_id": "b"}] * 2, "block_id `b` must be unique"),
+    ("two elements of one id", [actions(button("x", "a"), button("y", "a"))], "action_id `a` must be unique"),
+    ("an empty cell", [table(words="")], "must be more than 0 characters"),
+    ("an alert in a message", [{"type": "alert", "text": plain("x")}], "alert is not allowed here"),
+    ("two tables", [table(), table()], "only_one_table_allowed"),
+    ("an unknown rich text", [{"type": "rich_text", "elements": [{"type": "rich_poem"}]}], "rich_poem"),
+]
+
+
+@pytest.mark.parametrize(("what", "blocks", "said"), REFUSED, ids=[what for what, _, _ in REFUSED])
+def test_a_message_must_not_hold(what: str, blocks: list[Any], said: str) -> None:
+    problems = message_problems(blocks)
+    assert len(problems) == 1
+    assert said in problems[0]
+
+
+VIEWS_REFUSED: list[tuple[str, JSON, str]] = [
+    ("an input without submit", modal() | {"submit": None}, "missing required field: submit"),
+    ("no title", modal() | {"title": None}, "missing required field: title"),
+    ("no blocks", modal() | {"blocks": []}, "no fewer than 1 items"),
+    ("a table", modal(table()), "table is not allowed here"),
+    ("markdown", modal({"type": "markdown", "text": "x"}), "markdown is not allowed here"),
+    ("a mrkdwn title", modal() | {"title": mrkdwn("x")}, "unsupported type: mrkdwn"),
+    ("another type", modal() | {"type": "home"}, "must be one of: modal"),
+    ("two focused elements", modal(*[text_input(i, "x", focus_on_load=True) for i in "ab"]), "focus_on_load"),
+    ("a button as input", modal(asks(button("x", "a"))), "button is not allowed here"),
+    ("crossed lengths", modal(text_input("a", "x", min_length=9, max_length=3)), "less than max_length"),
+]
+
+
+@pytest.mark.parametrize(("what", "view", "said"), VIEWS_REFUSED, ids=[what for what, _, _ in VIEWS_REFUSED])
+def test_a_modal_must_not_have(what: str, view: JSON, said: str) -> None:
+    problems = view_problems(view)
+    assert len(problems) == 1
+    assert said in problems[0]
+
+
+def test_an_alert_is_for_modals() -> None:
+    assert view_problems(modal({"type": "alert", "text": plain("x"), "level": "warning"})) == []
+
+
+def test_an_action_id_may_repeat_in_another_block() -> None:
+    assert message_problems([actions(button("x", "a"), block_id=block_id) for block_id in "bc"]) == []
+
+
+def test_values_of_the_wrong_kind_are_refused_and_not_tripped_over() -> None:
+    values: list[Any] = [None, 7, "x", [], {}, [None], [[]], {"type": []}]
+    for value in values:
+        assert message_problems([value]) != []
+        assert message_problems([section(accessory=value)]) != [] or value is None
+        assert view_problems(value) != []
+
+
+def test_new_tables_and_charts_pass() -> None:
+    data = {"type": "data_table", "caption": "x", "rows": [[{"type": "raw_text", "text": "x"}]] * 2}
+    chart = {"type": "data_visualization", "title": "x", "chart": {"type": "line"}}
+    assert message_problems([data, chart]) == []
+
+
+EVERY_ELEMENT = [
+    asks(element("plain_text_input", multiline=True)),
+    asks(element("number_input", is_decimal_allowed=False, min_value="1")),
+    asks(element("email_text_input")),
+    asks(element("url_text_input")),
+    asks(element("rich_text_input")),
+    asks(element("datepicker", initial_date="2026-01-31")),
+    asks(element("timepicker", initial_time="23:59")),
+    asks(element("datetimepicker", initial_date_time=1_700_000_000)),
+    asks(element("radio_buttons", options=options(2), initial_option=option(value="1"))),
+    asks(element("checkboxes", options=options(2), initial_options=[option(value="1")])),
+    asks(element("multi_static_select", options=options(2), max_selected_items=2)),
+    asks(select(options=None, option_groups=[{"label": plain("g"), "options": options(2)}])),
+    *[asks(element(f"{many}{kind}_select")) for many in ("", "multi_") for kind in ("users", "channels")],
+    asks(element("conversations_select", response_url_enabled=True, default_to_current_conversation=True)),
+]
+
+
+@pytest.mark.parametrize("block", EVERY_ELEMENT, ids=[block["element"]["type"] for block in EVERY_ELEMENT])
+def test_every_input_element_passes(block: JSON) -> None:
+    assert view_problems(modal(block)) == []
+
+
+def test_the_rules_know_nothing_of_the_workspace() -> None:
+    import localslack.blocks
+
+    sources = [path.read_text() for path in Path(localslack.blocks.__file__).parent.glob("*.py")]
+    imports = [line for source in sources for line in source.splitlines() if line.startswith("from localslack")]
+    assert all(line.startswith("from localslack.blocks") for line in imports)
+    assert json.dumps(message_problems([section()])) == "[]"

@@ -1,0 +1,227 @@
+"""Modals: stacks, hashes, answers, and what the app may respond."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from slack_bolt import Ack, App
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from localslack import LocalSlack, Person
+from tests.localslack.apps import actions, button, modal, plain, text_input
+
+JSON = dict[str, Any]
+Refused = Callable[..., str]
+STAGES = [{"text": plain("Staging"), "value": "s"}, {"text": plain("Production"), "value": "p"}]
+
+
+def opens(app: App, view: JSON) -> None:
+    @app.command("/ask")
+    def ask(ack: Ack, client: WebClient, body: JSON) -> None:
+        ack()
+        client.views_open(trigger_id=body["trigger_id"], view=view)
+
+
+def submitted(app: App, **answer: Any) -> list[JSON]:
+    heard: list[JSON] = []
+
+    @app.view("form")
+    def form(ack: Ack, body: JSON) -> None:
+        heard.append(body)
+        ack(**answer)
+
+    return heard
+
+
+def opened(alice: Person) -> JSON:
+    alice.types("#churn", "/ask")
+    return alice.waits_for_modal()
+
+
+def test_answers_arrive_in_the_shape_of_their_elements(connected: App, alice: Person) -> None:
+    inputs = {
+        "stage": {"type": "static_select", "action_id": "value", "options": STAGES},
+        "stages": {"type": "multi_static_select", "action_id": "value", "options": STAGES},
+        "who": {"type": "users_select", "action_id": "value"},
+        "day": {"type": "datepicker", "action_id": "value", "initial_date": "2026-01-31"},
+        "sure": {"type": "checkboxes", "action_id": "value", "options": STAGES},
+    }
+    labelled = [
+        {"type": "input", "block_id": name, "label": plain(name), "element": element, "optional": True}
+        for name, element in inputs.items()
+    ]
+    opens(connected, modal(*labelled))
+    heard = submitted(connected)
+    opened(alice)
+    assert alice.submits({"stage": "Production", "stages": ["s", "Production"], "who": "U0BOB"}) is None
+    values = {name: state["value"] for name, state in heard[0]["view"]["state"]["values"].items()}
+    assert values["stage"] == {"type": "static_select", "selected_option": STAGES[1]}
+    assert values["stages"]["selected_options"] == STAGES
+    assert values["who"] == {"type": "users_select", "selected_user": "U0BOB"}
+    assert values["day"]["selected_date"] == "2026-01-31"
+    assert values["sure"]["selected_options"] == []
+
+
+def test_a_submission_carries_the_view(slack: LocalSlack, connected: App, alice: Person) -> None:
+    opens(connected, modal(private_metadata="request 7"))
+    heard = submitted(connected)
+    view = opened(alice)
+    alice.submits({"reason": "because"})
+    sent = heard[0]["view"]
+    assert (sent["id"], sent["hash"], sent["callback_id"]) == (view["id"], view["hash"], "form")
+    assert sent["private_metadata"] == "request 7"
+    assert sent["root_view_id"] == view["id"]
+    assert sent["previous_view_id"] is None
+    assert heard[0]["team"]["id"] == slack.team_id
+
+
+@pytest.mark.parametrize(
+    ("field", "said", "complaint"),
+    [
+        ({}, "", "Please complete this required field."),
+        ({"min_length": 5}, "no", "This field must be at least 5 characters."),
+        ({"max_length": 3}, "long", "This field can't be longer than 3 characters."),
+    ],
+)
+def test_slack_itself_refuses_what_the_form_does_not_allow(
+    connected: App, alice: Person, field: JSON, said: str, complaint: str
+) -> None:
+    opens(connected, modal(text_input("reason", "Reason", **field)))
+    heard = submitted(connected)
+    opened(alice)
+    assert alice.submits({"reason": said}) == {"reason": complaint}
+    assert heard == []
+
+
+def test_an_update_shows_another_view_in_the_same_place(connected: App, alice: Person) -> None:
+    opens(connected, modal())
+    submitted(connected, response_action="update", view=modal(title="Second"))
+    first = opened(alice)
+    alice.submits({"reason": "x"})
+    (view,) = alice.modals()
+    assert view["title"]["text"] == "Second"
+    assert view["id"] == first["id"]
+    assert view["hash"] != first["hash"]
+
+
+def test_a_pushed_view_lies_on_top_and_goes_first(connected: App, alice: Person) -> None:
+    opens(connected, modal())
+    submitted(connected, response_action="push", view=modal(title="Second", callback_id="other"))
+    first = opened(alice)
+    alice.submits({"reason": "x"})
+    second = alice.modals()[-1]
+    assert second["previous_view_id"] == second["root_view_id"] == first["id"]
+    alice.closes()
+    assert [view["id"] for view in alice.modals()] == [first["id"]]
+
+
+def test_clear_takes_all_views_away(connected: App, alice: Person) -> None:
+    opens(connected, modal())
+    submitted(connected, response_action="clear")
+    opened(alice)
+    assert alice.submits({"reason": "x"}) is None
+    assert alice.modals() == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"response_action": "errors", "errors": {"elsewhere": "x"}},
+        {"response_action": "update", "view": modal(title="x" * 25)},
+        {"response_action": "dance"},
+    ],
+)
+def test_an_unusable_answer_is_trouble_for_the_person_and_a_note_for_the_developer(
+    slack: LocalSlack, connected: App, alice: Person, answer: JSON
+) -> None:
+    opens(connected, modal())
+
+    @connected.view("form")
+    def form(ack: Ack) -> None:
+        ack(answer)
+
+    opened(alice)
+    errors = alice.submits({"reason": "x"})
+    assert errors == {"*": "We had some trouble connecting. Try again?"}
+    assert len(slack.problems()) == 1
+
+
+def test_three_views_are_the_most(connected: App, alice: Person, slack: LocalSlack) -> None:
+    with_more = modal(actions(button("More", "more")))
+    opens(connected, with_more)
+
+    @connected.action("more")
+    def more(client: WebClient, ack: Ack, body: JSON) -> None:
+        with contextlib.suppress(SlackApiError):
+            client.views_push(trigger_id=body["trigger_id"], view=with_more)
+        ack()
+
+    opened(alice)
+    for _ in range(3):
+        alice.clicks(alice.modals()[-1], "More")
+    assert [call["error"] for call in slack.calls("views.push")] == [None, None, "push_limit_reached"]
+    assert len(alice.modals()) == 3
+
+
+def test_an_update_with_an_old_hash_is_refused(
+    connected: App, client: WebClient, alice: Person, refused: Refused
+) -> None:
+    opens(connected, modal())
+    view = opened(alice)
+    client.views_update(view_id=view["id"], hash=view["hash"], view=modal(title="New"))
+    again = refused(client.views_update, view_id=view["id"], hash=view["hash"], view=modal())
+    assert again == "hash_conflict"
+
+
+def test_an_update_keeps_what_was_filled_in(connected: App, client: WebClient, alice: Person) -> None:
+    opens(connected, modal(text_input("reason", "Reason"), actions(button("Check", "check"))))
+
+    @connected.action("check")
+    def check(ack: Ack) -> None:
+        ack()
+
+    view = opened(alice)
+    alice.slack.act(
+        "click",
+        user="alice",
+        view_id=view["id"],
+        block_id="actions",
+        action_id="check",
+        answers={"reason": {"value": "half-written"}},
+    )
+    client.views_update(view_id=view["id"], view=modal(text_input("reason", "Reason"), title="New"))
+    shown = alice.modal()
+    assert shown is not None
+    assert shown["state"]["values"]["reason"]["value"]["value"] == "half-written"
+
+
+def test_a_view_is_found_by_its_external_id(connected: App, client: WebClient, alice: Person, refused: Refused) -> None:
+    opens(connected, modal(external_id="request-7"))
+    opened(alice)
+    client.views_update(external_id="request-7", view=modal(title="New", external_id="request-7"))
+    assert alice.modals()[0]["title"]["text"] == "New"
+    assert refused(client.views_update, external_id="request-8", view=modal()) == "not_found"
+
+
+def test_a_closed_view_is_announced_when_asked_for(connected: App, alice: Person) -> None:
+    opens(connected, modal(notify_on_close=True))
+    heard: list[JSON] = []
+
+    @connected.view_closed("form")
+    def closed(ack: Ack, body: JSON) -> None:
+        heard.append(body)
+        ack()
+
+    opened(alice)
+    assert alice.closes() == {"ok": True, "closed": 1, "notified": 1}
+    assert heard[0]["is_cleared"] is False
+
+
+def test_a_view_that_is_too_large_is_refused(client: WebClient, refused: Refused) -> None:
+    fields = [{"type": "mrkdwn", "text": "x" * 2000}] * 10
+    large = modal(*[{"type": "section", "fields": fields}] * 13)
+    assert refused(client.views_open, trigger_id="any", view=large) == "view_too_large"
