@@ -1,0 +1,109 @@
+"""Requests and votes: what they hold, how they change, and when enough people have said yes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+
+from bot.domain.errors import AlreadyDecided
+from bot.domain.people import Actor, Person
+from bot.domain.registry import Stage
+
+
+class RequestState(Enum):
+    """A request's life: pending → approved → executing → done, or one of five other ends."""
+
+    PENDING = "pending"  # waits for people
+    APPROVED = "approved"  # enough said yes; its move is written down
+    EXECUTING = "executing"  # the move is being made
+    DONE = "done"  # moved, and read back
+    REJECTED = "rejected"  # somebody who may decide said no
+    CANCELLED = "cancelled"  # the requester or an admin took it back
+    EXPIRED = "expired"  # nobody decided in time
+    STALE = "stale"  # the world changed since it was opened
+    FAILED = "failed"  # the registry refused the move
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can still happen to it."""
+        return bool(TRANSITIONS[self])
+
+
+TRANSITIONS: dict[RequestState, frozenset[RequestState]] = {
+    RequestState.PENDING: frozenset(
+        {RequestState.APPROVED, RequestState.REJECTED, RequestState.CANCELLED, RequestState.EXPIRED, RequestState.STALE}
+    ),
+    RequestState.APPROVED: frozenset({RequestState.EXECUTING, RequestState.STALE, RequestState.FAILED}),
+    # Back to approved: the registry could not be reached, and the move waits for it.
+    RequestState.EXECUTING: frozenset(
+        {RequestState.DONE, RequestState.STALE, RequestState.FAILED, RequestState.APPROVED}
+    ),
+    RequestState.DONE: frozenset(),
+    RequestState.REJECTED: frozenset(),
+    RequestState.CANCELLED: frozenset(),
+    RequestState.EXPIRED: frozenset(),
+    RequestState.STALE: frozenset(),
+    RequestState.FAILED: frozenset(),
+}
+
+
+class Choice(Enum):
+    """What a vote says."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Somebody asks that a version move to a stage. `incumbent` is who held the stage when it was opened."""
+
+    id: str
+    model: str
+    version: int
+    from_stage: Stage
+    target: Stage
+    incumbent: int | None
+    requester: Actor
+    reason: str
+    required: int
+    opened_at: datetime
+    expires_at: datetime
+    keep_existing: bool = False
+    semver: str | None = None
+    state: RequestState = RequestState.PENDING
+    decided_at: datetime | None = None
+    decided_by: Actor | None = None
+    outcome: str = ""
+
+    def become(self, state: RequestState, **changes: object) -> Request:
+        """Return the request in its next state. Raises AlreadyDecided where the table has no such step."""
+        if state not in TRANSITIONS[self.state]:
+            raise AlreadyDecided(f"The request is {self.state.value} and cannot become {state.value}.")
+        return replace(self, state=state, **changes)  # type: ignore[arg-type]  # dataclasses.replace is untyped
+
+    def has_expired(self, now: datetime) -> bool:
+        """Tell whether it still waits although its time is over."""
+        return self.state is RequestState.PENDING and now >= self.expires_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """One person's word on one request."""
+
+    request: str
+    voter: Person
+    choice: Choice
+    reason: str
+    at: datetime
+
+
+def verdict(request: Request, votes: Iterable[Vote]) -> RequestState:
+    """Return what the votes make of a pending request: rejected by one no, approved by enough different people."""
+    votes = list(votes)
+    if any(vote.choice is Choice.REJECT for vote in votes):
+        return RequestState.REJECTED
+    yes = {vote.voter for vote in votes if vote.choice is Choice.APPROVE}
+    return RequestState.APPROVED if len(yes) >= request.required else RequestState.PENDING

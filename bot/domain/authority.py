@@ -1,0 +1,260 @@
+"""Who may do what: one table for every act there is. Slack, terminal, API and jobs all ask here, and only here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from bot.domain.people import Actor, Automation, Caller, Client, Operator, Person, Profile
+from bot.domain.policy import Policy, TargetRule
+from bot.domain.registry import Stage
+from bot.domain.text import Code, Mention, Name, Say, say
+
+
+class Act(Enum):
+    """Everything that somebody can do. The value is the word that the audit uses."""
+
+    READ = "read"  # list, show, history, requests, help
+    ASK = "ask"  # open a request
+    APPROVE = "approve"  # say yes to a request
+    REJECT = "reject"  # say no to a request, with a reason
+    WITHDRAW = "withdraw"  # take one's vote back
+    CANCEL = "cancel"  # end a pending request
+    OVERRIDE = "override"  # let a failed gate pass
+    REGISTER = "register"  # make a version of a run
+    DESCRIBE = "describe"  # change a description
+    TAG = "tag"  # set or remove a tag
+    ARCHIVE = "archive"  # take a version aside
+    MEND = "mend"  # repair two holders, or an alias elsewhere
+    ROLL_BACK = "roll_back"  # put the previous good version back
+    CLEAR = "clear"  # lift the bar from a version rolled back
+    FREEZE = "freeze"  # let nothing move in Production
+    UNFREEZE = "unfreeze"  # let Production move again
+    EDIT_MONITOR = "edit_monitor"  # add, change or remove a monitor
+    PAUSE = "pause"  # pause or resume a monitor
+    SILENCE = "silence"  # mute a monitor's alerts for a while
+    ACKNOWLEDGE = "acknowledge"  # say that one looks after an incident
+    ARM = "arm"  # let a monitor act by itself
+    RESET_BREAKER = "reset_breaker"  # let automatic rollbacks go on
+    BREAK_GLASS = "break_glass"  # move without approvals, in an emergency
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is acted on. `target` and `requester` are there where the act is about a request."""
+
+    model: str | None = None
+    target: Stage | None = None
+    requester: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Allowed or not, by which rule of the table, and the sentence that says why (and what next)."""
+
+    allowed: bool
+    rule: str
+    why: Say
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
+class Who(Enum):
+    """The rules of the table."""
+
+    ANYONE = auto()  # any full member of the home workspace
+    APPROVER = auto()  # whom the policy names for this model and stage; not the requester, unless it says so
+    REQUESTER_OR_ADMIN = auto()  # who asked, or whom the role `admin` names
+    ROLLBACK = auto()  # whom `rollback.by` names, else the approvers for Production
+    OVERRIDER = auto()  # whom `override` names
+    ADMIN = auto()  # whom the role `admin` names
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: who may; whether guests, programs and automations may as well."""
+
+    who: Who
+    guests: bool = False
+    programs: bool = False
+    automations: bool = False
+
+
+TABLE: dict[Act, Row] = {
+    Act.READ: Row(Who.ANYONE, guests=True, programs=True, automations=True),
+    Act.ASK: Row(Who.ANYONE, programs=True, automations=True),
+    Act.APPROVE: Row(Who.APPROVER),
+    Act.REJECT: Row(Who.APPROVER),
+    Act.WITHDRAW: Row(Who.APPROVER),
+    Act.CANCEL: Row(Who.REQUESTER_OR_ADMIN, programs=True),
+    Act.OVERRIDE: Row(Who.OVERRIDER),
+    Act.REGISTER: Row(Who.ANYONE, programs=True),
+    Act.DESCRIBE: Row(Who.ANYONE),
+    Act.TAG: Row(Who.ANYONE),
+    Act.ARCHIVE: Row(Who.ROLLBACK),
+    Act.MEND: Row(Who.ROLLBACK),
+    Act.ROLL_BACK: Row(Who.ROLLBACK, automations=True),
+    Act.CLEAR: Row(Who.ROLLBACK),
+    Act.FREEZE: Row(Who.ROLLBACK),
+    Act.UNFREEZE: Row(Who.ROLLBACK),
+    Act.EDIT_MONITOR: Row(Who.ROLLBACK),
+    Act.PAUSE: Row(Who.ROLLBACK),
+    Act.SILENCE: Row(Who.ROLLBACK),
+    Act.ACKNOWLEDGE: Row(Who.ANYONE),
+    Act.ARM: Row(Who.ROLLBACK),
+    Act.RESET_BREAKER: Row(Who.ADMIN),
+    Act.BREAK_GLASS: Row(Who.ADMIN),
+}
+
+
+def authorize(caller: Caller, act: Act, subject: Subject, policy: Policy, now: datetime) -> Decision:
+    """Decide whether `caller` may do `act` to `subject` under `policy` at `now` (UTC).
+
+    Pure: whoever calls has read the caller's profile freshly. `now` is for rules that depend on time (freezes).
+    """
+    row = TABLE[act]
+    if isinstance(caller, Automation):
+        return _allow("automation") if row.automations else _refuse("automation", "An automation never does this.")
+    if isinstance(caller, Client):
+        return _client(caller, row, subject, policy)
+    person = _person_behind(caller, policy)
+    if isinstance(person, Decision):
+        return _allow("operator") if act is Act.READ else person
+    refusal = _stranger(person, row)  # a refusal is falsy
+    return _CHECKS[row.who](person, subject, policy) if refusal is None else refusal
+
+
+def deciders(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
+    """Return the ids of the people and groups who can decide such a request, sorted, groups first."""
+    rule = policy.rules_for(model).rule(target)
+    if rule is None:
+        return []
+    left_out = {requester.user} if isinstance(requester, Person) and not rule.requester_may_approve else set()
+    return sorted(policy.ids(rule.approvers) - left_out)
+
+
+def _client(client: Client, row: Row, subject: Subject, policy: Policy) -> Decision:
+    if not row.programs or client.name not in policy.clients:
+        return _refuse("client", "A program may not do this; a person has to.")
+    if row.who is Who.REQUESTER_OR_ADMIN and subject.requester != client:
+        return _refuse("client", "A program may only cancel what it asked for itself.")
+    return _allow("client")
+
+
+def _person_behind(caller: Profile | Operator, policy: Policy) -> Profile | Decision:
+    if isinstance(caller, Profile):
+        return caller
+    user = policy.operators.get(caller.name)
+    if user is None:
+        why = say(
+            "The policy's {key} does not say who {name} is in Slack.", key=Code("operators"), name=Name(caller.name)
+        )
+        return Decision(False, "operator", why)
+    return Profile(person=Person("", user))
+
+
+def _stranger(profile: Profile, row: Row) -> Decision | None:
+    if not profile.is_home:
+        return _refuse("stranger", "Only members of this workspace can use Registrar.")
+    if profile.is_bot or profile.is_deleted:
+        return _refuse("not a person", "Bots and deactivated accounts never act here.")
+    if profile.is_guest and not row.guests:
+        return _refuse("guest", "Guests can look, but not ask or decide. Ask a full member of the workspace.")
+    return None
+
+
+def _anyone(profile: Profile, subject: Subject, policy: Policy) -> Decision:
+    return _allow("member")
+
+
+def _approver(profile: Profile, subject: Subject, policy: Policy) -> Decision:
+    rule = _rule(subject, policy)
+    if rule is None or not rule.approvers:
+        why = say(
+            "The policy names nobody who may decide {model} → {stage}. Add approvers to {file}.",
+            model=Name(subject.model or "?"), stage=subject.target, file=Code("registrar.yml"),
+        )  # fmt: skip
+        return Decision(False, "no approvers", why)
+    if _asked(profile, subject, policy) and not rule.requester_may_approve:
+        return _refuse(
+            "own request",
+            "You asked for this, so somebody else has to decide: {who}.",
+            rule,
+            policy,
+            but=profile.person,
+        )
+    if not _is_named(profile, rule.approvers, policy):
+        return _refuse("not an approver", "You are not among those who may decide this: {who}.", rule, policy)
+    return _allow("approver")
+
+
+def _requester_or_admin(profile: Profile, subject: Subject, policy: Policy) -> Decision:
+    if _asked(profile, subject, policy) or _is_named(profile, [Policy.ADMIN], policy):
+        return _allow("requester or admin")
+    return _refuse("not the requester", "Only who asked, or an admin, can cancel a request. You can reject it.")
+
+
+def _rollback(profile: Profile, subject: Subject, policy: Policy) -> Decision:
+    rules = policy.rules_for(subject.model or "")
+    names = rules.rollback.by if rules.rollback else rules.production.approvers if rules.production else []
+    if _is_named(profile, names, policy):
+        return _allow("rollback")
+    return _refuse("not in rollback.by", "The policy lets only those do this who may roll back.")
+
+
+def _overrider(profile: Profile, subject: Subject, policy: Policy) -> Decision:
+    rule = _rule(subject, policy)
+    if rule and _is_named(profile, rule.override, policy):
+        return _allow("override")
+    return _refuse("not in override", "The policy does not let you pass a failed gate.")
+
+
+def _admin(profile: Profile, subject: Subject, policy: Policy) -> Decision:
+    if _is_named(profile, [Policy.ADMIN], policy):
+        return _allow("admin")
+    return _refuse("not an admin", "Only those with the role admin may do this.")
+
+
+_CHECKS: dict[Who, Callable[[Profile, Subject, Policy], Decision]] = {
+    Who.ANYONE: _anyone,
+    Who.APPROVER: _approver,
+    Who.REQUESTER_OR_ADMIN: _requester_or_admin,
+    Who.ROLLBACK: _rollback,
+    Who.OVERRIDER: _overrider,
+    Who.ADMIN: _admin,
+}
+
+
+def _rule(subject: Subject, policy: Policy) -> TargetRule | None:
+    if subject.model is None or subject.target is None:
+        return None
+    return policy.rules_for(subject.model).rule(subject.target)
+
+
+def _asked(profile: Profile, subject: Subject, policy: Policy) -> bool:
+    """Tell whether it is their own request, be it from Slack or from the terminal, whose workspace is unknown."""
+    person, requester = profile.person, subject.requester
+    if isinstance(requester, Operator):
+        return policy.operators.get(requester.name) == person.user
+    return isinstance(requester, Person) and requester.user == person.user and person.team in {requester.team, ""}
+
+
+def _is_named(profile: Profile, names: list[str], policy: Policy) -> bool:
+    ids = policy.ids(names)
+    return profile.person.user in ids or bool(profile.groups & ids)
+
+
+def _allow(rule: str) -> Decision:
+    return Decision(True, rule, say("Allowed: {rule}.", rule=rule))
+
+
+def _refuse(
+    name: str, words: str, rule: TargetRule | None = None, policy: Policy | None = None, but: Person | None = None
+) -> Decision:
+    if rule is None or policy is None:
+        return Decision(False, name, say(words))
+    others = sorted(policy.ids(rule.approvers) - ({but.user} if but else set()))
+    return Decision(False, name, say(words, who=[Mention(one) for one in others] or ["nobody else is named"]))

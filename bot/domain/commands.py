@@ -1,0 +1,334 @@
+"""The grammar: one pydantic model per verb. Slack's text, its modals, the terminal and the help all come from here."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, ClassVar, NoReturn, TypeVar, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from bot.domain.errors import BadInput
+from bot.domain.registry import Stage, VersionRef, check_model_name, parse_target, parse_version
+from bot.domain.text import Code, Name, clean, say
+
+REASON_MOST = 1000  # characters; a card shows it whole
+
+
+@dataclass(frozen=True, slots=True)
+class Arg:
+    """How a field is typed: its place or its flags, what the help calls it, and what it means."""
+
+    shown: str
+    means: str
+    positional: bool = True
+    flags: tuple[str, ...] = ()
+
+
+class MissingArguments(BadInput):
+    """A verb lacks arguments. Slack opens a modal with what was given; the terminal says what is missing."""
+
+    def __init__(self, verb: type[Command], given: dict[str, str], missing: list[str]) -> None:
+        self.verb, self.given, self.missing = verb, given, missing
+        super().__init__(
+            say("{missing} missing. Write it so: {usage}", missing=_and(missing), usage=Code(verb.usage()))
+        )
+
+
+def _reason(text: object) -> str:
+    reason = clean(str(text)).strip()
+    if len(reason) > REASON_MOST:
+        raise BadInput(f"The reason is longer than {REASON_MOST:,} characters. Say it shorter, and link to the rest.")
+    return reason
+
+
+def _request_id(text: object) -> str:
+    word = str(text).strip().lstrip("#").lower()
+    if not re.fullmatch(r"[a-z0-9]{4,16}", word):
+        raise BadInput(say("{word} is no request. Its short id stands on the card, like {like}.",
+                           word=Name(str(text)[:40]), like=Code("r4k7q")))  # fmt: skip
+    return word
+
+
+Model = Annotated[
+    str,
+    BeforeValidator(lambda text: check_model_name(str(text))),
+    Arg("MODEL", "the registered model's name", flags=("--model-name", "--model")),
+]
+Version = Annotated[
+    VersionRef,
+    BeforeValidator(lambda text: text if isinstance(text, VersionRef) else parse_version(str(text))),
+    Arg("VERSION", "7, v7, 2.1.0, @alias, staging, production or latest", flags=("--version",)),
+]
+Target = Annotated[
+    Stage,
+    BeforeValidator(lambda text: text if isinstance(text, Stage) else parse_target(str(text))),
+    Arg("STAGE", "staging or production", flags=("--to",)),
+]
+Reason = Annotated[
+    str, BeforeValidator(_reason), Arg("TEXT", "why, for the card and the audit", positional=False, flags=("--reason",))
+]
+RequestId = Annotated[
+    str, BeforeValidator(_request_id), Arg("REQUEST", "the short id on the card", flags=("--request",))
+]
+
+
+class Command(BaseModel):
+    """What somebody wants. Imperative; its fields are in the order in which they are typed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    verb: ClassVar[str]
+    summary: ClassVar[str]
+    example: ClassVar[str]
+
+    @classmethod
+    def args(cls) -> Iterator[tuple[str, FieldInfo, Arg]]:
+        """Yield each field with how it is typed."""
+        for name, field in cls.model_fields.items():
+            yield name, field, next(one for one in field.metadata if isinstance(one, Arg))
+
+    @classmethod
+    def usage(cls) -> str:
+        """Return how the verb is typed, optional parts in brackets."""
+        words = [cls.verb]
+        for _, field, arg in cls.args():
+            word = arg.shown if arg.positional else f"{arg.flags[0]} {arg.shown}".strip()
+            words.append(word if field.is_required() else f"[{word}]")
+        return " ".join(words)
+
+
+SomeCommand = TypeVar("SomeCommand", bound=Command)
+
+
+class Help(Command):
+    """Explain the verbs, or one of them."""
+
+    verb = "help"
+    summary = "What can be typed, or how one verb is typed"
+    example = "help promote"
+    about: Annotated[str, Arg("VERB", "the verb to explain")] = ""
+
+
+class List(Command):
+    """List the registered models."""
+
+    verb = "list"
+    summary = "The registered models and what is in Staging and Production"
+    example = "list churn"
+    text: Annotated[str, Arg("TEXT", "only models whose name holds this", flags=("--text",))] = ""
+
+
+class Show(Command):
+    """Show a model, or one version of it."""
+
+    verb = "show"
+    summary = "A model's versions and stages, or one version"
+    example = "show churn 4"
+    model: Model
+    version: Annotated[VersionRef | None, *get_args(Version)[1:]] = None
+
+
+class Promote(Command):
+    """Ask that a version move to Staging or Production."""
+
+    verb = "promote"
+    summary = "Ask that a version move to Staging or Production"
+    example = 'promote churn 4 production --reason "better f1"'
+    model: Model
+    version: Version
+    to: Target
+    reason: Reason = ""
+    keep_existing: Annotated[
+        bool, Arg("", "let the present holder stay in the stage", positional=False, flags=("--keep-existing",))
+    ] = False
+
+
+class Approve(Command):
+    """Approve a request."""
+
+    verb = "approve"
+    summary = "Approve a request"
+    example = "approve r4k7q"
+    request: RequestId
+
+
+class Reject(Command):
+    """Reject a request."""
+
+    verb = "reject"
+    summary = "Reject a request, with a reason"
+    example = 'reject r4k7q --reason "latency too high"'
+    request: RequestId
+    reason: Reason
+
+
+class Cancel(Command):
+    """Take a request back."""
+
+    verb = "cancel"
+    summary = "Take a request back that you asked for"
+    example = "cancel r4k7q"
+    request: RequestId
+    reason: Reason = ""
+
+
+class Requests(Command):
+    """List the requests that wait."""
+
+    verb = "requests"
+    summary = "The requests that wait for somebody"
+    example = "requests churn"
+    model: Annotated[str | None, *get_args(Model)[1:]] = None
+
+
+class History(Command):
+    """Tell what was in Production, when, and why."""
+
+    verb = "history"
+    summary = "What was in Production, when, by whom and why"
+    example = "history churn"
+    model: Model
+    last: Annotated[int, Field(ge=1, le=50), Arg("N", "how many", positional=False, flags=("--last",))] = 10
+
+
+VERBS: dict[str, type[Command]] = {
+    verb.verb: verb for verb in (Help, List, Show, Promote, Approve, Reject, Cancel, Requests, History)
+}
+
+
+def parse(text: str) -> Command | None:
+    """Return the command that somebody typed, or None for nothing at all.
+
+    Smart quotes and dashes are understood. Raises BadInput with the nearest verb or the usage, and
+    MissingArguments with what was understood so far.
+    """
+    words = split(text)
+    return parse_words(words) if words else None
+
+
+def parse_words(words: Sequence[str]) -> Command:
+    """Return the command that the words of a command line mean. Raises like `parse`."""
+    verb = find_verb(words[0])
+    if {"--help", "-h"} & set(words[1:]):
+        return Help(about=verb.verb)
+    given = _given(verb, words[1:])
+    missing = [arg.shown for name, field, arg in verb.args() if field.is_required() and name not in given]
+    if missing:
+        raise MissingArguments(verb, given, missing)
+    return build(verb, given)
+
+
+def build(verb: type[SomeCommand], given: dict[str, Any]) -> SomeCommand:
+    """Return the command from its fields. Raises BadInput for a value that it cannot hold."""
+    try:
+        return verb(**given)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = str(fault["loc"][0]).replace("_", "-") if fault["loc"] else verb.verb
+        raise BadInput(say("{field}: {what}.", field=Code(f"--{field}"), what=fault["msg"])) from error
+
+
+def find_verb(word: str) -> type[Command]:
+    """Return the verb. Raises BadInput with the nearest one."""
+    wanted = word.lower().lstrip("/")
+    if wanted in VERBS:
+        return VERBS[wanted]
+    near = difflib.get_close_matches(wanted, VERBS, n=1, cutoff=0.6)
+    if near:
+        raise BadInput(say("I know no {word}. Did you mean {near}?", word=Name(word[:60]), near=Code(near[0])))
+    raise BadInput(say("I know no {word}. Try {help}.", word=Name(word[:60]), help=Code("help")))
+
+
+def split(text: str) -> list[str]:
+    """Return the words of what was typed, on a phone or a keyboard. Raises BadInput for an open quote."""
+    plain = re.sub(r"[“”„‟«»]", '"', text)
+    plain = re.sub(r"(?<=\w)['’](?=\w)", _APOSTROPHE, plain)
+    plain = re.sub(r"[‘’‚‛]", "'", plain)
+    pieces = re.split(r"(\"[^\"]*\"|'[^']*')", plain)
+    plain = "".join(piece if at % 2 else re.sub(r"(^|\s)[—–―−](?=[A-Za-z])", r"\1--", piece)
+                    for at, piece in enumerate(pieces))  # fmt: skip
+    lexer = shlex.shlex(plain, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
+    try:
+        return [clean(word.replace(_APOSTROPHE, "'")) for word in lexer]
+    except ValueError:
+        raise BadInput("A quote is opened and never closed.") from None
+
+
+_APOSTROPHE = "\ue000"  # an apostrophe inside a word opens no quote; `clean` takes a typed one out
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises, prints nothing and never exits."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(_kind(message, self.usage or ""))
+
+
+@cache
+def _parser(verb: type[Command]) -> _Parser:
+    parser = _Parser(prog=verb.verb, usage=verb.usage(), add_help=False, allow_abbrev=False)
+    for name, field, arg in verb.args():
+        if field.annotation is bool:
+            parser.add_argument(*arg.flags, dest=name, action="store_true", default=None)
+        elif arg.flags:
+            parser.add_argument(*arg.flags, dest=name, metavar=arg.shown)
+    return parser
+
+
+def _given(verb: type[Command], words: Sequence[str]) -> dict[str, Any]:
+    """Return the fields that were typed, by place or by flag. Raises BadInput when one was typed both ways.
+
+    A positional argument whose field was given as a flag is skipped, so `promote churn --version 7 production` works.
+    """
+    # The parser knows the flags only: argparse gives up a positional argument that stands behind a flag.
+    end = words.index("--") if "--" in words else len(words)
+    spaces, placed = _parser(verb).parse_known_args(list(words[:end]))
+    flags = [word for word in placed if word.startswith("-")]
+    if flags:
+        raise BadInput(_unknown_flag(verb, flags[0]))
+    placed += words[end + 1 :]
+    typed = vars(spaces)
+    fields = {name: value for name, _, _ in verb.args() if (value := typed.get(name)) is not None}
+    for name, _, arg in verb.args():
+        if arg.positional and name not in fields and placed:
+            fields[name] = placed.pop(0)
+    if placed:
+        raise BadInput(_superfluous(verb, placed[0]))
+    return fields
+
+
+def _unknown_flag(verb: type[Command], flag: str) -> Any:
+    known = [one for _, _, arg in verb.args() for one in arg.flags]
+    near = difflib.get_close_matches(flag.split("=", maxsplit=1)[0], known, n=1)
+    if near:
+        return say(
+            "{verb} knows no {flag}. Did you mean {near}?", verb=Code(verb.verb), flag=Name(flag), near=Code(near[0])
+        )
+    return say(
+        "{verb} knows no {flag}. Write it so: {usage}", verb=Code(verb.verb), flag=Name(flag), usage=Code(verb.usage())
+    )
+
+
+def _superfluous(verb: type[Command], word: str) -> Any:
+    hint = " A reason goes behind --reason, in quotes." if "reason" in verb.model_fields else ""
+    return say(
+        "{word} is one word too many." + hint + " Write it so: {usage}", word=Name(word[:80]), usage=Code(verb.usage())
+    )
+
+
+def _kind(message: str, usage: str) -> Any:
+    wants_value = re.match(r"argument (\S+?)(?:/\S+)?: expected one argument", message)
+    if wants_value:
+        return say("{flag} needs a value behind it. Write it so: {usage}", flag=Code(wants_value[1]), usage=Code(usage))
+    return say("I cannot read that ({what}). Write it so: {usage}", what=message, usage=Code(usage))
+
+
+def _and(words: list[str]) -> str:
+    return f"{' and '.join(words)} {'is' if len(words) == 1 else 'are'}"

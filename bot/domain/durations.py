@@ -1,0 +1,43 @@
+"""Durations as people write them: `30m`, `24h`, `7d`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_duration(text: object) -> timedelta:
+    """Return the time span that `text` means, such as `90s`, `1h30m` or `7d`. Raises ValueError."""
+    if isinstance(text, timedelta):
+        return text
+    parts = re.findall(r"(\d+)\s*([smhdw])", str(text).strip().lower())
+    if not parts or re.sub(r"\d+\s*[smhdw]\s*", "", str(text).strip().lower()):
+        raise ValueError("is no duration; write one like 30m, 24h or 7d")
+    try:
+        return sum((timedelta(**{_UNITS[unit]: int(amount)}) for amount, unit in parts), timedelta())
+    except OverflowError:
+        raise ValueError("is too long a duration") from None
+
+
+def show_duration(span: timedelta) -> str:
+    """Return the span in its two largest units: `7d`, `1h 30m`, `45s`."""
+    left = max(0, int(span.total_seconds()))
+    shown = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        amount, left = divmod(left, size)
+        if amount:
+            shown.append(f"{amount}{unit}")
+    return " ".join(shown[:2]) or "0s"
+
+
+def write_duration(span: timedelta) -> str:
+    """Return the span exactly, as `parse_duration` reads it."""
+    return f"{int(span.total_seconds())}s"
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(write_duration)]

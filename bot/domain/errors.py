@@ -1,0 +1,93 @@
+"""Everything that can go wrong, as a tree. Each error knows the sentence that a person reads.
+
+    RegistrarError
+    ├── BadInput                what was typed cannot be understood         exit 2
+    │   ├── UnknownModel
+    │   ├── UnknownVersion
+    │   └── UnknownRequest
+    ├── Refused                 the rules say no                            exit 1
+    │   ├── AlreadyOpen         a request for this model and stage is open
+    │   └── AlreadyDecided      somebody was faster
+    ├── Misconfigured           a setting or the policy file is wrong       exit 2
+    ├── RegistryRefused         the registry was reached and said no        exit 1
+    └── Unreachable             a part does not answer                      exit 3
+        ├── RegistryUnreachable
+        ├── LedgerUnavailable
+        └── SlackUnreachable
+
+The cause (a foreign exception) is chained, for the log; it is never shown to a person.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from bot.domain.text import Say, say
+
+
+class RegistrarError(Exception):
+    """The root. `sentence` is for the person; `exit_code` is what the terminal returns."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, sentence: Say | str) -> None:
+        self.sentence = say("{it}", it=sentence) if isinstance(sentence, str) else sentence
+        super().__init__(str(self.sentence))
+
+
+class BadInput(RegistrarError):
+    """What was typed cannot be understood; nothing was changed."""
+
+    exit_code = 2
+
+
+class UnknownModel(BadInput):
+    """The registry has no such model."""
+
+
+class UnknownVersion(BadInput):
+    """The model has no such version."""
+
+
+class UnknownRequest(BadInput):
+    """The ledger has no such request."""
+
+
+class Refused(RegistrarError):
+    """The rules say no; nothing was changed but the audit, which keeps the refusal."""
+
+
+class AlreadyOpen(Refused):
+    """One pending request per model and stage; the sentence names the open one."""
+
+
+class AlreadyDecided(Refused):
+    """The request was decided before this came; the sentence says by whom."""
+
+
+class Misconfigured(RegistrarError):
+    """A setting or the policy file is wrong; the sentence says where, and what was expected."""
+
+    exit_code = 2
+
+
+class RegistryRefused(RegistrarError):
+    """The registry was reached and refused: trying again will not help."""
+
+
+class Unreachable(RegistrarError):
+    """A part that we need does not answer; trying again may help."""
+
+    exit_code = 3
+
+
+class RegistryUnreachable(Unreachable):
+    """MLflow does not answer, or not in time."""
+
+
+class LedgerUnavailable(Unreachable):
+    """The ledger's database cannot answer in time: nothing was recorded."""
+
+
+class SlackUnreachable(Unreachable):
+    """Slack does not answer, or not in time."""

@@ -1,0 +1,94 @@
+"""Audit events: what happened, in one vocabulary. A tag reads `source:subject:action`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+from bot.domain.people import Actor, actor_id, parse_actor
+
+GENESIS = "0" * 64  # what the first event's hash is chained to
+
+
+class Tag(Enum):
+    """Every kind of event. The comment says when it is written."""
+
+    ASKED = "person:promotion:asked"  # a promotion was asked for, before the registry was read
+    ASK_REFUSED = "person:promotion:refused"  # the asking was refused: by the rules, or by what the registry said
+    OPENED = "registrar:request:opened"  # a request is open, its card on the way
+    VOTED = "person:request:voted"  # one person's approve or reject
+    VOTE_REFUSED = "person:request:refused"  # a click or command on a request that the rules refused
+    APPROVED = "registrar:request:approved"  # enough approvals: the move is written down
+    REJECTED = "registrar:request:rejected"  # one person who may decide said no: the request has ended
+    CANCELLED = "person:request:cancelled"  # the requester or an admin took it back
+    EXPIRED = "registrar:request:expired"  # nobody decided in time
+    STALE = "registrar:request:stale"  # the registry had changed: nothing was moved
+    FAILED = "registrar:request:failed"  # the registry refused the move
+    MOVED = "registrar:version:moved"  # moved, and read back
+    OBSERVED = "registry:version:moved"  # the poll found a move that nobody asked us for
+    REFUSED = "person:registry:refused"  # the rules let somebody not do, or not see, something
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact for the auditor. Never edited; `evidence` holds plain JSON values only."""
+
+    at: datetime
+    actor: Actor
+    tag: Tag
+    subject: str
+    model: str | None = None
+    before: str | None = None
+    after: str | None = None
+    why: str = ""
+    origin: str = ""  # slack, terminal, api, job
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """An event as it stands in the chain: its number, the hash before it and its own."""
+
+    number: int
+    event: Event
+    previous: str
+    hash: str
+
+
+def canonical(event: Event, number: int) -> str:
+    """Return the event as the one text that is hashed: JSON, keys sorted, no spaces, times in UTC."""
+    fields = {
+        "number": number,
+        "at": event.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "actor": actor_id(event.actor),
+        "tag": event.tag.value,
+        "subject": event.subject,
+        "model": event.model,
+        "before": event.before,
+        "after": event.after,
+        "why": event.why,
+        "origin": event.origin,
+        "evidence": dict(event.evidence),
+    }
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def from_canonical(text: str) -> Event:
+    """Return the event that `canonical` wrote."""
+    fields = json.loads(text)
+    return Event(
+        at=datetime.fromisoformat(fields["at"]),
+        actor=parse_actor(fields["actor"]),
+        tag=Tag(fields["tag"]),
+        **{key: fields[key] for key in ("subject", "model", "before", "after", "why", "origin", "evidence")},
+    )
+
+
+def chain(previous: str, body: str) -> str:
+    """Return the hash of an event: SHA-256 over the hash before it, a line end, and its canonical text."""
+    return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()

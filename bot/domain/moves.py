@@ -1,0 +1,172 @@
+"""A move: a version taking a stage, whoever or whatever caused it. One record, one executor (services/moves.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from bot.domain.approvals import Request, Vote
+from bot.domain.errors import BadInput, Refused
+from bot.domain.people import Actor
+from bot.domain.registry import Stage, VersionInfo, is_legal
+from bot.domain.text import Code, Name, Say, say
+
+
+class MoveKind(Enum):
+    """What caused a move. Later features add causes, never executors."""
+
+    PROMOTION = "promotion"  # a request was approved
+    OBSERVED = "observed"  # made in MLflow, behind our back, and found by the poll
+
+
+class MoveState(Enum):
+    """A move's life: intended → executing → done, stale or failed."""
+
+    INTENDED = "intended"  # written down with the decision; nothing was done yet
+    EXECUTING = "executing"  # somebody holds the model and talks to the registry
+    DONE = "done"  # read back from the registry
+    STALE = "stale"  # the registry had changed since the decision: nothing was done
+    FAILED = "failed"  # the registry refused
+
+
+UNFINISHED = (MoveState.INTENDED, MoveState.EXECUTING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One version into one stage. `expected_incumbent` is who must hold the stage when it is made."""
+
+    id: str
+    kind: MoveKind
+    model: str
+    version: int
+    from_stage: Stage
+    target: Stage
+    expected_incumbent: int | None
+    actor: Actor
+    intended_at: datetime
+    request: str | None = None
+    keep_existing: bool = False
+    state: MoveState = MoveState.INTENDED
+    attempts: int = 0
+    finished_at: datetime | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the registry says right before a move: all versions of the model."""
+
+    versions: tuple[VersionInfo, ...]
+
+    def version(self, number: int) -> VersionInfo | None:
+        """Return that version, or None where it is gone."""
+        return next((one for one in self.versions if one.version == number), None)
+
+    def holders(self, stage: Stage) -> list[int]:
+        """Return the versions that hold `stage`, newest first."""
+        return sorted((one.version for one in self.versions if one.stage is stage), reverse=True)
+
+
+class Step(Enum):
+    """What is left to do for a move."""
+
+    TRANSITION = auto()  # the stage, then the alias
+    ALIAS = auto()  # the stage is right already (an earlier try got so far); set the alias and read back
+    NOTHING = auto()  # it can no longer be made
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, and where nothing can be done, why."""
+
+    step: Step
+    why: Say | None = None
+
+
+def intended(request: Request, last: Vote) -> Move:
+    """Return the move that an approved request means; `last` is the vote that decided it.
+
+    Its id makes a second one for the same request impossible.
+    """
+    return Move(
+        id=f"promotion:{request.id}",
+        kind=MoveKind.PROMOTION,
+        model=request.model,
+        version=request.version,
+        from_stage=request.from_stage,
+        target=request.target,
+        expected_incumbent=request.incumbent,
+        actor=last.voter,
+        intended_at=last.at,
+        request=request.id,
+        keep_existing=request.keep_existing,
+    )
+
+
+def check_can_be_asked(version: VersionInfo, target: Stage) -> None:
+    """Return if somebody may ask that this version move to `target`. Raises BadInput and Refused with the reason."""
+    if not is_legal(version.stage, target):
+        raise BadInput(
+            say("v{v} of {model} is in {stage} already.", v=version.version, model=Name(version.model), stage=target)
+        )
+    if version.stage is Stage.PRODUCTION:
+        raise BadInput(
+            say("v{v} of {model} serves in Production; moving it to {stage} would leave nobody there. "
+                "Promote another version first.", v=version.version, model=Name(version.model), stage=target)
+        )  # fmt: skip
+    if version.status != "READY":
+        raise Refused(
+            say("v{v} of {model} is not ready: MLflow says {status}.",
+                v=version.version, model=Name(version.model), status=Code(version.status))
+        )  # fmt: skip
+
+
+def plan(move: Move, facts: Facts) -> Plan:
+    """Compare what was decided with what is true now, and return what is left to do."""
+    candidate = facts.version(move.version)
+    if candidate is None:
+        return Plan(Step.NOTHING, say("v{v} of {model} is gone from MLflow.", v=move.version, model=Name(move.model)))
+    holders = facts.holders(move.target)
+    if candidate.stage is move.target and (move.keep_existing or holders == [move.version]):
+        # With a first try nobody of ours has moved it: then somebody else did, and the outcome is what was asked.
+        return Plan(Step.ALIAS)
+    if candidate.stage is not move.from_stage and candidate.stage is not move.target:
+        return Plan(
+            Step.NOTHING,
+            say("v{v} was {was} when this was asked and is {now} now.",
+                v=move.version, was=_standing(move.from_stage), now=_standing(candidate.stage)),
+        )  # fmt: skip
+    return _incumbent_changed(move, holders) or Plan(Step.TRANSITION)
+
+
+def incumbent(facts: Facts, stage: Stage) -> int | None:
+    """Return who holds `stage`; of several, which nobody should have made, the newest."""
+    return next(iter(facts.holders(stage)), None)
+
+
+def is_settled(move: Move, versions: Iterable[VersionInfo]) -> bool:
+    """Tell whether what was read back is what was meant: the version holds the stage, and nobody else does."""
+    holders = Facts(versions=tuple(versions)).holders(move.target)
+    return move.version in holders if move.keep_existing else holders == [move.version]
+
+
+def _incumbent_changed(move: Move, holders: list[int]) -> Plan | None:
+    others = [one for one in holders if one != move.version]
+    if move.expected_incumbent == next(iter(others), None):
+        return None
+    return Plan(
+        Step.NOTHING,
+        say("{stage} held {was} when this was asked and holds {now} now.",
+            stage=move.target, was=_or_nobody(move.expected_incumbent), now=_or_nobody(next(iter(others), None))),
+    )  # fmt: skip
+
+
+def _standing(stage: Stage) -> str:
+    return "without a stage" if stage is Stage.NONE else f"in {stage}"
+
+
+def _or_nobody(version: int | None) -> Code | str:
+    return "no version" if version is None else Code(f"v{version}")

@@ -1,0 +1,335 @@
+"""The policy file: who may do what, to which models. Its whole shape, also of parts that are not used yet."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+
+from bot.domain.durations import Duration
+from bot.domain.errors import Misconfigured
+from bot.domain.registry import Stage
+from bot.domain.text import say
+
+
+class Part(BaseModel):
+    """A piece of the file. An unknown key is an error; nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MetricGate(Part):
+    """A metric's bound: absolute, or against the incumbent."""
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+    not_worse_than_incumbent_by: float | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> MetricGate:
+        if self.at_least is None and self.at_most is None and self.not_worse_than_incumbent_by is None:
+            raise ValueError("needs at_least, at_most or not_worse_than_incumbent_by")
+        return self
+
+
+class CardGate(Part):
+    """Fields of the metadata card that must be filled."""
+
+    card: list[str]
+
+
+class SignatureGate(Part):
+    """The signature must accept what the incumbent's accepts."""
+
+    signature: Literal["compatible"]
+
+
+class SemverGate(Part):
+    """The version must have a semver."""
+
+    semver: Literal["set"]
+
+
+class InStagingGate(Part):
+    """How long the version must have been in Staging."""
+
+    in_staging_for: Duration
+
+
+def _gate_kind(gate: Any) -> str:
+    for key in ("metric", "card", "signature", "semver", "in_staging_for"):
+        if (key in gate) if isinstance(gate, Mapping) else hasattr(gate, key):
+            return key
+    return "metric"
+
+
+Gate = Annotated[
+    Annotated[MetricGate, Tag("metric")]
+    | Annotated[CardGate, Tag("card")]
+    | Annotated[SignatureGate, Tag("signature")]
+    | Annotated[SemverGate, Tag("semver")]
+    | Annotated[InStagingGate, Tag("in_staging_for")],
+    Discriminator(_gate_kind),
+]
+
+
+class TargetRule(Part):
+    """What holds for moving a version into one stage."""
+
+    approvers: list[str] = Field(default_factory=list)  # roles, user ids or user groups
+    required: int = Field(default=1, ge=1, le=50, strict=True)  # `yes` is no number of people
+    requester_may_approve: bool = False
+    expires_after: Duration = Field(default=timedelta(days=7), gt=timedelta(0), le=timedelta(days=3650))
+    remind_after: Duration | None = None
+    gates: list[Gate] = Field(default_factory=list)
+    override: list[str] = Field(default_factory=list)
+
+
+class RollbackRule(Part):
+    """Who may roll back alone."""
+
+    by: list[str]
+    fast: bool = True
+
+
+class MonitorRule(Part):
+    """A monitor that is armed by the file. The fields are those of docs/glossary.md, "monitor"."""
+
+    name: str
+    source: str
+    query: str
+    direction: Literal["higher", "lower"] | None = None
+    rule: Literal["threshold", "blocks", "sequential"] = "blocks"
+    greater_than: float | None = None
+    less_than: float | None = None
+    hard_limit: float | None = None
+    every: Duration = timedelta(minutes=5)
+    timeout: Duration = timedelta(seconds=10)
+    retries: int = Field(default=2, ge=0)
+    label_delay: Duration | None = None
+    window: Duration = timedelta(hours=1)
+    aggregate: str = "mean"
+    min_points: int | None = Field(default=None, ge=1)
+    max_age: Duration | None = None
+    min_effect: float = 0.02
+    sigma: float = 3.0
+    alpha: float = 0.01
+    baseline: str | None = None
+    warmup: Duration | None = None
+    fail_after: int = Field(default=2, ge=1)
+    recover_after: int = Field(default=3, ge=1)
+    no_data: int = Field(default=3, ge=1)
+    error: int = Field(default=4, ge=1)
+    action: Literal["dry_run", "notify", "ask", "auto"] = "dry_run"
+    cooldown: Duration = timedelta(hours=6)
+    max_auto: int = Field(default=1, ge=0)
+
+
+class ModelRules(Part):
+    """Everything that holds for the models of one pattern."""
+
+    channel: str | None = None
+    staging: TargetRule | None = None
+    production: TargetRule | None = None
+    rollback: RollbackRule | None = None
+    monitors: list[MonitorRule] = Field(default_factory=list)
+
+    def rule(self, target: Stage) -> TargetRule | None:
+        """Return the rule for moving into `target`, or None where the file has none: then nobody may."""
+        return {Stage.STAGING: self.staging, Stage.PRODUCTION: self.production}.get(target)
+
+
+class Source(BaseModel):
+    """Where measurements come from. Further keys belong to the source's own type."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    type: str
+    url: str | None = None
+
+
+class ApiClient(Part):
+    """A program that may use the HTTP API. Its token is read from the environment or a file, never from here."""
+
+    token_env: str | None = None
+    token_file: str | None = None
+    models: list[str] = Field(default_factory=lambda: ["*"])
+    may: list[Literal["request", "push", "read"]] = Field(default_factory=list)
+
+
+class Endpoint(Part):
+    """Somebody who is told of every move."""
+
+    url_env: str | None = None
+    url: str | None = None
+    secret_env: str | None = None
+    models: list[str] = Field(default_factory=lambda: ["*"])
+
+
+class ServingProbe(Part):
+    """Where the version that really serves can be read."""
+
+    url: str
+    json_path: str = Field(default="version", alias="json")
+
+
+class Anchor(Part):
+    """Where the audit chain's head is written down, out of the bot's reach."""
+
+    file: str | None = None
+    channel: str | None = None
+    every: Duration = timedelta(hours=1)
+
+
+class Policy(Part):
+    """The whole file. See docs/policy.md."""
+
+    ADMIN: ClassVar[str] = "admin"  # the role that may do what is nobody's daily business
+
+    channel: str = "#ml-models"
+    roles: dict[str, list[str]] = Field(default_factory=dict)
+    models: dict[str, ModelRules]
+    sources: dict[str, Source] = Field(default_factory=dict)
+    clients: dict[str, ApiClient] = Field(default_factory=dict)
+    operators: dict[str, str] = Field(default_factory=dict)
+    notify: list[Endpoint] = Field(default_factory=list)
+    serving: dict[str, ServingProbe] = Field(default_factory=dict)
+    anchor: Anchor | None = None
+
+    @model_validator(mode="after")
+    def _names_known_roles(self) -> Policy:
+        for path, names in _named_people(self):
+            for name in names:
+                if name not in self.roles and not is_slack_id(name):
+                    near = difflib.get_close_matches(name, self.roles, n=1)
+                    hint = f"did you mean {near[0]}?" if near else f"roles are: {', '.join(self.roles) or 'none'}"
+                    raise ValueError(f"{path}: {name!r} is neither a role nor a Slack id; {hint}")
+        for role, ids in self.roles.items():
+            if is_slack_id(role):
+                raise ValueError(f"roles.{role}: a role cannot be called like a Slack id")
+            for one in ids:
+                if not is_slack_id(one):
+                    raise ValueError(f"roles.{role}: {one!r} is no Slack id (U…, W… or S…)")
+        for name, user in self.operators.items():
+            if not is_slack_id(user):
+                raise ValueError(f"operators.{name}: {user!r} is no Slack id (U… or W…)")
+        return self
+
+    def rules_for(self, model: str) -> ModelRules:
+        """Return what holds for `model`: the longest matching pattern wins whole; none matching is no rule at all."""
+        matching = [pattern for pattern in self.models if pattern == model or fnmatchcase(model, pattern)]
+        return self.models[max(matching, key=lambda one: (one == model, len(one)))] if matching else ModelRules()
+
+    def channel_for(self, model: str) -> str:
+        """Return the channel where `model` is talked about."""
+        return self.rules_for(model).channel or self.channel
+
+    def ids(self, names: list[str]) -> frozenset[str]:
+        """Return the user and group ids that role names and ids stand for."""
+        return frozenset(one for name in names for one in self.roles.get(name, [name]))
+
+    def groups(self) -> frozenset[str]:
+        """Return every user group that the file names."""
+        named = [name for _, names in _named_people(self) for name in names]
+        return frozenset(one for one in self.ids(named + list(self.roles)) if one.startswith("S"))
+
+
+def is_slack_id(text: str) -> bool:
+    """Tell whether this is a user's (U, W) or a user group's (S) id. Slack writes them in capitals and digits."""
+    return len(text) > 1 and text[0] in "UWS" and text.isascii() and text.isalnum() and text.upper() == text
+
+
+def read_policy(data: object) -> Policy:
+    """Return the policy that the parsed file holds. Raises Misconfigured with every fault, each with its path."""
+    if not isinstance(data, Mapping):
+        raise Misconfigured("The policy file must hold keys such as channel, roles and models.")
+    try:
+        return Policy.model_validate(data)
+    except ValidationError as error:
+        faults = " ".join(_fault(one) for one in error.errors())
+        raise Misconfigured(say("The policy file is wrong. {faults}", faults=faults)) from error
+
+
+def unused_parts(policy: Policy) -> list[str]:
+    """Return the parts of the file that this version reads but does not act on yet, each once, as its path."""
+    found = [
+        f"models.{pattern}.{target}.{key}"
+        for pattern, rules in policy.models.items()
+        for target in ("staging", "production")
+        for key in ("gates", "remind_after", "override")
+        if getattr(getattr(rules, target), key, None)
+    ]
+    for pattern, rules in policy.models.items():
+        found += [f"models.{pattern}.{key}" for key in ("rollback", "monitors") if getattr(rules, key)]
+    return found + [key for key in ("sources", "clients", "notify", "serving", "anchor") if getattr(policy, key)]
+
+
+def unmeetable_rules(policy: Policy) -> list[str]:
+    """Return the stages' rules that nobody can meet, each as its path with what they need and whom they name."""
+    found = []
+    for pattern, rules in policy.models.items():
+        for target in ("staging", "production"):
+            rule: TargetRule | None = getattr(rules, target)
+            ids = policy.ids(rule.approvers) if rule else frozenset()
+            if rule and len(ids) < rule.required and not any(one.startswith("S") for one in ids):
+                found.append(f"models.{pattern}.{target} (needs {rule.required}, names {len(ids)})")
+    return found
+
+
+def _named_people(policy: Policy) -> Iterator[tuple[str, list[str]]]:
+    for pattern, rules in policy.models.items():
+        for target in ("staging", "production"):
+            rule: TargetRule | None = getattr(rules, target)
+            if rule:
+                yield f"models.{pattern}.{target}.approvers", rule.approvers
+                yield f"models.{pattern}.{target}.override", rule.override
+        if rules.rollback:
+            yield f"models.{pattern}.rollback.by", rules.rollback.by
+
+
+def _fault(error: Any) -> str:
+    path = _path_in_file(error["loc"])
+    if error["type"] == "extra_forbidden":
+        return _unknown_key(path)
+    message = str(error["msg"]).removeprefix("Value error, ")
+    where = ".".join(str(step) for step in path)
+    end = "" if message.endswith("?") else "."
+    return f"{where}: {message[:1].lower() + message[1:]}{end}" if where else f"{message}{end}"
+
+
+def _path_in_file(loc: tuple[int | str, ...]) -> list[int | str]:
+    """Return the error's place without the step that pydantic adds for the kind of a gate."""
+    before = (None, None, *loc)
+    steps = zip(loc, before, before[1:], strict=False)
+    return [step for step, two, one in steps if not (two == "gates" and isinstance(one, int))]
+
+
+def _unknown_key(path: list[int | str]) -> str:
+    key, where = str(path[-1]), ".".join(str(step) for step in path)
+    known = _known_keys(path[:-1])
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"{where}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}.")
+
+
+_KEYS: dict[str, type[BaseModel]] = {
+    "staging": TargetRule, "production": TargetRule, "rollback": RollbackRule, "monitors": MonitorRule,
+    "clients": ApiClient, "notify": Endpoint, "serving": ServingProbe, "anchor": Anchor, "models": ModelRules,
+}  # fmt: skip
+
+
+def _known_keys(path: list[int | str]) -> list[str]:
+    """Return the keys that may stand at `path`: of the innermost part that it names."""
+    if not path:
+        return list(Policy.model_fields)
+    if "gates" in path:
+        gates = (MetricGate, CardGate, SignatureGate, SemverGate, InStagingGate)
+        return [name for gate in gates for name in gate.model_fields]
+    for step in reversed(path):
+        if step in _KEYS:
+            fields = _KEYS[str(step)].model_fields
+            return [field.alias or name for name, field in fields.items()]
+    return list(Policy.model_fields)

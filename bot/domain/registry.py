@@ -1,0 +1,157 @@
+"""The registry's words: models, versions, stages, references to a version."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from bot.domain.errors import BadInput, UnknownVersion
+from bot.domain.text import Code, Name, clean, say
+
+
+class Stage(Enum):
+    """Where a version stands. The values are MLflow's own."""
+
+    NONE = "None"  # registered, nobody asked for more
+    STAGING = "Staging"  # being tried
+    PRODUCTION = "Production"  # serving
+    ARCHIVED = "Archived"  # served once, or was taken aside
+
+    def __str__(self) -> str:
+        return self.value
+
+
+TARGETS = (Stage.STAGING, Stage.PRODUCTION)  # what a person can ask for; each has one holder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionInfo:
+    """One model version as the registry tells it. `aliases` is filled only where the reading says so."""
+
+    model: str
+    version: int
+    stage: Stage
+    run_id: str | None = None
+    status: str = "READY"
+    created_at: datetime | None = None
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """One registered model. `latest` holds the highest version number in each stage, as MLflow tells it."""
+
+    name: str
+    description: str = ""
+    latest: Mapping[Stage, int] = field(default_factory=dict)
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRef:
+    """How a person names a version: `7`, `v7`, `2.1.0`, `@alias`, `staging`, `production` or `latest`."""
+
+    kind: str  # number, semver, alias, stage, latest
+    value: str
+
+    def __str__(self) -> str:
+        return {"number": f"v{self.value}", "alias": f"@{self.value}"}.get(self.kind, self.value)
+
+
+def parse_version(text: str) -> VersionRef:
+    """Return what `text` refers to. Raises BadInput with the forms that are understood."""
+    word = text.strip()
+    if number := re.fullmatch(r"[vV]?(\d{1,9})", word):
+        return VersionRef("number", str(int(number[1])))
+    if re.fullmatch(r"\d+\.\d+\.\d+", word):
+        return VersionRef("semver", word)
+    if alias := re.fullmatch(r"@([\w-]+)", word):
+        return VersionRef("alias", alias[1])
+    if word.lower() in {"staging", "production"}:
+        return VersionRef("stage", word.capitalize())
+    if word.lower() == "latest":
+        return VersionRef("latest", "latest")
+    raise BadInput(
+        say("{word} is no version. Write a number such as {a}, or {b}, {c}, {d}, {e}.", word=Name(word),
+            a=Code("7"), b=Code("2.1.0"), c=Code("@champion"), d=Code("staging"), e=Code("latest"))
+    )  # fmt: skip
+
+
+def find_version(ref: VersionRef, model: ModelInfo, versions: Iterable[VersionInfo]) -> VersionInfo:
+    """Return the version that `ref` names among all `versions` of `model`, of several the newest.
+
+    Raises UnknownVersion, with the versions there are.
+    """
+    newest_first = sorted(versions, key=lambda v: v.version, reverse=True)
+    for version in newest_first:
+        if _is_named(ref, version, model):
+            return version
+    there = [f"v{v.version}" for v in newest_first[:8]]
+    raise UnknownVersion(
+        say("{model} has no version {ref}. It has: {there}.", model=Name(model.name), ref=Code(ref), there=there)
+        if there
+        else say("{model} has no versions yet.", model=Name(model.name))
+    )
+
+
+def _is_named(ref: VersionRef, version: VersionInfo, model: ModelInfo) -> bool:
+    match ref.kind:
+        case "number":
+            return version.version == int(ref.value)
+        case "semver":
+            return version.tags.get("semver") == ref.value
+        case "alias":
+            return model.aliases.get(ref.value) == version.version
+        case "stage":
+            return version.stage is Stage(ref.value)
+        case _:
+            return True
+
+
+def parse_target(text: str) -> Stage:
+    """Return the stage that a person asks for. Raises BadInput unless it is Staging or Production."""
+    for stage in TARGETS:
+        if text.strip().lower() == stage.value.lower():
+            return stage
+    raise BadInput(
+        say(
+            "{word} is no stage to ask for. Write {a} or {b}.", word=Name(text), a=Code("staging"), b=Code("production")
+        )
+    )
+
+
+# What joins and varies emoji is seen behind one; elsewhere it is not, and neither is a Hangul filler.
+_UNSEEN = re.compile("(?<![\u2000-\u3300\ufe0f\U0001f000-\U0001faff])[\u200d\ufe00-\ufe0f]|\u3164")
+
+
+def check_model_name(text: str) -> str:
+    """Return the name, its outer spaces gone. Raises BadInput for one that no registry can hold or be asked for.
+
+    MLflow's filters cannot escape quotes: a name with both kinds cannot be expressed in one.
+    """
+    name = text.strip()
+    if not name:
+        raise BadInput("A model's name is missing.")
+    if len(name) > 250:
+        raise BadInput("That model name is longer than the 250 characters a registry holds.")
+    if "'" in name and '"' in name:
+        raise BadInput("A model name with both kinds of quotes cannot be looked up in MLflow.")
+    if "/" in name or ":" in name or any(ord(char) < 32 for char in name):
+        raise BadInput(
+            say("{name} is no model name: MLflow allows no slash, colon or control character.", name=Name(name))
+        )
+    if clean(name) != name or _UNSEEN.search(name):
+        raise BadInput(say("{name} has characters that nobody sees; it would pass for another model.", name=Name(name)))
+    return name
+
+
+def is_legal(current: Stage, target: Stage) -> bool:
+    """Tell whether a version may be asked to move: any stage to another one that has a holder, or to Archived."""
+    return current is not target and target is not Stage.NONE

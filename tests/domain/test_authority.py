@@ -1,0 +1,194 @@
+"""Who may do what: every kind of caller against every act, as the table says, and the rules behind it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import product
+from typing import Any
+
+import pytest
+
+from bot.domain.authority import TABLE, Act, Decision, Subject, Who, authorize
+from bot.domain.people import Actor, Automation, Caller, Client, Operator, Person, Profile
+from bot.domain.policy import Policy, read_policy
+from bot.domain.registry import Stage
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+POLICY = read_policy(
+    {
+        "roles": {"lead": ["ULEAD", "S1LEADS"], "admin": ["UADMIN"]},
+        "models": {
+            "*": {
+                "staging": {"approvers": ["lead"], "requester_may_approve": True},
+                "production": {"approvers": ["lead"], "override": ["UOVER"]},
+                "rollback": {"by": ["UONCALL"]},
+            },
+            "plain": {"production": {"approvers": ["lead"]}},
+            "nobody": {"production": {"approvers": []}},
+        },
+        "clients": {"ci": {"token_env": "X", "may": ["request"]}},
+        "operators": {"ann": "UADMIN", "max": "UALICE", "eve": "ULEAD"},
+    }
+)
+
+
+def person(user: str, **standing: Any) -> Profile:
+    return Profile(person=Person("T1", user), **standing)
+
+
+REQUESTER = person("UALICE")
+CI = Client("ci")
+ASKED = Subject(model="churn", target=Stage.PRODUCTION, requester=REQUESTER.person)
+
+CALLERS: dict[str, Caller] = {
+    "requester": REQUESTER,
+    "member": person("USOMEONE"),
+    "lead": person("ULEAD"),
+    "one of the group of leads": person("UGROUPED", groups=frozenset({"S1LEADS"})),
+    "on call": person("UONCALL"),
+    "overrider": person("UOVER"),
+    "admin": person("UADMIN"),
+    "guest": person("ULEAD", is_guest=True),
+    "guest admin": person("UADMIN", is_guest=True),
+    "bot": person("ULEAD", is_bot=True),
+    "deactivated": person("ULEAD", is_deleted=True),
+    "stranger": person("ULEAD", is_home=False),
+    "automation": Automation("monitor"),
+    "client": CI,
+    "unknown client": Client("evil"),
+    "operator ann, an admin": Operator("ann"),
+    "unknown operator": Operator("root"),
+}
+
+# Whom each rule of the table lets through, of the full members above.
+MEMBERS = {"requester", "member", "lead", "one of the group of leads", "on call", "overrider", "admin",
+           "operator ann, an admin"}  # fmt: skip
+LET_THROUGH = {
+    Who.ANYONE: MEMBERS,
+    Who.APPROVER: {"lead", "one of the group of leads"},
+    Who.REQUESTER_OR_ADMIN: {"requester", "admin", "operator ann, an admin"},
+    Who.ROLLBACK: {"on call"},
+    Who.OVERRIDER: {"overrider"},
+    Who.ADMIN: {"admin", "operator ann, an admin"},
+}
+
+
+def expected(caller: str, act: Act) -> bool:
+    """Return what the table says, read independently of `authorize`."""
+    row = TABLE[act]
+    match caller:
+        case "automation":
+            return row.automations
+        case "client":
+            return row.programs and row.who is not Who.REQUESTER_OR_ADMIN
+        case "guest" | "guest admin":
+            return row.guests
+        case "bot" | "deactivated" | "stranger" | "unknown client":
+            return False
+        case "unknown operator":
+            return act is Act.READ
+    return caller in LET_THROUGH[row.who]
+
+
+def ask(caller: Caller, act: Act, subject: Subject = ASKED, policy: Policy = POLICY) -> Decision:
+    return authorize(caller, act, subject, policy, NOW)
+
+
+@pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, Act)), ids=str)
+def test_everybody_may_do_what_the_table_says_and_nothing_else(caller: str, act: Act) -> None:
+    assert ask(CALLERS[caller], act).allowed is expected(caller, act)
+
+
+@pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, Act)), ids=str)
+def test_every_refusal_has_a_sentence(caller: str, act: Act) -> None:
+    assert str(ask(CALLERS[caller], act).why).endswith(".")
+
+
+def test_every_act_has_a_row() -> None:
+    assert set(TABLE) == set(Act)
+
+
+@pytest.mark.parametrize("act", [Act.APPROVE, Act.REJECT, Act.OVERRIDE])
+def test_no_automation_and_no_program_decides(act: Act) -> None:
+    assert not TABLE[act].automations
+    assert not TABLE[act].programs
+    assert not TABLE[act].guests
+
+
+# -- one's own request -------------------------------------------------------------------------------------------------
+
+
+def asked_by(requester: Actor, target: Stage = Stage.PRODUCTION) -> Subject:
+    return Subject(model="churn", target=target, requester=requester)
+
+
+def test_who_asked_does_not_approve_and_hears_who_can() -> None:
+    decision = ask(CALLERS["lead"], Act.APPROVE, asked_by(Person("T1", "ULEAD")))
+    assert not decision
+    assert "somebody else has to decide: @S1LEADS" in str(decision.why)
+
+
+def test_who_asked_may_approve_where_the_policy_says_so() -> None:
+    assert ask(CALLERS["lead"], Act.APPROVE, asked_by(Person("T1", "ULEAD"), Stage.STAGING))
+
+
+def test_who_may_approve_their_own_has_to_be_an_approver_all_the_same() -> None:
+    assert not ask(REQUESTER, Act.APPROVE, asked_by(REQUESTER.person, Stage.STAGING))
+
+
+def test_somebody_of_the_same_id_elsewhere_is_somebody_else() -> None:
+    assert ask(CALLERS["lead"], Act.APPROVE, asked_by(Person("T2", "ULEAD")))
+
+
+def test_who_asked_in_slack_does_not_approve_at_the_terminal() -> None:
+    assert not ask(Operator("eve"), Act.APPROVE, asked_by(Person("T1", "ULEAD")))
+
+
+def test_who_asked_at_the_terminal_does_not_approve_in_slack() -> None:
+    assert not ask(CALLERS["lead"], Act.APPROVE, asked_by(Operator("eve")))
+
+
+def test_who_asked_at_the_terminal_can_cancel_in_slack() -> None:
+    assert ask(REQUESTER, Act.CANCEL, asked_by(Operator("max")))
+
+
+# -- who is not named --------------------------------------------------------------------------------------------------
+
+
+def test_who_is_no_approver_hears_who_is() -> None:
+    assert "@S1LEADS, @ULEAD" in str(ask(CALLERS["member"], Act.APPROVE).why)
+
+
+@pytest.mark.parametrize("model", ["nobody", "unruled"])
+def test_where_nobody_may_decide_the_way_out_is_told(model: str) -> None:
+    policy = POLICY if model == "nobody" else read_policy({"models": {}})
+    decision = ask(CALLERS["lead"], Act.APPROVE, Subject(model=model, target=Stage.PRODUCTION), policy)
+    assert "Add approvers to registrar.yml" in str(decision.why)
+
+
+def test_without_a_rollback_rule_the_approvers_for_production_roll_back() -> None:
+    assert ask(CALLERS["lead"], Act.ROLL_BACK, Subject(model="plain"))
+    assert not ask(CALLERS["on call"], Act.ROLL_BACK, Subject(model="plain"))
+
+
+def test_a_group_that_the_rule_does_not_name_helps_nobody() -> None:
+    assert not ask(person("UX", groups=frozenset({"S9OTHERS"})), Act.APPROVE)
+
+
+# -- not people --------------------------------------------------------------------------------------------------------
+
+
+def test_a_program_cancels_what_it_asked_for() -> None:
+    assert ask(CI, Act.CANCEL, asked_by(CI))
+
+
+def test_a_program_cancels_nothing_else() -> None:
+    assert not ask(CI, Act.CANCEL, asked_by(Client("other")))
+
+
+def test_an_unknown_operator_hears_where_to_be_named() -> None:
+    assert "operators" in str(ask(Operator("root"), Act.CANCEL).why)
+
+
+def test_an_unknown_operator_may_look() -> None:
+    assert ask(Operator("root"), Act.READ)

@@ -1,0 +1,303 @@
+"""The grammar: what people type on keyboards and phones, and what they are told when it cannot be understood."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bot.domain.commands import (
+    VERBS,
+    Approve,
+    Cancel,
+    Command,
+    Help,
+    History,
+    List,
+    MissingArguments,
+    Promote,
+    Reject,
+    Requests,
+    Show,
+    build,
+    parse,
+    parse_words,
+)
+from bot.domain.errors import BadInput
+from bot.domain.registry import Stage, VersionRef
+
+SEVEN = VersionRef("number", "7")
+WANTED = Promote(model="churn", version=SEVEN, to=Stage.PRODUCTION)
+
+
+def refusal(text: str) -> str:
+    """Return what is answered to text that cannot be understood."""
+    with pytest.raises(BadInput) as caught:
+        parse(text)
+    return str(caught.value)
+
+
+def reason(text: str) -> str:
+    """Return the reason that was understood."""
+    command = parse(text)
+    assert isinstance(command, Promote)
+    return command.reason
+
+
+# -- what is understood ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("help", Help()),
+        ("help promote", Help(about="promote")),
+        ("list", List()),
+        ("list churn", List(text="churn")),
+        ("list --text churn", List(text="churn")),
+        ("show churn", Show(model="churn")),
+        ("show churn 7", Show(model="churn", version=SEVEN)),
+        ("promote churn 7 production", WANTED),
+        ("approve r4k7q", Approve(request="r4k7q")),
+        ("approve #R4K7Q", Approve(request="r4k7q")),
+        ('reject r4k7q --reason "too slow"', Reject(request="r4k7q", reason="too slow")),
+        ("cancel r4k7q", Cancel(request="r4k7q")),
+        ("requests", Requests()),
+        ("requests churn", Requests(model="churn")),
+        ("requests --model churn", Requests(model="churn")),
+        ("history churn", History(model="churn")),
+        ("history churn --last 5", History(model="churn", last=5)),
+    ],
+)
+def test_every_verb_is_understood(text: str, command: Command) -> None:
+    assert parse(text) == command
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "promote churn 7 production",
+        "PROMOTE churn V7 Production",
+        "/promote churn 7 production",
+        "promote --model-name churn --version 7 --to production",
+        "promote --to production --version 7 --model churn",
+        "promote --model-name=churn --version=7 --to=production",
+        "promote churn --version 7 production",
+        "promote churn --version=7 production",
+        "promote --model-name churn 7 production",
+        "promote --to production churn 7",
+        "promote 7 production --model-name churn",
+        "promote churn 7 --to production",
+        "promote churn -- 7 production",
+        "  promote\tchurn   7\nproduction ",
+        'promote "churn" 7 "production"',
+    ],
+)
+def test_an_argument_is_understood_by_its_place_and_by_its_flag(text: str) -> None:
+    assert parse(text) == WANTED
+
+
+def test_a_flag_may_stand_between_arguments() -> None:
+    assert reason('promote churn --reason "better f1" 7 production') == "better f1"
+
+
+def test_an_argument_without_a_value_is_a_switch() -> None:
+    command = parse("promote churn --keep-existing 7 production")
+    assert command == Promote(model="churn", version=SEVEN, to=Stage.PRODUCTION, keep_existing=True)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n"])
+def test_nothing_at_all_is_no_mistake(text: str) -> None:
+    assert parse(text) is None
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_can_be_asked_for_behind_every_verb(verb: str, flag: str) -> None:
+    assert parse(f"{verb} churn {flag}") == Help(about=verb)
+
+
+@pytest.mark.parametrize("verb", VERBS.values())
+def test_the_example_of_every_verb_is_understood(verb: type[Command]) -> None:
+    assert isinstance(parse(verb.example), verb)
+
+
+# -- phones ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "promote churn 7 production --reason “better f1”",
+        "promote churn 7 production --reason ‘better f1’",
+        "promote churn 7 production --reason „better f1“",
+        "promote churn 7 production --reason «better f1»",
+        "promote churn 7 production —reason “better f1”",
+        "promote churn 7 production –reason “better f1”",
+        "promote “churn” 7 production —reason “better f1”",
+        "promote churn —version 7 production —reason=“better f1”",
+    ],
+)
+def test_the_quotes_and_dashes_of_phones_are_understood(text: str) -> None:
+    assert reason(text) == "better f1"
+
+
+@pytest.mark.parametrize(
+    ("typed", "understood"),
+    [
+        ("it's", "it's"),
+        ("it’s", "it's"),
+        ('"it\'s better, isn\'t it"', "it's better, isn't it"),
+        ("“it’s better”", "it's better"),
+        ("'said \"no\"'", 'said "no"'),
+        ('"f1 0.80 – 0.86 — at last"', "f1 0.80 – 0.86 — at last"),
+        ('"5–7 —really"', "5–7 —really"),
+        ("🚀🚀", "🚀🚀"),
+        ('"👩‍👩‍👧 agreed"', "👩‍👩‍👧 agreed"),
+        ('"<!channel> *bold* `code` & more"', "<!channel> *bold* `code` & more"),
+        ('"--help"', "--help"),
+        ('"a\u202eb\u200bc"', "abc"),
+        ('"two\nlines"', "two lines"),
+        (r'"a\b"', r"a\b"),
+        ('"#5 fixed"', "#5 fixed"),
+        ("''", ""),
+        ("-1", "-1"),
+    ],
+)  # fmt: skip
+def test_a_reason_is_kept_as_it_was_meant(typed: str, understood: str) -> None:
+    if typed == '"--help"':
+        typed = f"={typed}"
+        assert reason(f"promote churn 7 production --reason{typed}") == understood
+    else:
+        assert reason(f"promote churn 7 production --reason {typed}") == understood
+
+
+def test_a_reason_of_a_thousand_characters_is_kept_whole() -> None:
+    assert len(reason(f'promote churn 7 production --reason "{"a" * 1000}"')) == 1000
+
+
+def test_three_thousand_characters_are_too_many() -> None:
+    assert "longer than 1,000 characters" in refusal(f'promote churn 7 production --reason "{"a" * 3000}"')
+
+
+def test_a_model_may_be_called_anything_that_a_registry_holds() -> None:
+    assert parse('show "<!channel> & 模型 🚀"') == Show(model="<!channel> & 模型 🚀")
+
+
+# -- what is missing ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "missing"),
+    [
+        ("promote", {}, ["MODEL", "VERSION", "STAGE"]),
+        ("promote churn", {"model": "churn"}, ["VERSION", "STAGE"]),
+        ("promote churn 7", {"model": "churn", "version": "7"}, ["STAGE"]),
+        ("promote --version 7", {"version": "7"}, ["MODEL", "STAGE"]),
+        ("promote churn --to staging", {"model": "churn", "to": "staging"}, ["VERSION"]),
+        ("promote --reason x", {"reason": "x"}, ["MODEL", "VERSION", "STAGE"]),
+        ("reject r4k7q", {"request": "r4k7q"}, ["TEXT"]),
+        ("show", {}, ["MODEL"]),
+        ("approve", {}, ["REQUEST"]),
+        ("history", {}, ["MODEL"]),
+    ],
+)
+def test_what_is_missing_is_told_and_what_was_given_is_kept(
+    text: str, given: dict[str, str], missing: list[str]
+) -> None:
+    with pytest.raises(MissingArguments) as caught:
+        parse(text)
+    assert (caught.value.given, caught.value.missing) == (given, missing)
+
+
+def test_what_is_missing_is_said_with_how_to_write_it() -> None:
+    said = refusal("promote churn")
+    assert "VERSION and STAGE are missing" in said
+    assert "promote MODEL VERSION STAGE [--reason TEXT]" in said
+
+
+# -- what cannot be understood -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("promot churn 7 production", "Did you mean promote?"),
+        ("aprove r4k7q", "Did you mean approve?"),
+        ("xyzzy", "I know no “xyzzy”. Try help."),
+        ("''", "Try help"),
+        ("--help", "Did you mean help?"),
+        ("promote churn 7 prodction", "Write staging or production"),
+        ("promote churn seven production", "“seven” is no version"),
+        ("promote a/b 7 production", "no slash"),
+        ("promote churn 7 production now", "“now” is one word too many. A reason goes behind --reason"),
+        ("promote churn 7 production better f1", "“better” is one word too many"),
+        ("promote churn 7 production --version 8", "“production” is one word too many"),
+        ("approve r4k7q r4k7r", "“r4k7r” is one word too many. Write it so: approve REQUEST"),
+        ("promote churn 7 production --resaon x", "promote knows no “--resaon”. Did you mean --reason?"),
+        ("promote churn 7 production --xyzzy", "knows no “--xyzzy”. Write it so"),
+        ("promote churn 7 production --reas x", "Did you mean --reason?"),
+        ("promote churn 7 production -x", "knows no “-x”"),
+        ("promote churn 7 production --reason", "--reason needs a value behind it"),
+        ("promote churn 7 --to", "--to needs a value behind it"),
+        ("promote churn 7 production --keep-existing=yes", "I cannot read that"),
+        ("promote churn 7 production --reason \"open", "A quote is opened and never closed"),
+        ("history churn --last many", "--last: "),
+        ("history churn --last 0", "--last: "),
+        ("history churn --last 51", "--last: "),
+        ("approve ???", "“???” is no request"),
+        ("requests ''", "name is missing"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_understood_is_answered_with_what_can(text: str, said: str) -> None:
+    assert said in refusal(text)
+
+
+def test_a_field_that_no_verb_has_is_refused() -> None:
+    with pytest.raises(BadInput, match="--colour"):
+        build(Approve, {"request": "r4k7q", "colour": "blue"})
+
+
+def test_environment_variables_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MODEL", "VERSION", "TO", "REASON", "KEEP_EXISTING", "REQUEST", "TEXT", "LAST", "ABOUT"):
+        monkeypatch.setenv(name, "from-outside")
+        monkeypatch.setenv(name.lower(), "from-outside")
+    assert parse("promote churn 7 production") == WANTED
+
+
+def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("promote --help", "promote churn 7 production --xyzzy", "promote churn --to"):
+        try_to(text)
+    assert capsys.readouterr() == ("", "")
+
+
+def try_to(text: str) -> Any:
+    try:
+        return parse(text)
+    except BadInput:
+        return None
+
+
+LINES = st.lists(
+    st.sampled_from(
+        [*VERBS, "churn", "7", "v7", "@a", "latest", "production", "--", "-", "—", "–to", "--to", "--version=7", "-h",
+         "--reason", "“", "”", "'", '"', "’", "\\", "#", "&lt;", "@", "=", "--=", "-1", "r4k7q", "🚀", "\u202e"]
+    ),
+    max_size=8,
+).map(" ".join)  # fmt: skip
+
+
+@given(st.text() | LINES)
+@example("promote -- -- --")
+@example("\ue000'\ue000")
+def test_whatever_is_typed_is_understood_or_answered(text: str) -> None:
+    try_to(text)  # anything but BadInput would fail here
+
+
+@given(st.sampled_from(list(VERBS)), st.lists(st.text(max_size=30), max_size=5))
+def test_whatever_words_follow_a_verb_are_understood_or_answered(verb: str, words: list[str]) -> None:
+    with suppress(BadInput):
+        parse_words([verb, *words])

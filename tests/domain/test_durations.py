@@ -1,0 +1,51 @@
+"""Durations as people write them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.durations import parse_duration, show_duration, write_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("30m", timedelta(minutes=30)),
+        ("24h", timedelta(hours=24)),
+        ("7d", timedelta(days=7)),
+        ("2w", timedelta(weeks=2)),
+        ("1h30m", timedelta(minutes=90)),
+        (" 1H 30M ", timedelta(minutes=90)),
+    ],
+)
+def test_a_duration_is_read(text: str, span: timedelta) -> None:
+    assert parse_duration(text) == span
+
+
+@pytest.mark.parametrize("text", ["", "soon", "24", "24 hours", "-1h", "1.5h", "h", "1h and a bit", "1y", None, 24])
+def test_anything_else_is_none_and_the_fault_shows_how_to_write_it(text: object) -> None:
+    with pytest.raises(ValueError, match="write one like 30m"):
+        parse_duration(text)
+
+
+def test_a_duration_longer_than_time_itself_is_refused() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        parse_duration("9999999999999w")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0s"), (45, "45s"), (5400, "1h 30m"), (604_800, "7d"), (90_061, "1d 1h"), (-5, "0s")]
+)
+def test_a_span_is_shown_in_its_two_largest_units(seconds: int, shown: str) -> None:
+    assert show_duration(timedelta(seconds=seconds)) == shown
+
+
+@given(st.integers(min_value=0, max_value=10**10))
+def test_what_is_written_is_read_back(seconds: int) -> None:
+    span = timedelta(seconds=seconds)
+    assert parse_duration(write_duration(span)) == span

@@ -1,0 +1,88 @@
+"""What is left to do for a move, once the registry says what is true now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.domain.moves import Facts, Move, MoveKind, Step, incumbent, is_settled, plan
+from bot.domain.people import Person
+from bot.domain.registry import Stage, VersionInfo
+
+MOVE = Move(
+    id="promotion:r4k7q", kind=MoveKind.PROMOTION, model="churn", version=7, from_stage=Stage.STAGING,
+    target=Stage.PRODUCTION, expected_incumbent=5, actor=Person("T1", "U1"),
+    intended_at=datetime(2026, 5, 4, 12, tzinfo=UTC),
+)  # fmt: skip
+KEEPING = replace(MOVE, keep_existing=True)
+
+
+def now(*, production: tuple[int, ...] = (), staging: tuple[int, ...] = (), none: tuple[int, ...] = ()) -> Facts:
+    stages = {Stage.PRODUCTION: production, Stage.STAGING: staging, Stage.NONE: none}
+    found = [
+        VersionInfo(model="churn", version=one, stage=stage) for stage, numbers in stages.items() for one in numbers
+    ]
+    return Facts(versions=tuple(found))
+
+
+@pytest.mark.parametrize(
+    ("move", "facts", "step"),
+    [
+        pytest.param(MOVE, now(production=(5,), staging=(7,)), Step.TRANSITION, id="as it was when it was asked"),
+        pytest.param(MOVE, now(production=(7,)), Step.ALIAS, id="an earlier try moved it"),
+        pytest.param(MOVE, now(production=(7, 5)), Step.TRANSITION, id="it shares the stage with the incumbent"),
+        pytest.param(KEEPING, now(production=(7, 5)), Step.ALIAS, id="it shares the stage as was asked"),
+        pytest.param(KEEPING, now(production=(5,), staging=(7,)), Step.TRANSITION, id="it shall share the stage"),
+        pytest.param(
+            replace(MOVE, expected_incumbent=None), now(staging=(7,)), Step.TRANSITION, id="the stage was empty and is"
+        ),
+    ],
+)  # fmt: skip
+def test_a_move_that_can_be_made_says_what_is_left_of_it(move: Move, facts: Facts, step: Step) -> None:
+    assert plan(move, facts).step is step
+
+
+@pytest.mark.parametrize(
+    ("move", "facts", "why"),
+    [
+        pytest.param(MOVE, now(production=(5,)), "v7 of “churn” is gone", id="deleted"),
+        pytest.param(MOVE, now(production=(5,), none=(7,)),
+                     "v7 was in Staging when this was asked and is without a stage", id="taken out of its stage"),
+        pytest.param(MOVE, now(production=(6,), staging=(7,)), "Production held v5 when this was asked and holds v6",
+                     id="another incumbent"),
+        pytest.param(MOVE, now(staging=(7,)), "held v5 when this was asked and holds no version", id="incumbent left"),
+        pytest.param(replace(MOVE, expected_incumbent=None), now(production=(5,), staging=(7,)),
+                     "held no version when this was asked and holds v5", id="an incumbent came"),
+        pytest.param(MOVE, now(production=(7, 6)), "held v5 when this was asked and holds v6",
+                     id="moved by hand beside a third"),
+    ],
+)  # fmt: skip
+def test_a_move_that_the_world_overtook_says_why(move: Move, facts: Facts, why: str) -> None:
+    what = plan(move, facts)
+    assert what.step is Step.NOTHING
+    assert why in str(what.why)
+
+
+@pytest.mark.parametrize(
+    ("move", "facts", "settled"),
+    [
+        (MOVE, now(production=(7,)), True),
+        (MOVE, now(production=(7, 5)), False),
+        (MOVE, now(production=(5,)), False),
+        (MOVE, now(), False),
+        (KEEPING, now(production=(7, 5)), True),
+        (KEEPING, now(production=(5,)), False),
+    ],
+)
+def test_what_is_read_back_is_what_was_meant(move: Move, facts: Facts, settled: bool) -> None:
+    assert is_settled(move, facts.versions) is settled
+
+
+def test_of_two_incumbents_the_newer_counts() -> None:
+    assert incumbent(now(production=(9, 10)), Stage.PRODUCTION) == 10
+
+
+def test_an_empty_stage_has_no_incumbent() -> None:
+    assert incumbent(now(), Stage.PRODUCTION) is None

@@ -1,0 +1,339 @@
+"""The policy file: what it says is what holds, and every mistake in it is told with its place."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bot.domain.errors import Misconfigured
+from bot.domain.policy import (
+    CardGate,
+    InStagingGate,
+    MetricGate,
+    Policy,
+    SemverGate,
+    SignatureGate,
+    read_policy,
+    unmeetable_rules,
+    unused_parts,
+)
+from bot.domain.registry import Stage
+from bot.policy_file import load_policy
+
+# The whole example of the documentation, every part used once.
+WHOLE = """
+channel: "#ml-models"                 # where nothing else is said
+roles:                                # user ids, user groups
+  lead:  [U02BOB, S01LEADS]
+  admin: [U05ANN]
+models:
+  "*":
+    staging:    {approvers: [lead], required: 1, requester_may_approve: true}
+    production:
+      approvers: [lead]
+      required: 2
+      requester_may_approve: false
+      expires_after: 24h
+      remind_after: 4h
+      gates:
+        - {metric: accuracy, at_least: 0.85}
+        - {metric: latency_ms, at_most: 100}
+        - {metric: f1, not_worse_than_incumbent_by: 0.01}
+        - {card: [owner, use_case, dataset_version]}
+        - {signature: compatible}
+        - {semver: set}
+        - {in_staging_for: 24h}
+      override: [admin]
+  "churn*":
+    channel: "#churn"
+    staging: {approvers: [lead]}
+    production: {approvers: [lead]}
+    rollback: {by: [lead], fast: true}
+    monitors:
+      - {name: accuracy-live, source: live, query: accuracy, rule: threshold, greater_than: 0.85, every: 5m,
+         fail_after: 3, action: auto}
+sources:
+  live: {type: push}
+  prom: {type: prometheus, url: "http://prometheus:9090"}
+clients:
+  github-churn: {token_env: REGISTRAR_CLIENT_GITHUB_CHURN, models: ["churn*"], may: [request]}
+operators: {ann: U05ANN}
+notify: [{url_env: DEPLOY_HOOK_URL, secret_env: DEPLOY_HOOK_SECRET, models: ["churn*"]}]
+serving: {"churn*": {url: "http://churn.internal/version", json: version}}
+anchor: {file: /var/lib/registrar/anchor.jsonl, channel: "#audit", every: 1h}
+"""
+
+
+def read(text: str) -> Policy:
+    return read_policy(yaml.safe_load(text))
+
+
+def fault(text: str) -> str:
+    """Return what is said about a policy that is wrong."""
+    with pytest.raises(Misconfigured) as caught:
+        read(text)
+    return str(caught.value)
+
+
+def in_production(text: str) -> str:
+    """Return a policy with this in the rule for Production."""
+    return f'roles: {{lead: [U02BOB]}}\nmodels: {{"*": {{production: {{{text}}}}}}}'
+
+
+# -- what holds --------------------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_documentation_is_read_whole() -> None:
+    rule = read(WHOLE).models["*"].production
+    assert rule is not None
+    assert (rule.required, rule.expires_after, rule.remind_after) == (2, timedelta(hours=24), timedelta(hours=4))
+    assert [type(gate) for gate in rule.gates] == [
+        MetricGate, MetricGate, MetricGate, CardGate, SignatureGate, SemverGate, InStagingGate,
+    ]  # fmt: skip
+
+
+def test_what_a_rule_leaves_out_has_a_default() -> None:
+    rule = read(in_production("approvers: [lead]")).models["*"].production
+    assert rule is not None
+    assert (rule.required, rule.requester_may_approve, rule.expires_after) == (1, False, timedelta(days=7))
+
+
+@pytest.mark.parametrize(
+    ("model", "channel"),
+    [("churn", "#churn"), ("churn-v2", "#churn"), ("fraud", "#ml-models"), ("Churn", "#ml-models")],
+)
+def test_the_longest_pattern_wins(model: str, channel: str) -> None:
+    assert read(WHOLE).channel_for(model) == channel
+
+
+def test_the_longest_pattern_wins_whole() -> None:
+    rule = read(WHOLE).rules_for("churn").rule(Stage.PRODUCTION)
+    assert rule is not None
+    assert rule.required == 1  # and not the 2 of "*"
+    assert rule.gates == []
+
+
+def test_a_model_that_no_pattern_matches_has_no_rule() -> None:
+    assert read('models: {"churn*": {production: {}}}').rules_for("fraud").rule(Stage.PRODUCTION) is None
+
+
+@pytest.mark.parametrize("stage", [Stage.NONE, Stage.ARCHIVED])
+def test_only_staging_and_production_have_rules(stage: Stage) -> None:
+    assert read(WHOLE).rules_for("fraud").rule(stage) is None
+
+
+def test_a_role_stands_for_its_ids() -> None:
+    assert read(WHOLE).ids(["lead", "U9"]) == {"U02BOB", "S01LEADS", "U9"}
+
+
+def test_the_user_groups_of_the_file_are_known() -> None:
+    assert read(WHOLE).groups() == {"S01LEADS"}
+
+
+def test_what_is_read_but_not_used_yet_is_told_by_its_path() -> None:
+    assert set(unused_parts(read(WHOLE))) == {
+        "models.*.production.gates", "models.*.production.remind_after", "models.*.production.override",
+        "models.churn*.rollback", "models.churn*.monitors", "sources", "clients", "notify", "serving", "anchor",
+    }  # fmt: skip
+
+
+def test_a_plain_policy_has_nothing_unused() -> None:
+    assert unused_parts(read(in_production("approvers: [lead], required: 2, expires_after: 24h"))) == []
+
+
+# -- mistakes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "nearest"),
+    [
+        ("modles: {}\nmodels: {}", "modles", "models"),
+        ('models: {"*": {prodution: {}}}', "models.*.prodution", "production"),
+        (in_production("aprovers: [lead]"), "models.*.production.aprovers", "approvers"),
+        ('models: {"*": {staging: {expire_after: 1h}}}', "models.*.staging.expire_after", "expires_after"),
+        (in_production("gates: [{metric: f1, at_leest: 1}]"), "models.*.production.gates.0.at_leest", "at_least"),
+        ('models: {"*": {rollback: {by: [], fst: true}}}', "models.*.rollback.fst", "fast"),
+        ('models: {"*": {monitors: [{name: a, source: b, query: c, greater_then: 1}]}}',
+         "models.*.monitors.0.greater_then", "greater_than"),
+        ("models: {}\nclients: {ci: {tokn_env: X}}", "clients.ci.tokn_env", "token_env"),
+        ("models: {}\nnotify: [{urlenv: X}]", "notify.0.urlenv", "url_env"),
+        ('models: {}\nserving: {"a*": {url: x, jsn: y}}', "serving.a*.jsn", "json"),
+        ("models: {}\nanchor: {fil: x}", "anchor.fil", "file"),
+        ("models: {production: {production: {approvrs: []}}}", "models.production.production.approvrs", "approvers"),
+    ],
+)  # fmt: skip
+def test_an_unknown_key_is_told_with_its_path_and_the_nearest_known_one(text: str, path: str, nearest: str) -> None:
+    assert f"{path}: unknown key; did you mean {nearest}?" in fault(text)
+
+
+def test_a_key_near_to_none_is_answered_with_all() -> None:
+    assert "xyzzy: unknown key; known are approvers, required" in fault(in_production("xyzzy: 1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("channel: '#x'", "models: field required"),
+        ("models: []", "models: input should be a valid dictionary"),
+        ("models: {}\nchannel: 5", "channel: input should be a valid string"),
+        ('models: {"*": }', "models.*: input should be"),
+        ('models: {"*": {channel: 7}}', "models.*.channel: input should be a valid string"),
+        ("roles: {lead: U1}\nmodels: {}", "roles.lead: input should be a valid list"),
+        (in_production("approvers: lead"), "models.*.production.approvers: input should be a valid list"),
+        (in_production("approvers: [1]"), "models.*.production.approvers.0: input should be a valid string"),
+        (in_production("required: two"), "models.*.production.required: input should be a valid integer"),
+        (in_production("required: 0"), "models.*.production.required: input should be greater than or equal to 1"),
+        (in_production("required: 51"), "models.*.production.required: input should be less than or equal to 50"),
+        (in_production("requester_may_approve: maybe"), "models.*.production.requester_may_approve: input should be"),
+        (in_production("expires_after: 24"), "models.*.production.expires_after: is no duration; write one like 30m"),
+        (in_production("expires_after: 0h"), "models.*.production.expires_after: input should be greater than 0"),
+        ('models: {"*": {monitors: [{name: a, source: b}]}}', "models.*.monitors.0.query: field required"),
+        ("models: {}\nclients: {ci: {may: [fly]}}", "clients.ci.may.0: input should be 'request', 'push' or 'read'"),
+        ("models: {}\nsources: {x: {url: y}}", "sources.x.type: field required"),
+        ("models: {}\noperators: {ann: ann}", "operators.ann: 'ann' is no Slack id"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_path(text: str, said: str) -> None:
+    assert said in fault(text)
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ("{metric: f1}", "gates.0: needs at_least, at_most or not_worse_than_incumbent_by"),
+        ("{metric: f1, at_least: high}", "gates.0.at_least: input should be a valid number"),
+        ("{card: owner}", "gates.0.card: input should be a valid list"),
+        ("{signature: same}", "gates.0.signature: input should be 'compatible'"),
+        ("{semver: yes}", "gates.0.semver: input should be 'set'"),
+        ("{in_staging_for: long}", "gates.0.in_staging_for: is no duration"),
+        ("{colour: blue}", "gates.0.colour: unknown key"),
+        ("accuracy", "gates.0: input should be a valid dictionary"),
+    ],
+)
+def test_a_broken_gate_is_told_as_the_file_has_it(gate: str, said: str) -> None:
+    assert f"models.*.production.{said}" in fault(in_production(f"gates: [{gate}]"))
+
+
+def test_an_unknown_role_is_told_with_the_nearest() -> None:
+    assert "models.*.production.approvers: 'laed' is neither a role nor a Slack id; did you mean lead?" in fault(
+        in_production("approvers: [laed]")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        (in_production("override: [boss]"), "models.*.production.override"),
+        ('models: {"*": {rollback: {by: [boss]}}}', "models.*.rollback.by"),
+        ('models: {"*": {staging: {approvers: [boss]}}}', "models.*.staging.approvers"),
+    ],
+)
+def test_whoever_is_named_has_to_be_known(text: str, path: str) -> None:
+    assert f"{path}: 'boss' is neither a role nor a Slack id" in fault(text)
+
+
+@pytest.mark.parametrize("one", ["bob", "@bob", "u02bob", "U", "C01GENERAL", "U02 BOB"])
+def test_a_role_holds_slack_ids_only(one: str) -> None:
+    assert f"roles.lead: '{one}' is no Slack id" in fault(f"roles: {{lead: ['{one}']}}\nmodels: {{}}")
+
+
+def test_all_faults_are_told_at_once() -> None:
+    said = fault('models: {"*": {staging: {approvrs: []}, production: {requird: 1}}}')
+    assert "approvrs" in said
+    assert "requird" in said
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b", "just words", "null", "5"])
+def test_a_file_without_keys_says_what_it_should_hold(text: str) -> None:
+    assert "must hold keys such as channel, roles and models" in fault(text)
+
+
+# -- on the disk -------------------------------------------------------------------------------------------------------
+
+
+def file_fault(path: Path, content: str | bytes) -> str:
+    """Return what is said about a file with this content."""
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(Misconfigured) as caught:
+        load_policy(path)
+    return str(caught.value)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "registrar.yml"
+
+
+def test_a_file_is_read(path: Path) -> None:
+    path.write_text(WHOLE)
+    assert load_policy(path) == read(WHOLE)
+
+
+def test_without_a_file_the_way_to_one_is_told(path: Path) -> None:
+    with pytest.raises(Misconfigured, match="registrar init"):
+        load_policy(path)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="cannot be read"):
+        load_policy(tmp_path)
+
+
+def test_a_file_that_is_no_text_cannot_be_read(path: Path) -> None:
+    assert "cannot be read" in file_fault(path, b"\xff\xfe\x00models")
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("channel: a\nmodels: {", "Line 2"),
+        ("channel: a\n\tmodels: {}", "Line 2"),
+        ("a: b: c", "Line 1"),
+        ("models: !!python/object:os.system {}", "Line 1"),
+        ("models: {}\n[a, b]: c", "Line 2"),
+    ],
+)
+def test_a_slip_in_the_yaml_is_told_with_its_line(path: Path, content: str, line: str) -> None:
+    assert line in file_fault(path, content)
+
+
+@pytest.mark.parametrize("content", ["channel: 2026-13-45", "channel: \x00"])
+def test_what_yaml_itself_cannot_read_is_told(path: Path, content: str) -> None:
+    assert "is no YAML" in file_fault(path, content)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("channel: a\nmodels: {}\nchannel: b", "Line 3, column 1: channel stands twice"),
+        ('models:\n  "*": {}\n  "*": {staging: {}}', "Line 3, column 3: * stands twice"),
+        ("models: {}\nroles: {lead: [], lead: [U1]}", "lead stands twice"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(path: Path, content: str, said: str) -> None:
+    assert said in file_fault(path, content)
+
+
+# -- what nobody can meet ----------------------------------------------------------------------------------------------
+
+
+def test_a_name_wins_over_a_pattern_of_the_same_length() -> None:
+    policy = read_policy({"models": {"chur*": {"channel": "#pattern"}, "churn": {"channel": "#name"}}})
+    assert policy.channel_for("churn") == "#name"
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"approvers": []}, ["models.*.production (needs 1, names 0)"]),
+        ({"approvers": ["U02BOB"], "required": 2}, ["models.*.production (needs 2, names 1)"]),
+        ({"approvers": ["U02BOB", "S01LEADS"], "required": 2}, []),
+        ({"approvers": ["U02BOB", "U03EVE"], "required": 2}, []),
+    ],
+    ids=["nobody", "too few", "a group may hold enough", "enough"],
+)
+def test_a_rule_that_nobody_can_meet_is_told(rule: dict[str, object], told: list[str]) -> None:
+    assert unmeetable_rules(read_policy({"models": {"*": {"production": rule}}})) == told

@@ -1,0 +1,100 @@
+"""Sentences: their parts stay apart, and nothing unseen gets through."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.text import Code, Mention, Name, Say, clean, pack, plain, say, short, unpack
+from bot.slack.texts import mrkdwn
+
+WORDS = st.text(max_size=20)
+TIMES = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
+VALUES = st.one_of(
+    WORDS, WORDS.map(Name), WORDS.map(Code), WORDS.map(Mention), st.integers(), TIMES, st.lists(WORDS.map(Mention))
+)
+SENTENCES = st.recursive(
+    st.builds(lambda one, two: say("{one} and {two}.", one=one, two=two), VALUES, VALUES),
+    lambda inner: st.builds(lambda one, two: say("{one}: {two}", one=one, two=two), inner, VALUES),
+    max_leaves=3,
+)
+
+
+@given(SENTENCES)
+def test_a_packed_sentence_comes_back_with_all_its_parts(sentence: Say) -> None:
+    back = unpack(json.loads(json.dumps(pack(sentence))))
+    assert back == sentence
+
+
+@given(SENTENCES)
+def test_a_packed_sentence_reads_the_same_in_slack(sentence: Say) -> None:
+    assert mrkdwn(unpack(pack(sentence))) == mrkdwn(sentence)
+
+
+@pytest.mark.parametrize("packed", [{"template": "x", "args": []}, {"template": "{a}", "args": {"a": "bare"}}])
+def test_what_was_not_packed_is_not_unpacked(packed: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        unpack(packed)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (Name("churn"), "“churn”"),
+        (Code("approve r4k7q"), "approve r4k7q"),
+        (Mention("U02BOB"), "@U02BOB"),
+        (datetime(2026, 5, 4, 12, 30, tzinfo=UTC), "2026-05-04 12:30 UTC"),
+        (say("{n} people", n=2), "2 people"),
+        (7, "7"),
+    ],
+)
+def test_plain_words_need_no_slack(value: object, shown: str) -> None:
+    assert plain(value) == shown
+
+
+def test_several_values_are_listed() -> None:
+    assert str(say("Ask {who}.", who=[Mention("U1"), Mention("U2")])) == "Ask @U1, @U2."
+
+
+def test_braces_from_outside_are_only_braces() -> None:
+    assert str(say("{name} is gone.", name=Name("{secret} {0}"))) == "“{secret} {0}” is gone."
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ("a\u202eb", "ab"),  # right-to-left override
+        ("a\u2066b\u2069c", "abc"),  # isolates
+        ("a\u200bb\u2060c\ufeffd", "abcd"),  # zero width
+        ("a\x00\x07\x1b[31mb", "a[31mb"),  # control characters, escape sequences
+        ("a\u00adb", "ab"),  # soft hyphen
+        ("a\ud800b", "ab"),  # half a character
+        ("two\r\nlines\u2028three\ttabs", "two lines three tabs"),
+    ],
+)
+def test_what_nobody_can_see_is_taken_out(given: str, seen: str) -> None:
+    assert clean(given) == seen
+
+
+@pytest.mark.parametrize("text", ["café", "模型", "👩‍👩‍👧", "e\u0301", "مرحبا"])
+def test_what_people_write_stays(text: str) -> None:
+    assert clean(text) == text
+
+
+@given(st.text())
+def test_cleaning_twice_changes_nothing_more(text: str) -> None:
+    assert clean(clean(text)) == clean(text)
+
+
+@given(st.text(), st.integers(min_value=1, max_value=30))
+def test_short_is_never_longer(text: str, most: int) -> None:
+    assert len(short(text, most)) <= most
+
+
+def test_short_marks_where_it_was_cut() -> None:
+    assert short("abcdef", 4) == "abc…"

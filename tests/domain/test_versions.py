@@ -1,0 +1,129 @@
+"""Names of models, references to versions, stages."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.errors import BadInput, UnknownVersion
+from bot.domain.registry import (
+    ModelInfo,
+    Stage,
+    VersionInfo,
+    VersionRef,
+    check_model_name,
+    find_version,
+    is_legal,
+    parse_target,
+    parse_version,
+)
+
+CHURN = ModelInfo(name="churn", aliases={"champion": 9, "gone": 99})
+
+
+def versions(*numbers: int, **changes: object) -> list[VersionInfo]:
+    return [VersionInfo(model="churn", version=one, stage=Stage.NONE, **changes) for one in numbers]  # type: ignore[arg-type]  # a test's short cut
+
+
+@pytest.mark.parametrize(
+    ("text", "ref"),
+    [
+        ("7", VersionRef("number", "7")),
+        ("v7", VersionRef("number", "7")),
+        (" V07 ", VersionRef("number", "7")),
+        ("2.1.0", VersionRef("semver", "2.1.0")),
+        ("@champion", VersionRef("alias", "champion")),
+        ("staging", VersionRef("stage", "Staging")),
+        ("PRODUCTION", VersionRef("stage", "Production")),
+        ("Latest", VersionRef("latest", "latest")),
+    ],
+)
+def test_a_version_is_named_in_many_ways(text: str, ref: VersionRef) -> None:
+    assert parse_version(text) == ref
+
+
+@pytest.mark.parametrize("text", ["", "seven", "v", "7.1", "1.2.3.4", "@", "@a b", "-1", "archived", "1" * 10])
+def test_what_names_no_version_is_answered_with_what_does(text: str) -> None:
+    with pytest.raises(BadInput, match="@champion"):
+        parse_version(text)
+
+
+@pytest.mark.parametrize("text", ["7", "2.1.0", "@champion", "staging", "latest"])
+def test_a_reference_is_written_as_it_is_read(text: str) -> None:
+    assert parse_version(str(parse_version(text))) == parse_version(text)
+
+
+def test_the_latest_is_10_and_not_9() -> None:
+    assert find_version(parse_version("latest"), CHURN, versions(9, 10, 1, 2)).version == 10
+
+
+def test_an_alias_names_its_version() -> None:
+    assert find_version(parse_version("@champion"), CHURN, versions(9, 10)).version == 9
+
+
+def test_of_two_in_a_stage_the_newer_is_meant() -> None:
+    two = [VersionInfo(model="churn", version=number, stage=Stage.STAGING) for number in (9, 10)]
+    assert find_version(parse_version("staging"), CHURN, two).version == 10
+
+
+def test_a_semver_names_its_version() -> None:
+    there = [*versions(10), *versions(3, tags={"semver": "1.2.0"})]
+    assert find_version(parse_version("1.2.0"), CHURN, there).version == 3
+
+
+@pytest.mark.parametrize("text", ["7", "9.9.9", "@gone", "@nobody", "production"])
+def test_an_unknown_version_is_answered_with_those_there_are(text: str) -> None:
+    with pytest.raises(UnknownVersion, match="v10, v9"):
+        find_version(parse_version(text), CHURN, versions(9, 10))
+
+
+def test_a_model_without_versions_says_so() -> None:
+    with pytest.raises(UnknownVersion, match="no versions yet"):
+        find_version(parse_version("latest"), CHURN, [])
+
+
+@given(st.lists(st.integers(min_value=1, max_value=10**6), min_size=1, unique=True))
+def test_every_version_is_found_by_its_number(numbers: list[int]) -> None:
+    for number in numbers:
+        assert find_version(parse_version(f"v{number}"), CHURN, versions(*numbers)).version == number
+
+
+@pytest.mark.parametrize("name", ["churn", " churn ", "my model", "模型", "it's", 'a "b"', "a" * 250, "<!channel>"])
+def test_a_registry_can_hold_such_a_name(name: str) -> None:
+    assert check_model_name(name) == name.strip()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("", "missing"),
+        ("   ", "missing"),
+        ("a" * 251, "250"),
+        ('it\'s "b"', "both kinds of quotes"),
+        ("a/b", "no slash"),
+        ("a:b", "colon"),
+        ("a\x07b", "control"),
+    ],
+)
+def test_no_registry_can_hold_such_a_name(name: str, why: str) -> None:
+    with pytest.raises(BadInput, match=why):
+        check_model_name(name)
+
+
+@pytest.mark.parametrize(("text", "stage"), [("staging", Stage.STAGING), (" Production ", Stage.PRODUCTION)])
+def test_a_target_is_read_in_any_case(text: str, stage: Stage) -> None:
+    assert parse_target(text) is stage
+
+
+@pytest.mark.parametrize("text", ["", "none", "archived", "prod"])
+def test_only_staging_and_production_can_be_asked_for(text: str) -> None:
+    with pytest.raises(BadInput, match="staging or production"):
+        parse_target(text)
+
+
+@pytest.mark.parametrize(("current", "target"), list(product(Stage, Stage)))
+def test_a_version_may_move_to_any_other_stage_but_none(current: Stage, target: Stage) -> None:
+    assert is_legal(current, target) == (target not in {current, Stage.NONE})
