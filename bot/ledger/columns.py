@@ -1,0 +1,133 @@
+"""Column types: a domain value goes in and comes back equal, on both databases."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import DateTime, Dialect, Text
+from sqlalchemy.types import TypeDecorator
+
+from bot.domain.people import Actor, actor_id, parse_actor
+
+E = TypeVar("E", bound=Enum)
+
+# PostgreSQL's text holds no NUL, and no database holds half a surrogate pair.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """Return the text with what no database can hold (NUL, lone surrogates) replaced by U+FFFD.
+
+    Replaced and not refused: a refusal has to reach the audit, whatever was typed.
+    """
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def storable_data(value: Any) -> Any:
+    """Return JSON data whose texts are `storable`, its keys too."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {storable_data(key): storable_data(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable_data(inner) for inner in value]
+    return value
+
+
+def dump(value: Any) -> str:
+    """Return plain JSON data as text. Raises ValueError for NaN, TypeError for anything that is not JSON."""
+    return json.dumps(storable_data(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+class Words(TypeDecorator[str]):
+    """Text from people and from outside."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the text as it can be stored."""
+        return None if value is None else storable(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the text."""
+        return value
+
+
+class Utc(TypeDecorator[datetime]):
+    """A time with its zone, to the microsecond. SQLite keeps text that sorts, PostgreSQL a timestamptz."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the time in UTC. Raises ValueError for one without a zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without its zone: {value!r}")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the time in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+class Member(TypeDecorator[E], Generic[E]):
+    """A member of an enumeration, by its value."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: type[E]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: E | None, dialect: Dialect) -> str | None:
+        """Return its value."""
+        return None if value is None else value.value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> E | None:
+        """Return the member. Raises ValueError for a value that this program does not know."""
+        return None if value is None else self.kind(value)
+
+
+class Who(TypeDecorator[Actor]):
+    """An actor, as the one word that the audit has, too."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Actor | None, dialect: Dialect) -> str | None:
+        """Return the actor's word."""
+        return None if value is None else storable(actor_id(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Actor | None:
+        """Return the actor."""
+        return None if value is None else parse_actor(value)
+
+
+class Plain(TypeDecorator[dict[str, Any]]):
+    """Plain JSON data, the same text on both databases."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str | None:
+        """Return the data as text."""
+        return None if value is None else dump(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, Any] | None:
+        """Return the data."""
+        if value is None:
+            return None
+        data: dict[str, Any] = json.loads(value)
+        return data

@@ -1,0 +1,100 @@
+"""How we connect to SQLite and to PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+
+from bot.domain.errors import Misconfigured
+from bot.domain.text import Code, say
+
+
+def parse_url(text: str) -> URL:
+    """Return the database's URL with our driver. Raises Misconfigured for a database that we do not speak."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):  # neither is chained: both may repeat the password
+        raise Misconfigured("The ledger's database URL cannot be read.") from None
+    if url.get_backend_name() in {"postgresql", "postgres"}:
+        return url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() != "sqlite":
+        raise Misconfigured(
+            say("The ledger speaks SQLite and PostgreSQL, and not {it}.", it=Code(url.get_backend_name()))
+        )
+    if url.database in {None, "", ":memory:"}:
+        raise Misconfigured(say("The ledger needs a file, such as {it}.", it=Code("sqlite:///ledger.db")))
+    return url
+
+
+def make_home(url: URL) -> None:
+    """Create SQLite's file and folder for our eyes only. Raises OSError."""
+    if "uri" in url.query:
+        return  # SQLite's own form of a name: whoever writes that knows where the file is
+    file = Path(str(url.database))
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.touch(mode=0o600)  # SQLite gives the files beside it the same mode
+
+
+def sqlite_writer(url: URL, patience: float) -> Engine:
+    """Return an engine of one connection, whose transactions take SQLite's write lock when they begin."""
+    engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=patience)
+    _on_sqlite(engine, patience, "BEGIN IMMEDIATE", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+    return engine
+
+
+def sqlite_reader(url: URL, patience: float, connections: int) -> Engine:
+    """Return an engine whose transactions are snapshots and cannot write."""
+    engine = create_engine(url, pool_size=connections, max_overflow=0, pool_timeout=patience)
+    _on_sqlite(engine, patience, "BEGIN", "query_only = ON")
+    return engine
+
+
+def postgres(url: URL, patience: float, connections: int) -> Engine:
+    """Return an engine whose statements give up after `patience` seconds."""
+    wait = max(1, int(patience * 1000))
+    settings = {
+        "lock_timeout": wait,
+        "statement_timeout": wait,
+        # A process that hangs within a transaction would hold what it locked for ever.
+        "idle_in_transaction_session_timeout": 60_000,
+    }
+    return create_engine(
+        _with_options(url, settings),
+        isolation_level="READ COMMITTED",
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=patience,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": max(1, round(patience))},
+    )
+
+
+def postgres_migrator(url: URL) -> Engine:
+    """Return an engine without limits of time, for one connection that migrates."""
+    return create_engine(_with_options(url, {}), poolclass=NullPool)
+
+
+def _with_options(url: URL, settings: dict[str, int]) -> URL:
+    given = url.query.get("options", ())
+    theirs = [given] if isinstance(given, str) else list(given)
+    ours = [f"-c {name}={value}" for name, value in settings.items()]
+    return url.update_query_dict({"options": " ".join([*theirs, *ours, "-c timezone=UTC"])})
+
+
+def _on_sqlite(engine: Engine, patience: float, begin: str, *pragmas: str) -> None:
+    pragmas = (f"busy_timeout = {int(patience * 1000)}", *pragmas)
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # the driver would begin transactions where it sees fit; we say when
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        if (wait := connection.get_execution_options().get("wait")) is not None:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(wait * 1000)}")
+        connection.exec_driver_sql(begin)

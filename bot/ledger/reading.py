@@ -1,0 +1,176 @@
+"""What can be asked of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, RowMapping, Select, Table, and_, func, or_, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from bot.domain.approvals import Request, RequestState, Vote
+from bot.domain.errors import UnknownRequest
+from bot.domain.events import Link
+from bot.domain.moves import Move, MoveState
+from bot.domain.registry import Stage
+from bot.domain.text import Name, say
+from bot.ledger import rows, statements
+from bot.ledger.audit import Head, Record
+from bot.ledger.tables import (
+    ASK_WAITS,
+    IS_OPEN,
+    IS_PENDING,
+    NOTE_WAITS,
+    asks,
+    audit_events,
+    audit_head,
+    moves,
+    notes,
+    postings,
+    requests,
+)
+from bot.ports import Ask, Note, Posting
+
+T = TypeVar("T", Request, Vote, Move, Ask, Note, Posting, Record)
+
+
+class SqlReading:
+    """`bot.ports.Reading` on one connection, whose transaction the ledger opens and ends."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def request(self, request_id: str) -> Request:
+        """Return the request. Raises UnknownRequest."""
+        return self._request(statements.one(requests, "id"), request_id)
+
+    def requests(
+        self, *, model: str | None = None, states: Sequence[RequestState] = (), most: int = 100
+    ) -> list[Request]:
+        """Return requests, newest first; `states` empty means any."""
+        query = select(requests).order_by(requests.c.opened_at.desc(), requests.c.number.desc()).limit(most)
+        if model is not None:
+            query = query.where(requests.c.model == model)
+        if states:
+            query = query.where(requests.c.state.in_(states))
+        return self._all(Request, query)
+
+    def open_request(self, model: str, target: Stage) -> Request | None:
+        """Return the request of this model and target that has not ended, if there is one."""
+        this = and_(requests.c.model == model, requests.c.target == target, IS_OPEN)
+        return self._first(Request, select(requests).where(this))
+
+    def expired(self, now: datetime) -> list[str]:
+        """Return the ids of pending requests whose time is over."""
+        over = select(requests.c.id).where(IS_PENDING, requests.c.expires_at <= now)
+        return self._column(over.order_by(requests.c.expires_at))
+
+    def votes(self, request_id: str) -> list[Vote]:
+        """Return the votes on a request in the order in which they were cast."""
+        return self._all(Vote, statements.votes_on(), request_id)
+
+    def move(self, move_id: str) -> Move:
+        """Return the move. Raises KeyError."""
+        return self._one(Move, moves, move_id)
+
+    def moves(self, model: str, *, stage: Stage | None = None, most: int = 50) -> list[Move]:
+        """Return the finished and unfinished moves of a model, newest first; only those into or out of `stage`."""
+        query = select(moves).where(moves.c.model == model)
+        if stage is not None:
+            query = query.where(or_(moves.c.target == stage, moves.c.from_stage == stage))
+        return self._all(Move, query.order_by(moves.c.number.desc()).limit(most))
+
+    def models_with_moves(self, states: Sequence[MoveState]) -> list[str]:
+        """Return the models that have moves in these states."""
+        # Sorted here: the databases do not agree on the order of letters.
+        return sorted(self._column(select(moves.c.model).where(moves.c.state.in_(states)).distinct()))
+
+    def ask(self, ask_id: str) -> Ask:
+        """Return what was asked. Raises KeyError."""
+        return self._one(Ask, asks, ask_id)
+
+    def waiting_asks(self, now: datetime) -> list[str]:
+        """Return the ids of asks that wait and whose time has come, oldest first."""
+        ready = select(asks.c.id).where(ASK_WAITS, has_come(asks.c.not_before, now))
+        return self._column(ready.order_by(asks.c.at, asks.c.number))
+
+    def posting(self, key: str) -> Posting | None:
+        """Return where the message with this key stands in Slack."""
+        return self._first(Posting, statements.one(postings, "key"), key)
+
+    def due_notes(self, now: datetime, most: int = 100) -> list[Note]:
+        """Return the undelivered notes: of each lane those before the first that has to wait, in order.
+
+        The lanes take turns, so that one with much to say holds up nobody: first the first note of every
+        lane, oldest first, then every second one.
+        """
+        return self._all(Note, _due(now).limit(most))
+
+    def links(self, *, model: str | None = None, after: int = 0, most: int = 1000) -> list[Link]:
+        """Return audit events as they stand in the chain, oldest first."""
+        query = _after(after, most)
+        if model is not None:
+            query = query.where(audit_events.c.model == model)
+        return [rows.link(row) for row in self._rows(query)]
+
+    def records(self, *, after: int = 0, most: int = 1000) -> list[Record]:
+        """Return audit rows as they are stored, oldest first, for `audit.verify`."""
+        return self._all(Record, _after(after, most))
+
+    def head(self) -> Head:
+        """Return where the audit chain ends."""
+        row = self._connection.execute(select(audit_head)).mappings().one()
+        return rows.read(Head, row)
+
+    def _request(self, query: Select[Any], request_id: str) -> Request:
+        if found := self._first(Request, query, request_id):
+            return found
+        raise UnknownRequest(say("There is no request {id}.", id=Name(request_id)))
+
+    def _one(self, kind: type[T], table: Table, key: str) -> T:
+        if found := self._first(kind, statements.one(table, "id"), key):
+            return found
+        raise KeyError(key)
+
+    def _first(self, kind: type[T], query: Select[Any], key: str | None = None) -> T | None:
+        row = self._connection.execute(query, _bound(key)).mappings().first()
+        return None if row is None else rows.read(kind, row)
+
+    def _all(self, kind: type[T], query: Select[Any], key: str | None = None) -> list[T]:
+        return [rows.read(kind, row) for row in self._rows(query, key)]
+
+    def _rows(self, query: Select[Any], key: str | None = None) -> Sequence[RowMapping]:
+        return self._connection.execute(query, _bound(key)).mappings().all()
+
+    def _column(self, query: Select[Any]) -> list[str]:
+        return list(self._connection.execute(query).scalars())
+
+
+def _bound(key: str | None) -> dict[str, str]:
+    return {} if key is None else {statements.KEY: key}
+
+
+def has_come(time: ColumnElement[Any], now: datetime) -> ColumnElement[bool]:
+    """Return the condition that `time` has come, or was never set."""
+    return or_(time.is_(None), time <= now)
+
+
+def _due(now: datetime) -> Select[Any]:
+    stops = (
+        select(notes.c.lane, func.min(notes.c.number).label("number"))
+        .where(NOTE_WAITS, notes.c.not_before > now)
+        .group_by(notes.c.lane)
+        .subquery("stops")
+    )
+    place = func.row_number().over(partition_by=notes.c.lane, order_by=notes.c.number)
+    return (
+        select(notes)
+        .outerjoin(stops, stops.c.lane == notes.c.lane)
+        .where(NOTE_WAITS, or_(stops.c.number.is_(None), notes.c.number < stops.c.number))
+        .order_by(place, notes.c.number)
+    )
+
+
+def _after(number: int, most: int) -> Select[Any]:
+    return select(audit_events).where(audit_events.c.number > number).order_by(audit_events.c.number).limit(most)

