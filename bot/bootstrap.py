@@ -1,0 +1,203 @@
+"""Where everything concrete is put together; the only file that names every concrete class."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, partial
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from bot.domain.errors import Misconfigured, RegistrarError, SlackUnreachable
+from bot.domain.policy import Policy
+from bot.domain.text import Code, say
+from bot.ledger.sql import SqlLedger
+from bot.ports import Clock, Directory, Ledger, Notifier, Registry
+from bot.process import is_gone, name_process
+from bot.registry.mlflow import MlflowRegistry
+from bot.services.context import Context
+from bot.services.gatekeeper import Gatekeeper
+from bot.services.lookups import Lookups
+from bot.services.moves import Moves
+from bot.services.outbox import Outbox
+from bot.services.requests import Requests
+from bot.services.watch import Watch
+from bot.settings import Settings
+from bot.slack.calls import LOST, error_of
+from bot.slack.directory import SlackDirectory
+from bot.slack.notifier import SlackNotifier
+
+log = logging.getLogger(__name__)
+
+LOOKING = 8  # threads for lookups; the registry is mostly near, and a lookup may wait where a decision may not
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registrar:
+    """The services, and the threads that work for them."""
+
+    context: Context
+    gatekeeper: Gatekeeper
+    lookups: Lookups
+    requests: Requests
+    moves: Moves
+    watch: Watch
+    outbox: Outbox
+    directory: Directory
+    work: ThreadPoolExecutor
+    looking: ThreadPoolExecutor
+
+    def later(self, task: Callable[[], object]) -> Future[None]:
+        """Do something on a thread of ours. A failure that nobody handled is logged, never lost."""
+        return self.work.submit(self.quietly, task)
+
+    def look(self, task: Callable[[], object]) -> Future[None]:
+        """Look something up on one of a few threads: many that compute would keep acknowledgements waiting."""
+        return self.looking.submit(self.quietly, task)
+
+    def quietly(self, task: Callable[[], object]) -> None:
+        """Do something that nobody waits for: what goes wrong is logged, and never stops the next one."""
+        try:
+            task()
+        except RegistrarError as error:
+            log.warning("%s", error)
+        except Exception:
+            log.exception("something that nobody foresaw")
+
+    def move(self, model: str) -> None:
+        """Make the model's moves and tell of them."""
+        self.outbox_soon()
+        self.moves.run(model)
+        self.outbox.deliver()
+
+    def outbox_soon(self) -> None:
+        """Deliver what waits, on another thread."""
+        self.later(self.outbox.deliver)
+
+    def recover(self) -> None:
+        """Take up what was left: moves of processes that are gone, asks and messages that wait."""
+        for model in self.moves.unfinished():
+            self.later(partial(self.move, model))
+        self.requests.open_waiting()
+        self.outbox.deliver()
+
+    def expire(self) -> None:
+        """End what nobody decided in time, and tell."""
+        if self.requests.expire():
+            self.outbox.deliver()
+
+    def poll(self) -> None:
+        """Look at the registry for what others did."""
+        self.watch.poll()
+
+    def take_over(self) -> None:
+        """End the leases of processes of this machine that are gone, so that their moves need not wait."""
+        with self.context.ledger.write() as tx:
+            for owner in tx.owners():
+                if is_gone(owner, self.context.owner):
+                    tx.disown(owner)
+
+    def close(self) -> None:
+        """Finish what is being worked on."""
+        self.looking.shutdown(wait=True)
+        self.work.shutdown(wait=True)
+
+
+def build(
+    settings: Settings,
+    policy: Policy,
+    *,
+    ledger: Ledger,
+    registry: Registry,
+    notifier: Notifier,
+    directory: Directory,
+    clock: Clock | None = None,
+) -> Registrar:
+    """Return the services over these plugs."""
+    context = Context(
+        ledger=ledger, registry=registry, policy=policy, clock=clock or SystemClock(), owner=name_process()
+    )  # fmt: skip
+    lookups = Lookups(context)
+    return Registrar(
+        context=context,
+        gatekeeper=Gatekeeper(context),
+        lookups=lookups,
+        requests=Requests(context, lookups),
+        moves=Moves(context),
+        watch=Watch(context),
+        outbox=Outbox(context, notifier),
+        directory=directory,
+        work=ThreadPoolExecutor(settings.threads, thread_name_prefix="work"),
+        looking=ThreadPoolExecutor(LOOKING, thread_name_prefix="look"),
+    )
+
+
+def build_for_slack(settings: Settings, policy: Policy, *, clock: Clock | None = None) -> Registrar:
+    """Return everything as the settings say, Slack asked who we are. Raises Misconfigured and SlackUnreachable."""
+    ledger = open_ledger(settings)
+    client = slack_client(settings)
+    return build(
+        settings,
+        policy,
+        ledger=ledger,
+        registry=open_registry(settings),
+        notifier=SlackNotifier(client, ledger, policy),
+        directory=SlackDirectory(slack_client(settings, timeout=2), home_team(client), policy.groups()),
+        clock=clock,
+    )
+
+
+def open_ledger(settings: Settings) -> SqlLedger:
+    """Return the ledger, its tables brought up to date."""
+    ledger = SqlLedger(settings.ledger_url)
+    ledger.migrate()
+    return ledger
+
+
+def open_registry(settings: Settings) -> Registry:
+    """Return the registry that the settings name."""
+    if settings.stages == "tags":
+        raise Misconfigured(say("{name} is not supported yet; leave it out.", name=Code("REGISTRAR_STAGES=tags")))
+    return MlflowRegistry(settings.mlflow_uri, settings.registry_uri)
+
+
+def slack_client(settings: Settings, *, timeout: int = 10) -> WebClient:
+    """Return a client that does not retry by itself: after a reset that would post twice."""
+    if settings.slack_bot_token is None:
+        raise Misconfigured(say("{name} is not set.", name=Code("SLACK_BOT_TOKEN")))
+    token = settings.slack_bot_token.get_secret_value()
+    return WebClient(
+        token=token, base_url=settings.slack_api_url, timeout=timeout, retry_handlers=[], ssl=_certificates()
+    )
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Return the certificates that we trust, read once: slack_sdk would read them at every call."""
+    return ssl.create_default_context()
+
+
+def home_team(client: WebClient) -> str:
+    """Return the id of the workspace that the token belongs to."""
+    try:
+        return str(client.auth_test()["team_id"])
+    except SlackApiError as error:
+        raise Misconfigured(
+            say("Slack does not take the bot's token ({what}). Copy {name} again from your app's page.",
+                what=error_of(error), name=Code("SLACK_BOT_TOKEN"))
+        ) from error  # fmt: skip
+    except LOST as error:
+        raise SlackUnreachable(say("Slack does not answer at {url}.", url=Code(client.base_url))) from error

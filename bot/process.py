@@ -1,0 +1,31 @@
+"""This process, as the ledger's leases name it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+
+
+def name_process() -> str:
+    """Return a name for this run of this process: host, process id, and a word that no other run has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def is_gone(owner: str, own: str) -> bool:
+    """Tell whether the process of this name is known to be gone; of another machine's, nothing is known."""
+    host, pid, _ = owner.rsplit(":", 2)
+    own_host, own_pid, _ = own.rsplit(":", 2)
+    if host != own_host or owner == own:
+        return False
+    return pid == own_pid or not _is_alive(int(pid))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

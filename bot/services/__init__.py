@@ -1,0 +1,1 @@
+"""What Registrar does, in terms of the domain and the ports only."""

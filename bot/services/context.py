@@ -1,0 +1,31 @@
+"""What every service is given."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bot.domain.policy import Policy
+from bot.ports import Clock, Ledger, Registry
+
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that can be mistaken for another on a phone
+
+
+def short_id() -> str:
+    """Return a fresh id that a person can type: a letter and five more characters."""
+    return "r" + "".join(secrets.choice(_LETTERS) for _ in range(5))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The ports and the policy. `aliases` are the registry's names for the holders of the two stages."""
+
+    ledger: Ledger
+    registry: Registry
+    policy: Policy
+    clock: Clock
+    owner: str  # this process, for leases
+    champion: str = "champion"
+    challenger: str = "challenger"
+    new_id: Callable[[], str] = field(default=short_id)

@@ -1,0 +1,107 @@
+"""Looking things up: models, versions, requests, history. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+
+from bot.domain.approvals import Request, RequestState, Vote
+from bot.domain.errors import UnknownModel
+from bot.domain.moves import Move, MoveState
+from bot.domain.registry import ModelInfo, Stage, VersionInfo, VersionRef, find_version
+from bot.domain.text import Name, Say, say
+from bot.services.context import Context
+
+WAITING = (RequestState.PENDING, RequestState.APPROVED, RequestState.EXECUTING)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """A model with all its versions, newest first, each with its aliases, and the requests that wait."""
+
+    model: ModelInfo
+    versions: list[VersionInfo]
+    requests: list[Request]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One stretch of Production: the move that began it, and the one that ended it if it has ended."""
+
+    began: Move
+    ended: Move | None
+
+
+class Lookups:
+    """Reads of the registry and the ledger, for people."""
+
+    def __init__(self, context: Context) -> None:
+        self._it = context
+
+    def models(self, text: str = "") -> list[ModelInfo]:
+        """Return the models whose name holds `text`."""
+        return self._it.registry.models(text)
+
+    def model_and_versions(self, name: str) -> tuple[ModelInfo, list[VersionInfo]]:
+        """Return a model and its versions, newest first: two requests. Raises UnknownModel, with a near one."""
+        try:
+            return self._it.registry.model(name), self._it.registry.versions(name)
+        except UnknownModel as error:
+            raise UnknownModel(self._nearest(name)) from error
+
+    def show(self, name: str) -> ModelView:
+        """Return everything about a model. Raises UnknownModel."""
+        model, versions = self.model_and_versions(name)
+        with self._it.ledger.read() as reading:
+            return ModelView(
+                model, [_named(one, model) for one in versions], reading.requests(model=name, states=WAITING)
+            )
+
+    def version(self, name: str, ref: VersionRef) -> VersionInfo:
+        """Return one version. Raises UnknownModel, UnknownVersion."""
+        model, versions = self.model_and_versions(name)
+        return _named(find_version(ref, model, versions), model)
+
+    def requests(self, model: str | None = None) -> list[Request]:
+        """Return the requests that wait, newest first."""
+        with self._it.ledger.read() as reading:
+            return reading.requests(model=model, states=WAITING)
+
+    def request(self, request_id: str) -> tuple[Request, list[Vote]]:
+        """Return a request and its votes. Raises UnknownRequest."""
+        with self._it.ledger.read() as reading:
+            return reading.request(request_id), reading.votes(request_id)
+
+    def history(self, name: str, most: int) -> list[Term]:
+        """Return who was in Production, the present one first. Raises UnknownModel for one that nobody has heard of."""
+        with self._it.ledger.read() as reading:
+            moves = reading.moves(name, stage=Stage.PRODUCTION, most=3 * most)
+        if not moves:
+            self.model_and_versions(name)
+        return terms(moves)[:most]
+
+    def _nearest(self, name: str) -> Say:
+        names = [model.name for model in self._it.registry.models()]
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        if near:
+            return say("MLflow has no model {name}. Did you mean {near}?", name=Name(name), near=Name(near[0]))
+        return say("MLflow has no model {name}.", name=Name(name))
+
+
+def terms(moves: list[Move]) -> list[Term]:
+    """Return the stretches of Production that the moves (newest first) tell of, newest first."""
+    found: list[Term] = []
+    ended: Move | None = None
+    for move in (one for one in moves if one.state is MoveState.DONE):
+        if move.target is Stage.PRODUCTION:
+            found.append(Term(move, ended))
+            ended = move
+        elif move.from_stage is Stage.PRODUCTION:
+            ended = move
+    return found
+
+
+def _named(version: VersionInfo, model: ModelInfo) -> VersionInfo:
+    return replace(
+        version, aliases=tuple(sorted(a for a, number in model.aliases.items() if number == version.version))
+    )

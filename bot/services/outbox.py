@@ -1,0 +1,125 @@
+"""The outbox: what Slack must hear, delivered in order, again if need be, and never twice if it can be known."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+
+from bot.ports import Delivery, Note, NoteKind, Notifier, Outcome, Writing
+from bot.services.context import Context
+
+log = logging.getLogger(__name__)
+
+PAUSE = timedelta(seconds=1)  # doubled with each failed attempt
+BATCH = 10  # notes that share their commits
+PAUSE_MOST = timedelta(minutes=2)
+
+
+class Outbox:
+    """Delivers the rows that services wrote together with their changes."""
+
+    def __init__(self, context: Context, notifier: Notifier) -> None:
+        self._it = context
+        self._notifier = notifier
+        self._running = threading.Lock()
+        self._wanted = threading.Event()
+
+    def deliver(self, *, wait: float = 0.0) -> None:
+        """Deliver everything that is due.
+
+        One thread does it; a second caller only makes the first look once more before it stops, or with `wait`
+        (seconds) waits for its turn, so that what was due has been tried when this returns.
+        """
+        self._wanted.set()
+        timeout = wait
+        while (timeout or self._wanted.is_set()) and self._running.acquire(timeout=timeout):
+            timeout = 0.0
+            try:
+                self._wanted.clear()
+                while self._round():
+                    pass
+            finally:
+                self._running.release()
+
+    def _round(self) -> bool:
+        """Deliver what is due now; tell whether anything got through.
+
+        Lanes are independent, so the first notes of all of them go together, then the second ones: two commits a
+        layer, where each note alone would take two of its own and keep those who decide waiting.
+        """
+        with self._it.ledger.read() as reading:
+            due = reading.due_notes(self._it.clock.now())
+        stuck: set[str] = set()
+        for batch in _batches(due):
+            going = [note for note in batch if note.lane not in stuck]
+            if going:
+                stuck |= self._deliver(self._begin(going, due))
+        return len(stuck) < len({note.lane for note in due})
+
+    def _begin(self, notes: list[Note], due: list[Note]) -> list[Note]:
+        """Write down that delivery begins; return the notes that still have to go out."""
+        going = []
+        with self._it.ledger.write() as tx:
+            for note in notes:
+                if _is_overtaken(note, due) and tx.posting(note.lane):
+                    tx.delivered(note, None)
+                else:
+                    tx.trying(note)
+                    going.append(note)
+        return going
+
+    def _deliver(self, notes: list[Note]) -> set[str]:
+        """Deliver notes of different lanes; return the lanes whose next note may not follow yet.
+
+        A crash before the commit leaves them tried, and what was tried is looked for before it is posted again.
+        """
+        results = [(note, self._try(note)) for note in notes]
+        with self._it.ledger.write() as tx:
+            for note, delivery in results:
+                self._settle(tx, note, delivery)
+        return {note.lane for note, delivery in results if delivery.outcome in {Outcome.LATER, Outcome.UNKNOWN}}
+
+    def _try(self, note: Note) -> Delivery:
+        try:
+            return self._notifier.deliver(note)
+        except Exception as error:  # a fault of ours in one message must not hold all the others
+            log.exception("%s cannot be delivered", note.key)
+            return Delivery(Outcome.UNKNOWN, why=type(error).__name__)
+
+    def _settle(self, tx: Writing, note: Note, delivery: Delivery) -> None:
+        match delivery.outcome:
+            case Outcome.DELIVERED:
+                tx.delivered(note, delivery.posting)
+            case Outcome.NEVER:
+                log.error("Slack will never take %s: %s", note.key, delivery.why)
+                tx.drop(note, delivery.why)
+            case _:
+                pause = delivery.wait or min(PAUSE * 2 ** min(note.attempts, 10), PAUSE_MOST)
+                log.warning("%s waits %s: %s", note.key, pause, delivery.why)
+                tx.postpone(note, self._it.clock.now() + pause, delivery.why)
+
+
+def _batches(due: list[Note]) -> list[list[Note]]:
+    """Return the layers in pieces: a commit of a hundred notes would keep whoever votes waiting as long."""
+    return [layer[at : at + BATCH] for layer in _layers(due) for at in range(0, len(layer), BATCH)]
+
+
+def _layers(due: list[Note]) -> list[list[Note]]:
+    """Return the notes so that each list holds at most one of each lane, and a lane's notes are in order."""
+    layers: list[list[Note]] = []
+    depth: dict[str, int] = {}
+    for note in due:
+        at = depth.get(note.lane, 0)
+        depth[note.lane] = at + 1
+        if at == len(layers):
+            layers.append([])
+        layers[at].append(note)
+    return layers
+
+
+def _is_overtaken(note: Note, due: list[Note]) -> bool:
+    """Tell whether a later row draws the same card anew anyway; a card is drawn from its present state."""
+    return note.kind is NoteKind.CARD and any(
+        other.kind is NoteKind.CARD and other.lane == note.lane and other.number > note.number for other in due
+    )

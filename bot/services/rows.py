@@ -1,0 +1,65 @@
+"""The rows that go with a change of a request: what Slack must hear, and what the audit keeps."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from bot.domain import words
+from bot.domain.approvals import Request
+from bot.domain.events import Event, Tag
+from bot.domain.people import Actor, Automation, Person, actor_id
+from bot.domain.text import Say, pack
+from bot.ports import Note, NoteKind
+
+CLOCK = Automation("clock")  # who acts when a time is over
+
+
+def card_note(request: Request, because: str, channel: str) -> Note:
+    """Return the outbox row that draws a request's card anew."""
+    return Note(key=f"card:{request.id}:{because}", lane=request.id, kind=NoteKind.CARD, to=channel)
+
+
+def news_note(request: Request, because: str, sentence: Say) -> Note:
+    """Return the outbox row that tells the card's thread something."""
+    key = f"news:{request.id}:{because}"
+    return Note(key=key, lane=request.id, kind=NoteKind.NEWS, to="", data={"say": pack(sentence)})
+
+
+def end_notes(request: Request, channel: str, *, told: Actor | None) -> list[Note]:
+    """Return what is told when a request ends: the card, its thread, and the requester unless they did it."""
+    because = request.state.value
+    notes = [card_note(request, because, channel), news_note(request, because, words.ended(request))]
+    if request.requester != told:
+        direct = direct_note(request.id, f"direct:{request.id}:{because}", request.requester, words.ended(request))
+        notes += [direct] if direct else []
+    return notes
+
+
+def request_event(
+    request: Request,
+    tag: Tag,
+    actor: Actor | None,
+    now: datetime,
+    *,
+    origin: str = "registrar",
+    evidence: dict[str, Any] | None = None,
+    **more: str | None,
+) -> Event:
+    """Return an audit event about a request. Nobody as `actor` is the clock; `more` are why, before and after."""
+    about = {
+        "version": request.version,
+        "target": request.target.value,
+        "incumbent": request.incumbent,
+        "requester": actor_id(request.requester),
+        "reason": request.reason,
+    }
+    fields: dict[str, Any] = {"origin": origin, "evidence": about | (evidence or {}), **more}
+    return Event(at=now, actor=actor or CLOCK, tag=tag, subject=request.id, model=request.model, **fields)
+
+
+def direct_note(lane: str, key: str, to: Actor, sentence: Say) -> Note | None:
+    """Return the outbox row of a direct message; None for whoever is no person."""
+    if not isinstance(to, Person):
+        return None
+    return Note(key=key, lane=f"{lane}:direct", kind=NoteKind.DIRECT, to=to.user, data={"say": pack(sentence)})

@@ -1,0 +1,95 @@
+"""Every setting, in one table: name, default, what it means. docs/settings.md is made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.domain.durations import Duration
+from bot.domain.errors import Misconfigured
+from bot.domain.text import Code, say
+
+# Without populate_by_name: with it HOME, HOST and PORT of whoever starts us would be taken for ours.
+_ENV = SettingsConfigDict(env_file=None, extra="ignore", env_ignore_empty=True)
+
+
+class Settings(BaseSettings):
+    """What the environment says. Read once, at the start."""
+
+    model_config = _ENV
+
+    slack_bot_token: SecretStr | None = Field(None, alias="SLACK_BOT_TOKEN", description="The bot's token, xoxb-…")
+    slack_app_token: SecretStr | None = Field(
+        None, alias="SLACK_APP_TOKEN", description="The app-level token, xapp-…; set: Socket Mode"
+    )
+    slack_signing_secret: SecretStr | None = Field(
+        None, alias="SLACK_SIGNING_SECRET", description="What Slack signs with; set: POST /slack/events"
+    )
+    slack_api_url: str = Field(
+        "https://slack.com/api/", alias="SLACK_API_URL", description="The Web API, ends in /api/"
+    )
+    tracking_uri: str | None = Field(None, alias="MLFLOW_TRACKING_URI", description="MLflow's own setting")
+    registry_uri: str | None = Field(
+        None, alias="MLFLOW_REGISTRY_URI", description="MLflow's own; default: the one above"
+    )
+    home: Path = Field(
+        Path(".registrar"), alias="REGISTRAR_HOME",
+        description="Where the SQLite ledger is, and a SQLite registry when no URI is set",
+    )  # fmt: skip
+    database_url: SecretStr | None = Field(
+        None, alias="REGISTRAR_DATABASE_URL", description="The ledger, as sqlite:///… or postgresql+psycopg://…"
+    )
+    policy: Path = Field(Path("registrar.yml"), alias="REGISTRAR_POLICY", description="The policy file")
+    host: str = Field("127.0.0.1", alias="REGISTRAR_HOST", description="Where HTTP is served")
+    port: int = Field(3000, alias="REGISTRAR_PORT", ge=0, le=65535, description="Its port; 0 takes a free one")
+    stages: Literal["auto", "stages", "tags"] = Field(
+        "auto", alias="REGISTRAR_STAGES", description="How the registry keeps stages; tags are not supported yet"
+    )
+    poll: Duration = Field(
+        "60s", alias="REGISTRAR_POLL", validate_default=True, description="How often the registry is looked at"
+    )
+    threads: int = Field(
+        40, alias="REGISTRAR_THREADS", ge=4, le=500, description="How many things are worked on at the same time"
+    )
+
+    @field_validator("slack_api_url")
+    @classmethod
+    def _ends_with_slash(cls, url: str) -> str:
+        return url if url.endswith("/") else f"{url}/"
+
+    @field_validator("home")
+    @classmethod
+    def _can_be_in_an_address(cls, home: Path) -> Path:
+        if "?" in str(home.absolute()):
+            raise ValueError("a folder with a question mark cannot hold the ledger")
+        return home
+
+    @field_validator("slack_bot_token", "slack_app_token", "slack_signing_secret", "database_url", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: str | None) -> str | None:
+        return value or None
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's address; holds a password where the environment gave one."""
+        if self.database_url:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.home.absolute() / 'ledger.db'}"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """Where runs are tracked: MLflow's own setting, else a SQLite file in our home."""
+        return self.tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
+
+
+def read_settings() -> Settings:
+    """Return the settings from the environment. Raises Misconfigured, naming the variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = str(fault["loc"][0])
+        raise Misconfigured(say("{name} is wrong: {what}.", name=Code(name), what=fault["msg"])) from None

@@ -1,0 +1,1 @@
+"""Slack's side of things: domain in, blocks out; and the two plugs that call Slack, notifier and directory."""

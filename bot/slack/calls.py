@@ -1,0 +1,61 @@
+"""What Slack answered, sorted into what we do about it."""
+
+from __future__ import annotations
+
+import http.client
+from datetime import timedelta
+from urllib.error import URLError
+
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+from bot.ports import Delivery, Outcome
+
+# No answer, or none that can be read: whether Slack did it is unknown.
+LOST = (URLError, OSError, TimeoutError, http.client.HTTPException, SlackClientError)
+
+# Slack understood and refuses this very content, or this very person: asking again changes nothing.
+_NEVER = frozenset(
+    {
+        "invalid_blocks",
+        "invalid_blocks_format",
+        "msg_too_long",
+        "no_text",
+        "invalid_arguments",
+        "unknown_method",
+        "user_not_found",
+        "cannot_dm_bot",
+        "user_disabled",
+        "messages_tab_disabled",
+        "metadata_too_large",
+        "thread_not_found",  # somebody deleted the card; the lane goes on, and the next change posts it anew
+    }
+)
+# Somebody has to do something (invite the bot, renew a token): keep it, and look again now and then.
+_PATIENCE = timedelta(seconds=30)
+
+
+def error_of(error: SlackApiError) -> str:
+    """Return Slack's own name of the error."""
+    data = error.response.data if hasattr(error.response, "data") else error.response
+    return str(data.get("error", "")) if isinstance(data, dict) else ""
+
+
+def sort_out(error: SlackApiError) -> Delivery:
+    """Return what an error answer means for a delivery."""
+    status = getattr(error.response, "status_code", 200)
+    name = error_of(error)
+    if status == 429 or name in {"ratelimited", "rate_limited"}:
+        return Delivery(Outcome.LATER, wait=_retry_after(error), why="ratelimited")
+    if status >= 500 or name in {"internal_error", "fatal_error", "request_timeout", "service_unavailable"}:
+        return Delivery(Outcome.UNKNOWN, why=name or f"HTTP {status}")
+    if name in _NEVER:
+        return Delivery(Outcome.NEVER, why=name)
+    return Delivery(Outcome.LATER, wait=_PATIENCE, why=name or f"HTTP {status}")
+
+
+def _retry_after(error: SlackApiError) -> timedelta:
+    headers = {key.lower(): value for key, value in getattr(error.response, "headers", {}).items()}
+    try:
+        return timedelta(seconds=max(1.0, float(headers.get("retry-after", 1))))
+    except ValueError:
+        return timedelta(seconds=1)

@@ -1,0 +1,103 @@
+"""Modals as views: pure, like the cards. `private_metadata` holds an id and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from slack_sdk.models.blocks import (
+    Block,
+    InputBlock,
+    Option,
+    PlainTextInputElement,
+    PlainTextObject,
+    SectionBlock,
+    StaticSelectElement,
+)
+from slack_sdk.models.views import View
+
+from bot.domain import words
+from bot.domain.approvals import Request
+from bot.domain.commands import REASON_MOST
+from bot.domain.registry import TARGETS
+from bot.domain.text import short
+from bot.slack.cards import Message, markdown
+from bot.slack.texts import code, mrkdwn
+
+PROMOTE, REJECT, DETAILS = "promote", "reject", "details"
+VALUE = "value"  # the action id of every input: the block id says which field it is
+
+
+def promote(draft: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the modal that asks for what a promotion lacks, with what was typed already. `draft` is the ask's id."""
+    blocks: list[Block] = [
+        _text("model", "Model", given, hint="The registered model's name in MLflow"),
+        _text("version", "Version", given, hint="7, v7, 2.1.0, @alias, staging or latest"),
+        InputBlock(label="Move to", block_id="to", element=_targets(given.get("to", "production"))),
+        _text("reason", "Why", given, optional=True, multiline=True, hint="For the card and the audit"),
+    ]
+    return _form(PROMOTE, "Ask for a promotion", "Ask", draft, blocks)
+
+
+def reject(request: Request) -> dict[str, Any]:
+    """Return the modal that asks why a request is rejected."""
+    intro = f"{code(short(request.model, 120))} {mrkdwn(words.path(request))}"
+    blocks: list[Block] = [
+        SectionBlock(text=markdown(intro)),
+        _text("reason", "Why not?", {}, multiline=True, hint="The requester and the audit get to read it"),
+    ]
+    return _form(REJECT, "Reject the request", "Reject", request.id, blocks)
+
+
+def details(message: Message | None = None) -> dict[str, Any]:
+    """Return the modal that shows a version; without a message while the registry is being read."""
+    waiting = [SectionBlock(text=markdown("Reading it from MLflow…")).to_dict()]
+    title, close = PlainTextObject(text="Details"), PlainTextObject(text="Close")
+    return {
+        "type": "modal", "callback_id": DETAILS, "title": title.to_dict(), "close": close.to_dict(),
+        "blocks": message.blocks if message else waiting,
+    }  # fmt: skip
+
+
+def values(state: Mapping[str, Any]) -> dict[str, str]:
+    """Return what was filled in, by field. `state` is a view's state; empty fields are left out."""
+    found = {}
+    for field, actions in state.get("values", {}).items():
+        for action in actions.values():
+            option = action.get("selected_option") or {}
+            value = action.get("value") or option.get("value")
+            if value:
+                found[str(field)] = str(value)
+    return found
+
+
+def _targets(chosen: str) -> StaticSelectElement:
+    options = [Option(value=stage.value.lower(), label=stage.value) for stage in TARGETS]
+    initial = next((one for one in options if one.value == chosen.lower()), options[-1])
+    return StaticSelectElement(action_id=VALUE, options=options, initial_option=initial)
+
+
+def _text(
+    field: str, label: str, given: Mapping[str, str], *, hint: str, optional: bool = False, multiline: bool = False
+) -> InputBlock:
+    most = REASON_MOST if multiline else 250
+    element = PlainTextInputElement(
+        action_id=VALUE,
+        multiline=multiline,
+        initial_value=short(given.get(field, ""), most) or None,
+        max_length=most,
+    )
+    return InputBlock(label=label, block_id=field, element=element, hint=hint, optional=optional)
+
+
+def _form(callback: str, title: str, submit: str, metadata: str, blocks: list[Block]) -> dict[str, Any]:
+    view = View(
+        type="modal",
+        callback_id=callback,
+        title=PlainTextObject(text=title),
+        submit=PlainTextObject(text=submit),
+        close=PlainTextObject(text="Back"),
+        private_metadata=metadata,
+        blocks=blocks,
+    )
+    return dict(view.to_dict())

@@ -1,0 +1,164 @@
+"""The outbox's way into Slack: posts, edits, and looks for what it may have posted before it posts again."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from bot.domain.policy import Policy
+from bot.domain.text import unpack
+from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
+from bot.slack import cards
+from bot.slack.calls import LOST, error_of, sort_out
+from bot.slack.cards import Message
+
+log = logging.getLogger(__name__)
+
+EVENT_TYPE = "registrar_message"  # of the metadata that holds our key; readable by the whole workspace
+_QUIET = {"parse": "none", "unfurl_links": False, "unfurl_media": False}
+_GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
+
+
+class SlackNotifier:
+    """Delivers notes through Slack's Web API. The client must not retry by itself: that posts twice."""
+
+    def __init__(self, client: WebClient, ledger: Ledger, policy: Policy) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._policy = policy
+        self._channels: dict[str, str] = {}
+
+    def deliver(self, note: Note) -> Delivery:
+        """Deliver one note: see the port."""
+        try:
+            match note.kind:
+                case NoteKind.CARD:
+                    return self._card(note)
+                case NoteKind.NEWS:
+                    return self._news(note)
+                case NoteKind.DIRECT:
+                    return self._post(note, note.to, note.key, _sentence(note))
+        except SlackApiError as error:
+            return sort_out(error)
+        except LOST as error:
+            return Delivery(Outcome.UNKNOWN, why=f"{type(error).__name__}: {error}")
+
+    def _card(self, note: Note) -> Delivery:
+        with self._ledger.read() as reading:
+            request, votes, standing = reading.request(note.lane), reading.votes(note.lane), reading.posting(note.lane)
+        rule = self._policy.rules_for(request.model).rule(request.target)
+        message = cards.card(request, votes, unchecked_gates=bool(rule and rule.gates))
+        if standing and self._edit(standing, message):
+            return Delivery(Outcome.DELIVERED, standing)
+        return self._post(note, note.to, f"card:{note.lane}", message, look=note.was_tried and not standing)
+
+    def _news(self, note: Note) -> Delivery:
+        with self._ledger.read() as reading:
+            standing = reading.posting(note.lane)
+        if standing is None:
+            return Delivery(Outcome.NEVER, why="its card was given up")
+        return self._post(note, standing.channel, note.key, _sentence(note), thread=standing.ts)
+
+    def _edit(self, standing: Posting, message: Message) -> bool:
+        """Edit the card in place; tell whether it is still there."""
+        try:
+            self._client.chat_update(
+                channel=standing.channel, ts=standing.ts, text=message.text, blocks=message.blocks, parse="none"
+            )
+        except SlackApiError as error:
+            if error_of(error) not in _GONE:
+                raise
+            log.warning("the card is gone from Slack (%s): posting it again", error_of(error))
+            return False
+        return True
+
+    def _post(
+        self,
+        note: Note,
+        channel: str,
+        key: str,
+        message: Message,
+        *,
+        thread: str | None = None,
+        look: bool | None = None,
+    ) -> Delivery:
+        found = self._find(channel, key, thread) if (note.was_tried if look is None else look) else None
+        if found:
+            return Delivery(Outcome.DELIVERED, found)
+        answer = self._send(channel, {
+            "text": message.text, "blocks": message.blocks, "thread_ts": thread, **_QUIET,
+            "metadata": {"event_type": EVENT_TYPE, "event_payload": {"key": key}},
+        })  # fmt: skip
+        return Delivery(Outcome.DELIVERED, Posting(str(answer["channel"]), str(answer["ts"])))
+
+    def _send(self, channel: str, arguments: dict[str, Any]) -> Any:
+        try:
+            return self._client.chat_postMessage(channel=channel, **arguments)
+        except SlackApiError as error:
+            # A person's id is a channel for Slack itself; a server that wants the conversation's id gets that.
+            if not _is_person(channel) or error_of(error) != "channel_not_found":
+                raise
+            return self._client.chat_postMessage(channel=self._conversation(channel), **arguments)
+
+    def _find(self, channel: str, key: str, thread: str | None) -> Posting | None:
+        """Return where a message with our key stands already; None too where this Slack lets nobody look."""
+        try:
+            where = self._conversation(channel)
+            for message in self._recent(where, thread):
+                if self._is_ours(message, key):
+                    return Posting(where, str(message["ts"]))
+        except SlackApiError as error:
+            if error_of(error) not in {"unknown_method", "missing_scope", "not_in_channel", "channel_not_found"}:
+                raise
+            log.warning("cannot look whether %s is posted already (%s); it may appear twice", key, error_of(error))
+        return None
+
+    def _is_ours(self, message: dict[str, Any], key: str) -> bool:
+        """Tell whether we posted this under that key; another app may have written our key into its metadata."""
+        metadata = message.get("metadata", {})
+        if metadata.get("event_type") != EVENT_TYPE or metadata.get("event_payload", {}).get("key") != key:
+            return False
+        own, its = self._client.auth_test().get("bot_id"), message.get("bot_id")
+        return own is None or its is None or own == its
+
+    def _recent(self, channel: str, thread: str | None) -> list[dict[str, Any]]:
+        if thread:
+            answer = self._client.conversations_replies(
+                channel=channel, ts=thread, limit=200, include_all_metadata=True
+            )
+        else:
+            answer = self._client.conversations_history(channel=channel, limit=200, include_all_metadata=True)
+        return list(answer.get("messages", []))
+
+    def _conversation(self, channel: str) -> str:
+        """Return a channel's id from its `#name`, or that of the conversation with a person."""
+        if channel not in self._channels:
+            found = self._by_name(channel[1:]) if channel.startswith("#") else self._opened(channel)
+            if found is None:
+                return channel
+            self._channels[channel] = found
+        return self._channels[channel]
+
+    def _opened(self, person: str) -> str | None:
+        """Return the conversation with a person; None for what is a conversation's id already."""
+        if not _is_person(person):
+            return None
+        return str(self._client.conversations_open(users=person)["channel"]["id"])
+
+    def _by_name(self, name: str) -> str | None:
+        for page in self._client.conversations_list(types="public_channel,private_channel", limit=1000):
+            for channel in page["channels"]:
+                if channel["name"] == name:
+                    return str(channel["id"])
+        return None
+
+
+def _is_person(channel: str) -> bool:
+    return channel[:1] in {"U", "W"}
+
+
+def _sentence(note: Note) -> Message:
+    return cards.said(unpack(note.data["say"]))

@@ -1,0 +1,199 @@
+"""The ledger cannot be written: people hear at once that nothing was recorded, and it works again afterwards."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from bot.domain.approvals import Choice
+from bot.domain.errors import LedgerUnavailable
+from bot.domain.events import Tag
+from bot.domain.moves import MoveState
+from bot.ledger import SqlLedger
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.harness import (
+    LEAD,
+    MODEL_LAYOUT,
+    TappedRegistry,
+    executor,
+    hears,
+    links,
+    move_of,
+    opened,
+    requests_over,
+    state_of,
+    state_of_move,
+    the_request,
+    types_and_hears,
+)
+from tests.ledgers import PostgresServer
+from tests.world import CHANNEL, TurnedClock, World, running
+
+ASK = "/model promote churn 4 production"
+NOTHING = "nothing was recorded"
+SOON = 3.0
+HOLD = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def write_lock_held(ledger: Path) -> Iterator[None]:
+    """Let another process hold SQLite's write lock."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(ledger)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield
+        process.communicate("")
+
+
+@contextmanager
+def gone(server: PostgresServer, url: str, break_connections: Callable[[], None]) -> Iterator[None]:
+    """Let PostgreSQL be gone for a while: it ends every connection and takes none."""
+    database = make_url(url).database
+    server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+    break_connections()
+    yield
+    server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+
+
+@pytest.fixture
+def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+    """The whole bot over SQLite."""
+    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
+        yield world
+
+
+@pytest.fixture
+def postgres_world(slack: LocalSlack, tmp_path: Path, postgres_url: str) -> Iterator[World]:
+    """The whole bot over PostgreSQL."""
+    with running(slack, tmp_path, MemoryRegistry(), http=True, database_url=postgres_url) as world:
+        yield world
+
+
+def in_time(act: Callable[[], str]) -> str:
+    """Return what comes of it, which must come before Slack gives us up."""
+    began = time.monotonic()
+    answer = act()
+    assert time.monotonic() - began < SOON
+    return answer
+
+
+def test_who_asks_while_the_ledger_is_locked_hears_that_nothing_was_recorded(world: World, tmp_path: Path) -> None:
+    before = state_of(world)
+    with write_lock_held(tmp_path / "ledger.db"):
+        assert NOTHING in in_time(lambda: types_and_hears(world.alice, ASK))
+    assert state_of(world) == before
+
+
+def test_who_approves_while_the_ledger_is_locked_hears_that_nothing_was_recorded(world: World, tmp_path: Path) -> None:
+    world.alice.types(CHANNEL, ASK)
+    card = world.card()
+    before = state_of(world)
+    with write_lock_held(tmp_path / "ledger.db"):
+        assert NOTHING in in_time(lambda: hears(world.bob, lambda: world.bob.clicks(card, "Approve")))
+    assert state_of(world) == before
+
+
+def test_who_rejects_while_the_ledger_is_locked_keeps_the_form_and_reads_why(world: World, tmp_path: Path) -> None:
+    world.alice.types(CHANNEL, ASK)
+    world.bob.clicks(world.card(), "Reject")
+    world.bob.waits_for_modal()
+    with write_lock_held(tmp_path / "ledger.db"):
+        errors = world.bob.submits({"reason": "too slow"})
+    assert errors is not None
+    assert NOTHING in errors["reason"]
+    assert world.bob.modal() is not None
+    assert world.bob.submits({"reason": "too slow"}) is None
+    world.card(holds="rejected")
+
+
+def test_when_the_lock_is_gone_everything_works_again(world: World, tmp_path: Path) -> None:
+    with write_lock_held(tmp_path / "ledger.db"):
+        types_and_hears(world.alice, ASK)
+    world.alice.types(CHANNEL, ASK)
+    world.bob.clicks(world.card(), "Approve")
+    world.card(holds="is in Production")
+    assert world.production() == [4]
+
+
+def test_a_lookup_does_not_wait_for_the_lock(world: World, tmp_path: Path) -> None:
+    with write_lock_held(tmp_path / "ledger.db"):
+        assert "v4" in in_time(lambda: types_and_hears(world.alice, "/model show churn"))
+
+
+def test_a_ledger_that_is_locked_in_the_middle_of_a_move_delays_it(sqlite_url: str) -> None:
+    """The registry has moved, and then the ledger cannot be written: the next executor finishes it."""
+    ledger, registry, clock = SqlLedger(sqlite_url, patience=0.2), MemoryRegistry(), TurnedClock()
+    registry.add("churn", versions=MODEL_LAYOUT)
+    with ledger.write() as tx:
+        tx.add_move(move_of("churn", 4, after=3))
+    lock = ExitStack()
+
+    def locks(when: str, call: str) -> None:
+        if (when, call) == ("after", "set_alias"):
+            lock.enter_context(write_lock_held(Path(sqlite_url.removeprefix("sqlite:///"))))
+
+    with lock, pytest.raises(LedgerUnavailable):
+        executor(ledger, TappedRegistry(registry, locks), clock=clock).run("churn")
+    clock.turn(timedelta(minutes=1))  # whoever held the model has not said what became of it: its lease has to end
+    executor(ledger, registry, clock=clock).run("churn")
+    assert state_of_move(ledger, "churn") is MoveState.DONE
+    assert len(links(ledger, Tag.MOVED)) == 1
+    ledger.close()
+
+
+def test_a_ledger_that_can_only_be_read_records_nothing_and_says_so(sqlite_url: str) -> None:
+    ledger = SqlLedger(sqlite_url)
+    request = opened(ledger, "churn", required=1)
+    ledger.close()
+    path = sqlite_url.removeprefix("sqlite:///")
+    readable = SqlLedger(f"sqlite:///file:{path}?mode=ro&uri=true")
+    with pytest.raises(LedgerUnavailable, match=NOTHING):
+        requests_over(readable).vote(LEAD, request.id, Choice.APPROVE, origin="slack")
+    with readable.read() as reading:
+        assert reading.votes(request.id) == []
+    readable.close()
+
+
+@pytest.mark.postgres
+def test_who_asks_while_postgres_is_gone_hears_that_nothing_was_recorded(
+    postgres_world: World, postgres_server: PostgresServer, postgres_url: str, break_connections: Callable[[], None]
+) -> None:
+    world = postgres_world
+    before = state_of(world)
+    with gone(postgres_server, postgres_url, break_connections):
+        assert NOTHING in in_time(lambda: types_and_hears(world.alice, ASK))
+    assert state_of(world) == before
+    world.alice.types(CHANNEL, ASK)
+    world.bob.clicks(world.card(), "Approve")
+    world.card(holds="is in Production")
+
+
+@pytest.mark.postgres
+def test_who_approves_while_postgres_is_gone_hears_that_nothing_was_recorded(
+    postgres_world: World, postgres_server: PostgresServer, postgres_url: str, break_connections: Callable[[], None]
+) -> None:
+    world = postgres_world
+    world.alice.types(CHANNEL, ASK)
+    card = world.card()
+    with gone(postgres_server, postgres_url, break_connections):
+        assert NOTHING in in_time(lambda: hears(world.bob, lambda: world.bob.clicks(card, "Approve")))
+    world.bob.clicks(card, "Approve")
+    world.card(holds="is in Production")
+    assert the_request(world.ledger).decided_at is not None

@@ -1,0 +1,210 @@
+"""Many at the same moment: each request is decided once, each stage has one holder, and nobody waits for ever."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import Choice, RequestState
+from bot.domain.errors import AlreadyDecided
+from bot.domain.events import Tag
+from bot.domain.moves import MoveState
+from bot.domain.people import Person
+from bot.domain.registry import Stage
+from bot.ledger import SqlLedger
+from bot.ports import Registry
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.harness import (
+    LEAD,
+    MODEL_LAYOUT,
+    OTHER_LEAD,
+    add_people,
+    all_at_once,
+    chain_is_whole,
+    executor,
+    holders,
+    links,
+    move_of,
+    opened,
+    percentile,
+    requests_over,
+    the_request,
+)
+from tests.registries import KINDS, Shelf
+from tests.world import CHANNEL, World, policy_of, running, said
+
+CROWD = 100
+ROUNDS = 60
+
+
+# -- a hundred people press Approve --------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> str | None:
+    """Give the ledger's address; nothing for SQLite in the bot's home."""
+    return str(request.getfixturevalue("postgres_url")) if request.param == "postgres" else None
+
+
+def test_of_a_hundred_who_press_approve_at_once_one_decides_and_the_others_hear_who(
+    slack: LocalSlack, tmp_path: Path, database_url: str | None
+) -> None:
+    crowd = add_people(slack, CROWD)
+    approvers = [person.id for person in crowd]
+    policy = policy_of({"roles": {"lead": approvers}})
+    with running(slack, tmp_path, MemoryRegistry(), policy=policy, http=True, database_url=database_url) as world:
+        world.alice.types(CHANNEL, "/model promote churn 4 production")
+        card = world.card()
+        outcomes = all_at_once([partial(person.clicks, card, "Approve") for person in crowd])
+        done = world.card(holds="is in Production")
+        winner = the_request(world.ledger).decided_by
+        assert isinstance(winner, Person)
+        answers = [world.answer(person, "") for person in crowd if person.id != winner.user]
+
+        print(*(f"p{share:.0%} {percentile([one.seconds for one in outcomes], share):.2f} s" for share in (0.5, 0.99)))
+        assert done["ts"] == card["ts"]
+        assert len(links(world.ledger, Tag.APPROVED)) == len(links(world.ledger, Tag.MOVED)) == 1
+        assert len(links(world.ledger, Tag.VOTED)) == 1
+        assert len({link.event.actor for link in links(world.ledger, Tag.VOTE_REFUSED)}) == CROWD - 1
+        assert len(links(world.ledger, Tag.VOTE_REFUSED)) == CROWD - 1
+        assert [answer for answer in answers if f"<@{winner.user}> was faster" not in answer] == []
+        assert world.production() == [4]
+
+
+def test_one_person_who_presses_twenty_times_at_once_has_one_vote(slack: LocalSlack, tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    registry.add("two-eyes", versions=1)
+    with running(slack, tmp_path, registry, http=True) as world:
+        world.alice.types(CHANNEL, "/model promote two-eyes 1 production")
+        card = world.card()
+        all_at_once([partial(world.bob.clicks, card, "Approve")] * 20)
+        world.card(holds="1 of 2")
+        assert len(links(world.ledger, Tag.VOTED)) == 1
+        assert the_request(world.ledger).state is RequestState.PENDING
+
+
+def test_of_twenty_who_ask_for_the_same_at_once_one_opens_a_request(slack: LocalSlack, tmp_path: Path) -> None:
+    crowd = add_people(slack, 20)
+    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
+        all_at_once([partial(one.types, CHANNEL, "/model promote churn 4 production") for one in crowd])
+        world.slack.wait_for(lambda: len(answered(world, crowd)) == len(crowd))
+        answers = Counter("still open" in answer for answer in answered(world, crowd))
+        assert answers == {True: 19, False: 1}
+        assert len(links(world.ledger, Tag.OPENED)) == 1
+
+
+def test_a_staging_and_a_production_request_of_one_model_approved_at_once_are_both_made(
+    slack: LocalSlack, tmp_path: Path
+) -> None:
+    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
+        world.alice.types(CHANNEL, "/model promote churn 4 production")
+        world.alice.types(CHANNEL, "/model promote churn 2 staging")
+        cards = [world.card(holds="v4 to Production?"), world.card(holds="v2 to Staging?")]
+        all_at_once([partial(world.bob.clicks, card, "Approve") for card in cards])
+        world.card(holds="is in Production")
+        world.card(holds="is in Staging")
+        assert world.production() == [4]
+        assert [one.version for one in world.registry.versions("churn") if one.stage is Stage.STAGING] == [2]
+
+
+def answered(world: World, crowd: Any) -> list[str]:
+    """Return what each of them alone was told, if anything."""
+    heard = [[said(message) for message in one.sees(CHANNEL) if message["is_ephemeral"]] for one in crowd]
+    return [answers[-1] for answers in heard if answers]
+
+
+# -- two of two ----------------------------------------------------------------------------------------------------
+
+
+def test_two_of_two_with_two_votes_at_once_never_hangs(ledger: SqlLedger) -> None:
+    requests = requests_over(ledger)
+    for number in range(ROUNDS):
+        request = opened(ledger, f"two-{number}", required=2)
+        all_at_once(
+            [partial(requests.vote, voter, request.id, Choice.APPROVE, origin="slack") for voter in (LEAD, OTHER_LEAD)]
+        )
+        with ledger.read() as reading:
+            assert reading.request(request.id).state is RequestState.APPROVED
+            assert len(reading.moves(request.model)) == 1
+    assert len(links(ledger, Tag.APPROVED)) == ROUNDS
+    assert chain_is_whole(ledger)
+
+
+def test_an_approval_and_a_rejection_at_once_decide_once(ledger: SqlLedger) -> None:
+    vote = partial(requests_over(ledger).vote, origin="slack")
+    for number in range(ROUNDS // 2):
+        request = opened(ledger, f"one-{number}", required=1)
+        approval = partial(vote, LEAD, request.id, Choice.APPROVE)
+        rejection = partial(vote, OTHER_LEAD, request.id, Choice.REJECT, reason="no")
+        assert sorted(all_at_once([partial(ended, approval), partial(ended, rejection)])) == ["counted", "too late"]
+    decided = [*links(ledger, Tag.APPROVED), *links(ledger, Tag.REJECTED)]
+    assert len(decided) == len(links(ledger, Tag.VOTE_REFUSED)) == ROUNDS // 2
+
+
+def test_a_vote_and_the_expiry_at_once_decide_once(ledger: SqlLedger) -> None:
+    requests = requests_over(ledger)
+    for number in range(ROUNDS // 2):
+        request = opened(ledger, f"late-{number}", required=1, lives=timedelta(0))
+        approval = partial(requests.vote, LEAD, request.id, Choice.APPROVE, origin="slack")
+        all_at_once([partial(ended, requests.expire), partial(ended, approval)])
+    assert len(links(ledger, Tag.EXPIRED)) == ROUNDS // 2
+    assert links(ledger, Tag.APPROVED) == []
+
+
+def ended(vote: Callable[[], object]) -> str:
+    """Vote, and return what came of it."""
+    try:
+        vote()
+    except AlreadyDecided:
+        return "too late"
+    return "counted"
+
+
+# -- two moves of one model ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_versions_moved_at_the_same_instant_leave_one_in_production(
+    kind: str, ledger: SqlLedger, registries: Callable[[str], tuple[Registry, Shelf]]
+) -> None:
+    registry, shelf = registries(kind)
+    for number in range(3):
+        model = f"churn-{number}"
+        shelf.add(model, versions=MODEL_LAYOUT)
+        with ledger.write() as tx:
+            tx.add_move(move_of(model, 2, after=3))
+            tx.add_move(move_of(model, 4, after=3))
+        all_at_once([partial(executor(ledger, registry, owner=name).run, model) for name in ("a", "b", "c")])
+        executor(ledger, registry, owner="d").run(model)
+        with ledger.read() as reading:
+            ends = Counter(move.state for move in reading.moves(model))
+        assert ends == {MoveState.DONE: 1, MoveState.STALE: 1}
+        assert holders(registry, model) == [registry.model(model).aliases["champion"]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_moves_that_follow_each_other_are_both_made_in_their_order(
+    kind: str, sqlite_url: str, registries: Callable[[str], tuple[Registry, Shelf]]
+) -> None:
+    registry, shelf = registries(kind)
+    ledger = SqlLedger(sqlite_url)
+    for number in range(3):
+        model = f"churn-{number}"
+        shelf.add(model, versions=MODEL_LAYOUT)
+        with ledger.write() as tx:
+            tx.add_move(move_of(model, 2, after=3))
+            tx.add_move(replace(move_of(model, 4, after=2), intended_at=datetime.now(UTC)))
+        all_at_once([partial(executor(ledger, registry, owner=name).run, model) for name in ("a", "b", "c")])
+        executor(ledger, registry, owner="d").run(model)
+        assert holders(registry, model) == [4]
+        assert registry.model(model).aliases["champion"] == 4
+    assert len(links(ledger, Tag.MOVED)) == 6
+    ledger.close()

@@ -1,0 +1,277 @@
+"""Slack fails in its many ways: what must be said is said once, later if need be, and the log tells what could not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slack_sdk import WebClient
+
+from bot.bootstrap import slack_client
+from bot.domain.approvals import RequestState
+from bot.domain.errors import SlackUnreachable
+from bot.domain.events import Tag
+from bot.domain.people import Person as SlackPerson
+from bot.ports import Posting
+from bot.registry.memory import MemoryRegistry
+from bot.slack.directory import SlackDirectory
+from localslack import LocalSlack
+from tests.harness import (
+    ALICE,
+    BOB,
+    click,
+    command,
+    links,
+    state_of,
+    the_request,
+    types_and_hears,
+    wire_to,
+)
+from tests.world import CHANNEL, TurnedClock, World, policy_of, running, said, settings_for
+
+ASK = "/model promote churn 4 production"
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    """The clock of the bot."""
+    return TurnedClock()
+
+
+@pytest.fixture
+def world(slack: LocalSlack, tmp_path: Path, clock: TurnedClock) -> Iterator[World]:
+    """The whole bot, reached over HTTP."""
+    with running(slack, tmp_path, MemoryRegistry(), http=True, clock=clock) as world:
+        yield world
+
+
+def posting(world: World) -> Posting:
+    """Wait until the bot knows where the newest request's card stands."""
+    world.card()
+    world.registrar.outbox.deliver(wait=10)  # whoever is at it has then written down where it stands
+    with world.ledger.read() as reading:
+        found = reading.posting(the_request(world.ledger).id)
+    assert found is not None
+    return found
+
+
+def cards_in(world: World, channel: str = CHANNEL) -> list[dict[str, Any]]:
+    """Return the messages of the channel that everybody sees."""
+    return [message for message in world.bob.sees(channel) if not message["is_ephemeral"]]
+
+
+# -- answers that get lost -------------------------------------------------------------------------------------------
+
+
+def test_a_card_whose_answer_was_lost_is_posted_once(world: World, clock: TurnedClock) -> None:
+    world.slack.reset_after("chat.postMessage")
+    world.alice.types(CHANNEL, ASK)
+    tick(world, clock, until=lambda: is_all_told(world))
+    assert posting(world).ts == cards_in(world)[0]["ts"]
+    assert len(cards_in(world)) == 1
+
+
+def test_news_whose_answer_was_lost_is_told_once(world: World, clock: TurnedClock) -> None:
+    world.alice.types(CHANNEL, ASK)
+    card = world.card()
+    posting(world)
+    world.slack.reset_after("chat.postMessage", times=3)
+    world.bob.clicks(card, "Approve")
+    tick(world, clock, until=lambda: "is in Production" in str(cards_in(world)) and is_all_told(world))
+    told = [said(answer) for answer in world.bob.thread(card)]
+    assert len(told) == len(set(told))
+    assert len(world.alice.direct_messages()) == 1
+
+
+def test_a_card_that_never_reached_slack_is_posted_later(world: World, clock: TurnedClock) -> None:
+    world.slack.reset_before("chat.postMessage", times=2)
+    world.alice.types(CHANNEL, ASK)
+    tick(world, clock, until=lambda: cards_in(world))
+    assert len(cards_in(world)) == 1
+
+
+def test_an_edit_whose_answer_was_lost_is_made_again(world: World, clock: TurnedClock) -> None:
+    world.alice.types(CHANNEL, ASK)
+    card = world.card()
+    world.slack.reset_before("chat.update", times=2)
+    world.bob.clicks(card, "Approve")
+    tick(world, clock, until=lambda: "is in Production" in str(cards_in(world)))
+    assert [one["ts"] for one in cards_in(world)] == [card["ts"]]
+
+
+def test_errors_of_slacks_own_are_waited_out(world: World, clock: TurnedClock) -> None:
+    world.slack.server_error("chat.postMessage")
+    world.slack.fail("chat.postMessage", "internal_error")
+    world.alice.types(CHANNEL, ASK)
+    tick(world, clock, until=lambda: cards_in(world))
+    assert len(cards_in(world)) == 1
+
+
+def test_too_many_requests_are_repeated_when_slack_says_so_and_not_before(slack: LocalSlack, tmp_path: Path) -> None:
+    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
+        slack.rate_limit("chat.postMessage", retry_after=2)
+        world.alice.types(CHANNEL, ASK)
+        world.card()
+        first, second = (call["at"] for call in slack.calls("chat.postMessage"))
+        assert 2 <= second - first < 5
+        assert len(cards_in(world)) == 1
+
+
+def tick(world: World, clock: TurnedClock, *, until: Callable[[], object]) -> None:
+    """Let minutes pass and the outbox work, until something is so."""
+
+    def passes() -> object:
+        clock.turn(timedelta(minutes=1))
+        world.registrar.outbox.deliver(wait=10)
+        return until()
+
+    world.slack.wait_for(lambda: the_requests(world) and passes())
+
+
+def the_requests(world: World) -> int:
+    """Return how many requests there are."""
+    with world.ledger.read() as reading:
+        return len(reading.requests())
+
+
+def is_all_told(world: World) -> bool:
+    """Tell whether the outbox is empty."""
+    with world.ledger.read() as reading:
+        return not reading.due_notes(world.registrar.context.clock.now() + timedelta(days=1))
+
+
+# -- what this Slack does not have -----------------------------------------------------------------------------------
+
+
+def test_without_users_info_the_bot_goes_by_listed_ids_and_says_so(
+    slack: LocalSlack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    slack.remove_method("users.info")
+    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
+        world.alice.types(CHANNEL, ASK)
+        world.bob.clicks(world.card(), "Approve")
+        world.card(holds="is in Production")
+    assert "does not tell who people are" in caplog.text
+
+
+def test_without_user_groups_nobody_is_in_one_and_the_log_says_so(
+    slack: LocalSlack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    slack.remove_method("usergroups.users.list")
+    policy = policy_of({"roles": {"lead": ["S0LEADS"]}})
+    with running(slack, tmp_path, MemoryRegistry(), http=True, policy=policy) as world:
+        world.alice.types(CHANNEL, ASK)
+        world.bob.clicks(world.card(), "Approve")
+        assert "not among those who may decide" in world.answer(world.bob, "decide")
+        assert world.production() == [3]
+    assert "has no user group S0LEADS" in caplog.text
+
+
+def test_without_history_the_bot_posts_again_and_says_that_it_may_appear_twice(
+    world: World, clock: TurnedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.slack.remove_method("conversations.history")
+    world.slack.reset_before("chat.postMessage")
+    world.alice.types(CHANNEL, ASK)
+    tick(world, clock, until=lambda: cards_in(world))
+    assert "it may appear twice" in caplog.text
+
+
+@pytest.mark.parametrize("response_url", ["", "hooks/commands/T0LOCAL/0/none"])
+def test_without_ephemeral_messages_people_are_told_directly(world: World, response_url: str) -> None:
+    world.slack.remove_method("chat.postEphemeral")
+    payload = command(ALICE, "show chrun") | {"response_url": response_url and world.slack.url + response_url}
+    assert wire_to(world).send(payload).status_code == 200
+    assert "Did you mean `churn`?" in said(world.alice.waits_for_direct_message())
+
+
+def test_an_answer_that_its_response_url_refuses_is_given_in_the_channel(world: World) -> None:
+    payload = command(ALICE, "show chrun") | {"response_url": f"{world.slack.url}hooks/commands/T0LOCAL/0/none"}
+    wire_to(world).send(payload)
+    assert "Did you mean `churn`?" in world.answer(world.alice, "Did you mean")
+
+
+def test_with_no_way_left_to_answer_a_decision_is_made_all_the_same(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.alice.types(CHANNEL, ASK)
+    world.card()
+    for method in ("chat.postEphemeral", "chat.postMessage", "conversations.open"):
+        world.slack.remove_method(method)
+    wire_to(world).send(click(BOB, the_request(world.ledger).id))
+    world.card(holds="is in Production")
+    world.slack.wait_for(lambda: "no way to answer U0BOB" in caplog.text)
+
+
+def test_an_account_that_slack_cannot_tell_of_changes_nothing(world: World) -> None:
+    before = state_of(world)
+    world.slack.reset_before("users.info", times=None)
+    assert "nothing was changed" in types_and_hears(world.alice, ASK)
+    assert state_of(world) == before
+
+
+def test_an_account_that_slack_is_slow_to_tell_of_is_given_up_in_time(slack: LocalSlack, tmp_path: Path) -> None:
+    client = slack_client(settings_for(slack, tmp_path), timeout=2)  # as `build_for_slack` has it
+    directory = SlackDirectory(client, slack.team_id, frozenset())
+    slack.slow("users.info", 10)
+    began = time.monotonic()
+    with pytest.raises(SlackUnreachable):
+        directory.profile(SlackPerson(slack.team_id, "U0ALICE"))
+    assert time.monotonic() - began < 2.9
+
+
+# -- the channel -----------------------------------------------------------------------------------------------------
+
+
+def test_who_asks_is_told_to_invite_the_bot_and_the_card_comes_after_it(
+    slack: LocalSlack, tmp_path: Path, clock: TurnedClock
+) -> None:
+    slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice", "bob"])
+    policy = policy_of({"channel": "#secret"})
+    with running(slack, tmp_path, MemoryRegistry(), http=True, policy=policy, clock=clock) as world:
+        answer = types_and_hears(world.alice, ASK)
+        assert "/invite" in answer
+        assert "#secret" in answer
+        slack.set_members("secret", ["alice", "bob", "bot"])
+        clock.turn(timedelta(seconds=30))
+        world.bob.clicks(world.card("secret"), "Approve")
+        world.card("secret", holds="is in Production")
+        assert len(cards_in(world, "secret")) == 1
+
+
+def test_a_card_that_somebody_deleted_is_posted_anew_at_the_next_change(world: World) -> None:
+    world.alice.types(CHANNEL, ASK)
+    world.card()
+    where = posting(world)
+    WebClient(world.slack.bot_token, base_url=world.slack.api_url).chat_delete(channel=where.channel, ts=where.ts)
+    world.bob.types(CHANNEL, f"/model approve {the_request(world.ledger).id}")
+    world.card(holds="is in Production")
+    assert len(cards_in(world)) == 1
+
+
+def test_an_archived_channel_stops_no_decision(world: World) -> None:
+    world.alice.types(CHANNEL, ASK)
+    world.card()
+    world.slack.archive("ml-models")
+    world.bob.types("general", f"/model approve {the_request(world.ledger).id}")
+    world.slack.wait_for(lambda: the_request(world.ledger).state is RequestState.DONE)
+    assert "Done" in said(world.alice.waits_for_direct_message())
+
+
+# -- Socket Mode -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["graceful", "abrupt"])
+def test_after_a_disconnection_commands_and_clicks_work_again(slack: LocalSlack, tmp_path: Path, how: str) -> None:
+    with running(slack, tmp_path, MemoryRegistry()) as world:
+        world.alice.types(CHANNEL, ASK)
+        card = world.card()
+        assert slack.disconnect_sockets(how) == 1
+        slack.wait_for(lambda: world.alice.types(CHANNEL, "/model help").acked, timeout=30)
+        assert world.bob.clicks(card, "Approve").acked
+        world.card(holds="is in Production")
+        assert len(links(world.ledger, Tag.VOTED)) == 1

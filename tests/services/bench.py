@@ -1,0 +1,202 @@
+"""A workbench for the services: a real SQLite ledger, a registry in memory that can be bent, a clock turned by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import Choice, Request, RequestState
+from bot.domain.commands import Promote, parse
+from bot.domain.events import Event
+from bot.domain.moves import Move
+from bot.domain.people import Caller, Person, Profile
+from bot.domain.policy import Policy, read_policy
+from bot.domain.registry import Stage
+from bot.domain.text import unpack
+from bot.ledger import SqlLedger
+from bot.ports import Ask, Note
+from bot.registry.memory import MemoryRegistry
+from bot.services.context import Context
+from bot.services.lookups import Lookups
+from bot.services.moves import Moves
+from bot.services.requests import Counted, Requests
+from bot.services.watch import Watch
+
+ALICE, BOB, CAROL, DAVE = (Profile(person=Person("T1", f"U{name}")) for name in ("ALICE", "BOB", "CAROL", "DAVE"))
+GUEST = Profile(person=Person("T1", "UGUEST"), is_guest=True)
+STRANGER = Profile(person=Person("T2", "UBOB"), is_home=False)
+
+POLICY: dict[str, Any] = {
+    "channel": "#ml-models",
+    "roles": {"lead": ["UBOB", "UCAROL"], "admin": ["UDAVE"]},
+    "models": {
+        "*": {
+            "staging": {"approvers": ["lead"], "requester_may_approve": True},
+            "production": {"approvers": ["lead"], "expires_after": "24h"},
+        },
+        "two": {"production": {"approvers": ["lead"], "required": 2}},
+        "unruled": {"staging": {"approvers": ["lead"]}},
+    },
+}
+
+
+class HandClock:
+    """A clock that stands still until somebody turns it."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return self.time
+
+    def turn(self, **span: float) -> None:
+        """Put it forward."""
+        self.time += timedelta(**span)
+
+
+class BentRegistry(MemoryRegistry):
+    """A registry where something happens right before or after the next transition; it counts them all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transitions = 0
+        self.before: Callable[[], None] | None = None
+        self.after: Callable[[], None] | None = None
+        self.is_deaf = False  # says yes and does nothing
+
+    def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
+        """Move the version, with what was ordered before and after it."""
+        before, self.before = self.before, None
+        if before:
+            before()
+        self.transitions += 1
+        if self.is_deaf:
+            return
+        super().transition(name, version, stage, archive_existing=archive_existing)
+        after, self.after = self.after, None
+        if after:
+            after()
+
+    def by_hand(self, model: str, version: int, stage: Stage, *, archive_existing: bool = True) -> None:
+        """Move a version as somebody does in MLflow, behind our back."""
+        super().transition(model, version, stage, archive_existing=archive_existing)
+
+    def holders(self, model: str = "churn", stage: Stage = Stage.PRODUCTION) -> list[int]:
+        """Return who holds the stage."""
+        return [one.version for one in self.versions(model) if one.stage is stage]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """The services and what stands behind them. `churn` has v3 in Production, v2 in Staging, and v1, v4 besides."""
+
+    ledger: SqlLedger
+    registry: BentRegistry
+    clock: HandClock
+    policy: Policy
+    owner: str = "here:1:a"
+    context: Context = field(init=False)
+    lookups: Lookups = field(init=False)
+    requests: Requests = field(init=False)
+    moves: Moves = field(init=False)
+    watch: Watch = field(init=False)
+
+    def __post_init__(self) -> None:
+        context = Context(
+            ledger=self.ledger, registry=self.registry, policy=self.policy, clock=self.clock, owner=self.owner
+        )
+        lookups = Lookups(context)
+        made = {"context": context, "lookups": lookups, "requests": Requests(context, lookups),
+                "moves": Moves(context), "watch": Watch(context)}  # fmt: skip
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
+
+    # -- doing -------------------------------------------------------------------------------------------------
+
+    def ask(self, text: str = "promote churn 4 production", who: Caller = ALICE) -> Ask:
+        """Ask for something; nothing is read from the registry yet."""
+        command = parse(text)
+        assert isinstance(command, Promote)
+        return self.requests.ask(who, command, where="C1", origin="slack")
+
+    def open(self, text: str = "promote churn 4 production", who: Caller = ALICE) -> Request:
+        """Ask for something, and open the request."""
+        return self.requests.open(self.ask(text, who).id)
+
+    def approve(self, request: Request, who: Caller = BOB) -> Counted:
+        """Approve a request."""
+        return self.requests.vote(who, request.id, Choice.APPROVE, origin="slack")
+
+    def reject(self, request: Request, who: Caller = BOB, reason: str = "too slow") -> Counted:
+        """Reject a request."""
+        return self.requests.vote(who, request.id, Choice.REJECT, reason=reason, origin="slack")
+
+    def approved(self, text: str = "promote churn 4 production") -> Request:
+        """Open a request and approve it; its move is written down and not made yet."""
+        return self.approve(self.open(text)).request
+
+    # -- seeing ------------------------------------------------------------------------------------------------
+
+    def state(self, request: Request) -> RequestState:
+        """Return the state of a request now."""
+        return self.now(request).state
+
+    def now(self, request: Request) -> Request:
+        """Return a request as it is now."""
+        with self.ledger.read() as reading:
+            return reading.request(request.id)
+
+    def move(self, request: Request) -> Move:
+        """Return the move of an approved request."""
+        with self.ledger.read() as reading:
+            return reading.move(f"promotion:{request.id}")
+
+    def moves_of(self, model: str = "churn") -> list[Move]:
+        """Return a model's moves, newest first."""
+        with self.ledger.read() as reading:
+            return reading.moves(model)
+
+    def events(self) -> list[Event]:
+        """Return the audit, oldest first."""
+        with self.ledger.read() as reading:
+            return [link.event for link in reading.links()]
+
+    def tags(self) -> list[str]:
+        """Return the audit's tags, oldest first."""
+        return [event.tag.value for event in self.events()]
+
+    def notes(self) -> list[Note]:
+        """Return what Slack has yet to hear."""
+        with self.ledger.read() as reading:
+            return reading.due_notes(self.clock.now())
+
+    def keys(self) -> set[str]:
+        """Return the kinds of what Slack has yet to hear, without the ids."""
+        return {":".join(part for at, part in enumerate(note.key.split(":")) if at != 1) for note in self.notes()}
+
+    def told(self, kind: str) -> str:
+        """Return the sentence of the note whose key begins so, such as `news` or `direct`."""
+        return next(str(unpack(note.data["say"])) for note in self.notes() if note.key.startswith(kind))
+
+
+@pytest.fixture
+def bench(sqlite_url: str) -> Iterator[Bench]:
+    """Return a workbench."""
+    ledger = SqlLedger(sqlite_url)
+    registry = BentRegistry()
+    registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+    registry.set_alias("churn", "champion", 3)
+    yield Bench(ledger=ledger, registry=registry, clock=HandClock(), policy=read_policy(POLICY))
+    ledger.close()
+
+
+def beside(bench: Bench) -> Bench:
+    """Return another process's services over the same ledger and registry."""
+    return Bench(
+        ledger=bench.ledger, registry=bench.registry, clock=bench.clock, policy=bench.policy, owner="there:2:b"
+    )

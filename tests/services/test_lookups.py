@@ -1,0 +1,148 @@
+"""Looking things up: every answer tells the whole, and nothing is changed by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.domain.authority import Act
+from bot.domain.errors import Refused, UnknownModel, UnknownRequest
+from bot.domain.moves import MoveKind
+from bot.domain.registry import Stage, parse_version
+from bot.services.gatekeeper import Gatekeeper
+from tests.services.bench import ALICE, BOB, GUEST, STRANGER, Bench
+
+
+def promote(bench: Bench, version: int) -> None:
+    """Put a version into Production, a minute after whatever was before."""
+    bench.clock.turn(minutes=1)
+    bench.approved(f"promote churn {version} production")
+    bench.moves.run("churn")
+
+
+def test_models_are_found_by_a_part_of_their_name(bench: Bench) -> None:
+    bench.registry.add("fraud")
+    assert [model.name for model in bench.lookups.models("RAU")] == ["fraud"]
+
+
+def test_a_model_is_shown_with_versions_newest_first_and_their_aliases(bench: Bench) -> None:
+    view = bench.lookups.show("churn")
+    assert [(one.version, one.aliases) for one in view.versions] == [(4, ()), (3, ("champion",)), (2, ()), (1, ())]
+
+
+def test_a_model_is_shown_with_the_requests_that_wait(bench: Bench) -> None:
+    waiting = bench.open()
+    bench.reject(bench.open("promote churn 4 staging"))
+    assert bench.lookups.show("churn").requests == [waiting]
+
+
+def test_one_version_is_shown(bench: Bench) -> None:
+    shown = bench.lookups.version("churn", parse_version("production"))
+    assert (shown.version, shown.aliases) == (3, ("champion",))
+
+
+def test_an_unknown_model_is_answered_with_the_nearest(bench: Bench) -> None:
+    with pytest.raises(UnknownModel, match="Did you mean “churn”"):
+        bench.lookups.show("chrn")
+
+
+def test_requests_that_wait_are_listed_newest_first(bench: Bench) -> None:
+    first = bench.open("promote churn 4 staging")
+    bench.clock.turn(minutes=1)
+    second = bench.open("promote churn 4 production")
+    assert [one.id for one in bench.lookups.requests()] == [second.id, first.id]
+
+
+def test_requests_of_one_model_are_listed(bench: Bench) -> None:
+    bench.open()
+    assert bench.lookups.requests("fraud") == []
+
+
+def test_a_request_is_shown_with_its_votes(bench: Bench) -> None:
+    request = bench.approved()
+    _, votes = bench.lookups.request(request.id)
+    assert [vote.voter for vote in votes] == [BOB.person]
+
+
+def test_a_request_that_is_none_is_unknown(bench: Bench) -> None:
+    with pytest.raises(UnknownRequest, match="no request “rnever”"):
+        bench.lookups.request("rnever")
+
+
+# -- history -----------------------------------------------------------------------------------------------------------
+
+
+def test_history_tells_who_served_and_until_when(bench: Bench) -> None:
+    bench.watch.poll()
+    promote(bench, 4)
+    promote(bench, 2)
+    terms = bench.lookups.history("churn", 10)
+    assert [(term.began.version, term.ended and term.ended.version) for term in terms] == [(2, None), (4, 2), (3, 4)]
+
+
+def test_history_tells_what_was_there_before_us(bench: Bench) -> None:
+    bench.watch.poll()
+    [term] = bench.lookups.history("churn", 10)
+    assert term.began.kind is MoveKind.OBSERVED
+
+
+def test_history_tells_that_nobody_serves(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.clock.turn(minutes=1)
+    bench.registry.by_hand("churn", 3, Stage.ARCHIVED)
+    bench.watch.poll()
+    [term] = bench.lookups.history("churn", 10)
+    assert term.ended is not None
+
+
+def test_history_knows_nothing_of_staging(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.clock.turn(minutes=1)
+    bench.approved("promote churn 4 staging")
+    bench.moves.run("churn")
+    assert [term.began.version for term in bench.lookups.history("churn", 10)] == [3]
+
+
+def test_history_leaves_out_what_was_never_made(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.clock.turn(minutes=1)
+    bench.approved()
+    bench.registry.delete_version("churn", 4)
+    bench.moves.run("churn")
+    assert [term.began.version for term in bench.lookups.history("churn", 10)] == [3]
+
+
+def test_history_is_as_long_as_it_was_asked_for(bench: Bench) -> None:
+    bench.watch.poll()
+    promote(bench, 4)
+    assert len(bench.lookups.history("churn", 1)) == 1
+
+
+def test_history_of_a_model_without_one_is_empty(bench: Bench) -> None:
+    bench.registry.add("new", versions=1)
+    assert bench.lookups.history("new", 10) == []
+
+
+def test_history_of_a_model_that_nobody_knows_is_refused(bench: Bench) -> None:
+    with pytest.raises(UnknownModel):
+        bench.lookups.history("xyzzy", 10)
+
+
+def test_history_outlives_the_model(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.down = True
+    assert len(bench.lookups.history("churn", 10)) == 1
+
+
+# -- who may look ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", [ALICE, GUEST], ids=["member", "guest"])
+def test_members_and_guests_may_look(bench: Bench, who: object) -> None:
+    Gatekeeper(bench.context).admit(who, Act.READ, model="churn", origin="slack")  # type: ignore[arg-type]  # a Profile
+    assert bench.tags() == []
+
+
+def test_strangers_may_not_and_the_audit_says_so(bench: Bench) -> None:
+    with pytest.raises(Refused, match="Only members of this workspace"):
+        Gatekeeper(bench.context).admit(STRANGER, Act.READ, model="churn", origin="slack")
+    assert bench.tags() == ["person:registry:refused"]

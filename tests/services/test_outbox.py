@@ -1,0 +1,263 @@
+"""The outbox: in order within a lane, and no lane waits for another."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from bot.ports import Delivery, Note, NoteKind, Outcome, Posting
+from bot.services.outbox import Outbox
+from tests.services.bench import Bench
+
+DELIVERED = Delivery(Outcome.DELIVERED, Posting("C1", "1.1"))
+UNKNOWN = Delivery(Outcome.UNKNOWN, why="reset")
+NEVER = Delivery(Outcome.NEVER, why="invalid_blocks")
+
+
+def later(seconds: float = 0) -> Delivery:
+    return Delivery(Outcome.LATER, wait=timedelta(seconds=seconds), why="ratelimited")
+
+
+class Teller:
+    """A notifier that writes down what it was given, and answers as it was told to: the last answer stays."""
+
+    def __init__(self) -> None:
+        self.told: list[Note] = []
+        self.answers: dict[str, list[Delivery]] = defaultdict(lambda: [DELIVERED])
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    @property
+    def keys(self) -> list[str]:
+        """Return what it was given, in order."""
+        return [note.key for note in self.told]
+
+    def deliver(self, note: Note) -> Delivery:
+        """Take one note."""
+        self.told.append(note)
+        self.meanwhile()
+        answers = self.answers[note.key]
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+@pytest.fixture
+def teller() -> Teller:
+    """Return a notifier to look at."""
+    return Teller()
+
+
+@pytest.fixture
+def outbox(bench: Bench, teller: Teller) -> Outbox:
+    """Return an outbox that delivers to it."""
+    return Outbox(bench.context, teller)
+
+
+def put(bench: Bench, *keys: str, kind: NoteKind = NoteKind.NEWS) -> None:
+    """Put notes into the outbox; `r1/a` is note a in lane r1."""
+    with bench.ledger.write() as tx:
+        for key in keys:
+            tx.add_note(Note(key=key, lane=key.partition("/")[0], kind=kind, to="C1"))
+
+
+def test_a_lane_is_delivered_in_its_order(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a", "r1/b", "r1/c")
+    outbox.deliver()
+    assert teller.keys == ["r1/a", "r1/b", "r1/c"]
+
+
+def test_what_is_delivered_is_not_delivered_again(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    outbox.deliver()
+    outbox.deliver()
+    assert teller.keys == ["r1/a"]
+
+
+def test_the_same_key_is_told_once_for_ever(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    for _ in range(3):
+        put(bench, "r1/a")
+        outbox.deliver()
+    assert teller.keys == ["r1/a"]
+
+
+def test_where_it_stands_is_remembered(bench: Bench, outbox: Outbox) -> None:
+    put(bench, "r1/card", kind=NoteKind.CARD)
+    outbox.deliver()
+    with bench.ledger.read() as reading:
+        assert reading.posting("r1") == Posting("C1", "1.1")
+
+
+def test_more_than_one_round_holds_is_delivered_too(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, *(f"r{number % 7}/{number}" for number in range(150)))
+    outbox.deliver()
+    assert len(set(teller.keys)) == 150
+
+
+# -- cards that a later one overtakes ----------------------------------------------------------------------------------
+
+
+def test_of_several_cards_only_the_last_is_drawn(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/opened", kind=NoteKind.CARD)
+    outbox.deliver()
+    put(bench, "r1/vote", "r1/approved", "r1/done", kind=NoteKind.CARD)
+    outbox.deliver()
+    assert teller.keys == ["r1/opened", "r1/done"]
+
+
+def test_the_first_card_is_posted_even_when_others_follow(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/opened", kind=NoteKind.CARD)
+    put(bench, "r1/news")
+    put(bench, "r1/done", kind=NoteKind.CARD)
+    outbox.deliver()
+    assert teller.keys == ["r1/opened", "r1/news", "r1/done"]
+
+
+def test_a_card_of_another_lane_overtakes_nothing(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/opened", "r2/opened", kind=NoteKind.CARD)
+    outbox.deliver()
+    put(bench, "r1/done", "r2/done", kind=NoteKind.CARD)
+    outbox.deliver()
+    assert sorted(teller.keys) == ["r1/done", "r1/opened", "r2/done", "r2/opened"]
+
+
+# -- what cannot be delivered now --------------------------------------------------------------------------------------
+
+
+def test_when_slack_says_wait_it_waits_so_long(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [later(30), DELIVERED]
+    outbox.deliver()
+    bench.clock.turn(seconds=29)
+    outbox.deliver()
+    assert teller.keys == ["r1/a"]
+    bench.clock.turn(seconds=1)
+    outbox.deliver()
+    assert teller.keys == ["r1/a", "r1/a"]
+
+
+def test_what_follows_in_the_lane_waits_for_it(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/card", "r1/news")
+    teller.answers["r1/card"] = [later(30), DELIVERED]
+    outbox.deliver()
+    assert teller.keys == ["r1/card"]
+    bench.clock.turn(seconds=30)
+    outbox.deliver()
+    assert teller.keys == ["r1/card", "r1/card", "r1/news"]
+
+
+def test_what_was_posted_meanwhile_stays_behind_what_waits(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [later(30)]
+    outbox.deliver()
+    put(bench, "r1/b")
+    outbox.deliver()
+    assert teller.keys == ["r1/a"]
+
+
+def test_a_lane_that_is_stuck_holds_no_other(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a", "r1/b", "r2/a", "r2/b")
+    teller.answers["r1/a"] = [later(3600)]
+    outbox.deliver()
+    assert teller.keys == ["r1/a", "r2/a", "r2/b"]
+
+
+def test_a_hundred_stuck_lanes_hold_no_other(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    stuck = [f"s{number}/a" for number in range(120)]
+    put(bench, *stuck, "r1/a")
+    teller.answers.update({key: [later(3600)] for key in stuck})
+    outbox.deliver()
+    outbox.deliver()
+    assert "r1/a" in teller.keys
+
+
+def test_one_that_cannot_even_be_drawn_holds_no_other(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    def stumble() -> None:
+        teller.meanwhile = lambda: None
+        raise KeyError("semver")
+
+    put(bench, "r1/a", "r2/a")
+    teller.meanwhile = stumble
+    outbox.deliver()
+    assert teller.keys == ["r1/a", "r2/a"]
+
+
+def test_a_lost_answer_is_remembered_so_that_it_can_be_looked_for(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [UNKNOWN, DELIVERED]
+    outbox.deliver()
+    bench.clock.turn(minutes=2)
+    outbox.deliver()
+    assert [note.was_tried for note in teller.told] == [False, True]
+
+
+def test_a_crash_while_delivering_is_a_lost_answer(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+
+    def crash() -> None:
+        raise KeyboardInterrupt
+
+    teller.meanwhile = crash
+    with pytest.raises(KeyboardInterrupt):
+        outbox.deliver()
+    teller.meanwhile = lambda: None
+    outbox.deliver()
+    assert [note.was_tried for note in teller.told] == [False, True]
+
+
+def test_the_pauses_grow_and_end_at_two_minutes(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [UNKNOWN]
+    for seconds in (1, 2, 4, 8, 16, 32, 64, 120, 120):
+        outbox.deliver()
+        bench.clock.turn(seconds=seconds)
+    assert len(teller.told) == 9
+
+
+def test_an_outage_of_hours_loses_nothing(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [UNKNOWN] * 60 + [DELIVERED]
+    for _ in range(61):
+        outbox.deliver()
+        bench.clock.turn(minutes=2)
+    outbox.deliver()
+    assert len(teller.told) == 61
+
+
+def test_what_slack_will_never_take_is_dropped_and_the_lane_goes_on(
+    bench: Bench, outbox: Outbox, teller: Teller
+) -> None:
+    put(bench, "r1/a", "r1/b")
+    teller.answers["r1/a"] = [NEVER]
+    outbox.deliver()
+    bench.clock.turn(days=1)
+    outbox.deliver()
+    assert teller.keys == ["r1/a", "r1/b"]
+
+
+# -- several threads ---------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_while_it_delivers_is_delivered_too(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+
+    def ask_for_more() -> None:
+        teller.meanwhile = lambda: None
+        put(bench, "r2/b")
+        threading.Thread(target=outbox.deliver).start()
+
+    teller.meanwhile = ask_for_more
+    outbox.deliver(wait=5)
+    outbox.deliver(wait=5)
+    assert sorted(teller.keys) == ["r1/a", "r2/b"]
+
+
+def test_many_threads_deliver_everything_once(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, *(f"r{number}/a" for number in range(20)))
+    threads = [threading.Thread(target=outbox.deliver, kwargs={"wait": 5}) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(teller.keys) == sorted(f"r{number}/a" for number in range(20))

@@ -1,0 +1,155 @@
+"""Who people are, as Slack tells it; and where it cannot be learnt, nobody may do anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from slack_sdk import WebClient
+
+from bot.domain.errors import SlackUnreachable
+from bot.domain.people import Person, Profile
+from bot.slack.directory import FRESH, SlackDirectory
+from localslack import LocalSlack
+
+BOB = Person("T0LOCAL", "U0BOB")
+GROUPS = frozenset({"S0LEADS"})
+
+
+class Watch:
+    """A stopwatch that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def watch() -> Watch:
+    """Return a stopwatch at zero."""
+    return Watch()
+
+
+@pytest.fixture
+def look_up(slack: LocalSlack, watch: Watch) -> Callable[[Person], Profile]:
+    """Return what looks people up in the local workspace."""
+    client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+    return SlackDirectory(client, "T0LOCAL", GROUPS, watch).profile
+
+
+LookUp = Callable[[Person], Profile]
+
+
+def test_a_member_is_a_member(look_up: LookUp) -> None:
+    assert look_up(Person("T0LOCAL", "U0ALICE")) == Profile(person=Person("T0LOCAL", "U0ALICE"))
+
+
+def test_a_person_s_groups_are_those_that_the_policy_names(look_up: LookUp, slack: LocalSlack) -> None:
+    slack.set_group("S0OTHER", "other", ["bob"])
+    assert look_up(BOB).groups == {"S0LEADS"}
+
+
+@pytest.mark.parametrize(
+    ("change", "standing"),
+    [
+        ({"is_restricted": True}, "is_guest"),
+        ({"is_ultra_restricted": True}, "is_guest"),
+        ({"is_bot": True}, "is_bot"),
+        ({"deleted": True}, "is_deleted"),
+    ],
+)
+def test_who_is_no_full_member_is_known(
+    look_up: LookUp, slack: LocalSlack, change: dict[str, bool], standing: str
+) -> None:
+    slack.change_person("bob", **change)
+    assert getattr(look_up(BOB), standing)
+
+
+def test_who_comes_from_another_workspace_is_a_stranger_without_a_question(look_up: LookUp, slack: LocalSlack) -> None:
+    assert not look_up(Person("T0OTHER", "U0BOB")).is_home
+    assert slack.calls("users.info") == []
+
+
+def test_who_belongs_to_another_workspace_is_a_stranger_whatever_the_payload_says(
+    look_up: LookUp, slack: LocalSlack
+) -> None:
+    slack.change_person("bob", team_id="T0OTHER")
+    assert not look_up(BOB).is_home
+
+
+def test_who_is_unknown_is_treated_like_somebody_who_left(look_up: LookUp) -> None:
+    assert look_up(Person("T0LOCAL", "U0NOBODY")).is_deleted
+
+
+def test_slackbot_is_a_bot(look_up: LookUp, slack: LocalSlack) -> None:
+    slack.remove_method("users.info")
+    assert look_up(Person("T0LOCAL", "USLACKBOT")).is_bot
+
+
+# -- what cannot be learnt ---------------------------------------------------------------------------------------------
+
+
+def test_where_users_cannot_be_asked_about_the_listed_ids_count(look_up: LookUp, slack: LocalSlack) -> None:
+    slack.remove_method("users.info")
+    assert look_up(BOB) == Profile(person=BOB, groups=GROUPS)
+
+
+@pytest.mark.parametrize(
+    "error", ["unknown_method", "missing_scope", "plan_upgrade_required", "paid_teams_only", "no_such_subteam"]
+)
+def test_where_there_are_no_groups_nobody_is_in_one(look_up: LookUp, slack: LocalSlack, error: str) -> None:
+    slack.fail("usergroups.users.list", error)
+    assert look_up(BOB).groups == frozenset()
+
+
+@pytest.mark.parametrize("error", ["missing_scope", "invalid_auth", "internal_error", "something_new"])
+def test_a_workspace_that_will_not_say_who_they_are_stops_everything(
+    look_up: LookUp, slack: LocalSlack, error: str
+) -> None:
+    slack.fail("users.info", error)
+    with pytest.raises(SlackUnreachable, match="nothing was changed"):
+        look_up(BOB)
+
+
+@pytest.mark.parametrize("method", ["users.info", "usergroups.users.list"])
+def test_a_workspace_that_is_away_stops_everything(look_up: LookUp, slack: LocalSlack, method: str) -> None:
+    for order in (slack.reset_before, slack.server_error, slack.rate_limit):
+        order(method)
+        with pytest.raises(SlackUnreachable):
+            look_up(BOB)
+
+
+def test_a_failure_is_not_remembered(look_up: LookUp, slack: LocalSlack) -> None:
+    slack.server_error("users.info")
+    with pytest.raises(SlackUnreachable):
+        look_up(BOB)
+    assert look_up(BOB).is_home
+
+
+# -- remembered for a minute -------------------------------------------------------------------------------------------
+
+
+def test_within_a_minute_nobody_is_asked_twice(look_up: LookUp, slack: LocalSlack, watch: Watch) -> None:
+    look_up(BOB)
+    watch.seconds += FRESH
+    look_up(BOB)
+    assert [len(slack.calls(method)) for method in ("users.info", "usergroups.users.list")] == [1, 1]
+
+
+def test_after_a_minute_what_changed_is_seen(look_up: LookUp, slack: LocalSlack, watch: Watch) -> None:
+    look_up(BOB)
+    slack.change_person("bob", is_restricted=True)
+    slack.set_group("S0LEADS", "leads", [])
+    watch.seconds += FRESH + 1
+    profile = look_up(BOB)
+    assert (profile.is_guest, profile.groups) == (True, frozenset())
+
+
+def test_many_who_ask_at_the_same_moment_ask_slack_once(look_up: LookUp, slack: LocalSlack) -> None:
+    slack.slow("users.info", 0.2)
+    with ThreadPoolExecutor(10) as threads:
+        list(threads.map(look_up, [BOB] * 10))
+    assert len(slack.calls("users.info")) == 1

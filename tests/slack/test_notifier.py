@@ -1,0 +1,278 @@
+"""Telling Slack, over the wire: once, in the right place, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from slack_sdk import WebClient
+
+from bot.domain.approvals import Request, RequestState
+from bot.domain.people import Person
+from bot.domain.policy import read_policy
+from bot.domain.registry import Stage
+from bot.domain.text import Name, pack, say
+from bot.ledger import SqlLedger
+from bot.ports import Delivery, Note, NoteKind, Outcome
+from bot.slack.notifier import SlackNotifier
+from localslack import LocalSlack
+from tests.world import said
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+POLICY = read_policy({"models": {"*": {"production": {"approvers": ["U0BOB"]}}}})
+REQUEST = Request(
+    id="r4k7q", model="churn", version=7, from_stage=Stage.STAGING, target=Stage.PRODUCTION, incumbent=5,
+    requester=Person("T0LOCAL", "U0ALICE"), reason="better f1", required=1, opened_at=NOW,
+    expires_at=NOW + timedelta(days=1),
+)  # fmt: skip
+CARD = Note(key="card:r4k7q:opened", lane="r4k7q", kind=NoteKind.CARD, to="#ml-models")
+AGAIN = Note(key="card:r4k7q:done", lane="r4k7q", kind=NoteKind.CARD, to="#ml-models")
+SENTENCE = {"say": pack(say("{name} is done.", name=Name("<!channel>")))}
+NEWS = Note(key="news:r4k7q:done", lane="r4k7q", kind=NoteKind.NEWS, to="", data=SENTENCE)
+DIRECT = Note(key="direct:r4k7q:done", lane="r4k7q:direct", kind=NoteKind.DIRECT, to="U0ALICE", data=SENTENCE)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A notifier, the ledger it reads, and the workspace it talks to."""
+
+    slack: LocalSlack
+    ledger: SqlLedger
+    notifier: SlackNotifier
+
+    def deliver(self, note: Note, *, was_tried: bool = False) -> Delivery:
+        """Deliver a note as the outbox does: what became of it is written down."""
+        trying = Note(**{name: getattr(note, name) for name in note.__slots__} | {"was_tried": was_tried})
+        delivery = self.notifier.deliver(trying)
+        if delivery.outcome is Outcome.DELIVERED:
+            with self.ledger.write() as tx:
+                tx.delivered(trying, delivery.posting)
+        return delivery
+
+    def become(self, state: RequestState) -> None:
+        """Change the request's state."""
+        with self.ledger.write() as tx:
+            tx.save_request(tx.request("r4k7q").become(state))
+
+    def posted(self, channel: str = "#ml-models") -> list[dict[str, Any]]:
+        """Return what the app has posted in a channel."""
+        return [one for one in self.slack.person("bob").sees(channel) if one.get("bot_id")]
+
+    def thread(self) -> list[dict[str, Any]]:
+        """Return the answers in the card's thread."""
+        return self.slack.person("bob").thread(self.posted()[0])[1:]
+
+
+@pytest.fixture
+def desk(slack: LocalSlack, sqlite_url: str) -> Iterator[Desk]:
+    """Return a desk with an open request in the ledger, and nothing in Slack yet."""
+    ledger = SqlLedger(sqlite_url)
+    with ledger.write() as tx:
+        tx.add_request(REQUEST)
+    client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+    yield Desk(slack, ledger, SlackNotifier(client, ledger, POLICY))
+    ledger.close()
+
+
+# -- where it stands ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("to", ["#ml-models", "C0MLMODELS"])
+def test_a_card_is_posted_in_a_channel_by_name_or_by_id(desk: Desk, to: str) -> None:
+    delivery = desk.deliver(Note(key=CARD.key, lane=CARD.lane, kind=CARD.kind, to=to))
+    assert delivery.outcome is Outcome.DELIVERED
+    assert delivery.posting is not None
+    assert delivery.posting.channel == "C0MLMODELS"
+    assert len(desk.posted()) == 1
+
+
+def test_the_card_is_drawn_from_its_present_state(desk: Desk) -> None:
+    desk.become(RequestState.CANCELLED)
+    desk.deliver(CARD)
+    assert "cancelled" in said(desk.posted()[0])
+
+
+def test_a_card_that_stands_is_edited_in_place(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.become(RequestState.CANCELLED)
+    desk.deliver(AGAIN)
+    [card] = desk.posted()
+    assert "cancelled" in said(card)
+
+
+def test_a_card_that_somebody_deleted_is_posted_again(desk: Desk) -> None:
+    first = desk.deliver(CARD)
+    delete(desk, first)
+    desk.deliver(AGAIN)
+    assert len(desk.posted()) == 1
+    with desk.ledger.read() as reading:
+        standing = reading.posting("r4k7q")
+    assert standing is not None
+    assert standing.ts == desk.posted()[0]["ts"]
+
+
+def delete(desk: Desk, delivery: Delivery) -> None:
+    assert delivery.posting is not None
+    client = WebClient(desk.slack.bot_token, base_url=desk.slack.api_url)
+    client.chat_delete(channel=delivery.posting.channel, ts=delivery.posting.ts)
+
+
+def test_news_goes_into_the_card_s_thread(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.deliver(NEWS)
+    assert [said(one) for one in desk.thread()] == ["`&lt;!channel&gt;` is done. `&lt;!channel&gt;` is done."]
+
+
+def test_news_of_a_card_that_was_given_up_holds_nothing_up(desk: Desk) -> None:
+    assert desk.deliver(NEWS).outcome is Outcome.NEVER
+    assert desk.posted() == []
+
+
+def test_a_direct_message_reaches_the_person_and_nobody_else(desk: Desk) -> None:
+    desk.deliver(DIRECT)
+    assert "is done" in said(desk.slack.person("alice").direct_messages()[-1])
+    assert desk.posted() == []
+
+
+def test_nothing_is_unfurled_and_no_name_is_looked_for(desk: Desk) -> None:
+    desk.deliver(CARD)
+    [call] = desk.slack.calls("chat.postMessage")
+    sent = {name: str(call["args"][name]).lower() for name in ("parse", "unfurl_links", "unfurl_media")}
+    assert sent["parse"] == "none"
+    assert {sent["unfurl_links"], sent["unfurl_media"]} <= {"false", "0"}
+
+
+def test_a_server_that_takes_no_person_for_a_channel_gets_the_conversation(desk: Desk) -> None:
+    desk.slack.fail("chat.postMessage", "channel_not_found")
+    assert desk.deliver(DIRECT).outcome is Outcome.DELIVERED
+    assert "is done" in said(desk.slack.person("alice").direct_messages()[-1])
+
+
+# -- an answer that was lost -------------------------------------------------------------------------------------------
+
+
+def kinds() -> Mapping[str, Note]:
+    return {"card": CARD, "news": NEWS, "direct": DIRECT}
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_what_slack_took_although_its_answer_was_lost_is_not_posted_twice(desk: Desk, kind: str) -> None:
+    if kind == "news":
+        desk.deliver(CARD)
+    before = len(seen(desk, kind))
+    desk.slack.reset_after("chat.postMessage")
+    assert desk.deliver(kinds()[kind]).outcome is Outcome.UNKNOWN
+    assert desk.deliver(kinds()[kind], was_tried=True).outcome is Outcome.DELIVERED
+    assert len(seen(desk, kind)) == before + 1
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_what_slack_never_saw_is_posted(desk: Desk, kind: str) -> None:
+    if kind == "news":
+        desk.deliver(CARD)
+    before = len(seen(desk, kind))
+    desk.slack.reset_before("chat.postMessage")
+    assert desk.deliver(kinds()[kind]).outcome is Outcome.UNKNOWN
+    assert desk.deliver(kinds()[kind], was_tried=True).outcome is Outcome.DELIVERED
+    assert len(seen(desk, kind)) == before + 1
+
+
+def seen(desk: Desk, kind: str) -> list[dict[str, Any]]:
+    """Return where a note of this kind ends up."""
+    if kind == "direct":
+        return [one for one in desk.slack.person("alice").direct_messages() if one.get("bot_id")]
+    return desk.posted() if kind == "card" else desk.thread()
+
+
+def test_a_card_that_was_found_is_edited_from_then_on(desk: Desk) -> None:
+    desk.slack.reset_after("chat.postMessage")
+    desk.deliver(CARD)
+    desk.deliver(CARD, was_tried=True)
+    desk.become(RequestState.CANCELLED)
+    desk.deliver(AGAIN)
+    [card] = desk.posted()
+    assert "cancelled" in said(card)
+
+
+def test_where_nobody_can_look_it_is_posted_again(desk: Desk) -> None:
+    desk.slack.remove_method("conversations.history")
+    desk.slack.reset_after("chat.postMessage")
+    desk.deliver(CARD)
+    assert desk.deliver(CARD, was_tried=True).outcome is Outcome.DELIVERED
+    assert len(desk.posted()) == 2
+
+
+def test_somebody_else_s_message_is_not_taken_for_ours(desk: Desk) -> None:
+    desk.deliver(DIRECT)
+    other = Note(key="direct:rother:done", lane="x", kind=NoteKind.DIRECT, to="U0ALICE", data=SENTENCE)
+    desk.deliver(other, was_tried=True)
+    assert len(seen(desk, "direct")) == 2
+
+
+# -- what slack says ---------------------------------------------------------------------------------------------------
+
+
+def test_when_there_is_too_much_slack_says_how_long_to_wait(desk: Desk) -> None:
+    desk.slack.rate_limit("chat.postMessage", retry_after=7)
+    delivery = desk.deliver(CARD)
+    assert (delivery.outcome, delivery.wait) == (Outcome.LATER, timedelta(seconds=7))
+
+
+def test_a_rate_limit_on_an_edit_waits_too(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.slack.rate_limit("chat.update", retry_after=3)
+    delivery = desk.deliver(AGAIN)
+    assert (delivery.outcome, delivery.wait) == (Outcome.LATER, timedelta(seconds=3))
+
+
+def test_a_rate_limit_while_looking_posts_nothing(desk: Desk) -> None:
+    desk.slack.rate_limit("conversations.history", retry_after=3)
+    assert desk.deliver(CARD, was_tried=True).outcome is Outcome.LATER
+    assert desk.posted() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        ("invalid_blocks", Outcome.NEVER),
+        ("msg_too_long", Outcome.NEVER),
+        ("user_not_found", Outcome.NEVER),
+        ("is_archived", Outcome.LATER),
+        ("not_in_channel", Outcome.LATER),
+        ("channel_not_found", Outcome.LATER),
+        ("invalid_auth", Outcome.LATER),
+        ("token_revoked", Outcome.LATER),
+        ("ratelimited", Outcome.LATER),
+        ("internal_error", Outcome.UNKNOWN),
+        ("something_new", Outcome.LATER),
+    ],
+)
+def test_what_slack_answers_is_sorted_into_what_can_be_done(desk: Desk, error: str, outcome: Outcome) -> None:
+    desk.slack.fail("chat.postMessage", error)
+    assert desk.deliver(CARD).outcome is outcome
+
+
+def test_a_server_error_leaves_it_unknown(desk: Desk) -> None:
+    desk.slack.server_error("chat.postMessage")
+    assert desk.deliver(CARD).outcome is Outcome.UNKNOWN
+
+
+def test_nobody_there_leaves_it_unknown(sqlite_url: str) -> None:
+    ledger = SqlLedger(sqlite_url)
+    client = WebClient("xoxb-1", base_url="http://127.0.0.1:9/api/", retry_handlers=[], timeout=1)
+    assert SlackNotifier(client, ledger, POLICY).deliver(DIRECT).outcome is Outcome.UNKNOWN
+    ledger.close()
+
+
+def test_a_channel_that_is_not_there_is_asked_for_again_later(desk: Desk) -> None:
+    note = Note(key="card:r4k7q:opened", lane="r4k7q", kind=NoteKind.CARD, to="#nowhere")
+    assert desk.deliver(note).outcome is Outcome.LATER
+
+
+def test_every_message_is_one_that_slack_takes(desk: Desk) -> None:
+    for note in (CARD, NEWS, DIRECT, AGAIN):
+        desk.deliver(note)
+    assert desk.slack.problems() == []

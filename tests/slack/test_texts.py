@@ -1,0 +1,75 @@
+"""Sentences in Slack's markup."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.people import Automation, Person
+from bot.domain.text import Code, Mention, Name, say
+from bot.slack.texts import code, cut, escape, fit, mrkdwn, unescape, when, who
+
+
+@given(st.text())
+def test_escaped_text_holds_no_markup_of_slack(text: str) -> None:
+    assert not set("<>") & set(escape(text))
+
+
+@given(st.text(alphabet=st.characters(codec="ascii", categories=["L", "N", "P", "S"])))
+def test_what_slack_escaped_is_read_back(text: str) -> None:
+    assert unescape(escape(text)) == text
+
+
+@given(st.text(), st.integers(min_value=1, max_value=60))
+def test_fitted_text_fits(text: str, most: int) -> None:
+    assert len(fit(text, most)) <= most
+
+
+def test_fitting_cuts_no_entity_in_two() -> None:
+    assert fit("&&&&", 12) == "&amp;&amp;…"
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "kept"),
+    [
+        ("abc", 3, "abc"),
+        ("ab &amp; cd", 7, "ab…"),
+        ("ab <@U0BOB> cd", 8, "ab…"),
+        ("ab <@U0BOB> cd", 12, "ab <@U0BOB>…"),
+    ],
+)
+def test_cutting_leaves_no_half_entity_or_mention(text: str, most: int, kept: str) -> None:
+    assert cut(text, most).replace(" …", "…") == kept
+
+
+@given(st.text())
+def test_code_cannot_be_left(text: str) -> None:
+    assert code(text).count("`") in {0, 2}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (Name("churn"), "`churn`"),
+        (Code("approve r4k7q"), "`approve r4k7q`"),
+        (Mention("U0BOB"), "<@U0BOB>"),
+        (Mention("S0LEADS"), "<!subteam^S0LEADS>"),
+        ("<!channel>", "&lt;!channel&gt;"),
+        (say("{n} & more", n=1), "1 & more"),
+        (7, "7"),
+    ],
+)
+def test_each_kind_of_value_is_shown_in_its_way(value: object, shown: str) -> None:
+    assert mrkdwn(say("{it}", it=value)) == shown
+
+
+def test_a_time_is_shown_in_the_zone_of_whoever_reads() -> None:
+    time = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
+    assert when(time) == "<!date^1777897800^{date_short_pretty} {time}|2026-05-04 12:30 UTC>"
+
+
+def test_a_person_is_mentioned_and_a_program_is_named() -> None:
+    assert (who(Person("T1", "U0BOB")), who(Automation("clock"))) == ("<@U0BOB>", "`clock`")

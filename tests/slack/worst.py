@@ -1,0 +1,122 @@
+"""The worst that people and registries can hold, and every message that is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.domain import words
+from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain.commands import VERBS
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.people import Actor, Automation, Client, Person
+from bot.domain.registry import ModelInfo, Stage, VersionInfo
+from bot.domain.text import Code, Mention, Name, Say, say
+from bot.services.lookups import ModelView, Term
+from bot.slack import cards
+from bot.slack.cards import Message
+
+NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
+ALICE, BOB = Person("T1", "U0ALICE"), Person("T1", "U0BOB")
+
+NASTY = "<!channel> <@U0EVIL> <http://evil|x> <#C1> @here `code` ```x``` *b* _i_ & &amp; {0} \u202e\u200b\n> quote"
+TEXTS = {
+    "plain": "churn",
+    "empty": "",
+    "long": "a" * 250,
+    "ampersands": "&" * 250,
+    "brackets": "<" * 250,
+    "backticks": "`" * 250,
+    "nasty": NASTY,
+    "right to left": "\u202e" + "ם" * 200,
+    "emoji": "👩‍👩‍👧" * 30,
+    "lines": "a\n" * 100,
+}
+REASONS = {name: (text * 1000)[:1000] for name, text in TEXTS.items()}
+
+
+def a_request(name: str = "plain", state: RequestState = RequestState.PENDING, **changes: Any) -> Request:
+    """Return a request that holds one of the texts wherever it can."""
+    decided = state not in {RequestState.PENDING, RequestState.EXPIRED}
+    request = Request(
+        id="r4k7q", model=TEXTS[name] or "m", version=999_999_999, from_stage=Stage.STAGING, target=Stage.PRODUCTION,
+        incumbent=999_999_998, requester=ALICE, reason=REASONS[name], required=50, opened_at=NOW,
+        expires_at=NOW + timedelta(days=1), semver=TEXTS[name] * 20, state=state, keep_existing=True,
+        decided_at=None if state is RequestState.PENDING else NOW, decided_by=BOB if decided else None,
+        outcome="" if state is RequestState.PENDING else REASONS[name],
+    )  # fmt: skip
+    return replace(request, **changes)
+
+
+def votes(number: int) -> list[Vote]:
+    """Return so many approvals."""
+    voters = [Person("T1", f"U0{'X' * 8}{one:02d}") for one in range(number)]
+    return [Vote(request="r4k7q", voter=one, choice=Choice.APPROVE, reason="", at=NOW) for one in voters]
+
+
+def a_version(name: str = "plain", number: int = 7, **changes: Any) -> VersionInfo:
+    """Return a version that holds one of the texts wherever it can."""
+    text = TEXTS[name]
+    version = VersionInfo(
+        model=text or "m", version=number, stage=Stage.PRODUCTION, run_id=text, status=text or "READY", created_at=NOW,
+        description=text * 40, tags={"semver": text * 20}, aliases=("champion", *(f"a{n}" * 60 for n in range(20))),
+    )  # fmt: skip
+    return replace(version, **changes)
+
+
+def a_model(name: str = "plain") -> ModelInfo:
+    """Return a model that holds one of the texts wherever it can."""
+    return ModelInfo(
+        name=TEXTS[name] or "m", description=TEXTS[name] * 40, latest={Stage.PRODUCTION: 999_999_999, Stage.STAGING: 4}
+    )
+
+
+def a_term(name: str = "plain", by: Actor = BOB, **changes: Any) -> Term:
+    """Return a stretch of Production."""
+    move = Move(
+        id="m1", kind=MoveKind.PROMOTION, model=TEXTS[name] or "m", version=7, from_stage=Stage.STAGING,
+        target=Stage.PRODUCTION, expected_incumbent=5, actor=by, intended_at=NOW, finished_at=NOW, request="r4k7q",
+        state=MoveState.DONE,
+    )  # fmt: skip
+    return Term(replace(move, **changes), move)
+
+
+def every_message(name: str) -> Iterator[tuple[str, Message]]:
+    """Yield every kind of message, made of one of the texts, with what it is."""
+    for state in RequestState:
+        yield f"card {state.value}", cards.card(a_request(name, state), votes(50), unchecked_gates=True)
+        yield f"ended {state.value}", cards.said(words.ended(a_request(name, state)))
+        yield f"decided {state.value}", cards.said(words.decided_before(a_request(name, state)))
+    yield "card by a program", cards.card(a_request(name, requester=Client("ci")), [])
+    for number in (0, 1, 20, 21, 1000):
+        yield f"{number} models", cards.model_list([a_model(name)] * number, TEXTS[name])
+        yield f"{number} requests", cards.request_list([a_request(name)] * number)
+        view = ModelView(a_model(name), [a_version(name)] * number, [a_request(name)] * min(number, 2))
+        yield f"a model of {number} versions", cards.model_view(view)
+        yield f"history of {number}", cards.history(TEXTS[name] or "m", [a_term(name)] * min(number, 50))
+    yield "a version", cards.version_view(a_version(name))
+    yield "a bare version", cards.version_view(VersionInfo(model="m", version=1, stage=Stage.NONE))
+    yield "history by an automation", cards.history("m", [a_term(name, Automation("registry-poll"))])
+    yield "observed", cards.history("m", [a_term(name, kind=MoveKind.OBSERVED, why="")])
+    yield "menu", cards.menu()
+    yield "help", cards.help_all()
+    for verb in VERBS.values():
+        yield f"help {verb.verb}", cards.help_verb(verb)
+    yield from ((f"sentence {number}", cards.said(one)) for number, one in enumerate(every_sentence(name)))
+
+
+def every_sentence(name: str) -> Iterator[Say]:
+    """Yield every sentence that holds outside text."""
+    request = a_request(name, RequestState.REJECTED)
+    yield words.asked(request, "#ml-models", ["S0LEADS", "U0BOB"] * 5)
+    yield words.voted(request, replace(votes(1)[0], choice=Choice.REJECT, reason=REASONS[name]), 1)
+    yield words.vote_counted(request, 1)
+    yield words.rejection_counted(request)
+    yield words.cancelled(request)
+    yield say(
+        "{a} {b} {c} {d}", a=Name(TEXTS[name] * 20), b=Code(TEXTS[name] * 20), c=REASONS[name] * 5, d=Mention("U1")
+    )
+    yield say("{all}", all=[Mention(f"U0{number:09d}") for number in range(400)])
+    yield say("{all}", all=[TEXTS[name]] * 50)
