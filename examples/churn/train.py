@@ -1,0 +1,239 @@
+"""Train a few churn models and register each as a version of one model.
+
+    MLFLOW_TRACKING_URI=sqlite:///churn.db python examples/churn/train.py
+
+Replace `load_data` and `CANDIDATES` to make it yours; the rest is what Registrar likes to find in a registry:
+metrics to compare, the data set as the run's input, a signature, an input example, an owner.
+"""
+
+import argparse
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.data.pandas_dataset import from_pandas
+from mlflow.exceptions import MlflowException
+from mlflow.models import infer_signature
+from sklearn.base import ClassifierMixin
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sqlalchemy.engine import make_url
+
+TARGET = "churned"
+CATEGORIES = ["contract", "payment_method", "internet"]
+TAGS = {"owner": "growth-analytics", "use_case": "customer churn, next 30 days"}
+SEED = 20240229
+# MLflow saves with skops, which loads trees only from files that one trusts, as we do what we have just made.
+TREES = ["sklearn.tree._tree.Tree"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """What one version is made from."""
+
+    estimator: type[ClassifierMixin]
+    params: dict[str, Any]
+
+
+CANDIDATES = (
+    Candidate(estimator=LogisticRegression, params={"C": 1.0}),
+    Candidate(estimator=RandomForestClassifier, params={"n_estimators": 60, "max_depth": 8}),
+    Candidate(estimator=GradientBoostingClassifier, params={"n_estimators": 60, "max_depth": 3}),
+    Candidate(estimator=GradientBoostingClassifier, params={"n_estimators": 150, "max_depth": 2}),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """One finished run, and the version that was registered from it (None without a registry)."""
+
+    estimator: str
+    run_id: str
+    version: int | None
+    metrics: dict[str, float]
+
+
+def load_data(rows: int = 6_000) -> pd.DataFrame:
+    """Return customers and whether they left: made up, but always the same."""
+    rng = np.random.default_rng(SEED)
+    tenure = rng.gamma(2.0, 14.0, rows).clip(0, 72).round()
+    contract = rng.choice(["monthly", "one year", "two years"], rows, p=[0.55, 0.25, 0.20])
+    internet = rng.choice(["fibre", "dsl", "none"], rows, p=[0.45, 0.35, 0.20])
+    charges = (20 + 45 * (internet == "fibre") + 25 * (internet == "dsl") + rng.gamma(4, 5, rows)).round(2)
+    calls = rng.poisson(1.2 + 1.3 * (internet == "fibre"), rows).astype(float)
+    monthly = contract == "monthly"
+    pull = (
+        -2.9
+        + 2.6 * monthly * (tenure < 12)
+        + 1.9 * (calls >= 4) * (contract != "two years")
+        + 1.6 * monthly * (charges > 75)
+        + 1.5 * (tenure > 20) * (tenure < 28) * (contract == "two years")
+        - 0.02 * tenure
+    )
+    return pd.DataFrame(
+        {
+            # Floats, also where the numbers are whole: MLflow's integer columns cannot say "missing" later.
+            "tenure": tenure,
+            "monthly_charges": charges,
+            "support_calls": calls,
+            "contract": contract,
+            "internet": internet,
+            "payment_method": rng.choice(["card", "transfer", "cheque"], rows, p=[0.5, 0.35, 0.15]),
+            TARGET: rng.random(rows) < 1 / (1 + np.exp(-2 * pull)),
+        }
+    )
+
+
+def split(data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    train_set, test_set = train_test_split(data, test_size=0.25, random_state=SEED, stratify=data[TARGET])
+    return train_set, test_set
+
+
+def build(candidate: Candidate) -> Pipeline:
+    params = {"random_state": SEED, **candidate.params}
+    encode = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), CATEGORIES), remainder=StandardScaler())
+    return make_pipeline(encode, candidate.estimator(**params))
+
+
+def evaluate(model: Pipeline, x: pd.DataFrame, y: "pd.Series[bool]") -> dict[str, float]:
+    probability = model.predict_proba(x)[:, 1]
+    predicted = probability >= 0.5
+    return {
+        "accuracy": float(accuracy_score(y, predicted)),
+        "f1": float(f1_score(y, predicted)),
+        "roc_auc": float(roc_auc_score(y, probability)),
+        "log_loss": float(log_loss(y, probability)),
+        "latency_ms": measure_latency_ms(model, x),
+    }
+
+
+def measure_latency_ms(model: Pipeline, x: pd.DataFrame, calls: int = 25) -> float:
+    """Return what one prediction for one customer takes, typically."""
+    took = []
+    for index in range(calls):
+        customer = x.iloc[[index % len(x)]]
+        started = time.perf_counter()
+        model.predict_proba(customer)
+        took.append(time.perf_counter() - started)
+    return round(1_000 * median(took), 3)
+
+
+def train_one(candidate: Candidate, data: pd.DataFrame, experiment_id: str, model_name: str | None) -> Trained:
+    train_set, test_set = split(data)
+    features = data.columns.drop(TARGET)
+    name = candidate.estimator.__name__
+    with mlflow.start_run(experiment_id=experiment_id, tags=TAGS, run_name=name) as run:
+        for part, context in ((train_set, "training"), (test_set, "testing")):
+            mlflow.log_input(from_pandas(part, name="churn", targets=TARGET), context=context)
+        mlflow.log_params({"estimator": name, **candidate.params})
+        model = build(candidate).fit(train_set[features], train_set[TARGET])
+        metrics = evaluate(model, test_set[features], test_set[TARGET])
+        mlflow.log_metrics(metrics)
+        model_id = log_model(model, test_set[features])
+        version = register(model_name, run.info.run_id, model_id) if model_name else None
+    return Trained(estimator=name, run_id=run.info.run_id, version=version, metrics=metrics)
+
+
+def log_model(model: Pipeline, x: pd.DataFrame) -> str:
+    example = x.head(3)
+    info = mlflow.sklearn.log_model(
+        model,
+        name="model",
+        signature=infer_signature(example, model.predict(example)),
+        input_example=example,
+        skops_trusted_types=TREES,
+        # Said, not inferred: inferring loads the model once more in a process of its own.
+        pip_requirements=[f"{name}=={installed_version(name)}" for name in ("scikit-learn", "pandas")],
+    )
+    return str(info.model_id)
+
+
+def register(model_name: str, run_id: str, model_id: str) -> int:
+    """Make the next version. (`mlflow.register_model` does the same, and talks about it.)"""
+    client = mlflow.MlflowClient()
+    try:
+        client.create_registered_model(model_name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    created = client.create_model_version(
+        model_name, source=f"models:/{model_id}", run_id=run_id, model_id=model_id, await_creation_for=0
+    )
+    return int(created.version)
+
+
+def open_experiment(name: str) -> str:
+    """Return the experiment's id, making it if need be, with its files beside a SQLite registry."""
+    found = mlflow.get_experiment_by_name(name)
+    if found:
+        return str(found.experiment_id)
+    uri = mlflow.get_tracking_uri()
+    database = make_url(uri).database if uri.startswith("sqlite:") else None
+    # Left alone, MLflow would put them into the folder that we happen to be started from.
+    files = Path(database).resolve().parent / "artifacts" if database else None
+    return str(mlflow.create_experiment(name, artifact_location=files.as_uri() if files else None))
+
+
+def train(
+    candidates: Iterable[Candidate] = CANDIDATES,
+    *,
+    rows: int = 6_000,
+    experiment: str = "churn",
+    model_name: str | None = "churn",
+) -> list[Trained]:
+    """Train and log every candidate, and register each as a version of `model_name` unless that is None."""
+    data = load_data(rows)
+    experiment_id = open_experiment(experiment)
+    return [train_one(candidate, data, experiment_id, model_name) for candidate in candidates]
+
+
+def as_table(trained: Sequence[Trained]) -> str:
+    rows = [
+        {"version": each.version or "-", "estimator": each.estimator, **each.metrics, "run": each.run_id}
+        for each in trained
+    ]
+    return pd.DataFrame(rows).to_string(index=False, float_format="{:.3f}".format)
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train churn models and register them in MLflow.")
+    parser.add_argument("--model-name", default="churn", help="the registered model (default: churn)")
+    parser.add_argument(
+        "--register", action=argparse.BooleanOptionalAction, default=True, help="register a version of each"
+    )
+    parser.add_argument("--experiment", default="churn", help="the experiment of the runs (default: churn)")
+    parser.add_argument("--rows", type=int, default=6_000, help="how many customers (default: 6000)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = parse_arguments(arguments)
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # MLflow notes the commit; without git it complains
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    trained = train(
+        rows=chosen.rows,
+        experiment=chosen.experiment,
+        model_name=chosen.model_name if chosen.register else None,
+    )
+    print(json.dumps([asdict(each) for each in trained], indent=2) if chosen.json else as_table(trained))
+
+
+if __name__ == "__main__":
+    main()

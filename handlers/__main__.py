@@ -1,0 +1,10 @@
+"""`registrar` and `python -m handlers`."""
+
+from __future__ import annotations
+
+import sys
+
+from handlers.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""The terminal: run, init, demo."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bot.domain.errors import Misconfigured, RegistrarError
+from bot.domain.text import Code, say
+from handlers.errors import explain
+
+POLICY = """\
+# Registrar's policy: who may move which model where. `registrar run` reads it at its start.
+# Slack shows a person's id under their profile → ⋮ → Copy member ID; a user group's begins with S.
+
+channel: "#ml-models"          # where requests are posted; invite the bot there: /invite @registrar
+
+roles:
+  lead: []                     # such as [U02BOB, S01LEADS]: those who decide
+  admin: []                    # such as [U05ANN]: may cancel anybody's request
+
+models:
+  "*":                         # every model; a longer pattern such as "churn*" wins whole over this one
+    staging:
+      approvers: [lead]
+      required: 1              # how many different people have to approve
+      requester_may_approve: true
+      expires_after: 7d
+    production:
+      approvers: [lead]
+      required: 1
+      requester_may_approve: false
+      expires_after: 24h
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit code of spec: 0, 1, 2 usage or configuration, 3 unreachable."""
+    arguments = _parser().parse_args(argv)
+    _quiet_libraries()
+    try:
+        return int(arguments.act(arguments) or 0)
+    except KeyboardInterrupt:
+        return 130
+    except RegistrarError as error:
+        print(explain(error), file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        print(explain(error), file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="registrar", description="Your team's model registry, run from Slack.")
+    verbs = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add(verbs, "run", "serve your workspace, until Ctrl-C", _run)
+    init = _add(verbs, "init", "write a policy file with comments", _init)
+    init.add_argument("file", nargs="?", type=Path, help="where; default: what REGISTRAR_POLICY says, registrar.yml")
+    demo = _add(verbs, "demo", "live the whole story on this machine, without Slack", _demo)
+    demo.add_argument("--play", action="store_true", help="let the story play by itself, and tell it")
+    demo.add_argument("--port", type=int, default=0, help="the local workspace's port; default: a free one")
+    return parser
+
+
+def _add(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str,
+    act: Callable[[argparse.Namespace], int | None],
+) -> argparse.ArgumentParser:  # fmt: skip
+    parser = verbs.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+    parser.set_defaults(act=act)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from bot.settings import read_settings
+    from handlers.serve import run
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines hold response addresses, which are secrets
+    run(read_settings(), lambda line: print(line, flush=True))
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    file = arguments.file or Path(os.environ.get("REGISTRAR_POLICY") or "registrar.yml")
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(POLICY)
+    except FileExistsError:
+        raise Misconfigured(say("{file} is there already; nothing was changed.", file=Code(file))) from None
+    except OSError as error:
+        raise Misconfigured(say("{file} cannot be written: {why}.", file=Code(file), why=error.strerror)) from error
+    print(f"Wrote {file}. Put your leads' Slack ids into it, then start: registrar run")
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from handlers.demo import demo
+
+    return demo(play=arguments.play, port=arguments.port)
+
+
+def _quiet_libraries() -> None:
+    """Ask MLflow not to phone home or print addresses; what the environment says already is left."""
+    for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
+        os.environ.setdefault(name, "true")

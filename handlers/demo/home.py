@@ -1,0 +1,134 @@
+"""Where the demo keeps everything, and how it stays apart from all that is real."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.domain.errors import Misconfigured
+from bot.domain.text import Code, say
+
+DEFAULT = Path(".demo")
+
+POLICY = """\
+# The demo's policy: who may move which model where. It is read at the start; change it and start again.
+# Try it: set `required: 2` under production, and Carol has to approve as well.
+
+channel: "#ml-models"          # where requests are posted
+
+roles:                         # the people of the local workspace, by the ids that they have there
+  lead: [U0BOB, U0CAROL]       # those who decide
+  admin: [U0DAVE]              # may cancel anybody's request
+
+models:
+  "*":                         # every model; a longer pattern such as "churn*" would win whole over this one
+    staging:
+      approvers: [lead]
+      requester_may_approve: true
+    production:
+      approvers: [lead]
+      required: 1              # how many different people have to approve
+      requester_may_approve: false
+      expires_after: 24h
+"""
+
+# What a person's shell may say about a real workspace, registry, ledger or run. The proxies are here because
+# Slack's client would ask them for 127.0.0.1, too.
+_REAL = ("SLACK_", "MLFLOW_", "REGISTRAR_", "DATABRICKS_")
+_PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
+_OURS = {
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",  # MLflow notes the commit of a run; without git it complains
+    "MLFLOW_CONFIGURE_LOGGING": "false",  # what it logs goes where our log goes, not to the terminal
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The demo's folder."""
+
+    folder: Path
+
+    @property
+    def registry(self) -> str:
+        """MLflow's tracking and registry URI."""
+        return f"sqlite:///{self.folder.absolute() / 'mlflow.db'}"
+
+    @property
+    def workspace(self) -> Path:
+        """The state of the local Slack workspace."""
+        return self.folder / "workspace.db"
+
+    @property
+    def policy(self) -> Path:
+        """The policy file."""
+        return self.folder / "registrar.yml"
+
+    @property
+    def log(self) -> Path:
+        """What would disturb the terminal."""
+        return self.folder / "demo.log"
+
+    @property
+    def is_furnished(self) -> bool:
+        """Whether a demo has been here before."""
+        return self.folder.joinpath("mlflow.db").exists()
+
+    @property
+    def port(self) -> int:
+        """The port of the last time, so that an open page and an SSH tunnel still fit; 0 at the first."""
+        try:
+            return int(self._claim.read_text().rsplit(":", 1)[-1])
+        except (OSError, ValueError):
+            return 0
+
+    def remember(self, port: int) -> None:
+        """Note the port, for the next start and for whoever starts a second demo here."""
+        self._claim.write_text(f"127.0.0.1:{port}")
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Hold the folder, made and with a policy in it. Raises Misconfigured where it is not ours to use."""
+        if self.folder.joinpath("ledger.db").exists() and not self._claim.exists():
+            raise Misconfigured(
+                say("{home} holds a Registrar that is no demo, so nothing was touched. Let {setting} name another "
+                    "folder, or unset it.", home=Code(str(self.folder)), setting=Code("REGISTRAR_HOME"))
+            )  # fmt: skip
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._claim.open("a") as claim:
+            self._lock(claim.fileno())
+            if not self.policy.exists():
+                self.policy.write_text(POLICY, encoding="utf-8")
+            yield
+
+    @property
+    def _claim(self) -> Path:
+        """The file that says that this is a demo, where it answers, and (by its lock) that it runs."""
+        return self.folder / "demo.address"
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            where = f": open http://127.0.0.1:{self.port}/" if self.port else ", and is getting ready"
+            raise Misconfigured(
+                say("A demo is running in {home} already{where}. End that one with Ctrl-C, or run a second one "
+                    "beside it: {command}", home=Code(str(self.folder)), where=where,
+                    command=Code("REGISTRAR_HOME=.demo-2 .venv/bin/registrar demo"))
+            ) from None  # fmt: skip
+
+
+def leave_the_real_world() -> Path | None:
+    """Take out of our environment whatever leads to something real; return the home that it asked for."""
+    home = os.environ.get("REGISTRAR_HOME")
+    for name in list(os.environ):
+        if name.startswith(_REAL) or name.upper() in _PROXIES:
+            del os.environ[name]
+    os.environ.update(_OURS)
+    return Path(home) if home else None

@@ -1,0 +1,53 @@
+"""Everything behind the demo's curtain: models in a registry, and Registrar over them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from bot.bootstrap import Registrar, build_for_slack
+from bot.domain.registry import Stage
+from bot.policy_file import load_policy
+from bot.settings import Settings
+from handlers.demo import models
+from handlers.demo.home import Home
+from handlers.demo.welcome import CHANNEL
+from handlers.serve import Service, listen
+from localslack import LocalSlack
+
+
+@contextmanager
+def set_up(home: Home, slack: LocalSlack, tell: Callable[[str], None], rows: int) -> Iterator[Registrar]:
+    """Run Registrar over the demo's models, trained where they are missing, until the block ends."""
+    began = time.monotonic()
+    settings = _settings(home, slack)
+    registrar = build_for_slack(settings, load_policy(home.policy))
+    if models.prepare(registrar.context.registry, home.registry, tell, rows):
+        tell(f"Done in {time.monotonic() - began:.0f} seconds.")
+    with Service(settings, registrar, listen(settings)):
+        slack.wait_until_connected()
+        yield registrar
+
+
+def _settings(home: Home, slack: LocalSlack) -> Settings:
+    values = {
+        "SLACK_BOT_TOKEN": slack.bot_token,
+        "SLACK_APP_TOKEN": slack.app_token,
+        "SLACK_API_URL": slack.api_url,
+        "MLFLOW_TRACKING_URI": home.registry,
+        "REGISTRAR_HOME": home.folder,
+        "REGISTRAR_POLICY": home.policy,
+        "REGISTRAR_PORT": 0,
+    }
+    return Settings.model_validate(values)
+
+
+def first_act(registrar: Registrar) -> str:
+    """Return what a person can do first: ask for the newest version that does not serve, or go on with a request."""
+    waiting = registrar.lookups.requests(models.MODEL)
+    if waiting:
+        return f"Request {waiting[0].id} from last time still waits in {CHANNEL}. You are Alice."
+    versions = registrar.context.registry.versions(models.MODEL)
+    newest = max((one.version for one in versions if one.stage is not Stage.PRODUCTION), default=models.VERSIONS)
+    return f"You are Alice. Type in {CHANNEL}:  /model promote {models.MODEL} {newest} production"

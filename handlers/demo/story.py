@@ -1,0 +1,146 @@
+"""The demo's story, played by itself over the same wire that people use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from handlers.demo.models import MODEL, VERSIONS
+from handlers.demo.welcome import CHANNEL
+from localslack import Outcome, Person, RefusedError, Remote
+
+JSON = dict[str, Any]
+PATIENCE = 20.0  # seconds for each thing that has to happen; it takes far less than one
+
+
+class StoryError(Exception):
+    """A step did not lead to what it should; the message names the step and what was waited for."""
+
+
+class Story:
+    """Alice asks, is refused, Bob approves, and everybody sees it. `tell` gets one line after the other."""
+
+    def __init__(self, slack: Remote, tell: Callable[[str], None], patience: float = PATIENCE) -> None:
+        self._alice = slack.person("alice")
+        self._bob = slack.person("bob")
+        self._tell = tell
+        self._patience = patience
+        self._names = {one["id"]: one["real_name"].split()[0] for one in slack.look("people")["people"]}
+
+    def play(self) -> None:
+        """Play all of it. Raises StoryError at the first step that fails."""
+        steps: dict[str, Callable[[], None]] = {
+            "Alice asks": self._alice_asks,
+            "Registrar refuses Alice's own approval": self._alice_is_refused,
+            "Bob approves": self._bob_approves,
+            "the thread tells it": self._the_thread_tells,
+            "Alice looks at the model": self._alice_looks,
+            "Alice looks at its history": self._alice_reads_the_history,
+        }
+        for name, step in steps.items():
+            try:
+                step()
+            except (TimeoutError, RefusedError, _SilenceError) as error:
+                raise StoryError(f"The story broke where {name}: {error}") from error
+
+    def _alice_asks(self) -> None:
+        reason = "better f1"
+        self._types(self._alice, f'/model promote {MODEL} {VERSIONS} production --reason "{reason}"')
+        self._show("A card for everybody", self._card("Approve"))
+
+    def _alice_is_refused(self) -> None:
+        self._tell("Alice presses Approve herself.")
+        _check(self._alice.clicks(self._card("Approve"), "Approve"))
+        self._show("Registrar refuses her", self._answer(self._alice, "have to decide", "has to decide"))
+
+    def _bob_approves(self) -> None:
+        self._tell("Bob presses Approve, and confirms.")
+        _check(self._bob.clicks(self._card("Approve"), "Approve"))
+        self._show("The same card now", self._card("is in Production"))
+
+    def _the_thread_tells(self) -> None:
+        card = self._card("is in Production")
+
+        def told() -> list[JSON]:
+            answers = self._bob.thread(card)[1:]
+            return answers if any("Done" in self._plain(one) for one in answers) else []
+
+        for answer in self._bob.slack.wait_for(told, self._patience):
+            self._show("Its thread", answer)
+
+    def _alice_looks(self) -> None:
+        self._types(self._alice, f"/model show {MODEL}")
+        self._show("Only she sees", self._answer(self._alice, f"v{VERSIONS}  ·  Production"))
+
+    def _alice_reads_the_history(self) -> None:
+        self._types(self._alice, f"/model history {MODEL}")
+        self._show("Only she sees", self._answer(self._alice, "serves now"))
+
+    # -- hands and eyes -----------------------------------------------------------------------------------------
+
+    def _types(self, person: Person, text: str) -> None:
+        self._tell(f"{person.name.title()} types in {CHANNEL}: {text}")
+        _check(person.types(CHANNEL, text))
+
+    def _card(self, holds: str) -> JSON:
+        """Wait for the newest card that holds these words."""
+        return self._bob.waits_for(CHANNEL, lambda m: _has_header(m) and holds in self._plain(m), self._patience)
+
+    def _answer(self, person: Person, *any_of: str) -> JSON:
+        """Wait for an answer that only this person sees."""
+        return person.waits_for(
+            CHANNEL,
+            lambda m: m["is_ephemeral"] and any(words in self._plain(m) for words in any_of),
+            self._patience,
+        )
+
+    def _show(self, what: str, message: JSON) -> None:
+        first, *rest = self._plain(message).splitlines()
+        if not rest:
+            self._tell(f"  {what}: {first}")
+            return
+        for line in (f"{what}:", *(f"  {each}" for each in (first, *rest))):
+            self._tell(f"  {line}")
+
+    def _plain(self, message: JSON) -> str:
+        """Return a message as it reads without its looks, one line for each part."""
+        texts = "\n".join(_texts(message.get("blocks"))) or message["text"]
+        return _as_words(texts, self._names)
+
+
+class _SilenceError(Exception):
+    """The app did not acknowledge."""
+
+
+def _check(outcome: Outcome) -> None:
+    if not outcome.acked:
+        raise _SilenceError(f"Registrar did not answer ({outcome.error})")
+
+
+def _has_header(message: Mapping[str, Any]) -> bool:
+    return any(block["type"] == "header" for block in message.get("blocks", ()))
+
+
+def _texts(part: Any) -> Iterator[str]:
+    """Yield every text in blocks, as one reads them; the buttons of a row share a line, and questions are left out."""
+    if isinstance(part, list):
+        for one in part:
+            yield from _texts(one)
+    elif isinstance(part, dict):
+        if part.get("type") == "actions":
+            yield "  ".join(f"[{one['text']['text']}]" for one in part["elements"])
+        elif isinstance(part.get("text"), str):
+            yield part["text"]
+        else:
+            yield from _texts([part[name] for name in ("text", "elements") if name in part])
+            yield from (text.replace("\n", " ") for text in _texts(part.get("fields")))
+
+
+def _as_words(text: str, names: Mapping[str, str]) -> str:
+    """Return mrkdwn as plain words."""
+    text = re.sub(r"<@(\w+)>", lambda found: names.get(found[1], found[1]), text)
+    text = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", text)
+    text = re.sub(r"^\*([^*\n]+)\* (?=\S)", r"\1: ", text, flags=re.MULTILINE)
+    text = re.sub(r"[*`]|^> ", "", text, flags=re.MULTILINE)
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

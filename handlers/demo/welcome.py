@@ -1,0 +1,76 @@
+"""What a person reads before the story begins: where to look, what to type, how to end."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import webbrowser
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from handlers.demo.home import Home
+from handlers.demo.models import MODEL, SERVING, VERSIONS
+
+CHANNEL = "#ml-models"
+
+
+def page(port: int) -> str:
+    """Return the address that shows the channel to Alice."""
+    return f"http://127.0.0.1:{port}/?as=alice&channel={CHANNEL[1:]}"
+
+
+def lines(port: int, home: Home, first_act: str) -> list[str]:
+    """Return what the terminal says once everything runs."""
+    return [
+        "",
+        f"Ready. Open {page(port)}",
+        *_tunnel(port),
+        "",
+        f"  1. {first_act}",
+        "  2. Press Approve on the card. Registrar refuses: whoever asks does not decide.",
+        "  3. Become Bob (top right, or Alt+2) and press Approve again. Watch the card and its thread.",
+        f"  4. Type:  /model show {MODEL}",
+        "",
+        f"Ctrl-C ends it. All is kept in {home.folder}; the same command goes on from there.",
+        "",
+    ]
+
+
+def _tunnel(port: int) -> list[str]:
+    """Return how to reach the page from the other end of an SSH session."""
+    connection = os.environ.get("SSH_CONNECTION", "").split()
+    if len(connection) != 4:
+        return []
+    _, _, host, ssh_port = connection
+    options = "" if ssh_port == "22" else f"-p {ssh_port} "
+    return [
+        "You are here over SSH. To open that page at your own desk, run there first:",
+        f"  ssh {options}-L {port}:127.0.0.1:{port} {getpass.getuser()}@{host}",
+    ]
+
+
+def open_browser(port: int) -> None:
+    """Show the page, if somebody sits in front of this machine."""
+    has_display = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    if has_display and sys.stdout.isatty() and "SSH_CONNECTION" not in os.environ:
+        webbrowser.open(page(port))
+
+
+def greet(token: str, api_url: str) -> None:
+    """Say hello in the channel, once: whoever has gone to the browser reads no terminal."""
+    client = WebClient(token=token, base_url=api_url)
+    try:
+        channel = next(one["id"] for one in client.conversations_list()["channels"] if one["name"] == CHANNEL[1:])
+        if not client.conversations_history(channel=channel, limit=1)["messages"]:
+            client.chat_postMessage(channel=channel, text=GREETING)
+    except (SlackApiError, StopIteration):
+        return  # somebody archived or renamed the channel, and needs no greeting
+
+
+GREETING = f"""\
+Hello, I am Registrar: I move models when the right people say so.
+`{MODEL}` v{SERVING} is in Production, and v{VERSIONS} is a little better. Ask for it, here:
+```/model promote {MODEL} {VERSIONS} production```
+Then try to approve it yourself, and after that as Bob (top right). `/model help` says what else I can do."""

@@ -1,0 +1,98 @@
+"""HTTP: Slack's signed calls, and whether we are alive."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+
+from fastapi import FastAPI, Request, Response
+from slack_bolt import App
+from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_response
+from slack_sdk.signature import SignatureVerifier
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+
+from handlers.errors import explain
+from handlers.slack.after import dispatch
+
+BODY_MOST = 1_000_000  # bytes; Slack's largest payload holds a view of 250 kB
+REMEMBERED = 600.0  # seconds for which a signature is known to have been used; Slack's are good for 300
+
+
+def create(app: App, signing_secret: str | None) -> FastAPI:
+    """Return the web application; `/slack/events` is there when there is a signing secret to check with."""
+    web = FastAPI(title="Registrar", docs_url="/docs", redoc_url=None)
+
+    @web.get("/healthz")
+    def healthz() -> dict[str, str]:
+        """Tell that the process is alive."""
+        return {"status": "alive"}
+
+    if signing_secret:
+        guard = _Guard(signing_secret)
+
+        @web.post("/slack/events", include_in_schema=False)
+        async def slack_events(request: Request) -> Response:
+            return await _slack(app, guard, request)
+
+    return web
+
+
+async def _slack(app: App, guard: _Guard, request: Request) -> Response:
+    """Check what Slack sent before anything reads it; then let Bolt work off the event loop."""
+    body = await _body(request)
+    if body is None:
+        return Response("longer than anything that Slack sends", status_code=413)
+    if not guard.admits(
+        body, request.headers.get("x-slack-request-timestamp"), request.headers.get("x-slack-signature")
+    ):
+        return Response("not signed by Slack, too old, or seen before", status_code=401)
+    try:
+        answer, start_the_rest = await run_in_threadpool(dispatch, app, to_bolt_request(request, body))
+    except Exception as error:  # signed, and yet nothing that Slack sends: whoever sent it gets the id to quote
+        return Response(str(explain(error)), status_code=400)
+    response = to_starlette_response(answer)
+    response.background = BackgroundTask(start_the_rest)
+    return response
+
+
+async def _body(request: Request) -> bytes | None:
+    """Return the body, or None for one that is too long, of which no more is read."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_MOST:
+            return None
+    return bytes(body)
+
+
+class _Guard:
+    """Lets a signed body in once."""
+
+    def __init__(self, signing_secret: str) -> None:
+        self._verifier = SignatureVerifier(signing_secret)
+        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def admits(self, body: bytes, timestamp: str | None, signature: str | None) -> bool:
+        """Tell whether Slack signed this body within the last five minutes and it was not seen before."""
+        if not timestamp or not signature or not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 12:
+            return False
+        try:
+            body.decode()  # the verifier reads it as text
+        except UnicodeDecodeError:
+            return False
+        if not signature.isascii() or not self._verifier.is_valid(body, timestamp, signature):
+            return False
+        return self._is_new(signature)
+
+    def _is_new(self, signature: str) -> bool:
+        now = time.monotonic()
+        with self._lock:
+            while self._seen and next(iter(self._seen.values())) < now - REMEMBERED:
+                self._seen.popitem(last=False)
+            if signature in self._seen:
+                return False
+            self._seen[signature] = now
+        return True

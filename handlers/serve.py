@@ -1,0 +1,189 @@
+"""`registrar run`: Socket Mode and HTTP, jobs, and an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import uvicorn
+from slack_bolt import App
+
+from bot.bootstrap import Registrar, build_for_slack, slack_client
+from bot.domain.errors import Misconfigured
+from bot.domain.policy import Policy, unmeetable_rules, unused_parts
+from bot.domain.text import Code, Say, say
+from bot.policy_file import load_policy
+from bot.settings import Settings
+from handlers import http, jobs
+from handlers.slack import register
+from handlers.slack.desk import Desk
+from handlers.slack.socket_mode import SocketMode
+
+log = logging.getLogger(__name__)
+
+SWITCH = (
+    0.0005  # seconds until a thread that computes lets one in that acknowledges; Python's default is ten times that
+)
+
+
+def run(settings: Settings, tell: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what was begun. `tell` prints for people.
+
+    Raises Misconfigured and SlackUnreachable before anything is served.
+    """
+    policy = _what_is_needed(settings)
+    sys.setswitchinterval(SWITCH)
+    listener = listen(settings)
+    with ExitStack() as begun:
+        begun.callback(listener.close)
+        service = Service(settings, build_for_slack(settings, policy), listener)
+        begun.pop_all()
+    stop = threading.Event()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: stop.set())
+    with service:
+        for line in _notices(policy):
+            tell(line)
+        tell(f"Registrar is ready: {_ways(settings)}, HTTP at {service.address}, policy {settings.policy}.")
+        stop.wait()
+        tell("Stopping: finishing what was begun.")
+
+
+class Service:
+    """Everything that wakes the services: HTTP, Socket Mode and the clock. Started and stopped by `with`."""
+
+    def __init__(self, settings: Settings, registrar: Registrar, listener: socket.socket) -> None:
+        self.registrar = registrar
+        self.app, self._desk = bolt_app(settings, registrar)
+        self.address = "http://{}:{}".format(*listener.getsockname()[:2])
+        self._settings = settings
+        self._listener = listener
+        secret = settings.slack_signing_secret
+        web = http.create(self.app, secret.get_secret_value() if secret else None)
+        config = uvicorn.Config(web, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+        self._server = uvicorn.Server(config)
+        self._scheduler = jobs.schedule(registrar, settings)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
+        self._sockets: SocketMode | None = None
+
+    def __enter__(self) -> Service:
+        """Take up what was left, connect, and let the clock tick. Raises Misconfigured and SlackUnreachable."""
+        self._thread.start()
+        with ExitStack() as begun:
+            begun.push(self)
+            self.registrar.take_over()
+            self._connect()
+            self._scheduler.start()
+            begun.pop_all()
+        self.registrar.later(self.registrar.recover)
+        self.registrar.later(self.registrar.poll)
+        return self
+
+    def _connect(self) -> None:
+        """Open Socket Mode where there is an app-level token."""
+        if self._settings.slack_app_token:
+            token = self._settings.slack_app_token.get_secret_value()
+            self._sockets = SocketMode(self.app, token, concurrency=self._settings.threads)
+            self._sockets.open()
+
+    def __exit__(self, *_: object) -> None:
+        """Take nothing new, finish what was begun, and close."""
+        if self._sockets:
+            self._sockets.shut()
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+        self.registrar.close()
+        self._desk.close()
+        self._listener.close()
+
+
+def _what_is_needed(settings: Settings) -> Policy:
+    """Return the policy. Raises Misconfigured with everything that is missing, so that it can be mended in one go."""
+    faults: list[Say] = []
+    policy = None
+    try:
+        check_tokens(settings)
+    except Misconfigured as error:
+        faults.append(error.sentence)
+    try:
+        policy = load_policy(settings.policy)
+    except Misconfigured as error:
+        faults.append(error.sentence)
+    if policy is None or faults:
+        raise Misconfigured(faults[0] if len(faults) == 1 else say("{one}\n{two}", one=faults[0], two=faults[1]))
+    return policy
+
+
+def check_tokens(settings: Settings) -> None:
+    """Raise Misconfigured, with where to get it, for what a connection to Slack needs."""
+    if settings.slack_bot_token is None:
+        raise Misconfigured(_missing("SLACK_BOT_TOKEN", "OAuth & Permissions → Bot User OAuth Token, xoxb-…"))
+    if settings.slack_app_token is None and settings.slack_signing_secret is None:
+        raise Misconfigured(
+            _missing("SLACK_APP_TOKEN", "Basic Information → App-Level Tokens, with connections:write, xapp-…; "
+                     "or SLACK_SIGNING_SECRET, from the same page, to be reached over HTTP")
+        )  # fmt: skip
+
+
+def _missing(name: str, where: str) -> Say:
+    return say(
+        "{name} is not set. You find it on your app's page at api.slack.com/apps: {where}. "
+        "To try Registrar without Slack, {demo} needs nothing.",
+        name=Code(name), where=where, demo=Code("make demo"),
+    )  # fmt: skip
+
+
+def _notices(policy: Policy) -> list[str]:
+    unused, helpless = unused_parts(policy), unmeetable_rules(policy)
+    lines = []
+    if unused:
+        lines.append(f"The policy names what this version reads but does not act on yet: {', '.join(unused)}.")
+    if helpless:
+        lines.append(f"The policy names too few people who may approve: {', '.join(helpless)}.")
+    return lines
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Return the bound socket, so that a taken port is told before anything starts."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # The protocol is named since asyncio turns Nagle's waiting off (45 ms an answer) only where it is.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise Misconfigured(
+            say("Cannot serve on {host}:{port}: {why}. Choose another with {name}.",
+                host=settings.host, port=str(settings.port), why=error.strerror, name=Code("REGISTRAR_PORT"))
+        ) from error  # fmt: skip
+    return listener
+
+
+def bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, Desk]:
+    """Return the Bolt app with every listener, and what the listeners share.
+
+    It acknowledges inline (a listener returns within milliseconds, the rest is queued), signatures are checked in
+    front of it, and its client points where the settings say.
+    """
+    app = App(
+        client=slack_client(settings),
+        process_before_response=True,
+        request_verification_enabled=False,
+        token_verification_enabled=False,
+        listener_executor=registrar.work,
+        raise_error_for_unhandled_request=False,
+    )
+    return app, register(app, registrar)
+
+
+def _ways(settings: Settings) -> str:
+    ways = [("Socket Mode", settings.slack_app_token), ("signed HTTP", settings.slack_signing_secret)]
+    return " and ".join(name for name, is_on in ways if is_on)

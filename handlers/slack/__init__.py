@@ -1,0 +1,19 @@
+"""Slack's listeners. `register` puts them on an app; importing changes nothing."""
+
+from __future__ import annotations
+
+from slack_bolt import App
+
+from bot.bootstrap import Registrar
+from handlers.slack import actions, commands, views
+from handlers.slack.desk import Desk
+
+
+def register(app: App, registrar: Registrar) -> Desk:
+    """Put every listener on the app; return what they share, to be closed at the end."""
+    desk = Desk(registrar, app.client)
+    commands.register(app, desk)
+    actions.register(app, desk)
+    views.register(app, desk)
+    app.error(desk.unforeseen)
+    return desk

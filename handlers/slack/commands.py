@@ -1,0 +1,157 @@
+"""`/model …`: text to command, command to service, service's answer to blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from slack_bolt import Ack, App
+
+from bot.domain.authority import Act
+from bot.domain.commands import (
+    Approve,
+    Cancel,
+    Command,
+    Help,
+    History,
+    List,
+    MissingArguments,
+    Promote,
+    Reject,
+    Requests,
+    Show,
+    build,
+    find_verb,
+    parse,
+)
+from bot.domain.errors import BadInput
+from bot.domain.text import short
+from bot.slack import cards, modals
+from bot.slack.cards import Message
+from bot.slack.texts import unescape
+from handlers.errors import explain
+from handlers.slack.desk import Desk
+from handlers.slack.place import Place, of_command
+
+Answer = Message | None  # what the acknowledgement says at once; nothing where the answer follows
+
+
+def register(app: App, desk: Desk) -> None:
+    """Listen to the slash command."""
+
+    def on_command(ack: Ack, body: dict[str, Any]) -> None:
+        place = of_command(body)
+        try:
+            message = do(desk, place, unescape(str(body.get("text", ""))))
+        except Exception as error:  # explained to the person; unforeseen ones get an id to quote
+            message = cards.said(explain(error))
+        if message:
+            ack(text=message.text, blocks=message.blocks, response_type="ephemeral")
+        else:
+            ack()
+
+    app.command("/model")(on_command)
+
+
+def do(desk: Desk, place: Place, text: str) -> Answer:
+    """Do what was typed. Whatever decides is committed when this returns; the rest follows the acknowledgement."""
+    try:
+        command = parse(text)
+    except MissingArguments as error:
+        _form(desk, place, error)
+        return None
+    if command is None:
+        return cards.menu()
+    return _VERBS[type(command)](desk, place, command)
+
+
+def _form(desk: Desk, place: Place, error: MissingArguments) -> None:
+    """Open the modal that asks for what is missing, where there is one."""
+    if error.verb is Promote:
+        ask_for_promotion(desk, place, error.given)
+    elif error.verb is Reject and "request" in error.given:
+        ask_for_reason(desk, place, build(Approve, {"request": error.given["request"]}).request)
+    else:
+        raise error
+
+
+def ask_for_promotion(desk: Desk, place: Place, given: dict[str, str]) -> None:
+    """Open the form for a promotion."""
+
+    def make() -> dict[str, Any]:
+        return modals.promote(desk.registrar.requests.draft(desk.caller(place), given, where=place.channel), given)
+
+    desk.show_modal(place, make)
+
+
+def ask_for_reason(desk: Desk, place: Place, request_id: str) -> None:
+    """Open the form for a rejection, if the person may reject. Raises Refused, UnknownRequest."""
+    request = desk.registrar.requests.may(desk.caller(place), request_id, Act.REJECT)
+    desk.show_modal(place, lambda: modals.reject(request))
+
+
+def _help(desk: Desk, place: Place, command: Help) -> Answer:
+    return cards.help_verb(find_verb(command.about)) if command.about else cards.help_all()
+
+
+def _list(desk: Desk, place: Place, command: List) -> Answer:
+    lookups = desk.registrar.lookups
+
+    def read() -> Message:
+        return cards.model_list(lookups.models(command.text), short(command.text, 250))
+
+    desk.look_up(place, read)
+    return None
+
+
+def _show(desk: Desk, place: Place, command: Show) -> Answer:
+    lookups, version = desk.registrar.lookups, command.version
+
+    def read() -> Message:
+        if version is None:
+            return cards.model_view(lookups.show(command.model))
+        return cards.version_view(lookups.version(command.model, version))
+
+    desk.look_up(place, read)
+    return None
+
+
+def _promote(desk: Desk, place: Place, command: Promote) -> Answer:
+    desk.ask(place, command)
+    return None
+
+
+def _approve(desk: Desk, place: Place, command: Approve) -> Answer:
+    return cards.said(desk.approve(place, command.request))
+
+
+def _reject(desk: Desk, place: Place, command: Reject) -> Answer:
+    if not command.reason:
+        raise BadInput("A rejection needs a reason: the requester gets to read it.")
+    return cards.said(desk.reject(place, command.request, command.reason))
+
+
+def _cancel(desk: Desk, place: Place, command: Cancel) -> Answer:
+    return cards.said(desk.cancel(place, command.request, command.reason))
+
+
+def _requests(desk: Desk, place: Place, command: Requests) -> Answer:
+    lookups = desk.registrar.lookups
+    desk.look_up(place, lambda: cards.request_list(lookups.requests(command.model)))
+    return None
+
+
+def _history(desk: Desk, place: Place, command: History) -> Answer:
+    lookups = desk.registrar.lookups
+
+    def read() -> Message:
+        return cards.history(command.model, lookups.history(command.model, command.last))
+
+    desk.look_up(place, read)
+    return None
+
+
+_VERBS: dict[type[Command], Callable[[Desk, Place, Any], Answer]] = {
+    Help: _help, List: _list, Show: _show, Promote: _promote, Approve: _approve, Reject: _reject, Cancel: _cancel,
+    Requests: _requests, History: _history,
+}  # fmt: skip

@@ -1,0 +1,190 @@
+"""What all listeners share: who acts, how they are answered, and what happens after the acknowledgement."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from bot.bootstrap import Registrar
+from bot.domain import words
+from bot.domain.approvals import Choice, Request, RequestState
+from bot.domain.authority import Act, deciders
+from bot.domain.commands import Promote
+from bot.domain.errors import SlackUnreachable, Unreachable
+from bot.domain.people import Profile
+from bot.domain.text import Code, Name, Say, say
+from bot.slack import cards
+from bot.slack.calls import LOST
+from bot.slack.cards import Message
+from handlers.errors import explain
+from handlers.slack.after import Task, after_acknowledgement
+from handlers.slack.place import Place, Replies
+
+Submit = Callable[[Task], object]
+PATIENCE = 2.0  # seconds that a person waits before hearing that the registry is slow
+
+
+class Desk:
+    """Translates between Slack's people and the services."""
+
+    def __init__(self, registrar: Registrar, client: WebClient) -> None:
+        self.registrar = registrar
+        self.client = client
+        self._replies = Replies(client)
+
+    def close(self) -> None:
+        """Close the connections over which people are answered."""
+        self._replies.close()
+
+    def caller(self, place: Place) -> Profile:
+        """Return who acts, as Slack describes them now. Raises SlackUnreachable."""
+        return self.registrar.directory.profile(place.person)
+
+    def tell(self, place: Place, message: Message | Say) -> None:
+        """Answer the person, and only them."""
+        self._replies.send(place, cards.said(message) if isinstance(message, Say) else message)
+
+    def answer(self, place: Place, message: Message | Say) -> None:
+        """Answer the person after the acknowledgement, which for a click cannot say anything."""
+        self.after(place, lambda: self.tell(place, message))
+
+    def look_up(self, place: Place, read: Callable[[], Message]) -> None:
+        """Read something for the person after the acknowledgement, if they may look, and answer with it."""
+
+        def task(patience: _Patience) -> None:
+            with patience:
+                self.registrar.gatekeeper.admit(self.caller(place), Act.READ, origin="slack")
+                message = read()
+            self.tell(place, message)
+
+        self._patiently(place, words.answer_comes, task, self.registrar.look)
+
+    def ask(self, place: Place, command: Promote) -> None:
+        """Write down what is asked for; the request is opened after the acknowledgement.
+
+        Raises Refused and LedgerUnavailable.
+        """
+        ask = self.registrar.requests.ask(self.caller(place), command, where=place.channel, origin="slack")
+        self._patiently(place, words.request_stands, lambda patience: self._open(place, ask.id, patience))
+
+    def approve(self, place: Place, request_id: str) -> Say:
+        """Record an approval and return the answer; the move is made after the acknowledgement. Raises Refused."""
+        counted = self.registrar.requests.vote(self.caller(place), request_id, Choice.APPROVE, origin="slack")
+        if counted.request.state is RequestState.PENDING:
+            self._tell_channel()
+        else:
+            self._patiently(place, words.vote_stands, lambda patience: self._move(counted.request, patience))
+        return words.vote_counted(counted.request, counted.approvals)
+
+    def reject(self, place: Place, request_id: str, reason: str) -> Say:
+        """Record a rejection and return the answer. Raises Refused."""
+        counted = self.registrar.requests.vote(
+            self.caller(place), request_id, Choice.REJECT, reason=reason, origin="slack"
+        )
+        self._tell_channel()
+        return words.rejection_counted(counted.request)
+
+    def cancel(self, place: Place, request_id: str, reason: str) -> Say:
+        """Take a request back and return the answer. Raises Refused."""
+        request = self.registrar.requests.cancel(self.caller(place), request_id, reason=reason, origin="slack")
+        self._tell_channel()
+        return words.cancelled(request)
+
+    def show_modal(self, place: Place, make: Callable[[], dict[str, Any]]) -> None:
+        """Open a modal after the acknowledgement; its trigger is good for three seconds."""
+        self.after(place, lambda: self.open_modal(place, make()))
+
+    def open_modal(self, place: Place, view: dict[str, Any]) -> str:
+        """Open a modal now and return its id. Raises SlackUnreachable where Slack takes the trigger no more."""
+        try:
+            return str(self.client.views_open(trigger_id=place.trigger or "", view=view)["view"]["id"])
+        except (SlackApiError, *LOST) as error:
+            raise SlackUnreachable("Slack did not open the form: it took too long. Try again.") from error
+
+    def after(self, place: Place, task: Task, submit: Submit | None = None) -> None:
+        """Do something on a thread of ours after the acknowledgement; the person hears of any error."""
+
+        def told() -> None:
+            try:
+                task()
+            except Exception as error:  # the one place where an error becomes a sentence in Slack
+                self.tell(place, explain(error))
+
+        after_acknowledgement(lambda: (submit or self.registrar.later)(told))
+
+    def _patiently(
+        self,
+        place: Place,
+        words_of: Callable[[], Say],
+        task: Callable[[_Patience], object],
+        submit: Submit | None = None,
+    ) -> None:
+        """Do something after the acknowledgement; where it takes too long, the person hears that meanwhile."""
+
+        def start() -> None:
+            patience = _Patience(lambda: self.tell(place, words_of()))
+            self.after(place, lambda: task(patience), submit)
+
+        after_acknowledgement(start)
+
+    def _tell_channel(self) -> None:
+        after_acknowledgement(self.registrar.outbox_soon)
+
+    def unforeseen(self, error: Exception, body: dict[str, Any]) -> None:
+        """Log an error of a listener under an id; what Bolt calls for those before the acknowledgement."""
+        explain(error)
+
+    def _open(self, place: Place, ask_id: str, patience: _Patience) -> None:
+        with patience:
+            try:
+                request = self.registrar.requests.open(ask_id)
+            except Unreachable:
+                patience.run_out()
+                return
+        self.registrar.outbox.deliver(wait=5)
+        self.tell(place, self._asked(request))
+
+    def _asked(self, request: Request) -> Say:
+        policy = self.registrar.context.policy
+        channel = policy.channel_for(request.model)
+        with self.registrar.context.ledger.read() as reading:
+            if reading.posting(request.id):
+                return words.asked(request, channel, deciders(request.model, request.target, request.requester, policy))
+        return say(
+            "Asked: {model} {path}. Request {id} is open, but its card is not in {channel} yet; if I am not a member "
+            "there, invite me: {invite}", model=Name(request.model), path=words.path(request), id=Code(request.id),
+            channel=Code(channel), invite=Code("/invite @registrar"),
+        )  # fmt: skip
+
+    def _move(self, request: Request, patience: _Patience) -> None:
+        with patience:
+            self.registrar.move(request.model)
+            with self.registrar.context.ledger.read() as reading:
+                if reading.request(request.id).state is RequestState.APPROVED:
+                    patience.run_out()
+
+
+class _Patience:
+    """Says something once when a task takes too long, waiting for a thread included, or when told to."""
+
+    def __init__(self, speak: Callable[[], None]) -> None:
+        self._speak = speak
+        self._timer = threading.Timer(PATIENCE, self.run_out)
+        self._timer.daemon = True
+        self._once = threading.Lock()
+        self._timer.start()
+
+    def __enter__(self) -> _Patience:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def run_out(self) -> None:
+        """Speak, unless it was done before."""
+        if self._once.acquire(blocking=False):
+            self._speak()

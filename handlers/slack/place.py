@@ -1,0 +1,95 @@
+"""Where an answer goes: whoever acted, and where."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from bot.domain.people import Person
+from bot.slack.calls import LOST
+from bot.slack.cards import Message
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Who acted, in which channel, and the address that Slack gave for answering them."""
+
+    person: Person
+    channel: str
+    response_url: str | None = None
+    trigger: str | None = None
+
+
+def of_command(body: Mapping[str, Any]) -> Place:
+    """Return the place of a slash command."""
+    return Place(
+        person=Person(str(body["team_id"]), str(body["user_id"])),
+        channel=str(body.get("channel_id", "")),
+        response_url=body.get("response_url"),
+        trigger=body.get("trigger_id"),
+    )
+
+
+def of_interaction(body: Mapping[str, Any]) -> Place:
+    """Return the place of a click or a submitted modal; a person is of their own workspace, not of the channel's."""
+    user = body["user"]
+    team = user.get("team_id") or (body.get("team") or {}).get("id") or ""
+    return Place(
+        person=Person(str(team), str(user["id"])),
+        channel=str((body.get("channel") or {}).get("id", "")),
+        response_url=body.get("response_url"),
+        trigger=body.get("trigger_id"),
+    )
+
+
+class Replies:
+    """Tells one person something, and only them."""
+
+    def __init__(self, client: WebClient) -> None:
+        self._client = client
+        # One connection is kept: a new one, with its certificates, costs more than all the rest of an answer.
+        self._http = httpx.Client(timeout=5)
+
+    def close(self) -> None:
+        """Close the kept connection."""
+        self._http.close()
+
+    def send(self, place: Place, message: Message) -> None:
+        """Answer at the response address, else in the channel, else directly; what fails is logged."""
+        for way in (self._respond, self._ephemeral, self._direct):
+            try:
+                if way(place, message):
+                    return
+            except (SlackApiError, httpx.HTTPError, *LOST) as error:
+                log.warning("an answer got lost on one way (%s)", error)
+        log.error("no way to answer %s", place.person.user)
+
+    def _respond(self, place: Place, message: Message) -> bool:
+        if not place.response_url:
+            return False
+        body = {"text": message.text, "blocks": message.blocks, "response_type": "ephemeral", "replace_original": False}
+        reply = self._http.post(place.response_url, json=body)
+        return reply.status_code == 200 and not reply.text.startswith('{"ok":false')
+
+    def _ephemeral(self, place: Place, message: Message) -> bool:
+        if not place.channel:
+            return False
+        self._client.chat_postEphemeral(
+            channel=place.channel, user=place.person.user, text=message.text, blocks=message.blocks, parse="none"
+        )
+        return True
+
+    def _direct(self, place: Place, message: Message) -> bool:
+        self._client.chat_postMessage(
+            channel=place.person.user, text=message.text, blocks=message.blocks, parse="none",
+            unfurl_links=False, unfurl_media=False,
+        )  # fmt: skip
+        return True

@@ -1,0 +1,58 @@
+"""Socket Mode: Bolt's handler, which starts the rest of the work after the acknowledgement, and closes at once."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import suppress
+
+from slack_bolt import App, BoltRequest
+from slack_bolt.adapter.socket_mode import SocketModeHandler
+from slack_bolt.adapter.socket_mode.internals import build_headers, send_response
+from slack_sdk.errors import SlackApiError
+from slack_sdk.socket_mode.builtin import SocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
+
+from bot.domain.errors import Misconfigured, SlackUnreachable
+from bot.domain.text import Code, say
+from bot.slack.calls import LOST, error_of
+from handlers.slack.after import dispatch
+
+PING = 3  # seconds; with Bolt's 10 a silent reset leaves us deaf for a minute, with this for about twelve seconds
+
+
+class SocketMode(SocketModeHandler):
+    """One connection to Slack."""
+
+    def __init__(self, app: App, app_token: str, *, concurrency: int) -> None:
+        super().__init__(app, app_token, ping_interval=PING, concurrency=concurrency)
+
+    def open(self) -> None:
+        """Connect. Raises Misconfigured for a token that Slack does not take, and SlackUnreachable."""
+        try:
+            self.connect()  # type: ignore[no-untyped-call]  # Bolt has no annotation there
+        except SlackApiError as error:
+            raise Misconfigured(
+                say("Slack opens no Socket Mode connection ({why}). Check {name} and that it has {scope}.",
+                    why=error_of(error), name=Code("SLACK_APP_TOKEN"), scope=Code("connections:write"))
+            ) from error  # fmt: skip
+        except LOST as error:
+            raise SlackUnreachable("Slack does not answer, so Socket Mode does not open.") from error
+
+    def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override]  # as Bolt's
+        """Handle one envelope: acknowledge, then start the rest, also where the connection broke in between."""
+        began = time.time()
+        request = BoltRequest(mode="socket_mode", body=req.payload, headers=build_headers(req))
+        response, start_the_rest = dispatch(self.app, request)
+        try:
+            send_response(client, req, response, began)
+        finally:
+            start_the_rest()
+
+    def shut(self) -> None:
+        """Close. The reader sleeps in `recv` for a whole ping interval unless the socket tells it to end."""
+        session = getattr(self.client, "current_session", None)
+        if session is not None and session.sock is not None:
+            with suppress(OSError):
+                session.sock.shutdown(socket.SHUT_RD)
+        self.close()  # type: ignore[no-untyped-call]  # Bolt has no annotation there

@@ -1,0 +1,87 @@
+"""Submitted modals. Errors of a field travel back in the acknowledgement, and the form stays open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from slack_bolt import Ack, App
+
+from bot.domain.commands import Promote, Reject, build
+from bot.domain.errors import BadInput, RegistrarError
+from bot.domain.text import Say, short
+from bot.slack import modals
+from handlers.errors import explain
+from handlers.slack.desk import Desk
+from handlers.slack.place import Place, of_interaction
+
+FIELD_ERROR_MOST = 300  # characters under a field; more is hard to read there
+
+
+class _FieldError(Exception):
+    """A field that cannot be taken as it is."""
+
+    def __init__(self, field: str, error: RegistrarError) -> None:
+        super().__init__(field)
+        self.answer = {field: short(str(explain(error)), FIELD_ERROR_MOST)}
+
+
+def register(app: App, desk: Desk) -> None:
+    """Listen to the submitted forms."""
+    app.view(modals.PROMOTE)(_listener(desk, _promote))
+    app.view(modals.REJECT)(_listener(desk, _reject))
+
+
+def _listener(desk: Desk, act: Callable[[Desk, Place, str, dict[str, str]], None]) -> Callable[..., None]:
+    def on_submit(ack: Ack, body: dict[str, Any]) -> None:
+        view = body["view"]
+        place = of_interaction(body)
+        try:
+            act(desk, place, str(view.get("private_metadata", "")), modals.values(view.get("state", {})))
+        except _FieldError as error:
+            ack(response_action="errors", errors=error.answer)
+            return
+        except Exception as error:  # explained to the person; unforeseen ones get an id to quote
+            desk.answer(place, explain(error))
+        ack()
+
+    return on_submit
+
+
+def _promote(desk: Desk, place: Place, draft: str, fields: dict[str, str]) -> None:
+    try:
+        before = desk.registrar.requests.drafted(draft)
+        keep = bool(before.command.get("keep_existing"))  # typed, and no field of the form
+        command = build(Promote, _checked(fields) | {"keep_existing": keep})
+        desk.ask(Place(person=place.person, channel=before.where), command)
+    except RegistrarError as error:
+        raise _FieldError("model", error) from error
+
+
+def _checked(fields: dict[str, str]) -> dict[str, Any]:
+    """Return the fields once each alone is understood, so that an error stands under its own field."""
+    for field in ("model", "version", "to"):
+        try:
+            build(Promote, {"model": "m", "version": "1", "to": "staging"} | {field: fields.get(field, "")})
+        except BadInput as error:
+            raise _FieldError(field, error) from error
+    return fields
+
+
+def _reject(desk: Desk, place: Place, request_id: str, fields: dict[str, str]) -> None:
+    try:
+        reason = fields.get("reason", "").strip()
+        if not reason:
+            raise BadInput("Say why: the requester gets to read it.")
+        command = build(Reject, {"request": request_id, "reason": reason})
+        sentence = desk.reject(place, command.request, command.reason)
+    except RegistrarError as error:
+        raise _FieldError("reason", error) from error
+    desk.after(place, lambda: _tell_where(desk, place, request_id, sentence))
+
+
+def _tell_where(desk: Desk, place: Place, request_id: str, sentence: Say) -> None:
+    """Answer in the channel of the request's card: a submitted modal does not say where it was opened."""
+    with desk.registrar.context.ledger.read() as reading:
+        posting = reading.posting(request_id)
+    desk.tell(Place(person=place.person, channel=posting.channel if posting else ""), sentence)

@@ -1,0 +1,53 @@
+"""Fixtures: Chromium, and windows in it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from tests.browser.screen import Screen, open_screen
+from tests.world import World
+
+FINDER = Path(__file__).parents[2] / "scripts" / "find-chromium"
+OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+# Not for the session: while Playwright runs, no other test of this thread can have an event loop.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Run the system's Chromium without a window; skip where there is none."""
+    found = subprocess.run([FINDER], text=True, capture_output=True, check=False).stdout.strip()
+    if not found:
+        pytest.skip("There is no Chromium here. To have this tested: apt-get install chromium")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=found, headless=True, args=OPTIONS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_window(browser: Browser) -> Iterator[Callable[..., Screen]]:
+    """Give a function that opens the page of a workspace; afterwards nothing may have gone wrong in it."""
+    opened: list[tuple[Screen, BrowserContext]] = []
+
+    def open_it(workspace: str, **how: object) -> Screen:
+        opened.append(open_screen(browser, workspace, **how))
+        return opened[-1][0]
+
+    yield open_it
+    problems = [problem for screen, _ in opened for problem in screen.problems]
+    for _, context in opened:
+        context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def screen(world: World, open_window: Callable[..., Screen]) -> Screen:
+    """Give Alice's view of the channel, with the bot running."""
+    return open_window(world.slack.url)

@@ -1,0 +1,38 @@
+"""The real demo, lived through in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.browser.screen import Screen, says
+from tests.demo_process import Demo
+from tests.registries import MlflowShelf
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_a_newcomer_lives_the_whole_story(
+    mlflow_shelf: MlflowShelf, tmp_path: Path, open_window: Callable[..., Screen]
+) -> None:
+    mlflow_shelf.add("churn", versions=4)  # as if trained, which takes half a minute
+    with Demo(tmp_path) as demo:
+        screen = open_window(demo.url)
+        says(screen.page.get_by_test_id("message").first, "Hello, I am Registrar")
+        screen.picture("demo-welcome")
+        screen.types("/model promote churn 4 production")
+        screen.presses("Approve")
+        screen.confirms("Approve")
+        says(screen.answer(), "somebody else has to decide")
+        screen.becomes("Bob Tanaka")
+        screen.presses("Approve")
+        screen.confirms("Approve")
+        says(screen.card(), "is in Production")
+        screen.types("/model show churn")
+        says(screen.answer(), "@champion")
+        screen.picture("demo-done")
+        screen.types("/model history churn")
+        says(screen.answer(), "before Registrar looked")
+        screen.picture("demo-history")

@@ -1,0 +1,100 @@
+"""A promotion with hands and eyes: every step by a click, on the page that people see."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.screen import Screen, says
+from tests.world import World
+
+pytestmark = pytest.mark.browser
+
+ASK = '/model promote churn 4 production --reason "f1 0.77 instead of 0.74 on last month, same latency"'
+
+
+def test_alice_asks_is_refused_and_bob_approves(screen: Screen, world: World) -> None:
+    screen.page.set_viewport_size({"width": 1200, "height": 700})  # two of the pictures are in the README
+    screen.types(ASK)
+    says(screen.card(), "f1 0.77 instead of 0.74")
+    says(screen.answer(), "Asked")
+    screen.picture("card-pending")
+
+    screen.presses("Approve")
+    screen.confirms("Approve")
+    says(screen.answer(), "somebody else has to decide")
+    screen.picture("alice-refused")
+    assert world.production() == [3]
+
+    screen.becomes("Bob Tanaka")
+    screen.presses("Approve")
+    screen.picture("confirm")
+    screen.confirms("Approve")
+    says(screen.card(), "is in Production")
+    expect(screen.card().get_by_role("button", name="Approve")).to_have_count(0)
+    screen.card().get_by_role("button", name="2 replies").click()
+    says(screen.thread(), "read back from MLflow")
+    screen.picture("card-done")
+    assert world.production() == [4]
+
+
+def test_bob_thinks_again_before_he_approves(screen: Screen, world: World) -> None:
+    screen.types(ASK)
+    screen.becomes("Bob Tanaka")
+    screen.presses("Approve")
+    screen.confirms("Not yet")
+    says(screen.card(), "0 of 1")
+    assert world.production() == [3]
+
+
+def test_bob_rejects_and_alice_reads_why(screen: Screen) -> None:
+    screen.types(ASK)
+    screen.becomes("Bob Tanaka")
+    screen.presses("Reject")
+    screen.modal().get_by_label("Why not?").fill(
+        "p95 latency doubled on the replay of Monday; see the run's artefacts."
+    )
+    screen.picture("reject")
+    screen.modal().get_by_role("button", name="Reject").click()
+    says(screen.card(), "1 reply")
+    screen.picture("rejected")
+    screen.becomes("Alice Moreau")
+    screen.page.get_by_test_id("channel-registrar").click()
+    says(screen.page.get_by_test_id("messages"), "p95 latency doubled")
+    screen.picture("rejected-alice")
+
+
+def test_a_rejection_without_a_reason_stays_open(screen: Screen) -> None:
+    screen.types(ASK)
+    screen.becomes("Bob Tanaka")
+    screen.presses("Reject")
+    screen.modal().get_by_role("button", name="Reject").click()
+    expect(screen.modal().get_by_role("alert")).to_be_visible()
+    screen.picture("reject-without-reason")
+
+
+def test_alice_asks_by_the_menu(screen: Screen) -> None:
+    screen.types("/model")
+    screen.presses("Ask for a promotion", screen.answer())
+    form = screen.modal()
+    form.get_by_label("Model").fill("churm")
+    form.get_by_label("Version").fill("newest")
+    form.get_by_role("button", name="Ask").click()
+    expect(form.get_by_role("alert")).to_be_visible()
+    expect(form.get_by_label("Version")).to_be_focused()
+    screen.picture("promote-wrong")
+    form.get_by_label("Model").fill("churn")
+    form.get_by_label("Version").fill("v4")
+    form.get_by_label("Why").fill("better f1")
+    screen.picture("promote")
+    form.get_by_role("button", name="Ask").click()
+    expect(form).to_have_count(0)
+    says(screen.card(), "better f1")
+
+
+def test_details_show_the_version(screen: Screen) -> None:
+    screen.types(ASK)
+    screen.presses("Details")
+    says(screen.modal(), "v4")
+    expect(screen.modal()).not_to_contain_text("Reading it")
+    screen.picture("details")

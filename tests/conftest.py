@@ -1,0 +1,50 @@
+"""Fixtures for all tests: registries, ledgers, a local Slack, and the whole bot over them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.world import MANIFEST, World, running
+
+pytest_plugins = ("tests.registries", "tests.ledgers")
+
+for _name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
+    os.environ.setdefault(_name, "true")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no setting of whoever runs the tests change them."""
+    for name in list(os.environ):
+        if name.startswith(("REGISTRAR_", "SLACK_")) or name in {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"}:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def _workspace() -> Iterator[LocalSlack]:
+    with LocalSlack.start(MANIFEST) as slack:
+        yield slack
+
+
+@pytest.fixture
+def slack(_workspace: LocalSlack) -> LocalSlack:
+    """A local Slack workspace as on its first day; the server is shared, so start the bot anew in each test."""
+    _workspace.heal()
+    _workspace.deliver_to(None)
+    _workspace.reset()
+    _workspace.forget_calls()
+    return _workspace
+
+
+@pytest.fixture
+def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+    """The whole bot in Socket Mode over a SQLite ledger and a registry in memory: `churn` with v3 in Production."""
+    registry = MemoryRegistry()
+    with running(slack, tmp_path, registry) as world:
+        yield world

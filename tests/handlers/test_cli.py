@@ -1,0 +1,248 @@
+"""The terminal: what it does without a workspace, and what it says when something is missing."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bot.domain.policy import unused_parts
+from bot.policy_file import load_policy
+from bot.settings import Settings, read_settings
+from handlers.cli import main
+from localslack import LocalSlack
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Registrar = Callable[..., Said]
+
+
+@pytest.fixture
+def registrar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Registrar:
+    """Return the terminal's command in an empty folder; settings are given by their names."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, **settings: str) -> Said:
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        code = main(words)
+        printed = capsys.readouterr()
+        return Said(code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    """Return a policy file where it is looked for."""
+    path = tmp_path / "registrar.yml"
+    path.write_text('models: {"*": {production: {approvers: [U0BOB]}}}')
+    return path
+
+
+TOKENS = {"SLACK_BOT_TOKEN": "xoxb-made-up", "SLACK_APP_TOKEN": "xapp-made-up"}
+
+
+# -- init --------------------------------------------------------------------------------------------------------------
+
+
+def test_init_writes_a_policy_that_can_be_read(registrar: Registrar, tmp_path: Path) -> None:
+    said = registrar("init")
+    assert (said.code, said.err) == (0, "")
+    assert unused_parts(load_policy(tmp_path / "registrar.yml")) == []
+
+
+def test_init_says_what_comes_next(registrar: Registrar) -> None:
+    assert "registrar run" in registrar("init").out
+
+
+def test_init_writes_where_it_is_told_to(registrar: Registrar, tmp_path: Path) -> None:
+    registrar("init", "here.yml")
+    assert load_policy(tmp_path / "here.yml").channel == "#ml-models"
+
+
+def test_init_writes_where_the_setting_says(registrar: Registrar, tmp_path: Path) -> None:
+    registrar("init", REGISTRAR_POLICY="there.yml")
+    assert load_policy(tmp_path / "there.yml").channel == "#ml-models"
+
+
+def test_init_overwrites_nothing(registrar: Registrar, policy: Path) -> None:
+    before = policy.read_text()
+    said = registrar("init")
+    assert (said.code, policy.read_text()) == (2, before)
+    assert "is there already; nothing was changed" in said.err
+
+
+def test_init_in_a_folder_that_is_not_there_says_so(registrar: Registrar) -> None:
+    said = registrar("init", "nowhere/registrar.yml")
+    assert said.code == 2
+    assert "cannot be written" in said.err
+
+
+# -- run: what is missing ----------------------------------------------------------------------------------------------
+
+
+def test_run_without_a_policy_names_what_writes_one(registrar: Registrar) -> None:
+    said = registrar("run", **TOKENS)
+    assert said.code == 2
+    assert "registrar init" in said.err
+
+
+def test_run_with_a_broken_policy_says_where(registrar: Registrar, policy: Path) -> None:
+    policy.write_text("modles: {}")
+    said = registrar("run", **TOKENS)
+    assert said.code == 2
+    assert "did you mean models?" in said.err
+
+
+@pytest.mark.parametrize("settings", [{}, {"SLACK_BOT_TOKEN": ""}, {"SLACK_APP_TOKEN": "xapp-made-up"}], ids=str)
+def test_run_without_the_bot_s_token_says_where_it_is(
+    registrar: Registrar, policy: Path, settings: dict[str, str]
+) -> None:
+    said = registrar("run", **settings)
+    assert said.code == 2
+    for part in ("SLACK_BOT_TOKEN is not set", "OAuth & Permissions", "xoxb-", "make demo"):
+        assert part in said.err
+
+
+def test_run_without_a_way_for_slack_to_reach_us_names_both(registrar: Registrar, policy: Path) -> None:
+    said = registrar("run", SLACK_BOT_TOKEN="xoxb-made-up")
+    assert said.code == 2
+    for part in ("SLACK_APP_TOKEN is not set", "connections:write", "SLACK_SIGNING_SECRET", "make demo"):
+        assert part in said.err
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REGISTRAR_PORT", "http"),
+        ("REGISTRAR_PORT", "65536"),
+        ("REGISTRAR_POLL", "soon"),
+        ("REGISTRAR_THREADS", "1"),
+        ("REGISTRAR_STAGES", "some"),
+        ("REGISTRAR_STAGES", "tags"),
+    ],
+)
+def test_run_names_a_setting_that_is_wrong(registrar: Registrar, policy: Path, name: str, value: str) -> None:
+    said = registrar("run", **TOKENS, **{name: value})
+    assert said.code == 2
+    assert name in said.err
+
+
+@pytest.mark.parametrize("url", ["mysql://user:secret@host/db", "nonsense", "sqlite://"])
+def test_run_says_that_it_does_not_speak_a_database(registrar: Registrar, policy: Path, url: str) -> None:
+    said = registrar("run", **TOKENS, REGISTRAR_DATABASE_URL=url, REGISTRAR_PORT="0")
+    assert said.code == 2
+    assert "ledger" in said.err
+    assert "secret" not in said.err
+
+
+def test_run_says_that_its_port_is_taken(registrar: Registrar, policy: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        said = registrar("run", **TOKENS, REGISTRAR_PORT=str(taken.getsockname()[1]))
+    assert said.code == 2
+    assert "REGISTRAR_PORT" in said.err
+
+
+def test_run_without_slack_is_unreachable(registrar: Registrar, policy: Path) -> None:
+    said = registrar("run", **TOKENS, REGISTRAR_PORT="0", SLACK_API_URL="http://127.0.0.1:9/api/")
+    assert said.code == 3
+    assert "http://127.0.0.1:9/api/" in said.err
+
+
+def test_run_with_a_token_that_slack_does_not_take_says_so(
+    registrar: Registrar, policy: Path, slack: LocalSlack
+) -> None:
+    said = registrar("run", **TOKENS, REGISTRAR_PORT="0", SLACK_API_URL=slack.api_url)
+    assert said.code == 2
+    assert "invalid_auth" in said.err
+    assert "SLACK_BOT_TOKEN" in said.err
+
+
+def test_no_secret_is_ever_printed(registrar: Registrar, policy: Path, slack: LocalSlack) -> None:
+    said = registrar("run", **TOKENS, REGISTRAR_PORT="0", SLACK_API_URL=slack.api_url)
+    assert "made-up" not in said.out + said.err
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["HOME", "HOST", "PORT", "POLICY", "POLL", "THREADS", "STAGES", "DATABASE_URL"])
+def test_what_others_mean_for_themselves_is_no_setting_of_ours(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_settings()
+    monkeypatch.setenv(name, "/elsewhere")
+    assert read_settings() == before
+
+
+@pytest.mark.parametrize("name", [str(field.alias) for field in Settings.model_fields.values()])
+def test_an_empty_setting_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_settings()
+    monkeypatch.setenv(name, "")
+    assert read_settings() == before
+
+
+def test_the_ledger_and_the_runs_are_at_home_where_nothing_else_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRAR_HOME", "/srv/registrar")
+    settings = read_settings()
+    assert (settings.ledger_url, settings.mlflow_uri) == (
+        "sqlite:////srv/registrar/ledger.db", "sqlite:////srv/registrar/mlflow.db",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/api", "http://127.0.0.1:1/api/"])
+def test_the_web_api_s_address_ends_in_a_slash(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLACK_API_URL", url)
+    assert read_settings().slack_api_url == "http://127.0.0.1:1/api/"
+
+
+def test_a_secret_shows_itself_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-made-up")
+    assert "made-up" not in repr(read_settings())
+
+
+# -- the command line --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--help"], 0), ([], 2), (["fly"], 2), (["run", "--fast"], 2)], ids=str)
+def test_what_cannot_be_understood_is_usage(words: list[str], code: int) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == code
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert {"run", "init", "demo"} <= set(capsys.readouterr().out.split())
+
+
+SLOW = {"mlflow", "pandas", "numpy", "slack_bolt", "slack_sdk", "sqlalchemy", "fastapi", "apscheduler", "matplotlib"}
+
+
+@pytest.mark.parametrize("words", ["--help", "run --help", "init there.yml"])
+def test_what_needs_no_library_loads_none(words: str, tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom handlers.cli import main\n"
+        f"try:\n    main({words.split()!r})\nexcept SystemExit:\n    pass\n"
+        "print('loaded', *{name.split('.')[0] for name in sys.modules})"
+    )
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=True
+    )
+    assert SLOW & set(ended.stdout.splitlines()[-1].split()) == set()

@@ -1,0 +1,152 @@
+"""What reaches us over HTTP: only what Slack has signed, lately, and once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import cast
+
+import httpx
+import pytest
+from slack_bolt import App, BoltRequest, BoltResponse
+
+from handlers.http import BODY_MOST, create
+from localslack.signing import signature, signed_headers
+
+SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+BODY = b"command=%2Fmodel&text=list&team_id=T1&user_id=U1"
+
+
+class Bolt:
+    """What stands for Bolt here: it writes down what reached it."""
+
+    def __init__(self) -> None:
+        self.reached: list[str] = []
+
+    def dispatch(self, request: BoltRequest) -> BoltResponse:
+        """Take a request."""
+        self.reached.append(request.raw_body)
+        return BoltResponse(status=200, body="understood")
+
+
+class Web:
+    """A client of the web application, without a socket between them."""
+
+    def __init__(self, bolt: Bolt, secret: str | None) -> None:
+        self._transport = httpx.ASGITransport(create(cast(App, bolt), secret), raise_app_exceptions=False)
+
+    def ask(
+        self, method: str, path: str, *, body: bytes | None = None, headers: dict[bytes, bytes] | None = None
+    ) -> httpx.Response:
+        """Send one request and return its answer."""
+
+        async def send() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://registrar") as client:
+                return await client.request(method, path, content=body, headers=headers)
+
+        return asyncio.run(send())
+
+    def post(self, signed: dict[str, str], body: bytes = BODY) -> httpx.Response:
+        """Post a body to where Slack does."""
+        encoded = {name.encode(): value.encode() for name, value in signed.items()}
+        return self.ask("POST", "/slack/events", body=body, headers=encoded)
+
+
+@pytest.fixture
+def bolt() -> Bolt:
+    """Return a Bolt that nothing has reached."""
+    return Bolt()
+
+
+@pytest.fixture
+def web(bolt: Bolt) -> Web:
+    """Return a client of the web application."""
+    return Web(bolt, SECRET)
+
+
+def headers(*, at: float | None = None, body: bytes = BODY, secret: str = SECRET, **changes: str) -> dict[str, str]:
+    """Return Slack's headers for a body, with these changes."""
+    return signed_headers(secret, body, int(time.time() if at is None else at)) | changes
+
+
+def test_what_slack_signed_reaches_bolt(web: Web, bolt: Bolt) -> None:
+    answer = web.post(headers())
+    assert (answer.status_code, answer.text) == (200, "understood")
+    assert bolt.reached == [BODY.decode()]
+
+
+@pytest.mark.parametrize(
+    "signed",
+    [
+        pytest.param({}, id="no headers"),
+        pytest.param(headers(secret="another"), id="another secret"),
+        pytest.param(headers(body=b"text=promote"), id="another body"),
+        pytest.param(headers() | {"X-Slack-Signature": ""}, id="empty signature"),
+        pytest.param(headers() | {"X-Slack-Signature": "v0=" + "0" * 64}, id="made-up signature"),
+        pytest.param(headers() | {"X-Slack-Signature": "v1" + headers()["X-Slack-Signature"][2:]}, id="other version"),
+        pytest.param(headers() | {"X-Slack-Signature": "v0=é"}, id="no ascii"),
+        pytest.param({"X-Slack-Signature": headers()["X-Slack-Signature"]}, id="no timestamp"),
+        pytest.param({"X-Slack-Request-Timestamp": headers()["X-Slack-Request-Timestamp"]}, id="no signature"),
+        pytest.param(headers(at=0), id="of 1970"),
+        pytest.param(headers(at=time.time() - 3600), id="an hour old"),
+        pytest.param(headers(at=time.time() + 3600), id="an hour ahead"),
+    ],
+)
+def test_what_slack_did_not_sign_now_reaches_nothing(web: Web, bolt: Bolt, signed: dict[str, str]) -> None:
+    assert web.post(signed).status_code == 401
+    assert bolt.reached == []
+
+
+@pytest.mark.parametrize("stamp", ["", "now", "-1", "1e9", "1.5", "9" * 400, "٣٣٣", " ", "0x10"])
+def test_a_timestamp_that_is_none_is_refused_even_when_it_is_signed(web: Web, bolt: Bolt, stamp: str) -> None:
+    signed = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": signature(SECRET, BODY, stamp)}
+    assert web.post(signed).status_code == 401
+    assert bolt.reached == []
+
+
+def test_the_same_call_a_second_time_is_a_replay(web: Web, bolt: Bolt) -> None:
+    signed = headers()
+    assert [web.post(signed).status_code for _ in range(2)] == [200, 401]
+    assert len(bolt.reached) == 1
+
+
+def test_the_same_words_signed_anew_are_a_new_call(web: Web, bolt: Bolt) -> None:
+    now = time.time()
+    assert [web.post(headers(at=now - age)).status_code for age in (0, 1)] == [200, 200]
+
+
+def test_a_refusal_uses_nothing_up(web: Web, bolt: Bolt) -> None:
+    signed = headers()
+    assert web.post(signed, b"something else").status_code == 401
+    assert web.post(signed).status_code == 200
+
+
+def test_a_body_longer_than_slack_s_longest_is_not_read(web: Web, bolt: Bolt) -> None:
+    body = b"a" * (BODY_MOST + 1)
+    assert web.post(headers(body=body), body).status_code == 413
+    assert bolt.reached == []
+
+
+def test_the_longest_body_is_read(web: Web, bolt: Bolt) -> None:
+    body = b"a" * BODY_MOST
+    assert web.post(headers(body=body), body).status_code == 200
+
+
+def test_a_refusal_tells_nothing_of_the_secret(web: Web) -> None:
+    answer = web.post(headers(secret="another"))
+    assert SECRET not in answer.text
+    assert signature(SECRET, BODY, headers()["X-Slack-Request-Timestamp"]) not in answer.text
+
+
+@pytest.mark.parametrize("method", ["get", "put", "delete"])
+def test_slack_only_posts(web: Web, method: str) -> None:
+    assert web.ask(method, "/slack/events").status_code == 405
+
+
+def test_without_a_secret_nothing_of_slack_is_there(bolt: Bolt) -> None:
+    assert Web(bolt, None).post(headers()).status_code == 404
+
+
+def test_whoever_asks_hears_that_we_are_alive(web: Web) -> None:
+    answer = web.ask("GET", "/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})

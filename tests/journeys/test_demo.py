@@ -1,0 +1,187 @@
+"""`registrar demo`, as a newcomer starts it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bot.domain.registry import Stage
+from bot.registry.memory import MemoryRegistry
+from handlers.demo import models, stage, welcome
+from handlers.demo.home import Home, leave_the_real_world
+from handlers.demo.story import Story, StoryError
+from localslack import LocalSlack, connect
+from tests.demo_process import Demo, run_demo
+from tests.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Beginnings:
+    """The first two demos of a home, both ended: one in the middle of its training, the other when it was ready."""
+
+    home: Path
+    interrupted: Demo
+    finished: Demo
+
+
+@pytest.fixture(scope="module")
+def beginnings(tmp_path_factory: pytest.TempPathFactory) -> Beginnings:
+    """Return a home in which everything is trained, and how it came about."""
+    home = tmp_path_factory.mktemp("demo") / "a home"
+    interrupted = Demo(home)
+    interrupted.reads_until("churn v2")
+    interrupted.end()
+    with Demo(home) as finished:
+        pass
+    return Beginnings(home, interrupted, finished)
+
+
+@pytest.fixture
+def demo_home(beginnings: Beginnings, tmp_path: Path) -> Path:
+    """Give a copy of that home."""
+    return shutil.copytree(beginnings.home, tmp_path / "home")
+
+
+@pytest.mark.slow
+def test_the_story_plays_by_itself_and_touches_nothing_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = "http://127.0.0.1:9/api/"
+    real = {
+        "SLACK_API_URL": nowhere,
+        "MLFLOW_TRACKING_URI": nowhere,
+        "HTTP_PROXY": nowhere,
+        "SLACK_BOT_TOKEN": "xoxb-1",
+    }
+    monkeypatch.chdir(tmp_path)
+    played = run_demo("--play", REGISTRAR_DATABASE_URL="sqlite:///real.db", **real)
+    assert (played.returncode, played.stderr) == (0, "")
+    for words in ("Alice types in", "somebody else has to decide", "Bob presses", "churn v4 is in Production", "Done"):
+        assert words in played.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_training_that_was_interrupted_is_taken_up_again(beginnings: Beginnings) -> None:
+    first, second = beginnings.interrupted, beginnings.finished
+    assert (first.process.returncode, second.process.returncode) == (0, 0)
+    assert re.findall(r"churn v(\d), ", first.said + second.said) == ["1", "2", "3", "4"]
+    assert "churn v1, " in first.said
+    assert "churn v4, " in second.said
+    assert "Traceback" not in first.said + second.said
+
+
+@pytest.mark.slow
+def test_the_next_start_finds_everything_and_trains_nothing(demo_home: Path) -> None:
+    with Demo(demo_home) as demo, connect(demo.url) as slack:
+        alice, bob = slack.person("alice"), slack.person("bob")
+        assert "Hello" in alice.waits_for(welcome.CHANNEL)["text"]
+        alice.types(welcome.CHANNEL, "/model promote churn 4 production")
+        bob.waits_for(welcome.CHANNEL, lambda message: "Promote" in str(message.get("blocks")))
+
+        elsewhere = run_demo(REGISTRAR_HOME=str(demo_home))
+        assert (elsewhere.returncode, demo.url in elsewhere.stderr) == (2, True)
+
+        assert demo.end(signal.SIGTERM) == 0
+    assert "churn v1, " not in demo.said
+    assert "Traceback" not in demo.said
+    assert demo.left_behind() == []
+
+
+def test_the_story_is_told_with_the_sentences_that_people_see(world: World) -> None:
+    told: list[str] = []
+    Story(world.slack, told.append).play()
+    assert "  Registrar refuses her: You asked for this, so somebody else has to decide: Bob, Carol." in told
+    assert "  Its thread: Bob approved: 1 of 1." in told
+    assert world.production() == [4]
+
+
+def test_a_story_names_the_step_that_broke(slack: LocalSlack) -> None:
+    story = Story(slack, lambda line: None, patience=0.1)
+    with pytest.raises(StoryError, match="where Alice asks: Registrar did not answer"):
+        story.play()
+
+
+def test_a_home_that_is_no_demo_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_text("real")
+    refused = run_demo(REGISTRAR_HOME=str(tmp_path))
+    assert refused.returncode == 2
+    assert "REGISTRAR_HOME" in refused.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["ledger.db"]
+
+
+def test_a_taken_port_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = run_demo("--port", port, REGISTRAR_HOME=str(tmp_path))
+    assert refused.returncode == 2
+    assert f"Port {port} cannot be used" in refused.stderr
+
+
+def test_over_ssh_the_line_for_the_tunnel_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.7 50000 192.0.2.1 2222")
+    monkeypatch.setenv("LOGNAME", "ann")
+    told = welcome.lines(40123, Home(tmp_path), "Type this")
+    assert "  ssh -p 2222 -L 40123:127.0.0.1:40123 ann@192.0.2.1" in told
+
+
+@pytest.mark.parametrize(("session", "opened"), [({}, 1), ({"SSH_CONNECTION": "192.0.2.7 1 192.0.2.1 22"}, 0)])
+def test_a_browser_opens_only_before_somebody(
+    monkeypatch: pytest.MonkeyPatch, session: dict[str, str], opened: int
+) -> None:
+    pages: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", pages.append)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    for name, value in ({"DISPLAY": ":0"} | session).items():
+        monkeypatch.setenv(name, value)
+    welcome.open_browser(40123)
+    assert len(pages) == opened
+
+
+def test_the_environment_of_a_real_registrar_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SLACK_BOT_TOKEN", "MLFLOW_RUN_ID", "REGISTRAR_DATABASE_URL", "https_proxy"):
+        monkeypatch.setenv(name, "real")
+    monkeypatch.setenv("REGISTRAR_HOME", "elsewhere")
+    assert leave_the_real_world() == Path("elsewhere")
+    assert "real" not in os.environ.values()
+
+
+def test_hello_is_said_once(slack: LocalSlack) -> None:
+    for _ in range(2):
+        welcome.greet(slack.bot_token, slack.api_url)
+    assert len(slack.person("alice").sees(welcome.CHANNEL)) == 1
+
+
+def test_what_is_trained_is_not_trained_again_and_what_was_moved_stays() -> None:
+    registry = MemoryRegistry()
+    registry.add("churn", versions=4)
+    assert models.prepare(registry, "unused:", lambda line: None, rows=0)
+    registry.transition("churn", 4, Stage.PRODUCTION, archive_existing=True)
+    assert not models.prepare(registry, "unused:", lambda line: None, rows=0)
+    assert [one.stage for one in registry.versions("churn")][:2] == [Stage.PRODUCTION, Stage.ARCHIVED]
+
+
+def test_what_waits_from_last_time_is_told_first(world: World) -> None:
+    assert stage.first_act(world.registrar).endswith("/model promote churn 4 production")
+    world.alice.types(welcome.CHANNEL, "/model promote churn 4 production")
+    world.card()
+    assert "still waits" in stage.first_act(world.registrar)
+
+
+def test_there_are_as_many_versions_as_the_script_has_candidates() -> None:
+    assert models.SCRIPT.read_text(encoding="utf-8").count("Candidate(estimator=") == models.VERSIONS
+
+
+def test_help_is_not_slowed_down_by_what_only_the_demo_needs() -> None:
+    code = "import sys, handlers.cli; print({'mlflow', 'slack_bolt', 'uvicorn'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True, timeout=30)
+    assert said.stdout == "set()\n"

@@ -1,0 +1,202 @@
+"""The floors of the house, read from the imports: an import that goes up or sideways fails here."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("bot", "handlers", "localslack")
+
+# Lower floors first. A module may import its own package and what lies on lower floors, and nothing beside it.
+# The services lie below the plugs, although they call them through the ports: a plug may show what a service
+# found (bot/slack draws the views of bot/services/lookups.py), while a service that imports a plug would tie
+# every rule to one database or one chat.
+FLOORS: list[set[str]] = [
+    {"bot.domain"},
+    {"bot.ports"},
+    {"bot.services"},
+    {"bot.registry", "bot.ledger", "bot.sources", "bot.slack"},
+    {"bot.settings", "bot.process", "bot.policy_file"},
+    {"bot.bootstrap"},
+]
+ON_THE_GROUND = {"pydantic", "pandas", "numpy"}  # what the domain may use besides the standard library
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Return every module of ours, by its dotted name."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Return what a module imports anywhere in it, also within functions; ours by their modules."""
+    return frozenset(_names(ast.parse(modules()[module].read_text(encoding="utf-8"))))
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports are not used here"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in modules() else str(node.module)
+
+
+def is_in(module: str, package: str) -> bool:
+    """Tell whether a module is a package, or lies in it."""
+    return module == package or module.startswith(f"{package}.")
+
+
+def room(module: str) -> str:
+    """Return the room of the house that a module of bot lies in."""
+    return ".".join(module.split(".")[:2])
+
+
+def floor(module: str) -> int:
+    """Return the floor of a module of bot, the ground being 0."""
+    return next(number for number, rooms in enumerate(FLOORS) if room(module) in rooms)
+
+
+def of(package: str) -> list[str]:
+    """Return the modules of a package."""
+    return [module for module in modules() if is_in(module, package)]
+
+
+BOT = [module for module in of("bot") if module != "bot"]
+
+
+@pytest.mark.parametrize("module", BOT)
+def test_every_module_of_bot_lies_on_a_floor(module: str) -> None:
+    assert any(room(module) in rooms for rooms in FLOORS)
+
+
+@pytest.mark.parametrize("module", BOT)
+def test_inside_bot_imports_only_go_down(module: str) -> None:
+    others = [one for one in imports(module) if is_in(one, "bot") and room(one) != room(module)]
+    assert [one for one in others if floor(one) >= floor(module)] == []
+
+
+@pytest.mark.parametrize("module", BOT)
+def test_bot_knows_nothing_of_what_wakes_it(module: str) -> None:
+    assert [one for one in imports(module) if is_in(one, "handlers") or is_in(one, "localslack")] == []
+
+
+@pytest.mark.parametrize("module", of("bot.domain"))
+def test_the_ground_stands_on_the_standard_library(module: str) -> None:
+    foreign = {one.split(".")[0] for one in imports(module)} - set(sys.stdlib_module_names) - {"bot"}
+    assert foreign <= ON_THE_GROUND
+
+
+@pytest.mark.parametrize("module", of("bot.services"))
+def test_services_know_no_library_of_slack_mlflow_or_databases(module: str) -> None:
+    foreign = {one.split(".")[0] for one in imports(module)} - set(sys.stdlib_module_names)
+    assert foreign <= {"bot"} | ON_THE_GROUND
+
+
+@pytest.mark.parametrize("module", [*of("bot.registry"), *of("bot.ledger"), *of("bot.slack")])
+def test_of_the_services_a_plug_knows_only_what_it_draws(module: str) -> None:
+    allowed = {"bot.services.lookups"} if is_in(module, "bot.slack") else set()
+    assert {one for one in imports(module) if is_in(one, "bot.services")} <= allowed
+
+
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [
+        ("mlflow", ["bot.registry.mlflow", "handlers.demo"]),  # the demo trains the models that it shows
+        ("sqlalchemy", ["bot.ledger", "bot.registry.mlflow"]),  # MLflow lets SQLAlchemy's errors through
+        ("slack_sdk", ["bot.slack", "bot.bootstrap", "handlers"]),
+        ("slack_bolt", ["handlers"]),
+        ("fastapi", ["handlers"]),
+        ("apscheduler", ["handlers.jobs"]),
+        ("argparse", ["bot.domain.commands", "handlers.cli", "localslack"]),
+    ],
+)
+def test_a_library_has_its_home(library: str, homes: list[str]) -> None:
+    users = [module for module in modules() if any(is_in(one, library) for one in imports(module))]
+    ours = [module for module in users if is_in(module, "bot") or is_in(module, "handlers")]
+    assert [module for module in ours if not any(is_in(module, home) for home in homes)] == []
+
+
+@pytest.mark.parametrize("module", of("localslack"))
+def test_the_local_workspace_knows_nothing_of_us(module: str) -> None:
+    assert [one for one in imports(module) if is_in(one, "bot") or is_in(one, "handlers")] == []
+
+
+def test_only_the_demo_knows_the_local_workspace() -> None:
+    users = [module for module in of("handlers") if any(is_in(one, "localslack") for one in imports(module))]
+    assert [module for module in users if not is_in(module, "handlers.demo")] == []
+
+
+@pytest.mark.parametrize("module", [*of("bot"), *of("handlers"), *of("localslack")])
+def test_nothing_that_runs_knows_the_tests(module: str) -> None:
+    assert [one for one in imports(module) if is_in(one, "tests") or is_in(one, "pytest")] == []
+
+
+def test_nothing_imports_in_a_circle() -> None:
+    assert list(_circles()) == []
+
+
+def _circles() -> Iterator[str]:
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> Iterator[str]:
+        if module in path:
+            yield " → ".join([*path[path.index(module) :], module])
+        elif module not in done:
+            for one in sorted(imports(module) & modules().keys()):
+                yield from visit(one, (*path, module))
+            done.add(module)
+
+    for module in modules():
+        yield from visit(module, ())
+
+
+# What opens a connection, starts a thread or reads the world: made in one place, and never by an import.
+MADE_BY_NOBODY = {
+    "WebClient", "WebhookClient", "App", "AsyncApp", "SocketModeHandler", "FastAPI", "Starlette", "create_engine",
+    "BackgroundScheduler", "ThreadPoolExecutor", "Thread", "Timer", "SqlLedger", "MlflowRegistry", "Settings",
+    "Client", "open", "connect", "run", "start", "basicConfig", "load_policy", "read_settings",
+}  # fmt: skip
+
+
+def _at_import(node: ast.AST) -> Iterator[ast.Call]:
+    """Yield the calls that happen when a module is imported: none within functions, or under `__main__`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and "__main__" in ast.dump(child.test):
+            continue
+        if isinstance(child, ast.Call):
+            yield child
+        yield from _at_import(child)
+
+
+def _called(call: ast.Call) -> str:
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+# Alembic runs this file itself; nobody imports it.
+@pytest.mark.parametrize("module", [module for module in modules() if module != "bot.ledger.migrations.env"])
+def test_importing_changes_nothing(module: str) -> None:
+    calls = _at_import(ast.parse(modules()[module].read_text(encoding="utf-8")))
+    assert {_called(call) for call in calls} & MADE_BY_NOBODY == set()
+
+
+@pytest.mark.parametrize("module", list(modules()))
+def test_every_module_says_what_it_is_for(module: str) -> None:
+    assert ast.get_docstring(ast.parse(modules()[module].read_text(encoding="utf-8")))

@@ -1,0 +1,153 @@
+"""The docs are true: what is generated is fresh, what is linked is there, what is named exists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.domain.authority import Act, Who
+from bot.domain.commands import VERBS
+from bot.domain.events import Tag
+from bot.settings import Settings
+from handlers.cli import main
+from scripts import docs
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+README = ROOT / "README.md"
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+# -- generated ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", docs.PAGES)
+def test_a_generated_page_is_fresh(name: str) -> None:
+    assert read(docs.DOCS / name) == docs.PAGES[name](), "run: make docs"
+
+
+def test_a_stale_page_is_found_and_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "slack.md").write_text("Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n")
+    monkeypatch.setattr(docs, "DOCS", tmp_path)
+    monkeypatch.setattr(docs, "ROOT", tmp_path)
+    monkeypatch.setattr(docs, "_asked_for", set)
+    assert docs.main(["--check"]) == 1
+    assert docs.main([]) == 0
+    assert docs.main(["--check"]) == 0
+    assert "slack.md: stale" in capsys.readouterr().out
+
+
+def test_what_people_wrote_around_the_generated_part_stays() -> None:
+    page = docs.slack("Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n")
+    assert page.startswith("Before.\n<!-- scopes -->\n")
+    assert page.endswith("<!-- end of scopes -->\nAfter.\n")
+    assert "hand-made" not in page
+
+
+@pytest.mark.parametrize("kind", [Tag, Act, Who])
+def test_every_member_that_is_listed_says_what_it_means(kind: type[Tag] | type[Act] | type[Who]) -> None:
+    comments = docs.comments(kind)
+    assert [member.name for member in kind if not comments.get(member.name)] == []
+
+
+def test_every_setting_is_described() -> None:
+    assert [field.alias for field in Settings.model_fields.values() if not field.description] == []
+
+
+def test_every_argument_of_a_verb_is_described() -> None:
+    assert [name for verb in VERBS.values() for name, _, arg in verb.args() if not arg.means] == []
+
+
+# -- links -------------------------------------------------------------------------------------------------------------
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    """Yield the relative links of all pages."""
+    for page in PAGES:
+        text = re.sub(r"```.*?```|`[^`]*`", "", read(page), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if not re.match(r"[a-z]+:", target):
+                yield page, target
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", read(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize(("page", "target"), list(links()), ids=lambda part: getattr(part, "name", part))
+def test_a_link_leads_somewhere(page: Path, target: str) -> None:
+    name, _, anchor = target.partition("#")
+    there = (page.parent / name).resolve() if name else page
+    assert there.exists()
+    if anchor:
+        assert anchor in headings(there)
+
+
+def test_no_page_names_a_place_on_somebody_s_machine() -> None:
+    own = re.compile(r"/(?:home|root|Users|work|tmp)/\w")
+    assert [page.name for page in PAGES if own.search(read(page))] == []
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def code(page: Path) -> str:
+    """Return everything on a page that is marked as code, one piece a line."""
+    return "\n".join(re.findall(r"```.*?```|`[^`\n]+`|^    .+$", read(page), flags=re.DOTALL | re.MULTILINE))
+
+
+def named(pattern: str) -> list[str]:
+    """Return the words that the pages name in code."""
+    return sorted({word for page in PAGES for word in re.findall(pattern, code(page), flags=re.MULTILINE)})
+
+
+@pytest.mark.parametrize("target", named(r"(?:^|`|\s)make ([a-z][a-z-]*)"))
+def test_a_make_target_that_is_named_exists(target: str) -> None:
+    assert re.search(rf"^{target}:", read(ROOT / "Makefile"), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("verb", named(r"(?:^|`|/|\s)registrar ([a-z]+)"))
+def test_a_verb_of_the_terminal_that_is_named_exists(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([verb, "--help"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: registrar {verb}")
+
+
+@pytest.mark.parametrize("verb", named(r"/model ([a-z]+)"))
+def test_a_verb_of_slack_that_is_named_exists(verb: str) -> None:
+    assert verb in VERBS
+
+
+@pytest.mark.parametrize("name", named(r"\b((?:REGISTRAR|SLACK)_[A-Z_]+)\b"))
+def test_a_setting_that_is_named_exists(name: str) -> None:
+    aliases = {field.alias for field in Settings.model_fields.values()}
+    assert name in aliases or name.startswith("REGISTRAR_CLIENT_")
+
+
+@pytest.mark.skipif(not README.exists(), reason="there is no README yet")
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_readme_names_every_verb(verb: str) -> None:
+    assert f"/model {verb}" in read(README)
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+WORDS = ("model", "version", "semver", "stage", "alias", "incumbent", "request", "vote", "promotion", "monitor",
+         "measurement", "verdict", "incident", "move", "ledger")  # fmt: skip
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_the_glossary_gives_every_word_one_meaning(word: str) -> None:
+    terms = re.findall(r"\*\*(.+?)\*\*", read(ROOT / "docs" / "glossary.md"))
+    assert [term.lower() for term in terms].count(word) == 1

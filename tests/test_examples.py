@@ -1,0 +1,140 @@
+"""The example is run for real, small, on a registry of its own."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import mlflow
+import pytest
+
+SCRIPT = Path(__file__).parent.parent / "examples" / "churn" / "train.py"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return the registry's folder and the working folder, which are not the same, and have spaces."""
+    root = tmp_path_factory.mktemp("churn example")
+    (root / "registry").mkdir()
+    (root / "working folder").mkdir()
+    return root / "registry", root / "working folder"
+
+
+@pytest.fixture(scope="module")
+def run(folders: tuple[Path, Path]) -> subprocess.CompletedProcess[str]:
+    registry, working = folders
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{registry / 'mlflow.db'}"}
+    environment.pop("MLFLOW_REGISTRY_URI", None)
+    return subprocess.run(
+        [sys.executable, SCRIPT, "--rows", "800", "--json"],
+        cwd=working,
+        env=environment,
+        text=True,
+        capture_output=True,
+        check=True,
+        timeout=110,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(run: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    answer: list[dict[str, Any]] = json.loads(run.stdout)
+    return answer
+
+
+@pytest.fixture
+def client(folders: tuple[Path, Path]) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{folders[0] / 'mlflow.db'}")
+
+
+@pytest.fixture(scope="module")
+def example() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("churn_train", SCRIPT)
+    assert specification
+    assert specification.loader
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module  # dataclasses look their module up
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def own_registry(tmp_path: Path) -> Iterator[str]:
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    yield mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(before)
+
+
+def test_registers_four_versions_in_order(trained: list[dict[str, Any]], client: mlflow.MlflowClient) -> None:
+    assert [each["version"] for each in trained] == [1, 2, 3, 4]
+    registered = client.search_model_versions("name = 'churn'")
+    assert {int(each.version): each.run_id for each in registered} == {
+        each["version"]: each["run_id"] for each in trained
+    }
+
+
+def test_logs_what_can_be_compared(trained: list[dict[str, Any]], client: mlflow.MlflowClient) -> None:
+    for each in trained:
+        data = client.get_run(each["run_id"]).data
+        assert data.metrics == each["metrics"]
+        assert set(data.metrics) == {"accuracy", "f1", "roc_auc", "log_loss", "latency_ms"}
+        assert data.metrics["latency_ms"] > 0
+        assert data.params["estimator"] == each["estimator"]
+        assert data.tags["owner"]
+        assert data.tags["use_case"]
+
+
+def test_names_the_data_set_of_training_and_of_testing(
+    trained: list[dict[str, Any]], client: mlflow.MlflowClient
+) -> None:
+    logged = client.get_run(trained[0]["run_id"]).inputs
+    assert logged
+    inputs = logged.dataset_inputs
+    assert {each.dataset.name for each in inputs} == {"churn"}
+    assert {tag.value for each in inputs for tag in each.tags} == {"training", "testing"}
+
+
+def test_logs_a_model_with_a_signature_and_an_example(
+    trained: list[dict[str, Any]], folders: tuple[Path, Path]
+) -> None:
+    saved = list((folders[0] / "artifacts").rglob("MLmodel"))
+    assert len(saved) == len(trained)
+    model = mlflow.models.Model.load(str(saved[0]))
+    assert model.signature is not None
+    assert "monthly_charges" in model.signature.inputs.input_names()
+    assert model.saved_input_example_info
+
+
+def test_writes_nothing_into_the_working_folder(trained: list[dict[str, Any]], folders: tuple[Path, Path]) -> None:
+    assert list(folders[1].iterdir()) == []
+
+
+def test_says_nothing_but_its_answer(run: subprocess.CompletedProcess[str]) -> None:
+    assert run.stderr == ""
+
+
+def test_runs_are_logged_without_a_registered_model(example: ModuleType, own_registry: str) -> None:
+    [logged] = example.train(example.CANDIDATES[:1], rows=400, model_name=None)
+    client = mlflow.MlflowClient(own_registry)
+    assert logged.version is None
+    assert client.get_run(logged.run_id).info.status == "FINISHED"
+    assert client.search_registered_models() == []
+
+
+def test_the_last_version_is_slightly_better_than_the_one_before(example: ModuleType) -> None:
+    data = example.load_data()
+    learn, test = example.split(data)
+    features = data.columns.drop(example.TARGET)
+
+    def f1(candidate: Any) -> float:
+        model = example.build(candidate).fit(learn[features], learn[example.TARGET])
+        return float(example.evaluate(model, test[features], test[example.TARGET])["f1"])
+
+    incumbent, candidate = map(f1, example.CANDIDATES[2:])
+    assert incumbent < candidate < incumbent + 0.1

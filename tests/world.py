@@ -1,0 +1,172 @@
+"""The whole bot for tests: real listeners, real sockets, a real ledger; the registry and the clock can be chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from bot.bootstrap import Registrar, SystemClock, build, home_team, open_ledger, slack_client
+from bot.domain.policy import Policy, read_policy
+from bot.domain.registry import Stage
+from bot.ports import Clock, Ledger, Registry
+from bot.registry.memory import MemoryRegistry
+from bot.settings import Settings
+from bot.slack.directory import SlackDirectory
+from bot.slack.notifier import SlackNotifier
+from handlers.serve import Service, listen
+from localslack import Person, Remote
+
+MANIFEST = Path(__file__).parent.parent / "manifest.yml"
+CHANNEL = "#ml-models"
+
+POLICY: dict[str, Any] = {
+    "channel": CHANNEL,
+    "roles": {"lead": ["U0BOB", "U0CAROL"], "admin": ["U0DAVE"]},
+    "models": {
+        "*": {
+            "staging": {"approvers": ["lead"], "requester_may_approve": True},
+            "production": {"approvers": ["lead"], "expires_after": "24h"},
+        },
+        "two*": {"production": {"approvers": ["lead", "U0DAVE"], "required": 2}},
+    },
+}
+
+
+class TurnedClock:
+    """A clock that a test turns by hand; otherwise it goes with the machine's."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC) + self.ahead
+
+    def turn(self, span: timedelta) -> None:
+        """Put the clock forward."""
+        self.ahead += span
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A running bot, its workspace and its registry."""
+
+    slack: Remote
+    registrar: Registrar
+    registry: Registry
+    ledger: Ledger
+    service: Service
+
+    @property
+    def alice(self) -> Person:
+        """Who asks."""
+        return self.slack.person("alice")
+
+    @property
+    def bob(self) -> Person:
+        """A lead."""
+        return self.slack.person("bob")
+
+    def card(self, channel: str = CHANNEL, *, holds: str = "Promote") -> dict[str, Any]:
+        """Wait for the newest card whose blocks hold these words."""
+        return self.bob.waits_for(channel, lambda message: holds in str(message.get("blocks")))
+
+    def answer(self, person: Person, holds: str, channel: str = CHANNEL) -> str:
+        """Wait for an answer that only this person sees, and return its text."""
+        found = person.waits_for(channel, lambda m: m.get("is_ephemeral") and holds in said(m))
+        return said(found)
+
+    def production(self, model: str = "churn") -> list[int]:
+        """Return who holds Production in the registry."""
+        return [one.version for one in self.registry.versions(model) if one.stage is Stage.PRODUCTION]
+
+    def audit(self) -> list[str]:
+        """Return the tags of all audit events, oldest first."""
+        with self.ledger.read() as reading:
+            return [link.event.tag.value for link in reading.links()]
+
+
+def said(message: Mapping[str, Any]) -> str:
+    """Return everything that a message says: its text and all texts in its blocks."""
+    return " ".join([str(message.get("text", "")), *_texts(message.get("blocks", []))])
+
+
+def _texts(part: Any) -> Iterator[str]:
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            if key == "text" and isinstance(value, str):
+                yield value
+            else:
+                yield from _texts(value)
+    elif isinstance(part, list):
+        for one in part:
+            yield from _texts(one)
+
+
+def settings_for(slack: Remote, home: Path, **more: Any) -> Settings:
+    """Return settings for a bot in this workspace; Socket Mode unless SLACK_APP_TOKEN is given as None."""
+    values: dict[str, Any] = {
+        "SLACK_BOT_TOKEN": slack.bot_token,
+        "SLACK_APP_TOKEN": slack.app_token,
+        "SLACK_SIGNING_SECRET": slack.signing_secret,
+        "SLACK_API_URL": slack.api_url,
+        "REGISTRAR_HOME": home,
+        "REGISTRAR_PORT": 0,
+    }
+    return Settings(**(values | more))
+
+
+def policy_of(changes: Mapping[str, Any] | None = None) -> Policy:
+    """Return the tests' policy with these top-level keys replaced."""
+    return read_policy(POLICY | dict(changes or {}))
+
+
+def with_churn(registry: MemoryRegistry) -> MemoryRegistry:
+    """Put `churn` into the registry: four versions, v3 in Production."""
+    registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
+    registry.set_alias("churn", "champion", 3)
+    return registry
+
+
+@contextmanager
+def running(
+    slack: Remote,
+    home: Path,
+    registry: Registry,
+    *,
+    policy: Policy | None = None,
+    clock: Clock | None = None,
+    http: bool = False,
+    database_url: str | None = None,
+) -> Iterator[World]:
+    """Run the whole bot until the block ends. A registry in memory that is empty gets `churn`.
+
+    `http`: Slack reaches it by signed HTTP instead of Socket Mode.
+    """
+    if isinstance(registry, MemoryRegistry) and not registry.models():
+        with_churn(registry)
+    more: dict[str, Any] = {"SLACK_APP_TOKEN": None} if http else {}
+    settings = settings_for(slack, home, REGISTRAR_DATABASE_URL=database_url, **more)
+    policy = policy or policy_of()
+    ledger = open_ledger(settings)
+    client = slack_client(settings)
+    registrar = build(
+        settings,
+        policy,
+        ledger=ledger,
+        registry=registry,
+        notifier=SlackNotifier(client, ledger, policy),
+        directory=SlackDirectory(slack_client(settings, timeout=2), home_team(client), policy.groups()),
+        clock=clock or SystemClock(),
+    )
+    with Service(settings, registrar, listen(settings)) as service:
+        if http:
+            slack.deliver_to(f"{service.address}/slack/events")
+        else:
+            slack.wait_until_connected()
+        yield World(slack=slack, registrar=registrar, registry=registry, ledger=ledger, service=service)
+    ledger.close()
