@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.events import Event, Link
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor, Person, Profile
-from bot.domain.registry import ModelInfo, Stage, VersionInfo
+from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo
 
 
 class Clock(Protocol):
@@ -45,6 +45,44 @@ class Registry(Protocol):
 
         One request.
         """
+        ...
+
+    def version(self, name: str, number: int) -> VersionInfo:
+        """Return one version with its aliases. Raises UnknownModel and UnknownVersion. One request."""
+        ...
+
+    def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
+        """Return the runs that are there, deleted ones too, by id.
+
+        One request for each 1,000 ids, and one more where the experiments are not known yet.
+        """
+        ...
+
+    def package(self, version: VersionInfo) -> Package | None:
+        """Return what lies beside the version's files, or None where no MLmodel does. A few requests."""
+        ...
+
+    def register(
+        self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
+    ) -> VersionInfo:
+        """Make the next version out of a run; a model that is not there is made first.
+
+        `artifact` names one of the run's logged models where it has several. It is not sent again by itself after an
+        unknown result: look for a version with this run first. Raises UnknownRun, and BadInput where the run logged
+        several models and `artifact` names none of them.
+        """
+        ...
+
+    def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
+        """Set the version's tags, or with None take one away. Raises UnknownVersion. One request a tag."""
+        ...
+
+    def describe(self, name: str, version: int | None, text: str) -> None:
+        """Write the description of a version, or with None of the model. Raises UnknownVersion. One request."""
+        ...
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Let `alias` name nothing; fine where it did not. One request."""
         ...
 
     def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:

@@ -4,6 +4,7 @@
     ├── BadInput                what was typed cannot be understood         exit 2
     │   ├── UnknownModel
     │   ├── UnknownVersion
+    │   ├── UnknownRun
     │   └── UnknownRequest
     ├── Refused                 the rules say no                            exit 1
     │   ├── AlreadyOpen         a request for this model and stage is open
@@ -47,6 +48,10 @@ class UnknownModel(BadInput):
 
 class UnknownVersion(BadInput):
     """The model has no such version."""
+
+
+class UnknownRun(BadInput):
+    """MLflow has no such run, or it was deleted."""
 
 
 class UnknownRequest(BadInput):

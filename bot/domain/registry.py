@@ -24,6 +24,7 @@ class Stage(Enum):
         return self.value
 
 
+SEMVER = "semver"  # the version tag that holds it
 TARGETS = (Stage.STAGING, Stage.PRODUCTION)  # what a person can ask for; each has one holder
 
 
@@ -40,6 +41,73 @@ class VersionInfo:
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    source: str = ""  # where its files lie, as MLflow wrote it down
+
+    @property
+    def semver(self) -> str | None:
+        """Its semantic version: ours, kept as a tag."""
+        return self.tags.get(SEMVER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A data set that a run says it used. `rows` is None where the run does not tell."""
+
+    name: str
+    digest: str = ""
+    rows: int | None = None
+    context: str = ""  # training, evaluation, …
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """The run that made a version. A metric that MLflow keeps as NaN or as infinite is NaN here."""
+
+    id: str
+    experiment: str = ""
+    name: str = ""
+    status: str = "FINISHED"
+    user: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    datasets: tuple[Dataset, ...] = ()
+    is_deleted: bool = False  # in MLflow's bin: still readable
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether it has ended, so that its metrics hardly change any more."""
+        return self.status in {"FINISHED", "FAILED", "KILLED"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One input or output of a model, or one parameter of its prediction. `type` is MLflow's word for it."""
+
+    name: str
+    type: str
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What a model takes and gives, in the order in which MLflow wrote it down."""
+
+    inputs: tuple[Column, ...] = ()
+    outputs: tuple[Column, ...] = ()
+    params: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """What lies beside a version's files: its MLmodel and its requirements. Nothing is unpickled."""
+
+    flavors: tuple[str, ...] = ()  # sorted, without python_function where there is another
+    signature: Signature | None = None
+    dependencies: tuple[str, ...] = ()  # lines of requirements.txt
+    size: int | None = None  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +174,7 @@ def _is_named(ref: VersionRef, version: VersionInfo, model: ModelInfo) -> bool:
         case "number":
             return version.version == int(ref.value)
         case "semver":
-            return version.tags.get("semver") == ref.value
+            return version.semver == ref.value
         case "alias":
             return model.aliases.get(ref.value) == version.version
         case "stage":
