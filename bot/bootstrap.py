@@ -13,6 +13,7 @@ from functools import cache, partial
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from bot.domain.commands import Archive, Command, Describe, Register, SetTags
 from bot.domain.errors import Misconfigured, RegistrarError, SlackUnreachable
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
@@ -20,12 +21,18 @@ from bot.ledger.sql import SqlLedger
 from bot.ports import Clock, Directory, Ledger, Notifier, Registry
 from bot.process import is_gone, name_process
 from bot.registry.mlflow import MlflowRegistry
-from bot.services.context import Context
+from bot.registry.tagged import TaggedStages
+from bot.services.comparisons import Comparisons
+from bot.services.context import CHALLENGER, CHAMPION, Context
+from bot.services.errands import Errands, Hand
 from bot.services.gatekeeper import Gatekeeper
 from bot.services.lookups import Lookups
+from bot.services.mirror import Mirror
 from bot.services.moves import Moves
 from bot.services.outbox import Outbox
+from bot.services.registration import Registration
 from bot.services.requests import Requests
+from bot.services.tending import Tending
 from bot.services.watch import Watch
 from bot.settings import Settings
 from bot.slack.calls import LOST, error_of
@@ -52,8 +59,12 @@ class Registrar:
     context: Context
     gatekeeper: Gatekeeper
     lookups: Lookups
+    comparisons: Comparisons
+    errands: Errands
     requests: Requests
+    tending: Tending
     moves: Moves
+    mirror: Mirror
     watch: Watch
     outbox: Outbox
     directory: Directory
@@ -82,6 +93,17 @@ class Registrar:
         self.outbox_soon()
         self.moves.run(model)
         self.outbox.deliver()
+        self.later(partial(self.look_again, model))
+
+    def look_again(self, model: str) -> None:
+        """Look at a model after a move or at a hint of MLflow's, write its tags, and tell what was found."""
+        self.mirror.write()
+        self.watch.look_at(model)
+        self.outbox.deliver()
+
+    def changed(self, model: str) -> None:
+        """Look at a model soon, as MLflow says that it changed."""
+        self.looking.submit(self.quietly, partial(self.look_again, model))
 
     def outbox_soon(self) -> None:
         """Deliver what waits, on another thread."""
@@ -91,7 +113,9 @@ class Registrar:
         """Take up what was left: moves of processes that are gone, asks and messages that wait."""
         for model in self.moves.unfinished():
             self.later(partial(self.move, model))
-        self.requests.open_waiting()
+        for done in self.errands.carry_out_waiting():
+            if done.move:
+                self.later(partial(self.move, done.model))
         self.outbox.deliver()
 
     def expire(self) -> None:
@@ -100,8 +124,9 @@ class Registrar:
             self.outbox.deliver()
 
     def poll(self) -> None:
-        """Look at the registry for what others did."""
-        self.watch.poll()
+        """Look at the registry for what others did, and tell."""
+        if self.watch.poll():
+            self.outbox.deliver()
 
     def take_over(self) -> None:
         """End the leases of processes of this machine that are gone, so that their moves need not wait."""
@@ -130,19 +155,34 @@ def build(
     context = Context(
         ledger=ledger, registry=registry, policy=policy, clock=clock or SystemClock(), owner=name_process()
     )  # fmt: skip
-    lookups = Lookups(context)
+    lookups, gatekeeper = Lookups(context), Gatekeeper(context)
+    requests, tending = Requests(context, lookups), Tending(context, lookups, gatekeeper)
     return Registrar(
         context=context,
-        gatekeeper=Gatekeeper(context),
+        gatekeeper=gatekeeper,
         lookups=lookups,
-        requests=Requests(context, lookups),
+        comparisons=Comparisons(context, lookups),
+        errands=Errands(context, requests, hands(context, tending)),
+        requests=requests,
+        tending=tending,
         moves=Moves(context),
+        mirror=Mirror(context),
         watch=Watch(context),
         outbox=Outbox(context, notifier),
         directory=directory,
         work=ThreadPoolExecutor(settings.threads, thread_name_prefix="work"),
         looking=ThreadPoolExecutor(LOOKING, thread_name_prefix="look"),
     )
+
+
+def hands(context: Context, tending: Tending) -> dict[type[Command], Hand]:
+    """Return who carries out which command, but for promotions."""
+    return {
+        Register: Registration(context).carry_out,
+        Describe: tending.describe,
+        SetTags: tending.tag,
+        Archive: tending.archive,
+    }
 
 
 def build_for_slack(settings: Settings, policy: Policy, *, clock: Clock | None = None) -> Registrar:
@@ -169,9 +209,8 @@ def open_ledger(settings: Settings) -> SqlLedger:
 
 def open_registry(settings: Settings) -> Registry:
     """Return the registry that the settings name."""
-    if settings.stages == "tags":
-        raise Misconfigured(say("{name} is not supported yet; leave it out.", name=Code("REGISTRAR_STAGES=tags")))
-    return MlflowRegistry(settings.mlflow_uri, settings.registry_uri)
+    registry = MlflowRegistry(settings.mlflow_uri, settings.registry_uri)
+    return registry if settings.has_stages else TaggedStages(registry, champion=CHAMPION, challenger=CHALLENGER)
 
 
 def slack_client(settings: Settings, *, timeout: int = 10) -> WebClient:

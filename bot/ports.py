@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.events import Event, Link
+from bot.domain.looks import Finding, Look
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor, Person, Profile
 from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo
@@ -103,12 +104,16 @@ class AskState(Enum):
     DRAFT = "draft"  # a modal is open
     WAITING = "waiting"  # committed; the registry has not been read yet
     OPENED = "opened"  # a request came of it
+    DONE = "done"  # it was done, and read back
     REFUSED = "refused"  # the rules or the registry's facts said no
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What somebody asked for, written down before the registry is read. `where` is the channel it came from."""
+    """What somebody asked for, written down before the registry is read. `where` is the channel it came from.
+
+    `command` is what `commands.load` reads.
+    """
 
     id: str
     caller: Actor
@@ -121,10 +126,30 @@ class Ask:
     not_before: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """What a version in the registry has to say, written down with the change that it tells of.
+
+    `tags` to set, or with None to take away; `line` to add to the description; `alias` to take from the version if
+    it still names it. Those of one version are written in order.
+    """
+
+    id: str
+    model: str
+    version: int
+    tags: Mapping[str, str | None] = field(default_factory=dict)
+    line: str = ""
+    alias: str = ""
+    number: int = 0
+    attempts: int = 0
+
+
 class NoteKind(Enum):
     """What is to be told in Slack."""
 
     CARD = "card"  # the request's one message, drawn from its present state
+    NOTICE = "notice"  # the one message of a finding, drawn from its present state
+    SAID = "said"  # a sentence in a channel
     NEWS = "news"  # a line in the card's thread
     DIRECT = "direct"  # a message to one person
 
@@ -136,7 +161,7 @@ class Note:
     key: str
     lane: str
     kind: NoteKind
-    to: str  # a channel for the card, a user for a direct message; for news the lane's card says where
+    to: str  # a channel, or a user for a direct message; for news the lane's card or notice says where
     data: dict[str, Any] = field(default_factory=dict)
     number: int = 0
     attempts: int = 0
@@ -172,7 +197,12 @@ class Reading(Protocol):
         ...
 
     def requests(
-        self, *, model: str | None = None, states: Sequence[RequestState] = (), most: int = 100
+        self,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        states: Sequence[RequestState] = (),
+        most: int = 100,
     ) -> list[Request]:
         """Return requests, newest first; `states` empty means any."""
         ...
@@ -207,6 +237,22 @@ class Reading(Protocol):
 
     def waiting_asks(self, now: datetime) -> list[str]:
         """Return the ids of asks that wait and whose time has come, oldest first."""
+        ...
+
+    def look(self, model: str) -> Look | None:
+        """Return how the model looked when the registry was read last."""
+        ...
+
+    def looks(self) -> dict[str, Look]:
+        """Return how every model looked, by its name."""
+        ...
+
+    def finding(self, finding_id: str) -> Finding:
+        """Return a finding. Raises UnknownRequest."""
+        ...
+
+    def due_copies(self, now: datetime, most: int = 100) -> list[Copy]:
+        """Return what has to be written to versions: of each version that which comes first, if it is due."""
         ...
 
     def posting(self, key: str) -> Posting | None:
@@ -279,6 +325,34 @@ class Writing(Reading, Protocol):
         """Write its present state."""
         ...
 
+    def save_look(self, look: Look) -> None:
+        """Write down how the model looks now."""
+        ...
+
+    def forget_look(self, model: str) -> None:
+        """Forget a model that the registry has no more."""
+        ...
+
+    def add_finding(self, finding: Finding) -> bool:
+        """Insert it; return False where it is there already."""
+        ...
+
+    def save_finding(self, finding: Finding) -> None:
+        """Write its present state."""
+        ...
+
+    def add_copy(self, copy: Copy) -> None:
+        """Let something be written to a version; an id that is there already is left as it is."""
+        ...
+
+    def copied(self, copy: Copy, *, why: str = "") -> None:
+        """Take it out of the queue; `why` says why it was given up."""
+        ...
+
+    def postpone_copy(self, copy: Copy, until: datetime, why: str) -> None:
+        """Try it again at `until`."""
+        ...
+
     def add_note(self, note: Note) -> None:
         """Put it into the outbox; a key that is there already is left as it is."""
         ...
@@ -288,7 +362,7 @@ class Writing(Reading, Protocol):
         ...
 
     def delivered(self, note: Note, posting: Posting | None) -> None:
-        """Take it out of the queue, and remember where it stands: a card by its lane, all else by its key."""
+        """Take it out of the queue, and remember where it stands: cards and notices by their lane, all else by key."""
         ...
 
     def postpone(self, note: Note, until: datetime, why: str) -> None:

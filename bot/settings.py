@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -46,8 +47,17 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", alias="REGISTRAR_HOST", description="Where HTTP is served")
     port: int = Field(3000, alias="REGISTRAR_PORT", ge=0, le=65535, description="Its port; 0 takes a free one")
     stages: Literal["auto", "stages", "tags"] = Field(
-        "auto", alias="REGISTRAR_STAGES", description="How the registry keeps stages; tags are not supported yet"
-    )
+        "auto", alias="REGISTRAR_STAGES",
+        description="Whether the registry has stages, or keeps them as the version tag `stage` (Unity Catalog)",
+    )  # fmt: skip
+    mlflow_url: str | None = Field(
+        None, alias="REGISTRAR_MLFLOW_URL",
+        description="Where people open MLflow in the browser, for links; default: the registry's own address",
+    )  # fmt: skip
+    webhook_secret: SecretStr | None = Field(
+        None, alias="REGISTRAR_MLFLOW_WEBHOOK_SECRET",
+        description="What MLflow signs its webhooks with; set: POST /v1/mlflow/webhook",
+    )  # fmt: skip
     poll: Duration = Field(
         "60s", alias="REGISTRAR_POLL", validate_default=True, description="How often the registry is looked at"
     )
@@ -67,7 +77,9 @@ class Settings(BaseSettings):
             raise ValueError("a folder with a question mark cannot hold the ledger")
         return home
 
-    @field_validator("slack_bot_token", "slack_app_token", "slack_signing_secret", "database_url", mode="before")
+    @field_validator(
+        "slack_bot_token", "slack_app_token", "slack_signing_secret", "database_url", "webhook_secret", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: str | None) -> str | None:
         return value or None
@@ -83,6 +95,21 @@ class Settings(BaseSettings):
     def mlflow_uri(self) -> str:
         """Where runs are tracked: MLflow's own setting, else a SQLite file in our home."""
         return self.tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
+
+    @property
+    def has_stages(self) -> bool:
+        """Whether the registry keeps stages: Unity Catalog does not, and says so by its address."""
+        where = self.registry_uri or self.mlflow_uri
+        return self.stages == "stages" or (self.stages == "auto" and not where.startswith(("databricks-uc", "uc:")))
+
+    @property
+    def web_address(self) -> str | None:
+        """Where people open MLflow, without user and password, or None where nobody knows."""
+        where = self.mlflow_url or self.registry_uri or self.tracking_uri or ""
+        parts = urlsplit(where)
+        if parts.scheme not in {"http", "https"}:
+            return None
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
 
 
 def read_settings() -> Settings:

@@ -1,10 +1,11 @@
-"""HTTP: Slack's signed calls, and whether we are alive."""
+"""HTTP: Slack's signed calls, MLflow's webhooks, and whether we are alive."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 from fastapi import FastAPI, Request, Response
 from slack_bolt import App
@@ -14,14 +15,21 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from handlers.errors import explain
+from handlers.mlflow_webhook import Deliveries, model_in
 from handlers.slack.after import dispatch
 
 BODY_MOST = 1_000_000  # bytes; Slack's largest payload holds a view of 250 kB
 REMEMBERED = 600.0  # seconds for which a signature is known to have been used; Slack's are good for 300
 
 
-def create(app: App, signing_secret: str | None) -> FastAPI:
-    """Return the web application; `/slack/events` is there when there is a signing secret to check with."""
+def create(
+    app: App, signing_secret: str | None, *, webhook_secret: str | None = None, changed: Callable[[str], object]
+) -> FastAPI:
+    """Return the web application.
+
+    `/slack/events` and `/v1/mlflow/webhook` are there when there is a secret to check with. `changed` is called with
+    the name of a model that MLflow says has changed; it must not wait for anything.
+    """
     web = FastAPI(title="Registrar", docs_url="/docs", redoc_url=None)
 
     @web.get("/healthz")
@@ -36,7 +44,24 @@ def create(app: App, signing_secret: str | None) -> FastAPI:
         async def slack_events(request: Request) -> Response:
             return await _slack(app, guard, request)
 
+    if webhook_secret:
+        _listen_to_mlflow(web, Deliveries(webhook_secret), changed)
     return web
+
+
+def _listen_to_mlflow(web: FastAPI, deliveries: Deliveries, changed: Callable[[str], object]) -> None:
+    @web.post("/v1/mlflow/webhook", status_code=202)
+    async def mlflow_webhook(request: Request) -> Response:
+        """Take a hint of MLflow's that a model changed."""
+        body = await _body(request)
+        if body is None:
+            return Response("longer than anything that MLflow sends", status_code=413)
+        if refusal := deliveries.refusal(body, request.headers):
+            status, why = refusal
+            return Response(why, status_code=status)
+        if name := model_in(body):
+            changed(name)
+        return Response(status_code=202)
 
 
 async def _slack(app: App, guard: _Guard, request: Request) -> Response:

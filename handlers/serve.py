@@ -64,7 +64,11 @@ class Service:
         self._settings = settings
         self._listener = listener
         secret = settings.slack_signing_secret
-        web = http.create(self.app, secret.get_secret_value() if secret else None)
+        hook = settings.webhook_secret
+        web = http.create(
+            self.app, secret.get_secret_value() if secret else None,
+            webhook_secret=hook.get_secret_value() if hook else None, changed=registrar.changed,
+        )  # fmt: skip
         config = uvicorn.Config(web, log_config=None, access_log=False, timeout_graceful_shutdown=5)
         self._server = uvicorn.Server(config)
         self._scheduler = jobs.schedule(registrar, settings)
@@ -181,7 +185,7 @@ def bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, Desk]:
         listener_executor=registrar.work,
         raise_error_for_unhandled_request=False,
     )
-    return app, register(app, registrar)
+    return app, register(app, registrar, settings.web_address)
 
 
 def _ways(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -200,6 +201,13 @@ class Remote:
         """Do something as someone; raises RefusedError."""
         return _checked(self._http.post(f"_ui/{name}", json=body))
 
+    def fetch(self, name: str, /, **query: Any) -> bytes:
+        """Ask for what is not JSON; raises RefusedError."""
+        response = self._http.get(f"_ui/{name}", params=query)
+        if not response.is_success:
+            _checked(response)
+        return response.content
+
     def _seq(self) -> int:
         return int(self._http.get("_ui/changes", params={"after": 0}).json()["seq"])
 
@@ -231,6 +239,13 @@ class Person:
         if result["kind"] == "message":
             return Outcome(acked=True, text=text, message=result["message"])
         return _outcome(result)
+
+    def uploads(self, channel: str, name: str, content: bytes, *, thread: JSON | None = None) -> JSON:
+        """Share a file of this person's, and return the message."""
+        body: JSON = {"user": self.name, "channel": channel, "name": name}
+        if thread is not None:
+            body["thread_ts"] = thread.get("thread_ts") or thread["ts"]
+        return dict(self.slack.act("upload", **body, content=base64.b64encode(content).decode())["message"])
 
     def clicks(self, where: JSON, what: str) -> Outcome:
         """Press the button with this text or action id in a message or modal, and confirm if it asks."""
@@ -266,6 +281,15 @@ class Person:
         ts = message.get("thread_ts") or message["ts"]
         query = {"user": self.name, "channel": message["channel"], "ts": ts}
         return list(self.slack.look("thread", **query)["messages"])
+
+    def files(self, message: JSON) -> list[JSON]:
+        """The files that a message shares, as Slack words them."""
+        return list(message.get("files", []))
+
+    def downloads(self, file: JSON | str) -> bytes:
+        """The bytes of a file, given or by its id; raises RefusedError unless this person sees it somewhere."""
+        wanted = file if isinstance(file, str) else file["id"]
+        return self.slack.fetch("file", user=self.name, id=wanted)
 
     def direct_messages(self) -> list[JSON]:
         """The conversation with the app."""

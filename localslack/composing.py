@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from localslack import blocks as block_rules
+from localslack.blocks import HasPicture
 from localslack.errors import SlackError
 from localslack.naming import with_ids
 
@@ -17,9 +18,10 @@ ATTACHMENTS_MAX = 100
 FLAGS = ("parse", "mrkdwn", "link_names", "unfurl_links", "unfurl_media")
 
 
-def content_of(raw: Mapping[str, Any]) -> JSON:
+def content_of(raw: Mapping[str, Any], has_picture: HasPicture) -> JSON:
     """The content fields of Message that these arguments ask for: only those that were sent.
 
+    has_picture tells which slack_files there are.
     Raises no_text, invalid_blocks(_format), invalid_attachments, too_many_attachments, msg_too_long,
     markdown_text_conflict, invalid_metadata_format.
     """
@@ -27,13 +29,14 @@ def content_of(raw: Mapping[str, Any]) -> JSON:
     if raw.get("text") is not None:
         content["text"] = str(raw["text"])[:CUT_AT]
     if raw.get("blocks") is not None:
-        content["blocks"] = _blocks(raw["blocks"])
+        content["blocks"] = _blocks(raw["blocks"], has_picture)
     if raw.get("attachments") is not None:
-        content["attachments"] = _attachments(raw["attachments"])
+        content["attachments"] = _attachments(raw["attachments"], has_picture)
     if raw.get("metadata") is not None:
         content["metadata"] = _metadata(raw["metadata"])
     if raw.get("markdown_text"):
         content |= _markdown(str(raw["markdown_text"]), content)
+    _check_tables(content)
     if flags := {name: raw[name] for name in FLAGS if raw.get(name) is not None}:
         content["flags"] = flags
     return content
@@ -56,29 +59,40 @@ def decoded(value: Any, error: str) -> Any:
         raise SlackError(error) from None
 
 
-def _blocks(value: Any) -> list[JSON]:
+def _blocks(value: Any, has_picture: HasPicture) -> list[JSON]:
     blocks = decoded(value, "invalid_blocks_format")
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         raise SlackError("invalid_blocks_format")
-    if problems := block_rules.message_problems(blocks):
-        is_about_tables = block_rules.ONLY_ONE_TABLE in problems[0]
-        raise SlackError("invalid_attachments" if is_about_tables else "invalid_blocks", messages=problems)
+    _refuse(block_rules.message_problems(blocks, has_picture=has_picture))
     return with_ids(blocks)
 
 
-def _attachments(value: Any) -> list[JSON]:
+def _check_tables(content: JSON) -> None:
+    """Blocks and attachments are one message, and have room for one table together."""
+    attached = [block for one in content.get("attachments", []) for block in one.get("blocks", [])]
+    if attached:
+        _refuse(list(block_rules.table_problems(content.get("blocks", []) + attached, "/attachments")))
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        is_about_tables = block_rules.ONLY_ONE_TABLE in problems[0]
+        raise SlackError("invalid_attachments" if is_about_tables else "invalid_blocks", messages=problems)
+
+
+def _attachments(value: Any, has_picture: HasPicture) -> list[JSON]:
     attachments = decoded(value, "invalid_attachments")
     if not isinstance(attachments, list) or not all(isinstance(one, dict) for one in attachments):
         raise SlackError("invalid_attachments")
     if len(attachments) > ATTACHMENTS_MAX:
         raise SlackError("too_many_attachments")
-    return [_attachment(one, number) for number, one in enumerate(attachments)]
+    return [_attachment(one, number, has_picture) for number, one in enumerate(attachments)]
 
 
-def _attachment(attachment: JSON, number: int) -> JSON:
+def _attachment(attachment: JSON, number: int, has_picture: HasPicture) -> JSON:
     kept = {"id": number + 1, **attachment}
     if "blocks" in attachment:
-        kept["blocks"] = _blocks(attachment["blocks"])
+        kept["blocks"] = _blocks(attachment["blocks"], has_picture)
     return kept
 
 

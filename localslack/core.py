@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from localslack import payloads
+from localslack import files, payloads
 from localslack.changes import Changes
 from localslack.clock import Clock
 from localslack.delivery.post import Post
@@ -20,6 +20,7 @@ from localslack.model import App, Channel, Person, Secrets
 from localslack.seed import Seed
 from localslack.store import Store
 from localslack.tickets import Hooks, Triggers
+from localslack.uploads import Uploads
 from localslack.views import Views
 from localslack.workspace import Workspace
 
@@ -49,10 +50,11 @@ class Core:
         self.store = Store(settings.state)
         self.secrets = _secrets(self.store, settings.secrets)
         app = App(name=self.manifest.app_name, bot_name=self.manifest.bot_name)
-        self.space = Workspace(settings.seed, app, self.store, self.changes, self.clock)
+        self.space = Workspace(settings.seed, self.base_url, app, self.store, self.changes, self.clock)
         self.triggers = Triggers(self.clock)
         self.hooks = Hooks(self.clock, self.space.team.id)
-        self.views = Views(app, self.space.team, self.changes, self.space.next_ts)
+        self.uploads = Uploads(self.clock.now)
+        self.views = Views(app, self.space.team, self.changes, self.space.next_ts, self.has_picture)
         self.faults = Faults()
         self.calls = Calls(self.clock.now)
         self.limits = Limits(self.clock.now, enforced=settings.rate_limits)
@@ -85,6 +87,10 @@ class Core:
             provided = ",".join(sorted(self.manifest.scopes))
             raise SlackError("missing_scope", needed=any_of[0], provided=provided)
 
+    def has_picture(self, slack_file: dict[str, Any]) -> bool:
+        """Whether the slack_file of a block is a picture that has been uploaded."""
+        return files.picture(self.space, slack_file) is not None
+
     def problem(self, what: str) -> None:
         """Note something that Slack would only show as a vague error, so that a developer can find it."""
         self.problems.append(what)
@@ -93,6 +99,7 @@ class Core:
     def reset(self) -> None:
         """Start over with the seed. Connections, tokens and standing faults stay."""
         self.views.clear_everybody()
+        self.uploads.clear()
         self.calls.clear()
         self.problems.clear()
         self.space.reset()

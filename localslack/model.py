@@ -62,6 +62,23 @@ class Group:
 
 
 @dataclass(kw_only=True)
+class File:
+    """An uploaded file; its bytes are kept beside it. width and height are those of a picture."""
+
+    id: str
+    name: str
+    user: str
+    created: int
+    size: int
+    title: str = ""
+    mimetype: str = ""
+    alt_text: str = ""
+    snippet_type: str = ""
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(kw_only=True)
 class Message:
     """A message; with an audience it is ephemeral and only that person sees it."""
 
@@ -71,6 +88,8 @@ class Message:
     text: str = ""
     blocks: list[JSON] = field(default_factory=list)
     attachments: list[JSON] = field(default_factory=list)
+    # The ids of the files that it shares.
+    files: list[str] = field(default_factory=list)
     metadata: JSON | None = None
     thread_ts: str | None = None
     reply_broadcast: bool = False
@@ -99,11 +118,12 @@ class App:
 
 @dataclass(frozen=True, kw_only=True)
 class Team:
-    """The workspace itself."""
+    """The workspace itself; url is where this process serves it."""
 
     id: str
     name: str
     domain: str
+    url: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,12 +34,12 @@ def _delete(core: Core, source: Message | None) -> None:
 
 
 def _replace(core: Core, source: Message, body: JSON) -> None:
-    content = require_something(content_of(body))
+    content = require_something(content_of(body, core.has_picture))
     core.space.rewrite(source, **{"text": "", "blocks": [], "attachments": [], **content})
 
 
 def _post(core: Core, hook: Hook, channel: Channel, body: JSON) -> None:
-    content = require_something(content_of(body))
+    content = require_something(content_of(body, core.has_picture))
     if body.get("response_type") != "in_channel":
         content["audience"] = hook.user
     if thread_ts := body.get("thread_ts"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from localslack import shapes
+from localslack import files, shapes
 from localslack.core import Core
 from localslack.errors import SlackError
-from localslack.model import JSON, Channel, Message, Person
+from localslack.model import JSON, Channel, File, Message, Person
 from localslack.workspace import stamp
 
 
@@ -55,6 +55,16 @@ class Eyes:
         everything = self._core.space.messages(room)
         answers = [m for m in everything if m.is_reply and m.thread_ts == parent.ts and _is_for(person, m)]
         return [shapes.seen(self._core.space, one) for one in (parent, *answers)]
+
+    def file(self, who: str, file_id: str) -> File:
+        """A file of this person's, or one that is in front of their eyes; raises file_not_found."""
+        space, person, held = self._core.space, self._core.space.person(who), self._core.space.file(file_id)
+        rooms = [room for room in space.channels.values() if self._may_see(person, room)]
+        visible = (one for room in rooms for one in space.messages(room) if _is_for(person, one))
+        shown = any(file_id in files.shown_in(space, message) for message in visible)
+        if held.user == person.id or shown or file_id in files.shown_by(space, self.modals(who)):
+            return held
+        raise SlackError("file_not_found")
 
     def modals(self, who: str) -> list[JSON]:
         """The open modals of a person, the one in front last."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from localslack import files
 from localslack.model import JSON, Channel, Group, Message, Person
 from localslack.workspace import Workspace
 
@@ -71,6 +72,9 @@ def message(space: Workspace, sent: Message, *, with_metadata: bool = True) -> J
     for name in ("blocks", "attachments", "edited"):
         if value := getattr(sent, name):
             shape[name] = value
+    if sent.files:
+        shape["files"] = [files.shape(space, space.files[one]) for one in sent.files]
+        shape |= {"upload": True, "display_as_bot": False}
     if with_metadata and sent.metadata:
         shape["metadata"] = sent.metadata
     return shape | _thread(space, sent)
@@ -79,6 +83,12 @@ def message(space: Workspace, sent: Message, *, with_metadata: bool = True) -> J
 def seen(space: Workspace, sent: Message) -> JSON:
     """A message as a person sees it: with its conversation, and whether nobody else sees it."""
     return message(space, sent) | {"channel": sent.channel, "is_ephemeral": sent.audience is not None}
+
+
+def link(space: Workspace, sent: Message) -> str:
+    """The permalink of a message, which this workspace's own page opens."""
+    url = f"{space.team.url}archives/{sent.channel}/p{sent.ts.replace('.', '')}"
+    return f"{url}?thread_ts={sent.thread_ts}&cid={sent.channel}" if sent.is_reply else url
 
 
 def bot_profile(space: Workspace) -> JSON:

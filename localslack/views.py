@@ -22,11 +22,14 @@ MAX_BYTES = 250_000
 class Views:
     """Every open modal, by person."""
 
-    def __init__(self, app: App, team: Team, changes: Changes, next_ts: Callable[[], str]) -> None:
+    def __init__(
+        self, app: App, team: Team, changes: Changes, next_ts: Callable[[], str], has_picture: blocks.HasPicture
+    ) -> None:
         self._app = app
         self._team = team
         self._changes = changes
         self._next_ts = next_ts
+        self._has_picture = has_picture
         self._stacks: dict[str, list[JSON]] = {}
 
     def stack(self, user: str) -> list[JSON]:
@@ -115,7 +118,7 @@ class Views:
             raise SlackError("invalid_arguments", messages=["must provide an object [json-pointer:/view]"])
         if len(json.dumps(wanted).encode()) > MAX_BYTES:
             raise SlackError("view_too_large")
-        if problems := blocks.view_problems(wanted):
+        if problems := blocks.view_problems(wanted, self._has_picture):
             raise SlackError("invalid_arguments", messages=problems)
 
     def _build(self, wanted: JSON, replacing: JSON | None = None) -> JSON:

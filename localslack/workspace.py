@@ -5,6 +5,7 @@ Owned by the event loop, so there are no locks. Every change goes to the store f
 
 from __future__ import annotations
 
+import base64
 import bisect
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar
@@ -12,23 +13,24 @@ from typing import Any, TypeVar
 from localslack.changes import Changes
 from localslack.clock import Clock
 from localslack.errors import SlackError
-from localslack.model import App, Channel, Group, Message, Person, Team
+from localslack.model import App, Channel, File, Group, Message, Person, Team
 from localslack.seed import BOT, ChannelSeed, GroupSeed, PersonSeed, Seed
 from localslack.store import Store
 
-KINDS = ("person", "channel", "group", "message", "counter")
+KINDS = ("person", "channel", "group", "message", "file", "content", "counter")
 Record = TypeVar("Record", Person, Channel, Group, Message)
 
 
 class Workspace:
     """Everything that people and the app can see."""
 
-    def __init__(self, seed: Seed, app: App, store: Store, changes: Changes, clock: Clock) -> None:
+    def __init__(self, seed: Seed, url: str, app: App, store: Store, changes: Changes, clock: Clock) -> None:
         self.app = app
-        self.team = Team(id=seed.team_id, name=seed.team_name, domain=seed.team_domain)
+        self.team = Team(id=seed.team_id, name=seed.team_name, domain=seed.team_domain, url=url)
         self.people: dict[str, Person] = {}
         self.channels: dict[str, Channel] = {}
         self.groups: dict[str, Group] = {}
+        self.files: dict[str, File] = {}
         self._seed = seed
         self._store = store
         self._changes = changes
@@ -135,6 +137,25 @@ class Workspace:
     def partner(self, channel: Channel) -> str:
         """The person at the other end of a direct conversation with the app."""
         return next(member for member in channel.members if member != self.app.bot_user_id)
+
+    # -- files ----------------------------------------------------------------------------------------------
+
+    def file(self, file_id: str) -> File:
+        """One completed file; raises file_not_found."""
+        if file_id not in self.files:
+            raise SlackError("file_not_found")
+        return self.files[file_id]
+
+    def content(self, file: File) -> bytes:
+        """The bytes of a file."""
+        return self._contents[file.id]
+
+    def keep(self, file: File, content: bytes) -> None:
+        """Add a completed file with its bytes."""
+        self.files[file.id] = file
+        self._contents[file.id] = content
+        stored = {"id": file.id, "base64": base64.b64encode(content).decode()}
+        self._store.put(("file", file.id, asdict(file)), ("content", file.id, stored))
 
     # -- messages -------------------------------------------------------------------------------------------
 
@@ -260,6 +281,8 @@ class Workspace:
         self.people.clear()
         self.channels.clear()
         self.groups.clear()
+        self.files.clear()
+        self._contents: dict[str, bytes] = {}
         self._messages: dict[str, dict[str, Message]] = {}
         self._order: dict[str, list[str]] = {}
         self._threads: dict[tuple[str, str], list[str]] = {}
@@ -267,6 +290,9 @@ class Workspace:
     def _load(self) -> None:
         self.people.update((body["id"], Person(**body)) for body in self._store.all("person"))
         self.groups.update((body["id"], Group(**body)) for body in self._store.all("group"))
+        self.files.update((body["id"], File(**body)) for body in self._store.all("file"))
+        for body in self._store.all("content"):
+            self._contents[body["id"]] = base64.b64decode(body["base64"])
         for body in self._store.all("channel"):
             self.channels[body["id"]] = Channel(**body)
             self._messages[body["id"]] = {}

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 
@@ -19,7 +19,7 @@ from bot.domain.events import Link, Tag
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Person as SlackPerson
 from bot.domain.people import Profile
-from bot.domain.registry import ModelInfo, Stage, VersionInfo
+from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.ledger.audit import verify
 from bot.ports import Clock, Ledger, Registry
@@ -234,35 +234,26 @@ def percentile(values: Iterable[float], share: float) -> float:
 Tap = Callable[[str, str], object]  # is told "before" or "after", and the name of the call
 
 
-class TappedRegistry:
+class _Tapped:
     """A registry whose every call is told of, before it is made and after it took effect."""
 
     def __init__(self, inner: Registry, tap: Tap) -> None:
         self._inner = inner
         self._tap = tap
 
-    def models(self, text: str = "") -> list[ModelInfo]:
-        return self._through("models", lambda: self._inner.models(text))
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._tap("before", name)
+            result = getattr(self._inner, name)(*args, **kwargs)
+            self._tap("after", name)
+            return result
 
-    def model(self, name: str) -> ModelInfo:
-        return self._through("model", lambda: self._inner.model(name))
+        return call
 
-    def versions(self, name: str) -> list[VersionInfo]:
-        return self._through("versions", lambda: self._inner.versions(name))
 
-    def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
-        self._through(
-            "transition", lambda: self._inner.transition(name, version, stage, archive_existing=archive_existing)
-        )
-
-    def set_alias(self, name: str, alias: str, version: int) -> None:
-        self._through("set_alias", lambda: self._inner.set_alias(name, alias, version))
-
-    def _through(self, name: str, call: Callable[[], T]) -> T:
-        self._tap("before", name)
-        result = call()
-        self._tap("after", name)
-        return result
+def tapped_registry(inner: Registry, tap: Tap) -> Registry:
+    """Return the registry, its every call told of."""
+    return cast(Registry, _Tapped(inner, tap))
 
 
 # -- the services without sockets --------------------------------------------------------------------------------------

@@ -77,6 +77,7 @@ class Request:
     decided_at: datetime | None = None
     decided_by: Actor | None = None
     outcome: str = ""
+    former_status: str | None = None  # the tag approval_status before it was opened
 
     def become(self, state: RequestState, **changes: object) -> Request:
         """Return the request in its next state. Raises AlreadyDecided where the table has no such step."""

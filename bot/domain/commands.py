@@ -6,7 +6,7 @@ import argparse
 import difflib
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar, get_args
@@ -15,20 +15,30 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.fields import FieldInfo
 
 from bot.domain.errors import BadInput
+from bot.domain.mirror import OURS
 from bot.domain.registry import Stage, VersionRef, check_model_name, parse_target, parse_version
+from bot.domain.semver import Bump
 from bot.domain.text import Code, Name, clean, say
 
 REASON_MOST = 1000  # characters; a card shows it whole
+DESCRIPTION_MOST = 4000  # characters; MLflow on PostgreSQL holds 5,000, and a promotion adds a line
+TAG_MOST = 1000  # characters of a tag's value
 
 
 @dataclass(frozen=True, slots=True)
 class Arg:
-    """How a field is typed: its place or its flags, what the help calls it, and what it means."""
+    """How a field is typed: its place or its flags, what the help calls it, and what it means.
+
+    `many`: it takes every word that is left, or its flag can be given again. `takes`: an optional argument in the
+    middle is left out where the word at its place is none of its kind.
+    """
 
     shown: str
     means: str
     positional: bool = True
     flags: tuple[str, ...] = ()
+    many: bool = False
+    takes: Callable[[str], bool] = lambda word: True
 
 
 class MissingArguments(BadInput):
@@ -56,6 +66,65 @@ def _request_id(text: object) -> str:
     return word
 
 
+def _run_id(text: object) -> str:
+    word = str(text).strip()
+    if not re.fullmatch(r"\w{1,64}", word, re.ASCII):
+        raise BadInput(say("{word} is no run id. Copy it from MLflow: 32 letters and digits.", word=Name(word[:80])))
+    return word
+
+
+def _is_version(text: str) -> bool:
+    try:
+        parse_version(text)
+    except BadInput:
+        return False
+    return True
+
+
+def _many(each: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    return lambda words: tuple(each(word) for word in ([words] if isinstance(words, str) else words))
+
+
+def _metric_names(text: object) -> tuple[str, ...]:
+    words = text.split(",") if isinstance(text, str) else list(text) if isinstance(text, Sequence) else [str(text)]
+    return tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
+
+
+def _pair(text: object) -> str:
+    """Return `key=value` as it was typed, once it is sure that a registry can hold both."""
+    key, equals, value = str(text).partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise BadInput(say("{word} is no tag. Write it so: {like}", word=Name(str(text)[:80]), like=Code("owner=ann")))
+    if not re.fullmatch(r"[\w.\-: /]{1,250}", key) or ".." in key or key.startswith("/"):
+        raise BadInput(say("MLflow takes no tag called {key}. Use letters, digits and _ . - : /", key=Name(key)))
+    if key.startswith("mlflow.") or key in OURS:
+        raise BadInput(say("The tag {key} is kept by {who}; set another.", key=Code(key),
+                           who="MLflow itself" if key.startswith("mlflow.") else "Registrar"))  # fmt: skip
+    if len(value) > TAG_MOST:
+        raise BadInput(say("The value of {key} is longer than {n} characters.", key=Code(key), n=f"{TAG_MOST:,}"))
+    return f"{key}={value.strip()}"
+
+
+def _description(text: object) -> str:
+    words = clean(str(text)).strip()
+    if len(words) > DESCRIPTION_MOST:
+        raise BadInput(f"The description is longer than {DESCRIPTION_MOST:,} characters. Say it shorter, and link.")
+    return words
+
+
+def _bump(text: object) -> Bump:
+    if isinstance(text, Bump):
+        return text
+    try:
+        return Bump(str(text).strip().lower())
+    except ValueError:
+        parts = [Code(each.value) for each in Bump]
+        raise BadInput(
+            say("{word} is no bump. It is one of {parts}.", word=Name(str(text)[:40]), parts=parts)
+        ) from None
+
+
 Model = Annotated[
     str,
     BeforeValidator(lambda text: check_model_name(str(text))),
@@ -74,6 +143,12 @@ Target = Annotated[
 Reason = Annotated[
     str, BeforeValidator(_reason), Arg("TEXT", "why, for the card and the audit", positional=False, flags=("--reason",))
 ]
+OptionalVersion = Annotated[
+    VersionRef | None,
+    get_args(Version)[1],
+    Arg("VERSION", "7, v7, 2.1.0, @alias, staging, production or latest", flags=("--version",), takes=_is_version),
+]
+Tags = Annotated[tuple[str, ...], BeforeValidator(_many(_pair))]
 RequestId = Annotated[
     str, BeforeValidator(_request_id), Arg("REQUEST", "the short id on the card", flags=("--request",))
 ]
@@ -99,8 +174,13 @@ class Command(BaseModel):
         words = [cls.verb]
         for _, field, arg in cls.args():
             word = arg.shown if arg.positional else f"{arg.flags[0]} {arg.shown}".strip()
+            word += "…" if arg.many and arg.positional else ""
             words.append(word if field.is_required() else f"[{word}]")
         return " ".join(words)
+
+    def dump(self) -> dict[str, Any]:
+        """Return the command as plain JSON values, its verb among them; `load` reads it again."""
+        return {"verb": self.verb} | {name: _plain(getattr(self, name)) for name in type(self).model_fields}
 
 
 SomeCommand = TypeVar("SomeCommand", bound=Command)
@@ -122,16 +202,111 @@ class List(Command):
     summary = "The registered models and what is in Staging and Production"
     example = "list churn"
     text: Annotated[str, Arg("TEXT", "only models whose name holds this", flags=("--text",))] = ""
+    page: Annotated[int, Field(ge=1, le=100_000), Arg("N", "which page", positional=False, flags=("--page",))] = 1
 
 
 class Show(Command):
     """Show a model, or one version of it."""
 
     verb = "show"
-    summary = "A model's versions and stages, or one version"
+    summary = "A model's versions and stages, or one version's metadata card"
     example = "show churn 4"
     model: Model
-    version: Annotated[VersionRef | None, *get_args(Version)[1:]] = None
+    version: OptionalVersion = None
+
+
+class Register(Command):
+    """Make a new version out of a run."""
+
+    verb = "register"
+    summary = "Make a new version out of a run"
+    example = 'register 0a1b2c3d4e5f60718293a4b5c6d7e8f9 churn --description "wider trees"'
+    run_id: Annotated[
+        str, BeforeValidator(_run_id), Arg("RUN_ID", "the run that logged the model", flags=("--run-id",))
+    ]
+    model: Model
+    bump: Annotated[
+        Bump | None, BeforeValidator(_bump),
+        Arg("PART", "major, minor or patch, where you know better than the rules", False, ("--bump",)),
+    ] = None  # fmt: skip
+    description: Annotated[
+        str, BeforeValidator(_description), Arg("TEXT", "what is new", positional=False, flags=("--description",))
+    ] = ""
+    tags: Annotated[Tags, Arg("KEY=VALUE", "a tag; can be given again", False, ("--tag",), many=True)] = ()
+    artifact: Annotated[
+        str, Arg("NAME", "which of the run's models, where it logged several", False, ("--artifact",))
+    ] = ""
+
+
+class Describe(Command):
+    """Write what a model or a version is."""
+
+    verb = "describe"
+    summary = "Write the description of a version, or of the model"
+    example = 'describe churn 4 "trained on the spring campaign"'
+    model: Model
+    version: OptionalVersion = None
+    text: Annotated[str, BeforeValidator(_description), Arg("TEXT", "the description", flags=("--text",))]
+
+
+class SetTags(Command):
+    """Set tags of a version, or take them away."""
+
+    verb = "tag"
+    summary = "Set tags of a version; an empty value takes one away"
+    example = "tag churn 4 owner=ann use_case=retention"
+    model: Model
+    version: Version
+    tags: Annotated[Tags, Arg("KEY=VALUE", "what to set; KEY= takes it away", True, ("--tag",), many=True)]
+
+    def pairs(self) -> dict[str, str | None]:
+        """Return the tags; None is one to be taken away."""
+        return {key: value or None for key, _, value in (tag.partition("=") for tag in self.tags)}
+
+
+class Archive(Command):
+    """Take a version aside."""
+
+    verb = "archive"
+    summary = "Take a version aside; never the one in Production"
+    example = 'archive churn 2 --reason "trained on leaked labels"'
+    model: Model
+    version: Version
+    reason: Reason = ""
+
+
+class Compare(Command):
+    """Compare versions by their metrics."""
+
+    verb = "compare"
+    summary = "Compare versions by their metrics, against the one in Production"
+    example = "compare churn 4 5 --metrics f1,latency_ms"
+    model: Model
+    versions: Annotated[
+        tuple[VersionRef, ...],
+        BeforeValidator(_many(lambda word: word if isinstance(word, VersionRef) else parse_version(str(word)))),
+        Arg("VERSION", "which; without any, all", flags=("--version",), many=True),
+    ] = ()
+    metrics: Annotated[
+        tuple[str, ...], BeforeValidator(_metric_names),
+        Arg("A,B", "only these metrics", positional=False, flags=("--metrics",)),
+    ] = ()  # fmt: skip
+    last: Annotated[
+        int | None, Field(ge=1, le=100_000), Arg("N", "only the newest N", positional=False, flags=("--last",))
+    ] = None
+
+
+class Best(Command):
+    """Find the version with the best value of a metric."""
+
+    verb = "best"
+    summary = "The version that is best by one metric, and how far ahead"
+    example = "best churn f1"
+    model: Model
+    metric: Annotated[
+        str, BeforeValidator(lambda text: str(text).strip()), Arg("METRIC", "such as f1", flags=("--metric",))
+    ]
+    lowest: Annotated[bool, Arg("", "the lowest value wins", positional=False, flags=("--lowest",))] = False
 
 
 class Promote(Command):
@@ -198,8 +373,12 @@ class History(Command):
 
 
 VERBS: dict[str, type[Command]] = {
-    verb.verb: verb for verb in (Help, List, Show, Promote, Approve, Reject, Cancel, Requests, History)
-}
+    verb.verb: verb
+    for verb in (
+        Help, List, Show, Register, Describe, SetTags, Archive, Compare, Best,
+        Promote, Approve, Reject, Cancel, Requests, History,
+    )
+}  # fmt: skip
 
 
 def parse(text: str) -> Command | None:
@@ -232,6 +411,20 @@ def build(verb: type[SomeCommand], given: dict[str, Any]) -> SomeCommand:
         fault = error.errors()[0]
         field = str(fault["loc"][0]).replace("_", "-") if fault["loc"] else verb.verb
         raise BadInput(say("{field}: {what}.", field=Code(f"--{field}"), what=fault["msg"])) from error
+
+
+def load(data: Mapping[str, Any]) -> Command:
+    """Return the command that `dump` wrote. Raises BadInput for what no command ever wrote."""
+    given = {name: value for name, value in data.items() if name != "verb" and value is not None}
+    return build(find_verb(str(data.get("verb", Promote.verb))), given)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    if isinstance(value, Bump | Stage):
+        return value.value
+    return str(value) if isinstance(value, VersionRef) else value
 
 
 def find_verb(word: str) -> type[Command]:
@@ -277,6 +470,8 @@ def _parser(verb: type[Command]) -> _Parser:
     for name, field, arg in verb.args():
         if field.annotation is bool:
             parser.add_argument(*arg.flags, dest=name, action="store_true", default=None)
+        elif arg.flags and arg.many:
+            parser.add_argument(*arg.flags, dest=name, metavar=arg.shown, action="append")
         elif arg.flags:
             parser.add_argument(*arg.flags, dest=name, metavar=arg.shown)
     return parser
@@ -296,12 +491,25 @@ def _given(verb: type[Command], words: Sequence[str]) -> dict[str, Any]:
     placed += words[end + 1 :]
     typed = vars(spaces)
     fields = {name: value for name, _, _ in verb.args() if (value := typed.get(name)) is not None}
-    for name, _, arg in verb.args():
-        if arg.positional and name not in fields and placed:
-            fields[name] = placed.pop(0)
+    placed = _place(verb, fields, placed)
     if placed:
         raise BadInput(_superfluous(verb, placed[0]))
     return fields
+
+
+def _place(verb: type[Command], fields: dict[str, Any], words: list[str]) -> list[str]:
+    """Give the words to the positional fields that no flag has filled; return the words that are left.
+
+    An optional field takes none that a required one behind it needs, and none that is not of its kind.
+    """
+    open_ones = [(name, field, arg) for name, field, arg in verb.args() if arg.positional and name not in fields]
+    needed = sum(field.is_required() for _, field, _ in open_ones)
+    for name, field, arg in open_ones:
+        needed -= field.is_required()
+        if not words or (not field.is_required() and needed and (len(words) <= needed or not arg.takes(words[0]))):
+            continue
+        fields[name], words = (words, []) if arg.many else (words[0], words[1:])
+    return words
 
 
 def _unknown_flag(verb: type[Command], flag: str) -> Any:

@@ -29,6 +29,15 @@ class Tag(Enum):
     EXPIRED = "registrar:request:expired"  # nobody decided in time
     STALE = "registrar:request:stale"  # the registry had changed: nothing was moved
     FAILED = "registrar:request:failed"  # the registry refused the move
+    COMMANDED = "person:registry:asked"  # a change of the registry was asked for, before it was made
+    COMMAND_REFUSED = "person:registry:failed"  # it was not made: the rules or the registry said no
+    REGISTERED = "registrar:version:registered"  # a version was made out of a run
+    DESCRIBED = "registrar:version:described"  # a description was written
+    TAGGED = "registrar:version:tagged"  # tags were set or taken away
+    ARCHIVED = "registrar:version:archived"  # a version was taken aside, and read back
+    MENDED = "registrar:stage:mended"  # a stage has its one holder again, read back
+    NOT_MOVED = "registrar:version:not_moved"  # an archiving or mending ended without a change, and why
+    FOUND = "registry:model:changed"  # the poll found a change that nobody asked us for
     MOVED = "registrar:version:moved"  # moved, and read back
     OBSERVED = "registry:version:moved"  # the poll found a move that nobody asked us for
     REFUSED = "person:registry:refused"  # the rules let somebody not do, or not see, something

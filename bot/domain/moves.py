@@ -10,7 +10,7 @@ from enum import Enum, auto
 from bot.domain.approvals import Request, Vote
 from bot.domain.errors import BadInput, Refused
 from bot.domain.people import Actor
-from bot.domain.registry import Stage, VersionInfo, is_legal
+from bot.domain.registry import TARGETS, ModelInfo, Stage, VersionInfo, is_legal
 from bot.domain.text import Code, Name, Say, say
 
 
@@ -18,6 +18,8 @@ class MoveKind(Enum):
     """What caused a move. Later features add causes, never executors."""
 
     PROMOTION = "promotion"  # a request was approved
+    ARCHIVE = "archive"  # somebody took a version aside
+    MEND = "mend"  # somebody pressed the button that gives a stage its one holder back
     OBSERVED = "observed"  # made in MLflow, behind our back, and found by the poll
 
 
@@ -48,11 +50,18 @@ class Move:
     actor: Actor
     intended_at: datetime
     request: str | None = None
+    finding: str | None = None  # what showed that this was to be mended
     keep_existing: bool = False
     state: MoveState = MoveState.INTENDED
     attempts: int = 0
     finished_at: datetime | None = None
     why: str = ""
+    reason: str = ""  # what the person said who caused it
+
+    @property
+    def has_alias(self) -> bool:
+        """Tell whether the registry's alias for the stage goes along."""
+        return self.target in TARGETS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +115,29 @@ def intended(request: Request, last: Vote) -> Move:
     )
 
 
+def archiving(move_id: str, version: VersionInfo, actor: Actor, now: datetime, reason: str) -> Move:
+    """Return the move that takes a version aside. Raises Refused for the one in Production, BadInput for no change."""
+    if version.stage is Stage.PRODUCTION:
+        raise Refused(serves(version))
+    if version.stage is Stage.ARCHIVED:
+        raise BadInput(say("v{v} of {model} is archived already.", v=version.version, model=Name(version.model)))
+    return Move(
+        id=move_id, kind=MoveKind.ARCHIVE, model=version.model, version=version.version, from_stage=version.stage,
+        target=Stage.ARCHIVED, expected_incumbent=None, actor=actor, intended_at=now, reason=reason,
+    )  # fmt: skip
+
+
+def mending(move_id: str, model: str, version: int, stage: Stage, actor: Actor, now: datetime, finding: str) -> Move:
+    """Return the move that makes the version the one holder of the stage in which it is, with the stage's alias.
+
+    Who else holds it is read when it is made.
+    """
+    return Move(
+        id=move_id, kind=MoveKind.MEND, model=model, version=version, from_stage=stage, target=stage,
+        expected_incumbent=None, actor=actor, intended_at=now, finding=finding,
+    )  # fmt: skip
+
+
 def check_can_be_asked(version: VersionInfo, target: Stage) -> None:
     """Return if somebody may ask that this version move to `target`. Raises BadInput and Refused with the reason."""
     if not is_legal(version.stage, target):
@@ -130,7 +162,9 @@ def plan(move: Move, facts: Facts) -> Plan:
     if candidate is None:
         return Plan(Step.NOTHING, say("v{v} of {model} is gone from MLflow.", v=move.version, model=Name(move.model)))
     holders = facts.holders(move.target)
-    if candidate.stage is move.target and (move.keep_existing or holders == [move.version]):
+    if move.kind is MoveKind.ARCHIVE and candidate.stage is Stage.PRODUCTION:
+        return Plan(Step.NOTHING, serves(candidate))
+    if candidate.stage is move.target and (move.keep_existing or not move.has_alias or holders == [move.version]):
         # With a first try nobody of ours has moved it: then somebody else did, and the outcome is what was asked.
         return Plan(Step.ALIAS)
     if candidate.stage is not move.from_stage and candidate.stage is not move.target:
@@ -139,6 +173,8 @@ def plan(move: Move, facts: Facts) -> Plan:
             say("v{v} was {was} when this was asked and is {now} now.",
                 v=move.version, was=_standing(move.from_stage), now=_standing(candidate.stage)),
         )  # fmt: skip
+    if not move.has_alias or move.kind is MoveKind.MEND:
+        return Plan(Step.TRANSITION)
     return _incumbent_changed(move, holders) or Plan(Step.TRANSITION)
 
 
@@ -150,7 +186,24 @@ def incumbent(facts: Facts, stage: Stage) -> int | None:
 def is_settled(move: Move, versions: Iterable[VersionInfo]) -> bool:
     """Tell whether what was read back is what was meant: the version holds the stage, and nobody else does."""
     holders = Facts(versions=tuple(versions)).holders(move.target)
-    return move.version in holders if move.keep_existing else holders == [move.version]
+    return move.version in holders if move.keep_existing or not move.has_alias else holders == [move.version]
+
+
+def looks_settled(move: Move, model: ModelInfo, alias: str | None) -> bool:
+    """Tell the same from the registry's summary of the model, which one request brings.
+
+    The summary names the highest version in a stage and no other: a second, older holder shows in the look at the
+    model that follows every move. With None as `alias` only the stage is asked.
+    """
+    return model.latest.get(move.target) == move.version and (alias is None or model.aliases.get(alias) == move.version)
+
+
+def serves(version: VersionInfo) -> Say:
+    """Return why the version in Production is not taken aside."""
+    return say(
+        "v{v} of {model} serves in Production, so it stays. Promote another version first; that archives this one.",
+        v=version.version, model=Name(version.model),
+    )  # fmt: skip
 
 
 def _incumbent_changed(move: Move, holders: list[int]) -> Plan | None:

@@ -138,6 +138,7 @@ class ModelRules(Part):
     production: TargetRule | None = None
     rollback: RollbackRule | None = None
     monitors: list[MonitorRule] = Field(default_factory=list)
+    directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)  # of metrics: which is better
 
     def rule(self, target: Stage) -> TargetRule | None:
         """Return the rule for moving into `target`, or None where the file has none: then nobody may."""
@@ -193,6 +194,7 @@ class Policy(Part):
     channel: str = "#ml-models"
     roles: dict[str, list[str]] = Field(default_factory=dict)
     models: dict[str, ModelRules]
+    directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)  # where a model says nothing else
     sources: dict[str, Source] = Field(default_factory=dict)
     clients: dict[str, ApiClient] = Field(default_factory=dict)
     operators: dict[str, str] = Field(default_factory=dict)
@@ -227,6 +229,10 @@ class Policy(Part):
     def channel_for(self, model: str) -> str:
         """Return the channel where `model` is talked about."""
         return self.rules_for(model).channel or self.channel
+
+    def directions_for(self, model: str) -> dict[str, Literal["higher", "lower"]]:
+        """Return which metrics of `model` are better higher or lower, where the file says so."""
+        return self.directions | self.rules_for(model).directions
 
     def ids(self, names: list[str]) -> frozenset[str]:
         """Return the user and group ids that role names and ids stand for."""

@@ -53,6 +53,15 @@ def say(template: str, /, **args: object) -> Say:
     return Say(template, MappingProxyType(args))
 
 
+def joined(sentences: Iterable[Say], between: str) -> Say:
+    """Return the sentences as one; `between` is ours."""
+    parts = list(sentences)
+    return say(
+        between.join(f"{{part{at}}}" for at in range(len(parts))),
+        **{f"part{at}": part for at, part in enumerate(parts)},
+    )
+
+
 def plain(value: object) -> str:
     """Return one value as plain words."""
     if isinstance(value, Name):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bot.domain.approvals import Choice, Request, RequestState, Vote
-from bot.domain.moves import Move
+from bot.domain.moves import Move, MoveState
 from bot.domain.people import shown
 from bot.domain.registry import Stage
-from bot.domain.text import Code, Mention, Name, Say, say
+from bot.domain.semver import Proposal
+from bot.domain.text import Code, Mention, Name, Say, joined, say
 
 MENTIONED = 6  # people named in one sentence; of more, the rest is counted
 
@@ -150,3 +151,86 @@ def observed(move: Move) -> Say:
         v=Code(f"v{move.version}"),
         stage=move.target,
     )
+
+
+def archived(move: Move) -> Say:
+    """Return what the channel hears of a version that was taken aside."""
+    if move.reason:
+        return say("{who} archived {v} of {model}: {why}", who=shown(move.actor), v=Code(f"v{move.version}"),
+                   model=Name(move.model), why=move.reason)  # fmt: skip
+    return say(
+        "{who} archived {v} of {model}.", who=shown(move.actor), v=Code(f"v{move.version}"), model=Name(move.model)
+    )
+
+
+def archiving_ended(move: Move) -> Say:
+    """Return what somebody hears who had a version archived."""
+    v, model = Code(f"v{move.version}"), Name(move.model)
+    if move.state is MoveState.DONE:
+        return say("{v} of {model} is archived, read back from MLflow.", v=v, model=model)
+    if move.state in {MoveState.STALE, MoveState.FAILED}:
+        return say("{v} of {model} was not archived. {why}", v=v, model=model, why=move.why)
+    return say("{v} of {model} is archived as soon as MLflow answers; nobody has to do anything.", v=v, model=model)
+
+
+def archive_question(model: str, version: int | str) -> Say:
+    """Return the question before a version is taken aside."""
+    return say("Archive {v} of {model}? It leaves its stage; its files stay, and it can be promoted again.",
+               v=Code(version), model=Name(model))  # fmt: skip
+
+
+def mended(move: Move) -> Say:
+    """Return what the thread of a finding hears after somebody pressed its button."""
+    who, v = shown(move.actor), Code(f"v{move.version}")
+    if move.state is MoveState.DONE:
+        return say("{who} mended it: {v} is the one version in {stage}, read back from MLflow.", who=who, v=v,
+                   stage=move.target)  # fmt: skip
+    return say("{who} tried to mend it, and nothing was changed. {why}", who=who, why=move.why)
+
+
+def mending() -> Say:
+    """Return what whoever pressed the button hears."""
+    return say("Mending it. The thread tells when it is done.")
+
+
+def registered(model: str, version: int, proposal: Proposal, *, again: int | None, has_model: bool) -> Say:
+    """Return the answer to whoever registered a version: its semver, why, and what to mind."""
+    mind = []
+    if again is not None:
+        mind.append(say(" {v} was made of the same run.", v=Code(f"v{again}")))
+    if not has_model:
+        mind.append(say(" The run logged no model that could be read, so nothing can be loaded from this version yet."))
+    return say(
+        "Registered {v} of {model} as {semver}: {why}.{mind}", v=Code(f"v{version}"), model=Name(model),
+        semver=Code(proposal.semver), why=joined(proposal.reasons, "; "), mind=joined(mind, ""),
+    )  # fmt: skip
+
+
+def described(model: str, version: int | None) -> Say:
+    """Return the answer to whoever wrote a description."""
+    if version is None:
+        return say("The description of {model} is written.", model=Name(model))
+    return say("The description of {v} of {model} is written.", v=Code(f"v{version}"), model=Name(model))
+
+
+def tagged(model: str, version: int, tags: Mapping[str, str | None]) -> Say:
+    """Return the answer to whoever set tags."""
+    said = [say("{key} is {value}", key=Code(key), value=Name(value)) if value else say("{key} is gone", key=Code(key))
+            for key, value in tags.items()]  # fmt: skip
+    return say("{v} of {model}: {said}.", v=Code(f"v{version}"), model=Name(model), said=said)
+
+
+def sent_directly() -> Say:
+    """Return what somebody hears whose comparison went elsewhere."""
+    return say("I cannot post here, so the comparison is in our direct messages. To see it here: {invite}",
+               invite=Code("/invite @registrar"))  # fmt: skip
+
+
+def kept() -> Say:
+    """Return what somebody hears who was asked whether to archive a version, and said no."""
+    return say("Kept as it is; nothing was changed.")
+
+
+def errand_stands() -> Say:
+    """Return what somebody hears who had something done while the registry is slow or down."""
+    return say("MLflow is slow or away right now. What you asked for is written down, and done as soon as it answers.")

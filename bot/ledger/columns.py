@@ -13,6 +13,8 @@ from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
 from bot.domain.people import Actor, actor_id, parse_actor
+from bot.domain.registry import Stage
+from bot.domain.text import Say, pack, unpack
 
 E = TypeVar("E", bound=Enum)
 
@@ -131,3 +133,52 @@ class Plain(TypeDecorator[dict[str, Any]]):
             return None
         data: dict[str, Any] = json.loads(value)
         return data
+
+
+class Stages(TypeDecorator[dict[int, Stage]]):
+    """Where each version of a model stands: the numbers of each stage, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[int, Stage] | None, dialect: Dialect) -> str | None:
+        """Return the versions by stage, as text."""
+        if value is None:
+            return None
+        return dump({stage.value: sorted(n for n, held in value.items() if held is stage) for stage in Stage})
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[int, Stage] | None:
+        """Return the stage of each version."""
+        if value is None:
+            return None
+        return {number: Stage(stage) for stage, numbers in json.loads(value).items() for number in numbers}
+
+
+class Numbers(TypeDecorator[tuple[int, ...]]):
+    """Some version numbers, in order, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[int, ...] | None, dialect: Dialect) -> str | None:
+        """Return them as text."""
+        return None if value is None else dump(list(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[int, ...] | None:
+        """Return them."""
+        return None if value is None else tuple(json.loads(value))
+
+
+class Sentences(TypeDecorator[tuple[Say, ...]]):
+    """Some sentences with their values, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[Say, ...] | None, dialect: Dialect) -> str | None:
+        """Return them as text."""
+        return None if value is None else dump([pack(each) for each in value])
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Say, ...] | None:
+        """Return them."""
+        return None if value is None else tuple(unpack(each) for each in json.loads(value))

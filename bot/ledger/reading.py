@@ -12,6 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import UnknownRequest
 from bot.domain.events import Link
+from bot.domain.looks import Finding, Look
 from bot.domain.moves import Move, MoveState
 from bot.domain.registry import Stage
 from bot.domain.text import Name, say
@@ -19,20 +20,24 @@ from bot.ledger import rows, statements
 from bot.ledger.audit import Head, Record
 from bot.ledger.tables import (
     ASK_WAITS,
+    COPY_WAITS,
     IS_OPEN,
     IS_PENDING,
     NOTE_WAITS,
     asks,
     audit_events,
     audit_head,
+    copies,
+    findings,
+    looks,
     moves,
     notes,
     postings,
     requests,
 )
-from bot.ports import Ask, Note, Posting
+from bot.ports import Ask, Copy, Note, Posting
 
-T = TypeVar("T", Request, Vote, Move, Ask, Note, Posting, Record)
+T = TypeVar("T", Request, Vote, Move, Ask, Note, Posting, Record, Look, Finding, Copy)
 
 
 class SqlReading:
@@ -46,12 +51,19 @@ class SqlReading:
         return self._request(statements.one(requests, "id"), request_id)
 
     def requests(
-        self, *, model: str | None = None, states: Sequence[RequestState] = (), most: int = 100
+        self,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        states: Sequence[RequestState] = (),
+        most: int = 100,
     ) -> list[Request]:
         """Return requests, newest first; `states` empty means any."""
         query = select(requests).order_by(requests.c.opened_at.desc(), requests.c.number.desc()).limit(most)
         if model is not None:
             query = query.where(requests.c.model == model)
+        if version is not None:
+            query = query.where(requests.c.version == version)
         if states:
             query = query.where(requests.c.state.in_(states))
         return self._all(Request, query)
@@ -94,6 +106,28 @@ class SqlReading:
         """Return the ids of asks that wait and whose time has come, oldest first."""
         ready = select(asks.c.id).where(ASK_WAITS, has_come(asks.c.not_before, now))
         return self._column(ready.order_by(asks.c.at, asks.c.number))
+
+    def look(self, model: str) -> Look | None:
+        """Return how the model looked when the registry was read last."""
+        return self._first(Look, statements.one(looks, "model"), model)
+
+    def looks(self) -> dict[str, Look]:
+        """Return how every model looked, by its name."""
+        return {look.model: look for look in self._all(Look, select(looks))}
+
+    def finding(self, finding_id: str) -> Finding:
+        """Return a finding. Raises UnknownRequest."""
+        if found := self._first(Finding, statements.one(findings, "id"), finding_id):
+            return found
+        raise UnknownRequest("This message is from another time; nothing was changed.")
+
+    def due_copies(self, now: datetime, most: int = 100) -> list[Copy]:
+        """Return what has to be written to versions: of each version that which comes first, if it is due."""
+        first = (
+            select(func.min(copies.c.number)).where(COPY_WAITS).group_by(copies.c.model, copies.c.version)
+        ).scalar_subquery()
+        due = select(copies).where(copies.c.number.in_(first), has_come(copies.c.not_before, now))
+        return self._all(Copy, due.order_by(copies.c.number).limit(most))
 
     def posting(self, key: str) -> Posting | None:
         """Return where the message with this key stands in Slack."""

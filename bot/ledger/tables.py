@@ -23,9 +23,10 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.approvals import Choice, RequestState
+from bot.domain.looks import FindingKind
 from bot.domain.moves import MoveKind, MoveState
 from bot.domain.registry import Stage
-from bot.ledger.columns import Member, Plain, Utc, Who, Words
+from bot.ledger.columns import Member, Numbers, Plain, Sentences, Stages, Utc, Who, Words
 from bot.ports import AskState, NoteKind
 
 OPEN = tuple(state for state in RequestState if state.is_open)
@@ -72,6 +73,7 @@ requests = Table(
     Column("decided_at", Utc),
     Column("decided_by", Who),
     Column("outcome", Words, nullable=False),
+    Column("former_status", Words),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -106,6 +108,8 @@ moves = Table(
     Column("claimed_by", Words),
     Column("claimed_until", Utc),
     Column("not_before", Utc),
+    Column("finding", Words),
+    Column("reason", Words, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -146,6 +150,47 @@ postings = Table(
     Column("ts", Words, nullable=False),
 )  # fmt: skip
 
+looks = Table(
+    "looks", metadata,
+    Column("model", Words, primary_key=True),
+    Column("at", Utc, nullable=False),
+    Column("updated_at", Utc),
+    Column("stages", Stages, nullable=False),
+    Column("aliases", Plain, nullable=False),
+    Column("after", Words),
+)  # fmt: skip
+
+findings = Table(
+    "findings", metadata, _number(),
+    Column("id", Words, nullable=False, unique=True),
+    Column("kind", Member(FindingKind), nullable=False),
+    Column("model", Words, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("versions", Numbers, nullable=False),
+    Column("lines", Sentences, nullable=False),
+    Column("by", Who),
+    Column("mend", Integer),
+    Column("stage", Member(Stage), nullable=False),
+    Column("mended_by", Who),
+    Column("mended_at", Utc),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+copies = Table(
+    "copies", metadata, _number(),
+    Column("id", Words, nullable=False, unique=True),
+    Column("model", Words, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("tags", Plain, nullable=False),
+    Column("line", Words, nullable=False),
+    Column("alias", Words, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("is_done", Boolean, nullable=False),
+    Column("not_before", Utc),
+    Column("why", Words, nullable=False),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
 # Nothing refers to an audit row, so nothing can take it along. `body` is what is hashed; the columns before
 # it are copies for queries. Triggers (in the migration) refuse UPDATE and DELETE.
 audit_events = Table(
@@ -183,6 +228,7 @@ IS_EXECUTING = is_in(moves.c.state, MoveState.EXECUTING)
 IS_INTENDED = is_in(moves.c.state, MoveState.INTENDED)
 ASK_WAITS = is_in(asks.c.state, AskState.WAITING)
 NOTE_WAITS = is_in(notes.c.state, NoteState.WAITING)
+COPY_WAITS = copies.c.is_done.is_(literal_column("false"))
 
 
 def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool], unique: bool = False) -> Index:
@@ -201,6 +247,8 @@ Index("moves_by_model", moves.c.model, moves.c.intended_at, moves.c.number)
 Index("moves_by_target", moves.c.model, moves.c.target, moves.c.intended_at, moves.c.number)
 _partial("asks_waiting", asks.c.at, asks.c.number, where=ASK_WAITS)
 _partial("notes_waiting", notes.c.lane, notes.c.number, where=NOTE_WAITS)
+_partial("copies_waiting", copies.c.model, copies.c.version, copies.c.number, where=COPY_WAITS)
+Index("findings_by_model", findings.c.model, findings.c.number)
 Index("audit_by_model", audit_events.c.model, audit_events.c.number)
 Index("audit_by_time", audit_events.c.at, audit_events.c.number)
 Index("audit_by_tag", audit_events.c.tag, audit_events.c.number)

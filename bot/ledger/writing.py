@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, exists, or_, select, update
+from sqlalchemy import Connection, Table, and_, delete, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import AlreadyDecided, AlreadyOpen
 from bot.domain.events import Event
+from bot.domain.looks import Finding, Look
 from bot.domain.moves import UNFINISHED, Move, MoveState
 from bot.domain.text import Code, Name, Say, say
 from bot.ledger import rows, statements
@@ -21,14 +22,17 @@ from bot.ledger.tables import (
     IS_INTENDED,
     NoteState,
     asks,
+    copies,
+    findings,
     is_in,
+    looks,
     moves,
     notes,
     postings,
     requests,
     votes,
 )
-from bot.ports import Ask, Note, NoteKind, Posting
+from bot.ports import Ask, Copy, Note, NoteKind, Posting
 
 FREE = {"claimed_by": None, "claimed_until": None}
 
@@ -125,6 +129,39 @@ class SqlWriting(SqlReading):
         if not self._set(asks, ask.id, rows.write(ask)):
             raise KeyError(ask.id)
 
+    def save_look(self, look: Look) -> None:
+        """Write down how the model looks now."""
+        values = rows.write(look)
+        if not self._add(looks, values, "model"):
+            self._run(update(looks).where(looks.c.model == look.model).values(**values))
+
+    def forget_look(self, model: str) -> None:
+        """Forget a model that the registry has no more."""
+        self._run(delete(looks).where(looks.c.model == model))
+
+    def add_finding(self, finding: Finding) -> bool:
+        """Insert it; return False where it is there already."""
+        return self._add(findings, rows.write(finding), "id")
+
+    def save_finding(self, finding: Finding) -> None:
+        """Write its present state. Raises UnknownRequest."""
+        if not self._set(findings, finding.id, rows.write(finding)):
+            self.finding(finding.id)
+
+    def add_copy(self, copy: Copy) -> None:
+        """Let something be written to a version; an id that is there already is left as it is."""
+        row = rows.write(copy, but=frozenset({"number"}))
+        self._add(copies, row | {"is_done": False, "why": ""}, "id")
+
+    def copied(self, copy: Copy, *, why: str = "") -> None:
+        """Take it out of the queue; `why` says why it was given up."""
+        self._run(update(copies).where(copies.c.id == copy.id).values(is_done=True, why=why))
+
+    def postpone_copy(self, copy: Copy, until: datetime, why: str) -> None:
+        """Try it again at `until`."""
+        later = {"not_before": until, "why": why, "attempts": copies.c.attempts + 1}
+        self._run(update(copies).where(copies.c.id == copy.id).values(**later))
+
     def add_note(self, note: Note) -> None:
         """Put it into the outbox; a key that is there already is left as it is."""
         row = rows.write(note, but=frozenset({"number"}))
@@ -135,10 +172,10 @@ class SqlWriting(SqlReading):
         self._note(note, was_tried=True, attempts=notes.c.attempts + 1)
 
     def delivered(self, note: Note, posting: Posting | None) -> None:
-        """Take it out of the queue, and remember where it stands: a card by its lane, all else by its key."""
+        """Take it out of the queue, and remember where it stands: cards and notices by their lane, all else by key."""
         self._note(note, state=NoteState.DELIVERED)
         if posting is not None:
-            key = note.lane if note.kind is NoteKind.CARD else note.key
+            key = note.lane if note.kind in {NoteKind.CARD, NoteKind.NOTICE} else note.key
             place = rows.write(posting)
             if not self._add(postings, {"key": key, **place}, "key"):
                 self._run(update(postings).where(postings.c.key == key).values(**place))

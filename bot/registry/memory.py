@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from threading import RLock
 from types import MappingProxyType
 
 from bot.domain.errors import RegistryRefused, RegistryUnreachable
-from bot.domain.registry import TARGETS, ModelInfo, Stage, VersionInfo
+from bot.domain.registry import TARGETS, ModelInfo, Package, RunInfo, Stage, VersionInfo
 from bot.domain.text import Name, say
-from bot.registry import unknown_model, unknown_version, unspeakable_model
+from bot.registry import (
+    RUNS_AT_ONCE,
+    check_artifact,
+    check_description,
+    check_speakable,
+    check_tags,
+    chosen,
+    prompt_in_the_way,
+    run_ids,
+    unknown_model,
+    unknown_run,
+    unknown_version,
+)
+from bot.registry.memory_shelf import LoggedRun, MemoryShelf, Model
 
 
-@dataclass(slots=True)
-class _Model:
-    name: str
-    description: str
-    tags: Mapping[str, str]
-    is_prompt: bool
-    updated_at: datetime
-    versions: dict[int, VersionInfo] = field(default_factory=dict)
-    aliases: dict[str, int] = field(default_factory=dict)
-    highest: int = 0  # numbers of deleted versions never come back
-
-
-class MemoryRegistry:
+class MemoryRegistry(MemoryShelf):
     """The port `Registry`, with what a test needs to prepare it and to make it fail.
 
     `down`: nothing is answered. `loses_answers`: what is asked is done, but the answer never comes.
-    `delay`: how many seconds each answer takes; `wait` does the waiting.
+    `delay`: how many seconds each answer takes; `wait` does the waiting. `requests` counts by method what was asked
+    of it, with one for each tag that is set and for each 1,000 runs.
     """
 
     def __init__(
@@ -42,36 +45,101 @@ class MemoryRegistry:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
+        super().__init__(now)
         self.down = False
         self.loses_answers = False
         self.delay = 0.0
-        self._now = now
+        self.requests: Counter[str] = Counter()
         self._wait = wait
-        self._lock = RLock()
-        self._models: dict[str, _Model] = {}
 
     def models(self, text: str = "") -> list[ModelInfo]:
         """Return the models whose name holds `text` (any case), sorted by name."""
-        with self._answering():
+        with self._answering("models"):
             return [_told(m) for name, m in sorted(self._models.items()) if _is_found(m, text.lower())]
 
     def model(self, name: str) -> ModelInfo:
         """Return one model with its aliases. Raises UnknownModel."""
-        with self._answering():
+        with self._answering("model"):
             return _told(self._find(name))
 
     def versions(self, name: str) -> list[VersionInfo]:
         """Return every version, newest number first; none for an unknown model."""
-        with self._answering():
-            if "'" in name and '"' in name:
-                raise unspeakable_model(name)
+        with self._answering("versions"):
+            check_speakable(name)
             model = self._models.get(name)
             there = {} if model is None or model.is_prompt else model.versions
             return [there[number] for number in sorted(there, reverse=True)]
 
+    def version(self, name: str, number: int) -> VersionInfo:
+        """Return one version with its aliases. Raises UnknownModel and UnknownVersion."""
+        with self._answering("version"):
+            check_speakable(name)
+            model = self._find_with(name, number)
+            return replace(model.versions[number], aliases=_names_of(model, number))
+
+    def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
+        """Return the runs that are there, deleted ones too, by id."""
+        wanted = run_ids(ids)
+        found: dict[str, RunInfo] = {}
+        for start in range(0, len(wanted), RUNS_AT_ONCE):
+            with self._answering("runs"):
+                chunk = wanted[start : start + RUNS_AT_ONCE]
+                found |= {each: _finite(self._runs[each].info) for each in chunk if each in self._runs}
+        return found
+
+    def package(self, version: VersionInfo) -> Package | None:
+        """Return what lies beside the version's files, or None where nothing was put there."""
+        with self._answering("package"):
+            return self._packages.get(version.source)
+
+    def register(
+        self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
+    ) -> VersionInfo:
+        """Make the next version out of a run; a model that is not there is made first.
+
+        Raises UnknownRun, UnknownModel for a prompt, and BadInput where it is not clear which logged model is meant.
+        """
+        check_tags(tags)
+        check_description(description)
+        check_speakable(name)
+        check_artifact(artifact)
+        with self._answering("register"):
+            source = _source(self._run(run_id), artifact)
+            self._find_or_add(name)
+            _check_keys(tags)
+            number = self.add_version(name, run_id=run_id, description=description, tags=tags, source=source)
+            return self._models[name].versions[number]
+
+    def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
+        """Set the version's tags, or with None take one away. Raises UnknownVersion."""
+        check_tags(tags)
+        for key, value in tags.items():
+            with self._answering("set_tags"):
+                model = self._find_with(name, version)
+                _check_keys([key])
+                kept = {other: text for other, text in model.versions[version].tags.items() if other != key}
+                new = MappingProxyType(kept if value is None else {**kept, key: value})
+                model.versions[version] = replace(model.versions[version], tags=new)
+
+    def describe(self, name: str, version: int | None, text: str) -> None:
+        """Write the description of a version, or with None of the model. Raises UnknownVersion."""
+        check_description(text)
+        with self._answering("describe"):
+            if version is None:
+                model = self._find(name)
+                model.description, model.updated_at = text, self._now()
+            else:
+                model = self._find_with(name, version)
+                model.versions[version] = replace(model.versions[version], description=text)
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Let `alias` name nothing; fine where it did not."""
+        with self._answering("drop_alias"):
+            self._find(name).aliases.pop(alias, None)
+
     def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Move the version; with `archive_existing` whoever holds Staging or Production is archived."""
-        with self._answering():
+        with self._answering("transition"):
             model = self._find_with(name, version)
             if archive_existing and stage in TARGETS:
                 _archive_holders(model, stage)
@@ -80,56 +148,18 @@ class MemoryRegistry:
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `alias` name the version. Raises RegistryRefused for an alias that MLflow does not take."""
-        with self._answering():
+        with self._answering("set_alias"):
             model = self._find_with(name, version)
             if not re.fullmatch(r"[\w-]{1,255}", alias) or re.fullmatch(r"(?i)latest|v\d+", alias):
                 raise RegistryRefused(say("The registry takes no alias {alias}.", alias=Name(alias)))
             model.aliases[alias] = version
 
-    def add(
-        self,
-        name: str,
-        *,
-        versions: int | Sequence[Stage] = 0,
-        description: str = "",
-        tags: Mapping[str, str] | None = None,
-        prompt: bool = False,
-    ) -> None:
-        """Add a model with so many versions, or with one version in each of these stages, v1 first."""
-        with self._lock:
-            self._models[name] = _Model(name, description, MappingProxyType(dict(tags or {})), prompt, self._now())
-            for stage in [Stage.NONE] * versions if isinstance(versions, int) else versions:
-                self.add_version(name, stage=stage)
-
-    def add_version(
-        self,
-        name: str,
-        *,
-        stage: Stage = Stage.NONE,
-        run_id: str | None = None,
-        description: str = "",
-        tags: Mapping[str, str] | None = None,
-    ) -> int:
-        """Add a version with the next number to a model that is there, and return the number."""
-        with self._lock:
-            model = self._models[name]
-            model.highest += 1
-            model.updated_at = self._now()
-            model.versions[model.highest] = VersionInfo(
-                model=name, version=model.highest, stage=stage, run_id=run_id, created_at=self._now(),
-                description=description, tags=MappingProxyType(dict(tags or {})),
-            )  # fmt: skip
-            return model.highest
-
-    def delete_version(self, name: str, version: int) -> None:
-        """Take a version away; its aliases go with it, its number is never given again."""
-        with self._lock:
-            model = self._models[name]
-            del model.versions[version]
-            model.aliases = {alias: number for alias, number in model.aliases.items() if number != version}
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _answering(self, method: str) -> Iterator[None]:
+        self.requests[method] += 1
         if self.delay:
             self._wait(self.delay)
         if self.down:
@@ -139,30 +169,64 @@ class MemoryRegistry:
         if self.loses_answers:
             raise RegistryUnreachable("The registry did not answer in time.")
 
-    def _find(self, name: str) -> _Model:
+    def _find(self, name: str) -> Model:
         model = self._models.get(name)
         if model is None or model.is_prompt:
             raise unknown_model(name)
         return model
 
-    def _find_with(self, name: str, version: int) -> _Model:
+    def _find_with(self, name: str, version: int) -> Model:
         model = self._find(name)
         if version not in model.versions:
             raise unknown_version(name, version)
         return model
 
+    def _find_or_add(self, name: str) -> None:
+        if not name.strip() or "/" in name or ":" in name:
+            raise RegistryRefused(say("The registry takes no model name {name}.", name=Name(name)))
+        if name not in self._models:
+            self.add(name)
+        elif self._models[name].is_prompt:
+            raise prompt_in_the_way(name)
 
-def _is_found(model: _Model, text: str) -> bool:
+    def _run(self, run_id: str) -> LoggedRun:
+        run = self._runs.get(run_id)
+        if run is None or run.info.is_deleted:
+            raise unknown_run(run_id)
+        return run
+
+
+def _is_found(model: Model, text: str) -> bool:
     return not model.is_prompt and text in model.name.lower()
 
 
-def _archive_holders(model: _Model, stage: Stage) -> None:
+def _archive_holders(model: Model, stage: Stage) -> None:
     for number, version in model.versions.items():
         if version.stage is stage:
             model.versions[number] = replace(version, stage=Stage.ARCHIVED)
 
 
-def _told(model: _Model) -> ModelInfo:
+def _names_of(model: Model, version: int) -> tuple[str, ...]:
+    return tuple(sorted(alias for alias, number in model.aliases.items() if number == version))
+
+
+def _finite(run: RunInfo) -> RunInfo:
+    metrics = {key: value if math.isfinite(value) else math.nan for key, value in run.metrics.items()}
+    return replace(run, metrics=MappingProxyType(metrics))
+
+
+def _source(run: LoggedRun, artifact: str) -> str:
+    model = chosen(run.info.id, [(f"m-{run.info.id}-{name}", name) for name in run.models], artifact)
+    return f"models:/{model}" if model else f"memory:/{run.info.id}/artifacts/{artifact or 'model'}"
+
+
+def _check_keys(keys: Iterable[str]) -> None:
+    for key in keys:
+        if not re.fullmatch(r"[/\w.\- :]+", key):
+            raise RegistryRefused(say("The registry takes no tag {key}.", key=Name(key)))
+
+
+def _told(model: Model) -> ModelInfo:
     return ModelInfo(
         name=model.name,
         description=model.description,

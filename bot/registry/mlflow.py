@@ -1,4 +1,4 @@
-"""The registry is MLflow: a server by URL, or its database directly. No other file imports mlflow.
+"""The registry is MLflow: a server by URL, or its database directly. Only the files `mlflow*.py` here know it.
 
 The registry-level client is used: in most calls `MlflowClient` asks a second time, whether the model is a
 prompt, and that answer holds every version. We know it from the reading that came before.
@@ -6,24 +6,34 @@ prompt, and that answer holds every version. We know it from the reading that ca
 
 from __future__ import annotations
 
-import os
-import re
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from types import MappingProxyType
+from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy.exc import SQLAlchemyError
-from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_attempt
-
-from bot.domain.errors import RegistrarError, RegistryRefused, RegistryUnreachable
-from bot.domain.registry import TARGETS, ModelInfo, Stage, VersionInfo
-from bot.domain.text import Code, Say, say, short
-from bot.registry import unknown_model, unknown_version, unspeakable_model
+from bot.domain.errors import RegistryRefused, UnknownModel, UnknownVersion
+from bot.domain.registry import TARGETS, ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.registry import (
+    check_artifact,
+    check_description,
+    check_speakable,
+    check_tags,
+    prompt_in_the_way,
+    unknown_model,
+    unknown_version,
+)
+from bot.registry.mlflow_calls import (
+    after_another_set_it_first,
+    patience,
+    prepare_environment,
+    registry_line,
+    tracking_line,
+)
+from bot.registry.mlflow_entities import model_info, version_info
+from bot.registry.mlflow_errors import compares_number_with_text, is_there_already
+from bot.registry.mlflow_files import read_package
+from bot.registry.mlflow_runs import Logged, Runs
 
 _MODELS_A_PAGE = 1_000  # MLflow's limit
 _VERSIONS_A_PAGE = 5_000  # MLflow allows 200,000, which no server answers within our time limit
@@ -47,15 +57,21 @@ class MlflowRegistry:
         versions_a_page: int = _VERSIONS_A_PAGE,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        _prepare_environment(timeout)
-        self._opening = threading.Lock()
-        self._opened: Any = None
+        prepare_environment(timeout)
+        opening = Lock()
+        setting = "MLFLOW_REGISTRY_URI" if registry_uri else "MLFLOW_TRACKING_URI"
+        self._line = registry_line(registry_uri or tracking_uri, tracking_uri, setting, opening)
+        self._tracking_line = tracking_line(tracking_uri, opening)
+        self._runs = Runs(self._tracking_line)
         self._tracking_uri = tracking_uri
-        self._uri = registry_uri or tracking_uri
-        self._setting = Code("MLFLOW_REGISTRY_URI" if registry_uri else "MLFLOW_TRACKING_URI")
         self._versions_a_page = versions_a_page
         self._monotonic = monotonic
         self._models_seen: dict[str, float] = {}
+
+    def close(self) -> None:
+        """Let go of the connections to a database. The registry can still be asked: that opens new ones."""
+        self._line.close()
+        self._tracking_line.close()
 
     def models(self, text: str = "") -> list[ModelInfo]:
         """Return the models whose name holds `text` (any case), sorted by name. One request a page of 1,000.
@@ -63,22 +79,22 @@ class MlflowRegistry:
         The text is looked for here: MLflow's filter has wildcards without an escape, and on SQLite it finds
         only ASCII letters in any case.
         """
-        found = self._pages(
-            lambda token: lambda client: client.search_registered_models(max_results=_MODELS_A_PAGE, page_token=token)
+        found = self._line.pages(
+            lambda client, token: client.search_registered_models(max_results=_MODELS_A_PAGE, page_token=token)
         )
-        models = [_model(each) for each in found if not each._is_prompt()]
+        models = [model_info(each) for each in found if not each._is_prompt()]
         self._remember(*(model.name for model in models))
         return sorted((m for m in models if text.lower() in m.name.lower()), key=lambda model: model.name)
 
     def model(self, name: str) -> ModelInfo:
         """Return one model with its aliases. Raises UnknownModel, also for a prompt. One request."""
         missing = unknown_model(name)
-        found = self._read(lambda client: client.get_registered_model(name), missing)
+        found = self._line.read(lambda client: client.get_registered_model(name), missing)
         # A database that ignores case would find another name.
         if found.name != name or found._is_prompt():
             raise missing
         self._remember(name)
-        return _model(found)
+        return model_info(found)
 
     def versions(self, name: str) -> list[VersionInfo]:
         """Return every version, newest number first, without aliases; none for an unknown model or a prompt.
@@ -86,16 +102,97 @@ class MlflowRegistry:
         One request a page of 5,000. Raises UnknownModel for a name that MLflow's filter cannot hold.
         """
         here = f"name = {_quoted(name)}"
-        found = self._pages(
-            lambda token: (
-                lambda client: client.search_model_versions(here, self._versions_a_page, ["version_number DESC"], token)
+        found = self._line.pages(
+            lambda client, token: client.search_model_versions(
+                here, self._versions_a_page, ["version_number DESC"], token
             )
         )
         # By number, because a version that is registered meanwhile moves the pages.
         by_number = {int(each.version): each for each in found if each.name == name and not each._is_prompt()}
         if by_number:
             self._remember(name)
-        return [_version(by_number[number]) for number in sorted(by_number, reverse=True)]
+        return [version_info(by_number[number]) for number in sorted(by_number, reverse=True)]
+
+    def version(self, name: str, number: int) -> VersionInfo:
+        """Return one version with its aliases. Raises UnknownModel and UnknownVersion.
+
+        One request, and one more for a version that is not there: is it the model that is missing?
+        """
+        check_speakable(name)
+        missing = unknown_version(name, number)
+        try:
+            found = self._line.read(lambda client: client.get_model_version(name, number), missing)
+        except UnknownVersion:
+            self.model(name)
+            raise
+        if found.name != name or found._is_prompt():
+            raise unknown_model(name)
+        self._remember(name)
+        return version_info(found)
+
+    def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
+        """Return the runs that are there, deleted ones too, by id.
+
+        One request for each 1,000 ids. One more for the experiments when it is called first and when a run is not
+        found, because it may lie in a new one.
+        """
+        return self._runs.find(ids)
+
+    def package(self, version: VersionInfo) -> Package | None:
+        """Return what lies beside the version's files, or None where no MLmodel does.
+
+        One request for where they lie, and three for reading them from an MLflow server. Raises UnknownModel,
+        UnknownVersion, and RegistryRefused or RegistryUnreachable where they cannot be read in time.
+        """
+        self._check_is_model(version.model)
+        place = self._line.read(
+            lambda client: client.get_model_version_download_uri(version.model, version.version),
+            unknown_version(version.model, version.version),
+        )
+        if urlsplit(place).scheme == "runs":
+            run_id, _, path = urlsplit(place).path.strip("/").partition("/")
+            place = self._runs.place(run_id, path)
+        return read_package(place, self._tracking_uri, patience())
+
+    def register(
+        self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
+    ) -> VersionInfo:
+        """Make the next version out of a run; a model that is not there is made first.
+
+        The version is asked for once: after an unknown result look for a version with this run. Requests: the run,
+        each model that it logged, the registered model, the version. Raises UnknownRun, UnknownModel for a prompt,
+        and BadInput where it is not clear which of the logged models is meant.
+        """
+        check_tags(tags)
+        check_description(description)
+        check_speakable(name)
+        check_artifact(artifact)
+        logged = self._runs.logged(self._runs.living(run_id), artifact)
+        self._find_or_make(name)
+        return self._make_version(name, run_id, logged, description, tags)
+
+    def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
+        """Set the version's tags, or with None take one away. One request a tag for a model that was just read.
+
+        Raises UnknownModel, UnknownVersion, and BadInput for a tag that is too long, before any is set.
+        """
+        check_tags(tags)
+        self._check_is_model(name)
+        for key, value in tags.items():
+            self._set_tag(name, version, key, value)
+
+    def describe(self, name: str, version: int | None, text: str) -> None:
+        """Write the description of a version, or with None of the model. One request for a model that was just read.
+
+        Raises UnknownModel, UnknownVersion, and BadInput for a text that is too long.
+        """
+        check_description(text)
+        self._check_is_model(name)
+        if version is None:
+            self._line.ask(lambda client: client.update_registered_model(name, text), unknown_model(name))
+            return
+        missing = unknown_version(name, version)
+        self._line.ask(lambda client: client.update_model_version(name, version, text), missing)
 
     def transition(self, name: str, version: int, stage: Stage, *, archive_existing: bool) -> None:
         """Move the version; with `archive_existing` whoever holds Staging or Production is archived.
@@ -110,7 +207,7 @@ class MlflowRegistry:
             self._move(name, version, stage, archive_existing=True)
             return
         except RegistryRefused as refusal:
-            if not _compares_number_with_text(refusal.__cause__):
+            if not compares_number_with_text(refusal.__cause__):
                 raise
         self._move_then_archive(name, version, stage)
 
@@ -120,15 +217,23 @@ class MlflowRegistry:
         Raises UnknownModel, UnknownVersion, and RegistryRefused for an alias that MLflow does not take.
         """
         self._check_is_model(name)
-        _after_another_set_it_first(
-            lambda: self._ask(
+        after_another_set_it_first(
+            lambda: self._line.ask(
                 lambda client: client.set_registered_model_alias(name, alias, version),
                 unknown_version(name, version),
             )
         )
 
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Let `alias` name nothing; fine where it did not. One request for a model that was read within a minute.
+
+        Raises UnknownModel.
+        """
+        self._check_is_model(name)
+        self._line.ask(lambda client: client.delete_registered_model_alias(name, alias), unknown_model(name))
+
     def _move(self, name: str, version: int, stage: Stage, *, archive_existing: bool = False) -> None:
-        self._ask(
+        self._line.ask(
             lambda client: client.transition_model_version_stage(
                 name, version, stage.value, archive_existing_versions=archive_existing
             ),
@@ -142,6 +247,46 @@ class MlflowRegistry:
             if other.stage is stage and other.version != version:
                 self._move(name, other.version, Stage.ARCHIVED)
 
+    def _set_tag(self, name: str, version: int, key: str, value: str | None) -> None:
+        def call(client: Any) -> Any:
+            if value is None:
+                return client.delete_model_version_tag(name, version, key)
+            return client.set_model_version_tag(name, version, key, value)
+
+        self._line.ask(call, unknown_version(name, version))
+
+    def _make_version(
+        self, name: str, run_id: str, logged: Logged, description: str, tags: Mapping[str, str]
+    ) -> VersionInfo:
+        made = self._line.ask(
+            lambda client: client.create_model_version(
+                name, logged.source, run_id, dict(tags), description=description or None, await_creation_for=0,
+                model_id=logged.model_id,
+            ),
+            unknown_model(name),
+        )  # fmt: skip
+        return version_info(made)
+
+    def _find_or_make(self, name: str) -> None:
+        missing = unknown_model(name)
+        try:
+            found = self._line.read(lambda client: client.get_registered_model(name), missing)
+        except UnknownModel:
+            self._make(name)
+            return
+        if found._is_prompt():
+            raise prompt_in_the_way(name)
+        if found.name != name:  # a database that ignores case
+            raise missing
+
+    def _make(self, name: str) -> None:
+        try:
+            self._line.ask(lambda client: client.create_registered_model(name))
+        except RegistryRefused as refusal:
+            if not is_there_already(refusal):
+                raise
+            self.model(name)  # another was faster: was it a model?
+
     def _check_is_model(self, name: str) -> None:
         """Raise UnknownModel for a prompt: MLflow would move it without a word."""
         seen = self._models_seen.get(name)
@@ -151,204 +296,8 @@ class MlflowRegistry:
     def _remember(self, *names: str) -> None:
         self._models_seen.update(dict.fromkeys(names, self._monotonic()))
 
-    def _pages(self, search: Callable[[str | None], Callable[[Any], Any]]) -> list[Any]:
-        found: list[Any] = []
-        token: str | None = None
-        while True:
-            page = self._read(search(token))
-            found += page
-            token = page.token
-            if not token:
-                return found
-
-    def _read(self, ask: Callable[[Any], Any], missing: RegistrarError | None = None) -> Any:
-        return _again_after_a_break(lambda: self._ask(ask, missing))
-
-    def _ask(self, ask: Callable[[Any], Any], missing: RegistrarError | None) -> Any:
-        """Return MLflow's answer. Whatever it raises leaves here as one of our errors, its cause chained."""
-        outer = sys.exception()
-        try:
-            return ask(self._client())
-        except (_exception(), SQLAlchemyError, OSError) as error:
-            raise self._translated(error, outer, missing) from error
-
-    def _client(self) -> Any:
-        """Return MLflow's client, made at the first call: the import takes seconds, and a database gets its tables.
-
-        One thread does that, the others wait: two that make the same tables at once would fail.
-        """
-        with self._opening:
-            if self._opened is None:
-                from mlflow.tracking._model_registry.client import ModelRegistryClient  # noqa: PLC0415
-
-                self._opened = ModelRegistryClient(self._uri, self._tracking_uri)  # type: ignore[no-untyped-call]
-            return self._opened
-
-    def _translated(
-        self, error: Exception, outer: BaseException | None, missing: RegistrarError | None
-    ) -> RegistrarError:
-        code = getattr(error, "error_code", "")
-        if code == "RESOURCE_DOES_NOT_EXIST" and missing:
-            return missing
-        if _FROM_A_STRANGER.search(str(error)):
-            # An answer of something else is mostly a proxy's whose MLflow is away: worth trying again.
-            kind = RegistryRefused if "unsupported URI" in str(error) else RegistryUnreachable
-            return kind(say(_STRANGER, there=self._there, setting=self._setting))
-        chain = [*_chain(error, outer)]
-        if why := _silence(code, chain):
-            broke = any(isinstance(link, ConnectionResetError | BrokenPipeError) for link in chain)
-            return (_Broke if broke else RegistryUnreachable)(say(why, there=self._there))
-        return RegistryRefused(_refusal(code, str(error)))
-
-    @property
-    def _there(self) -> Code | str:
-        """The address without user and password; where a database lies is nobody's business."""
-        parts = urlsplit(self._uri)
-        if not parts.scheme.startswith("http"):
-            return f"its {parts.scheme.partition('+')[0]} database"
-        return Code(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
-
-
-class _Broke(RegistryUnreachable):
-    """A kept connection broke, as it does when a worker of the server is replaced."""
-
-
-def _exception() -> type[Exception]:
-    """Return MLflow's own error; not imported above, where it would start MLflow's telemetry untold."""
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
-
-    return MlflowException
-
-
-def _prepare_environment(timeout: int) -> None:
-    wanted = {
-        "DO_NOT_TRACK": "true",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout),
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
-    }
-    for name, value in wanted.items():
-        os.environ.setdefault(name, value)
-
 
 def _quoted(name: str) -> str:
     """Return the name as MLflow's filters hold it: they know no escape, only the other kind of quotes."""
-    if "'" not in name:
-        return f"'{name}'"
-    if '"' not in name:
-        return f'"{name}"'
-    raise unspeakable_model(name)
-
-
-def _model(found: Any) -> ModelInfo:
-    latest = sorted(found.latest_versions or (), key=lambda version: int(version.version))
-    return ModelInfo(
-        name=found.name,
-        description=found.description or "",
-        latest={_stage(version): int(version.version) for version in latest},
-        aliases=MappingProxyType({alias: int(number) for alias, number in found.aliases.items()}),
-        tags=_tags(found),
-        updated_at=_moment(found.last_updated_timestamp),
-    )
-
-
-def _version(found: Any) -> VersionInfo:
-    return VersionInfo(
-        model=found.name,
-        version=int(found.version),  # text over HTTP
-        stage=_stage(found),
-        run_id=found.run_id or None,  # empty over HTTP
-        status=found.status or "READY",
-        created_at=_moment(found.creation_timestamp),
-        description=found.description or "",
-        tags=_tags(found),
-    )
-
-
-def _stage(version: Any) -> Stage:
-    return Stage(version.current_stage or "None")
-
-
-def _tags(found: Any) -> Mapping[str, str]:
-    return MappingProxyType(dict(found.tags))
-
-
-def _moment(milliseconds: int | None) -> datetime | None:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
-
-
-def _chain(error: BaseException | None, outer: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and what led to it: MLflow chains some causes, and of some leaves only the context.
-
-    `outer` is what the caller was handling already; it led to nothing here.
-    """
-    if error is not None and error is not outer:
-        yield error
-        yield from _chain(error.__cause__, outer)
-        if error.__context__ is not error.__cause__:
-            yield from _chain(error.__context__, outer)
-
-
-def _silence(code: str, chain: list[BaseException]) -> str | None:
-    """Return the sentence of an MLflow that did not answer or could not, None where it did answer."""
-    names = " ".join(type(link).__name__ for link in chain)
-    if "Timeout" in names:
-        return _LATE
-    if "ResponseError" in names:  # it said 429 or 5xx
-        return _TROUBLED
-    if any(isinstance(link, OSError) for link in chain):
-        return _SILENT
-    if code in _BUSY or isinstance(chain[0], SQLAlchemyError):
-        return _TROUBLED
-    return None
-
-
-def _refusal(code: str, text: str) -> Say:
-    if code in {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"}:
-        names = [Code("MLFLOW_TRACKING_USERNAME"), Code("MLFLOW_TRACKING_PASSWORD")]
-        return say("MLflow does not know us: check {names}.", names=names)
-    if code == "PERMISSION_DENIED":
-        return say(_FORBIDDEN, flag=Code("--allowed-hosts"))
-    if code == "INVALID_PARAMETER_VALUE":  # MLflow's own words; all others may hold SQL
-        return say("MLflow refused: {reason}", reason=short(text.removeprefix(f"{code}: "), 300))
-    return say("MLflow refused this ({code}); its own log says why.", code=code or "no reason given")
-
-
-def _compares_number_with_text(error: BaseException | None) -> bool:
-    """Tell whether this is MLflow's failure to archive on psycopg 3 (mlflow#24592): nothing was changed."""
-    return error is not None and "operator does not exist" in str(error)
-
-
-def _was_set_first_by_another(error: BaseException) -> bool:
-    """Tell whether two set a new alias at once: the other one won, nothing of ours was done."""
-    cause = str(error.__cause__).lower()
-    return isinstance(error, RegistryRefused) and "registered_model_alias" in cause and "unique" in cause
-
-
-_after_another_set_it_first = Retrying(
-    retry=retry_if_exception(_was_set_first_by_another), stop=stop_after_attempt(2), reraise=True
-)
-_again_after_a_break = Retrying(retry=retry_if_exception_type(_Broke), stop=stop_after_attempt(2), reraise=True)
-
-_LATE = "MLflow ({there}) did not answer in time."
-_SILENT = "MLflow ({there}) does not answer."
-_STRANGER = "What answers at {there} is not an MLflow server: check {setting}."
-_TROUBLED = "MLflow ({there}) was reached but cannot answer now; its own log says why."
-_FORBIDDEN = "MLflow forbids this: our user needs EDIT on the model, and the server our host name in {flag}."
-_FROM_A_STRANGER = re.compile(
-    r"in a valid JSON format|unsupported URI|"
-    r"failed with error code 4(?!01|03)\d\d|^INTERNAL_ERROR: Response: "
-)
-_BUSY = frozenset(
-    {
-        "ABORTED",
-        "DEADLINE_EXCEEDED",
-        "INTERNAL_ERROR",
-        "INVALID_STATE",
-        "REQUEST_LIMIT_EXCEEDED",
-        "RESOURCE_EXHAUSTED",
-        "TEMPORARILY_UNAVAILABLE",
-    }
-)
+    check_speakable(name)
+    return f'"{name}"' if "'" in name else f"'{name}'"

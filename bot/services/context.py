@@ -7,9 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bot.domain.policy import Policy
+from bot.domain.registry import Stage
 from bot.ports import Clock, Ledger, Registry
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that can be mistaken for another on a phone
+
+
+CHAMPION, CHALLENGER = "champion", "challenger"  # the aliases that go along with Production and Staging
 
 
 def short_id() -> str:
@@ -26,6 +30,11 @@ class Context:
     policy: Policy
     clock: Clock
     owner: str  # this process, for leases
-    champion: str = "champion"
-    challenger: str = "challenger"
+    champion: str = CHAMPION
+    challenger: str = CHALLENGER
     new_id: Callable[[], str] = field(default=short_id)
+
+    @property
+    def aliases(self) -> dict[Stage, str]:
+        """The alias of each stage that has one."""
+        return {Stage.PRODUCTION: self.champion, Stage.STAGING: self.challenger}

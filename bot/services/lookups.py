@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from dataclasses import dataclass, replace
 
 from bot.domain.approvals import Request, RequestState, Vote
-from bot.domain.errors import UnknownModel
+from bot.domain.card import ModelCard, Sources, deployed, fill
+from bot.domain.errors import RegistrarError, UnknownModel
 from bot.domain.moves import Move, MoveState
-from bot.domain.registry import ModelInfo, Stage, VersionInfo, VersionRef, find_version
+from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo, VersionRef, find_version
 from bot.domain.text import Name, Say, say
 from bot.services.context import Context
+
+log = logging.getLogger(__name__)
 
 WAITING = (RequestState.PENDING, RequestState.APPROVED, RequestState.EXECUTING)
 
@@ -22,6 +26,15 @@ class ModelView:
     model: ModelInfo
     versions: list[VersionInfo]
     requests: list[Request]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardView:
+    """A version's metadata card, with the version and the run that it was filled from."""
+
+    version: VersionInfo
+    run: RunInfo | None
+    card: ModelCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +74,31 @@ class Lookups:
         """Return one version. Raises UnknownModel, UnknownVersion."""
         model, versions = self.model_and_versions(name)
         return _named(find_version(ref, model, versions), model)
+
+    def card(self, name: str, ref: VersionRef) -> CardView:
+        """Return the metadata card of one version. Raises UnknownModel, UnknownVersion.
+
+        What lies beside the model's files is left out where it cannot be read; everything else is asked for.
+        """
+        model, versions = self.model_and_versions(name)
+        version = _named(find_version(ref, model, versions), model)
+        run = self._it.registry.runs([version.run_id]).get(version.run_id) if version.run_id else None
+        with self._it.ledger.read() as reading:
+            request = next(iter(reading.requests(model=name, version=version.version, most=1)), None)
+            votes = tuple(reading.votes(request.id)) if request else ()
+            moves = reading.moves(name, stage=Stage.PRODUCTION)
+        sources = Sources(
+            version=version, model=model, run=run, package=self._package(version), request=request, votes=votes,
+            deployed=deployed(moves, version.version),
+        )  # fmt: skip
+        return CardView(version=version, run=run, card=fill(sources))
+
+    def _package(self, version: VersionInfo) -> Package | None:
+        try:
+            return self._it.registry.package(version)
+        except RegistrarError as error:
+            log.info("the files of %s v%s cannot be read: %s", version.model, version.version, error)
+            return None
 
     def requests(self, model: str | None = None) -> list[Request]:
         """Return the requests that wait, newest first."""

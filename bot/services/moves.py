@@ -6,16 +6,26 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.domain import words
-from bot.domain.approvals import Request, RequestState
+from bot.domain import mirror, words
+from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import AlreadyDecided, RegistrarError, RegistryRefused, Unreachable
 from bot.domain.events import Event, Tag
-from bot.domain.moves import UNFINISHED, Facts, Move, MoveState, Plan, Step, is_settled, plan
+from bot.domain.moves import UNFINISHED, Facts, Move, MoveKind, MoveState, Plan, Step, is_settled, looks_settled, plan
 from bot.domain.registry import Stage
 from bot.domain.text import Say, say
-from bot.ports import Writing
+from bot.ports import Copy, Writing
 from bot.services.context import Context
-from bot.services.rows import CLOCK, card_note, end_notes, news_note, request_event
+from bot.services.rows import (
+    CLOCK,
+    card_note,
+    copy,
+    end_notes,
+    news_note,
+    notice_note,
+    request_event,
+    said_note,
+    thread_note,
+)
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +99,9 @@ class Moves:
             if self._is_read_back(move, alias=not refused_alias):
                 return self._finish(move, MoveState.DONE, refused_alias)
         if is_settled(move, self._it.registry.versions(move.model)):
-            why = say("The alias {alias} does not stay on it: somebody else moves it.", alias=self._alias(move.target))
-            return self._finish(move, MoveState.DONE, str(words.alias_refused(self._alias(move.target), why)))
+            alias = self._it.aliases[move.target]
+            why = say("The alias {alias} does not stay on it: somebody else moves it.", alias=alias)
+            return self._finish(move, MoveState.DONE, str(words.alias_refused(alias, why)))
         raise RegistryRefused(
             say("{stage} was changed by somebody else again and again while this was moved.", stage=move.target)
         )
@@ -101,20 +112,27 @@ class Moves:
         Who holds the stage has changed by then, so a refused alias is told and cannot make the move a failed one.
         """
         if what.step is Step.TRANSITION:
-            self._it.registry.transition(move.model, move.version, move.target, archive_existing=not move.keep_existing)
+            archive = move.has_alias and not move.keep_existing
+            self._it.registry.transition(move.model, move.version, move.target, archive_existing=archive)
+        if not move.has_alias:
+            return ""
+        alias = self._it.aliases[move.target]
         try:
-            self._it.registry.set_alias(move.model, self._alias(move.target), move.version)
+            self._it.registry.set_alias(move.model, alias, move.version)
         except RegistryRefused as error:
-            return str(words.alias_refused(self._alias(move.target), error.sentence))
+            return str(words.alias_refused(alias, error.sentence))
         return ""
 
     def _is_read_back(self, move: Move, *, alias: bool) -> bool:
-        if not is_settled(move, self._it.registry.versions(move.model)):
-            return False
-        return not alias or self._it.registry.model(move.model).aliases.get(self._alias(move.target)) == move.version
+        """Read stage and alias back in one request.
 
-    def _alias(self, target: Stage) -> str:
-        return self._it.champion if target is Stage.PRODUCTION else self._it.challenger
+        Of a stage that keeps its former holder the summary of the model would name the higher number only.
+        """
+        wanted = self._it.aliases[move.target] if alias and move.has_alias else None
+        if move.has_alias and not move.keep_existing:
+            return looks_settled(move, self._it.registry.model(move.model), wanted)
+        version = self._it.registry.version(move.model, move.version)
+        return version.stage is move.target and (wanted is None or wanted in version.aliases)
 
     def _release(self, move: Move, news: Say) -> None:
         """Let the move wait. The thread is told once, and the request is approved, not moving."""
@@ -136,7 +154,22 @@ class Moves:
             if move.request:
                 self._end_request(tx, tx.lock_request(move.request), ended)
             else:
-                tx.append(_move_event(ended))
+                self._end_other(tx, ended)
+
+    def _end_other(self, tx: Writing, move: Move) -> None:
+        """Write the event of a move without a request, and what is told of it."""
+        tx.append(_move_event(move))
+        channel = self._it.policy.channel_for(move.model)
+        if move.kind is MoveKind.ARCHIVE and move.state is MoveState.DONE:
+            tx.add_note(said_note(move.id, channel, words.archived(move)))
+            tx.add_copy(Copy(id=move.id, model=move.model, version=move.version, alias=self._it.challenger))
+        if move.finding:
+            finding = tx.finding(move.finding)
+            if move.state is MoveState.DONE:
+                finding = replace(finding, mended_by=move.actor, mended_at=move.finished_at)
+                tx.save_finding(finding)
+            tx.add_note(thread_note(finding.id, move.id, words.mended(move)))
+            tx.add_note(notice_note(finding, move.id, channel))
 
     def _end_request(self, tx: Writing, request: Request, move: Move) -> None:
         state, tag = _ENDS[move.state]
@@ -155,6 +188,17 @@ class Moves:
         )
         for note in end_notes(ended, self._it.policy.channel_for(ended.model), told=None):
             tx.add_note(note)
+        tx.add_copy(self._copy(ended, move, tx.votes(ended.id)))
+
+    def _copy(self, ended: Request, move: Move, votes: list[Vote]) -> Copy:
+        """Return what the version's tags and description say of the end; nothing waits for that."""
+        at = move.finished_at or move.intended_at
+        tags = mirror.ended(ended, votes, at)
+        if ended.state is not RequestState.DONE:
+            return copy(ended, ended.state.value, tags)
+        left_staging = ended.from_stage is Stage.STAGING and ended.target is not Stage.STAGING
+        line, alias = mirror.promoted(ended, votes, at), self._it.challenger if left_staging else ""
+        return copy(ended, ended.state.value, tags, line=line, alias=alias)
 
 
 _ENDS = {
@@ -172,10 +216,19 @@ def _move_event(move: Move) -> Event:
     return Event(
         at=move.finished_at or move.intended_at,
         actor=move.actor,
-        tag=Tag.MOVED,
+        tag=_EVENTS[move.kind] if move.state is MoveState.DONE else Tag.NOT_MOVED,
         subject=move.id,
         model=move.model,
         before=_holder(move.expected_incumbent),
         after=_holder(move.version),
-        why=move.why,
-    )
+        why=move.why or move.reason,
+        origin="registrar",
+        evidence={"version": move.version, "from": move.from_stage.value, "to": move.target.value,
+                  "state": move.state.value, "reason": move.reason},
+    )  # fmt: skip
+
+
+_EVENTS = {
+    MoveKind.PROMOTION: Tag.MOVED, MoveKind.OBSERVED: Tag.OBSERVED, MoveKind.ARCHIVE: Tag.ARCHIVED,
+    MoveKind.MEND: Tag.MENDED,
+}  # fmt: skip

@@ -1,17 +1,15 @@
-"""Requests: asking, voting, cancelling, expiring. What decides is committed here; the registry is moved elsewhere."""
+"""Requests: opening, voting, cancelling, expiring. What decides is committed here; the registry is moved elsewhere."""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import Any
 
-from bot.domain import words
+from bot.domain import mirror, words
 from bot.domain.approvals import Choice, Request, RequestState, Vote, verdict
 from bot.domain.authority import Act, Decision, Subject, authorize
-from bot.domain.commands import Promote, build
-from bot.domain.errors import AlreadyDecided, BadInput, Refused, RegistrarError, UnknownRequest, Unreachable
+from bot.domain.commands import Promote
+from bot.domain.errors import AlreadyDecided, BadInput, Refused
 from bot.domain.events import Event, Tag
 from bot.domain.moves import Facts, check_can_be_asked, incumbent, intended
 from bot.domain.people import Actor, Caller, Person, Profile, actor_of
@@ -21,13 +19,7 @@ from bot.domain.text import Code, Name, Say, say
 from bot.ports import Ask, AskState, Note, Writing
 from bot.services.context import Context
 from bot.services.lookups import Lookups
-from bot.services.rows import card_note, direct_note, end_notes, news_note, request_event
-
-log = logging.getLogger(__name__)
-
-FIRST_TRY = timedelta(seconds=15)  # whoever wrote an ask down tries it at once; after this the job takes it for lost
-ASK_RETRY = timedelta(seconds=5)  # how long an ask waits for a registry that did not answer
-ASK_RETRY_MOST = timedelta(minutes=1)
+from bot.services.rows import card_note, copy, end_notes, news_note, request_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,96 +37,13 @@ class Requests:
         self._it = context
         self._lookups = lookups
 
-    # -- asking ------------------------------------------------------------------------------------------------
+    # -- opening -----------------------------------------------------------------------------------------------
 
-    def ask(self, caller: Caller, command: Promote, *, where: str, origin: str) -> Ask:
-        """Write down what somebody asks for; the registry is not read. `where` is the channel it came from.
-
-        Raises Refused (kept in the audit) and LedgerUnavailable.
-        """
-        now = self._it.clock.now()
-        subject = Subject(model=command.model, target=command.to)
-        decision = authorize(caller, Act.ASK, subject, self._it.policy, now)
-        ask = Ask(
-            id=self._it.new_id(), caller=actor_of(caller), command=_dump(command), where=where, at=now,
-            not_before=now + FIRST_TRY,
-        )  # fmt: skip
-        with self._it.ledger.write() as tx:
-            if decision:
-                tx.add_ask(ask)
-                tx.append(_event(ask, Tag.ASKED, now, origin=origin))
-            else:
-                tx.append(_event(ask, Tag.ASK_REFUSED, now, why=str(decision.why), origin=origin))
-        if not decision:
-            raise Refused(decision.why)
-        return ask
-
-    def draft(self, caller: Caller, given: dict[str, Any], *, where: str) -> str:
-        """Return the id of a fresh draft: a modal keeps it and nothing else. Raises LedgerUnavailable.
-
-        `given` is what was typed before the modal opened, `where` the channel. Raises Refused for who may not ask.
-        """
-        now = self._it.clock.now()
-        decision = authorize(caller, Act.ASK, Subject(), self._it.policy, now)
-        if not decision:
-            raise Refused(decision.why)
-        ask = Ask(
-            id=self._it.new_id(), caller=actor_of(caller), command=given, where=where, at=now, state=AskState.DRAFT
-        )  # fmt: skip
-        with self._it.ledger.write() as tx:
-            tx.add_ask(ask)
-        return ask.id
-
-    def drafted(self, draft: str) -> Ask:
-        """Return a draft: where it came from, and what was typed before. Raises UnknownRequest."""
-        with self._it.ledger.read() as reading:
-            try:
-                return reading.ask(draft)
-            except KeyError:
-                raise UnknownRequest("This form is from another time; open it again.") from None
-
-    def open(self, ask_id: str, *, tell: bool = False) -> Request:
+    def open(self, ask: Ask, command: Promote) -> Request:
         """Read the registry and open the request that was asked for; its card is on the way when this returns.
 
-        With `tell`, whoever asked hears directly what stands against it; without, the caller tells them.
-
-        Raises what stands against it (BadInput, Refused, RegistryRefused; the ask has then ended and the audit
-        keeps why) and Unreachable (the ask still stands and is tried again by `open_waiting`).
+        Raises what stands against it (BadInput, Refused, RegistryRefused) and Unreachable.
         """
-        with self._it.ledger.read() as reading:
-            ask = reading.ask(ask_id)
-            if ask.request:
-                return reading.request(ask.request)
-        try:
-            return self._open(ask)
-        except Unreachable:
-            self._wait(ask)
-            raise
-        except RegistrarError as error:
-            opened = self._refuse(ask, error, tell=tell)
-            if opened is None:
-                raise
-            return opened
-
-    def open_waiting(self) -> None:
-        """Try every ask again whose time has come; who asked is told directly what stands against it."""
-        with self._it.ledger.read() as reading:
-            waiting = reading.waiting_asks(self._it.clock.now())
-        for ask_id in waiting:
-            try:
-                self.open(ask_id, tell=True)
-            except Unreachable:
-                return
-            except RegistrarError as error:
-                log.info("ask %s was refused: %s", ask_id, error)
-            except Exception:  # one ask with a fault must not hold all that stand behind it
-                log.exception("ask %s cannot be opened", ask_id)
-                with self._it.ledger.read() as reading:
-                    ask = reading.ask(ask_id)
-                self._wait(ask)
-
-    def _open(self, ask: Ask) -> Request:
-        command = build(Promote, ask.command)
         model, versions = self._lookups.model_and_versions(command.model)
         version = find_version(command.version, model, versions)
         rule = self._rule(command, version)
@@ -149,6 +58,7 @@ class Requests:
             tx.save_ask(replace(ask, state=AskState.OPENED, request=request.id))
             tx.append(self._request_event(request, Tag.OPENED, ask.caller, evidence=_rule_evidence(rule)))
             tx.add_note(self._card(request, "opened"))
+            tx.add_copy(copy(request, "opened", mirror.opened(request)))
         return request
 
     def _rule(self, command: Promote, version: VersionInfo) -> TargetRule:
@@ -167,7 +77,8 @@ class Requests:
             id=self._it.new_id(),
             model=command.model,
             version=version.version,
-            semver=version.tags.get("semver"),
+            semver=version.semver,
+            former_status=version.tags.get(mirror.STATUS),
             from_stage=version.stage,
             target=command.to,
             incumbent=incumbent(facts, command.to),
@@ -178,28 +89,6 @@ class Requests:
             opened_at=now,
             expires_at=now + rule.expires_after,
         )
-
-    def _wait(self, ask: Ask) -> None:
-        pause = min(ASK_RETRY * 2 ** min(ask.attempts, 10), ASK_RETRY_MOST)
-        later = replace(ask, attempts=ask.attempts + 1, not_before=self._it.clock.now() + pause)
-        with self._it.ledger.write() as tx:
-            if tx.ask(ask.id).state is AskState.WAITING:
-                tx.save_ask(later)
-
-    def _refuse(self, ask: Ask, error: RegistrarError, *, tell: bool) -> Request | None:
-        """End the ask; but where another thread has opened it meanwhile, return that request."""
-        with self._it.ledger.write() as tx:
-            now = tx.ask(ask.id)
-            if now.request:
-                return tx.request(now.request)
-            if now.state is not AskState.WAITING:  # refused by another thread, which writes it down once
-                return None
-            tx.save_ask(replace(ask, state=AskState.REFUSED))
-            tx.append(_event(ask, Tag.ASK_REFUSED, self._it.clock.now(), why=str(error.sentence), origin="registrar"))
-            note = direct_note(f"ask:{ask.id}", f"direct:ask:{ask.id}", ask.caller, error.sentence)
-            if tell and note:
-                tx.add_note(note)
-        return None
 
     # -- deciding ----------------------------------------------------------------------------------------------
 
@@ -334,6 +223,7 @@ class Requests:
         tx.append(self._request_event(ended, tag, by, why=why, before=request.state.value, after=state.value))
         for note in end_notes(ended, self._it.policy.channel_for(ended.model), told=by):
             tx.add_note(note)
+        tx.add_copy(copy(ended, state.value, mirror.ended(ended, tx.votes(ended.id), now)))
         return ended
 
     def _voter(self, caller: Caller) -> Person:
@@ -364,23 +254,5 @@ def _is_outsider(decision: Decision) -> bool:
     return not decision and decision.rule in {"stranger", "not a person"}
 
 
-def _dump(command: Promote) -> dict[str, Any]:
-    """Return the command as plain values that `build` reads again."""
-    return {
-        "model": command.model,
-        "version": str(command.version),
-        "to": command.to.value,
-        "reason": command.reason,
-        "keep_existing": command.keep_existing,
-    }
-
-
 def _rule_evidence(rule: TargetRule) -> dict[str, Any]:
     return {"rule": rule.model_dump(mode="json", exclude_defaults=True)}
-
-
-def _event(ask: Ask, tag: Tag, now: datetime, *, origin: str, why: str = "") -> Event:
-    return Event(
-        at=now, actor=ask.caller, tag=tag, subject=f"ask:{ask.id}", model=str(ask.command["model"]), why=why,
-        origin=origin, evidence=ask.command,
-    )  # fmt: skip

@@ -8,9 +8,11 @@ from typing import Any
 from bot.domain import words
 from bot.domain.approvals import Request
 from bot.domain.events import Event, Tag
+from bot.domain.looks import Finding
+from bot.domain.mirror import Tags
 from bot.domain.people import Actor, Automation, Person, actor_id
 from bot.domain.text import Say, pack
-from bot.ports import Note, NoteKind
+from bot.ports import Copy, Note, NoteKind
 
 CLOCK = Automation("clock")  # who acts when a time is over
 
@@ -63,3 +65,25 @@ def direct_note(lane: str, key: str, to: Actor, sentence: Say) -> Note | None:
     if not isinstance(to, Person):
         return None
     return Note(key=key, lane=f"{lane}:direct", kind=NoteKind.DIRECT, to=to.user, data={"say": pack(sentence)})
+
+
+def copy(request: Request, because: str, tags: Tags, *, line: str = "", alias: str = "") -> Copy:
+    """Return what the request's version has to say in the registry."""
+    return Copy(
+        id=f"{request.id}:{because}", model=request.model, version=request.version, tags=tags, line=line, alias=alias
+    )
+
+
+def notice_note(finding: Finding, because: str, channel: str) -> Note:
+    """Return the outbox row that draws a finding's message anew."""
+    return Note(key=f"notice:{finding.id}:{because}", lane=finding.id, kind=NoteKind.NOTICE, to=channel)
+
+
+def thread_note(lane: str, because: str, sentence: Say) -> Note:
+    """Return the outbox row that tells something in the thread of a lane's message."""
+    return Note(key=f"news:{lane}:{because}", lane=lane, kind=NoteKind.NEWS, to="", data={"say": pack(sentence)})
+
+
+def said_note(key: str, channel: str, sentence: Say) -> Note:
+    """Return the outbox row of a sentence in a channel."""
+    return Note(key=f"said:{key}", lane=f"said:{key}", kind=NoteKind.SAID, to=channel, data={"say": pack(sentence)})

@@ -1,99 +1,223 @@
-"""Looking at the registry from time to time: MLflow keeps no history, and others move things too."""
+"""Looking at the registry from time to time: MLflow keeps no history, and others change things too."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from bot.domain.errors import RegistrarError, Unreachable
+from bot.domain import looks
+from bot.domain.errors import RegistrarError, UnknownModel, Unreachable
 from bot.domain.events import Event, Tag
-from bot.domain.moves import UNFINISHED, Facts, Move, MoveKind, MoveState
-from bot.domain.people import Automation
+from bot.domain.looks import BASELINE, Finding, FindingKind, Look
+from bot.domain.moves import UNFINISHED, Move, MoveKind, MoveState
+from bot.domain.people import Actor, Automation
 from bot.domain.registry import ModelInfo, Stage, VersionInfo
-from bot.ports import Reading
+from bot.domain.text import Say
+from bot.ports import Writing
 from bot.services.context import Context
+from bot.services.rows import notice_note
 
 log = logging.getLogger(__name__)
 
 POLL = Automation("registry-poll")
+ONE_BY_ONE = 3  # new versions of one model that get a message each; more come in one
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the ledger knew of a model when the registry was read."""
+
+    before: Look | None  # None: never seen
+    moves: list[Move]  # newest first
+    is_first_poll: bool
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether a move of ours is under way: what is seen now may be half of it."""
+        return any(move.state in UNFINISHED for move in self.moves)
 
 
 class Watch:
-    """Finds what changed in Production behind our back, and writes it into the history."""
+    """Finds what changed in the registry: new versions, and what nobody asked us for."""
 
     def __init__(self, context: Context) -> None:
         self._it = context
 
     def poll(self) -> int:
-        """Compare every model's Production with our history; return how many moves were found.
+        """Compare every model with how it looked last; return for how many there was something to write down.
 
-        One registry request when nothing changed, and one more for each model that did.
+        One registry request for a page of models, and one more for each model that changed.
         """
         models = self._it.registry.models()
-        return sum(self._look_at(model) for model in [*models, *self._gone({model.name for model in models})])
-
-    def _gone(self, names: set[str]) -> list[ModelInfo]:
-        """Return the models that had something in Production once and that the registry knows no more."""
         with self._it.ledger.read() as reading:
-            moved = reading.models_with_moves([MoveState.DONE])
-        return [ModelInfo(name=name) for name in moved if name not in names]
+            known = reading.looks()
+        is_first = BASELINE not in known
+        changed = [model for model in models if model.name not in known or not known[model.name].is_as(model)]
+        found = sum(self._look_quietly(model, is_first_poll=is_first) for model in changed)
+        there = {model.name for model in models} | {BASELINE}
+        found += sum(self._forget(look) for name, look in known.items() if name not in there)
+        if is_first:
+            with self._it.ledger.write() as tx:
+                tx.save_look(Look(model=BASELINE, at=self._it.clock.now()))
+        return found
 
-    def _look_at(self, model: ModelInfo) -> bool:
+    def look_at(self, name: str) -> bool:
+        """Look at one model now, as somebody said that it changed; nothing is believed but the registry's own answer.
+
+        Raises Unreachable. A model that is not there, or is a prompt, is passed over.
+        """
+        try:
+            model = self._it.registry.model(name)
+        except UnknownModel:
+            return False
+        with self._it.ledger.read() as reading:
+            is_first = reading.look(BASELINE) is None
+        return self._look_quietly(model, is_first_poll=is_first)
+
+    def _look_quietly(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
         """Look at one model; one that the registry refuses to tell of does not hide the others."""
         try:
-            return self._look(model)
+            return self._look(model, is_first_poll=is_first_poll)
         except Unreachable:
             raise
         except RegistrarError as error:
             log.warning("%s cannot be looked at: %s", model.name, error)
             return False
 
-    def _look(self, model: ModelInfo) -> bool:
+    def _look(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
         with self._it.ledger.read() as reading:
-            known = _known_holder(reading, model.name)
-            if model.latest.get(Stage.PRODUCTION) == known:
+            known = _Known(reading.look(model.name), reading.moves(model.name), is_first_poll)
+        if known.is_busy:
+            return False  # seen at the next poll: `save_look` has not been called
+        versions = self._it.registry.versions(model.name)
+        newest = next((move.id for move in known.moves), None)
+        return self._record(known, looks.seen(model, versions, self._it.clock.now(), newest), versions)
+
+    def _record(self, known: _Known, now: Look, versions: Sequence[VersionInfo]) -> bool:
+        """Write the look down with what was found, unless we moved the model ourselves while we looked."""
+        before = known.before or Look(model=now.model, at=now.at)
+        if known.before is None and known.is_first_poll:
+            before = replace(now, aliases=now.aliases)
+        ours = looks.expected(before, _since(known.moves, before.after), self._it.aliases)
+        with self._it.ledger.write() as tx:
+            if tx.moves(now.model) != known.moves or tx.look(now.model) != known.before:
                 return False
-            before = reading.moves(model.name, most=1)
-        found = self._found(model.name, known, self._it.registry.versions(model.name))
-        return found is not None and self._record(found, before)
+            why = "in Production before Registrar looked" if known.before is None and known.is_first_poll else ""
+            observed = self._observe(tx, now, known.moves, why)
+            tx.save_look(now if observed is None else replace(now, after=observed))
+            found = self._announce(tx, looks.new_versions(before, now), versions)
+            found |= self._tell(tx, known, before, ours, now)
+        return found or observed is not None
 
-    def _found(self, model: str, known: int | None, versions: list[VersionInfo]) -> Move | None:
-        facts = Facts(versions=tuple(versions))
-        holders = facts.holders(Stage.PRODUCTION)
-        if holders:
-            return None if known in holders else self._move(model, holders[0], Stage.NONE, Stage.PRODUCTION, known)
-        if known is None:
+    def _observe(self, tx: Writing, now: Look, moves: list[Move], why: str = "") -> str | None:
+        """Write a change of Production into the history; return the id of what was written."""
+        holder, holders = _known_holder(moves), now.holders(Stage.PRODUCTION)
+        if holder in holders or (holder is None and not holders):
             return None
-        left = facts.version(known)
-        return self._move(model, known, Stage.PRODUCTION, left.stage if left else Stage.NONE, known)
+        if holders:
+            move = self._move(now.model, holders[0], Stage.NONE, Stage.PRODUCTION, holder, why)
+        else:
+            assert holder is not None
+            move = self._move(now.model, holder, Stage.PRODUCTION, now.stages.get(holder, Stage.NONE), holder, why)
+        tx.add_move(move)
+        tx.append(
+            Event(at=move.intended_at, actor=POLL, tag=Tag.OBSERVED, subject=move.id, model=move.model,
+                  before=_v(move.expected_incumbent), after=_v(move.version), origin="job",
+                  why=move.why, evidence={"stage": move.target.value})
+        )  # fmt: skip
+        return move.id
 
-    def _move(self, model: str, version: int, was: Stage, now_in: Stage, known: int | None) -> Move:
+    def _move(self, model: str, version: int, was: Stage, now_in: Stage, known: int | None, why: str) -> Move:
         now = self._it.clock.now()
         return Move(
             id=f"observed:{self._it.new_id()}", kind=MoveKind.OBSERVED, model=model, version=version, from_stage=was,
             target=now_in, expected_incumbent=known, actor=POLL, intended_at=now, finished_at=now,
-            state=MoveState.DONE, why="" if known is not None else "in Production before Registrar looked",
+            state=MoveState.DONE, why=why,
         )  # fmt: skip
 
-    def _record(self, found: Move, before: list[Move]) -> bool:
-        """Write it down unless we moved the model ourselves while we looked."""
+    def _announce(self, tx: Writing, new: tuple[int, ...], versions: Sequence[VersionInfo]) -> bool:
+        there = {one.version: one for one in versions}
+        batches = [(number,) for number in reversed(new)] if len(new) <= ONE_BY_ONE else [new]
+        return sum(announce(tx, self._it, there[batch[0]], batch, by=None) for batch in batches) > 0
+
+    def _tell(self, tx: Writing, known: _Known, before: Look, ours: Look, now: Look) -> bool:
+        """Put into the outbox what nobody asked us for, and what contradicts itself now and did not before."""
+        kept = looks.kept_holders(reversed(known.moves))
+        lines = looks.changes(before, ours, now, self._it.aliases) if known.before else []
+        news = [one for one in looks.disorders(now, kept, self._it.aliases)
+                if known.before is None or one not in looks.disorders(before, kept, self._it.aliases)]  # fmt: skip
+        if not lines and not news:
+            return False
+        findings = [self._finding(now, [*lines, news[0].line], news[0]) if news else self._finding(now, lines, None)]
+        findings += [self._finding(now, [one.line], one) for one in news[1:]]
+        for finding in findings:
+            self._save(tx, finding)
+        return True
+
+    def _finding(self, now: Look, lines: list[Say], disorder: looks.Disorder | None) -> Finding:
+        return Finding(
+            id=self._it.new_id(), kind=FindingKind.CHANGED, model=now.model, at=now.at, lines=tuple(lines),
+            mend=disorder.holder if disorder else None, stage=disorder.stage if disorder else Stage.PRODUCTION,
+        )  # fmt: skip
+
+    def _save(self, tx: Writing, finding: Finding) -> None:
+        tx.add_finding(finding)
+        tx.add_note(notice_note(finding, "found", self._it.policy.channel_for(finding.model)))
+        what = [str(line) for line in finding.lines]
+        tx.append(
+            Event(at=finding.at, actor=POLL, tag=Tag.FOUND, subject=finding.id, model=finding.model, origin="job",
+                  why=" ".join(what), evidence={"lines": what, "mend": finding.mend})
+        )  # fmt: skip
+
+    def _forget(self, look: Look) -> bool:
+        """Tell of a model that is gone, and forget how it looked."""
+        now = Look(model=look.model, at=self._it.clock.now())
         with self._it.ledger.write() as tx:
-            newest = tx.moves(found.model, most=1)
-            if newest != before or any(move.state in UNFINISHED for move in newest):
+            if tx.look(look.model) != look:
                 return False
-            tx.add_move(found)
-            tx.append(
-                Event(at=found.intended_at, actor=POLL, tag=Tag.OBSERVED, subject=found.id, model=found.model,
-                      before=_v(found.expected_incumbent), after=_v(found.version), origin="job",
-                      why=found.why, evidence={"stage": found.target.value})
-            )  # fmt: skip
+            moves = tx.moves(look.model)
+            self._observe(tx, now, moves)
+            tx.forget_look(look.model)
+            self._save(tx, self._finding(now, [looks.gone(look.model)], None))
         return True
 
 
-def _known_holder(reading: Reading, model: str) -> int | None:
-    for move in reading.moves(model, stage=Stage.PRODUCTION):
-        if move.state is MoveState.DONE and move.target is Stage.PRODUCTION:
+def announce(tx: Writing, it: Context, version: VersionInfo, numbers: tuple[int, ...], *, by: Actor | None) -> bool:
+    """Let the channel hear of new versions, `version` the newest of them; return False where it has heard already."""
+    finding = Finding(
+        id=_announcement_id(version), kind=FindingKind.REGISTERED, model=version.model, at=it.clock.now(),
+        versions=numbers, by=by, lines=tuple(looks.about(version)),
+    )  # fmt: skip
+    if not tx.add_finding(finding):
+        return False
+    tx.add_note(notice_note(finding, "new", it.policy.channel_for(version.model)))
+    return True
+
+
+def _announcement_id(version: VersionInfo) -> str:
+    """Return the same id whoever finds the version; another one for one of that number after a deletion."""
+    made = version.created_at.isoformat() if version.created_at else ""
+    return "n" + hashlib.sha256(f"{version.model}\n{version.version}\n{made}".encode()).hexdigest()[:15]
+
+
+def _since(moves: list[Move], after: str | None) -> list[Move]:
+    """Return the moves (newest first) that came after that one, oldest first; all of them where it is None."""
+    fresh: list[Move] = []
+    for move in moves:
+        if move.id == after:
+            break
+        fresh.append(move)
+    return fresh[::-1]
+
+
+def _known_holder(moves: list[Move]) -> int | None:
+    """Return who was in Production, as the finished moves (newest first) have it."""
+    for move in (one for one in moves if one.state is MoveState.DONE):
+        if move.target is Stage.PRODUCTION:
             return move.version
-        if move.state is MoveState.DONE and move.from_stage is Stage.PRODUCTION:
+        if move.from_stage is Stage.PRODUCTION:
             return None
     return None
 

@@ -21,7 +21,7 @@ from bot.domain.approvals import Request
 from bot.domain.commands import REASON_MOST
 from bot.domain.registry import TARGETS
 from bot.domain.text import short
-from bot.slack.cards import Message, markdown
+from bot.slack.blocks import Message, markdown
 from bot.slack.texts import code, mrkdwn
 
 PROMOTE, REJECT, DETAILS = "promote", "reject", "details"

@@ -11,9 +11,9 @@ from slack_sdk.errors import SlackApiError
 from bot.domain.policy import Policy
 from bot.domain.text import unpack
 from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
-from bot.slack import cards
+from bot.slack import cards, notices
+from bot.slack.blocks import Message, said
 from bot.slack.calls import LOST, error_of, sort_out
-from bot.slack.cards import Message
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,11 @@ class SlackNotifier:
             match note.kind:
                 case NoteKind.CARD:
                     return self._card(note)
+                case NoteKind.NOTICE:
+                    return self._notice(note)
                 case NoteKind.NEWS:
                     return self._news(note)
-                case NoteKind.DIRECT:
+                case NoteKind.DIRECT | NoteKind.SAID:
                     return self._post(note, note.to, note.key, _sentence(note))
         except SlackApiError as error:
             return sort_out(error)
@@ -51,9 +53,18 @@ class SlackNotifier:
             request, votes, standing = reading.request(note.lane), reading.votes(note.lane), reading.posting(note.lane)
         rule = self._policy.rules_for(request.model).rule(request.target)
         message = cards.card(request, votes, unchecked_gates=bool(rule and rule.gates))
+        return self._stand(note, f"card:{note.lane}", message, standing)
+
+    def _notice(self, note: Note) -> Delivery:
+        with self._ledger.read() as reading:
+            finding, standing = reading.finding(note.lane), reading.posting(note.lane)
+        return self._stand(note, f"notice:{note.lane}", notices.notice(finding), standing)
+
+    def _stand(self, note: Note, key: str, message: Message, standing: Posting | None) -> Delivery:
+        """Edit the lane's one message, or post it where there is none yet."""
         if standing and self._edit(standing, message):
             return Delivery(Outcome.DELIVERED, standing)
-        return self._post(note, note.to, f"card:{note.lane}", message, look=note.was_tried and not standing)
+        return self._post(note, note.to, key, message, look=note.was_tried and not standing)
 
     def _news(self, note: Note) -> Delivery:
         with self._ledger.read() as reading:
@@ -161,4 +172,4 @@ def _is_person(channel: str) -> bool:
 
 
 def _sentence(note: Note) -> Message:
-    return cards.said(unpack(note.data["say"]))
+    return said(unpack(note.data["say"]))

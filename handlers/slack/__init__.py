@@ -9,9 +9,9 @@ from handlers.slack import actions, commands, views
 from handlers.slack.desk import Desk
 
 
-def register(app: App, registrar: Registrar) -> Desk:
-    """Put every listener on the app; return what they share, to be closed at the end."""
-    desk = Desk(registrar, app.client)
+def register(app: App, registrar: Registrar, web: str | None = None) -> Desk:
+    """Put every listener on the app; return what they share, to be closed at the end. `web` is MLflow's address."""
+    desk = Desk(registrar, app.client, web)
     commands.register(app, desk)
     actions.register(app, desk)
     views.register(app, desk)

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from slack_bolt import Ack, App
 
+from bot.domain import words
 from bot.domain.authority import Act
-from bot.domain.commands import Approve, build
-from bot.domain.errors import RegistrarError
+from bot.domain.commands import Approve, Compare, List, build, parse
+from bot.domain.comparison import Comparison
+from bot.domain.errors import BadInput, RegistrarError
+from bot.domain.looks import Finding
 from bot.domain.registry import VersionRef
-from bot.slack import cards, modals
+from bot.slack import answers, cards, modals, notices
+from bot.slack.blocks import said
 from handlers.errors import explain
 from handlers.slack.commands import ask_for_promotion, ask_for_reason, do
 from handlers.slack.desk import Desk
 from handlers.slack.place import Place, of_interaction
 
+COMPARED = 20  # of many new versions of one message, so many are compared
+
 
 def register(app: App, desk: Desk) -> None:
     """Listen to the buttons of cards and menu."""
     for action, act in {
-        cards.APPROVE: _approve, cards.REJECT: _reject, cards.DETAILS: _details, cards.MENU_ASK: _menu_ask,
+        cards.APPROVE: _approve, cards.REJECT: _reject, cards.DETAILS: _details, answers.MENU_ASK: _menu_ask,
+        notices.DETAILS: _finding_details, notices.ASK_STAGING: _ask_staging, notices.MEND: _mend,
+        answers.ARCHIVE: _archive, answers.KEEP: _keep, answers.PAGE_BACK: _turn_page, answers.PAGE_ON: _turn_page,
     }.items():  # fmt: skip
         app.action(action)(_listener(desk, act))
+    app.action(notices.COMPARE)(_on_compare(desk))
     for action, text in _MENU.items():
         app.action(action)(_listener(desk, _types(text)))
 
 
-_MENU = {cards.MENU_REQUESTS: "requests", cards.MENU_MODELS: "list", cards.MENU_HELP: "help"}
+_MENU = {answers.MENU_REQUESTS: "requests", answers.MENU_MODELS: "list", answers.MENU_HELP: "help"}
 
 
 def _listener(desk: Desk, act: Callable[[Desk, Place, str], None]) -> Callable[..., None]:
@@ -59,16 +69,89 @@ def _details(desk: Desk, place: Place, value: str) -> None:
 
 
 def _open_details(desk: Desk, place: Place, request_id: str) -> None:
-    """Open the modal at once, its trigger is short-lived, and fill it when the registry has answered."""
     desk.registrar.gatekeeper.admit(desk.caller(place), Act.READ, origin="slack")
     request, _ = desk.registrar.lookups.request(request_id)
+    _show_card(desk, place, request.model, request.version)
+
+
+def _show_card(desk: Desk, place: Place, model: str, version: int) -> None:
+    """Open the modal at once, its trigger is short-lived, and fill it when the registry has answered."""
     view_id = desk.open_modal(place, modals.details())
     try:
-        version = desk.registrar.lookups.version(request.model, VersionRef("number", str(request.version)))
-        message = cards.version_view(version)
+        card = desk.registrar.lookups.card(model, VersionRef("number", str(version)))
+        message = answers.version_card(card, desk.web)
     except RegistrarError as error:
-        message = cards.said(explain(error))
+        message = said(explain(error))
     desk.client.views_update(view_id=view_id, view=modals.details(message))
+
+
+def _finding_details(desk: Desk, place: Place, value: str) -> None:
+    def task() -> None:
+        desk.registrar.gatekeeper.admit(desk.caller(place), Act.READ, origin="slack")
+        finding = _finding(desk, value)
+        _show_card(desk, place, finding.model, finding.versions[0])
+
+    desk.after(place, task)
+
+
+def _on_compare(desk: Desk) -> Callable[..., None]:
+    """Return the listener that compares a new version with Production, in the thread of the message that told of it."""
+
+    def on_click(ack: Ack, body: dict[str, Any]) -> None:
+        place = of_interaction(body)
+        value = str(body["actions"][0].get("value", ""))
+        message = body.get("message") or {}
+
+        def compare() -> Comparison:
+            finding = _finding(desk, value)
+            versions = [str(number) for number in finding.versions[:COMPARED]]
+            return desk.registrar.comparisons.compare(build(Compare, {"model": finding.model, "versions": versions}))
+
+        try:
+            desk.publish(place, compare, thread=message.get("thread_ts") or message.get("ts"))
+        except Exception as error:  # explained to the person; unforeseen ones get an id to quote
+            desk.answer(place, explain(error))
+        ack()
+
+    return on_click
+
+
+def _ask_staging(desk: Desk, place: Place, value: str) -> None:
+    finding = _finding(desk, value)
+    ask_for_promotion(desk, place, {"model": finding.model, "version": str(finding.versions[0]), "to": "staging"})
+
+
+def _mend(desk: Desk, place: Place, value: str) -> None:
+    desk.answer(place, desk.mend(place, _finding_id(value)))
+
+
+def _archive(desk: Desk, place: Place, value: str) -> None:
+    desk.confirm(place, _finding_id(value))
+
+
+def _keep(desk: Desk, place: Place, value: str) -> None:
+    desk.answer(place, words.kept())
+
+
+def _turn_page(desk: Desk, place: Place, value: str) -> None:
+    """Do what the button says was typed, if it is a list and nothing else."""
+    command = parse(value)
+    if not isinstance(command, List):
+        raise BadInput("That button belongs to no list.")
+    if message := do(desk, place, value):
+        desk.answer(place, message)
+
+
+def _finding(desk: Desk, value: str) -> Finding:
+    with desk.registrar.context.ledger.read() as reading:
+        return reading.finding(_finding_id(value))
+
+
+def _finding_id(value: str) -> str:
+    """Return the id that a button carries. Raises BadInput for a forged one."""
+    if not re.fullmatch(r"[a-z0-9]{4,32}", value):
+        raise BadInput("That button belongs to nothing that is known here.")
+    return value
 
 
 def _menu_ask(desk: Desk, place: Place, value: str) -> None:

@@ -10,24 +10,31 @@ from slack_bolt import Ack, App
 from bot.domain.authority import Act
 from bot.domain.commands import (
     Approve,
+    Archive,
+    Best,
     Cancel,
     Command,
+    Compare,
+    Describe,
     Help,
     History,
     List,
     MissingArguments,
     Promote,
+    Register,
     Reject,
     Requests,
+    SetTags,
     Show,
     build,
     find_verb,
     parse,
 )
+from bot.domain.comparison_words import best_sentence
 from bot.domain.errors import BadInput
 from bot.domain.text import short
-from bot.slack import cards, modals
-from bot.slack.cards import Message
+from bot.slack import answers, modals
+from bot.slack.blocks import Message, said
 from bot.slack.texts import unescape
 from handlers.errors import explain
 from handlers.slack.desk import Desk
@@ -44,7 +51,7 @@ def register(app: App, desk: Desk) -> None:
         try:
             message = do(desk, place, unescape(str(body.get("text", ""))))
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
-            message = cards.said(explain(error))
+            message = said(explain(error))
         if message:
             ack(text=message.text, blocks=message.blocks, response_type="ephemeral")
         else:
@@ -61,7 +68,7 @@ def do(desk: Desk, place: Place, text: str) -> Answer:
         _form(desk, place, error)
         return None
     if command is None:
-        return cards.menu()
+        return answers.menu()
     return _VERBS[type(command)](desk, place, command)
 
 
@@ -79,7 +86,7 @@ def ask_for_promotion(desk: Desk, place: Place, given: dict[str, str]) -> None:
     """Open the form for a promotion."""
 
     def make() -> dict[str, Any]:
-        return modals.promote(desk.registrar.requests.draft(desk.caller(place), given, where=place.channel), given)
+        return modals.promote(desk.registrar.errands.draft(desk.caller(place), given, where=place.channel), given)
 
     desk.show_modal(place, make)
 
@@ -91,14 +98,14 @@ def ask_for_reason(desk: Desk, place: Place, request_id: str) -> None:
 
 
 def _help(desk: Desk, place: Place, command: Help) -> Answer:
-    return cards.help_verb(find_verb(command.about)) if command.about else cards.help_all()
+    return answers.help_verb(find_verb(command.about)) if command.about else answers.help_all()
 
 
 def _list(desk: Desk, place: Place, command: List) -> Answer:
     lookups = desk.registrar.lookups
 
     def read() -> Message:
-        return cards.model_list(lookups.models(command.text), short(command.text, 250))
+        return answers.model_list(lookups.models(command.text), short(command.text, 250), command.page)
 
     desk.look_up(place, read)
     return None
@@ -109,35 +116,53 @@ def _show(desk: Desk, place: Place, command: Show) -> Answer:
 
     def read() -> Message:
         if version is None:
-            return cards.model_view(lookups.show(command.model))
-        return cards.version_view(lookups.version(command.model, version))
+            return answers.model_view(lookups.show(command.model))
+        return answers.version_card(lookups.card(command.model, version), desk.web)
 
     desk.look_up(place, read)
     return None
 
 
-def _promote(desk: Desk, place: Place, command: Promote) -> Answer:
+def _ask(desk: Desk, place: Place, command: Command) -> Answer:
     desk.ask(place, command)
     return None
 
 
+def _archive(desk: Desk, place: Place, command: Archive) -> Answer:
+    """Ask back first; the buttons carry the id of a draft."""
+    draft = desk.registrar.errands.draft(desk.caller(place), command.dump(), where=place.channel)
+    return answers.archive_question(draft, command.model, str(command.version))
+
+
+def _compare(desk: Desk, place: Place, command: Compare) -> Answer:
+    comparisons = desk.registrar.comparisons
+    desk.publish(place, lambda: comparisons.compare(command))
+    return None
+
+
+def _best(desk: Desk, place: Place, command: Best) -> Answer:
+    comparisons = desk.registrar.comparisons
+    desk.look_up(place, lambda: said(best_sentence(comparisons.best(command))))
+    return None
+
+
 def _approve(desk: Desk, place: Place, command: Approve) -> Answer:
-    return cards.said(desk.approve(place, command.request))
+    return said(desk.approve(place, command.request))
 
 
 def _reject(desk: Desk, place: Place, command: Reject) -> Answer:
     if not command.reason:
         raise BadInput("A rejection needs a reason: the requester gets to read it.")
-    return cards.said(desk.reject(place, command.request, command.reason))
+    return said(desk.reject(place, command.request, command.reason))
 
 
 def _cancel(desk: Desk, place: Place, command: Cancel) -> Answer:
-    return cards.said(desk.cancel(place, command.request, command.reason))
+    return said(desk.cancel(place, command.request, command.reason))
 
 
 def _requests(desk: Desk, place: Place, command: Requests) -> Answer:
     lookups = desk.registrar.lookups
-    desk.look_up(place, lambda: cards.request_list(lookups.requests(command.model)))
+    desk.look_up(place, lambda: answers.request_list(lookups.requests(command.model)))
     return None
 
 
@@ -145,13 +170,14 @@ def _history(desk: Desk, place: Place, command: History) -> Answer:
     lookups = desk.registrar.lookups
 
     def read() -> Message:
-        return cards.history(command.model, lookups.history(command.model, command.last))
+        return answers.history(command.model, lookups.history(command.model, command.last))
 
     desk.look_up(place, read)
     return None
 
 
 _VERBS: dict[type[Command], Callable[[Desk, Place, Any], Answer]] = {
-    Help: _help, List: _list, Show: _show, Promote: _promote, Approve: _approve, Reject: _reject, Cancel: _cancel,
+    Help: _help, List: _list, Show: _show, Promote: _ask, Register: _ask, Describe: _ask, SetTags: _ask,
+    Archive: _archive, Compare: _compare, Best: _best, Approve: _approve, Reject: _reject, Cancel: _cancel,
     Requests: _requests, History: _history,
 }  # fmt: skip

@@ -13,13 +13,16 @@ from bot.bootstrap import Registrar
 from bot.domain import words
 from bot.domain.approvals import Choice, Request, RequestState
 from bot.domain.authority import Act, deciders
-from bot.domain.commands import Promote
+from bot.domain.commands import Command, Promote
+from bot.domain.comparison import Comparison
 from bot.domain.errors import SlackUnreachable, Unreachable
+from bot.domain.moves import Move
 from bot.domain.people import Profile
 from bot.domain.text import Code, Name, Say, say
-from bot.slack import cards
+from bot.services.errands import Done
+from bot.slack.blocks import Message, said
 from bot.slack.calls import LOST
-from bot.slack.cards import Message
+from bot.slack.publisher import Publisher
 from handlers.errors import explain
 from handlers.slack.after import Task, after_acknowledgement
 from handlers.slack.place import Place, Replies
@@ -31,10 +34,12 @@ PATIENCE = 2.0  # seconds that a person waits before hearing that the registry i
 class Desk:
     """Translates between Slack's people and the services."""
 
-    def __init__(self, registrar: Registrar, client: WebClient) -> None:
+    def __init__(self, registrar: Registrar, client: WebClient, web: str | None) -> None:
         self.registrar = registrar
         self.client = client
+        self.web = web
         self._replies = Replies(client)
+        self._publisher = Publisher(client)
 
     def close(self) -> None:
         """Close the connections over which people are answered."""
@@ -46,7 +51,7 @@ class Desk:
 
     def tell(self, place: Place, message: Message | Say) -> None:
         """Answer the person, and only them."""
-        self._replies.send(place, cards.said(message) if isinstance(message, Say) else message)
+        self._replies.send(place, said(message) if isinstance(message, Say) else message)
 
     def answer(self, place: Place, message: Message | Say) -> None:
         """Answer the person after the acknowledgement, which for a click cannot say anything."""
@@ -63,13 +68,40 @@ class Desk:
 
         self._patiently(place, words.answer_comes, task, self.registrar.look)
 
-    def ask(self, place: Place, command: Promote) -> None:
-        """Write down what is asked for; the request is opened after the acknowledgement.
+    def publish(self, place: Place, compare: Callable[[], Comparison], *, thread: str | None = None) -> None:
+        """Compare versions after the acknowledgement, and post what comes of it where the person is."""
+
+        def task(patience: _Patience) -> None:
+            with patience:
+                self.registrar.gatekeeper.admit(self.caller(place), Act.READ, origin="slack")
+                found = compare()
+            standing = self._publisher.publish(found, place.channel, person=place.person.user, thread=thread)
+            if standing.channel != place.channel:
+                self.tell(place, words.sent_directly())
+
+        self._patiently(place, words.answer_comes, task, self.registrar.look)
+
+    def ask(self, place: Place, command: Command) -> None:
+        """Write down what is asked for; it is done after the acknowledgement.
 
         Raises Refused and LedgerUnavailable.
         """
-        ask = self.registrar.requests.ask(self.caller(place), command, where=place.channel, origin="slack")
-        self._patiently(place, words.request_stands, lambda patience: self._open(place, ask.id, patience))
+        ask = self.registrar.errands.ask(self.caller(place), command, where=place.channel, origin="slack")
+        self._carry_out(place, ask.id, words.request_stands if isinstance(command, Promote) else words.errand_stands)
+
+    def confirm(self, place: Place, draft: str) -> None:
+        """Let a question that was answered with yes become what is asked for. Raises Refused and UnknownRequest."""
+        ask = self.registrar.errands.confirm(self.caller(place), draft, origin="slack")
+        self._carry_out(place, ask.id, words.errand_stands)
+
+    def mend(self, place: Place, finding_id: str) -> Say:
+        """Give a stage its one holder back, after the acknowledgement, and return the answer. Raises Refused."""
+        model = self.registrar.tending.mend(self.caller(place), finding_id, origin="slack")
+        self.after(place, lambda: self.registrar.move(model))
+        return words.mending()
+
+    def _carry_out(self, place: Place, ask_id: str, stands: Callable[[], Say]) -> None:
+        self._patiently(place, stands, lambda patience: self._do(place, ask_id, patience))
 
     def approve(self, place: Place, request_id: str) -> Say:
         """Record an approval and return the answer; the move is made after the acknowledgement. Raises Refused."""
@@ -138,15 +170,26 @@ class Desk:
         """Log an error of a listener under an id; what Bolt calls for those before the acknowledgement."""
         explain(error)
 
-    def _open(self, place: Place, ask_id: str, patience: _Patience) -> None:
+    def _do(self, place: Place, ask_id: str, patience: _Patience) -> None:
         with patience:
             try:
-                request = self.registrar.requests.open(ask_id)
+                done = self.registrar.errands.carry_out(ask_id)
             except Unreachable:
                 patience.run_out()
                 return
+            if done.move:
+                self.registrar.move(done.model)
         self.registrar.outbox.deliver(wait=5)
-        self.tell(place, self._asked(request))
+        self.tell(place, self._answer(done))
+
+    def _answer(self, done: Done) -> Say:
+        if done.request:
+            return self._asked(done.request)
+        if done.move:
+            with self.registrar.context.ledger.read() as reading:
+                move: Move = reading.move(done.move)
+            return words.archiving_ended(move)
+        return done.answer or words.errand_stands()
 
     def _asked(self, request: Request) -> Say:
         policy = self.registrar.context.policy

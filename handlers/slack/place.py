@@ -12,8 +12,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.domain.people import Person
+from bot.slack.blocks import Message
 from bot.slack.calls import LOST
-from bot.slack.cards import Message
 
 log = logging.getLogger(__name__)
 

@@ -50,7 +50,7 @@ def _listener(desk: Desk, act: Callable[[Desk, Place, str, dict[str, str]], None
 
 def _promote(desk: Desk, place: Place, draft: str, fields: dict[str, str]) -> None:
     try:
-        before = desk.registrar.requests.drafted(draft)
+        before = desk.registrar.errands.drafted(draft)
         keep = bool(before.command.get("keep_existing"))  # typed, and no field of the form
         command = build(Promote, _checked(fields) | {"keep_existing": keep})
         desk.ask(Place(person=place.person, channel=before.where), command)

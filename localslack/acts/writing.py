@@ -12,7 +12,8 @@ from localslack.core import Core
 from localslack.delivery.outcome import Outcome
 from localslack.errors import SlackError
 from localslack.manifest import Command
-from localslack.model import JSON, Channel, Message, Person
+from localslack.model import JSON, Channel, File, Message, Person
+from localslack.uploads import MOST_BYTES, described, file_id
 
 SLACKBOT = "USLACKBOT"
 
@@ -35,6 +36,20 @@ class Writing:
         sent = self._core.space.post(channel, person.id, **content)
         announce(self._core, channel, sent)
         return {"kind": "message", "message": shapes.seen(self._core.space, sent)}
+
+    def uploads(self, who: str, where: str, name: str, content: bytes, thread_ts: str | None = None) -> JSON:
+        """Share a file of one's own; raises SlackError."""
+        person, channel = enter(self._core, who, where, to_write=True)
+        if len(content) > MOST_BYTES:
+            raise SlackError("file_upload_size_restricted")
+        parent = self._core.space.message(channel, thread_ts) if thread_ts else None
+        now = int(self._core.clock.now())
+        file = described(File(id=file_id(), name=name, user=person.id, created=now, size=len(content)), content)
+        self._core.space.keep(file, content)
+        thread = {"thread_ts": parent.ts if parent else None}
+        sent = self._core.space.post(channel, person.id, files=[file.id], **thread)
+        announce(self._core, channel, sent)
+        return {"message": shapes.seen(self._core.space, sent)}
 
     async def _command(self, person: Person, channel: Channel, text: str, thread_ts: str | None) -> JSON:
         name, _, rest = text.partition(" ")
@@ -74,7 +89,7 @@ class Writing:
         return told
 
     def _show(self, person: Person, channel: Channel, answer: JSON) -> Message:
-        content = require_something(content_of(answer))
+        content = require_something(content_of(answer, self._core.has_picture))
         if answer.get("response_type") != "in_channel":
             content["audience"] = person.id
         return self._core.space.post(channel, self._core.space.app.bot_user_id, **content)

@@ -19,7 +19,7 @@ UPDATE_MAX = 4_000
 def post_message(core: Core, args: Args) -> JSON:
     """chat.postMessage."""
     room = _room_to_post_in(core, args.required("channel"))
-    content = require_something(content_of(args.raw)) | _thread(core, room, args)
+    content = require_something(content_of(args.raw, core.has_picture)) | _thread(core, room, args)
     sent = core.space.post(room, core.space.app.bot_user_id, **content)
     answer = {"channel": room.id, "ts": sent.ts, "message": shapes.message(core.space, sent)}
     return answer | _truncated(args)
@@ -35,7 +35,7 @@ def update(core: Core, args: Args) -> JSON:
         raise SlackError("is_inactive")
     if len(args.text("text")) > UPDATE_MAX:
         raise SlackError("msg_too_long")
-    changed = core.space.rewrite(message, **_replacement(args))
+    changed = core.space.rewrite(message, **_replacement(core, args))
     return {
         "channel": room.id,
         "ts": changed.ts,
@@ -60,7 +60,7 @@ def post_ephemeral(core: Core, args: Args) -> JSON:
     room = _room_to_post_in(core, args.required("channel"), in_public=False)
     if person not in room.members:
         raise SlackError("user_not_in_channel")
-    content = require_something(content_of(args.raw)) | _thread(core, room, args)
+    content = require_something(content_of(args.raw, core.has_picture)) | _thread(core, room, args)
     # Slack keeps no metadata of what it does not keep.
     content.pop("metadata", None)
     sent = core.space.post(room, core.space.app.bot_user_id, audience=person, **content)
@@ -71,10 +71,7 @@ def get_permalink(core: Core, args: Args) -> JSON:
     """chat.getPermalink: a link that this workspace's own page opens."""
     room = visible(core, args.required("channel"))
     message = core.space.message(room, args.required("message_ts"))
-    link = f"{core.base_url}archives/{room.id}/p{message.ts.replace('.', '')}"
-    if message.is_reply:
-        link += f"?thread_ts={message.thread_ts}&cid={room.id}"
-    return {"channel": room.id, "permalink": link}
+    return {"channel": room.id, "permalink": shapes.link(core.space, message)}
 
 
 def _room_to_post_in(core: Core, name: str, in_public: bool = True) -> Channel:
@@ -113,8 +110,8 @@ def _thread(core: Core, room: Channel, args: Args) -> JSON:
     return {"thread_ts": parent.thread_ts or parent.ts, "reply_broadcast": args.flag("reply_broadcast")}
 
 
-def _replacement(args: Args) -> dict[str, Any]:
-    content = content_of(args.raw)
+def _replacement(core: Core, args: Args) -> dict[str, Any]:
+    content = content_of(args.raw, core.has_picture)
     if not {"text", "blocks", "attachments"} & set(content):
         raise SlackError("no_text")
     # Blocks, attachments and metadata that are not sent stay as they were; empty ones are removed.

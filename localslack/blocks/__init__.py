@@ -6,7 +6,7 @@ Every problem names its rule and the JSON pointer of the place, in Slack's notat
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from localslack.blocks.kit import boolean, choice, problem, shape, string
@@ -17,16 +17,48 @@ from localslack.blocks.objects import plain
 ONLY_ONE_TABLE = "only_one_table_allowed"
 TABLES = ("table", "data_table")
 MARKDOWN_MAX = 12_000
+# "10,000 characters across all cells": https://docs.slack.dev/reference/block-kit/blocks/table-block
+CELLS_MAX = 10_000
+# Whether a slack_file, {"id": …} or {"url": …}, is there to be shown.
+HasPicture = Callable[[dict[str, Any]], bool]
 
 
-def message_problems(blocks: Any, at: str = "/blocks") -> list[str]:
+def every_picture(_: dict[str, Any]) -> bool:
+    """Take every slack_file to be there: the rules alone know of no files."""
+    return True
+
+
+def message_problems(blocks: Any, at: str = "/blocks", has_picture: HasPicture = every_picture) -> list[str]:
     """The rules that the blocks of a message break."""
-    return list(MESSAGE_BLOCKS(blocks, at)) or list(_between_message_blocks(blocks, at))
+    if broken := list(MESSAGE_BLOCKS(blocks, at)):
+        return broken
+    return [*_between_message_blocks(blocks, at), *_missing_pictures(blocks, at, has_picture)]
 
 
-def view_problems(view: Any) -> list[str]:
+def view_problems(view: Any, has_picture: HasPicture = every_picture) -> list[str]:
     """The rules that a modal breaks."""
-    return list(_VIEW(view, "/view")) or list(_between_blocks(view))
+    if broken := list(_VIEW(view, "/view")):
+        return broken
+    return [*_between_blocks(view), *_missing_pictures(view["blocks"], "/view/blocks", has_picture)]
+
+
+def table_problems(blocks: list[dict[str, Any]], at: str) -> Iterator[str]:
+    """The rules that the tables of one message break together: it has one, of 10,000 characters."""
+    tables = [block for block in blocks if block["type"] in TABLES]
+    if len(tables) > 1:
+        yield problem(ONLY_ONE_TABLE, at)
+    elif sum(_letters(table.get("rows")) for table in tables) > CELLS_MAX:
+        yield problem(f"the cells of a table must have less than {CELLS_MAX + 1} characters together", at)
+
+
+def slack_files(value: Any, at: str = "") -> Iterator[tuple[dict[str, Any], str]]:
+    """Every slack_file in blocks, however deep, with its JSON pointer."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, held in inner:
+        if name == "slack_file" and isinstance(held, dict):
+            yield held, f"{at}/{name}"
+        else:
+            yield from slack_files(held, f"{at}/{name}")
 
 
 _VIEW = shape(
@@ -46,8 +78,7 @@ _VIEW = shape(
 
 def _between_message_blocks(blocks: list[dict[str, Any]], at: str) -> Iterator[str]:
     yield from _repeated_ids(blocks, at)
-    if sum(block["type"] in TABLES for block in blocks) > 1:
-        yield problem(ONLY_ONE_TABLE, at)
+    yield from table_problems(blocks, at)
     if sum(len(block["text"]) for block in blocks if block["type"] == "markdown") > MARKDOWN_MAX:
         yield problem(f"markdown blocks must have less than {MARKDOWN_MAX + 1} characters together", at)
 
@@ -60,6 +91,22 @@ def _between_blocks(view: dict[str, Any]) -> Iterator[str]:
     focused = [element for block in blocks for element in _elements(block) if element.get("focus_on_load")]
     if len(focused) > 1:
         yield problem("only one element may have focus_on_load", "/view/blocks")
+
+
+def _missing_pictures(blocks: list[dict[str, Any]], at: str, has_picture: HasPicture) -> Iterator[str]:
+    for wanted, place in slack_files(blocks, at):
+        if not has_picture(wanted):
+            yield problem("invalid slack file", place)
+
+
+def _letters(value: Any) -> int:
+    """How many characters people read in rows, cells and what cells are made of."""
+    if isinstance(value, list):
+        return sum(map(_letters, value))
+    if not isinstance(value, dict):
+        return 0
+    text = value.get("text")
+    return (len(text) if isinstance(text, str) else 0) + _letters(value.get("elements"))
 
 
 def _repeated_ids(blocks: list[dict[str, Any]], at: str) -> Iterator[str]:

@@ -24,6 +24,7 @@ const names = {
   author: (id) => (id === "USLACKBOT" ? "Slackbot" : (personById(id)?.real_name ?? (id === state.overview?.bot.id ? state.overview.bot.name : id))),
   channel: (id) => channels().find((one) => one.id === id)?.name,
   group: (id) => { const group = state.overview?.groups.find((one) => one.id === id); return group && `@${group.handle}`; },
+  file: (id) => `/_ui/file?${new URLSearchParams({ user: state.me, id })}`,
   isMe: (id) => id === state.me,
   list: (kind) => (kind === "people" ? people().filter((one) => !one.deleted && !one.is_bot).map((one) => ({ id: one.id, name: one.real_name }))
     : channels().filter((one) => one.kind !== "im").map((one) => ({ id: one.id, name: `#${one.name}` }))),

@@ -1,6 +1,7 @@
 // Layout blocks as elements.
 import { element } from "./elements.js";
-import { freshId, h, safeUrl } from "./dom.js";
+import { freshId, h } from "./dom.js";
+import { source } from "./files.js";
 import { emoji, formatted, link, mrkdwn, person, plain } from "./mrkdwn.js";
 
 /** Draw blocks. `context` is described in elements.js; errors are complaints by block id. */
@@ -27,13 +28,13 @@ function section(block, context) {
 
 function contextBlock(block, context) {
   const items = block.elements.map((item) =>
-    item.type === "image" ? h("img", { src: safeUrl(item.image_url ?? "") ?? "", alt: item.alt_text }) : h("span", {}, context.words(item)),
+    item.type === "image" ? h("img", { src: source(item, context.names), alt: item.alt_text }) : h("span", {}, context.words(item)),
   );
   return h("div", { class: "block context" }, items);
 }
 
 function image(block, context) {
-  const picture = h("img", { src: safeUrl(block.image_url ?? "") ?? "", alt: block.alt_text, loading: "lazy" });
+  const picture = h("img", { src: source(block, context.names), alt: block.alt_text, loading: "lazy" });
   picture.addEventListener("error", () => picture.replaceWith(h("p", { class: "unknown" }, `🖼 ${block.alt_text}`)));
   return h("figure", { class: "block image" }, block.title && h("figcaption", {}, context.words(block.title)), picture);
 }

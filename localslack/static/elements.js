@@ -3,6 +3,7 @@
 // Every stateful element is drawn inside a holder that knows its block and action and can tell its answer,
 // so that a form can be read back as {block_id: {action_id: answer}}.
 import { freshId, h, safeUrl } from "./dom.js";
+import { source } from "./files.js";
 import { plain } from "./mrkdwn.js";
 
 const answers = new WeakMap();
@@ -177,8 +178,8 @@ function overflow(item, context) {
   return menu;
 }
 
-function picture(item) {
-  return h("img", { class: "accessory-image", src: safeUrl(item.image_url ?? "") ?? "", alt: item.alt_text, title: item.alt_text });
+function picture(item, context) {
+  return h("img", { class: "accessory-image", src: source(item, context.names), alt: item.alt_text, title: item.alt_text });
 }
 
 const KINDS = {

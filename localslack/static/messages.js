@@ -1,6 +1,7 @@
 // Messages in a list, redrawn only where they changed.
 import { blocks } from "./blocks.js";
 import { h, safeUrl } from "./dom.js";
+import { files } from "./files.js";
 import { link, mrkdwn } from "./mrkdwn.js";
 
 /** Which of the colours of faces belongs to an id. */
@@ -110,6 +111,7 @@ export class MessageList {
       !hasBlocks && message.text && h("div", { class: "words" }, mrkdwn(message.text, this.context.names)),
       hasBlocks && h("div", { class: "blocks" }, blocks(message.blocks, context)),
       (message.attachments ?? []).map((one) => attachment(one, context)),
+      message.files && files(message.files, this.context.names),
     ];
   }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -14,10 +15,13 @@ from localslack import api, faults, responses
 from localslack.api.args import Args
 from localslack.core import Core
 from localslack.errors import SlackError
-from localslack.web.requests import arguments, token_of
+from localslack.uploads import MOST_BYTES
+from localslack.web.requests import arguments, token_of, uploaded
 from localslack.web.wire import Wire
 
 JSON = dict[str, Any]
+# What the sending of a file's bytes is called among the calls and the failures that can be ordered.
+UPLOAD = "upload"
 
 
 class AppSide:
@@ -32,40 +36,63 @@ class AppSide:
         """The routes of this side."""
         return [
             Route("/api/{method:path}", self.call, methods=["GET", "POST"]),
+            Route("/upload/v1/{key}", self.upload, methods=["POST"]),
             Route("/hooks/{kind}/{team}/{key:path}", self.hook, methods=["POST"]),
             WebSocketRoute("/link/", self.link),
         ]
 
     async def call(self, request: Request) -> Response:
         """Answer a Web API call, with whatever failure has been ordered for it."""
-        core, method = self._core, request.path_params["method"]
+        method = request.path_params["method"]
         known = api.METHODS.get(method)
         try:
             raw = await arguments(request, reads_json=known is None or known.reads_json)
         except SlackError as refusal:
             return _refused(refusal)
-        record = core.calls.add(method, Args(raw).raw)
-        ordered = core.faults.take(method)
-        for slow in (fault for fault in ordered if fault.kind == faults.SLOW):
-            await core.clock.sleep(slow.seconds)
-        fault = next((fault for fault in ordered if fault.kind != faults.SLOW), None)
-        return self._outcome(request, method, raw, record, fault)
+        record = self._core.calls.add(method, Args(raw).raw)
+        return await self._outcome(request, record, lambda: self._answer(request, method, raw))
 
-    def _outcome(self, request: Request, method: str, raw: JSON, record: JSON, fault: faults.Fault | None) -> Response:
+    async def upload(self, request: Request) -> Response:
+        """Take the bytes of a promised file, with whatever failure has been ordered for "upload"."""
+        try:
+            content = await uploaded(request, MOST_BYTES)
+        except SlackError as refusal:
+            return _refused(refusal)
+        record = self._core.calls.add(UPLOAD, {"length": len(content)})
+        return await self._outcome(request, record, lambda: self._received(request, content))
+
+    def _answer(self, request: Request, method: str, raw: JSON) -> Response:
+        answer = api.call(self._core, method, token_of(request, raw), Args(raw))
+        scopes = ",".join(sorted(self._core.manifest.scopes))
+        return JSONResponse(answer, headers={"X-OAuth-Scopes": scopes})
+
+    def _received(self, request: Request, content: bytes) -> Response:
+        self._core.uploads.receive(request.path_params["key"], content)
+        return PlainTextResponse(f"OK - {len(content)}")
+
+    async def _outcome(self, request: Request, record: JSON, act: Callable[[], Response]) -> Response:
+        fault = await self._fault(record["method"])
         kind = fault.kind if fault else None
         if kind == faults.RESET_BEFORE:
             return self._broken(request, record)
         if kind == faults.SERVER_ERROR:
             return self._noted(record, PlainTextResponse("internal error", status_code=500), "http_500")
         try:
-            _raise_ordered(method, fault)
-            answer = api.call(self._core, method, token_of(request, raw), Args(raw))
+            _raise_ordered(record["method"], fault)
+            response = act()
         except SlackError as refusal:
-            return self._noted(record, _refused(refusal), refusal.code)
+            # Only the Web API says with HTTP 200 that something went wrong.
+            instead = 400 if record["method"] == UPLOAD else 200
+            return self._noted(record, _refused(refusal, instead), refusal.code)
         if kind == faults.RESET_AFTER:
             return self._broken(request, record, had_effect=True)
-        scopes = ",".join(sorted(self._core.manifest.scopes))
-        return self._noted(record, JSONResponse(answer, headers={"X-OAuth-Scopes": scopes}), None)
+        return self._noted(record, response, None)
+
+    async def _fault(self, method: str) -> faults.Fault | None:
+        ordered = self._core.faults.take(method)
+        for slow in (fault for fault in ordered if fault.kind == faults.SLOW):
+            await self._core.clock.sleep(slow.seconds)
+        return next((fault for fault in ordered if fault.kind != faults.SLOW), None)
 
     def _broken(self, request: Request, record: JSON, had_effect: bool = False) -> Response:
         self._wire.reset(request.scope)
@@ -85,8 +112,7 @@ class AppSide:
             record["args"] = body
             responses.respond(self._core, request.path_params["key"], body)
         except SlackError as refusal:
-            status = refusal.status if refusal.status != 200 else 400
-            return self._noted(record, JSONResponse(refusal.body(), status_code=status), refusal.code)
+            return self._noted(record, _refused(refusal, 400), refusal.code)
         return self._noted(record, PlainTextResponse("ok"), None)
 
     async def link(self, websocket: WebSocket) -> None:
@@ -139,8 +165,9 @@ def _raise_ordered(method: str, fault: faults.Fault | None) -> None:
         raise SlackError(fault.error)
 
 
-def _refused(refusal: SlackError) -> Response:
-    return JSONResponse(refusal.body(), status_code=refusal.status, headers=refusal.headers)
+def _refused(refusal: SlackError, instead_of_200: int = 200) -> Response:
+    status = instead_of_200 if refusal.status == 200 else refusal.status
+    return JSONResponse(refusal.body(), status_code=status, headers=refusal.headers)
 
 
 def _hook_body(body: bytes) -> JSON:

@@ -6,8 +6,8 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# Used by apps with their tokens, never by a page: only the Host is checked there.
-APP_PATHS = ("/api/", "/hooks/", "/link/")
+# Used by apps with their tokens or secret addresses, never by a page: only the Host is checked there.
+APP_PATHS = ("/api/", "/hooks/", "/link/", "/upload/", "/files-pri/", "/files-tmb/")
 LOCAL_NAMES = ("127.0.0.1", "localhost")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from localslack.acts.writing import Writing
 from localslack.core import Core
 from localslack.errors import SlackError, missing
 from localslack.seeing import Eyes
+from localslack.web import files
 from localslack.web.requests import json_object
 
 JSON = dict[str, Any]
@@ -43,6 +45,7 @@ class PeopleSide:
         }
         done = {
             "type": self._type,
+            "upload": self._upload,
             "click": self._click,
             "submit": self._submit,
             "close": self._close,
@@ -50,7 +53,8 @@ class PeopleSide:
         }
         looks = [Route(f"/_ui/{name}", _look(act), methods=["GET"]) for name, act in seen.items()]
         acts = [Route(f"/_ui/{name}", _act(act), methods=["POST"]) for name, act in done.items()]
-        return [Route("/_ui/changes", self.changes, methods=["GET"]), *looks, *acts]
+        changes = Route("/_ui/changes", self.changes, methods=["GET"])
+        return [changes, Route("/_ui/file", self.file, methods=["GET"]), *looks, *acts]
 
     async def changes(self, request: Request) -> Response:
         """The changes after a number, waiting for one if there is none."""
@@ -65,6 +69,20 @@ class PeopleSide:
         return await self._writing.types(
             _field(body, "user"), _field(body, "channel"), _field(body, "text"), body.get("thread_ts")
         )
+
+    async def file(self, request: Request) -> Response:
+        """The bytes of a file, for somebody who sees it."""
+        query: JSON = dict(request.query_params)
+        try:
+            held = self._eyes.file(_field(query, "user"), _field(query, "id"))
+        except SlackError as refusal:
+            return JSONResponse(refusal.body(), status_code=404)
+        return files.answer(held, self._core.space.content(held))
+
+    async def _upload(self, body: JSON) -> JSON:
+        content = base64.b64decode(_field(body, "content"), validate=True)
+        who, where, name = _field(body, "user"), _field(body, "channel"), _field(body, "name")
+        return self._writing.uploads(who, where, name, content, body.get("thread_ts"))
 
     async def _click(self, body: JSON) -> JSON:
         user = _field(body, "user")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from localslack.errors import SlackError
 
 JSON = dict[str, Any]
+ROOM_FOR_FORM = 10_000
 
 
 async def arguments(request: Request, *, reads_json: bool) -> JSON:
@@ -35,6 +37,18 @@ async def json_object(request: Request) -> JSON:
     if not isinstance(body, dict):
         raise SlackError("json_not_object")
     return body
+
+
+async def uploaded(request: Request, most: int) -> bytes:
+    """The bytes of a file: the whole body, or the first file in a multipart form; raises file_too_large."""
+    if int(request.headers.get("content-length", 0)) > most + ROOM_FOR_FORM:
+        raise SlackError("file_too_large", status=413)
+    # urllib calls raw bytes a form, so only a multipart form is one.
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        return await request.body()
+    async with request.form() as form:
+        files = [part for part in form.values() if isinstance(part, UploadFile)]
+        return await files[0].read() if files else b""
 
 
 def token_of(request: Request, found: JSON) -> str:

@@ -13,6 +13,7 @@ from localslack.core import Core, Settings
 from localslack.web import page
 from localslack.web.apps import AppSide
 from localslack.web.control import Control
+from localslack.web.files import FileSide
 from localslack.web.guard import Guard
 from localslack.web.people import PeopleSide
 from localslack.web.wire import Wire
@@ -60,7 +61,8 @@ def build(settings: Settings, port: int, on_start: Callable[[Core], None]) -> uv
         yield
         await core.close()
 
-    routes = [*apps.routes(), *PeopleSide(core).routes(), *Control(core, apps).routes(), *page.routes()]
+    theirs = [*PeopleSide(core).routes(), *FileSide(core).routes()]
+    routes = [*apps.routes(), *theirs, *Control(core, apps).routes(), *page.routes()]
     app = Guard(Starlette(routes=routes, lifespan=lifespan), port)
     http, ws = wire.protocols()
     config = uvicorn.Config(

@@ -34,7 +34,7 @@ from bot.slack.directory import SlackDirectory
 from bot.slack.notifier import SlackNotifier
 from handlers.serve import bolt_app
 from localslack import Remote, payloads
-from tests.harness import ALICE, BOB, Tap, TappedRegistry, chain_is_whole, click, command, links
+from tests.harness import ALICE, BOB, Tap, chain_is_whole, click, command, links, tapped_registry
 from tests.world import TurnedClock, policy_of, settings_for
 
 KILLED = 137
@@ -147,7 +147,7 @@ class Bot:
             settings,
             policy,
             ledger=self.ledger,
-            registry=TappedRegistry(self.registry, lambda when, name: name in REGISTRY_WRITES and tap(when, name)),
+            registry=tapped_registry(self.registry, lambda when, name: name in REGISTRY_WRITES and tap(when, name)),
             notifier=SlackNotifier(client, self.ledger, policy),
             directory=SlackDirectory(client, home_team(client), policy.groups()),
             clock=self.clock,

@@ -23,7 +23,6 @@ from localslack import LocalSlack
 from tests.harness import (
     LEAD,
     MODEL_LAYOUT,
-    TappedRegistry,
     executor,
     hears,
     links,
@@ -32,6 +31,7 @@ from tests.harness import (
     requests_over,
     state_of,
     state_of_move,
+    tapped_registry,
     the_request,
     types_and_hears,
 )
@@ -150,7 +150,7 @@ def test_a_ledger_that_is_locked_in_the_middle_of_a_move_delays_it(sqlite_url: s
             lock.enter_context(write_lock_held(Path(sqlite_url.removeprefix("sqlite:///"))))
 
     with lock, pytest.raises(LedgerUnavailable):
-        executor(ledger, TappedRegistry(registry, locks), clock=clock).run("churn")
+        executor(ledger, tapped_registry(registry, locks), clock=clock).run("churn")
     clock.turn(timedelta(minutes=1))  # whoever held the model has not said what became of it: its lease has to end
     executor(ledger, registry, clock=clock).run("churn")
     assert state_of_move(ledger, "churn") is MoveState.DONE

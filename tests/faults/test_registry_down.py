@@ -22,7 +22,6 @@ from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.harness import (
     MODEL_LAYOUT,
-    TappedRegistry,
     add_people,
     all_at_once,
     executor,
@@ -30,6 +29,7 @@ from tests.harness import (
     links,
     move_of,
     state_of_move,
+    tapped_registry,
     the_request,
 )
 from tests.registries import MlflowServer, Shelf
@@ -221,7 +221,7 @@ def test_an_ask_that_the_clock_takes_up_while_mlflow_is_slow_opens_one_request(w
     registry.tires()
     asks(world)
     [ask] = [link.event.subject.removeprefix("ask:") for link in links(world.ledger, Tag.ASKED)]
-    opening: list[Callable[[], object]] = [partial(world.registrar.requests.open, ask) for _ in range(4)]
+    opening: list[Callable[[], object]] = [partial(world.registrar.errands.carry_out, ask) for _ in range(4)]
     all_at_once([*opening, lambda: registry.wakes(after=5)])
     assert "Asked:" in world.answer(world.alice, "Asked:")
     assert len(links(world.ledger, Tag.OPENED)) == 1
@@ -297,7 +297,7 @@ class Breaks:
 def test_a_move_that_breaks_off_anywhere_is_finished_later(when: str, call: str, sqlite_url: str) -> None:
     registry, ledger, clock = MemoryRegistry(), SqlLedger(sqlite_url), TurnedClock()
     registry.add("churn", versions=MODEL_LAYOUT)
-    moves = executor(ledger, TappedRegistry(registry, Breaks(when, call)), clock=clock)
+    moves = executor(ledger, tapped_registry(registry, Breaks(when, call)), clock=clock)
     with ledger.write() as tx:
         tx.add_move(move_of("churn", 4, after=3))
     moves.run("churn")
@@ -334,7 +334,7 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
         if when == "before" and next(left, None) == 0:
             troubles[trouble]()
 
-    moves = executor(ledger, TappedRegistry(registry, breaks), clock=clock)
+    moves = executor(ledger, tapped_registry(registry, breaks), clock=clock)
     with ledger.write() as tx:
         tx.add_move(move_of("churn", 4, after=3))
     moves.run("churn")

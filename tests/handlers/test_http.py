@@ -33,7 +33,8 @@ class Web:
     """A client of the web application, without a socket between them."""
 
     def __init__(self, bolt: Bolt, secret: str | None) -> None:
-        self._transport = httpx.ASGITransport(create(cast(App, bolt), secret), raise_app_exceptions=False)
+        web = create(cast(App, bolt), secret, changed=lambda name: None)
+        self._transport = httpx.ASGITransport(web, raise_app_exceptions=False)
 
     def ask(
         self, method: str, path: str, *, body: bytes | None = None, headers: dict[bytes, bytes] | None = None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -45,6 +47,8 @@ MANIFEST: JSON = {
                 "users:read",
                 "usergroups:read",
                 "team:read",
+                "files:read",
+                "files:write",
             ]
         }
     },
@@ -162,3 +166,14 @@ def modal(*blocks: JSON, title: str = "Title", **more: Any) -> JSON:
         "blocks": list(blocks) or [text_input("reason", "Reason")],
         **more,
     }
+
+
+def png(width: int = 3, height: int = 2) -> bytes:
+    """A picture of one colour."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    lines = zlib.compress((b"\0" + b"\x20\x80\xc0" * width) * height)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")

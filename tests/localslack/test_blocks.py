@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,31 @@ def element(kind: str, **more: Any) -> JSON:
     return {"type": kind, "action_id": "a", **more}
 
 
+def picture(**slack_file: str) -> JSON:
+    return {"type": "image", "alt_text": "x", "slack_file": slack_file}
+
+
 def confirm(**more: Any) -> JSON:
     return {"title": plain("t"), "text": plain("x"), "confirm": plain("y"), "deny": plain("n"), **more}
 
 
 def table(rows: int = 1, columns: int = 1, words: str = "x") -> JSON:
     return {"type": "table", "rows": [[{"type": "raw_text", "text": words}] * columns for _ in range(rows)]}
+
+
+def raw_text(words: str) -> JSON:
+    return {"type": "raw_text", "text": words}
+
+
+def rich_text(*words: str) -> JSON:
+    runs = [{"type": "text", "text": one, "style": {"bold": True}} for one in words]
+    return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": runs}]}
+
+
+def table_of(cell: Callable[[str], JSON], characters: int) -> JSON:
+    """A table of full cells and of one that holds the rest."""
+    whole, rest = divmod(characters, 1000)
+    return {"type": "table", "rows": [[cell("x" * size)] for size in [1000] * whole + [rest] * bool(rest)]}
 
 
 def asks(inner: JSON, **more: Any) -> JSON:
@@ -80,6 +100,9 @@ LIMITS: list[tuple[str, int, Any]] = [
     ("table rows", 100, lambda n: [table(rows=n)]),
     ("table columns", 20, lambda n: [table(columns=n)]),
     ("tables", 1, lambda n: [table()] * n),
+    ("column settings", 20, lambda n: [table() | {"column_settings": [{"align": "right", "is_wrapped": True}] * n}]),
+    ("characters in all cells", 10_000, lambda n: [table_of(raw_text, n)]),
+    ("characters in all rich cells", 10_000, lambda n: [table_of(rich_text, n)]),
     ("markdown together", 12_000, lambda n: [{"type": "markdown", "text": "x" * (n // 2)}] * 2),
 ]
 VIEW_LIMITS: list[tuple[str, int, Any]] = [
@@ -111,6 +134,7 @@ def test_a_modal_limit_holds_and_is_refused_beyond(what: str, limit: int, view: 
     assert "[json-pointer:/view" in beyond[0]
 
 
+NEWER_TABLE = {"type": "data_table", "caption": "x", "rows": [[raw_text("x")]] * 2}
 # What is wrong, and a part of what is said about it.
 REFUSED: list[tuple[str, list[Any], str]] = [
     ("a block type that does not exist", [{"type": "banner"}], "unsupported type: banner"),
@@ -133,6 +157,16 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("two blocks of one id", [{"type": "divider", "block_id": "b"}] * 2, "block_id `b` must be unique"),
     ("two elements of one id", [actions(button("x", "a"), button("y", "a"))], "action_id `a` must be unique"),
     ("an empty cell", [table(words="")], "must be more than 0 characters"),
+    ("an empty rich cell", [{"type": "table", "rows": [[rich_text()]]}], "must be more than 0 characters"),
+    ("a cell that is missing", [{"type": "table", "rows": [[raw_text("x"), None]]}], "must provide an object"),
+    ("a row without cells", [{"type": "table", "rows": [[]]}], "no fewer than 1 items"),
+    ("another kind of cell", [{"type": "table", "rows": [[mrkdwn("x")]]}], "unsupported type: mrkdwn"),
+    ("a number in a table", [{"type": "table", "rows": [[{"type": "raw_number", "value": 1}]]}], "not allowed here"),
+    ("a justified column", [table() | {"column_settings": [{"align": "justify"}]}], "one of: left, center, right"),
+    ("a column wrapped by a word", [table() | {"column_settings": [{"is_wrapped": "yes"}]}], "must provide a boolean"),
+    ("a table and a newer one", [table(), NEWER_TABLE], "only_one_table_allowed"),
+    ("a picture by id and address", [picture(id="F1", url="https://e.org")], "must not define both"),
+    ("a picture by nothing", [picture()], "must define either `id` or `url`"),
     ("an alert in a message", [{"type": "alert", "text": plain("x")}], "alert is not allowed here"),
     ("two tables", [table(), table()], "only_one_table_allowed"),
     ("an unknown rich text", [{"type": "rich_text", "elements": [{"type": "rich_poem"}]}], "rich_poem"),
@@ -167,6 +201,21 @@ def test_a_modal_must_not_have(what: str, view: JSON, said: str) -> None:
     assert said in problems[0]
 
 
+def test_columns_may_be_left_as_they_are_and_cells_rich() -> None:
+    settings = [None, {"align": "center"}, {"is_wrapped": True}]
+    rows = [[raw_text("a"), rich_text("b", "c")], [rich_text(" "), raw_text(" ")]]
+    assert message_problems([{"type": "table", "rows": rows, "column_settings": settings}]) == []
+
+
+def test_a_picture_that_nobody_uploaded_is_pointed_at() -> None:
+    blocks = [{"type": "divider"}, section(accessory=element("image", alt_text="x", slack_file={"id": "F1"}))]
+    del blocks[1]["accessory"]["action_id"]
+    assert message_problems(blocks) == []
+    assert message_problems(blocks, has_picture=lambda file: file["id"] != "F1") == [
+        "invalid slack file [json-pointer:/blocks/1/accessory/slack_file]"
+    ]
+
+
 def test_an_alert_is_for_modals() -> None:
     assert view_problems(modal({"type": "alert", "text": plain("x"), "level": "warning"})) == []
 
@@ -184,9 +233,8 @@ def test_values_of_the_wrong_kind_are_refused_and_not_tripped_over() -> None:
 
 
 def test_new_tables_and_charts_pass() -> None:
-    data = {"type": "data_table", "caption": "x", "rows": [[{"type": "raw_text", "text": "x"}]] * 2}
     chart = {"type": "data_visualization", "title": "x", "chart": {"type": "line"}}
-    assert message_problems([data, chart]) == []
+    assert message_problems([NEWER_TABLE, chart]) == []
 
 
 EVERY_ELEMENT = [

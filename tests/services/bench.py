@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from bot.bootstrap import hands
 from bot.domain.approvals import Choice, Request, RequestState
-from bot.domain.commands import Promote, parse
+from bot.domain.commands import parse
 from bot.domain.events import Event
 from bot.domain.moves import Move
 from bot.domain.people import Caller, Person, Profile
@@ -20,10 +21,15 @@ from bot.domain.text import unpack
 from bot.ledger import SqlLedger
 from bot.ports import Ask, Note
 from bot.registry.memory import MemoryRegistry
+from bot.services.comparisons import Comparisons
 from bot.services.context import Context
+from bot.services.errands import Done, Errands
+from bot.services.gatekeeper import Gatekeeper
 from bot.services.lookups import Lookups
+from bot.services.mirror import Mirror
 from bot.services.moves import Moves
 from bot.services.requests import Counted, Requests
+from bot.services.tending import Tending
 from bot.services.watch import Watch
 
 ALICE, BOB, CAROL, DAVE = (Profile(person=Person("T1", f"U{name}")) for name in ("ALICE", "BOB", "CAROL", "DAVE"))
@@ -102,17 +108,26 @@ class Bench:
     owner: str = "here:1:a"
     context: Context = field(init=False)
     lookups: Lookups = field(init=False)
+    gatekeeper: Gatekeeper = field(init=False)
+    comparisons: Comparisons = field(init=False)
     requests: Requests = field(init=False)
+    tending: Tending = field(init=False)
+    errands: Errands = field(init=False)
     moves: Moves = field(init=False)
+    mirror: Mirror = field(init=False)
     watch: Watch = field(init=False)
 
     def __post_init__(self) -> None:
         context = Context(
             ledger=self.ledger, registry=self.registry, policy=self.policy, clock=self.clock, owner=self.owner
         )
-        lookups = Lookups(context)
-        made = {"context": context, "lookups": lookups, "requests": Requests(context, lookups),
-                "moves": Moves(context), "watch": Watch(context)}  # fmt: skip
+        lookups, gatekeeper = Lookups(context), Gatekeeper(context)
+        requests, tending = Requests(context, lookups), Tending(context, lookups, gatekeeper)
+        made = {
+            "context": context, "lookups": lookups, "gatekeeper": gatekeeper, "requests": requests, "tending": tending,
+            "comparisons": Comparisons(context, lookups), "moves": Moves(context), "mirror": Mirror(context),
+            "watch": Watch(context), "errands": Errands(context, requests, hands(context, tending)),
+        }  # fmt: skip
         for name, value in made.items():
             object.__setattr__(self, name, value)
 
@@ -121,12 +136,25 @@ class Bench:
     def ask(self, text: str = "promote churn 4 production", who: Caller = ALICE) -> Ask:
         """Ask for something; nothing is read from the registry yet."""
         command = parse(text)
-        assert isinstance(command, Promote)
-        return self.requests.ask(who, command, where="C1", origin="slack")
+        assert command is not None
+        return self.errands.ask(who, command, where="C1", origin="slack")
+
+    def do(self, text: str, who: Caller = ALICE) -> Done:
+        """Ask for something and have it done; a move that comes of it is made."""
+        done = self.errands.carry_out(self.ask(text, who).id)
+        if done.move:
+            self.moves.run(done.model)
+        return done
 
     def open(self, text: str = "promote churn 4 production", who: Caller = ALICE) -> Request:
         """Ask for something, and open the request."""
-        return self.requests.open(self.ask(text, who).id)
+        return self.open_ask(self.ask(text, who).id)
+
+    def open_ask(self, ask_id: str) -> Request:
+        """Carry out an ask of which a request comes, and return that."""
+        request = self.errands.carry_out(ask_id).request
+        assert request is not None
+        return request
 
     def approve(self, request: Request, who: Caller = BOB) -> Counted:
         """Approve a request."""

@@ -100,13 +100,13 @@ def test_after_the_end_it_can_be_asked_again(bench: Bench) -> None:
 
 def test_opening_twice_opens_once(bench: Bench) -> None:
     ask = bench.ask()
-    assert bench.requests.open(ask.id) == bench.requests.open(ask.id)
+    assert bench.open_ask(ask.id) == bench.open_ask(ask.id)
 
 
 def test_whoever_asked_and_the_clock_open_it_once_together(bench: Bench) -> None:
     ask = bench.ask()
     with ThreadPoolExecutor(8) as threads:
-        opened = list(threads.map(lambda _: bench.requests.open(ask.id), range(8)))
+        opened = list(threads.map(lambda _: bench.open_ask(ask.id), range(8)))
     assert len({request.id for request in opened}) == 1
     assert bench.tags() == ["person:promotion:asked", "registrar:request:opened"]
 
@@ -199,7 +199,7 @@ def test_what_was_asked_for_waits_for_the_registry(bench: Bench) -> None:
     ask = bench.ask()
     bench.registry.down = True
     with pytest.raises(RegistryUnreachable):
-        bench.requests.open(ask.id)
+        bench.open_ask(ask.id)
     assert bench.tags() == ["person:promotion:asked"]
 
 
@@ -207,10 +207,10 @@ def test_when_the_registry_is_back_the_request_is_opened(bench: Bench) -> None:
     ask = bench.ask()
     bench.registry.down = True
     with pytest.raises(RegistryUnreachable):
-        bench.requests.open(ask.id)
+        bench.open_ask(ask.id)
     bench.registry.down = False
     bench.clock.turn(minutes=1)
-    bench.requests.open_waiting()
+    bench.errands.carry_out_waiting()
     assert bench.tags()[-1] == "registrar:request:opened"
 
 
@@ -219,17 +219,17 @@ def test_a_registry_that_is_away_for_hours_is_asked_now_and_then(bench: Bench) -
     bench.registry.down = True
     for _ in range(60):
         bench.clock.turn(minutes=1)
-        bench.requests.open_waiting()
+        bench.errands.carry_out_waiting()
     bench.registry.down = False
     bench.clock.turn(minutes=1)
-    bench.requests.open_waiting()
+    bench.errands.carry_out_waiting()
     assert bench.tags()[-1] == "registrar:request:opened"
 
 
 def test_who_has_to_wait_is_told_what_stands_against_it(bench: Bench) -> None:
     bench.ask("promote churn 9 production")
     bench.clock.turn(minutes=1)
-    bench.requests.open_waiting()
+    bench.errands.carry_out_waiting()
     assert "has no version" in bench.told("direct")
 
 
@@ -237,7 +237,7 @@ def test_one_that_cannot_be_opened_does_not_hold_the_next(bench: Bench) -> None:
     bench.ask("promote churn 9 production")
     bench.ask("promote churn 4 production")
     bench.clock.turn(minutes=1)
-    bench.requests.open_waiting()
+    bench.errands.carry_out_waiting()
     assert bench.tags()[-1] == "registrar:request:opened"
 
 
@@ -245,19 +245,19 @@ def test_one_that_cannot_be_opened_does_not_hold_the_next(bench: Bench) -> None:
 
 
 def test_a_draft_remembers_where_it_was_opened(bench: Bench) -> None:
-    assert bench.requests.drafted(bench.requests.draft(ALICE, {}, where="C42")).where == "C42"
+    assert bench.errands.drafted(bench.errands.draft(ALICE, {}, where="C42")).where == "C42"
 
 
 def test_a_draft_is_never_opened_by_the_clock(bench: Bench) -> None:
-    bench.requests.draft(ALICE, {}, where="C42")
+    bench.errands.draft(ALICE, {}, where="C42")
     bench.clock.turn(days=1)
-    bench.requests.open_waiting()
+    bench.errands.carry_out_waiting()
     assert bench.tags() == []
 
 
 def test_a_form_that_nobody_opened_is_refused(bench: Bench) -> None:
     with pytest.raises(UnknownRequest, match="open it again"):
-        bench.requests.drafted("rnever")
+        bench.errands.drafted("rnever")
 
 
 def test_what_is_written_down_is_read_as_it_was_typed(bench: Bench) -> None:

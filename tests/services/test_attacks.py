@@ -95,7 +95,7 @@ def test_an_ask_with_a_fault_of_ours_holds_no_other_up(bench: Bench, monkeypatch
         return real(name)
 
     monkeypatch.setattr(bench.lookups, "model_and_versions", breaks)
-    bench.requests.open_waiting()
+    bench.errands.carry_out_waiting()
     with bench.ledger.read() as reading:
         assert reading.ask(other.id).request is not None
 
@@ -108,20 +108,20 @@ def test_an_ask_that_was_refused_is_not_opened_afterwards(bench: Bench, monkeypa
         found = real(name)
         monkeypatch.undo()
         with pytest.raises(BadInput):
-            bench.requests.open(ask.id)
+            bench.open_ask(ask.id)
         bench.registry.add_version("churn")
         return found[0], [replace(found[1][0], version=9)]
 
     monkeypatch.setattr(bench.lookups, "model_and_versions", refused_meanwhile)
     with pytest.raises(Refused, match="refused a moment ago"):
-        bench.requests.open(ask.id)
+        bench.open_ask(ask.id)
     assert "registrar:request:opened" not in bench.tags()
 
 
 def test_a_refusal_and_its_news_are_one_change(bench: Bench) -> None:
     bench.ask("promote churn 9 production")
     bench.clock.turn(minutes=1)
-    bench.requests.open_waiting()
+    bench.errands.carry_out_waiting()
     assert "has no version v9" in bench.told("direct:ask")
 
 
@@ -137,7 +137,7 @@ def test_an_alias_that_somebody_else_keeps_moving_makes_a_moved_stage_no_failure
 
 def test_a_stranger_opens_no_form(bench: Bench) -> None:
     with pytest.raises(Refused):
-        bench.requests.draft(STRANGER, {}, where="C1")
+        bench.errands.draft(STRANGER, {}, where="C1")
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,23 @@ from typing import Any
 import pytest
 
 from bot.domain.approvals import RequestState
-from bot.domain.registry import ModelInfo, Stage, VersionInfo
+from bot.domain.registry import ModelInfo, Stage
 from bot.services.lookups import ModelView
-from bot.slack import cards
-from bot.slack.cards import Message
+from bot.slack import answers, cards
+from bot.slack.blocks import Message
 from localslack.blocks import message_problems
-from tests.slack.worst import ALICE, BOB, TEXTS, a_model, a_request, a_term, a_version, every_message, votes
+from tests.slack.worst import (
+    ALICE,
+    BOB,
+    TEXTS,
+    a_bare_card,
+    a_model,
+    a_request,
+    a_term,
+    a_version,
+    every_message,
+    votes,
+)
 from tests.world import said
 
 # What we write ourselves; anything else in angle brackets would be somebody else's.
@@ -159,9 +170,9 @@ def rows(message: Message) -> int:
 @pytest.mark.parametrize("kind", ["models", "requests", "versions"])
 def test_a_list_shows_twenty_and_counts_the_others(kind: str, number: int, shown: int) -> None:
     listed = {
-        "models": lambda: cards.model_list([a_model()] * number, ""),
-        "requests": lambda: cards.request_list([a_request()] * number),
-        "versions": lambda: cards.model_view(ModelView(a_model(), [a_version(aliases=())] * number, [])),
+        "models": lambda: answers.model_list([a_model()] * number, ""),
+        "requests": lambda: answers.request_list([a_request()] * number),
+        "versions": lambda: answers.model_view(ModelView(a_model(), [a_version(aliases=())] * number, [])),
     }[kind]()
     assert rows(listed) == shown
     counted = [text for text in texts(listed) if text.startswith(f"{number - shown} ")]
@@ -170,21 +181,21 @@ def test_a_list_shows_twenty_and_counts_the_others(kind: str, number: int, shown
 
 @pytest.mark.parametrize("number", [0, 1, 20, 21, 50])
 def test_history_shows_every_term(number: int) -> None:
-    assert rows(cards.history("churn", [a_term()] * number)) == number
+    assert rows(answers.history("churn", [a_term()] * number)) == number
 
 
 def test_no_models_at_all_is_told_apart_from_none_of_that_name() -> None:
-    assert cards.model_list([], "").text == "MLflow has no registered models yet."
-    assert "`fraud`" in cards.model_list([], "fraud").text
+    assert answers.model_list([], "").text == "MLflow has no registered models yet."
+    assert "`fraud`" in answers.model_list([], "fraud").text
 
 
 def test_a_model_is_listed_with_what_is_where() -> None:
     assert "Production `v7`  ·  Staging `v9`" in said(
-        {"blocks": cards.model_list([ModelInfo(name="m", latest={Stage.PRODUCTION: 7, Stage.STAGING: 9})], "").blocks}
+        {"blocks": answers.model_list([ModelInfo(name="m", latest={Stage.PRODUCTION: 7, Stage.STAGING: 9})], "").blocks}
     )
 
 
 def test_what_a_version_lacks_is_marked_missing() -> None:
-    shown = said({"blocks": cards.version_view(VersionInfo(model="m", version=1, stage=Stage.NONE)).blocks})
+    shown = said({"blocks": answers.version_card(a_bare_card(), None).blocks})
     assert "*Semver*\nmissing" in shown
-    assert "*Run*\nmissing" in shown
+    assert "*Metrics*  missing" in shown

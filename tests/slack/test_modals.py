@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bot.slack import cards, modals
+from bot.slack import answers, modals
 from localslack.blocks import view_problems
-from tests.slack.worst import REASONS, TEXTS, a_request, a_version
+from tests.slack.worst import REASONS, TEXTS, a_card, a_request
 from tests.world import said
 
 GIVEN: list[dict[str, str]] = [
@@ -40,7 +40,7 @@ def test_slack_would_open_the_form_for_a_rejection(name: str) -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_slack_would_show_the_details(name: str) -> None:
-    assert view_problems(modals.details(cards.version_view(a_version(name)))) == []
+    assert view_problems(modals.details(answers.version_card(a_card(name), None))) == []
 
 
 def test_details_open_before_they_are_read() -> None:

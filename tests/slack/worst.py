@@ -7,16 +7,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.domain import words
+from bot.domain import looks, words
 from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain.card import Sources, fill
 from bot.domain.commands import VERBS
+from bot.domain.comparison import Comparison, compare
+from bot.domain.looks import Finding, FindingKind
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Actor, Automation, Client, Person
-from bot.domain.registry import ModelInfo, Stage, VersionInfo
+from bot.domain.registry import Dataset, ModelInfo, Package, RunInfo, Stage, VersionInfo
 from bot.domain.text import Code, Mention, Name, Say, say
-from bot.services.lookups import ModelView, Term
-from bot.slack import cards
-from bot.slack.cards import Message
+from bot.services.lookups import CardView, ModelView, Term
+from bot.slack import answers, blocks, cards, comparing, notices
+from bot.slack.blocks import Message
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 ALICE, BOB = Person("T1", "U0ALICE"), Person("T1", "U0BOB")
@@ -83,28 +86,76 @@ def a_term(name: str = "plain", by: Actor = BOB, **changes: Any) -> Term:
     return Term(replace(move, **changes), move)
 
 
+def a_card(name: str = "plain") -> CardView:
+    """Return a metadata card that holds one of the texts wherever it can, a hundred times where it is a list."""
+    text = TEXTS[name]
+    many = {f"{text}{number}": text for number in range(100)}
+    run = RunInfo(
+        id=text or "r1", experiment=text, user=text, metrics={f"{text}{n}": 10.0**n for n in range(-50, 50)},
+        params=many, tags={"estimator_name": text}, started_at=NOW, ended_at=NOW + timedelta(minutes=3),
+        datasets=(Dataset(name=text, digest=text, rows=10**9),),
+    )  # fmt: skip
+    package = Package(flavors=(text,), dependencies=(text,) * 100)
+    version = a_version(name, tags=many | {"semver": text * 20, "owner": text, "use_case": text})
+    request = a_request(name, RequestState.DONE)
+    sources = Sources(version=version, model=a_model(name), run=run, package=package, request=request,
+                      votes=tuple(votes(50)), deployed=a_term(name).began)  # fmt: skip
+    return CardView(version=version, run=run, card=fill(sources))
+
+
+def a_bare_card() -> CardView:
+    """Return the metadata card of a version of which nothing is known."""
+    version = VersionInfo(model="m", version=1, stage=Stage.NONE)
+    return CardView(version=version, run=None, card=fill(Sources(version=version, model=ModelInfo(name="m"))))
+
+
+def findings(name: str) -> Iterator[Finding]:
+    """Yield findings of each kind, mended and not, with many lines."""
+    new = Finding(id="n0123456789abcdef", kind=FindingKind.REGISTERED, model=TEXTS[name] or "m", at=NOW, versions=(7,),
+                  lines=tuple(looks.about(a_version(name))))  # fmt: skip
+    yield from (new, replace(new, versions=tuple(range(1000, 0, -1)), by=BOB))
+    lines = tuple(say("{it} went", it=TEXTS[name]) for _ in range(100))
+    changed = replace(new, kind=FindingKind.CHANGED, versions=(), lines=lines, mend=999_999_999)
+    yield from (changed, replace(changed, mended_by=BOB, mended_at=NOW), replace(changed, lines=lines[:1], mend=None))
+
+
+def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
+    """Return a comparison of so many versions by so many metrics, the first of them in Production."""
+    rows = [a_version(name, number, run_id=f"run{number}", stage=Stage.PRODUCTION if number == 1 else Stage.NONE)
+            for number in range(1, versions + 1)]  # fmt: skip
+    values = {f"{TEXTS[name]}{metric}": metric / 7 for metric in range(metrics)}
+    runs = {f"run{number}": RunInfo(id=f"run{number}", metrics={m: v * number for m, v in values.items()})
+            for number in range(1, versions + 1)}  # fmt: skip
+    return compare(TEXTS[name] or "m", rows, runs)
+
+
 def every_message(name: str) -> Iterator[tuple[str, Message]]:
     """Yield every kind of message, made of one of the texts, with what it is."""
     for state in RequestState:
         yield f"card {state.value}", cards.card(a_request(name, state), votes(50), unchecked_gates=True)
-        yield f"ended {state.value}", cards.said(words.ended(a_request(name, state)))
-        yield f"decided {state.value}", cards.said(words.decided_before(a_request(name, state)))
+        yield f"ended {state.value}", blocks.said(words.ended(a_request(name, state)))
+        yield f"decided {state.value}", blocks.said(words.decided_before(a_request(name, state)))
     yield "card by a program", cards.card(a_request(name, requester=Client("ci")), [])
     for number in (0, 1, 20, 21, 1000):
-        yield f"{number} models", cards.model_list([a_model(name)] * number, TEXTS[name])
-        yield f"{number} requests", cards.request_list([a_request(name)] * number)
+        yield f"{number} models", answers.model_list([a_model(name)] * number, TEXTS[name])
+        yield f"{number} requests", answers.request_list([a_request(name)] * number)
         view = ModelView(a_model(name), [a_version(name)] * number, [a_request(name)] * min(number, 2))
-        yield f"a model of {number} versions", cards.model_view(view)
-        yield f"history of {number}", cards.history(TEXTS[name] or "m", [a_term(name)] * min(number, 50))
-    yield "a version", cards.version_view(a_version(name))
-    yield "a bare version", cards.version_view(VersionInfo(model="m", version=1, stage=Stage.NONE))
-    yield "history by an automation", cards.history("m", [a_term(name, Automation("registry-poll"))])
-    yield "observed", cards.history("m", [a_term(name, kind=MoveKind.OBSERVED, why="")])
-    yield "menu", cards.menu()
-    yield "help", cards.help_all()
+        yield f"a model of {number} versions", answers.model_view(view)
+        yield f"history of {number}", answers.history(TEXTS[name] or "m", [a_term(name)] * min(number, 50))
+    yield "a version", answers.version_card(a_card(name), "https://mlflow.example:5000/base")
+    yield "a bare version", answers.version_card(a_bare_card(), None)
+    yield "archive?", answers.archive_question("r4k7q", TEXTS[name] or "m", "v7")
+    for finding in findings(name):
+        yield f"{finding.kind.value} {len(finding.versions)}", notices.notice(finding)
+    for number in (1, 2, 99, 100, 101, 1000):
+        yield f"{number} versions compared", comparing.comparison(a_comparison(name, number)).message
+    yield "history by an automation", answers.history("m", [a_term(name, Automation("registry-poll"))])
+    yield "observed", answers.history("m", [a_term(name, kind=MoveKind.OBSERVED, why="")])
+    yield "menu", answers.menu()
+    yield "help", answers.help_all()
     for verb in VERBS.values():
-        yield f"help {verb.verb}", cards.help_verb(verb)
-    yield from ((f"sentence {number}", cards.said(one)) for number, one in enumerate(every_sentence(name)))
+        yield f"help {verb.verb}", answers.help_verb(verb)
+    yield from ((f"sentence {number}", blocks.said(one)) for number, one in enumerate(every_sentence(name)))
 
 
 def every_sentence(name: str) -> Iterator[Say]:

@@ -1,0 +1,74 @@
+"""Which way a metric gets better, read from its name where nobody says it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+
+
+class Direction(Enum):
+    """Which values of a metric are the better ones."""
+
+    HIGHER = "higher"  # accuracy, f1, and every name that says nothing
+    LOWER = "lower"  # loss, error, latency
+
+    @property
+    def sign(self) -> int:
+        """Return what a difference is multiplied by, so that better is above zero."""
+        return 1 if self is Direction.HIGHER else -1
+
+
+def direction_of(metric: str, overrides: Mapping[str, Direction | str] | None = None) -> Direction:
+    """Return which way `metric` gets better.
+
+    Higher is better unless one of the words of the name says otherwise: `val_loss`, `latencyMs`, `top5-error`. Only
+    whole words count, and none after `per`: `requests_per_second` is a speed. `neg_log_loss` is turned around, as
+    scikit-learn means it. A name in `overrides`, upper and lower case being the same, goes before all that. Raises
+    ValueError where an override is no direction.
+    """
+    for name, said in (overrides or {}).items():
+        if name.casefold() == metric.casefold():
+            return said if isinstance(said, Direction) else Direction(said.lower())
+    words = _words(metric)
+    lower = bool(_LOWER.intersection(words)) or _is_likelihood_below_zero(words)
+    return Direction.LOWER if lower and not _is_turned(words) else Direction.HIGHER
+
+
+def is_better(metric: str, new: float, old: float, overrides: Mapping[str, Direction | str] | None = None) -> bool:
+    """Tell whether `new` is the better value of the two; NaN is never."""
+    return (new - old) * direction_of(metric, overrides).sign > 0
+
+
+def _words(metric: str) -> list[str]:
+    """Return the words of a name in lower case: `valLogLoss_p95` has val, log, loss and p."""
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+", metric)]
+    while len(words) > 1 and words[0] in _SPLITS:
+        words.pop(0)
+    return [word for before, word in zip(["", *words], words, strict=False) if before != "per"]
+
+
+def _is_turned(words: list[str]) -> bool:
+    return bool(words) and words[0] in _NEGATED and not _is_likelihood_below_zero(words)
+
+
+def _is_likelihood_below_zero(words: list[str]) -> bool:
+    return bool(words) and words[0] in _NEGATED and "likelihood" in words
+
+
+_SPLITS = frozenset({"val", "valid", "validation", "test", "train", "training", "eval", "evaluation", "dev", "holdout"})
+_NEGATED = frozenset({"neg", "negative"})
+_LOWER = frozenset({
+    # what is lost or wrong
+    "loss", "losses", "logloss", "error", "errors", "err", "cost", "costs", "regret", "penalty", "hinge", "huber",
+    "pinball", "deviance", "deviation", "divergence", "kl", "entropy", "crossentropy", "perplexity", "ppl", "nll",
+    "brier", "ece", "crps", "misclassification", "misclassified", "false", "fpr", "fnr", "fdr", "eer", "wer", "cer",
+    "ter", "failure", "failures", "failed", "drift", "psi", "distance", "fid", "lpips", "residual", "residuals", "gap",
+    "hallucination", "hallucinations", "toxicity", "violations", "aic", "bic", "std", "stddev", "stdev",
+    # by how much it is off
+    "mae", "mse", "rmse", "rmsle", "msle", "mape", "smape", "wape", "wmape", "mdape", "medae", "mase", "nrmse", "mad",
+    # what takes long, or much
+    "latency", "duration", "time", "runtime", "walltime", "elapsed", "delay", "lag", "wait", "timeout", "timeouts",
+    "ms", "msec", "millis", "milliseconds", "sec", "secs", "seconds", "minutes", "hours", "memory", "ram", "rss",
+    "kb", "mb", "gb", "kib", "mib", "gib", "bytes", "size",
+})  # fmt: skip

@@ -1,0 +1,36 @@
+"""Numbers as a person reads them; the same in Slack, in the terminal and in pictures."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "–"  # never an empty cell: Slack's tables refuse them
+
+
+def number(value: float, digits: int = 4) -> str:
+    """Return a value in `digits` significant digits: `0.912`, `12,345`, `1.5e-7`; `–` where it is missing.
+
+    Digits before the decimal point are never rounded away; from a million millions on, and below 0.0001, powers
+    of ten are shorter.
+    """
+    if math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    size = abs(float(f"{value:.{digits - 1}e}"))  # rounded first: 9999.6 is a number of five digits
+    if size == 0:
+        return "0"
+    if not 1e-4 <= size < 1e12:
+        return _with_power(value, digits)
+    return f"{value:,.0f}" if size >= 10 ** (digits - 1) else f"{value:,.{digits}g}"
+
+
+def delta(value: float, digits: int = 4) -> str:
+    """Return a difference with its sign: `+0.021`, `-4`, `0`; `–` where it is missing."""
+    return f"+{number(value, digits)}" if value > 0 else number(value, digits)
+
+
+def _with_power(value: float, digits: int) -> str:
+    mantissa, power = f"{value:.{digits - 1}e}".split("e")
+    shown = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{shown}e{int(power)}"

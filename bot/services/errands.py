@@ -1,0 +1,244 @@
+"""What people ask of the registry: written down first, then done, and tried again while the registry is away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from bot.domain.approvals import Request
+from bot.domain.authority import Act, Subject, authorize
+from bot.domain.commands import Archive, Command, Describe, Promote, Register, SetTags, load
+from bot.domain.errors import Refused, RegistrarError, UnknownRequest, Unreachable
+from bot.domain.events import Event, Tag
+from bot.domain.people import Caller, actor_of
+from bot.domain.text import Say
+from bot.ports import Ask, AskState, Writing
+from bot.services.context import Context
+from bot.services.requests import Requests
+from bot.services.rows import direct_note
+
+log = logging.getLogger(__name__)
+
+FIRST_TRY = timedelta(seconds=15)  # whoever wrote an ask down tries it at once; after this the job takes it for lost
+ASK_RETRY = timedelta(seconds=5)  # how long an ask waits for a registry that did not answer
+ASK_RETRY_MOST = timedelta(minutes=1)
+
+ACTS: dict[type[Command], Act] = {
+    Promote: Act.ASK, Register: Act.REGISTER, Describe: Act.DESCRIBE, SetTags: Act.TAG, Archive: Act.ARCHIVE,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What came of an ask: the answer, the request that was opened, or a move that has to be made now."""
+
+    answer: Say | None = None
+    request: Request | None = None
+    move: str | None = None  # its id
+    model: str = ""  # whose move it is
+
+
+class Hand(Protocol):
+    """Whoever carries out one kind of command."""
+
+    def __call__(self, ask: Ask, command: Any) -> Done:
+        """Do it, and end the ask in the transaction that writes down what was done.
+
+        Doing it a second time finds what the first try did.
+        """
+        ...
+
+
+class Errands:
+    """The way from an ask to what comes of it."""
+
+    def __init__(self, context: Context, requests: Requests, hands: Mapping[type[Command], Hand]) -> None:
+        self._it = context
+        self._requests = requests
+        self._hands = hands
+
+    def ask(self, caller: Caller, command: Command, *, where: str, origin: str) -> Ask:
+        """Write down what somebody asks for; the registry is not read. `where` is the channel it came from.
+
+        Raises Refused (kept in the audit) and LedgerUnavailable.
+        """
+        ask = self._new(caller, command.dump(), where, AskState.WAITING)
+        self._admit(caller, command, ask, origin)
+        with self._it.ledger.write() as tx:
+            tx.add_ask(ask)
+            tx.append(_event(ask, _asked(ask), ask.at, origin=origin))
+        return ask
+
+    def draft(self, caller: Caller, given: Mapping[str, Any], *, where: str) -> str:
+        """Return the id of a fresh draft: a modal or a question keeps it and nothing else. Raises LedgerUnavailable.
+
+        `given` is what was typed before, `where` the channel. Raises Refused for who may not ask for anything.
+        """
+        decision = authorize(caller, Act.ASK, Subject(), self._it.policy, self._it.clock.now())
+        if not decision:
+            raise Refused(decision.why)
+        ask = self._new(caller, dict(given), where, AskState.DRAFT)
+        with self._it.ledger.write() as tx:
+            tx.add_ask(ask)
+        return ask.id
+
+    def drafted(self, draft: str) -> Ask:
+        """Return a draft: where it came from, and what was typed before. Raises UnknownRequest."""
+        with self._it.ledger.read() as reading:
+            return _found(reading, draft)
+
+    def confirm(self, caller: Caller, draft: str, *, origin: str) -> Ask:
+        """Let a draft become what its author asks for; a second time finds it asked for already.
+
+        Raises UnknownRequest, Refused (kept in the audit; also for whoever is not its author), LedgerUnavailable.
+        """
+        before = self.drafted(draft)
+        if before.caller != actor_of(caller):
+            raise Refused("Only whoever typed the command can confirm it.")
+        self._admit(caller, load(before.command), before, origin)
+        with self._it.ledger.write() as tx:
+            now = _found(tx, draft)
+            if now.state is not AskState.DRAFT:
+                raise Refused("That is under way already.")
+            ask = replace(now, state=AskState.WAITING, at=self._it.clock.now(), not_before=self._first_try())
+            tx.save_ask(ask)
+            tx.append(_event(ask, _asked(ask), ask.at, origin=origin))
+        return ask
+
+    def carry_out(self, ask_id: str, *, tell: bool = False) -> Done:
+        """Do what was asked for. With `tell`, whoever asked hears directly what came of it.
+
+        Raises what stands against it (BadInput, Refused, RegistryRefused; the ask has then ended and the audit
+        keeps why) and Unreachable (the ask still stands and is tried again by `carry_out_waiting`).
+        """
+        with self._it.ledger.read() as reading:
+            ask = reading.ask(ask_id)
+            if ask.request:
+                return Done(request=reading.request(ask.request))
+        try:
+            done = self._do(ask)
+        except Unreachable:
+            self._wait(ask)
+            raise
+        except RegistrarError as error:
+            opened = self._refuse(ask, error, tell=tell)
+            if opened is None:
+                raise
+            return opened
+        if tell and done.answer:
+            self._tell(ask, done.answer)
+        return done
+
+    def carry_out_waiting(self) -> list[Done]:
+        """Try every ask again whose time has come; who asked is told directly what came of it."""
+        with self._it.ledger.read() as reading:
+            waiting = reading.waiting_asks(self._it.clock.now())
+        done = []
+        for ask_id in waiting:
+            try:
+                done.append(self.carry_out(ask_id, tell=True))
+            except Unreachable:
+                break
+            except RegistrarError as error:
+                log.info("ask %s was refused: %s", ask_id, error)
+            except Exception:  # one ask with a fault must not hold all that stand behind it
+                log.exception("ask %s cannot be carried out", ask_id)
+                with self._it.ledger.read() as reading:
+                    ask = reading.ask(ask_id)
+                self._wait(ask)
+        return done
+
+    def _do(self, ask: Ask) -> Done:
+        command = load(ask.command)
+        if isinstance(command, Promote):
+            return Done(request=self._requests.open(ask, command))
+        if ask.state is not AskState.WAITING:
+            raise Refused("This was done or refused already.")
+        return self._hands[type(command)](ask, command)
+
+    def _admit(self, caller: Caller, command: Command, ask: Ask, origin: str) -> None:
+        subject = Subject(model=getattr(command, "model", None), target=getattr(command, "to", None))
+        decision = authorize(caller, ACTS[type(command)], subject, self._it.policy, self._it.clock.now())
+        if not decision:
+            with self._it.ledger.write() as tx:
+                tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=str(decision.why), origin=origin))
+            raise Refused(decision.why)
+
+    def _new(self, caller: Caller, command: dict[str, Any], where: str, state: AskState) -> Ask:
+        soon = self._first_try() if state is AskState.WAITING else None
+        return Ask(
+            id=self._it.new_id(), caller=actor_of(caller), command=command, where=where, at=self._it.clock.now(),
+            state=state, not_before=soon,
+        )  # fmt: skip
+
+    def _first_try(self) -> datetime:
+        return self._it.clock.now() + FIRST_TRY
+
+    def _wait(self, ask: Ask) -> None:
+        pause = min(ASK_RETRY * 2 ** min(ask.attempts, 10), ASK_RETRY_MOST)
+        later = replace(ask, attempts=ask.attempts + 1, not_before=self._it.clock.now() + pause)
+        with self._it.ledger.write() as tx:
+            if tx.ask(ask.id).state is AskState.WAITING:
+                tx.save_ask(later)
+
+    def _refuse(self, ask: Ask, error: RegistrarError, *, tell: bool) -> Done | None:
+        """End the ask; but where another thread has opened a request of it meanwhile, return that."""
+        with self._it.ledger.write() as tx:
+            now = tx.ask(ask.id)
+            if now.request:
+                return Done(request=tx.request(now.request))
+            if now.state is not AskState.WAITING:  # refused by another thread, which writes it down once
+                return None
+            tx.save_ask(replace(ask, state=AskState.REFUSED))
+            why = str(error.sentence)
+            tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=why, origin="registrar"))
+            self._note(tx, ask, error.sentence, tell)
+        return None
+
+    def _tell(self, ask: Ask, answer: Say) -> None:
+        with self._it.ledger.write() as tx:
+            self._note(tx, ask, answer, True)
+
+    def _note(self, tx: Writing, ask: Ask, sentence: Say, tell: bool) -> None:
+        note = direct_note(f"ask:{ask.id}", f"direct:ask:{ask.id}", ask.caller, sentence)
+        if tell and note:
+            tx.add_note(note)
+
+
+def end(tx: Writing, ask: Ask) -> bool:
+    """Write down that an ask is done; return False where another thread was faster."""
+    if tx.ask(ask.id).state is not AskState.WAITING:
+        return False
+    tx.save_ask(replace(ask, state=AskState.DONE))
+    return True
+
+
+def _found(reading: Any, draft: str) -> Ask:
+    try:
+        found: Ask = reading.ask(draft)
+    except KeyError:
+        raise UnknownRequest("This form is from another time; open it again.") from None
+    return found
+
+
+def _is_promotion(ask: Ask) -> bool:
+    return str(ask.command.get("verb", Promote.verb)) == Promote.verb
+
+
+def _asked(ask: Ask) -> Tag:
+    return Tag.ASKED if _is_promotion(ask) else Tag.COMMANDED
+
+
+def _refused(ask: Ask) -> Tag:
+    return Tag.ASK_REFUSED if _is_promotion(ask) else Tag.COMMAND_REFUSED
+
+
+def _event(ask: Ask, tag: Tag, now: datetime, *, origin: str, why: str = "") -> Event:
+    model = ask.command.get("model")
+    return Event(
+        at=now, actor=ask.caller, tag=tag, subject=f"ask:{ask.id}", model=str(model) if model else None, why=why,
+        origin=origin, evidence=ask.command,
+    )  # fmt: skip

@@ -1,0 +1,146 @@
+"""Making versions out of runs, and proposing their semver."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.domain import semver, words
+from bot.domain.card import algorithm_of
+from bot.domain.commands import Register
+from bot.domain.directions import is_better
+from bot.domain.errors import RegistrarError, UnknownRun, Unreachable
+from bot.domain.events import Event, Tag
+from bot.domain.people import Actor
+from bot.domain.registry import SEMVER, Package, RunInfo, Stage, VersionInfo
+from bot.domain.semver import Base, Build, Proposal, highest, parse_semver
+from bot.domain.text import Name, say
+from bot.ports import Ask, Writing
+from bot.services.context import Context
+from bot.services.errands import Done, end
+from bot.services.watch import announce
+
+ASK_TAG = "registrar.ask"  # tells a version that was made before its answer got lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """A new version, its proposal, the older version of the same run, and whether its model could be read."""
+
+    version: VersionInfo
+    proposal: Proposal
+    again: int | None
+    has_model: bool
+
+
+class Registration:
+    """Registers versions."""
+
+    def __init__(self, context: Context) -> None:
+        self._it = context
+        # Two that are registered at once would be given the same semver.
+        self._locks: Mapping[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def carry_out(self, ask: Ask, command: Register) -> Done:
+        """Register what was asked for, write it into the audit and let the channel hear of it. See `Hand`."""
+        made = self.register(command, key=ask.id)
+        with self._it.ledger.write() as tx:
+            if end(tx, ask):
+                self._write_down(tx, ask.caller, made)
+        return Done(answer=words.registered(
+            made.version.model, made.version.version, made.proposal, again=made.again, has_model=made.has_model
+        ))  # fmt: skip
+
+    def register(self, command: Register, *, key: str) -> Registered:
+        """Make the version unless the first try with this key has, and give it its semver.
+
+        Raises UnknownRun, BadInput, RegistryRefused, RegistryUnreachable.
+        """
+        run = self._it.registry.runs([command.run_id]).get(command.run_id)
+        if run is None or run.is_deleted:
+            raise UnknownRun(
+                say("MLflow has no run {run}. Copy its id from the run's page.", run=Name(command.run_id))
+                if run is None
+                else say("Run {run} is deleted in MLflow; restore it first.", run=Name(command.run_id))
+            )
+        with self._locks[command.model]:
+            return self._register(command, run, key)
+
+    def _register(self, command: Register, run: RunInfo, key: str) -> Registered:
+        others = self._it.registry.versions(command.model)
+        made = next((one for one in others if one.tags.get(ASK_TAG) == key), None) or self._make(command, key)
+        others = [one for one in others if one.version != made.version]
+        package = self._package(made)
+        proposal = self._propose(command, made, run, package, others)
+        if made.semver != proposal.semver:
+            self._it.registry.set_tags(made.model, made.version, {SEMVER: proposal.semver})
+        again = next((one.version for one in others if one.run_id == run.id), None)
+        return Registered(version=made, proposal=proposal, again=again, has_model=package is not None)
+
+    def _make(self, command: Register, key: str) -> VersionInfo:
+        pairs = dict(tag.split("=", maxsplit=1) for tag in command.tags)
+        tags = {name: value for name, value in pairs.items() if value} | {ASK_TAG: key}
+        return self._it.registry.register(
+            command.model, command.run_id, artifact=command.artifact, description=command.description, tags=tags
+        )
+
+    def _propose(
+        self, command: Register, made: VersionInfo, run: RunInfo, package: Package | None, others: Sequence[VersionInfo]
+    ) -> Proposal:
+        taken = [one.semver for one in others if one.semver]
+        base = self._base(others)
+        directions = self._it.policy.directions_for(command.model)
+        return semver.propose(
+            build_of(made, run, package), base, taken, override=command.bump,
+            is_better=lambda metric, new, old: is_better(metric, new, old, directions),
+        )  # fmt: skip
+
+    def _base(self, others: Sequence[VersionInfo]) -> Base | None:
+        """Return what the new version is compared with, read whole."""
+        version = base_version(others)
+        if version is None:
+            return None
+        runs = self._it.registry.runs([version.run_id]) if version.run_id else {}
+        run = runs.get(version.run_id or "", RunInfo(id=""))
+        build = build_of(version, run, self._package(version))
+        return Base(version=version.version, stage=version.stage, semver=version.semver, build=build)
+
+    def _package(self, version: VersionInfo) -> Package | None:
+        """Return what lies beside the version's files; files that cannot be read are no reason not to register."""
+        try:
+            return self._it.registry.package(version)
+        except Unreachable:
+            raise
+        except RegistrarError:
+            return None
+
+    def _write_down(self, tx: Writing, by: Actor, made: Registered) -> None:
+        version, proposal = made.version, made.proposal
+        tx.append(
+            Event(at=self._it.clock.now(), actor=by, tag=Tag.REGISTERED, subject=f"{version.model} v{version.version}",
+                  model=version.model, after=f"v{version.version}", origin="registrar",
+                  why="; ".join(str(reason) for reason in proposal.reasons),
+                  evidence={"run": version.run_id, "semver": proposal.semver, "against": proposal.against,
+                            "overridden": proposal.overridden})
+        )  # fmt: skip
+        announce(tx, self._it, version, (version.version,), by=by)
+
+
+def base_version(others: Sequence[VersionInfo]) -> VersionInfo | None:
+    """Return the version in Production, else the one with the highest semver, else None."""
+    holders = [one for one in others if one.stage is Stage.PRODUCTION]
+    if holders:
+        return max(holders, key=lambda one: one.version)
+    top = highest(one.semver for one in others if one.semver)
+    numbered = [one for one in others if one.semver and top and parse_semver(one.semver) == parse_semver(top)]
+    return max(numbered, key=lambda one: one.version, default=None)
+
+
+def build_of(version: VersionInfo, run: RunInfo, package: Package | None) -> Build:
+    """Return what the semver rules look at."""
+    return Build(
+        signature=package.signature if package else None, flavors=package.flavors if package else (),
+        algorithm=algorithm_of(version, run), params=run.params, metrics=run.metrics,
+    )  # fmt: skip

@@ -1,0 +1,254 @@
+"""Answers to lookups as blocks: models, versions, requests, history, help."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
+
+from bot.domain import words
+from bot.domain.approvals import Request, RequestState
+from bot.domain.commands import VERBS, Command
+from bot.domain.moves import MoveKind
+from bot.domain.numbers import number
+from bot.domain.policy import is_slack_id
+from bot.domain.registry import ModelInfo, Stage, VersionInfo
+from bot.domain.text import short
+from bot.services.lookups import CardView, ModelView, Term
+from bot.slack.blocks import Message, chunks, dicts, markdown, section, small
+from bot.slack.links import run_page, version_page
+from bot.slack.texts import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
+
+MENU_ASK, MENU_REQUESTS, MENU_MODELS, MENU_HELP = "menu_ask", "menu_requests", "menu_models", "menu_help"
+PAGE_BACK, PAGE_ON = "page_back", "page_on"
+ARCHIVE, KEEP = "archive_confirmed", "archive_kept"
+LIST_MOST = 20  # rows of a list in one answer; more are counted
+
+
+def model_list(models: Sequence[ModelInfo], text: str, page: int = 1) -> Message:
+    """Return one page (the first is 1) of the models, with what is in Staging and Production."""
+    if not models:
+        hint = f"No model's name holds {code(text)}." if text else "MLflow has no registered models yet."
+        return Message(hint, dicts([section(hint)]))
+    pages = -(-len(models) // LIST_MOST)
+    page = min(page, pages)
+    rows = [_model_row(model) for model in models[(page - 1) * LIST_MOST : page * LIST_MOST]]
+    blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
+    if pages > 1:
+        blocks += _paging(page, pages, len(models), text)
+    return Message(f"{len(models)} models", dicts(blocks))
+
+
+def _paging(page: int, pages: int, count: int, text: str) -> list[Block]:
+    """Return where in the list we are, and the buttons that turn the page; they hold what was typed."""
+    typed = f"list {shlex.quote(text)}" if text else "list"
+    buttons = [
+        ButtonElement(text=name, action_id=action, value=f"{typed} --page {to}")
+        for name, action, to in (("Previous", PAGE_BACK, page - 1), ("Next", PAGE_ON, page + 1))
+        if 1 <= to <= pages
+    ]
+    narrow = f"Page {page} of {pages}, {count} models. Narrow it down: {code('/model list TEXT')}"
+    return [small(narrow), ActionsBlock(block_id="pages", elements=buttons)]
+
+
+def _model_row(model: ModelInfo) -> str:
+    held = [f"{stage} {code(f'v{model.latest[stage]}')}" for stage in _SHOWN if stage in model.latest]
+    return f"• {code(short(model.name, 120))}  " + ("  ·  ".join(held) or "nothing in Staging or Production")
+
+
+_SHOWN = (Stage.PRODUCTION, Stage.STAGING)
+
+
+def model_view(view: ModelView) -> Message:
+    """Return a model's versions, stages, aliases and open requests."""
+    name = code(short(view.model.name, 120))
+    blocks: list[Block] = [section(f"*{name}*" + _described(view.model.description))]
+    rows = [_version_row(version) for version in view.versions[:LIST_MOST]]
+    blocks += [section(chunk) for chunk in chunks(rows)] or [section("No versions yet.")]
+    more = len(view.versions) - len(rows)
+    if more > 0:
+        blocks.append(small(f"{more} older versions. One of them: {code(f'/model show {view.model.name} VERSION')}"))
+    if view.requests:
+        blocks.append(section("\n".join(_request_row(request) for request in view.requests[:LIST_MOST])))
+    return Message(f"{name}: {len(view.versions)} versions", dicts(blocks))
+
+
+def _version_row(version: VersionInfo) -> str:
+    parts = [code(f"v{version.version}"), _stage(version.stage)]
+    if semver := version.tags.get("semver"):
+        parts.append(code(semver))
+    parts += [code(f"@{alias}") for alias in version.aliases]
+    if version.status != "READY":
+        parts.append(escape(version.status))
+    if version.created_at:
+        parts.append(f"registered {when(version.created_at)}")
+    return "• " + "  ·  ".join(parts)
+
+
+def _stage(stage: Stage) -> str:
+    return f"*{stage}*" if stage in _SHOWN else "no stage" if stage is Stage.NONE else str(stage)
+
+
+def version_card(view: CardView, web: str | None) -> Message:
+    """Return a version's metadata card: every field with its value or "missing". `web` is MLflow's address."""
+    card, version = view.card, view.version
+    name = f"{code(short(version.model, 120))} {code(f'v{version.version}')}"
+    fields = [f"*{_label(field)}*\n{_value(field, getattr(card, field))}" for field in _SHORT]
+    rows = [f"*{_label(field)}*  {_value(field, getattr(card, field))}" for field in _LONG]
+    missing = card.missing()
+    full = f"{round(100 * card.completeness())} % filled"
+    gaps = f". Missing: {', '.join(_label(field).lower() for field in missing)}" if missing else ""
+    blocks: list[Block] = [
+        section(f"*{name}*: {_stage(version.stage)}{_aliases(version)}{_described(version.description)}"),
+        *(SectionBlock(fields=[markdown(field) for field in fields[at : at + 10]]) for at in range(0, len(fields), 10)),
+        *(section(chunk) for chunk in chunks(rows)),
+        *_links(view, web),
+        small(cut(full + gaps, TEXT_MOST)),
+    ]
+    return Message(f"{name}: {_stage(version.stage)}", dicts(blocks))
+
+
+_SHORT = (
+    "semver", "training_date", "training_duration_minutes", "dataset_version", "data_size", "framework", "algorithm",
+    "owner", "use_case", "serving_endpoint", "deployed_by", "deployment_date", "approval_status", "approver",
+    "approval_date", "git_commit",
+)  # fmt: skip
+_LONG = ("metrics", "hyperparameters", "tags", "dependencies")
+_PAIRS = 40  # metrics, parameters or tags that are shown; of more, the rest is counted
+
+
+def _label(field: str) -> str:
+    return field.replace("_", " ").capitalize()
+
+
+def _value(field: str, value: object) -> str:
+    """Return one field as mrkdwn. Text from outside is shown as code, which reads no other style."""
+    if value is None or value in ("", (), {}):
+        return "missing"
+    if isinstance(value, datetime):
+        return when(value)
+    if isinstance(value, Mapping):
+        return _pairs({str(name): number(one) if isinstance(one, float) else str(one) for name, one in value.items()})
+    if isinstance(value, tuple):
+        return _counted([code(short(str(one), 60)) for one in value])
+    if isinstance(value, float):
+        return code(number(value))
+    if field in {"approver", "deployed_by"}:
+        return ", ".join(_person(one) for one in str(value).split(","))
+    return code(f"{value:,}" if isinstance(value, int) else short(str(value), 200))
+
+
+def _person(word: str) -> str:
+    return f"<@{escape(word)}>" if is_slack_id(word) else code(short(word, 100))
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    return _counted([f"{code(short(name, 60))} {code(short(value, 60))}" for name, value in values.items()])
+
+
+def _counted(parts: list[str]) -> str:
+    more = [f"and {len(parts) - _PAIRS} more"] if len(parts) > _PAIRS else []
+    return "  ·  ".join(parts[:_PAIRS] + more)
+
+
+def _aliases(version: VersionInfo) -> str:
+    return "".join(f"  ·  {code(f'@{alias}')}" for alias in version.aliases)
+
+
+def _links(view: CardView, web: str | None) -> list[Block]:
+    if web is None:
+        return []
+    links = [f"<{version_page(web, view.version)}|Version in MLflow>"]
+    if view.run is not None:
+        links.append(f"<{run_page(web, view.run)}|Run in MLflow>")
+    return [section("  ·  ".join(links))]
+
+
+def archive_question(draft: str, model: str, version: str) -> Message:
+    """Return the question before a version is taken aside; the buttons carry the draft's id."""
+    text = mrkdwn(words.archive_question(model, version))
+    buttons = [
+        ButtonElement(text="Archive it", action_id=ARCHIVE, value=draft, style="danger"),
+        ButtonElement(text="Keep it", action_id=KEEP, value=draft),
+    ]
+    return Message(text, dicts([section(text), ActionsBlock(block_id=f"archive:{draft}", elements=buttons)]))
+
+
+def _described(description: str) -> str:
+    return "\n" + "\n".join(f"> {fit(description, 1500)}".splitlines()) if description.strip() else ""
+
+
+def request_list(requests: Sequence[Request]) -> Message:
+    """Return the requests that wait."""
+    if not requests:
+        return Message("No open requests.", dicts([section("No open requests.")]))
+    rows = [_request_row(request) for request in requests[:LIST_MOST]]
+    more = len(requests) - len(rows)
+    blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
+    blocks += [small(f"{more} more. One model's: {code('/model requests MODEL')}")] if more > 0 else []
+    return Message(f"{len(requests)} open requests", dicts(blocks))
+
+
+def _request_row(request: Request) -> str:
+    until = (
+        f", until {when(request.expires_at)}" if request.state is RequestState.PENDING else f", {request.state.value}"
+    )
+    name = code(short(request.model, 120))
+    return f"• {code(request.id)} {name} {mrkdwn(words.path(request))}, asked by {who(request.requester)}{until}"
+
+
+def history(model: str, terms: Sequence[Term]) -> Message:
+    """Return who was in Production, the present version first."""
+    name = code(short(model, 120))
+    if not terms:
+        text = f"{name} has not been in Production since Registrar watches it."
+        return Message(text, dicts([section(text)]))
+    blocks: list[Block] = [section(f"*Production of {name}*")]
+    blocks += [section(chunk) for chunk in chunks([_term_row(term) for term in terms])]
+    return Message(f"Production of {name}", dicts(blocks))
+
+
+def _term_row(term: Term) -> str:
+    seen = "first seen" if term.began.kind is MoveKind.OBSERVED else "since"
+    since = f"{seen} {when(term.began.finished_at or term.began.intended_at)}"
+    until = f"until {when(term.ended.finished_at or term.ended.intended_at)}" if term.ended else "*serves now*"
+    if term.began.kind is MoveKind.OBSERVED:
+        by = term.began.why or "moved in MLflow, not through Registrar"
+    else:
+        by = f"approved by {who(term.began.actor)}" + (
+            f", request {code(term.began.request)}" if term.began.request else ""
+        )
+    return f"• {code(f'v{term.began.version}')}  {since}, {until}; {by}"
+
+
+def menu() -> Message:
+    """Return what `/model` alone answers."""
+    buttons = [
+        ButtonElement(text="Ask for a promotion", action_id=MENU_ASK, style="primary"),
+        ButtonElement(text="Open requests", action_id=MENU_REQUESTS),
+        ButtonElement(text="Models", action_id=MENU_MODELS),
+        ButtonElement(text="Help", action_id=MENU_HELP),
+    ]
+    blocks: list[Block] = [section("*What would you like to do?*"), ActionsBlock(block_id="menu", elements=buttons)]
+    return Message("What would you like to do?", dicts(blocks))
+
+
+def help_all() -> Message:
+    """Return every verb with one line."""
+    rows = [f"• {code(f'/model {verb.usage()}')}\n    {escape(verb.summary)}" for verb in VERBS.values()]
+    blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
+    blocks.append(small(f"One verb in full: {code('/model help promote')}. Every argument can also be a flag."))
+    return Message("What you can type", dicts(blocks))
+
+
+def help_verb(verb: type[Command]) -> Message:
+    """Return one verb with its arguments."""
+    rows = [f"*{code(f'/model {verb.usage()}')}*\n{escape(verb.summary)}."]
+    for _, _, arg in verb.args():
+        names = ", ".join(code(flag) for flag in arg.flags)
+        shown = f"{code(arg.shown)} or {names}" if arg.positional and names else names or code(arg.shown)
+        rows.append(f"• {shown}: {escape(arg.means)}")
+    rows.append(f"For example {code(f'/model {verb.example}')}")
+    return Message(f"/model {verb.usage()}", dicts([section("\n".join(rows))]))

@@ -1,0 +1,59 @@
+"""What all messages are built of: domain in, blocks out, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from slack_sdk.models.blocks import Block, ContextBlock, MarkdownTextObject, SectionBlock
+
+from bot.domain.text import Say
+from bot.slack.texts import cut, mrkdwn
+
+Blocks = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Blocks, and the text that a notification shows of them."""
+
+    text: str
+    blocks: Blocks
+
+
+def said(sentence: Say) -> Message:
+    """Return one sentence as a message."""
+    text = mrkdwn(sentence)
+    return Message(text, dicts([section(text)]))
+
+
+def markdown(text: str) -> MarkdownTextObject:
+    """Return text in which Slack looks for nothing to link or to mention but what we have marked."""
+    return MarkdownTextObject(text=text, verbatim=True)
+
+
+def section(text: str) -> SectionBlock:
+    """Return a paragraph of mrkdwn."""
+    return SectionBlock(text=markdown(text))
+
+
+def small(text: str) -> ContextBlock:
+    """Return a line in small letters."""
+    return ContextBlock(elements=[markdown(text)])
+
+
+def chunks(rows: Iterable[str], most: int = 2900) -> list[str]:
+    """Return the rows joined into texts that a section can hold."""
+    texts: list[str] = []
+    for row in rows:
+        if texts and len(texts[-1]) + len(row) + 1 <= most:
+            texts[-1] += f"\n{row}"
+        else:
+            texts.append(cut(row, most))
+    return texts
+
+
+def dicts(blocks: Iterable[Block]) -> Blocks:
+    """Return the blocks as Slack's API takes them."""
+    return [dict(block.to_dict()) for block in blocks]

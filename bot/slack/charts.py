@@ -1,0 +1,295 @@
+"""A comparison as a picture: one panel per metric, the oldest version left, the newest right.
+
+Nothing here is matplotlib's global state: no pyplot, no rcParams. So several threads can draw at once.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+from io import BytesIO
+from itertools import pairwise
+from math import ceil, floor, log10
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.ticker import MaxNLocator
+
+from bot.domain.comparison import NO_METRICS, Comparison
+from bot.domain.directions import Direction
+from bot.domain.numbers import number
+from bot.domain.text import clean, short
+
+PANELS = 6  # more is a wallpaper on a phone
+MARKED = 40  # versions; of more only the line is drawn
+ALT_MOST = 1000  # characters: what Slack takes for a file
+
+# A card of its own colours: Slack shows it the same in its light and in its dark theme.
+_PAPER, _INK, _QUIET, _GRID = "#ffffff", "#1d1c1d", "#5c5b5c", "#e2e2e2"
+_LINE, _HELD, _BEST = "#4a6fa5", "#b93c0a", "#13753a"
+
+_WIDTH, _DPI = 7.0, 180  # inches, and pixels in one: 1,260 pixels are sharp on a phone
+_TOP, _ROW, _FOOT, _NOTES = 0.65, 2.6, 0.5, 0.3  # inches: the title, one row of panels, the legend, a line below it
+_LEFT, _RIGHT, _HEAD, _AXIS = 0.9, 0.3, 0.7, 0.4  # inches around the axes within a panel
+_EDGE = 0.25  # inches between the picture's edge and what is written
+_WHOLE = _WIDTH - 2 * _EDGE
+_FONT = "DejaVu Sans"  # comes with matplotlib
+_SMALL, _BOLD, _TITLE = 12, 13, 16  # points
+_TICK_MOST = 8  # characters that fit left of the axes
+_DIGIT = 0.11  # inches that a digit of the small size is wide
+
+_Values = npt.NDArray[np.float64]
+_Box = tuple[float, float, float, float]  # left, bottom, width and height in inches
+
+
+def comparison_chart(comparison: Comparison) -> bytes:
+    """Return the metrics across versions as a PNG, 1,260 pixels wide: the first six metrics that have a value."""
+    shown = _shown(comparison)
+    columns = 1 if len(shown) < 2 else 2
+    notes = _notes(comparison, shown)
+    height = _TOP + max(1, ceil(len(shown) / columns)) * _ROW + _FOOT + (_NOTES if notes else 0)
+    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor=_PAPER)
+    canvas = FigureCanvasAgg(figure)
+    _write(figure, (_EDGE, height - 0.42), f"{comparison.model} by version", _WHOLE, size=_TITLE, bold=True)
+    for place, metric in enumerate(shown):
+        _panel(figure, comparison, metric, _box(place, columns, height))
+    if not shown:
+        _write(figure, (_EDGE, height / 2), NO_METRICS, _WHOLE)
+    _legend(figure, comparison, 0.2 + (_NOTES if notes else 0))
+    _write(figure, (_EDGE, 0.2), notes, _WHOLE, color=_QUIET)
+    file = BytesIO()
+    canvas.print_png(file)  # type: ignore[no-untyped-call]  # matplotlib types its figures, not its canvases
+    return file.getvalue()
+
+
+def chart_alt(comparison: Comparison) -> str:
+    """Return what the picture shows, for whoever cannot see it, in at most 1,000 characters."""
+    shown = _shown(comparison)
+    if not shown:
+        return short(f"{clean(comparison.model)}: {NO_METRICS}", ALT_MOST)
+    ends = sorted(comparison.versions)
+    reach = f"v{ends[0]}" if len(ends) == 1 else f"{len(ends)} versions, v{ends[0]} to v{ends[-1]}"
+    held = "Nothing is in Production" if comparison.incumbent is None else f"v{comparison.incumbent} is in Production"
+    metrics = "; ".join(_told(comparison, metric) for metric in shown)
+    return short(f"Chart of {clean(comparison.model)}, {reach}. {held}. {metrics}.", ALT_MOST)
+
+
+def _told(comparison: Comparison, metric: str) -> str:
+    way = comparison.directions[metric].value
+    return f"{short(clean(metric), 60)} ({way} is better): best {_best(comparison, metric)}"
+
+
+def _best(comparison: Comparison, metric: str) -> str:
+    version = comparison.best[metric]
+    value = comparison.values(metric)[comparison.versions.index(version)]
+    return f"v{version} {number(float(value))}"
+
+
+def _shown(comparison: Comparison) -> list[str]:
+    return list(comparison.best)[:PANELS]
+
+
+# -- one panel ---------------------------------------------------------------------------------------------------------
+
+
+def _box(place: int, columns: int, height: float) -> _Box:
+    row, column = divmod(place, columns)
+    width = _WIDTH / columns
+    return column * width, height - _TOP - (row + 1) * _ROW, width, _ROW
+
+
+def _panel(figure: Figure, comparison: Comparison, metric: str, box: _Box) -> None:
+    left, bottom, width, height = box
+    inner = (left + _LEFT, bottom + _AXIS, width - _LEFT - _RIGHT, height - _HEAD - _AXIS)
+    axes = figure.add_axes(_parts(figure, inner), facecolor=_PAPER)
+    versions = comparison.versions[::-1]
+    held = None if comparison.incumbent is None else versions.index(comparison.incumbent)
+    best = versions.index(comparison.best[metric])
+    values = _drawable(comparison.values(metric)[::-1])
+    _plain_axes(axes)
+    _value_axis(axes, values)
+    _version_axis(axes, versions, held, best, inner[2])
+    _draw(axes, values, held, best)
+    _head(figure, comparison, metric, box)
+
+
+def _parts(figure: Figure, box: _Box) -> _Box:
+    width, height = figure.get_size_inches()
+    return box[0] / width, box[1] / height, box[2] / width, box[3] / height
+
+
+def _drawable(values: _Values) -> _Values:
+    """Return the values without the ends of what a float holds, at which axes overflow."""
+    return np.clip(np.where(np.abs(values) < 1e-250, 0.0, values), -1e250, 1e250)
+
+
+def _draw(axes: Axes, values: _Values, held: int | None, best: int) -> None:
+    few = len(values) <= MARKED
+    places = np.arange(len(values))
+    axes.plot(places, values, color=_LINE, linewidth=2 if few else 0.9, zorder=2)
+    axes.plot(places, values if few else _lonely(values), "o", color=_LINE, markersize=6 if few else 3, zorder=3)
+    if held is not None:
+        axes.axvline(held, color=_HELD, linewidth=1.5, linestyle=(0, (4, 3)), zorder=1)
+        axes.plot([held], [values[held]], "D", color=_HELD, markersize=10, markeredgecolor=_PAPER, zorder=4)
+    axes.plot([best], [values[best]], "*", color=_BEST, markersize=19, markeredgecolor=_PAPER, zorder=5)
+
+
+def _lonely(values: _Values) -> _Values:
+    """Return the values that stand between two gaps, which no line would show."""
+    gone = np.concatenate([[True], np.isnan(values), [True]])
+    return np.where(gone[:-2] & gone[2:], values, np.nan)
+
+
+def _head(figure: Figure, comparison: Comparison, metric: str, box: _Box) -> None:
+    left, bottom, width, height = box
+    top, room = bottom + height, width - 2 * _EDGE
+    _write(figure, (left + _EDGE, top - 0.22), metric, room, size=_BOLD, bold=True)
+    best = f"★ {_best(comparison, metric)}"
+    _write(figure, (left + width - _EDGE, top - 0.48), best, room, color=_BEST, bold=True, align="right")
+    room -= _inches(best, _SMALL, bold=True) + 0.1
+    way = "higher is better ↑" if comparison.directions[metric] is Direction.HIGHER else "lower is better ↓"
+    if _inches(way, _SMALL) > room:
+        way = way.replace(" is better", "")
+    _write(figure, (left + _EDGE, top - 0.48), way, room, color=_QUIET)
+
+
+# -- axes --------------------------------------------------------------------------------------------------------------
+
+
+def _plain_axes(axes: Axes) -> None:
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(_QUIET)
+    axes.tick_params(length=0, labelsize=_SMALL, labelcolor=_QUIET, labelfontfamily=_FONT)
+    axes.grid(axis="y", color=_GRID, linewidth=1)
+    axes.set_axisbelow(True)
+
+
+def _value_axis(axes: Axes, values: _Values) -> None:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    is_flat = high - low <= 1e-12 * max(abs(low), abs(high))
+    room = (abs(high) * 0.05 or 1.0) if is_flat else (high - low) * 0.2  # for the star, which is large
+    ticks = [high] if is_flat else _round_values(low - room / 2, high + room / 2)
+    axes.set_yticks(ticks, _tick_labels(ticks))
+    axes.set_ylim(low - room, high + room)
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    ticks = [float(tick) for tick in MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(low, high)]
+    return [0.0 if abs(tick) < (high - low) * 1e-6 else tick for tick in ticks if low <= tick <= high]
+
+
+def _tick_labels(ticks: list[float]) -> list[str]:
+    """Return the ticks in as many digits as tell them apart; where that is too long for the margin, only the first."""
+    step = min((after - before for before, after in pairwise(ticks)), default=0.0)
+    size = max((abs(tick) for tick in ticks), default=0.0)
+    digits = max(4, floor(log10(size)) - floor(log10(step)) + 1) if step > 0 and size > 0 else 4
+    labels = [_compact(tick, size, digits) for tick in ticks]
+    if max(map(len, labels), default=0) > _TICK_MOST:
+        return [_compact(ticks[0], size, 4), *[""] * (len(ticks) - 1)]
+    return labels if any(label[-1] == "M" or "e" in label for label in labels) else _aligned(ticks, labels)
+
+
+def _compact(value: float, size: float, digits: int) -> str:
+    return f"{number(value / 1e6, digits)}M" if 1e6 <= size < 1e12 else number(value, digits)
+
+
+def _aligned(ticks: list[float], labels: list[str]) -> list[str]:
+    """Return 0.90 beside 0.88, not 0.9."""
+    decimals = max((len(label.partition(".")[2]) for label in labels), default=0)
+    return [f"{tick:,.{decimals}f}" for tick in ticks]
+
+
+def _version_axis(axes: Axes, versions: list[int], held: int | None, best: int, inches: float) -> None:
+    axes.set_xlim(-0.6, len(versions) - 0.4)
+    places = _labelled(versions, held, best, inches)
+    axes.set_xticks(places, [f"v{versions[place]}" for place in places])
+    for place, label in zip(places, axes.get_xticklabels(), strict=True):
+        if place in {held, best}:
+            label.set(color=_HELD if place == held else _BEST, weight="bold")
+
+
+def _labelled(versions: list[int], held: int | None, best: int, inches: float) -> list[int]:
+    """Return the places that get a label, so that none touches another: Production, the best and the ends first."""
+    last = len(versions) - 1
+    room = (len(str(max(versions))) + 2) * _DIGIT / inches * (last + 1.2)
+    evenly = [round(part * last / 6) for part in range(7)]
+    chosen: list[int] = []
+    for place in [*([] if held is None else [held]), best, last, 0, *evenly, *range(min(len(versions), MARKED))]:
+        if all(abs(place - other) >= room for other in chosen):
+            chosen.append(place)
+    return sorted(chosen)
+
+
+# -- what is written ---------------------------------------------------------------------------------------------------
+
+
+def _legend(figure: Figure, comparison: Comparison, bottom: float) -> None:
+    if comparison.incumbent is None:
+        held, color = "Nothing is in Production", _QUIET
+    else:
+        held, color = f"◆ v{comparison.incumbent} in Production", _HELD
+    _write(figure, (_EDGE, bottom), held, _WHOLE, color=color, bold=True)
+    if comparison.best:
+        left = _EDGE + _inches(held, _SMALL, bold=True) + 0.3
+        _write(figure, (left, bottom), "★ best", _WHOLE, color=_BEST, bold=True)
+
+
+def _notes(comparison: Comparison, shown: list[str]) -> str:
+    notes = []
+    if len(shown) < len(comparison.metrics):
+        notes.append(f"{len(shown)} of {len(comparison.metrics)} metrics.")
+    if any(np.isnan(comparison.values(metric)).any() for metric in shown):
+        notes.append("A gap: that version has no value.")
+    return " ".join(notes)
+
+
+def _write(
+    figure: Figure, at: tuple[float, float], text: str, room: float,
+    *, size: int = _SMALL, bold: bool = False, color: str = _INK, align: str = "left",
+) -> None:  # fmt: skip
+    """Write a line in at most `room` inches: no dollar, caret or backslash in it is read as mathematics."""
+    x, y, _, _ = _parts(figure, (*at, 0, 0))
+    figure.text(
+        x, y, _fit(_writable(text), room, size, bold=bold), parse_math=False, color=color, ha=align, va="baseline",
+        fontproperties=FontProperties(family=_FONT, size=size, weight="bold" if bold else "normal"),
+    )  # fmt: skip
+
+
+def _fit(text: str, room: float, size: int, *, bold: bool) -> str:
+    """Return the text cut in its middle: names that differ only at their end stay apart."""
+    fitting, kept = text, len(text)
+    while kept > 1 and _inches(fitting, size, bold=bold) > room:
+        kept -= max(1, kept // 20)
+        fitting = f"{text[: ceil(kept / 2)]}…{text[len(text) - kept // 2 :]}"
+    return fitting
+
+
+def _inches(text: str, size: int, *, bold: bool = False) -> float:
+    font = get_font(_file(bold=bold))
+    font.set_size(size, 72)
+    font.set_text(_writable(text))
+    return float(font.get_width_height()[0]) / 64 / 72
+
+
+def _writable(text: str) -> str:
+    """Return the text with a box for what the font lacks, which matplotlib would warn of at every drawing."""
+    return "".join(char if ord(char) in _glyphs() else _box_for(char) for char in clean(text))
+
+
+def _box_for(char: str) -> str:
+    return "" if unicodedata.category(char) in {"Mn", "Me", "Cf"} else "□"
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(get_font(_file(bold=False)).get_charmap()) & frozenset(get_font(_file(bold=True)).get_charmap())
+
+
+@cache
+def _file(*, bold: bool) -> str:
+    return findfont(FontProperties(family=_FONT, weight="bold" if bold else "normal"))
