@@ -14,22 +14,28 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
+import yaml
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
-from bot.domain.registry import Stage
+from bot.domain.registry import Column, Dataset, Package, Signature, Stage, VersionInfo
 from bot.ports import Registry
 from bot.registry.memory import MemoryRegistry
+from bot.registry.tagged import STAGE_TAG, TaggedStages
 
 KINDS = ("memory", "sqlite", "http")
+TAGGED_KINDS = tuple(f"{kind} with tags" for kind in KINDS)
 
 _PATIENCE = (
     "MLFLOW_HTTP_REQUEST_TIMEOUT",
@@ -60,20 +66,53 @@ class Shelf(Protocol):
         run_id: str | None = None,
         description: str = "",
         tags: Mapping[str, str] | None = None,
+        source: str = "",
     ) -> int:
         """Add a version, and return its number."""
 
     def delete_version(self, name: str, version: int) -> None:
         """Take a version away."""
 
+    def add_run(
+        self,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        datasets: Sequence[Dataset] = (),
+        status: str = "FINISHED",
+        deleted: bool = False,
+        models: Sequence[str] = (),
+        name: str = "",
+        experiment: str = "Default",
+        user: str = "",
+        started_at: datetime | None = None,
+        ended_at: datetime | None = None,
+    ) -> str:
+        """Add a run that logged models of these names, and return its id."""
+
+    def delete_run(self, run_id: str) -> None:
+        """Put a run into the bin."""
+
+    def add_package(self, of: VersionInfo | str, package: Package) -> None:
+        """Put files that say this where a version's files lie."""
+
 
 class MlflowShelf:
-    """The shelf of MLflow: its database, written with its own client."""
+    """The shelf of MLflow: its database, written with its own client.
 
-    def __init__(self, database_uri: str) -> None:
+    `artifacts` says where the files of runs lie: a folder, or with `mlflow-artifacts:/` the server's own folder
+    `served`, which only the server reads.
+    """
+
+    def __init__(self, database_uri: str, artifacts: str = "", served: Path | None = None) -> None:
         from mlflow.tracking._model_registry.client import ModelRegistryClient
 
         self._client: Any = ModelRegistryClient(database_uri, database_uri)  # type: ignore[no-untyped-call]
+        self._uri = database_uri
+        self.artifacts = artifacts
+        self.served = served
+        self._tracking: Any = None
 
     def add(
         self,
@@ -97,9 +136,10 @@ class MlflowShelf:
         run_id: str | None = None,
         description: str = "",
         tags: Mapping[str, str] | None = None,
+        source: str = "",
     ) -> int:
         made = self._client.create_model_version(
-            name, "prompt-template", run_id, tags, description=description, await_creation_for=0
+            name, source or "prompt-template", run_id, tags, description=description, await_creation_for=0
         )
         if stage is not Stage.NONE:
             self._client.transition_model_version_stage(name, made.version, stage.value)
@@ -108,9 +148,112 @@ class MlflowShelf:
     def delete_version(self, name: str, version: int) -> None:
         self._client.delete_model_version(name, version)
 
+    def add_run(
+        self,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        datasets: Sequence[Dataset] = (),
+        status: str = "FINISHED",
+        deleted: bool = False,
+        models: Sequence[str] = (),
+        name: str = "",
+        experiment: str = "Default",
+        user: str = "",
+        started_at: datetime | None = None,
+        ended_at: datetime | None = None,
+    ) -> str:
+        from mlflow.entities import Metric, Param, RunTag
+
+        made = self.tracking.create_run(
+            self._experiment(experiment), _milliseconds(started_at), {"mlflow.user": user} if user else None, name
+        )
+        run_id = str(made.info.run_id)
+        self.tracking.store.log_batch(
+            run_id,
+            [Metric(key, value, 0, 0) for key, value in (metrics or {}).items()],
+            [Param(key, value) for key, value in (params or {}).items()],
+            [RunTag(key, value) for key, value in (tags or {}).items()],
+        )
+        if datasets:
+            self.tracking.store.log_inputs(run_id, [_dataset_input(dataset) for dataset in datasets])
+        for model in models:
+            self._log_model(run_id, made.info.experiment_id, model)
+        if status != "RUNNING":
+            self.tracking.set_terminated(run_id, status, _milliseconds(ended_at))
+        if deleted:
+            self.delete_run(run_id)
+        return run_id
+
+    def delete_run(self, run_id: str) -> None:
+        self.tracking.delete_run(run_id)
+
+    def delete_experiment(self, name: str) -> None:
+        """Put an experiment into the bin, with its runs."""
+        self.tracking.delete_experiment(self._experiment(name))
+
+    def add_package(self, of: VersionInfo | str, package: Package) -> None:
+        source = of if isinstance(of, str) else of.source
+        folder = self.served / urlsplit(source).path.strip("/") if self.served else Path(source)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "MLmodel").write_text(mlmodel(package), encoding="utf-8")
+        if package.dependencies:
+            (folder / "requirements.txt").write_text("\n".join(package.dependencies), encoding="utf-8")
+
+    @property
+    def tracking(self) -> Any:
+        """MLflow's client for runs. It opens the database once more, so only where it is needed."""
+        if self._tracking is None:
+            from mlflow.tracking._tracking_service.client import TrackingServiceClient
+
+            self._tracking = TrackingServiceClient(self._uri)  # type: ignore[no-untyped-call]
+        return self._tracking
+
     def close(self) -> None:
         """Let go of the database's connections."""
         self._client.store._dispose_engine()
+        if self._tracking is not None:
+            self._tracking.store._dispose_engine()
+
+    def _experiment(self, name: str) -> str:
+        # The one that MLflow makes itself keeps its files in the folder where the tests run.
+        mine = f"{name} of the tests" if name == "Default" else name
+        if found := self.tracking.get_experiment_by_name(mine):
+            return str(found.experiment_id)
+        self.artifacts = self.artifacts or tempfile.mkdtemp()
+        return str(self.tracking.create_experiment(mine, f"{self.artifacts}/{name}"))
+
+    def _log_model(self, run_id: str, experiment_id: str, name: str) -> None:
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+        model = self.tracking.create_logged_model(experiment_id, name, run_id)
+        self.tracking.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+        self.tracking.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+
+
+class TaggedShelf:
+    """The shelf behind a registry that keeps its stages as tags."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._shelf, name)
+
+    def add(self, name: str, *, versions: int | Sequence[Stage] = 0, prompt: bool = False, **more: Any) -> None:
+        """Add a model; the stages of its versions are tags."""
+        stages = [Stage.NONE] * versions if isinstance(versions, int) else versions
+        self._shelf.add(name, versions=len(stages) if prompt else 0, prompt=prompt, **more)
+        for stage in [] if prompt else stages:
+            self.add_version(name, stage=stage)
+
+    def add_version(
+        self, name: str, *, stage: Stage = Stage.NONE, tags: Mapping[str, str] | None = None, **more: Any
+    ) -> int:
+        """Add a version, its stage as a tag."""
+        mark = {} if stage is Stage.NONE else {STAGE_TAG: stage.value}
+        return self._shelf.add_version(name, tags={**(tags or {}), **mark}, **more)
 
 
 class MlflowServer:
@@ -126,6 +269,7 @@ class MlflowServer:
         self._port = free_port()
         self._seconds = 0.0
         self._bent: list[Response | None] = []  # None: the answer is lost
+        self._lost = ""
         self._sockets: list[socket.socket] = []
         self._stopping = Event()
         self._running: tuple[BaseWSGIServer, Thread] | None = None
@@ -174,6 +318,10 @@ class MlflowServer:
         """Do what the next request asks, and hang up without a word."""
         self._bent.append(None)
 
+    def lose_the_answer_to(self, path: str) -> None:
+        """Do what the next request to such a path asks, and hang up without a word."""
+        self._lost = path
+
     def close(self) -> None:
         """Stop for good."""
         self.stop()
@@ -186,6 +334,9 @@ class MlflowServer:
         connection = environ["werkzeug.socket"]
         self._sockets.append(connection)
         self.requests.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        if self._lost and environ["PATH_INFO"].endswith(self._lost):
+            self._lost = ""
+            self._bent.insert(0, None)
         bent = self._bent.pop(0) if self._bent else self._ask_mlflow
         if self._stopping.wait(self._seconds):
             return []
@@ -264,7 +415,7 @@ def mlflow_sqlite(mlflow_template: Path, mlflow_patience: None, tmp_path: Path) 
 @pytest.fixture
 def mlflow_shelf(mlflow_sqlite: str) -> Iterator[MlflowShelf]:
     """Return the shelf behind `mlflow_sqlite` and `mlflow_server`."""
-    shelf = MlflowShelf(mlflow_sqlite)
+    shelf = MlflowShelf(mlflow_sqlite, str(Path(mlflow_sqlite.removeprefix("sqlite:///")).with_name("artifacts")))
     yield shelf
     shelf.close()
 
@@ -280,9 +431,12 @@ def mlflow_server(mlflow_sqlite: str, tmp_path: Path) -> Iterator[MlflowServer]:
 
 @pytest.fixture
 def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[Registry, Shelf]]:
-    """Return a function that makes an empty registry of one of the KINDS, with its shelf."""
+    """Return a function that makes an empty registry of one of the KINDS or TAGGED_KINDS, with its shelf."""
 
     def make(kind: str) -> tuple[Registry, Shelf]:
+        if kind in TAGGED_KINDS:
+            registry, shelf = make(kind.removesuffix(" with tags"))
+            return TaggedStages(registry, champion="champion", challenger="challenger"), TaggedShelf(shelf)
         if kind == "memory":
             memory = MemoryRegistry()
             return memory, memory
@@ -290,9 +444,55 @@ def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[Registry
 
         shelf = request.getfixturevalue("mlflow_shelf")
         fixture = request.getfixturevalue(f"mlflow_{'server' if kind == 'http' else kind}")
-        return MlflowRegistry(fixture.uri if kind == "http" else fixture), shelf
+        registry = MlflowRegistry(fixture.uri if kind == "http" else fixture)
+        request.addfinalizer(registry.close)
+        return registry, shelf
 
     return make
+
+
+PACKAGE = Package(
+    flavors=("sklearn",),
+    signature=Signature(
+        inputs=(Column(name="age", type="long"), Column(name="страна", type="string", required=False)),
+        outputs=(Column(name="", type="tensor(int64,[-1, 4])"),),
+        params=(Column(name="threshold", type="double", required=False),),
+    ),
+    dependencies=("mlflow==3.17.2", "scikit-learn==1.9.0"),
+    size=1234,
+)
+
+
+def mlmodel(package: Package) -> str:
+    """Return the file that MLflow writes for such a model."""
+    told: dict[str, Any] = {"flavors": {name: {"code": None} for name in [*package.flavors, "python_function"]}}
+    told["model_size_bytes"] = package.size
+    if package.signature:
+        sides = {side: getattr(package.signature, side) for side in ("inputs", "outputs", "params")}
+        told["signature"] = {
+            side: json.dumps([_spec(column, side) for column in columns]) for side, columns in sides.items()
+        }
+    return yaml.safe_dump(told)
+
+
+def _spec(column: Column, side: str) -> dict[str, Any]:
+    if tensor := re.fullmatch(r"tensor\((\w+),(.*)\)", column.type):
+        return {"type": "tensor", "tensor-spec": {"dtype": tensor[1], "shape": json.loads(tensor[2])}}
+    more = {"default": 0.5, "shape": None} if side == "params" else {"required": column.required}
+    return {"name": column.name, "type": column.type, **more}
+
+
+def _dataset_input(dataset: Dataset) -> Any:
+    from mlflow.entities import Dataset as MlflowDataset
+    from mlflow.entities import DatasetInput, InputTag
+
+    profile = None if dataset.rows is None else json.dumps({"num_rows": dataset.rows, "num_elements": 7})
+    tags = [InputTag("mlflow.data.context", dataset.context)] if dataset.context else []
+    return DatasetInput(MlflowDataset(dataset.name, dataset.digest, "local", "{}", None, profile), tags)
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return int(moment.timestamp() * 1000) if moment else None
 
 
 def free_port() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -62,12 +63,12 @@ class Line:
         """Return MLflow's answer, asked for again where a kept connection broke."""
         return _again_after_a_break(lambda: self.ask(call, missing))
 
-    def pages(self, search: Callable[[Any, str | None], Any]) -> list[Any]:
-        """Return what is on all pages; `search` is given the client and the token of a page."""
+    def pages(self, search: Callable[..., Any]) -> list[Any]:
+        """Return what is on all pages; `search(client, token)` asks for one."""
         found: list[Any] = []
         token: str | None = None
         while True:
-            page = self.read(lambda client, token=token: search(client, token))
+            page = self.read(partial(search, token=token))
             found += page
             token = page.token
             if not token:

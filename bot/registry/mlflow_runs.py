@@ -135,4 +135,4 @@ def _models_of_mlflow_2(run: Any) -> dict[str, Logged]:
 def _within(run: Any, path: str) -> str:
     from mlflow.utils.uri import append_to_uri_path  # noqa: PLC0415 - see mlflow_calls.Line
 
-    return str(append_to_uri_path(run.info.artifact_uri, path))
+    return str(append_to_uri_path(run.info.artifact_uri, path))  # type: ignore[no-untyped-call]

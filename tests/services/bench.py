@@ -13,13 +13,14 @@ from bot.bootstrap import hands
 from bot.domain.approvals import Choice, Request, RequestState
 from bot.domain.commands import parse
 from bot.domain.events import Event
+from bot.domain.looks import Finding
 from bot.domain.moves import Move
 from bot.domain.people import Caller, Person, Profile
 from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
 from bot.domain.text import unpack
 from bot.ledger import SqlLedger
-from bot.ports import Ask, Note
+from bot.ports import Ask, Note, NoteKind
 from bot.registry.memory import MemoryRegistry
 from bot.services.comparisons import Comparisons
 from bot.services.context import Context
@@ -167,6 +168,15 @@ class Bench:
     def approved(self, text: str = "promote churn 4 production") -> Request:
         """Open a request and approve it; its move is written down and not made yet."""
         return self.approve(self.open(text)).request
+
+    def finding(self, note: Note) -> Finding:
+        """Return what a notice tells of."""
+        with self.ledger.read() as reading:
+            return reading.finding(note.lane)
+
+    def findings(self) -> list[Finding]:
+        """Return what Slack has yet to hear of what was found, oldest first."""
+        return [self.finding(note) for note in self.notes() if note.kind is NoteKind.NOTICE]
 
     # -- seeing ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,119 @@
+"""A version is made of a run once, gets its semver with the reason, and the channel hears of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.domain.errors import RegistryUnreachable, UnknownRun
+from bot.domain.events import Tag
+from bot.domain.people import Operator
+from bot.domain.registry import Column, Package, Signature, Stage
+from tests.services.bench import ALICE, GUEST, Bench
+
+INTEGER = Signature(inputs=(Column(name="tenure", type="integer"),), outputs=(Column(name="p", type="double"),))
+STRING = Signature(inputs=(Column(name="tenure", type="string"),), outputs=(Column(name="p", type="double"),))
+
+
+@pytest.fixture
+def bench_with_runs(bench: Bench) -> Bench:
+    """`fraud` has v1 of run `old` in Production; run `new` retypes an input."""
+    bench.registry.add_run("old", metrics={"f1": 0.8}, params={"C": "1"})
+    bench.registry.add_run("new", metrics={"f1": 0.9}, params={"C": "1"})
+    bench.registry.add("fraud")
+    first = bench.registry.register("fraud", "old", tags={"semver": "1.4.0"})
+    bench.registry.transition("fraud", 1, Stage.PRODUCTION, archive_existing=True)
+    bench.registry.add_package(first, Package(flavors=("sklearn",), signature=INTEGER))
+    return bench
+
+
+def test_the_first_version_is_1_0_0(bench: Bench) -> None:
+    bench.registry.add_run("run1", metrics={"f1": 0.9})
+    done = bench.do("register run1 brand_new --description 'wider trees' --tag owner=ann --tag use_case=retention")
+    version = bench.registry.version("brand_new", 1)
+    assert version.semver == "1.0.0"
+    assert (version.description, version.tags["owner"], version.tags["use_case"]) == ("wider trees", "ann", "retention")
+    assert "Registered v1 of “brand_new” as 1.0.0" in str(done.answer)
+
+
+def test_a_broken_signature_raises_the_major_and_says_which_input(bench_with_runs: Bench) -> None:
+    bench = bench_with_runs
+    made = bench.registry.register  # the package is there as soon as the version is
+
+    def register(*args: str, **kwargs: object) -> object:
+        version = made(*args, **kwargs)  # type: ignore[arg-type]  # passed on as given
+        bench.registry.add_package(version, Package(flavors=("sklearn",), signature=STRING))
+        return version
+
+    bench.registry.register = register  # type: ignore[method-assign, assignment]
+    done = bench.do("register new fraud")
+    assert bench.registry.version("fraud", 2).semver == "2.0.0"
+    assert "input tenure changed from integer to string" in str(done.answer)
+
+
+def test_a_person_can_choose_the_bump(bench_with_runs: Bench) -> None:
+    bench_with_runs.do("register new fraud --bump minor")
+    assert bench_with_runs.registry.version("fraud", 2).semver == "1.5.0"
+
+
+def test_the_run_of_an_older_version_is_pointed_out(bench_with_runs: Bench) -> None:
+    assert "v1 was made of the same run" in str(bench_with_runs.do("register old fraud").answer)
+
+
+def test_an_unknown_run_changes_nothing(bench: Bench) -> None:
+    with pytest.raises(UnknownRun, match="no run “nope”"):
+        bench.do("register nope fraud")
+    assert bench.registry.models("fraud") == []
+    assert bench.events()[-1].tag is Tag.COMMAND_REFUSED
+
+
+def test_a_deleted_run_is_refused(bench: Bench) -> None:
+    bench.registry.add_run("gone", deleted=True)
+    with pytest.raises(UnknownRun, match="deleted"):
+        bench.do("register gone fraud")
+
+
+def test_a_lost_answer_makes_no_second_version(bench: Bench) -> None:
+    bench.registry.add_run("run1")
+    ask = bench.ask("register run1 fraud")
+    made = bench.registry.register
+
+    def register(*args: str, **kwargs: object) -> object:
+        bench.registry.register = made  # type: ignore[method-assign]
+        made(*args, **kwargs)  # type: ignore[arg-type]  # passed on as given
+        raise RegistryUnreachable("no answer")
+
+    bench.registry.register = register  # type: ignore[method-assign, assignment]
+    with pytest.raises(RegistryUnreachable):
+        bench.errands.carry_out(ask.id)
+    bench.clock.turn(minutes=1)
+    bench.errands.carry_out_waiting()
+    assert [one.semver for one in bench.registry.versions("fraud")] == ["1.0.0"]
+    assert "Registered v1" in bench.told("direct:ask")
+
+
+def test_the_channel_hears_of_it_once_and_by_whom(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.add_run("run1")
+    bench.do("register run1 churn")
+    bench.watch.poll()
+    [found] = bench.findings()
+    assert (found.versions, found.by) == ((5,), ALICE.person)
+
+
+def test_it_is_in_the_audit_before_and_after(bench: Bench) -> None:
+    bench.registry.add_run("run1")
+    bench.do("register run1 churn")
+    asked, registered = bench.events()[-2:]
+    assert (asked.tag, registered.tag) == (Tag.COMMANDED, Tag.REGISTERED)
+    assert registered.evidence["semver"] == "1.0.0"
+
+
+def test_whoever_sits_at_the_terminal_may_register(bench: Bench) -> None:
+    bench.registry.add_run("run1")
+    bench.do("register run1 churn", who=Operator("ann"))
+    assert len(bench.registry.versions("churn")) == 5
+
+
+def test_a_guest_may_not(bench: Bench) -> None:
+    with pytest.raises(Exception, match="Guests can look"):
+        bench.do("register run1 churn", who=GUEST)
