@@ -25,7 +25,7 @@ FLOORS: list[set[str]] = [
     {"bot.settings", "bot.process", "bot.policy_file"},
     {"bot.bootstrap"},
 ]
-ON_THE_GROUND = {"pydantic", "pandas", "numpy"}  # what the domain may use besides the standard library
+ON_THE_GROUND = {"pydantic", "pandas", "numpy", "semver"}  # what the domain may use besides the standard library
 
 
 @cache

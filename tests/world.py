@@ -142,6 +142,7 @@ def running(
     clock: Clock | None = None,
     http: bool = False,
     database_url: str | None = None,
+    webhook_secret: str | None = None,
 ) -> Iterator[World]:
     """Run the whole bot until the block ends. A registry in memory that is empty gets `churn`.
 
@@ -150,6 +151,7 @@ def running(
     if isinstance(registry, MemoryRegistry) and not registry.models():
         with_churn(registry)
     more: dict[str, Any] = {"SLACK_APP_TOKEN": None} if http else {}
+    more["REGISTRAR_MLFLOW_WEBHOOK_SECRET"] = webhook_secret
     settings = settings_for(slack, home, REGISTRAR_DATABASE_URL=database_url, **more)
     policy = policy or policy_of()
     ledger = open_ledger(settings)

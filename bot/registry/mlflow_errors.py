@@ -51,7 +51,7 @@ def unreadable(error: Exception) -> RegistrarError:
     names = " ".join(type(link).__name__ for link in causes(error, None))
     if "Timeout" in names:
         return files_late()
-    if _AWAY.search(names) or getattr(error, "error_code", "") in _BUSY:
+    if _AWAY.search(names):
         return RegistryUnreachable(say(_NO_FILES, reason="where they lie does not answer"))
     if isinstance(error, ImportError):
         return no_files(f"the package {error.name or 'for their store'} is not installed")

@@ -68,10 +68,10 @@ class Publisher:
                 self._upload(place, f"{name}-metrics.png", picture, "Metrics by version", alt)
             if shown.is_cut:
                 self._upload(place, f"{name}-versions.csv", to_csv(found).encode(), "All versions and metrics", "")
-        except SlackApiError as error:
-            log.warning("Slack takes no files (%s): the comparison goes without", error_of(error))
+        except (SlackApiError, *LOST) as error:
+            log.warning("Slack takes no files (%s): the comparison goes without", error)
             if shown.is_cut:
-                text = "The rest did not fit, and Slack takes no files from me: add the scope files:write to the app."
+                text = "The rest did not fit, and Slack took no file from me. Does the app have the scope files:write?"
                 self._client.chat_postMessage(channel=place.channel, thread_ts=place.ts, text=text)
 
     def _upload(self, place: Posting, name: str, content: bytes, title: str, alt: str) -> None:
