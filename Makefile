@@ -38,8 +38,8 @@ types: dev-install ## Check the types
 
 check: lint types test ## All three
 
-bench: dev-install ## Measure how fast it is (WRITE=1 writes docs/benchmarks.md)
-	@$(bin)/python -m benchmarks $(if $(WRITE),--write)
+bench: dev-install ## Measure how fast it is (WRITE=1 writes docs/benchmarks.md; ARGS=compare: only that)
+	@$(bin)/python -m benchmarks $(if $(WRITE),--write) $(ARGS)
 
 docs: dev-install ## Write the generated pages of docs/ anew
 	@$(bin)/python scripts/docs.py

@@ -1,4 +1,4 @@
-"""Run the benchmarks and print docs/benchmarks.md's tables; `--write` writes them into it."""
+"""Run the benchmarks, or those that are named, and print docs/benchmarks.md's tables; `--write` writes them into it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from urllib.parse import urlencode
 
 import psutil
 
+from benchmarks.compare import comparing
 from benchmarks.load import Poster
 from benchmarks.slack import TEAM, BenchSlack, Payload
 from bot.domain.approvals import Request
@@ -49,19 +50,38 @@ class Figures:
 
 
 def main() -> None:
-    """Measure everything, print it, and write it down when asked to."""
+    """Measure everything or what is named, print it, and write it down when asked to."""
     parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"only {' or '.join(PARTS)}")
     parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE.name}")
-    write = parser.parse_args().write
-    with BenchSlack() as slack, tempfile.TemporaryDirectory() as folder:
-        table = acknowledgements(slack, Path(folder))
-        rest = start_and_memory(slack, Path(folder))
-    text = "\n\n".join([_machine(), table, rest])
-    print(text)
-    if write:
-        before, _, after = PAGE.read_text(encoding="utf-8").partition("<!-- figures -->")
-        _, _, tail = after.partition("<!-- end -->")
-        PAGE.write_text(f"{before}<!-- figures -->\n{text}\n<!-- end -->{tail}", encoding="utf-8")
+    told = parser.parse_args()
+    if unknown := set(told.parts) - PARTS.keys():
+        parser.error(f"there is no {' '.join(unknown)}")
+    for part in told.parts or PARTS:
+        machine = _machine()
+        with tempfile.TemporaryDirectory() as folder:
+            text = f"{machine}\n\n{PARTS[part](Path(folder))}"
+        print(text, end="\n\n")
+        if told.write:
+            write(part, text)
+
+
+def write(part: str, text: str) -> None:
+    """Put the figures in their place in the page."""
+    mark = f"<!-- figures: {part} -->"
+    before, found, after = PAGE.read_text(encoding="utf-8").partition(mark)
+    _, _, tail = after.partition("<!-- end -->")
+    assert found, f"{PAGE.name} has no {mark}"
+    PAGE.write_text(f"{before}{mark}\n{text}\n<!-- end -->{tail}", encoding="utf-8")
+
+
+def answering(folder: Path) -> str:
+    """Return the tables of acknowledgements, and of the start."""
+    with BenchSlack() as slack:
+        return f"{acknowledgements(slack, folder)}\n\n{start_and_memory(slack, folder)}"
+
+
+PARTS: dict[str, Callable[[Path], str]] = {"slack": answering, "compare": comparing}
 
 
 # -- acknowledgements --------------------------------------------------------------------------------------------------
@@ -283,7 +303,7 @@ def _machine() -> str:
     day = f"{datetime.now(UTC):%Y-%m-%d}"
     cores = os.cpu_count()
     machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return f"Measured on {day}: {cores} cores, {machine}."
+    return f"Measured on {day}: {cores} cores, {machine}; the load before was {os.getloadavg()[0]:.1f}."
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -14,11 +15,11 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.domain.commands import Archive, Command, Describe, Register, SetTags
-from bot.domain.errors import Misconfigured, RegistrarError, SlackUnreachable
+from bot.domain.errors import LedgerUnavailable, Misconfigured, RegistrarError, SlackUnreachable
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
 from bot.ledger.sql import SqlLedger
-from bot.ports import Clock, Directory, Ledger, Notifier, Registry
+from bot.ports import Clock, Directory, Ledger, Notifier, Reading, Registry, Writing
 from bot.process import is_gone, name_process
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
@@ -198,6 +199,46 @@ def build_for_slack(settings: Settings, policy: Policy, *, clock: Clock | None =
         directory=SlackDirectory(slack_client(settings, timeout=2), home_team(client), policy.groups()),
         clock=clock,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminal:
+    """What the terminal's verbs work with: no Slack and no threads."""
+
+    ledger: Ledger
+    registry: Registry
+    comparisons: Comparisons
+    errands: Errands
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        for part in (self.ledger, self.registry):
+            getattr(part, "close", lambda: None)()
+
+
+class NoLedger:
+    """The ledger of those who only look at the registry: they get along without a database, and without its settings."""
+
+    def write(self) -> AbstractContextManager[Writing]:
+        """Raise LedgerUnavailable."""
+        raise LedgerUnavailable("This was opened without a ledger.")
+
+    def read(self) -> AbstractContextManager[Reading]:
+        """Raise LedgerUnavailable."""
+        raise LedgerUnavailable("This was opened without a ledger.")
+
+
+def build_for_terminal(settings: Settings, policy: Policy, *, writes: bool) -> Terminal:
+    """Return what the terminal needs; the ledger is opened only for what writes. Raises LedgerUnavailable."""
+    ledger: Ledger = open_ledger(settings) if writes else NoLedger()
+    registry = open_registry(settings)
+    context = Context(ledger=ledger, registry=registry, policy=policy, clock=SystemClock(), owner=name_process())
+    lookups = Lookups(context)
+    commands = hands(context, Tending(context, lookups, Gatekeeper(context)))
+    return Terminal(
+        ledger=ledger, registry=registry, comparisons=Comparisons(context, lookups),
+        errands=Errands(context, Requests(context, lookups), commands),
+    )  # fmt: skip
 
 
 def open_ledger(settings: Settings) -> SqlLedger:

@@ -1,4 +1,4 @@
-"""The terminal: run, init, demo."""
+"""The terminal: run, init, demo, and the verbs that handlers/terminal takes over from Slack."""
 
 from __future__ import annotations
 
@@ -38,14 +38,19 @@ models:
 """
 
 
+OWN = ("run", "init", "demo")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code of spec: 0, 1, 2 usage or configuration, 3 unreachable."""
-    arguments = _parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
     _quiet_libraries()
     try:
-        return int(arguments.act(arguments) or 0)
+        return _verb(words) if words and words[0] not in OWN and words[0][:1] != "-" else _own(words)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        return _hung_up()
     except RegistrarError as error:
         print(explain(error), file=sys.stderr)
         return error.exit_code
@@ -54,7 +59,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _own(words: Sequence[str]) -> int:
+    arguments = _parser().parse_args(words)
+    return int(arguments.act(arguments) or 0)
+
+
+def _verb(words: Sequence[str]) -> int:
+    """Do what a verb says that Slack has, too. Raises SystemExit after its help, as argparse does."""
+    from bot.domain.commands import Help
+    from handlers.terminal import grammar
+
+    asked = grammar.read(words, OWN)
+    if isinstance(asked.command, Help):
+        print(grammar.help_about(asked.command), end="")
+        raise SystemExit(0)
+    from handlers.terminal.acts import act
+
+    act(asked)
+    return 0
+
+
+def _hung_up() -> int:
+    """Say nothing more to a reader such as `head` that has read enough; 141 is what a shell makes of that."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
+
+
 def _parser() -> argparse.ArgumentParser:
+    from handlers.terminal.grammar import VERBS
+
     parser = argparse.ArgumentParser(prog="registrar", description="Your team's model registry, run from Slack.")
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
     _add(verbs, "run", "serve your workspace, until Ctrl-C", _run)
@@ -63,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     demo = _add(verbs, "demo", "live the whole story on this machine, without Slack", _demo)
     demo.add_argument("--play", action="store_true", help="let the story play by itself, and tell it")
     demo.add_argument("--port", type=int, default=0, help="the local workspace's port; default: a free one")
+    for verb in VERBS.values():  # for the list of all; `main` has sent those that are typed elsewhere
+        verbs.add_parser(verb.verb, help=verb.summary[:1].lower() + verb.summary[1:])
     return parser
 
 

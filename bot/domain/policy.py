@@ -270,7 +270,7 @@ def unused_parts(policy: Policy) -> list[str]:
         if getattr(getattr(rules, target), key, None)
     ]
     for pattern, rules in policy.models.items():
-        found += [f"models.{pattern}.{key}" for key in ("rollback", "monitors") if getattr(rules, key)]
+        found += [f"models.{pattern}.monitors"] if rules.monitors else []
     return found + [key for key in ("sources", "clients", "notify", "serving", "anchor") if getattr(policy, key)]
 
 

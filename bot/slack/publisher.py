@@ -70,15 +70,20 @@ class Publisher:
                 self._upload(place, f"{name}-versions.csv", to_csv(found).encode(), "All versions and metrics", "")
         except (SlackApiError, *LOST) as error:
             log.warning("Slack takes no files (%s): the comparison goes without", error)
-            if shown.is_cut:
-                text = "The rest did not fit, and Slack took no file from me. Does the app have the scope files:write?"
-                self._client.chat_postMessage(channel=place.channel, thread_ts=place.ts, text=text)
+            self._client.chat_postMessage(channel=place.channel, thread_ts=place.ts, text=_without_files(error))
 
     def _upload(self, place: Posting, name: str, content: bytes, title: str, alt: str) -> None:
         self._client.files_upload_v2(
             channel=place.channel, thread_ts=place.ts, content=content, filename=name, title=title,
             alt_txt=alt[:1000] or None,
         )  # fmt: skip
+
+
+def _without_files(error: Exception) -> str:
+    """Return what the thread says instead of the files, and what helps."""
+    if isinstance(error, SlackApiError) and error_of(error) in _NOT_THERE:
+        return "I am no member here, so I cannot attach the chart. To get it: `/invite @registrar`, and ask again."
+    return "Slack took no files from me, so the chart is missing. Does the app have the scope `files:write`?"
 
 
 def _file_name(model: str) -> str:

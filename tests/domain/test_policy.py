@@ -136,7 +136,7 @@ def test_the_user_groups_of_the_file_are_known() -> None:
 def test_what_is_read_but_not_used_yet_is_told_by_its_path() -> None:
     assert set(unused_parts(read(WHOLE))) == {
         "models.*.production.gates", "models.*.production.remind_after", "models.*.production.override",
-        "models.churn*.rollback", "models.churn*.monitors", "sources", "clients", "notify", "serving", "anchor",
+        "models.churn*.monitors", "sources", "clients", "notify", "serving", "anchor",
     }  # fmt: skip
 
 
