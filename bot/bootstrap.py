@@ -217,7 +217,7 @@ class Terminal:
 
 
 class NoLedger:
-    """The ledger of those who only look at the registry: they get along without a database, and without its settings."""
+    """The ledger of those who only look at the registry: they need no database, nor its settings."""
 
     def write(self) -> AbstractContextManager[Writing]:
         """Raise LedgerUnavailable."""

@@ -44,6 +44,8 @@ OWN = ("run", "init", "demo")
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code of spec: 0, 1, 2 usage or configuration, 3 unreachable."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     _quiet_libraries()
     try:
         return _verb(words) if words and words[0] not in OWN and words[0][:1] != "-" else _own(words)

@@ -34,6 +34,11 @@ class _Known:
     is_first_poll: bool
 
     @property
+    def is_baseline(self) -> bool:
+        """Tell whether the model was there before us, so that nothing about it is new."""
+        return self.before is None and self.is_first_poll
+
+    @property
     def is_busy(self) -> bool:
         """Tell whether a move of ours is under way: what is seen now may be half of it."""
         return any(move.state in UNFINISHED for move in self.moves)
@@ -89,22 +94,30 @@ class Watch:
     def _look(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
         with self._it.ledger.read() as reading:
             known = _Known(reading.look(model.name), reading.moves(model.name), is_first_poll)
-        if known.is_busy:
-            return False  # seen at the next poll: `save_look` has not been called
+        if known.is_busy and not known.is_baseline:
+            return False  # seen at the next poll, since nothing of this one is written down
         versions = self._it.registry.versions(model.name)
-        newest = next((move.id for move in known.moves), None)
-        return self._record(known, looks.seen(model, versions, self._it.clock.now(), newest), versions)
+        newest = next((move.id for move in known.moves if move.state not in UNFINISHED), None)
+        now = looks.seen(model, versions, self._it.clock.now(), newest)
+        return self._begin(known, now) if known.is_busy else self._record(known, now, versions)
+
+    def _begin(self, known: _Known, now: Look) -> bool:
+        """Take a model that is being moved at the very first poll as it is, so that it does not pass for a new one."""
+        with self._it.ledger.write() as tx:
+            if tx.look(now.model) == known.before:
+                tx.save_look(now)
+        return False
 
     def _record(self, known: _Known, now: Look, versions: Sequence[VersionInfo]) -> bool:
         """Write the look down with what was found, unless we moved the model ourselves while we looked."""
         before = known.before or Look(model=now.model, at=now.at)
-        if known.before is None and known.is_first_poll:
-            before = replace(now, aliases=now.aliases)
+        if known.is_baseline:
+            before = now
         ours = looks.expected(before, _since(known.moves, before.after), self._it.aliases)
         with self._it.ledger.write() as tx:
             if tx.moves(now.model) != known.moves or tx.look(now.model) != known.before:
                 return False
-            why = "in Production before Registrar looked" if known.before is None and known.is_first_poll else ""
+            why = "in Production before Registrar looked" if known.is_baseline else ""
             observed = self._observe(tx, now, known.moves, why)
             tx.save_look(now if observed is None else replace(now, after=observed))
             found = self._announce(tx, looks.new_versions(before, now), versions)

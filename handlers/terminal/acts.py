@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
+from typing import Any
 
 from rich.console import Console
 
@@ -38,7 +39,8 @@ def act(asked: Asked) -> None:
         terminal = build_for_terminal(settings, policy, writes=isinstance(asked.command, Register))
         with closing(terminal):
             answer = _ACTS[type(asked.command)](terminal, asked.command, asked.form)
-    sys.stdout.write(answer)
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(answer.encode(encoding, "backslashreplace").decode(encoding))  # not every screen has a ★
     sys.stdout.flush()  # while a reader that has hung up can still be told from a fault
 
 
@@ -127,6 +129,6 @@ def _json(document: dict[str, object]) -> str:
     return documents.to_json(document, sys.stdout.encoding or "utf-8")
 
 
-_ACTS: dict[type[Command], Callable[[Terminal, Command, Form], str]] = {
+_ACTS: dict[type[Command], Callable[[Terminal, Any, Form], str]] = {
     Register: _register, Compare: _compare, Best: _best,
-}  # type: ignore[dict-item]  # fmt: skip
+}  # fmt: skip

@@ -127,5 +127,7 @@ def _plain(value: Any) -> Any:
 
 def _harmless(value: object) -> object:
     """Put an apostrophe before text that a spreadsheet would read as a formula, as `comparison.to_csv` does."""
-    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
-    return f"'{value}" if is_formula else value
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
+
+
+_FORMULA = {"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"}

@@ -55,7 +55,7 @@ def read(words: Sequence[str], beside: Iterable[str]) -> Asked:
     end = words.index("--") if "--" in words else len(words)
     forms = [form for form in FORMS[verb] if form.value in words[1:end]]
     if len(forms) > 1:
-        raise BadInput(say("{one} and {other} exclude each other.", one=Code(forms[0].value), other=Code(forms[1].value)))
+        raise BadInput(say("Choose one of {forms}.", forms=[Code(form.value) for form in forms]))
     flags = {form.value for form in forms}
     left = [word for word in words[1:end] if word not in flags]
     command = parse_words([verb.verb, *(clean(word) for word in [*left, *words[end:]])])

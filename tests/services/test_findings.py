@@ -64,6 +64,14 @@ def test_a_version_with_the_number_of_a_deleted_model_is_announced_again(watched
     assert [f.model for f in watched.findings() if f.kind is FindingKind.REGISTERED] == ["fraud", "fraud"]
 
 
+def test_a_model_that_is_moved_at_the_first_look_does_not_pass_for_a_new_one(bench: Bench) -> None:
+    bench.approved()
+    bench.watch.poll()
+    bench.moves.run("churn")
+    bench.watch.poll()
+    assert bench.findings() == []
+
+
 def test_a_prompt_is_never_announced(watched: Bench) -> None:
     watched.registry.add("greeting", versions=2, prompt=True)
     assert watched.watch.poll() == 0
