@@ -107,7 +107,7 @@ def bare(uri: str, model: str) -> object:
 def ours(folder: Path, uri: str, model: str) -> Way:
     """Return our way, with nothing remembered yet."""
     context = Context(
-        ledger=SqlLedger(f"sqlite:///{folder / 'ledger.db'}"), registry=MlflowRegistry(uri), policy=read_policy({}),
+        ledger=SqlLedger(f"sqlite:///{folder / 'ledger.db'}"), registry=MlflowRegistry(uri), policy=read_policy({"models": {"*": {}}}),
         clock=SystemClock(), owner="bench",
     )  # fmt: skip
     return partial(Comparisons(context, Lookups(context)).compare, build(Compare, {"model": model}))

@@ -6,7 +6,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -137,9 +137,10 @@ class Registrar:
                     tx.disown(owner)
 
     def close(self) -> None:
-        """Finish what is being worked on."""
+        """Finish what is being worked on, and let go of the ledger."""
         self.looking.shutdown(wait=True)
         self.work.shutdown(wait=True)
+        self.context.ledger.close()
 
 
 def build(
@@ -188,17 +189,21 @@ def hands(context: Context, tending: Tending) -> dict[type[Command], Hand]:
 
 def build_for_slack(settings: Settings, policy: Policy, *, clock: Clock | None = None) -> Registrar:
     """Return everything as the settings say, Slack asked who we are. Raises Misconfigured and SlackUnreachable."""
-    ledger = open_ledger(settings)
-    client = slack_client(settings)
-    return build(
-        settings,
-        policy,
-        ledger=ledger,
-        registry=open_registry(settings),
-        notifier=SlackNotifier(client, ledger, policy),
-        directory=SlackDirectory(slack_client(settings, timeout=2), home_team(client), policy.groups()),
-        clock=clock,
-    )
+    with ExitStack() as begun:
+        ledger = open_ledger(settings)
+        begun.callback(ledger.close)
+        client = slack_client(settings)
+        registrar = build(
+            settings,
+            policy,
+            ledger=ledger,
+            registry=open_registry(settings),
+            notifier=SlackNotifier(client, ledger, policy),
+            directory=SlackDirectory(slack_client(settings, timeout=2), home_team(client), policy.groups()),
+            clock=clock,
+        )
+        begun.pop_all()
+    return registrar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,8 +217,7 @@ class Terminal:
 
     def close(self) -> None:
         """Let go of the connections."""
-        for part in (self.ledger, self.registry):
-            getattr(part, "close", lambda: None)()
+        self.ledger.close()
 
 
 class NoLedger:
@@ -226,6 +230,9 @@ class NoLedger:
     def read(self) -> AbstractContextManager[Reading]:
         """Raise LedgerUnavailable."""
         raise LedgerUnavailable("This was opened without a ledger.")
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 def build_for_terminal(settings: Settings, policy: Policy, *, writes: bool) -> Terminal:
@@ -244,7 +251,11 @@ def build_for_terminal(settings: Settings, policy: Policy, *, writes: bool) -> T
 def open_ledger(settings: Settings) -> SqlLedger:
     """Return the ledger, its tables brought up to date."""
     ledger = SqlLedger(settings.ledger_url)
-    ledger.migrate()
+    try:
+        ledger.migrate()
+    except BaseException:
+        ledger.close()
+        raise
     return ledger
 
 

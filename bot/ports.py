@@ -188,6 +188,10 @@ class Ledger(Protocol):
         """Open one consistent reading."""
         ...
 
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
 
 class Reading(Protocol):
     """What can be asked of the ledger."""

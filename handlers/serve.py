@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import uvicorn
 from slack_bolt import App
@@ -38,20 +38,17 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     """
     policy = _what_is_needed(settings)
     sys.setswitchinterval(SWITCH)
-    listener = listen(settings)
-    with ExitStack() as begun:
-        begun.callback(listener.close)
-        service = Service(settings, build_for_slack(settings, policy), listener)
-        begun.pop_all()
-    stop = threading.Event()
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, lambda *_: stop.set())
-    with service:
-        for line in _notices(policy):
-            tell(line)
-        tell(f"Registrar is ready: {_ways(settings)}, HTTP at {service.address}, policy {settings.policy}.")
-        stop.wait()
-        tell("Stopping: finishing what was begun.")
+    with listen(settings) as listener, closing(build_for_slack(settings, policy)) as registrar:
+        service = Service(settings, registrar, listener)
+        stop = threading.Event()
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signal_number, lambda *_: stop.set())
+        with service:
+            for line in _notices(policy):
+                tell(line)
+            tell(f"Registrar is ready: {_ways(settings)}, HTTP at {service.address}, policy {settings.policy}.")
+            stop.wait()
+            tell("Stopping: finishing what was begun.")
 
 
 class Service:

@@ -21,8 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; returns 2 when the manifest or the port cannot be used."""
     options = _parser().parse_args(argv)
     try:
-        listening = server.listen(options.port)
         manifest = manifests.load(options.manifest)
+        listening = server.listen(options.port)
     except (OSError, ValueError) as error:
         print(f"localslack: {error}", file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Mapping
@@ -46,10 +47,11 @@ class LocalSlack(Remote):
         rate_limits: whether Slack's rate tiers hold, or calls may come as fast as they like.
         Raises OSError when the port is taken, ValueError for an unreadable manifest.
         """
+        loaded = manifests.load(manifest)
         listening = server.listen(port)
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
         settings = Settings(
-            manifest=manifests.load(manifest),
+            manifest=loaded,
             base_url=url,
             state=state,
             seed=seed or Seed(),
@@ -57,7 +59,11 @@ class LocalSlack(Remote):
             secrets=dict(secrets or {}),
             rate_limits=rate_limits,
         )
-        return cls(url, _Running(settings, listening))
+        with contextlib.ExitStack() as begun:
+            begun.callback(listening.close)
+            running = _Running(settings, listening)
+            begun.pop_all()
+        return cls(url, running)
 
     def __enter__(self) -> LocalSlack:
         return self
@@ -82,6 +88,7 @@ class _Running:
         self._thread = threading.Thread(target=_serve, args=(self._server, listening), name="localslack", daemon=True)
         self._thread.start()
         if not self._ready.wait(START_SECONDS):
+            self._server.should_exit = True
             raise RuntimeError("the local workspace did not start")
 
     def stop(self) -> None:

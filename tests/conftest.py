@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,13 @@ pytest_plugins = ("tests.registries", "tests.ledgers")
 
 for _name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
     os.environ.setdefault(_name, "true")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leaks_are_told_where_they_are() -> Iterator[None]:
+    """Let what was left open be found at the end of its own file, and not by chance in a later one."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

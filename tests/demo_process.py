@@ -34,7 +34,11 @@ class Demo:
         self._guard.start()
 
     def __enter__(self) -> Demo:
-        self.reads_until("Ctrl-C ends it")
+        try:
+            self.reads_until("Ctrl-C ends it")
+        except BaseException:
+            self.end(signal.SIGKILL)
+            raise
         self.address = next(word for word in self.said.split() if word.startswith("http://"))
         return self
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -154,21 +154,20 @@ def running(
     more["REGISTRAR_MLFLOW_WEBHOOK_SECRET"] = webhook_secret
     settings = settings_for(slack, home, REGISTRAR_DATABASE_URL=database_url, **more)
     policy = policy or policy_of()
-    ledger = open_ledger(settings)
-    client = slack_client(settings)
-    registrar = build(
-        settings,
-        policy,
-        ledger=ledger,
-        registry=registry,
-        notifier=SlackNotifier(client, ledger, policy),
-        directory=SlackDirectory(slack_client(settings, timeout=2), home_team(client), policy.groups()),
-        clock=clock or SystemClock(),
-    )
-    with Service(settings, registrar, listen(settings)) as service:
-        if http:
-            slack.deliver_to(f"{service.address}/slack/events")
-        else:
-            slack.wait_until_connected()
-        yield World(slack=slack, registrar=registrar, registry=registry, ledger=ledger, service=service)
-    ledger.close()
+    with closing(open_ledger(settings)) as ledger:
+        client = slack_client(settings)
+        registrar = build(
+            settings,
+            policy,
+            ledger=ledger,
+            registry=registry,
+            notifier=SlackNotifier(client, ledger, policy),
+            directory=SlackDirectory(slack_client(settings, timeout=2), home_team(client), policy.groups()),
+            clock=clock or SystemClock(),
+        )
+        with listen(settings) as listener, Service(settings, registrar, listener) as service:
+            if http:
+                slack.deliver_to(f"{service.address}/slack/events")
+            else:
+                slack.wait_until_connected()
+            yield World(slack=slack, registrar=registrar, registry=registry, ledger=ledger, service=service)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from bot.bootstrap import Registrar, build_for_slack
 from bot.domain.registry import Stage
@@ -22,12 +22,12 @@ def set_up(home: Home, slack: LocalSlack, tell: Callable[[str], None], rows: int
     """Run Registrar over the demo's models, trained where they are missing, until the block ends."""
     began = time.monotonic()
     settings = _settings(home, slack)
-    registrar = build_for_slack(settings, load_policy(home.policy))
-    if models.prepare(registrar.context.registry, home.registry, tell, rows):
-        tell(f"Done in {time.monotonic() - began:.0f} seconds.")
-    with Service(settings, registrar, listen(settings)):
-        slack.wait_until_connected()
-        yield registrar
+    with closing(build_for_slack(settings, load_policy(home.policy))) as registrar:
+        if models.prepare(registrar.context.registry, home.registry, tell, rows):
+            tell(f"Done in {time.monotonic() - began:.0f} seconds.")
+        with listen(settings) as listener, Service(settings, registrar, listener):
+            slack.wait_until_connected()
+            yield registrar
 
 
 def _settings(home: Home, slack: LocalSlack) -> Settings:

@@ -52,7 +52,11 @@ class SocketMode(SocketModeHandler):
     def shut(self) -> None:
         """Close. The reader sleeps in `recv` for a whole ping interval unless the socket tells it to end."""
         session = getattr(self.client, "current_session", None)
-        if session is not None and session.sock is not None:
+        sock = session.sock if session is not None else None
+        if sock is not None:
             with suppress(OSError):
-                session.sock.shutdown(socket.SHUT_RD)
+                sock.shutdown(socket.SHUT_RD)
+        with suppress(AttributeError):  # slack_sdk trips over its own socket where the reader closes it meanwhile
+            self.client.disconnect()
         self.close()  # type: ignore[no-untyped-call]  # Bolt has no annotation there
+        self.client.disconnect()  # what a reconnection opened that was under way; now nobody can begin another

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from slack_sdk import WebClient
+from slack_sdk.socket_mode.builtin.connection import Connection
 
 from bot.bootstrap import slack_client
 from bot.domain.approvals import RequestState
@@ -275,3 +277,20 @@ def test_after_a_disconnection_commands_and_clicks_work_again(slack: LocalSlack,
         assert world.bob.clicks(card, "Approve").acked
         world.card(holds="is in Production")
         assert len(links(world.ledger, Tag.VOTED)) == 1
+
+
+def test_who_stops_while_a_reconnection_is_under_way_leaves_no_connection(
+    slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, is_under_way = Connection.connect, Event()
+
+    def slowly(connection: Connection) -> None:
+        connect(connection)
+        is_under_way.set()
+        time.sleep(0.5)
+
+    with running(slack, tmp_path, MemoryRegistry()):
+        monkeypatch.setattr(Connection, "connect", slowly)
+        slack.disconnect_sockets("graceful")
+        assert is_under_way.wait(30)
+    slack.wait_for(lambda: slack.status()["connections"] == 0)

@@ -19,7 +19,7 @@ from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.world import CHANNEL, World, running, said
 
-SECRET = "what MLflow signs with"  # noqa: S105 - made up
+SECRET = "what MLflow signs with"
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_a_webhook_is_believed_nothing_but_the_name(measured: World) -> None:
 
 
 def test_a_webhook_with_another_signature_is_refused(measured: World) -> None:
-    assert hook(measured, event("churn"), secret="another").status_code == 401  # noqa: S106 - made up
+    assert hook(measured, event("churn"), secret="another").status_code == 401
     assert httpx.post(f"{measured.service.address}/v1/mlflow/webhook", content=b"{}").status_code == 401
 
 

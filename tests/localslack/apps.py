@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import struct
 import threading
-import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -86,19 +84,19 @@ def over_socket_mode(slack: LocalSlack, app: App) -> Iterator[SocketModeHandler]
 def _hang_up(slack: LocalSlack, handler: SocketModeHandler) -> None:
     """End the connection from our side: the client's own close waits up to three seconds for its next read."""
     client = handler.client
-    client.auto_reconnect_enabled = client.default_auto_reconnect_enabled = False
-    slack.disconnect_sockets("close")
+    with client.connect_operation_lock:  # a reconnection that is under way would lose its socket to us
+        client.auto_reconnect_enabled = client.default_auto_reconnect_enabled = False
+        slack.disconnect_sockets("close")
     threading.Thread(target=_close, args=(handler,), daemon=True).start()
     slack.wait_for(lambda: slack.status()["connections"] == 0)
 
 
 def _close(handler: SocketModeHandler) -> None:
-    # The client trips over its own socket when both sides close at once.
+    # The client trips over its own socket when both sides close at once, and then leaves the rest as it is.
     with contextlib.suppress(AttributeError):
-        handler.client.close()
-        with warnings.catch_warnings():  # sockets that the client left when a connection broke
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
+        handler.client.disconnect()
+    handler.client.close()
+    handler.client.disconnect()  # what a late reconnection opened
 
 
 @contextlib.contextmanager

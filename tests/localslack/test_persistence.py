@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from localslack import ChannelSeed, LocalSlack, Seed, connect
 from tests.localslack.apps import MANIFEST, web_client
+from tests.registries import free_port
 
 
 def test_messages_people_channels_and_secrets_survive_a_restart(tmp_path: Path) -> None:
@@ -86,3 +90,12 @@ def test_a_killed_workspace_has_lost_nothing(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
     with LocalSlack.start(manifest, state=tmp_path / "slack.db") as slack:
         assert slack.person("bob").sees("#churn")[0]["text"] == "remember this"
+
+
+def test_a_start_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
+    state = tmp_path / "slack.db"
+    state.write_bytes(b"no database " * 500)
+    port = free_port()
+    with pytest.raises(sqlite3.DatabaseError):
+        LocalSlack.start(MANIFEST, state=state, port=port)
+    LocalSlack.start(MANIFEST, port=port).stop()
