@@ -52,7 +52,8 @@ class Seconds(NamedTuple):
 
 def comparing(folder: Path) -> str:
     """Return the table of comparing so many versions, at each server."""
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "60"  # a busy machine is no failure
+    # A busy machine is no failure: the server's parent would end workers that are slow to start, again and again.
+    os.environ |= {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": "120"}
     database = _filled(folder)
     found: dict[tuple[str, int], Seconds] = {}
     for server, workers in WORKERS.items():
@@ -106,10 +107,9 @@ def bare(uri: str, model: str) -> object:
 
 def ours(folder: Path, uri: str, model: str) -> Way:
     """Return our way, with nothing remembered yet."""
-    context = Context(
-        ledger=SqlLedger(f"sqlite:///{folder / 'ledger.db'}"), registry=MlflowRegistry(uri), policy=read_policy({"models": {"*": {}}}),
-        clock=SystemClock(), owner="bench",
-    )  # fmt: skip
+    policy, ledger = read_policy({"models": {"*": {}}}), SqlLedger(f"sqlite:///{folder / 'ledger.db'}")
+    registry = MlflowRegistry(uri)
+    context = Context(ledger=ledger, registry=registry, policy=policy, clock=SystemClock(), owner="bench")
     return partial(Comparisons(context, Lookups(context)).compare, build(Compare, {"model": model}))
 
 

@@ -25,6 +25,8 @@ from bot.domain.commands import VERBS, Command  # noqa: E402
 from bot.domain.events import Event, Tag, canonical  # noqa: E402
 from bot.domain.people import Person  # noqa: E402
 from bot.settings import Settings  # noqa: E402
+from handlers.terminal import grammar as terminal  # noqa: E402
+from handlers.terminal.documents import KEYS  # noqa: E402
 
 MADE = "<!-- Made by scripts/docs.py; change the code it names and run `make docs`. -->"
 
@@ -98,8 +100,47 @@ A *version* is `7`, `v7`, `2.1.0` (its semver), `@champion` (an alias), `staging
 `latest`. Texts with spaces stand in quotes; the curly quotes and long dashes of phones are understood. What is missing
 is asked for in a form; a typo is answered with the nearest verb, flag, stage or model.
 
+Some verbs are typed [at the terminal](#at-the-terminal), too.
+
 {verbs}
+
+{_terminal()}
 """
+
+
+def _terminal() -> str:
+    """Return the chapter about the terminal: its verbs, their JSON, its exit codes."""
+    names = ", ".join(f"`{name}`" for name in terminal.VERBS)
+    verbs = "\n\n".join(_at_the_terminal(verb) for verb in terminal.VERBS.values())
+    codes = table(["code", "means"], [[str(code), _sentence(what)] for code, what in terminal.EXIT_CODES.items()])
+    return f"""## At the terminal
+
+{names} are typed as in Slack, with `registrar` in place of `/model`; what the words and flags mean stands above, and
+behind `--help`. What stands in quotes is the shell's matter there.
+
+`compare` and `best` need MLflow only: no Slack, no ledger, and of a policy file, where there is one, its `directions`.
+`register` is written down in the ledger first, as what the operating system's user asks for; the audit keeps it and
+what came of it. Where MLflow does not answer, a running bot does it as soon as it does. The bot tells the channel.
+
+For people there is a sentence and a table as wide as the screen; the metrics that do not fit are named. With `--json`
+standard output holds one document and nothing else: numbers in full precision, what is missing is `null`, and no key
+is renamed or taken away. With `--csv` it holds everything as CSV. Whatever went wrong is said on standard error, and
+standard output stays empty.
+
+{verbs}
+
+### Exit codes
+
+{codes}"""
+
+
+def _at_the_terminal(verb: type[Command]) -> str:
+    forms = [[f"`{form.value}`", _sentence(what)] for form, what in terminal.FORMS[verb].items()]
+    keys = [[f"`{key}`", _sentence(what)] for key, what in KEYS[verb].items()]
+    return (
+        f"### registrar {verb.verb}\n\n    {terminal.usage(verb)}\n\n{table(['beside its flags in Slack', 'gives'], forms)}"
+        f"\n\n{table(['key of the JSON document', 'holds'], keys)}\n\nFor example: `registrar {verb.example}`"
+    )
 
 
 def _verb(verb: type[Command]) -> str:

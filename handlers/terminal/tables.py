@@ -73,7 +73,7 @@ def fixed(found: Comparison) -> list[Column]:
 
 def fitting(found: Comparison, room: int) -> list[Column]:
     """Return the columns of the first metrics, as many as fit into so many columns of the screen."""
-    columns = []
+    columns: list[Column] = []
     for metric in found.metrics:
         column = measured(found, metric)
         room -= column.width + (BETWEEN if columns else 0)

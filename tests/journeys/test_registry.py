@@ -65,8 +65,8 @@ def test_what_a_table_cannot_hold_comes_as_csv(measured: World) -> None:
         memory(measured).add_version("big", run_id=f"big{number}")
     measured.alice.types(CHANNEL, "/model compare big")
     message = measured.card(holds="21 more versions")
-    files = measured.slack.wait_for(lambda: files if len(files := files_in_thread(measured, message)) == 2 else None)
-    csv = measured.alice.downloads(files[1]).decode()
+    [csv_file] = measured.slack.wait_for(lambda: files_in_thread(measured, message)[1:])
+    csv = measured.alice.downloads(csv_file).decode()
     assert len(csv.splitlines()) == 121
 
 
@@ -101,8 +101,8 @@ def test_a_run_is_registered_and_the_channel_hears_of_it(measured: World) -> Non
 def test_a_new_version_is_compared_with_production_in_its_thread(measured: World) -> None:
     notice = announced(measured)
     measured.bob.clicks(notice, "Compare with Production")
-    reply = measured.slack.wait_for(
-        lambda: next((one for one in measured.bob.thread(notice) if "Production `v3`" in said(one)), None)
+    [reply] = measured.slack.wait_for(
+        lambda: [one for one in measured.bob.thread(notice) if "Production `v3`" in said(one)]
     )
     assert any(block["type"] == "table" for block in reply["blocks"])
 

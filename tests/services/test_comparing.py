@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from bot.domain.commands import Best, Compare, build
 from bot.domain.errors import UnknownModel
-from bot.domain.registry import Stage
+from bot.domain.registry import RunInfo, Stage
 from tests.services.bench import Bench
 
 
@@ -40,7 +42,12 @@ def test_a_second_time_only_what_serves_is_asked_for_again(fraud: Bench, monkeyp
     found(fraud)
     asked: list[list[str]] = []
     read = fraud.registry.runs
-    monkeypatch.setattr(fraud.registry, "runs", lambda ids: asked.append(list(ids)) or read(ids))
+
+    def runs(ids: Sequence[str]) -> dict[str, RunInfo]:
+        asked.append(list(ids))
+        return read(ids)
+
+    monkeypatch.setattr(fraud.registry, "runs", runs)
     found(fraud)
     assert asked == [["run3"]]
 
@@ -52,7 +59,7 @@ def test_metrics_that_were_added_to_what_serves_are_seen(fraud: Bench) -> None:
     assert fraud.comparisons.compare(command).best["f1"] == 3
 
 
-def test_a_run_that_goes_on_is_asked_for_again(fraud: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_goes_on_is_asked_for_again(fraud: Bench) -> None:
     fraud.registry.add_run("run4", status="RUNNING", metrics={"f1": 0.1})
     found(fraud, "4")
     fraud.registry.add_run("run4", metrics={"f1": 0.98})
