@@ -218,6 +218,7 @@ class Terminal:
     def close(self) -> None:
         """Let go of the connections."""
         self.ledger.close()
+        getattr(self.registry, "close", lambda: None)()  # only a registry over a database has what to let go of
 
 
 class NoLedger:

@@ -115,8 +115,8 @@ def _terminal() -> str:
     codes = table(["code", "means"], [[str(code), _sentence(what)] for code, what in terminal.EXIT_CODES.items()])
     return f"""## At the terminal
 
-{names} are typed as in Slack, with `registrar` in place of `/model`; what the words and flags mean stands above, and
-behind `--help`. What stands in quotes is the shell's matter there.
+{names} are typed as in Slack, with `registrar` in place of `/model`; what the words and flags
+mean stands above, and is shown by `--help`. Quotes and dashes are read by your shell there.
 
 `compare` and `best` need MLflow only: no Slack, no ledger, and of a policy file, where there is one, its `directions`.
 `register` is written down in the ledger first, as what the operating system's user asks for; the audit keeps it and
@@ -137,10 +137,14 @@ standard output stays empty.
 def _at_the_terminal(verb: type[Command]) -> str:
     forms = [[f"`{form.value}`", _sentence(what)] for form, what in terminal.FORMS[verb].items()]
     keys = [[f"`{key}`", _sentence(what)] for key, what in KEYS[verb].items()]
-    return (
-        f"### registrar {verb.verb}\n\n    {terminal.usage(verb)}\n\n{table(['beside its flags in Slack', 'gives'], forms)}"
-        f"\n\n{table(['key of the JSON document', 'holds'], keys)}\n\nFor example: `registrar {verb.example}`"
-    )
+    parts = [
+        f"### registrar {verb.verb}",
+        f"    {terminal.usage(verb)}",
+        table(["beside its flags in Slack", "gives"], forms),
+        table(["key of the JSON document", "holds"], keys),
+        f"For example: `registrar {verb.example}`",
+    ]
+    return "\n\n".join(parts)
 
 
 def _verb(verb: type[Command]) -> str:

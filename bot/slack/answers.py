@@ -24,6 +24,8 @@ from bot.slack.texts import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
 MENU_ASK, MENU_REQUESTS, MENU_MODELS, MENU_HELP = "menu_ask", "menu_requests", "menu_models", "menu_help"
 PAGE_BACK, PAGE_ON = "page_back", "page_on"
 ARCHIVE, KEEP = "archive_confirmed", "archive_kept"
+LINK_MOST = 1200  # characters of an address; a name in letters far from Latin can make a longer one
+ALIASES_MOST = 10  # that are shown of a version; of more, the rest is counted
 LIST_MOST = 20  # rows of a list in one answer; more are counted
 
 
@@ -100,8 +102,9 @@ def version_card(view: CardView, web: str | None) -> Message:
     missing = card.missing()
     full = f"{round(100 * card.completeness())} % filled"
     gaps = f". Missing: {', '.join(_label(field).lower() for field in missing)}" if missing else ""
+    head = f"*{name}*: {_stage(version.stage)}{_aliases(version)}{_described(version.description)}"
     blocks: list[Block] = [
-        section(f"*{name}*: {_stage(version.stage)}{_aliases(version)}{_described(version.description)}"),
+        section(cut(head, TEXT_MOST)),
         *(SectionBlock(fields=[markdown(field) for field in fields[at : at + 10]]) for at in range(0, len(fields), 10)),
         *(section(chunk) for chunk in chunks(rows)),
         *_links(view, web),
@@ -154,16 +157,18 @@ def _counted(parts: list[str]) -> str:
 
 
 def _aliases(version: VersionInfo) -> str:
-    return "".join(f"  ·  {code(f'@{alias}')}" for alias in version.aliases)
+    more = f"  ·  and {len(version.aliases) - ALIASES_MOST} more" if len(version.aliases) > ALIASES_MOST else ""
+    return "".join(f"  ·  {code(short(f'@{alias}', 60))}" for alias in version.aliases[:ALIASES_MOST]) + more
 
 
 def _links(view: CardView, web: str | None) -> list[Block]:
     if web is None:
         return []
-    links = [f"<{version_page(web, view.version)}|Version in MLflow>"]
+    pages = {"Version in MLflow": version_page(web, view.version)}
     if view.run is not None:
-        links.append(f"<{run_page(web, view.run)}|Run in MLflow>")
-    return [section("  ·  ".join(links))]
+        pages["Run in MLflow"] = run_page(web, view.run)
+    links = [f"<{page}|{title}>" for title, page in pages.items() if len(page) <= LINK_MOST]
+    return [section("  ·  ".join(links))] if links else []
 
 
 def archive_question(draft: str, model: str, version: str) -> Message:

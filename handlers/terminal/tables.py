@@ -19,7 +19,7 @@ from bot.domain.numbers import MISSING, delta, number
 from bot.domain.text import clean, short
 
 BEST = "★"
-BETWEEN = 3  # columns of the screen between two of the table
+BETWEEN = 2  # columns of the screen between two of the table
 HEADING_MOST, SEMVER_MOST = 18, 20  # what is wider goes on in the next line
 NAMED = 40  # metrics that do not fit and are named; of more, the rest is counted
 
@@ -84,13 +84,13 @@ def fitting(found: Comparison, room: int) -> list[Column]:
 
 
 def measured(found: Comparison, metric: str) -> Column:
-    """Return a metric's column: value, difference to Production, and the star of the best, each under its like."""
+    """Return a metric's column: value, the best one's star, and difference to Production, each under its like."""
     winner = found.best.get(metric)
-    values = [number(value) for value in found.frame[metric].tolist()]
+    texts = [number(value) for value in found.frame[metric].tolist()]
     gaps = ["" if isnan(gap) or gap == 0 else delta(gap) for gap in found.deltas[metric].tolist()]
     best = None if winner is None else found.versions.index(winner)
-    stars = [BEST if row == best else "" for row in range(len(values))]
-    cells = [" ".join(parts) for parts in zip(*map(_aligned, (values, gaps, stars)), strict=True)]
+    values = [text + (BEST if row == best else " ") for row, text in enumerate(texts)]
+    cells = [" ".join(parts) for parts in zip(_aligned(values), _aligned(gaps), strict=True)]
     heading = _shown(metric)
     wide = max(cell_len(cell.rstrip()) for cell in cells)
     cells = [cell[:wide] for cell in cells]
@@ -108,7 +108,7 @@ def _column(heading: str, cells: Sequence[str], most: int | None = None) -> Colu
 
 
 def _table(columns: Sequence[Column]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for at, column in enumerate(columns):
         justify = "left" if at < 3 else "right"
         table.add_column(Text(column.heading), width=column.width, justify=justify, overflow="fold")  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.approvals import RequestState
-from bot.domain.commands import Promote, parse
+from bot.domain.commands import Promote, load, parse
 from bot.domain.errors import (
     AlreadyOpen,
     BadInput,
@@ -264,4 +264,4 @@ def test_what_is_written_down_is_read_as_it_was_typed(bench: Bench) -> None:
     text = "promote churn @champion staging --keep-existing --reason 'it is “good”'"
     command = parse(text)
     assert isinstance(command, Promote)
-    assert Promote(**bench.ask(text).command) == command
+    assert load(bench.ask(text).command) == command

@@ -33,6 +33,7 @@ OURS = re.compile(
     r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|\d{4}-\d\d-\d\d \d\d:\d\d UTC>"
     r"|<@(?!U0EVIL)[UW][A-Z0-9]+>"
     r"|<!subteam\^S\w+>"
+    r"|<https://mlflow\.example:5000/base/#/[^|<>\s]+\|(?:Version|Run) in MLflow>"
 )
 PENDING = cards.card(a_request(), [])
 
