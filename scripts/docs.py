@@ -188,11 +188,11 @@ def authority() -> str:
     acts = comments(Act)
     rows = [
         [f"`{act.value}`", acts[act.name], _whom(row), _yes(row.guests), _yes(row.programs), _yes(row.automations),
-         _yes(act.name in _asked_for())]
+         _yes(row.terminal), _yes(act.name in _asked_for())]
         for act, row in TABLE.items()
     ]  # fmt: skip
     whom = [[f"*{who.name.lower().replace('_', ' ')}*", comments(Who)[who.name]] for who in Who]
-    head = ["act", "means", "who", "guests", "programs", "automations", "asked for today"]
+    head = ["act", "means", "who", "guests", "programs", "automations", "any terminal", "asked for today"]
     return f"""{MADE}
 
 # Who may do what
