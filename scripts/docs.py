@@ -21,6 +21,7 @@ DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT))
 
 from bot.domain.authority import TABLE, Act, Row, Who  # noqa: E402 - the line above lets this run as a script
+from bot.domain.card import From, ModelCard  # noqa: E402
 from bot.domain.commands import VERBS, Command  # noqa: E402
 from bot.domain.events import Event, Tag, canonical  # noqa: E402
 from bot.domain.people import Person  # noqa: E402
@@ -284,11 +285,29 @@ def slack(page: str) -> str:
     return f"{before}{begin}\n{made}\n\n{end}{after}"
 
 
+def metadata() -> str:
+    """Return docs/metadata.md."""
+    rows = [
+        [f"`{name}`", next(one.words for one in field.metadata if isinstance(one, From))]
+        for name, field in ModelCard.model_fields.items()
+    ]
+    return f"""{MADE}
+
+# The metadata card
+
+`/model show MODEL VERSION` and the button *Details* show it: every field with its value, or *missing*, and how much
+of it is filled. Of several sources the first that has a value counts.
+
+{table(["field", "where it comes from"], rows)}
+"""
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "settings.md": settings,
     "authority.md": authority,
     "audit.md": audit,
+    "metadata.md": metadata,
     "slack.md": lambda: slack((DOCS / "slack.md").read_text(encoding="utf-8")),
 }
 
