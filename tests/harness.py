@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any, TypeVar, cast
@@ -15,6 +15,7 @@ import httpx
 
 from bot.bootstrap import SystemClock
 from bot.domain.approvals import Request, Vote
+from bot.domain.card import own_tags
 from bot.domain.events import Link, Tag
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Person as SlackPerson
@@ -57,7 +58,10 @@ class State:
 
 
 def state_of(world: World) -> State:
-    """Return the state of everything now; what the poll found is no act, and left out."""
+    """Return the state of everything now.
+
+    What the poll found is no act, and left out; so are the tags that copy the ledger, which are written later.
+    """
     names = [model.name for model in world.registry.models()]
     with world.ledger.read() as reading:
         requests = reading.requests()
@@ -67,7 +71,7 @@ def state_of(world: World) -> State:
         tuple(requests),
         tuple(votes),
         tuple(moves),
-        tuple(version for name in names for version in world.registry.versions(name)),
+        tuple(replace(one, tags=own_tags(one)) for name in names for one in world.registry.versions(name)),
         tuple((name, alias, v) for name in names for alias, v in sorted(world.registry.model(name).aliases.items())),
     )
 

@@ -90,6 +90,6 @@ def chosen(run_id: str, models: Sequence[tuple[str, str]], artifact: str) -> str
         say(
             "Run {run} logged {none}{models}. Say which one with {flag}.",
             run=Code(short(run_id, 64)), none=f"no model “{artifact}” but " if artifact and not meant else "",
-            models=[Code(form) for form in forms[:8]], flag=Code("--artifact NAME"),
+            models=[Code(form) for form in sorted(forms)[:8]], flag=Code("--artifact NAME"),
         )
     )  # fmt: skip

@@ -273,7 +273,7 @@ def test_of_twenty_commands_at_once_on_a_registry_of_two_seconds_a_call_none_mis
 
 # -- in the middle -------------------------------------------------------------------------------------------------
 
-CALLS = ("versions", "transition", "set_alias", "versions again", "model")  # those of one move, in order
+CALLS = ("versions", "transition", "set_alias", "model")  # those of one move, in order
 
 
 class Breaks:
@@ -322,7 +322,7 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
     registry, shelf = registries("http")
     ledger, clock = SqlLedger(sqlite_url), TurnedClock()
     shelf.add("churn", versions=MODEL_LAYOUT)
-    registry.versions("churn")  # so that the calls of the move are the five
+    registry.versions("churn")  # so that the calls of the move are the four
     left = iter(range(CALLS.index(call), -1, -1))
     troubles: dict[str, Callable[[], None]] = {
         "lost answer": mlflow_server.lose_the_next_answer,

@@ -135,7 +135,6 @@ def test_run_without_a_way_for_slack_to_reach_us_names_both(registrar: Registrar
         ("REGISTRAR_POLL", "soon"),
         ("REGISTRAR_THREADS", "1"),
         ("REGISTRAR_STAGES", "some"),
-        ("REGISTRAR_STAGES", "tags"),
     ],
 )
 def test_run_names_a_setting_that_is_wrong(registrar: Registrar, policy: Path, name: str, value: str) -> None:
