@@ -21,7 +21,8 @@ from bot.domain.policy import read_policy
 from bot.ledger.sql import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
 from bot.services.comparisons import Comparisons
-from bot.services.context import Context
+from bot.services.context import Context, Rules
+from bot.services.gating import Gating
 from bot.services.lookups import Lookups
 from tests.many import add_many_versions
 from tests.registries import MlflowShelf, mlflow_subprocess
@@ -109,8 +110,8 @@ def ours(folder: Path, uri: str, model: str) -> Way:
     """Return our way, with nothing remembered yet."""
     policy, ledger = read_policy({"models": {"*": {}}}), SqlLedger(f"sqlite:///{folder / 'ledger.db'}")
     registry = MlflowRegistry(uri)
-    context = Context(ledger=ledger, registry=registry, policy=policy, clock=SystemClock(), owner="bench")
-    return partial(Comparisons(context, Lookups(context)).compare, build(Compare, {"model": model}))
+    context = Context(ledger=ledger, registry=registry, rules=Rules(policy), clock=SystemClock(), owner="bench")
+    return partial(Comparisons(context, Lookups(context, Gating(context))).compare, build(Compare, {"model": model}))
 
 
 # -- measuring ---------------------------------------------------------------------------------------------------------

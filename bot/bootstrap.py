@@ -19,18 +19,22 @@ from bot.domain.errors import LedgerUnavailable, Misconfigured, RegistrarError, 
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
 from bot.ledger.sql import SqlLedger
+from bot.policy_file import PolicyFile
 from bot.ports import Clock, Directory, Ledger, Notifier, Reading, Registry, Writing
 from bot.process import is_gone, name_process
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
 from bot.services.comparisons import Comparisons
-from bot.services.context import CHALLENGER, CHAMPION, Context
+from bot.services.context import CHALLENGER, CHAMPION, Context, Rules
 from bot.services.errands import Errands, Hand
+from bot.services.freezing import Freezing
 from bot.services.gatekeeper import Gatekeeper
+from bot.services.gating import Gating
 from bot.services.lookups import Lookups
 from bot.services.mirror import Mirror
 from bot.services.moves import Moves
 from bot.services.outbox import Outbox
+from bot.services.policies import Policies
 from bot.services.registration import Registration
 from bot.services.requests import Requests
 from bot.services.tending import Tending
@@ -64,6 +68,8 @@ class Registrar:
     errands: Errands
     requests: Requests
     tending: Tending
+    freezing: Freezing
+    policies: Policies | None  # None where the policy is given and in no file
     moves: Moves
     mirror: Mirror
     watch: Watch
@@ -100,6 +106,7 @@ class Registrar:
         """Look at a model after a move or at a hint of MLflow's, write its tags, and tell what was found."""
         self.mirror.write()
         self.watch.look_at(model)
+        self.requests.refresh()
         self.outbox.deliver()
 
     def changed(self, model: str) -> None:
@@ -124,9 +131,20 @@ class Registrar:
         if self.requests.expire():
             self.outbox.deliver()
 
+    def remind(self) -> None:
+        """Remind those who can decide of what waits for long."""
+        if self.requests.remind(self.directory.members):
+            self.outbox.deliver()
+
     def poll(self) -> None:
         """Look at the registry for what others did, and tell."""
-        if self.watch.poll():
+        if self.watch.poll() + self.requests.refresh():
+            self.outbox.deliver()
+
+    def take_up_policy(self) -> None:
+        """Let an edited policy file hold; what was asked for under another rule ends as out of date."""
+        if self.policies and self.policies.take_up():
+            self.requests.refresh()
             self.outbox.deliver()
 
     def take_over(self) -> None:
@@ -145,20 +163,20 @@ class Registrar:
 
 def build(
     settings: Settings,
-    policy: Policy,
+    rules: Rules,
     *,
     ledger: Ledger,
     registry: Registry,
     notifier: Notifier,
     directory: Directory,
     clock: Clock | None = None,
+    policy_file: PolicyFile | None = None,
 ) -> Registrar:
     """Return the services over these plugs."""
-    context = Context(
-        ledger=ledger, registry=registry, policy=policy, clock=clock or SystemClock(), owner=name_process()
-    )  # fmt: skip
-    lookups, gatekeeper = Lookups(context), Gatekeeper(context)
-    requests, tending = Requests(context, lookups), Tending(context, lookups, gatekeeper)
+    context = Context(ledger=ledger, registry=registry, rules=rules, clock=clock or SystemClock(), owner=name_process())
+    gatekeeper, gating = Gatekeeper(context), Gating(context)
+    lookups = Lookups(context, gating)
+    requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
     return Registrar(
         context=context,
         gatekeeper=gatekeeper,
@@ -167,7 +185,9 @@ def build(
         errands=Errands(context, requests, hands(context, tending)),
         requests=requests,
         tending=tending,
-        moves=Moves(context),
+        freezing=Freezing(context, gatekeeper),
+        policies=Policies(context, policy_file, directory) if policy_file else None,
+        moves=Moves(context, gating),
         mirror=Mirror(context),
         watch=Watch(context),
         outbox=Outbox(context, notifier),
@@ -192,15 +212,16 @@ def build_for_slack(settings: Settings, policy: Policy, *, clock: Clock | None =
     with ExitStack() as begun:
         ledger = open_ledger(settings)
         begun.callback(ledger.close)
-        client = slack_client(settings)
+        client, rules = slack_client(settings), Rules(policy)
         registrar = build(
             settings,
-            policy,
+            rules,
             ledger=ledger,
             registry=open_registry(settings),
-            notifier=SlackNotifier(client, ledger, policy),
-            directory=SlackDirectory(slack_client(settings, timeout=2), home_team(client), policy.groups()),
+            notifier=SlackNotifier(client, ledger, lambda: rules.policy),
+            directory=slack_directory(settings, home_team(client), rules),
             clock=clock,
+            policy_file=PolicyFile(settings.policy),
         )
         begun.pop_all()
     return registrar
@@ -240,12 +261,13 @@ def build_for_terminal(settings: Settings, policy: Policy, *, writes: bool) -> T
     """Return what the terminal needs; the ledger is opened only for what writes. Raises LedgerUnavailable."""
     ledger: Ledger = open_ledger(settings) if writes else NoLedger()
     registry = open_registry(settings)
-    context = Context(ledger=ledger, registry=registry, policy=policy, clock=SystemClock(), owner=name_process())
-    lookups = Lookups(context)
+    context = Context(ledger=ledger, registry=registry, rules=Rules(policy), clock=SystemClock(), owner=name_process())
+    gating = Gating(context)
+    lookups = Lookups(context, gating)
     commands = hands(context, Tending(context, lookups, Gatekeeper(context)))
     return Terminal(
         ledger=ledger, registry=registry, comparisons=Comparisons(context, lookups),
-        errands=Errands(context, Requests(context, lookups), commands),
+        errands=Errands(context, Requests(context, lookups, gating), commands),
     )  # fmt: skip
 
 
@@ -274,6 +296,15 @@ def slack_client(settings: Settings, *, timeout: int = 10) -> WebClient:
     return WebClient(
         token=token, base_url=settings.slack_api_url, timeout=timeout, retry_handlers=[], ssl=_certificates()
     )
+
+
+def slack_directory(settings: Settings, team: str, rules: Rules) -> SlackDirectory:
+    """Return who tells who people are, soon enough for an acknowledgement."""
+
+    def groups() -> frozenset[str]:
+        return rules.policy.groups()  # of the policy that holds at that moment
+
+    return SlackDirectory(slack_client(settings, timeout=2), team, groups)
 
 
 @cache

@@ -14,8 +14,49 @@ from bot.domain.text import Code, say
 
 def load_policy(path: Path) -> Policy:
     """Return the policy in the file. Raises Misconfigured: no file, no YAML, or a fault with its path."""
+    return parse_policy(read_text(path), path)
+
+
+class PolicyFile:
+    """`bot.ports.PolicyFile` on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mark: tuple[int, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return str(self._path)
+
+    def has_changed(self) -> bool:
+        """Tell whether the file was written since this was asked last, or is another one; yes at the first time."""
+        mark = self._mark_now()
+        if mark == self._mark and mark is not None:
+            return False
+        self._mark = mark
+        return True
+
+    def text(self) -> str:
+        """Return what is in the file. Raises Misconfigured."""
+        return read_text(self._path)
+
+    def parse(self, text: str) -> Policy:
+        """Return the policy that a text means. Raises Misconfigured with every fault."""
+        return parse_policy(text, self._path)
+
+    def _mark_now(self) -> tuple[int, ...] | None:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def read_text(path: Path) -> str:
+    """Return the text of the file. Raises Misconfigured where it is not there or cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise Misconfigured(
             say("There is no policy file {path}. {init} writes one with comments.",
@@ -23,6 +64,10 @@ def load_policy(path: Path) -> Policy:
         ) from None  # fmt: skip
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(say("{path} cannot be read: {why}.", path=Code(path), why=error)) from error
+
+
+def parse_policy(text: str, path: Path) -> Policy:
+    """Return the policy that a text means; `path` is named in errors. Raises Misconfigured with every fault."""
     try:
         data = yaml.load(text, Loader=_Strict)  # noqa: S506 - a SafeLoader that also refuses doubled keys
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a day such as 2026-13-45; nested without end

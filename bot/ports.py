@@ -10,10 +10,12 @@ from enum import Enum
 from typing import Any, Protocol
 
 from bot.domain.approvals import Request, RequestState, Vote
-from bot.domain.events import Event, Link
+from bot.domain.events import Event, Link, Tag
+from bot.domain.freezes import Freeze
 from bot.domain.looks import Finding, Look
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor, Person, Profile
+from bot.domain.policy import Policy
 from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo
 
 
@@ -271,6 +273,22 @@ class Reading(Protocol):
         """Return audit events as they stand in the chain, oldest first."""
         ...
 
+    def latest(
+        self,
+        *,
+        model: str | None = None,
+        tags: Sequence[Tag] = (),
+        since: datetime | None = None,
+        before: int | None = None,
+        most: int = 50,
+    ) -> list[Link]:
+        """Return audit events, newest first: of a model, of these tags, since a time, before a number."""
+        ...
+
+    def freezes(self) -> list[Freeze]:
+        """Return the freezes that nobody has lifted, oldest first; one whose time is over may be among them."""
+        ...
+
 
 class Writing(Reading, Protocol):
     """One transaction."""
@@ -289,6 +307,18 @@ class Writing(Reading, Protocol):
 
     def add_vote(self, vote: Vote) -> bool:
         """Insert it; return False where this person has voted on this request already."""
+        ...
+
+    def take_vote(self, request_id: str, voter: Person) -> bool:
+        """Take the person's vote away, the audit keeps it; return False where there is none."""
+        ...
+
+    def add_freeze(self, freeze: Freeze) -> None:
+        """Insert it."""
+        ...
+
+    def save_freeze(self, freeze: Freeze) -> None:
+        """Write its present state."""
         ...
 
     def add_move(self, move: Move) -> bool:
@@ -409,9 +439,38 @@ class Notifier(Protocol):
         ...
 
 
+class PolicyFile(Protocol):
+    """Where the policy is written down."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    def has_changed(self) -> bool:
+        """Tell whether it may have changed since this was asked last; yes at the first time."""
+        ...
+
+    def text(self) -> str:
+        """Return its text. Raises Misconfigured where it cannot be read."""
+        ...
+
+    def parse(self, text: str) -> Policy:
+        """Return the policy that a text means. Raises Misconfigured with every fault."""
+        ...
+
+
 class Directory(Protocol):
     """Who people are, as Slack tells it now (at most 60 s old)."""
 
     def profile(self, person: Person) -> Profile:
         """Return the person's standing and user groups. Raises SlackUnreachable when it cannot be learnt."""
+        ...
+
+    def members(self, ids: Sequence[str]) -> list[str]:
+        """Return the users behind user and user group ids, sorted; of what Slack does not tell now, nobody."""
+        ...
+
+    def names(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return what people see in place of user and user group ids; what Slack does not tell is left out."""
         ...

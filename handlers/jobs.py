@@ -20,6 +20,8 @@ def schedule(registrar: Registrar, settings: Settings) -> BackgroundScheduler:
         ("outbox", registrar.outbox.deliver, 1),
         ("recovery", registrar.recover, 2),
         ("expiry", registrar.expire, 2),
+        ("reminders", registrar.remind, 15),
+        ("policy file", registrar.take_up_policy, 2),
         ("tags", registrar.mirror.write, 2),
         ("registry poll", registrar.poll, settings.poll.total_seconds()),
     ]

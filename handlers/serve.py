@@ -78,6 +78,8 @@ class Service:
         with ExitStack() as begun:
             begun.push(self)
             self.registrar.take_over()
+            if self.registrar.policies:
+                self.registrar.policies.begin()
             self._connect()
             self._scheduler.start()
             begun.pop_all()

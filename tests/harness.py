@@ -25,7 +25,8 @@ from bot.ledger import SqlLedger
 from bot.ledger.audit import verify
 from bot.ports import Clock, Ledger, Registry
 from bot.registry.memory import MemoryRegistry
-from bot.services.context import Context
+from bot.services.context import Context, Rules
+from bot.services.gating import Gating
 from bot.services.lookups import Lookups
 from bot.services.moves import Moves
 from bot.services.requests import Requests
@@ -270,19 +271,21 @@ def context_over(ledger: Ledger, registry: Registry, *, owner: str = "test", clo
     """Return what the services need, for one process of this name."""
     policy = policy_of({"models": {"*": POLICY["models"]["*"]}})
     return Context(
-        ledger=ledger, registry=registry, policy=policy, clock=clock or SystemClock(), owner=f"host:1:{owner}"
+        ledger=ledger, registry=registry, rules=Rules(policy), clock=clock or SystemClock(), owner=f"host:1:{owner}"
     )
 
 
 def requests_over(ledger: Ledger) -> Requests:
     """Return the service that votes are cast with."""
     context = context_over(ledger, MemoryRegistry())
-    return Requests(context, Lookups(context))
+    gating = Gating(context)
+    return Requests(context, Lookups(context, gating), gating)
 
 
 def executor(ledger: Ledger, registry: Registry, *, owner: str = "test", clock: Clock | None = None) -> Moves:
     """Return the executor of a process of this name."""
-    return Moves(context_over(ledger, registry, owner=owner, clock=clock))
+    context = context_over(ledger, registry, owner=owner, clock=clock)
+    return Moves(context, Gating(context))
 
 
 def holders(registry: Registry, model: str) -> list[int]:

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.bootstrap import Registrar, SystemClock, build, home_team, open_ledger, slack_client
+from bot.bootstrap import Registrar, SystemClock, build, home_team, open_ledger, slack_client, slack_directory
 from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
 from bot.ports import Clock, Ledger, Registry
 from bot.registry.memory import MemoryRegistry
+from bot.services.context import Rules
 from bot.settings import Settings
-from bot.slack.directory import SlackDirectory
 from bot.slack.notifier import SlackNotifier
 from handlers.serve import Service, listen
 from localslack import Person, Remote
@@ -153,16 +153,16 @@ def running(
     more: dict[str, Any] = {"SLACK_APP_TOKEN": None} if http else {}
     more["REGISTRAR_MLFLOW_WEBHOOK_SECRET"] = webhook_secret
     settings = settings_for(slack, home, REGISTRAR_DATABASE_URL=database_url, **more)
-    policy = policy or policy_of()
+    rules = Rules(policy or policy_of())
     with closing(open_ledger(settings)) as ledger:
         client = slack_client(settings)
         registrar = build(
             settings,
-            policy,
+            rules,
             ledger=ledger,
             registry=registry,
-            notifier=SlackNotifier(client, ledger, policy),
-            directory=SlackDirectory(slack_client(settings, timeout=2), home_team(client), policy.groups()),
+            notifier=SlackNotifier(client, ledger, lambda: rules.policy),
+            directory=slack_directory(settings, home_team(client), rules),
             clock=clock or SystemClock(),
         )
         with listen(settings) as listener, Service(settings, registrar, listener) as service:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum
 
 from bot.domain.errors import AlreadyDecided
+from bot.domain.evidence import Seen
 from bot.domain.people import Actor, Person
 from bot.domain.registry import Stage
 
@@ -78,12 +79,21 @@ class Request:
     decided_by: Actor | None = None
     outcome: str = ""
     former_status: str | None = None  # the tag approval_status before it was opened
+    seen: Seen | None = None  # what it was opened on; None where an older Registrar opened it
+    overridden_by: Actor | None = None  # who let failed gates pass
+    override_reason: str = ""
+    reminded: int = 0  # how often those who can decide were reminded
 
     def become(self, state: RequestState, **changes: object) -> Request:
         """Return the request in its next state. Raises AlreadyDecided where the table has no such step."""
         if state not in TRANSITIONS[self.state]:
             raise AlreadyDecided(f"The request is {self.state.value} and cannot become {state.value}.")
         return replace(self, state=state, **changes)  # type: ignore[arg-type]  # dataclasses.replace is untyped
+
+    @property
+    def is_blocked(self) -> bool:
+        """Tell whether a gate failed that nobody has let pass: then no number of approvals decides it."""
+        return self.seen is not None and bool(self.seen.failed) and self.overridden_by is None
 
     def has_expired(self, now: datetime) -> bool:
         """Tell whether it still waits although its time is over."""
@@ -102,9 +112,13 @@ class Vote:
 
 
 def verdict(request: Request, votes: Iterable[Vote]) -> RequestState:
-    """Return what the votes make of a pending request: rejected by one no, approved by enough different people."""
+    """Return what the votes make of a pending request: rejected by one no, approved by enough different people.
+
+    A failed gate that nobody has let pass keeps it pending, whatever its approvals.
+    """
     votes = list(votes)
     if any(vote.choice is Choice.REJECT for vote in votes):
         return RequestState.REJECTED
     yes = {vote.voter for vote in votes if vote.choice is Choice.APPROVE}
-    return RequestState.APPROVED if len(yes) >= request.required else RequestState.PENDING
+    is_enough = len(yes) >= request.required and not request.is_blocked
+    return RequestState.APPROVED if is_enough else RequestState.PENDING

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
+from bot.domain.freezes import Frozen
 from bot.domain.people import Actor, Automation, Caller, Client, Operator, Person, Profile
 from bot.domain.policy import Policy, TargetRule
 from bot.domain.registry import Stage
@@ -43,11 +44,15 @@ class Act(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is acted on. `target` and `requester` are there where the act is about a request."""
+    """What is acted on. `target` and `requester` are there where the act is about a request.
+
+    `frozen` is what stops Production of the model now, as whoever asks has read it.
+    """
 
     model: str | None = None
     target: Stage | None = None
     requester: Actor | None = None
+    frozen: Frozen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,38 +74,43 @@ class Who(Enum):
     APPROVER = auto()  # whom the policy names for this model and stage; not the requester, unless it says so
     REQUESTER_OR_ADMIN = auto()  # who asked, or whom the role `admin` names
     ROLLBACK = auto()  # whom `rollback.by` names, else the approvers for Production
+    ROLLBACK_OR_ADMIN = auto()  # these, for every model those of the pattern `*`; or whom the role `admin` names
     OVERRIDER = auto()  # whom `override` names
     ADMIN = auto()  # whom the role `admin` names
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: who may; whether guests, programs, automations and the terminal may as well."""
+    """One line of the table: who may; whether guests, programs, automations and the terminal may as well.
+
+    `freezes`: nobody does it about Production while that is frozen.
+    """
 
     who: Who
     guests: bool = False
     programs: bool = False
     automations: bool = False
     terminal: bool = False  # whoever sits at the bot's machine, also where the policy does not say who that is
+    freezes: bool = False
 
 
 TABLE: dict[Act, Row] = {
     Act.READ: Row(Who.ANYONE, guests=True, programs=True, automations=True, terminal=True),
     Act.ASK: Row(Who.ANYONE, programs=True, automations=True),
-    Act.APPROVE: Row(Who.APPROVER),
+    Act.APPROVE: Row(Who.APPROVER, freezes=True),
     Act.REJECT: Row(Who.APPROVER),
-    Act.WITHDRAW: Row(Who.APPROVER),
+    Act.WITHDRAW: Row(Who.ANYONE),  # one's own vote and no other: there is nothing else to take back
     Act.CANCEL: Row(Who.REQUESTER_OR_ADMIN, programs=True),
     Act.OVERRIDE: Row(Who.OVERRIDER),
     Act.REGISTER: Row(Who.ANYONE, programs=True, terminal=True),  # it moves nothing, and MLflow lets them as well
     Act.DESCRIBE: Row(Who.ANYONE),
     Act.TAG: Row(Who.ANYONE),
     Act.ARCHIVE: Row(Who.ROLLBACK),
-    Act.MEND: Row(Who.ROLLBACK),
+    Act.MEND: Row(Who.ROLLBACK, freezes=True),
     Act.ROLL_BACK: Row(Who.ROLLBACK, automations=True),
     Act.CLEAR: Row(Who.ROLLBACK),
-    Act.FREEZE: Row(Who.ROLLBACK),
-    Act.UNFREEZE: Row(Who.ROLLBACK),
+    Act.FREEZE: Row(Who.ROLLBACK_OR_ADMIN),
+    Act.UNFREEZE: Row(Who.ROLLBACK_OR_ADMIN),
     Act.EDIT_MONITOR: Row(Who.ROLLBACK),
     Act.PAUSE: Row(Who.ROLLBACK),
     Act.SILENCE: Row(Who.ROLLBACK),
@@ -114,7 +124,7 @@ TABLE: dict[Act, Row] = {
 def authorize(caller: Caller, act: Act, subject: Subject, policy: Policy, now: datetime) -> Decision:
     """Decide whether `caller` may do `act` to `subject` under `policy` at `now` (UTC).
 
-    Pure: whoever calls has read the caller's profile freshly. `now` is for rules that depend on time (freezes).
+    Pure: whoever calls has read the caller's profile and what is frozen freshly.
     """
     row = TABLE[act]
     if isinstance(caller, Automation):
@@ -125,7 +135,9 @@ def authorize(caller: Caller, act: Act, subject: Subject, policy: Policy, now: d
     if isinstance(person, Decision):
         return _allow("operator") if row.terminal else person
     refusal = _stranger(person, row)  # a refusal is falsy
-    return _CHECKS[row.who](person, subject, policy) if refusal is None else refusal
+    if refusal is not None:
+        return refusal
+    return _unless_frozen(_CHECKS[row.who](person, subject, policy), row, subject)
 
 
 def deciders(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
@@ -135,6 +147,15 @@ def deciders(model: str, target: Stage, requester: Actor, policy: Policy) -> lis
         return []
     left_out = {requester.user} if isinstance(requester, Person) and not rule.requester_may_approve else set()
     return sorted(policy.ids(rule.approvers) - left_out)
+
+
+def standing(caller: Caller, policy: Policy) -> dict[str, object]:
+    """Return what the audit keeps of who acts: the name that people saw, and the roles and groups of that moment."""
+    if not isinstance(caller, Profile):
+        return {}
+    ids = {caller.person.user} | caller.groups
+    roles = sorted(role for role, named in policy.roles.items() if ids & set(named))
+    return {"name": caller.name, "roles": roles, "groups": sorted(caller.groups)}
 
 
 def _client(client: Client, row: Row, subject: Subject, policy: Policy) -> Decision:
@@ -165,6 +186,12 @@ def _stranger(profile: Profile, row: Row) -> Decision | None:
     if profile.is_guest and not row.guests:
         return _refuse("guest", "Guests can look, but not ask or decide. Ask a full member of the workspace.")
     return None
+
+
+def _unless_frozen(decision: Decision, row: Row, subject: Subject) -> Decision:
+    if not decision or not row.freezes or subject.frozen is None or subject.target is not Stage.PRODUCTION:
+        return decision
+    return Decision(False, "frozen", subject.frozen.why)
 
 
 def _anyone(profile: Profile, subject: Subject, policy: Policy) -> Decision:
@@ -206,6 +233,10 @@ def _rollback(profile: Profile, subject: Subject, policy: Policy) -> Decision:
     return _refuse("not in rollback.by", "The policy lets only those do this who may roll back.")
 
 
+def _rollback_or_admin(profile: Profile, subject: Subject, policy: Policy) -> Decision:
+    return _admin(profile, subject, policy) or _rollback(profile, subject, policy)  # a refusal is falsy
+
+
 def _overrider(profile: Profile, subject: Subject, policy: Policy) -> Decision:
     rule = _rule(subject, policy)
     if rule and _is_named(profile, rule.override, policy):
@@ -224,6 +255,7 @@ _CHECKS: dict[Who, Callable[[Profile, Subject, Policy], Decision]] = {
     Who.APPROVER: _approver,
     Who.REQUESTER_OR_ADMIN: _requester_or_admin,
     Who.ROLLBACK: _rollback,
+    Who.ROLLBACK_OR_ADMIN: _rollback_or_admin,
     Who.OVERRIDER: _overrider,
     Who.ADMIN: _admin,
 }

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from bot.domain.durations import parse_duration, write_duration
 from bot.domain.errors import BadInput
 from bot.domain.mirror import OURS
 from bot.domain.registry import Stage, VersionRef, check_model_name, parse_target, parse_version
@@ -106,6 +109,46 @@ def _pair(text: object) -> str:
     return f"{key}={value.strip()}"
 
 
+def _result(text: object) -> str:
+    """Return `metric=number` as it was typed, once it is sure that it is one."""
+    name, equals, value = str(text).partition("=")
+    name = name.strip()
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not equals or not math.isfinite(number):
+        raise BadInput(say("{word} is no result. Write it so: {like}", word=Name(str(text)[:80]),
+                           like=Code("accuracy=0.92")))  # fmt: skip
+    if not re.fullmatch(r"[\w.\-: /]{1,200}", name) or ".." in name or name.startswith("/"):
+        raise BadInput(say("MLflow takes no metric called {key}. Use letters, digits and _ . - : /", key=Name(name)))
+    return f"{name}={value.strip()}"
+
+
+def _results(text: object) -> tuple[str, ...]:
+    words = [text] if isinstance(text, str) else list(text) if isinstance(text, Sequence) else [str(text)]
+    return tuple(_result(part) for word in words for part in str(word).split(",") if part.strip())
+
+
+def _moment(text: object) -> timedelta | datetime:
+    """Return a span of time or a moment. A moment without a zone is in UTC."""
+    if isinstance(text, timedelta | datetime):
+        return text
+    word = str(text).strip()
+    try:
+        return parse_duration(word)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(word)
+    except ValueError:
+        raise BadInput(
+            say("{word} is no time. Write one like {a}, {b} or {c}.", word=Name(word[:40]), a=Code("2h"), b=Code("7d"),
+                c=Code("2026-12-01T18:00"))
+        ) from None  # fmt: skip
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def _description(text: object) -> str:
     words = clean(str(text)).strip()
     if len(words) > DESCRIPTION_MOST:
@@ -149,6 +192,12 @@ OptionalVersion = Annotated[
     Arg("VERSION", "7, v7, 2.1.0, @alias, staging, production or latest", flags=("--version",), takes=_is_version),
 ]
 Tags = Annotated[tuple[str, ...], BeforeValidator(_many(_pair))]
+Results = Annotated[
+    tuple[str, ...], BeforeValidator(_results),
+    Arg("METRIC=VALUE", "a result of your own validation; can be given again", False, ("--validation",), many=True),
+]  # fmt: skip
+OptionalModel = Annotated[str | None, *get_args(Model)[1:]]
+Everywhere = Annotated[bool, Arg("", "every model", positional=False, flags=("--all",))]
 RequestId = Annotated[
     str, BeforeValidator(_request_id), Arg("REQUEST", "the short id on the card", flags=("--request",))
 ]
@@ -322,6 +371,30 @@ class Promote(Command):
     keep_existing: Annotated[
         bool, Arg("", "let the present holder stay in the stage", positional=False, flags=("--keep-existing",))
     ] = False
+    validation: Results = ()
+
+    def results(self) -> dict[str, float]:
+        """Return the results that the asker handed over, by metric."""
+        return results(self.validation)
+
+
+class Validate(Command):
+    """Look at a version through the gates of a stage, without asking for anything."""
+
+    verb = "validate"
+    summary = "What the gates say of a version, without asking for anything"
+    example = "validate churn 4"
+    model: Model
+    version: Version
+    to: Annotated[
+        Stage, get_args(Target)[1],
+        Arg("STAGE", "whose gates: staging or production", flags=("--to",)),
+    ] = Stage.PRODUCTION  # fmt: skip
+    validation: Results = ()
+
+    def results(self) -> dict[str, float]:
+        """Return the results that were handed over, by metric."""
+        return results(self.validation)
 
 
 class Approve(Command):
@@ -343,6 +416,25 @@ class Reject(Command):
     reason: Reason
 
 
+class Withdraw(Command):
+    """Take one's vote back."""
+
+    verb = "withdraw"
+    summary = "Take your approval back, while the request is not decided"
+    example = "withdraw r4k7q"
+    request: RequestId
+
+
+class Override(Command):
+    """Let failed gates pass."""
+
+    verb = "override"
+    summary = "Let the failed gates of a request pass, with a reason"
+    example = 'override r4k7q --reason "the metric is measured anew tomorrow"'
+    request: RequestId
+    reason: Reason
+
+
 class Cancel(Command):
     """Take a request back."""
 
@@ -359,7 +451,58 @@ class Requests(Command):
     verb = "requests"
     summary = "The requests that wait for somebody"
     example = "requests churn"
-    model: Annotated[str | None, *get_args(Model)[1:]] = None
+    model: OptionalModel = None
+
+
+class ShowPolicy(Command):
+    """Tell what the policy says of a model."""
+
+    verb = "policy"
+    summary = "What holds for a model: who decides, how many, which gates"
+    example = "policy churn"
+    model: Model
+
+
+class FreezeModel(Command):
+    """Let nothing move in Production."""
+
+    verb = "freeze"
+    summary = "Let nothing move in Production, of one model or of all"
+    example = 'freeze churn --until 48h --reason "end of the quarter"'
+    model: OptionalModel = None
+    everywhere: Everywhere = False
+    until: Annotated[
+        timedelta | datetime | None, BeforeValidator(_moment),
+        Arg("TIME", "how long (48h), or until when (2026-12-01T18:00, UTC)", False, ("--until",)),
+    ] = None  # fmt: skip
+    reason: Reason
+
+
+class UnfreezeModel(Command):
+    """Let Production move again."""
+
+    verb = "unfreeze"
+    summary = "Let Production move again"
+    example = "unfreeze churn"
+    model: OptionalModel = None
+    everywhere: Everywhere = False
+    reason: Reason = ""
+
+
+class ShowAudit(Command):
+    """Tell what happened to a model."""
+
+    verb = "audit"
+    summary = "Who did what to a model, and what was refused"
+    example = "audit churn --since 30d"
+    model: Model
+    since: Annotated[
+        timedelta | datetime, BeforeValidator(_moment),
+        Arg("TIME", "how far back (30d), or from when (2026-11-01)", False, ("--since",)),
+    ] = timedelta(days=30)  # fmt: skip
+    before: Annotated[
+        int | None, Field(ge=1), Arg("N", "only events before this number", positional=False, flags=("--before",))
+    ] = None
 
 
 class History(Command):
@@ -376,9 +519,15 @@ VERBS: dict[str, type[Command]] = {
     verb.verb: verb
     for verb in (
         Help, List, Show, Register, Describe, SetTags, Archive, Compare, Best,
-        Promote, Approve, Reject, Cancel, Requests, History,
+        Promote, Validate, Approve, Reject, Withdraw, Override, Cancel, Requests, History,
+        ShowPolicy, FreezeModel, UnfreezeModel, ShowAudit,
     )
 }  # fmt: skip
+
+
+def results(pairs: Sequence[str]) -> dict[str, float]:
+    """Return the results that were typed as `metric=number`, by metric; of one given twice the last."""
+    return {name: float(value) for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def parse(text: str) -> Command | None:
@@ -424,6 +573,10 @@ def _plain(value: Any) -> Any:
         return [_plain(each) for each in value]
     if isinstance(value, Bump | Stage):
         return value.value
+    if isinstance(value, timedelta):
+        return write_duration(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
     return str(value) if isinstance(value, VersionRef) else value
 
 

@@ -8,6 +8,7 @@
     │   └── UnknownRequest
     ├── Refused                 the rules say no                            exit 1
     │   ├── AlreadyOpen         a request for this model and stage is open
+    │   ├── GateFailed          a gate failed that nobody may let pass
     │   └── AlreadyDecided      somebody was faster
     ├── Misconfigured           a setting or the policy file is wrong       exit 2
     ├── RegistryRefused         the registry was reached and said no        exit 1
@@ -21,7 +22,8 @@ The cause (a foreign exception) is chained, for the log; it is never shown to a 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from bot.domain.text import Say, say
 
@@ -64,6 +66,14 @@ class Refused(RegistrarError):
 
 class AlreadyOpen(Refused):
     """One pending request per model and stage; the sentence names the open one."""
+
+
+class GateFailed(Refused):
+    """A gate failed that nobody may let pass. `evidence` is what was seen, as plain JSON values."""
+
+    def __init__(self, sentence: Say | str, evidence: Mapping[str, Any]) -> None:
+        self.evidence = evidence
+        super().__init__(sentence)
 
 
 class AlreadyDecided(Refused):

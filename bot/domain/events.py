@@ -23,11 +23,14 @@ class Tag(Enum):
     OPENED = "registrar:request:opened"  # a request is open, its card on the way
     VOTED = "person:request:voted"  # one person's approve or reject
     VOTE_REFUSED = "person:request:refused"  # a click or command on a request that the rules refused
+    WITHDRAWN = "person:request:withdrawn"  # somebody took their vote back
+    OVERRIDDEN = "person:request:overridden"  # somebody let the failed gates of a request pass, and why
+    REMINDED = "registrar:request:reminded"  # those who can decide were reminded
     APPROVED = "registrar:request:approved"  # enough approvals: the move is written down
     REJECTED = "registrar:request:rejected"  # one person who may decide said no: the request has ended
     CANCELLED = "person:request:cancelled"  # the requester or an admin took it back
     EXPIRED = "registrar:request:expired"  # nobody decided in time
-    STALE = "registrar:request:stale"  # the registry had changed: nothing was moved
+    STALE = "registrar:request:stale"  # what it was decided on had changed: nothing was moved
     FAILED = "registrar:request:failed"  # the registry refused the move
     COMMANDED = "person:registry:asked"  # a change of the registry was asked for, before it was made
     COMMAND_REFUSED = "person:registry:failed"  # it was not made: the rules or the registry said no
@@ -38,6 +41,11 @@ class Tag(Enum):
     MENDED = "registrar:stage:mended"  # a stage has its one holder again, read back
     NOT_MOVED = "registrar:version:not_moved"  # an archiving or mending ended without a change, and why
     FOUND = "registry:model:changed"  # the poll found a change that nobody asked us for
+    FROZEN = "person:production:frozen"  # somebody froze Production, of one model or of all
+    UNFROZEN = "person:production:unfrozen"  # somebody lifted what was frozen
+    POLICY_TAKEN = "registrar:policy:taken"  # a policy holds from now on: its whole text, and the names behind its ids
+    POLICY_BROKEN = "registrar:policy:broken"  # an edited file is wrong: the policy before it goes on holding
+    ANCHORED = "registrar:audit:anchored"  # the chain's head was written down elsewhere
     MOVED = "registrar:version:moved"  # moved, and read back
     OBSERVED = "registry:version:moved"  # the poll found a move that nobody asked us for
     REFUSED = "person:registry:refused"  # the rules let somebody not do, or not see, something

@@ -30,12 +30,14 @@ Tags = Mapping[str, str | None]  # None takes a tag away
 def opened(request: Request) -> Tags:
     """Return the tags of a version for which a request was opened."""
     who = named(request.requester)
-    tags = {
+    tags: dict[str, str | None] = {
         STATUS: f"{_word(request)}_requested",
         "requester": who,
         "request_reason": short(request.reason, VALUE_MOST) or None,
         "request_date": _date(request.opened_at),
     }
+    if request.seen is not None:
+        tags |= {f"validation_{metric}": f"{value:g}" for metric, value in request.seen.validation.items()}
     return tags | ({"production_requester": who} if request.target is Stage.PRODUCTION else {})
 
 

@@ -95,8 +95,8 @@ class Plan:
     why: Say | None = None
 
 
-def intended(request: Request, last: Vote) -> Move:
-    """Return the move that an approved request means; `last` is the vote that decided it.
+def intended(request: Request, last: Vote, now: datetime) -> Move:
+    """Return the move that a request means which is approved `now`; `last` is the vote that completed it.
 
     Its id makes a second one for the same request impossible.
     """
@@ -109,7 +109,7 @@ def intended(request: Request, last: Vote) -> Move:
         target=request.target,
         expected_incumbent=request.incumbent,
         actor=last.voter,
-        intended_at=last.at,
+        intended_at=now,
         request=request.id,
         keep_existing=request.keep_existing,
     )
@@ -168,11 +168,7 @@ def plan(move: Move, facts: Facts) -> Plan:
         # With a first try nobody of ours has moved it: then somebody else did, and the outcome is what was asked.
         return Plan(Step.ALIAS)
     if candidate.stage is not move.from_stage and candidate.stage is not move.target:
-        return Plan(
-            Step.NOTHING,
-            say("v{v} was {was} when this was asked and is {now} now.",
-                v=move.version, was=_standing(move.from_stage), now=_standing(candidate.stage)),
-        )  # fmt: skip
+        return Plan(Step.NOTHING, _another_stage(move.version, move.from_stage, candidate.stage))
     if not move.has_alias or move.kind is MoveKind.MEND:
         return Plan(Step.TRANSITION)
     return _incumbent_changed(move, holders) or Plan(Step.TRANSITION)
@@ -210,11 +206,28 @@ def _incumbent_changed(move: Move, holders: list[int]) -> Plan | None:
     others = [one for one in holders if one != move.version]
     if move.expected_incumbent == next(iter(others), None):
         return None
-    return Plan(
-        Step.NOTHING,
-        say("{stage} held {was} when this was asked and holds {now} now.",
-            stage=move.target, was=_or_nobody(move.expected_incumbent), now=_or_nobody(next(iter(others), None))),
-    )  # fmt: skip
+    return Plan(Step.NOTHING, _another_incumbent(move.target, move.expected_incumbent, next(iter(others), None)))
+
+
+def overtaken(request: Request, facts: Facts) -> Say | None:
+    """Return what is different in the registry since the request was opened, or None: stage and incumbent."""
+    candidate = facts.version(request.version)
+    if candidate is None:
+        return say("v{v} of {model} is gone from MLflow.", v=request.version, model=Name(request.model))
+    if candidate.stage is not request.from_stage:
+        return _another_stage(request.version, request.from_stage, candidate.stage)
+    now = incumbent(facts, request.target)
+    return None if now == request.incumbent else _another_incumbent(request.target, request.incumbent, now)
+
+
+def _another_stage(version: int, was: Stage, now: Stage) -> Say:
+    return say("v{v} was {was} when this was asked and is {now} now.",
+               v=version, was=_standing(was), now=_standing(now))  # fmt: skip
+
+
+def _another_incumbent(stage: Stage, was: int | None, now: int | None) -> Say:
+    return say("{stage} held {was} when this was asked and holds {now} now.",
+               stage=stage, was=_or_nobody(was), now=_or_nobody(now))  # fmt: skip
 
 
 def _standing(stage: Stage) -> str:

@@ -41,7 +41,10 @@ Actor = Person | Automation | Client | Operator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """A person as Slack describes them now. `groups` are the user groups they are in, of those the policy names."""
+    """A person as Slack describes them now. `groups` are the user groups they are in, of those the policy names.
+
+    `name` is what people see of them; it decides nothing.
+    """
 
     person: Person
     is_home: bool = True
@@ -49,6 +52,7 @@ class Profile:
     is_bot: bool = False
     is_deleted: bool = False
     groups: frozenset[str] = frozenset()
+    name: str = ""
 
 
 Caller = Profile | Automation | Client | Operator

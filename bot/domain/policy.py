@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -10,10 +12,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
+from bot.domain.card import ModelCard
 from bot.domain.durations import Duration
 from bot.domain.errors import Misconfigured
 from bot.domain.registry import Stage
 from bot.domain.text import say
+from bot.domain.windows import check_cron
 
 
 class Part(BaseModel):
@@ -40,7 +44,16 @@ class MetricGate(Part):
 class CardGate(Part):
     """Fields of the metadata card that must be filled."""
 
-    card: list[str]
+    card: list[str] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_fields_of_the_card(self) -> CardGate:
+        for name in self.card:
+            if name not in ModelCard.model_fields:
+                near = difflib.get_close_matches(name, ModelCard.model_fields, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"fields are: {', '.join(ModelCard.model_fields)}"
+                raise ValueError(f"{name!r} is no field of the metadata card; {hint}")
+        return self
 
 
 class SignatureGate(Part):
@@ -78,6 +91,20 @@ Gate = Annotated[
 ]
 
 
+class FreezeWindow(Part):
+    """A time that comes again and again, in which nothing moves in Production. `cron` says when it begins."""
+
+    cron: str
+    lasts: Duration = Field(alias="for", gt=timedelta(0), le=timedelta(days=366))
+    zone: str = "UTC"
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _can_be_reckoned(self) -> FreezeWindow:
+        check_cron(self.cron, self.zone)
+        return self
+
+
 class TargetRule(Part):
     """What holds for moving a version into one stage."""
 
@@ -85,7 +112,7 @@ class TargetRule(Part):
     required: int = Field(default=1, ge=1, le=50, strict=True)  # `yes` is no number of people
     requester_may_approve: bool = False
     expires_after: Duration = Field(default=timedelta(days=7), gt=timedelta(0), le=timedelta(days=3650))
-    remind_after: Duration | None = None
+    remind_after: Duration | None = Field(default=None, gt=timedelta(0))
     gates: list[Gate] = Field(default_factory=list)
     override: list[str] = Field(default_factory=list)
 
@@ -138,6 +165,7 @@ class ModelRules(Part):
     production: TargetRule | None = None
     rollback: RollbackRule | None = None
     monitors: list[MonitorRule] = Field(default_factory=list)
+    freeze: list[FreezeWindow] = Field(default_factory=list)
     directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)  # of metrics: which is better
 
     def rule(self, target: Stage) -> TargetRule | None:
@@ -201,6 +229,7 @@ class Policy(Part):
     notify: list[Endpoint] = Field(default_factory=list)
     serving: dict[str, ServingProbe] = Field(default_factory=dict)
     anchor: Anchor | None = None
+    freeze: list[FreezeWindow] = Field(default_factory=list)  # for every model, beside its own windows
 
     @model_validator(mode="after")
     def _names_known_roles(self) -> Policy:
@@ -223,8 +252,13 @@ class Policy(Part):
 
     def rules_for(self, model: str) -> ModelRules:
         """Return what holds for `model`: the longest matching pattern wins whole; none matching is no rule at all."""
+        pattern = self.pattern_for(model)
+        return ModelRules() if pattern is None else self.models[pattern]
+
+    def pattern_for(self, model: str) -> str | None:
+        """Return the pattern that holds for `model`: its own name, else the longest that matches; None for none."""
         matching = [pattern for pattern in self.models if pattern == model or fnmatchcase(model, pattern)]
-        return self.models[max(matching, key=lambda one: (one == model, len(one)))] if matching else ModelRules()
+        return max(matching, key=lambda one: (one == model, len(one))) if matching else None
 
     def channel_for(self, model: str) -> str:
         """Return the channel where `model` is talked about."""
@@ -234,14 +268,35 @@ class Policy(Part):
         """Return which metrics of `model` are better higher or lower, where the file says so."""
         return self.directions | self.rules_for(model).directions
 
+    def windows_for(self, model: str) -> list[FreezeWindow]:
+        """Return the windows in which nothing of `model` moves in Production."""
+        return [*self.freeze, *self.rules_for(model).freeze]
+
+    def fingerprint(self, model: str, target: Stage) -> str:
+        """Return a word that changes with whatever a decision about `model` and `target` rests on.
+
+        Roles count as the ids that they stand for. How long a request lives and when people are reminded decides
+        nothing, and is left out.
+        """
+        rule = self.rules_for(model).rule(target)
+        if rule is None:
+            return ""
+        said = rule.model_dump(mode="json", exclude={"expires_after", "remind_after"})
+        people = {key: sorted(self.ids(getattr(rule, key))) for key in ("approvers", "override")}
+        return hashlib.sha256(json.dumps(said | people, sort_keys=True).encode()).hexdigest()[:16]
+
     def ids(self, names: list[str]) -> frozenset[str]:
         """Return the user and group ids that role names and ids stand for."""
         return frozenset(one for name in names for one in self.roles.get(name, [name]))
 
+    def everybody(self) -> frozenset[str]:
+        """Return every user and user group that the file names."""
+        named = [name for _, names in _named_people(self) for name in names]
+        return self.ids(named + list(self.roles)) | set(self.operators.values())
+
     def groups(self) -> frozenset[str]:
         """Return every user group that the file names."""
-        named = [name for _, names in _named_people(self) for name in names]
-        return frozenset(one for one in self.ids(named + list(self.roles)) if one.startswith("S"))
+        return frozenset(one for one in self.everybody() if one.startswith("S"))
 
 
 def is_slack_id(text: str) -> bool:
@@ -262,16 +317,8 @@ def read_policy(data: object) -> Policy:
 
 def unused_parts(policy: Policy) -> list[str]:
     """Return the parts of the file that this version reads but does not act on yet, each once, as its path."""
-    found = [
-        f"models.{pattern}.{target}.{key}"
-        for pattern, rules in policy.models.items()
-        for target in ("staging", "production")
-        for key in ("gates", "remind_after", "override")
-        if getattr(getattr(rules, target), key, None)
-    ]
-    for pattern, rules in policy.models.items():
-        found += [f"models.{pattern}.monitors"] if rules.monitors else []
-    return found + [key for key in ("sources", "clients", "notify", "serving", "anchor") if getattr(policy, key)]
+    found = [f"models.{pattern}.monitors" for pattern, rules in policy.models.items() if rules.monitors]
+    return found + [key for key in ("sources", "clients", "notify", "serving") if getattr(policy, key)]
 
 
 def unmeetable_rules(policy: Policy) -> list[str]:
@@ -324,6 +371,7 @@ def _unknown_key(path: list[int | str]) -> str:
 _KEYS: dict[str, type[BaseModel]] = {
     "staging": TargetRule, "production": TargetRule, "rollback": RollbackRule, "monitors": MonitorRule,
     "clients": ApiClient, "notify": Endpoint, "serving": ServingProbe, "anchor": Anchor, "models": ModelRules,
+    "freeze": FreezeWindow,
 }  # fmt: skip
 
 

@@ -42,6 +42,7 @@ class VersionInfo:
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     source: str = ""  # where its files lie, as MLflow wrote it down
+    changed_at: datetime | None = None  # when stage or description changed last; None where the registry cannot tell
 
     @property
     def semver(self) -> str | None:

@@ -266,6 +266,21 @@ def _signature(new: Build, old: Build) -> Iterator[Change]:
     yield from _columns("prediction parameter", ours.params, theirs.params, _INPUTS)
 
 
+def breaks(new: Signature, old: Signature) -> list[Say]:
+    """Return why callers of `old` cannot go on with `new`, one sentence each.
+
+    An input that was added and is required breaks them too, although it raises the semver by MINOR only: the number
+    tells what is new, this whether what was accepted still is.
+    """
+    found = [*_signature(Build(signature=new), Build(signature=old))]
+    added = [*_columns("input", new.inputs, old.inputs, _NEEDED)] if new.inputs and old.inputs else []
+    added += _columns("prediction parameter", new.params, old.params, _NEEDED)
+    return [sentence for bump, sentence in [*found, *added] if bump is Bump.MAJOR]
+
+
+_NEEDED: _Rules = {_Shift.ADDED_REQUIRED: (Bump.MAJOR, "{it} {was} added and {be} required")}
+
+
 def _columns(kind: str, new: Sequence[Column], old: Sequence[Column], rules: _Rules) -> Iterator[Change]:
     """Yield one change for all columns that shifted alike, in the order of `rules`."""
     ours, theirs = _keyed(new), _keyed(old)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain.durations import show_duration
+from bot.domain.evidence import Seen
+from bot.domain.freezes import Freeze, unfreeze_hint
+from bot.domain.gates import told
 from bot.domain.moves import Move, MoveState
-from bot.domain.people import shown
+from bot.domain.people import Actor, Person, shown
 from bot.domain.registry import Stage
 from bot.domain.semver import Proposal
 from bot.domain.text import Code, Mention, Name, Say, joined, say
@@ -46,8 +51,116 @@ def voted(request: Request, vote: Vote, approvals: int) -> Say:
     return say("{who} rejected it: {why}", who=Mention(vote.voter.user), why=vote.reason)
 
 
+def gates_failed(model: str, version: int, seen: Seen) -> Say:
+    """Return why a promotion cannot be asked for: each failed gate, and what to do."""
+    return say(
+        "{model} {v} does not pass: {gates}. Nothing was asked for. To look again after a change: {validate}",
+        model=Name(model), v=Code(f"v{version}"), gates=joined([told(gate) for gate in seen.failed], "; "),
+        validate=Code(f"/model validate {model} {version}"),
+    )  # fmt: skip
+
+
+def blocked(request: Request) -> Say:
+    """Return what is added to an answer while a gate stands in the way."""
+    failed = [told(gate) for gate in request.seen.failed] if request.seen else []
+    return say("Mind: {gates}. Somebody whom the policy names under {override} has to let that pass first.",
+               gates=joined(failed, "; "), override=Code("override"))  # fmt: skip
+
+
+def withdrawn(request: Request, voter: Person, approvals: int) -> Say:
+    """Return the news of a vote that was taken back."""
+    return say("{who} took their approval back: {n} of {all}.", who=Mention(voter.user), n=approvals,
+               all=request.required)  # fmt: skip
+
+
+def withdrawal_counted(request: Request, approvals: int) -> Say:
+    """Return the answer to whoever took their vote back."""
+    return say(
+        "Your approval of {model} {path} is taken back: {n} of {all}. You can vote again.",
+        model=Name(request.model), path=path(request), n=approvals, all=request.required,
+    )  # fmt: skip
+
+
+def overridden(request: Request) -> Say:
+    """Return the news that somebody let failed gates pass."""
+    who = shown(request.overridden_by) if request.overridden_by else "somebody"
+    failed = [told(gate) for gate in request.seen.failed] if request.seen else []
+    return say("{who} lets the failed gates pass: {why} What failed: {gates}.", who=who,
+               why=_sentence(request.override_reason), gates=joined(failed, "; "))  # fmt: skip
+
+
+def override_counted(request: Request, approvals: int) -> Say:
+    """Return the answer to whoever let failed gates pass."""
+    if request.state is RequestState.PENDING:
+        return say("The gates of {id} no longer stand in the way; it has {n} of {all} approvals.", id=Code(request.id),
+                   n=approvals, all=request.required)  # fmt: skip
+    return say("The gates of {id} no longer stand in the way, and it has its approvals: {model} goes {path} now.",
+               id=Code(request.id), model=Name(request.model), path=path(request))  # fmt: skip
+
+
+def reminder(request: Request, people: Sequence[str], now: datetime) -> Say:
+    """Return what the thread hears of a request that waits for long."""
+    who: list[object] = [Mention(one) for one in people[:MENTIONED]]
+    who += [f"{len(people) - MENTIONED} more"] if len(people) > MENTIONED else []
+    return say(
+        "Still waiting, for {age} now, until {until}: {who}.", age=show_duration(now - request.opened_at),
+        until=request.expires_at, who=who or ["nobody who can decide is known"],
+    )  # fmt: skip
+
+
+def reminder_to_you(request: Request, now: datetime) -> Say:
+    """Return what somebody hears directly who can decide a request that waits for long."""
+    return say(
+        "{who} asks for {model} {path} and has waited for {age}. It expires on {until}. The card is in the channel; "
+        "here you can type {approve} or {reject}",
+        who=shown(request.requester), model=Name(request.model), path=path(request),
+        age=show_duration(now - request.opened_at), until=request.expires_at,
+        approve=Code(f"/model approve {request.id}"), reject=Code(f'/model reject {request.id} --reason "…"'),
+    )  # fmt: skip
+
+
+def waits_for_freeze(why: Say) -> Say:
+    """Return the news that an approved move waits until Production is no longer frozen."""
+    return say("Approved, and not moved yet. {why} The move is made when that is over.", why=why)
+
+
+def frozen_now(why: Say) -> Say:
+    """Return what is added to an answer while Production is frozen."""
+    return say("Mind: {why} Until then nobody can approve it.", why=why)
+
+
+def froze(freeze: Freeze) -> Say:
+    """Return what channels hear of a freeze."""
+    until = say(" until {when}", when=freeze.until) if freeze.until else say("")
+    return say("❄️ {who} froze Production of {what}{until}: {why} Nothing moves there. To lift it: {lift}",
+               who=shown(freeze.by), what=_frozen_thing(freeze), until=until, why=_sentence(freeze.reason),
+               lift=unfreeze_hint(freeze.model))  # fmt: skip
+
+
+def unfroze(freeze: Freeze, by: Actor, reason: str) -> Say:
+    """Return what channels hear of a freeze that was lifted."""
+    return say("{who} lifted the freeze of Production of {what}{why}", who=shown(by), what=_frozen_thing(freeze),
+               why=say(": {reason}", reason=_sentence(reason)) if reason else ".")  # fmt: skip
+
+
+def _frozen_thing(freeze: Freeze) -> object:
+    return Name(freeze.model) if freeze.model else "every model"
+
+
+def _sentence(text: str) -> str:
+    """Return what somebody wrote with an end to it."""
+    return text if text.rstrip()[-1:] in {".", "!", "?", "…"} else f"{text.rstrip()}."
+
+
 def vote_counted(request: Request, approvals: int) -> Say:
     """Return the answer to whoever approved."""
+    if request.state is RequestState.PENDING and approvals >= request.required:
+        return say(
+            "Your approval of {model} {path} is recorded: {n} of {all}. It is not moved yet: a gate failed, and "
+            "somebody has to let it pass. {override}",
+            model=Name(request.model), path=path(request), n=approvals, all=request.required,
+            override=Code(f'/model override {request.id} --reason "…"'),
+        )  # fmt: skip
     if request.state is RequestState.PENDING:
         return say(
             "Your approval of {model} {path} is recorded: {n} of {all}.",
@@ -135,7 +248,7 @@ def ended(request: Request) -> Say:
             return say("{model} {path} expired: nobody decided by {when}. Ask again if it is still wanted.",
                        model=model, path=path(request), when=request.expires_at)  # fmt: skip
         case RequestState.STALE:
-            return say("{model} {path} is out of date, so nothing was moved. {why} Ask again if it is still wanted.",
+            return say("{model} {path} is out of date, so nothing was moved. {why} Its card has a button to ask again.",
                        model=model, path=path(request), why=request.outcome)  # fmt: skip
         case RequestState.FAILED:
             return say("{model} {path} failed, MLflow refused the move. {why}",

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
+from bot.domain.evidence import Seen, pack_seen, unpack_seen
 from bot.domain.people import Actor, actor_id, parse_actor
 from bot.domain.registry import Stage
 from bot.domain.text import Say, pack, unpack
@@ -133,6 +134,21 @@ class Plain(TypeDecorator[dict[str, Any]]):
             return None
         data: dict[str, Any] = json.loads(value)
         return data
+
+
+class Evidence(TypeDecorator[Seen]):
+    """What a request was opened on, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Seen | None, dialect: Dialect) -> str | None:
+        """Return it as text."""
+        return None if value is None else dump(pack_seen(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Seen | None:
+        """Return it."""
+        return None if value is None else unpack_seen(json.loads(value))
 
 
 class Stages(TypeDecorator[dict[int, Stage]]):

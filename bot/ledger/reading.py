@@ -11,7 +11,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import UnknownRequest
-from bot.domain.events import Link
+from bot.domain.events import Link, Tag
+from bot.domain.freezes import Freeze
 from bot.domain.looks import Finding, Look
 from bot.domain.moves import Move, MoveState
 from bot.domain.registry import Stage
@@ -29,6 +30,7 @@ from bot.ledger.tables import (
     audit_head,
     copies,
     findings,
+    freezes,
     looks,
     moves,
     notes,
@@ -37,7 +39,7 @@ from bot.ledger.tables import (
 )
 from bot.ports import Ask, Copy, Note, Posting
 
-T = TypeVar("T", Request, Vote, Move, Ask, Note, Posting, Record, Look, Finding, Copy)
+T = TypeVar("T", Request, Vote, Move, Ask, Note, Posting, Record, Look, Finding, Copy, Freeze)
 
 
 class SqlReading:
@@ -128,6 +130,31 @@ class SqlReading:
         ).scalar_subquery()
         due = select(copies).where(copies.c.number.in_(first), has_come(copies.c.not_before, now))
         return self._all(Copy, due.order_by(copies.c.number).limit(most))
+
+    def freezes(self) -> list[Freeze]:
+        """Return the freezes that nobody has lifted, oldest first; one whose time is over may be among them."""
+        return self._all(Freeze, select(freezes).where(freezes.c.lifted_at.is_(None)).order_by(freezes.c.number))
+
+    def latest(
+        self,
+        *,
+        model: str | None = None,
+        tags: Sequence[Tag] = (),
+        since: datetime | None = None,
+        before: int | None = None,
+        most: int = 50,
+    ) -> list[Link]:
+        """Return audit events, newest first: of a model, of these tags, since a time, before a number."""
+        query = select(audit_events).order_by(audit_events.c.number.desc()).limit(most)
+        if model is not None:
+            query = query.where(audit_events.c.model == model)
+        if tags:
+            query = query.where(audit_events.c.tag.in_([tag.value for tag in tags]))
+        if since is not None:
+            query = query.where(audit_events.c.at >= since)
+        if before is not None:
+            query = query.where(audit_events.c.number < before)
+        return [rows.link(row) for row in self._rows(query)]
 
     def posting(self, key: str) -> Posting | None:
         """Return where the message with this key stands in Slack."""

@@ -26,7 +26,7 @@ from bot.domain.approvals import Choice, RequestState
 from bot.domain.looks import FindingKind
 from bot.domain.moves import MoveKind, MoveState
 from bot.domain.registry import Stage
-from bot.ledger.columns import Member, Numbers, Plain, Sentences, Stages, Utc, Who, Words
+from bot.ledger.columns import Evidence, Member, Numbers, Plain, Sentences, Stages, Utc, Who, Words
 from bot.ports import AskState, NoteKind
 
 OPEN = tuple(state for state in RequestState if state.is_open)
@@ -74,6 +74,10 @@ requests = Table(
     Column("decided_by", Who),
     Column("outcome", Words, nullable=False),
     Column("former_status", Words),
+    Column("seen", Evidence),
+    Column("overridden_by", Who),
+    Column("override_reason", Words, nullable=False, server_default=""),
+    Column("reminded", Integer, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -176,6 +180,19 @@ findings = Table(
     sqlite_autoincrement=True,
 )  # fmt: skip
 
+freezes = Table(
+    "freezes", metadata, _number(),
+    Column("id", Words, nullable=False, unique=True),
+    Column("model", Words),
+    Column("by", Who, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("until", Utc),
+    Column("lifted_at", Utc),
+    Column("lifted_by", Who),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
 copies = Table(
     "copies", metadata, _number(),
     Column("id", Words, nullable=False, unique=True),
@@ -248,6 +265,7 @@ Index("moves_by_target", moves.c.model, moves.c.target, moves.c.intended_at, mov
 _partial("asks_waiting", asks.c.at, asks.c.number, where=ASK_WAITS)
 _partial("notes_waiting", notes.c.lane, notes.c.number, where=NOTE_WAITS)
 _partial("copies_waiting", copies.c.model, copies.c.version, copies.c.number, where=COPY_WAITS)
+_partial("freezes_that_hold", freezes.c.number, where=freezes.c.lifted_at.is_(None))
 Index("findings_by_model", findings.c.model, findings.c.number)
 Index("audit_by_model", audit_events.c.model, audit_events.c.number)
 Index("audit_by_time", audit_events.c.at, audit_events.c.number)

@@ -11,8 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import AlreadyDecided, AlreadyOpen
 from bot.domain.events import Event
+from bot.domain.freezes import Freeze
 from bot.domain.looks import Finding, Look
 from bot.domain.moves import UNFINISHED, Move, MoveState
+from bot.domain.people import Person
 from bot.domain.text import Code, Name, Say, say
 from bot.ledger import rows, statements
 from bot.ledger.audit import Head
@@ -24,6 +26,7 @@ from bot.ledger.tables import (
     asks,
     copies,
     findings,
+    freezes,
     is_in,
     looks,
     moves,
@@ -62,6 +65,18 @@ class SqlWriting(SqlReading):
     def add_vote(self, vote: Vote) -> bool:
         """Insert it; return False where this person has voted on this request already."""
         return self._add(votes, rows.write(vote), "request", "voter")
+
+    def take_vote(self, request_id: str, voter: Person) -> bool:
+        """Take the person's vote away, the audit keeps it; return False where there is none."""
+        return self._run(delete(votes).where(votes.c.request == request_id, votes.c.voter == voter))
+
+    def add_freeze(self, freeze: Freeze) -> None:
+        """Insert it."""
+        self._run(freezes.insert().values(**rows.write(freeze)))
+
+    def save_freeze(self, freeze: Freeze) -> None:
+        """Write its present state."""
+        self._set(freezes, freeze.id, rows.write(freeze))
 
     def add_move(self, move: Move) -> bool:
         """Insert it; return False where a move with this id is there already."""

@@ -130,7 +130,7 @@ class MemoryRegistry(MemoryShelf):
                 model.description, model.updated_at = text, self._now()
             else:
                 model = self._find_with(name, version)
-                model.versions[version] = replace(model.versions[version], description=text)
+                model.versions[version] = replace(model.versions[version], description=text, changed_at=self._now())
 
     def drop_alias(self, name: str, alias: str) -> None:
         """Let `alias` name nothing; fine where it did not."""
@@ -143,7 +143,7 @@ class MemoryRegistry(MemoryShelf):
             model = self._find_with(name, version)
             if archive_existing and stage in TARGETS:
                 _archive_holders(model, stage)
-            model.versions[version] = replace(model.versions[version], stage=stage)
+            model.versions[version] = replace(model.versions[version], stage=stage, changed_at=self._now())
             model.updated_at = self._now()
 
     def set_alias(self, name: str, alias: str, version: int) -> None:

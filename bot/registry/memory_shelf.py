@@ -75,8 +75,8 @@ class MemoryShelf:
             model.highest += 1
             model.updated_at = self._now()
             model.versions[model.highest] = VersionInfo(
-                model=name, version=model.highest, stage=stage, run_id=run_id, created_at=self._now(),
-                description=description, tags=MappingProxyType(dict(tags or {})),
+                model=name, version=model.highest, stage=stage, run_id=run_id, description=description,
+                created_at=self._now(), changed_at=self._now(), tags=MappingProxyType(dict(tags or {})),
                 source=source or f"memory:/{name}/{model.highest}",
             )  # fmt: skip
             return model.highest

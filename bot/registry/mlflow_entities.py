@@ -41,6 +41,7 @@ def version_info(found: Any) -> VersionInfo:
         tags=_tags(found),
         aliases=tuple(sorted(found.aliases or ())),
         source=found.source or "",
+        changed_at=_moment(found.last_updated_timestamp),
     )
 
 

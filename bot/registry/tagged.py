@@ -109,7 +109,8 @@ class TaggedStages:
 
 def _staged(version: VersionInfo) -> VersionInfo:
     told = version.tags.get(STAGE_TAG, "")
-    return replace(version, stage=Stage(told) if told in _KNOWN else Stage.NONE)
+    stage = Stage(told) if told in _KNOWN else Stage.NONE
+    return replace(version, stage=stage, changed_at=None)  # a tag leaves no time behind
 
 
 _KNOWN = {stage.value for stage in Stage}

@@ -21,18 +21,44 @@ def short_id() -> str:
     return "r" + "".join(secrets.choice(_LETTERS) for _ in range(5))
 
 
+class Rules:
+    """The policy that holds now, and its revision. An edited file is put in place of the one before at one stroke."""
+
+    def __init__(self, policy: Policy, revision: str = "") -> None:
+        self._now = (policy, revision)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that holds."""
+        return self._now[0]
+
+    @property
+    def revision(self) -> str:
+        """The word that tells its text from every other."""
+        return self._now[1]
+
+    def replace(self, policy: Policy, revision: str) -> None:
+        """Let another policy hold from now on."""
+        self._now = (policy, revision)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """The ports and the policy. `aliases` are the registry's names for the holders of the two stages."""
 
     ledger: Ledger
     registry: Registry
-    policy: Policy
+    rules: Rules
     clock: Clock
     owner: str  # this process, for leases
     champion: str = CHAMPION
     challenger: str = CHALLENGER
     new_id: Callable[[], str] = field(default=short_id)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that holds now."""
+        return self.rules.policy
 
     @property
     def aliases(self) -> dict[Stage, str]:

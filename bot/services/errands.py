@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from bot.domain.approvals import Request
-from bot.domain.authority import Act, Subject, authorize
+from bot.domain.authority import Act, Subject, authorize, standing
 from bot.domain.commands import Archive, Command, Describe, Promote, Register, SetTags, load
-from bot.domain.errors import Refused, RegistrarError, UnknownRequest, Unreachable
+from bot.domain.errors import GateFailed, Refused, RegistrarError, UnknownRequest, Unreachable
 from bot.domain.events import Event, Tag
 from bot.domain.people import Caller, actor_of
 from bot.domain.text import Say
@@ -69,7 +69,7 @@ class Errands:
         self._admit(caller, command, ask, origin)
         with self._it.ledger.write() as tx:
             tx.add_ask(ask)
-            tx.append(_event(ask, _asked(ask), ask.at, origin=origin))
+            tx.append(_event(ask, _asked(ask), ask.at, origin=origin, by=standing(caller, self._it.policy)))
         return ask
 
     def draft(self, caller: Caller, given: Mapping[str, Any], *, where: str) -> str:
@@ -105,7 +105,7 @@ class Errands:
                 raise Refused("That is under way already.")
             ask = replace(now, state=AskState.WAITING, at=self._it.clock.now(), not_before=self._first_try())
             tx.save_ask(ask)
-            tx.append(_event(ask, _asked(ask), ask.at, origin=origin))
+            tx.append(_event(ask, _asked(ask), ask.at, origin=origin, by=standing(caller, self._it.policy)))
         return ask
 
     def carry_out(self, ask_id: str, *, tell: bool = False) -> Done:
@@ -164,7 +164,8 @@ class Errands:
         decision = authorize(caller, ACTS[type(command)], subject, self._it.policy, self._it.clock.now())
         if not decision:
             with self._it.ledger.write() as tx:
-                tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=str(decision.why), origin=origin))
+                by, why = standing(caller, self._it.policy), str(decision.why)
+                tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=why, origin=origin, by=by))
             raise Refused(decision.why)
 
     def _new(self, caller: Caller, command: dict[str, Any], where: str, state: AskState) -> Ask:
@@ -194,7 +195,8 @@ class Errands:
                 return None
             tx.save_ask(replace(ask, state=AskState.REFUSED))
             why = str(error.sentence)
-            tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=why, origin="registrar"))
+            seen = error.evidence if isinstance(error, GateFailed) else None
+            tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=why, origin="registrar", seen=seen))
             self._note(tx, ask, error.sentence, tell)
         return None
 
@@ -236,9 +238,10 @@ def _refused(ask: Ask) -> Tag:
     return Tag.ASK_REFUSED if _is_promotion(ask) else Tag.COMMAND_REFUSED
 
 
-def _event(ask: Ask, tag: Tag, now: datetime, *, origin: str, why: str = "") -> Event:
+def _event(ask: Ask, tag: Tag, now: datetime, *, origin: str, why: str = "", **more: object) -> Event:
+    """Return the event of an ask; `more` is evidence beside the command, where there is any."""
     model = ask.command.get("model")
     return Event(
         at=now, actor=ask.caller, tag=tag, subject=f"ask:{ask.id}", model=str(model) if model else None, why=why,
-        origin=origin, evidence=ask.command,
+        origin=origin, evidence=ask.command | {key: value for key, value in more.items() if value},
     )  # fmt: skip

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from bot.domain.authority import Act, Subject, authorize
+from bot.domain.authority import TABLE, Act, Subject, authorize, standing
 from bot.domain.errors import Refused
 from bot.domain.events import Event, Tag
+from bot.domain.freezes import frozen
 from bot.domain.people import Caller, actor_of
+from bot.domain.registry import Stage
 from bot.services.context import Context
 
 
@@ -15,16 +17,26 @@ class Gatekeeper:
     def __init__(self, context: Context) -> None:
         self._it = context
 
-    def admit(self, caller: Caller, act: Act, *, model: str | None = None, origin: str) -> None:
+    def admit(
+        self, caller: Caller, act: Act, *, model: str | None = None, target: Stage | None = None, origin: str
+    ) -> None:
         """Return if `caller` may do `act` now. Raises Refused with the sentence that says why not."""
         now = self._it.clock.now()
-        decision = authorize(caller, act, Subject(model=model), self._it.policy, now)
+        decision = authorize(caller, act, self._subject(act, model, target), self._it.policy, now)
         if decision:
             return
         event = Event(
             at=now, actor=actor_of(caller), tag=Tag.REFUSED, subject=model or "registry", model=model,
-            why=str(decision.why), origin=origin, evidence={"act": act.value},
+            why=str(decision.why), origin=origin,
+            evidence={"act": act.value, "by": standing(caller, self._it.policy)},
         )  # fmt: skip
         with self._it.ledger.write() as tx:
             tx.append(event)
         raise Refused(decision.why)
+
+    def _subject(self, act: Act, model: str | None, target: Stage | None) -> Subject:
+        if model is None or not TABLE[act].freezes:
+            return Subject(model=model, target=target)
+        with self._it.ledger.read() as reading:
+            stop = frozen(model, reading.freezes(), self._it.policy, self._it.clock.now())
+        return Subject(model=model, target=target, frozen=stop)

@@ -5,17 +5,25 @@ from __future__ import annotations
 import difflib
 import logging
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.card import ModelCard, Sources, deployed, fill
+from bot.domain.commands import ShowAudit, Validate
 from bot.domain.errors import RegistrarError, UnknownModel
+from bot.domain.events import Link
+from bot.domain.evidence import Seen
+from bot.domain.freezes import frozen
 from bot.domain.moves import Move, MoveState
+from bot.domain.policy_words import what_holds
 from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo, VersionRef, find_version
 from bot.domain.text import Name, Say, say
 from bot.services.context import Context
+from bot.services.gating import Gating
 
 log = logging.getLogger(__name__)
 
+AUDIT_PAGE = 20  # events in one answer
 WAITING = (RequestState.PENDING, RequestState.APPROVED, RequestState.EXECUTING)
 
 
@@ -48,8 +56,9 @@ class Term:
 class Lookups:
     """Reads of the registry and the ledger, for people."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, gating: Gating) -> None:
         self._it = context
+        self._gating = gating
 
     def models(self, text: str = "") -> list[ModelInfo]:
         """Return the models whose name holds `text`."""
@@ -109,6 +118,27 @@ class Lookups:
         """Return a request and its votes. Raises UnknownRequest."""
         with self._it.ledger.read() as reading:
             return reading.request(request_id), reading.votes(request_id)
+
+    def validate(self, command: Validate) -> tuple[VersionInfo, Seen]:
+        """Return a version with what the gates of a stage say of it. Raises UnknownModel, UnknownVersion."""
+        model, versions = self.model_and_versions(command.model)
+        version = find_version(command.version, model, versions)
+        return version, self._gating.look(model, versions, version, command.to, command.results())
+
+    def policy(self, model: str) -> list[Say]:
+        """Return what the policy says of a model and whether its Production is frozen now."""
+        policy = self._it.policy
+        lines = what_holds(policy, model, self._it.rules.revision)
+        with self._it.ledger.read() as reading:
+            stop = frozen(model, reading.freezes(), policy, self._it.clock.now())
+        return lines + ([stop.why] if stop else [])
+
+    def audit(self, command: ShowAudit) -> list[Link]:
+        """Return a model's audit events, newest first, one more than a page holds where there are more."""
+        now = self._it.clock.now()
+        since = now - command.since if isinstance(command.since, timedelta) else command.since
+        with self._it.ledger.read() as reading:
+            return reading.latest(model=command.model, since=since, before=command.before, most=AUDIT_PAGE + 1)
 
     def history(self, name: str, most: int) -> list[Term]:
         """Return who was in Production, the present one first. Raises UnknownModel for one that nobody has heard of."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,11 +11,14 @@ from bot.domain import mirror, words
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import AlreadyDecided, RegistrarError, RegistryRefused, Unreachable
 from bot.domain.events import Event, Tag
+from bot.domain.freezes import Frozen, frozen
+from bot.domain.gates import drift
 from bot.domain.moves import UNFINISHED, Facts, Move, MoveKind, MoveState, Plan, Step, is_settled, looks_settled, plan
-from bot.domain.registry import Stage
+from bot.domain.registry import Stage, VersionInfo
 from bot.domain.text import Say, say
 from bot.ports import Copy, Writing
 from bot.services.context import Context
+from bot.services.gating import Gating
 from bot.services.rows import (
     CLOCK,
     card_note,
@@ -32,14 +36,18 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)  # longer than the registry's time limits for the few calls of one move together
 RETRY = timedelta(seconds=2)  # doubled with each attempt
 RETRY_MOST = timedelta(minutes=1)
+FROZEN_PAUSE = timedelta(seconds=10)  # until it is looked again whether Production is still frozen
+# What a freeze stops. Whoever takes a version out of Production in an emergency is not kept from it.
+STOPPED_BY_FREEZE = frozenset({MoveKind.PROMOTION, MoveKind.MEND})
 TRIES = 3  # how often a move is made again when the registry, read back, says something else
 
 
 class Moves:
     """Makes the moves that were written down."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, gating: Gating) -> None:
         self._it = context
+        self._gating = gating
         self._left: dict[str, Move] = {}  # claimed, and dropped by an error: given back at the next occasion
 
     def run(self, model: str) -> None:
@@ -57,7 +65,11 @@ class Moves:
                 raise
 
     def _has_ended(self, move: Move) -> bool:
-        """Make a claimed move and write its end; or give it back where the registry does not answer."""
+        """Make a claimed move and write its end; or give it back: Production is frozen, or the registry is away."""
+        stopped = self._frozen(move)
+        if stopped is not None:
+            self._release(move, words.waits_for_freeze(stopped.why), because="frozen", pause=FROZEN_PAUSE)
+            return False
         try:
             self._make(move)
         except AlreadyDecided as error:
@@ -69,6 +81,14 @@ class Moves:
         except RegistrarError as error:
             self._finish(move, MoveState.FAILED, str(error.sentence))
         return True
+
+    def _frozen(self, move: Move) -> Frozen | None:
+        """Return what stops a move about Production; one that has begun to move is not stopped half-way."""
+        if move.kind not in STOPPED_BY_FREEZE or Stage.PRODUCTION not in {move.from_stage, move.target}:
+            return None
+        with self._it.ledger.read() as reading:
+            freezes = reading.freezes()
+        return frozen(move.model, freezes, self._it.policy, self._it.clock.now())
 
     def unfinished(self) -> list[str]:
         """Return the models that have moves to be made."""
@@ -92,7 +112,10 @@ class Moves:
 
     def _make(self, move: Move) -> None:
         for _ in range(TRIES):
-            next_step = plan(move, Facts(versions=tuple(self._it.registry.versions(move.model))))
+            versions = self._it.registry.versions(move.model)
+            next_step = plan(move, Facts(versions=tuple(versions)))
+            if next_step.step is Step.TRANSITION:
+                next_step = self._through_the_gates(move, versions) or next_step
             if next_step.step is Step.NOTHING:
                 return self._finish(move, MoveState.STALE, str(next_step.why))
             refused_alias = self._apply(move, next_step)
@@ -105,6 +128,16 @@ class Moves:
         raise RegistryRefused(
             say("{stage} was changed by somebody else again and again while this was moved.", stage=move.target)
         )
+
+    def _through_the_gates(self, move: Move, versions: Sequence[VersionInfo]) -> Plan | None:
+        """Return why a promotion cannot be made as it was decided: its rule, its figures or a gate. None: it can."""
+        if move.request is None:
+            return None
+        with self._it.ledger.read() as reading:
+            request = reading.request(move.request)
+        now = self._gating.again(request, versions)
+        why = None if now is None else drift(request, now)
+        return None if why is None else Plan(Step.NOTHING, why)
 
     def _apply(self, move: Move, what: Plan) -> str:
         """Move the stage, then the alias; return why MLflow refused the alias, else nothing.
@@ -134,15 +167,15 @@ class Moves:
         version = self._it.registry.version(move.model, move.version)
         return version.stage is move.target and (wanted is None or wanted in version.aliases)
 
-    def _release(self, move: Move, news: Say) -> None:
+    def _release(self, move: Move, news: Say, *, because: str = "waiting", pause: timedelta | None = None) -> None:
         """Let the move wait. The thread is told once, and the request is approved, not moving."""
-        pause = min(RETRY * 2 ** min(move.attempts - 1, 10), RETRY_MOST)
+        pause = pause or min(RETRY * 2 ** min(move.attempts - 1, 10), RETRY_MOST)
         with self._it.ledger.write() as tx:
             if tx.release_move(move, self._it.clock.now() + pause) and move.request:
                 request = tx.lock_request(move.request).become(RequestState.APPROVED)
                 tx.save_request(request)
-                tx.add_note(card_note(request, "waiting", self._it.policy.channel_for(request.model)))
-                tx.add_note(news_note(request, "waiting", news))
+                tx.add_note(card_note(request, because, self._it.policy.channel_for(request.model)))
+                tx.add_note(news_note(request, because, news))
         self._left.pop(move.id, None)
 
     def _finish(self, move: Move, state: MoveState, why: str) -> None:

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.domain import mirror, words
 from bot.domain.approvals import Choice, Request, RequestState, Vote, verdict
-from bot.domain.authority import Act, Decision, Subject, authorize
+from bot.domain.authority import Act, Decision, Subject, authorize, deciders, standing
 from bot.domain.commands import Promote
-from bot.domain.errors import AlreadyDecided, BadInput, Refused
+from bot.domain.errors import AlreadyDecided, BadInput, GateFailed, Refused
 from bot.domain.events import Event, Tag
-from bot.domain.moves import Facts, check_can_be_asked, incumbent, intended
+from bot.domain.evidence import Seen, pack_seen
+from bot.domain.freezes import frozen
+from bot.domain.gates import rule_changed
+from bot.domain.looks import Look
+from bot.domain.moves import Facts, check_can_be_asked, incumbent, intended, overtaken
 from bot.domain.people import Actor, Caller, Person, Profile, actor_of
 from bot.domain.policy import TargetRule
 from bot.domain.registry import VersionInfo, find_version
 from bot.domain.text import Code, Name, Say, say
-from bot.ports import Ask, AskState, Note, Writing
+from bot.ports import Ask, AskState, Note, Reading, Writing
 from bot.services.context import Context
+from bot.services.gating import Gating
 from bot.services.lookups import Lookups
-from bot.services.rows import card_note, copy, end_notes, news_note, request_event
+from bot.services.rows import card_note, copy, end_notes, news_note, reminders, request_event
+
+MANY = 10_000  # pending requests at one time: one a model and stage, and no team has so many models
+REMINDED_MOST = 20  # people who get a message each; a larger group reads it in the thread
+# What nobody does to a request that the ledger knows to be out of date. Taking it or a vote back still is fine.
+_ON_TODAYS_FACTS = frozenset({Act.APPROVE, Act.OVERRIDE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +45,10 @@ class Counted:
 class Requests:
     """The life of a request up to its decision."""
 
-    def __init__(self, context: Context, lookups: Lookups) -> None:
+    def __init__(self, context: Context, lookups: Lookups, gating: Gating) -> None:
         self._it = context
         self._lookups = lookups
+        self._gating = gating
 
     # -- opening -----------------------------------------------------------------------------------------------
 
@@ -47,7 +60,10 @@ class Requests:
         model, versions = self._lookups.model_and_versions(command.model)
         version = find_version(command.version, model, versions)
         rule = self._rule(command, version)
-        request = self._request(ask, command, version, Facts(versions=tuple(versions)), rule)
+        seen = self._gating.look(model, versions, version, command.to, command.results())
+        if seen.failed and not rule.override:
+            raise GateFailed(words.gates_failed(command.model, version.version, seen), pack_seen(seen))
+        request = self._request(ask, command, version, Facts(versions=tuple(versions)), rule, seen)
         with self._it.ledger.write() as tx:
             now = tx.ask(ask.id)
             if now.request:  # another thread was faster with the same ask
@@ -56,7 +72,8 @@ class Requests:
                 raise Refused("This was refused a moment ago; ask again.")
             tx.add_request(request)
             tx.save_ask(replace(ask, state=AskState.OPENED, request=request.id))
-            tx.append(self._request_event(request, Tag.OPENED, ask.caller, evidence=_rule_evidence(rule)))
+            evidence = _rule_evidence(rule) | {"seen": pack_seen(seen)}
+            tx.append(self._request_event(request, Tag.OPENED, ask.caller, evidence=evidence))
             tx.add_note(self._card(request, "opened"))
             tx.add_copy(copy(request, "opened", mirror.opened(request)))
         return request
@@ -71,7 +88,9 @@ class Requests:
         check_can_be_asked(version, command.to)
         return rule
 
-    def _request(self, ask: Ask, command: Promote, version: VersionInfo, facts: Facts, rule: TargetRule) -> Request:
+    def _request(
+        self, ask: Ask, command: Promote, version: VersionInfo, facts: Facts, rule: TargetRule, seen: Seen
+    ) -> Request:
         now = self._it.clock.now()
         return Request(
             id=self._it.new_id(),
@@ -86,6 +105,7 @@ class Requests:
             reason=command.reason,
             required=rule.required,
             keep_existing=command.keep_existing,
+            seen=seen,
             opened_at=now,
             expires_at=now + rule.expires_after,
         )
@@ -109,6 +129,33 @@ class Requests:
             raise outcome
         return outcome
 
+    def withdraw(self, caller: Caller, request_id: str, *, origin: str) -> Counted:
+        """Take the caller's own vote back while the request is pending. Raises like `vote`."""
+        with self._it.ledger.write() as tx:
+            request = tx.lock_request(request_id)
+            outcome = self._refusal(tx, caller, Act.WITHDRAW, request) or self._take_back(tx, caller, request, origin)
+            if isinstance(outcome, Refused):
+                tx.append(self._refusal_event(request, caller, Act.WITHDRAW, outcome, origin))
+        if isinstance(outcome, Refused):
+            raise outcome
+        return outcome
+
+    def override(self, caller: Caller, request_id: str, *, reason: str, origin: str) -> Counted:
+        """Let the failed gates of a pending request pass; where that was all it waited for, it is approved.
+
+        Raises like `vote`; Refused also where no gate failed.
+        """
+        with self._it.ledger.write() as tx:
+            request = tx.lock_request(request_id)
+            outcome = self._refusal(tx, caller, Act.OVERRIDE, request) or self._let_pass(
+                tx, caller, request, reason, origin
+            )
+            if isinstance(outcome, Refused):
+                tx.append(self._refusal_event(request, caller, Act.OVERRIDE, outcome, origin))
+        if isinstance(outcome, Refused):
+            raise outcome
+        return outcome
+
     def cancel(self, caller: Caller, request_id: str, *, reason: str = "", origin: str) -> Request:
         """Take a pending request back. Raises like `vote`."""
         with self._it.ledger.write() as tx:
@@ -117,7 +164,9 @@ class Requests:
             if refusal:
                 tx.append(self._refusal_event(request, caller, Act.CANCEL, refusal, origin))
             else:
-                request = self._end(tx, request, RequestState.CANCELLED, Tag.CANCELLED, actor_of(caller), reason)
+                request = self._end(
+                    tx, request, RequestState.CANCELLED, Tag.CANCELLED, actor_of(caller), reason, caller
+                )
         if refusal:
             raise refusal
         return request
@@ -150,9 +199,82 @@ class Requests:
             self._end(tx, request, RequestState.EXPIRED, Tag.EXPIRED, None, "nobody decided in time")
         return True
 
+    def refresh(self) -> int:
+        """End the pending requests of which the ledger knows that they are out of date; return how many.
+
+        That is another rule in the policy, or a look at the registry since it was opened that found another incumbent
+        or the version in another stage. Nothing is read from the registry.
+        """
+        with self._it.ledger.read() as reading:
+            pending = reading.requests(states=[RequestState.PENDING], most=MANY)
+            out = [request.id for request in pending if self._out_of_date(reading, request)]
+        return sum(self._refresh(request_id) for request_id in out)
+
+    def _refresh(self, request_id: str) -> bool:
+        with self._it.ledger.write() as tx:
+            request = tx.lock_request(request_id)
+            why = self._out_of_date(tx, request)
+            if request.state is not RequestState.PENDING or why is None:
+                return False
+            self._end(tx, request, RequestState.STALE, Tag.STALE, None, str(why))
+        return True
+
+    def _out_of_date(self, reading: Reading, request: Request) -> Say | None:
+        """Return why a request can no longer be decided, as far as the ledger knows; None where it can."""
+        if self._has_another_rule(request):
+            return rule_changed(request)
+        look = reading.look(request.model)
+        if look is None or look.at <= request.opened_at or request.keep_existing:
+            return None
+        return overtaken(request, _as_facts(look))
+
+    def _has_another_rule(self, request: Request) -> bool:
+        if request.seen is None:  # opened by an older Registrar
+            return False
+        return request.seen.rule != self._it.policy.fingerprint(request.model, request.target)
+
+    def remind(self, members: Callable[[Sequence[str]], list[str]]) -> int:
+        """Remind those who can decide of pending requests whose time for it has come; return of how many.
+
+        Each pause is twice as long as the one before. `members` gives the users behind user and group ids.
+        """
+        with self._it.ledger.read() as reading:
+            pending = reading.requests(states=[RequestState.PENDING], most=MANY)
+        return sum(self._remind(request, members) for request in pending if self._is_due(request))
+
+    def _is_due(self, request: Request) -> bool:
+        rule = self._it.policy.rules_for(request.model).rule(request.target)
+        if rule is None or rule.remind_after is None:
+            return False
+        return self._it.clock.now() >= reminder_at(request, rule.remind_after)
+
+    def _remind(self, request: Request, members: Callable[[Sequence[str]], list[str]]) -> bool:
+        who = members(deciders(request.model, request.target, request.requester, self._it.policy))
+        with self._it.ledger.write() as tx:
+            now = tx.lock_request(request.id)
+            if now.state is not RequestState.PENDING or now.reminded != request.reminded or not self._is_due(now):
+                return False
+            reminded = replace(now, reminded=now.reminded + 1)
+            tx.save_request(reminded)
+            voted = {vote.voter.user for vote in tx.votes(now.id)}
+            asked = [one for one in who if one not in voted and one != self._own(now)][:REMINDED_MOST]
+            tx.append(self._request_event(reminded, Tag.REMINDED, None, evidence={"people": asked}))
+            for note in reminders(reminded, asked, self._it.clock.now()):
+                tx.add_note(note)
+        return True
+
+    def _own(self, request: Request) -> str | None:
+        """Return the requester's user id where they may not decide themselves."""
+        rule = self._it.policy.rules_for(request.model).rule(request.target)
+        may = rule is not None and rule.requester_may_approve
+        return None if may or not isinstance(request.requester, Person) else request.requester.user
+
     def _refusal(self, tx: Writing, caller: Caller, act: Act, request: Request) -> Refused | None:
         now = self._it.clock.now()
-        subject = Subject(model=request.model, target=request.target, requester=request.requester)
+        subject = Subject(
+            model=request.model, target=request.target, requester=request.requester,
+            frozen=frozen(request.model, tx.freezes(), self._it.policy, now),
+        )  # fmt: skip
         decision = authorize(caller, act, subject, self._it.policy, now)
         if _is_outsider(decision):
             return Refused(decision.why)
@@ -161,42 +283,55 @@ class Requests:
             return AlreadyDecided(words.ended(request))
         if request.state is not RequestState.PENDING:
             return AlreadyDecided(words.decided_before(request))
+        why = self._out_of_date(tx, request) if act in _ON_TODAYS_FACTS else None
+        if why is not None:
+            request = self._end(tx, request, RequestState.STALE, Tag.STALE, None, str(why))
+            return AlreadyDecided(words.ended(request))
         return None if decision else Refused(decision.why)
 
     def _count(
         self, tx: Writing, caller: Caller, request: Request, choice: Choice, reason: str, origin: str
     ) -> Refused | Counted:
         voter = self._voter(caller)
-        request = self._by_todays_rule(tx, request)
         vote = Vote(request=request.id, voter=voter, choice=choice, reason=reason, at=self._it.clock.now())
         if not tx.add_vote(vote):
             return Refused(say("You have voted on request {id} already.", id=Code(request.id)))
-        votes = self._that_count(request, tx.votes(request.id))
-        approvals = sum(one.choice is Choice.APPROVE for one in votes)
-        evidence = {"choice": choice.value, "approvals": approvals, "required": request.required}
+        votes = tx.votes(request.id)
+        approvals = _approvals(votes)
+        evidence: dict[str, Any] = {"choice": choice.value, "approvals": approvals, "required": request.required}
+        evidence |= {"by": standing(caller, self._it.policy)}
         tx.append(self._request_event(request, Tag.VOTED, voter, why=reason, origin=origin, evidence=evidence))
         if choice is Choice.APPROVE:
             tx.add_note(self._news(request, f"vote:{voter.user}", words.voted(request, vote, approvals)))
         return Counted(self._decide(tx, request, votes, vote), approvals)
 
-    def _by_todays_rule(self, tx: Writing, request: Request) -> Request:
-        """Return the request as the policy asks for it now, if that is more than when it was opened."""
-        rule = self._it.policy.rules_for(request.model).rule(request.target)
-        if rule is None or rule.required <= request.required:
-            return request
-        stricter = replace(request, required=rule.required)
-        tx.save_request(stricter)
-        return stricter
+    def _take_back(self, tx: Writing, caller: Caller, request: Request, origin: str) -> Refused | Counted:
+        voter = self._voter(caller)
+        if not tx.take_vote(request.id, voter):
+            return Refused(say("You have not voted on request {id}.", id=Code(request.id)))
+        approvals, number = _approvals(tx.votes(request.id)), self._it.new_id()
+        evidence: dict[str, Any] = {"approvals": approvals, "required": request.required}
+        evidence |= {"by": standing(caller, self._it.policy)}
+        tx.append(self._request_event(request, Tag.WITHDRAWN, voter, origin=origin, evidence=evidence))
+        tx.add_note(self._card(request, f"withdrawn:{number}"))
+        tx.add_note(self._news(request, f"withdrawn:{number}", words.withdrawn(request, voter, approvals)))
+        return Counted(request, approvals)
 
-    def _that_count(self, request: Request, votes: list[Vote]) -> list[Vote]:
-        """Return the votes without those of people whom the policy names no more.
-
-        Who is in a user group was asked when they voted, and is not asked again.
-        """
-        rule = self._it.policy.rules_for(request.model).rule(request.target)
-        named = self._it.policy.ids(rule.approvers) if rule else frozenset()
-        by_group = any(one.startswith("S") for one in named)
-        return [vote for vote in votes if by_group or vote.voter.user in named]
+    def _let_pass(self, tx: Writing, caller: Caller, request: Request, reason: str, origin: str) -> Refused | Counted:
+        if not request.is_blocked or request.seen is None:
+            return Refused(say("No gate of request {id} stands in the way.", id=Code(request.id)))
+        by = actor_of(caller)
+        passed = replace(request, overridden_by=by, override_reason=reason)
+        tx.save_request(passed)
+        evidence = {"gates": pack_seen(request.seen)["gates"], "by": standing(caller, self._it.policy)}
+        tx.append(self._request_event(passed, Tag.OVERRIDDEN, by, why=reason, origin=origin, evidence=evidence))
+        tx.add_note(self._news(passed, "overridden", words.overridden(passed)))
+        votes = tx.votes(request.id)
+        if votes and verdict(passed, votes) is RequestState.APPROVED:
+            passed = self._approve(tx, passed, votes[-1])
+        else:
+            tx.add_note(self._card(passed, "overridden"))
+        return Counted(passed, _approvals(votes))
 
     def _decide(self, tx: Writing, request: Request, votes: list[Vote], last: Vote) -> Request:
         state = verdict(request, votes)
@@ -209,18 +344,33 @@ class Requests:
 
     def _approve(self, tx: Writing, request: Request, last: Vote) -> Request:
         """Write the decision and the intended move down together: a crash after this loses nothing."""
-        approved = request.become(RequestState.APPROVED, decided_at=last.at, decided_by=last.voter)
+        now = self._it.clock.now()
+        approved = request.become(RequestState.APPROVED, decided_at=now, decided_by=last.voter)
         tx.save_request(approved)
-        tx.add_move(intended(approved, last))
+        tx.add_move(intended(approved, last, now))
         tx.append(self._request_event(approved, Tag.APPROVED, last.voter, before="pending", after="approved"))
         tx.add_note(self._card(approved, "approved"))
         return approved
 
-    def _end(self, tx: Writing, request: Request, state: RequestState, tag: Tag, by: Actor | None, why: str) -> Request:
+    def _end(
+        self,
+        tx: Writing,
+        request: Request,
+        state: RequestState,
+        tag: Tag,
+        by: Actor | None,
+        why: str,
+        caller: Caller | None = None,
+    ) -> Request:
         now = self._it.clock.now()
         ended = request.become(state, decided_at=now, decided_by=by, outcome=why)
         tx.save_request(ended)
-        tx.append(self._request_event(ended, tag, by, why=why, before=request.state.value, after=state.value))
+        evidence = {"by": standing(caller, self._it.policy)} if caller else {}
+        tx.append(
+            self._request_event(
+                ended, tag, by, why=why, before=request.state.value, after=state.value, evidence=evidence
+            )
+        )
         for note in end_notes(ended, self._it.policy.channel_for(ended.model), told=by):
             tx.add_note(note)
         tx.add_copy(copy(ended, state.value, mirror.ended(ended, tx.votes(ended.id), now)))
@@ -243,7 +393,7 @@ class Requests:
         return request_event(request, tag, actor, self._it.clock.now(), **more)
 
     def _refusal_event(self, request: Request, caller: Caller, act: Act, refusal: Refused, origin: str) -> Event:
-        evidence = {"act": act.value}
+        evidence = {"act": act.value, "by": standing(caller, self._it.policy)}
         return self._request_event(
             request, Tag.VOTE_REFUSED, actor_of(caller), why=str(refusal.sentence), origin=origin, evidence=evidence
         )
@@ -252,6 +402,25 @@ class Requests:
 def _is_outsider(decision: Decision) -> bool:
     """Tell whether somebody has no business here at all, not even to hear who decided."""
     return not decision and decision.rule in {"stranger", "not a person"}
+
+
+def reminder_at(request: Request, pause: timedelta) -> datetime:
+    """Return when the next reminder is due: after `pause`, then after twice as long, and so on."""
+    pauses: int = 2 ** min(request.reminded + 1, 20) - 1
+    return request.opened_at + pause * pauses
+
+
+def _approvals(votes: Sequence[Vote]) -> int:
+    return sum(one.choice is Choice.APPROVE for one in votes)
+
+
+def _as_facts(look: Look) -> Facts:
+    """Return a look as what the registry says of a model's stages."""
+    return Facts(
+        versions=tuple(
+            VersionInfo(model=look.model, version=number, stage=stage) for number, stage in look.stages.items()
+        )
+    )
 
 
 def _rule_evidence(rule: TargetRule) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +35,19 @@ def end_notes(request: Request, channel: str, *, told: Actor | None) -> list[Not
     notes = [card_note(request, because, channel), news_note(request, because, words.ended(request))]
     if request.requester != told:
         direct = direct_note(request.id, f"direct:{request.id}:{because}", request.requester, words.ended(request))
+        notes += [direct] if direct else []
+    return notes
+
+
+def reminders(request: Request, people: Sequence[str], now: datetime) -> list[Note]:
+    """Return what is told when a request waits for long: the thread, and each of these users directly."""
+    because = f"reminder:{request.reminded}"
+    notes = [news_note(request, because, words.reminder(request, people, now))]
+    for user in people:
+        sentence = words.reminder_to_you(request, now)
+        direct = direct_note(
+            f"{request.id}:{user}", f"direct:{request.id}:{because}:{user}", Person("", user), sentence
+        )
         notes += [direct] if direct else []
     return notes
 

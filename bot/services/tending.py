@@ -70,7 +70,7 @@ class Tending:
         """
         with self._it.ledger.read() as reading:
             finding = reading.finding(finding_id)
-        self._gatekeeper.admit(caller, Act.MEND, model=finding.model, origin=origin)
+        self._gatekeeper.admit(caller, Act.MEND, model=finding.model, target=finding.stage, origin=origin)
         now, actor = self._it.clock.now(), actor_of(caller)
         with self._it.ledger.write() as tx:
             finding = tx.finding(finding_id)

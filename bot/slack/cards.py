@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from slack_sdk.models.blocks import (
     ActionsBlock,
@@ -16,11 +16,17 @@ from slack_sdk.models.blocks import (
 
 from bot.domain import words
 from bot.domain.approvals import Choice, Request, RequestState, Vote
-from bot.domain.text import clean, short
+from bot.domain.directions import Direction, is_better
+from bot.domain.evidence import GateResult, Seen
+from bot.domain.numbers import delta, number
+from bot.domain.text import Say, clean, short
 from bot.slack.blocks import Message, dicts, markdown, section, small
-from bot.slack.texts import code, fit, mrkdwn, when, who
+from bot.slack.texts import TEXT_MOST, code, cut, fit, mrkdwn, when, who
 
 APPROVE, REJECT, DETAILS = "request_approve", "request_reject", "request_details"
+OVERRIDE, AGAIN, WITHDRAW = "request_override", "request_again", "request_withdraw"
+METRICS_MOST = 8  # figures on the card; of more, the rest is counted: Details and compare have them all
+GATES_MOST = 12
 
 # -- the card ----------------------------------------------------------------------------------------------------------
 
@@ -37,19 +43,32 @@ _TITLES = {
 }
 
 
-def card(request: Request, votes: Sequence[Vote], *, unchecked_gates: bool = False) -> Message:
-    """Return a request's one message as it has to look now. Buttons are there only while it can be decided."""
+def card(
+    request: Request,
+    votes: Sequence[Vote],
+    *,
+    directions: Mapping[str, Direction | str] | None = None,
+    stopped: Say | None = None,
+) -> Message:
+    """Return a request's one message as it has to look now. Buttons are there only while it can be decided.
+
+    `directions` are the policy's, of metrics; `stopped` is why nothing moves in Production now.
+    """
     title = _TITLES[request.state].format(
         model=short(clean(request.model), 80), version=request.version, target=request.target
     )
     blocks: list[Block] = [
         HeaderBlock(text=PlainTextObject(text=short(title, 150), emoji=True)),
         section(_what(request)),
+        *(section(text) for text in (_figures(request, directions or {}), _gates(request)) if text),
         SectionBlock(fields=[markdown(field) for field in _fields(request, votes)]),
     ]
     if request.state is RequestState.PENDING:
+        blocks += [section(f"❄️ {mrkdwn(stopped)}")] if stopped else []
         blocks.append(_buttons(request))
-    blocks.append(small(_footer(request, unchecked_gates=unchecked_gates)))
+    if request.state in {RequestState.STALE, RequestState.EXPIRED}:
+        blocks.append(_again(request))
+    blocks.append(small(_footer(request)))
     return Message(_notification(request), dicts(blocks))
 
 
@@ -61,6 +80,54 @@ def _what(request: Request) -> str:
     if request.reason:
         lines.append(f"> {fit(request.reason, 2000)}")
     return "\n".join(lines)
+
+
+def _figures(request: Request, directions: Mapping[str, Direction | str]) -> str:
+    """Return the candidate's figures against the incumbent's; those that gates look at come first."""
+    if request.seen is None or not (request.seen.metrics or request.seen.validation):
+        return ""
+    seen = request.seen
+    gated = [gate.name for gate in seen.gates if gate.name in seen.metrics]
+    names = list(dict.fromkeys([*gated, *sorted(seen.metrics)]))
+    rows = [_figure(name, seen, directions) for name in names[:METRICS_MOST]]
+    more = f"  ·  and {len(names) - METRICS_MOST} more" if len(names) > METRICS_MOST else ""
+    against = f" against v{request.incumbent}" if request.incumbent is not None and seen.against else ""
+    lines = [f"*v{request.version}{against}*", "  ·  ".join(rows) + more] if rows else []
+    if seen.validation:
+        told = [f"{code(short(name, 60))} {code(number(value))}" for name, value in sorted(seen.validation.items())]
+        lines.append(f"The asker's own validation: {'  ·  '.join(told[:METRICS_MOST])}")
+    return cut("\n".join(lines), TEXT_MOST)
+
+
+def _figure(name: str, seen: Seen, directions: Mapping[str, Direction | str]) -> str:
+    value, was = seen.metrics[name], seen.against.get(name)
+    if was is None:
+        return f"{code(short(name, 60))} {code(number(value))}"
+    better = "" if value == was else " better" if is_better(name, value, was, directions) else " *worse*"
+    return f"{code(short(name, 60))} {code(number(value))} ({delta(value - was)}{better})"
+
+
+def _gates(request: Request) -> str:
+    if request.seen is None or not request.seen.gates:
+        return ""
+    rows = gate_rows(request.seen, passed_over=request.overridden_by is not None)
+    if request.overridden_by is not None:
+        rows.append(f"Failed gates let pass by {who(request.overridden_by)}: {fit(request.override_reason, 500)}")
+    return cut("*Gates*\n" + "\n".join(rows), TEXT_MOST)
+
+
+def gate_rows(seen: Seen, *, passed_over: bool = False) -> list[str]:
+    """Return a line for each gate, the failed ones first; `passed_over`: somebody has let them pass."""
+    failed_first = sorted(seen.gates, key=lambda gate: gate.passed)
+    rows = [_gate(gate, passed_over=passed_over) for gate in failed_first[:GATES_MOST]]
+    more = len(failed_first) - GATES_MOST
+    return rows + ([f"and {more} more"] if more > 0 else [])
+
+
+def _gate(gate: GateResult, *, passed_over: bool) -> str:
+    sign = "✅" if gate.passed else "🔶" if passed_over else "❌"
+    note = f" ({fit(gate.note, 200)})" if gate.note else ""
+    return f"{sign} {code(short(gate.name, 80))} {fit(gate.value, 300)}, bound: {fit(gate.bound, 300)}{note}"
 
 
 def _fields(request: Request, votes: Sequence[Vote]) -> list[str]:
@@ -93,22 +160,37 @@ def _buttons(request: Request) -> ActionsBlock:
         title="Approve?", text=PlainTextObject(text=f"{short(clean(request.model), 80)}: {path}"),
         confirm="Approve", deny="Not yet",
     )  # fmt: skip
-    return ActionsBlock(
-        block_id=f"decide:{request.id}",
-        elements=[
-            ButtonElement(text="Approve", action_id=APPROVE, value=request.id, style="primary", confirm=confirm),
-            ButtonElement(text="Reject", action_id=REJECT, value=request.id, style="danger"),
-            ButtonElement(text="Details", action_id=DETAILS, value=request.id),
-        ],
-    )
+    elements = [
+        ButtonElement(text="Approve", action_id=APPROVE, value=request.id, style="primary", confirm=confirm),
+        ButtonElement(text="Reject", action_id=REJECT, value=request.id, style="danger"),
+        ButtonElement(text="Details", action_id=DETAILS, value=request.id),
+    ]
+    if request.is_blocked:
+        elements.append(ButtonElement(text="Let gates pass…", action_id=OVERRIDE, value=request.id))
+    return ActionsBlock(block_id=f"decide:{request.id}", elements=elements)
 
 
-def _footer(request: Request, *, unchecked_gates: bool) -> str:
+def _again(request: Request) -> ActionsBlock:
+    button = ButtonElement(text="Ask again", action_id=AGAIN, value=request.id)
+    return ActionsBlock(block_id=f"again:{request.id}", elements=[button])
+
+
+def counted(request: Request, sentence: Say) -> Message:
+    """Return the answer to whoever voted; while nothing is decided, with the button that takes the vote back."""
+    text = mrkdwn(sentence)
+    blocks: list[Block] = [section(text)]
+    if request.state is RequestState.PENDING:
+        button = ButtonElement(text="Take it back", action_id=WITHDRAW, value=request.id)
+        blocks.append(ActionsBlock(block_id=f"withdraw:{request.id}", elements=[button]))
+    return Message(text, dicts(blocks))
+
+
+def _footer(request: Request) -> str:
     text = f"Request {code(request.id)}"
     if request.state is RequestState.PENDING:
         text += f"  ·  or type {code(f'/model approve {request.id}')}"
-    if unchecked_gates:
-        text += "  ·  The policy names gates; this version of Registrar does not check them."
+    if request.seen and request.seen.policy:
+        text += f"  ·  Policy {code(request.seen.policy)}"
     return text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.domain.errors import SlackUnreachable
 from bot.domain.people import Person, Profile
+from bot.domain.text import clean
 from bot.slack.calls import LOST, error_of
 
 log = logging.getLogger(__name__)
@@ -24,14 +25,18 @@ _ABSENT = {"unknown_method", "missing_scope", "plan_upgrade_required", "paid_tea
 
 
 class SlackDirectory:
-    """Answers who a person is. `team` is the home workspace; `groups` are the user groups that the policy names."""
+    """Answers who a person is. `team` is the home workspace; `groups` gives the groups that the policy names now."""
 
     def __init__(
-        self, client: WebClient, team: str, groups: frozenset[str], monotonic: Callable[[], float] = time.monotonic
+        self,
+        client: WebClient,
+        team: str,
+        groups: Callable[[], frozenset[str]],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._team = team
-        self._groups = sorted(groups)
+        self._groups = groups
         self._fresh = _Fresh(monotonic)
         self._asking = ThreadPoolExecutor(8, thread_name_prefix="ask-slack")
 
@@ -47,18 +52,56 @@ class SlackDirectory:
             ) from error
         return _profile(person, user, groups, self._team)
 
+    def members(self, ids: Sequence[str]) -> list[str]:
+        """Return the users behind user and user group ids, sorted; of what Slack does not tell now, nobody."""
+        found: set[str] = set()
+        for one in ids:
+            if not one.startswith("S"):
+                found.add(one)
+                continue
+            try:
+                found |= set(self._fresh.get(f"group:{one}", partial(self._members, one)))
+            except (SlackApiError, *LOST) as error:
+                log.warning("who is in %s is not known now: %s", one, error)
+        return sorted(found)
+
+    def names(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return what people see in place of user and user group ids; what Slack does not tell is left out."""
+        found: dict[str, str] = {}
+        try:
+            groups = self._fresh.get("groups", self._handles) if any(one.startswith("S") for one in ids) else {}
+            for one in ids:
+                named = one.startswith("S")
+                found[one] = groups.get(one, "") if named else self._name_of(one)
+        except (SlackApiError, *LOST) as error:
+            log.warning("what people are called is not known now: %s", error)
+        return {one: name for one, name in found.items() if name}
+
+    def _name_of(self, user: str) -> str:
+        return _name(self._fresh.get(f"user:{user}", partial(self._user, user)))
+
+    def _handles(self) -> dict[str, str]:
+        try:
+            groups = self._client.usergroups_list()["usergroups"]
+        except SlackApiError as error:
+            if error_of(error) not in _ABSENT:
+                raise
+            return {}
+        return {str(group["id"]): clean(str(group.get("handle") or group.get("name") or "")) for group in groups}
+
     def _user_and_groups(self, user: str) -> tuple[dict[str, Any], frozenset[str]]:
         """Return what Slack says of a user, and their groups; asked together where several things are not known.
 
         One after the other, a slow Slack would take longer than the three seconds that it gives us.
         """
+        groups = sorted(self._groups())
         reads: dict[str, Callable[[], Any]] = {f"user:{user}": partial(self._user, user)}
-        reads |= {f"group:{group}": partial(self._members, group) for group in self._groups}
+        reads |= {f"group:{group}": partial(self._members, group) for group in groups}
         unknown = [key for key in reads if not self._fresh.knows(key)]
         if len(unknown) > 1:
             list(self._asking.map(lambda key: self._fresh.get(key, reads[key]), unknown))
         found = {key: self._fresh.get(key, read) for key, read in reads.items()}
-        return found[f"user:{user}"], frozenset(g for g in self._groups if user in found[f"group:{g}"])
+        return found[f"user:{user}"], frozenset(g for g in groups if user in found[f"group:{g}"])
 
     def _user(self, user: str) -> dict[str, Any]:
         """Return what Slack says of a user; nothing where this server knows no such method."""
@@ -90,7 +133,15 @@ def _profile(person: Person, user: dict[str, Any], groups: frozenset[str], home:
         is_bot=bool(user.get("is_bot")) or person.user == "USLACKBOT",
         is_deleted=bool(user.get("deleted")),
         groups=groups,
+        name=_name(user),
     )
+
+
+def _name(user: dict[str, Any]) -> str:
+    """Return what people see of a user: the name that they chose, else their real one, else their login."""
+    profile = user.get("profile") or {}
+    names = (profile.get("display_name"), profile.get("real_name"), user.get("real_name"), user.get("name"))
+    return clean(str(next((name for name in names if name), "")))
 
 
 class _Fresh:

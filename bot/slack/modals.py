@@ -19,12 +19,13 @@ from slack_sdk.models.views import View
 from bot.domain import words
 from bot.domain.approvals import Request
 from bot.domain.commands import REASON_MOST
+from bot.domain.gates import told
 from bot.domain.registry import TARGETS
 from bot.domain.text import short
 from bot.slack.blocks import Message, markdown
-from bot.slack.texts import code, mrkdwn
+from bot.slack.texts import TEXT_MOST, code, cut, mrkdwn
 
-PROMOTE, REJECT, DETAILS = "promote", "reject", "details"
+PROMOTE, REJECT, OVERRIDE, DETAILS = "promote", "reject", "override", "details"
 VALUE = "value"  # the action id of every input: the block id says which field it is
 
 
@@ -47,6 +48,17 @@ def reject(request: Request) -> dict[str, Any]:
         _text("reason", "Why not?", {}, multiline=True, hint="The requester and the audit get to read it"),
     ]
     return _form(REJECT, "Reject the request", "Reject", request.id, blocks)
+
+
+def override(request: Request) -> dict[str, Any]:
+    """Return the modal that asks why the failed gates of a request may pass."""
+    failed = [f"❌ {mrkdwn(told(gate))}" for gate in request.seen.failed] if request.seen else []
+    lines = [f"{code(short(request.model, 120))} {mrkdwn(words.path(request))}", *failed]
+    blocks: list[Block] = [
+        SectionBlock(text=markdown(cut("\n".join(lines), TEXT_MOST))),
+        _text("reason", "Why may they pass?", {}, multiline=True, hint="The card shows it, and the audit keeps it"),
+    ]
+    return _form(OVERRIDE, "Let gates pass", "Let them pass", request.id, blocks)
 
 
 def details(message: Message | None = None) -> dict[str, Any]:

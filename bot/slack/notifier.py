@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from bot.domain.freezes import frozen
 from bot.domain.policy import Policy
+from bot.domain.registry import Stage
 from bot.domain.text import unpack
 from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
 from bot.slack import cards, notices
@@ -23,12 +27,22 @@ _GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "chan
 
 
 class SlackNotifier:
-    """Delivers notes through Slack's Web API. The client must not retry by itself: that posts twice."""
+    """Delivers notes through Slack's Web API. The client must not retry by itself: that posts twice.
 
-    def __init__(self, client: WebClient, ledger: Ledger, policy: Policy) -> None:
+    `policy` gives the one that holds now.
+    """
+
+    def __init__(
+        self,
+        client: WebClient,
+        ledger: Ledger,
+        policy: Callable[[], Policy],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._client = client
         self._ledger = ledger
         self._policy = policy
+        self._now = now
         self._channels: dict[str, str] = {}
 
     def deliver(self, note: Note) -> Delivery:
@@ -51,8 +65,12 @@ class SlackNotifier:
     def _card(self, note: Note) -> Delivery:
         with self._ledger.read() as reading:
             request, votes, standing = reading.request(note.lane), reading.votes(note.lane), reading.posting(note.lane)
-        rule = self._policy.rules_for(request.model).rule(request.target)
-        message = cards.card(request, votes, unchecked_gates=bool(rule and rule.gates))
+            freezes = reading.freezes()
+        policy = self._policy()
+        stop = frozen(request.model, freezes, policy, self._now()) if request.target is Stage.PRODUCTION else None
+        message = cards.card(
+            request, votes, directions=policy.directions_for(request.model), stopped=stop.why if stop else None
+        )
         return self._stand(note, f"card:{note.lane}", message, standing)
 
     def _notice(self, note: Note) -> Delivery:

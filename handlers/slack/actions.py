@@ -18,7 +18,7 @@ from bot.domain.registry import VersionRef
 from bot.slack import answers, cards, modals, notices
 from bot.slack.blocks import said
 from handlers.errors import explain
-from handlers.slack.commands import ask_for_promotion, ask_for_reason, do
+from handlers.slack.commands import again, ask_for_promotion, ask_for_reason, do
 from handlers.slack.desk import Desk
 from handlers.slack.place import Place, of_interaction
 
@@ -30,6 +30,7 @@ def register(app: App, desk: Desk) -> None:
     for action, act in {
         cards.APPROVE: _approve, cards.REJECT: _reject, cards.DETAILS: _details, answers.MENU_ASK: _menu_ask,
         notices.DETAILS: _finding_details, notices.ASK_STAGING: _ask_staging, notices.MEND: _mend,
+        cards.OVERRIDE: _override, cards.WITHDRAW: _withdraw, cards.AGAIN: _ask_again,
         answers.ARCHIVE: _archive, answers.KEEP: _keep, answers.PAGE_BACK: _turn_page, answers.PAGE_ON: _turn_page,
     }.items():  # fmt: skip
         app.action(action)(_listener(desk, act))
@@ -61,6 +62,20 @@ def _approve(desk: Desk, place: Place, value: str) -> None:
 
 def _reject(desk: Desk, place: Place, value: str) -> None:
     ask_for_reason(desk, place, _request_in(value))
+
+
+def _override(desk: Desk, place: Place, value: str) -> None:
+    ask_for_reason(desk, place, _request_in(value), Act.OVERRIDE)
+
+
+def _withdraw(desk: Desk, place: Place, value: str) -> None:
+    desk.answer(place, desk.withdraw(place, _request_in(value)))
+
+
+def _ask_again(desk: Desk, place: Place, value: str) -> None:
+    """Ask anew for what a request asked for that is out of date; whoever presses is the requester then."""
+    request, _ = desk.registrar.lookups.request(_request_in(value))
+    desk.ask(place, again(request))
 
 
 def _details(desk: Desk, place: Place, value: str) -> None:

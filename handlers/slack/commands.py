@@ -7,6 +7,7 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
+from bot.domain.approvals import Request
 from bot.domain.authority import Act
 from bot.domain.commands import (
     Approve,
@@ -16,16 +17,23 @@ from bot.domain.commands import (
     Command,
     Compare,
     Describe,
+    FreezeModel,
     Help,
     History,
     List,
     MissingArguments,
+    Override,
     Promote,
     Register,
     Reject,
     Requests,
     SetTags,
     Show,
+    ShowAudit,
+    ShowPolicy,
+    UnfreezeModel,
+    Validate,
+    Withdraw,
     build,
     find_verb,
     parse,
@@ -33,7 +41,7 @@ from bot.domain.commands import (
 from bot.domain.comparison_words import best_sentence
 from bot.domain.errors import BadInput
 from bot.domain.text import short
-from bot.slack import answers, modals
+from bot.slack import answers, governing, modals
 from bot.slack.blocks import Message, said
 from bot.slack.texts import unescape
 from handlers.errors import explain
@@ -76,10 +84,20 @@ def _form(desk: Desk, place: Place, error: MissingArguments) -> None:
     """Open the modal that asks for what is missing, where there is one."""
     if error.verb is Promote:
         ask_for_promotion(desk, place, error.given)
-    elif error.verb is Reject and "request" in error.given:
-        ask_for_reason(desk, place, build(Approve, {"request": error.given["request"]}).request)
+    elif error.verb in {Reject, Override} and "request" in error.given:
+        act = Act.REJECT if error.verb is Reject else Act.OVERRIDE
+        ask_for_reason(desk, place, build(Approve, {"request": error.given["request"]}).request, act)
     else:
         raise error
+
+
+def again(request: Request) -> Promote:
+    """Return the command that asks for the same once more."""
+    results = request.seen.validation if request.seen else {}
+    return build(Promote, {
+        "model": request.model, "version": str(request.version), "to": request.target, "reason": request.reason,
+        "keep_existing": request.keep_existing, "validation": [f"{name}={value}" for name, value in results.items()],
+    })  # fmt: skip
 
 
 def ask_for_promotion(desk: Desk, place: Place, given: dict[str, str]) -> None:
@@ -91,10 +109,11 @@ def ask_for_promotion(desk: Desk, place: Place, given: dict[str, str]) -> None:
     desk.show_modal(place, make)
 
 
-def ask_for_reason(desk: Desk, place: Place, request_id: str) -> None:
-    """Open the form for a rejection, if the person may reject. Raises Refused, UnknownRequest."""
-    request = desk.registrar.requests.may(desk.caller(place), request_id, Act.REJECT)
-    desk.show_modal(place, lambda: modals.reject(request))
+def ask_for_reason(desk: Desk, place: Place, request_id: str, act: Act = Act.REJECT) -> None:
+    """Open the form that asks why, if the person may do it: reject, or override. Raises Refused, UnknownRequest."""
+    request = desk.registrar.requests.may(desk.caller(place), request_id, act)
+    form = modals.reject if act is Act.REJECT else modals.override
+    desk.show_modal(place, lambda: form(request))
 
 
 def _help(desk: Desk, place: Place, command: Help) -> Answer:
@@ -147,13 +166,49 @@ def _best(desk: Desk, place: Place, command: Best) -> Answer:
 
 
 def _approve(desk: Desk, place: Place, command: Approve) -> Answer:
-    return said(desk.approve(place, command.request))
+    return desk.approve(place, command.request)
 
 
 def _reject(desk: Desk, place: Place, command: Reject) -> Answer:
     if not command.reason:
         raise BadInput("A rejection needs a reason: the requester gets to read it.")
     return said(desk.reject(place, command.request, command.reason))
+
+
+def _withdraw(desk: Desk, place: Place, command: Withdraw) -> Answer:
+    return said(desk.withdraw(place, command.request))
+
+
+def _override(desk: Desk, place: Place, command: Override) -> Answer:
+    if not command.reason:
+        raise BadInput("Letting a gate pass needs a reason: the card shows it, and the audit keeps it.")
+    return said(desk.override(place, command.request, command.reason))
+
+
+def _freeze(desk: Desk, place: Place, command: FreezeModel) -> Answer:
+    return said(desk.freeze(place, command))
+
+
+def _unfreeze(desk: Desk, place: Place, command: UnfreezeModel) -> Answer:
+    return said(desk.unfreeze(place, command))
+
+
+def _validate(desk: Desk, place: Place, command: Validate) -> Answer:
+    lookups = desk.registrar.lookups
+    desk.look_up(place, lambda: governing.validation(command, *lookups.validate(command)))
+    return None
+
+
+def _policy(desk: Desk, place: Place, command: ShowPolicy) -> Answer:
+    lookups = desk.registrar.lookups
+    desk.look_up(place, lambda: governing.policy(command.model, lookups.policy(command.model)))
+    return None
+
+
+def _audit(desk: Desk, place: Place, command: ShowAudit) -> Answer:
+    lookups = desk.registrar.lookups
+    desk.look_up(place, lambda: governing.audit(command, lookups.audit(command)))
+    return None
 
 
 def _cancel(desk: Desk, place: Place, command: Cancel) -> Answer:
@@ -179,5 +234,6 @@ def _history(desk: Desk, place: Place, command: History) -> Answer:
 _VERBS: dict[type[Command], Callable[[Desk, Place, Any], Answer]] = {
     Help: _help, List: _list, Show: _show, Promote: _ask, Register: _ask, Describe: _ask, SetTags: _ask,
     Archive: _archive, Compare: _compare, Best: _best, Approve: _approve, Reject: _reject, Cancel: _cancel,
-    Requests: _requests, History: _history,
+    Requests: _requests, History: _history, Withdraw: _withdraw, Override: _override, Validate: _validate,
+    ShowPolicy: _policy, FreezeModel: _freeze, UnfreezeModel: _unfreeze, ShowAudit: _audit,
 }  # fmt: skip

@@ -13,13 +13,15 @@ from bot.bootstrap import Registrar
 from bot.domain import words
 from bot.domain.approvals import Choice, Request, RequestState
 from bot.domain.authority import Act, deciders
-from bot.domain.commands import Command, Promote
+from bot.domain.commands import Command, FreezeModel, Promote, UnfreezeModel
 from bot.domain.comparison import Comparison
 from bot.domain.errors import SlackUnreachable, Unreachable
 from bot.domain.moves import Move
 from bot.domain.people import Profile
-from bot.domain.text import Code, Name, Say, say
+from bot.domain.registry import Stage
+from bot.domain.text import Code, Name, Say, joined, say
 from bot.services.errands import Done
+from bot.slack import cards
 from bot.slack.blocks import Message, said
 from bot.slack.calls import LOST
 from bot.slack.publisher import Publisher
@@ -103,14 +105,41 @@ class Desk:
     def _carry_out(self, place: Place, ask_id: str, stands: Callable[[], Say]) -> None:
         self._patiently(place, stands, lambda patience: self._do(place, ask_id, patience))
 
-    def approve(self, place: Place, request_id: str) -> Say:
+    def approve(self, place: Place, request_id: str) -> Message:
         """Record an approval and return the answer; the move is made after the acknowledgement. Raises Refused."""
         counted = self.registrar.requests.vote(self.caller(place), request_id, Choice.APPROVE, origin="slack")
         if counted.request.state is RequestState.PENDING:
             self._tell_channel()
         else:
             self._patiently(place, words.vote_stands, lambda patience: self._move(counted.request, patience))
-        return words.vote_counted(counted.request, counted.approvals)
+        return cards.counted(counted.request, words.vote_counted(counted.request, counted.approvals))
+
+    def withdraw(self, place: Place, request_id: str) -> Say:
+        """Take the person's own vote back and return the answer. Raises Refused."""
+        counted = self.registrar.requests.withdraw(self.caller(place), request_id, origin="slack")
+        self._tell_channel()
+        return words.withdrawal_counted(counted.request, counted.approvals)
+
+    def override(self, place: Place, request_id: str, reason: str) -> Say:
+        """Let failed gates pass and return the answer; a move that comes of it is made later. Raises Refused."""
+        counted = self.registrar.requests.override(self.caller(place), request_id, reason=reason, origin="slack")
+        if counted.request.state is RequestState.PENDING:
+            self._tell_channel()
+        else:
+            self._patiently(place, words.vote_stands, lambda patience: self._move(counted.request, patience))
+        return words.override_counted(counted.request, counted.approvals)
+
+    def freeze(self, place: Place, command: FreezeModel) -> Say:
+        """Freeze Production and return the answer. Raises Refused."""
+        sentence = self.registrar.freezing.freeze(self.caller(place), command, origin="slack")
+        self._tell_channel()
+        return sentence
+
+    def unfreeze(self, place: Place, command: UnfreezeModel) -> Say:
+        """Let Production move again and return the answer; what waited for it is made soon. Raises Refused."""
+        sentence = self.registrar.freezing.unfreeze(self.caller(place), command, origin="slack")
+        self._tell_channel()
+        return sentence
 
     def reject(self, place: Place, request_id: str, reason: str) -> Say:
         """Record a rejection and return the answer. Raises Refused."""
@@ -196,12 +225,20 @@ class Desk:
         channel = policy.channel_for(request.model)
         with self.registrar.context.ledger.read() as reading:
             if reading.posting(request.id):
-                return words.asked(request, channel, deciders(request.model, request.target, request.requester, policy))
+                said = words.asked(request, channel, deciders(request.model, request.target, request.requester, policy))
+                return self._with_warnings(said, request)
         return say(
             "Asked: {model} {path}. Request {id} is open, but its card is not in {channel} yet; if I am not a member "
             "there, invite me: {invite}", model=Name(request.model), path=words.path(request), id=Code(request.id),
             channel=Code(channel), invite=Code("/invite @registrar"),
         )  # fmt: skip
+
+    def _with_warnings(self, answer: Say, request: Request) -> Say:
+        """Add what stands in the way of an approval today: a failed gate, a freeze."""
+        mind = [words.blocked(request)] if request.is_blocked else []
+        stop = self.registrar.freezing.stops(request.model) if request.target is Stage.PRODUCTION else None
+        mind += [words.frozen_now(stop.why)] if stop else []
+        return joined([answer, *mind], " ")
 
     def _move(self, request: Request, patience: _Patience) -> None:
         with patience:

@@ -7,7 +7,7 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
-from bot.domain.commands import Promote, Reject, build
+from bot.domain.commands import Override, Promote, Reject, build
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.text import Say, short
 from bot.slack import modals
@@ -30,6 +30,7 @@ def register(app: App, desk: Desk) -> None:
     """Listen to the submitted forms."""
     app.view(modals.PROMOTE)(_listener(desk, _promote))
     app.view(modals.REJECT)(_listener(desk, _reject))
+    app.view(modals.OVERRIDE)(_listener(desk, _override))
 
 
 def _listener(desk: Desk, act: Callable[[Desk, Place, str, dict[str, str]], None]) -> Callable[..., None]:
@@ -51,8 +52,8 @@ def _listener(desk: Desk, act: Callable[[Desk, Place, str, dict[str, str]], None
 def _promote(desk: Desk, place: Place, draft: str, fields: dict[str, str]) -> None:
     try:
         before = desk.registrar.errands.drafted(draft)
-        keep = bool(before.command.get("keep_existing"))  # typed, and no field of the form
-        command = build(Promote, _checked(fields) | {"keep_existing": keep})
+        typed = {key: before.command.get(key) for key in ("keep_existing", "validation")}  # no fields of the form
+        command = build(Promote, _checked(fields) | {key: value for key, value in typed.items() if value})
         desk.ask(Place(person=place.person, channel=before.where), command)
     except RegistrarError as error:
         raise _FieldError("model", error) from error
@@ -66,6 +67,18 @@ def _checked(fields: dict[str, str]) -> dict[str, Any]:
         except BadInput as error:
             raise _FieldError(field, error) from error
     return fields
+
+
+def _override(desk: Desk, place: Place, request_id: str, fields: dict[str, str]) -> None:
+    try:
+        reason = fields.get("reason", "").strip()
+        if not reason:
+            raise BadInput("Say why: the card shows it, and the audit keeps it.")
+        command = build(Override, {"request": request_id, "reason": reason})
+        sentence = desk.override(place, command.request, command.reason)
+    except RegistrarError as error:
+        raise _FieldError("reason", error) from error
+    desk.after(place, lambda: _tell_where(desk, place, request_id, sentence))
 
 
 def _reject(desk: Desk, place: Place, request_id: str, fields: dict[str, str]) -> None:

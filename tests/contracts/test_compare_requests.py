@@ -12,6 +12,7 @@ from bot.domain.moves import MoveState
 from bot.ledger import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
 from bot.services.comparisons import Comparisons
+from bot.services.gating import Gating
 from bot.services.lookups import Lookups
 from tests.harness import context_over, executor, holders, move_of, state_of_move
 from tests.many import add_many_versions
@@ -54,7 +55,7 @@ def test_comparing_costs_a_request_for_each_thousand_versions_and_two(
     opened: Open, mlflow_server: MlflowServer, ledger: SqlLedger, number: int
 ) -> None:
     context = context_over(ledger, opened(number))
-    comparisons, command = Comparisons(context, Lookups(context)), build(Compare, {"model": "churn"})
+    comparisons, command = Comparisons(context, Lookups(context, Gating(context))), build(Compare, {"model": "churn"})
     found = comparisons.compare(command)
     assert (found.versions, found.incumbent) == ([*range(number, 0, -1)], 1)
     assert found.frame[["auc", "f1"]].notna().all(axis=None)

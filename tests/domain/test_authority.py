@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from bot.domain.authority import TABLE, Act, Decision, Subject, Who, authorize
+from bot.domain.freezes import Frozen
 from bot.domain.people import Actor, Automation, Caller, Client, Operator, Person, Profile
 from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
+from bot.domain.text import say
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 POLICY = read_policy(
@@ -68,6 +71,7 @@ LET_THROUGH = {
     Who.APPROVER: {"lead", "one of the group of leads"},
     Who.REQUESTER_OR_ADMIN: {"requester", "admin", "operator ann, an admin"},
     Who.ROLLBACK: {"on call"},
+    Who.ROLLBACK_OR_ADMIN: {"on call", "admin", "operator ann, an admin"},
     Who.OVERRIDER: {"overrider"},
     Who.ADMIN: {"admin", "operator ann, an admin"},
 }
@@ -97,6 +101,24 @@ def ask(caller: Caller, act: Act, subject: Subject = ASKED, policy: Policy = POL
 @pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, Act)), ids=str)
 def test_everybody_may_do_what_the_table_says_and_nothing_else(caller: str, act: Act) -> None:
     assert ask(CALLERS[caller], act).allowed is expected(caller, act)
+
+
+FROZEN = Frozen(say("Production is frozen."), None)
+
+
+@pytest.mark.parametrize("target", [Stage.STAGING, Stage.PRODUCTION], ids=str)
+@pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, Act)), ids=str)
+def test_a_freeze_stops_what_the_table_says_in_production_and_nothing_else(
+    caller: str, act: Act, target: Stage
+) -> None:
+    free = replace(ASKED, target=target)
+    stopped = TABLE[act].freezes and target is Stage.PRODUCTION
+    allowed = ask(CALLERS[caller], act, free).allowed and not stopped
+    assert ask(CALLERS[caller], act, replace(free, frozen=FROZEN)).allowed is allowed
+
+
+def test_who_may_not_do_it_anyway_does_not_hear_of_the_freeze() -> None:
+    assert ask(CALLERS["member"], Act.APPROVE, replace(ASKED, frozen=FROZEN)).rule == "not an approver"
 
 
 @pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, Act)), ids=str)

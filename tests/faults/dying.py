@@ -24,13 +24,13 @@ from slack_bolt import BoltRequest
 from slack_sdk import WebClient
 from slack_sdk.webhook import WebhookClient
 
-from bot.bootstrap import build, home_team, slack_client
+from bot.bootstrap import build, home_team, slack_client, slack_directory
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.ledger.writing import SqlWriting
 from bot.registry.mlflow import MlflowRegistry
+from bot.services.context import Rules
 from bot.slack import modals
-from bot.slack.directory import SlackDirectory
 from bot.slack.notifier import SlackNotifier
 from handlers.serve import bolt_app
 from localslack import Remote, payloads
@@ -141,15 +141,15 @@ class Bot:
         self.clock = TurnedClock()
         self.ledger = MortalLedger(settings.ledger_url, tap)
         self.registry = MlflowRegistry(f"sqlite:///{case.home}/mlflow.db")
-        client, policy = slack_client(settings), policy_of()
+        client, rules = slack_client(settings), Rules(policy_of())
         self.queue = Queue()
         registrar = build(
             settings,
-            policy,
+            rules,
             ledger=self.ledger,
             registry=tapped_registry(self.registry, lambda when, name: name in REGISTRY_WRITES and tap(when, name)),
-            notifier=SlackNotifier(client, self.ledger, policy),
-            directory=SlackDirectory(client, home_team(client), policy.groups()),
+            notifier=SlackNotifier(client, self.ledger, lambda: rules.policy),
+            directory=slack_directory(settings, home_team(client), rules),
             clock=self.clock,
         )
         self.registrar = replace(registrar, work=self.queue)

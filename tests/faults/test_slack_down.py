@@ -218,7 +218,7 @@ def test_an_account_that_slack_cannot_tell_of_changes_nothing(world: World) -> N
 
 def test_an_account_that_slack_is_slow_to_tell_of_is_given_up_in_time(slack: LocalSlack, tmp_path: Path) -> None:
     client = slack_client(settings_for(slack, tmp_path), timeout=2)  # as `build_for_slack` has it
-    directory = SlackDirectory(client, slack.team_id, frozenset())
+    directory = SlackDirectory(client, slack.team_id, frozenset)
     slack.slow("users.info", 10)
     began = time.monotonic()
     with pytest.raises(SlackUnreachable):

@@ -23,9 +23,11 @@ from bot.ledger import SqlLedger
 from bot.ports import Ask, Note, NoteKind
 from bot.registry.memory import MemoryRegistry
 from bot.services.comparisons import Comparisons
-from bot.services.context import Context
+from bot.services.context import Context, Rules
 from bot.services.errands import Done, Errands
+from bot.services.freezing import Freezing
 from bot.services.gatekeeper import Gatekeeper
+from bot.services.gating import Gating
 from bot.services.lookups import Lookups
 from bot.services.mirror import Mirror
 from bot.services.moves import Moves
@@ -116,17 +118,20 @@ class Bench:
     errands: Errands = field(init=False)
     moves: Moves = field(init=False)
     mirror: Mirror = field(init=False)
+    freezing: Freezing = field(init=False)
     watch: Watch = field(init=False)
 
     def __post_init__(self) -> None:
         context = Context(
-            ledger=self.ledger, registry=self.registry, policy=self.policy, clock=self.clock, owner=self.owner
+            ledger=self.ledger, registry=self.registry, rules=Rules(self.policy), clock=self.clock, owner=self.owner
         )
-        lookups, gatekeeper = Lookups(context), Gatekeeper(context)
-        requests, tending = Requests(context, lookups), Tending(context, lookups, gatekeeper)
+        gatekeeper, gating = Gatekeeper(context), Gating(context)
+        lookups = Lookups(context, gating)
+        requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
         made = {
             "context": context, "lookups": lookups, "gatekeeper": gatekeeper, "requests": requests, "tending": tending,
-            "comparisons": Comparisons(context, lookups), "moves": Moves(context), "mirror": Mirror(context),
+            "comparisons": Comparisons(context, lookups), "moves": Moves(context, gating), "mirror": Mirror(context),
+            "freezing": Freezing(context, gatekeeper),
             "watch": Watch(context), "errands": Errands(context, requests, hands(context, tending)),
         }  # fmt: skip
         for name, value in made.items():

@@ -7,44 +7,56 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.approvals import RequestState
-from bot.domain.errors import BadInput, Misconfigured, Refused
-from bot.domain.policy import Policy, read_policy
+from bot.domain.errors import AlreadyDecided, BadInput, Misconfigured, Refused
+from bot.domain.policy import read_policy
 from bot.domain.registry import Stage, check_model_name
+from bot.services.gating import Gating
 from bot.services.moves import Moves
-from tests.services.bench import BOB, CAROL, POLICY, STRANGER, Bench
+from tests.services.bench import BOB, POLICY, STRANGER, Bench
+
+RULES: dict[str, dict[str, object]] = {
+    "more approvals": {"approvers": ["lead"], "required": 2},
+    "another approver": {"approvers": ["lead", "UDAVE"]},
+    "who asked may approve": {"approvers": ["lead"], "requester_may_approve": True},
+    "a gate": {"approvers": ["lead"], "gates": [{"semver": "set"}]},
+    "somebody who lets gates pass": {"approvers": ["lead"], "override": ["UDAVE"]},
+}
 
 
-def under(bench: Bench, production: dict[str, object]) -> Bench:
-    """Return the bench as it is after a restart with another rule for Production."""
+def under(bench: Bench, production: dict[str, object], roles: dict[str, list[str]] | None = None) -> Bench:
+    """Return the bench with another rule for Production."""
     models = POLICY["models"] | {"*": {"production": production}}
-    return replace_policy(bench, read_policy(POLICY | {"models": models}))
+    bench.context.rules.replace(read_policy(POLICY | {"models": models, "roles": roles or POLICY["roles"]}), "another")
+    return bench
 
 
-def replace_policy(bench: Bench, policy: Policy) -> Bench:
-    return Bench(ledger=bench.ledger, registry=bench.registry, clock=bench.clock, policy=policy)
-
-
-def test_a_rule_that_asks_for_more_now_holds_for_open_requests(bench: Bench) -> None:
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_request_is_out_of_date_when_its_rule_is_another_one(bench: Bench, rule: dict[str, object]) -> None:
     request = bench.open()
-    stricter = under(bench, {"approvers": ["lead"], "required": 2})
-    assert stricter.approve(request, BOB).request.state is RequestState.PENDING
-    assert stricter.approve(request, CAROL).request.state is RequestState.APPROVED
+    with pytest.raises(AlreadyDecided, match="rule for Production was changed"):
+        under(bench, rule).approve(request, BOB)
+    assert bench.state(request) is RequestState.STALE
 
 
-def test_a_rule_that_asks_for_less_now_does_not(bench: Bench) -> None:
-    bench.registry.add("two", versions=1)
-    request = bench.open("promote two 1 production")
-    laxer = replace_policy(bench, read_policy(POLICY | {"models": {"*": {"production": {"approvers": ["lead"]}}}}))
-    assert laxer.approve(request, BOB).request.state is RequestState.PENDING
+def test_a_request_is_out_of_date_when_a_role_of_its_rule_names_somebody_else(bench: Bench) -> None:
+    request = bench.open()
+    under(bench, {"approvers": ["lead"]}, roles={"lead": ["UBOB", "UEVE"], "admin": []})
+    assert bench.requests.refresh() == 1
+    assert bench.state(request) is RequestState.STALE
 
 
-def test_the_vote_of_somebody_who_is_named_no_more_does_not_count(bench: Bench) -> None:
-    bench.registry.add("two", versions=1)
-    request = bench.open("promote two 1 production")
-    bench.approve(request, BOB)
-    models = {"two": {"production": {"approvers": ["UCAROL", "UDAVE"], "required": 2}}}
-    without_bob = replace_policy(bench, read_policy(POLICY | {"models": models}))
-    assert without_bob.approve(request, CAROL).request.state is RequestState.PENDING
+@pytest.mark.parametrize("more", [{"expires_after": "9d"}, {"remind_after": "4h"}], ids=str)
+def test_how_long_a_request_lives_makes_no_other_rule(bench: Bench, more: dict[str, object]) -> None:
+    request = bench.open()
+    assert under(bench, {"approvers": ["lead"]} | more).approve(request, BOB).request.state is RequestState.APPROVED
+
+
+def test_a_rule_that_changes_after_the_decision_and_before_the_move_stops_it(bench: Bench) -> None:
+    request = bench.approved()
+    under(bench, {"approvers": ["UDAVE"]})
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.STALE
+    assert bench.registry.holders() == [3]
 
 
 def test_a_pattern_s_brackets_are_letters_where_a_model_is_called_so() -> None:
@@ -130,7 +142,7 @@ def test_an_alias_that_somebody_else_keeps_moving_makes_a_moved_stage_no_failure
 ) -> None:
     request = bench.approved()
     monkeypatch.setattr(bench.registry, "set_alias", lambda name, alias, version: None)
-    Moves(bench.context).run("churn")
+    Moves(bench.context, Gating(bench.context)).run("churn")
     assert bench.state(request) is RequestState.DONE
     assert "somebody else moves it" in bench.now(request).outcome
 

@@ -10,6 +10,7 @@ import pytest
 
 from bot.domain.approvals import RequestState
 from bot.domain.registry import ModelInfo, Stage
+from bot.domain.text import say
 from bot.services.lookups import ModelView
 from bot.slack import answers, cards
 from bot.slack.blocks import Message
@@ -112,12 +113,23 @@ def test_slack_looks_for_no_links_and_names_of_its_own(name: str) -> None:
 
 
 def test_a_pending_card_has_its_buttons() -> None:
-    assert buttons(PENDING) == [cards.APPROVE, cards.REJECT, cards.DETAILS]
+    open_to_all = cards.card(a_request(seen=None), [])
+    assert buttons(open_to_all) == [cards.APPROVE, cards.REJECT, cards.DETAILS]
+
+
+def test_a_card_whose_gates_failed_has_a_button_to_let_them_pass_until_somebody_did() -> None:
+    assert cards.OVERRIDE in buttons(PENDING)
+    passed = cards.card(a_request(overridden_by=BOB, override_reason="measured anew tomorrow"), [])
+    assert cards.OVERRIDE not in buttons(passed)
+    assert f"let pass by <@{BOB.user}>: measured anew tomorrow" in said({"blocks": passed.blocks})
+
+
+ASK_AGAIN = {RequestState.STALE, RequestState.EXPIRED}  # what can be asked for anew from its card
 
 
 @pytest.mark.parametrize("state", [state for state in RequestState if state is not RequestState.PENDING])
-def test_a_decided_card_has_none(state: RequestState) -> None:
-    assert buttons(cards.card(a_request(state=state), [])) == []
+def test_a_decided_card_has_no_button_that_decides(state: RequestState) -> None:
+    assert buttons(cards.card(a_request(state=state), [])) == ([cards.AGAIN] if state in ASK_AGAIN else [])
 
 
 def test_a_button_carries_an_id_and_nothing_else() -> None:
@@ -150,9 +162,10 @@ def test_a_card_tells_that_the_incumbent_stays() -> None:
     assert "stays in the stage" in said({"blocks": PENDING.blocks})
 
 
-def test_a_card_tells_that_gates_are_not_checked() -> None:
-    shown = said({"blocks": cards.card(a_request(), [], unchecked_gates=True).blocks})
-    assert "does not check them" in shown
+def test_a_card_tells_what_stops_production_while_it_can_be_decided() -> None:
+    stopped = say("Production is frozen.")
+    assert "frozen" in said({"blocks": cards.card(a_request(), [], stopped=stopped).blocks})
+    assert "frozen" not in said({"blocks": cards.card(a_request(state=RequestState.DONE), [], stopped=stopped).blocks})
 
 
 def test_the_text_of_a_notification_says_who_asks_for_what() -> None:

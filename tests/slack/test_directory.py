@@ -37,14 +37,14 @@ def watch() -> Watch:
 def look_up(slack: LocalSlack, watch: Watch) -> Callable[[Person], Profile]:
     """Return what looks people up in the local workspace."""
     client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
-    return SlackDirectory(client, "T0LOCAL", GROUPS, watch).profile
+    return SlackDirectory(client, "T0LOCAL", lambda: GROUPS, watch).profile
 
 
 LookUp = Callable[[Person], Profile]
 
 
 def test_a_member_is_a_member(look_up: LookUp) -> None:
-    assert look_up(Person("T0LOCAL", "U0ALICE")) == Profile(person=Person("T0LOCAL", "U0ALICE"))
+    assert look_up(Person("T0LOCAL", "U0ALICE")) == Profile(person=Person("T0LOCAL", "U0ALICE"), name="alice")
 
 
 def test_a_person_s_groups_are_those_that_the_policy_names(look_up: LookUp, slack: LocalSlack) -> None:

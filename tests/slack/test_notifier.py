@@ -73,7 +73,7 @@ def desk(slack: LocalSlack, sqlite_url: str) -> Iterator[Desk]:
     with ledger.write() as tx:
         tx.add_request(REQUEST)
     client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
-    yield Desk(slack, ledger, SlackNotifier(client, ledger, POLICY))
+    yield Desk(slack, ledger, SlackNotifier(client, ledger, lambda: POLICY))
     ledger.close()
 
 
@@ -263,7 +263,7 @@ def test_a_server_error_leaves_it_unknown(desk: Desk) -> None:
 def test_nobody_there_leaves_it_unknown(sqlite_url: str) -> None:
     ledger = SqlLedger(sqlite_url)
     client = WebClient("xoxb-1", base_url="http://127.0.0.1:9/api/", retry_handlers=[], timeout=1)
-    assert SlackNotifier(client, ledger, POLICY).deliver(DIRECT).outcome is Outcome.UNKNOWN
+    assert SlackNotifier(client, ledger, lambda: POLICY).deliver(DIRECT).outcome is Outcome.UNKNOWN
     ledger.close()
 
 

@@ -10,15 +10,19 @@ from typing import Any
 from bot.domain import looks, words
 from bot.domain.approvals import Choice, Request, RequestState, Vote
 from bot.domain.card import Sources, fill
-from bot.domain.commands import VERBS
+from bot.domain.commands import VERBS, ShowAudit, Validate
 from bot.domain.comparison import Comparison, compare
+from bot.domain.events import Event, Link, Tag
+from bot.domain.evidence import GateResult, Seen
 from bot.domain.looks import Finding, FindingKind
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Actor, Automation, Client, Person
-from bot.domain.registry import Dataset, ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.domain.policy import Policy, read_policy
+from bot.domain.policy_words import what_holds
+from bot.domain.registry import Dataset, ModelInfo, Package, RunInfo, Stage, VersionInfo, VersionRef
 from bot.domain.text import Code, Mention, Name, Say, say
 from bot.services.lookups import CardView, ModelView, Term
-from bot.slack import answers, blocks, cards, comparing, notices
+from bot.slack import answers, blocks, cards, comparing, governing, notices
 from bot.slack.blocks import Message
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
@@ -49,8 +53,19 @@ def a_request(name: str = "plain", state: RequestState = RequestState.PENDING, *
         expires_at=NOW + timedelta(days=1), semver=TEXTS[name] * 20, state=state, keep_existing=True,
         decided_at=None if state is RequestState.PENDING else NOW, decided_by=BOB if decided else None,
         outcome="" if state is RequestState.PENDING else REASONS[name],
+        seen=seen(name),
     )  # fmt: skip
     return replace(request, **changes)
+
+
+def seen(name: str = "plain") -> Seen:
+    """Return what a request was opened on, a hundred of everything."""
+    text = TEXTS[name] or "m"
+    gates = tuple(
+        GateResult(name=f"{text}{n}", bound=text * 3, value=text * 5, passed=n % 2 > 0, note=text) for n in range(100)
+    )
+    figures = {f"{text}{n}": 1.0 / (n + 1) for n in range(100)}
+    return Seen(metrics=figures, against=figures, validation=figures, gates=gates, rule="f" * 16, policy="0123456789ab")
 
 
 def votes(number: int) -> list[Vote]:
@@ -132,9 +147,21 @@ def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
 def every_message(name: str) -> Iterator[tuple[str, Message]]:
     """Yield every kind of message, made of one of the texts, with what it is."""
     for state in RequestState:
-        yield f"card {state.value}", cards.card(a_request(name, state), votes(50), unchecked_gates=True)
+        yield (
+            f"card {state.value}",
+            cards.card(a_request(name, state), votes(50), stopped=say("{it}.", it=TEXTS[name] * 3)),
+        )
         yield f"ended {state.value}", blocks.said(words.ended(a_request(name, state)))
         yield f"decided {state.value}", blocks.said(words.decided_before(a_request(name, state)))
+    yield "counted", cards.counted(a_request(name), words.voted(a_request(name), votes(1)[0], 1))
+    version, looked = a_version(name), seen(name)
+    for found in (looked, Seen(), replace(looked, gates=looked.gates[1:2])):
+        wanted = Validate(model="m", version=VersionRef("number", "7"))
+        yield f"{len(found.gates)} gates", governing.validation(wanted, version, found)
+    yield "policy", governing.policy(TEXTS[name] or "m", what_holds(a_policy(), "m", "0123456789ab"))
+    for number in (0, 1, 20, 21):
+        found_events = [a_link(name, tag) for tag in Tag] * number
+        yield f"audit of {number}", governing.audit(ShowAudit(model="m"), found_events[:number])
     yield "card by a program", cards.card(a_request(name, requester=Client("ci")), [])
     for number in (0, 1, 20, 21, 1000):
         yield f"{number} models", answers.model_list([a_model(name)] * number, TEXTS[name])
@@ -156,6 +183,30 @@ def every_message(name: str) -> Iterator[tuple[str, Message]]:
     for verb in VERBS.values():
         yield f"help {verb.verb}", answers.help_verb(verb)
     yield from ((f"sentence {number}", blocks.said(one)) for number, one in enumerate(every_sentence(name)))
+
+
+def a_policy() -> Policy:
+    """Return a policy with every part that is told of."""
+    rule = {
+        "approvers": ["lead", "S0GROUP"], "required": 2, "expires_after": "24h", "remind_after": "4h",
+        "override": ["U0ANN"], "gates": [
+            {"metric": "accuracy", "at_least": 0.85, "at_most": 0.99, "not_worse_than_incumbent_by": 0.01},
+            {"card": ["owner", "use_case"]}, {"signature": "compatible"}, {"semver": "set"}, {"in_staging_for": "24h"},
+        ],
+    }  # fmt: skip
+    window = {"cron": "0 18 * * 5", "for": "62h", "zone": "Europe/Berlin", "reason": "weekend"}
+    return read_policy({"roles": {"lead": ["U0BOB"]}, "models": {"*": {"production": rule}}, "freeze": [window]})
+
+
+def a_link(name: str, tag: Tag) -> Link:
+    """Return an audit event that holds one of the texts wherever it can."""
+    text = TEXTS[name]
+    event = Event(
+        at=NOW, actor=BOB, tag=tag, subject=text * 3, model=text or "m", before=text, after=text, why=REASONS[name],
+        evidence={"version": 7, "target": "Production", "choice": text, "act": text, "verb": text,
+                  "by": {"name": text}},
+    )  # fmt: skip
+    return Link(number=999_999_999, event=event, previous="", hash="")
 
 
 def every_sentence(name: str) -> Iterator[Say]:

@@ -1,0 +1,73 @@
+"""What an audit event says to a person, in one line: the same in Slack and in the terminal."""
+
+from __future__ import annotations
+
+from bot.domain.events import Event, Tag
+from bot.domain.people import Automation, shown
+from bot.domain.text import Code, Name, Say, say, short
+
+WHY_MOST = 300  # characters of a reason in one line; the export has the whole
+
+_DID: dict[Tag, str] = {
+    Tag.ASKED: "asked to promote {what}",
+    Tag.ASK_REFUSED: "was refused: to promote {what}",
+    Tag.OPENED: "opened request {subject}: {what}",
+    Tag.VOTED: "voted {choice} on {subject}: {what}",
+    Tag.WITHDRAWN: "took back a vote on {subject}: {what}",
+    Tag.VOTE_REFUSED: "was refused: to {act} {subject}: {what}",
+    Tag.OVERRIDDEN: "let failed gates of {subject} pass: {what}",
+    Tag.REMINDED: "reminded of {subject}: {what}",
+    Tag.APPROVED: "completed the approvals of {subject}: {what}",
+    Tag.REJECTED: "rejected {subject}: {what}",
+    Tag.CANCELLED: "cancelled {subject}: {what}",
+    Tag.EXPIRED: "ended {subject}, nobody decided in time: {what}",
+    Tag.STALE: "ended {subject} as out of date: {what}",
+    Tag.FAILED: "could not move {what}",
+    Tag.COMMANDED: "asked for {verb}",
+    Tag.COMMAND_REFUSED: "was refused: {verb}",
+    Tag.REGISTERED: "registered {after}",
+    Tag.DESCRIBED: "described {subject}",
+    Tag.TAGGED: "tagged {subject}",
+    Tag.ARCHIVED: "archived {after}",
+    Tag.MENDED: "mended {after}",
+    Tag.NOT_MOVED: "did not move {after}",
+    Tag.FOUND: "found a change in MLflow",
+    Tag.MOVED: "moved {what}, read back",
+    Tag.OBSERVED: "found in MLflow: {before} → {after}",
+    Tag.REFUSED: "was refused: to {act}",
+    Tag.FROZEN: "froze Production",
+    Tag.UNFROZEN: "lifted a freeze of Production",
+    Tag.POLICY_TAKEN: "took up the policy {after}",
+    Tag.POLICY_BROKEN: "refused an edited policy",
+    Tag.ANCHORED: "anchored the audit",
+}
+
+
+def line(event: Event) -> Say:
+    """Return who did what, and why."""
+    did = say(_DID[event.tag], **_values(event))
+    name = str((event.evidence.get("by") or {}).get("name") or "")
+    who = say("{who} ({name})", who=shown(event.actor), name=name) if name else _actor(event)
+    if not event.why:
+        return say("{who} {did}", who=who, did=did)
+    return say("{who} {did}. {why}", who=who, did=did, why=short(event.why, WHY_MOST))
+
+
+def _actor(event: Event) -> object:
+    return "Registrar" if isinstance(event.actor, Automation) else shown(event.actor)
+
+
+def _values(event: Event) -> dict[str, object]:
+    facts = event.evidence
+    version, target = facts.get("version"), facts.get("target") or facts.get("to")
+    model = Name(event.model or "every model")
+    what: object = model
+    if version is not None and target:
+        known = isinstance(version, int)
+        what = say("{model} {v} to {target}", model=model, v=Code(f"v{version}" if known else str(version)),
+                   target=str(target).capitalize())  # fmt: skip
+    return {
+        "what": what, "subject": Code(event.subject), "choice": str(facts.get("choice", "")),
+        "act": str(facts.get("act", "it")).replace("_", " "), "verb": Code(str(facts.get("verb", "a change"))),
+        "before": Code(event.before or "nothing"), "after": Code(event.after or "nothing"),
+    }  # fmt: skip

@@ -1,0 +1,55 @@
+"""Answers about rules: what the policy says, what the gates say of a version, what the audit holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slack_sdk.models.blocks import Block
+
+from bot.domain import event_words
+from bot.domain.commands import ShowAudit, Validate
+from bot.domain.events import Link
+from bot.domain.evidence import Seen
+from bot.domain.registry import VersionInfo
+from bot.domain.text import Say, short
+from bot.services.lookups import AUDIT_PAGE
+from bot.slack.blocks import Message, chunks, dicts, section, small
+from bot.slack.cards import gate_rows
+from bot.slack.texts import code, cut, mrkdwn, when
+
+
+def policy(model: str, lines: Sequence[Say]) -> Message:
+    """Return what the policy says of a model."""
+    blocks: list[Block] = [section(chunk) for chunk in chunks([f"• {mrkdwn(line)}" for line in lines])]
+    return Message(f"The policy for {code(short(model, 120))}", dicts(blocks))
+
+
+def validation(command: Validate, version: VersionInfo, seen: Seen) -> Message:
+    """Return what the gates say of a version, and what can be done next."""
+    name = f"{code(short(command.model, 120))} {code(f'v{version.version}')}"
+    if not seen.gates:
+        text = f"The policy has no gates for {name} → {command.to}."
+    elif seen.failed:
+        text = f"{name} → {command.to}: {len(seen.failed)} of {len(seen.gates)} gates fail."
+    else:
+        text = f"{name} → {command.to}: all {len(seen.gates)} gates pass."
+    blocks: list[Block] = [section(text), *(section(chunk) for chunk in chunks(gate_rows(seen)))]
+    ask = f"/model promote {command.model} {version.version} {command.to.value.lower()}"
+    blocks += [] if seen.failed else [small(f"Nothing was asked for. To ask: {code(short(ask, 300))}")]
+    return Message(text, dicts(blocks))
+
+
+def audit(command: ShowAudit, links: Sequence[Link]) -> Message:
+    """Return one page of a model's audit, newest first, and how to see what is older."""
+    name = code(short(command.model, 120))
+    if not links:
+        text = f"The audit has nothing about {name} in that time."
+        return Message(text, dicts([section(text)]))
+    shown = links[:AUDIT_PAGE]
+    rows = [f"• {code(str(link.number))} {when(link.event.at)}  {cut(mrkdwn(event_words.line(link.event)), 700)}"
+            for link in shown]  # fmt: skip
+    blocks: list[Block] = [section(f"*Audit of {name}*, newest first"), *(section(chunk) for chunk in chunks(rows))]
+    if len(links) > AUDIT_PAGE:
+        older = f"/model audit {command.model} --before {shown[-1].number}"
+        blocks.append(small(f"There are older ones: {code(short(older, 300))}"))
+    return Message(f"Audit of {name}", dicts(blocks))
