@@ -69,6 +69,7 @@ class Core:
             team_id=team.id,
             team_domain=team.domain,
             api_app_id=self.space.app.id,
+            bot_user_id=self.space.app.bot_user_id,
             token=self.secrets.verification_token,
         )
 
@@ -98,6 +99,7 @@ class Core:
 
     def reset(self) -> None:
         """Start over with the seed. Connections, tokens and standing faults stay."""
+        self.post.forget_events()
         self.views.clear_everybody()
         self.uploads.clear()
         self.calls.clear()

@@ -17,6 +17,7 @@ class Origin:
     team_id: str = "T0LOCAL"
     team_domain: str = "local"
     api_app_id: str = "A0LOCALAPP"
+    bot_user_id: str = "U0LOCALAPP"
     token: str = "verification-token"  # noqa: S105 - Slack's old verification token, made up
 
 
@@ -122,7 +123,15 @@ def event_callback(event: JSON, *, event_id: str, event_time: int, origin: Origi
         "event_id": event_id,
         "event_time": event_time,
         "is_ext_shared_channel": False,
-        "authorizations": [],
+        "authorizations": [
+            {
+                "enterprise_id": None,
+                "team_id": origin.team_id,
+                "user_id": origin.bot_user_id,
+                "is_bot": True,
+                "is_enterprise_install": False,
+            }
+        ],
     }
 
 
