@@ -54,7 +54,14 @@ class Core:
         self.triggers = Triggers(self.clock)
         self.hooks = Hooks(self.clock, self.space.team.id)
         self.uploads = Uploads(self.clock.now)
-        self.views = Views(app, self.space.team, self.changes, self.space.next_ts, self.has_picture)
+        self.views = Views(
+            app,
+            self.space.team,
+            store=self.store,
+            changes=self.changes,
+            next_ts=self.space.next_ts,
+            has_picture=self.has_picture,
+        )
         self.faults = Faults()
         self.calls = Calls(self.clock.now)
         self.limits = Limits(self.clock.now, enforced=settings.rate_limits)

@@ -61,6 +61,13 @@ MANIFEST: JSON = {
 }
 
 
+HOME_MANIFEST: JSON = {
+    **MANIFEST,
+    "features": MANIFEST["features"] | {"app_home": {"home_tab_enabled": True}},
+    "settings": {"event_subscriptions": {"bot_events": ["message.channels", "app_home_opened"]}},
+}
+
+
 def manifest_without(*scopes: str) -> JSON:
     kept = [scope for scope in MANIFEST["oauth_config"]["scopes"]["bot"] if scope not in scopes]
     return {**MANIFEST, "oauth_config": {"scopes": {"bot": kept}}}
@@ -179,6 +186,10 @@ def actions(*elements: JSON, block_id: str = "actions") -> JSON:
 def text_input(block_id: str, label: str, **more: Any) -> JSON:
     element = {"type": "plain_text_input", "action_id": "value", **more}
     return {"type": "input", "block_id": block_id, "label": plain(label), "element": element}
+
+
+def home(*blocks: JSON, **more: Any) -> JSON:
+    return {"type": "home", "blocks": list(blocks) or [{"type": "divider"}], **more}
 
 
 def modal(*blocks: JSON, title: str = "Title", **more: Any) -> JSON:
