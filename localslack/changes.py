@@ -12,7 +12,7 @@ KEPT = 2000
 class Changes:
     """A short memory of changes. A note says where something moved, never what it says.
 
-    Kinds: message, view, people, channel, connection (of the app), call (of the Web API),
+    Kinds: message, view (modals), home, people, channel, connection (of the app), call (of the Web API),
     problem, reset.
     """
 

@@ -247,13 +247,20 @@ class Person:
             body["thread_ts"] = thread.get("thread_ts") or thread["ts"]
         return dict(self.slack.act("upload", **body, content=base64.b64encode(content).decode())["message"])
 
-    def clicks(self, where: JSON, what: str) -> Outcome:
-        """Press the button with this text or action id in a message or modal, and confirm if it asks."""
-        return self._clicks(where, what, None)
+    def clicks(self, where: JSON, what: str, *, block: str | None = None) -> Outcome:
+        """Press the button with this text or action id in a message, a modal or a Home tab; confirm if it asks.
 
-    def chooses(self, where: JSON, what: str, answer: Any) -> Outcome:
-        """Choose an option, id or date in the element with this action id or placeholder."""
-        return self._clicks(where, what, answer)
+        block: the id of the block that it is in, where several have such a button.
+        """
+        return self._clicks(where, what, None, block)
+
+    def chooses(self, where: JSON, what: str, answer: Any, *, block: str | None = None) -> Outcome:
+        """Choose an option, id or date in the element with this action id or placeholder; block as in `clicks`."""
+        return self._clicks(where, what, answer, block)
+
+    def opens_home(self) -> JSON | None:
+        """Open the app's Home tab, and return what it shows at first: a view, or None. The app is told."""
+        return _view(self.slack.act("open_home", user=self.name))
 
     def submits(self, values: Mapping[str, Any] | None = None) -> dict[str, str] | None:
         """Submit the modal in front, and return its errors by block id, or None.
@@ -304,6 +311,10 @@ class Person:
         """The open modals, the one in front last."""
         return list(self.slack.look("modals", user=self.name)["views"])
 
+    def home(self) -> JSON | None:
+        """The view that is published on this person's Home tab now, or None. The app is told nothing."""
+        return _view(self.slack.look("home", user=self.name))
+
     def waits_for(self, channel: str, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
         """The newest message in a conversation that the predicate holds for; raises TimeoutError."""
 
@@ -322,6 +333,15 @@ class Person:
 
         return _some(self.slack.wait_for(found, timeout))
 
+    def waits_for_home(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
+        """The view on the Home tab, once the predicate holds for it; raises TimeoutError."""
+
+        def found() -> JSON | None:
+            view = self.home()
+            return view if view is not None and predicate(view) else None
+
+        return _some(self.slack.wait_for(found, timeout))
+
     def waits_for_direct_message(self, predicate: Callable[[JSON], object] = bool, timeout: float = 10.0) -> JSON:
         """The newest message from the app in person that the predicate holds for; raises TimeoutError."""
         channel = self.slack.look("direct", user=self.name)["channel"]
@@ -335,8 +355,9 @@ class Person:
             raise RefusedError(f"{self.name} has no modal open")
         return view
 
-    def _clicks(self, where: JSON, what: str, said: Any) -> Outcome:
-        block, element = forms.find_element(_blocks(where), what)
+    def _clicks(self, where: JSON, what: str, said: Any, within: str | None) -> Outcome:
+        among = [block for block in _blocks(where) if within in (None, block["block_id"])]
+        block, element = forms.find_element(among, what)
         answer = None if said is None else forms.plain_answer(element, said)
         body: JSON = {"block_id": block["block_id"], "action_id": element["action_id"], "answer": answer}
         if "callback_id" in where:
@@ -400,6 +421,11 @@ def _checked(response: httpx.Response) -> JSON:
         details = "; ".join(body.get("response_metadata", {}).get("messages", []))
         raise RefusedError(f"{body.get('error')}{': ' if details else ''}{details}")
     return body
+
+
+def _view(answer: JSON) -> JSON | None:
+    view: JSON | None = answer["view"]
+    return view
 
 
 def _some(found: JSON | None) -> JSON:

@@ -54,7 +54,14 @@ class Core:
         self.triggers = Triggers(self.clock)
         self.hooks = Hooks(self.clock, self.space.team.id)
         self.uploads = Uploads(self.clock.now)
-        self.views = Views(app, self.space.team, self.changes, self.space.next_ts, self.has_picture)
+        self.views = Views(
+            app,
+            self.space.team,
+            store=self.store,
+            changes=self.changes,
+            next_ts=self.space.next_ts,
+            has_picture=self.has_picture,
+        )
         self.faults = Faults()
         self.calls = Calls(self.clock.now)
         self.limits = Limits(self.clock.now, enforced=settings.rate_limits)
@@ -69,6 +76,7 @@ class Core:
             team_id=team.id,
             team_domain=team.domain,
             api_app_id=self.space.app.id,
+            bot_user_id=self.space.app.bot_user_id,
             token=self.secrets.verification_token,
         )
 
@@ -98,6 +106,7 @@ class Core:
 
     def reset(self) -> None:
         """Start over with the seed. Connections, tokens and standing faults stay."""
+        self.post.forget_events()
         self.views.clear_everybody()
         self.uploads.clear()
         self.calls.clear()

@@ -29,6 +29,7 @@ class Manifest:
     commands: tuple[Command, ...] = ()
     scopes: frozenset[str] = frozenset()
     bot_events: frozenset[str] = frozenset()
+    has_home: bool = False
 
     def command(self, name: str) -> Command | None:
         """The declared command of that name, or None."""
@@ -54,6 +55,7 @@ def _parse(data: Mapping[str, Any]) -> Manifest:
         commands=tuple(_command(entry) for entry in features.get("slash_commands", [])),
         scopes=frozenset(data.get("oauth_config", {}).get("scopes", {}).get("bot", [])),
         bot_events=frozenset(data.get("settings", {}).get("event_subscriptions", {}).get("bot_events", [])),
+        has_home=bool(features.get("app_home", {}).get("home_tab_enabled", False)),
     )
 
 

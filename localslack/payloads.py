@@ -17,6 +17,7 @@ class Origin:
     team_id: str = "T0LOCAL"
     team_domain: str = "local"
     api_app_id: str = "A0LOCALAPP"
+    bot_user_id: str = "U0LOCALAPP"
     token: str = "verification-token"  # noqa: S105 - Slack's old verification token, made up
 
 
@@ -78,7 +79,7 @@ def block_actions(  # noqa: PLR0913 - each is a part of the payload, and keyword
     response_url: str | None = None,
     trigger_id: str = "",
 ) -> JSON:
-    """A click or choice in a message (place, message, state, response_url) or in a modal (view)."""
+    """A click or choice in a message (place, message, state, response_url) or in a view."""
     payload = _interaction("block_actions", actor, origin)
     payload |= {"container": container, "trigger_id": trigger_id}
     if view is not None:
@@ -91,6 +92,33 @@ def block_actions(  # noqa: PLR0913 - each is a part of the payload, and keyword
     if response_url is not None:
         payload["response_url"] = response_url
     return payload | {"actions": [action]}
+
+
+def click_in_view(action: JSON, *, actor: Actor, view: JSON, origin: Origin = Origin(), trigger_id: str = "") -> JSON:
+    """A click or choice in a modal or on the Home tab; the view carries its state."""
+    container = {"type": "view", "view_id": view["id"]}
+    return block_actions(action, actor=actor, container=container, origin=origin, view=view, trigger_id=trigger_id)
+
+
+def home_view(
+    blocks: list[JSON] | None = None, *, view_id: str = "V0HOME", origin: Origin = Origin(), **fields: Any
+) -> JSON:
+    """A published Home tab as payloads carry it; fields as Slack names them, such as private_metadata or hash."""
+    view: JSON = {
+        "id": view_id,
+        "team_id": origin.team_id,
+        "type": "home",
+        "blocks": blocks or [],
+        "private_metadata": "",
+        "callback_id": "",
+        "state": {"values": {}},
+        "hash": "1.000000.home",
+        "root_view_id": view_id,
+        "previous_view_id": None,
+        "app_id": origin.api_app_id,
+        "external_id": "",
+    }
+    return view | fields
 
 
 def view_submission(
@@ -122,8 +150,33 @@ def event_callback(event: JSON, *, event_id: str, event_time: int, origin: Origi
         "event_id": event_id,
         "event_time": event_time,
         "is_ext_shared_channel": False,
-        "authorizations": [],
+        "authorizations": [
+            {
+                "enterprise_id": None,
+                "team_id": origin.team_id,
+                "user_id": origin.bot_user_id,
+                "is_bot": True,
+                "is_enterprise_install": False,
+            }
+        ],
     }
+
+
+def app_home_opened(
+    *,
+    actor: Actor,
+    place: Place,
+    origin: Origin = Origin(),
+    event_id: str = "Ev0HOME",
+    event_ts: str = "1.000000",
+    tab: str = "home",
+    view: JSON | None = None,
+) -> JSON:
+    """Somebody opened the app's Home, with the view if one has been published; place is their conversation with it."""
+    event: JSON = {"type": "app_home_opened", "user": actor.id, "channel": place.id, "tab": tab, "event_ts": event_ts}
+    if view is not None:
+        event["view"] = view
+    return event_callback(event, event_id=event_id, event_time=int(float(event_ts)), origin=origin)
 
 
 def container_of(message: JSON, channel_id: str, *, is_ephemeral: bool = False) -> JSON:

@@ -1,4 +1,4 @@
-"""What a person sees: channels, messages with their own ephemerals, threads and modals."""
+"""What a person sees: channels, messages with their own ephemerals, threads, modals and the Home tab."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Eyes:
             "me": shapes.user(space, person),
             "people": self.people(),
             "bot": shapes.bot_user(space),
-            "app": {"id": space.app.id, "name": space.app.name},
+            "app": {"id": space.app.id, "name": space.app.name, "has_home": self._core.manifest.has_home},
             "team": {"id": space.team.id, "name": space.team.name},
             "groups": [shapes.group(space, one) for one in space.groups.values()],
             "channels": [self._room(person, room) for room in rooms],
@@ -62,13 +62,18 @@ class Eyes:
         rooms = [room for room in space.channels.values() if self._may_see(person, room)]
         visible = (one for room in rooms for one in space.messages(room) if _is_for(person, one))
         shown = any(file_id in files.shown_in(space, message) for message in visible)
-        if held.user == person.id or shown or file_id in files.shown_by(space, self.modals(who)):
+        views = [self.modals(who), self.home(who)]
+        if held.user == person.id or shown or file_id in files.shown_by(space, views):
             return held
         raise SlackError("file_not_found")
 
     def modals(self, who: str) -> list[JSON]:
         """The open modals of a person, the one in front last."""
         return self._core.views.stack(self._core.space.person(who).id)
+
+    def home(self, who: str) -> JSON | None:
+        """What is published on the Home tab of a person, or None."""
+        return self._core.views.home(self._core.space.person(who).id)
 
     def direct(self, who: str) -> Channel:
         """The conversation of a person with the app."""

@@ -1,10 +1,10 @@
-"""Open modals: one stack of at most three per person, with hashes and what has been filled in so far."""
+"""Open modals, a stack of at most three per person, and Home tabs: with hashes and what has been filled in so far."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from localslack import blocks
@@ -13,6 +13,7 @@ from localslack.errors import SlackError
 from localslack.forms import Answers, state_values
 from localslack.model import App, Team
 from localslack.naming import with_ids
+from localslack.store import Store
 
 JSON = dict[str, Any]
 STACK = 3
@@ -20,17 +21,26 @@ MAX_BYTES = 250_000
 
 
 class Views:
-    """Every open modal, by person."""
+    """Every open modal and every published Home tab, by person. Home tabs outlive the process, as at Slack."""
 
     def __init__(
-        self, app: App, team: Team, changes: Changes, next_ts: Callable[[], str], has_picture: blocks.HasPicture
+        self,
+        app: App,
+        team: Team,
+        *,
+        store: Store,
+        changes: Changes,
+        next_ts: Callable[[], str],
+        has_picture: blocks.HasPicture,
     ) -> None:
         self._app = app
         self._team = team
+        self._store = store
         self._changes = changes
         self._next_ts = next_ts
         self._has_picture = has_picture
         self._stacks: dict[str, list[JSON]] = {}
+        self._homes: dict[str, JSON] = {body["user"]: body["view"] for body in store.all("home")}
 
     def stack(self, user: str) -> list[JSON]:
         """The modals of a person, the one in front last."""
@@ -41,6 +51,10 @@ class Views:
         stack = self._stacks.get(user)
         return stack[-1] if stack else None
 
+    def home(self, user: str) -> JSON | None:
+        """What is published on a person's Home tab, or None."""
+        return self._homes.get(user)
+
     def find(self, user: str, view_id: str) -> JSON:
         """A person's open modal; raises not_found."""
         for view in self._stacks.get(user, []):
@@ -48,12 +62,16 @@ class Views:
                 return view
         raise SlackError("not_found")
 
+    def shown(self, user: str, view_id: str) -> JSON:
+        """A person's open modal or Home tab; raises not_found."""
+        home = self._homes.get(user)
+        return home if home and home["id"] == view_id else self.find(user, view_id)
+
     def owner(self, *, view_id: str | None = None, external_id: str | None = None) -> tuple[str, JSON]:
-        """Who has this modal open, and the modal; raises not_found."""
-        for user, stack in self._stacks.items():
-            for view in stack:
-                if view["id"] == view_id or (external_id and view["external_id"] == external_id):
-                    return user, view
+        """Who sees this modal or Home tab, and the view; raises not_found."""
+        for user, view in self._everywhere():
+            if view["id"] == view_id or (external_id and view["external_id"] == external_id):
+                return user, view
         raise SlackError("not_found")
 
     def open(self, user: str, wanted: JSON) -> JSON:
@@ -78,17 +96,30 @@ class Views:
         return view
 
     def update(self, user: str, old: JSON, wanted: JSON, expected_hash: str | None = None) -> JSON:
-        """Put another content into an open modal, keeping the answers whose fields are still there."""
+        """Put another content into a view, keeping the answers whose fields are still there."""
         if expected_hash is not None and expected_hash != old["hash"]:
             raise SlackError("hash_conflict")
-        view = self._build(wanted, replacing=old)
+        view = self._build(wanted, kind=old["type"], replacing=old)
         kept = ("id", "root_view_id", "previous_view_id")
         view |= {name: old[name] for name in kept}
         view["state"] = {"values": _carried_over(view, old)}
+        if view["type"] == "home":
+            return self._hold_home(user, view)
         stack = self._stacks[user]
         stack[[held["id"] for held in stack].index(old["id"])] = view
         self._changed(user)
         return view
+
+    def publish(self, user: str, wanted: JSON, expected_hash: str | None = None) -> JSON:
+        """Put a content on a person's Home tab, where it stays the same view; raises hash_conflict."""
+        old = self._homes.get(user)
+        if old is not None:
+            return self.update(user, old, wanted, expected_hash)
+        if expected_hash is not None:
+            raise SlackError("hash_conflict")
+        view = self._build(wanted, kind="home")
+        view["root_view_id"] = view["id"]
+        return self._hold_home(user, view)
 
     def fill(self, view: JSON, answers: Answers) -> JSON:
         """Remember what a person has filled in; raises ValueError for an option that is not offered."""
@@ -109,20 +140,22 @@ class Views:
         return closed
 
     def clear_everybody(self) -> None:
-        """Close all modals of all people."""
+        """Close all modals of all people, and empty their Home tabs."""
         self._stacks.clear()
+        self._homes.clear()
+        self._store.clear("home")
 
-    def check(self, wanted: Any) -> None:
-        """Whether a view could be shown; raises invalid_arguments naming the rules, or view_too_large."""
+    def check(self, wanted: Any, kind: str = "modal") -> None:
+        """Whether a modal or home could be shown; raises invalid_arguments naming the rules, or view_too_large."""
         if not isinstance(wanted, dict):
             raise SlackError("invalid_arguments", messages=["must provide an object [json-pointer:/view]"])
         if len(json.dumps(wanted).encode()) > MAX_BYTES:
             raise SlackError("view_too_large")
-        if problems := blocks.view_problems(wanted, self._has_picture):
+        if problems := blocks.view_problems(wanted, self._has_picture, kind):
             raise SlackError("invalid_arguments", messages=problems)
 
-    def _build(self, wanted: JSON, replacing: JSON | None = None) -> JSON:
-        self.check(wanted)
+    def _build(self, wanted: JSON, *, kind: str = "modal", replacing: JSON | None = None) -> JSON:
+        self.check(wanted, kind)
         self._check_external_id(wanted, replacing)
         shown = with_ids(wanted["blocks"])
         return {
@@ -149,9 +182,19 @@ class Views:
 
     def _check_external_id(self, wanted: JSON, replacing: JSON | None) -> None:
         external = wanted.get("external_id")
-        held = [view for stack in self._stacks.values() for view in stack if view is not replacing]
+        held = [view for _, view in self._everywhere() if view is not replacing]
         if external and any(view["external_id"] == external for view in held):
             raise SlackError("duplicate_external_id")
+
+    def _everywhere(self) -> Iterator[tuple[str, JSON]]:
+        yield from ((user, view) for user, stack in self._stacks.items() for view in stack)
+        yield from self._homes.items()
+
+    def _hold_home(self, user: str, view: JSON) -> JSON:
+        self._homes[user] = view
+        self._store.put(("home", user, {"user": user, "view": view}))
+        self._changes.publish("home", user=user)
+        return view
 
     def _changed(self, user: str) -> None:
         self._changes.publish("view", user=user)

@@ -1,4 +1,4 @@
-"""Clicking: buttons and choices in messages and modals."""
+"""Clicking: buttons and choices in messages, modals and Home tabs."""
 
 from __future__ import annotations
 
@@ -43,17 +43,20 @@ class Clicking:
         return (await self._core.post.interaction(payload)).told()
 
     async def in_view(self, who: str, view_id: str, click: Click) -> JSON:
-        """Press a button or choose something in a modal, with what is filled in; raises SlackError."""
+        """Press a button or choose something in a modal or on the Home tab, with what is filled in.
+
+        Raises SlackError.
+        """
         core, person = self._core, awake(self._core, who)
-        view = core.views.find(person.id, view_id)
+        view = core.views.shown(person.id, view_id)
         action = self._action(view["blocks"], click)
-        payload = payloads.block_actions(
+        payload = payloads.click_in_view(
             action,
             actor=core.actor(person),
-            container={"type": "view", "view_id": view_id},
-            origin=core.origin,
             view=core.views.fill(view, click.answers),
-            trigger_id=core.triggers.issue(person.id, view_id),
+            origin=core.origin,
+            # Only on a modal can another one be put.
+            trigger_id=core.triggers.issue(person.id, view_id if view["type"] == "modal" else None),
         )
         return (await core.post.interaction(payload)).told()
 

@@ -6,7 +6,7 @@ import secrets
 
 from localslack import payloads, shapes
 from localslack.core import Core
-from localslack.model import JSON, Channel, Message
+from localslack.model import JSON, Channel, Message, Person
 
 KINDS = {"im": "im", "private_channel": "groups", "public_channel": "channels"}
 
@@ -25,7 +25,28 @@ def announce(core: Core, channel: Channel, message: Message) -> None:
         _send(core, event | {"type": "app_mention"})
 
 
+def announce_visit(core: Core, person: Person) -> None:
+    """Tell the app that a person opened its Home tab, if it subscribes to that."""
+    if "app_home_opened" not in core.manifest.bot_events:
+        return
+    view = core.views.home(person.id)
+    core.post.event(
+        payloads.app_home_opened(
+            actor=core.actor(person),
+            place=core.place(core.space.direct_channel(person)),
+            origin=core.origin,
+            event_id=_event_id(),
+            event_ts=core.space.next_ts(),
+            # A copy, because what is delivered again is what was there at first.
+            view=dict(view) if view else None,
+        )
+    )
+
+
 def _send(core: Core, event: JSON) -> None:
-    event_id = f"Ev{secrets.token_hex(5).upper()}"
     now = int(core.clock.now())
-    core.post.event(payloads.event_callback(event, event_id=event_id, event_time=now, origin=core.origin))
+    core.post.event(payloads.event_callback(event, event_id=_event_id(), event_time=now, origin=core.origin))
+
+
+def _event_id() -> str:
+    return f"Ev{secrets.token_hex(5).upper()}"

@@ -1,11 +1,15 @@
-"""views.*: modals."""
+"""views.*: modals and Home tabs."""
 
 from __future__ import annotations
+
+import re
 
 from localslack.api.args import Args
 from localslack.api.method import JSON, Method
 from localslack.core import Core
 from localslack.errors import SlackError, missing
+
+USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 
 
 def open_(core: Core, args: Args) -> JSON:
@@ -33,16 +37,26 @@ def update(core: Core, args: Args) -> JSON:
     view_id, external_id = args.text("view_id"), args.text("external_id")
     if not view_id and not external_id:
         raise missing("view_id")
-    view = _view(core, args)
     user, held = core.views.owner(view_id=view_id or None, external_id=external_id or None)
+    view = _view(core, args, held["type"])
     return {"view": core.views.update(user, held, view, args.text("hash") or None)}
 
 
-def _view(core: Core, args: Args) -> JSON:
+def publish(core: Core, args: Args) -> JSON:
+    """views.publish: the Home tab of one person, guarded by hash if given."""
+    user, view = args.required("user_id"), _view(core, args, "home")
+    if not USER_ID.fullmatch(user):
+        raise SlackError("invalid_arguments", messages=["invalid `user_id`"])
+    if not core.manifest.has_home:
+        raise SlackError("not_enabled")
+    if user not in core.space.people:
+        raise SlackError("user_not_found")
+    return {"view": core.views.publish(user, view, args.text("hash") or None)}
+
+
+def _view(core: Core, args: Args, kind: str = "modal") -> JSON:
     view: JSON = args.decoded("view")
-    core.views.check(view)
-    if view.get("type") != "modal":
-        raise SlackError("invalid_arguments", messages=["must be modal [json-pointer:/view/type]"])
+    core.views.check(view, kind)
     return view
 
 
@@ -51,4 +65,5 @@ METHODS = {
     "views.open": Method(open_, tier=4),
     "views.push": Method(push, tier=4),
     "views.update": Method(update, tier=4),
+    "views.publish": Method(publish, tier=4),
 }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from localslack.blocks.kit import boolean, choice, problem, shape, string
-from localslack.blocks.layout import MESSAGE_BLOCKS, MODAL_BLOCKS
+from localslack.blocks.layout import HOME_BLOCKS, MESSAGE_BLOCKS, MODAL_BLOCKS
 from localslack.blocks.objects import plain
 
 # Slack answers this one with invalid_attachments.
@@ -35,9 +35,9 @@ def message_problems(blocks: Any, at: str = "/blocks", has_picture: HasPicture =
     return [*_between_message_blocks(blocks, at), *_missing_pictures(blocks, at, has_picture)]
 
 
-def view_problems(view: Any, has_picture: HasPicture = every_picture) -> list[str]:
-    """The rules that a modal breaks."""
-    if broken := list(_VIEW(view, "/view")):
+def view_problems(view: Any, has_picture: HasPicture = every_picture, kind: str = "modal") -> list[str]:
+    """The rules that a modal breaks, or a Home tab where the kind is home."""
+    if broken := list(_VIEWS[kind](view, "/view")):
         return broken
     return [*_between_blocks(view), *_missing_pictures(view["blocks"], "/view/blocks", has_picture)]
 
@@ -61,19 +61,22 @@ def slack_files(value: Any, at: str = "") -> Iterator[tuple[dict[str, Any], str]
             yield from slack_files(held, f"{at}/{name}")
 
 
-_VIEW = shape(
-    {"type": choice("modal"), "title": plain(24), "blocks": MODAL_BLOCKS},
-    {
-        "submit": plain(24),
-        "close": plain(24),
-        "private_metadata": string(3000, 0),
-        "callback_id": string(255, 0),
-        "external_id": string(255, 0),
-        "clear_on_close": boolean,
-        "notify_on_close": boolean,
-        "submit_disabled": boolean,
-    },
-)
+_NAMES = {"private_metadata": string(3000, 0), "callback_id": string(255, 0), "external_id": string(255, 0)}
+_VIEWS = {
+    "modal": shape(
+        {"type": choice("modal"), "title": plain(24), "blocks": MODAL_BLOCKS},
+        {
+            **_NAMES,
+            "submit": plain(24),
+            "close": plain(24),
+            "clear_on_close": boolean,
+            "notify_on_close": boolean,
+            "submit_disabled": boolean,
+        },
+    ),
+    # https://docs.slack.dev/reference/views/home-tab-views
+    "home": shape({"type": choice("home"), "blocks": HOME_BLOCKS}, _NAMES),
+}
 
 
 def _between_message_blocks(blocks: list[dict[str, Any]], at: str) -> Iterator[str]:
@@ -86,7 +89,8 @@ def _between_message_blocks(blocks: list[dict[str, Any]], at: str) -> Iterator[s
 def _between_blocks(view: dict[str, Any]) -> Iterator[str]:
     blocks = view["blocks"]
     yield from _repeated_ids(blocks, "/view/blocks")
-    if view.get("submit") is None and any(block["type"] == "input" for block in blocks):
+    is_form = view["type"] == "modal" and any(block["type"] == "input" for block in blocks)
+    if is_form and view.get("submit") is None:
         yield problem("missing required field: submit (a modal with an input block must have it)", "/view")
     focused = [element for block in blocks for element in _elements(block) if element.get("focus_on_load")]
     if len(focused) > 1:

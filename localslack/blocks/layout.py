@@ -1,4 +1,4 @@
-"""Layout blocks, and which of them go into messages and modals.
+"""Layout blocks, and which of them go into messages, modals and Home tabs.
 
 Limits: https://docs.slack.dev/reference/block-kit/blocks; of data_table and data_visualization, which are
 newer than slack_sdk.models, only the outline is checked.
@@ -181,3 +181,5 @@ MODALS_ONLY: dict[str, Rule] = {
 KNOWN = {*EVERYWHERE, *MESSAGES_ONLY, *MODALS_ONLY}
 MESSAGE_BLOCKS = array(by_type({**EVERYWHERE, **MESSAGES_ONLY}, KNOWN), most=50, least=0)
 MODAL_BLOCKS = array(by_type({**EVERYWHERE, **MODALS_ONLY}, KNOWN), most=100)
+# Slack's list of blocks names Home tabs for tables as well, and is said to draw none there: they are refused.
+HOME_BLOCKS = array(by_type(EVERYWHERE, KNOWN), most=100)

@@ -52,10 +52,14 @@ class Post:
         self._events.add(task)
         task.add_done_callback(self._events.discard)
 
-    async def close(self) -> None:
-        """Stop redelivering and close the connections to the request URL."""
+    def forget_events(self) -> None:
+        """Stop delivering events that have not been acknowledged."""
         for task in self._events:
             task.cancel()
+
+    async def close(self) -> None:
+        """Stop redelivering and close the connections to the request URL."""
+        self.forget_events()
         await self.deliver_to(None)
 
     def _route(self) -> Route:
@@ -65,8 +69,13 @@ class Post:
         envelope: dict[str, Any] = {"retry_attempt": 0, "retry_reason": ""}
         for attempt, pause in enumerate((0.0, *RETRY_AFTER)):
             await self._clock.sleep(pause)
-            outcome = await self._route().send("events_api", payload, accepts_response_payload=False, **envelope)
+            route = self._route()
+            outcome = await route.send("events_api", payload, accepts_response_payload=False, **envelope)
             if outcome.acked:
                 return
-            reason = "http_timeout" if outcome.error == TIMEOUT else "http_error"
-            envelope = {"retry_attempt": attempt + 1, "retry_reason": reason}
+            envelope = {"retry_attempt": attempt + 1, "retry_reason": self._reason(route, outcome)}
+
+    def _reason(self, route: Route, outcome: Outcome) -> str:
+        if route is self.sockets:
+            return "timeout"
+        return "http_timeout" if outcome.error == TIMEOUT else "http_error"

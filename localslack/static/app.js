@@ -2,8 +2,9 @@
 import { act, follow, look } from "./api.js";
 import { composer } from "./composer.js";
 import { confirmed, Modal } from "./dialogs.js";
-import { $, h, toast } from "./dom.js";
+import { $, h, redraw, toast } from "./dom.js";
 import { collect } from "./elements.js";
+import { HomeTab } from "./home.js";
 import { face, MessageList } from "./messages.js";
 import { mrkdwn, plain } from "./mrkdwn.js";
 
@@ -12,12 +13,14 @@ const WHY = {
   dispatch_failed: "could not be reached: no app is connected",
   http_service_error: "answered with an error",
 };
-const state = { me: null, overview: null, channel: null, thread: null };
+// On the Home tab the channel is the conversation with the app, whose other tab it is.
+const state = { me: null, overview: null, channel: null, home: false, thread: null };
 
 // -- names --------------------------------------------------------------------------------------------------------
 
 const people = () => state.overview?.people ?? [];
 const channels = () => state.overview?.channels ?? [];
+const direct = () => channels().find((one) => one.kind === "im");
 const personById = (id) => people().find((one) => one.id === id);
 const names = {
   person: (id) => personById(id)?.name ?? (id === state.overview?.bot.id ? state.overview.bot.name : id),
@@ -65,9 +68,11 @@ function clickInMessage(message, block, item, answer, node) {
   return click(item, node, { channel: message.channel, ts: message.ts, ...ids, answer, answers });
 }
 
+const clickInView = (view, block, item, answer, node, answers) =>
+  click(item, node, { view_id: view.id, block_id: block.block_id, action_id: item.action_id, answer, answers });
+
 const modal = new Modal(names, words, {
-  act: (view, block, item, answer, node, answers) =>
-    click(item, node, { view_id: view.id, block_id: block.block_id, action_id: item.action_id, answer, answers }),
+  act: clickInView,
   submit: async (view, answers) => {
     const result = await attempt("submit", { view_id: view.id, answers });
     complain(result);
@@ -96,6 +101,7 @@ function offers(word, isFirst) {
 
 const openThread = (message) => showThread(message.thread_ts ?? message.ts);
 const room = new MessageList($("messages"), { names, act: clickInMessage, openThread });
+const home = new HomeTab($("home"), { names, app: () => state.overview.app, act: clickInView });
 let answersList = null;
 
 function drawActing() {
@@ -118,7 +124,13 @@ function drawActing() {
   if (hadFocus) $("acting").querySelector("[aria-checked=true]")?.focus();
 }
 
+/** A button that leads somewhere; it says so when one is there. */
+function leadsTo(testid, isHere, go, ...children) {
+  return h("button", { type: "button", "aria-current": isHere ? "page" : null, "data-testid": testid, onclick: go }, children);
+}
+
 function drawSidebar() {
+  const isHere = (one) => one.id === state.channel && !state.home;
   const item = (one) =>
     h(
       "li",
@@ -126,20 +138,23 @@ function drawSidebar() {
       h(
         "button",
         {
-          type: "button", class: one.unread && one.id !== state.channel ? "unread" : "", "aria-current": one.id === state.channel ? "page" : null,
+          type: "button", class: one.unread && !isHere(one) ? "unread" : "", "aria-current": isHere(one) ? "page" : null,
           "data-testid": `channel-${one.name}`, onclick: () => enter(one.id),
         },
         h("span", { class: "mark", "aria-hidden": "true" }, one.kind === "im" ? "●" : one.kind === "private_channel" ? "🔒" : "#"),
         h("span", { class: "name" }, one.name),
-        one.unread && one.id !== state.channel ? h("span", { class: "count", "aria-label": `${one.unread} unread` }, String(one.unread)) : null,
+        one.unread && !isHere(one) ? h("span", { class: "count", "aria-label": `${one.unread} unread` }, String(one.unread)) : null,
       ),
     );
   const rooms = channels().filter((one) => one.kind !== "im" && !one.is_archived).sort((a, b) => a.name.localeCompare(b.name));
-  $("sidebar").replaceChildren(
+  const mark = h("span", { class: "mark", "aria-hidden": "true" }, "⌂");
+  const toHome = leadsTo("open-home", state.home, enterHome, mark, h("span", { class: "name" }, "Home"));
+  redraw(
+    $("sidebar"),
     h("h2", {}, "Channels"),
     h("ul", {}, rooms.map(item)),
     h("h2", {}, "Apps"),
-    h("ul", {}, channels().filter((one) => one.kind === "im").map(item)),
+    h("ul", {}, channels().filter((one) => one.kind === "im").map(item), state.overview.app.has_home && h("li", { class: "inner" }, toHome)),
     h("p", { class: "keys" }, "Alt+1…9 changes who you are. Enter sends, Esc closes."),
   );
 }
@@ -147,15 +162,33 @@ function drawSidebar() {
 function drawHead() {
   const here = channels().find((one) => one.id === state.channel);
   const title = here ? (here.kind === "im" ? here.name : `#${here.name}`) : "";
+  const inApp = state.home ? "Only you see this" : "Direct messages with the app";
   $("room-title").textContent = title;
-  $("room-purpose").textContent = here ? (here.kind === "im" ? "Direct messages with the app" : `${here.purpose} · ${here.members} members`) : "";
+  $("room-purpose").textContent = here ? (here.kind === "im" ? inApp : `${here.purpose} · ${here.members} members`) : "";
   $("messages").setAttribute("aria-label", `Messages in ${title}`);
-  document.title = `${title} · ${personById(state.me)?.real_name ?? ""} · localslack`;
+  $("home").setAttribute("aria-label", `Home of ${title}`);
+  drawTabs(here, title);
+  document.title = `${state.home ? `${title} Home` : title} · ${personById(state.me)?.real_name ?? ""} · localslack`;
   $("team").textContent = state.overview.team.name;
   const linked = state.overview.connected;
   $("link-state").textContent = linked ? `${state.overview.app.name} is connected` : `${state.overview.app.name} is not connected`;
   $("link-state").className = linked ? "link-state on" : "link-state off";
   return title;
+}
+
+/** The tabs of the app, and which of them is in front. */
+function drawTabs(here, title) {
+  $("tabs").hidden = here?.kind !== "im" || !state.overview.app.has_home;
+  $("tabs").setAttribute("aria-label", `Tabs of ${title}`);
+  redraw(
+    $("tabs"),
+    leadsTo("tab-home", state.home, enterHome, "Home"),
+    leadsTo("tab-messages", !state.home, () => enter(here.id), "Messages"),
+  );
+  $("home").hidden = !state.home;
+  $("messages").hidden = $("write").hidden = state.home;
+  $("skip").href = state.home ? "#home" : "#composer";
+  $("skip").textContent = state.home ? "Skip to the Home tab" : "Skip to the message box";
 }
 
 function drawComposer() {
@@ -197,7 +230,13 @@ async function refreshThread() {
   }
 }
 
+async function refreshHome() {
+  const { view } = await look("home", { user: state.me });
+  home.show(view);
+}
+
 async function refreshRoom() {
+  if (state.home) return;
   const { messages } = await look("messages", { user: state.me, channel: state.channel });
   room.show(messages);
   const here = channels().find((one) => one.id === state.channel);
@@ -219,7 +258,7 @@ async function refreshOverview() {
 
 async function refreshAll() {
   await refreshOverview();
-  await Promise.all([refreshRoom(), refreshThread(), refreshModals()]);
+  await Promise.all([state.home ? refreshHome() : refreshRoom(), refreshThread(), refreshModals()]);
 }
 
 // -- moving about -------------------------------------------------------------------------------------------------
@@ -227,12 +266,13 @@ async function refreshAll() {
 const remember = () => {
   const name = personById(state.me)?.name;
   const here = channels().find((one) => one.id === state.channel);
-  history.replaceState(null, "", `/?as=${name}&channel=${here?.kind === "im" ? here.id : here?.name}`);
+  history.replaceState(null, "", `/?as=${name}&channel=${here?.kind === "im" ? here.id : here?.name}${state.home ? "&tab=home" : ""}`);
 };
 
 async function become(id) {
   state.me = id;
   room.forget();
+  home.forget();
   modal.show(null);
   await refreshOverview();
   if (!channels().some((one) => one.id === state.channel) || channels().find((one) => one.id === state.channel).kind === "im") {
@@ -241,11 +281,13 @@ async function become(id) {
     await showThread(null);
   }
   remember();
+  await visit();
   await refreshAll();
 }
 
 async function enter(id) {
   state.channel = id;
+  state.home = false;
   closeMenu();
   room.forget();
   await showThread(null);
@@ -254,6 +296,25 @@ async function enter(id) {
   $("messages").scrollTop = $("messages").scrollHeight;
   $("composer").focus();
 }
+
+/** Open the Home tab; the app is told, and shows something sooner or later. */
+async function enterHome() {
+  await showHome();
+  $("home").focus();
+}
+
+async function showHome() {
+  state.channel = direct().id;
+  state.home = true;
+  closeMenu();
+  home.forget();
+  await showThread(null);
+  remember();
+  await visit();
+  await refreshAll();
+}
+
+const visit = () => state.home && attempt("open_home", {});
 
 const closeMenu = () => {
   document.body.classList.remove("menu-open");
@@ -297,7 +358,7 @@ function destination() {
   const query = new URLSearchParams(location.search);
   const [, , channel, message] = location.pathname.split("/");
   const ts = message?.replace(/^p(\d+)(\d{6})$/, "$1.$2");
-  return { as: query.get("as"), channel: channel ?? query.get("channel"), ts, thread: query.get("thread_ts") };
+  return { as: query.get("as"), channel: channel ?? query.get("channel"), ts, thread: query.get("thread_ts"), tab: query.get("tab") };
 }
 
 function needs(changes, reset) {
@@ -308,6 +369,7 @@ function needs(changes, reset) {
     overview: ["channel", "connection"].some((kind) => kinds.has(kind)) || mine.some((note) => note.kind === "message"),
     room: mine.some((note) => note.kind === "message" && note.channel === state.channel),
     modals: mine.some((note) => note.kind === "view"),
+    home: state.home && mine.some((note) => note.kind === "home"),
   };
 }
 
@@ -317,6 +379,7 @@ async function changed(changes, reset) {
   if (need.overview) await refreshOverview();
   if (need.room) await Promise.all([refreshRoom(), refreshThread()]);
   if (need.modals) await refreshModals();
+  if (need.home) await refreshHome();
 }
 
 async function start() {
@@ -327,11 +390,12 @@ async function start() {
   state.overview = await look("overview", { user: me.id });
   const there = channels().find((one) => [one.id, one.name].includes(to.channel)) ?? channels()[0];
   state.channel = there.id;
-  await refreshAll();
+  if (to.tab === "home" && state.overview.app.has_home) await showHome();
+  else await refreshAll();
   $("messages").scrollTop = $("messages").scrollHeight;
   if (to.thread) await showThread(to.thread);
   if (to.ts) (to.thread ? answersList : room).reveal(to.ts);
-  else $("composer").focus();
+  else if (!state.home) $("composer").focus();
   let wasLost = false;
   follow(state.overview.seq, changed, (lost) => {
     if (lost) $("link-state").textContent = "The workspace is not running";

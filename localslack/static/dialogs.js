@@ -1,6 +1,6 @@
 // Dialogs: the app's modals, and the question before a risky click.
 import { blocks } from "./blocks.js";
-import { collect } from "./elements.js";
+import { collect, withTyped } from "./elements.js";
 import { freshId, h } from "./dom.js";
 import { plain } from "./mrkdwn.js";
 
@@ -98,23 +98,4 @@ export class Modal {
   #close(everything) {
     this.hands.close(this.view, everything);
   }
-}
-
-/** The state of a view with plain answers written over it. */
-function withTyped(values, typed) {
-  const merged = structuredClone(values);
-  for (const [block, actions] of Object.entries(typed)) {
-    for (const [action, answer] of Object.entries(actions)) {
-      const state = merged[block]?.[action];
-      if (state) merged[block][action] = answered(state, answer);
-    }
-  }
-  return merged;
-}
-
-function answered(state, answer) {
-  const field = Object.keys(state).find((name) => name !== "type");
-  if (field === "selected_option") return { ...state, selected_option: answer ? { value: answer } : null };
-  if (field === "selected_options") return { ...state, selected_options: (answer ?? []).map((value) => ({ value })) };
-  return { ...state, [field]: answer };
 }

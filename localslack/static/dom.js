@@ -15,6 +15,13 @@ function set(element, name, value) {
   else element.setAttribute(name, value === true ? "" : value);
 }
 
+/** Put other children into a node; whatever has the focus keeps it, by its test id. */
+export function redraw(node, ...children) {
+  const held = node.contains(document.activeElement) ? document.activeElement.dataset.testid : null;
+  node.replaceChildren(...children);
+  if (held) node.querySelector(`[data-testid="${CSS.escape(held)}"]`)?.focus();
+}
+
 export const $ = (id) => document.getElementById(id);
 
 let last = 0;

@@ -18,6 +18,25 @@ export function collect(node) {
   return found;
 }
 
+/** The state of a view with plain answers written over it. */
+export function withTyped(values, typed) {
+  const merged = structuredClone(values);
+  for (const [block, actions] of Object.entries(typed)) {
+    for (const [action, answer] of Object.entries(actions)) {
+      const state = merged[block]?.[action];
+      if (state) merged[block][action] = answered(state, answer);
+    }
+  }
+  return merged;
+}
+
+function answered(state, answer) {
+  const field = Object.keys(state).find((name) => name !== "type");
+  if (field === "selected_option") return { ...state, selected_option: answer ? { value: answer } : null };
+  if (field === "selected_options") return { ...state, selected_options: (answer ?? []).map((value) => ({ value })) };
+  return { ...state, [field]: answer };
+}
+
 /**
  * Draw an element. `context` gives: names, state (values of state.values), act(block, element, answer, node),
  * and inputId for the label of an input block.

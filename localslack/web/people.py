@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from localslack.acts.clicking import Click, Clicking
 from localslack.acts.filling import Filling
+from localslack.acts.visiting import opens_home
 from localslack.acts.writing import Writing
 from localslack.core import Core
 from localslack.errors import SlackError, missing
@@ -41,6 +42,7 @@ class PeopleSide:
             "messages": lambda q: {"messages": self._eyes.messages(q("user"), q("channel"))},
             "thread": lambda q: {"messages": self._eyes.thread(q("user"), q("channel"), q("ts"))},
             "modals": lambda q: {"views": self._eyes.modals(q("user"))},
+            "home": lambda q: {"view": self._eyes.home(q("user"))},
             "direct": lambda q: {"channel": self._eyes.direct(q("user")).id},
         }
         done = {
@@ -49,6 +51,7 @@ class PeopleSide:
             "click": self._click,
             "submit": self._submit,
             "close": self._close,
+            "open_home": self._open_home,
             "read": self._mark_read,
         }
         looks = [Route(f"/_ui/{name}", _look(act), methods=["GET"]) for name, act in seen.items()]
@@ -101,6 +104,9 @@ class PeopleSide:
 
     async def _close(self, body: JSON) -> JSON:
         return await self._filling.closes(_field(body, "user"), _field(body, "view_id"), bool(body.get("everything")))
+
+    async def _open_home(self, body: JSON) -> JSON:
+        return opens_home(self._core, _field(body, "user"))
 
     async def _mark_read(self, body: JSON) -> JSON:
         self._eyes.has_read(_field(body, "user"), _field(body, "channel"))

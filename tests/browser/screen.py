@@ -35,6 +35,10 @@ class Screen:
         box.fill(text)
         box.press("Enter")
 
+    def opens_home(self) -> None:
+        """Go to the app's Home tab."""
+        self.page.get_by_test_id("open-home").click()
+
     def presses(self, button: str, where: Locator | None = None) -> None:
         """Press a button of the newest card, or of something else."""
         (where or self.card()).get_by_role("button", name=button, exact=True).click()
@@ -56,6 +60,10 @@ class Screen:
     def modal(self) -> Locator:
         """Return the form in front."""
         return self.page.get_by_test_id("modal")
+
+    def home(self) -> Locator:
+        """Return the Home tab."""
+        return self.page.get_by_test_id("home")
 
     def thread(self) -> Locator:
         """Return the open thread."""

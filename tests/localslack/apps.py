@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 from slack_bolt import App, BoltRequest
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_sdk import WebClient
+from websockets.sync.client import ClientConnection, connect
 
 from localslack import LocalSlack
 
@@ -54,6 +58,13 @@ MANIFEST: JSON = {
         "event_subscriptions": {"bot_events": ["message.channels", "app_mention"]},
         "socket_mode_enabled": True,
     },
+}
+
+
+HOME_MANIFEST: JSON = {
+    **MANIFEST,
+    "features": MANIFEST["features"] | {"app_home": {"home_tab_enabled": True}},
+    "settings": {"event_subscriptions": {"bot_events": ["message.channels", "app_home_opened"]}},
 }
 
 
@@ -138,6 +149,28 @@ def over_http(slack: LocalSlack, app: App) -> Iterator[str]:
         slack.deliver_to(None)
 
 
+def open_url(slack: LocalSlack) -> str:
+    headers = {"Authorization": f"Bearer {slack.app_token}"}
+    answer = httpx.post(f"{slack.api_url}apps.connections.open", headers=headers, trust_env=False)
+    return str(answer.json()["url"])
+
+
+@contextlib.contextmanager
+def raw_socket(slack: LocalSlack) -> Iterator[ClientConnection]:
+    """A connection that acknowledges nothing by itself."""
+    with connect(open_url(slack), proxy=None) as socket:
+        yield socket
+    slack.wait_for(lambda: slack.status()["connections"] == 0)
+
+
+def receive(socket: ClientConnection) -> JSON:
+    return dict(json.loads(socket.recv(timeout=5)))
+
+
+def in_background(act: Any, *args: Any) -> Any:
+    return ThreadPoolExecutor(1).submit(act, *args)
+
+
 def plain(words: str) -> JSON:
     return {"type": "plain_text", "text": words}
 
@@ -153,6 +186,10 @@ def actions(*elements: JSON, block_id: str = "actions") -> JSON:
 def text_input(block_id: str, label: str, **more: Any) -> JSON:
     element = {"type": "plain_text_input", "action_id": "value", **more}
     return {"type": "input", "block_id": block_id, "label": plain(label), "element": element}
+
+
+def home(*blocks: JSON, **more: Any) -> JSON:
+    return {"type": "home", "blocks": list(blocks) or [{"type": "divider"}], **more}
 
 
 def modal(*blocks: JSON, title: str = "Title", **more: Any) -> JSON:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from localslack.blocks import message_problems, view_problems
-from tests.localslack.apps import actions, button, modal, plain, text_input
+from tests.localslack.apps import actions, button, home, modal, plain, text_input
 
 JSON = dict[str, Any]
 
@@ -118,6 +118,14 @@ VIEW_LIMITS: list[tuple[str, int, Any]] = [
 ]
 
 
+HOME_LIMITS: list[tuple[str, int, Any]] = [
+    ("blocks of a Home tab", 100, lambda n: home(*[{"type": "divider"}] * n)),
+    ("private_metadata", 3000, lambda n: home(private_metadata="x" * n)),
+    ("callback_id", 255, lambda n: home(callback_id="x" * n)),
+    ("external_id", 255, lambda n: home(external_id="x" * n)),
+]
+
+
 @pytest.mark.parametrize(("what", "limit", "blocks"), LIMITS, ids=[what for what, _, _ in LIMITS])
 def test_a_message_limit_holds_and_is_refused_beyond(what: str, limit: int, blocks: Any) -> None:
     assert message_problems(blocks(limit)) == []
@@ -130,6 +138,14 @@ def test_a_message_limit_holds_and_is_refused_beyond(what: str, limit: int, bloc
 def test_a_modal_limit_holds_and_is_refused_beyond(what: str, limit: int, view: Any) -> None:
     assert view_problems(view(limit)) == []
     beyond = view_problems(view(limit + 1))
+    assert len(beyond) == 1
+    assert "[json-pointer:/view" in beyond[0]
+
+
+@pytest.mark.parametrize(("what", "limit", "view"), HOME_LIMITS, ids=[what for what, _, _ in HOME_LIMITS])
+def test_a_home_tab_limit_holds_and_is_refused_beyond(what: str, limit: int, view: Any) -> None:
+    assert view_problems(view(limit), kind="home") == []
+    beyond = view_problems(view(limit + 1), kind="home")
     assert len(beyond) == 1
     assert "[json-pointer:/view" in beyond[0]
 
@@ -199,6 +215,32 @@ def test_a_modal_must_not_have(what: str, view: JSON, said: str) -> None:
     problems = view_problems(view)
     assert len(problems) == 1
     assert said in problems[0]
+
+
+HOMES_REFUSED: list[tuple[str, JSON, str]] = [
+    ("a table", home(table()), "table is not allowed here"),
+    ("a newer table", home(NEWER_TABLE), "data_table is not allowed here"),
+    ("markdown", home({"type": "markdown", "text": "x"}), "markdown is not allowed here"),
+    ("an alert", home({"type": "alert", "text": plain("x")}), "alert is not allowed here"),
+    ("a title", home(title=plain("x")), "invalid additional property: title"),
+    ("submit", home(submit=plain("x")), "invalid additional property: submit"),
+    ("close", home(close=plain("x")), "invalid additional property: close"),
+    ("no blocks", home() | {"blocks": []}, "no fewer than 1 items"),
+    ("another type", home() | {"type": "modal"}, "must be one of: home"),
+    ("two blocks of one id", home(*[{"type": "divider", "block_id": "b"}] * 2), "block_id `b` must be unique"),
+    ("a button as input", home(asks(button("x", "a"))), "button is not allowed here"),
+]
+
+
+@pytest.mark.parametrize(("what", "view", "said"), HOMES_REFUSED, ids=[what for what, _, _ in HOMES_REFUSED])
+def test_a_home_tab_must_not_have(what: str, view: JSON, said: str) -> None:
+    problems = view_problems(view, kind="home")
+    assert len(problems) == 1
+    assert said in problems[0]
+
+
+def test_a_home_tab_takes_an_input_without_submit() -> None:
+    assert view_problems(home(text_input("r", "Reason")), kind="home") == []
 
 
 def test_columns_may_be_left_as_they_are_and_cells_rich() -> None:

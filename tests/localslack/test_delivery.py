@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -20,31 +18,20 @@ from websockets.sync.client import ClientConnection, connect
 from localslack import LocalSlack, Person
 from localslack.payloads import Actor, Place, as_http_body, slash_command
 from localslack.signing import signed_headers
-from tests.localslack.apps import actions, bolt_app, button, http_server, over_http, web_client
+from tests.localslack.apps import (
+    actions,
+    bolt_app,
+    button,
+    http_server,
+    in_background,
+    open_url,
+    over_http,
+    raw_socket,
+    receive,
+    web_client,
+)
 
 JSON = dict[str, Any]
-
-
-def open_url(slack: LocalSlack) -> str:
-    headers = {"Authorization": f"Bearer {slack.app_token}"}
-    answer = httpx.post(f"{slack.api_url}apps.connections.open", headers=headers, trust_env=False)
-    return str(answer.json()["url"])
-
-
-@contextlib.contextmanager
-def raw_socket(slack: LocalSlack) -> Iterator[ClientConnection]:
-    """A connection that acknowledges nothing by itself."""
-    with connect(open_url(slack), proxy=None) as socket:
-        yield socket
-    slack.wait_for(lambda: slack.status()["connections"] == 0)
-
-
-def receive(socket: ClientConnection) -> JSON:
-    return dict(json.loads(socket.recv(timeout=5)))
-
-
-def in_background(act: Any, *args: Any) -> Any:
-    return ThreadPoolExecutor(1).submit(act, *args)
 
 
 # -- Socket Mode ------------------------------------------------------------------------------------------------
@@ -204,8 +191,31 @@ def test_an_event_is_sent_again_until_it_is_acknowledged(slack: LocalSlack, alic
     assert first["type"] == "events_api"
     assert first["payload"]["event"]["text"] == "hello everybody"
     assert first["retry_attempt"] == 0
-    assert second["retry_attempt"] == 1
+    assert (second["retry_attempt"], second["retry_reason"]) == (1, "timeout")
     assert second["payload"]["event_id"] == first["payload"]["event_id"]
+
+
+def test_an_event_says_for_which_bot_it_is(slack: LocalSlack, alice: Person) -> None:
+    with raw_socket(slack) as socket:
+        receive(socket)
+        alice.types("#churn", "hello")
+        envelope = receive(socket)
+        socket.send(json.dumps({"envelope_id": envelope["envelope_id"]}))
+    (authorization,) = envelope["payload"]["authorizations"]
+    assert authorization["user_id"] == web_client(slack).auth_test()["user_id"]
+    assert (authorization["team_id"], authorization["is_bot"]) == (slack.team_id, True)
+
+
+def test_a_reset_ends_what_was_to_be_told_again(slack: LocalSlack, alice: Person) -> None:
+    alice.types("#churn", "before")
+    slack.reset()
+    with raw_socket(slack) as socket:
+        receive(socket)
+        slack.advance(3600)
+        alice.types("#churn", "after")
+        envelope = receive(socket)
+        socket.send(json.dumps({"envelope_id": envelope["envelope_id"]}))
+    assert envelope["payload"]["event"]["text"] == "after"
 
 
 def test_a_mention_is_an_event_of_its_own(slack: LocalSlack, alice: Person) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from localslack import ChannelSeed, LocalSlack, Seed, connect
-from tests.localslack.apps import MANIFEST, web_client
+from tests.localslack.apps import HOME_MANIFEST, MANIFEST, home, web_client
 from tests.registries import free_port
 
 
@@ -54,6 +54,17 @@ def test_a_deleted_message_stays_deleted(tmp_path: Path) -> None:
         web_client(slack).chat_delete(channel="C0CHURN", ts=ts)
     with LocalSlack.start(MANIFEST, state=state) as slack:
         assert slack.person("alice").sees("#churn") == []
+
+
+def test_a_home_tab_survives_a_restart_and_ends_with_a_reset(tmp_path: Path) -> None:
+    state = tmp_path / "slack.db"
+    with LocalSlack.start(HOME_MANIFEST, state=state) as slack:
+        published = web_client(slack).views_publish(user_id="U0ALICE", view=home())["view"]
+    with LocalSlack.start(HOME_MANIFEST, state=state) as slack:
+        assert slack.person("alice").home() == published
+        slack.reset()
+    with LocalSlack.start(HOME_MANIFEST, state=state) as slack:
+        assert slack.person("alice").home() is None
 
 
 def test_the_seed_is_planted_once(tmp_path: Path) -> None:
