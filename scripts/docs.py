@@ -49,7 +49,9 @@ METHODS: dict[str, tuple[tuple[str, ...], str]] = {
     "conversations.open": (("im:write",), "find the conversation with a person who is told something directly"),
     "users.info": (("users:read",), "ask at every decision whether the person is a guest, a bot or deactivated"),
     "usergroups.users.list": (("usergroups:read",), "ask who is in the user groups that the policy names"),
+    "usergroups.list": (("usergroups:read",), "keep the names of the groups that the policy names, as people saw them"),
     "views.open": ((), "open a form"),
+    "views.publish": ((), "show somebody their Home: what waits for them, and what serves"),
     "views.update": ((), "fill the details when the registry has answered"),
 }
 # Scopes that belong to no method.
