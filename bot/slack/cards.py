@@ -127,7 +127,7 @@ def gate_rows(seen: Seen, *, passed_over: bool = False) -> list[str]:
 def _gate(gate: GateResult, *, passed_over: bool) -> str:
     sign = "✅" if gate.passed else "🔶" if passed_over else "❌"
     note = f" ({fit(gate.note, 200)})" if gate.note else ""
-    return f"{sign} {code(short(gate.name, 80))} {fit(gate.value, 300)}, bound: {fit(gate.bound, 300)}{note}"
+    return f"{sign} {code(short(gate.name, 80))} {fit(gate.value, 300)}, wanted: {fit(gate.bound, 300)}{note}"
 
 
 def _fields(request: Request, votes: Sequence[Vote]) -> list[str]:

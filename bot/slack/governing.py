@@ -46,7 +46,7 @@ def audit(command: ShowAudit, links: Sequence[Link]) -> Message:
         text = f"The audit has nothing about {name} in that time."
         return Message(text, dicts([section(text)]))
     shown = links[:AUDIT_PAGE]
-    rows = [f"• {code(str(link.number))} {when(link.event.at)}  {cut(mrkdwn(event_words.line(link.event)), 700)}"
+    rows = [f"• {code(str(link.number))} {when(link.event.at)}  {cut(mrkdwn(event_words.line(link.event, names=False)), 700)}"
             for link in shown]  # fmt: skip
     blocks: list[Block] = [section(f"*Audit of {name}*, newest first"), *(section(chunk) for chunk in chunks(rows))]
     if len(links) > AUDIT_PAGE:

@@ -23,7 +23,7 @@ SERVING_MOST = 40  # models; of more, the rest is counted
 def home(view: HomeView) -> dict[str, Any]:
     """Return somebody's Home. Buttons carry ids, as on cards."""
     blocks: list[Block] = [
-        *(section(f"❄️ {mrkdwn(words.froze(freeze))}") for freeze in view.freezes[:3]),
+        *(section(mrkdwn(words.froze(freeze))) for freeze in view.freezes[:3]),
         _title("Waits for you"),
         *_waiting(view),
         DividerBlock(),
@@ -81,7 +81,7 @@ def _serving(one: Serving) -> str:
 
 
 def _event(link: Link) -> str:
-    return f"• {when(link.event.at)}  {cut(mrkdwn(event_words.line(link.event)), 400)}"
+    return f"• {when(link.event.at)}  {cut(mrkdwn(event_words.line(link.event, names=False)), 400)}"
 
 
 def _rows(rows: Sequence[str], empty: str) -> list[Block]:
