@@ -196,7 +196,9 @@ Results = Annotated[
     tuple[str, ...], BeforeValidator(_results),
     Arg("METRIC=VALUE", "a result of your own validation; can be given again", False, ("--validation",), many=True),
 ]  # fmt: skip
-OptionalModel = Annotated[str | None, *get_args(Model)[1:]]
+OptionalModel = Annotated[
+    str | None, BeforeValidator(lambda text: None if text is None else check_model_name(str(text))), get_args(Model)[-1]
+]
 Everywhere = Annotated[bool, Arg("", "every model", positional=False, flags=("--all",))]
 RequestId = Annotated[
     str, BeforeValidator(_request_id), Arg("REQUEST", "the short id on the card", flags=("--request",))

@@ -171,7 +171,9 @@ def test_nobody_takes_back_what_they_did_not_vote(gated: World) -> None:
 def test_while_production_is_frozen_nobody_approves_and_everybody_reads_why(gated: World) -> None:
     gated.alice.types(CHANNEL, "/model promote churn 4 production")
     card = gated.card()
-    assert "is frozen, and the channel is told" in types_and_hears(gated.bob, '/model freeze churn --reason "audit week"')
+    assert "is frozen, and the channel is told" in types_and_hears(
+        gated.bob, '/model freeze churn --reason "audit week"'
+    )
     gated.card(holds="❄️")
     refusal = hears(gated.bob, lambda: gated.bob.clicks(card, "Approve"))
     assert "is frozen by <@U0BOB>, until somebody lifts it: audit week" in refusal
