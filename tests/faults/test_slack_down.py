@@ -183,6 +183,11 @@ def test_without_history_the_bot_posts_again_and_says_that_it_may_appear_twice(
     assert "it may appear twice" in caplog.text
 
 
+def test_without_forms_people_are_told_to_type(world: World) -> None:
+    world.slack.remove_method("views.open")
+    assert "type it in full" in types_and_hears(world.alice, "/model promote")
+
+
 @pytest.mark.parametrize("response_url", ["", "hooks/commands/T0LOCAL/0/none"])
 def test_without_ephemeral_messages_people_are_told_directly(world: World, response_url: str) -> None:
     world.slack.remove_method("chat.postEphemeral")
