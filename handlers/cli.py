@@ -125,8 +125,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from bot.settings import read_settings
     from handlers.serve import run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines hold response addresses, which are secrets
+    _log_to_the_terminal()
     run(read_settings(), lambda line: print(line, flush=True))
 
 
@@ -146,6 +145,14 @@ def _demo(arguments: argparse.Namespace) -> int:
     from handlers.demo import demo
 
     return demo(play=arguments.play, port=arguments.port)
+
+
+def _log_to_the_terminal() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines hold response addresses, which are secrets
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # several lines a second, though all is well
+    # Bolt says this of every app that brings its own client, which ours does.
+    logging.getLogger("slack_bolt.App").addFilter(lambda record: "`token` will be unused" not in record.getMessage())
 
 
 def _quiet_libraries() -> None:

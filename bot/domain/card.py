@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bot.domain import mirror
 from bot.domain.approvals import Request, RequestState, Vote
-from bot.domain.moves import Move
+from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Actor
 from bot.domain.registry import Dataset, ModelInfo, Package, RunInfo, Stage, VersionInfo
 
@@ -176,6 +176,10 @@ def _named(actor: Actor) -> str:
 
 
 def deployed(moves: Iterable[Move], version: int) -> Move | None:
-    """Return the last finished move that brought the version into Production; `moves` newest first."""
+    """Return the move that last brought the version into Production, `moves` being newest first.
+
+    None where it was found there: who moved it, and when, is not known.
+    """
     into = (move for move in moves if move.version == version and move.target is Stage.PRODUCTION)
-    return next((move for move in into if move.finished_at), None)
+    last = next((move for move in into if move.state is MoveState.DONE), None)
+    return None if last is None or last.kind is MoveKind.OBSERVED else last
