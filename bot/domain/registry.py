@@ -64,7 +64,7 @@ class RunInfo:
     """The run that made a version. A metric that MLflow keeps as NaN or as infinite is NaN here."""
 
     id: str
-    experiment: str = ""
+    experiment: str = ""  # its id, which the address of a run's page holds
     name: str = ""
     status: str = "FINISHED"
     user: str = ""

@@ -44,12 +44,12 @@ def version_info(found: Any) -> VersionInfo:
     )
 
 
-def run_info(found: Any, experiments: Mapping[str, str]) -> RunInfo:
-    """Return a run; `experiments` are the names by id. It is called a thousand times in a row: it copies little."""
+def run_info(found: Any) -> RunInfo:
+    """Return a run. It is called a thousand times in a row: it copies little."""
     info, data = found.info, found.data
     return RunInfo(
         id=info.run_id,
-        experiment=experiments.get(info.experiment_id, ""),
+        experiment=info.experiment_id,
         name=info.run_name or "",
         status=info.status,
         user=info.user_id or data.tags.get("mlflow.user", ""),
