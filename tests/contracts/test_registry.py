@@ -406,6 +406,10 @@ class TestRuns:
         assert (told.started_at, told.ended_at, told.tags["git"]) == (begun, ended, "abc")
         assert (told.status, told.is_finished, told.is_deleted) == ("FINISHED", True, False)
 
+    def test_a_run_of_which_nobody_told_the_user_has_none(self, registry: Registry, shelf: Shelf) -> None:
+        run_id = shelf.add_run()
+        assert registry.runs([run_id])[run_id].user == ""
+
     def test_a_run_that_goes_on_says_so(self, registry: Registry, shelf: Shelf) -> None:
         run_id = shelf.add_run(status="RUNNING")
         told = registry.runs([run_id])[run_id]

@@ -40,6 +40,18 @@ def test_one_version_is_shown(bench: Bench) -> None:
     assert (shown.version, shown.aliases) == (3, ("champion",))
 
 
+def test_a_card_tells_who_moved_the_version_into_production(bench: Bench) -> None:
+    promote(bench, 4)
+    card = bench.lookups.card("churn", parse_version("production")).card
+    assert (card.deployed_by, card.deployment_date) == ("UBOB", bench.clock.now())
+
+
+def test_a_card_names_nobody_for_what_was_moved_in_mlflow(bench: Bench) -> None:
+    bench.watch.poll()
+    card = bench.lookups.card("churn", parse_version("production")).card
+    assert (card.deployed_by, card.deployment_date) == (None, None)
+
+
 def test_an_unknown_model_is_answered_with_the_nearest(bench: Bench) -> None:
     with pytest.raises(UnknownModel, match="Did you mean “churn”"):
         bench.lookups.show("chrn")
