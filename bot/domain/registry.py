@@ -25,6 +25,7 @@ class Stage(Enum):
 
 
 SEMVER = "semver"  # the version tag that holds it
+ASK_TAG = "registrar.ask"  # the version tag that tells which ask of ours made it, should the answer get lost
 TARGETS = (Stage.STAGING, Stage.PRODUCTION)  # what a person can ask for; each has one holder
 
 
