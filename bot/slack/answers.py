@@ -231,7 +231,7 @@ def _term_row(term: Term) -> str:
     if term.began.kind is MoveKind.OBSERVED:
         by = term.began.why or "moved in MLflow, not through Registrar"
     else:
-        by = f"approved by {who(term.began.actor)}" + (
+        by = f"{'mended' if term.began.kind is MoveKind.MEND else 'approved'} by {who(term.began.actor)}" + (
             f", request {code(term.began.request)}" if term.began.request else ""
         )
     return f"• {code(f'v{term.began.version}')}  {since}, {until}; {by}"

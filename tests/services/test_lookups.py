@@ -91,6 +91,21 @@ def test_history_tells_who_served_and_until_when(bench: Bench) -> None:
     assert [(term.began.version, term.ended and term.ended.version) for term in terms] == [(2, None), (4, 2), (3, 4)]
 
 
+def test_history_takes_mending_for_no_new_stretch(bench: Bench) -> None:
+    promote(bench, 4)
+    bench.watch.poll()
+    bench.clock.turn(minutes=1)
+    bench.registry.by_hand("churn", 3, Stage.PRODUCTION, archive_existing=False)
+    bench.watch.poll()
+    finding = next(one for one in bench.findings() if one.mend)
+    assert finding.mend == 4
+    bench.tending.mend(BOB, finding.id, origin="slack")
+    bench.moves.run("churn")
+    assert [(term.began.version, term.began.kind) for term in bench.lookups.history("churn", 10)] == [
+        (4, MoveKind.PROMOTION)
+    ]
+
+
 def test_history_tells_what_was_there_before_us(bench: Bench) -> None:
     bench.watch.poll()
     [term] = bench.lookups.history("churn", 10)
