@@ -101,7 +101,8 @@ can be left out. An argument with a flag can be given in its place or by its fla
 
 A *version* is `7`, `v7`, `2.1.0` (its semver), `@champion` (an alias), `staging` or `production` (who is there now), or
 `latest`. Texts with spaces stand in quotes; the curly quotes and long dashes of phones are understood. What is missing
-is asked for in a form; a typo is answered with the nearest verb, flag, stage or model.
+of `promote` and `reject` is asked for in a form, of other verbs in a sentence; a typo is answered with the nearest
+verb, flag, stage or model.
 
 Some verbs are typed [at the terminal](#at-the-terminal), too.
 

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".mutate"
 TREE = HOME / "tree"
 TOOL = "cosmic-ray==8.7.0"
+LONGEST = 200  # columns of a line
 PAGE = ROOT / "docs" / "mutants.md"
 
 
@@ -45,12 +46,13 @@ TARGETS = (
     Target("bot/services/gatekeeper.py", ("tests/services/test_freezing.py", "tests/services/test_gatekeeper.py"), 0.9),
 )
 
-# Twelve ways to replace one arithmetic sign say no more than two: those are left out, and so is what an interpreter
-# never evaluates (annotations) and what a test could only repeat (decorators such as dataclass).
+# Twelve ways to replace one sign say no more than two, so most are left out; and so is what an interpreter never
+# evaluates (annotations) and what a test could only repeat (decorators such as dataclass's).
 _SKIPPED = re.compile(
     r"RemoveDecorator"
     r"|ReplaceBinaryOperator_\w+_(?:RShift|LShift|Pow|Mod|FloorDiv|BitXor|Div)$"
     r"|ReplaceComparisonOperator_(?:Is|IsNot|Eq|NotEq)_(?:Lt|LtE|Gt|GtE)$"
+    r"|ReplaceComparisonOperator_(?:Lt|LtE|Gt|GtE)_(?:Is|IsNot)$"
     r"|ReplaceComparisonOperator_(?:Is_Eq|Eq_Is|IsNot_NotEq|NotEq_IsNot|Eq_IsNot|Is_NotEq|NotEq_Is|IsNot_Eq)$"
 )
 
@@ -124,17 +126,21 @@ def _is_unworthy(mutant: Mutant) -> bool:
 
 
 def _annotations(module: str) -> set[tuple[int, int]]:
-    """Return every place within an annotation, by row and column."""
+    """Return every place within an annotation or a decorator, by row and column."""
     found: set[tuple[int, int]] = set()
     for node in ast.walk(ast.parse((TREE / module).read_text(encoding="utf-8"))):
-        for part in ("annotation", "returns"):
-            piece = getattr(node, part, None)
-            if piece is not None:
-                for row in range(piece.lineno, piece.end_lineno + 1):
-                    first = piece.col_offset if row == piece.lineno else 0
-                    last = piece.end_col_offset if row == piece.end_lineno else 200
-                    found |= {(row, column) for column in range(first, last + 1)}
+        pieces = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        for piece in [*pieces, *getattr(node, "decorator_list", [])]:
+            found |= set(_places(piece)) if piece is not None else set()
     return found
+
+
+def _places(piece: ast.expr) -> Iterator[tuple[int, int]]:
+    end = piece.end_lineno or piece.lineno
+    for row in range(piece.lineno, end + 1):
+        first = piece.col_offset if row == piece.lineno else 0
+        last = (piece.end_col_offset or 0) if row == end else LONGEST
+        yield from ((row, column) for column in range(first, last + 1))
 
 
 def mutants(database: sqlite3.Connection, where: str = "") -> Iterator[Mutant]:

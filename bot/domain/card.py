@@ -46,8 +46,10 @@ class ModelCard(BaseModel):
                          "param or tag `algorithm`, `model_type`, `estimator`, `model`")
     ] = None  # fmt: skip
     hyperparameters: Annotated[Mapping[str, str], From("the run's params")] = {}
-    deployed_by: Annotated[str | None, From("the ledger: who decided the move into Production")] = None
-    deployment_date: Annotated[datetime | None, From("the ledger: when it was moved into Production")] = None
+    deployed_by: Annotated[
+        str | None, From("the ledger: who decided the move into Production, if Registrar made it")
+    ] = None
+    deployment_date: Annotated[datetime | None, From("the ledger: when Registrar moved it into Production")] = None
     serving_endpoint: Annotated[str | None, From("version tag, else model tag, else run tag")] = None
     use_case: Annotated[str | None, From("version tag, else model tag, else run tag")] = None
     owner: Annotated[str | None, From("version tag, else model tag, else run tag, else the run's user")] = None
