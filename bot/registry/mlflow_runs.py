@@ -36,9 +36,12 @@ class Runs:
     def find(self, ids: Sequence[str]) -> dict[str, RunInfo]:
         """Return the runs that are there, deleted ones too, by id.
 
-        One request for each 1,000 ids, and one for the experiments where some run was not found in those we know.
+        One request for each 1,000 ids, and one for the experiments where some run was not found in those we know. A
+        single run is got by its id: a server without Flask-WTF spends a tenth of a second on each search.
         """
         wanted = run_ids(ids)
+        if len(wanted) == 1:
+            return self._one(wanted[0])
         fresh = bool(wanted) and not self._experiments
         if fresh:
             self._experiments = self._all_experiments()
@@ -48,6 +51,13 @@ class Runs:
             known, self._experiments = set(self._experiments), self._all_experiments()
             found |= self._found(missing, [one for one in self._experiments if one not in known])
         return found
+
+    def _one(self, run_id: str) -> dict[str, RunInfo]:
+        try:
+            found = self.run(run_id)
+        except UnknownRun:
+            return {}
+        return {run_id: run_info(found)}
 
     def run(self, run_id: str) -> Any:
         """Return MLflow's own run, which may be a deleted one. Raises UnknownRun. One request."""

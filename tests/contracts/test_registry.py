@@ -878,7 +878,14 @@ class TestRequests:
         registry.set_alias("churn", "champion", 1)
         assert len(mlflow_server.requests) == 3
 
-    @pytest.mark.parametrize(("number", "requests"), [(1, 1), (1000, 1), (1001, 2)])
+    def test_a_single_run_is_got_without_a_search(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_runs: list[str]
+    ) -> None:
+        assert remote.runs(mlflow_runs[:1]).keys() == set(mlflow_runs[:1])
+        assert remote.runs(["f" * 32]) == {}
+        assert [request.partition("/mlflow/")[2] for request in mlflow_server.requests] == ["runs/get"] * 2
+
+    @pytest.mark.parametrize(("number", "requests"), [(2, 1), (1000, 1), (1001, 2)])
     def test_a_thousand_runs_are_one_request(
         self,
         remote: MlflowRegistry,
