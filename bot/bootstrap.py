@@ -14,6 +14,7 @@ from functools import cache, partial
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from bot.anchor_file import AnchorFile
 from bot.domain.commands import Archive, Command, Describe, Register, SetTags
 from bot.domain.errors import LedgerUnavailable, Misconfigured, RegistrarError, SlackUnreachable
 from bot.domain.policy import Policy
@@ -24,6 +25,7 @@ from bot.ports import Clock, Directory, Ledger, Notifier, Reading, Registry, Wri
 from bot.process import is_gone, name_process
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
+from bot.services.anchoring import Anchoring
 from bot.services.comparisons import Comparisons
 from bot.services.context import CHALLENGER, CHAMPION, Context, Rules
 from bot.services.errands import Errands, Hand
@@ -69,6 +71,7 @@ class Registrar:
     requests: Requests
     tending: Tending
     freezing: Freezing
+    anchoring: Anchoring
     policies: Policies | None  # None where the policy is given and in no file
     moves: Moves
     mirror: Mirror
@@ -147,6 +150,11 @@ class Registrar:
             self.requests.refresh()
             self.outbox.deliver()
 
+    def anchor(self) -> None:
+        """Write the audit's head down where the policy says, if it is time."""
+        if self.anchoring.anchor():
+            self.outbox.deliver()
+
     def take_over(self) -> None:
         """End the leases of processes of this machine that are gone, so that their moves need not wait."""
         with self.context.ledger.write() as tx:
@@ -186,6 +194,7 @@ def build(
         requests=requests,
         tending=tending,
         freezing=Freezing(context, gatekeeper),
+        anchoring=Anchoring(context, AnchorFile()),
         policies=Policies(context, policy_file, directory) if policy_file else None,
         moves=Moves(context, gating),
         mirror=Mirror(context),

@@ -209,9 +209,15 @@ class ServingProbe(Part):
 class Anchor(Part):
     """Where the audit chain's head is written down, out of the bot's reach."""
 
-    file: str | None = None
-    channel: str | None = None
-    every: Duration = timedelta(hours=1)
+    file: str | None = Field(default=None, min_length=1)
+    channel: str | None = Field(default=None, min_length=1)
+    every: Duration = Field(default=timedelta(hours=1), gt=timedelta(0), le=timedelta(days=3650))
+
+    @model_validator(mode="after")
+    def _has_a_place(self) -> Anchor:
+        if self.file is None and self.channel is None:
+            raise ValueError("needs file, channel or both")
+        return self
 
 
 class Policy(Part):
