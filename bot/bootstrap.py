@@ -6,7 +6,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -242,6 +242,7 @@ class Terminal:
 
     ledger: Ledger
     registry: Registry
+    lookups: Lookups
     comparisons: Comparisons
     errands: Errands
 
@@ -266,16 +267,15 @@ class NoLedger:
         """There is nothing to close."""
 
 
-def build_for_terminal(settings: Settings, policy: Policy, *, writes: bool) -> Terminal:
-    """Return what the terminal needs; the ledger is opened only for what writes. Raises LedgerUnavailable."""
-    ledger: Ledger = open_ledger(settings) if writes else NoLedger()
+def build_for_terminal(settings: Settings, policy: Policy, ledger: Ledger) -> Terminal:
+    """Return what the terminal needs over a ledger, or over none for what only looks at the registry."""
     registry = open_registry(settings)
     context = Context(ledger=ledger, registry=registry, rules=Rules(policy), clock=SystemClock(), owner=name_process())
     gating = Gating(context)
     lookups = Lookups(context, gating)
     commands = hands(context, Tending(context, lookups, Gatekeeper(context)))
     return Terminal(
-        ledger=ledger, registry=registry, comparisons=Comparisons(context, lookups),
+        ledger=ledger, registry=registry, lookups=lookups, comparisons=Comparisons(context, lookups),
         errands=Errands(context, Requests(context, lookups, gating), commands),
     )  # fmt: skip
 
@@ -289,6 +289,16 @@ def open_ledger(settings: Settings) -> SqlLedger:
         ledger.close()
         raise
     return ledger
+
+
+def ledger_beside(settings: Settings) -> Ledger:
+    """Return the ledger that is there, or none: it is neither made nor brought up to date, and can be away."""
+    ledger = SqlLedger(settings.ledger_url)
+    with suppress(LedgerUnavailable):
+        if ledger.is_current():
+            return ledger
+    ledger.close()
+    return NoLedger()
 
 
 def open_registry(settings: Settings) -> Registry:

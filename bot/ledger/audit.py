@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from bot.domain.anchors import AnchoredHead
 from bot.domain.events import START, Head, chain
+from bot.domain.text import Say, say
 
 COLUMNS = ("number", "at", "actor", "tag", "model")  # of a record, which its body says too
 LOWEST = -(2**62)  # below every number that a row can have
@@ -53,6 +54,32 @@ class Fault:
     kind: FaultKind
     why: str
     last: int | None = None
+
+
+def told(fault: Fault) -> Say:
+    """Return what is wrong, as a person reads it."""
+    what = _WHAT[fault.kind] if fault.number or fault.kind is not FaultKind.EDITED else "the head was edited"
+    return say("The audit is not whole: " + what + ". {why}.", n=fault.number, last=fault.last,
+               why=fault.why[:1].upper() + fault.why[1:])  # fmt: skip
+
+
+def advice(fault: Fault) -> Say:
+    """Return what to do about it."""
+    sound = fault.number - 1
+    before = say(" Up to number {sound} the chain holds.", sound=sound) if sound > 0 else ""
+    return say("Copy the database as it is before anybody mends it, compare it from number {n} on with a backup or an "
+               "export, and find out who can write to it beside the bot.{before}",
+               n=fault.number, before=before)  # fmt: skip
+
+
+_WHAT = {
+    FaultKind.EDITED: "number {n} was edited",
+    FaultKind.MISSING: "number {n} is missing",
+    FaultKind.INSERTED: "number {n} was inserted",
+    FaultKind.SWAPPED: "number {n} was swapped",
+    FaultKind.CUT_OFF: "it was cut off before number {n}",
+    FaultKind.REWRITTEN: "it was rewritten, the earliest change being to one of the numbers {n} to {last}",
+}
 
 
 def stream(page: Callable[[int], Sequence[Record]]) -> Iterator[Record]:
