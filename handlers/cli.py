@@ -35,6 +35,15 @@ models:
       required: 1
       requester_may_approve: false
       expires_after: 24h
+      # remind_after: 4h       # reminds those who can decide; each pause is twice the one before
+      # gates:                 # what a version must show; `registrar policy check` reads this file before it is live
+      #   - {metric: accuracy, at_least: 0.85}
+      #   - {metric: f1, not_worse_than_incumbent_by: 0.01}
+      #   - {card: [owner, use_case]}
+      # override: [admin]      # who may let a failed gate pass, with a reason
+
+# freeze:                      # times in which nothing moves in Production
+#   - {cron: "0 18 * * 5", for: 62h, zone: Europe/Berlin, reason: weekend}
 """
 
 
@@ -120,8 +129,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from bot.settings import read_settings
     from handlers.serve import run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines hold response addresses, which are secrets
+    _log_to_the_terminal()
     run(read_settings(), lambda line: print(line, flush=True))
 
 
@@ -141,6 +149,14 @@ def _demo(arguments: argparse.Namespace) -> int:
     from handlers.demo import demo
 
     return demo(play=arguments.play, port=arguments.port)
+
+
+def _log_to_the_terminal() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines hold response addresses, which are secrets
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # several lines a second, though all is well
+    # Bolt says this of every app that brings its own client, which ours does.
+    logging.getLogger("slack_bolt.App").addFilter(lambda record: "`token` will be unused" not in record.getMessage())
 
 
 def _quiet_libraries() -> None:
