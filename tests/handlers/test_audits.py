@@ -119,7 +119,7 @@ def test_the_newest_event_is_shown_first_in_words(registrar: Registrar, ledger: 
     first, second = said.out.splitlines()
     assert (said.code, said.err) == (0, "")
     assert first == f"2  {NOW:%Y-%m-%d %H:%M}  @U1BOB completed the approvals of r4k7q: “churn” v4 to Production"
-    assert second.endswith("@U1BOB voted approve on r4k7q: “churn” v4 to Production. better f1")
+    assert second.endswith("@U1BOB voted approve on r4k7q: “churn” v4 to Production: better f1")
 
 
 @pytest.mark.parametrize(
