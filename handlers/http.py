@@ -14,9 +14,11 @@ from slack_sdk.signature import SignatureVerifier
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
+from bot.domain.errors import BadInput
 from handlers.errors import explain
 from handlers.mlflow_webhook import Deliveries, model_in
 from handlers.slack.after import dispatch
+from handlers.slack.shape import check_body
 
 BODY_MOST = 1_000_000  # bytes; Slack's largest payload holds a view of 250 kB
 REMEMBERED = 600.0  # seconds for which a signature is known to have been used; Slack's are good for 300
@@ -74,8 +76,11 @@ async def _slack(app: App, guard: _Guard, request: Request) -> Response:
     ):
         return Response("not signed by Slack, too old, or seen before", status_code=401)
     try:
+        check_body(body, request.headers.get("content-type"))
         answer, start_the_rest = await run_in_threadpool(dispatch, app, to_bolt_request(request, body))
-    except Exception as error:  # signed, and yet nothing that Slack sends: whoever sent it gets the id to quote
+    except BadInput as error:  # signed, and yet nothing that Slack sends
+        return Response(str(error), status_code=400)
+    except Exception as error:  # a fault of ours: whoever sent it gets the id to quote
         return Response(str(explain(error)), status_code=400)
     response = to_starlette_response(answer)
     response.background = BackgroundTask(start_the_rest)
