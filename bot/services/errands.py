@@ -142,8 +142,8 @@ class Errands:
                 done.append(self.carry_out(ask_id, tell=True))
             except Unreachable:
                 break
-            except RegistrarError as error:
-                log.info("ask %s was refused: %s", ask_id, error)
+            except RegistrarError:  # who asked is told why, and the audit keeps it
+                log.info("ask %s was refused", ask_id)
             except Exception:  # one ask with a fault must not hold all that stand behind it
                 log.exception("ask %s cannot be carried out", ask_id)
                 with self._it.ledger.read() as reading:
