@@ -30,6 +30,7 @@ from bot.services.errands import Errands, Hand
 from bot.services.freezing import Freezing
 from bot.services.gatekeeper import Gatekeeper
 from bot.services.gating import Gating
+from bot.services.homes import Homes
 from bot.services.lookups import Lookups
 from bot.services.mirror import Mirror
 from bot.services.moves import Moves
@@ -64,6 +65,7 @@ class Registrar:
     context: Context
     gatekeeper: Gatekeeper
     lookups: Lookups
+    homes: Homes
     comparisons: Comparisons
     errands: Errands
     requests: Requests
@@ -181,6 +183,7 @@ def build(
         context=context,
         gatekeeper=gatekeeper,
         lookups=lookups,
+        homes=Homes(context),
         comparisons=Comparisons(context, lookups),
         errands=Errands(context, requests, hands(context, tending)),
         requests=requests,

@@ -208,6 +208,7 @@ class Reading(Protocol):
         model: str | None = None,
         version: int | None = None,
         states: Sequence[RequestState] = (),
+        requester: Actor | None = None,
         most: int = 100,
     ) -> list[Request]:
         """Return requests, newest first; `states` empty means any."""

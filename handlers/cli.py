@@ -35,6 +35,15 @@ models:
       required: 1
       requester_may_approve: false
       expires_after: 24h
+      # remind_after: 4h       # reminds those who can decide; each pause is twice the one before
+      # gates:                 # what a version must show; `registrar policy check` reads this file before it is live
+      #   - {metric: accuracy, at_least: 0.85}
+      #   - {metric: f1, not_worse_than_incumbent_by: 0.01}
+      #   - {card: [owner, use_case]}
+      # override: [admin]      # who may let a failed gate pass, with a reason
+
+# freeze:                      # times in which nothing moves in Production
+#   - {cron: "0 18 * * 5", for: 62h, zone: Europe/Berlin, reason: weekend}
 """
 
 

@@ -25,6 +25,8 @@ def set_up(hidden: Iterable[str] = (), *, level: int = logging.INFO) -> None:
     for names, floor in ((SILENT, logging.WARNING), (TERSE, logging.INFO)):
         for name in names:
             logging.getLogger(name).setLevel(max(level, floor))
+    # Bolt says this of every app that brings its own client, which ours does.
+    logging.getLogger("slack_bolt").addFilter(lambda record: "`token` will be unused" not in record.getMessage())
 
 
 def handler(stream: TextIO | None, hidden: Iterable[str] = ()) -> logging.Handler:

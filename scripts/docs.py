@@ -49,7 +49,9 @@ METHODS: dict[str, tuple[tuple[str, ...], str]] = {
     "conversations.open": (("im:write",), "find the conversation with a person who is told something directly"),
     "users.info": (("users:read",), "ask at every decision whether the person is a guest, a bot or deactivated"),
     "usergroups.users.list": (("usergroups:read",), "ask who is in the user groups that the policy names"),
+    "usergroups.list": (("usergroups:read",), "keep the names of the groups that the policy names, as people saw them"),
     "views.open": ((), "open a form"),
+    "views.publish": ((), "show somebody their Home: what waits for them, and what serves"),
     "views.update": ((), "fill the details when the registry has answered"),
 }
 # Scopes that belong to no method.
@@ -99,7 +101,8 @@ can be left out. An argument with a flag can be given in its place or by its fla
 
 A *version* is `7`, `v7`, `2.1.0` (its semver), `@champion` (an alias), `staging` or `production` (who is there now), or
 `latest`. Texts with spaces stand in quotes; the curly quotes and long dashes of phones are understood. What is missing
-is asked for in a form; a typo is answered with the nearest verb, flag, stage or model.
+of `promote` and `reject` is asked for in a form, of other verbs in a sentence; a typo is answered with the nearest
+verb, flag, stage or model.
 
 Some verbs are typed [at the terminal](#at-the-terminal), too.
 

@@ -379,7 +379,8 @@ def mlflow_subprocess(database_uri: str, artifacts: Path, workers: int = 2) -> I
     )  # fmt: skip
     try:
         assert process.stderr is not None
-        _read_until(process.stderr, "Application startup complete", workers)
+        # One worker says that it is ready before it listens; of several, each after the server says that it does.
+        _read_until(process.stderr, {"Application startup complete": workers, "Uvicorn running on": 1})
         Thread(target=process.stderr.read, daemon=True).start()  # so that it never waits for a reader
         yield uri
     finally:
@@ -513,11 +514,12 @@ def _hang_up(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def _read_until(lines: Iterable[str], words: str, times: int) -> None:
+def _read_until(lines: Iterable[str], times: Mapping[str, int]) -> None:
+    """Read until each of the words was said so many times."""
     seen = []
     for line in lines:
         seen.append(line)
-        if sum(words in each for each in seen) == times:
+        if all(sum(words in each for each in seen) >= number for words, number in times.items()):
             return
     pytest.fail("The server ended before it answered:\n" + "".join(seen))
 

@@ -41,7 +41,13 @@ SCHEMA = _part(
         background_color=_text(7, 4, pattern="^#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$"),
     ),
     features=_part(
-        ["bot_user", "slash_commands"],
+        ["bot_user", "slash_commands", "app_home"],
+        app_home=_part(
+            ["home_tab_enabled"],
+            home_tab_enabled=SWITCH,
+            messages_tab_enabled=SWITCH,
+            messages_tab_read_only_enabled=SWITCH,
+        ),
         bot_user=_part(["display_name"], display_name=_text(80, pattern=r"^[\w .-]+$"), always_online=SWITCH),
         slash_commands={
             "type": "array", "minItems": 1, "maxItems": 50,
@@ -60,7 +66,10 @@ SCHEMA = _part(
         scopes=_part(["bot"], bot={"type": "array", "maxItems": 255, "uniqueItems": True, "items": _text(50)}),
     ),
     settings=_part(
-        ["interactivity", "socket_mode_enabled"],
+        ["interactivity", "socket_mode_enabled", "event_subscriptions"],
+        event_subscriptions=_part(
+            ["bot_events"], bot_events={"type": "array", "minItems": 1, "uniqueItems": True, "items": _text(50)}
+        ),
         interactivity=_part(["is_enabled"], is_enabled=SWITCH),
         org_deploy_enabled=SWITCH,
         socket_mode_enabled=SWITCH,
@@ -168,12 +177,18 @@ def test_ids_and_text_come_as_they_were_typed() -> None:
     assert command["should_escape"] is False
 
 
-def test_no_event_is_subscribed_to_since_none_is_listened_to() -> None:
-    events = [
-        call for call in _calls() if isinstance(call.func, ast.Attribute) and call.func.attr in {"event", "message"}
-    ]
-    assert events == []
-    assert "event_subscriptions" not in MANIFEST["settings"]
+def test_the_events_subscribed_to_are_those_listened_to() -> None:
+    listened = {
+        call.args[0].value
+        for call in _calls()
+        if isinstance(call.func, ast.Attribute) and call.func.attr in {"event", "message"} and call.args
+        if isinstance(call.args[0], ast.Constant)
+    }
+    assert set(MANIFEST["settings"]["event_subscriptions"]["bot_events"]) == listened == {"app_home_opened"}
+
+
+def test_the_home_tab_that_is_published_is_there() -> None:
+    assert MANIFEST["features"]["app_home"]["home_tab_enabled"] is True
 
 
 def test_socket_mode_and_interactivity_are_on() -> None:

@@ -230,7 +230,10 @@ def _rollback(profile: Profile, subject: Subject, policy: Policy) -> Decision:
     names = rules.rollback.by if rules.rollback else rules.production.approvers if rules.production else []
     if _is_named(profile, names, policy):
         return _allow("rollback")
-    return _refuse("not in rollback.by", "The policy lets only those do this who may roll back.")
+    them: list[object] = [Mention(one) for one in sorted(policy.ids(names))]
+    return Decision(False, "not in rollback.by", say(
+        "Only those who may roll back can do this: {who}.", who=them or ["the policy names nobody"]
+    ))  # fmt: skip
 
 
 def _rollback_or_admin(profile: Profile, subject: Subject, policy: Policy) -> Decision:

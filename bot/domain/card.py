@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bot.domain import mirror
 from bot.domain.approvals import Request, RequestState, Vote
-from bot.domain.moves import Move
+from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Actor
 from bot.domain.registry import Dataset, ModelInfo, Package, RunInfo, Stage, VersionInfo
 
@@ -46,8 +46,10 @@ class ModelCard(BaseModel):
                          "param or tag `algorithm`, `model_type`, `estimator`, `model`")
     ] = None  # fmt: skip
     hyperparameters: Annotated[Mapping[str, str], From("the run's params")] = {}
-    deployed_by: Annotated[str | None, From("the ledger: who decided the move into Production")] = None
-    deployment_date: Annotated[datetime | None, From("the ledger: when it was moved into Production")] = None
+    deployed_by: Annotated[
+        str | None, From("the ledger: who decided the move into Production, if Registrar made it")
+    ] = None
+    deployment_date: Annotated[datetime | None, From("the ledger: when Registrar moved it into Production")] = None
     serving_endpoint: Annotated[str | None, From("version tag, else model tag, else run tag")] = None
     use_case: Annotated[str | None, From("version tag, else model tag, else run tag")] = None
     owner: Annotated[str | None, From("version tag, else model tag, else run tag, else the run's user")] = None
@@ -176,6 +178,10 @@ def _named(actor: Actor) -> str:
 
 
 def deployed(moves: Iterable[Move], version: int) -> Move | None:
-    """Return the last finished move that brought the version into Production; `moves` newest first."""
+    """Return the move that last brought the version into Production, `moves` being newest first.
+
+    None where it was found there: who moved it, and when, is not known.
+    """
     into = (move for move in moves if move.version == version and move.target is Stage.PRODUCTION)
-    return next((move for move in into if move.finished_at), None)
+    last = next((move for move in into if move.state is MoveState.DONE), None)
+    return None if last is None or last.kind is MoveKind.OBSERVED else last

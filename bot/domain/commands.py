@@ -206,7 +206,9 @@ Results = Annotated[
     tuple[str, ...], BeforeValidator(_results),
     Arg("METRIC=VALUE", "a result of your own validation; can be given again", False, ("--validation",), many=True),
 ]  # fmt: skip
-OptionalModel = Annotated[str | None, *get_args(Model)[1:]]
+OptionalModel = Annotated[
+    str | None, BeforeValidator(lambda text: None if text is None else check_model_name(str(text))), get_args(Model)[-1]
+]
 Everywhere = Annotated[bool, Arg("", "every model", positional=False, flags=("--all",))]
 RequestId = Annotated[
     str, BeforeValidator(_request_id), Arg("REQUEST", "the short id on the card", flags=("--request",))
@@ -571,7 +573,14 @@ def build(verb: type[SomeCommand], given: dict[str, Any]) -> SomeCommand:
     except ValidationError as error:
         fault = error.errors()[0]
         field = str(fault["loc"][0]).replace("_", "-") if fault["loc"] else verb.verb
-        raise BadInput(say("{field}: {what}.", field=Code(f"--{field}"), what=fault["msg"])) from error
+        raise BadInput(say("{field}: {what}.", field=Code(f"--{field}"), what=_fault(fault))) from error
+
+
+def _fault(fault: Any) -> str:
+    """Return what is wrong with a value, in words for people, who know of no input and no string."""
+    if fault["type"] == "int_parsing":
+        return "it should be a whole number, such as 2"
+    return re.sub(r"^(Input|String) should", "it should", str(fault["msg"]))
 
 
 def load(data: Mapping[str, Any]) -> Command:

@@ -43,14 +43,14 @@ _DID: dict[Tag, str] = {
 }
 
 
-def line(event: Event) -> Say:
-    """Return who did what, and why."""
+def line(event: Event, *, names: bool = True) -> Say:
+    """Return who did what, and why; with `names` also what people saw in place of the id at that time."""
     did = say(_DID[event.tag], **_values(event))
-    name = str((event.evidence.get("by") or {}).get("name") or "")
+    name = str((event.evidence.get("by") or {}).get("name") or "") if names else ""
     who = say("{who} ({name})", who=shown(event.actor), name=name) if name else _actor(event)
     if not event.why:
         return say("{who} {did}", who=who, did=did)
-    return say("{who} {did}. {why}", who=who, did=did, why=short(event.why, WHY_MOST))
+    return say("{who} {did}: {why}", who=who, did=did, why=short(event.why, WHY_MOST))
 
 
 def _actor(event: Event) -> object:

@@ -90,7 +90,7 @@ def _bound(metric: str, bound: str, value: float | None, note: str, limit: float
 
 def _against(metric: str, margin: float, value: float | None, note: str, facts: GateFacts) -> GateResult:
     sign = direction_of(metric.removeprefix(VALIDATION), facts.directions).sign
-    bound = f"not worse than the incumbent by more than {number(margin)}"
+    bound = f"at most {number(margin)} worse than the incumbent"
     was = facts.against.get(metric)
     if facts.incumbent is None:
         return GateResult(name=metric, bound=bound, value=_shown(value), passed=value is not None,
@@ -191,9 +191,9 @@ def gate_fails_now(gate: GateResult) -> Say:
 
 
 def told(gate: GateResult) -> Say:
-    """Return a gate in words: `accuracy is 0.83, and has to be ≥ 0.85`."""
+    """Return a gate in words: `accuracy is 0.83, wanted: ≥ 0.85`."""
     note = say(" ({note})", note=gate.note) if gate.note else ""
-    return say("{name} is {value}, and has to be: {bound}{note}", name=Code(short(gate.name, 80)),
+    return say("{name} is {value}, wanted: {bound}{note}", name=Code(short(gate.name, 80)),
                value=short(gate.value, 300), bound=gate.bound, note=note)  # fmt: skip
 
 

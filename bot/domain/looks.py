@@ -113,7 +113,11 @@ def changes(before: Look, ours: Look, now: Look, aliases: Mapping[Stage, str]) -
         was = ours.stages.get(number, Stage.NONE)
         lines += [_moved(number, was, stage)] if stage is not was else []
     lost = sorted(set(before.stages) - set(now.stages))
-    return lines + ([_deleted(before, lost)] if lost else []) + _alias_changes(ours, now, aliases)
+    lines += [_deleted(before, lost)] if lost else []
+    lines += _alias_changes(ours, now, aliases)
+    if ours.holders(Stage.PRODUCTION) and not now.holders(Stage.PRODUCTION):
+        lines.append(say("Nothing is in Production now. Ask for a version: {how}", how=Code("/model promote")))
+    return lines
 
 
 def _deleted(before: Look, lost: list[int]) -> Say:

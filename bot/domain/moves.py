@@ -116,15 +116,20 @@ def intended(request: Request, last: Vote, now: datetime) -> Move:
 
 
 def archiving(move_id: str, version: VersionInfo, actor: Actor, now: datetime, reason: str) -> Move:
-    """Return the move that takes a version aside. Raises Refused for the one in Production, BadInput for no change."""
-    if version.stage is Stage.PRODUCTION:
-        raise Refused(serves(version))
-    if version.stage is Stage.ARCHIVED:
-        raise BadInput(say("v{v} of {model} is archived already.", v=version.version, model=Name(version.model)))
+    """Return the move that takes a version aside. Raises what `check_can_be_archived` does."""
+    check_can_be_archived(version)
     return Move(
         id=move_id, kind=MoveKind.ARCHIVE, model=version.model, version=version.version, from_stage=version.stage,
         target=Stage.ARCHIVED, expected_incumbent=None, actor=actor, intended_at=now, reason=reason,
     )  # fmt: skip
+
+
+def check_can_be_archived(version: VersionInfo) -> None:
+    """Return if a version can be taken aside. Raises Refused for the one in Production, BadInput for no change."""
+    if version.stage is Stage.PRODUCTION:
+        raise Refused(serves(version))
+    if version.stage is Stage.ARCHIVED:
+        raise BadInput(say("v{v} of {model} is archived already.", v=version.version, model=Name(version.model)))
 
 
 def mending(move_id: str, model: str, version: int, stage: Stage, actor: Actor, now: datetime, finding: str) -> Move:

@@ -59,7 +59,7 @@ def _metric(gate: MetricGate) -> Say:
     if gate.at_most is not None:
         bounds.append(say("{name} ≤ {bound}", name=name, bound=number(gate.at_most)))
     if gate.not_worse_than_incumbent_by is not None:
-        bounds.append(say("{name} not worse than the incumbent's by more than {bound}", name=name,
+        bounds.append(say("{name} at most {bound} worse than the incumbent's", name=name,
                           bound=number(gate.not_worse_than_incumbent_by)))  # fmt: skip
     return joined(bounds, " and ")
 

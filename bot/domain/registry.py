@@ -25,6 +25,7 @@ class Stage(Enum):
 
 
 SEMVER = "semver"  # the version tag that holds it
+ASK_TAG = "registrar.ask"  # the version tag that tells which ask of ours made it, should the answer get lost
 TARGETS = (Stage.STAGING, Stage.PRODUCTION)  # what a person can ask for; each has one holder
 
 
@@ -65,7 +66,7 @@ class RunInfo:
     """The run that made a version. A metric that MLflow keeps as NaN or as infinite is NaN here."""
 
     id: str
-    experiment: str = ""
+    experiment: str = ""  # its id, which the address of a run's page holds
     name: str = ""
     status: str = "FINISHED"
     user: str = ""

@@ -35,10 +35,11 @@ def _trigger(cron: str, zone: str) -> CronTrigger:
     fields = cron.split()
     if len(fields) != 5:
         raise ValueError(f"{cron!r} is no cron expression of five fields: minute hour day month weekday")
+    place = _zone(zone)
     try:
         minute, hour, day, month, weekday = fields
         return CronTrigger(
-            minute=minute, hour=hour, day=day, month=month, day_of_week=_weekday(weekday.lower()), timezone=_zone(zone)
+            minute=minute, hour=hour, day=day, month=month, day_of_week=_weekday(weekday.lower()), timezone=place
         )
     except ValueError as error:
         raise ValueError(f"{cron!r} cannot be read: {error}") from error

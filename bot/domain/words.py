@@ -137,6 +137,12 @@ def froze(freeze: Freeze) -> Say:
                lift=unfreeze_hint(freeze.model))  # fmt: skip
 
 
+def frozen_by_you(freeze: Freeze) -> Say:
+    """Return the answer to whoever froze Production."""
+    return say("Production of {what} is frozen, and the channel is told. To lift it: {lift}",
+               what=_frozen_thing(freeze), lift=unfreeze_hint(freeze.model))  # fmt: skip
+
+
 def unfroze(freeze: Freeze, by: Actor, reason: str) -> Say:
     """Return what channels hear of a freeze that was lifted."""
     return say("{who} lifted the freeze of Production of {what}{why}", who=shown(by), what=_frozen_thing(freeze),

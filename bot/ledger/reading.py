@@ -15,6 +15,7 @@ from bot.domain.events import Link, Tag
 from bot.domain.freezes import Freeze
 from bot.domain.looks import Finding, Look
 from bot.domain.moves import Move, MoveState
+from bot.domain.people import Actor
 from bot.domain.registry import Stage
 from bot.domain.text import Name, say
 from bot.ledger import rows, statements
@@ -58,6 +59,7 @@ class SqlReading:
         model: str | None = None,
         version: int | None = None,
         states: Sequence[RequestState] = (),
+        requester: Actor | None = None,
         most: int = 100,
     ) -> list[Request]:
         """Return requests, newest first; `states` empty means any."""
@@ -68,6 +70,8 @@ class SqlReading:
             query = query.where(requests.c.version == version)
         if states:
             query = query.where(requests.c.state.in_(states))
+        if requester is not None:
+            query = query.where(requests.c.requester == requester)
         return self._all(Request, query)
 
     def open_request(self, model: str, target: Stage) -> Request | None:

@@ -256,6 +256,7 @@ _partial("one_open_request", requests.c.model, requests.c.target, where=IS_OPEN,
 _partial("requests_by_expiry", requests.c.expires_at, where=IS_PENDING)
 Index("requests_by_time", requests.c.opened_at, requests.c.number)
 Index("requests_by_model", requests.c.model, requests.c.opened_at, requests.c.number)
+Index("requests_by_requester", requests.c.requester, requests.c.opened_at, requests.c.number)
 Index("requests_by_state", requests.c.state, requests.c.opened_at, requests.c.number)
 Index("one_vote_each", votes.c.request, votes.c.voter, unique=True)
 _partial("one_executing_move", moves.c.model, where=IS_EXECUTING, unique=True)

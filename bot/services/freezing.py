@@ -48,7 +48,7 @@ class Freezing:
             tx.add_freeze(freeze)
             tx.append(self._event(Tag.FROZEN, caller, freeze, command.reason, origin))
             self._tell(tx, freeze, words.froze(freeze), "frozen")
-        return words.froze(freeze)
+        return words.frozen_by_you(freeze)
 
     def unfreeze(self, caller: Caller, command: UnfreezeModel, *, origin: str) -> Say:
         """Lift what people froze of this model, or with `--all` of every model at once, and return the answer.

@@ -14,7 +14,7 @@ from bot.domain.errors import RegistrarError, UnknownModel
 from bot.domain.events import Link
 from bot.domain.evidence import Seen
 from bot.domain.freezes import frozen
-from bot.domain.moves import Move, MoveState
+from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.policy_words import what_holds
 from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo, VersionRef, find_version
 from bot.domain.text import Name, Say, say
@@ -157,12 +157,18 @@ class Lookups:
 
 
 def terms(moves: list[Move]) -> list[Term]:
-    """Return the stretches of Production that the moves (newest first) tell of, newest first."""
+    """Return the stretches of Production that the moves (newest first) tell of, newest first.
+
+    Mending leaves the version that serves where it is, and begins no stretch of its own.
+    """
     found: list[Term] = []
     ended: Move | None = None
     for move in (one for one in moves if one.state is MoveState.DONE):
         if move.target is Stage.PRODUCTION:
-            found.append(Term(move, ended))
+            if ended and ended.kind is MoveKind.MEND and ended.version == move.version:
+                found[-1] = replace(found[-1], began=move)
+            else:
+                found.append(Term(move, ended))
             ended = move
         elif move.from_stage is Stage.PRODUCTION:
             ended = move

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.domain import semver, words
 from bot.domain.card import algorithm_of
@@ -14,15 +14,13 @@ from bot.domain.directions import is_better
 from bot.domain.errors import RegistrarError, UnknownRun, Unreachable
 from bot.domain.events import Event, Tag
 from bot.domain.people import Actor
-from bot.domain.registry import SEMVER, Package, RunInfo, Stage, VersionInfo
+from bot.domain.registry import ASK_TAG, SEMVER, Package, RunInfo, Stage, VersionInfo
 from bot.domain.semver import Base, Build, Proposal, highest, parse_semver
 from bot.domain.text import Name, say
 from bot.ports import Ask, Writing
 from bot.services.context import Context
 from bot.services.errands import Done, end
 from bot.services.watch import announce
-
-ASK_TAG = "registrar.ask"  # tells a version that was made before its answer got lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +74,7 @@ class Registration:
         proposal = self._propose(command, made, run, package, others)
         if made.semver != proposal.semver:
             self._it.registry.set_tags(made.model, made.version, {SEMVER: proposal.semver})
+            made = replace(made, tags={**made.tags, SEMVER: proposal.semver})
         again = next((one.version for one in others if one.run_id == run.id), None)
         return Registered(version=made, proposal=proposal, again=again, has_model=package is not None)
 

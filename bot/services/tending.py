@@ -7,7 +7,7 @@ from bot.domain.authority import Act
 from bot.domain.commands import Archive, Describe, SetTags
 from bot.domain.errors import Refused, RegistryRefused
 from bot.domain.events import Event, Tag
-from bot.domain.moves import UNFINISHED, archiving, mending
+from bot.domain.moves import UNFINISHED, archiving, check_can_be_archived, mending
 from bot.domain.people import Caller, actor_of
 from bot.domain.registry import VersionInfo
 from bot.domain.text import Code, say, short
@@ -52,6 +52,17 @@ class Tending:
             "before": {key: version.tags.get(key) for key in tags}, "after": dict(tags),
         })  # fmt: skip
         return Done(answer=words.tagged(command.model, version.version, tags))
+
+    def archivable(self, caller: Caller, command: Archive, *, origin: str) -> VersionInfo:
+        """Return the version that a person wants to take aside, before they are asked whether they mean it.
+
+        Raises UnknownVersion, BadInput where it is archived already, and Refused (kept in the audit where it is for
+        who asks).
+        """
+        self._gatekeeper.admit(caller, Act.ARCHIVE, model=command.model, origin=origin)
+        version = self._lookups.version(command.model, command.version)
+        check_can_be_archived(version)
+        return version
 
     def archive(self, ask: Ask, command: Archive) -> Done:
         """Write down the move that takes a version aside; the executor makes it. See `Hand`."""

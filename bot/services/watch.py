@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from bot.domain import looks
@@ -13,9 +14,9 @@ from bot.domain.events import Event, Tag
 from bot.domain.looks import BASELINE, Finding, FindingKind, Look
 from bot.domain.moves import UNFINISHED, Move, MoveKind, MoveState
 from bot.domain.people import Actor, Automation
-from bot.domain.registry import ModelInfo, Stage, VersionInfo
+from bot.domain.registry import ASK_TAG, ModelInfo, Stage, VersionInfo
 from bot.domain.text import Say
-from bot.ports import Writing
+from bot.ports import AskState, Writing
 from bot.services.context import Context
 from bot.services.rows import notice_note
 
@@ -97,9 +98,22 @@ class Watch:
         if known.is_busy and not known.is_baseline:
             return False  # seen at the next poll, since nothing of this one is written down
         versions = self._it.registry.versions(model.name)
+        if not known.is_baseline and self._is_registering(known.before, versions):
+            return False  # the registration tells of it when it is whole, with its semver and who asked
         newest = next((move.id for move in known.moves if move.state not in UNFINISHED), None)
         now = looks.seen(model, versions, self._it.clock.now(), newest)
         return self._begin(known, now) if known.is_busy else self._record(known, now, versions)
+
+    def _is_registering(self, before: Look | None, versions: Sequence[VersionInfo]) -> bool:
+        """Tell whether a version that was not there before is one that we are registering at this moment."""
+        new = [one for one in versions if before is None or one.version not in before.stages]
+        asks = {ask for one in new if (ask := one.tags.get(ASK_TAG))}
+        with self._it.ledger.read() as reading:
+            for ask in asks:
+                with suppress(KeyError):  # another Registrar's, or somebody copied the tag
+                    if reading.ask(ask).state is AskState.WAITING:
+                        return True
+        return False
 
     def _begin(self, known: _Known, now: Look) -> bool:
         """Take a model that is being moved at the very first poll as it is, so that it does not pass for a new one."""

@@ -82,8 +82,8 @@ def _version_row(version: VersionInfo) -> str:
     if semver := version.tags.get("semver"):
         parts.append(code(semver))
     parts += [code(f"@{alias}") for alias in version.aliases]
-    if version.status != "READY":
-        parts.append(escape(version.status))
+    if status := _status(version):
+        parts.append(status)
     if version.created_at:
         parts.append(f"registered {when(version.created_at)}")
     return "• " + "  ·  ".join(parts)
@@ -91,6 +91,14 @@ def _version_row(version: VersionInfo) -> str:
 
 def _stage(stage: Stage) -> str:
     return f"*{stage}*" if stage in _SHOWN else "no stage" if stage is Stage.NONE else str(stage)
+
+
+def _status(version: VersionInfo) -> str:
+    """Return what is wrong with a version's registration, or nothing."""
+    return "" if version.status == "READY" else _STATUS.get(version.status, code(version.status))
+
+
+_STATUS = {"FAILED_REGISTRATION": "*registration failed*", "PENDING_REGISTRATION": "being registered"}
 
 
 def version_card(view: CardView, web: str | None) -> Message:
@@ -102,7 +110,8 @@ def version_card(view: CardView, web: str | None) -> Message:
     missing = card.missing()
     full = f"{round(100 * card.completeness())} % filled"
     gaps = f". Missing: {', '.join(_label(field).lower() for field in missing)}" if missing else ""
-    head = f"*{name}*: {_stage(version.stage)}{_aliases(version)}{_described(version.description)}"
+    status = f"  ·  {status}" if (status := _status(version)) else ""
+    head = f"*{name}*: {_stage(version.stage)}{status}{_aliases(version)}{_described(version.description)}"
     blocks: list[Block] = [
         section(cut(head, TEXT_MOST)),
         *(SectionBlock(fields=[markdown(field) for field in fields[at : at + 10]]) for at in range(0, len(fields), 10)),
@@ -166,7 +175,7 @@ def _links(view: CardView, web: str | None) -> list[Block]:
         return []
     pages = {"Version in MLflow": version_page(web, view.version)}
     if view.run is not None:
-        pages["Run in MLflow"] = run_page(web, view.run)
+        pages["Run in MLflow" + (" (deleted)" if view.run.is_deleted else "")] = run_page(web, view.run)
     links = [f"<{page}|{title}>" for title, page in pages.items() if len(page) <= LINK_MOST]
     return [section("  ·  ".join(links))] if links else []
 
@@ -222,7 +231,7 @@ def _term_row(term: Term) -> str:
     if term.began.kind is MoveKind.OBSERVED:
         by = term.began.why or "moved in MLflow, not through Registrar"
     else:
-        by = f"approved by {who(term.began.actor)}" + (
+        by = f"{'mended' if term.began.kind is MoveKind.MEND else 'approved'} by {who(term.began.actor)}" + (
             f", request {code(term.began.request)}" if term.began.request else ""
         )
     return f"• {code(f'v{term.began.version}')}  {since}, {until}; {by}"

@@ -65,7 +65,7 @@ def card(
     ]
     if request.state is RequestState.PENDING:
         blocks += [section(f"❄️ {mrkdwn(stopped)}")] if stopped else []
-        blocks.append(_buttons(request))
+        blocks.append(decision_buttons(request))
     if request.state in {RequestState.STALE, RequestState.EXPIRED}:
         blocks.append(_again(request))
     blocks.append(small(_footer(request)))
@@ -127,7 +127,7 @@ def gate_rows(seen: Seen, *, passed_over: bool = False) -> list[str]:
 def _gate(gate: GateResult, *, passed_over: bool) -> str:
     sign = "✅" if gate.passed else "🔶" if passed_over else "❌"
     note = f" ({fit(gate.note, 200)})" if gate.note else ""
-    return f"{sign} {code(short(gate.name, 80))} {fit(gate.value, 300)}, bound: {fit(gate.bound, 300)}{note}"
+    return f"{sign} {code(short(gate.name, 80))} {fit(gate.value, 300)}, wanted: {fit(gate.bound, 300)}{note}"
 
 
 def _fields(request: Request, votes: Sequence[Vote]) -> list[str]:
@@ -154,7 +154,8 @@ def _decision(request: Request) -> list[str]:
     return fields
 
 
-def _buttons(request: Request) -> ActionsBlock:
+def decision_buttons(request: Request) -> ActionsBlock:
+    """Return the buttons with which a pending request is decided."""
     path = short(str(words.path(request)), 200)
     confirm = ConfirmObject(
         title="Approve?", text=PlainTextObject(text=f"{short(clean(request.model), 80)}: {path}"),

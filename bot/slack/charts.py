@@ -134,8 +134,10 @@ def _draw(axes: Axes, values: _Values, held: int | None, best: int) -> None:
     axes.plot(places, values if few else _lonely(values), "o", color=_LINE, markersize=6 if few else 3, zorder=3)
     if held is not None:
         axes.axvline(held, color=_HELD, linewidth=1.5, linestyle=(0, (4, 3)), zorder=1)
-        axes.plot([held], [values[held]], "D", color=_HELD, markersize=10, markeredgecolor=_PAPER, zorder=4)
-    axes.plot([best], [values[best]], "*", color=_BEST, markersize=19, markeredgecolor=_PAPER, zorder=5)
+        axes.plot(
+            [held], [values[held]], "D", color=_HELD, markersize=10, markeredgecolor=_PAPER, zorder=4, clip_on=False
+        )
+    axes.plot([best], [values[best]], "*", color=_BEST, markersize=19, markeredgecolor=_PAPER, zorder=5, clip_on=False)
 
 
 def _lonely(values: _Values) -> _Values:

@@ -39,7 +39,8 @@ def comparison(found: Comparison) -> Compared:
     blocks: Blocks = dicts([section(cut(heading, TEXT_MOST))])
     if len(rows) > 1:
         blocks.append(_table(rows))
-    blocks += dicts([small(_legend(found, len(rows) - 1, len(metrics)))])
+    if found.versions:
+        blocks += dicts([small(_legend(found, len(rows) - 1, len(metrics)))])
     return Compared(Message(f"{code(short(found.model, 120))}: {text}", blocks), is_cut)
 
 

@@ -39,6 +39,11 @@ def validation(command: Validate, version: VersionInfo, seen: Seen) -> Message:
     return Message(text, dicts(blocks))
 
 
+def _row(link: Link) -> str:
+    told = cut(mrkdwn(event_words.line(link.event, names=False)), 700)
+    return f"• {code(str(link.number))} {when(link.event.at)}  {told}"
+
+
 def audit(command: ShowAudit, links: Sequence[Link]) -> Message:
     """Return one page of a model's audit, newest first, and how to see what is older."""
     name = code(short(command.model, 120))
@@ -46,8 +51,7 @@ def audit(command: ShowAudit, links: Sequence[Link]) -> Message:
         text = f"The audit has nothing about {name} in that time."
         return Message(text, dicts([section(text)]))
     shown = links[:AUDIT_PAGE]
-    rows = [f"• {code(str(link.number))} {when(link.event.at)}  {cut(mrkdwn(event_words.line(link.event)), 700)}"
-            for link in shown]  # fmt: skip
+    rows = [_row(link) for link in shown]
     blocks: list[Block] = [section(f"*Audit of {name}*, newest first"), *(section(chunk) for chunk in chunks(rows))]
     if len(links) > AUDIT_PAGE:
         older = f"/model audit {command.model} --before {shown[-1].number}"

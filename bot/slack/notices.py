@@ -63,7 +63,7 @@ def _lines(finding: Finding) -> str:
 
 
 def _mend_button(finding: Finding) -> ButtonElement:
-    text = f"v{finding.mend} is the one version in {finding.stage} then; any other there is archived."
+    text = f"v{finding.mend} stays in {finding.stage}, as the only one; any other there is archived."
     confirm = ConfirmObject(
         title="Mend it?", text=PlainTextObject(text=text), confirm=f"Keep v{finding.mend}", deny="Not yet"
     )
@@ -75,4 +75,4 @@ def _footer(finding: Finding) -> str:
     if finding.mended_by and finding.mended_at:
         return f"Mended by {who(finding.mended_by)}, {when(finding.mended_at)}"
     seen = f"Seen {when(finding.at)}"
-    return f"{seen}  ·  Meant? Then leave it as it is." if finding.mend else f"{seen}  ·  Nothing has to be done."
+    return f"{seen}  ·  Meant? Then leave it as it is."

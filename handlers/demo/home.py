@@ -15,14 +15,14 @@ from bot.domain.text import Code, say
 DEFAULT = Path(".demo")
 
 POLICY = """\
-# The demo's policy: who may move which model where. It is read at the start; change it and start again.
+# The demo's policy: who may move which model where. Change it while the demo runs: it holds within seconds.
 # Try it: set `required: 2` under production, and Carol has to approve as well.
 
 channel: "#ml-models"          # where requests are posted
 
 roles:                         # the people of the local workspace, by the ids that they have there
   lead: [U0BOB, U0CAROL]       # those who decide
-  admin: [U0DAVE]              # may cancel anybody's request
+  admin: [U0DAVE]              # may cancel anybody's request, freeze, and let failed gates pass
 
 models:
   "*":                         # every model; a longer pattern such as "churn*" would win whole over this one
@@ -34,6 +34,11 @@ models:
       required: 1              # how many different people have to approve
       requester_may_approve: false
       expires_after: 24h
+      gates:                   # what a version has to show; `/model validate churn 1` looks without asking
+        - {metric: f1, not_worse_than_incumbent_by: 0.01}
+        - {metric: latency_ms, at_most: 250}
+        - {signature: compatible}
+      override: [admin]        # who may let a failed gate pass, with a reason
 """
 
 # What a person's shell may say about a real workspace, registry, ledger or run. The proxies are here because

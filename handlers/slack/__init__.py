@@ -5,7 +5,7 @@ from __future__ import annotations
 from slack_bolt import App
 
 from bot.bootstrap import Registrar
-from handlers.slack import actions, commands, views
+from handlers.slack import actions, commands, home, views
 from handlers.slack.desk import Desk
 
 
@@ -15,5 +15,6 @@ def register(app: App, registrar: Registrar, web: str | None = None) -> Desk:
     commands.register(app, desk)
     actions.register(app, desk)
     views.register(app, desk)
+    home.register(app, desk)
     app.error(desk.unforeseen)
     return desk

@@ -18,6 +18,7 @@ from bot.domain.registry import VersionRef
 from bot.slack import answers, cards, modals, notices
 from bot.slack.blocks import said
 from handlers.errors import explain
+from handlers.slack import home
 from handlers.slack.commands import again, ask_for_promotion, ask_for_reason, do
 from handlers.slack.desk import Desk
 from handlers.slack.place import Place, of_interaction
@@ -51,6 +52,8 @@ def _listener(desk: Desk, act: Callable[[Desk, Place, str], None]) -> Callable[.
             act(desk, place, str(body["actions"][0].get("value", "")))
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
             desk.answer(place, explain(error))
+        if place.in_home:
+            desk.after(place, lambda: home.publish(desk, place.person), desk.registrar.look)
         ack()
 
     return on_click

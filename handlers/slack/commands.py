@@ -40,6 +40,7 @@ from bot.domain.commands import (
 )
 from bot.domain.comparison_words import best_sentence
 from bot.domain.errors import BadInput
+from bot.domain.registry import parse_version
 from bot.domain.text import short
 from bot.slack import answers, governing, modals
 from bot.slack.blocks import Message, said
@@ -151,9 +152,18 @@ def _ask(desk: Desk, place: Place, command: Command) -> Answer:
 
 
 def _archive(desk: Desk, place: Place, command: Archive) -> Answer:
-    """Ask back first; the buttons carry the id of a draft."""
-    draft = desk.registrar.errands.draft(desk.caller(place), command.dump(), where=place.channel)
-    return answers.archive_question(draft, command.model, str(command.version))
+    """Ask back first, about the version that it is now; the buttons carry the id of a draft."""
+    registrar = desk.registrar
+
+    def read() -> Message:
+        caller = desk.caller(place)
+        version = registrar.tending.archivable(caller, command, origin="slack")
+        meant = command.model_copy(update={"version": parse_version(str(version.version))})
+        draft = registrar.errands.draft(caller, meant.dump(), where=place.channel)
+        return answers.archive_question(draft, version.model, f"v{version.version}")
+
+    desk.look_up(place, read)
+    return None
 
 
 def _compare(desk: Desk, place: Place, command: Compare) -> Answer:

@@ -23,7 +23,7 @@ from bot.domain.text import Code, Name, Say, joined, say
 from bot.services.errands import Done
 from bot.slack import cards
 from bot.slack.blocks import Message, said
-from bot.slack.calls import LOST
+from bot.slack.calls import LOST, error_of
 from bot.slack.publisher import Publisher
 from handlers.errors import explain
 from handlers.slack.after import Task, after_acknowledgement
@@ -160,10 +160,14 @@ class Desk:
         self.after(place, lambda: self.open_modal(place, make()))
 
     def open_modal(self, place: Place, view: dict[str, Any]) -> str:
-        """Open a modal now and return its id. Raises SlackUnreachable where Slack takes the trigger no more."""
+        """Open a modal now and return its id. Raises SlackUnreachable, also where the trigger is too old."""
         try:
             return str(self.client.views_open(trigger_id=place.trigger or "", view=view)["view"]["id"])
         except (SlackApiError, *LOST) as error:
+            if isinstance(error, SlackApiError) and error_of(error) == "unknown_method":
+                raise SlackUnreachable(
+                    say("This Slack opens no forms, so type it in full: {help} says how.", help=Code("/model help"))
+                ) from error
             raise SlackUnreachable("Slack did not open the form: it took too long. Try again.") from error
 
     def after(self, place: Place, task: Task, submit: Submit | None = None) -> None:

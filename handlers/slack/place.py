@@ -26,6 +26,7 @@ class Place:
     channel: str
     response_url: str | None = None
     trigger: str | None = None
+    in_home: bool = False  # on their Home tab, which shows what came of it
 
 
 def of_command(body: Mapping[str, Any]) -> Place:
@@ -47,6 +48,7 @@ def of_interaction(body: Mapping[str, Any]) -> Place:
         channel=str((body.get("channel") or {}).get("id", "")),
         response_url=body.get("response_url"),
         trigger=body.get("trigger_id"),
+        in_home=(body.get("view") or {}).get("type") == "home",
     )
 
 

@@ -61,7 +61,7 @@ def test_comparing_costs_a_request_for_each_thousand_versions_and_two(
     assert found.frame[["auc", "f1"]].notna().all(axis=None)
     assert len(asked(mlflow_server)) <= 2 + math.ceil(number / 1000)
     assert comparisons.compare(command).frame.equals(found.frame)
-    assert asked(mlflow_server) == ["model-versions/search", "runs/search"]  # the versions, and what serves
+    assert asked(mlflow_server) == ["model-versions/search", "runs/get"]  # the versions, and what serves
 
 
 @pytest.mark.parametrize("number", [10, 1001])

@@ -28,6 +28,8 @@ from sqlalchemy.pool import NullPool
 from bot.domain.approvals import Choice, Request, RequestState, Vote
 from bot.domain.errors import AlreadyDecided, AlreadyOpen, LedgerUnavailable, Misconfigured, UnknownRequest
 from bot.domain.events import GENESIS, Event, Tag, chain
+from bot.domain.evidence import GateResult, Seen
+from bot.domain.freezes import Freeze
 from bot.domain.moves import UNFINISHED, Move, MoveKind, MoveState
 from bot.domain.people import Actor, Automation, Client, Operator, Person
 from bot.domain.registry import Stage
@@ -1047,6 +1049,65 @@ def _assert_the_old_story_is_there(ledger: SqlLedger) -> None:
         assert [link.event.tag for link in r.links()] == [Tag.ASKED, Tag.OPENED, Tag.VOTED, Tag.VOTED, Tag.MOVED]
 
 
+# What a request was opened on, freezes, votes taken back, the audit from its end
+
+
+def a_freeze(**changes: Any) -> Freeze:
+    return replace(Freeze(id=f"f{next(_ids)}", model="churn", by=ALICE, reason="audit", at=NOW), **changes)
+
+
+def test_what_a_request_was_opened_on_comes_back_equal(ledger: SqlLedger) -> None:
+    gate = GateResult(name="accuracy “große”", bound="≥ 0.85", value="0.9", passed=False, note="theirs")
+    seen = Seen(
+        metrics={"f1": 0.1}, against={"f1": 1e-300}, validation={"a/b": 1.0}, gates=(gate,), rule="r", policy="p"
+    )
+    request = a_request(seen=seen, overridden_by=BOB, override_reason="because", reminded=3)
+    save(ledger, request)
+    with ledger.read() as r:
+        assert r.request(request.id) == request
+
+
+def test_a_request_of_somebody_is_found_by_who_asked(ledger: SqlLedger) -> None:
+    save(ledger, a_request(), a_request(model="fraud", requester=BOB))
+    with ledger.read() as r:
+        assert [one.model for one in r.requests(requester=BOB)] == ["fraud"]
+
+
+def test_a_vote_that_was_taken_back_is_gone_and_can_be_cast_again(ledger: SqlLedger) -> None:
+    request = a_request()
+    save(ledger, request, a_vote(request), a_vote(request, ALICE))
+    with ledger.write() as w:
+        assert w.take_vote(request.id, BOB)
+        assert not w.take_vote(request.id, BOB)
+        assert [vote.voter for vote in w.votes(request.id)] == [ALICE]
+        assert w.add_vote(a_vote(request))
+
+
+def test_freezes_that_nobody_has_lifted_are_told_oldest_first(ledger: SqlLedger) -> None:
+    first, second, lifted = a_freeze(until=SOON), a_freeze(model=None), a_freeze()
+    with ledger.write() as w:
+        for freeze in (first, second, lifted):
+            w.add_freeze(freeze)
+        w.save_freeze(replace(lifted, lifted_at=NOW, lifted_by=BOB))
+    with ledger.read() as r:
+        assert r.freezes() == [first, second]
+
+
+def test_the_audit_is_told_from_its_end(ledger: SqlLedger) -> None:
+    for number in range(4):
+        save(ledger, an_event(subject=f"s{number}", at=NOW + timedelta(minutes=number)))
+    save(ledger, an_event(model="fraud", tag=Tag.MOVED, at=LATER))
+
+    def subjects(**how: Any) -> list[str]:
+        with ledger.read() as r:
+            return [link.event.subject for link in r.latest(**how)]
+
+    assert subjects(model="churn") == ["s3", "s2", "s1", "s0"]
+    assert subjects(model="churn", before=3, most=1) == ["s1"]
+    assert subjects(model="churn", since=NOW + timedelta(minutes=2)) == ["s3", "s2"]
+    assert subjects(tags=[Tag.MOVED, Tag.STALE]) == ["r1"]
+
+
 # Speed: no query reads a whole table
 
 
@@ -1097,8 +1158,16 @@ def _ask_everything(ledger: SqlLedger) -> None:
         w.postpone(note, SOON, "")
         w.delivered(note, Posting("C1", "1"))
         w.append(an_event())
+        w.take_vote(request.id, BOB)
+        freeze = a_freeze()
+        w.add_freeze(freeze)
+        w.save_freeze(freeze)
     with ledger.read() as r:
+        r.freezes()
+        r.latest(model="churn", before=7)
+        r.latest(tags=[Tag.MOVED], since=NOW)
         r.requests()
+        r.requests(requester=ALICE)
         r.requests(model="churn")
         r.requests(states=[RequestState.DONE])
         r.requests(model="churn", states=[RequestState.DONE])

@@ -40,6 +40,7 @@ from bot.registry.mlflow import MlflowRegistry
 from bot.registry.mlflow_files import read_package
 from bot.registry.mlmodel import package_of
 from bot.registry.tagged import TaggedStages
+from bot.slack.links import run_page
 from tests.ledgers import PostgresServer
 from tests.registries import (
     KINDS,
@@ -397,13 +398,17 @@ class TestRuns:
         begun, ended = datetime(2025, 3, 1, 12, 0, tzinfo=UTC), datetime(2025, 3, 1, 12, 42, tzinfo=UTC)
         run_id = shelf.add_run(
             metrics={"auc": 0.93, "точность": 0.5}, params={"depth": "7"}, tags={"git": "abc"}, name="bold-crow",
-            user="ann", experiment="churn", started_at=begun, ended_at=ended,
+            user="ann", started_at=begun, ended_at=ended,
         )  # fmt: skip
         told = registry.runs([run_id])[run_id]
-        assert (told.id, told.name, told.user, told.experiment) == (run_id, "bold-crow", "ann", "churn")
+        assert (told.id, told.name, told.user) == (run_id, "bold-crow", "ann")
         assert (dict(told.metrics), dict(told.params)) == ({"auc": 0.93, "точность": 0.5}, {"depth": "7"})
         assert (told.started_at, told.ended_at, told.tags["git"]) == (begun, ended, "abc")
         assert (told.status, told.is_finished, told.is_deleted) == ("FINISHED", True, False)
+
+    def test_a_run_of_which_nobody_told_the_user_has_none(self, registry: Registry, shelf: Shelf) -> None:
+        run_id = shelf.add_run()
+        assert registry.runs([run_id])[run_id].user == ""
 
     def test_a_run_that_goes_on_says_so(self, registry: Registry, shelf: Shelf) -> None:
         run_id = shelf.add_run(status="RUNNING")
@@ -436,7 +441,7 @@ class TestRuns:
 
     def test_runs_of_several_experiments_are_found_at_once(self, registry: Registry, shelf: Shelf) -> None:
         ids = [shelf.add_run(experiment=name) for name in ("a", "b", "o'brien")]
-        assert {run.experiment for run in registry.runs(ids).values()} == {"a", "b", "o'brien"}
+        assert len({run.experiment for run in registry.runs(ids).values()}) == 3
 
     def test_a_run_of_a_new_experiment_is_found(self, registry: Registry, shelf: Shelf) -> None:
         old = shelf.add_run()
@@ -873,7 +878,14 @@ class TestRequests:
         registry.set_alias("churn", "champion", 1)
         assert len(mlflow_server.requests) == 3
 
-    @pytest.mark.parametrize(("number", "requests"), [(1, 1), (1000, 1), (1001, 2)])
+    def test_a_single_run_is_got_without_a_search(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_runs: list[str]
+    ) -> None:
+        assert remote.runs(mlflow_runs[:1]).keys() == set(mlflow_runs[:1])
+        assert remote.runs(["f" * 32]) == {}
+        assert [request.partition("/mlflow/")[2] for request in mlflow_server.requests] == ["runs/get"] * 2
+
+    @pytest.mark.parametrize(("number", "requests"), [(2, 1), (1000, 1), (1001, 2)])
     def test_a_thousand_runs_are_one_request(
         self,
         remote: MlflowRegistry,
@@ -904,6 +916,13 @@ class TestRequests:
         new = mlflow_shelf.add_run(experiment="new")
         assert remote.runs([old, new]).keys() == {old, new}
         assert len(mlflow_server.requests) == 7
+
+    def test_a_run_tells_its_experiment_as_the_address_of_its_page_does(
+        self, remote: MlflowRegistry, mlflow_shelf: MlflowShelf
+    ) -> None:
+        run_id = mlflow_shelf.add_run(experiment="churn")
+        known = mlflow_shelf.tracking.get_experiment_by_name("churn").experiment_id
+        assert run_page("http://mlflow", remote.runs([run_id])[run_id]).endswith(f"/experiments/{known}/runs/{run_id}")
 
     def test_runs_of_a_deleted_experiment_are_found(self, remote: MlflowRegistry, mlflow_shelf: MlflowShelf) -> None:
         run_id = mlflow_shelf.add_run(experiment="gone")

@@ -76,6 +76,16 @@ def test_enough_different_people_approve(request: Request) -> None:
     assert verdict(request, votes) is RequestState.APPROVED
 
 
+def test_more_people_than_required_approve_as_well() -> None:
+    votes = [vote(Person("T1", f"U{number}"), Choice.APPROVE) for number in range(300)]
+    assert verdict(replace(REQUEST, required=2), votes) is RequestState.APPROVED
+    assert verdict(replace(REQUEST, required=300), votes) is RequestState.APPROVED
+
+
+def test_a_request_is_plain_unless_somebody_says_more() -> None:
+    assert (REQUEST.keep_existing, REQUEST.reminded, REQUEST.state) == (False, 0, RequestState.PENDING)
+
+
 @given(REQUESTS)
 def test_without_a_vote_it_stays_pending(request: Request) -> None:
     assert verdict(request, []) is RequestState.PENDING

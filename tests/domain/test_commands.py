@@ -256,6 +256,18 @@ def test_what_cannot_be_understood_is_answered_with_what_can(text: str, said: st
     assert said in refusal(text)
 
 
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("list --page two", "--page: it should be a whole number, such as 2."),
+        ("list --page 0", "--page: it should be greater than or equal to 1."),
+        ("history churn --last 51", "--last: it should be less than or equal to 50."),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_answered_in_plain_words(typed: str, answer: str) -> None:
+    assert refusal(typed) == answer
+
+
 def test_a_field_that_no_verb_has_is_refused() -> None:
     with pytest.raises(BadInput, match="--colour"):
         build(Approve, {"request": "r4k7q", "colour": "blue"})

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from slack_sdk import WebClient
+from slack_sdk.socket_mode.builtin import SocketModeClient
 from slack_sdk.socket_mode.builtin.connection import Connection
 
 from bot.bootstrap import slack_client
@@ -27,6 +28,7 @@ from tests.harness import (
     BOB,
     click,
     command,
+    hears,
     links,
     state_of,
     the_request,
@@ -183,6 +185,24 @@ def test_without_history_the_bot_posts_again_and_says_that_it_may_appear_twice(
     assert "it may appear twice" in caplog.text
 
 
+def test_without_edits_the_thread_tells_it_and_a_late_click_hears_that_it_is_decided(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.slack.remove_method("chat.update")
+    world.alice.types(CHANNEL, ASK)
+    card = world.card()
+    world.bob.clicks(card, "Approve")
+    world.slack.wait_for(lambda: any("Done" in said(each) for each in world.bob.thread(card)))
+    carol = world.slack.person("carol")
+    assert "<@U0BOB>" in hears(carol, lambda: carol.clicks(card, "Approve"))
+    assert "Slack will never take card:" in caplog.text
+
+
+def test_without_forms_people_are_told_to_type(world: World) -> None:
+    world.slack.remove_method("views.open")
+    assert "type it in full" in types_and_hears(world.alice, "/model promote")
+
+
 @pytest.mark.parametrize("response_url", ["", "hooks/commands/T0LOCAL/0/none"])
 def test_without_ephemeral_messages_people_are_told_directly(world: World, response_url: str) -> None:
     world.slack.remove_method("chat.postEphemeral")
@@ -282,15 +302,21 @@ def test_after_a_disconnection_commands_and_clicks_work_again(slack: LocalSlack,
 def test_who_stops_while_a_reconnection_is_under_way_leaves_no_connection(
     slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect, is_under_way = Connection.connect, Event()
+    connect, close = Connection.connect, SocketModeClient.close
+    is_under_way, is_closing = Event(), Event()
 
     def slowly(connection: Connection) -> None:
         connect(connection)
         is_under_way.set()
-        time.sleep(0.5)
+        is_closing.wait(30)
+
+    def closing(client: SocketModeClient) -> None:
+        is_closing.set()
+        close(client)
 
     with running(slack, tmp_path, MemoryRegistry()):
         monkeypatch.setattr(Connection, "connect", slowly)
+        monkeypatch.setattr(SocketModeClient, "close", closing)
         slack.disconnect_sockets("graceful")
         assert is_under_way.wait(30)
     slack.wait_for(lambda: slack.status()["connections"] == 0)

@@ -16,6 +16,7 @@ from bot.policy_file import load_policy
 from bot.settings import Settings, read_settings
 from handlers.cli import main
 from localslack import LocalSlack
+from tests.demo_process import clean_environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -171,6 +172,24 @@ def test_run_with_a_token_that_slack_does_not_take_says_so(
     assert said.code == 2
     assert "invalid_auth" in said.err
     assert "SLACK_BOT_TOKEN" in said.err
+
+
+def test_run_serves_until_it_is_ended_and_logs_no_tick_and_no_warning(policy: Path, slack: LocalSlack) -> None:
+    tokens = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url}
+    with subprocess.Popen(
+        [sys.executable, "-m", "handlers", "run"], cwd=policy.parent, text=True,
+        env=clean_environment(REGISTRAR_PORT="0", PYTHONPATH=str(ROOT), **tokens),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        log = ""
+        for line in process.stdout:
+            log += line
+            if line.startswith("Registrar is ready: Socket Mode"):
+                process.terminate()
+    assert process.returncode == 0
+    assert "Stopping: finishing what was begun." in log
+    assert [line for line in log.splitlines() if "apscheduler" in line or "WARNING" in line] == []
 
 
 def test_no_secret_is_ever_printed(registrar: Registrar, policy: Path, slack: LocalSlack) -> None:

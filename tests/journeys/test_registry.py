@@ -147,9 +147,22 @@ def test_archiving_asks_back(measured: World) -> None:
 
 def test_what_serves_cannot_be_archived(measured: World) -> None:
     measured.bob.types(CHANNEL, "/model archive churn production")
-    question = measured.bob.waits_for(CHANNEL, lambda m: "Archive `Production` of `churn`?" in said(m))
-    measured.bob.clicks(question, "Archive it")
     measured.answer(measured.bob, "serves in Production, so it stays")
+
+
+def test_who_may_not_archive_is_not_asked_whether_they_mean_it(measured: World) -> None:
+    measured.alice.types(CHANNEL, "/model archive churn 4")
+    measured.answer(measured.alice, "Only those who may roll back can do this: <@U0BOB>, <@U0CAROL>")
+
+
+def test_the_question_is_about_the_version_that_it_is_now(measured: World) -> None:
+    registry = memory(measured)
+    registry.transition("churn", 4, Stage.STAGING, archive_existing=False)
+    measured.bob.types(CHANNEL, "/model archive churn staging")
+    question = measured.bob.waits_for(CHANNEL, lambda m: "Archive `v4` of `churn`?" in said(m))
+    registry.transition("churn", 2, Stage.STAGING, archive_existing=False)
+    measured.bob.clicks(question, "Archive it")
+    measured.answer(measured.bob, "`v4` of `churn` is archived")
 
 
 def test_somebody_elses_question_cannot_be_answered(measured: World) -> None:

@@ -47,7 +47,7 @@ POLICY: dict[str, Any] = {
             "staging": {"approvers": ["lead"], "requester_may_approve": True},
             "production": {"approvers": ["lead"], "expires_after": "24h"},
         },
-        "two": {"production": {"approvers": ["lead"], "required": 2}},
+        "two*": {"production": {"approvers": ["lead"], "required": 2, "override": ["admin"]}},
         "unruled": {"staging": {"approvers": ["lead"]}},
     },
 }

@@ -40,6 +40,18 @@ def test_one_version_is_shown(bench: Bench) -> None:
     assert (shown.version, shown.aliases) == (3, ("champion",))
 
 
+def test_a_card_tells_who_moved_the_version_into_production(bench: Bench) -> None:
+    promote(bench, 4)
+    card = bench.lookups.card("churn", parse_version("production")).card
+    assert (card.deployed_by, card.deployment_date) == ("UBOB", bench.clock.now())
+
+
+def test_a_card_names_nobody_for_what_was_moved_in_mlflow(bench: Bench) -> None:
+    bench.watch.poll()
+    card = bench.lookups.card("churn", parse_version("production")).card
+    assert (card.deployed_by, card.deployment_date) == (None, None)
+
+
 def test_an_unknown_model_is_answered_with_the_nearest(bench: Bench) -> None:
     with pytest.raises(UnknownModel, match="Did you mean “churn”"):
         bench.lookups.show("chrn")
@@ -77,6 +89,21 @@ def test_history_tells_who_served_and_until_when(bench: Bench) -> None:
     promote(bench, 2)
     terms = bench.lookups.history("churn", 10)
     assert [(term.began.version, term.ended and term.ended.version) for term in terms] == [(2, None), (4, 2), (3, 4)]
+
+
+def test_history_takes_mending_for_no_new_stretch(bench: Bench) -> None:
+    promote(bench, 4)
+    bench.watch.poll()
+    bench.clock.turn(minutes=1)
+    bench.registry.by_hand("churn", 3, Stage.PRODUCTION, archive_existing=False)
+    bench.watch.poll()
+    finding = next(one for one in bench.findings() if one.mend)
+    assert finding.mend == 4
+    bench.tending.mend(BOB, finding.id, origin="slack")
+    bench.moves.run("churn")
+    assert [(term.began.version, term.began.kind) for term in bench.lookups.history("churn", 10)] == [
+        (4, MoveKind.PROMOTION)
+    ]
 
 
 def test_history_tells_what_was_there_before_us(bench: Bench) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.errors import RegistryUnreachable, UnknownRun
+from bot.domain.errors import RegistryRefused, RegistryUnreachable, UnknownRun
 from bot.domain.events import Tag
 from bot.domain.people import Operator
 from bot.domain.registry import Column, Package, Signature, Stage
@@ -98,6 +98,44 @@ def test_the_channel_hears_of_it_once_and_by_whom(bench: Bench) -> None:
     bench.watch.poll()
     [found] = bench.findings()
     assert (found.versions, found.by) == ((5,), ALICE.person)
+
+
+def test_the_channel_hears_the_semver(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.add_run("run1")
+    bench.do("register run1 churn")
+    assert str(bench.findings()[0].lines[0]) == "Semver 1.0.0"
+
+
+def test_a_look_meanwhile_does_not_announce_it_half_made(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.add_run("run1")
+    set_tags = bench.registry.set_tags
+
+    def look_first(*args: object) -> None:
+        bench.watch.look_at("churn")  # as MLflow's webhook says that there is a new version
+        set_tags(*args)  # type: ignore[arg-type]  # passed on as given
+
+    bench.registry.set_tags = look_first  # type: ignore[method-assign, assignment]
+    bench.do("register run1 churn")
+    [found] = bench.findings()
+    assert (found.by, str(found.lines[0])) == (ALICE.person, "Semver 1.0.0")
+
+
+def test_what_was_registered_and_then_refused_is_announced_by_the_poll(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.add_run("run1")
+
+    def refuse(*args: object) -> None:
+        bench.watch.look_at("churn")
+        raise RegistryRefused("no tags here")
+
+    bench.registry.set_tags = refuse  # type: ignore[method-assign, assignment]
+    with pytest.raises(RegistryRefused):
+        bench.do("register run1 churn")
+    bench.watch.poll()
+    [found] = bench.findings()
+    assert (found.versions, found.by) == ((5,), None)
 
 
 def test_it_is_in_the_audit_before_and_after(bench: Bench) -> None:

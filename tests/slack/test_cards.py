@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bot.domain.approvals import RequestState
-from bot.domain.registry import ModelInfo, Stage
+from bot.domain.registry import ModelInfo, RunInfo, Stage, VersionInfo
 from bot.domain.text import say
 from bot.services.lookups import ModelView
 from bot.slack import answers, cards
@@ -208,6 +209,18 @@ def test_a_model_is_listed_with_what_is_where() -> None:
     assert "Production `v7`  ·  Staging `v9`" in said(
         {"blocks": answers.model_list([ModelInfo(name="m", latest={Stage.PRODUCTION: 7, Stage.STAGING: 9})], "").blocks}
     )
+
+
+def test_a_failed_registration_is_told() -> None:
+    version = VersionInfo(model="m", version=1, stage=Stage.NONE, status="FAILED_REGISTRATION")
+    card = replace(a_bare_card(), version=version)
+    for shown in (answers.version_card(card, None), answers.model_view(ModelView(a_model(), [version], []))):
+        assert "registration failed" in said({"blocks": shown.blocks})
+
+
+def test_a_link_to_a_deleted_run_says_so() -> None:
+    shown = answers.version_card(replace(a_bare_card(), run=RunInfo(id="r1", is_deleted=True)), "http://mlflow")
+    assert "Run in MLflow (deleted)" in said({"blocks": shown.blocks})
 
 
 def test_what_a_version_lacks_is_marked_missing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from bot.domain import looks, words
@@ -144,8 +145,13 @@ def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
     return compare(TEXTS[name] or "m", rows, runs)
 
 
-def every_message(name: str) -> Iterator[tuple[str, Message]]:
-    """Yield every kind of message, made of one of the texts, with what it is."""
+@cache
+def every_message(name: str) -> tuple[tuple[str, Message], ...]:
+    """Return every kind of message, made of one of the texts, with what it is. Nobody changes them."""
+    return tuple(_messages(name))
+
+
+def _messages(name: str) -> Iterator[tuple[str, Message]]:
     for state in RequestState:
         yield (
             f"card {state.value}",

@@ -13,6 +13,7 @@ def upgrade() -> None:
     op.add_column("requests", _text("overridden_by", nullable=True))
     op.add_column("requests", sa.Column("override_reason", sa.Text(), nullable=False, server_default=""))
     op.add_column("requests", sa.Column("reminded", sa.Integer(), nullable=False, server_default="0"))
+    op.create_index("requests_by_requester", "requests", ["requester", "opened_at", "number"])
     op.create_table(
         "freezes",
         sa.Column("number", sa.Integer(), nullable=False),

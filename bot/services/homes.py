@@ -1,0 +1,90 @@
+"""What somebody's Home shows: what waits for them, what they asked for, what serves, what happened lately."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.domain.approvals import Request, RequestState
+from bot.domain.authority import Act, Subject, authorize
+from bot.domain.events import Link, Tag
+from bot.domain.freezes import Freeze, frozen
+from bot.domain.looks import BASELINE
+from bot.domain.people import Caller, actor_of
+from bot.domain.registry import Stage
+from bot.domain.text import Say
+from bot.ports import Reading
+from bot.services.context import Context
+
+WAITING_MOST = 15  # requests with buttons; of more, the rest is counted
+MINE_MOST = 10
+LATELY_MOST = 10
+LOOKED_THROUGH = 1000  # pending requests that are looked through for those that somebody can decide
+
+# What is told of the last days: what people decided and what came of it, not every vote.
+LATELY = (
+    Tag.MOVED, Tag.REJECTED, Tag.STALE, Tag.EXPIRED, Tag.FAILED, Tag.OVERRIDDEN, Tag.FROZEN, Tag.UNFROZEN, Tag.OBSERVED,
+    Tag.MENDED, Tag.ARCHIVED, Tag.REGISTERED, Tag.POLICY_TAKEN, Tag.POLICY_BROKEN,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """A model as it was seen last: who holds Production and Staging, and what stops Production now."""
+
+    model: str
+    production: tuple[int, ...]
+    staging: tuple[int, ...]
+    stopped: Say | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomeView:
+    """One person's Home. `more` is how many requests wait for them beyond those that are shown."""
+
+    waiting: list[Request]
+    more: int
+    mine: list[Request]
+    serving: list[Serving]
+    freezes: list[Freeze]  # of every model
+    lately: list[Link]
+
+
+class Homes:
+    """Reads Homes from the ledger: they open while the registry is away, too."""
+
+    def __init__(self, context: Context) -> None:
+        self._it = context
+
+    def of(self, caller: Caller) -> HomeView:
+        """Return what the Home of somebody shows now. Raises LedgerUnavailable."""
+        with self._it.ledger.read() as reading:
+            waiting = self._waiting(reading, caller)
+            freezes = [one for one in reading.freezes() if one.is_active(self._it.clock.now())]
+            return HomeView(
+                waiting=waiting[:WAITING_MOST], more=max(0, len(waiting) - WAITING_MOST),
+                mine=reading.requests(requester=actor_of(caller), most=MINE_MOST),
+                serving=self._serving(reading, freezes), freezes=[one for one in freezes if one.model is None],
+                lately=reading.latest(tags=LATELY, most=LATELY_MOST),
+            )  # fmt: skip
+
+    def _waiting(self, reading: Reading, caller: Caller) -> list[Request]:
+        """Return the pending requests that they may reject, so decide, and have not voted on; oldest first."""
+        pending = reading.requests(states=[RequestState.PENDING], most=LOOKED_THROUGH)
+        return [request for request in reversed(pending) if self._can_decide(reading, caller, request)]
+
+    def _can_decide(self, reading: Reading, caller: Caller, request: Request) -> bool:
+        subject = Subject(model=request.model, target=request.target, requester=request.requester)
+        if not authorize(caller, Act.REJECT, subject, self._it.policy, self._it.clock.now()):
+            return False
+        return actor_of(caller) not in {vote.voter for vote in reading.votes(request.id)}
+
+    def _serving(self, reading: Reading, freezes: list[Freeze]) -> list[Serving]:
+        found = []
+        for name, look in sorted(reading.looks().items()):
+            production, staging = look.holders(Stage.PRODUCTION), look.holders(Stage.STAGING)
+            if name == BASELINE or not (production or staging):
+                continue
+            stop = frozen(name, freezes, self._it.policy, self._it.clock.now())
+            found.append(Serving(model=name, production=tuple(production), staging=tuple(staging),
+                                 stopped=stop.why if stop else None))  # fmt: skip
+        return found

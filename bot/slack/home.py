@@ -1,0 +1,102 @@
+"""The Home tab as a view: domain in, blocks out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, DividerBlock, HeaderBlock, PlainTextObject
+
+from bot.domain import event_words, words
+from bot.domain.approvals import Request, RequestState
+from bot.domain.events import Link
+from bot.domain.text import Say, short
+from bot.services.homes import HomeView, Serving
+from bot.slack.answers import MENU_ASK, MENU_HELP, MENU_MODELS, MENU_REQUESTS
+from bot.slack.blocks import chunks, dicts, section, small
+from bot.slack.cards import decision_buttons, gate_rows
+from bot.slack.texts import TEXT_MOST, code, cut, fit, mrkdwn, when, who
+
+SERVING_MOST = 40  # models; of more, the rest is counted
+
+
+def home(view: HomeView) -> dict[str, Any]:
+    """Return somebody's Home. Buttons carry ids, as on cards."""
+    blocks: list[Block] = [
+        *(section(mrkdwn(words.froze(freeze))) for freeze in view.freezes[:3]),
+        _title("Waits for you"),
+        *_waiting(view),
+        DividerBlock(),
+        _title("What you asked for"),
+        *_rows([_mine(request) for request in view.mine], "Nothing yet. The button below asks for a promotion."),
+        DividerBlock(),
+        _title("In Production"),
+        *_rows([_serving(one) for one in view.serving[:SERVING_MOST]], "Nothing that Registrar has seen."),
+        *_counted(len(view.serving) - SERVING_MOST, "/model list"),
+        DividerBlock(),
+        _title("Lately"),
+        *_rows([_event(link) for link in view.lately], "Nothing has happened yet."),
+        _menu(),
+    ]
+    return {"type": "home", "blocks": dicts(blocks)}
+
+
+def refused(why: Say) -> dict[str, Any]:
+    """Return the Home of somebody who may see nothing."""
+    return {"type": "home", "blocks": dicts([section(mrkdwn(why))])}
+
+
+def _title(text: str) -> HeaderBlock:
+    return HeaderBlock(text=PlainTextObject(text=text, emoji=True))
+
+
+def _waiting(view: HomeView) -> list[Block]:
+    if not view.waiting:
+        return [section("Nothing. You are free to look around.")]
+    blocks: list[Block] = []
+    for request in view.waiting:
+        blocks += [section(_request(request)), decision_buttons(request)]
+    return blocks + _counted(view.more, "/model requests")
+
+
+def _request(request: Request) -> str:
+    lines = [f"{code(short(request.model, 120))} *{mrkdwn(words.path(request))}*, asked by {who(request.requester)}, "
+             f"until {when(request.expires_at)}"]  # fmt: skip
+    lines += [f"> {fit(request.reason, 300)}"] if request.reason else []
+    lines += gate_rows(request.seen, passed_over=request.overridden_by is not None) if request.seen else []
+    return cut("\n".join(lines), TEXT_MOST)
+
+
+def _mine(request: Request) -> str:
+    state = f"waits until {when(request.expires_at)}" if request.state is RequestState.PENDING else request.state.value
+    why = f": {fit(request.outcome, 200)}" if request.outcome else ""
+    return f"• {code(request.id)} {code(short(request.model, 120))} {mrkdwn(words.path(request))}, {state}{why}"
+
+
+def _serving(one: Serving) -> str:
+    held = [f"{stage} {', '.join(code(f'v{number}') for number in numbers[:5])}"
+            for stage, numbers in (("Production", one.production), ("Staging", one.staging)) if numbers]  # fmt: skip
+    frozen = "  ·  ❄️ frozen" if one.stopped else ""
+    return f"• {code(short(one.model, 120))}  {'  ·  '.join(held)}{frozen}"
+
+
+def _event(link: Link) -> str:
+    return f"• {when(link.event.at)}  {cut(mrkdwn(event_words.line(link.event, names=False)), 400)}"
+
+
+def _rows(rows: Sequence[str], empty: str) -> list[Block]:
+    return [section(chunk) for chunk in chunks(rows)] or [section(empty)]
+
+
+def _counted(more: int, command: str) -> list[Block]:
+    return [small(f"And {more} more: {code(command)}")] if more > 0 else []
+
+
+def _menu() -> ActionsBlock:
+    buttons = [
+        ButtonElement(text="Ask for a promotion", action_id=MENU_ASK, style="primary"),
+        ButtonElement(text="Open requests", action_id=MENU_REQUESTS),
+        ButtonElement(text="Models", action_id=MENU_MODELS),
+        ButtonElement(text="Help", action_id=MENU_HELP),
+    ]
+    return ActionsBlock(block_id="menu", elements=buttons)

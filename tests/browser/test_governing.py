@@ -1,0 +1,58 @@
+"""Gates, freezes and Home as people see them: real clicks in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from localslack import LocalSlack
+from tests.browser.screen import Screen, says
+from tests.journeys.test_governing import GATES, policy_with, with_figures
+from tests.world import World, running
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def gated(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+    """The bot under a policy with gates that an admin may let pass."""
+    policy = policy_with(gates=GATES, override=["admin"], required=2)
+    with running(slack, tmp_path, with_figures(), policy=policy) as world:
+        world.registrar.poll()
+        yield world
+
+
+def test_a_failed_gate_is_seen_let_pass_and_told(gated: World, open_window: Callable[..., Screen]) -> None:
+    screen = open_window(gated.slack.url)
+    screen.types('/model promote churn 5 production --reason "cheaper to run"')
+    says(screen.card(), "Let gates pass…")
+    screen.picture("gates-failed")
+    screen.becomes("Dave")
+    screen.presses("Let gates pass…")
+    screen.modal().get_by_role("textbox").fill("the incumbent is down; measured anew tomorrow")
+    screen.picture("gates-override")
+    screen.modal().get_by_role("button", name="Let them pass").click()
+    says(screen.card(), "let pass by")
+    screen.becomes("Bob")
+    screen.presses("Approve")
+    screen.confirms("Approve")
+    says(screen.card(), "1 of 2")
+    says(screen.answer(), "Take it back")
+    screen.picture("gates-one-of-two")
+
+
+def test_home_shows_what_waits_and_what_is_frozen(gated: World, open_window: Callable[..., Screen]) -> None:
+    screen = open_window(gated.slack.url)
+    screen.types('/model promote churn 4 production --reason "better accuracy"')
+    says(screen.card(), "0 of 2")
+    screen.becomes("Dave")
+    screen.types('/model freeze --all --until 48h --reason "end of the quarter"')
+    says(screen.card(), "❄️")
+    screen.picture("frozen-card")
+    screen.becomes("Bob")
+    screen.opens_home()
+    says(screen.home(), "Waits for you")
+    says(screen.home(), "froze Production")
+    screen.picture("home")

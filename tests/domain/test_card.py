@@ -1,0 +1,42 @@
+"""The metadata card: who brought a version into Production, and when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.domain.card import deployed
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.people import Automation, Person
+from bot.domain.registry import Stage
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+BOBS = Move(
+    id="promotion:r4k7q", kind=MoveKind.PROMOTION, model="churn", version=4, from_stage=Stage.NONE,
+    target=Stage.PRODUCTION, expected_incumbent=3, actor=Person("T0LOCAL", "U0BOB"), intended_at=NOON,
+    state=MoveState.DONE, finished_at=NOON,
+)  # fmt: skip
+FOUND = replace(BOBS, id="observed:4", kind=MoveKind.OBSERVED, actor=Automation("poll"))
+
+
+def test_a_version_was_deployed_by_the_move_that_was_made() -> None:
+    assert deployed([BOBS], 4) == BOBS
+
+
+@pytest.mark.parametrize("state", [state for state in MoveState if state is not MoveState.DONE])
+def test_a_move_that_was_not_made_deployed_nothing(state: MoveState) -> None:
+    assert deployed([replace(BOBS, state=state)], 4) is None
+
+
+def test_a_move_that_failed_later_changes_nothing() -> None:
+    assert deployed([replace(BOBS, id="promotion:later", state=MoveState.FAILED), BOBS], 4) == BOBS
+
+
+def test_nobody_is_known_to_have_deployed_what_was_found_in_production() -> None:
+    assert deployed([FOUND], 4) is None
+
+
+def test_nobody_is_known_to_have_deployed_what_was_moved_again_in_mlflow() -> None:
+    assert deployed([FOUND, BOBS], 4) is None

@@ -1,0 +1,264 @@
+"""Gates: what passes, what fails, what is missing, and what has changed since somebody asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from bot.domain.approvals import Request
+from bot.domain.card import Sources, fill
+from bot.domain.evidence import GateResult, Seen, pack_seen, unpack_seen
+from bot.domain.gates import GateFacts, check, drift, told
+from bot.domain.people import Person
+from bot.domain.policy import Gate
+from bot.domain.registry import Column, ModelInfo, Signature, Stage, VersionInfo
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+VERSION = VersionInfo(model="churn", version=7, stage=Stage.STAGING, tags={"semver": "2.1.0", "owner": "ann"})
+CARD = fill(Sources(version=VERSION, model=ModelInfo(name="churn")))
+FACTS = GateFacts(
+    version=VERSION, card=CARD, now=NOW, incumbent=5,
+    metrics={"accuracy": 0.90, "latency_ms": 40.0, "f1": 0.80}, against={"accuracy": 0.91, "latency_ms": 35.0},
+    staged_since=NOW - timedelta(hours=30),
+)  # fmt: skip
+
+
+def gate(**fields: Any) -> Gate:
+    found: Gate = TypeAdapter(Gate).validate_python(fields)
+    return found
+
+
+def only(facts: GateFacts = FACTS, /, **fields: Any) -> GateResult:
+    [result] = check([gate(**fields)], facts)
+    return result
+
+
+def with_facts(**changes: Any) -> GateFacts:
+    return replace(FACTS, **changes)
+
+
+# -- bounds ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bound", "passes"),
+    [
+        ({"at_least": 0.89}, True), ({"at_least": 0.90}, True), ({"at_least": 0.91}, False),
+        ({"at_most": 0.89}, False), ({"at_most": 0.90}, True), ({"at_most": 0.91}, True),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_bound_itself_is_within(bound: dict[str, Any], passes: bool) -> None:
+    assert only(metric="accuracy", **bound).passed is passes
+
+
+def test_two_bounds_are_two_results() -> None:
+    results = check([gate(metric="accuracy", at_least=0.5, at_most=0.6)], FACTS)
+    assert [(result.bound, result.passed) for result in results] == [("≥ 0.5", True), ("≤ 0.6", False)]
+
+
+def test_a_metric_that_is_missing_fails() -> None:
+    result = only(metric="recall", at_least=0.0)
+    assert (result.value, result.passed) == ("missing", False)
+
+
+def test_a_value_just_below_its_bound_is_not_shown_as_the_bound() -> None:
+    result = only(with_facts(metrics={"accuracy": 0.849996}), metric="accuracy", at_least=0.85)
+    assert (result.value, result.passed) == ("0.849996", False)
+
+
+# -- against the incumbent ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("margin", "passes"), [(0.0, False), (0.009, False), (0.01, True), (0.02, True)])
+def test_it_may_be_worse_by_the_margin_and_no_more(margin: float, passes: bool) -> None:
+    assert only(metric="accuracy", not_worse_than_incumbent_by=margin).passed is passes
+
+
+@pytest.mark.parametrize(("margin", "passes"), [(4.9, False), (5, True)])
+def test_of_what_should_be_low_more_is_worse(margin: float, passes: bool) -> None:
+    assert only(metric="latency_ms", not_worse_than_incumbent_by=margin).passed is passes
+
+
+def test_the_policy_s_directions_say_which_way_is_worse() -> None:
+    lower = with_facts(directions={"accuracy": "lower"})
+    assert only(lower, metric="accuracy", not_worse_than_incumbent_by=0).passed
+
+
+def test_without_an_incumbent_there_is_nothing_to_be_worse_than() -> None:
+    result = only(with_facts(incumbent=None, against={}), metric="accuracy", not_worse_than_incumbent_by=0)
+    assert result.passed
+    assert "no incumbent" in result.note
+
+
+def test_a_missing_metric_fails_also_without_an_incumbent() -> None:
+    assert not only(with_facts(incumbent=None), metric="recall", not_worse_than_incumbent_by=0).passed
+
+
+def test_an_incumbent_without_the_metric_cannot_be_compared_with() -> None:
+    result = only(metric="f1", not_worse_than_incumbent_by=0.5)
+    assert (result.passed, result.note) == (False, "v5 has none to compare with")
+
+
+# -- somebody's own results --------------------------------------------------------------------------------------------
+
+
+def test_an_asker_s_result_counts_where_the_run_has_none_and_is_called_theirs() -> None:
+    result = only(with_facts(validation={"recall": 0.7}), metric="recall", at_least=0.6)
+    assert (result.passed, result.note) == (True, "the asker's own validation")
+
+
+def test_an_asker_s_result_does_not_replace_the_run_s() -> None:
+    result = only(with_facts(validation={"accuracy": 0.99}), metric="accuracy", at_least=0.95)
+    assert (result.passed, result.value, result.note) == (False, "0.9", "")
+
+
+def test_a_gate_can_ask_for_the_asker_s_own_result() -> None:
+    assert only(with_facts(validation={"accuracy": 0.99}), metric="validation_accuracy", at_least=0.95).passed
+
+
+# -- the others --------------------------------------------------------------------------------------------------------
+
+
+def test_fields_of_the_card_have_to_be_filled() -> None:
+    assert only(card=["owner", "semver"]).passed
+    result = only(card=["owner", "use_case", "dataset_version"])
+    assert (result.passed, result.value) == (False, "missing: use_case, dataset_version")
+
+
+def test_a_semver_has_to_be_set() -> None:
+    assert only(semver="set").passed
+    assert not only(with_facts(version=replace(VERSION, tags={})), semver="set").passed
+
+
+@pytest.mark.parametrize(("time", "passes"), [("29h", True), ("30h", True), ("31h", False)])
+def test_time_in_staging_is_counted(time: str, passes: bool) -> None:
+    assert only(in_staging_for=time).passed is passes
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [{"version": replace(VERSION, stage=Stage.NONE)}, {"staged_since": None}], ids=str
+)
+def test_a_version_that_is_not_in_staging_has_spent_no_time_there(elsewhere: dict[str, Any]) -> None:
+    result = only(with_facts(**elsewhere), in_staging_for="0s")
+    assert (result.passed, result.value) == (False, "not in Staging")
+
+
+SIGNATURE = Signature(inputs=(Column(name="age", type="long"),), outputs=(Column(name="", type="double"),))
+
+
+@pytest.mark.parametrize(
+    ("changed", "passes"),
+    [
+        (SIGNATURE, True),
+        (replace(SIGNATURE, inputs=(*SIGNATURE.inputs, Column(name="plan", type="string", required=False))), True),
+        (replace(SIGNATURE, inputs=(*SIGNATURE.inputs, Column(name="plan", type="string"))), False),
+        (replace(SIGNATURE, inputs=(Column(name="age", type="string"),)), False),
+        (replace(SIGNATURE, inputs=(Column(name="plan", type="string", required=False),)), False),
+        (replace(SIGNATURE, outputs=(Column(name="", type="string"),)), False),
+        (replace(SIGNATURE, params=(Column(name="cut", type="double"),)), False),
+    ],
+    ids=["the same", "optional input", "required input", "retyped", "removed", "other output", "required parameter"],
+)
+def test_a_signature_accepts_what_the_incumbent_accepts(changed: Signature, passes: bool) -> None:
+    facts = with_facts(signature=changed, incumbent_signature=SIGNATURE)
+    assert only(facts, signature="compatible").passed is passes
+
+
+@pytest.mark.parametrize(
+    ("facts", "passes"),
+    [
+        ({"incumbent": None, "signature": None}, True),
+        ({"signature": SIGNATURE, "incumbent_signature": None}, True),
+        ({"signature": None, "incumbent_signature": None}, True),
+        ({"signature": None, "incumbent_signature": SIGNATURE}, False),
+    ],
+    ids=["no incumbent", "incumbent has none", "nobody has one", "only the incumbent has one"],
+)
+def test_a_signature_that_was_never_promised_is_not_broken(facts: dict[str, Any], passes: bool) -> None:
+    result = only(with_facts(**facts), signature="compatible")
+    assert result.passed is passes
+    assert result.note
+
+
+# -- what has changed --------------------------------------------------------------------------------------------------
+
+PASSED = GateResult(name="accuracy", bound="≥ 0.85", value="0.9", passed=True)
+FAILED = replace(PASSED, value="0.8", passed=False)
+SEEN = Seen(metrics={"accuracy": 0.9}, gates=(PASSED,), rule="abc")
+REQUEST = Request(
+    id="r4k7q", model="churn", version=7, from_stage=Stage.NONE, target=Stage.PRODUCTION, incumbent=5,
+    requester=Person("T1", "U1"), reason="", required=1, opened_at=NOW, expires_at=NOW, seen=SEEN,
+)  # fmt: skip
+
+
+def test_nothing_has_changed_where_everything_is_as_it_was() -> None:
+    assert drift(REQUEST, SEEN) is None
+
+
+def test_what_an_older_registrar_opened_is_compared_with_nothing() -> None:
+    assert drift(replace(REQUEST, seen=None), replace(SEEN, rule="other")) is None
+
+
+def test_another_rule_is_told() -> None:
+    assert str(drift(REQUEST, replace(SEEN, rule="other"))) == (
+        "The policy's rule for Production was changed since this was asked."
+    )
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ({"accuracy": 0.89}, "accuracy was 0.9 and is 0.89"),
+        ({}, "accuracy was 0.9 and is missing"),
+        ({"accuracy": 0.9, "f1": 0.5}, "f1 was missing and is 0.5"),
+    ],
+    ids=["changed", "gone", "new"],
+)
+def test_figures_that_were_measured_anew_are_told(metrics: dict[str, float], said: str) -> None:
+    assert said in str(drift(REQUEST, replace(SEEN, metrics=metrics)))
+
+
+def test_the_incumbent_s_figures_may_go_on_changing() -> None:
+    assert drift(REQUEST, replace(SEEN, against={"accuracy": 0.5})) is None
+
+
+def test_a_gate_that_fails_now_is_told() -> None:
+    assert "accuracy is 0.8, wanted: ≥ 0.85" in str(drift(REQUEST, replace(SEEN, gates=(FAILED,))))
+
+
+def test_a_gate_that_was_let_pass_may_still_fail() -> None:
+    passed = replace(REQUEST, seen=replace(SEEN, gates=(FAILED,)), overridden_by=Person("T1", "U2"))
+    assert drift(passed, replace(SEEN, gates=(replace(FAILED, value="0.7"),))) is None
+
+
+def test_a_gate_that_nobody_let_pass_is_no_other_one_s_excuse() -> None:
+    other = replace(FAILED, name="f1")
+    passed = replace(REQUEST, seen=replace(SEEN, gates=(FAILED,)), overridden_by=Person("T1", "U2"))
+    assert "f1" in str(drift(passed, replace(SEEN, gates=(FAILED, other))))
+
+
+def test_without_an_override_a_gate_that_failed_before_is_told_too() -> None:
+    failed = replace(REQUEST, seen=replace(SEEN, gates=(FAILED,)))
+    assert drift(failed, replace(SEEN, gates=(FAILED,))) is not None
+
+
+def test_a_request_is_blocked_until_somebody_lets_its_failed_gate_pass() -> None:
+    failed = replace(REQUEST, seen=replace(SEEN, gates=(FAILED,)))
+    assert failed.is_blocked
+    assert not replace(failed, overridden_by=Person("T1", "U2")).is_blocked
+    assert not REQUEST.is_blocked
+    assert not replace(REQUEST, seen=None).is_blocked
+
+
+def test_what_was_seen_is_the_same_after_it_was_stored() -> None:
+    seen = replace(SEEN, gates=(PASSED, FAILED), validation={"f1": 0.5}, against={"accuracy": 0.1}, policy="p")
+    assert unpack_seen(pack_seen(seen)) == seen
+
+
+def test_a_note_is_told_with_its_gate() -> None:
+    assert str(told(replace(FAILED, note="theirs"))) == "accuracy is 0.8, wanted: ≥ 0.85 (theirs)"

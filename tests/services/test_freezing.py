@@ -1,0 +1,139 @@
+"""Freezing Production: who may, what it stops, and what goes on afterwards."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.approvals import RequestState
+from bot.domain.commands import FreezeModel, UnfreezeModel, build
+from bot.domain.errors import BadInput, Refused
+from bot.domain.events import Tag
+from bot.domain.moves import MoveState
+from bot.domain.people import Caller
+from bot.domain.registry import Stage
+from tests.services.bench import ALICE, BOB, DAVE, GUEST, STRANGER, Bench
+
+
+def freeze(
+    bench: Bench, who: Caller = BOB, *, model: str | None = "churn", reason: str = "audit", **more: object
+) -> str:
+    command = build(FreezeModel, {"model": model, "everywhere": model is None, "reason": reason, **more})
+    return str(bench.freezing.freeze(who, command, origin="slack"))
+
+
+def unfreeze(bench: Bench, who: Caller = BOB, *, model: str | None = "churn") -> str:
+    command = build(UnfreezeModel, {"model": model, "everywhere": model is None})
+    return str(bench.freezing.unfreeze(who, command, origin="slack"))
+
+
+@pytest.mark.parametrize("who", [BOB, DAVE], ids=["who may roll back", "admin"])
+def test_who_may_freezes_and_the_audit_and_the_channel_have_it(bench: Bench, who: Caller) -> None:
+    freeze(bench, who)
+    [event] = [event for event in bench.events() if event.tag is Tag.FROZEN]
+    assert (event.model, event.why, event.evidence["all"]) == ("churn", "audit", False)
+    assert "froze Production of “churn”" in bench.told("said:frozen")
+
+
+@pytest.mark.parametrize("who", [ALICE, GUEST, STRANGER], ids=["member", "guest", "stranger"])
+def test_who_may_not_changes_nothing_and_is_in_the_audit(bench: Bench, who: Caller) -> None:
+    with pytest.raises(Refused):
+        freeze(bench, who)
+    assert bench.freezing.stops("churn") is None
+    assert bench.tags() == [Tag.REFUSED.value]
+
+
+def test_while_it_holds_nobody_approves_and_everything_else_goes_on(bench: Bench) -> None:
+    freeze(bench)
+    request = bench.open()
+    with pytest.raises(Refused, match="is frozen by @UBOB"):
+        bench.approve(request)
+    assert bench.state(request) is RequestState.PENDING
+    assert bench.reject(request).request.state is RequestState.REJECTED
+
+
+def test_staging_is_never_frozen(bench: Bench) -> None:
+    freeze(bench, model=None)
+    assert bench.approved("promote churn 4 staging").state is RequestState.APPROVED
+    bench.moves.run("churn")
+    assert bench.registry.holders(stage=Stage.STAGING) == [4]
+
+
+def test_what_was_approved_before_waits_and_is_made_afterwards(bench: Bench) -> None:
+    request = bench.approved()
+    freeze(bench)
+    bench.moves.run("churn")
+    assert bench.registry.holders() == [3]
+    assert bench.state(request) is RequestState.APPROVED
+    assert bench.move(request).state is MoveState.INTENDED
+    assert "Approved, and not moved yet. Production of “churn” is frozen" in bench.told(f"news:{request.id}:frozen")
+    unfreeze(bench)
+    bench.clock.turn(seconds=10)
+    bench.moves.run("churn")
+    assert bench.registry.holders() == [4]
+    assert bench.state(request) is RequestState.DONE
+
+
+def test_a_freeze_ends_by_itself(bench: Bench) -> None:
+    freeze(bench, until=timedelta(hours=1))
+    bench.clock.turn(minutes=59)
+    assert bench.freezing.stops("churn")
+    bench.clock.turn(minutes=1)
+    assert bench.freezing.stops("churn") is None
+
+
+def test_one_model_s_freeze_stops_no_other(bench: Bench) -> None:
+    bench.registry.add("fraud", versions=1)
+    freeze(bench)
+    assert bench.approved("promote fraud 1 production").state is RequestState.APPROVED
+
+
+def test_lifting_one_model_s_freeze_leaves_that_of_all(bench: Bench) -> None:
+    freeze(bench, model=None, reason="incident")
+    freeze(bench)
+    assert "It stays frozen all the same" in unfreeze(bench)
+    assert bench.freezing.stops("churn")
+    unfreeze(bench, model=None)
+    assert bench.freezing.stops("churn") is None
+
+
+def test_where_nothing_is_frozen_nothing_can_be_lifted(bench: Bench) -> None:
+    with pytest.raises(BadInput, match="Nobody froze Production of “churn”"):
+        unfreeze(bench)
+    with pytest.raises(BadInput, match="No freeze of every model"):
+        unfreeze(bench, model=None)
+
+
+def test_who_may_not_unfreeze_lifts_nothing(bench: Bench) -> None:
+    freeze(bench)
+    with pytest.raises(Refused):
+        unfreeze(bench, ALICE)
+    assert bench.freezing.stops("churn")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"reason": ""}, "needs a reason"),
+        ({"until": "2026-05-04T11:00"}, "is over already"),
+        ({"until": timedelta(0)}, "is over already"),
+        ({"everywhere": True}, "Name one model, or write freeze --all"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_gets_a_sentence(bench: Bench, fields: dict[str, object], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        freeze(bench, **fields)  # type: ignore[arg-type]  # a reason among them
+    assert bench.events() == []
+
+
+def test_mending_production_waits_as_well(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)
+    bench.clock.turn(minutes=1)
+    bench.watch.poll()
+    [finding] = [one for one in bench.findings() if one.mend]
+    freeze(bench)
+    with pytest.raises(Refused, match="is frozen"):
+        bench.tending.mend(BOB, finding.id, origin="slack")

@@ -1,0 +1,53 @@
+"""A comparison in Slack: what its table shows, and what it says of the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.domain.comparison import compare
+from bot.domain.registry import RunInfo, Stage, VersionInfo
+from bot.slack.comparing import Compared, comparison
+from tests.slack.worst import a_comparison
+from tests.world import said
+
+
+def table(shown: Compared) -> list[list[str]]:
+    """Return the table's cells, the heading first."""
+    [found] = [block for block in shown.message.blocks if block["type"] == "table"]
+    rows: list[list[dict[str, Any]]] = found["rows"]
+    return [[cell["text"] for cell in row] for row in rows]
+
+
+def test_the_best_has_a_star_and_the_others_their_distance_to_production() -> None:
+    versions = [
+        VersionInfo(model="m", version=1, stage=Stage.PRODUCTION, run_id="a"),
+        VersionInfo(model="m", version=2, stage=Stage.NONE, run_id="b", tags={"semver": "1.1.0"}),
+    ]
+    runs = {"a": RunInfo(id="a", metrics={"f1": 0.5}), "b": RunInfo(id="b", metrics={"f1": 0.75})}
+    assert table(comparison(compare("m", versions, runs)))[1:] == [
+        ["v2", "1.1.0", "–", "0.75 (+0.25) ★"], ["v1", "–", "Production", "0.5"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("versions", "left_out"), [(99, 0), (100, 1), (1000, 901)])
+def test_the_oldest_versions_go_first_and_production_stays(versions: int, left_out: int) -> None:
+    shown = comparison(a_comparison("plain", versions, metrics=1))
+    rows = table(shown)
+    assert (rows[1][0], rows[-1][0]) == (f"v{versions}", "v1")  # v1 is in Production
+    assert len(rows) - 1 == versions - left_out
+    assert (shown.is_cut, f"{left_out} more versions in the CSV" in said({"blocks": shown.message.blocks})) == (
+        (left_out > 0,) * 2
+    )
+
+
+def test_metrics_that_do_not_fit_are_counted() -> None:
+    shown = comparison(a_comparison("plain", 2, metrics=300))
+    assert len(table(shown)[0]) == 20
+    assert "283 more metrics in the CSV" in said({"blocks": shown.message.blocks})
+
+
+def test_of_no_versions_there_is_the_sentence_alone() -> None:
+    [block] = comparison(compare("m", [], {})).message.blocks
+    assert "There are no versions" in said({"blocks": [block]})
