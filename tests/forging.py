@@ -22,7 +22,8 @@ import httpx
 from fastapi import FastAPI
 from hypothesis import strategies as st
 
-from bot.bootstrap import Registrar, build, home_team, open_ledger, slack_client, slack_directory
+from bot.bootstrap import Registrar, build, open_ledger, slack_client
+from bot.domain import commands
 from bot.domain.approvals import Request
 from bot.domain.card import own_tags
 from bot.domain.commands import VERBS, Command
@@ -34,6 +35,7 @@ from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from bot.services.context import Rules
 from bot.slack import notices
+from bot.slack.directory import SlackDirectory
 from bot.slack.notifier import SlackNotifier
 from handlers import http
 from handlers.serve import bolt_app
@@ -53,13 +55,19 @@ GATED = POLICY["models"] | {
         "production": {"approvers": ["lead"], "gates": [{"semver": "set"}], "override": ["U0CAROL"]},
     }
 }
-OUTSIDERS = (
+OUTSIDERS = GUEST, LONE, VISITOR, CONNECTED, MACHINE, GONE = (
     PersonSeed(id="U0GUEST", name="guest", is_restricted=True),
     PersonSeed(id="U0LONE", name="lone", is_ultra_restricted=True),
     PersonSeed(id="U0VISITOR", name="visitor", team_id="T0OTHER"),
+    PersonSeed(id="U0CONNECTED", name="connected", team_id="T0OTHER"),
     PersonSeed(id="U0MACHINE", name="machine", is_bot=True),
     PersonSeed(id="U0GONE", name="gone", deleted=True),
 )
+CHANGING = (
+    commands.Promote, commands.Register, commands.Describe, commands.SetTags, commands.Archive, commands.Approve,
+    commands.Reject, commands.Withdraw, commands.Override, commands.Cancel, commands.FreezeModel,
+    commands.UnfreezeModel,
+)  # fmt: skip
 MODEL = "churn"
 
 
@@ -203,26 +211,30 @@ def _marked(part: Any) -> Iterator[str]:
 
 
 @contextmanager
-def door(slack: LocalSlack, home: Path) -> Iterator[Door]:
-    """Run the bot behind its door: a request is open, a new version and a change behind our back were found."""
+def door(
+    slack: LocalSlack, home: Path, *, rules: JSON | None = None, monotonic: Callable[[], float] = time.monotonic
+) -> Iterator[Door]:
+    """Run the bot behind its door: a request is open, a new version and a change behind our back were found.
+
+    `rules` are the policy's, by model; by `monotonic` it reckons how old is what Slack has told of people.
+    """
     for one in OUTSIDERS:
         slack.add_person(one)
     slack.set_members(CHANNEL, [*slack.members(CHANNEL), *(one.id for one in OUTSIDERS)])
     registry = with_churn(MemoryRegistry())
     settings = settings_for(slack, home, SLACK_APP_TOKEN=None)
-    rules = Rules(policy_of({"models": GATED}))
+    holding = Rules(policy_of({"models": rules or GATED}))
     alarm = Alarm()
     logging.getLogger().addHandler(alarm)
     with closing(open_ledger(settings)) as ledger, asyncio.Runner() as runner:
         client = slack_client(settings)
-        registrar = replace(
-            build(
-                settings, rules, ledger=ledger, registry=registry,
-                notifier=SlackNotifier(client, ledger, lambda: rules.policy),
-                directory=slack_directory(settings, home_team(client), rules),
-            ),
-            work=_AtOnce(), looking=_AtOnce(),
+        asking = slack_client(settings, timeout=2)
+        registrar = build(
+            settings, holding, ledger=ledger, registry=registry,
+            notifier=SlackNotifier(client, ledger, lambda: holding.policy),
+            directory=SlackDirectory(asking, slack.team_id, holding.policy.groups, monotonic),
         )  # fmt: skip
+        registrar = replace(registrar, work=_AtOnce(), looking=_AtOnce())
         app, desk = bolt_app(settings, registrar)
         web = http.create(app, slack.signing_secret, webhook_secret="hook", changed=registrar.changed)
         it = Door(
@@ -245,8 +257,8 @@ def _furnish(it: Door) -> None:
     it.registry.add_version(MODEL)
     it.registrar.poll()
     it.send(command(ALICE, f"promote {MODEL} 4 production"))
-    question = it.send(command(BOB, f"archive {MODEL} 1")).json()
-    for message in [*it.slack.person("bob").sees(CHANNEL), question]:
+    it.send(command(BOB, f"archive {MODEL} 2"))
+    for message in it.slack.person("bob").sees(CHANNEL):
         it.known |= dict(_buttons(message))
     it.slack.forget_calls()
 
@@ -260,6 +272,24 @@ def _buttons(part: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(part, list):
         for one in part:
             yield from _buttons(one)
+
+
+def actor(seed: PersonSeed) -> payloads.Actor:
+    """Return this person as the one who acted. Of one from a shared channel the payload says that they are at home."""
+    team = "T0LOCAL" if seed is CONNECTED else seed.team_id or "T0LOCAL"
+    return payloads.Actor(id=seed.id, name=seed.name, team_id=team)
+
+
+def form(who: payloads.Actor, callback: str, metadata: str, fields: Mapping[str, str]) -> JSON:
+    """Return a submitted form."""
+    values = {}
+    for name, text in fields.items():
+        choice = {"type": "static_select", "selected_option": {"value": text}}
+        values[name] = {"value": choice if name == "to" else {"type": "plain_text_input", "value": text}}
+    view = {
+        "type": "modal", "id": "V1", "callback_id": callback, "private_metadata": metadata, "state": {"values": values},
+    }  # fmt: skip
+    return payloads.view_submission(view, actor=who)
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
