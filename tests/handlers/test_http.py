@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import cast
 
 import httpx
@@ -32,8 +33,8 @@ class Bolt:
 class Web:
     """A client of the web application, without a socket between them."""
 
-    def __init__(self, bolt: Bolt, secret: str | None) -> None:
-        web = create(cast(App, bolt), secret, changed=lambda name: None)
+    def __init__(self, bolt: Bolt, secret: str | None, now: Callable[[], float] = time.time) -> None:
+        web = create(cast(App, bolt), secret, changed=lambda name: None, now=now)
         self._transport = httpx.ASGITransport(web, raise_app_exceptions=False)
 
     def ask(
@@ -108,6 +109,18 @@ def test_a_timestamp_that_is_none_is_refused_even_when_it_is_signed(web: Web, bo
 def test_the_same_call_a_second_time_is_a_replay(web: Web, bolt: Bolt) -> None:
     signed = headers()
     assert [web.post(signed).status_code for _ in range(2)] == [200, 401]
+    assert len(bolt.reached) == 1
+
+
+@pytest.mark.parametrize("pause", [1, 299, 300, 301, 599, 600, 601, 3600])
+def test_a_replay_is_refused_however_long_it_waits_also_of_a_clock_that_goes_ahead(bolt: Bolt, pause: int) -> None:
+    began = time.time()
+    times = [began]
+    web = Web(bolt, SECRET, now=lambda: times[-1])
+    signed = headers(at=began + 300)
+    assert web.post(signed).status_code == 200
+    times.append(began + pause)
+    assert web.post(signed).status_code == 401
     assert len(bolt.reached) == 1
 
 
