@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,14 +18,11 @@ from bot.slack import answers, cards, modals, notices
 from bot.slack.texts import unescape
 from localslack import LocalSlack, payloads
 from localslack.signing import signature
-from tests.forging import ANYTHING, MODEL, OUTSIDERS, Door, door, mangled, typed
+from tests.forging import ANYTHING, CHANGING, MODEL, OUTSIDERS, Door, actor, door, form, mangled, typed
 from tests.harness import ALICE, BOB, click, command
+from tests.slack.test_cards import objects
+from tests.slack.worst import every_message
 
-CHANGING = (
-    commands.Promote, commands.Register, commands.Describe, commands.SetTags, commands.Archive, commands.Approve,
-    commands.Reject, commands.Withdraw, commands.Override, commands.Cancel, commands.FreezeModel,
-    commands.UnfreezeModel,
-)  # fmt: skip
 BUTTONS = (
     cards.APPROVE, cards.REJECT, cards.DETAILS, cards.OVERRIDE, cards.WITHDRAW, cards.AGAIN,
     answers.MENU_ASK, answers.MENU_REQUESTS, answers.MENU_MODELS, answers.MENU_HELP, answers.ARCHIVE, answers.KEEP,
@@ -32,7 +30,7 @@ BUTTONS = (
 )  # fmt: skip
 FORMS = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.DETAILS, "nobody's")
 
-OUTSIDE = [payloads.Actor(id=one.id, name=one.name, team_id=one.team_id or "T0LOCAL") for one in OUTSIDERS]
+OUTSIDE = [actor(one) for one in OUTSIDERS]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +46,7 @@ def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Ite
 # The same examples at every run; `FORGED=2000` tries so many others.
 MANY = os.environ.get("FORGED")
 fuzzed = settings(
-    max_examples=int(MANY or 60), derandomize=not MANY, database=None, deadline=None,
+    max_examples=int(MANY or 80), derandomize=not MANY, database=None, deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
 
@@ -69,8 +67,9 @@ def means(text: str) -> type[commands.Command] | None:
     return type(command) if command else None
 
 
-def test_every_button_and_form_that_the_app_listens_to_is_forged_here(bot: Door) -> None:
-    assert set(BUTTONS) >= set(bot.known)
+def test_every_button_of_every_message_is_forged_here(bot: Door) -> None:
+    parts = [part for _, message in every_message("plain") for part in objects(message.blocks)]
+    assert set(BUTTONS) >= {part["action_id"] for part in parts if "action_id" in part} | set(bot.known)
 
 
 # -- typed -------------------------------------------------------------------------------------------------------------
@@ -102,7 +101,8 @@ def test_whatever_an_outsider_types_changes_nothing(bot: Door, data: st.DataObje
 def test_a_broken_command_breaks_nothing(bot: Door, data: st.DataObject) -> None:
     whole = command(ALICE, f"approve {bot.known[cards.APPROVE]}")
     before = bot.kept()
-    nothing_broke(bot, bot.send(mangled(data.draw, whole)))
+    broken = urlencode(mangled(data.draw, whole), errors="surrogatepass")
+    nothing_broke(bot, bot.signed(broken.encode()))
     assert bot.kept().decided == before.decided
 
 
@@ -147,23 +147,6 @@ def test_a_press_of_a_button_that_nobody_has_made_changes_nothing(bot: Door, dat
 
 
 # -- filled in ---------------------------------------------------------------------------------------------------------
-
-
-def form(who: payloads.Actor, callback: str, metadata: str, fields: dict[str, str]) -> dict[str, Any]:
-    """Return a submitted form."""
-    values = {
-        field: {"value": {"type": "static_select", "selected_option": {"value": text}}
-                if field == "to" else {"type": "plain_text_input", "value": text}}
-        for field, text in fields.items()
-    }  # fmt: skip
-    view = {
-        "type": "modal",
-        "id": "V1",
-        "callback_id": callback,
-        "private_metadata": metadata,
-        "state": {"values": values},
-    }
-    return payloads.view_submission(view, actor=who)
 
 
 FIELDS = {"model": MODEL, "version": "2", "to": "staging", "reason": "because"}
@@ -273,3 +256,12 @@ def test_a_webhook_of_any_bytes_is_refused(
     answer = bot.post(body, headers, "/v1/mlflow/webhook")
     nothing_broke(bot, answer)
     assert answer.status_code == 401
+
+
+# -- last, for it may decide everything --------------------------------------------------------------------------------
+
+
+@fuzzed
+@given(st.data())
+def test_whatever_a_lead_types_breaks_nothing(bot: Door, data: st.DataObject) -> None:
+    nothing_broke(bot, bot.send(command(BOB, typed(data.draw, bot.ids))))
