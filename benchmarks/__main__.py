@@ -23,6 +23,7 @@ from urllib.parse import urlencode
 
 import psutil
 
+from benchmarks.audit import verifying
 from benchmarks.compare import comparing
 from benchmarks.load import Poster
 from benchmarks.slack import TEAM, BenchSlack, Payload
@@ -81,7 +82,7 @@ def answering(folder: Path) -> str:
         return f"{acknowledgements(slack, folder)}\n\n{start_and_memory(slack, folder)}"
 
 
-PARTS: dict[str, Callable[[Path], str]] = {"slack": answering, "compare": comparing}
+PARTS: dict[str, Callable[[Path], str]] = {"slack": answering, "compare": comparing, "audit": verifying}
 
 
 # -- acknowledgements --------------------------------------------------------------------------------------------------

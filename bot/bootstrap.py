@@ -6,7 +6,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -14,6 +14,7 @@ from functools import cache, partial
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from bot.anchor_file import AnchorFile
 from bot.domain.commands import Archive, Command, Describe, Register, SetTags
 from bot.domain.errors import LedgerUnavailable, Misconfigured, RegistrarError, SlackUnreachable
 from bot.domain.policy import Policy
@@ -24,6 +25,7 @@ from bot.ports import Clock, Directory, Ledger, Notifier, Reading, Registry, Wri
 from bot.process import is_gone, name_process
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
+from bot.services.anchoring import Anchoring
 from bot.services.comparisons import Comparisons
 from bot.services.context import CHALLENGER, CHAMPION, Context, Rules
 from bot.services.errands import Errands, Hand
@@ -71,6 +73,7 @@ class Registrar:
     requests: Requests
     tending: Tending
     freezing: Freezing
+    anchoring: Anchoring
     policies: Policies | None  # None where the policy is given and in no file
     moves: Moves
     mirror: Mirror
@@ -149,6 +152,11 @@ class Registrar:
             self.requests.refresh()
             self.outbox.deliver()
 
+    def anchor(self) -> None:
+        """Write the audit's head down where the policy says, if it is time."""
+        if self.anchoring.anchor():
+            self.outbox.deliver()
+
     def take_over(self) -> None:
         """End the leases of processes of this machine that are gone, so that their moves need not wait."""
         with self.context.ledger.write() as tx:
@@ -189,6 +197,7 @@ def build(
         requests=requests,
         tending=tending,
         freezing=Freezing(context, gatekeeper),
+        anchoring=Anchoring(context, AnchorFile()),
         policies=Policies(context, policy_file, directory) if policy_file else None,
         moves=Moves(context, gating),
         mirror=Mirror(context),
@@ -236,6 +245,7 @@ class Terminal:
 
     ledger: Ledger
     registry: Registry
+    lookups: Lookups
     comparisons: Comparisons
     errands: Errands
 
@@ -260,16 +270,15 @@ class NoLedger:
         """There is nothing to close."""
 
 
-def build_for_terminal(settings: Settings, policy: Policy, *, writes: bool) -> Terminal:
-    """Return what the terminal needs; the ledger is opened only for what writes. Raises LedgerUnavailable."""
-    ledger: Ledger = open_ledger(settings) if writes else NoLedger()
+def build_for_terminal(settings: Settings, policy: Policy, ledger: Ledger) -> Terminal:
+    """Return what the terminal needs over a ledger, or over none for what only looks at the registry."""
     registry = open_registry(settings)
     context = Context(ledger=ledger, registry=registry, rules=Rules(policy), clock=SystemClock(), owner=name_process())
     gating = Gating(context)
     lookups = Lookups(context, gating)
     commands = hands(context, Tending(context, lookups, Gatekeeper(context)))
     return Terminal(
-        ledger=ledger, registry=registry, comparisons=Comparisons(context, lookups),
+        ledger=ledger, registry=registry, lookups=lookups, comparisons=Comparisons(context, lookups),
         errands=Errands(context, Requests(context, lookups, gating), commands),
     )  # fmt: skip
 
@@ -283,6 +292,16 @@ def open_ledger(settings: Settings) -> SqlLedger:
         ledger.close()
         raise
     return ledger
+
+
+def ledger_beside(settings: Settings) -> Ledger:
+    """Return the ledger that is there, or none: it is neither made nor brought up to date, and can be away."""
+    ledger = SqlLedger(settings.ledger_url)
+    with suppress(LedgerUnavailable):
+        if ledger.is_current():
+            return ledger
+    ledger.close()
+    return NoLedger()
 
 
 def open_registry(settings: Settings) -> Registry:

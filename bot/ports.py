@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from bot.domain.approvals import Request, RequestState, Vote
-from bot.domain.events import Event, Link, Tag
+from bot.domain.events import Event, Head, Link, Tag
 from bot.domain.freezes import Freeze
 from bot.domain.looks import Finding, Look
 from bot.domain.moves import Move, MoveState
@@ -286,6 +286,10 @@ class Reading(Protocol):
         """Return audit events, newest first: of a model, of these tags, since a time, before a number."""
         ...
 
+    def head(self) -> Head:
+        """Return where the audit chain ends."""
+        ...
+
     def freezes(self) -> list[Freeze]:
         """Return the freezes that nobody has lifted, oldest first; one whose time is over may be among them."""
         ...
@@ -458,6 +462,14 @@ class PolicyFile(Protocol):
 
     def parse(self, text: str) -> Policy:
         """Return the policy that a text means. Raises Misconfigured with every fault."""
+        ...
+
+
+class AnchorFile(Protocol):
+    """A file that lines can only be added to."""
+
+    def append(self, path: str, line: str) -> None:
+        """Add the line, its end included, and let it reach the disk. Raises Misconfigured."""
         ...
 
 

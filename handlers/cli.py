@@ -84,10 +84,13 @@ def _verb(words: Sequence[str]) -> int:
     if isinstance(asked.command, Help):
         print(grammar.help_about(asked.command), end="")
         raise SystemExit(0)
-    from handlers.terminal.acts import act
-
-    act(asked)
-    return 0
+    if asked.group == "audit":
+        from handlers.terminal.audits import act
+    elif asked.group == "policy":
+        from handlers.terminal.policies import act
+    else:
+        from handlers.terminal.acts import act
+    return act(asked)
 
 
 def _hung_up() -> int:
@@ -97,7 +100,7 @@ def _hung_up() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from handlers.terminal.grammar import VERBS
+    from handlers.terminal.grammar import GROUPS, VERBS
 
     parser = argparse.ArgumentParser(prog="registrar", description="Your team's model registry, run from Slack.")
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -107,8 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     demo = _add(verbs, "demo", "live the whole story on this machine, without Slack", _demo)
     demo.add_argument("--play", action="store_true", help="let the story play by itself, and tell it")
     demo.add_argument("--port", type=int, default=0, help="the local workspace's port; default: a free one")
-    for verb in VERBS.values():  # for the list of all; `main` has sent those that are typed elsewhere
-        verbs.add_parser(verb.verb, help=verb.summary[:1].lower() + verb.summary[1:])
+    listed = {name: verb.summary[:1].lower() + verb.summary[1:] for name, verb in VERBS.items() if " " not in name}
+    for name, text in (listed | GROUPS).items():  # for the list of all; `main` has sent those that are typed elsewhere
+        verbs.add_parser(name, help=text)
     return parser
 
 

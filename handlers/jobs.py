@@ -22,6 +22,7 @@ def schedule(registrar: Registrar, settings: Settings) -> BackgroundScheduler:
         ("expiry", registrar.expire, 2),
         ("reminders", registrar.remind, 15),
         ("policy file", registrar.take_up_policy, 2),
+        ("anchor", registrar.anchor, 15),
         ("tags", registrar.mirror.write, 2),
         ("registry poll", registrar.poll, settings.poll.total_seconds()),
     ]

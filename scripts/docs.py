@@ -20,11 +20,13 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT))
 
-from bot.domain.authority import TABLE, Act, Row, Who  # noqa: E402 - the line above lets this run as a script
+from bot.domain.anchors import write_anchor  # noqa: E402 - the line above lets this run as a script
+from bot.domain.authority import TABLE, Act, Row, Who  # noqa: E402
 from bot.domain.card import From, ModelCard  # noqa: E402
 from bot.domain.commands import VERBS, Command  # noqa: E402
-from bot.domain.events import Event, Tag, canonical  # noqa: E402
+from bot.domain.events import Event, Head, Tag, canonical, chain  # noqa: E402
 from bot.domain.people import Person  # noqa: E402
+from bot.ledger.audit import FaultKind  # noqa: E402
 from bot.settings import Settings  # noqa: E402
 from handlers.terminal import grammar as terminal  # noqa: E402
 from handlers.terminal.documents import KEYS  # noqa: E402
@@ -114,15 +116,18 @@ Some verbs are typed [at the terminal](#at-the-terminal), too.
 
 def _terminal() -> str:
     """Return the chapter about the terminal: its verbs, their JSON, its exit codes."""
-    names = ", ".join(f"`{name}`" for name in terminal.VERBS)
+    names = ", ".join(f"`{name}`" for name in terminal.VERBS if name in VERBS)
     verbs = "\n\n".join(_at_the_terminal(verb) for verb in terminal.VERBS.values())
     codes = table(["code", "means"], [[str(code), _sentence(what)] for code, what in terminal.EXIT_CODES.items()])
     return f"""## At the terminal
 
-{names} are typed as in Slack, with `registrar` in place of `/model`; what the words and flags
-mean stands above, and is shown by `--help`. Quotes and dashes are read by your shell there.
+{names} are typed as in Slack, with `registrar` in place of `/model`; what the words
+and flags mean stands above, and is shown by `--help`. Quotes and dashes are read by your shell there.
 
 `compare` and `best` need MLflow only: no Slack, no ledger, and of a policy file, where there is one, its `directions`.
+`validate` needs MLflow and the policy file; where there is a ledger, it says how long a version has been in Staging.
+`audit` needs the ledger only, as the settings name it: it works beside a running bot and without one, and makes or
+changes nothing. [What it proves](audit.md#verify) stands there. `policy` needs a policy file and nothing else.
 `register` is written down in the ledger first, as what the operating system's user asks for; the audit keeps it and
 what came of it. Where MLflow does not answer, a running bot does it as soon as it does. The bot tells the channel.
 
@@ -141,24 +146,30 @@ standard output stays empty.
 def _at_the_terminal(verb: type[Command]) -> str:
     forms = [[f"`{form.value}`", _sentence(what)] for form, what in terminal.FORMS[verb].items()]
     keys = [[f"`{key}`", _sentence(what)] for key, what in KEYS[verb].items()]
+    own = [] if verb.verb in VERBS else [f"{verb.summary}."]
+    flags = [] if verb.verb in VERBS else [_arguments(verb)]
     parts = [
-        f"### registrar {verb.verb}",
-        f"    {terminal.usage(verb)}",
-        table(["beside its flags in Slack", "gives"], forms),
-        table(["key of the JSON document", "holds"], keys),
+        f"### registrar {verb.verb}", *own,
+        f"    {terminal.usage(verb)}", *flags,
+        *([table(["beside its flags in Slack" if not own else "flag", "gives"], forms)] if forms else []),
+        table(["key of the JSON document" if forms else "key of each line", "holds"], keys),
         f"For example: `registrar {verb.example}`",
-    ]
+    ]  # fmt: skip
     return "\n\n".join(parts)
 
 
 def _verb(verb: type[Command]) -> str:
+    listed = f"\n\n{_arguments(verb)}" if list(verb.args()) else ""
+    return f"## {verb.verb}\n\n{verb.summary}.\n\n    {verb.usage()}{listed}\n\nFor example: `/model {verb.example}`"
+
+
+def _arguments(verb: type[Command]) -> str:
     rows = [
         [f"`{arg.shown}`" if arg.positional else "", ", ".join(f"`{flag}`" for flag in arg.flags), arg.means,
          "" if field.is_required() else _default(field.default)]
         for _, field, arg in verb.args()
     ]  # fmt: skip
-    listed = f"\n\n{table(['in its place', 'by flag', 'means', 'if left out'], rows)}" if rows else ""
-    return f"## {verb.verb}\n\n{verb.summary}.\n\n    {verb.usage()}{listed}\n\nFor example: `/model {verb.example}`"
+    return table(["in its place", "by flag", "means", "if left out"], rows)
 
 
 def _default(value: object) -> str:
@@ -239,6 +250,8 @@ def audit() -> str:
     rows = [[f"`{tag.value}`", _sentence(tags[tag.name])] for tag in Tag]
     fields = ", ".join(f"`{name}`" for name in Event.__dataclass_fields__)
     body = _example()
+    found = comments(FaultKind)
+    kinds = [[f"*{kind.value}*", _sentence(found[kind.name])] for kind in FaultKind]
     return f"""{MADE}
 
 # The audit
@@ -266,9 +279,83 @@ is always the same text:
     {body}
 
 Whoever edits, removes or reorders a row breaks the chain there; `audit_head` holds the last number and hash, so a
-cut-off end shows as well. Somebody who can rewrite every row and the head can only be found out by a copy of the head
-that was kept elsewhere.
+cut-off end shows as well. The database itself refuses to change or delete a row; these triggers stop a slip, and not
+somebody who may drop them.
+
+## Verify
+
+    registrar audit verify
+    registrar audit verify --anchor anchor.jsonl
+
+reads the ledger that the settings name, from the first row to the last, and says in one sentence that it is whole, or
+which is the first row that is not, what was done to it, and what to do. It exits with 0 or 1, so that a job can run it
+every day; best on a machine that is not the bot's. A hundred thousand events take about two seconds; the figures are
+among the [benchmarks](benchmarks.md#the-audit).
+
+{table(["what it finds", "that is"], kinds)}
+
+`registrar audit export` writes everything as lines of JSON. They need no Registrar to be verified: in each, `body` is
+the text that was hashed.
+
+```python
+{EXPORTED}
+```
+
+An export of one model, or since some time, has gaps; in it each line can still be compared with its own hash.
+
+## Anchors
+
+Somebody who can rewrite every row from some number on, and the head, leaves a chain that is whole. Only a head that was
+written down elsewhere finds that out. The policy says where:
+
+    anchor: {{file: /var/lib/registrar/anchor.jsonl, channel: "#audit", every: 1h}}
+
+Every so often, if anything has happened since, the bot adds a line to the file and says the same in the channel:
+
+    {_anchor()}
+
+That is an event too (`{Tag.ANCHORED.value}`), which is anchored the next time, and alone is no reason to anchor. A file
+that cannot be written is told in the policy's channel, and tried again. With `--anchor` every line is compared with the
+chain: the first one that does not agree, and the last one before it that does, say between which numbers the earliest
+change lies. A line that is no anchor, or an empty file, is an error (exit code 2), and not a chain that is whole.
+
+**The file must be where the bot can add and not change**, else whoever takes over the bot rewrites it together with the
+ledger. The bot opens it to append, with mode 0600, and never shortens it; but it is the system that has to
+forbid the rest. Any of these does:
+
+- `chattr +a anchor.jsonl`, set by root: the file can only grow, whoever owns it. Make it first, for the bot's user.
+- A pipe (`mkfifo`) that a program of another user, or `ssh`, reads and stores on another machine. Without a reader
+  nothing is anchored, and that is told.
+- A disk that another machine shares out and keeps snapshots of.
+
+**The channel is for people.** They can see the number grow, and read a hash months later. It is no proof: a bot can
+edit and delete its own messages, and who has its token can, too. A copy that somebody else made of one is.
+
+What an anchor cannot show:
+
+- *What happened after the last one.* Events younger than `every` can be rewritten together with the head.
+- *That an event is true.* The chain says that nothing was changed since it was written; not that it was right then.
+  Whoever controls the bot from the start writes what they like.
+- *Who did it*, or what stood there before. For that compare with a backup, or with an export that was kept.
+- *What was never written.* What people do in MLflow itself is found by looking (`{Tag.OBSERVED.value}`), with the name
+  of nobody.
 """
+
+
+EXPORTED = """\
+import hashlib, json, sys
+
+last = "0" * 64
+for line in sys.stdin:
+    row = json.loads(line)
+    assert row["previous"] == last, row["number"]
+    last = hashlib.sha256(f"{last}\\n{row['body']}".encode()).hexdigest()
+    assert row["hash"] == last, row["number"]
+print(last)"""
+
+
+def _anchor() -> str:
+    return write_anchor(Head(3, chain("0" * 64, _example())), datetime(2026, 5, 4, 13, tzinfo=UTC)).rstrip()
 
 
 def _example() -> str:

@@ -22,7 +22,7 @@ from bot.domain.people import Person as SlackPerson
 from bot.domain.people import Profile
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
-from bot.ledger.audit import verify
+from bot.ledger.audit import stream, verify
 from bot.ports import Clock, Ledger, Registry
 from bot.registry.memory import MemoryRegistry
 from bot.services.context import Context, Rules
@@ -89,7 +89,7 @@ def links(ledger: Ledger, tag: Tag | None = None) -> list[Link]:
 def chain_is_whole(ledger: SqlLedger) -> bool:
     """Tell whether the audit chain verifies from its first event to its head."""
     with ledger.read() as reading:
-        return verify(reading.records(most=100_000), reading.head()) is None
+        return verify(stream(lambda after: reading.records(after=after)), reading.head()) is None
 
 
 def the_request(ledger: Ledger) -> Request:

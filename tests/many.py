@@ -1,14 +1,20 @@
-"""A model with very many versions in MLflow's database: nobody waits until MLflow itself has made each of them."""
+"""Very many versions in MLflow's database, and events in a ledger: nobody waits until each of them has been made."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from bot.domain.events import START, Event, Head, Tag
+from bot.domain.people import Person
 from bot.domain.registry import Stage
+from bot.ledger import rows
+from bot.ledger.engines import parse_url
+from bot.ledger.tables import audit_events, audit_head
 from tests.registries import MlflowShelf
 
 Row = dict[str, Any]
@@ -41,3 +47,22 @@ def _copy(connection: sa.Connection, name: str, where: Mapping[str, str], change
     found = connection.execute(sa.select(table).filter_by(**where)).mappings().all()
     if rows := [{**row, **change} for change in changes for row in found]:
         connection.execute(sa.insert(table), rows)
+
+
+def add_many_events(ledger_url: str, number: int) -> None:
+    """Fill the audit of a ledger that has no event yet with so many votes, a second apart."""
+    begun, head, added = datetime(2026, 5, 4, tzinfo=UTC), START, []
+    for at in range(number):
+        event = Event(
+            at=begun + timedelta(seconds=at), actor=Person("T1", f"U{at % 50}"), tag=Tag.VOTED, subject=f"r{at}",
+            model=f"model-{at % 20}", origin="slack", why="better f1 than the one before",
+            evidence={"choice": "approve", "version": at, "target": "Production", "incumbent": at - 1,
+                      "requester": "slack:T1/U1", "by": {"name": "Bob", "roles": ["lead"]}},
+        )  # fmt: skip
+        added.append(rows.audit_row(event, head))
+        head = Head(added[-1]["number"], added[-1]["hash"])
+    engine = sa.create_engine(parse_url(ledger_url))
+    with engine.begin() as connection:
+        connection.execute(sa.insert(audit_events), added)
+        connection.execute(sa.update(audit_head), {"number": head.number, "hash": head.hash})
+    engine.dispose()

@@ -22,7 +22,7 @@ FLOORS: list[set[str]] = [
     {"bot.ports"},
     {"bot.services"},
     {"bot.registry", "bot.ledger", "bot.sources", "bot.slack"},
-    {"bot.settings", "bot.process", "bot.policy_file"},
+    {"bot.settings", "bot.process", "bot.policy_file", "bot.anchor_file"},
     {"bot.bootstrap"},
 ]
 ON_THE_GROUND = {"pydantic", "pandas", "numpy", "semver"}  # what the domain may use besides the standard library

@@ -132,7 +132,7 @@ def _results(text: object) -> tuple[str, ...]:
     return tuple(_result(part) for word in words for part in str(word).split(",") if part.strip())
 
 
-def _moment(text: object) -> timedelta | datetime:
+def moment(text: object) -> timedelta | datetime:
     """Return a span of time or a moment. A moment without a zone is in UTC."""
     if isinstance(text, timedelta | datetime):
         return text
@@ -484,7 +484,7 @@ class FreezeModel(Command):
     model: OptionalModel = None
     everywhere: Everywhere = False
     until: Annotated[
-        timedelta | datetime | None, BeforeValidator(_moment),
+        timedelta | datetime | None, BeforeValidator(moment),
         Arg("TIME", "how long (48h), or until when (2026-12-01T18:00, UTC)", False, ("--until",)),
     ] = None  # fmt: skip
     reason: Reason
@@ -509,7 +509,7 @@ class ShowAudit(Command):
     example = "audit churn --since 30d"
     model: Model
     since: Annotated[
-        timedelta | datetime, BeforeValidator(_moment),
+        timedelta | datetime, BeforeValidator(moment),
         Arg("TIME", "how far back (30d), or from when (2026-11-01)", False, ("--since",)),
     ] = timedelta(days=30)  # fmt: skip
     before: Annotated[
@@ -539,6 +539,14 @@ VERBS: dict[str, type[Command]] = {
 }  # fmt: skip
 
 
+def begin(since: timedelta | datetime, now: datetime) -> datetime:
+    """Return the moment that is meant: itself, or so long before now; what lies before every date is the first."""
+    try:
+        return now - since if isinstance(since, timedelta) else since
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
 def results(pairs: Sequence[str]) -> dict[str, float]:
     """Return the results that were typed as `metric=number`, by metric; of one given twice the last."""
     return {name: float(value) for name, _, value in (pair.partition("=") for pair in pairs)}
@@ -556,10 +564,14 @@ def parse(text: str) -> Command | None:
 
 def parse_words(words: Sequence[str]) -> Command:
     """Return the command that the words of a command line mean. Raises like `parse`."""
-    verb = find_verb(words[0])
-    if {"--help", "-h"} & set(words[1:]):
+    return parse_behind(find_verb(words[0]), words[1:])
+
+
+def parse_behind(verb: type[Command], words: Sequence[str]) -> Command:
+    """Return the command that a verb and the words behind it mean. Raises like `parse`, but for the verb."""
+    if {"--help", "-h"} & set(words):
         return Help(about=verb.verb)
-    given = _given(verb, words[1:])
+    given = _given(verb, words)
     missing = [arg.shown for name, field, arg in verb.args() if field.is_required() and name not in given]
     if missing:
         raise MissingArguments(verb, given, missing)

@@ -11,6 +11,7 @@
     │   ├── GateFailed          a gate failed that nobody may let pass
     │   └── AlreadyDecided      somebody was faster
     ├── Misconfigured           a setting or the policy file is wrong       exit 2
+    │   └── WrongPolicy         the policy file, with every fault by itself
     ├── RegistryRefused         the registry was reached and said no        exit 1
     └── Unreachable             a part does not answer                      exit 3
         ├── RegistryUnreachable
@@ -22,7 +23,7 @@ The cause (a foreign exception) is chained, for the log; it is never shown to a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from bot.domain.text import Say, say
@@ -84,6 +85,14 @@ class Misconfigured(RegistrarError):
     """A setting or the policy file is wrong; the sentence says where, and what was expected."""
 
     exit_code = 2
+
+
+class WrongPolicy(Misconfigured):
+    """The policy file is wrong. `faults` are sentences, each with its place in the file."""
+
+    def __init__(self, sentence: Say | str, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(sentence)
 
 
 class RegistryRefused(RegistrarError):

@@ -39,7 +39,7 @@ _DID: dict[Tag, str] = {
     Tag.UNFROZEN: "lifted a freeze of Production",
     Tag.POLICY_TAKEN: "took up the policy {after}",
     Tag.POLICY_BROKEN: "refused an edited policy",
-    Tag.ANCHORED: "anchored the audit",
+    Tag.ANCHORED: "anchored the audit up to number {after}",
 }
 
 

@@ -77,11 +77,22 @@ class Link:
     hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the chain ends: the last event's number and hash."""
+
+    number: int
+    hash: str
+
+
+START = Head(0, GENESIS)
+
+
 def canonical(event: Event, number: int) -> str:
     """Return the event as the one text that is hashed: JSON, keys sorted, no spaces, times in UTC."""
     fields = {
         "number": number,
-        "at": event.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "at": canonical_time(event.at),
         "actor": actor_id(event.actor),
         "tag": event.tag.value,
         "subject": event.subject,
@@ -93,6 +104,11 @@ def canonical(event: Event, number: int) -> str:
         "evidence": dict(event.evidence),
     }
     return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def canonical_time(at: datetime) -> str:
+    """Return a time as the one text that is hashed: in UTC, to the microsecond."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def from_canonical(text: str) -> Event:

@@ -197,6 +197,25 @@ def told(gate: GateResult) -> Say:
                value=short(gate.value, 300), bound=gate.bound, note=note)  # fmt: skip
 
 
+def seen_sentence(version: VersionInfo, target: Stage, seen: Seen) -> Say:
+    """Return what the gates of a stage say of a version, in one sentence."""
+    failed, all_of_them = len(seen.failed), len(seen.gates)
+    if not seen.gates:
+        said = "The policy has no gates for {model} {v} → {target}."
+    elif not failed:
+        said = (
+            "{model} {v} → {target}: the gate passes."
+            if all_of_them == 1
+            else "{model} {v} → {target}: all {all} gates pass."
+        )
+    elif all_of_them == 1:
+        said = "{model} {v} → {target}: the gate fails."
+    else:
+        said = f"{{model}} {{v}} → {{target}}: {{failed}} of {{all}} gates {'fails' if failed == 1 else 'fail'}."
+    return say(said, model=Code(short(version.model, 120)), v=Code(f"v{version.version}"), target=target,
+               failed=failed, all=all_of_them)  # fmt: skip
+
+
 def _changed_metrics(was: Mapping[str, float], now: Mapping[str, float]) -> list[Say]:
     names = sorted(name for name in {*was, *now} if was.get(name) != now.get(name))
     said = [

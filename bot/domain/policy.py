@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,10 +16,12 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from bot.domain.card import ModelCard
 from bot.domain.durations import Duration
-from bot.domain.errors import Misconfigured
+from bot.domain.errors import Misconfigured, WrongPolicy
 from bot.domain.registry import Stage
 from bot.domain.text import say
 from bot.domain.windows import check_cron
+
+STARS_MOST = 8  # stars of a pattern that are looked into: each doubles what has to be tried
 
 
 class Part(BaseModel):
@@ -209,9 +213,15 @@ class ServingProbe(Part):
 class Anchor(Part):
     """Where the audit chain's head is written down, out of the bot's reach."""
 
-    file: str | None = None
-    channel: str | None = None
-    every: Duration = timedelta(hours=1)
+    file: str | None = Field(default=None, min_length=1)
+    channel: str | None = Field(default=None, min_length=1)
+    every: Duration = Field(default=timedelta(hours=1), gt=timedelta(0), le=timedelta(days=3650))
+
+    @model_validator(mode="after")
+    def _has_a_place(self) -> Anchor:
+        if self.file is None and self.channel is None:
+            raise ValueError("needs file, channel or both")
+        return self
 
 
 class Policy(Part):
@@ -233,21 +243,8 @@ class Policy(Part):
 
     @model_validator(mode="after")
     def _names_known_roles(self) -> Policy:
-        for path, names in _named_people(self):
-            for name in names:
-                if name not in self.roles and not is_slack_id(name):
-                    near = difflib.get_close_matches(name, self.roles, n=1)
-                    hint = f"did you mean {near[0]}?" if near else f"roles are: {', '.join(self.roles) or 'none'}"
-                    raise ValueError(f"{path}: {name!r} is neither a role nor a Slack id; {hint}")
-        for role, ids in self.roles.items():
-            if is_slack_id(role):
-                raise ValueError(f"roles.{role}: a role cannot be called like a Slack id")
-            for one in ids:
-                if not is_slack_id(one):
-                    raise ValueError(f"roles.{role}: {one!r} is no Slack id (U…, W… or S…)")
-        for name, user in self.operators.items():
-            if not is_slack_id(user):
-                raise ValueError(f"operators.{name}: {user!r} is no Slack id (U… or W…)")
+        if faults := list(_wrong_names(self)):
+            raise ValueError("\n".join(faults))
         return self
 
     def rules_for(self, model: str) -> ModelRules:
@@ -311,8 +308,8 @@ def read_policy(data: object) -> Policy:
     try:
         return Policy.model_validate(data)
     except ValidationError as error:
-        faults = " ".join(_fault(one) for one in error.errors())
-        raise Misconfigured(say("The policy file is wrong. {faults}", faults=faults)) from error
+        faults = [fault for one in _errors(data, error) for fault in _faults(one)]
+        raise WrongPolicy(say("The policy file is wrong. {faults}", faults=" ".join(faults)), faults) from error
 
 
 def unused_parts(policy: Policy) -> list[str]:
@@ -333,6 +330,49 @@ def unmeetable_rules(policy: Policy) -> list[str]:
     return found
 
 
+def beaten_patterns(policy: Policy) -> list[str]:
+    """Return the patterns that hold for no model, since another one wins wherever they match, each with that one."""
+    found, order = [], list(policy.models)
+    for at, pattern in enumerate(order):
+        for other in order:
+            is_before = (len(other), -order.index(other)) > (len(pattern), -at)
+            if other != pattern and is_before and _covers(other, pattern):
+                found.append(f"models.{pattern} ({other} wins)")
+                break
+    return found
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Tell whether `wide` matches whatever `narrow` does; of patterns with brackets nothing is said.
+
+    A star stands for nothing or for very much, made of characters that no pattern has.
+    """
+    if not set("*?") & set(narrow) or "[" in wide + narrow:  # a model's own name always wins
+        return False
+    parts = [["\ue000"] if part == "?" else ["", "\ue001" * (len(wide) + 1)] if part == "*" else [part]
+             for part in re.sub(r"\*+", "*", narrow)]  # fmt: skip
+    if narrow.count("*") > STARS_MOST:
+        return False
+    return all(fnmatchcase("".join(name), wide) for name in itertools.product(*parts))
+
+
+def _wrong_names(policy: Policy) -> Iterator[str]:
+    """Yield what is wrong with the names of people and roles."""
+    for path, names in _named_people(policy):
+        for name in names:
+            if name not in policy.roles and not is_slack_id(name):
+                near = difflib.get_close_matches(name, policy.roles, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"roles are: {', '.join(policy.roles) or 'none'}"
+                yield f"{path}: {name!r} is neither a role nor a Slack id; {hint}"
+    for role, ids in policy.roles.items():
+        if is_slack_id(role):
+            yield f"roles.{role}: a role cannot be called like a Slack id"
+        yield from (f"roles.{role}: {one!r} is no Slack id (U…, W… or S…)" for one in ids if not is_slack_id(one))
+    for name, user in policy.operators.items():
+        if not is_slack_id(user):
+            yield f"operators.{name}: {user!r} is no Slack id (U… or W…)"
+
+
 def _named_people(policy: Policy) -> Iterator[tuple[str, list[str]]]:
     for pattern, rules in policy.models.items():
         for target in ("staging", "production"):
@@ -344,12 +384,46 @@ def _named_people(policy: Policy) -> Iterator[tuple[str, list[str]]]:
             yield f"models.{pattern}.rollback.by", rules.rollback.by
 
 
-def _fault(error: Any) -> str:
+def _errors(data: Mapping[str, Any], error: ValidationError) -> list[Any]:
+    """Return pydantic's errors; where all are unknown keys, also those that show once these are left out."""
+    found: list[Any] = list(error.errors())
+    if not found or any(one["type"] != "extra_forbidden" for one in found):
+        return found
+    places = [_path_in_file(one["loc"]) for one in found]
+    try:
+        Policy.model_validate(_without(data, places))
+    except ValidationError as more:
+        beside = [tuple(place[:-1]) for place in places if len(place) > 1]  # there the lack may be a misspelt key's
+        found += [one for one in more.errors() if tuple(_path_in_file(one["loc"])) not in beside]
+    return found
+
+
+def _without(data: Any, places: Sequence[Sequence[int | str]]) -> Any:
+    """Return a copy of the file's data without what stands at these places."""
+    if isinstance(data, Mapping):
+        pairs = data.items()
+    elif isinstance(data, list):
+        pairs = enumerate(data)  # type: ignore[assignment]
+    else:
+        return data
+    gone = {place[0] for place in places if len(place) == 1}
+    left = {
+        key: _without(value, [place[1:] for place in places if len(place) > 1 and place[0] == key])
+        for key, value in pairs if key not in gone
+    }  # fmt: skip
+    return left if isinstance(data, Mapping) else list(left.values())
+
+
+def _faults(error: Any) -> list[str]:
+    """Return the sentences about one of pydantic's errors: ours can hold several, one a line."""
     path = _path_in_file(error["loc"])
     if error["type"] == "extra_forbidden":
-        return _unknown_key(path)
-    message = str(error["msg"]).removeprefix("Value error, ")
+        return [_unknown_key(path)]
     where = ".".join(str(step) for step in path)
+    return [_fault(where, line) for line in str(error["msg"]).removeprefix("Value error, ").split("\n")]
+
+
+def _fault(where: str, message: str) -> str:
     end = "" if message.endswith("?") else "."
     return f"{where}: {message[:1].lower() + message[1:]}{end}" if where else f"{message}{end}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from urllib.parse import unquote
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
@@ -36,6 +37,14 @@ def make_home(url: URL) -> None:
     file = Path(str(url.database))
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file.touch(mode=0o600)  # SQLite gives the files beside it the same mode
+
+
+def is_there(url: URL) -> bool:
+    """Tell whether SQLite's file is there: SQLite itself would make it."""
+    name = str(url.database)
+    if "uri" in url.query:
+        name = unquote(name.removeprefix("file:").partition("?")[0])
+    return Path(name).is_file()
 
 
 def sqlite_writer(url: URL, patience: float) -> Engine:

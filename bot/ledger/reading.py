@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, Select, Table, and_, func, or_, select
+from sqlalchemy import BigInteger, Connection, RowMapping, Select, Table, and_, func, literal, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import UnknownRequest
-from bot.domain.events import Link, Tag
+from bot.domain.events import Head, Link, Tag
 from bot.domain.freezes import Freeze
 from bot.domain.looks import Finding, Look
 from bot.domain.moves import Move, MoveState
@@ -19,7 +19,7 @@ from bot.domain.people import Actor
 from bot.domain.registry import Stage
 from bot.domain.text import Name, say
 from bot.ledger import rows, statements
-from bot.ledger.audit import Head, Record
+from bot.ledger.audit import LOWEST, Record
 from bot.ledger.tables import (
     ASK_WAITS,
     COPY_WAITS,
@@ -40,7 +40,7 @@ from bot.ledger.tables import (
 )
 from bot.ports import Ask, Copy, Note, Posting
 
-T = TypeVar("T", Request, Vote, Move, Ask, Note, Posting, Record, Look, Finding, Copy, Freeze)
+T = TypeVar("T", Request, Vote, Move, Ask, Note, Posting, Look, Finding, Copy, Freeze)
 
 
 class SqlReading:
@@ -179,14 +179,32 @@ class SqlReading:
             query = query.where(audit_events.c.model == model)
         return [rows.link(row) for row in self._rows(query)]
 
-    def records(self, *, after: int = 0, most: int = 1000) -> list[Record]:
-        """Return audit rows as they are stored, oldest first, for `audit.verify`."""
-        return self._all(Record, _after(after, most))
+    def records(
+        self,
+        *,
+        model: str | None = None,
+        since: datetime | None = None,
+        after: int = LOWEST,
+        most: int = 1000,
+        is_backwards: bool = False,
+    ) -> list[Record]:
+        """Return audit rows as they are stored, oldest first or newest first; rows that are no event, too.
+
+        From the very lowest number, unless `after` says otherwise: somebody could have put rows before the first.
+        """
+        number = audit_events.c.number
+        query = statements.records(self._connection.dialect.name).where(number > literal(after, BigInteger))
+        query = query.order_by(number.desc() if is_backwards else number).limit(most)
+        if model is not None:
+            query = query.where(audit_events.c.model == model)
+        if since is not None:
+            query = query.where(audit_events.c.at >= since)
+        return [Record._make(row) for row in self._connection.execute(query)]
 
     def head(self) -> Head:
-        """Return where the audit chain ends."""
-        row = self._connection.execute(select(audit_head)).mappings().one()
-        return rows.read(Head, row)
+        """Return where the audit chain ends; a head that somebody took away is the one of no event, without a hash."""
+        row = self._connection.execute(select(audit_head)).mappings().first()
+        return rows.read(Head, row) if row else Head(0, "")
 
     def _request(self, query: Select[Any], request_id: str) -> Request:
         if found := self._first(Request, query, request_id):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import RowMapping
 
-from bot.domain.events import Event, Link, canonical, chain, from_canonical
+from bot.domain.events import Event, Head, Link, canonical, canonical_time, chain, from_canonical
 from bot.domain.people import actor_id, parse_actor
-from bot.ledger.audit import Head, Record
+from bot.ledger.audit import Record
 from bot.ledger.columns import storable, storable_data
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def record(event: Event, after: Head) -> Record:
     body = canonical(event, number)
     return Record(
         number=number,
-        at=event.at,
+        at=canonical_time(event.at),
         actor=actor_id(event.actor),
         tag=event.tag.value,
         model=event.model,
@@ -59,3 +59,8 @@ def record(event: Event, after: Head) -> Record:
         previous=after.hash,
         hash=chain(after.hash, body),
     )
+
+
+def audit_row(event: Event, after: Head) -> dict[str, Any]:
+    """Return the same as a row to insert."""
+    return {**record(event, after)._asdict(), "at": event.at}

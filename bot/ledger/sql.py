@@ -10,9 +10,12 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, text
+from sqlalchemy import URL, Connection, inspect, text
 from sqlalchemy.exc import (
+    DatabaseError,
     DataError,
     DBAPIError,
     IntegrityError,
@@ -22,6 +25,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bot.domain.errors import LedgerUnavailable, Misconfigured
+from bot.domain.text import Code, Say, say
 from bot.ledger import engines
 from bot.ledger.reading import SqlReading
 from bot.ledger.turns import Turns
@@ -86,9 +90,7 @@ class SqlLedger:
         Raises LedgerUnavailable, and Misconfigured for a ledger that a newer Registrar has written.
         """
         with _ONE_MIGRATION, _kindly(SILENT), self._migrating() as connection:
-            config = Config()
-            # As a resource and not as a path: it is there in a wheel, too.
-            config.set_main_option("script_location", "bot.ledger:migrations")
+            config = _migrations()
             config.attributes["connection"] = connection
             try:
                 command.upgrade(config, "head")
@@ -96,6 +98,34 @@ class SqlLedger:
                 raise Misconfigured(
                     "This ledger was written by a newer Registrar; start that one, or restore an older copy."
                 ) from error
+
+    def require(self) -> None:
+        """Look whether there is a ledger, of whatever version; nothing is made or changed.
+
+        Raises Misconfigured where there is none, and LedgerUnavailable.
+        """
+        if self._is_sqlite and not engines.is_there(self._url):
+            raise Misconfigured(_no_ledger(self._url))
+        try:
+            with _kindly(UNREADABLE), self._reader.connect() as connection:
+                tables = inspect(connection).get_table_names()
+        except LedgerUnavailable as error:
+            if isinstance(error.__cause__, DatabaseError) and "not a database" in str(error.__cause__):
+                raise Misconfigured(_no_ledger(self._url)) from error
+            raise
+        if "audit_events" not in tables:
+            raise Misconfigured(_no_ledger(self._url))
+
+    def is_current(self) -> bool:
+        """Tell whether there is a ledger whose tables are up to date; nothing is made or changed.
+
+        Raises LedgerUnavailable.
+        """
+        if self._is_sqlite and not engines.is_there(self._url):
+            return False
+        with _kindly(UNREADABLE), self._reader.connect() as connection:
+            newest = ScriptDirectory.from_config(_migrations()).get_current_head()
+            return MigrationContext.configure(connection).get_current_revision() == newest
 
     def close(self) -> None:
         """Close every connection."""
@@ -125,6 +155,19 @@ class SqlLedger:
             with engines.postgres_migrator(self._url).begin() as connection:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
                 yield connection
+
+
+def _migrations() -> Config:
+    config = Config()
+    # As a resource and not as a path: it is there in a wheel, too.
+    config.set_main_option("script_location", "bot.ledger:migrations")
+    return config
+
+
+def _no_ledger(url: URL) -> Say:
+    return say("There is no ledger at {url}. {run} makes it; {home} or {database} says where it is.",
+               url=Code(url.render_as_string(hide_password=True)), run=Code("registrar run"),
+               home=Code("REGISTRAR_HOME"), database=Code("REGISTRAR_DATABASE_URL"))  # fmt: skip
 
 
 def _make_home(url: URL) -> None:

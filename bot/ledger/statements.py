@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, Table, Update, bindparam, select, update
+from sqlalchemy import Select, Table, Text, Update, bindparam, func, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.ledger.tables import IS_OPEN, audit_events, audit_head, requests, votes
@@ -65,3 +65,21 @@ def move_head() -> Update:
 def append() -> Any:
     """Return the insert of audit events."""
     return audit_events.insert()
+
+
+@cache
+def records(dialect: str) -> Select[Any]:
+    """Return the select of audit rows as `audit.Record` has them: the text of each column, whatever stands in it.
+
+    A time is made the text that was hashed by the database itself: an edited one need not be a time at all.
+    """
+    columns = audit_events.c
+    if dialect == "sqlite":
+        at = func.replace(type_coerce(columns.at, Text), " ", "T", type_=Text)
+    else:
+        at = func.to_char(func.timezone("UTC", columns.at), 'YYYY-MM-DD"T"HH24:MI:SS.US', type_=Text)
+    model = type_coerce(columns.model, Text)
+    return select(
+        columns.number, at.concat("+00:00"), columns.actor, columns.tag, model, columns.body, columns.previous,
+        columns.hash,
+    )  # fmt: skip

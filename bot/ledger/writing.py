@@ -10,14 +10,13 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import AlreadyDecided, AlreadyOpen
-from bot.domain.events import Event
+from bot.domain.events import Event, Head
 from bot.domain.freezes import Freeze
 from bot.domain.looks import Finding, Look
 from bot.domain.moves import UNFINISHED, Move, MoveState
 from bot.domain.people import Person
 from bot.domain.text import Code, Name, Say, say
 from bot.ledger import rows, statements
-from bot.ledger.audit import Head
 from bot.ledger.reading import SqlReading, has_come
 from bot.ledger.tables import (
     IS_EXECUTING,
@@ -213,11 +212,11 @@ class SqlWriting(SqlReading):
         if not self._events:
             return
         head = rows.read(Head, self._connection.execute(statements.head()).mappings().one())
-        records = []
+        added = []
         for event in self._events:
-            records.append(rows.record(event, head))
-            head = Head(records[-1].number, records[-1].hash)
-        self._connection.execute(statements.append(), [rows.write(record) for record in records])
+            added.append(rows.audit_row(event, head))
+            head = Head(added[-1]["number"], added[-1]["hash"])
+        self._connection.execute(statements.append(), added)
         self._connection.execute(statements.move_head(), rows.write(head))
         self._events.clear()
 

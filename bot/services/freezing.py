@@ -109,7 +109,12 @@ def _subject(model: str | None, everywhere: bool, verb: str) -> str | None:
 
 
 def _end(until: timedelta | datetime | None, now: datetime) -> datetime | None:
-    end = now + until if isinstance(until, timedelta) else until
+    try:
+        end = now + until if isinstance(until, timedelta) else until
+    except OverflowError:
+        raise BadInput(
+            "That is longer than the calendar goes; leave --until away, and lift it when it is over."
+        ) from None
     if end is not None and end <= now:
         raise BadInput(say("{when} is over already; name a time to come.", when=end))
     return end

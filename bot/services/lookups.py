@@ -5,11 +5,10 @@ from __future__ import annotations
 import difflib
 import logging
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.card import ModelCard, Sources, deployed, fill
-from bot.domain.commands import ShowAudit, Validate
+from bot.domain.commands import ShowAudit, Validate, begin
 from bot.domain.errors import RegistrarError, UnknownModel
 from bot.domain.events import Link
 from bot.domain.evidence import Seen
@@ -136,7 +135,7 @@ class Lookups:
     def audit(self, command: ShowAudit) -> list[Link]:
         """Return a model's audit events, newest first, one more than a page holds where there are more."""
         now = self._it.clock.now()
-        since = now - command.since if isinstance(command.since, timedelta) else command.since
+        since = begin(command.since, now)
         with self._it.ledger.read() as reading:
             return reading.latest(model=command.model, since=since, before=command.before, most=AUDIT_PAGE + 1)
 

@@ -10,6 +10,7 @@ from bot.domain import event_words
 from bot.domain.commands import ShowAudit, Validate
 from bot.domain.events import Link
 from bot.domain.evidence import Seen
+from bot.domain.gates import seen_sentence
 from bot.domain.registry import VersionInfo
 from bot.domain.text import Say, short
 from bot.services.lookups import AUDIT_PAGE
@@ -26,13 +27,7 @@ def policy(model: str, lines: Sequence[Say]) -> Message:
 
 def validation(command: Validate, version: VersionInfo, seen: Seen) -> Message:
     """Return what the gates say of a version, and what can be done next."""
-    name = f"{code(short(command.model, 120))} {code(f'v{version.version}')}"
-    if not seen.gates:
-        text = f"The policy has no gates for {name} → {command.to}."
-    elif seen.failed:
-        text = f"{name} → {command.to}: {len(seen.failed)} of {len(seen.gates)} gates fail."
-    else:
-        text = f"{name} → {command.to}: all {len(seen.gates)} gates pass."
+    text = mrkdwn(seen_sentence(version, command.to, seen))
     blocks: list[Block] = [section(text), *(section(chunk) for chunk in chunks(gate_rows(seen)))]
     ask = f"/model promote {command.model} {version.version} {command.to.value.lower()}"
     blocks += [] if seen.failed else [small(f"Nothing was asked for. To ask: {code(short(ask, 300))}")]

@@ -1,1 +1,1 @@
-"""`registrar register`, `compare` and `best`: the verbs of Slack at the terminal, from the same definitions."""
+"""Verbs of Slack at the terminal, from the same definitions; and those of auditors, and of a policy file."""

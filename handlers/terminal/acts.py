@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 
-from bot.bootstrap import Terminal, build_for_terminal
-from bot.domain.commands import Best, Command, Compare, Register
+from bot.bootstrap import NoLedger, Terminal, build_for_terminal, ledger_beside, open_ledger
+from bot.domain import gates
+from bot.domain.commands import Best, Command, Compare, Register, Validate
 from bot.domain.comparison import to_csv
 from bot.domain.comparison_words import best_sentence, sentence
 from bot.domain.errors import LedgerUnavailable, RegistrarError, RegistryUnreachable
@@ -24,24 +26,31 @@ from bot.policy_file import load_policy
 from bot.ports import Ask, Ledger
 from bot.services.errands import Done
 from bot.settings import Settings, read_settings
-from handlers.terminal import documents, tables
+from handlers.terminal import documents, screen, tables
 from handlers.terminal.grammar import Asked, Form
 
 
-def act(asked: Asked) -> None:
-    """Do what was asked for, and print the answer in the form that was asked for.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to print, and how to end."""
+
+    text: str
+    code: int = 0
+
+
+def act(asked: Asked) -> int:
+    """Do what was asked for, print the answer in the form that was asked for, and return the exit code.
 
     Raises BadInput, Refused, RegistryRefused, Misconfigured, RegistryUnreachable and LedgerUnavailable.
     """
     settings = read_settings()
-    policy = _policy(settings)
+    policy = load_policy(settings.policy) if isinstance(asked.command, Validate) else _policy(settings)
     with Console(stderr=True).status("Asking MLflow…"):  # on a screen only
-        terminal = build_for_terminal(settings, policy, writes=isinstance(asked.command, Register))
+        terminal = build_for_terminal(settings, policy, _ledger(settings, asked.command))
         with closing(terminal):
             answer = _ACTS[type(asked.command)](terminal, asked.command, asked.form)
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(answer.encode(encoding, "backslashreplace").decode(encoding))  # not every screen has a ★
-    sys.stdout.flush()  # while a reader that has hung up can still be told from a fault
+    screen.write(answer.text)
+    return answer.code
 
 
 def operator() -> Operator:
@@ -56,6 +65,13 @@ def operator() -> Operator:
         return Operator(str(os.getuid()))
 
 
+def _ledger(settings: Settings, command: Command) -> Ledger:
+    """Return the ledger for what writes into it, the one that is there for what would like to look into it."""
+    if isinstance(command, Register):
+        return open_ledger(settings)
+    return ledger_beside(settings) if isinstance(command, Validate) else NoLedger()
+
+
 def _policy(settings: Settings) -> Policy:
     """Return the policy, an empty one where there is no file. Raises Misconfigured for a broken one."""
     if settings.policy.exists():
@@ -68,31 +84,43 @@ def _policy(settings: Settings) -> Policy:
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
-def _compare(terminal: Terminal, command: Compare, form: Form) -> str:
+def _compare(terminal: Terminal, command: Compare, form: Form) -> Answer:
     found = terminal.comparisons.compare(command)
     if form is Form.JSON:
-        return _json(documents.comparison(found, sentence(found)))
-    return to_csv(found) if form is Form.CSV else tables.draw(lambda width: tables.comparison(found, width))
+        return Answer(_json(documents.comparison(found, sentence(found))))
+    if form is Form.CSV:
+        return Answer(to_csv(found))
+    return Answer(screen.draw(lambda width: tables.comparison(found, width)))
 
 
-def _best(terminal: Terminal, command: Best, form: Form) -> str:
+def _best(terminal: Terminal, command: Best, form: Form) -> Answer:
     winner = terminal.comparisons.best(command)
     said = best_sentence(winner)
     if form is Form.JSON:
-        return _json(documents.best(winner, said))
-    return documents.best_csv(winner, said) if form is Form.CSV else f"{said}\n"
+        return Answer(_json(documents.best(winner, said)))
+    return Answer(documents.best_csv(winner, said) if form is Form.CSV else f"{said}\n")
+
+
+def _validate(terminal: Terminal, command: Validate, form: Form) -> Answer:
+    version, seen = terminal.lookups.validate(command)
+    said, code = gates.seen_sentence(version, command.to, seen), 1 if seen.failed else 0
+    if form is Form.JSON:
+        return Answer(_json(documents.validated(version, command.to.value, seen, said)), code)
+    return Answer(screen.draw(lambda _: tables.gates(seen, said)), code)
 
 
 # -- registering -------------------------------------------------------------------------------------------------------
 
 
-def _register(terminal: Terminal, command: Register, form: Form) -> str:
+def _register(terminal: Terminal, command: Register, form: Form) -> Answer:
     # MLflow is loaded first, which takes seconds: a running bot takes up whatever is written down and not done soon.
     with suppress(RegistrarError):
         terminal.registry.versions(command.model)
     ask = terminal.errands.ask(operator(), command, where="", origin="terminal")
     said = _carry_out(terminal, ask).answer or say("Registered.")
-    return _json(documents.registered(_event(terminal.ledger, ask), ask.id, said)) if form is Form.JSON else f"{said}\n"
+    if form is not Form.JSON:
+        return Answer(f"{said}\n")
+    return Answer(_json(documents.registered(_event(terminal.ledger, ask), ask.id, said)))
 
 
 def _carry_out(terminal: Terminal, ask: Ask) -> Done:
@@ -126,9 +154,9 @@ def _event(ledger: Ledger, ask: Ask) -> Event:
 
 
 def _json(document: dict[str, object]) -> str:
-    return documents.to_json(document, sys.stdout.encoding or "utf-8")
+    return documents.to_json(document, screen.encoding())
 
 
-_ACTS: dict[type[Command], Callable[[Terminal, Any, Form], str]] = {
-    Register: _register, Compare: _compare, Best: _best,
+_ACTS: dict[type[Command], Callable[[Terminal, Any, Form], Answer]] = {
+    Register: _register, Compare: _compare, Best: _best, Validate: _validate,
 }  # fmt: skip

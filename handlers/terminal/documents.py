@@ -5,17 +5,37 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from bot.domain.commands import Best, Command, Compare, Register
+from bot.domain.commands import Best, Command, Compare, Register, Validate
+from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify, PolicyCheck, PolicyShow
 
 if TYPE_CHECKING:  # pandas takes a second, and the help needs none
     from bot.domain import comparison as compared
     from bot.domain.events import Event
+    from bot.domain.evidence import Seen
+    from bot.domain.registry import VersionInfo
     from bot.domain.text import Say
+    from bot.ledger.audit import Fault, Record
+
+_EVENT = {
+    "number": "its place in the chain",
+    "at": "when (ISO 8601, UTC)",
+    "actor": "who: slack:TEAM/USER, client:NAME, operator:NAME or automation:NAME",
+    "tag": "what, as source:subject:action",
+    "subject": "on what",
+    "model": "of which model, or null",
+    "before": "what was, or null",
+    "after": "what is since, or null",
+    "why": "the reason",
+    "origin": "where it came from: slack, terminal, api or job",
+    "evidence": "what it was decided on, an object",
+    "previous": "the hash of the event before it",
+    "hash": "its own: SHA-256 of previous, a line end and body",
+}
 
 # The keys of each verb's document, in their order. They are an interface: none is renamed or taken away.
 KEYS: dict[type[Command], dict[str, str]] = {
@@ -28,6 +48,16 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "overridden": "whether --bump said the semver's step",
         "why": "why that semver",
         "ask": "the id of what you asked for, as in the audit: ask:ID",
+        "sentence": "all that as a person reads it",
+    },
+    Validate: {
+        "model": "the model's name",
+        "version": "the version's number",
+        "semver": "its semver, or null",
+        "to": "whose gates: Staging or Production",
+        "passed": "whether every gate passes",
+        "gates": "a list, in the policy's order: name, bound (what has to be), value, passed, note",
+        "validation": "the results that were handed over, by metric",
         "sentence": "all that as a person reads it",
     },
     Compare: {
@@ -53,13 +83,41 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "margin": "how far ahead of the incumbent; null where it is the winner itself, or has no value",
         "sentence": "all that as a person reads it",
     },
+    AuditShow: {
+        "events": f"a list, newest first: {', '.join(_EVENT)} (as in audit export), and sentence",
+        "more": "whether there are older ones",
+    },
+    AuditVerify: {
+        "whole": "whether it is",
+        "events": "how many events there are by the head",
+        "head": "the last one's hash",
+        "anchors": "how many anchors were compared; null: none was asked for",
+        "fault": "null, or number, last (null, or the last of the rows of which it is one), kind (edited, missing, "
+        "inserted, swapped, cut off or rewritten) and why",
+        "sentence": "all that as a person reads it",
+        "advice": "what to do, or null",
+    },
+    AuditExport: _EVENT | {"body": "the event exactly as it was hashed"},
+    PolicyShow: {
+        "model": "the model's name",
+        "pattern": "the pattern that holds, or null",
+        "channel": "its channel",
+        "policy": "the revision: what the file's SHA-256 begins with",
+        "sentences": "a list: what holds, as a person reads it",
+    },
+    PolicyCheck: {
+        "file": "the file",
+        "valid": "whether it can be used",
+        "policy": "its revision, or null",
+        "faults": "a list: everything that is wrong",
+        "notices": "a list: what can be used, and is worth knowing",
+    },
 }
 
 
 def to_json(document: Mapping[str, Any], encoding: str = "utf-8") -> str:
     """Return the document as text for an output of that encoding; what it cannot hold is escaped."""
-    can_hold_all = encoding.lower().replace("-", "").startswith("utf")
-    return json.dumps(document, ensure_ascii=not can_hold_all, allow_nan=False, indent=2) + "\n"
+    return json.dumps(document, ensure_ascii=not _can_hold_all(encoding), allow_nan=False, indent=2) + "\n"
 
 
 def registered(event: Event, ask_id: str, sentence: Say) -> dict[str, Any]:
@@ -84,6 +142,61 @@ def comparison(found: compared.Comparison, sentence: Say) -> dict[str, Any]:
         "versions": [_version(found, row) for row in range(len(found.frame))],
         "sentence": str(sentence),
     }
+
+
+def validated(version: VersionInfo, target: str, seen: Seen, sentence: Say) -> dict[str, Any]:
+    """Return the document of what the gates say of a version."""
+    return {
+        "model": version.model, "version": version.version, "semver": version.semver, "to": target,
+        "passed": not seen.failed,
+        "gates": [
+            {"name": gate.name, "bound": gate.bound, "value": gate.value, "passed": gate.passed, "note": gate.note}
+            for gate in seen.gates
+        ],
+        "validation": _numbers(seen.validation), "sentence": str(sentence),
+    }  # fmt: skip
+
+
+def event(record: Record) -> dict[str, Any]:
+    """Return an audit row as it is exported: its event, its place in the chain, and the text that was hashed.
+
+    Of a text that is no event only what the row's columns say is there.
+    """
+    try:
+        said = json.loads(record.body)
+        said = said if isinstance(said, dict) else {}
+    except ValueError:
+        said = {}
+    row = {"at": record.at, "actor": record.actor, "tag": record.tag, "model": record.model} | said
+    own = {"number": record.number, "previous": record.previous, "hash": record.hash, "body": record.body}
+    return {key: own[key] if key in own else row.get(key) for key in KEYS[AuditExport]}
+
+
+def event_line(record: Record, encoding: str = "utf-8") -> str:
+    """Return an audit row as a line of JSON."""
+    return json.dumps(event(record), ensure_ascii=not _can_hold_all(encoding)) + "\n"
+
+
+def events_csv(records: Iterable[Record]) -> str:
+    """Return audit rows as lines of CSV without a heading: the columns are the keys of a line of JSON."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(KEYS[AuditExport]), lineterminator="\n")
+    for record in records:
+        row = event(record)
+        row["evidence"] = json.dumps(row["evidence"], ensure_ascii=False, sort_keys=True)
+        writer.writerow({key: _harmless(value) for key, value in row.items()})
+    return text.getvalue()
+
+
+def verified(
+    fault: Fault | None, events: int, head: str, anchors: int | None, sentence: Say, advice: Say | None
+) -> dict[str, Any]:
+    """Return the document of a verification."""
+    return {
+        "whole": fault is None, "events": events, "head": head, "anchors": anchors,
+        "fault": fault and {"number": fault.number, "last": fault.last, "kind": fault.kind.value, "why": fault.why},
+        "sentence": str(sentence), "advice": str(advice) if advice else None,
+    }  # fmt: skip
 
 
 def best(winner: compared.Best, sentence: Say) -> dict[str, Any]:
@@ -112,6 +225,10 @@ def _version(found: compared.Comparison, row: int) -> dict[str, Any]:
         "metrics": _numbers(found.row(row)),
         "deltas": _numbers(found.gaps(row)),
     }
+
+
+def _can_hold_all(encoding: str) -> bool:
+    return encoding.lower().replace("-", "").startswith("utf")
 
 
 def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:

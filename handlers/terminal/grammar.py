@@ -1,4 +1,4 @@
-"""How a line of the terminal is read: Slack's grammar, and the two flags that say in what form to answer."""
+"""How a line of the terminal is read: Slack's grammar, some verbs more, and flags that say in what form to answer."""
 
 from __future__ import annotations
 
@@ -9,15 +9,25 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bot.domain import commands
-from bot.domain.commands import Arg, Best, Command, Compare, Help, Register, parse_words
+from bot.domain.commands import Arg, Best, Command, Compare, Help, Register, Validate, parse_behind
 from bot.domain.errors import BadInput
 from bot.domain.text import Code, Name, clean, say
 from handlers.terminal.documents import KEYS
+from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify, PolicyCheck, PolicyShow
 
-VERBS: dict[str, type[Command]] = {verb.verb: verb for verb in (Register, Compare, Best)}
+VERBS: dict[str, type[Command]] = {
+    verb.verb: verb
+    for verb in (
+        Register, Validate, Compare, Best, AuditShow, AuditVerify, AuditExport, PolicyShow, PolicyCheck,
+    )
+}  # fmt: skip
+GROUPS = {  # verbs of two words; where the second one is left out, `show` is meant
+    "audit": "look at the audit, verify it, write it out",
+    "policy": "look at a policy file, and check it",
+}
 EXIT_CODES = {
     0: "done",
-    1: "refused, by the rules or by MLflow",
+    1: "refused by the rules or by MLflow, a gate fails, or the audit is not whole",
     2: "what was typed or configured is wrong",
     3: "MLflow or the ledger does not answer",
 }
@@ -31,11 +41,12 @@ class Form(Enum):
     CSV = "--csv"  # everything as CSV, numbers in full precision; what is missing is empty
 
 
+_CSV: dict[type[Command], str] = {Compare: "the whole table as CSV", Best: "the winner as CSV, one row"}
 FORMS: dict[type[Command], dict[Form, str]] = {
     verb: {Form.JSON: "one JSON document on standard output, and nothing else there"}
-    | ({} if verb is Register else {Form.CSV: what})
-    for verb, what in ((Register, ""), (Compare, "the whole table as CSV"), (Best, "the winner as CSV, one row"))
-}
+    | ({Form.CSV: _CSV[verb]} if verb in _CSV else {})
+    for verb in VERBS.values()
+} | {AuditExport: {}}  # whose form is its format
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +56,62 @@ class Asked:
     command: Command
     form: Form
 
+    @property
+    def group(self) -> str:
+        """The first of a verb's two words, or nothing for a verb of one."""
+        return self.command.verb.rpartition(" ")[0]
+
 
 def read(words: Sequence[str], beside: Iterable[str]) -> Asked:
     """Return what the words mean, a verb first. `beside` names the commands that are no verbs.
 
     Raises BadInput with the nearest verb, or with what is wrong behind it.
     """
-    verb = find_verb(words[0], beside)
+    if words[0].lower() in GROUPS and {*words[1:]} in ({"--help"}, {"-h"}):
+        return Asked(Help(about=words[0].lower()), Form.PEOPLE)
+    verb, words = find_verb(words, beside)
     end = words.index("--") if "--" in words else len(words)
-    forms = [form for form in FORMS[verb] if form.value in words[1:end]]
+    forms = [form for form in FORMS[verb] if form.value in words[:end]]
     if len(forms) > 1:
         raise BadInput(say("Choose one of {forms}.", forms=[Code(form.value) for form in forms]))
     flags = {form.value for form in forms}
-    left = [word for word in words[1:end] if word not in flags]
-    command = parse_words([verb.verb, *(clean(word) for word in [*left, *words[end:]])])
+    left = [word for word in words[:end] if word not in flags]
+    command = parse_behind(verb, [clean(word) for word in [*left, *words[end:]]])
     return Asked(command, forms[0] if forms else Form.PEOPLE)
 
 
-def find_verb(word: str, beside: Iterable[str]) -> type[Command]:
-    """Return the verb. Raises BadInput with the nearest one, or with where there is such a verb."""
+def find_verb(words: Sequence[str], beside: Iterable[str]) -> tuple[type[Command], Sequence[str]]:
+    """Return the verb, and the words behind it.
+
+    Raises BadInput with the nearest one, or with where there is such a verb.
+    """
+    word = words[0]
     wanted = word.lower()
+    if wanted in GROUPS:
+        return _within(wanted, words[1:])
     if wanted in VERBS:
-        return VERBS[wanted]
+        return VERBS[wanted], words[1:]
     if wanted in commands.VERBS:
         typed = Code(f"/model {commands.VERBS[wanted].usage()}")
         raise BadInput(say("The terminal has no {verb}; in Slack it is {typed}.", verb=Code(wanted), typed=typed))
-    near = difflib.get_close_matches(wanted, [*VERBS, *beside], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(wanted, [*VERBS, *GROUPS, *beside], n=1, cutoff=0.5)
     template = "I know no {word}. Did you mean {near}?" if near else "I know no {word}. Try {near}."
     raise BadInput(say(template, word=Name(word[:60]), near=Code(near[0] if near else "registrar --help")))
+
+
+def _within(group: str, words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
+    """Return the verb of a group. Raises BadInput for a word that is nearly one: it would be taken for a model's."""
+    wanted = words[0].lower() if words else ""
+    if f"{group} {wanted}" in VERBS:
+        return VERBS[f"{group} {wanted}"], words[1:]
+    show = f"{group} show"
+    parts = [verb.removeprefix(f"{group} ") for verb in VERBS if verb.startswith(f"{group} ")]
+    if near := difflib.get_close_matches(wanted, parts, n=1, cutoff=0.7):
+        raise BadInput(
+            say("I know no {word}. Did you mean {near}? For a model of that name it is {show}.",
+                word=Name(f"{group} {words[0][:60]}"), near=Code(f"{group} {near[0]}"), show=Code(f"{show} {wanted}"))
+        )  # fmt: skip
+    return VERBS[show], words
 
 
 def usage(verb: type[Command]) -> str:
@@ -82,6 +121,8 @@ def usage(verb: type[Command]) -> str:
 
 def help_about(command: Help) -> str:
     """Return a verb's help: its usage, arguments, an example, the keys of its JSON, and the exit codes."""
+    if command.about in GROUPS:
+        return _help_about_group(command.about)
     verb = VERBS[command.about]
     arguments = [(_typed(arg), arg.means) for _, _, arg in verb.args()]
     forms = [(form.value, what) for form, what in FORMS[verb].items()]
@@ -92,6 +133,16 @@ def help_about(command: Help) -> str:
         f"For example: registrar {verb.example}",
         f"The JSON document's keys:\n{_listed(KEYS[verb].items())}",
         f"Exit codes:\n{_listed((str(code), what) for code, what in EXIT_CODES.items())}",
+    ]) + "\n"  # fmt: skip
+
+
+def _help_about_group(group: str) -> str:
+    verbs = [verb for verb in VERBS.values() if verb.verb.startswith(f"{group} ")]
+    words = "|".join(verb.verb.removeprefix(f"{group} ") for verb in verbs)
+    return "\n\n".join([
+        f"usage: registrar {group} {words} …",
+        "\n".join(_wrapped(f"  {usage(verb)}", "      ") + f"\n      {verb.summary}" for verb in verbs),
+        f"More of each: registrar {verbs[0].verb} --help",
     ]) + "\n"  # fmt: skip
 
 

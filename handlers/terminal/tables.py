@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
 
-from rich import box
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from bot.domain.comparison import Comparison
 from bot.domain.comparison_words import sentence
+from bot.domain.evidence import Seen
 from bot.domain.numbers import MISSING, delta, number
-from bot.domain.text import clean, short
+from bot.domain.text import Say, clean, short
+from handlers.terminal import screen
 
 BEST = "★"
 BETWEEN = 2  # columns of the screen between two of the table
@@ -34,18 +34,6 @@ class Column:
     best: int | None = None
 
 
-def draw(parts: Callable[[int], Sequence[RenderableType]]) -> str:
-    """Return what to print: `parts` are made for the screen's width, with colours only where it has them."""
-    console = Console(
-        color_system=None if os.environ.get("NO_COLOR") else "auto", markup=False, highlight=False, emoji=False
-    )
-    with console.capture() as captured:
-        for part in parts(console.width):
-            # Whoever reads from a pipe searches sentences: only a screen needs them in lines.
-            console.print(part, soft_wrap=isinstance(part, Text) and not console.is_terminal)
-    return captured.get()
-
-
 def comparison(found: Comparison, width: int) -> list[RenderableType]:
     """Return the sentence, the table of every version with as many metrics as fit, and what was left out."""
     parts: list[RenderableType] = [Text(str(sentence(found)))]
@@ -59,6 +47,22 @@ def comparison(found: Comparison, width: int) -> list[RenderableType]:
     if left_out := found.metrics[len(metrics) :]:
         parts.append(Text(_left_out(left_out, len(found.metrics), width)))
     return parts
+
+
+def gates(seen: Seen, said: Say) -> list[RenderableType]:
+    """Return the sentence, and a table of the gates: what was found, and what has to be."""
+    parts: list[RenderableType] = [Text(str(said))]
+    if not seen.gates:
+        return parts
+    table = screen.table()
+    for heading in ("", "Gate", "Value", "Has to be", "Note"):
+        table.add_column(heading, overflow="fold")
+    for gate in seen.gates:
+        mark = Text("✓", style="bold green") if gate.passed else Text("✗", style="bold red")
+        table.add_row(
+            mark, *(Text(_shown(text)) for text in (gate.name, gate.value, gate.bound)), Text(clean(gate.note))
+        )
+    return [*parts, Text(), table]
 
 
 def fixed(found: Comparison) -> list[Column]:
@@ -108,7 +112,7 @@ def _column(heading: str, cells: Sequence[str], most: int | None = None) -> Colu
 
 
 def _table(columns: Sequence[Column]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table = screen.table()
     for at, column in enumerate(columns):
         justify = "left" if at < 3 else "right"
         table.add_column(Text(column.heading), width=column.width, justify=justify, overflow="fold")  # type: ignore[arg-type]

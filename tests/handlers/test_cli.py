@@ -246,14 +246,30 @@ def test_what_cannot_be_understood_is_usage(words: list[str], code: int) -> None
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert {"run", "init", "demo", "register", "compare", "best"} <= set(capsys.readouterr().out.split())
+    assert {"run", "init", "demo", "register", "validate", "compare", "best", "audit", "policy"} <= set(
+        capsys.readouterr().out.split()
+    )
 
 
 SLOW = {"mlflow", "pandas", "numpy", "slack_bolt", "slack_sdk", "sqlalchemy", "fastapi", "apscheduler", "matplotlib"}
 
 
-@pytest.mark.parametrize("words", ["--help", "run --help", "init there.yml", "compare --help", "compare"])
+@pytest.mark.parametrize("words", ["--help", "run --help", "init there.yml", "compare --help", "compare", "audit -h"])
 def test_what_needs_no_library_loads_none(words: str, tmp_path: Path) -> None:
+    assert SLOW & loaded(words, tmp_path) == set()
+
+
+@pytest.mark.parametrize("words", ["policy check", "policy show churn", "audit show", "audit verify", "audit export"])
+def test_what_needs_neither_mlflow_nor_slack_loads_neither(
+    words: str, policy: Path, tmp_path: Path, sqlite_template: Path
+) -> None:
+    (tmp_path / ".registrar").mkdir()
+    (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
+    assert (SLOW - {"sqlalchemy", "apscheduler"}) & loaded(words, tmp_path) == set()
+
+
+def loaded(words: str, folder: Path) -> set[str]:
+    """Return the packages that a command of a process of its own has loaded at its end."""
     script = (
         "import sys\nfrom handlers.cli import main\n"
         f"try:\n    main({words.split()!r})\nexcept SystemExit:\n    pass\n"
@@ -261,6 +277,6 @@ def test_what_needs_no_library_loads_none(words: str, tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", script]
     ended = subprocess.run(
-        command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=True
+        command, cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=True
     )
-    assert SLOW & set(ended.stdout.splitlines()[-1].split()) == set()
+    return set(ended.stdout.splitlines()[-1].split())

@@ -1,4 +1,4 @@
-"""`registrar register`, `compare` and `best` on a real MLflow: what they print, and how they end."""
+"""`registrar register`, `validate`, `compare` and `best` on a real MLflow: what they print, and how they end."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from bot.domain import comparison
-from bot.domain.commands import Best, Compare, Register, parse
+from bot.domain.commands import Best, Compare, Register, Validate, parse
 from bot.domain.comparison import Comparison, to_csv
 from bot.domain.events import Event, Tag
+from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Operator
 from bot.domain.registry import RunInfo, Stage, VersionInfo
 from bot.ledger import SqlLedger
@@ -222,6 +224,96 @@ def test_the_best_as_csv_is_one_row_of_the_same(registrar: Registrar, churn: str
     assert (list(row), row["version"], row["value"]) == (list(KEYS[Best]), "2", "0.91")
 
 
+# -- validate ----------------------------------------------------------------------------------------------------------
+
+GATES = """
+roles: {lead: [U0BOB]}
+models:
+  "*":
+    staging: {approvers: [lead]}
+    production:
+      approvers: [lead]
+      gates:
+        - {metric: f1, at_least: 0.9}
+        - {metric: latency_ms, at_most: 100}
+        - {semver: set}
+"""
+
+
+@pytest.fixture
+def gates(tmp_path: Path) -> Path:
+    """Return a policy with gates, where it is looked for."""
+    path = tmp_path / "registrar.yml"
+    path.write_text(GATES)
+    return path
+
+
+def test_every_gate_stands_with_its_value_and_its_bound(registrar: Registrar, churn: str, gates: Path) -> None:
+    said = registrar("validate", "--model-name", churn, "--version", "2")
+    assert (said.code, said.err) == (1, "")
+    lines = [line.split() for line in said.out.splitlines()]
+    assert said.out.splitlines()[0] == "churn v2 → Production: 1 of 3 gates fails."
+    assert lines[2] == ["Gate", "Value", "Has", "to", "be", "Note"]
+    assert lines[4:7] == [
+        ["✓", "f1", "0.91", "≥", "0.9"], ["✗", "latency_ms", "missing", "≤", "100"], ["✓", "semver", "1.1.0", "set"],
+    ]  # fmt: skip
+
+
+def test_results_of_one_s_own_validation_are_used(registrar: Registrar, churn: str, gates: Path) -> None:
+    said = registrar("validate", churn, "2", "--validation", "latency_ms=12", "--validation", "accuracy=0.9")
+    assert (said.code, said.err) == (0, "")
+    assert "churn v2 → Production: all 3 gates pass." in said.out
+    assert "the asker's own validation" in said.out
+
+
+def test_a_validation_as_json_has_the_keys_that_are_promised(registrar: Registrar, churn: str, gates: Path) -> None:
+    said = registrar("validate", churn, "2", "--json", "--validation", "latency_ms=120")
+    document = said.document
+    assert (said.code, said.err, list(document)) == (1, "", list(KEYS[Validate]))
+    assert (document["passed"], document["to"], document["semver"]) == (False, "Production", "1.1.0")
+    assert document["validation"] == {"latency_ms": 120.0}
+    assert document["gates"][1] == {
+        "name": "latency_ms", "bound": "≤ 100", "value": "120", "passed": False, "note": "the asker's own validation",
+    }  # fmt: skip
+
+
+def test_a_stage_without_gates_lets_pass_and_says_so(registrar: Registrar, churn: str, gates: Path) -> None:
+    said = registrar("validate", churn, "2", "--to", "staging")
+    assert (said.code, said.out) == (0, "The policy has no gates for churn v2 → Staging.\n")
+
+
+def test_validating_without_a_policy_names_what_writes_one(registrar: Registrar, churn: str) -> None:
+    said = registrar("validate", churn, "2", "--json")
+    assert (said.code, said.out) == (2, "")
+    assert "registrar init" in said.err
+
+
+def test_validating_makes_no_ledger(registrar: Registrar, churn: str, gates: Path, tmp_path: Path) -> None:
+    gates.write_text(GATES.replace("{semver: set}", "{in_staging_for: 1h}"))
+    said = registrar("validate", churn, "2")
+    assert (said.code, "not in Staging" in said.out) == (1, True)
+    assert not (tmp_path / ".registrar").exists()
+
+
+def test_the_time_in_staging_is_taken_from_a_ledger_that_is_there(
+    registrar: Registrar, churn: str, gates: Path, tmp_path: Path, sqlite_template: Path
+) -> None:
+    gates.write_text(GATES.replace("{semver: set}", "{in_staging_for: 1h}"))
+    with closing(MlflowRegistry(os.environ["MLFLOW_TRACKING_URI"])) as registry:
+        registry.transition(churn, 2, Stage.STAGING, archive_existing=True)
+    assert "1d 6h" not in registrar("validate", churn, "2").out
+    (tmp_path / ".registrar").mkdir()
+    (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
+    long_ago = datetime.now(UTC) - timedelta(hours=30)
+    move = Move(
+        id="m1", kind=MoveKind.PROMOTION, model=churn, version=2, from_stage=Stage.NONE, target=Stage.STAGING,
+        expected_incumbent=None, actor=operator(), intended_at=long_ago, finished_at=long_ago, state=MoveState.DONE,
+    )  # fmt: skip
+    with closing(SqlLedger(f"sqlite:///{tmp_path / '.registrar' / 'ledger.db'}")) as ledger, ledger.write() as tx:
+        tx.add_move(move)
+    assert "1d 6h" in registrar("validate", churn, "2").out
+
+
 # -- register ----------------------------------------------------------------------------------------------------------
 
 
@@ -291,7 +383,7 @@ def test_the_operator_is_who_the_system_says(monkeypatch: pytest.MonkeyPatch) ->
 # -- the line ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", ["compare --help", "best churn -h", "help register"])
+@pytest.mark.parametrize("words", ["compare --help", "best churn -h", "help register", "validate -h"])
 def test_the_help_comes_from_the_definitions(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(words.split())

@@ -184,7 +184,8 @@ def test_while_production_is_frozen_nobody_approves_and_everybody_reads_why(gate
 
 
 def test_who_may_not_freeze_hears_so(gated: World) -> None:
-    assert "only those do this who may roll back" in types_and_hears(gated.alice, "/model freeze churn --reason x")
+    refusal = types_and_hears(gated.alice, "/model freeze churn --reason x")
+    assert "Only those who may roll back can do this: <@U0BOB>, <@U0CAROL>" in refusal
     assert links(gated.ledger, Tag.FROZEN) == []
 
 

@@ -118,6 +118,7 @@ def test_who_may_not_unfreeze_lifts_nothing(bench: Bench) -> None:
         ({"reason": ""}, "needs a reason"),
         ({"until": "2026-05-04T11:00"}, "is over already"),
         ({"until": timedelta(0)}, "is over already"),
+        ({"until": timedelta(days=9_999_999)}, "longer than the calendar"),
         ({"everywhere": True}, "Name one model, or write freeze --all"),
     ],
     ids=str,

@@ -1,0 +1,62 @@
+"""Verifying the audit: beside reading the rows alone, and making their hashes alone."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from bot.domain.events import chain
+from bot.ledger import audit
+from bot.ledger.audit import Record
+from bot.ledger.sql import SqlLedger
+from tests.many import add_many_events
+
+EVENTS, ROUNDS, AIM = 100_000, 5, 5.0  # the aim in seconds
+
+
+def verifying(folder: Path) -> str:
+    """Return the table of verifying so many events."""
+    url = f"sqlite:///{folder / 'ledger.db'}"
+    with closing(SqlLedger(url)) as ledger:
+        ledger.migrate()
+        add_many_events(url, EVENTS)
+        records = _read(ledger)
+        ways: dict[str, Callable[[], object]] = {
+            "read": lambda: _read(ledger), "hash": lambda: _hash(records), "verify": lambda: _verify(ledger),
+        }  # fmt: skip
+        taken = {name: statistics.median(_seconds(way) for _ in range(ROUNDS)) for name, way in ways.items()}
+    times = f"{taken['verify'] / (taken['read'] + taken['hash']):.1f} × both"
+    is_met = "met" if taken["verify"] < AIM else "not met"
+    return "\n".join([
+        f"| {EVENTS:,} events | seconds |", "|---|---|",
+        f"| reading the rows alone | {taken['read']:.2f} |",
+        f"| making the hashes alone | {taken['hash']:.2f} |",
+        f"| `audit verify` | {taken['verify']:.2f}, {times} (aim < {AIM:.0f} s: {is_met}) |",
+    ])  # fmt: skip
+
+
+def _read(ledger: SqlLedger) -> list[Record]:
+    with ledger.read() as reading:
+        return list(audit.stream(lambda after: reading.records(after=after)))
+
+
+def _hash(records: list[Record]) -> None:
+    for record in records:
+        chain(record.previous, record.body)
+
+
+def _verify(ledger: SqlLedger) -> None:
+    with ledger.read() as reading:
+        fault = audit.verify(audit.stream(lambda after: reading.records(after=after)), reading.head())
+    assert fault is None
+
+
+def _seconds(way: Callable[[], object]) -> float:
+    gc.collect()  # nobody pays for what another one left
+    began = time.perf_counter()
+    way()
+    return time.perf_counter() - began

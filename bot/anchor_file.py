@@ -1,0 +1,39 @@
+"""The file that heads of the audit chain are added to. It is opened to append and for nothing else."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from bot.domain.errors import Misconfigured
+from bot.domain.text import Code, say
+
+# Without waiting: a pipe that nobody reads from would hold the job for ever.
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+
+
+class AnchorFile:
+    """`bot.ports.AnchorFile` on disk, or on a pipe to another machine."""
+
+    def append(self, path: str, line: str) -> None:
+        """Add the line, in one piece, and let it reach the disk. Raises Misconfigured where that is not possible."""
+        try:
+            handle = os.open(path, _APPEND, 0o600)
+            try:
+                _write(handle, line.encode())
+            finally:
+                os.close(handle)
+        except (OSError, ValueError) as error:  # a path with a NUL is the latter
+            why = getattr(error, "strerror", None) or error
+            raise Misconfigured(say("{path} cannot be written: {why}.", path=Code(path), why=str(why))) from error
+
+
+def _write(handle: int, line: bytes) -> None:
+    written = os.write(handle, line)
+    if written < len(line):
+        raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes found room")
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # of a pipe or a device there is nothing to wait for
+            raise

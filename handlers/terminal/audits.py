@@ -1,0 +1,164 @@
+"""What auditors do: look, verify, write out. It needs the ledger, and neither Slack nor MLflow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from bot.domain import event_words
+from bot.domain.anchors import AnchoredHead, read_anchors
+from bot.domain.commands import Command, begin
+from bot.domain.errors import Misconfigured
+from bot.domain.events import Head, from_canonical
+from bot.domain.text import Code, Name, Say, say
+from bot.ledger import SqlLedger, audit
+from bot.ledger.audit import Record
+from bot.settings import read_settings
+from handlers.terminal import documents, screen
+from handlers.terminal.documents import KEYS
+from handlers.terminal.grammar import Asked, Form
+from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify
+
+PAGE = 1000  # rows that are in memory at a time
+
+
+def act(asked: Asked) -> int:
+    """Do what was asked for and return the exit code; a ledger that is not there is not made.
+
+    Raises Misconfigured and LedgerUnavailable.
+    """
+    with closing(SqlLedger(read_settings().ledger_url)) as ledger:
+        ledger.require()
+        return _ACTS[type(asked.command)](ledger, asked.command, asked.form)
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+def _show(ledger: SqlLedger, command: AuditShow, form: Form) -> int:
+    with ledger.read() as reading:
+        found = reading.records(
+            model=command.model, since=_since(command), most=command.last + 1, is_backwards=True
+        )  # fmt: skip
+    shown, more = found[: command.last], len(found) > command.last
+    if form is Form.JSON:
+        events = [_without(documents.event(one), "body") | {"sentence": str(line(one))} for one in shown]
+        screen.write(documents.to_json({"events": events, "more": more}, screen.encoding()))
+    else:
+        screen.write(screen.draw(lambda _: _listed(command, shown, more)))
+    return 0
+
+
+def line(record: Record) -> Say:
+    """Return what a row says to a person; one that is no event, or of a newer Registrar, what its columns say."""
+    try:
+        return event_words.line(from_canonical(record.body))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return say("{actor}: {tag}", actor=Name(record.actor), tag=Code(record.tag))
+
+
+def _listed(command: AuditShow, records: Sequence[Record], more: bool) -> list[RenderableType]:
+    if not records:
+        about = say(" about {model}", model=Name(command.model)) if command.model else ""
+        when = " in that time" if command.since else ""
+        return [Text(str(say("The audit has nothing{about}{when}.", about=about, when=when)))]
+    rows = [(str(one.number), str(one.at)[:16].replace("T", " "), str(line(one))) for one in records]
+    older = [Text(f"There are older ones: --last {command.last * 10}, or all with audit export.")] if more else []
+    if not screen.console().is_terminal:
+        return [*(Text(f"{number}  {at}  {what}") for number, at, what in rows), *older]
+    table = screen.table()
+    table.add_column("Number", justify="right")
+    table.add_column("When (UTC)", no_wrap=True)
+    table.add_column("What", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return [table, *older]
+
+
+# -- verifying ---------------------------------------------------------------------------------------------------------
+
+
+def _verify(ledger: SqlLedger, command: AuditVerify, form: Form) -> int:
+    anchors = _anchors(command.anchor) if command.anchor else None
+    with Console(stderr=True).status("Reading the audit…") as status, ledger.read() as reading:  # on a screen only
+
+        def page(after: int) -> Sequence[Record]:
+            if after > 0:
+                status.update(f"Verified {after:,} events…")
+            return reading.records(after=after, most=PAGE)
+
+        head = reading.head()
+        fault = audit.verify(audit.stream(page), head, anchors=anchors or ())
+    said = audit.told(fault) if fault else _is_whole(head, anchors)
+    advice = audit.advice(fault) if fault else None
+    if form is Form.JSON:
+        number = None if anchors is None else len(anchors)
+        document = documents.verified(fault, head.number, head.hash, number, said, advice)
+        screen.write(documents.to_json(document, screen.encoding()))
+    else:
+        screen.write(f"{said}\n" + (f"{advice}\n" if advice else ""))
+    return 1 if fault else 0
+
+
+def _anchors(file: str) -> list[AnchoredHead]:
+    try:
+        return read_anchors(Path(file).read_text(encoding="utf-8"), file)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise Misconfigured(say("{file} cannot be read: {why}.", file=Name(file), why=why)) from error
+
+
+def _is_whole(head: Head, anchors: Sequence[AnchoredHead] | None) -> Say:
+    if not head.number:
+        return say("The audit is whole: it has no event yet.")
+    events = "1 event" if head.number == 1 else f"{head.number:,} events"
+    if not anchors:
+        return say("The audit is whole: {events}, head {hash}.", events=events, hash=Code(head.hash))
+    agreed = "the anchor agrees" if len(anchors) == 1 else f"all {len(anchors):,} anchors agree"
+    last = anchors[-1].number
+    return say("The audit is whole: {events}, head {hash}; {agreed}, the last one with number {last}.",
+               events=events, hash=Code(head.hash), agreed=agreed, last=last)  # fmt: skip
+
+
+# -- writing out -------------------------------------------------------------------------------------------------------
+
+
+def _export(ledger: SqlLedger, command: AuditExport, form: Form) -> int:
+    since, is_csv = _since(command), command.format == "csv"
+
+    def page(after: int) -> Sequence[Record]:
+        """Return the next rows, each page in a reading of its own: who reads what we write may take hours."""
+        with ledger.read() as reading:
+            return reading.records(model=command.model, since=since, after=after, most=PAGE)
+
+    if is_csv:
+        screen.write(",".join(KEYS[AuditExport]) + "\n")
+    after, number = audit.LOWEST, 0
+    # How far we are is told on a screen, where the events themselves are not to be seen.
+    with Console(stderr=True, quiet=sys.stdout.isatty()).status("Reading the audit…") as status:
+        while records := page(after):
+            lines = [documents.event_line(one, screen.encoding()) for one in records] if not is_csv else []
+            screen.write(documents.events_csv(records) if is_csv else "".join(lines))
+            after, number = records[-1].number, number + len(records)
+            status.update(f"Wrote {number:,} events…")
+    return 0
+
+
+def _since(command: AuditShow | AuditExport) -> datetime | None:
+    return None if command.since is None else begin(command.since, datetime.now(UTC))
+
+
+def _without(document: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name != key}
+
+
+_ACTS: dict[type[Command], Callable[[SqlLedger, Any, Form], int]] = {
+    AuditShow: _show, AuditVerify: _verify, AuditExport: _export,
+}  # fmt: skip

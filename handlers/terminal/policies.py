@@ -1,0 +1,94 @@
+"""What can be asked of a policy file: whether it is right, and what it says of a model. It needs nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bot.domain.commands import Command
+from bot.domain.errors import Misconfigured, WrongPolicy
+from bot.domain.policy import Policy, beaten_patterns, unmeetable_rules, unused_parts
+from bot.domain.policy_words import what_holds
+from bot.domain.text import Code, say
+from bot.policy_file import parse_policy, read_text
+from bot.services.policies import revision
+from bot.settings import read_settings
+from handlers.terminal import documents, screen
+from handlers.terminal.grammar import Asked, Form
+from handlers.terminal.verbs import PolicyCheck, PolicyShow
+
+
+def act(asked: Asked) -> int:
+    """Do what was asked for and return the exit code. Raises Misconfigured."""
+    return _ACTS[type(asked.command)](asked.command, asked.form)
+
+
+def notices(policy: Policy) -> list[str]:
+    """Return what is right and worth knowing."""
+    kinds = (
+        ("This is read but not acted on yet: {}.", unused_parts(policy)),
+        ("Nobody can meet this rule, for it names too few people: {}.", unmeetable_rules(policy)),
+        ("This pattern holds for no model, since another one wins wherever it matches: {}.", beaten_patterns(policy)),
+    )
+    return [text.format(one) for text, found in kinds for one in found]
+
+
+def _check(command: PolicyCheck, form: Form) -> int:
+    path = _file(command.file)
+    try:
+        text = read_text(path)
+        policy = parse_policy(text, path)
+    except Misconfigured as error:
+        faults = list(error.faults) if isinstance(error, WrongPolicy) else [str(error.sentence)]
+        return _tell_faults(path, faults, form)
+    found, word = notices(policy), revision(text)
+    if form is Form.JSON:
+        return _write(_document(path, word, [], found))
+    patterns = "1 pattern" if len(policy.models) == 1 else f"{len(policy.models)} patterns"
+    lines = [say("{path} can be used (policy {word}, {n}).", path=Code(path), word=Code(word), n=patterns)]
+    lines += [say("{it}", it=notice) for notice in found]
+    screen.write("".join(f"{line}\n" for line in lines))
+    return 0
+
+
+def _tell_faults(path: Path, faults: list[str], form: Form) -> int:
+    if form is Form.JSON:
+        _write(_document(path, None, faults, []))
+    else:
+        number = "1 thing" if len(faults) == 1 else f"{len(faults)} things"
+        lines = [say("{path} cannot be used; {n} to mend:", path=Code(path), n=number)]
+        lines += [say("  {fault}", fault=fault) for fault in faults]
+        print(*lines, sep="\n", file=sys.stderr)
+    return Misconfigured.exit_code
+
+
+def _document(path: Path, word: str | None, faults: list[str], found: list[str]) -> dict[str, Any]:
+    return {"file": str(path), "valid": not faults, "policy": word, "faults": faults, "notices": found}
+
+
+def _show(command: PolicyShow, form: Form) -> int:
+    path = _file(command.file)
+    text = read_text(path)
+    policy, word = parse_policy(text, path), revision(text)
+    lines = what_holds(policy, command.model, word)
+    if form is not Form.JSON:
+        screen.write("".join(f"{line}\n" for line in lines))
+        return 0
+    return _write({
+        "model": command.model, "pattern": policy.pattern_for(command.model),
+        "channel": policy.channel_for(command.model), "policy": word, "sentences": [str(line) for line in lines],
+    })  # fmt: skip
+
+
+def _file(given: str) -> Path:
+    return Path(given) if given else read_settings().policy
+
+
+def _write(document: dict[str, Any]) -> int:
+    screen.write(documents.to_json(document, screen.encoding()))
+    return 0
+
+
+_ACTS: dict[type[Command], Callable[[Any, Form], int]] = {PolicyCheck: _check, PolicyShow: _show}

@@ -1,0 +1,25 @@
+"""What the clock wakes: the audit's head is anchored while the whole bot runs, and told in the channel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bot.domain.anchors import read_anchors
+from bot.registry.memory import MemoryRegistry
+from handlers import jobs
+from localslack import LocalSlack
+from tests.world import CHANNEL, policy_of, running, said, settings_for
+
+
+def test_the_head_is_anchored_in_the_file_and_told_in_the_channel(slack: LocalSlack, tmp_path: Path) -> None:
+    file = tmp_path / "anchor.jsonl"
+    policy = policy_of({"anchor": {"file": str(file), "channel": CHANNEL}})
+    with running(slack, tmp_path, MemoryRegistry(), policy=policy) as world:
+        world.alice.types(CHANNEL, "/model promote churn 4 production")
+        world.card()
+        [job] = [job for job in jobs.schedule(world.registrar, settings_for(slack, tmp_path)).get_jobs()
+                 if job.name == "anchor"]  # fmt: skip
+        job.func(*job.args)
+        [anchor] = read_anchors(file.read_text(), "it")
+        world.alice.waits_for(CHANNEL, lambda message: f"its hash is `{anchor.hash}`" in said(message))
+        assert job.trigger.interval.total_seconds() == 15
