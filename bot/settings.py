@@ -85,6 +85,12 @@ class Settings(BaseSettings):
         return value or None
 
     @property
+    def secrets(self) -> list[str]:
+        """What must be printed nowhere."""
+        held = [value for _, value in self if isinstance(value, SecretStr)]
+        return [secret.get_secret_value() for secret in held]
+
+    @property
     def ledger_url(self) -> str:
         """The ledger's address; holds a password where the environment gave one."""
         if self.database_url:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from bot.domain.errors import Misconfigured, RegistrarError
 from bot.domain.text import Code, say
+from handlers import logs
 from handlers.errors import explain
 
 POLICY = """\
@@ -129,8 +129,9 @@ def _run(arguments: argparse.Namespace) -> None:
     from bot.settings import read_settings
     from handlers.serve import run
 
-    _log_to_the_terminal()
-    run(read_settings(), lambda line: print(line, flush=True))
+    settings = read_settings()
+    logs.set_up(settings.secrets)
+    run(settings, lambda line: print(line, flush=True))
 
 
 def _init(arguments: argparse.Namespace) -> None:
@@ -149,14 +150,6 @@ def _demo(arguments: argparse.Namespace) -> int:
     from handlers.demo import demo
 
     return demo(play=arguments.play, port=arguments.port)
-
-
-def _log_to_the_terminal() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines hold response addresses, which are secrets
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # several lines a second, though all is well
-    # Bolt says this of every app that brings its own client, which ours does.
-    logging.getLogger("slack_bolt.App").addFilter(lambda record: "`token` will be unused" not in record.getMessage())
 
 
 def _quiet_libraries() -> None:

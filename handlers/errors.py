@@ -6,7 +6,7 @@ import logging
 import re
 import secrets
 
-from bot.domain.errors import RegistrarError
+from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.text import Code, Say, say
 
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")  # of an address, as MLflow repeats it in its errors
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def explain(error: BaseException) -> Say:
     """Return what the person reads; the log gets the cause, under the same id where nobody foresaw it."""
     if isinstance(error, RegistrarError):
-        if error.__cause__:
+        if error.__cause__ and not isinstance(error, BadInput):  # that one repeats what was typed
             log.info("%s: caused by %s", error, _CREDENTIALS.sub("//…@", repr(error.__cause__)))
         return error.sentence
     quote = secrets.token_hex(4)

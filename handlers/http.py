@@ -10,25 +10,32 @@ from collections.abc import Callable
 from fastapi import FastAPI, Request, Response
 from slack_bolt import App
 from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_response
-from slack_sdk.signature import SignatureVerifier
+from slack_sdk.signature import Clock, SignatureVerifier
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
+from bot.domain.errors import BadInput
 from handlers.errors import explain
 from handlers.mlflow_webhook import Deliveries, model_in
 from handlers.slack.after import dispatch
+from handlers.slack.shape import check_body
 
 BODY_MOST = 1_000_000  # bytes; Slack's largest payload holds a view of 250 kB
-REMEMBERED = 600.0  # seconds for which a signature is known to have been used; Slack's are good for 300
+REMEMBERED = 600.0  # seconds for which a signature is known to have been used; it is good for 300 before and after
 
 
 def create(
-    app: App, signing_secret: str | None, *, webhook_secret: str | None = None, changed: Callable[[str], object]
+    app: App,
+    signing_secret: str | None,
+    *,
+    webhook_secret: str | None = None,
+    changed: Callable[[str], object],
+    now: Callable[[], float] = time.time,
 ) -> FastAPI:
     """Return the web application.
 
     `/slack/events` and `/v1/mlflow/webhook` are there when there is a secret to check with. `changed` is called with
-    the name of a model that MLflow says has changed; it must not wait for anything.
+    the name of a model that MLflow says has changed; it must not wait for anything. `now` is the time of day.
     """
     web = FastAPI(title="Registrar", docs_url="/docs", redoc_url=None)
 
@@ -38,7 +45,7 @@ def create(
         return {"status": "alive"}
 
     if signing_secret:
-        guard = _Guard(signing_secret)
+        guard = _Guard(signing_secret, now)
 
         @web.post("/slack/events", include_in_schema=False)
         async def slack_events(request: Request) -> Response:
@@ -74,8 +81,11 @@ async def _slack(app: App, guard: _Guard, request: Request) -> Response:
     ):
         return Response("not signed by Slack, too old, or seen before", status_code=401)
     try:
+        check_body(body, request.headers.get("content-type"))
         answer, start_the_rest = await run_in_threadpool(dispatch, app, to_bolt_request(request, body))
-    except Exception as error:  # signed, and yet nothing that Slack sends: whoever sent it gets the id to quote
+    except BadInput as error:  # signed, and yet nothing that Slack sends
+        return Response(str(error), status_code=400)
+    except Exception as error:  # a fault of ours: whoever sent it gets the id to quote
         return Response(str(explain(error)), status_code=400)
     response = to_starlette_response(answer)
     response.background = BackgroundTask(start_the_rest)
@@ -92,11 +102,19 @@ async def _body(request: Request) -> bytes | None:
     return bytes(body)
 
 
+class _Clock(Clock):
+    """The clock that Slack's verifier goes by."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now  # type: ignore[method-assign]  # it has no other way in
+
+
 class _Guard:
     """Lets a signed body in once."""
 
-    def __init__(self, signing_secret: str) -> None:
-        self._verifier = SignatureVerifier(signing_secret)
+    def __init__(self, signing_secret: str, now: Callable[[], float]) -> None:
+        self._verifier = SignatureVerifier(signing_secret, _Clock(now))
+        self._now = now
         self._seen: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -113,7 +131,7 @@ class _Guard:
         return self._is_new(signature)
 
     def _is_new(self, signature: str) -> bool:
-        now = time.monotonic()
+        now = self._now()
         with self._lock:
             while self._seen and next(iter(self._seen.values())) < now - REMEMBERED:
                 self._seen.popitem(last=False)

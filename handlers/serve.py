@@ -177,6 +177,7 @@ def bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, Desk]:
     front of it, and its client points where the settings say.
     """
     app = App(
+        logger=logging.getLogger("slack_bolt"),  # else Bolt takes the root's level, and at DEBUG writes bodies down
         client=slack_client(settings),
         process_before_response=True,
         request_verification_enabled=False,

@@ -26,6 +26,8 @@ from bot.domain.text import Code, Name, clean, say
 REASON_MOST = 1000  # characters; a card shows it whole
 DESCRIPTION_MOST = 4000  # characters; MLflow on PostgreSQL holds 5,000, and a promotion adds a line
 TAG_MOST = 1000  # characters of a tag's value
+SPAN_MOST = timedelta(days=36500)  # and no moment farther away: neither a calendar nor a database knows all of them
+EVENTS_MOST = 10**15  # more than an audit will ever hold, and less than a database counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def moment(text: object) -> timedelta | datetime:
         return text
     word = str(text).strip()
     try:
-        return parse_duration(word)
+        return _not_too_long(parse_duration(word), word)
     except ValueError:
         pass
     try:
@@ -146,7 +148,15 @@ def moment(text: object) -> timedelta | datetime:
             say("{word} is no time. Write one like {a}, {b} or {c}.", word=Name(word[:40]), a=Code("2h"), b=Code("7d"),
                 c=Code("2026-12-01T18:00"))
         ) from None  # fmt: skip
+    if not 1900 <= moment.year < 2200:
+        raise BadInput(say("{word} is too far away.", word=Name(word[:40])))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _not_too_long(span: timedelta, word: str) -> timedelta:
+    if span > SPAN_MOST:
+        raise BadInput(say("{word} is too long a time.", word=Name(word[:40])))
+    return span
 
 
 def _description(text: object) -> str:
@@ -503,7 +513,9 @@ class ShowAudit(Command):
         Arg("TIME", "how far back (30d), or from when (2026-11-01)", False, ("--since",)),
     ] = timedelta(days=30)  # fmt: skip
     before: Annotated[
-        int | None, Field(ge=1), Arg("N", "only events before this number", positional=False, flags=("--before",))
+        int | None,
+        Field(ge=1, le=EVENTS_MOST),
+        Arg("N", "only events before this number", positional=False, flags=("--before",)),
     ] = None
 
 

@@ -49,14 +49,14 @@ def is_there(url: URL) -> bool:
 
 def sqlite_writer(url: URL, patience: float) -> Engine:
     """Return an engine of one connection, whose transactions take SQLite's write lock when they begin."""
-    engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=patience)
+    engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=patience, hide_parameters=True)
     _on_sqlite(engine, patience, "BEGIN IMMEDIATE", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
     return engine
 
 
 def sqlite_reader(url: URL, patience: float, connections: int) -> Engine:
     """Return an engine whose transactions are snapshots and cannot write."""
-    engine = create_engine(url, pool_size=connections, max_overflow=0, pool_timeout=patience)
+    engine = create_engine(url, pool_size=connections, max_overflow=0, pool_timeout=patience, hide_parameters=True)
     _on_sqlite(engine, patience, "BEGIN", "query_only = ON")
     return engine
 
@@ -77,13 +77,14 @@ def postgres(url: URL, patience: float, connections: int) -> Engine:
         max_overflow=0,
         pool_timeout=patience,
         pool_pre_ping=True,
+        hide_parameters=True,
         connect_args={"connect_timeout": max(1, round(patience))},
     )
 
 
 def postgres_migrator(url: URL) -> Engine:
     """Return an engine without limits of time, for one connection that migrates."""
-    return create_engine(_with_options(url, {}), poolclass=NullPool)
+    return create_engine(_with_options(url, {}), poolclass=NullPool, hide_parameters=True)
 
 
 def _with_options(url: URL, settings: dict[str, int]) -> URL:

@@ -14,7 +14,7 @@ from bot.domain.commands import Archive, Command, Describe, Promote, Register, S
 from bot.domain.errors import GateFailed, Refused, RegistrarError, UnknownRequest, Unreachable
 from bot.domain.events import Event, Tag
 from bot.domain.people import Caller, actor_of
-from bot.domain.text import Say
+from bot.domain.text import Say, say
 from bot.ports import Ask, AskState, Writing
 from bot.services.context import Context
 from bot.services.requests import Requests
@@ -75,12 +75,14 @@ class Errands:
     def draft(self, caller: Caller, given: Mapping[str, Any], *, where: str) -> str:
         """Return the id of a fresh draft: a modal or a question keeps it and nothing else. Raises LedgerUnavailable.
 
-        `given` is what was typed before, `where` the channel. Raises Refused for who may not ask for anything.
+        `given` is what was typed before, `where` the channel. Raises Refused (kept in the audit) for who may not ask
+        for anything.
         """
+        ask = self._new(caller, dict(given), where, AskState.DRAFT)
         decision = authorize(caller, Act.ASK, Subject(), self._it.policy, self._it.clock.now())
         if not decision:
+            self._keep_refusal(ask, caller, decision.why, "slack")
             raise Refused(decision.why)
-        ask = self._new(caller, dict(given), where, AskState.DRAFT)
         with self._it.ledger.write() as tx:
             tx.add_ask(ask)
         return ask.id
@@ -96,9 +98,11 @@ class Errands:
         Raises UnknownRequest, Refused (kept in the audit; also for whoever is not its author), LedgerUnavailable.
         """
         before = self.drafted(draft)
+        self._admit(caller, load(before.command), replace(before, caller=actor_of(caller)), origin)
         if before.caller != actor_of(caller):
-            raise Refused("Only whoever typed the command can confirm it.")
-        self._admit(caller, load(before.command), before, origin)
+            why = say("Only whoever typed the command can confirm it.")
+            self._keep_refusal(replace(before, caller=actor_of(caller)), caller, why, origin)
+            raise Refused(why)
         with self._it.ledger.write() as tx:
             now = _found(tx, draft)
             if now.state is not AskState.DRAFT:
@@ -142,8 +146,8 @@ class Errands:
                 done.append(self.carry_out(ask_id, tell=True))
             except Unreachable:
                 break
-            except RegistrarError as error:
-                log.info("ask %s was refused: %s", ask_id, error)
+            except RegistrarError:  # who asked is told why, and the audit keeps it
+                log.info("ask %s was refused", ask_id)
             except Exception:  # one ask with a fault must not hold all that stand behind it
                 log.exception("ask %s cannot be carried out", ask_id)
                 with self._it.ledger.read() as reading:
@@ -163,10 +167,13 @@ class Errands:
         subject = Subject(model=getattr(command, "model", None), target=getattr(command, "to", None))
         decision = authorize(caller, ACTS[type(command)], subject, self._it.policy, self._it.clock.now())
         if not decision:
-            with self._it.ledger.write() as tx:
-                by, why = standing(caller, self._it.policy), str(decision.why)
-                tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=why, origin=origin, by=by))
+            self._keep_refusal(ask, caller, decision.why, origin)
             raise Refused(decision.why)
+
+    def _keep_refusal(self, ask: Ask, caller: Caller, why: Say, origin: str) -> None:
+        by, now = standing(caller, self._it.policy), self._it.clock.now()
+        with self._it.ledger.write() as tx:
+            tx.append(_event(ask, _refused(ask), now, why=str(why), origin=origin, by=by))
 
     def _new(self, caller: Caller, command: dict[str, Any], where: str, state: AskState) -> Ask:
         soon = self._first_try() if state is AskState.WAITING else None

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import http.client
 from datetime import timedelta
+from typing import Any
 from urllib.error import URLError
 
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.ports import Delivery, Outcome
+
+# Slack looks for no names and links of its own in what we post, and fetches no page that somebody has named.
+QUIET: dict[str, Any] = {"parse": "none", "unfurl_links": False, "unfurl_media": False}
 
 # No answer, or none that can be read: whether Slack did it is unknown.
 LOST = (URLError, OSError, TimeoutError, http.client.HTTPException, SlackClientError)

@@ -17,12 +17,11 @@ from bot.domain.text import unpack
 from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
 from bot.slack import cards, notices
 from bot.slack.blocks import Message, said
-from bot.slack.calls import LOST, error_of, sort_out
+from bot.slack.calls import LOST, QUIET, error_of, sort_out
 
 log = logging.getLogger(__name__)
 
 EVENT_TYPE = "registrar_message"  # of the metadata that holds our key; readable by the whole workspace
-_QUIET = {"parse": "none", "unfurl_links": False, "unfurl_media": False}
 _GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
 
 
@@ -118,7 +117,7 @@ class SlackNotifier:
         if found:
             return Delivery(Outcome.DELIVERED, found)
         answer = self._send(channel, {
-            "text": message.text, "blocks": message.blocks, "thread_ts": thread, **_QUIET,
+            "text": message.text, "blocks": message.blocks, "thread_ts": thread, **QUIET,
             "metadata": {"event_type": EVENT_TYPE, "event_payload": {"key": key}},
         })  # fmt: skip
         return Delivery(Outcome.DELIVERED, Posting(str(answer["channel"]), str(answer["ts"])))

@@ -11,7 +11,7 @@ from bot.domain.comparison import Comparison, to_csv
 from bot.domain.errors import SlackUnreachable
 from bot.domain.text import Code, clean, say
 from bot.ports import Posting
-from bot.slack.calls import LOST, error_of
+from bot.slack.calls import LOST, QUIET, error_of
 from bot.slack.charts import chart_alt, comparison_chart
 from bot.slack.comparing import Compared, comparison
 
@@ -50,8 +50,7 @@ class Publisher:
 
     def _post(self, shown: Compared, channel: str, thread: str | None) -> Posting:
         answer = self._client.chat_postMessage(
-            channel=channel, text=shown.message.text, blocks=shown.message.blocks, thread_ts=thread,
-            parse="none", unfurl_links=False, unfurl_media=False,
+            channel=channel, text=shown.message.text, blocks=shown.message.blocks, thread_ts=thread, **QUIET,
         )  # fmt: skip
         return Posting(str(answer["channel"]), str(answer["ts"]))
 
@@ -70,7 +69,9 @@ class Publisher:
                 self._upload(place, f"{name}-versions.csv", to_csv(found).encode(), "All versions and metrics", "")
         except (SlackApiError, *LOST) as error:
             log.warning("Slack takes no files (%s): the comparison goes without", error)
-            self._client.chat_postMessage(channel=place.channel, thread_ts=place.ts, text=_without_files(error))
+            self._client.chat_postMessage(
+                channel=place.channel, thread_ts=place.ts, text=_without_files(error), **QUIET
+            )
 
     def _upload(self, place: Posting, name: str, content: bytes, title: str, alt: str) -> None:
         self._client.files_upload_v2(

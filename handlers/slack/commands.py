@@ -62,7 +62,10 @@ def register(app: App, desk: Desk) -> None:
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
             message = said(explain(error))
         if message:
-            ack(text=message.text, blocks=message.blocks, response_type="ephemeral")
+            ack(
+                text=message.text, blocks=message.blocks, response_type="ephemeral",
+                unfurl_links=False, unfurl_media=False,
+            )  # fmt: skip
         else:
             ack()
 

@@ -13,7 +13,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.domain.people import Person
 from bot.slack.blocks import Message
-from bot.slack.calls import LOST
+from bot.slack.calls import LOST, QUIET
 
 log = logging.getLogger(__name__)
 
@@ -70,14 +70,15 @@ class Replies:
             try:
                 if way(place, message):
                     return
-            except (SlackApiError, httpx.HTTPError, *LOST) as error:
+            except (SlackApiError, httpx.HTTPError, httpx.InvalidURL, *LOST) as error:
                 log.warning("an answer got lost on one way (%s)", error)
         log.error("no way to answer %s", place.person.user)
 
     def _respond(self, place: Place, message: Message) -> bool:
         if not place.response_url:
             return False
-        body = {"text": message.text, "blocks": message.blocks, "response_type": "ephemeral", "replace_original": False}
+        body = {"text": message.text, "blocks": message.blocks, "response_type": "ephemeral",
+                "replace_original": False, **QUIET}  # fmt: skip
         reply = self._http.post(place.response_url, json=body)
         return reply.status_code == 200 and not reply.text.startswith('{"ok":false')
 
@@ -90,8 +91,5 @@ class Replies:
         return True
 
     def _direct(self, place: Place, message: Message) -> bool:
-        self._client.chat_postMessage(
-            channel=place.person.user, text=message.text, blocks=message.blocks, parse="none",
-            unfurl_links=False, unfurl_media=False,
-        )  # fmt: skip
+        self._client.chat_postMessage(channel=place.person.user, text=message.text, blocks=message.blocks, **QUIET)
         return True

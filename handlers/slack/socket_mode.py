@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from contextlib import suppress
@@ -13,10 +14,13 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.builtin import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 
-from bot.domain.errors import Misconfigured, SlackUnreachable
+from bot.domain.errors import BadInput, Misconfigured, SlackUnreachable
 from bot.domain.text import Code, say
 from bot.slack.calls import LOST, error_of
 from handlers.slack.after import dispatch
+from handlers.slack.shape import check
+
+log = logging.getLogger(__name__)
 
 PING = 3  # seconds; with Bolt's 10 a silent reset leaves us deaf for a minute, with this for about twelve seconds
 
@@ -42,6 +46,11 @@ class SocketMode(SocketModeHandler):
     def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override]  # as Bolt's
         """Handle one envelope: acknowledge, then start the rest, also where the connection broke in between."""
         began = time.time()
+        try:
+            check(req.payload)
+        except BadInput as error:
+            log.warning("%s", error)
+            return
         request = BoltRequest(mode="socket_mode", body=req.payload, headers=build_headers(req))
         response, start_the_rest = dispatch(self.app, request)
         try:

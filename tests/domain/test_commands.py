@@ -313,3 +313,17 @@ def test_whatever_is_typed_is_understood_or_answered(text: str) -> None:
 def test_whatever_words_follow_a_verb_are_understood_or_answered(verb: str, words: list[str]) -> None:
     with suppress(BadInput):
         parse_words([verb, *words])
+
+
+@pytest.mark.parametrize(
+    "far",
+    ["9999999d", "999999999d", "9" * 30 + "d", "0001-01-01", "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00"],
+)
+@pytest.mark.parametrize("line", ["audit churn --since", "freeze churn --reason x --until"])
+def test_a_time_that_no_calendar_reckons_with_is_refused(line: str, far: str) -> None:
+    assert any(words in refusal(f"{line} {far}") for words in ("too far away", "too long a time", "is no time"))
+
+
+@pytest.mark.parametrize("number", [str(2**63), "9" * 30, "0", "-1"])
+def test_an_event_s_number_is_one_that_a_database_counts(number: str) -> None:
+    assert "--before" in refusal(f"audit churn --before={number}")

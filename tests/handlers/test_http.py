@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import cast
 
 import httpx
@@ -32,8 +33,8 @@ class Bolt:
 class Web:
     """A client of the web application, without a socket between them."""
 
-    def __init__(self, bolt: Bolt, secret: str | None) -> None:
-        web = create(cast(App, bolt), secret, changed=lambda name: None)
+    def __init__(self, bolt: Bolt, secret: str | None, now: Callable[[], float] = time.time) -> None:
+        web = create(cast(App, bolt), secret, changed=lambda name: None, now=now)
         self._transport = httpx.ASGITransport(web, raise_app_exceptions=False)
 
     def ask(
@@ -111,6 +112,18 @@ def test_the_same_call_a_second_time_is_a_replay(web: Web, bolt: Bolt) -> None:
     assert len(bolt.reached) == 1
 
 
+@pytest.mark.parametrize("pause", [1, 299, 300, 301, 599, 600, 601, 3600])
+def test_a_replay_is_refused_however_long_it_waits_also_of_a_clock_that_goes_ahead(bolt: Bolt, pause: int) -> None:
+    began = time.time()
+    times = [began]
+    web = Web(bolt, SECRET, now=lambda: times[-1])
+    signed = headers(at=began + 300)
+    assert web.post(signed).status_code == 200
+    times.append(began + pause)
+    assert web.post(signed).status_code == 401
+    assert len(bolt.reached) == 1
+
+
 def test_the_same_words_signed_anew_are_a_new_call(web: Web, bolt: Bolt) -> None:
     now = time.time()
     assert [web.post(headers(at=now - age)).status_code for age in (0, 1)] == [200, 200]
@@ -129,7 +142,7 @@ def test_a_body_longer_than_slack_s_longest_is_not_read(web: Web, bolt: Bolt) ->
 
 
 def test_the_longest_body_is_read(web: Web, bolt: Bolt) -> None:
-    body = b"a" * BODY_MOST
+    body = BODY.ljust(BODY_MOST, b"a")
     assert web.post(headers(body=body), body).status_code == 200
 
 

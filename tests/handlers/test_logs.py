@@ -1,0 +1,165 @@
+"""The log, at its loudest, holds neither what people wrote nor what opens a door."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.errors import LedgerUnavailable, Misconfigured
+from bot.ledger import SqlLedger
+from bot.registry.memory import MemoryRegistry
+from bot.settings import Settings, read_settings
+from handlers import logs
+from localslack import LocalSlack, payloads
+from tests.harness import ALICE, BOB, click, command, the_request, types_and_hears, wire_to
+from tests.world import CHANNEL, World, running, said, settings_for
+
+PRIVATE = "plum-in-the-body"  # what people write, wherever they can
+
+
+@pytest.fixture
+def written(slack: LocalSlack, tmp_path: Path) -> Iterator[io.StringIO]:
+    """What is written to the log as `registrar run` sets it up, by whoever writes anything, at DEBUG."""
+    names = [*logs.SILENT, *logs.TERSE, ""]
+    before = {name: logging.getLogger(name).level for name in names}
+    out = io.StringIO()
+    handler = logs.handler(out, settings_for(slack, tmp_path).secrets)
+    logs.set_up(level=logging.DEBUG)
+    logging.getLogger().setLevel(logging.DEBUG)
+    logging.getLogger().addHandler(handler)
+    yield out
+    logging.getLogger().removeHandler(handler)
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def live(world: World) -> None:
+    """Let people do what they do, with something private in every text, and let some of it be wrong."""
+    world.alice.types(CHANNEL, f"/model promote churn 4 production --reason '{PRIVATE}'")
+    world.card()
+    for typed in (
+        PRIVATE, f"show {PRIVATE}", f"promote churn 4 {PRIVATE}", f"validate churn 4 --validation {PRIVATE}=x",
+        f"history churn --last {PRIVATE}", f"list churn --page {PRIVATE}", f"tag churn 4 owner={PRIVATE}",
+    ):  # fmt: skip
+        types_and_hears(world.alice, f"/model {typed}")
+    request = the_request(world.ledger)
+    world.bob.clicks(world.card(), "Reject")
+    world.bob.waits_for_modal()
+    world.bob.submits({"reason": PRIVATE})
+    world.card(holds="rejected")
+    world.alice.waits_for_direct_message(lambda message: request.model in said(message))
+
+
+def broken(world: World) -> None:
+    """Send what makes no sense, signed and unsigned, and what nobody listens to."""
+    wire = wire_to(world)
+    view = {
+        "type": "modal",
+        "id": "V1",
+        "callback_id": "nobody's",
+        "private_metadata": PRIVATE,
+        "state": {"values": {}},
+    }
+    for payload in (
+        click(BOB, PRIVATE, "nobody's"), click(BOB, PRIVATE), payloads.view_submission(view, actor=BOB),
+        command(ALICE, PRIVATE) | {"team_id": ""}, click(BOB, PRIVATE) | {"user": PRIVATE},
+        {"type": "block_suggestion", "value": PRIVATE, "action_id": "x"},
+    ):  # fmt: skip
+        wire.send(payload)
+        wire.send(payload, secret="another")
+    wire.post(f"payload={PRIVATE}".encode())
+    wire.post(json.dumps({PRIVATE: PRIVATE}).encode(), "application/json")
+
+
+def secrets_of(slack: LocalSlack) -> list[str]:
+    """Return what opens a door: tokens, the signing secret, the way to an answer."""
+    return [slack.bot_token, slack.app_token, slack.signing_secret, "/hooks/"]
+
+
+@pytest.mark.parametrize("http", [True, False], ids=["signed HTTP", "Socket Mode"])
+def test_the_log_holds_no_body_and_no_secret(
+    slack: LocalSlack, tmp_path: Path, written: io.StringIO, http: bool
+) -> None:
+    with running(slack, tmp_path, MemoryRegistry(), http=http) as world:
+        live(world)
+        broken(world)
+    assert "slack_bolt: Unhandled request" in written.getvalue()  # it is the log that is looked at
+    for secret in (PRIVATE, *secrets_of(slack)):
+        assert [line[:300] for line in written.getvalue().splitlines() if secret in line] == []
+
+
+# -- one line ----------------------------------------------------------------------------------------------------------
+
+SECRETS = [
+    "xoxb-1234-5678-abcDEF", "xoxe.xoxp-1-Mi0yLTM", "xapp-1-A012-345-abcdef", "https://hooks.slack.com/commands/T1/2/s3cret",
+    "8f742231b10e8888abcd99yyyzzz85a5",
+]  # fmt: skip
+
+
+def line_of(*message: object, error: BaseException | None = None) -> str:
+    """Return what is written for one line, and the traceback of an error."""
+    out = io.StringIO()
+    record = logging.LogRecord("bot", logging.ERROR, __file__, 1, str(message[0]), message[1:], None)
+    if error is not None:
+        record.exc_info = (type(error), error, error.__traceback__)
+    logs.handler(out, ["8f742231b10e8888abcd99yyyzzz85a5"]).handle(record)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_is_blacked_out_wherever_it_stands(secret: str) -> None:
+    line = line_of("before %s after", secret, error=OSError(f"because of {secret}."))
+    assert secret not in line
+    assert "before … after" in line
+    assert "OSError: because of …" in line
+
+
+def test_the_credentials_of_an_address_are_blacked_out() -> None:
+    assert "to postgresql://…@db/registrar failed" in line_of("to postgresql://bot:p1um@db/registrar failed")
+
+
+def test_what_is_no_secret_is_written_as_it_is() -> None:
+    assert line_of("request %s is open: see https://mlflow.example/#/models", "r4k7q").endswith(
+        " ERROR bot: request r4k7q is open: see https://mlflow.example/#/models\n"
+    )
+
+
+def test_a_failed_statement_says_nothing_of_its_values(tmp_path: Path) -> None:
+    ledger = SqlLedger(f"sqlite:///{tmp_path / 'ledger.db'}")  # without its tables
+    with closing(ledger), pytest.raises(LedgerUnavailable) as failed, ledger.read() as reading:
+        reading.request(PRIVATE)
+    line = line_of("failed", error=failed.value)
+    assert "no such table" in line
+    assert PRIVATE not in line
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+GIVEN: dict[str, Any] = {
+    "SLACK_BOT_TOKEN": "xoxb-plum", "SLACK_APP_TOKEN": "xapp-plum", "SLACK_SIGNING_SECRET": "plum1",
+    "REGISTRAR_DATABASE_URL": "postgresql://bot:plum@db/x", "REGISTRAR_MLFLOW_WEBHOOK_SECRET": "plum2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("show", [repr, str, lambda it: it.model_dump_json(), lambda it: str(it.model_dump())])
+def test_the_settings_show_no_secret(show: Callable[[Settings], str]) -> None:
+    assert "plum" not in show(Settings(**GIVEN))
+
+
+def test_every_secret_of_the_settings_is_blacked_out() -> None:
+    assert sorted(Settings(**GIVEN).secrets) == sorted(GIVEN.values())
+
+
+def test_a_setting_that_is_wrong_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (GIVEN | {"REGISTRAR_PORT": "plum"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Misconfigured) as wrong:
+        read_settings()
+    assert "plum" not in str(wrong.value)
