@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,16 @@ def test_a_verb_of_slack_that_is_named_exists(verb: str) -> None:
 def test_a_setting_that_is_named_exists(name: str) -> None:
     aliases = {field.alias for field in Settings.model_fields.values()}
     assert name in aliases or name.startswith("REGISTRAR_CLIENT_")
+
+
+@pytest.mark.parametrize("name", named(r"\b(test_\w+[a-z0-9])`"))
+def test_a_test_that_is_named_exists(name: str) -> None:
+    assert re.search(rf"^def {name}\(", _all_tests(), flags=re.MULTILINE)
+
+
+@cache
+def _all_tests() -> str:
+    return "\n".join(read(file) for file in (ROOT / "tests").rglob("test_*.py"))
 
 
 @pytest.mark.skipif(not README.exists(), reason="there is no README yet")

@@ -26,7 +26,6 @@ from bot.domain.text import Code, Name, clean, say
 REASON_MOST = 1000  # characters; a card shows it whole
 DESCRIPTION_MOST = 4000  # characters; MLflow on PostgreSQL holds 5,000, and a promotion adds a line
 TAG_MOST = 1000  # characters of a tag's value
-SPAN_MOST = timedelta(days=36500)  # and no moment farther away: neither a calendar nor a database knows all of them
 EVENTS_MOST = 10**15  # more than an audit will ever hold, and less than a database counts
 
 
@@ -138,7 +137,7 @@ def moment(text: object) -> timedelta | datetime:
         return text
     word = str(text).strip()
     try:
-        return _not_too_long(parse_duration(word), word)
+        return parse_duration(word)
     except ValueError:
         pass
     try:
@@ -148,15 +147,9 @@ def moment(text: object) -> timedelta | datetime:
             say("{word} is no time. Write one like {a}, {b} or {c}.", word=Name(word[:40]), a=Code("2h"), b=Code("7d"),
                 c=Code("2026-12-01T18:00"))
         ) from None  # fmt: skip
-    if not 1900 <= moment.year < 2200:
+    if not 1900 <= moment.year < 2200:  # near its ends a calendar cannot change from one zone to another
         raise BadInput(say("{word} is too far away.", word=Name(word[:40])))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _not_too_long(span: timedelta, word: str) -> timedelta:
-    if span > SPAN_MOST:
-        raise BadInput(say("{word} is too long a time.", word=Name(word[:40])))
-    return span
 
 
 def _description(text: object) -> str:

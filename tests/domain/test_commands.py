@@ -317,11 +317,11 @@ def test_whatever_words_follow_a_verb_are_understood_or_answered(verb: str, word
 
 @pytest.mark.parametrize(
     "far",
-    ["9999999d", "999999999d", "9" * 30 + "d", "0001-01-01", "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00"],
+    ["9" * 30 + "d", "0001-01-01", "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00"],
 )
 @pytest.mark.parametrize("line", ["audit churn --since", "freeze churn --reason x --until"])
 def test_a_time_that_no_calendar_reckons_with_is_refused(line: str, far: str) -> None:
-    assert any(words in refusal(f"{line} {far}") for words in ("too far away", "too long a time", "is no time"))
+    assert any(words in refusal(f"{line} {far}") for words in ("too far away", "is no time"))
 
 
 @pytest.mark.parametrize("number", [str(2**63), "9" * 30, "0", "-1"])
