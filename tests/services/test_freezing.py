@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,10 +11,11 @@ from bot.domain.approvals import RequestState
 from bot.domain.commands import FreezeModel, UnfreezeModel, build
 from bot.domain.errors import BadInput, Refused
 from bot.domain.events import Tag
+from bot.domain.evidence import GateResult
 from bot.domain.moves import MoveState
 from bot.domain.people import Caller
 from bot.domain.registry import Stage
-from tests.services.bench import ALICE, BOB, DAVE, GUEST, STRANGER, Bench
+from tests.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, Bench
 
 
 def freeze(
@@ -51,6 +53,25 @@ def test_while_it_holds_nobody_approves_and_everything_else_goes_on(bench: Bench
         bench.approve(request)
     assert bench.state(request) is RequestState.PENDING
     assert bench.reject(request).request.state is RequestState.REJECTED
+
+
+def test_while_it_holds_nobody_lets_gates_pass_for_that_would_decide(bench: Bench) -> None:
+    bench.registry.add("two", versions=1)
+    request = bench.open("promote two 1 production")
+    assert request.seen is not None
+    failed = GateResult(name="f1", bound="≥ 1", value="0.5", passed=False)
+    with bench.ledger.write() as tx:
+        tx.save_request(replace(request, seen=replace(request.seen, gates=(failed,))))
+    bench.approve(request, BOB)
+    bench.approve(request, CAROL)
+    freeze(bench, model="two")
+    with pytest.raises(Refused, match="is frozen by @UBOB"):
+        bench.requests.override(DAVE, request.id, reason="known", origin="slack")
+    assert bench.state(request) is RequestState.PENDING
+    unfreeze(bench, model="two")
+    assert bench.requests.override(DAVE, request.id, reason="known", origin="slack").request.state is (
+        RequestState.APPROVED
+    )
 
 
 def test_staging_is_never_frozen(bench: Bench) -> None:
