@@ -58,18 +58,21 @@ class Moves:
         self._give_back()
         while (move := self._claim(model)) is not None:
             try:
-                if not self._has_ended(move):
+                if not self._is_dealt_with(move):
                     return
             except Exception:
                 self._left[move.id] = move
                 raise
 
-    def _has_ended(self, move: Move) -> bool:
-        """Make a claimed move and write its end; or give it back: Production is frozen, or the registry is away."""
+    def _is_dealt_with(self, move: Move) -> bool:
+        """Make a claimed move and write its end, or give it back while Production is frozen.
+
+        Return False where it was given back because the registry is away: then no other move can be made either.
+        """
         stopped = self._frozen(move)
         if stopped is not None:
             self._release(move, words.waits_for_freeze(stopped.why), because="frozen", pause=FROZEN_PAUSE)
-            return False
+            return True
         try:
             self._make(move)
         except AlreadyDecided as error:

@@ -96,6 +96,13 @@ def test_what_was_approved_before_waits_and_is_made_afterwards(bench: Bench) -> 
     assert bench.state(request) is RequestState.DONE
 
 
+def test_what_waits_for_a_freeze_does_not_hold_up_what_goes_to_staging(bench: Bench) -> None:
+    frozen, free = bench.approved("promote churn 4 production"), bench.approved("promote churn 1 staging")
+    freeze(bench)
+    bench.moves.run("churn")
+    assert [bench.state(frozen), bench.state(free)] == [RequestState.APPROVED, RequestState.DONE]
+
+
 def test_a_freeze_ends_by_itself(bench: Bench) -> None:
     freeze(bench, until=timedelta(hours=1))
     bench.clock.turn(minutes=59)
