@@ -69,10 +69,6 @@ class Moves:
 
         Return False where it was given back because the registry is away: then no other move can be made either.
         """
-        stopped = self._frozen(move)
-        if stopped is not None:
-            self._release(move, words.waits_for_freeze(stopped.why), because="frozen", pause=FROZEN_PAUSE)
-            return True
         try:
             self._make(move)
         except AlreadyDecided as error:
@@ -86,7 +82,7 @@ class Moves:
         return True
 
     def _frozen(self, move: Move) -> Frozen | None:
-        """Return what stops a move about Production; one that has begun to move is not stopped half-way."""
+        """Return what stops a move about Production now."""
         if move.kind not in STOPPED_BY_FREEZE or Stage.PRODUCTION not in {move.from_stage, move.target}:
             return None
         with self._it.ledger.read() as reading:
@@ -114,10 +110,18 @@ class Moves:
         return move
 
     def _make(self, move: Move) -> None:
+        """Bring the move to its end; or give it back where Production is frozen and nothing was moved yet.
+
+        What an earlier try has moved is finished whatever is frozen: the alias follows, and people are told.
+        """
         for _ in range(TRIES):
             versions = self._it.registry.versions(move.model)
             next_step = plan(move, Facts(versions=tuple(versions)))
             if next_step.step is Step.TRANSITION:
+                stopped = self._frozen(move)
+                if stopped is not None:
+                    why = words.waits_for_freeze(stopped.why)
+                    return self._release(move, why, because="frozen", pause=FROZEN_PAUSE)
                 next_step = self._through_the_gates(move, versions) or next_step
             if next_step.step is Step.NOTHING:
                 return self._finish(move, MoveState.STALE, str(next_step.why))

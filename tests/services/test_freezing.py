@@ -9,7 +9,7 @@ import pytest
 
 from bot.domain.approvals import RequestState
 from bot.domain.commands import FreezeModel, UnfreezeModel, build
-from bot.domain.errors import BadInput, Refused
+from bot.domain.errors import BadInput, Refused, RegistryUnreachable
 from bot.domain.events import Tag
 from bot.domain.evidence import GateResult
 from bot.domain.moves import MoveState
@@ -101,6 +101,20 @@ def test_what_waits_for_a_freeze_does_not_hold_up_what_goes_to_staging(bench: Be
     freeze(bench)
     bench.moves.run("churn")
     assert [bench.state(frozen), bench.state(free)] == [RequestState.APPROVED, RequestState.DONE]
+
+
+def test_a_move_that_was_cut_off_half_way_is_finished_whatever_is_frozen(bench: Bench) -> None:
+    def lose_the_answer() -> None:
+        raise RegistryUnreachable("The registry does not answer.")
+
+    request = bench.approved()
+    bench.registry.after = lose_the_answer
+    bench.moves.run("churn")
+    freeze(bench)
+    bench.clock.turn(minutes=1)
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.DONE
+    assert bench.registry.model("churn").aliases["champion"] == 4
 
 
 def test_a_freeze_ends_by_itself(bench: Bench) -> None:
