@@ -152,16 +152,28 @@ class Moves:
         Who holds the stage has changed by then, so a refused alias is told and cannot make the move a failed one.
         """
         if what.step is Step.TRANSITION:
+            self._check_is_ours(move)
             archive = move.has_alias and not move.keep_existing
             self._it.registry.transition(move.model, move.version, move.target, archive_existing=archive)
         if not move.has_alias:
             return ""
         alias = self._it.aliases[move.target]
+        self._check_is_ours(move)
         try:
             self._it.registry.set_alias(move.model, alias, move.version)
         except RegistryRefused as error:
             return str(words.alias_refused(alias, error.sentence))
         return ""
+
+    def _check_is_ours(self, move: Move) -> None:
+        """Raise AlreadyDecided where we hung for so long that another process has taken the move over.
+
+        It may have ended it, and made others since: what was read before is not true any more.
+        """
+        with self._it.ledger.read() as reading:
+            now = reading.move(move.id)
+        if (now.state, now.attempts) != (MoveState.EXECUTING, move.attempts):
+            raise AlreadyDecided(say("It was taken over and is {state} now.", state=now.state.value))
 
     def _is_read_back(self, move: Move, *, alias: bool) -> bool:
         """Read stage and alias back in one request.
