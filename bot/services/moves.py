@@ -70,15 +70,13 @@ class Moves:
         Return False where it was given back because the registry is away: then no other move can be made either.
         """
         try:
-            self._make(move)
+            self._make_or_fail(move)
         except AlreadyDecided as error:
             log.warning("move %s: %s", move.id, error)
         except Unreachable as error:
             log.warning("move %s waits: %s", move.id, error)
             self._release(move, words.waiting_for_registry())
             return False
-        except RegistrarError as error:
-            self._finish(move, MoveState.FAILED, str(error.sentence))
         return True
 
     def _frozen(self, move: Move) -> Frozen | None:
@@ -108,6 +106,14 @@ class Moves:
                 if request.state is RequestState.APPROVED:
                     tx.save_request(request.become(RequestState.EXECUTING))
         return move
+
+    def _make_or_fail(self, move: Move) -> None:
+        try:
+            self._make(move)
+        except (AlreadyDecided, Unreachable):
+            raise
+        except RegistrarError as error:
+            self._finish(move, MoveState.FAILED, str(error.sentence))
 
     def _make(self, move: Move) -> None:
         """Bring the move to its end; or give it back where Production is frozen and nothing was moved yet.

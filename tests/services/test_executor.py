@@ -333,6 +333,20 @@ def test_who_hung_within_the_move_and_was_taken_over_leaves_the_alias_alone(benc
     assert bench.registry.model("churn").aliases["champion"] == 2
 
 
+def test_who_was_taken_over_and_then_refused_by_the_registry_ends_nothing(bench: Bench, request_: Request) -> None:
+    other = beside(bench)
+
+    def hang() -> None:
+        bench.clock.turn(seconds=2 * LEASE.total_seconds())
+        other.moves.run("churn")
+        refuses()
+
+    bench.registry.before = hang
+    bench.moves.run("churn")
+    assert bench.state(request_) is RequestState.DONE
+    assert bench.tags().count("registrar:request:failed") == 0
+
+
 def test_a_bug_of_ours_leaves_the_move_to_be_made_later(bench: Bench, request_: Request) -> None:
     def stumble() -> None:
         raise ZeroDivisionError
