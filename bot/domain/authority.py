@@ -101,7 +101,7 @@ TABLE: dict[Act, Row] = {
     Act.REJECT: Row(Who.APPROVER),
     Act.WITHDRAW: Row(Who.ANYONE),  # one's own vote and no other: there is nothing else to take back
     Act.CANCEL: Row(Who.REQUESTER_OR_ADMIN, programs=True),
-    Act.OVERRIDE: Row(Who.OVERRIDER),
+    Act.OVERRIDE: Row(Who.OVERRIDER, freezes=True),  # it may be the last word that a decision waits for
     Act.REGISTER: Row(Who.ANYONE, programs=True, terminal=True),  # it moves nothing, and MLflow lets them as well
     Act.DESCRIBE: Row(Who.ANYONE),
     Act.TAG: Row(Who.ANYONE),

@@ -58,32 +58,29 @@ class Moves:
         self._give_back()
         while (move := self._claim(model)) is not None:
             try:
-                if not self._has_ended(move):
+                if not self._is_dealt_with(move):
                     return
             except Exception:
                 self._left[move.id] = move
                 raise
 
-    def _has_ended(self, move: Move) -> bool:
-        """Make a claimed move and write its end; or give it back: Production is frozen, or the registry is away."""
-        stopped = self._frozen(move)
-        if stopped is not None:
-            self._release(move, words.waits_for_freeze(stopped.why), because="frozen", pause=FROZEN_PAUSE)
-            return False
+    def _is_dealt_with(self, move: Move) -> bool:
+        """Make a claimed move and write its end, or give it back while Production is frozen.
+
+        Return False where it was given back because the registry is away: then no other move can be made either.
+        """
         try:
-            self._make(move)
+            self._make_or_fail(move)
         except AlreadyDecided as error:
             log.warning("move %s: %s", move.id, error)
         except Unreachable as error:
             log.warning("move %s waits: %s", move.id, error)
             self._release(move, words.waiting_for_registry())
             return False
-        except RegistrarError as error:
-            self._finish(move, MoveState.FAILED, str(error.sentence))
         return True
 
     def _frozen(self, move: Move) -> Frozen | None:
-        """Return what stops a move about Production; one that has begun to move is not stopped half-way."""
+        """Return what stops a move about Production now."""
         if move.kind not in STOPPED_BY_FREEZE or Stage.PRODUCTION not in {move.from_stage, move.target}:
             return None
         with self._it.ledger.read() as reading:
@@ -110,11 +107,27 @@ class Moves:
                     tx.save_request(request.become(RequestState.EXECUTING))
         return move
 
+    def _make_or_fail(self, move: Move) -> None:
+        try:
+            self._make(move)
+        except (AlreadyDecided, Unreachable):
+            raise
+        except RegistrarError as error:
+            self._finish(move, MoveState.FAILED, str(error.sentence))
+
     def _make(self, move: Move) -> None:
+        """Bring the move to its end; or give it back where Production is frozen and nothing was moved yet.
+
+        What an earlier try has moved is finished whatever is frozen: the alias follows, and people are told.
+        """
         for _ in range(TRIES):
             versions = self._it.registry.versions(move.model)
             next_step = plan(move, Facts(versions=tuple(versions)))
             if next_step.step is Step.TRANSITION:
+                stopped = self._frozen(move)
+                if stopped is not None:
+                    why = words.waits_for_freeze(stopped.why)
+                    return self._release(move, why, because="frozen", pause=FROZEN_PAUSE)
                 next_step = self._through_the_gates(move, versions) or next_step
             if next_step.step is Step.NOTHING:
                 return self._finish(move, MoveState.STALE, str(next_step.why))
@@ -145,16 +158,28 @@ class Moves:
         Who holds the stage has changed by then, so a refused alias is told and cannot make the move a failed one.
         """
         if what.step is Step.TRANSITION:
+            self._check_is_ours(move)
             archive = move.has_alias and not move.keep_existing
             self._it.registry.transition(move.model, move.version, move.target, archive_existing=archive)
         if not move.has_alias:
             return ""
         alias = self._it.aliases[move.target]
+        self._check_is_ours(move)
         try:
             self._it.registry.set_alias(move.model, alias, move.version)
         except RegistryRefused as error:
             return str(words.alias_refused(alias, error.sentence))
         return ""
+
+    def _check_is_ours(self, move: Move) -> None:
+        """Raise AlreadyDecided where we hung for so long that another process has taken the move over.
+
+        It may have ended it, and made others since: what was read before is not true any more.
+        """
+        with self._it.ledger.read() as reading:
+            now = reading.move(move.id)
+        if (now.state, now.attempts) != (MoveState.EXECUTING, move.attempts):
+            raise AlreadyDecided(say("It was taken over and is {state} now.", state=now.state.value))
 
     def _is_read_back(self, move: Move, *, alias: bool) -> bool:
         """Read stage and alias back in one request.

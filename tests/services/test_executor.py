@@ -10,7 +10,7 @@ import pytest
 from bot.domain.approvals import Request, RequestState
 from bot.domain.errors import RegistryRefused, RegistryUnreachable
 from bot.domain.moves import Move, MoveState
-from bot.domain.registry import Stage
+from bot.domain.registry import Stage, VersionInfo
 from bot.services.moves import LEASE
 from tests.services.bench import CAROL, Bench, beside
 
@@ -297,6 +297,54 @@ def test_who_was_too_slow_and_taken_over_ends_nothing_twice(bench: Bench, reques
     bench.moves.run("churn")
     assert bench.state(request_) is RequestState.DONE
     assert bench.tags().count("registrar:version:moved") == 1
+
+
+def test_who_hung_before_the_move_and_was_taken_over_moves_nothing_any_more(
+    bench: Bench, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = beside(bench)
+
+    def hang(name: str) -> list[VersionInfo]:
+        monkeypatch.undo()
+        read = bench.registry.versions(name)
+        bench.clock.turn(seconds=2 * LEASE.total_seconds())
+        other.moves.run("churn")
+        other.approved("promote churn 2 production")
+        other.moves.run("churn")
+        return read
+
+    monkeypatch.setattr(bench.registry, "versions", hang)
+    bench.moves.run("churn")
+    assert bench.registry.holders() == [2]
+    assert bench.registry.model("churn").aliases["champion"] == 2
+
+
+def test_who_hung_within_the_move_and_was_taken_over_leaves_the_alias_alone(bench: Bench, request_: Request) -> None:
+    other = beside(bench)
+
+    def hang() -> None:
+        bench.clock.turn(seconds=2 * LEASE.total_seconds())
+        other.moves.run("churn")
+        other.approved("promote churn 2 production")
+        other.moves.run("churn")
+
+    bench.registry.after = hang
+    bench.moves.run("churn")
+    assert bench.registry.model("churn").aliases["champion"] == 2
+
+
+def test_who_was_taken_over_and_then_refused_by_the_registry_ends_nothing(bench: Bench, request_: Request) -> None:
+    other = beside(bench)
+
+    def hang() -> None:
+        bench.clock.turn(seconds=2 * LEASE.total_seconds())
+        other.moves.run("churn")
+        refuses()
+
+    bench.registry.before = hang
+    bench.moves.run("churn")
+    assert bench.state(request_) is RequestState.DONE
+    assert bench.tags().count("registrar:request:failed") == 0
 
 
 def test_a_bug_of_ours_leaves_the_move_to_be_made_later(bench: Bench, request_: Request) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from bot.domain.approvals import RequestState
 from bot.domain.commands import FreezeModel, UnfreezeModel, build
-from bot.domain.errors import BadInput, Refused
+from bot.domain.errors import BadInput, Refused, RegistryUnreachable
 from bot.domain.events import Tag
+from bot.domain.evidence import GateResult
 from bot.domain.moves import MoveState
 from bot.domain.people import Caller
 from bot.domain.registry import Stage
-from tests.services.bench import ALICE, BOB, DAVE, GUEST, STRANGER, Bench
+from tests.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, Bench
 
 
 def freeze(
@@ -53,6 +55,25 @@ def test_while_it_holds_nobody_approves_and_everything_else_goes_on(bench: Bench
     assert bench.reject(request).request.state is RequestState.REJECTED
 
 
+def test_while_it_holds_nobody_lets_gates_pass_for_that_would_decide(bench: Bench) -> None:
+    bench.registry.add("two", versions=1)
+    request = bench.open("promote two 1 production")
+    assert request.seen is not None
+    failed = GateResult(name="f1", bound="≥ 1", value="0.5", passed=False)
+    with bench.ledger.write() as tx:
+        tx.save_request(replace(request, seen=replace(request.seen, gates=(failed,))))
+    bench.approve(request, BOB)
+    bench.approve(request, CAROL)
+    freeze(bench, model="two")
+    with pytest.raises(Refused, match="is frozen by @UBOB"):
+        bench.requests.override(DAVE, request.id, reason="known", origin="slack")
+    assert bench.state(request) is RequestState.PENDING
+    unfreeze(bench, model="two")
+    assert bench.requests.override(DAVE, request.id, reason="known", origin="slack").request.state is (
+        RequestState.APPROVED
+    )
+
+
 def test_staging_is_never_frozen(bench: Bench) -> None:
     freeze(bench, model=None)
     assert bench.approved("promote churn 4 staging").state is RequestState.APPROVED
@@ -73,6 +94,27 @@ def test_what_was_approved_before_waits_and_is_made_afterwards(bench: Bench) -> 
     bench.moves.run("churn")
     assert bench.registry.holders() == [4]
     assert bench.state(request) is RequestState.DONE
+
+
+def test_what_waits_for_a_freeze_does_not_hold_up_what_goes_to_staging(bench: Bench) -> None:
+    frozen, free = bench.approved("promote churn 4 production"), bench.approved("promote churn 1 staging")
+    freeze(bench)
+    bench.moves.run("churn")
+    assert [bench.state(frozen), bench.state(free)] == [RequestState.APPROVED, RequestState.DONE]
+
+
+def test_a_move_that_was_cut_off_half_way_is_finished_whatever_is_frozen(bench: Bench) -> None:
+    def lose_the_answer() -> None:
+        raise RegistryUnreachable("The registry does not answer.")
+
+    request = bench.approved()
+    bench.registry.after = lose_the_answer
+    bench.moves.run("churn")
+    freeze(bench)
+    bench.clock.turn(minutes=1)
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.DONE
+    assert bench.registry.model("churn").aliases["champion"] == 4
 
 
 def test_a_freeze_ends_by_itself(bench: Bench) -> None:
