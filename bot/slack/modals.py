@@ -74,7 +74,7 @@ def details(message: Message | None = None) -> dict[str, Any]:
 def values(state: Mapping[str, Any]) -> dict[str, str]:
     """Return what was filled in, by field. `state` is a view's state; empty fields are left out."""
     found = {}
-    for field, actions in state.get("values", {}).items():
+    for field, actions in (state.get("values") or {}).items():
         for action in actions.values():
             option = action.get("selected_option") or {}
             value = action.get("value") or option.get("value")

@@ -58,7 +58,7 @@ def register(app: App, desk: Desk) -> None:
     def on_command(ack: Ack, body: dict[str, Any]) -> None:
         place = of_command(body)
         try:
-            message = do(desk, place, unescape(str(body.get("text", ""))))
+            message = do(desk, place, unescape(str(body.get("text") or "")))
         except Exception as error:  # explained to the person; unforeseen ones get an id to quote
             message = said(explain(error))
         if message:

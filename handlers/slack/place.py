@@ -33,7 +33,7 @@ def of_command(body: Mapping[str, Any]) -> Place:
     """Return the place of a slash command."""
     return Place(
         person=Person(str(body["team_id"]), str(body["user_id"])),
-        channel=str(body.get("channel_id", "")),
+        channel=str(body.get("channel_id") or ""),
         response_url=body.get("response_url"),
         trigger=body.get("trigger_id"),
     )

@@ -48,7 +48,7 @@ class _Field(_Part):
 
 
 class _State(_Part):
-    values: dict[Text, dict[Text, _Field]] = {}
+    values: dict[Text, dict[Text, _Field]] | None = None
 
 
 class _Action(_Part):
@@ -64,9 +64,9 @@ class _Message(_Part):
 class _View(_Part):
     id: Text
     type: Text
-    callback_id: Text = ""
-    private_metadata: Text = ""
-    state: _State = _State()
+    callback_id: Text | None = None
+    private_metadata: Text | None = None
+    state: _State | None = None
     team_id: Text | None = None
     app_installed_team_id: Text | None = None
 
@@ -101,8 +101,8 @@ class _Command(_Sent):
     command: Text
     team_id: Text
     user_id: Text
-    channel_id: Text = ""
-    text: Text = ""
+    channel_id: Text | None = None
+    text: Text | None = None
 
 
 class _Interaction(_Sent):
@@ -125,7 +125,7 @@ class _Press(_Interaction):
 class _Form(_Interaction):
     type: Literal["view_submission", "view_closed"]
     view: _View
-    response_urls: Annotated[list[_Address], Field(max_length=1)] = []  # Bolt breaks on more
+    response_urls: Annotated[list[_Address], Field(max_length=1)] | None = None  # Bolt breaks on more
 
 
 class _Callback(_Part):

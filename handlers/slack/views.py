@@ -38,7 +38,7 @@ def _listener(desk: Desk, act: Callable[[Desk, Place, str, dict[str, str]], None
         view = body["view"]
         place = of_interaction(body)
         try:
-            act(desk, place, str(view.get("private_metadata", "")), modals.values(view.get("state", {})))
+            act(desk, place, str(view.get("private_metadata") or ""), modals.values(view.get("state") or {}))
         except _FieldError as error:
             ack(response_action="errors", errors=error.answer)
             return

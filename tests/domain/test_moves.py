@@ -63,7 +63,7 @@ def test_a_version_is_taken_aside_from_where_it_is(stage: Stage) -> None:
 
 
 def test_what_serves_is_not_taken_aside_and_the_way_out_is_told() -> None:
-    with pytest.raises(Refused, match="serves in Production, so it stays. Promote another version first"):
+    with pytest.raises(Refused, match=r"serves in Production, so it stays\. Promote another version first"):
         archiving("archive:1", version(stage=Stage.PRODUCTION), BOB, NOW, "")
 
 
