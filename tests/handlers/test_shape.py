@@ -64,7 +64,7 @@ BROKEN: list[tuple[dict[str, Any], tuple[Any, ...], Any]] = [
     (PRESS, ("type",), REMOVED),
     (FORM, ("view",), None),
     (FORM, ("view", "callback_id"), 7),
-    (FORM, ("view", "private_metadata"), None),
+    (FORM, ("view", "private_metadata"), 7),
     (FORM, ("view", "state"), []),
     (FORM, ("view", "state", "values", "reason"), "because"),
     (FORM, ("view", "state", "values", "reason", "value", "value"), "\ud800"),
@@ -82,6 +82,18 @@ BROKEN: list[tuple[dict[str, Any], tuple[Any, ...], Any]] = [
 def test_a_part_of_another_type_is_not(payload: dict[str, Any], way: tuple[Any, ...], value: Any) -> None:
     with pytest.raises(BadInput):
         check(changed(payload, way, value))
+
+
+@pytest.mark.parametrize(
+    ("payload", "way"),
+    [
+        (COMMAND, ("text",)), (COMMAND, ("channel_id",)), (PRESS, ("message",)), (FORM, ("view", "private_metadata")),
+        (FORM, ("view", "state")), (FORM, ("view", "state", "values")),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_empty_part_is_a_missing_one(payload: dict[str, Any], way: tuple[Any, ...]) -> None:
+    check(changed(payload, way, None))
 
 
 def test_who_belongs_to_no_workspace_is_nobody() -> None:
