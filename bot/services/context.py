@@ -6,8 +6,9 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bot.domain.errors import RegistrarError, Unreachable
 from bot.domain.policy import Policy
-from bot.domain.registry import Stage
+from bot.domain.registry import Package, Stage, VersionInfo
 from bot.ports import Clock, Ledger, Registry
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that can be mistaken for another on a phone
@@ -59,6 +60,18 @@ class Context:
     def policy(self) -> Policy:
         """The policy that holds now."""
         return self.rules.policy
+
+    def package(self, version: VersionInfo) -> Package | None:
+        """Return what lies beside a version's files; files that the registry refuses to give count as missing.
+
+        Raises Unreachable.
+        """
+        try:
+            return self.registry.package(version)
+        except Unreachable:
+            raise
+        except RegistrarError:
+            return None
 
     @property
     def aliases(self) -> dict[Stage, str]:

@@ -9,7 +9,7 @@ from math import isnan
 from bot.domain import gates
 from bot.domain.approvals import Request
 from bot.domain.card import ModelCard, Sources, fill
-from bot.domain.errors import LedgerUnavailable, RegistrarError, Unreachable
+from bot.domain.errors import LedgerUnavailable
 from bot.domain.evidence import GateResult, Seen
 from bot.domain.gates import GateFacts
 from bot.domain.moves import Facts, MoveState, incumbent
@@ -41,8 +41,8 @@ class Gating:
         rule = self._it.policy.rules_for(model.name).rule(target) or TargetRule()
         holder = _version(versions, incumbent(Facts(versions=tuple(versions)), target))
         runs = self._runs([version, holder])
-        package = self._package(version) if _needs_files(rule.gates) else None
-        before = self._package(holder) if _asks_for(rule.gates, SignatureGate) and holder else None
+        package = self._it.package(version) if _needs_files(rule.gates) else None
+        before = self._it.package(holder) if _asks_for(rule.gates, SignatureGate) and holder else None
         facts = GateFacts(
             version=version, now=self._it.clock.now(), incumbent=holder.version if holder else None,
             card=fill(Sources(version=version, model=model, run=_run_of(version, runs), package=package)),
@@ -86,7 +86,7 @@ class Gating:
         assert request.seen is not None
         holder = _version(versions, request.incumbent)
         runs = self._runs([version, holder])
-        package = self._package(version) if _names_files(rule.gates) else None
+        package = self._it.package(version) if _names_files(rule.gates) else None
         return GateFacts(
             version=version, now=self._it.clock.now(), incumbent=request.incumbent,
             card=self._card(version, model or ModelInfo(name=request.model), runs, package),
@@ -108,15 +108,6 @@ class Gating:
     def _runs(self, versions: Iterable[VersionInfo | None]) -> Mapping[str, RunInfo]:
         ids = list(dict.fromkeys(one.run_id for one in versions if one and one.run_id))
         return self._it.registry.runs(ids) if ids else {}
-
-    def _package(self, version: VersionInfo) -> Package | None:
-        """Return what lies beside the version's files; files that the registry refuses to give count as missing."""
-        try:
-            return self._it.registry.package(version)
-        except Unreachable:
-            raise
-        except RegistrarError:
-            return None
 
     def _staged_since(self, version: VersionInfo) -> datetime | None:
         """Return since when the version is in Staging, as the ledger has it.

@@ -11,7 +11,7 @@ from bot.domain import semver, words
 from bot.domain.card import algorithm_of
 from bot.domain.commands import Register
 from bot.domain.directions import is_better
-from bot.domain.errors import RegistrarError, UnknownRun, Unreachable
+from bot.domain.errors import UnknownRun
 from bot.domain.events import Event, Tag
 from bot.domain.people import Actor
 from bot.domain.registry import ASK_TAG, SEMVER, Package, RunInfo, Stage, VersionInfo
@@ -70,7 +70,7 @@ class Registration:
         others = self._it.registry.versions(command.model)
         made = next((one for one in others if one.tags.get(ASK_TAG) == key), None) or self._make(command, key)
         others = [one for one in others if one.version != made.version]
-        package = self._package(made)
+        package = self._it.package(made)
         proposal = self._propose(command, made, run, package, others)
         if made.semver != proposal.semver:
             self._it.registry.set_tags(made.model, made.version, {SEMVER: proposal.semver})
@@ -103,17 +103,8 @@ class Registration:
             return None
         runs = self._it.registry.runs([version.run_id]) if version.run_id else {}
         run = runs.get(version.run_id or "", RunInfo(id=""))
-        build = build_of(version, run, self._package(version))
+        build = build_of(version, run, self._it.package(version))
         return Base(version=version.version, stage=version.stage, semver=version.semver, build=build)
-
-    def _package(self, version: VersionInfo) -> Package | None:
-        """Return what lies beside the version's files; files that cannot be read are no reason not to register."""
-        try:
-            return self._it.registry.package(version)
-        except Unreachable:
-            raise
-        except RegistrarError:
-            return None
 
     def _write_down(self, tx: Writing, by: Actor, made: Registered) -> None:
         version, proposal = made.version, made.proposal

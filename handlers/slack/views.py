@@ -7,7 +7,7 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
-from bot.domain.commands import Override, Promote, Reject, build
+from bot.domain.commands import Promote, Reject, build
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.text import Say, short
 from bot.slack import modals
@@ -70,24 +70,24 @@ def _checked(fields: dict[str, str]) -> dict[str, Any]:
 
 
 def _override(desk: Desk, place: Place, request_id: str, fields: dict[str, str]) -> None:
-    try:
-        reason = fields.get("reason", "").strip()
-        if not reason:
-            raise BadInput("Say why: the card shows it, and the audit keeps it.")
-        command = build(Override, {"request": request_id, "reason": reason})
-        sentence = desk.override(place, command.request, command.reason)
-    except RegistrarError as error:
-        raise _FieldError("reason", error) from error
-    desk.after(place, lambda: _tell_where(desk, place, request_id, sentence))
+    _with_reason(desk, place, request_id, fields, "Say why: the card shows it, and the audit keeps it.", desk.override)
 
 
 def _reject(desk: Desk, place: Place, request_id: str, fields: dict[str, str]) -> None:
+    _with_reason(desk, place, request_id, fields, "Say why: the requester gets to read it.", desk.reject)
+
+
+Decide = Callable[[Place, str, str], Say]  # where, which request, why
+
+
+def _with_reason(desk: Desk, place: Place, request_id: str, fields: dict[str, str], missing: str, act: Decide) -> None:
+    """Do to a request what needs a reason; `missing` stands under the field where there is none."""
     try:
         reason = fields.get("reason", "").strip()
         if not reason:
-            raise BadInput("Say why: the requester gets to read it.")
+            raise BadInput(missing)
         command = build(Reject, {"request": request_id, "reason": reason})
-        sentence = desk.reject(place, command.request, command.reason)
+        sentence = act(place, command.request, command.reason)
     except RegistrarError as error:
         raise _FieldError("reason", error) from error
     desk.after(place, lambda: _tell_where(desk, place, request_id, sentence))
