@@ -348,7 +348,12 @@ class Requests:
         approved = request.become(RequestState.APPROVED, decided_at=now, decided_by=last.voter)
         tx.save_request(approved)
         tx.add_move(intended(approved, last, now))
-        tx.append(self._request_event(approved, Tag.APPROVED, last.voter, before="pending", after="approved"))
+        evidence = {"seen": pack_seen(approved.seen)} if approved.seen else {}
+        tx.append(
+            self._request_event(
+                approved, Tag.APPROVED, last.voter, before="pending", after="approved", evidence=evidence
+            )
+        )
         tx.add_note(self._card(approved, "approved"))
         return approved
 

@@ -69,6 +69,7 @@ def request_event(
         "incumbent": request.incumbent,
         "requester": actor_id(request.requester),
         "reason": request.reason,
+        "policy": request.seen.policy if request.seen else "",
     }
     fields: dict[str, Any] = {"origin": origin, "evidence": about | (evidence or {}), **more}
     return Event(at=now, actor=actor or CLOCK, tag=tag, subject=request.id, model=request.model, **fields)

@@ -9,6 +9,7 @@ import pytest
 from bot.domain.approvals import Request, RequestState
 from bot.domain.authority import Act
 from bot.domain.errors import AlreadyDecided, Refused, RegistrarError, UnknownRequest
+from bot.domain.events import Tag
 from bot.domain.moves import MoveState
 from bot.domain.people import Automation, Caller, Client, Operator
 from bot.ports import NoteKind
@@ -260,3 +261,13 @@ def test_every_decision_is_chained(bench: Bench, request_: Request) -> None:
     with bench.ledger.read() as reading:
         links = reading.links()
     assert [link.previous for link in links[1:]] == [link.hash for link in links[:-1]]
+
+
+def test_the_audit_keeps_what_a_decision_was_made_on_and_under_which_policy(bench: Bench) -> None:
+    bench.context.rules.replace(bench.context.policy, "0123456789ab")
+    bench.approve(bench.open())
+    [decided] = [event for event in bench.events() if event.tag is Tag.APPROVED]
+    assert decided.evidence["policy"] == "0123456789ab"
+    assert set(decided.evidence["seen"]) == {"metrics", "against", "validation", "gates", "rule", "policy"}
+    [voted] = [event for event in bench.events() if event.tag is Tag.VOTED]
+    assert voted.evidence["by"] == {"name": "", "roles": ["lead"], "groups": []}
