@@ -24,6 +24,26 @@ def gated(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
         yield world
 
 
+def test_a_card_with_its_gates_from_the_question_to_the_end(gated: World, open_window: Callable[..., Screen]) -> None:
+    screen = open_window(gated.slack.url)
+    screen.page.set_viewport_size({"width": 1200, "height": 760})  # two of the pictures are in the README
+    screen.types('/model promote churn 4 production --reason "better on last month, and nearly as fast"')
+    says(screen.card(), "at most 5 worse than the incumbent")
+    screen.becomes("Bob")
+    screen.presses("Approve")
+    screen.confirms("Approve")
+    says(screen.card(), "1 of 2")
+    screen.becomes("Alice")
+    screen.picture("gates-pending")
+    screen.becomes("Carol")
+    screen.presses("Approve")
+    screen.confirms("Approve")
+    says(screen.card(), "is in Production")
+    screen.card().get_by_role("button", name="replies").click()
+    says(screen.thread(), "read back from MLflow")
+    screen.picture("gates-done")
+
+
 def test_a_failed_gate_is_seen_let_pass_and_told(gated: World, open_window: Callable[..., Screen]) -> None:
     screen = open_window(gated.slack.url)
     screen.types('/model promote churn 5 production --reason "cheaper to run"')

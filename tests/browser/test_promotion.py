@@ -14,7 +14,7 @@ ASK = '/model promote churn 4 production --reason "f1 0.77 instead of 0.74 on la
 
 
 def test_alice_asks_is_refused_and_bob_approves(screen: Screen, world: World) -> None:
-    screen.page.set_viewport_size({"width": 1200, "height": 700})  # two of the pictures are in the README
+    screen.page.set_viewport_size({"width": 1200, "height": 700})
     screen.types(ASK)
     says(screen.card(), "f1 0.77 instead of 0.74")
     says(screen.answer(), "Asked")
