@@ -1,0 +1,43 @@
+"""Whatever people, clocks and processes do, in whatever order: the services and the model come to the same end.
+
+Thousands of steps in half a minute, the same ones each time; `make soak` plays on for as long as one likes, with other
+dice each time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.machine.machine import RequestsMachine
+
+SOAK = float(os.environ.get("SOAK") or 0)  # minutes
+PROFILE = settings(
+    max_examples=120, stateful_step_count=30, derandomize=not SOAK, deadline=None, database=None, print_blob=False,
+    suppress_health_check=list(HealthCheck), report_multiple_bugs=False, phases=[Phase.generate, Phase.shrink],
+)  # fmt: skip
+
+
+@pytest.mark.timeout(SOAK * 60 + 900)
+def test_services_and_model_come_to_the_same_end(
+    sqlite_template: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL + 1, "bot")  # all that goes wrong here was ordered
+
+    class Machine(RequestsMachine):
+        def __init__(self) -> None:
+            super().__init__(sqlite_template, tmp_path)
+
+    end = time.monotonic() + SOAK * 60
+    while True:
+        run_state_machine_as_test(Machine, settings=PROFILE)
+        print(f"{Machine.seen['steps']:,} steps", flush=True)
+        if time.monotonic() >= end:
+            break
+    print(dict(sorted(Machine.seen.items())))
