@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.registry.memory import MemoryRegistry
+from handlers import logs
 from localslack import LocalSlack
 from tests.world import MANIFEST, World, running
 
@@ -32,6 +34,17 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("REGISTRAR_", "SLACK_")) or name in {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"}:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_test_sets_up_the_log_for_the_next_one() -> Iterator[None]:
+    """Let the loggers be as they were after a test that ran the program in this process."""
+    loggers = [logging.getLogger(name) for name in ("", *logs.SILENT, *logs.TERSE)]
+    before = [(logger, logger.level, list(logger.handlers), list(logger.filters)) for logger in loggers]
+    yield
+    for logger, level, handlers, filters in before:
+        logger.setLevel(level)
+        logger.handlers, logger.filters = handlers, filters
 
 
 @pytest.fixture(scope="session")

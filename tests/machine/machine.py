@@ -18,11 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from bot.domain.approvals import Choice, RequestState
 from bot.domain.commands import FreezeModel, Promote, UnfreezeModel, parse
 from bot.domain.errors import RegistrarError
-from bot.domain.events import Event, Tag
+from bot.domain.events import START, Event, Head, Tag
 from bot.domain.moves import MoveKind, MoveState
 from bot.domain.people import actor_id
 from bot.domain.registry import Stage
-from bot.ledger.audit import START, Head, verify
+from bot.ledger.audit import verify
 from bot.services.moves import LEASE
 from tests.machine.auditor import Auditor
 from tests.machine.model import (
