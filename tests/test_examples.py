@@ -13,6 +13,8 @@ from typing import Any
 import mlflow
 import pytest
 
+pytestmark = pytest.mark.slow  # it trains models; the demo does, too
+
 SCRIPT = Path(__file__).parent.parent / "examples" / "churn" / "train.py"
 
 

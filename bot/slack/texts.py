@@ -11,6 +11,9 @@ from bot.domain.text import Code, Mention, Name, Say, clean, short
 TEXT_MOST = 2900  # below Slack's 3,000 for a section, with room for what stands around it
 
 
+_ID = re.compile("[USW][A-Za-z0-9]+")  # Slack's own have capitals only; another server's may not
+
+
 def escape(text: str) -> str:
     """Return outside text so that Slack shows it and reads no mention, link or entity in it."""
     return clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -47,7 +50,14 @@ def when(time: datetime) -> str:
 
 def who(actor: Actor) -> str:
     """Return the actor as a mention, or by name where it is no person."""
-    return f"<@{escape(actor.user)}>" if isinstance(actor, Person) else code(actor.name)
+    return _mention(actor.user) if isinstance(actor, Person) else code(actor.name)
+
+
+def _mention(user: str) -> str:
+    """Return a user or a user group as a mention; what is no id of Slack's, as the text that it is."""
+    if not _ID.fullmatch(user):
+        return code(short(user, 200))
+    return f"<!subteam^{user}>" if user.startswith("S") else f"<@{user}>"
 
 
 def mrkdwn(sentence: Say) -> str:
@@ -66,7 +76,7 @@ def _show(value: object) -> str:
     if isinstance(value, Name | Code):
         return code(short(value, 200))
     if isinstance(value, Mention):
-        return f"<!subteam^{escape(value.user)}>" if value.user.startswith("S") else f"<@{escape(value.user)}>"
+        return _mention(value.user)
     if isinstance(value, datetime):
         return when(value)
     if isinstance(value, Say):

@@ -40,7 +40,11 @@ COMPLETE = {"approve", "ask"}  # for the others, before a write is the same as a
 MOVED = "registrar:version:moved"
 
 
-@pytest.mark.parametrize("act", ENDS)
+# An approval has the most writes, and each of them costs a death: a minute in all.
+ACTS = [pytest.param(act, marks=pytest.mark.slow) if act == "approve" else act for act in ENDS]
+
+
+@pytest.mark.parametrize("act", ACTS)
 def test_whoever_dies_at_any_write_leaves_nothing_lost_doubled_or_told_wrongly(mortals: Mortals, act: str) -> None:
     points = mortals.act(mortals.case(act)).points
     deaths = list(deaths_at(points, is_complete=act in COMPLETE))

@@ -46,7 +46,7 @@ def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Ite
 # The same examples at every run; `FORGED=2000` tries so many others.
 MANY = os.environ.get("FORGED")
 fuzzed = settings(
-    max_examples=int(MANY or 80), derandomize=not MANY, database=None, deadline=None,
+    max_examples=int(MANY or 40), derandomize=not MANY, database=None, deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ from tests.machine.machine import RequestsMachine
 
 SOAK = float(os.environ.get("SOAK") or 0)  # minutes
 PROFILE = settings(
-    max_examples=120, stateful_step_count=30, derandomize=not SOAK, deadline=None, database=None, print_blob=False,
+    max_examples=90, stateful_step_count=30, derandomize=not SOAK, deadline=None, database=None, print_blob=False,
     suppress_health_check=list(HealthCheck), report_multiple_bugs=False, phases=[Phase.generate, Phase.shrink],
 )  # fmt: skip
 

@@ -33,7 +33,7 @@ from tests.world import said
 # What we write ourselves; anything else in angle brackets would be somebody else's.
 OURS = re.compile(
     r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|\d{4}-\d\d-\d\d \d\d:\d\d UTC>"
-    r"|<@(?!U0EVIL)[UW][A-Z0-9]+>"
+    r"|<@(?!U0EVIL)[UW][A-Za-z0-9]+>"
     r"|<!subteam\^S\w+>"
     r"|<https://mlflow\.example:5000/base/#/[^|<>\s]+\|(?:Version|Run) in MLflow>"
 )

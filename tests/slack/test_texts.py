@@ -73,3 +73,9 @@ def test_a_time_is_shown_in_the_zone_of_whoever_reads() -> None:
 
 def test_a_person_is_mentioned_and_a_program_is_named() -> None:
     assert (who(Person("T1", "U0BOB")), who(Automation("clock"))) == ("<@U0BOB>", "`clock`")
+
+
+@pytest.mark.parametrize("user", ["", "u0bob", "!channel", "U0BOB> <!here", "B0T"])
+def test_what_is_no_id_of_slack_s_is_mentioned_by_nobody(user: str) -> None:
+    for shown in (mrkdwn(say("{who}", who=Mention(user))), who(Person("T1", user))):
+        assert not shown.startswith("<")
