@@ -34,6 +34,7 @@ from tests.machine.model import (
     MEMBERS,
     NONE,
     PRODUCTION,
+    SAME_PERSON,
     STAGING,
     Ask,
     Died,
@@ -61,6 +62,7 @@ LEGAL = {  # what may have become of a request between two looks at it
     "executing": {"approved", "executing", "done", "failed", "stale"},
 }
 DECIDERS = [name for name in PEOPLE if name != "desk"]  # nothing of Slack's comes from a terminal
+ASKED, VOTED = "who asked", "who voted last"
 WRITES, READS = {"transition", "set_alias"}, {"model", "version", "versions"}
 
 processes = st.sampled_from(["here", "there"])
@@ -93,9 +95,7 @@ def hands(draw: st.DrawFn) -> Hand:
 
 def mishaps(*calls: str) -> st.SearchStrategy[list[Mishap]]:
     """Return nothing, or up to two things that happen around calls of these names."""
-    blows = st.sampled_from(["dies", "stumbles", "away", "overtaken"]) if "transition" in calls else st.sampled_from(
-        ["dies", "stumbles", "away"]
-    )  # fmt: skip
+    blows = st.sampled_from(["dies", "stumbles", "away", *["overtaken"] * (2 if "transition" in calls else 0)])
     any_time = st.builds(Mishap, st.sampled_from(["before", "after"]), st.sampled_from(calls), blows | hands())
     refused = st.builds(Mishap, st.just("before"), st.sampled_from(calls), st.just("refuses"))
     return st.just([]) | st.lists(any_time | refused, min_size=1, max_size=2)
@@ -145,7 +145,7 @@ class RequestsMachine(RuleBasedStateMachine):
         for model, stages in layouts.items():
             self.registry.add(model)
             for stage in stages:
-                self._add(model, stage, fair if stage == NONE and model == "churn" else good)
+                self._add(model, stage, fair if stage in {NONE, ARCHIVED} and model == "churn" else good)
         self.registry.set_alias("churn", "champion", 3)
         self.model.aliases["churn"]["champion"] = 3
         self.registry.tap, self.registry.moving = self._tap, self._moving
@@ -289,8 +289,8 @@ class RequestsMachine(RuleBasedStateMachine):
         if mishaps is not None:
             self._carry_out(ask.id, mishaps, process)
 
-    @rule(who=st.sampled_from(["alice", "alice", "bob", "ci", "monitor"]), place=st.integers(0, 3), number=which,
-          keep=st.sampled_from([False, False, False, True]), most=st.sampled_from([0, 1, 5, 5]),
+    @rule(who=st.sampled_from(["alice", "alice", "bob", "bob", "desk", "ci", "monitor"]), place=st.integers(0, 3),
+          number=which, keep=st.sampled_from([False, False, False, True]), most=st.sampled_from([0, 1, 5, 5]),
           mishaps=st.none() | in_moving, process=processes)  # fmt: skip
     def promote(
         self, who: str, place: int, number: int, keep: bool, most: int, mishaps: list[Mishap] | None, process: str
@@ -342,29 +342,36 @@ class RequestsMachine(RuleBasedStateMachine):
     # -- deciding --------------------------------------------------------------------------------------------------
 
     @rule(act=st.sampled_from(["approve", "approve", "reject", "withdraw", "withdraw", "override", "cancel"]),
-          who=st.none() | st.sampled_from(["bob", "carol", "dave", "alice"]) | st.sampled_from(DECIDERS), number=which,
+          who=st.sampled_from([ASKED, ASKED, VOTED, "bob", "carol", "dave"]) | st.sampled_from(DECIDERS), number=which,
           twice=st.sampled_from([False, False, True]), dies=st.sampled_from([False, False, False, True]),
           process=processes)  # fmt: skip
-    def press(self, act: str, who: str | None, number: int, twice: bool, dies: bool, process: str) -> None:
-        """Somebody (None: who voted last) does something to a request; it dies in the middle, or arrives twice."""
+    def press(self, act: str, who: str, number: int, twice: bool, dies: bool, process: str) -> None:
+        """Somebody does something to a request; the process dies in the middle of it, or the click arrives twice."""
         ask_id = self._request(number, process)
         if ask_id is None:
             return
-        presses = who or next(reversed(self.model.requests[ask_id].votes), "bob")
+        asked = self.model.asks[ask_id].who
+        chosen = {ASKED: SAME_PERSON.get(asked, asked), VOTED: next(reversed(self.model.requests[ask_id].votes), "bob")}
+        presses = chosen.get(who, who)
         if dies:
             self.ledger.dies = True
             self.both(died, lambda: self._press(act, presses, ask_id, process), process)
         for _ in range(1 + twice):
             self._press_both(act, presses, ask_id, process)
 
-    @rule(number=which, most=st.sampled_from([1, 5]), passes=st.booleans(), mishaps=st.none() | in_moving,
-          process=processes)  # fmt: skip
-    def let_approve(self, number: int, most: int, passes: bool, mishaps: list[Mishap] | None, process: str) -> None:
-        """Those who may approve, failed gates are let pass, and without None it is moved at once."""
+    @rule(number=which, most=st.sampled_from([1, 5]), regrets=st.booleans(), passes=st.booleans(),
+          mishaps=st.none() | in_moving, process=processes)  # fmt: skip
+    def let_approve(
+        self, number: int, most: int, regrets: bool, passes: bool, mishaps: list[Mishap] | None, process: str
+    ) -> None:
+        """Those who may approve, one regrets it, failed gates are let pass, and without None it is moved at once."""
         ask_id = self._request(number, process)
         if ask_id is None:
             return
         self._let_approve(ask_id, most, process)
+        votes = self.model.requests[ask_id].votes
+        if regrets and votes:
+            self._press_both("withdraw", next(iter(votes)), ask_id, process)
         if passes and self.model.requests[ask_id].state == "pending":
             self._press_both("override", "dave", ask_id, process)
         if mishaps is not None:
@@ -456,10 +463,13 @@ class RequestsMachine(RuleBasedStateMachine):
     # -- what others do --------------------------------------------------------------------------------------------
 
     @rule(who=st.sampled_from(["dave", "dave", "bob", "alice", "guest"]), model=st.sampled_from([None, *MODELS]),
-          lasts=st.sampled_from([None, timedelta(minutes=1), timedelta(hours=2)]), process=processes)  # fmt: skip
-    def freeze_or_unfreeze(self, who: str, model: str | None, lasts: timedelta | None, process: str) -> None:
-        """Somebody freezes Production, for a while or until somebody lifts it; or lifts what was frozen."""
-        if any(self.model.frozen(one) for one in MODELS):
+          lasts=st.sampled_from([None, timedelta(minutes=1), timedelta(hours=2)]),
+          more=st.sampled_from([False, False, True]), process=processes)  # fmt: skip
+    def freeze_or_unfreeze(
+        self, who: str, model: str | None, lasts: timedelta | None, more: bool, process: str
+    ) -> None:
+        """Somebody freezes Production, for a while or until somebody lifts it; or lifts it, unless they want `more`."""
+        if not more and any(self.model.frozen(one) for one in MODELS):
             self._unfreeze(who, model, process)
             return
         until = f" --until {int(lasts.total_seconds())}s" if lasts else ""
