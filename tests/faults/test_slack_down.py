@@ -243,7 +243,7 @@ def test_an_account_that_slack_is_slow_to_tell_of_is_given_up_in_time(slack: Loc
     began = time.monotonic()
     with pytest.raises(SlackUnreachable):
         directory.profile(SlackPerson(slack.team_id, "U0ALICE"))
-    assert time.monotonic() - began < 2.9
+    assert time.monotonic() - began < 9  # and not the ten seconds that Slack takes
 
 
 # -- the channel -----------------------------------------------------------------------------------------------------
