@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -207,15 +207,12 @@ def _approver(profile: Profile, subject: Subject, policy: Policy) -> Decision:
         )  # fmt: skip
         return Decision(False, "no approvers", why)
     if _asked(profile, subject, policy) and not rule.requester_may_approve:
-        return _refuse(
-            "own request",
-            "You asked for this, so somebody else has to decide: {who}.",
-            rule,
-            policy,
-            but=profile.person,
-        )
+        others = policy.ids(rule.approvers) - {profile.person.user}
+        words = "You asked for this, so somebody else has to decide: {who}."
+        return _refuse_naming("own request", words, others, "nobody else is named")
     if not _is_named(profile, rule.approvers, policy):
-        return _refuse("not an approver", "You are not among those who may decide this: {who}.", rule, policy)
+        words = "You are not among those who may decide this: {who}."
+        return _refuse_naming("not an approver", words, policy.ids(rule.approvers), "nobody is named")
     return _allow("approver")
 
 
@@ -230,10 +227,8 @@ def _rollback(profile: Profile, subject: Subject, policy: Policy) -> Decision:
     names = rules.rollback.by if rules.rollback else rules.production.approvers if rules.production else []
     if _is_named(profile, names, policy):
         return _allow("rollback")
-    them: list[object] = [Mention(one) for one in sorted(policy.ids(names))]
-    return Decision(False, "not in rollback.by", say(
-        "Only those who may roll back can do this: {who}.", who=them or ["the policy names nobody"]
-    ))  # fmt: skip
+    words = "Only those who may roll back can do this: {who}."
+    return _refuse_naming("not in rollback.by", words, policy.ids(names), "the policy names nobody")
 
 
 def _rollback_or_admin(profile: Profile, subject: Subject, policy: Policy) -> Decision:
@@ -287,10 +282,11 @@ def _allow(rule: str) -> Decision:
     return Decision(True, rule, say("Allowed: {rule}.", rule=rule))
 
 
-def _refuse(
-    name: str, words: str, rule: TargetRule | None = None, policy: Policy | None = None, but: Person | None = None
-) -> Decision:
-    if rule is None or policy is None:
-        return Decision(False, name, say(words))
-    others = sorted(policy.ids(rule.approvers) - ({but.user} if but else set()))
-    return Decision(False, name, say(words, who=[Mention(one) for one in others] or ["nobody else is named"]))
+def _refuse(name: str, words: str) -> Decision:
+    return Decision(False, name, say(words))
+
+
+def _refuse_naming(name: str, words: str, ids: Iterable[str], nobody: str) -> Decision:
+    """Return the refusal that names who can do it; `nobody` is said where there is none."""
+    who: list[object] = [Mention(one) for one in sorted(ids)]
+    return Decision(False, name, say(words, who=who or [nobody]))

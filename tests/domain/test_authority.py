@@ -171,7 +171,20 @@ def asked_by(requester: Actor, target: Stage = Stage.PRODUCTION) -> Subject:
 def test_who_asked_does_not_approve_and_hears_who_can() -> None:
     decision = ask(CALLERS["lead"], Act.APPROVE, asked_by(Person("T1", "ULEAD")))
     assert not decision
-    assert "somebody else has to decide: @S1LEADS" in str(decision.why)
+    assert str(decision.why) == "You asked for this, so somebody else has to decide: @S1LEADS."
+
+
+def test_who_asked_where_nobody_else_is_named_hears_that() -> None:
+    policy = read_policy({"models": {"*": {"production": {"approvers": ["ULEAD"]}}}})
+    decision = ask(CALLERS["lead"], Act.APPROVE, asked_by(Person("T1", "ULEAD")), policy)
+    assert "somebody else has to decide: nobody else is named." in str(decision.why)
+
+
+@pytest.mark.parametrize(("model", "who"), [("churn", "@UONCALL"), ("unruled", "the policy names nobody")])
+def test_who_may_not_roll_back_hears_who_may(model: str, who: str) -> None:
+    policy = POLICY if model == "churn" else read_policy({"models": {}})
+    decision = ask(CALLERS["member"], Act.ROLL_BACK, Subject(model=model), policy)
+    assert str(decision.why) == f"Only those who may roll back can do this: {who}."
 
 
 def test_who_asked_may_approve_where_the_policy_says_so() -> None:
