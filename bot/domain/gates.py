@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isclose
@@ -61,9 +62,9 @@ def _metric(gate: object, facts: GateFacts) -> list[GateResult]:
     value, note = _value(gate.metric, facts)
     found = []
     if gate.at_least is not None:
-        found.append(_bound(gate.metric, f"≥ {number(gate.at_least)}", value, note, gate.at_least, 1))
+        found.append(_bound(gate.metric, f"≥ {number(gate.at_least)}", value, note, gate.at_least, operator.ge))
     if gate.at_most is not None:
-        found.append(_bound(gate.metric, f"≤ {number(gate.at_most)}", value, note, gate.at_most, -1))
+        found.append(_bound(gate.metric, f"≤ {number(gate.at_most)}", value, note, gate.at_most, operator.le))
     if gate.not_worse_than_incumbent_by is not None:
         found.append(_against(gate.metric, gate.not_worse_than_incumbent_by, value, note, facts))
     return found
@@ -80,8 +81,10 @@ def _value(metric: str, facts: GateFacts) -> tuple[float | None, str]:
     return facts.validation.get(told), "the asker's own validation" if told in facts.validation else ""
 
 
-def _bound(metric: str, bound: str, value: float | None, note: str, limit: float, sign: int) -> GateResult:
-    passed = value is not None and (value - limit) * sign >= 0
+def _bound(
+    metric: str, bound: str, value: float | None, note: str, limit: float, holds: Callable[[float, float], bool]
+) -> GateResult:
+    passed = value is not None and holds(value, limit)
     shown = _shown(value)
     if value is not None and not passed and shown == number(limit):
         shown = _exact(value)  # 0.84996 is not shown as 0.85 and refused

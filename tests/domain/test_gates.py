@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from bot.domain.approvals import Request
 from bot.domain.card import Sources, fill
 from bot.domain.evidence import GateResult, Seen, pack_seen, unpack_seen
-from bot.domain.gates import GateFacts, check, drift, told
+from bot.domain.gates import GateFacts, check, drift, seen_sentence, told
 from bot.domain.people import Person
 from bot.domain.policy import Gate
 from bot.domain.registry import Column, ModelInfo, Signature, Stage, VersionInfo
@@ -71,6 +71,10 @@ def test_a_value_just_below_its_bound_is_not_shown_as_the_bound() -> None:
     assert (result.value, result.passed) == ("0.849996", False)
 
 
+def test_a_value_that_passes_is_shown_as_people_read_it() -> None:
+    assert only(with_facts(metrics={"accuracy": 0.850004}), metric="accuracy", at_least=0.85).value == "0.85"
+
+
 # -- against the incumbent ---------------------------------------------------------------------------------------------
 
 
@@ -87,6 +91,11 @@ def test_of_what_should_be_low_more_is_worse(margin: float, passes: bool) -> Non
 def test_the_policy_s_directions_say_which_way_is_worse() -> None:
     lower = with_facts(directions={"accuracy": "lower"})
     assert only(lower, metric="accuracy", not_worse_than_incumbent_by=0).passed
+
+
+def test_the_distance_to_the_incumbent_is_shown() -> None:
+    result = only(metric="accuracy", not_worse_than_incumbent_by=0.5)
+    assert (result.value, result.bound) == ("0.9 (-0.01 against v5)", "at most 0.5 worse than the incumbent")
 
 
 def test_without_an_incumbent_there_is_nothing_to_be_worse_than() -> None:
@@ -185,6 +194,52 @@ def test_a_signature_that_was_never_promised_is_not_broken(facts: dict[str, Any]
     assert result.note
 
 
+BROKEN = {
+    2: Signature(inputs=(Column(name="age", type="string"), Column(name="plan", type="string"))),
+    3: Signature(
+        inputs=(Column(name="age", type="string"), Column(name="plan", type="string")),
+        outputs=(Column(name="", type="string"),),
+    ),
+    5: Signature(
+        inputs=(Column(name="age", type="string"), Column(name="plan", type="string")),
+        outputs=(Column(name="", type="string"), Column(name="why", type="string")),
+        params=(Column(name="cut", type="double"),),
+    ),
+}
+
+
+@pytest.mark.parametrize("number", BROKEN)
+def test_three_breaks_of_a_signature_are_told_and_the_others_counted(number: int) -> None:
+    old = replace(SIGNATURE, outputs=(Column(name="", type="double"), Column(name="old", type="double")))
+    before = SIGNATURE if number < 5 else old
+    result = only(with_facts(signature=BROKEN[number], incumbent_signature=before), signature="compatible")
+    more = {2: "", 3: "", 5: " and 3 more"}[number]
+    told_of = result.value.removesuffix(more) if more else result.value
+    assert result.value.endswith(more)
+    assert " more" not in told_of
+    assert len(told_of.split("; ")) == min(number, 3)
+
+
+# -- in one sentence ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("passed", "said"),
+    [
+        ([], "The policy has no gates for churn v7 → Production."),
+        ([True], "churn v7 → Production: the gate passes."),
+        ([True, True], "churn v7 → Production: all 2 gates pass."),
+        ([False], "churn v7 → Production: the gate fails."),
+        ([False, True], "churn v7 → Production: 1 of 2 gates fails."),
+        ([False, False, True], "churn v7 → Production: 2 of 3 gates fail."),
+    ],
+    ids=str,
+)
+def test_what_the_gates_say_is_one_sentence(passed: list[bool], said: str) -> None:
+    gates = tuple(GateResult(name=f"g{n}", bound="", value="", passed=one) for n, one in enumerate(passed))
+    assert str(seen_sentence(VERSION, Stage.PRODUCTION, Seen(gates=gates))) == said
+
+
 # -- what has changed --------------------------------------------------------------------------------------------------
 
 PASSED = GateResult(name="accuracy", bound="≥ 0.85", value="0.9", passed=True)
@@ -223,6 +278,14 @@ def test_figures_that_were_measured_anew_are_told(metrics: dict[str, float], sai
     assert said in str(drift(REQUEST, replace(SEEN, metrics=metrics)))
 
 
+def test_three_changed_figures_are_told_and_the_others_counted() -> None:
+    for number, more in ((3, ""), (5, "2 more")):
+        changed = {**SEEN.metrics, **{f"m{n}": 1.0 for n in range(number)}}
+        said = str(drift(REQUEST, replace(SEEN, metrics=changed)))
+        assert ("more" in said) is bool(more)
+        assert more in said
+
+
 def test_the_incumbent_s_figures_may_go_on_changing() -> None:
     assert drift(REQUEST, replace(SEEN, against={"accuracy": 0.5})) is None
 
@@ -258,6 +321,11 @@ def test_a_request_is_blocked_until_somebody_lets_its_failed_gate_pass() -> None
 def test_what_was_seen_is_the_same_after_it_was_stored() -> None:
     seen = replace(SEEN, gates=(PASSED, FAILED), validation={"f1": 0.5}, against={"accuracy": 0.1}, policy="p")
     assert unpack_seen(pack_seen(seen)) == seen
+
+
+@pytest.mark.parametrize(("length", "is_cut"), [(300, False), (301, True)])
+def test_a_long_value_is_cut(length: int, is_cut: bool) -> None:
+    assert ("…" in str(told(replace(FAILED, value="x" * length)))) is is_cut
 
 
 def test_a_note_is_told_with_its_gate() -> None:
