@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.domain.errors import Misconfigured
-from bot.domain.freezes import Freeze, frozen
+from bot.domain.freezes import Freeze, frozen, unfreeze_hint
 from bot.domain.people import Person
 from bot.domain.policy import Policy, read_policy
 from bot.domain.windows import check_cron, window_at
@@ -40,6 +40,11 @@ def test_a_freeze_is_over_at_its_end_and_not_before() -> None:
     ending = replace(FREEZE, until=NOW + HOUR)
     assert ending.is_active(NOW + HOUR - timedelta(microseconds=1))
     assert not ending.is_active(NOW + HOUR)
+    assert not ending.is_active(NOW + 2 * HOUR)
+
+
+def test_how_a_freeze_is_lifted_is_typed_as_it_is_told() -> None:
+    assert (unfreeze_hint("churn"), unfreeze_hint(None)) == ("/model unfreeze churn", "/model unfreeze --all")
 
 
 def test_a_freeze_that_was_lifted_holds_no_more() -> None:
