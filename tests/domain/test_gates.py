@@ -140,7 +140,7 @@ def test_fields_of_the_card_have_to_be_filled() -> None:
 
 
 def test_a_semver_has_to_be_set() -> None:
-    assert only(semver="set").passed
+    assert (only(semver="set").passed, only(semver="set").value) == (True, "2.1.0")
     assert not only(with_facts(version=replace(VERSION, tags={})), semver="set").passed
 
 
