@@ -12,11 +12,15 @@ from typing import Any, Protocol
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.events import Event, Head, Link, Tag
 from bot.domain.freezes import Freeze
+from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
+from bot.domain.monitors import Answer, Measurement, Monitor, Point, Pushed, Standing
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor, Person, Profile
-from bot.domain.policy import Policy
+from bot.domain.policy import Policy, ServingProbe
 from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.domain.rollbacks import Bar
+from bot.domain.serving import Serving
 
 
 class Clock(Protocol):
@@ -144,6 +148,7 @@ class Copy:
     alias: str = ""
     number: int = 0
     attempts: int = 0
+    lane: str = ""  # whose thread hears that it is written
 
 
 class NoteKind(Enum):
@@ -154,6 +159,10 @@ class NoteKind(Enum):
     SAID = "said"  # a sentence in a channel
     NEWS = "news"  # a line in the card's thread
     DIRECT = "direct"  # a message to one person
+    ROLLBACK = "rollback"  # the one message of a rollback that a person made, drawn from its present state
+    INCIDENT = "incident"  # the one message of an incident, drawn from its present state
+    CHART = "chart"  # a picture in the thread of the lane's message
+    EVENT = "event"  # a signed event to an endpoint of the serving side; no message at all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +303,81 @@ class Reading(Protocol):
         """Return the freezes that nobody has lifted, oldest first; one whose time is over may be among them."""
         ...
 
+    def bars(self, model: str) -> list[Bar]:
+        """Return the bars of a model that nobody has cleared, oldest first."""
+        ...
+
+    def rollbacks(self, since: datetime) -> list[Move]:
+        """Return the rollbacks that were intended since then, newest first; those that came to nothing included."""
+        ...
+
+    def monitors(self, model: str | None = None) -> list[Monitor]:
+        """Return the monitors that are not removed, by model and name."""
+        ...
+
+    def monitor(self, monitor_id: str) -> Monitor:
+        """Return a monitor, a removed one too. Raises UnknownRequest."""
+        ...
+
+    def standings(self) -> dict[str, Standing]:
+        """Return where the monitors stand, by their ids."""
+        ...
+
+    def standing(self, monitor_id: str) -> Standing:
+        """Return where a monitor stands; one that was never checked at its beginning."""
+        ...
+
+    def due_monitors(self, now: datetime, most: int = 1000) -> list[tuple[Monitor, Standing]]:
+        """Return the monitors whose check is due, the longest due first; neither paused nor removed ones."""
+        ...
+
+    def measurements(
+        self, monitor_id: str, *, since: datetime | None = None, move: str | None = None, most: int = 100
+    ) -> list[Measurement]:
+        """Return the finished checks of a monitor, newest first; those of one term only, where `move` names it."""
+        ...
+
+    def series(
+        self, monitor_id: str, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None
+    ) -> list[Point]:
+        """Return the values of a monitor's checks after `since` and up to `until`, oldest first.
+
+        Those of one term, where `move` names it; those of every other term, where `but` does.
+        """
+        ...
+
+    def readings(self, source: str, model: str, metric: str, *, since: datetime, until: datetime) -> list[Pushed]:
+        """Return what was pushed, after `since` and up to `until` by the readings' own times, oldest first."""
+        ...
+
+    def call(self, client: str, key: str) -> Call | None:
+        """Return what was answered to a call with this key before."""
+        ...
+
+    def incident(self, incident_id: str) -> Incident:
+        """Return an incident. Raises UnknownRequest."""
+        ...
+
+    def incidents(self, *, model: str | None = None, is_open: bool = False, most: int = 100) -> list[Incident]:
+        """Return incidents, newest first; open ones only, where `is_open`."""
+        ...
+
+    def breakers(self) -> list[Tripped]:
+        """Return the breakers that are tripped."""
+        ...
+
+    def serving(self, move: str) -> Serving | None:
+        """Return what the serving side was asked after a move."""
+        ...
+
+    def serving_of(self, model: str) -> Serving | None:
+        """Return what the serving side of a model was asked last."""
+        ...
+
+    def due_servings(self, now: datetime) -> list[Serving]:
+        """Return the questions to the serving side that are to be asked (again) now."""
+        ...
+
 
 class Writing(Reading, Protocol):
     """One transaction."""
@@ -324,6 +408,66 @@ class Writing(Reading, Protocol):
 
     def save_freeze(self, freeze: Freeze) -> None:
         """Write its present state."""
+        ...
+
+    def add_bar(self, bar: Bar) -> bool:
+        """Insert it; return False where it is there already."""
+        ...
+
+    def save_bar(self, bar: Bar) -> None:
+        """Write its present state."""
+        ...
+
+    def add_monitor(self, monitor: Monitor) -> bool:
+        """Insert it; return False where the model has one of this name."""
+        ...
+
+    def save_monitor(self, monitor: Monitor) -> None:
+        """Write its present state."""
+        ...
+
+    def save_standing(self, standing: Standing) -> None:
+        """Write where a monitor stands now."""
+        ...
+
+    def claim_slot(self, monitor_id: str, slot: int, owner: str, now: datetime, until: datetime) -> bool:
+        """Take a check for oneself until then; return False where it is done, or somebody else is at it."""
+        ...
+
+    def finish_slot(self, measurement: Measurement, owner: str) -> bool:
+        """Write what a claimed check came to; return False where it is not the owner's any more."""
+        ...
+
+    def add_readings(self, pushed: Sequence[Pushed]) -> int:
+        """Insert what was pushed, but for what is there already; return how many are new."""
+        ...
+
+    def add_call(self, call: Call) -> bool:
+        """Remember what was answered; return False where this key has an answer already."""
+        ...
+
+    def sweep(self, *, measurements: datetime, readings: datetime) -> int:
+        """Throw away checks, and readings and calls, that are older than that; return how many rows."""
+        ...
+
+    def add_incident(self, incident: Incident) -> bool:
+        """Insert it; return False where one of this model, source and kind is open."""
+        ...
+
+    def save_incident(self, incident: Incident) -> None:
+        """Write its present state."""
+        ...
+
+    def trip(self, breaker: Tripped) -> bool:
+        """Trip a breaker; return False where it is tripped already."""
+        ...
+
+    def reset_breaker(self, model: str) -> bool:
+        """Reset a breaker; return False where it is not tripped."""
+        ...
+
+    def save_serving(self, serving: Serving) -> None:
+        """Write what the serving side said."""
         ...
 
     def add_move(self, move: Move) -> bool:
@@ -415,6 +559,59 @@ class Writing(Reading, Protocol):
     def append(self, event: Event) -> None:
         """Add an event to the audit chain."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What a monitor asks a source: the points of `query` after `since` and up to `until`, of the model's version.
+
+    `source` is the source's name in the policy. `since` is the beginning of the version's term at the earliest.
+    """
+
+    monitor: str
+    source: str
+    model: str
+    version: int
+    query: str
+    since: datetime
+    until: datetime
+    timeout: timedelta = timedelta(seconds=10)
+
+
+class MetricSource(Protocol):
+    """Where measurements come from. New kinds are plug-ins: the entry points `registrar.sources`, by their type."""
+
+    def read(self, queries: Sequence[Query]) -> list[Answer]:
+        """Return an answer to each query, in order; what many ask is asked once.
+
+        What goes wrong with one query is its answer's ERROR. May raise Unreachable or Misconfigured where it goes
+        wrong for all of them; it keeps to the queries' time limits.
+        """
+        ...
+
+    def history(self, query: Query, step: timedelta) -> Answer:
+        """Return the points that it still knows, about one every `step`, for a backtest; older versions' included."""
+        ...
+
+
+class ServingProbes(Protocol):
+    """The serving side, asked which version it serves."""
+
+    def version(self, probe: ServingProbe, model: str) -> str:
+        """Return the version that it reports, as text. Raises Unreachable with a sentence that says why not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """An answered call of the HTTP API that carried an Idempotency-Key. `digest` is of what was sent."""
+
+    client: str
+    key: str
+    digest: str
+    status: int
+    answer: str
+    at: datetime
 
 
 class Outcome(Enum):

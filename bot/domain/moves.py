@@ -19,6 +19,7 @@ class MoveKind(Enum):
 
     PROMOTION = "promotion"  # a request was approved
     ARCHIVE = "archive"  # somebody took a version aside
+    ROLLBACK = "rollback"  # the version before it again: somebody said so, or a monitor did
     MEND = "mend"  # somebody pressed the button that gives a stage its one holder back
     OBSERVED = "observed"  # made in MLflow, behind our back, and found by the poll
 
@@ -57,6 +58,8 @@ class Move:
     finished_at: datetime | None = None
     why: str = ""
     reason: str = ""  # what the person said who caused it
+    incident: str | None = None  # that an automatic rollback answers
+    is_forced: bool = False  # the person knew that the version may not load, and said why
 
     @property
     def has_alias(self) -> bool:

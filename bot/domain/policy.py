@@ -17,17 +17,13 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from bot.domain.card import ModelCard
 from bot.domain.durations import Duration
 from bot.domain.errors import Misconfigured, WrongPolicy
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.parts import Part
 from bot.domain.registry import Stage
 from bot.domain.text import say
 from bot.domain.windows import check_cron
 
 STARS_MOST = 8  # stars of a pattern that are looked into: each doubles what has to be tried
-
-
-class Part(BaseModel):
-    """A piece of the file. An unknown key is an error; nothing changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class MetricGate(Part):
@@ -128,39 +124,6 @@ class RollbackRule(Part):
     fast: bool = True
 
 
-class MonitorRule(Part):
-    """A monitor that is armed by the file. The fields are those of docs/glossary.md, "monitor"."""
-
-    name: str
-    source: str
-    query: str
-    direction: Literal["higher", "lower"] | None = None
-    rule: Literal["threshold", "blocks", "sequential"] = "blocks"
-    greater_than: float | None = None
-    less_than: float | None = None
-    hard_limit: float | None = None
-    every: Duration = timedelta(minutes=5)
-    timeout: Duration = timedelta(seconds=10)
-    retries: int = Field(default=2, ge=0)
-    label_delay: Duration | None = None
-    window: Duration = timedelta(hours=1)
-    aggregate: str = "mean"
-    min_points: int | None = Field(default=None, ge=1)
-    max_age: Duration | None = None
-    min_effect: float = 0.02
-    sigma: float = 3.0
-    alpha: float = 0.01
-    baseline: str | None = None
-    warmup: Duration | None = None
-    fail_after: int = Field(default=2, ge=1)
-    recover_after: int = Field(default=3, ge=1)
-    no_data: int = Field(default=3, ge=1)
-    error: int = Field(default=4, ge=1)
-    action: Literal["dry_run", "notify", "ask", "auto"] = "dry_run"
-    cooldown: Duration = timedelta(hours=6)
-    max_auto: int = Field(default=1, ge=0)
-
-
 class ModelRules(Part):
     """Everything that holds for the models of one pattern."""
 
@@ -183,6 +146,15 @@ class Source(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
     type: str
     url: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return the keys that belong to the source's own type."""
+        return dict(self.model_extra or {})
+
+
+# Sources that need nothing to be said about them, so that a monitor can name them where the file names none.
+BUILT_IN = {"push": Source(type="push"), "mlflow": Source(type="mlflow")}
 
 
 class ApiClient(Part):
@@ -240,10 +212,11 @@ class Policy(Part):
     serving: dict[str, ServingProbe] = Field(default_factory=dict)
     anchor: Anchor | None = None
     freeze: list[FreezeWindow] = Field(default_factory=list)  # for every model, beside its own windows
+    max_auto: int = Field(default=3, ge=0, le=1000)  # automatic rollbacks of all models together in 24 hours
 
     @model_validator(mode="after")
     def _names_known_roles(self) -> Policy:
-        if faults := list(_wrong_names(self)):
+        if faults := [*_wrong_names(self), *_wrong_monitors(self)]:
             raise ValueError("\n".join(faults))
         return self
 
@@ -264,6 +237,16 @@ class Policy(Part):
     def directions_for(self, model: str) -> dict[str, Literal["higher", "lower"]]:
         """Return which metrics of `model` are better higher or lower, where the file says so."""
         return self.directions | self.rules_for(model).directions
+
+    def source(self, name: str) -> Source | None:
+        """Return the source of that name, one that needs nothing to be said included; None where there is none."""
+        return self.sources.get(name) or BUILT_IN.get(name)
+
+    def probe_for(self, model: str) -> ServingProbe | None:
+        """Return where the version that serves can be read: of the longest matching pattern; None for nowhere."""
+        matching = [pattern for pattern in self.serving if pattern == model or fnmatchcase(model, pattern)]
+        best = max(matching, key=lambda one: (one == model, len(one)), default=None)
+        return None if best is None else self.serving[best]
 
     def windows_for(self, model: str) -> list[FreezeWindow]:
         """Return the windows in which nothing of `model` moves in Production."""
@@ -314,8 +297,8 @@ def read_policy(data: object) -> Policy:
 
 def unused_parts(policy: Policy) -> list[str]:
     """Return the parts of the file that this version reads but does not act on yet, each once, as its path."""
-    found = [f"models.{pattern}.monitors" for pattern, rules in policy.models.items() if rules.monitors]
-    return found + [key for key in ("sources", "clients", "notify", "serving") if getattr(policy, key)]
+    return [f"clients.{name}.may: {word}" for name, client in policy.clients.items()
+            for word in client.may if word != "push"]  # fmt: skip
 
 
 def unmeetable_rules(policy: Policy) -> list[str]:
@@ -371,6 +354,22 @@ def _wrong_names(policy: Policy) -> Iterator[str]:
     for name, user in policy.operators.items():
         if not is_slack_id(user):
             yield f"operators.{name}: {user!r} is no Slack id (U… or W…)"
+
+
+def _wrong_monitors(policy: Policy) -> Iterator[str]:
+    """Yield what is wrong with the names of monitors and of their sources."""
+    for pattern, rules in policy.models.items():
+        seen: set[str] = set()
+        for at, monitor in enumerate(rules.monitors):
+            path = f"models.{pattern}.monitors.{at}"
+            if monitor.name in seen:
+                yield f"{path}.name: {monitor.name!r} is the name of another monitor of this pattern"
+            seen.add(monitor.name)
+            if policy.source(monitor.source) is None:
+                known = sorted({*policy.sources, *BUILT_IN})
+                near = difflib.get_close_matches(monitor.source, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"sources are: {', '.join(known)}"
+                yield f"{path}.source: {monitor.source!r} is no source; {hint}"
 
 
 def _named_people(policy: Policy) -> Iterator[tuple[str, list[str]]]:

@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
 from bot.domain.evidence import Seen, pack_seen, unpack_seen
+from bot.domain.monitor_rule import MonitorRule
 from bot.domain.people import Actor, actor_id, parse_actor
 from bot.domain.registry import Stage
 from bot.domain.text import Say, pack, unpack
@@ -198,3 +200,54 @@ class Sentences(TypeDecorator[tuple[Say, ...]]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Say, ...] | None:
         """Return them."""
         return None if value is None else tuple(unpack(each) for each in json.loads(value))
+
+
+class Sentence(TypeDecorator[Say]):
+    """A sentence with its values, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Say | None, dialect: Dialect) -> str | None:
+        """Return it as text."""
+        return None if value is None else dump(pack(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Say | None:
+        """Return it."""
+        return None if value is None else unpack(json.loads(value))
+
+
+class Texts(TypeDecorator[tuple[str, ...]]):
+    """Some words, in order, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:
+        """Return them as text."""
+        return None if value is None else dump(list(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:
+        """Return them."""
+        return None if value is None else tuple(json.loads(value))
+
+
+class Rules(TypeDecorator[MonitorRule]):
+    """What a monitor was told, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: MonitorRule | None, dialect: Dialect) -> str | None:
+        """Return it as text."""
+        return None if value is None else dump(value.model_dump(mode="json"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> MonitorRule | None:
+        """Return it."""
+        return None if value is None else read_rule(value)
+
+
+@lru_cache(maxsize=4096)
+def read_rule(text: str) -> MonitorRule:
+    """Return the rule that a text means. Kept: a monitor's hardly ever changes, and is read at every check."""
+    return MonitorRule.model_validate_json(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -13,10 +14,14 @@ from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import UnknownRequest
 from bot.domain.events import Head, Link, Tag
 from bot.domain.freezes import Freeze
+from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
-from bot.domain.moves import Move, MoveState
+from bot.domain.monitors import Measurement, Monitor, Point, Pushed, Standing
+from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Actor
 from bot.domain.registry import Stage
+from bot.domain.rollbacks import Bar
+from bot.domain.serving import Serving, ServingState
 from bot.domain.text import Name, say
 from bot.ledger import rows, statements
 from bot.ledger.audit import LOWEST, Record
@@ -29,18 +34,30 @@ from bot.ledger.tables import (
     asks,
     audit_events,
     audit_head,
+    bars,
+    breakers,
+    calls,
     copies,
     findings,
     freezes,
+    incidents,
     looks,
+    measurements,
+    monitors,
     moves,
     notes,
     postings,
+    readings,
     requests,
+    servings,
+    standings,
 )
-from bot.ports import Ask, Copy, Note, Posting
+from bot.ports import Ask, Call, Copy, Note, Posting
 
-T = TypeVar("T", Request, Vote, Move, Ask, Note, Posting, Look, Finding, Copy, Freeze)
+T = TypeVar(
+    "T", Request, Vote, Move, Ask, Note, Posting, Look, Finding, Copy, Freeze, Bar, Monitor, Standing, Measurement,
+    Pushed, Call, Incident, Tripped, Serving,
+)  # fmt: skip
 
 
 class SqlReading:
@@ -139,6 +156,121 @@ class SqlReading:
         """Return the freezes that nobody has lifted, oldest first; one whose time is over may be among them."""
         return self._all(Freeze, select(freezes).where(freezes.c.lifted_at.is_(None)).order_by(freezes.c.number))
 
+    def bars(self, model: str) -> list[Bar]:
+        """Return the bars of a model that nobody has cleared, oldest first."""
+        mine = select(bars).where(bars.c.model == model, bars.c.cleared_at.is_(None))
+        return self._all(Bar, mine.order_by(bars.c.number))
+
+    def rollbacks(self, since: datetime) -> list[Move]:
+        """Return the rollbacks that were intended since then, newest first; those that came to nothing included."""
+        query = select(moves).where(moves.c.kind == MoveKind.ROLLBACK, moves.c.intended_at >= since)
+        return self._all(Move, query.order_by(moves.c.number.desc()))
+
+    def monitors(self, model: str | None = None) -> list[Monitor]:
+        """Return the monitors that are not removed, by model and name."""
+        query = select(monitors).where(monitors.c.removed_at.is_(None))
+        if model is not None:
+            query = query.where(monitors.c.model == model)
+        return sorted(self._all(Monitor, query), key=lambda one: (one.model, one.name))
+
+    def monitor(self, monitor_id: str) -> Monitor:
+        """Return a monitor, a removed one too. Raises UnknownRequest."""
+        if found := self._first(Monitor, statements.one(monitors, "id"), monitor_id):
+            return found
+        raise UnknownRequest("This message is from another time; nothing was changed.")
+
+    def standings(self) -> dict[str, Standing]:
+        """Return where the monitors stand, by their ids."""
+        return {one.monitor: one for one in self._all(Standing, select(standings))}
+
+    def standing(self, monitor_id: str) -> Standing:
+        """Return where a monitor stands; one that was never checked at its beginning."""
+        return self._first(Standing, statements.one(standings, "monitor"), monitor_id) or Standing(monitor=monitor_id)
+
+    def due_monitors(self, now: datetime, most: int = 1000) -> list[tuple[Monitor, Standing]]:
+        """Return the monitors whose check is due, the longest due first; neither paused nor removed ones."""
+        mine = [column for column in standings.c if column.name not in monitors.c]
+        query = (
+            select(monitors, *mine)
+            .join(standings, standings.c.monitor == monitors.c.id)
+            .where(monitors.c.removed_at.is_(None), ~monitors.c.is_paused, has_come(standings.c.next_at, now))
+            .order_by(standings.c.next_at, monitors.c.number)
+            .limit(most)
+        )
+        # The two tables share one column's name, `revision`, which a monitor and a standing mean differently.
+        query = query.add_columns(standings.c.revision.label("judged_revision"))
+        return [_due_monitor(row) for row in self._rows(query)]
+
+    def measurements(
+        self, monitor_id: str, *, since: datetime | None = None, move: str | None = None, most: int = 100
+    ) -> list[Measurement]:
+        """Return the finished checks of a monitor, newest first; those of one term only, where `move` names it."""
+        query = select(measurements).where(measurements.c.monitor == monitor_id, measurements.c.outcome.is_not(None))
+        if since is not None:
+            query = query.where(measurements.c.at > since)
+        if move is not None:
+            query = query.where(measurements.c.move == move)
+        return self._all(Measurement, query.order_by(measurements.c.slot.desc()).limit(most))
+
+    def series(
+        self, monitor_id: str, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None
+    ) -> list[Point]:
+        """Return the values of a monitor's checks after `since` and up to `until`, oldest first."""
+        query = select(measurements.c.at, measurements.c.value).where(
+            measurements.c.monitor == monitor_id, measurements.c.at > since, measurements.c.at <= until,
+            measurements.c.value.is_not(None),
+        )  # fmt: skip
+        if move is not None:
+            query = query.where(measurements.c.move == move)
+        if but is not None:
+            query = query.where(measurements.c.move != but)
+        return [(at, value) for at, value in self._connection.execute(query.order_by(measurements.c.at))]
+
+    def readings(self, source: str, model: str, metric: str, *, since: datetime, until: datetime) -> list[Pushed]:
+        """Return what was pushed, after `since` and up to `until` by the readings' own times, oldest first."""
+        query = select(readings).where(
+            readings.c.source == source, readings.c.model == model, readings.c.metric == metric,
+            readings.c.at > since, readings.c.at <= until,
+        )  # fmt: skip
+        return self._all(Pushed, query.order_by(readings.c.at, readings.c.number))
+
+    def call(self, client: str, key: str) -> Call | None:
+        """Return what was answered to a call with this key before."""
+        return self._first(Call, select(calls).where(calls.c.client == client, calls.c.key == key))
+
+    def incident(self, incident_id: str) -> Incident:
+        """Return an incident. Raises UnknownRequest."""
+        if found := self._first(Incident, statements.one(incidents, "id"), incident_id):
+            return found
+        raise UnknownRequest("This message is from another time; nothing was changed.")
+
+    def incidents(self, *, model: str | None = None, is_open: bool = False, most: int = 100) -> list[Incident]:
+        """Return incidents, newest first; open ones only, where `is_open`."""
+        query = select(incidents).order_by(incidents.c.number.desc()).limit(most)
+        if model is not None:
+            query = query.where(incidents.c.model == model)
+        if is_open:
+            query = query.where(incidents.c.resolved_at.is_(None))
+        return self._all(Incident, query)
+
+    def breakers(self) -> list[Tripped]:
+        """Return the breakers that are tripped."""
+        return sorted(self._all(Tripped, select(breakers)), key=lambda one: one.model)
+
+    def serving(self, move: str) -> Serving | None:
+        """Return what the serving side was asked after a move."""
+        return self._first(Serving, statements.one(servings, "move"), move)
+
+    def serving_of(self, model: str) -> Serving | None:
+        """Return what the serving side of a model was asked last."""
+        query = select(servings).where(servings.c.model == model).order_by(servings.c.asked_at.desc()).limit(1)
+        return self._first(Serving, query)
+
+    def due_servings(self, now: datetime) -> list[Serving]:
+        """Return the questions to the serving side that are to be asked (again) now."""
+        due = select(servings).where(servings.c.state == ServingState.ASKED, has_come(servings.c.next_at, now))
+        return self._all(Serving, due.order_by(servings.c.next_at))
+
     def latest(
         self,
         *,
@@ -228,6 +360,11 @@ class SqlReading:
 
     def _column(self, query: Select[Any]) -> list[str]:
         return list(self._connection.execute(query).scalars())
+
+
+def _due_monitor(row: RowMapping) -> tuple[Monitor, Standing]:
+    standing = {field.name: row[field.name] for field in fields(Standing) if field.name != "revision"}
+    return rows.read(Monitor, row), Standing(**standing, revision=row["judged_revision"])
 
 
 def _bound(key: str | None) -> dict[str, str]:

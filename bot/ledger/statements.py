@@ -8,8 +8,11 @@ from typing import Any
 from sqlalchemy import Select, Table, Text, Update, bindparam, func, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.ledger.tables import IS_OPEN, audit_events, audit_head, requests, votes
+from bot.ledger.tables import IS_OPEN, audit_events, audit_head, incidents, monitors, requests, votes
 
+PARTIAL = {
+    requests: IS_OPEN, monitors: monitors.c.removed_at.is_(None), incidents: incidents.c.resolved_at.is_(None),
+}  # fmt: skip
 KEY = "b_key"  # of a bound value; no column has this name
 
 
@@ -35,10 +38,10 @@ def votes_on() -> Select[Any]:
 def add(table: Table, unique: tuple[str, ...], dialect: str) -> Any:
     """Return the insert that does nothing where `unique` is there already, and else returns a row.
 
-    An open request is unique among open ones only: that index is a partial one.
+    An open request is unique among open ones only: that index is a partial one, as those of `PARTIAL` are.
     """
     insert: Any = {"sqlite": sqlite, "postgresql": postgresql}[dialect].insert(table)
-    partial = {"index_where": IS_OPEN} if table is requests else {}
+    partial = {"index_where": PARTIAL[table]} if table in PARTIAL else {}
     columns = [table.c[name] for name in unique]
     return insert.on_conflict_do_nothing(index_elements=columns, **partial).returning(columns[0])
 

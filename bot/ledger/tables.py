@@ -12,21 +12,40 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
+    false,
     literal_column,
 )
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.approvals import Choice, RequestState
+from bot.domain.incidents import Doing, IncidentKind
 from bot.domain.looks import FindingKind
+from bot.domain.monitors import Outcome, State
 from bot.domain.moves import MoveKind, MoveState
 from bot.domain.registry import Stage
-from bot.ledger.columns import Evidence, Member, Numbers, Plain, Sentences, Stages, Utc, Who, Words
+from bot.domain.serving import ServingState
+from bot.ledger.columns import (
+    Evidence,
+    Member,
+    Numbers,
+    Plain,
+    Rules,
+    Sentence,
+    Sentences,
+    Stages,
+    Texts,
+    Utc,
+    Who,
+    Words,
+)
 from bot.ports import AskState, NoteKind
 
 OPEN = tuple(state for state in RequestState if state.is_open)
@@ -114,6 +133,8 @@ moves = Table(
     Column("not_before", Utc),
     Column("finding", Words),
     Column("reason", Words, nullable=False, server_default=""),
+    Column("incident", Words),
+    Column("is_forced", Boolean, nullable=False, server_default=false()),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -205,7 +226,159 @@ copies = Table(
     Column("is_done", Boolean, nullable=False),
     Column("not_before", Utc),
     Column("why", Words, nullable=False),
+    Column("lane", Words, nullable=False, server_default=""),
     sqlite_autoincrement=True,
+)  # fmt: skip
+
+bars = Table(
+    "bars", metadata, _number(),
+    Column("id", Words, nullable=False, unique=True),
+    Column("model", Words, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("move", Words, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("by", Who, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("cleared_at", Utc),
+    Column("cleared_by", Who),
+    Column("clear_reason", Words, nullable=False),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+monitors = Table(
+    "monitors", metadata, _number(),
+    Column("id", Words, nullable=False, unique=True),
+    Column("model", Words, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("rule", Rules, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("created_by", Who),
+    Column("revision", Integer, nullable=False),
+    Column("is_paused", Boolean, nullable=False),
+    Column("armed_at", Utc),
+    Column("armed_by", Who),
+    Column("removed_at", Utc),
+    Column("silenced_until", Utc),
+    Column("silenced_by", Who),
+    Column("silence_reason", Words, nullable=False),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+# One row a monitor, written anew with each check.
+standings = Table(
+    "standings", metadata,
+    Column("monitor", Words, primary_key=True),
+    Column("slot", Integer, nullable=False),
+    Column("next_at", Utc),
+    Column("state", Member(State), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("version", Integer),
+    Column("move", Words),
+    Column("bad", Integer, nullable=False),
+    Column("good", Integer, nullable=False),
+    Column("empty", Integer, nullable=False),
+    Column("broken", Integer, nullable=False),
+    Column("beyond", Integer, nullable=False),
+    Column("points", Integer, nullable=False),
+    Column("judged_to", Utc),
+    Column("since", Utc),
+    Column("at", Utc),
+    Column("value", Double),
+    Column("bound", Double),
+    Column("why", Sentence),
+)  # fmt: skip
+
+# A row is inserted when a check is claimed, and filled when it is done: (monitor, slot) is there once.
+measurements = Table(
+    "measurements", metadata, _number(),
+    Column("monitor", Words, nullable=False),
+    Column("slot", Integer, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("version", Integer),
+    Column("move", Words),
+    Column("outcome", Member(Outcome)),
+    Column("value", Double),
+    Column("points", Integer, nullable=False),
+    Column("why", Sentence),
+    Column("claimed_by", Words),
+    Column("claimed_until", Utc),
+    UniqueConstraint("monitor", "slot"),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+# What was pushed. Version 0: whoever pushed it did not say which.
+readings = Table(
+    "readings", metadata, _number(),
+    Column("source", Words, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("metric", Words, nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("value", Double, nullable=False),
+    Column("received_at", Utc, nullable=False),
+    Column("client", Words, nullable=False),
+    UniqueConstraint("source", "model", "metric", "version", "at"),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+# What was answered to a call that carried an Idempotency-Key, so that a second one hears the same.
+calls = Table(
+    "calls", metadata, _number(),
+    Column("client", Words, nullable=False),
+    Column("key", Words, nullable=False),
+    Column("digest", Words, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("answer", Words, nullable=False),
+    Column("at", Utc, nullable=False),
+    UniqueConstraint("client", "key"),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+incidents = Table(
+    "incidents", metadata, _number(),
+    Column("id", Words, nullable=False, unique=True),
+    Column("kind", Member(IncidentKind), nullable=False),
+    Column("model", Words, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("version", Integer),
+    Column("move", Words),
+    Column("monitors", Texts, nullable=False),
+    Column("opened_at", Utc, nullable=False),
+    Column("since", Utc, nullable=False),
+    Column("lines", Sentences, nullable=False),
+    Column("doing", Member(Doing), nullable=False),
+    Column("why", Sentence),
+    Column("target", Integer),
+    Column("rollback", Words),
+    Column("acknowledged_by", Who),
+    Column("acknowledged_at", Utc),
+    Column("told_at", Utc),
+    Column("repeated_at", Utc),
+    Column("resolved_at", Utc),
+    Column("resolution", Sentence),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+breakers = Table(
+    "breakers", metadata,
+    Column("model", Words, primary_key=True),
+    Column("at", Utc, nullable=False),
+    Column("why", Sentence, nullable=False),
+)  # fmt: skip
+
+servings = Table(
+    "servings", metadata,
+    Column("move", Words, primary_key=True),
+    Column("model", Words, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("lane", Words, nullable=False),
+    Column("asked_at", Utc, nullable=False),
+    Column("state", Member(ServingState), nullable=False),
+    Column("next_at", Utc),
+    Column("deadline", Utc),
+    Column("seen", Words, nullable=False),
+    Column("confirmed_at", Utc),
 )  # fmt: skip
 
 # Nothing refers to an audit row, so nothing can take it along. `body` is what is hashed; the columns before
@@ -267,6 +440,17 @@ _partial("asks_waiting", asks.c.at, asks.c.number, where=ASK_WAITS)
 _partial("notes_waiting", notes.c.lane, notes.c.number, where=NOTE_WAITS)
 _partial("copies_waiting", copies.c.model, copies.c.version, copies.c.number, where=COPY_WAITS)
 _partial("freezes_that_hold", freezes.c.number, where=freezes.c.lifted_at.is_(None))
+Index("bars_by_model", bars.c.model, bars.c.number)
+_partial("one_monitor_of_a_name", monitors.c.model, monitors.c.name, where=monitors.c.removed_at.is_(None), unique=True)
+Index("standings_by_time", standings.c.next_at)
+Index("measurements_by_time", measurements.c.monitor, measurements.c.at)
+Index("measurements_by_age", measurements.c.at)
+Index("readings_by_age", readings.c.received_at)
+_partial("one_open_incident", incidents.c.model, incidents.c.source, incidents.c.kind,
+         where=incidents.c.resolved_at.is_(None), unique=True)  # fmt: skip
+Index("incidents_by_model", incidents.c.model, incidents.c.number)
+Index("servings_by_state", servings.c.state, servings.c.next_at)
+Index("servings_by_model", servings.c.model, servings.c.asked_at)
 Index("findings_by_model", findings.c.model, findings.c.number)
 Index("audit_by_model", audit_events.c.model, audit_events.c.number)
 Index("audit_by_time", audit_events.c.at, audit_events.c.number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,30 +13,45 @@ from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import AlreadyDecided, AlreadyOpen
 from bot.domain.events import Event, Head
 from bot.domain.freezes import Freeze
+from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
+from bot.domain.monitors import Measurement, Monitor, Pushed, Standing
 from bot.domain.moves import UNFINISHED, Move, MoveState
 from bot.domain.people import Person
+from bot.domain.rollbacks import Bar
+from bot.domain.serving import Serving
 from bot.domain.text import Code, Name, Say, say
-from bot.ledger import rows, statements
+from bot.ledger import rows, statements, tables
 from bot.ledger.reading import SqlReading, has_come
 from bot.ledger.tables import (
     IS_EXECUTING,
     IS_INTENDED,
     NoteState,
     asks,
+    bars,
+    breakers,
+    calls,
     copies,
     findings,
     freezes,
+    incidents,
     is_in,
     looks,
+    measurements,
+    monitors,
     moves,
     notes,
     postings,
+    readings,
     requests,
+    servings,
+    standings,
     votes,
 )
-from bot.ports import Ask, Copy, Note, NoteKind, Posting
+from bot.ports import Ask, Call, Copy, Note, NoteKind, Posting
 
+# Messages of which a lane has one, drawn anew from its present state.
+STANDING = {NoteKind.CARD, NoteKind.NOTICE, NoteKind.ROLLBACK, NoteKind.INCIDENT}
 FREE = {"claimed_by": None, "claimed_until": None}
 
 
@@ -76,6 +92,77 @@ class SqlWriting(SqlReading):
     def save_freeze(self, freeze: Freeze) -> None:
         """Write its present state."""
         self._set(freezes, freeze.id, rows.write(freeze))
+
+    def add_bar(self, bar: Bar) -> bool:
+        """Insert it; return False where it is there already."""
+        return self._add(bars, rows.write(bar), "id")
+
+    def save_bar(self, bar: Bar) -> None:
+        """Write its present state."""
+        self._set(bars, bar.id, rows.write(bar))
+
+    def add_monitor(self, monitor: Monitor) -> bool:
+        """Insert it; return False where the model has one of this name."""
+        return self._add(monitors, rows.write(monitor) | {"name": monitor.name}, "model", "name")
+
+    def save_monitor(self, monitor: Monitor) -> None:
+        """Write its present state."""
+        self._set(monitors, monitor.id, rows.write(monitor) | {"name": monitor.name})
+
+    def save_standing(self, standing: Standing) -> None:
+        """Write where a monitor stands now."""
+        self._put(standings, rows.write(standing), "monitor")
+
+    def claim_slot(self, monitor_id: str, slot: int, owner: str, now: datetime, until: datetime) -> bool:
+        """Take a check for oneself until then; return False where it is done, or somebody else is at it."""
+        claim = {"claimed_by": owner, "claimed_until": until}
+        row = {"monitor": monitor_id, "slot": slot, "at": now, "revision": 0, "points": 0, **claim}
+        if self._add(measurements, row, "monitor", "slot"):
+            return True
+        lapsed = and_(_slot(monitor_id, slot), measurements.c.outcome.is_(None), measurements.c.claimed_until < now)
+        return self._run(update(measurements).where(lapsed).values(**claim))
+
+    def finish_slot(self, measurement: Measurement, owner: str) -> bool:
+        """Write what a claimed check came to; return False where it is not the owner's any more."""
+        mine = and_(
+            _slot(measurement.monitor, measurement.slot), measurements.c.outcome.is_(None),
+            measurements.c.claimed_by == owner,
+        )  # fmt: skip
+        return self._run(update(measurements).where(mine).values(**rows.write(measurement), **FREE))
+
+    def add_readings(self, pushed: Sequence[Pushed]) -> int:
+        """Insert what was pushed, but for what is there already; return how many are new."""
+        same = ("source", "model", "metric", "version", "at")
+        return sum(self._add(readings, rows.write(one), *same) for one in pushed)
+
+    def add_call(self, call: Call) -> bool:
+        """Remember what was answered; return False where this key has an answer already."""
+        return self._add(calls, rows.write(call), "client", "key")
+
+    def sweep(self, *, measurements: datetime, readings: datetime) -> int:
+        """Throw away checks, and readings and calls, that are older than that; return how many rows."""
+        old = {tables.measurements.c.at: measurements, tables.readings.c.received_at: readings, calls.c.at: readings}
+        return sum(self._connection.execute(delete(at.table).where(at < then)).rowcount for at, then in old.items())
+
+    def add_incident(self, incident: Incident) -> bool:
+        """Insert it; return False where one of this model, source and kind is open."""
+        return self._add(incidents, rows.write(incident), "model", "source", "kind")
+
+    def save_incident(self, incident: Incident) -> None:
+        """Write its present state."""
+        self._set(incidents, incident.id, rows.write(incident))
+
+    def trip(self, breaker: Tripped) -> bool:
+        """Trip a breaker; return False where it is tripped already."""
+        return self._add(breakers, rows.write(breaker), "model")
+
+    def reset_breaker(self, model: str) -> bool:
+        """Reset a breaker; return False where it is not tripped."""
+        return self._run(delete(breakers).where(breakers.c.model == model))
+
+    def save_serving(self, serving: Serving) -> None:
+        """Write what the serving side said."""
+        self._put(servings, rows.write(serving), "move")
 
     def add_move(self, move: Move) -> bool:
         """Insert it; return False where a move with this id is there already."""
@@ -189,7 +276,7 @@ class SqlWriting(SqlReading):
         """Take it out of the queue, and remember where it stands: cards and notices by their lane, all else by key."""
         self._note(note, state=NoteState.DELIVERED)
         if posting is not None:
-            key = note.lane if note.kind in {NoteKind.CARD, NoteKind.NOTICE} else note.key
+            key = note.lane if note.kind in STANDING else note.key
             place = rows.write(posting)
             if not self._add(postings, {"key": key, **place}, "key"):
                 self._run(update(postings).where(postings.c.key == key).values(**place))
@@ -226,12 +313,21 @@ class SqlWriting(SqlReading):
     def _set(self, table: Table, key: str, values: dict[str, Any]) -> bool:
         return self._connection.execute(statements.change(table), {statements.KEY: key, **values}).rowcount > 0
 
+    def _put(self, table: Table, values: dict[str, Any], key: str) -> None:
+        """Insert a row, or write over the one with this key."""
+        if not self._add(table, values, key):
+            self._run(update(table).where(table.c[key] == values[key]).values(**values))
+
     def _add(self, table: Table, values: dict[str, Any], *unique: str) -> bool:
         insert = statements.add(table, unique, self._connection.dialect.name)
         return self._connection.execute(insert, values).first() is not None
 
     def _run(self, statement: Any) -> bool:
         return self._connection.execute(statement).rowcount > 0
+
+
+def _slot(monitor_id: str, slot: int) -> Any:
+    return and_(measurements.c.monitor == monitor_id, measurements.c.slot == slot)
 
 
 def _claimable(model: str, now: datetime) -> Any:

@@ -134,7 +134,7 @@ def test_the_user_groups_of_the_file_are_known() -> None:
 
 
 def test_what_is_read_but_not_used_yet_is_told_by_its_path() -> None:
-    assert set(unused_parts(read(WHOLE))) == {"models.churn*.monitors", "sources", "clients", "notify", "serving"}
+    assert set(unused_parts(read(WHOLE))) == {"clients.github-churn.may: request"}
 
 
 def test_a_plain_policy_has_nothing_unused() -> None:

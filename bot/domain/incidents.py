@@ -1,0 +1,203 @@
+"""Incidents: what a failed monitor opens, and what is done about it. One alert, one thread. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+
+from bot.domain.freezes import Frozen
+from bot.domain.monitors import Monitor
+from bot.domain.people import Actor, Automation
+from bot.domain.text import Code, Name, Say, say
+
+ONE_DAY = timedelta(hours=24)
+UPDATED_EVERY = timedelta(minutes=5)  # the first message, where only its figures have changed
+REPEATED_EVERY = timedelta(hours=4)  # the thread of an incident that nobody looks after
+COMMON_COUNT, COMMON_SHARE = 3, 0.3  # so many monitors of one source, and such a part of them: the source's own fault
+
+
+class IncidentKind(Enum):
+    """What went wrong."""
+
+    FAILED = "failed"  # a monitor's rule says that the version is bad
+    BLIND = "blind"  # a monitor has no data, or its source gives errors: nothing is known, and nothing is moved
+    SOURCE = "source"  # many monitors of one source fail together: it is not the models
+
+
+class Doing(Enum):
+    """What was done about it, as its message tells."""
+
+    LOGGED = "logged"  # action dry_run: written down, and nobody is disturbed
+    NOTIFIED = "notified"
+    AWAITING_HUMAN = "awaiting human"  # the question with its button is out
+    INTENT = "intent"  # the rollback is written down
+    APPLYING = "applying"
+    VERIFYING = "verifying"
+    ROLLED_BACK = "rolled back"  # read back from the registry
+    SILENCED = "silenced"
+    FROZEN = "frozen"
+    COOLDOWN = "cooldown"
+    TRIPPED = "tripped"  # the breaker: only a person goes on
+    SUPERSEDED = "superseded"  # Production had moved before anything was done
+    HELD = "held"  # nothing to go back to, a request is open, or the source itself is in doubt
+    FAILED = "failed"  # the rollback was tried and refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One alert. `monitors` are the names of those that failed, the first one first; `source` for one of a source."""
+
+    id: str
+    kind: IncidentKind
+    model: str  # empty for a source's
+    source: str
+    version: int | None
+    move: str | None  # that began the term which is judged
+    monitors: tuple[str, ...]
+    opened_at: datetime
+    since: datetime  # when the run of failures began
+    lines: tuple[Say, ...]  # what failed: value against bound
+    doing: Doing
+    why: Say | None = None  # why this and not more
+    target: int | None = None  # the version to go back to
+    rollback: str | None = None  # the move's id
+    acknowledged_by: Actor | None = None
+    acknowledged_at: datetime | None = None
+    told_at: datetime | None = None
+    repeated_at: datetime | None = None
+    resolved_at: datetime | None = None
+    resolution: Say | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether it is not over."""
+        return self.resolved_at is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tripped:
+    """The breaker of one model, or with an empty `model` of all: automatic rollbacks stop until a person resets it."""
+
+    model: str
+    at: datetime
+    why: Say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What decides about an act, read in the transaction that writes it down."""
+
+    monitor: Monitor
+    model: str
+    version: int
+    move: str  # the term that the verdict is about
+    now_serving: str | None  # the move that began the present term
+    rolled_back_at: datetime | None  # when Production was rolled back last, by whomever; a promotion has its warm-up
+    auto_of_model: int  # automatic rollbacks of this model in the last 24 hours
+    auto_of_all: int
+    auto_most: int  # of all models
+    tripped: Tripped | None
+    frozen: Frozen | None
+    open_request: str | None  # a person has asked for Production of this model
+    target: int | None
+    is_common: bool  # many monitors of the source fail together
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What to do, and why not more. `trips`: the breaker is tripped with it."""
+
+    doing: Doing
+    why: Say | None = None
+    trips: Say | None = None
+
+
+def decide(it: Situation) -> Decided:
+    """Return what to do about a monitor that has just failed.
+
+    In this order: what makes the verdict void, what holds every act back, then the monitor's own action.
+    """
+    rule, acts = it.monitor.rule, it.monitor.acts
+    if it.now_serving != it.move:
+        return Decided(Doing.SUPERSEDED, say("Production has moved since; this was about v{v}.", v=it.version))
+    if it.is_common:
+        return Decided(
+            Doing.HELD,
+            say("Many monitors of the source {source} fail together, so the source is in doubt and nothing is done.",
+                source=Code(rule.source)),
+        )  # fmt: skip
+    if acts == "dry_run":
+        return Decided(Doing.LOGGED, say("This monitor only tries itself out: nobody is alerted, nothing is moved."))
+    if it.monitor.is_silenced(it.now):
+        return Decided(Doing.SILENCED, say("It is silenced until {until}.", until=it.monitor.silenced_until))
+    if acts == "notify":
+        return Decided(Doing.NOTIFIED, say("This monitor tells and moves nothing."))
+    if it.frozen:
+        return Decided(Doing.FROZEN, it.frozen.why)
+    if it.target is None:
+        return Decided(Doing.HELD, _no_target(it))
+    if acts == "ask":
+        why = None if rule.action == "ask" else say(
+            "It may not act by itself: nobody has armed it. {how}",
+            how=Code(f"/model monitor arm {it.model} {it.monitor.name}"),
+        )  # fmt: skip
+        return Decided(Doing.AWAITING_HUMAN, why)
+    return _automatically(it)
+
+
+def _automatically(it: Situation) -> Decided:
+    if it.open_request:
+        return Decided(
+            Doing.AWAITING_HUMAN,
+            say("Request {id} about Production is open, so a person decides.", id=Code(it.open_request)),
+        )
+    if it.tripped:
+        return Decided(Doing.TRIPPED, it.tripped.why)
+    rule = it.monitor.rule
+    if it.auto_of_model >= rule.max_auto:
+        return _trip(say("{n} automatic rollbacks of {model} within 24 hours are as many as may be.",
+                         n=it.auto_of_model, model=Name(it.model)))  # fmt: skip
+    if it.auto_of_all >= it.auto_most:
+        return _trip(say("{n} automatic rollbacks of all models within 24 hours are as many as may be.",
+                         n=it.auto_of_all))  # fmt: skip
+    if it.rolled_back_at and it.now < it.rolled_back_at + rule.cooldown:
+        return Decided(
+            Doing.COOLDOWN,
+            say("Production was rolled back on {at}; until {until} a person decides.", at=it.rolled_back_at,
+                until=it.rolled_back_at + rule.cooldown),
+        )  # fmt: skip
+    return Decided(Doing.INTENT)
+
+
+def _trip(why: Say) -> Decided:
+    return Decided(Doing.TRIPPED, why, trips=why)
+
+
+def _no_target(it: Situation) -> Say:
+    return say(
+        "There is no version to go back to that has served for long enough and was not rolled back as bad. Choose one: "
+        "{how}", how=Code(f'/model rollback {it.model} VERSION --reason "…"'),
+    )  # fmt: skip
+
+
+def is_common_cause(failing: int, watching: int) -> bool:
+    """Tell whether so many of a source's monitors fail that the source itself is in doubt."""
+    return failing >= COMMON_COUNT and failing >= COMMON_SHARE * watching
+
+
+WATCH = Automation("automated-monitor")  # who acts where a monitor acts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """What the picture of a monitor shows: its readings, what must hold, and when it failed."""
+
+    title: str
+    times: Sequence[datetime]
+    values: Sequence[float]
+    failed: Sequence[bool]
+    bounds: Mapping[str, float] = field(default_factory=dict)  # by name: at least, at most, hard limit, baseline
+    moves: Sequence[tuple[datetime, str]] = ()  # when Production moved, and to what

@@ -1,0 +1,121 @@
+"""What a monitor watches, by which rule, and what it does: the same in the policy file and from Slack."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from bot.domain.directions import Direction, direction_of
+from bot.domain.durations import Duration
+from bot.domain.parts import Part
+
+SHORTEST = timedelta(seconds=10)  # between two checks
+LONGEST = timedelta(days=366)
+HARD_LIMIT_AFTER = 2  # checks in a row beyond the hard limit
+AGGREGATES = ("mean", "last", "rate", *(f"p{percent}" for percent in range(50, 100)))
+
+Span = Annotated[Duration, Field(gt=timedelta(0), le=LONGEST)]
+Pause = Annotated[Duration, Field(ge=timedelta(0), le=LONGEST)]
+
+
+class MonitorRule(Part):
+    """A monitor as somebody wrote it down. In the policy file, `action: auto` is armed by the file's own review."""
+
+    name: str = Field(pattern=r"^[\w][\w.\-]{0,59}$")
+    source: str = Field(min_length=1, max_length=100)
+    query: str = Field(default="", max_length=2000)  # a metric's name, or PromQL; without, the monitor's own name
+    direction: Literal["higher", "lower"] | None = None  # which is better; without, the metric's name says
+    rule: Literal["threshold", "blocks", "sequential"] | None = None  # without: threshold where a bound is given
+    greater_than: float | None = None  # what must hold; equality fails
+    less_than: float | None = None
+    hard_limit: float | None = None  # two checks in a row beyond it, and nothing else is waited for
+    every: Duration = Field(default=timedelta(minutes=5), ge=SHORTEST, le=LONGEST)
+    timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0), le=timedelta(minutes=10))
+    retries: int = Field(default=2, ge=0, le=10)
+    label_delay: Pause = timedelta(0)  # how much later than its prediction a label comes: shifts what is looked at
+    window: Span = timedelta(hours=1)
+    aggregate: str | None = None  # without: mean of a window; the newest reading for a threshold
+    min_points: int | None = Field(default=None, ge=1)  # since the promotion; without 50, and 1 for a threshold
+    max_age: Span | None = None  # of the newest reading; without 2 x every
+    min_effect: float = Field(default=0.02, ge=0, le=10)
+    sigma: float = Field(default=3.0, ge=0, le=100)
+    alpha: float = Field(default=0.01, gt=0, lt=1)
+    baseline: Literal["previous", "live"] = "previous"  # the Production before; or the past days of the present one
+    history: Span = timedelta(days=7)  # how much of a baseline is needed
+    warmup: Pause | None = None  # after each promotion; without the longer of 2 x window and 30 minutes
+    fail_after: int = Field(default=2, ge=1, le=1000)
+    recover_after: int = Field(default=3, ge=1, le=1000)
+    hysteresis: float = Field(default=0.5, ge=0, lt=1)  # how far back from the bound it counts as recovered
+    no_data: int = Field(default=3, ge=1, le=10_000)
+    error: int = Field(default=4, ge=1, le=10_000)
+    action: Literal["dry_run", "notify", "ask", "auto"] = "dry_run"
+    cooldown: Pause = timedelta(hours=6)  # after any move of Production
+    max_auto: int = Field(default=1, ge=0, le=1000)  # automatic rollbacks of a model in 24 hours
+    min_served: Pause = timedelta(hours=24)  # how long a version has served that may be gone back to by itself
+
+    @field_validator("aggregate")
+    @classmethod
+    def _can_be_reckoned(cls, name: str | None) -> str | None:
+        if name is not None and name not in AGGREGATES:
+            raise ValueError(f"{name!r} is no aggregate; there are mean, last, rate and p50 to p99")
+        return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        filled = dict(data)
+        if not filled.get("query") and "name" in filled:
+            filled["query"] = filled["name"]
+        if filled.get("rule") is None:
+            has_bound = filled.get("greater_than") is not None or filled.get("less_than") is not None
+            filled["rule"] = "threshold" if has_bound else "blocks"
+        return filled
+
+    @model_validator(mode="after")
+    def _has_what_its_rule_needs(self) -> MonitorRule:
+        bounds = [one for one in (self.greater_than, self.less_than) if one is not None]
+        if self.rule == "threshold" and not bounds:
+            raise ValueError("the rule threshold needs greater_than or less_than")
+        if self.rule != "threshold" and bounds:
+            raise ValueError(f"greater_than and less_than belong to the rule threshold; {self.rule} has hard_limit")
+        if len(bounds) == 2 and bounds[0] >= bounds[1]:
+            raise ValueError("greater_than must lie below less_than")
+        return self
+
+    @property
+    def better(self) -> Direction:
+        """Which values are the better ones: as it says, as its one bound says, or as the metric's name says."""
+        if self.direction is not None:
+            return Direction(self.direction)
+        if (self.greater_than is None) != (self.less_than is None):
+            return Direction.HIGHER if self.less_than is None else Direction.LOWER
+        return direction_of(self.query)
+
+    @property
+    def is_threshold(self) -> bool:
+        """Tell whether it compares with a fixed bound, not with a baseline."""
+        return self.rule == "threshold"
+
+    @property
+    def reckons(self) -> str:
+        """How the readings of one check become a value."""
+        return self.aggregate or ("last" if self.is_threshold else "mean")
+
+    @property
+    def points_needed(self) -> int:
+        """How many readings since the promotion a verdict needs."""
+        return self.min_points or (1 if self.is_threshold else 50)
+
+    @property
+    def oldest(self) -> timedelta:
+        """How old the newest reading may be."""
+        return self.max_age or 2 * self.every
+
+    @property
+    def warms_up(self) -> timedelta:
+        """How long after a promotion nothing is judged but the hard limit."""
+        return max(2 * self.window, timedelta(minutes=30)) if self.warmup is None else self.warmup
