@@ -15,7 +15,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.anchor_file import AnchorFile
-from bot.domain.commands import Archive, Command, Describe, Register, SetTags
+from bot.domain.commands import Archive, Command, Describe, Register, Rollback, SetTags
 from bot.domain.errors import LedgerUnavailable, Misconfigured, RegistrarError, SlackUnreachable
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
@@ -40,6 +40,7 @@ from bot.services.outbox import Outbox
 from bot.services.policies import Policies
 from bot.services.registration import Registration
 from bot.services.requests import Requests
+from bot.services.rollbacks import Rollbacks
 from bot.services.tending import Tending
 from bot.services.watch import Watch
 from bot.settings import Settings
@@ -71,6 +72,7 @@ class Registrar:
     comparisons: Comparisons
     errands: Errands
     requests: Requests
+    rollbacks: Rollbacks
     tending: Tending
     freezing: Freezing
     anchoring: Anchoring
@@ -187,14 +189,16 @@ def build(
     gatekeeper, gating = Gatekeeper(context), Gating(context)
     lookups = Lookups(context, gating)
     requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
+    rollbacks = Rollbacks(context, lookups, gatekeeper)
     return Registrar(
         context=context,
         gatekeeper=gatekeeper,
         lookups=lookups,
         homes=Homes(context),
         comparisons=Comparisons(context, lookups),
-        errands=Errands(context, requests, hands(context, tending)),
+        errands=Errands(context, requests, hands(context, tending, rollbacks)),
         requests=requests,
+        rollbacks=rollbacks,
         tending=tending,
         freezing=Freezing(context, gatekeeper),
         anchoring=Anchoring(context, AnchorFile()),
@@ -209,13 +213,14 @@ def build(
     )
 
 
-def hands(context: Context, tending: Tending) -> dict[type[Command], Hand]:
+def hands(context: Context, tending: Tending, rollbacks: Rollbacks) -> dict[type[Command], Hand]:
     """Return who carries out which command, but for promotions."""
     return {
         Register: Registration(context).carry_out,
         Describe: tending.describe,
         SetTags: tending.tag,
         Archive: tending.archive,
+        Rollback: rollbacks.roll_back,
     }
 
 
@@ -276,7 +281,9 @@ def build_for_terminal(settings: Settings, policy: Policy, ledger: Ledger) -> Te
     context = Context(ledger=ledger, registry=registry, rules=Rules(policy), clock=SystemClock(), owner=name_process())
     gating = Gating(context)
     lookups = Lookups(context, gating)
-    commands = hands(context, Tending(context, lookups, Gatekeeper(context)))
+    gatekeeper = Gatekeeper(context)
+    rollbacks = Rollbacks(context, lookups, gatekeeper)
+    commands = hands(context, Tending(context, lookups, gatekeeper), rollbacks)
     return Terminal(
         ledger=ledger, registry=registry, lookups=lookups, comparisons=Comparisons(context, lookups),
         errands=Errands(context, Requests(context, lookups, gating), commands),

@@ -30,6 +30,9 @@ _DID: dict[Tag, str] = {
     Tag.TAGGED: "tagged {subject}",
     Tag.ARCHIVED: "archived {after}",
     Tag.MENDED: "mended {after}",
+    Tag.ROLLED_BACK: "rolled back {before} → {after} in Production, read back",
+    Tag.FORCED: "went back to v{version} although it may not load",
+    Tag.CLEARED: "cleared {subject}",
     Tag.NOT_MOVED: "did not move {after}",
     Tag.FOUND: "found a change in MLflow",
     Tag.MOVED: "moved {what}, read back",
@@ -67,7 +70,7 @@ def _values(event: Event) -> dict[str, object]:
         what = say("{model} {v} to {target}", model=model, v=Code(f"v{version}" if known else str(version)),
                    target=str(target).capitalize())  # fmt: skip
     return {
-        "what": what, "subject": Code(event.subject), "choice": str(facts.get("choice", "")),
+        "version": str(version), "what": what, "subject": Code(event.subject), "choice": str(facts.get("choice", "")),
         "act": str(facts.get("act", "it")).replace("_", " "), "verb": Code(str(facts.get("verb", "a change"))),
         "before": Code(event.before or "nothing"), "after": Code(event.after or "nothing"),
     }  # fmt: skip

@@ -39,7 +39,10 @@ class Tag(Enum):
     TAGGED = "registrar:version:tagged"  # tags were set or taken away
     ARCHIVED = "registrar:version:archived"  # a version was taken aside, and read back
     MENDED = "registrar:stage:mended"  # a stage has its one holder again, read back
-    NOT_MOVED = "registrar:version:not_moved"  # an archiving or mending ended without a change, and why
+    ROLLED_BACK = "registrar:version:rolled_back"  # the version before is in Production again, read back
+    FORCED = "person:version:forced"  # somebody went back to a version that may not load, and what stands against it
+    CLEARED = "person:version:cleared"  # the bar was lifted from a version that was rolled back as bad
+    NOT_MOVED = "registrar:version:not_moved"  # an archiving, mending or rollback ended without a change, and why
     FOUND = "registry:model:changed"  # the poll found a change that nobody asked us for
     FROZEN = "person:production:frozen"  # somebody froze Production, of one model or of all
     UNFROZEN = "person:production:unfrozen"  # somebody lifted what was frozen

@@ -15,7 +15,7 @@ from bot.domain.policy import Policy
 from bot.domain.registry import Stage
 from bot.domain.text import unpack
 from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
-from bot.slack import cards, notices
+from bot.slack import cards, notices, rolling
 from bot.slack.blocks import Message, said
 from bot.slack.calls import LOST, QUIET, error_of, sort_out
 
@@ -56,7 +56,9 @@ class SlackNotifier:
                     return self._news(note)
                 case NoteKind.DIRECT | NoteKind.SAID:
                     return self._post(note, note.to, note.key, _sentence(note))
-                case NoteKind.ROLLBACK | NoteKind.INCIDENT | NoteKind.CHART:
+                case NoteKind.ROLLBACK:
+                    return self._rollback(note)
+                case NoteKind.INCIDENT | NoteKind.CHART:
                     raise NotImplementedError(note.kind)
                 case NoteKind.EVENT:  # goes elsewhere: see bot/webhooks.py
                     return Delivery(Outcome.NEVER, why="Slack takes no events")
@@ -80,6 +82,11 @@ class SlackNotifier:
         with self._ledger.read() as reading:
             finding, standing = reading.finding(note.lane), reading.posting(note.lane)
         return self._stand(note, f"notice:{note.lane}", notices.notice(finding), standing)
+
+    def _rollback(self, note: Note) -> Delivery:
+        with self._ledger.read() as reading:
+            move, serving, standing = reading.move(note.lane), reading.serving(note.lane), reading.posting(note.lane)
+        return self._stand(note, f"rollback:{note.lane}", rolling.rollback(move, serving), standing)
 
     def _stand(self, note: Note, key: str, message: Message, standing: Posting | None) -> Delivery:
         """Edit the lane's one message, or post it where there is none yet."""

@@ -187,7 +187,7 @@ def test_a_key_near_to_none_is_answered_with_all() -> None:
         (in_production("requester_may_approve: maybe"), "models.*.production.requester_may_approve: input should be"),
         (in_production("expires_after: 24"), "models.*.production.expires_after: is no duration; write one like 30m"),
         (in_production("expires_after: 0h"), "models.*.production.expires_after: input should be greater than 0"),
-        ('models: {"*": {monitors: [{name: a, source: b}]}}', "models.*.monitors.0.query: field required"),
+        ('models: {"*": {monitors: [{name: a, source: b}]}}', "models.*.monitors.0.source: 'b' is no source"),
         ("models: {}\nclients: {ci: {may: [fly]}}", "clients.ci.may.0: input should be 'request', 'push' or 'read'"),
         ("models: {}\nsources: {x: {url: y}}", "sources.x.type: field required"),
         ("models: {}\noperators: {ann: ann}", "operators.ann: 'ann' is no Slack id"),

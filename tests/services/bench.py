@@ -32,6 +32,7 @@ from bot.services.lookups import Lookups
 from bot.services.mirror import Mirror
 from bot.services.moves import Moves
 from bot.services.requests import Counted, Requests
+from bot.services.rollbacks import Rollbacks
 from bot.services.tending import Tending
 from bot.services.watch import Watch
 
@@ -115,6 +116,7 @@ class Bench:
     comparisons: Comparisons = field(init=False)
     requests: Requests = field(init=False)
     tending: Tending = field(init=False)
+    rollbacks: Rollbacks = field(init=False)
     errands: Errands = field(init=False)
     moves: Moves = field(init=False)
     mirror: Mirror = field(init=False)
@@ -128,11 +130,14 @@ class Bench:
         gatekeeper, gating = Gatekeeper(context), Gating(context)
         lookups = Lookups(context, gating)
         requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
+        rollbacks = Rollbacks(context, lookups, gatekeeper)
         made = {
-            "context": context, "lookups": lookups, "gatekeeper": gatekeeper, "requests": requests, "tending": tending,
+            "rollbacks": rollbacks,
+            "context": context, "lookups": lookups, "gatekeeper": gatekeeper,
+            "requests": requests, "tending": tending,
             "comparisons": Comparisons(context, lookups), "moves": Moves(context, gating), "mirror": Mirror(context),
             "freezing": Freezing(context, gatekeeper),
-            "watch": Watch(context), "errands": Errands(context, requests, hands(context, tending)),
+            "watch": Watch(context), "errands": Errands(context, requests, hands(context, tending, rollbacks)),
         }  # fmt: skip
         for name, value in made.items():
             object.__setattr__(self, name, value)
