@@ -5,7 +5,7 @@ baseline is cut into blocks as long as the one that is judged, a block is compar
 days, and what such blocks differ by among themselves is the noise. docs/decisions/0016 has what else was tried, and
 docs/rules.md what it comes to.
 
-The functions that `blocks` and `sequential` are made of (`usual`, `needed`, `radius`, …) take any number of series at
+The functions that `blocks` and `sequential` are made of (`usual`, `limits`, `radius`, …) take any number of series at
 once: series lie along the first axes, so that `make bench-rules` plays thousands of months through these very rules.
 """
 
@@ -29,6 +29,7 @@ MIN_BASELINE = 7 * DAY  # every day of the week once
 MOSTLY = 0.99  # of MIN_BASELINE: checks have jitter, and the first one is never at the very start
 MIN_DAYS = 5  # of those, at the hours that are judged: an outage on one day must not end the comparison
 HALF_FULL = 0.5  # of the usual number of points: a block with fewer is incomplete and says nothing
+FEWEST = 6  # readings of a confidence sequence: it counts on means being nearly normal
 TUNED_FOR = 2  # hours after which the confidence sequence is narrowest: bad versions are bad at once
 ROUNDING = 1e-12  # of a value: what floating point may add or lose
 MOST_ALIKE = 0.98  # correlation beyond which noise cannot be told from drift
@@ -152,7 +153,7 @@ def usual(grid: Floats, *, points: Floats | None = None, slots: Ints | None = No
     if points is not None and slots is not None:
         taken = variance / np.maximum(days.max(axis=-1), 1)
         apart = points - expected[..., slots]
-        spread = np.nanmean(apart**2, axis=-1) + taken
+        spread = _ratio(np.nansum(apart**2, axis=-1), (~np.isnan(apart)).sum(axis=-1)) + taken
         phi = corrected(_ratio(_next_to(apart) + taken, spread), points.shape[-1])
         noise = np.fmax(noise, long_run(spread / size, phi))
     return Usual(expected=expected, days=days, noise=noise, degrees=degrees * (1 - alike**2) / (1 + alike**2))
@@ -219,21 +220,31 @@ def _ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> Floats:
 # -- one block against the same hours of past days ---------------------------------------------------------------------
 
 
-def needed(
-    usual: Usual, slots: Ints, *, points: npt.ArrayLike, size: float, min_effect: float, sigma: float
-) -> tuple[Floats, Floats]:
-    """Return how much worse than expected blocks must be to be called worse, and the noise in that unit.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a block must exceed to be worse, as distances from what is expected: both `mean` and `most`."""
+
+    mean: Floats  # by its mean: both the effect and the noise
+    most: Floats  # by the middle one of its readings, hence by most of them: the effect alone
+    noise: Floats  # one sigma
+
+
+def limits(usual: Usual, slots: Ints, *, points: npt.ArrayLike, size: float, min_effect: float, sigma: float) -> Limits:
+    """Return what blocks must exceed to be called worse.
 
     `slots` (m) has the blocks' times of day, `points` (…, m) their number of readings, where `size` is usual. The
     noise is that of the difference of a block and the mean of D others, s·√(1+1/D), a prediction interval, with
     Student's t in the place of the normal distribution since s is estimated. Blocks that lack readings are noisier:
     √(size/points), as if readings were independent, which errs on the safe side.
+
+    One wild reading moves the mean of two blocks where it lies between them and dies away slowly; therefore most
+    readings of a block must show the effect, too. That costs a real drop nothing.
     """
     few = np.sqrt(np.maximum(size / np.maximum(points, 1), 1.0))
     wide = student(sigma, usual.degrees) / sigma
     noise = (usual.noise * wide)[..., None] * np.sqrt(1 + 1 / usual.days[..., slots]) * few
-    size_of = np.abs(usual.expected[..., slots])
-    return np.maximum(np.maximum(min_effect, ROUNDING) * size_of, sigma * noise), noise
+    effect = max(min_effect, ROUNDING) * np.abs(usual.expected[..., slots])
+    return Limits(mean=np.maximum(effect, sigma * noise), most=effect, noise=noise)
 
 
 def blocks(
@@ -249,9 +260,10 @@ def blocks(
     """Judge one complete block against the blocks at the same hours of past days.
 
     It is worse where it is worse than expected by more than `min_effect`, as a part of what is expected, and by more
-    than `sigma` times the noise. How many in a row it takes is not decided here. `window` is the block's length in
-    seconds, and `how` what it is summarized by. Readings of the baseline that are not before the block are left out.
-    Times of day are UTC: where clocks change, the hours differ by one for as long as the baseline is older.
+    than `sigma` times the noise; of a mean, most readings must be worse by `min_effect`, too. How many blocks in a row
+    it takes is not decided here. `window` is the block's length in seconds, and `how` what it is summarized by.
+    Readings of the baseline that are not before the block are left out. Times of day are UTC: where clocks change,
+    the hours differ by one for as long as the baseline is older.
 
     It cannot be told where the baseline is shorter than `MIN_BASELINE`, where fewer than `MIN_DAYS` have readings at
     these hours, or where the block has less than `HALF_FULL` of the usual number of readings. Expecting exactly 0,
@@ -277,11 +289,14 @@ def blocks(
     if found.days[0] < MIN_DAYS:
         return _cannot_tell(value, say("Only {n} past days have readings at these hours, and {least} are needed.",
                                        n=int(found.days[0]), least=MIN_DAYS))  # fmt: skip
-    gap_needed, noise = needed(
-        found, np.array([0]), points=len(block), size=cut.size, min_effect=min_effect, sigma=sigma
-    )
-    limits = say("{least} % and {sigma} σ", least=number(100 * min_effect), sigma=number(sigma))
-    return _against(value, float(found.expected[0]), gap_needed.item(), noise.item(), higher_is_better, limits=limits)
+    least = limits(found, np.array([0]), points=len(block), size=cut.size, min_effect=min_effect, sigma=sigma)
+    expected, sign = float(found.expected[0]), 1 if higher_is_better else -1
+    middle = float(np.median(block.value)) if how == "mean" else value
+    return _against(
+        value, expected, least.mean.item(), least.noise.item(), higher_is_better,
+        by=say("{least} % and {sigma} σ", least=number(100 * min_effect), sigma=number(sigma)),
+        are_most=(expected - middle) * sign > least.most.item(),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,7 +318,7 @@ def _cut(points: Points, start: float, window: float, how: str) -> _Cut:
     values, slots = points.value[whole], slot[whole]
     cells = (int(day[-1] - day[0]) + 1) * per_day
     counts = np.bincount(place, minlength=cells)
-    size = float(np.median(counts[counts > 0]))
+    size = float(np.median(counts[counts > 0])) if counts.any() else 1.0
     grid = _aggregated(values, place, counts, how, window)
     grid[counts < max(HALF_FULL * size, 1)] = nan
     return _Cut(grid=grid.reshape(-1, per_day), size=size, points=values, slots=slots)
@@ -363,13 +378,14 @@ def sequential(recent: Points, baseline: Points, *, alpha: float, min_effect: fl
     diluted by the good time before it: then `blocks` is quicker.
 
     What is expected is the mean at the same hours (UTC) of past days, each reading having its own hour; those at
-    hours that the baseline lacks do not count. It cannot be told where the baseline is shorter than `MIN_BASELINE`,
-    or has no hour of the readings on `MIN_DAYS` days. Raises ValueError for an alpha outside of 0 … 1.
+    hours that fewer than `MIN_DAYS` have do not count. It cannot be told where the baseline is shorter than
+    `MIN_BASELINE`, or where fewer than `FEWEST` readings count. Raises ValueError for an alpha outside of 0 … 0.5.
     """
-    if not (0 < alpha < 1 and min_effect >= 0):
-        raise ValueError("alpha must lie between 0 and 1, and min_effect must not be below 0")
-    if not len(recent):
-        return _cannot_tell(nan, say("There are no readings yet."))
+    if not (0 < alpha < 0.5 and min_effect >= 0):
+        raise ValueError("alpha must lie between 0 and 0.5, and min_effect must not be below 0")
+    if len(recent) < FEWEST:
+        few = say("There are {n} readings, and {least} are needed.", n=len(recent), least=FEWEST)
+        return _cannot_tell(aggregate(recent.value, "mean"), few)
     before = baseline.between(-inf, float(recent.at[0]))
     if before.span < MOSTLY * MIN_BASELINE:
         return _cannot_tell(float(recent.value.mean()), _too_short(before))
@@ -379,16 +395,16 @@ def sequential(recent: Points, baseline: Points, *, alpha: float, min_effect: fl
     slots = np.floor(recent.at % DAY / window).astype(np.int64)
     known = found.days[slots] >= MIN_DAYS
     values, slots = recent.value[known], slots[known]
-    if not len(values):
-        return _cannot_tell(float(recent.value.mean()), say("The past days have no readings at these hours."))
+    if len(values) < FEWEST:
+        return _cannot_tell(float(recent.value.mean()), say("The past days have too few readings at these hours."))
     shares = np.bincount(slots, minlength=len(found.days)) / len(values)
     off = margin(found, np.array([len(values)]), shares[None, :], size=cut.size, alpha=alpha).item()
     expected = float(found.expected[slots].mean())
     deviation = float(found.noise) * (cut.size / len(values)) ** 0.5
     return _against(
         float(values.mean()), expected, max(off, max(min_effect, ROUNDING) * abs(expected)), deviation,
-        higher_is_better,
-        limits=say("{least} % and what noise explains ({off})", least=number(100 * min_effect), off=number(off)),
+        higher_is_better, by=say("{least} % and {off}, which noise explains", least=number(100 * min_effect),
+                                 off=number(off)),
     )  # fmt: skip
 
 
@@ -396,20 +412,22 @@ def sequential(recent: Points, baseline: Points, *, alpha: float, min_effect: fl
 
 
 def _against(
-    value: float, expected: float, gap_needed: float, noise: float, higher_is_better: bool, *, limits: Say
+    value: float, expected: float, least: float, noise: float, higher_is_better: bool, *, by: Say, are_most: bool = True
 ) -> Judged:
     sign = 1 if higher_is_better else -1
     gap = (expected - value) * sign
     if abs(gap) <= ROUNDING * max(abs(value), abs(expected)):
         gap = 0.0
     effect, sigmas = _part(gap, abs(expected)), _part(gap, noise)
-    is_worse = gap > gap_needed
-    by = say("{value}, where {expected} is usual, is {effect} % {way} ({sigmas} σ)", value=number(value),
-             expected=number(expected), effect=number(abs(100 * effect), 3), way="worse" if gap > 0 else "better",
-             sigmas=number(abs(sigmas), 3)) if gap else say("{value} is as usual", value=number(value))  # fmt: skip
-    template = "{by}: more than {limits}." if is_worse else "{by}: not worse by more than {limits}."
-    return Judged(is_worse=is_worse, value=value, bound=expected - sign * gap_needed, expected=expected, effect=effect,
-                  noise=sigmas, why=say(template, by=by, limits=limits))  # fmt: skip
+    is_far = gap > least
+    far = "more than {by}" if is_far and are_most else "not by more than {by}"
+    if is_far and not are_most:
+        far = "more than {by}, but not most of its readings are"
+    template = f"{{value}}, where {{expected}} is usual, is {{effect}} % {{way}} ({{sigmas}} σ): {far}."
+    why = say(template, value=number(value), expected=number(expected), effect=number(abs(100 * effect), 3),
+              way="better" if gap < 0 else "worse", sigmas=number(abs(sigmas), 3), by=by)  # fmt: skip
+    return Judged(is_worse=is_far and are_most, value=value, bound=expected - sign * least, expected=expected,
+                  effect=effect, noise=sigmas, why=why)  # fmt: skip
 
 
 def _part(gap: float, of: float) -> float:
