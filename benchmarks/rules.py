@@ -22,6 +22,7 @@ from bot.domain.rules import (
     long_run,
     margin,
     radius,
+    reach_of,
     usual,
 )
 
@@ -124,8 +125,10 @@ def worse_blocks(months: Months, window: int = HOUR, *, most: bool = True, facto
     slots = np.arange(counts.shape[1]) % (DAY // window)
     least = limits(found, slots, points=counts, size=window, min_effect=MIN_EFFECT, sigma=SIGMA)
     gaps = found.expected[:, slots] - np.nansum(cut, axis=-1) / np.maximum(counts, 1)
-    worse = (counts >= HALF_FULL * window) & (gaps > factor * least.mean)
-    return worse & (found.expected[:, slots] - _middles(cut, counts) > factor * least.most) if most else worse
+    worse: Bools = (counts >= HALF_FULL * window) & (gaps > factor * least.mean)
+    if most:
+        worse &= found.expected[:, slots] - _middles(cut, counts) > factor * least.most
+    return worse
 
 
 def _middles(cut: Floats, counts: npt.NDArray[np.intp]) -> Floats:
@@ -143,7 +146,8 @@ def baseline_of(months: Months, window: int) -> Usual:
     """Return what the baselines say of blocks of so many readings."""
     grid = months.baseline.reshape(len(months.baseline), 7, -1, window).mean(axis=-1)
     slots = np.arange(WEEK) % DAY // window
-    return usual(grid, points=months.baseline, slots=slots, size=window)
+    reach = reach_of(window * EVERY * 60)
+    return usual(grid, reach=reach, points=months.baseline, slots=slots, size=window)
 
 
 def sequential_rule(months: Months) -> Bools:
@@ -152,8 +156,8 @@ def sequential_rule(months: Months) -> Bools:
     slot = np.arange(months.live.shape[1]) % DAY // HOUR
     there = ~np.isnan(months.live)
     counts = np.maximum(there.cumsum(axis=1), 1)
-    gaps = np.where(there, found.expected[:, slot] - months.live, 0.0).cumsum(axis=1) / counts
-    expected = np.where(there, found.expected[:, slot], 0.0).cumsum(axis=1) / counts
+    gaps = np.where(there, found.same[:, slot] - months.live, 0.0).cumsum(axis=1) / counts
+    expected = np.where(there, found.same[:, slot], 0.0).cumsum(axis=1) / counts
     if there.all():
         counts = counts[:1]
     in_slot = there[: len(counts), :, None] & (slot[:, None] == np.arange(DAY // HOUR))
@@ -368,10 +372,11 @@ def harder_tables(months: int, seed: int) -> str:
             _note(f"harder months: φ = {phi:g}, {kind}: {false}")
     head = ["φ", "months", "`blocks` acts without a cause", "`sequential` does", "`blocks` sees 5 %", "3 %",
             "`sequential` sees 5 %", "3 %"]  # fmt: skip
-    return (
-        f"Seed {seed}, {months:,} months of each kind, {RUNS} drops for each time. Times are median minutes: a drop that "
-        f"comes with the promotion · one at any time of the eighth day.\n\n{_table(head, rows)}\n\n{aims.told(months)}"
+    said = (
+        f"Seed {seed}, {months:,} months of each kind, {RUNS} drops for each time. Times are median minutes: a drop "
+        "that comes with the promotion · one at any time of the eighth day."
     )
+    return "\n\n".join([said, _table(head, rows), aims.told(months)])
 
 
 class _Aims:

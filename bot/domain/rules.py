@@ -29,6 +29,7 @@ MIN_BASELINE = 7 * DAY  # every day of the week once
 MOSTLY = 0.99  # of MIN_BASELINE: checks have jitter, and the first one is never at the very start
 MIN_DAYS = 5  # of those, at the hours that are judged: an outage on one day must not end the comparison
 HALF_FULL = 0.5  # of the usual number of points: a block with fewer is incomplete and says nothing
+SHARP = 2.0  # standard errors by which a time of day may differ from its neighbours and still be smoothed
 FEWEST = 6  # readings of a confidence sequence: it counts on means being nearly normal
 TUNED_FOR = 2  # hours after which the confidence sequence is narrowest: bad versions are bad at once
 ROUNDING = 1e-12  # of a value: what floating point may add or lose
@@ -118,45 +119,77 @@ def threshold(value: float, *, greater_than: float | None = None, less_than: flo
 class Usual:
     """What a baseline has at each time of day. Several series lie along the first axes."""
 
-    expected: Floats  # (…, slots): the mean of the blocks at that time of day; NaN where there is none
+    same: Floats  # (…, slots): the mean of the blocks at the same time of day; NaN where there is none
     days: Floats  # (…, slots): how many they are
+    expected: Floats  # (…, slots): the same, smoothed
+    worth: Floats  # (…, slots): how many independent blocks have a mean as certain as that
     noise: Floats  # (…): the standard deviation of a block, in the long run
     degrees: Floats  # (…): how many independent blocks `noise` was estimated from
 
 
-def usual(grid: Floats, *, points: Floats | None = None, slots: Ints | None = None, size: float = 1.0) -> Usual:
+def usual(
+    grid: Floats, *, reach: int = 0, points: Floats | None = None, slots: Ints | None = None, size: float = 1.0
+) -> Usual:
     """Return what a baseline says of its blocks.
 
-    `grid` (…, days, slots) has the blocks' values, NaN where one is missing. The noise is measured twice, and the
-    larger is taken, since each has a weakness:
+    `grid` (…, days, slots) has the blocks' values, NaN where one is missing; what is expected is smoothed over so many
+    neighbours as `reach` says. The noise is measured twice, and the larger is taken, since each has a weakness:
 
     - From the blocks: s², pooled over the times of day (a one-way analysis of variance, so each time of day costs a
       degree of freedom), times (1+ρ)/(1−ρ) with ρ the correlation of neighbours: the long-run variance of an AR(1)
       series, i.e. what the mean of many blocks would have. It holds for noise of every shape, but there are few
       blocks.
-    - From the single `points` (…, n), of which block `size` make up one: σ²·(1+φ)/(1−φ)/size, with φ their lag-1
+    - From the single `points` (…, n), of which `size` make up a block: σ²·(1+φ)/(1−φ)/size, with φ their lag-1
       correlation. There are many, but noise may be of another shape than AR(1). `slots` (n) has the time of day of
       each. Taking away the mean of the same hours takes s²/days from their variance and from their covariance;
       it is added again.
 
-    Neighbours that resemble each other are worth less than independent ones: the degrees of freedom are those of
-    Bartlett, times (1−ρ²)/(1+ρ²).
+    Neighbours that resemble each other are worth less than independent ones: the degrees of freedom ν are those of
+    Bartlett, times (1−ρ²)/(1+ρ²). The noise is taken one standard error of itself higher, 1/√(2ν) of it: what acts
+    without a cause does so after a baseline that was quieter than usual.
     """
     there = ~np.isnan(grid)
     days = there.sum(axis=-2).astype(np.float64)
-    expected = _ratio(np.where(there, grid, 0.0).sum(axis=-2), days)
-    rest = grid - expected[..., None, :]
+    same = _ratio(np.where(there, grid, 0.0).sum(axis=-2), days)
+    rest = grid - same[..., None, :]
     degrees = np.maximum(days - 1, 0).sum(axis=-1)
     variance = _ratio(np.nansum(rest**2, axis=(-2, -1)), degrees)
     alike = lag1(rest.reshape(*rest.shape[:-2], -1))
     noise = long_run(variance, alike)
     if points is not None and slots is not None:
         taken = variance / np.maximum(days.max(axis=-1), 1)
-        apart = points - expected[..., slots]
+        apart = points - same[..., slots]
         spread = _ratio(np.nansum(apart**2, axis=-1), (~np.isnan(apart)).sum(axis=-1)) + taken
         phi = corrected(_ratio(_next_to(apart) + taken, spread), points.shape[-1])
         noise = np.fmax(noise, long_run(spread / size, phi))
-    return Usual(expected=expected, days=days, noise=noise, degrees=degrees * (1 - alike**2) / (1 + alike**2))
+    degrees = degrees * (1 - alike**2) / (1 + alike**2)
+    noise = noise * (1 + 1 / np.sqrt(2 * np.maximum(degrees, 1)))
+    expected, worth = smoothed(same, days, noise, reach)
+    return Usual(same=same, days=days, expected=expected, worth=worth, noise=noise, degrees=degrees)
+
+
+def smoothed(same: Floats, days: Floats, noise: Floats, reach: int) -> tuple[Floats, Floats]:
+    """Return the means of the times of day smoothed around the clock, and how many blocks each is then worth.
+
+    The weights are a triangle over so many neighbours on each side as `reach` says: ¼ ½ ¼ with one. Weights w and
+    days D make a mean worth 1 ÷ Σ(w²/D) blocks: seven days of one-hour blocks are worth 19. A time of day that differs
+    from its neighbours by more than `SHARP` times what the noise explains keeps its own mean: a nightly batch stays
+    where it is.
+    """
+    known = days > 0
+    weights = np.convolve(np.ones(reach + 1), np.ones(reach + 1))
+    turned = [(weight, turn) for turn, weight in enumerate(weights / weights.sum(), start=-reach)]
+    value, once = np.where(known, same, 0.0), _ratio(1, np.where(known, days, np.inf))
+    whole = np.sum([weight * np.roll(known, turn, axis=-1) for weight, turn in turned], axis=0)
+    smooth = _ratio(np.sum([weight * np.roll(value, turn, axis=-1) for weight, turn in turned], axis=0), whole)
+    worth = _ratio(whole**2, np.sum([weight**2 * np.roll(once, turn, axis=-1) for weight, turn in turned], axis=0))
+    keeps = ~known | (np.abs(same - smooth) > SHARP * noise[..., None] * np.sqrt(once))
+    return np.where(keeps, same, smooth), np.where(keeps, days, worth)
+
+
+def reach_of(window: float) -> int:
+    """Return over how many blocks of `window` seconds to smooth on each side: those within an hour."""
+    return round(HOUR / window)
 
 
 def lag1(series: Floats) -> Floats:
@@ -233,16 +266,16 @@ def limits(usual: Usual, slots: Ints, *, points: npt.ArrayLike, size: float, min
     """Return what blocks must exceed to be called worse.
 
     `slots` (m) has the blocks' times of day, `points` (…, m) their number of readings, where `size` is usual. The
-    noise is that of the difference of a block and the mean of D others, s·√(1+1/D), a prediction interval, with
-    Student's t in the place of the normal distribution since s is estimated. Blocks that lack readings are noisier:
-    √(size/points), as if readings were independent, which errs on the safe side.
+    noise is that of the difference of a block and of a mean that is worth D others, s·√(1+1/D), a prediction interval,
+    with Student's t in the place of the normal distribution since s is estimated. Blocks that lack readings are
+    noisier: √(size/points), as if one stretch of them were missing, which errs on the safe side.
 
     One wild reading moves the mean of two blocks where it lies between them and dies away slowly; therefore most
     readings of a block must show the effect, too. That costs a real drop nothing.
     """
     few = np.sqrt(np.maximum(size / np.maximum(points, 1), 1.0))
     wide = student(sigma, usual.degrees) / sigma
-    noise = (usual.noise * wide)[..., None] * np.sqrt(1 + 1 / usual.days[..., slots]) * few
+    noise = (usual.noise * wide)[..., None] * np.sqrt(1 + _ratio(1, usual.worth[..., slots])) * few
     effect = max(min_effect, ROUNDING) * np.abs(usual.expected[..., slots])
     return Limits(mean=np.maximum(effect, sigma * noise), most=effect, noise=noise)
 
@@ -285,7 +318,7 @@ def blocks(
         return _cannot_tell(value, say("The window has {n} readings, and {usual} are usual: it is not complete.",
                                        n=len(block), usual=number(cut.size)))  # fmt: skip
     single = cut.points if how == "mean" else None
-    found = usual(cut.grid, points=single, slots=cut.slots, size=cut.size)
+    found = usual(cut.grid, reach=reach_of(window), points=single, slots=cut.slots, size=cut.size)
     if found.days[0] < MIN_DAYS:
         return _cannot_tell(value, say("Only {n} past days have readings at these hours, and {least} are needed.",
                                        n=int(found.days[0]), least=MIN_DAYS))  # fmt: skip
@@ -399,7 +432,7 @@ def sequential(recent: Points, baseline: Points, *, alpha: float, min_effect: fl
         return _cannot_tell(float(recent.value.mean()), say("The past days have too few readings at these hours."))
     shares = np.bincount(slots, minlength=len(found.days)) / len(values)
     off = margin(found, np.array([len(values)]), shares[None, :], size=cut.size, alpha=alpha).item()
-    expected = float(found.expected[slots].mean())
+    expected = float(found.same[slots].mean())
     deviation = float(found.noise) * (cut.size / len(values)) ** 0.5
     return _against(
         float(values.mean()), expected, max(off, max(min_effect, ROUNDING) * abs(expected)), deviation,
@@ -416,9 +449,9 @@ def _against(
 ) -> Judged:
     sign = 1 if higher_is_better else -1
     gap = (expected - value) * sign
-    if abs(gap) <= ROUNDING * max(abs(value), abs(expected)):
-        gap = 0.0
-    effect, sigmas = _part(gap, abs(expected)), _part(gap, noise)
+    nothing = ROUNDING * max(abs(value), abs(expected))
+    gap = gap if abs(gap) > nothing else 0.0
+    effect, sigmas = _part(gap, abs(expected)), _part(gap, noise if noise > nothing else 0.0)
     is_far = gap > least
     far = "more than {by}" if is_far and are_most else "not by more than {by}"
     if is_far and not are_most:
