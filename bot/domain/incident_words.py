@@ -1,0 +1,221 @@
+"""What people read of an incident: in its thread, in the channel, in the audit. Read at night; so what to do is said.
+
+The engine keeps the sentences of `line` and of "how it ends" in the incident; all else is made of its present state.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bot.domain.durations import show_duration
+from bot.domain.incidents import Doing, Incident, IncidentKind, Tripped
+from bot.domain.monitors import Monitor
+from bot.domain.people import Actor, shown
+from bot.domain.text import Code, Name, Say, joined, say
+
+NOTHING_TO_DO = say("Nobody has to do anything.")
+
+
+def v(version: int | None) -> Code:
+    """Return a version as a value for a sentence."""
+    return Code("?" if version is None else f"v{version}")
+
+
+def subject(incident: Incident) -> Say:
+    """Return what it is about: a model and its version, or a source."""
+    if incident.kind is IncidentKind.SOURCE or not incident.model:
+        return say("the source {source}", source=Code(incident.source))
+    if incident.version is None:
+        return say("{model}", model=Name(incident.model))
+    return say("{model} {v}", model=Name(incident.model), v=v(incident.version))
+
+
+def line(monitor: Monitor, why: Say) -> Say:
+    """Return what failed, as an incident keeps it: the monitor, and its value against the bound."""
+    return say("{monitor}: {why}", monitor=Code(monitor.name), why=why)
+
+
+def source_line(monitor: Monitor, why: Say) -> Say:
+    """Return the same for an incident of a source, in which the monitors are of several models."""
+    return say("{model} {monitor}: {why}", model=Name(monitor.model), monitor=Code(monitor.name), why=why)
+
+
+# -- how it begins, and what is done -----------------------------------------------------------------------------------
+
+
+def opened(incident: Incident) -> Say:
+    """Return what an incident's thread, the audit and whoever is called hear first."""
+    what = joined(incident.lines, " ") if incident.lines else say("")
+    match incident.kind:
+        case IncidentKind.FAILED:
+            return say("{it} fails in Production, since {since}. {what}", it=subject(incident), since=incident.since,
+                       what=what)  # fmt: skip
+        case IncidentKind.BLIND:
+            return say("Nothing is known of {it}, since {since}; so nothing is moved. {what}", it=subject(incident),
+                       since=incident.since, what=what)  # fmt: skip
+        case IncidentKind.SOURCE:
+            return say("Many monitors of {it} fail together, since {since}: look at the source, not at the models. "
+                       "Nothing is moved. {what}", it=subject(incident), since=incident.since, what=what)  # fmt: skip
+
+
+def joined_by(line: Say) -> Say:
+    """Return the news that another monitor has failed in the same incident."""
+    return say("Failed as well: {line}", line=line)
+
+
+def acted(incident: Incident) -> Say:
+    """Return what was done about it, or why not more, and what to do next: for the thread, whenever `doing` changes."""
+    parts = [_did(incident), *([incident.why] if incident.why else []), next_step(incident)]
+    return joined(parts, " ")
+
+
+def _did(incident: Incident) -> Say:
+    return say(_DID[incident.doing], it=subject(incident), to=v(incident.target), bad=v(incident.version))
+
+
+_DID = {
+    Doing.LOGGED: "Written down, and nobody was alerted.",
+    Doing.NOTIFIED: "Nothing was moved.",
+    Doing.AWAITING_HUMAN: "Nothing is moved until somebody decides.",
+    Doing.INTENT: "Rolling {it} back to {to}.",
+    Doing.APPLYING: "Moving {to} into Production.",
+    Doing.VERIFYING: "Moved to {to}; reading it back from MLflow.",
+    Doing.ROLLED_BACK: "Rolled back: {to} is in Production, read back from MLflow. {bad} is barred.",
+    Doing.SILENCED: "Nothing was moved.",
+    Doing.FROZEN: "Nothing was moved: Production is frozen.",
+    Doing.COOLDOWN: "Nothing was moved: the last rollback is too recent to make another one without a person.",
+    Doing.TRIPPED: "Nothing was moved: automatic rollbacks have stopped.",
+    Doing.SUPERSEDED: "Nothing was moved: it is overtaken.",
+    Doing.HELD: "Nothing was moved.",
+    Doing.FAILED: "The rollback to {to} failed, so {bad} still serves.",
+}
+
+
+def next_step(incident: Incident) -> Say:
+    """Return in one sentence what a person has to do now, with the exact command where there is one."""
+    if not incident.is_open or incident.doing in _NOBODYS:
+        return NOTHING_TO_DO
+    if incident.kind is not IncidentKind.FAILED:
+        return _look_at_source(incident)
+    return _decide(incident)
+
+
+def _decide(incident: Incident) -> Say:
+    decide, back = say("Decide: roll back to {to}?", to=v(incident.target)), roll_back(incident)
+    match incident.doing:
+        case Doing.AWAITING_HUMAN | Doing.COOLDOWN if incident.target is not None:
+            return say("{decide} Press the button, or type {back}", decide=decide, back=back)
+        case Doing.TRIPPED if incident.target is not None:
+            return say("{decide} Press the button, or type {back} An admin lets them go on with {reset}", decide=decide,
+                       back=back, reset=Code(f"/model monitor reset {incident.model}"))  # fmt: skip
+        case Doing.FROZEN:
+            return say("Decide: leave it, or roll back all the same with {back}", back=back)
+        case Doing.HELD if incident.target is None:
+            return say("Decide which version should serve; nothing happens by itself.")
+        case Doing.FAILED:
+            return say("Do this: {back} If that fails as well, move {to} to Production in MLflow.", back=back,
+                       to=v(incident.target))  # fmt: skip
+        case _:
+            return say("Decide: if {bad} is really bad, type {back}", bad=v(incident.version), back=back)
+
+
+_NOBODYS = {Doing.LOGGED, Doing.INTENT, Doing.APPLYING, Doing.VERIFYING, Doing.ROLLED_BACK, Doing.SUPERSEDED}
+
+
+def roll_back(incident: Incident) -> Code:
+    """Return the command with which a person does by hand what the incident is about."""
+    to = "" if incident.target is None else f" {incident.target}"
+    return Code(f'/model rollback {incident.model}{to} --reason "…"')
+
+
+def _look_at_source(incident: Incident) -> Say:
+    if incident.model and incident.monitors:
+        check = Code(f"/model monitor check {incident.model} {incident.monitors[0]}")
+        return say("Look whether {source} still gets figures, then {check}", source=Code(incident.source), check=check)
+    return say("Look at {source}: is it up, and are its figures right?", source=Code(incident.source))
+
+
+# -- while it lasts ----------------------------------------------------------------------------------------------------
+
+
+def acknowledged(incident: Incident) -> Say:
+    """Return the news that somebody looks after it; without anybody, that nobody does."""
+    if incident.acknowledged_by is None:
+        return say("Nobody looks after it yet.")
+    return say("{who} looks after it. I stop reminding.", who=shown(incident.acknowledged_by))
+
+
+def silenced(by: Actor, until: datetime, reason: str = "") -> Say:
+    """Return the news that an incident's monitors are silenced."""
+    why = say(": {reason}", reason=reason) if reason else say("")
+    return say("{who} silenced this until {until}{why}. Until then nothing is posted and nothing moved; it is measured "
+               "all the same.", who=shown(by), until=until, why=why)  # fmt: skip
+
+
+def repeated(incident: Incident, now: datetime) -> Say:
+    """Return the reminder of an incident that goes on and that nobody looks after."""
+    return say("Still so, for {age} now, and nobody looks after it. {next}", age=show_duration(now - incident.since),
+               next=next_step(incident))  # fmt: skip
+
+
+# -- how it ends: sentences for `resolution` ---------------------------------------------------------------------------
+
+
+def restored(version: int, since: datetime, bad: int | None) -> Say:
+    """Return how a rollback ends that worked."""
+    if bad is None:
+        return say("Restored: {v} has served since {since}.", v=v(version), since=since)
+    return say("Restored: {v} has served since {since}, {bad} is barred.", v=v(version), since=since, bad=v(bad))
+
+
+def recovered(version: int | None, since: datetime, now: datetime) -> Say:
+    """Return how it ends where the figures came back by themselves."""
+    return say("Recovered: {v} is well again, after {age}. Nothing was moved.", v=v(version),
+               age=show_duration(now - since))  # fmt: skip
+
+
+def sees_again(since: datetime, now: datetime) -> Say:
+    """Return how it ends where data came back."""
+    return say("There are figures again, after {age} without.", age=show_duration(now - since))
+
+
+def source_is_well(source: str, since: datetime, now: datetime) -> Say:
+    """Return how it ends where a source is trusted again."""
+    return say("The monitors of {source} no longer fail together, after {age}.", source=Code(source),
+               age=show_duration(now - since))  # fmt: skip
+
+
+def overtaken(version: int | None, now_serves: int | None) -> Say:
+    """Return how it ends where Production moved meanwhile, by whomever."""
+    if now_serves is None:
+        return say("Overtaken: {v} serves no more, and nothing is in Production.", v=v(version))
+    return say("Overtaken: {v} serves no more, {now} does. This was about {v} only.", v=v(version), now=v(now_serves))
+
+
+def watched_no_more(monitor: str) -> Say:
+    """Return how it ends where the monitor was removed, paused or changed."""
+    return say("Ended: {monitor} was paused, changed or removed, so nobody watches this now.", monitor=Code(monitor))
+
+
+def resolved(incident: Incident) -> Say:
+    """Return how it ended, for the thread."""
+    return incident.resolution or say("It is over.")
+
+
+# -- the breaker -------------------------------------------------------------------------------------------------------
+
+
+def tripped(breaker: Tripped) -> Say:
+    """Return what the channel hears when automatic rollbacks stop."""
+    reset = Code(f"/model monitor reset {breaker.model or '--all'}")
+    return say("⛔ Automatic rollbacks of {model} have stopped. {why} From now on every monitor asks first; an admin "
+               "lets them go on with {reset}", model=_all_or(breaker.model), why=breaker.why, reset=reset)  # fmt: skip
+
+
+def breaker_reset(model: str, by: Actor) -> Say:
+    """Return what the channel hears when they go on."""
+    return say("{who} lets automatic rollbacks of {model} go on.", who=shown(by), model=_all_or(model))
+
+
+def _all_or(model: str) -> object:
+    return Name(model) if model else "all models"
