@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -338,11 +338,13 @@ class Reading(Protocol):
         ...
 
     def series(
-        self, monitor_id: str, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None
-    ) -> list[Point]:
+        self, monitor_id: str, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None,
+        without: Collection[int] = (),
+    ) -> list[Point]:  # fmt: skip
         """Return the values of a monitor's checks after `since` and up to `until`, oldest first.
 
-        Those of one term, where `move` names it; those of every other term, where `but` does.
+        Those of one term, where `move` names it; those of every other term, where `but` does; never of the versions
+        in `without`.
         """
         ...
 

@@ -41,7 +41,7 @@ class MonitorRule(Part):
     max_age: Span | None = None  # of the newest reading; without 2 x every
     min_effect: float = Field(default=0.02, ge=0, le=10)
     sigma: float = Field(default=3.0, ge=0, le=100)
-    alpha: float = Field(default=0.01, gt=0, lt=1)
+    alpha: float = Field(default=0.01, gt=0, lt=0.5)
     baseline: Literal["previous", "live"] = "previous"  # the Production before; or the past days of the present one
     history: Span = timedelta(days=7)  # how much of a baseline is needed
     warmup: Pause | None = None  # after each promotion; without the longer of 2 x window and 30 minutes

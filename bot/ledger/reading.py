@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar
@@ -213,8 +213,9 @@ class SqlReading:
         return self._all(Measurement, query.order_by(measurements.c.slot.desc()).limit(most))
 
     def series(
-        self, monitor_id: str, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None
-    ) -> list[Point]:
+        self, monitor_id: str, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None,
+        without: Collection[int] = (),
+    ) -> list[Point]:  # fmt: skip
         """Return the values of a monitor's checks after `since` and up to `until`, oldest first."""
         query = select(measurements.c.at, measurements.c.value).where(
             measurements.c.monitor == monitor_id, measurements.c.at > since, measurements.c.at <= until,
@@ -224,6 +225,8 @@ class SqlReading:
             query = query.where(measurements.c.move == move)
         if but is not None:
             query = query.where(measurements.c.move != but)
+        if without:
+            query = query.where(measurements.c.version.not_in(list(without)))
         return [(at, value) for at, value in self._connection.execute(query.order_by(measurements.c.at))]
 
     def readings(self, source: str, model: str, metric: str, *, since: datetime, until: datetime) -> list[Pushed]:
