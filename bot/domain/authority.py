@@ -38,6 +38,7 @@ class Act(Enum):
     SILENCE = "silence"  # mute a monitor's alerts for a while
     ACKNOWLEDGE = "acknowledge"  # say that one looks after an incident
     ARM = "arm"  # let a monitor act by itself
+    ARM_UNTRIED = "arm_untried"  # let a monitor act by itself that has not tried itself out
     RESET_BREAKER = "reset_breaker"  # let automatic rollbacks go on
     BREAK_GLASS = "break_glass"  # move without approvals, in an emergency
 
@@ -116,6 +117,7 @@ TABLE: dict[Act, Row] = {
     Act.SILENCE: Row(Who.ROLLBACK),
     Act.ACKNOWLEDGE: Row(Who.ANYONE),
     Act.ARM: Row(Who.ROLLBACK),
+    Act.ARM_UNTRIED: Row(Who.ADMIN),
     Act.RESET_BREAKER: Row(Who.ADMIN),
     Act.BREAK_GLASS: Row(Who.ADMIN),
 }

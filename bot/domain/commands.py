@@ -7,59 +7,33 @@ import difflib
 import math
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Annotated, Any, ClassVar, NoReturn, TypeVar, get_args
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BeforeValidator, Field, ValidationError
 
-from bot.domain.durations import parse_duration, write_duration
+from bot.domain import monitor_commands
+from bot.domain.durations import parse_duration
 from bot.domain.errors import BadInput
+
+# What every verb is made of; whoever knows the verbs finds it here as well.
+from bot.domain.grammar import REASON_MOST as REASON_MOST  # noqa: PLC0414
+from bot.domain.grammar import Arg as Arg  # noqa: PLC0414
+from bot.domain.grammar import Command as Command  # noqa: PLC0414
+from bot.domain.grammar import Everywhere, Reason
+from bot.domain.grammar import MissingArguments as MissingArguments  # noqa: PLC0414
+from bot.domain.grammar import Model as Model  # noqa: PLC0414
+from bot.domain.grammar import OptionalModel as OptionalModel  # noqa: PLC0414
 from bot.domain.mirror import OURS
-from bot.domain.registry import Stage, VersionRef, check_model_name, parse_target, parse_version
+from bot.domain.registry import Stage, VersionRef, parse_target, parse_version
 from bot.domain.semver import Bump
 from bot.domain.text import Code, Name, clean, say
 
-REASON_MOST = 1000  # characters; a card shows it whole
 DESCRIPTION_MOST = 4000  # characters; MLflow on PostgreSQL holds 5,000, and a promotion adds a line
 TAG_MOST = 1000  # characters of a tag's value
 EVENTS_MOST = 10**15  # more than an audit will ever hold, and less than a database counts
-
-
-@dataclass(frozen=True, slots=True)
-class Arg:
-    """How a field is typed: its place or its flags, what the help calls it, and what it means.
-
-    `many`: it takes every word that is left, or its flag can be given again. `takes`: an optional argument in the
-    middle is left out where the word at its place is none of its kind.
-    """
-
-    shown: str
-    means: str
-    positional: bool = True
-    flags: tuple[str, ...] = ()
-    many: bool = False
-    takes: Callable[[str], bool] = lambda word: True
-
-
-class MissingArguments(BadInput):
-    """A verb lacks arguments. Slack opens a modal with what was given; the terminal says what is missing."""
-
-    def __init__(self, verb: type[Command], given: dict[str, str], missing: list[str]) -> None:
-        self.verb, self.given, self.missing = verb, given, missing
-        super().__init__(
-            say("{missing} missing. Write it so: {usage}", missing=_and(missing), usage=Code(verb.usage()))
-        )
-
-
-def _reason(text: object) -> str:
-    reason = clean(str(text)).strip()
-    if len(reason) > REASON_MOST:
-        raise BadInput(f"The reason is longer than {REASON_MOST:,} characters. Say it shorter, and link to the rest.")
-    return reason
 
 
 def _request_id(text: object) -> str:
@@ -171,11 +145,6 @@ def _bump(text: object) -> Bump:
         ) from None
 
 
-Model = Annotated[
-    str,
-    BeforeValidator(lambda text: check_model_name(str(text))),
-    Arg("MODEL", "the registered model's name", flags=("--model-name", "--model")),
-]
 Version = Annotated[
     VersionRef,
     BeforeValidator(lambda text: text if isinstance(text, VersionRef) else parse_version(str(text))),
@@ -185,9 +154,6 @@ Target = Annotated[
     Stage,
     BeforeValidator(lambda text: text if isinstance(text, Stage) else parse_target(str(text))),
     Arg("STAGE", "staging or production", flags=("--to",)),
-]
-Reason = Annotated[
-    str, BeforeValidator(_reason), Arg("TEXT", "why, for the card and the audit", positional=False, flags=("--reason",))
 ]
 OptionalVersion = Annotated[
     VersionRef | None,
@@ -199,42 +165,9 @@ Results = Annotated[
     tuple[str, ...], BeforeValidator(_results),
     Arg("METRIC=VALUE", "a result of your own validation; can be given again", False, ("--validation",), many=True),
 ]  # fmt: skip
-OptionalModel = Annotated[
-    str | None, BeforeValidator(lambda text: None if text is None else check_model_name(str(text))), get_args(Model)[-1]
-]
-Everywhere = Annotated[bool, Arg("", "every model", positional=False, flags=("--all",))]
 RequestId = Annotated[
     str, BeforeValidator(_request_id), Arg("REQUEST", "the short id on the card", flags=("--request",))
 ]
-
-
-class Command(BaseModel):
-    """What somebody wants. Imperative; its fields are in the order in which they are typed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-    verb: ClassVar[str]
-    summary: ClassVar[str]
-    example: ClassVar[str]
-
-    @classmethod
-    def args(cls) -> Iterator[tuple[str, FieldInfo, Arg]]:
-        """Yield each field with how it is typed."""
-        for name, field in cls.model_fields.items():
-            yield name, field, next(one for one in field.metadata if isinstance(one, Arg))
-
-    @classmethod
-    def usage(cls) -> str:
-        """Return how the verb is typed, optional parts in brackets."""
-        words = [cls.verb]
-        for _, field, arg in cls.args():
-            word = arg.shown if arg.positional else f"{arg.flags[0]} {arg.shown}".strip()
-            word += "…" if arg.many and arg.positional else ""
-            words.append(word if field.is_required() else f"[{word}]")
-        return " ".join(words)
-
-    def dump(self) -> dict[str, Any]:
-        """Return the command as plain JSON values, its verb among them; `load` reads it again."""
-        return {"verb": self.verb} | {name: _plain(getattr(self, name)) for name in type(self).model_fields}
 
 
 SomeCommand = TypeVar("SomeCommand", bound=Command)
@@ -246,7 +179,10 @@ class Help(Command):
     verb = "help"
     summary = "What can be typed, or how one verb is typed"
     example = "help promote"
-    about: Annotated[str, Arg("VERB", "the verb to explain")] = ""
+    about: Annotated[
+        str, BeforeValidator(lambda words: words if isinstance(words, str) else " ".join(words).lower()),
+        Arg("VERB", "the verb to explain; some have two words", many=True),
+    ] = ""  # fmt: skip
 
 
 class List(Command):
@@ -554,7 +490,7 @@ VERBS: dict[str, type[Command]] = {
         Promote, Validate, Approve, Reject, Withdraw, Override, Cancel, Requests, History,
         Rollback, Clear, ShowPolicy, FreezeModel, UnfreezeModel, ShowAudit,
     )
-}  # fmt: skip
+} | {verb.verb: verb for verb in monitor_commands.VERBS}  # fmt: skip
 
 
 def begin(since: timedelta | datetime, now: datetime) -> datetime:
@@ -582,6 +518,10 @@ def parse(text: str) -> Command | None:
 
 def parse_words(words: Sequence[str]) -> Command:
     """Return the command that the words of a command line mean. Raises like `parse`."""
+    if words[0].lower().lstrip("/") == monitor_commands.GROUP:
+        if set(words[1:]) in ({"--help"}, {"-h"}):
+            return Help(about=monitor_commands.GROUP)
+        return parse_behind(*monitor_commands.find(words[1:]))
     return parse_behind(find_verb(words[0]), words[1:])
 
 
@@ -619,24 +559,12 @@ def load(data: Mapping[str, Any]) -> Command:
     return build(find_verb(str(data.get("verb", Promote.verb))), given)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple | list):
-        return [_plain(each) for each in value]
-    if isinstance(value, Bump | Stage):
-        return value.value
-    if isinstance(value, timedelta):
-        return write_duration(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value) if isinstance(value, VersionRef) else value
-
-
 def find_verb(word: str) -> type[Command]:
     """Return the verb. Raises BadInput with the nearest one."""
     wanted = word.lower().lstrip("/")
     if wanted in VERBS:
         return VERBS[wanted]
-    near = difflib.get_close_matches(wanted, VERBS, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(wanted, [*VERBS, monitor_commands.GROUP], n=1, cutoff=0.6)
     if near:
         raise BadInput(say("I know no {word}. Did you mean {near}?", word=Name(word[:60]), near=Code(near[0])))
     raise BadInput(say("I know no {word}. Try {help}.", word=Name(word[:60]), help=Code("help")))
@@ -740,7 +668,3 @@ def _kind(message: str, usage: str) -> Any:
     if wants_value:
         return say("{flag} needs a value behind it. Write it so: {usage}", flag=Code(wants_value[1]), usage=Code(usage))
     return say("I cannot read that ({what}). Write it so: {usage}", what=message, usage=Code(usage))
-
-
-def _and(words: list[str]) -> str:
-    return f"{' and '.join(words)} {'is' if len(words) == 1 else 'are'}"

@@ -46,6 +46,16 @@ class Tag(Enum):
     FOUND = "registry:model:changed"  # the poll found a change that nobody asked us for
     FROZEN = "person:production:frozen"  # somebody froze Production, of one model or of all
     UNFROZEN = "person:production:unfrozen"  # somebody lifted what was frozen
+    MONITOR_ADDED = "person:monitor:added"  # somebody let a monitor watch a model
+    MONITOR_EDITED = "person:monitor:edited"  # somebody changed a monitor: its rule before and after
+    MONITOR_PAUSED = "person:monitor:paused"  # somebody stopped its checks
+    MONITOR_RESUMED = "person:monitor:resumed"  # somebody let it be checked again
+    MONITOR_REMOVED = "person:monitor:removed"  # somebody took a monitor away
+    MONITOR_SILENCED = "person:monitor:silenced"  # somebody held back its posts and acts, until when and why
+    MONITOR_UNSILENCED = "person:monitor:unsilenced"  # somebody let it post and act again
+    MONITOR_ARMED = "person:monitor:armed"  # a second person let it roll back by itself; an admin perhaps untried
+    BREAKER_RESET = "person:breaker:reset"  # an admin let automatic rollbacks go on
+    INCIDENT_ACKNOWLEDGED = "person:incident:acknowledged"  # somebody looks after an incident
     POLICY_TAKEN = "registrar:policy:taken"  # a policy holds from now on: its whole text, and the names behind its ids
     POLICY_BROKEN = "registrar:policy:broken"  # an edited file is wrong: the policy before it goes on holding
     ANCHORED = "registrar:audit:anchored"  # the chain's head was written down elsewhere

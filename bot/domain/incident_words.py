@@ -65,11 +65,12 @@ def joined_by(line: Say) -> Say:
 
 def acted(incident: Incident) -> Say:
     """Return what was done about it, or why not more, and what to do next: for the thread, whenever `doing` changes."""
-    parts = [_did(incident), *([incident.why] if incident.why else []), next_step(incident)]
+    parts = [did(incident), *([incident.why] if incident.why else []), next_step(incident)]
     return joined(parts, " ")
 
 
-def _did(incident: Incident) -> Say:
+def did(incident: Incident) -> Say:
+    """Return what was done about it, in one sentence."""
     return say(_DID[incident.doing], it=subject(incident), to=v(incident.target), bad=v(incident.version))
 
 

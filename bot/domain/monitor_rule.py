@@ -21,39 +21,91 @@ Pause = Annotated[Duration, Field(ge=timedelta(0), le=LONGEST)]
 
 
 class MonitorRule(Part):
-    """A monitor as somebody wrote it down. In the policy file, `action: auto` is armed by the file's own review."""
+    """A monitor as somebody wrote it down. In the policy file, `action: auto` is armed by the file's own review.
 
-    name: str = Field(pattern=r"^[\w][\w.\-]{0,59}$")
-    source: str = Field(min_length=1, max_length=100)
-    query: str = Field(default="", max_length=2000)  # a metric's name, or PromQL; without, the monitor's own name
-    direction: Literal["higher", "lower"] | None = None  # which is better; without, the metric's name says
-    rule: Literal["threshold", "blocks", "sequential"] | None = None  # without: threshold where a bound is given
-    greater_than: float | None = None  # what must hold; equality fails
-    less_than: float | None = None
-    hard_limit: float | None = None  # two checks in a row beyond it, and nothing else is waited for
-    every: Duration = Field(default=timedelta(minutes=5), ge=SHORTEST, le=LONGEST)
-    timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0), le=timedelta(minutes=10))
-    retries: int = Field(default=2, ge=0, le=10)
-    label_delay: Pause = timedelta(0)  # how much later than its prediction a label comes: shifts what is looked at
-    window: Span = timedelta(hours=1)
-    aggregate: str | None = None  # without: mean of a window; the newest reading for a threshold
-    min_points: int | None = Field(default=None, ge=1)  # since the promotion; without 50, and 1 for a threshold
-    max_age: Span | None = None  # of the newest reading; without 2 x every
-    min_effect: float = Field(default=0.02, ge=0, le=10)
-    sigma: float = Field(default=3.0, ge=0, le=100)
-    alpha: float = Field(default=0.01, gt=0, lt=0.5)
-    baseline: Literal["previous", "live"] = "previous"  # the Production before; or the past days of the present one
-    history: Span = timedelta(days=7)  # how much of a baseline is needed
-    warmup: Pause | None = None  # after each promotion; without the longer of 2 x window and 30 minutes
-    fail_after: int = Field(default=2, ge=1, le=1000)
-    recover_after: int = Field(default=3, ge=1, le=1000)
-    hysteresis: float = Field(default=0.5, ge=0, lt=1)  # how far back from the bound it counts as recovered
-    no_data: int = Field(default=3, ge=1, le=10_000)
-    error: int = Field(default=4, ge=1, le=10_000)
-    action: Literal["dry_run", "notify", "ask", "auto"] = "dry_run"
-    cooldown: Pause = timedelta(hours=6)  # after any move of Production
-    max_auto: int = Field(default=1, ge=0, le=1000)  # automatic rollbacks of a model in 24 hours
-    min_served: Pause = timedelta(hours=24)  # how long a version has served that may be gone back to by itself
+    Each field is also a flag of `/model monitor add`; its description is what the help says of it.
+    """
+
+    name: str = Field(pattern=r"^[\w][\w.\-]{0,59}$", description="what people call it; unique for its model")
+    source: str = Field(
+        min_length=1,
+        max_length=100,
+        description="where the figures come from: a source that the policy names, push or mlflow",
+    )
+    query: str = Field(
+        default="", max_length=2000, description="a metric's name, or PromQL; left out, the monitor's own name"
+    )
+    direction: Literal["higher", "lower"] | None = Field(
+        default=None, description="which is better; left out, the metric's name says"
+    )
+    rule: Literal["threshold", "blocks", "sequential"] | None = Field(
+        default=None, description="how it is judged; left out, threshold where a bound is given, else blocks"
+    )
+    greater_than: float | None = Field(default=None, description="what must hold: above this; equality fails")
+    less_than: float | None = Field(default=None, description="what must hold: below this; equality fails")
+    hard_limit: float | None = Field(
+        default=None, description="two checks in a row beyond it fail, and nothing else is waited for"
+    )
+    every: Duration = Field(
+        default=timedelta(minutes=5), ge=SHORTEST, le=LONGEST, description="how often it is checked"
+    )
+    timeout: Duration = Field(
+        default=timedelta(seconds=10),
+        gt=timedelta(0),
+        le=timedelta(minutes=10),
+        description="how long the source may take to answer",
+    )
+    retries: int = Field(
+        default=2, ge=0, le=10, description="how often a source that does not answer is asked again within a check"
+    )
+    label_delay: Pause = Field(
+        default=timedelta(0), description="how much later than its prediction a label comes: shifts what is looked at"
+    )
+    window: Span = Field(default=timedelta(hours=1), description="how much time is looked at together")
+    aggregate: str | None = Field(
+        default=None,
+        description="mean, last, rate or p50 to p99; left out, mean of a window, the newest reading for a threshold",
+    )
+    min_points: int | None = Field(
+        default=None,
+        ge=1,
+        description="readings since the promotion that a verdict needs; left out 50, and 1 for a threshold",
+    )
+    max_age: Span | None = Field(default=None, description="how old the newest reading may be; left out 2 x every")
+    min_effect: float = Field(
+        default=0.02, ge=0, le=10, description="how much worse than the baseline counts, as a part of it: 0.02 is 2 %"
+    )
+    sigma: float = Field(
+        default=3.0, ge=0, le=100, description="how far outside the noise, in standard deviations (blocks)"
+    )
+    alpha: float = Field(
+        default=0.01, gt=0, lt=0.5, description="how often, at most, it may be wrong in all its time (sequential)"
+    )
+    baseline: Literal["previous", "live"] = Field(
+        default="previous",
+        description="what is compared with: the Production before, or the past days of the present one",
+    )
+    history: Span = Field(default=timedelta(days=7), description="how much of a baseline is needed")
+    warmup: Pause | None = Field(
+        default=None,
+        description="how long after a promotion only the hard limit counts; left out, the longer of 2 x window and 30m",
+    )
+    fail_after: int = Field(default=2, ge=1, le=1000, description="failures in a row until it has failed")
+    recover_after: int = Field(default=3, ge=1, le=1000, description="good checks in a row until it is well again")
+    hysteresis: float = Field(
+        default=0.5, ge=0, lt=1, description="how far back from the bound counts as well again, as a part of the way"
+    )
+    no_data: int = Field(default=3, ge=1, le=10_000, description="checks in a row without data until that is told")
+    error: int = Field(default=4, ge=1, le=10_000, description="checks in a row with an error until that is told")
+    action: Literal["dry_run", "notify", "ask", "auto"] = Field(default="dry_run", description="what a failure does")
+    cooldown: Pause = Field(
+        default=timedelta(hours=6), description="how long after a rollback nothing is rolled back by itself"
+    )
+    max_auto: int = Field(default=1, ge=0, le=1000, description="automatic rollbacks of a model in 24 hours, at most")
+    min_served: Pause = Field(
+        default=timedelta(hours=24),
+        description="how long a version must have served that may be gone back to by itself",
+    )
 
     @field_validator("aggregate")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slack_sdk.models.blocks import (
@@ -26,7 +26,7 @@ from bot.slack.blocks import Message, markdown
 from bot.slack.texts import TEXT_MOST, code, cut, mrkdwn
 
 PROMOTE, REJECT, OVERRIDE, DETAILS = "promote", "reject", "override", "details"
-ROLLBACK = "rollback"
+ROLLBACK, MONITOR = "rollback", "monitor"
 VALUE = "value"  # the action id of every input: the block id says which field it is
 
 
@@ -82,6 +82,35 @@ def details(message: Message | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_RULES = {
+    "threshold": "a bound that must hold", "blocks": "against the Production before (blocks)",
+    "sequential": "against the Production before (sequential)",
+}  # fmt: skip
+_ACTIONS = {
+    "dry_run": "try itself out: tell nobody", "notify": "tell the channel", "ask": "ask whether to roll back",
+    "auto": "roll back by itself, once it is armed",
+}  # fmt: skip
+MONITOR_FIELDS = ("model", "name", "source", "query", "rule", "greater_than", "less_than", "every", "action")
+
+
+def monitor(draft: str, given: Mapping[str, str], sources: Sequence[str]) -> dict[str, Any]:
+    """Return the modal that adds a monitor, with what was typed already. `draft` is the ask's id."""
+    typed = {"every": "5m", "rule": "threshold", "action": "notify"} | dict(given)
+    equality = "For a bound; equality fails"
+    blocks: list[Block] = [
+        _text("model", "Model", typed, hint="The registered model's name in MLflow"),
+        _text("name", "Name of the monitor", typed, hint="Such as accuracy"),
+        _choice("source", "Where do the figures come from?", {name: name for name in sources[:100]}, typed),
+        _text("query", "Metric, or PromQL", typed, optional=True, multiline=True, hint="Left out: the monitor's name"),
+        _choice("rule", "How is it judged?", _RULES, typed),
+        _text("greater_than", "Must be above", typed, optional=True, hint=equality),
+        _text("less_than", "Must be below", typed, optional=True, hint=equality),
+        _text("every", "Checked every", typed, hint="10s, 5m, 1h"),
+        _choice("action", "What does a failure do?", _ACTIONS, typed),
+    ]
+    return _form(MONITOR, "Add a monitor", "Add", draft, blocks)
+
+
 def values(state: Mapping[str, Any]) -> dict[str, str]:
     """Return what was filled in, by field. `state` is a view's state; empty fields are left out."""
     found = {}
@@ -98,6 +127,14 @@ def _targets(chosen: str) -> StaticSelectElement:
     options = [Option(value=stage.value.lower(), label=stage.value) for stage in TARGETS]
     initial = next((one for one in options if one.value == chosen.lower()), options[-1])
     return StaticSelectElement(action_id=VALUE, options=options, initial_option=initial)
+
+
+def _choice(field: str, label: str, choices: Mapping[str, str], given: Mapping[str, str]) -> InputBlock:
+    options = [Option(value=value[:150], label=short(text, 75)) for value, text in choices.items()]
+    chosen = given.get(field, "").lower().replace("-", "_")
+    initial = next((one for one in options if str(one.value).lower().replace("-", "_") == chosen), options[0])
+    element = StaticSelectElement(action_id=VALUE, options=options, initial_option=initial)
+    return InputBlock(label=label, block_id=field, element=element)
 
 
 def _text(

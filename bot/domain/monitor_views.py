@@ -1,0 +1,64 @@
+"""What is shown of monitors: how they stand, the worst first, and the picture of their readings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.domain.incidents import Chart, Incident, Tripped
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Measurement, Monitor, Outcome, Standing, State
+from bot.domain.moves import Move
+from bot.domain.rollbacks import stretches
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorRow:
+    """A monitor, and where it stands."""
+
+    monitor: Monitor
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorView:
+    """All that is told of one monitor. `recent` are its last checks, newest first."""
+
+    monitor: Monitor
+    standing: Standing
+    recent: Sequence[Measurement]
+    incident: Incident | None  # the open one that it belongs to
+    tripped: Tripped | None
+    now: datetime
+
+
+_WORST_FIRST = (State.FAILED, State.ERROR, State.NO_DATA, State.PENDING, State.WARMUP, State.OK, State.DISABLED)
+
+
+def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
+    """Return the rows, those that need somebody first; paused ones are last."""
+    return sorted(rows, key=lambda it: (it.monitor.is_paused, _WORST_FIRST.index(it.standing.state), it.monitor.model,
+                                        it.monitor.name))  # fmt: skip
+
+
+def bounds_of(rule: MonitorRule, bound: float | None) -> dict[str, float]:
+    """Return the lines that a picture shows, by name: what must hold, the hard limit, and a baseline's bound."""
+    lines = {"must be above": rule.greater_than, "must be below": rule.less_than}
+    if not rule.is_threshold:
+        lines["worse than the baseline from"] = bound
+    lines["hard limit"] = rule.hard_limit
+    return {name: value for name, value in lines.items() if value is not None}
+
+
+def chart_of(monitor: Monitor, standing: Standing, measurements: Sequence[Measurement], moves: Sequence[Move]) -> Chart:
+    """Return the picture of a monitor's last checks (given newest first), and when Production moved meanwhile."""
+    shown = [one for one in reversed(measurements) if one.value is not None]
+    first = shown[0].at if shown else None
+    moved = [(one.since, f"v{one.version}") for one in reversed(stretches(moves)) if first and one.since >= first]
+    bound = None if standing.bound == monitor.rule.hard_limit else standing.bound
+    return Chart(
+        title=f"{monitor.model}: {monitor.name}",
+        times=[one.at for one in shown], values=[one.value for one in shown if one.value is not None],
+        failed=[one.outcome is Outcome.FAILED for one in shown], bounds=bounds_of(monitor.rule, bound), moves=moved,
+    )  # fmt: skip

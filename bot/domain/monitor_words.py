@@ -1,0 +1,235 @@
+"""What people read of monitors: the rule and the action in a sentence, how one stands, and what somebody did to it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bot.domain.directions import Direction
+from bot.domain.durations import show_duration
+from bot.domain.incidents import Incident
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Monitor, Standing, State
+from bot.domain.numbers import number
+from bot.domain.people import Actor, shown
+from bot.domain.text import Code, Name, Say, joined, say
+
+
+def which(monitor: Monitor) -> Say:
+    """Return a monitor's name with its model's."""
+    return say("{model} {name}", model=Name(monitor.model), name=Code(monitor.name))
+
+
+# -- what it does ------------------------------------------------------------------------------------------------------
+
+
+def rule(it: MonitorRule) -> Say:
+    """Return in one sentence when it fails."""
+    what = [_hits(it) if it.is_threshold else _is_worse(it)]
+    if it.hard_limit is not None:
+        way = "below" if it.better is Direction.HIGHER else "above"
+        what.append(say("or twice in a row {way} the hard limit of {limit}", way=way, limit=number(it.hard_limit)))
+    return say("Fails when {what}.", what=joined(what, ", "))
+
+
+def _hits(it: MonitorRule) -> Say:
+    sides = []
+    if it.greater_than is not None:
+        sides.append(say("at most {bound}", bound=number(it.greater_than)))
+    if it.less_than is not None:
+        sides.append(say("at least {bound}", bound=number(it.less_than)))
+    return say("{value} is {sides}{times}", value=_value(it), sides=joined(sides, " or "), times=_times(it, "checks"))
+
+
+def _is_worse(it: MonitorRule) -> Say:
+    before = "the Production before it" if it.baseline == "previous" else "its own past days"
+    least = say("by more than {least} %", least=number(100 * it.min_effect))
+    if it.rule == "sequential":
+        return say("{value} is worse than {before} {least}, with at most {alpha} % risk of a false alarm{times}",
+                   value=_value(it), before=before, least=least, alpha=number(100 * it.alpha),
+                   times=_times(it, "checks"))  # fmt: skip
+    return say("{value} is worse than {before} {least} and {sigma} standard deviations{times}", value=_value(it),
+               before=before, least=least, sigma=number(it.sigma), times=_times(it, "windows"))  # fmt: skip
+
+
+def _value(it: MonitorRule) -> Say:
+    if it.reckons == "last":
+        return say("{query}", query=Code(it.query))
+    return say("the {reckons} of {query} over {window}", reckons=it.reckons, query=Code(it.query),
+               window=show_duration(it.window))  # fmt: skip
+
+
+def _times(it: MonitorRule, what: str) -> Say:
+    return say(", {n} {what} in a row", n=it.fail_after, what=what) if it.fail_after > 1 else say("")
+
+
+def action(monitor: Monitor) -> Say:
+    """Return in one sentence what a failure does, as it holds now."""
+    if monitor.rule.action == "auto" and not monitor.is_armed:
+        return say("It is to roll back by itself, but until a second person arms it, it asks: "
+                   "{arm}", arm=Code(f"/model monitor arm {monitor.model} {monitor.name}"))  # fmt: skip
+    return _ACTIONS[monitor.acts]
+
+
+_ACTIONS = {
+    "dry_run": say("It tries itself out: nobody is alerted, and nothing is moved."),
+    "notify": say("It tells the channel, and moves nothing."),
+    "ask": say("It asks in the channel whether to roll back."),
+    "auto": say("It rolls back by itself."),
+}
+
+
+# -- how it stands -----------------------------------------------------------------------------------------------------
+
+
+def state(monitor: Monitor, standing: Standing) -> Say:
+    """Return how a monitor stands, in a few words."""
+    if monitor.is_paused:
+        return say("paused")
+    if standing.at is None:
+        return say("not checked yet")
+    if standing.state is State.PENDING:
+        return say("failed {n} of {all}", n=standing.bad or standing.beyond, all=monitor.rule.fail_after)
+    if standing.state is State.FAILED and standing.since is not None:
+        return say("failed, since {since}", since=standing.since)
+    return _STATES[standing.state]
+
+
+_STATES = {
+    State.DISABLED: say("nothing is in Production"),
+    State.WARMUP: say("warming up after the promotion"),
+    State.OK: say("well"),
+    State.FAILED: say("failed"),
+    State.NO_DATA: say("no data"),
+    State.ERROR: say("the source gives errors"),
+}
+
+
+def value(standing: Standing) -> Say:
+    """Return the last value, and the bound that it was judged against."""
+    if standing.value is None:
+        return say("no value yet")
+    if standing.bound is None:
+        return say("{value}", value=number(standing.value))
+    return say("{value}, bound {bound}", value=number(standing.value), bound=number(standing.bound))
+
+
+# -- what somebody did: the answer to them, and the channel's line -----------------------------------------------------
+
+
+def added(monitor: Monitor, by: Actor) -> Say:
+    """Return what the channel hears of a new monitor."""
+    return say("{who} added the monitor {it}. {what}", who=shown(by), it=which(monitor), what=_told(monitor))
+
+
+def added_by_you(monitor: Monitor, first: datetime) -> Say:
+    """Return the answer to whoever added it."""
+    return say("{it} is watched from now on, every {every} from {source}; the first check is at {first}. {what}",
+               it=which(monitor), every=show_duration(monitor.rule.every), source=Code(monitor.rule.source),
+               first=first, what=_told(monitor))  # fmt: skip
+
+
+def edited(monitor: Monitor, by: Actor, *, was_armed: bool) -> Say:
+    """Return what the channel hears of a changed monitor."""
+    armed = say(" It was armed, and is no longer.") if was_armed else say("")
+    return say("{who} changed the monitor {it}. {what}{armed}", who=shown(by), it=which(monitor), what=_told(monitor),
+               armed=armed)  # fmt: skip
+
+
+def _told(monitor: Monitor) -> Say:
+    return joined([rule(monitor.rule), action(monitor)], " ")
+
+
+def paused(monitor: Monitor, by: Actor) -> Say:
+    """Return what the channel hears of a paused monitor."""
+    return say("{who} paused the monitor {it}; nobody checks until it is resumed: {resume}", who=shown(by),
+               it=which(monitor), resume=Code(f"/model monitor resume {monitor.model} {monitor.name}"))  # fmt: skip
+
+
+def resumed(monitor: Monitor, by: Actor) -> Say:
+    """Return what the channel hears of a resumed monitor."""
+    return say("{who} resumed the monitor {it}.", who=shown(by), it=which(monitor))
+
+
+def removed(monitor: Monitor, by: Actor) -> Say:
+    """Return what the channel hears of a monitor that was taken away."""
+    return say("{who} removed the monitor {it}.", who=shown(by), it=which(monitor))
+
+
+def silenced(monitors: list[Monitor], by: Actor, until: datetime, reason: str) -> Say:
+    """Return what the channel hears of silenced monitors."""
+    why = say(": {reason}", reason=reason) if reason else say("")
+    return say("{who} silenced {them} until {until}{why}. They are measured all the same.", who=shown(by),
+               them=_all(monitors), until=until, why=why)  # fmt: skip
+
+
+def unsilenced(monitors: list[Monitor], by: Actor) -> Say:
+    """Return what the channel hears of monitors that post and act again."""
+    return say("{who} lets {them} post and act again.", who=shown(by), them=_all(monitors))
+
+
+def _all(monitors: list[Monitor]) -> Say:
+    if len(monitors) == 1:
+        return say("the monitor {it}", it=which(monitors[0]))
+    names = [Code(one.name) for one in monitors[:10]]
+    more = say(" and {n} more", n=len(monitors) - 10) if len(monitors) > 10 else say("")
+    return say("the monitors {names}{more} of {model}", names=names, more=more, model=Name(monitors[0].model))
+
+
+def armed(monitor: Monitor, by: Actor, reason: str) -> Say:
+    """Return what the channel hears of a monitor that rolls back by itself from now on."""
+    why = say(" It has not tried itself out first: {reason}", reason=reason) if reason else say("")
+    return say("{who} armed the monitor {it}: from now on it rolls back by itself.{why}", who=shown(by),
+               it=which(monitor), why=why)  # fmt: skip
+
+
+def checked(monitor: Monitor, standing: Standing) -> Say:
+    """Return the answer to whoever had it checked now."""
+    why = standing.why or say("")
+    return say("Checked: {it} is {state}. {why}", it=which(monitor), state=state(monitor, standing), why=why)
+
+
+def check_is_under_way(monitor: Monitor) -> Say:
+    """Return the answer where the check is not done yet."""
+    return say("{it} is checked within seconds; {show} tells what came of it.", it=which(monitor),
+               show=Code(f"/model monitor show {monitor.model} {monitor.name}"))  # fmt: skip
+
+
+# -- why not -----------------------------------------------------------------------------------------------------------
+
+
+def in_the_file(monitor: Monitor) -> Say:
+    """Return why somebody cannot change it here."""
+    return say("{it} stands in the policy file; change it there.", it=which(monitor))
+
+
+def not_armed_by_its_author(monitor: Monitor) -> Say:
+    """Return why whoever wrote it cannot arm it."""
+    return say("You wrote {it} or changed it last, so somebody else has to arm it.", it=which(monitor))
+
+
+def too_young(monitor: Monitor, until: datetime) -> Say:
+    """Return why it cannot be armed yet."""
+    return say("{it} has to be measured for 24 hours as it is now before it is armed: until {until}. An admin can do "
+               "it sooner: {override}", it=which(monitor), until=until, override=arm_anyway(monitor))  # fmt: skip
+
+
+def not_measured(monitor: Monitor) -> Say:
+    """Return why a monitor that never measured anything cannot be armed."""
+    return say("{it} has not measured anything as it is now, so nobody knows what it would do. Look with {show}",
+               it=which(monitor), show=Code(f"/model monitor show {monitor.model} {monitor.name}"))  # fmt: skip
+
+
+def backtest_forbids(monitor: Monitor, sentence: Say) -> Say:
+    """Return why a backtest keeps it from being armed."""
+    return say("{it} can be armed once it has not fired in a backtest of 7 days. {sentence} An admin can do it all the "
+               "same: {override}", it=which(monitor), sentence=sentence, override=arm_anyway(monitor))  # fmt: skip
+
+
+def arm_anyway(monitor: Monitor) -> Code:
+    """Return what an admin types to arm it although it has not tried itself out."""
+    return Code(f'/model monitor arm {monitor.model} {monitor.name} --override --reason "…"')
+
+
+def acknowledged_by_you(incident: Incident) -> Say:
+    """Return the answer to whoever acknowledged an incident."""
+    return say("You look after it, and the channel sees that. I stop reminding.")

@@ -1,0 +1,173 @@
+"""Answers about monitors as blocks: the list, one monitor, the form that adds one. Domain in, blocks out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
+
+from bot.domain import monitor_words
+from bot.domain.monitor_views import MonitorRow, MonitorView
+from bot.domain.monitors import Measurement, Monitor, Outcome, Standing, State
+from bot.domain.numbers import MISSING, number
+from bot.domain.text import Say, short
+from bot.slack.blocks import Message, chunks, dicts, markdown, section, small
+from bot.slack.texts import TEXT_MOST, code, cut, mrkdwn, when, who
+
+ADD, SHOW, CHECK, PAUSE, RESUME = "monitor_add", "monitor_show", "monitor_check", "monitor_pause", "monitor_resume"
+SILENCE, UNSILENCE = "monitor_silence", "monitor_unsilence"
+BACKTEST, CHART = "monitor_backtest", "monitor_chart"
+LIST_MOST = 20  # rows in one answer; of more, the rest is counted
+
+_SIGNS = {
+    State.DISABLED: "⚪", State.WARMUP: "🕐", State.OK: "🟢", State.PENDING: "🟡", State.FAILED: "🔴",
+    State.NO_DATA: "⚫", State.ERROR: "🟠",
+}  # fmt: skip
+_CAME_TO = {Outcome.OK: "🟢", Outcome.FAILED: "🔴", Outcome.NO_DATA: "⚫", Outcome.ERROR: "🟠"}
+
+
+# -- many --------------------------------------------------------------------------------------------------------------
+
+
+def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = None) -> Message:
+    """Return the monitors, the worst first, and a button that adds one."""
+    of = f" of {code(short(model, 120))}" if model else ""
+    add = ActionsBlock(block_id="monitors", elements=[ButtonElement(text="Add a monitor", action_id=ADD)])
+    if not rows:
+        like = code(f"/model monitor add {short(model or 'churn', 120)} accuracy --greater-than 0.85")
+        text = f"Nothing watches {code(short(model, 120)) if model else 'a model'} yet. To begin: {like}"
+        return Message(text, dicts([section(text), add]))
+    blocks: list[Block] = [section(f"*Monitors{of}*, those that need somebody first")]
+    blocks += [section(chunk) for chunk in chunks([row(one, now) for one in rows[:LIST_MOST]])]
+    if len(rows) > LIST_MOST:
+        blocks.append(small(f"{len(rows) - LIST_MOST} more. One model's: {code('/model monitor list MODEL')}"))
+    return Message(f"{len(rows)} monitors{of}", dicts([*blocks, add]))
+
+
+def row(one: MonitorRow, now: datetime) -> str:
+    """Return a monitor in one line."""
+    monitor, standing = one.monitor, one.standing
+    parts = [f"{sign(monitor, standing)} {_name(monitor)}  {mrkdwn(monitor_words.state(monitor, standing))}"]
+    if standing.value is not None:
+        parts.append(mrkdwn(monitor_words.value(standing)))
+    parts.append(_ACTS[monitor.acts])
+    if monitor.is_silenced(now) and monitor.silenced_until:
+        parts.append(f"🔕 until {when(monitor.silenced_until)}")
+    return "  ·  ".join(parts)
+
+
+_ACTS = {"dry_run": "tries itself out", "notify": "tells", "ask": "asks", "auto": "rolls back"}
+
+
+def sign(monitor: Monitor, standing: Standing) -> str:
+    """Return a monitor's state as one sign."""
+    return "⏸️" if monitor.is_paused else "⚪" if standing.at is None else _SIGNS[standing.state]
+
+
+def _name(monitor: Monitor) -> str:
+    return f"{code(short(monitor.model, 120))} {code(monitor.name)}"
+
+
+# -- one ---------------------------------------------------------------------------------------------------------------
+
+
+def monitor_view(view: MonitorView) -> Message:
+    """Return one monitor: how it stands, what it looks at, what it does, its last checks, and what can be done."""
+    monitor, standing = view.monitor, view.standing
+    state = mrkdwn(monitor_words.state(monitor, standing))
+    head = f"{sign(monitor, standing)} *{_name(monitor)}*: {state}"
+    if standing.why is not None and not monitor.is_paused:
+        head += f"\n{mrkdwn(standing.why)}"
+    blocks: list[Block] = [
+        section(cut(head, TEXT_MOST)),
+        SectionBlock(fields=[markdown(field) for field in _fields(view)]),
+        section(mrkdwn(monitor_words.rule(monitor.rule))),
+        section(cut("\n".join(_does(view)), TEXT_MOST)),
+        *_recent(view.recent),
+        _buttons(view),
+        small(cut(_origin(monitor), TEXT_MOST)),
+    ]
+    return Message(f"{_name(monitor)}: {state}", dicts(blocks))
+
+
+def _fields(view: MonitorView) -> list[str]:
+    monitor, standing = view.monitor, view.standing
+    query = code(short(monitor.rule.query, 300))
+    fields = [
+        f"*Last value*\n{mrkdwn(monitor_words.value(standing))}",
+        f"*Version*\n{code(f'v{standing.version}') if standing.version is not None else MISSING}",
+        f"*Last check*\n{when(standing.at) if standing.at else 'none yet'}",
+        f"*Next check*\n{_next(view)}",
+        f"*Source*\n{code(monitor.rule.source)} {query}",
+    ]
+    if standing.since is not None and standing.state in {State.FAILED, State.PENDING}:
+        fields.append(f"*Failing since*\n{when(standing.since)}")
+    return fields
+
+
+def _next(view: MonitorView) -> str:
+    if view.monitor.is_paused:
+        return "paused"
+    if view.standing.next_at is None:
+        return "soon"
+    return "now" if view.standing.next_at <= view.now else when(view.standing.next_at)
+
+
+def _does(view: MonitorView) -> list[str]:
+    monitor = view.monitor
+    lines = [mrkdwn(monitor_words.action(monitor))]
+    if monitor.armed_by and monitor.armed_at and monitor.is_armed:
+        lines.append(f"Armed by {who(monitor.armed_by)}, {when(monitor.armed_at)}")
+    if monitor.is_silenced(view.now) and monitor.silenced_until:
+        by = f" by {who(monitor.silenced_by)}" if monitor.silenced_by else ""
+        why = f": {mrkdwn(_as_is(monitor.silence_reason))}" if monitor.silence_reason else ""
+        lines.append(f"🔕 Silenced{by} until {when(monitor.silenced_until)}{why}")
+    if view.tripped:
+        reset = f"/model monitor reset {view.tripped.model or '--all'}"
+        lines.append(f"⛔ Automatic rollbacks have stopped. {mrkdwn(view.tripped.why)} An admin: {code(reset)}")
+    return lines
+
+
+def _as_is(text: str) -> Say:
+    return Say("{it}", {"it": text})
+
+
+def _recent(recent: Sequence[Measurement]) -> list[Block]:
+    if not recent:
+        return []
+    rows = []
+    for one in recent:
+        value = code(number(one.value)) if one.value is not None else MISSING
+        why = f"  {cut(mrkdwn(one.why), 200)}" if one.why else ""
+        rows.append(f"{_CAME_TO[one.outcome]} {when(one.at)}  {value}{why}")
+    return [section(chunk) for chunk in chunks(["*Last checks*", *rows])]
+
+
+def _buttons(view: MonitorView) -> ActionsBlock:
+    monitor = view.monitor
+    quiet = monitor.is_silenced(view.now)
+    pairs = [
+        ("Check now", CHECK), ("Resume", RESUME) if monitor.is_paused else ("Pause", PAUSE),
+        ("Post again", UNSILENCE) if quiet else ("Silence 2 h", SILENCE), ("Backtest", BACKTEST),
+        ("Post the chart here", CHART),
+    ]  # fmt: skip
+    pairs = [pair for pair in pairs if not (monitor.is_paused and pair[1] == CHECK)]
+    buttons = [ButtonElement(text=text, action_id=action, value=monitor.id) for text, action in pairs]
+    return ActionsBlock(block_id=f"monitor:{monitor.id}", elements=buttons)
+
+
+def _origin(monitor: Monitor) -> str:
+    if monitor.created_by is None:
+        return "From the policy file: it is changed there."
+    what = "Added" if monitor.revision == 1 else "Changed last"
+    edit = code(short(f"/model monitor edit {monitor.model} {monitor.name}", 300))
+    return f"{what} by {who(monitor.created_by)}, {when(monitor.created_at)}  ·  To change it: {edit}"
+
+
+def added(sentence: Say, monitor: Monitor) -> Message:
+    """Return the answer to whoever added a monitor, with what can be done next."""
+    text = mrkdwn(sentence)
+    buttons = [ButtonElement(text="Show it", action_id=SHOW, value=monitor.id),
+               ButtonElement(text="Backtest", action_id=BACKTEST, value=monitor.id)]  # fmt: skip
+    return Message(text, dicts([section(text), ActionsBlock(block_id=f"added:{monitor.id}", elements=buttons)]))
