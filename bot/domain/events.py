@@ -48,6 +48,9 @@ class Tag(Enum):
     ANCHORED = "registrar:audit:anchored"  # the chain's head was written down elsewhere
     MOVED = "registrar:version:moved"  # moved, and read back
     OBSERVED = "registry:version:moved"  # the poll found a move that nobody asked us for
+    SERVING_CONFIRMED = "registrar:serving:confirmed"  # the serving side reports the version that was moved
+    SERVING_DENIED = "registrar:serving:denied"  # its time limit is over, and it does not
+    NOT_TOLD = "registrar:endpoint:given_up"  # an endpoint never took the event of a move, and why
     REFUSED = "person:registry:refused"  # the rules let somebody not do, or not see, something
 
 
