@@ -36,17 +36,20 @@ from bot.services.homes import Homes
 from bot.services.lookups import Lookups
 from bot.services.mirror import Mirror
 from bot.services.moves import Moves
-from bot.services.outbox import Outbox
+from bot.services.outbox import FOR_ENDPOINTS, Outbox
 from bot.services.policies import Policies
 from bot.services.registration import Registration
 from bot.services.requests import Requests
 from bot.services.rollbacks import Rollbacks
+from bot.services.serving import TOLD_AT_ONCE, TOLD_FOR, Servings, given_up
 from bot.services.tending import Tending
 from bot.services.watch import Watch
+from bot.serving_probe import ServingProbes
 from bot.settings import Settings
 from bot.slack.calls import LOST, error_of
 from bot.slack.directory import SlackDirectory
 from bot.slack.notifier import SlackNotifier
+from bot.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +83,9 @@ class Registrar:
     moves: Moves
     mirror: Mirror
     watch: Watch
-    outbox: Outbox
+    outbox: Outbox  # to Slack
+    events: Outbox  # to the endpoints that the policy names
+    servings: Servings
     directory: Directory
     work: ThreadPoolExecutor
     looking: ThreadPoolExecutor
@@ -207,6 +212,15 @@ def build(
         mirror=Mirror(context),
         watch=Watch(context),
         outbox=Outbox(context, notifier),
+        events=Outbox(
+            context,
+            Webhooks(lambda: rules.policy),
+            kinds=FOR_ENDPOINTS,
+            at_once=TOLD_AT_ONCE,
+            limit=TOLD_FOR,
+            given_up=given_up,
+        ),
+        servings=Servings(context, ServingProbes()),
         directory=directory,
         work=ThreadPoolExecutor(settings.threads, thread_name_prefix="work"),
         looking=ThreadPoolExecutor(LOOKING, thread_name_prefix="look"),

@@ -275,8 +275,11 @@ class Reading(Protocol):
         """Return where the message with this key stands in Slack."""
         ...
 
-    def due_notes(self, now: datetime, most: int = 100) -> list[Note]:
-        """Return the undelivered notes: of each lane those before the first that has to wait, in order."""
+    def due_notes(self, now: datetime, most: int = 100, *, kinds: Collection[NoteKind] = ()) -> list[Note]:
+        """Return the undelivered notes: of each lane those before the first that has to wait, in order.
+
+        Only those of `kinds`, where any are named; the notes of one lane go out by one way.
+        """
         ...
 
     def links(self, *, model: str | None = None, after: int = 0, most: int = 1000) -> list[Link]:
@@ -468,8 +471,12 @@ class Writing(Reading, Protocol):
         """Reset a breaker; return False where it is not tripped."""
         ...
 
-    def save_serving(self, serving: Serving) -> None:
-        """Write what the serving side said."""
+    def save_serving(self, serving: Serving) -> bool:
+        """Write what the serving side said; return False where the question had its end already."""
+        ...
+
+    def claim_serving(self, serving: Serving, until: datetime) -> bool:
+        """Take a due question for oneself until then; return False where somebody else has it, or it has its end."""
         ...
 
     def add_move(self, move: Move) -> bool:

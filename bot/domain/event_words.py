@@ -58,6 +58,9 @@ _DID: dict[Tag, str] = {
     Tag.INCIDENT_ACKNOWLEDGED: "looks after the incident {subject}",
     Tag.POLICY_TAKEN: "took up the policy {after}",
     Tag.POLICY_BROKEN: "refused an edited policy",
+    Tag.SERVING_CONFIRMED: "found {after} serving",
+    Tag.SERVING_DENIED: "did not find {after} serving",
+    Tag.NOT_TOLD: "could not tell {subject} of {after}",
     Tag.ANCHORED: "anchored the audit up to number {after}",
 }
 

@@ -67,6 +67,9 @@ class Tag(Enum):
     INCIDENT_RESOLVED = "registrar:incident:resolved"  # an incident is over, and how it ended
     BREAKER_TRIPPED = "registrar:breaker:tripped"  # automatic rollbacks stop until an admin resets them
     MONITORS_TAKEN = "registrar:monitor:taken"  # a monitor of the policy file was taken up, changed or taken away
+    SERVING_CONFIRMED = "registrar:serving:confirmed"  # the serving side reports the version that was moved
+    SERVING_DENIED = "registrar:serving:denied"  # its time limit is over, and it does not
+    NOT_TOLD = "registrar:endpoint:given_up"  # an endpoint never took the event of a move, and why
     REFUSED = "person:registry:refused"  # the rules let somebody not do, or not see, something
 
 

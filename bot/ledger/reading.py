@@ -52,7 +52,7 @@ from bot.ledger.tables import (
     servings,
     standings,
 )
-from bot.ports import Ask, Call, Copy, Note, Posting
+from bot.ports import Ask, Call, Copy, Note, NoteKind, Posting
 
 T = TypeVar(
     "T", Request, Vote, Move, Ask, Note, Posting, Look, Finding, Copy, Freeze, Bar, Monitor, Standing, Measurement,
@@ -299,13 +299,14 @@ class SqlReading:
         """Return where the message with this key stands in Slack."""
         return self._first(Posting, statements.one(postings, "key"), key)
 
-    def due_notes(self, now: datetime, most: int = 100) -> list[Note]:
+    def due_notes(self, now: datetime, most: int = 100, *, kinds: Collection[NoteKind] = ()) -> list[Note]:
         """Return the undelivered notes: of each lane those before the first that has to wait, in order.
 
         The lanes take turns, so that one with much to say holds up nobody: first the first note of every
         lane, oldest first, then every second one.
         """
-        return self._all(Note, _due(now).limit(most))
+        due = _due(now).where(notes.c.kind.in_(kinds)) if kinds else _due(now)
+        return self._all(Note, due.limit(most))
 
     def links(self, *, model: str | None = None, after: int = 0, most: int = 1000) -> list[Link]:
         """Return audit events as they stand in the chain, oldest first."""

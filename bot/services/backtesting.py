@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -78,7 +79,7 @@ class Backtesting:
             return [], error.sentence
         if answer.outcome is not Outcome.OK:
             return [], answer.why
-        return sorted((at, float(value)) for at, value in answer.points if value == value), None
+        return sorted((at, float(value)) for at, value in answer.points if math.isfinite(value)), None
 
 
 def replay(monitor: Monitor, points: list[Point], since: datetime) -> tuple[list[Firing], Say | None]:

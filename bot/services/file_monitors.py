@@ -1,4 +1,4 @@
-"""Monitors of the policy file: taken up, changed and taken away in the ledger as the file says. They are armed by it."""
+"""Monitors of the policy file: taken up, changed and taken away in the ledger as the file says, and armed by it."""
 
 from __future__ import annotations
 

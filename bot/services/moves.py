@@ -19,7 +19,7 @@ from bot.domain.people import Automation
 from bot.domain.registry import Stage, VersionInfo
 from bot.domain.text import Say, say
 from bot.ports import Copy, Writing
-from bot.services import rolling
+from bot.services import rolling, serving
 from bot.services.context import Context
 from bot.services.gating import Gating
 from bot.services.rolling import rollback_lane
@@ -236,6 +236,7 @@ class Moves:
                 self._end_request(tx, tx.lock_request(move.request), ended)
             else:
                 self._end_other(tx, ended)
+            serving.moved(tx, self._it, ended, _lane(ended))
 
     def _end_other(self, tx: Writing, move: Move) -> None:
         """Write the event of a move without a request, and what is told of it."""
@@ -289,6 +290,11 @@ _ENDS = {
     MoveState.STALE: (RequestState.STALE, Tag.STALE),
     MoveState.FAILED: (RequestState.FAILED, Tag.FAILED),
 }
+
+
+def _lane(move: Move) -> str:
+    """Return whose thread hears of a move: a request's, a finding's, an incident's, else its own message's."""
+    return move.request or move.finding or move.incident or move.id
 
 
 def _holder(version: int | None) -> str | None:
