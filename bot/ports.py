@@ -18,7 +18,7 @@ from bot.domain.monitors import Answer, Measurement, Monitor, Point, Pushed, Sta
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor, Person, Profile
 from bot.domain.policy import Policy, ServingProbe
-from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.domain.registry import Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
 from bot.domain.rollbacks import Bar
 from bot.domain.serving import Serving
 
@@ -63,6 +63,31 @@ class Registry(Protocol):
 
         One request for each 1,000 ids, and one more where the experiments are not known yet.
         """
+        ...
+
+    def in_production(self, names: Collection[str]) -> dict[str, VersionInfo]:
+        """Return the version in Production of each of these models that has one, of several the highest number.
+
+        Without aliases. One request a page of 1,000 models; without stages one more for each model.
+        """
+        ...
+
+    def metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, Logged]]:
+        """Return the newest point of each metric of the runs that are there, by run and name. Requests as for `runs`.
+
+        MLflow's newest is the one of the highest step, and among those the latest.
+        """
+        ...
+
+    def monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
+        """Return the ids of the runs whose tags name one of these models and versions, by these; no deleted ones.
+
+        One request, and one more for the experiments where something was not found in those we know.
+        """
+        ...
+
+    def points(self, run_id: str, metric: str) -> list[Logged]:
+        """Return every point of a run's metric, oldest first; none where there is none. A request for each 25,000."""
         ...
 
     def package(self, version: VersionInfo) -> Package | None:
