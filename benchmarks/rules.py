@@ -99,17 +99,17 @@ def play(world: World, rng: np.random.Generator, months: int, length: int) -> Mo
 Rule = Callable[[Months], Bools]  # (months, readings): it acts once that reading was taken
 
 
-def blocks_rule(window: int = HOUR, times: int = 2, *, most: bool = True, gross: float = 0.0) -> Rule:
+def blocks_rule(window: int = HOUR, times: int = 2, *, by_mean: bool = False, gross: float = 0.0) -> Rule:
     """Return the rule that Registrar ships: blocks of so many readings, so many in a row.
 
-    What is not shipped: without `most` a block is judged by its mean alone; with `gross`, one that is worse by so
-    many times what it takes acts alone.
+    What is not shipped: judging `by_mean` alone; with `gross`, a block that is worse by so many times what it
+    takes acts alone.
     """
 
     def fires(months: Months) -> Bools:
-        acts = in_a_row(worse_blocks(months, window, most=most), times)
+        acts = in_a_row(worse_blocks(months, window, by_mean=by_mean), times)
         if gross:
-            acts |= worse_blocks(months, window, most=most, factor=gross)
+            acts |= worse_blocks(months, window, factor=gross)
         fired = np.zeros(months.live.shape, dtype=np.bool_)
         fired[:, window - 1 : acts.shape[1] * window : window] = acts
         return fired
@@ -117,18 +117,26 @@ def blocks_rule(window: int = HOUR, times: int = 2, *, most: bool = True, gross:
     return fires
 
 
-def worse_blocks(months: Months, window: int = HOUR, *, most: bool = True, factor: float = 1.0) -> Bools:
+def worse_blocks(months: Months, window: int = HOUR, *, by_mean: bool = False, factor: float = 1.0) -> Bools:
     """Tell which blocks are worse, or worse by `factor` times what it takes."""
     found = baseline_of(months, window)
     cut = months.live[:, : months.live.shape[1] // window * window].reshape(len(months.live), -1, window)
     counts = (~np.isnan(cut)).sum(axis=-1)
     slots = np.arange(counts.shape[1]) % (DAY // window)
     least = limits(found, slots, points=counts, size=window, min_effect=MIN_EFFECT, sigma=SIGMA)
-    gaps = found.expected[:, slots] - np.nansum(cut, axis=-1) / np.maximum(counts, 1)
-    worse: Bools = (counts >= HALF_FULL * window) & (gaps > factor * least.mean)
-    if most:
-        worse &= found.expected[:, slots] - _middles(cut, counts) > factor * least.most
+    gaps = found.expected[:, slots, None] - cut
+    worse: Bools = (counts >= HALF_FULL * window) & (_means(gaps) > factor * least.mean)
+    if not by_mean:
+        nth = (~np.isnan(gaps)).cumsum(axis=-1)
+        worse &= _middles(gaps, counts) > factor * least.most
+        worse &= _means(np.where(nth > counts[..., None] // 2, gaps, np.nan)) > factor * least.last
     return worse
+
+
+def _means(values: Floats) -> Floats:
+    """Return the means of what is there; 0 where nothing is."""
+    found: Floats = np.nansum(values, axis=-1) / np.maximum((~np.isnan(values)).sum(axis=-1), 1)
+    return found
 
 
 def _middles(cut: Floats, counts: npt.NDArray[np.intp]) -> Floats:
@@ -286,7 +294,7 @@ CHOICES: dict[str, Rule] = {
     "`sequential`": sequential_rule,
     "`hard_limit` 5 % below the mean": hard_limit(0.05),
     "`hard_limit` 10 % below the mean": hard_limit(0.10),
-    "not shipped: `blocks` by the mean alone": blocks_rule(most=False),
+    "not shipped: `blocks` by the mean alone": blocks_rule(by_mean=True),
     "not shipped: `blocks`, and 1.75 × both acts alone": blocks_rule(gross=1.75),
 }
 KINDS: dict[str, World] = {

@@ -29,6 +29,7 @@ MIN_BASELINE = 7 * DAY  # every day of the week once
 MOSTLY = 0.99  # of MIN_BASELINE: checks have jitter, and the first one is never at the very start
 MIN_DAYS = 5  # of those, at the hours that are judged: an outage on one day must not end the comparison
 HALF_FULL = 0.5  # of the usual number of points: a block with fewer is incomplete and says nothing
+STILL = 0.85  # of what makes a block worse: what its last half must be worse by
 SHARP = 2.0  # standard errors by which a time of day may differ from its neighbours and still be smoothed
 FEWEST = 6  # readings of a confidence sequence: it counts on means being nearly normal
 TUNED_FOR = 2  # hours after which the confidence sequence is narrowest: bad versions are bad at once
@@ -255,10 +256,11 @@ def _ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a block must exceed to be worse, as distances from what is expected: both `mean` and `most`."""
+    """What a block must exceed to be worse, as distances from what is expected: all of the first three."""
 
     mean: Floats  # by its mean: both the effect and the noise
     most: Floats  # by the middle one of its readings, hence by most of them: the effect alone
+    last: Floats  # by the mean of the last half of its readings
     noise: Floats  # one sigma
 
 
@@ -270,14 +272,16 @@ def limits(usual: Usual, slots: Ints, *, points: npt.ArrayLike, size: float, min
     with Student's t in the place of the normal distribution since s is estimated. Blocks that lack readings are
     noisier: √(size/points), as if one stretch of them were missing, which errs on the safe side.
 
-    One wild reading moves the mean of two blocks where it lies between them and dies away slowly; therefore most
-    readings of a block must show the effect, too. That costs a real drop nothing.
+    A single shock moves the means of two blocks where it comes between them and dies away slowly. Therefore most
+    readings of a block must show the effect, too, which costs a real drop nothing, and its last half must still be
+    about as bad: what recovers by itself is no reason to act.
     """
     few = np.sqrt(np.maximum(size / np.maximum(points, 1), 1.0))
     wide = student(sigma, usual.degrees) / sigma
     noise = (usual.noise * wide)[..., None] * np.sqrt(1 + _ratio(1, usual.worth[..., slots])) * few
     effect = max(min_effect, ROUNDING) * np.abs(usual.expected[..., slots])
-    return Limits(mean=np.maximum(effect, sigma * noise), most=effect, noise=noise)
+    mean = np.maximum(effect, sigma * noise)
+    return Limits(mean=mean, most=effect, last=STILL * mean, noise=noise)
 
 
 def blocks(
@@ -293,8 +297,9 @@ def blocks(
     """Judge one complete block against the blocks at the same hours of past days.
 
     It is worse where it is worse than expected by more than `min_effect`, as a part of what is expected, and by more
-    than `sigma` times the noise; of a mean, most readings must be worse by `min_effect`, too. How many blocks in a row
-    it takes is not decided here. `window` is the block's length in seconds, and `how` what it is summarized by.
+    than `sigma` times the noise; of a mean, most readings must be worse by `min_effect`, too, and the last half must
+    not be recovering (`limits`). How many blocks in a row it takes is not decided here. `window` is the block's length
+    in seconds, and `how` what it is summarized by.
     Readings of the baseline that are not before the block are left out. Times of day are UTC: where clocks change,
     the hours differ by one for as long as the baseline is older.
 
@@ -324,12 +329,16 @@ def blocks(
                                        n=int(found.days[0]), least=MIN_DAYS))  # fmt: skip
     least = limits(found, np.array([0]), points=len(block), size=cut.size, min_effect=min_effect, sigma=sigma)
     expected, sign = float(found.expected[0]), 1 if higher_is_better else -1
-    middle = float(np.median(block.value)) if how == "mean" else value
-    return _against(
-        value, expected, least.mean.item(), least.noise.item(), higher_is_better,
-        by=say("{least} % and {sigma} σ", least=number(100 * min_effect), sigma=number(sigma)),
-        are_most=(expected - middle) * sign > least.most.item(),
-    )  # fmt: skip
+    but = _excuse((expected - block.value) * sign, least) if how == "mean" else ""
+    return _against(value, expected, least.mean.item(), least.noise.item(), higher_is_better, but=but,
+                    by=say("{least} % and {sigma} σ", least=number(100 * min_effect), sigma=number(sigma)))  # fmt: skip
+
+
+def _excuse(gaps: Floats, least: Limits) -> str:
+    """Return why a block is not worse although its mean is; empty where nothing speaks for it."""
+    if not np.median(gaps) > least.most.item():
+        return "but most of its readings are not"
+    return "" if gaps[len(gaps) // 2 :].mean() > least.last.item() else "but it is recovering"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -445,7 +454,7 @@ def sequential(recent: Points, baseline: Points, *, alpha: float, min_effect: fl
 
 
 def _against(
-    value: float, expected: float, least: float, noise: float, higher_is_better: bool, *, by: Say, are_most: bool = True
+    value: float, expected: float, least: float, noise: float, higher_is_better: bool, *, by: Say, but: str = ""
 ) -> Judged:
     sign = 1 if higher_is_better else -1
     gap = (expected - value) * sign
@@ -453,13 +462,11 @@ def _against(
     gap = gap if abs(gap) > nothing else 0.0
     effect, sigmas = _part(gap, abs(expected)), _part(gap, noise if noise > nothing else 0.0)
     is_far = gap > least
-    far = "more than {by}" if is_far and are_most else "not by more than {by}"
-    if is_far and not are_most:
-        far = "more than {by}, but not most of its readings are"
+    far = f"more than {{by}}{', ' + but if but else ''}" if is_far else "not by more than {by}"
     template = f"{{value}}, where {{expected}} is usual, is {{effect}} % {{way}} ({{sigmas}} σ): {far}."
     why = say(template, value=number(value), expected=number(expected), effect=number(abs(100 * effect), 3),
               way="better" if gap < 0 else "worse", sigmas=number(abs(sigmas), 3), by=by)  # fmt: skip
-    return Judged(is_worse=is_far and are_most, value=value, bound=expected - sign * least, expected=expected,
+    return Judged(is_worse=is_far and not but, value=value, bound=expected - sign * least, expected=expected,
                   effect=effect, noise=sigmas, why=why)  # fmt: skip
 
 

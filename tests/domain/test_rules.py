@@ -281,7 +281,15 @@ def test_one_wild_reading_is_no_worse_block() -> None:
     found = judged(series(values))
     assert found.value < found.bound
     assert found.is_worse is False
-    assert "not most of its readings" in str(found.why)
+    assert str(found.why).endswith(": more than 2 % and 3 σ, but most of its readings are not.")
+
+
+def test_what_recovers_is_no_worse_block() -> None:
+    found = judged(series([0.86] * 6 + [0.87] + [0.895] * 5))
+    assert found.value < found.bound
+    assert found.is_worse is False
+    assert str(found.why).endswith(": more than 2 % and 3 σ, but it is recovering.")
+    assert judged(series([0.895] * 5 + [0.87] + [0.86] * 6)).is_worse is True
 
 
 def test_jitter_moves_no_reading_out_of_its_block() -> None:
