@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 BATCH = 100  # monitors of one source that are asked for, and written down, together
 MARGIN = timedelta(seconds=5)  # beyond the source's own time limits, before a check counts as hung
 HANGING_MOST = 8  # batches of one source that may hang; after that it is not asked again until one comes back
+LEAVING = 3.0  # seconds that the end of the process waits for checks under way
 STEP = timedelta(seconds=30)  # by which the clock may drift from the monotonic one before it counts as set anew
 FRESH = timedelta(seconds=2)  # a check that is so recent need not be repeated to see whether others fail as well
 MOVES = 40  # of Production, that tell who serves now
@@ -71,6 +72,7 @@ class _Batch:
     checks: list[Due]
     deadline: float  # by the monotonic clock
     is_given_up: bool = False
+    thread: threading.Thread | None = None
 
 
 @dataclass(slots=True)
@@ -134,11 +136,16 @@ class Monitoring:
         outcome = Outcome.FAILED if now.state in {State.FAILED, State.PENDING} else Outcome.OK
         return Verdict(outcome=outcome, standing=now, before=standing.state, why=now.why or say("Checked."))
 
-    def wait(self) -> None:
-        """Give up what is under way when the process ends: its slots are checked again by whoever is there then."""
+    def close(self) -> None:
+        """Give up what is under way, and wait a moment for it: its slots are checked by whoever is there later."""
         with self._running.lock:
-            for batch in self._running.batches:
+            batches = list(self._running.batches)
+            for batch in batches:
                 batch.is_given_up = True
+        until = time.monotonic() + LEAVING
+        for batch in batches:
+            if batch.thread is not None:
+                batch.thread.join(max(0.0, until - time.monotonic()))
 
     def _due(self) -> list[tuple[Monitor, Standing]]:
         with self._it.ledger.read() as reading:
@@ -170,7 +177,8 @@ class Monitoring:
             self._give_up(batch, say("The source has not answered earlier checks yet."))
             self._forget(batch)
             return
-        threading.Thread(target=self._quietly, args=(batch,), name=f"checks of {source}", daemon=True).start()
+        batch.thread = threading.Thread(target=self._quietly, args=(batch,), name=f"checks of {source}", daemon=True)
+        batch.thread.start()
 
     def _deadline(self, checks: Iterable[Due]) -> float:
         return self._monotonic() + (max(_longest(one.monitor) for one in checks) + MARGIN).total_seconds()

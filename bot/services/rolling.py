@@ -7,7 +7,7 @@ from dataclasses import replace
 from bot.domain import mirror
 from bot.domain import rollback_words as words
 from bot.domain.incidents import Doing
-from bot.domain.moves import Move, MoveState
+from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.rollbacks import bar, time_of
 from bot.domain.text import Say, say
 from bot.ports import Copy, Note, NoteKind, Writing
@@ -47,6 +47,18 @@ def ended(tx: Writing, it: Context, move: Move) -> None:
         _tell_incident(tx, move, channel)
     else:
         tx.add_note(rollback_note(move, "ended", channel))
+
+
+def redraw(tx: Writing, it: Context, move_id: str, because: str) -> None:
+    """Let the message of a rollback be drawn anew, its own or its incident's; of another move there is none."""
+    move = tx.move(move_id)
+    if move.kind is not MoveKind.ROLLBACK:
+        return
+    channel = it.policy.channel_for(move.model)
+    if move.incident:
+        tx.add_note(incident_note(tx.incident(move.incident), f"{move.id}:{because}", channel))
+    else:
+        tx.add_note(rollback_note(move, because, channel))
 
 
 def _done(tx: Writing, it: Context, move: Move, lane: str) -> None:

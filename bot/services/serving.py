@@ -20,6 +20,7 @@ from bot.domain.rollbacks import BEFORE_US
 from bot.domain.serving import ASKED_EVERY, Heard, Serving, ServingState, asking, event, judge
 from bot.ports import Note, NoteKind, ServingProbes, Writing
 from bot.services.context import Context
+from bot.services.rolling import redraw
 from bot.services.rows import thread_note
 
 log = logging.getLogger(__name__)
@@ -145,4 +146,5 @@ class Servings:
         if now.lane:
             said = words.confirmed(now) if is_confirmed else words.denied(now, heard)
             tx.add_note(thread_note(now.lane, f"{now.state.value}:{now.move}", said))
+        redraw(tx, self._it, now.move, now.state.value)
         return True
