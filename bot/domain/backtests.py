@@ -51,10 +51,11 @@ class Backtest:
     @property
     def chart(self) -> Chart:
         """Return the picture: the values, what must hold, and where it would have fired."""
-        fired = {one.at for one in self.firings}
+        fired = {one.at: one.value for one in self.firings}
+        shown = sorted((dict(self.points) | fired).items())
         return Chart(
             title=f"{self.monitor.model}: {self.monitor.name}, replayed",
-            times=[at for at, _ in self.points], values=[value for _, value in self.points],
-            failed=[at in fired for at, _ in self.points], bounds=bounds_of(self.monitor.rule, self.bound),
+            times=[at for at, _ in shown], values=[value for _, value in shown],
+            failed=[at in fired for at, _ in shown], bounds=bounds_of(self.monitor.rule, self.bound),
             moves=self.moves,
         )  # fmt: skip

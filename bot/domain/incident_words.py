@@ -109,8 +109,10 @@ def _decide(incident: Incident) -> Say:
         case Doing.TRIPPED if incident.target is not None:
             return say("{decide} Press the button, or type {back} An admin lets them go on with {reset}", decide=decide,
                        back=back, reset=Code(f"/model monitor reset {incident.model}"))  # fmt: skip
-        case Doing.FROZEN:
-            return say("Decide: leave it, or roll back all the same with {back}", back=back)
+        case Doing.FROZEN if incident.target is not None:
+            return say(
+                "{decide} A person may, frozen or not. Press the button, or type {back}", decide=decide, back=back
+            )
         case Doing.HELD if incident.target is None:
             return say("Decide which version should serve; nothing happens by itself.")
         case Doing.FAILED:

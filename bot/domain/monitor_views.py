@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.domain.directions import Direction
 from bot.domain.incidents import Chart, Incident, Tripped
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Measurement, Monitor, Outcome, Standing, State
@@ -43,10 +44,10 @@ def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
 
 
 def bounds_of(rule: MonitorRule, bound: float | None) -> dict[str, float]:
-    """Return the lines that a picture shows, by name: what must hold, the hard limit, and a baseline's bound."""
+    """Return the lines that a picture shows, by name: what must hold, the hard limit, and what is worse than the baseline."""
     lines = {"must be above": rule.greater_than, "must be below": rule.less_than}
     if not rule.is_threshold:
-        lines["worse than the baseline from"] = bound
+        lines["fails below" if rule.better is Direction.HIGHER else "fails above"] = bound
     lines["hard limit"] = rule.hard_limit
     return {name: value for name, value in lines.items() if value is not None}
 

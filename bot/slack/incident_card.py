@@ -27,7 +27,7 @@ ACKNOWLEDGE, SILENCE, DETAILS = "incident_acknowledge", "incident_silence", "inc
 UNDO, ROLL_BACK = "incident_undo", "incident_roll_back"
 LINES_MOST = 8  # monitors that are told of in one message; of more, the rest is counted
 
-_ASKS = {Doing.AWAITING_HUMAN, Doing.TRIPPED, Doing.COOLDOWN}
+_ASKS = {Doing.AWAITING_HUMAN, Doing.TRIPPED, Doing.COOLDOWN, Doing.FROZEN}
 _TITLES = {
     Doing.LOGGED: "⚪ {it}: {names} would have failed",
     Doing.NOTIFIED: "🔴 {it}: {names} failed",
