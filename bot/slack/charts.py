@@ -5,45 +5,50 @@ Nothing here is matplotlib's global state: no pyplot, no rcParams. So several th
 
 from __future__ import annotations
 
-import unicodedata
-from functools import cache
-from io import BytesIO
 from itertools import pairwise
 from math import ceil, floor, log10
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
 
 from bot.domain.comparison import NO_METRICS, Comparison
 from bot.domain.directions import Direction
 from bot.domain.numbers import number
 from bot.domain.text import clean, short
+from bot.slack.paper import (
+    BOLD,
+    EDGE,
+    FONT,
+    GRID,
+    PAPER,
+    QUIET,
+    SMALL,
+    TITLE,
+    WHOLE,
+    WIDTH,
+    Box,
+    inches,
+    parts,
+    png,
+    sheet,
+    write,
+)
 
 PANELS = 6  # more is a wallpaper on a phone
 MARKED = 40  # versions; of more only the line is drawn
 ALT_MOST = 1000  # characters: what Slack takes for a file
 
-# A card of its own colours: Slack shows it the same in its light and in its dark theme.
-_PAPER, _INK, _QUIET, _GRID = "#ffffff", "#1d1c1d", "#5c5b5c", "#e2e2e2"
 _LINE, _HELD, _BEST = "#4a6fa5", "#b93c0a", "#13753a"
 
-_WIDTH, _DPI = 7.0, 180  # inches, and pixels in one: 1,260 pixels are sharp on a phone
 _TOP, _ROW, _FOOT, _NOTES = 0.65, 2.6, 0.5, 0.3  # inches: the title, one row of panels, the legend, a line below it
 _LEFT, _RIGHT, _HEAD, _AXIS = 0.9, 0.3, 0.7, 0.4  # inches around the axes within a panel
-_EDGE = 0.25  # inches between the picture's edge and what is written
-_WHOLE = _WIDTH - 2 * _EDGE
-_FONT = "DejaVu Sans"  # comes with matplotlib
-_SMALL, _BOLD, _TITLE = 12, 13, 16  # points
 _TICK_MOST = 8  # characters that fit left of the axes
 _DIGIT = 0.11  # inches that a digit of the small size is wide
 
 _Values = npt.NDArray[np.float64]
-_Box = tuple[float, float, float, float]  # left, bottom, width and height in inches
 
 
 def comparison_chart(comparison: Comparison) -> bytes:
@@ -52,18 +57,15 @@ def comparison_chart(comparison: Comparison) -> bytes:
     columns = 1 if len(shown) < 2 else 2
     notes = _notes(comparison, shown)
     height = _TOP + max(1, ceil(len(shown) / columns)) * _ROW + _FOOT + (_NOTES if notes else 0)
-    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor=_PAPER)
-    canvas = FigureCanvasAgg(figure)
-    _write(figure, (_EDGE, height - 0.42), f"{comparison.model} by version", _WHOLE, size=_TITLE, bold=True)
+    figure = sheet(height)
+    write(figure, (EDGE, height - 0.42), f"{comparison.model} by version", WHOLE, size=TITLE, bold=True)
     for place, metric in enumerate(shown):
         _panel(figure, comparison, metric, _box(place, columns, height))
     if not shown:
-        _write(figure, (_EDGE, height / 2), NO_METRICS, _WHOLE)
+        write(figure, (EDGE, height / 2), NO_METRICS, WHOLE)
     _legend(figure, comparison, 0.2 + (_NOTES if notes else 0))
-    _write(figure, (_EDGE, 0.2), notes, _WHOLE, color=_QUIET)
-    file = BytesIO()
-    canvas.print_png(file)  # type: ignore[no-untyped-call]  # matplotlib types its figures, not its canvases
-    return file.getvalue()
+    write(figure, (EDGE, 0.2), notes, WHOLE, color=QUIET)
+    return png(figure)
 
 
 def chart_alt(comparison: Comparison) -> str:
@@ -96,16 +98,16 @@ def _shown(comparison: Comparison) -> list[str]:
 # -- one panel ---------------------------------------------------------------------------------------------------------
 
 
-def _box(place: int, columns: int, height: float) -> _Box:
+def _box(place: int, columns: int, height: float) -> Box:
     row, column = divmod(place, columns)
-    width = _WIDTH / columns
+    width = WIDTH / columns
     return column * width, height - _TOP - (row + 1) * _ROW, width, _ROW
 
 
-def _panel(figure: Figure, comparison: Comparison, metric: str, box: _Box) -> None:
+def _panel(figure: Figure, comparison: Comparison, metric: str, box: Box) -> None:
     left, bottom, width, height = box
     inner = (left + _LEFT, bottom + _AXIS, width - _LEFT - _RIGHT, height - _HEAD - _AXIS)
-    axes = figure.add_axes(_parts(figure, inner), facecolor=_PAPER)
+    axes = figure.add_axes(parts(figure, inner), facecolor=PAPER)
     versions = comparison.versions[::-1]
     held = None if comparison.incumbent is None else versions.index(comparison.incumbent)
     best = versions.index(comparison.best[metric])
@@ -115,11 +117,6 @@ def _panel(figure: Figure, comparison: Comparison, metric: str, box: _Box) -> No
     _version_axis(axes, versions, held, best, inner[2])
     _draw(axes, values, held, best)
     _head(figure, comparison, metric, box)
-
-
-def _parts(figure: Figure, box: _Box) -> _Box:
-    width, height = figure.get_size_inches()
-    return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 
 def _drawable(values: _Values) -> _Values:
@@ -135,9 +132,9 @@ def _draw(axes: Axes, values: _Values, held: int | None, best: int) -> None:
     if held is not None:
         axes.axvline(held, color=_HELD, linewidth=1.5, linestyle=(0, (4, 3)), zorder=1)
         axes.plot(
-            [held], [values[held]], "D", color=_HELD, markersize=10, markeredgecolor=_PAPER, zorder=4, clip_on=False
+            [held], [values[held]], "D", color=_HELD, markersize=10, markeredgecolor=PAPER, zorder=4, clip_on=False
         )
-    axes.plot([best], [values[best]], "*", color=_BEST, markersize=19, markeredgecolor=_PAPER, zorder=5, clip_on=False)
+    axes.plot([best], [values[best]], "*", color=_BEST, markersize=19, markeredgecolor=PAPER, zorder=5, clip_on=False)
 
 
 def _lonely(values: _Values) -> _Values:
@@ -146,17 +143,17 @@ def _lonely(values: _Values) -> _Values:
     return np.where(gone[:-2] & gone[2:], values, np.nan)
 
 
-def _head(figure: Figure, comparison: Comparison, metric: str, box: _Box) -> None:
+def _head(figure: Figure, comparison: Comparison, metric: str, box: Box) -> None:
     left, bottom, width, height = box
-    top, room = bottom + height, width - 2 * _EDGE
-    _write(figure, (left + _EDGE, top - 0.22), metric, room, size=_BOLD, bold=True)
+    top, room = bottom + height, width - 2 * EDGE
+    write(figure, (left + EDGE, top - 0.22), metric, room, size=BOLD, bold=True)
     best = f"★ {_best(comparison, metric)}"
-    _write(figure, (left + width - _EDGE, top - 0.48), best, room, color=_BEST, bold=True, align="right")
-    room -= _inches(best, _SMALL, bold=True) + 0.1
+    write(figure, (left + width - EDGE, top - 0.48), best, room, color=_BEST, bold=True, align="right")
+    room -= inches(best, SMALL, bold=True) + 0.1
     way = "higher is better ↑" if comparison.directions[metric] is Direction.HIGHER else "lower is better ↓"
-    if _inches(way, _SMALL) > room:
+    if inches(way, SMALL) > room:
         way = way.replace(" is better", "")
-    _write(figure, (left + _EDGE, top - 0.48), way, room, color=_QUIET)
+    write(figure, (left + EDGE, top - 0.48), way, room, color=QUIET)
 
 
 # -- axes --------------------------------------------------------------------------------------------------------------
@@ -165,9 +162,9 @@ def _head(figure: Figure, comparison: Comparison, metric: str, box: _Box) -> Non
 def _plain_axes(axes: Axes) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_QUIET)
-    axes.tick_params(length=0, labelsize=_SMALL, labelcolor=_QUIET, labelfontfamily=_FONT)
-    axes.grid(axis="y", color=_GRID, linewidth=1)
+    axes.spines["bottom"].set_color(QUIET)
+    axes.tick_params(length=0, labelsize=SMALL, labelcolor=QUIET, labelfontfamily=FONT)
+    axes.grid(axis="y", color=GRID, linewidth=1)
     axes.set_axisbelow(True)
 
 
@@ -232,13 +229,13 @@ def _labelled(versions: list[int], held: int | None, best: int, inches: float) -
 
 def _legend(figure: Figure, comparison: Comparison, bottom: float) -> None:
     if comparison.incumbent is None:
-        held, color = "Nothing is in Production", _QUIET
+        held, color = "Nothing is in Production", QUIET
     else:
         held, color = f"◆ v{comparison.incumbent} in Production", _HELD
-    _write(figure, (_EDGE, bottom), held, _WHOLE, color=color, bold=True)
+    write(figure, (EDGE, bottom), held, WHOLE, color=color, bold=True)
     if comparison.best:
-        left = _EDGE + _inches(held, _SMALL, bold=True) + 0.3
-        _write(figure, (left, bottom), "★ best", _WHOLE, color=_BEST, bold=True)
+        left = EDGE + inches(held, SMALL, bold=True) + 0.3
+        write(figure, (left, bottom), "★ best", WHOLE, color=_BEST, bold=True)
 
 
 def _notes(comparison: Comparison, shown: list[str]) -> str:
@@ -248,50 +245,3 @@ def _notes(comparison: Comparison, shown: list[str]) -> str:
     if any(np.isnan(comparison.values(metric)).any() for metric in shown):
         notes.append("A gap: that version has no value.")
     return " ".join(notes)
-
-
-def _write(
-    figure: Figure, at: tuple[float, float], text: str, room: float,
-    *, size: int = _SMALL, bold: bool = False, color: str = _INK, align: str = "left",
-) -> None:  # fmt: skip
-    """Write a line in at most `room` inches: no dollar, caret or backslash in it is read as mathematics."""
-    x, y, _, _ = _parts(figure, (*at, 0, 0))
-    figure.text(
-        x, y, _fit(_writable(text), room, size, bold=bold), parse_math=False, color=color, ha=align, va="baseline",
-        fontproperties=FontProperties(family=_FONT, size=size, weight="bold" if bold else "normal"),
-    )  # fmt: skip
-
-
-def _fit(text: str, room: float, size: int, *, bold: bool) -> str:
-    """Return the text cut in its middle: names that differ only at their end stay apart."""
-    fitting, kept = text, len(text)
-    while kept > 1 and _inches(fitting, size, bold=bold) > room:
-        kept -= max(1, kept // 20)
-        fitting = f"{text[: ceil(kept / 2)]}…{text[len(text) - kept // 2 :]}"
-    return fitting
-
-
-def _inches(text: str, size: int, *, bold: bool = False) -> float:
-    font = get_font(_file(bold=bold))
-    font.set_size(size, 72)
-    font.set_text(_writable(text))
-    return float(font.get_width_height()[0]) / 64 / 72
-
-
-def _writable(text: str) -> str:
-    """Return the text with a box for what the font lacks, which matplotlib would warn of at every drawing."""
-    return "".join(char if ord(char) in _glyphs() else _box_for(char) for char in clean(text))
-
-
-def _box_for(char: str) -> str:
-    return "" if unicodedata.category(char) in {"Mn", "Me", "Cf"} else "□"
-
-
-@cache
-def _glyphs() -> frozenset[int]:
-    return frozenset(get_font(_file(bold=False)).get_charmap()) & frozenset(get_font(_file(bold=True)).get_charmap())
-
-
-@cache
-def _file(*, bold: bool) -> str:
-    return findfont(FontProperties(family=_FONT, weight="bold" if bold else "normal"))

@@ -16,7 +16,8 @@ from matplotlib.image import imread
 
 from bot.domain.comparison import Comparison, compare
 from bot.domain.registry import RunInfo, Stage, VersionInfo
-from bot.slack.charts import ALT_MOST, _labelled, _tick_labels, _writable, chart_alt, comparison_chart
+from bot.slack.charts import ALT_MOST, _labelled, _tick_labels, chart_alt, comparison_chart
+from bot.slack.paper import writable
 
 NAN = float("nan")
 
@@ -82,7 +83,7 @@ def test_no_name_breaks_the_picture(name: str) -> None:
 
 
 def test_what_the_font_lacks_is_a_box() -> None:
-    assert _writable("精度 v2 👩 e\u0301 \ue000$x$") == "□□ v2 □ e\u0301 $x$"
+    assert writable("精度 v2 👩 e\u0301 \ue000$x$") == "□□ v2 □ e\u0301 $x$"
 
 
 @pytest.mark.parametrize(
