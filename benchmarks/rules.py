@@ -350,14 +350,13 @@ def first_table(seed: int) -> str:
     }
     _note("first table: drops are played")
     head = ["rule", "acts in a month without a cause, φ = 0", "φ = 0.7"]
-    head += [f"{drop:.0%} with the promotion" for drop in DROPS] + [f"{drop:.0%} a week later" for drop in DROPS]
+    head += [f"{100 * drop:g} % {when}" for when in ("with the promotion", "a week later") for drop in DROPS]
     rows = [
         [name, *(_share(false[phi][name], RUNS) for phi in false), *(_minutes(each[name]) for each in caught.values())]
         for name in rules
     ]
-    return f"Seed {seed}, {RUNS} months or drops for each figure; drops at φ = 0.7, median minutes:\n\n" + _table(
-        head, rows
-    )
+    said = f"{_dice(seed)}, {RUNS} months or drops for each figure; drops at φ = 0.7, median minutes:"
+    return f"{said}\n\n{_table(head, rows)}"
 
 
 def harder_tables(months: int, seed: int) -> str:
@@ -381,7 +380,7 @@ def harder_tables(months: int, seed: int) -> str:
     head = ["φ", "months", "`blocks` acts without a cause", "`sequential` does", "`blocks` sees 5 %", "3 %",
             "`sequential` sees 5 %", "3 %"]  # fmt: skip
     said = (
-        f"Seed {seed}, {months:,} months of each kind, {RUNS} drops for each time. Times are median minutes: a drop "
+        f"{_dice(seed)}, {months:,} months of each kind, {RUNS} drops for each time. Times are median minutes: a drop "
         "that comes with the promotion · one at any time of the eighth day."
     )
     return "\n\n".join([said, _table(head, rows), aims.told(months)])
@@ -403,13 +402,13 @@ class _Aims:
 
     def told(self, months: int) -> str:
         """Return the aims, and whether they are met."""
-        kinds = len(self.false)
+        kinds, of = len(self.false), len(self.false) * months
         quiet = sum(each == 0 for each in self.false)
         five, three = sum(each <= 60 for each in self.five), sum(each <= 120 for each in self.three)
         return "\n".join([
             f"- Aim: `blocks` never acts without a cause in {months:,} months. {_met(quiet, kinds)}; over all kinds it "
-            f"acted in {sum(self.false):,} of {kinds * months:,} months ({sum(self.false) / kinds / months:.2%}). "
-            f"No act at all in {months:,} months means at most {3 / months:.2%} of months, with 95 % confidence.",
+            f"acted in {sum(self.false):,} of {of:,} months ({100 * sum(self.false) / of:.2f} %). "
+            f"No act at all in {months:,} months means at most {300 / months:.2f} % of months, with 95 % confidence.",
             f"- Aim: `blocks` sees 5 % within 60 minutes. {_met(five, kinds)}; the median of the kinds is "
             f"{_minutes(float(np.median(self.five)))} minutes.",
             f"- Aim: `blocks` sees 3 % within 120 minutes. {_met(three, kinds)}; the median of the kinds is "
@@ -438,15 +437,17 @@ def choices_table(months: int, seed: int) -> str:
          *(" · ".join(_minutes(caught[kind, drop][name]) for drop in (0.05, 0.03)) for kind in worlds)]
         for name in CHOICES
     ]  # fmt: skip
-    return (
-        f"Seed {seed}, {months:,} months and {RUNS} drops, which come with the promotion; median minutes:\n\n"
-        + _table(head, rows)
-    )
+    said = f"{_dice(seed)}, {months:,} months and {RUNS} drops, which come with the promotion; median minutes:"
+    return f"{said}\n\n{_table(head, rows)}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def _dice(seed: int) -> str:
+    return f"Seed {seed}, numpy {np.__version__}"
 
 
 def _share(some: int, of: int) -> str:
