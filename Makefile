@@ -1,6 +1,6 @@
 # Works with GNU make 3.81, which macOS has. Anything longer than a line is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help install dev-install demo test soak cover lint types check bench mutate docs lock clean
+.PHONY: help install dev-install demo test soak cover lint types check bench bench-rules mutate docs lock clean
 
 export PYTHON UPGRADE COVER_FLOOR
 # A registry at work should not phone home, nor print links between our lines.
@@ -43,6 +43,9 @@ check: lint types test ## All three
 
 bench: dev-install ## Measure how fast it is (WRITE=1 writes docs/benchmarks.md; ARGS=compare: only that)
 	@$(bin)/python -m benchmarks $(if $(WRITE),--write) $(ARGS)
+
+bench-rules: dev-install ## Play simulated months through the monitor's rules (WRITE=1 writes docs/rules.md; ARGS="--months 300")
+	@$(bin)/python -m benchmarks.rules $(if $(WRITE),--write) $(ARGS)
 
 mutate: dev-install ## Change the rules in small ways and see whether a test notices (ARGS=bot/domain/gates.py: one module)
 	@$(bin)/python scripts/mutate.py $(ARGS)

@@ -15,7 +15,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.anchor_file import AnchorFile
-from bot.domain.commands import Archive, Command, Describe, Register, SetTags
+from bot.domain.commands import Archive, Command, Describe, Register, Rollback, SetTags
 from bot.domain.errors import LedgerUnavailable, Misconfigured, RegistrarError, SlackUnreachable
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
@@ -36,16 +36,20 @@ from bot.services.homes import Homes
 from bot.services.lookups import Lookups
 from bot.services.mirror import Mirror
 from bot.services.moves import Moves
-from bot.services.outbox import Outbox
+from bot.services.outbox import FOR_ENDPOINTS, Outbox
 from bot.services.policies import Policies
 from bot.services.registration import Registration
 from bot.services.requests import Requests
+from bot.services.rollbacks import Rollbacks
+from bot.services.serving import TOLD_AT_ONCE, TOLD_FOR, Servings, given_up
 from bot.services.tending import Tending
 from bot.services.watch import Watch
+from bot.serving_probe import ServingProbes
 from bot.settings import Settings
 from bot.slack.calls import LOST, error_of
 from bot.slack.directory import SlackDirectory
 from bot.slack.notifier import SlackNotifier
+from bot.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +75,7 @@ class Registrar:
     comparisons: Comparisons
     errands: Errands
     requests: Requests
+    rollbacks: Rollbacks
     tending: Tending
     freezing: Freezing
     anchoring: Anchoring
@@ -78,7 +83,9 @@ class Registrar:
     moves: Moves
     mirror: Mirror
     watch: Watch
-    outbox: Outbox
+    outbox: Outbox  # to Slack
+    events: Outbox  # to the endpoints that the policy names
+    servings: Servings
     directory: Directory
     work: ThreadPoolExecutor
     looking: ThreadPoolExecutor
@@ -187,14 +194,16 @@ def build(
     gatekeeper, gating = Gatekeeper(context), Gating(context)
     lookups = Lookups(context, gating)
     requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
+    rollbacks = Rollbacks(context, lookups, gatekeeper)
     return Registrar(
         context=context,
         gatekeeper=gatekeeper,
         lookups=lookups,
         homes=Homes(context),
         comparisons=Comparisons(context, lookups),
-        errands=Errands(context, requests, hands(context, tending)),
+        errands=Errands(context, requests, hands(context, tending, rollbacks)),
         requests=requests,
+        rollbacks=rollbacks,
         tending=tending,
         freezing=Freezing(context, gatekeeper),
         anchoring=Anchoring(context, AnchorFile()),
@@ -203,19 +212,29 @@ def build(
         mirror=Mirror(context),
         watch=Watch(context),
         outbox=Outbox(context, notifier),
+        events=Outbox(
+            context,
+            Webhooks(lambda: rules.policy),
+            kinds=FOR_ENDPOINTS,
+            at_once=TOLD_AT_ONCE,
+            limit=TOLD_FOR,
+            given_up=given_up,
+        ),
+        servings=Servings(context, ServingProbes()),
         directory=directory,
         work=ThreadPoolExecutor(settings.threads, thread_name_prefix="work"),
         looking=ThreadPoolExecutor(LOOKING, thread_name_prefix="look"),
     )
 
 
-def hands(context: Context, tending: Tending) -> dict[type[Command], Hand]:
+def hands(context: Context, tending: Tending, rollbacks: Rollbacks) -> dict[type[Command], Hand]:
     """Return who carries out which command, but for promotions."""
     return {
         Register: Registration(context).carry_out,
         Describe: tending.describe,
         SetTags: tending.tag,
         Archive: tending.archive,
+        Rollback: rollbacks.roll_back,
     }
 
 
@@ -276,7 +295,9 @@ def build_for_terminal(settings: Settings, policy: Policy, ledger: Ledger) -> Te
     context = Context(ledger=ledger, registry=registry, rules=Rules(policy), clock=SystemClock(), owner=name_process())
     gating = Gating(context)
     lookups = Lookups(context, gating)
-    commands = hands(context, Tending(context, lookups, Gatekeeper(context)))
+    gatekeeper = Gatekeeper(context)
+    rollbacks = Rollbacks(context, lookups, gatekeeper)
+    commands = hands(context, Tending(context, lookups, gatekeeper), rollbacks)
     return Terminal(
         ledger=ledger, registry=registry, lookups=lookups, comparisons=Comparisons(context, lookups),
         errands=Errands(context, Requests(context, lookups, gating), commands),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from bot.domain.monitors import Answer, Measurement, Monitor, Point, Pushed, Sta
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor, Person, Profile
 from bot.domain.policy import Policy, ServingProbe
-from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.domain.registry import Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
 from bot.domain.rollbacks import Bar
 from bot.domain.serving import Serving
 
@@ -63,6 +63,31 @@ class Registry(Protocol):
 
         One request for each 1,000 ids, and one more where the experiments are not known yet.
         """
+        ...
+
+    def in_production(self, names: Collection[str]) -> dict[str, VersionInfo]:
+        """Return the version in Production of each of these models that has one, of several the highest number.
+
+        Without aliases. One request a page of 1,000 models; without stages one more for each model.
+        """
+        ...
+
+    def metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, Logged]]:
+        """Return the newest point of each metric of the runs that are there, by run and name. Requests as for `runs`.
+
+        MLflow's newest is the one of the highest step, and among those the latest.
+        """
+        ...
+
+    def monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
+        """Return the ids of the runs whose tags name one of these models and versions, by these; no deleted ones.
+
+        One request, and one more for the experiments where something was not found in those we know.
+        """
+        ...
+
+    def points(self, run_id: str, metric: str) -> list[Logged]:
+        """Return every point of a run's metric, oldest first; none where there is none. A request for each 25,000."""
         ...
 
     def package(self, version: VersionInfo) -> Package | None:
@@ -275,8 +300,11 @@ class Reading(Protocol):
         """Return where the message with this key stands in Slack."""
         ...
 
-    def due_notes(self, now: datetime, most: int = 100) -> list[Note]:
-        """Return the undelivered notes: of each lane those before the first that has to wait, in order."""
+    def due_notes(self, now: datetime, most: int = 100, *, kinds: Collection[NoteKind] = ()) -> list[Note]:
+        """Return the undelivered notes: of each lane those before the first that has to wait, in order.
+
+        Only those of `kinds`, where any are named; the notes of one lane go out by one way.
+        """
         ...
 
     def links(self, *, model: str | None = None, after: int = 0, most: int = 1000) -> list[Link]:
@@ -338,11 +366,13 @@ class Reading(Protocol):
         ...
 
     def series(
-        self, monitor_id: str, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None
-    ) -> list[Point]:
+        self, monitor_id: str, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None,
+        without: Collection[int] = (),
+    ) -> list[Point]:  # fmt: skip
         """Return the values of a monitor's checks after `since` and up to `until`, oldest first.
 
-        Those of one term, where `move` names it; those of every other term, where `but` does.
+        Those of one term, where `move` names it; those of every other term, where `but` does; never of the versions
+        in `without`.
         """
         ...
 
@@ -466,8 +496,12 @@ class Writing(Reading, Protocol):
         """Reset a breaker; return False where it is not tripped."""
         ...
 
-    def save_serving(self, serving: Serving) -> None:
-        """Write what the serving side said."""
+    def save_serving(self, serving: Serving) -> bool:
+        """Write what the serving side said; return False where the question had its end already."""
+        ...
+
+    def claim_serving(self, serving: Serving, until: datetime) -> bool:
+        """Take a due question for oneself until then; return False where somebody else has it, or it has its end."""
         ...
 
     def add_move(self, move: Move) -> bool:

@@ -18,6 +18,8 @@ def schedule(registrar: Registrar, settings: Settings) -> BackgroundScheduler:
     )
     jobs: list[tuple[str, Callable[[], object], float]] = [
         ("outbox", registrar.outbox.deliver, 1),
+        ("events", registrar.events.deliver, 1),
+        ("serving", registrar.servings.ask, 1),
         ("recovery", registrar.recover, 2),
         ("expiry", registrar.expire, 2),
         ("reminders", registrar.remind, 15),

@@ -15,7 +15,7 @@ from slack_bolt import App
 
 from bot.bootstrap import Registrar, build_for_slack, slack_client
 from bot.domain.errors import Misconfigured
-from bot.domain.policy import Policy, unmeetable_rules, unused_parts
+from bot.domain.policy import Policy, unmeetable_rules, unsigned_endpoints, unused_parts
 from bot.domain.text import Code, Say, say
 from bot.policy_file import load_policy
 from bot.settings import Settings
@@ -150,6 +150,8 @@ def _notices(policy: Policy) -> list[str]:
         lines.append(f"The policy names what this version reads but does not act on yet: {', '.join(unused)}.")
     if helpless:
         lines.append(f"The policy names too few people who may approve: {', '.join(helpless)}.")
+    if unsigned := unsigned_endpoints(policy):
+        lines.append(f"Events go out unsigned, for want of a secret_env: {', '.join(unsigned)}.")
     return lines
 
 

@@ -91,6 +91,9 @@ class Shelf(Protocol):
     ) -> str:
         """Add a run that logged models of these names, and return its id."""
 
+    def log_metric(self, run_id: str, metric: str, value: float, at: datetime) -> None:
+        """Log one point of a metric of a run."""
+
     def delete_run(self, run_id: str) -> None:
         """Put a run into the bin."""
 
@@ -185,6 +188,9 @@ class MlflowShelf:
         if deleted:
             self.delete_run(run_id)
         return run_id
+
+    def log_metric(self, run_id: str, metric: str, value: float, at: datetime) -> None:
+        self.tracking.log_metric(run_id, metric, value, _milliseconds(at), 0)
 
     def delete_run(self, run_id: str) -> None:
         self.tracking.delete_run(run_id)

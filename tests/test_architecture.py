@@ -20,9 +20,9 @@ PACKAGES = ("bot", "handlers", "localslack")
 FLOORS: list[set[str]] = [
     {"bot.domain"},
     {"bot.ports"},
-    {"bot.services"},
+    {"bot.services", "bot.outside"},
     {"bot.registry", "bot.ledger", "bot.sources", "bot.slack"},
-    {"bot.settings", "bot.process", "bot.policy_file", "bot.anchor_file"},
+    {"bot.settings", "bot.process", "bot.policy_file", "bot.anchor_file", "bot.webhooks", "bot.serving_probe"},
     {"bot.bootstrap"},
 ]
 ON_THE_GROUND = {"pydantic", "pandas", "numpy", "semver"}  # what the domain may use besides the standard library

@@ -430,6 +430,31 @@ class UnfreezeModel(Command):
     reason: Reason = ""
 
 
+class Rollback(Command):
+    """Put a version back into Production that served before."""
+
+    verb = "rollback"
+    summary = "Put the version before back into Production, or a named one, at once"
+    example = 'rollback churn --reason "accuracy fell since v7"'
+    model: Model
+    version: OptionalVersion = None
+    force: Annotated[
+        bool, Arg("", "also a version that may not load; the reason says why", positional=False, flags=("--force",))
+    ] = False
+    reason: Reason
+
+
+class Clear(Command):
+    """Lift the bar from a version that was rolled back as bad."""
+
+    verb = "clear"
+    summary = "Let a version be gone back to again that was rolled back as bad"
+    example = 'clear churn 7 --reason "it was the feature store"'
+    model: Model
+    version: Version
+    reason: Reason
+
+
 class ShowAudit(Command):
     """Tell what happened to a model."""
 
@@ -463,7 +488,7 @@ VERBS: dict[str, type[Command]] = {
     for verb in (
         Help, List, Show, Register, Describe, SetTags, Archive, Compare, Best,
         Promote, Validate, Approve, Reject, Withdraw, Override, Cancel, Requests, History,
-        ShowPolicy, FreezeModel, UnfreezeModel, ShowAudit,
+        Rollback, Clear, ShowPolicy, FreezeModel, UnfreezeModel, ShowAudit,
     )
 } | {verb.verb: verb for verb in monitor_commands.VERBS}  # fmt: skip
 

@@ -39,7 +39,10 @@ class Tag(Enum):
     TAGGED = "registrar:version:tagged"  # tags were set or taken away
     ARCHIVED = "registrar:version:archived"  # a version was taken aside, and read back
     MENDED = "registrar:stage:mended"  # a stage has its one holder again, read back
-    NOT_MOVED = "registrar:version:not_moved"  # an archiving or mending ended without a change, and why
+    ROLLED_BACK = "registrar:version:rolled_back"  # the version before is in Production again, read back
+    FORCED = "person:version:forced"  # somebody went back to a version that may not load, and what stands against it
+    CLEARED = "person:version:cleared"  # the bar was lifted from a version that was rolled back as bad
+    NOT_MOVED = "registrar:version:not_moved"  # an archiving, mending or rollback ended without a change, and why
     FOUND = "registry:model:changed"  # the poll found a change that nobody asked us for
     FROZEN = "person:production:frozen"  # somebody froze Production, of one model or of all
     UNFROZEN = "person:production:unfrozen"  # somebody lifted what was frozen
@@ -58,6 +61,15 @@ class Tag(Enum):
     ANCHORED = "registrar:audit:anchored"  # the chain's head was written down elsewhere
     MOVED = "registrar:version:moved"  # moved, and read back
     OBSERVED = "registry:version:moved"  # the poll found a move that nobody asked us for
+    MONITOR_FAILED = "monitor:version:failed"  # a monitor's rule says that the version in Production is bad
+    MONITOR_BLIND = "monitor:version:blind"  # a monitor has had no data, or errors, for too long
+    MONITOR_WELL = "monitor:version:well"  # it is well again, or there are figures again
+    INCIDENT_RESOLVED = "registrar:incident:resolved"  # an incident is over, and how it ended
+    BREAKER_TRIPPED = "registrar:breaker:tripped"  # automatic rollbacks stop until an admin resets them
+    MONITORS_TAKEN = "registrar:monitor:taken"  # a monitor of the policy file was taken up, changed or taken away
+    SERVING_CONFIRMED = "registrar:serving:confirmed"  # the serving side reports the version that was moved
+    SERVING_DENIED = "registrar:serving:denied"  # its time limit is over, and it does not
+    NOT_TOLD = "registrar:endpoint:given_up"  # an endpoint never took the event of a move, and why
     REFUSED = "person:registry:refused"  # the rules let somebody not do, or not see, something
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain.moves import Move
 from bot.domain.people import Actor, Automation, Person
 from bot.domain.registry import Stage
 from bot.domain.text import short
@@ -68,6 +69,17 @@ def promoted(request: Request, votes: Iterable[Vote], at: datetime) -> str:
     """Return the line that a promotion adds to the version's description."""
     by = approvers(votes).replace(",", ", ")
     return f"Promoted to {request.target} by {by} on {at:%Y-%m-%d} (request {request.id})"
+
+
+def rolled_back(move: Move, at: datetime) -> Tags:
+    """Return the tags of the version that a rollback took out of Production."""
+    return {"rollback_reason": short(move.reason, VALUE_MOST) or None, "rolled_back_by": named(move.actor),
+            "rollback_date": _date(at)}  # fmt: skip
+
+
+def restored(move: Move, at: datetime) -> Tags:
+    """Return the tags of the version that a rollback put back."""
+    return {"restored_to_production": "true", "restoration_date": _date(at), "restored_by": named(move.actor)}
 
 
 def approvers(votes: Iterable[Vote]) -> str:

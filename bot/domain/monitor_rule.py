@@ -79,7 +79,7 @@ class MonitorRule(Part):
         default=3.0, ge=0, le=100, description="how far outside the noise, in standard deviations (blocks)"
     )
     alpha: float = Field(
-        default=0.01, gt=0, lt=1, description="how often, at most, it may be wrong in all its time (sequential)"
+        default=0.01, gt=0, lt=0.5, description="how often, at most, it may be wrong in all its time (sequential)"
     )
     baseline: Literal["previous", "live"] = Field(
         default="previous",

@@ -200,6 +200,7 @@ class Judgement:
     bound: float = nan
     why: Say | None = None
     judged_to: datetime | None = None
+    is_waiting: bool = False  # it cannot be told yet, and that is nothing to alarm anybody with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +275,11 @@ def assess(
         if judgement.judged_to is None and judgement.why is None:  # the same window still
             state = State.OK if standing.state in {State.ERROR, State.NO_DATA, State.WARMUP} else standing.state
             return _verdict(Outcome.OK, standing, replace(seen, empty=0), state, say("There is nothing new to judge."))
-        return _empty(rule, standing, seen, judgement.why or say("It cannot be told yet."))
+        why = judgement.why or say("It cannot be told yet.")
+        if judgement.is_waiting:
+            state = State.FAILED if standing.state is State.FAILED else State.WARMUP
+            return _verdict(Outcome.NO_DATA, standing, replace(seen, empty=0), state, why)
+        return _empty(rule, standing, seen, why)
     return _judged(rule, standing, replace(seen, empty=0), judgement, now)
 
 

@@ -166,6 +166,8 @@ def check_can_be_asked(version: VersionInfo, target: Stage) -> None:
 
 def plan(move: Move, facts: Facts) -> Plan:
     """Compare what was decided with what is true now, and return what is left to do."""
+    if move.kind is MoveKind.ROLLBACK:
+        return _plan_back(move, facts)
     candidate = facts.version(move.version)
     if candidate is None:
         return Plan(Step.NOTHING, say("v{v} of {model} is gone from MLflow.", v=move.version, model=Name(move.model)))
@@ -180,6 +182,17 @@ def plan(move: Move, facts: Facts) -> Plan:
     if not move.has_alias or move.kind is MoveKind.MEND:
         return Plan(Step.TRANSITION)
     return _incumbent_changed(move, holders) or Plan(Step.TRANSITION)
+
+
+def _plan_back(move: Move, facts: Facts) -> Plan:
+    """Return what is left of a rollback. While the incumbent serves, nothing else need be known."""
+    holders = facts.holders(move.target)
+    expected = move.expected_incumbent
+    if expected in holders or (expected is None and not holders):
+        return Plan(Step.TRANSITION)
+    if move.version in holders:  # an earlier try got so far, or somebody else did the same
+        return Plan(Step.ALIAS)
+    return Plan(Step.NOTHING, _another_incumbent(move.target, expected, next(iter(holders), None)))
 
 
 def incumbent(facts: Facts, stage: Stage) -> int | None:

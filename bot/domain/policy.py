@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
@@ -20,6 +21,7 @@ from bot.domain.errors import Misconfigured, WrongPolicy
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.parts import Part
 from bot.domain.registry import Stage
+from bot.domain.serving import ASKED_EVERY, GIVEN_UP_AFTER
 from bot.domain.text import say
 from bot.domain.windows import check_cron
 
@@ -169,17 +171,35 @@ class ApiClient(Part):
 class Endpoint(Part):
     """Somebody who is told of every move."""
 
-    url_env: str | None = None
-    url: str | None = None
-    secret_env: str | None = None
+    url_env: str | None = Field(default=None, min_length=1)
+    url: str | None = Field(default=None, min_length=1)
+    secret_env: str | None = Field(default=None, min_length=1)
     models: list[str] = Field(default_factory=lambda: ["*"])
+
+    @model_validator(mode="after")
+    def _has_one_address(self) -> Endpoint:
+        if (self.url is None) == (self.url_env is None):
+            raise ValueError("needs url_env or url, and not both")
+        return self
+
+    @property
+    def key(self) -> str:
+        """The word that tells it from the others: the variable's name, or what hides an address with a token in it."""
+        return self.url_env or hashlib.sha256(str(self.url).encode()).hexdigest()[:12]
+
+    @property
+    def shown(self) -> str:
+        """What people call it: the variable's name, or the address's host."""
+        return self.url_env or urlsplit(str(self.url)).hostname or self.key
 
 
 class ServingProbe(Part):
-    """Where the version that really serves can be read."""
+    """Where the version that really serves can be read: asked `every` so often, and no longer than `timeout`."""
 
-    url: str
-    json_path: str = Field(default="version", alias="json")
+    url: str = Field(min_length=1)  # may hold {model}
+    json_path: str = Field(default="version", alias="json", min_length=1)  # such as data.model.version
+    timeout: Duration = Field(default=GIVEN_UP_AFTER, gt=timedelta(0), le=timedelta(days=1))
+    every: Duration = Field(default=ASKED_EVERY, ge=timedelta(seconds=1), le=timedelta(hours=1))
 
 
 class Anchor(Part):
@@ -248,6 +268,15 @@ class Policy(Part):
         best = max(matching, key=lambda one: (one == model, len(one)), default=None)
         return None if best is None else self.serving[best]
 
+    def endpoints_for(self, model: str) -> list[Endpoint]:
+        """Return who is told of the moves of `model`, each address once."""
+        told = {one.key: one for one in reversed(self.notify) if any(fnmatchcase(model, name) for name in one.models)}
+        return list(reversed(told.values()))
+
+    def endpoint(self, key: str) -> Endpoint | None:
+        """Return the endpoint with this key; None where the file names it no more."""
+        return next((one for one in self.notify if one.key == key), None)
+
     def windows_for(self, model: str) -> list[FreezeWindow]:
         """Return the windows in which nothing of `model` moves in Production."""
         return [*self.freeze, *self.rules_for(model).freeze]
@@ -299,6 +328,11 @@ def unused_parts(policy: Policy) -> list[str]:
     """Return the parts of the file that this version reads but does not act on yet, each once, as its path."""
     return [f"clients.{name}.may: {word}" for name, client in policy.clients.items()
             for word in client.may if word != "push"]  # fmt: skip
+
+
+def unsigned_endpoints(policy: Policy) -> list[str]:
+    """Return who is told of moves without a signature, so that they cannot know who tells them."""
+    return [f"notify.{at} ({one.shown})" for at, one in enumerate(policy.notify) if one.secret_env is None]
 
 
 def unmeetable_rules(policy: Policy) -> list[str]:

@@ -26,6 +26,7 @@ class Stage(Enum):
 
 SEMVER = "semver"  # the version tag that holds it
 ASK_TAG = "registrar.ask"  # the version tag that tells which ask of ours made it, should the answer get lost
+MODEL_TAG, VERSION_TAG = "registrar.model", "registrar.version"  # the tags of a run that monitors a version
 TARGETS = (Stage.STAGING, Stage.PRODUCTION)  # what a person can ask for; each has one holder
 
 
@@ -82,6 +83,9 @@ class RunInfo:
     def is_finished(self) -> bool:
         """Tell whether it has ended, so that its metrics hardly change any more."""
         return self.status in {"FINISHED", "FAILED", "KILLED"}
+
+
+Logged = tuple[datetime, float]  # when a metric was logged, and its value; what MLflow keeps as infinite is NaN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -129,3 +129,26 @@ def last_good(found: Sequence[Served], barred: Collection[int], now: datetime, m
         if served >= min_served or any(one.is_older_than_us for one in mine):
             return version
     return None
+
+
+def rolling_back(
+    move_id: str, model: str, *, target: int, incumbent: int | None, actor: Actor, now: datetime, reason: str
+) -> Move:
+    """Return the move that puts `target` into Production in place of `incumbent`, whoever caused it."""
+    return Move(
+        id=move_id, kind=MoveKind.ROLLBACK, model=model, version=target, from_stage=Stage.ARCHIVED,
+        target=Stage.PRODUCTION, expected_incumbent=incumbent, actor=actor, intended_at=now, reason=reason,
+    )  # fmt: skip
+
+
+def automatic_id(model: str, judged: str) -> str:
+    """Return the id of the automatic rollback of the term that a move began: one, however many monitors fail."""
+    return f"rollback:{model}:{judged}"
+
+
+def bar(move: Move, bar_id: str, at: datetime) -> Bar | None:
+    """Return the bar that a finished rollback puts on the version it took out; None where it took out none."""
+    if move.expected_incumbent is None:
+        return None
+    return Bar(id=bar_id, model=move.model, version=move.expected_incumbent, move=move.id, at=at, by=move.actor,
+               reason=move.reason)  # fmt: skip

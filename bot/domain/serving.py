@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
+from bot.domain.moves import Move
+from bot.domain.people import actor_id
+from bot.domain.registry import Stage
+from bot.domain.rollbacks import time_of
+from bot.domain.text import short
+
 FIRST_ASKED = timedelta(seconds=1)  # after the move
 ASKED_EVERY = timedelta(seconds=5)
+SEEN_MOST = 200  # characters of a report that are kept
 GIVEN_UP_AFTER = timedelta(minutes=10)  # then the thread says that it does not serve what the registry says
 
 
@@ -34,3 +42,51 @@ class Serving:
     deadline: datetime | None = None
     seen: str = ""  # what it reported last, or why it could not be read
     confirmed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What came of asking once: the version that was reported, or why it could not be read."""
+
+    version: str | None
+    why: str = ""
+
+    @property
+    def told(self) -> str:
+        """What is written down of it."""
+        return short(self.version if self.version is not None else self.why, SEEN_MOST)
+
+
+def is_version(reported: str, version: int) -> bool:
+    """Tell whether `6`, `v6` or `V6` is the version meant."""
+    found = re.fullmatch(r"[vV]?(\d{1,9})", reported.strip())
+    return found is not None and int(found[1]) == version
+
+
+def asking(move: Move, lane: str, now: datetime, timeout: timedelta) -> Serving:
+    """Return the first question after a move of Production."""
+    return Serving(
+        move=move.id, model=move.model, version=move.version, lane=lane, asked_at=now, next_at=now + FIRST_ASKED,
+        deadline=now + timeout,
+    )  # fmt: skip
+
+
+def judge(serving: Serving, heard: Heard, now: datetime, every: timedelta) -> Serving:
+    """Return where the question stands after it was asked once more."""
+    serving = replace(serving, seen=heard.told, next_at=None)
+    if heard.version is not None and is_version(heard.version, serving.version):
+        return replace(serving, state=ServingState.CONFIRMED, confirmed_at=now)
+    if serving.deadline is None or now >= serving.deadline:
+        return replace(serving, state=ServingState.DENIED)
+    return replace(serving, next_at=min(now + every, serving.deadline))
+
+
+def event(move: Move, reason: str) -> dict[str, object]:
+    """Return what endpoints are told of a move of Production; without a `version` nobody is there any more."""
+    taken = move.target is Stage.PRODUCTION
+    return {
+        "event": "moved", "id": move.id, "model": move.model, "version": move.version if taken else None,
+        "stage": str(Stage.PRODUCTION), "previous": move.expected_incumbent if taken else move.version,
+        "cause": move.kind.value, "actor": actor_id(move.actor), "request": move.request,
+        "reason": reason, "at": time_of(move).isoformat(),
+    }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar
@@ -52,7 +52,7 @@ from bot.ledger.tables import (
     servings,
     standings,
 )
-from bot.ports import Ask, Call, Copy, Note, Posting
+from bot.ports import Ask, Call, Copy, Note, NoteKind, Posting
 
 T = TypeVar(
     "T", Request, Vote, Move, Ask, Note, Posting, Look, Finding, Copy, Freeze, Bar, Monitor, Standing, Measurement,
@@ -213,8 +213,9 @@ class SqlReading:
         return self._all(Measurement, query.order_by(measurements.c.slot.desc()).limit(most))
 
     def series(
-        self, monitor_id: str, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None
-    ) -> list[Point]:
+        self, monitor_id: str, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None,
+        without: Collection[int] = (),
+    ) -> list[Point]:  # fmt: skip
         """Return the values of a monitor's checks after `since` and up to `until`, oldest first."""
         query = select(measurements.c.at, measurements.c.value).where(
             measurements.c.monitor == monitor_id, measurements.c.at > since, measurements.c.at <= until,
@@ -224,6 +225,8 @@ class SqlReading:
             query = query.where(measurements.c.move == move)
         if but is not None:
             query = query.where(measurements.c.move != but)
+        if without:
+            query = query.where(measurements.c.version.not_in(list(without)))
         return [(at, value) for at, value in self._connection.execute(query.order_by(measurements.c.at))]
 
     def readings(self, source: str, model: str, metric: str, *, since: datetime, until: datetime) -> list[Pushed]:
@@ -296,13 +299,14 @@ class SqlReading:
         """Return where the message with this key stands in Slack."""
         return self._first(Posting, statements.one(postings, "key"), key)
 
-    def due_notes(self, now: datetime, most: int = 100) -> list[Note]:
+    def due_notes(self, now: datetime, most: int = 100, *, kinds: Collection[NoteKind] = ()) -> list[Note]:
         """Return the undelivered notes: of each lane those before the first that has to wait, in order.
 
         The lanes take turns, so that one with much to say holds up nobody: first the first note of every
         lane, oldest first, then every second one.
         """
-        return self._all(Note, _due(now).limit(most))
+        due = _due(now).where(notes.c.kind.in_(kinds)) if kinds else _due(now)
+        return self._all(Note, due.limit(most))
 
     def links(self, *, model: str | None = None, after: int = 0, most: int = 1000) -> list[Link]:
         """Return audit events as they stand in the chain, oldest first."""

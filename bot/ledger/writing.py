@@ -19,7 +19,7 @@ from bot.domain.monitors import Measurement, Monitor, Pushed, Standing
 from bot.domain.moves import UNFINISHED, Move, MoveState
 from bot.domain.people import Person
 from bot.domain.rollbacks import Bar
-from bot.domain.serving import Serving
+from bot.domain.serving import Serving, ServingState
 from bot.domain.text import Code, Name, Say, say
 from bot.ledger import rows, statements, tables
 from bot.ledger.reading import SqlReading, has_come
@@ -160,9 +160,19 @@ class SqlWriting(SqlReading):
         """Reset a breaker; return False where it is not tripped."""
         return self._run(delete(breakers).where(breakers.c.model == model))
 
-    def save_serving(self, serving: Serving) -> None:
-        """Write what the serving side said."""
-        self._put(servings, rows.write(serving), "move")
+    def save_serving(self, serving: Serving) -> bool:
+        """Write what the serving side said; return False where the question had its end already."""
+        row = rows.write(serving)
+        mine = and_(servings.c.move == serving.move, servings.c.state == ServingState.ASKED)
+        return self._add(servings, row, "move") or self._run(update(servings).where(mine).values(**row))
+
+    def claim_serving(self, serving: Serving, until: datetime) -> bool:
+        """Take a due question for oneself until then; return False where somebody else has it, or it has its end."""
+        free = and_(
+            servings.c.move == serving.move, servings.c.state == ServingState.ASKED,
+            servings.c.next_at == serving.next_at,
+        )  # fmt: skip
+        return self._run(update(servings).where(free).values(next_at=until))
 
     def add_move(self, move: Move) -> bool:
         """Insert it; return False where a move with this id is there already."""

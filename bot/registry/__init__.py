@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from bot.domain.errors import BadInput, UnknownModel, UnknownRun, UnknownVersion
+from bot.domain.registry import MODEL_TAG, VERSION_TAG
 from bot.domain.text import Code, Name, say, short
 
 RUNS_AT_ONCE = 1_000  # MLflow's databases take 4,900 ids in one question, and refuse 5,000
@@ -34,6 +35,12 @@ def unspeakable_model(name: str) -> UnknownModel:
 def unknown_run(run_id: str) -> UnknownRun:
     """Return the error of a run that MLflow does not have, or has in its bin."""
     return UnknownRun(say("MLflow has no run {run}, or it was deleted.", run=Code(short(run_id, 64))))
+
+
+def monitored(tags: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return the model and the version that a run with these tags monitors; None for any other run."""
+    number = re.fullmatch(r"v?(\d{1,9})", tags.get(VERSION_TAG, ""))
+    return (tags.get(MODEL_TAG, ""), int(number[1])) if number else None
 
 
 def check_speakable(name: str) -> None:

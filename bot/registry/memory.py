@@ -6,14 +6,14 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
 from bot.domain.errors import RegistryRefused, RegistryUnreachable
-from bot.domain.registry import TARGETS, ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.domain.registry import TARGETS, Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
 from bot.domain.text import Name, say
 from bot.registry import (
     RUNS_AT_ONCE,
@@ -22,6 +22,7 @@ from bot.registry import (
     check_speakable,
     check_tags,
     chosen,
+    monitored,
     prompt_in_the_way,
     run_ids,
     unknown_model,
@@ -86,6 +87,36 @@ class MemoryRegistry(MemoryShelf):
                 chunk = wanted[start : start + RUNS_AT_ONCE]
                 found |= {each: _finite(self._runs[each].info) for each in chunk if each in self._runs}
         return found
+
+    def in_production(self, names: Collection[str]) -> dict[str, VersionInfo]:
+        """Return the version in Production of each of these models that has one, of several the highest number."""
+        if not names:
+            return {}
+        with self._answering("in_production"):
+            asked = [model for name, model in self._models.items() if name in names and not model.is_prompt]
+            numbers = {model.name: _told(model).latest.get(Stage.PRODUCTION) for model in asked}
+            return {model.name: model.versions[at] for model in asked if (at := numbers[model.name]) is not None}
+
+    def metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, Logged]]:
+        """Return the newest point of each metric of the runs that are there, by run and name."""
+        with self._answering("metrics"):
+            there = {each: self._runs[each].points for each in run_ids if each in self._runs}
+            return {each: {name: _kept(points[-1]) for name, points in run.items()} for each, run in there.items()}
+
+    def monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
+        """Return the ids of the runs whose tags name one of these models and versions, by these; no deleted ones."""
+        found: dict[tuple[str, int], list[str]] = {}
+        with self._answering("monitoring_runs"):
+            for run_id, run in self._runs.items():
+                if (pair := monitored(run.info.tags)) in wanted and pair and not run.info.is_deleted:
+                    found.setdefault(pair, []).append(run_id)
+        return found
+
+    def points(self, run_id: str, metric: str) -> list[Logged]:
+        """Return every point of a run's metric, oldest first; none where there is none."""
+        with self._answering("points"):
+            run = self._runs.get(run_id)
+            return [_kept(point) for point in run.points.get(metric, [])] if run else []
 
     def package(self, version: VersionInfo) -> Package | None:
         """Return what lies beside the version's files, or None where nothing was put there."""
@@ -213,6 +244,11 @@ def _names_of(model: Model, version: int) -> tuple[str, ...]:
 def _finite(run: RunInfo) -> RunInfo:
     metrics = {key: value if math.isfinite(value) else math.nan for key, value in run.metrics.items()}
     return replace(run, metrics=MappingProxyType(metrics))
+
+
+def _kept(point: Logged) -> Logged:
+    at, value = point
+    return at, value if math.isfinite(value) else math.nan
 
 
 def _source(run: LoggedRun, artifact: str) -> str:

@@ -9,7 +9,9 @@ from threading import RLock
 from types import MappingProxyType
 from uuid import uuid4
 
-from bot.domain.registry import Dataset, Package, RunInfo, Stage, VersionInfo
+from bot.domain.registry import Dataset, Logged, Package, RunInfo, Stage, VersionInfo
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # when metrics were logged of which nothing else is said
 
 
 @dataclass(slots=True)
@@ -28,10 +30,11 @@ class Model:
 
 @dataclass(slots=True)
 class LoggedRun:
-    """A run, with the names of the models that it logged."""
+    """A run, with the names of the models that it logged, and every point of its metrics in order."""
 
     info: RunInfo
     models: tuple[str, ...] = ()
+    points: dict[str, list[Logged]] = field(default_factory=dict)
 
 
 class MemoryShelf:
@@ -120,8 +123,17 @@ class MemoryShelf:
             tags=MappingProxyType(dict(tags or {})),
         )  # fmt: skip
         with self._lock:
-            self._runs[run_id] = LoggedRun(info, tuple(models))
+            points = {name: [(_BEGINNING, value)] for name, value in info.metrics.items()}
+            self._runs[run_id] = LoggedRun(info, tuple(models), points)
         return run_id
+
+    def log_metric(self, run_id: str, metric: str, value: float, at: datetime) -> None:
+        """Log one point of a metric; all points are of the same step, so the latest is the newest."""
+        with self._lock:
+            run = self._runs[run_id]
+            run.points[metric] = sorted([*run.points.get(metric, []), (at, value)], key=lambda point: point[0])
+            newest = {name: points[-1][1] for name, points in run.points.items()}
+            run.info = replace(run.info, metrics=MappingProxyType(newest))
 
     def delete_run(self, run_id: str) -> None:
         """Put a run into the bin, where it can still be read."""

@@ -7,13 +7,13 @@ prompt, and that answer holds every version. We know it from the reading that ca
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
 from bot.domain.errors import RegistryRefused, UnknownModel, UnknownVersion
-from bot.domain.registry import TARGETS, ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.domain.registry import TARGETS, Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
 from bot.registry import (
     check_artifact,
     check_description,
@@ -33,7 +33,7 @@ from bot.registry.mlflow_calls import (
 from bot.registry.mlflow_entities import model_info, version_info
 from bot.registry.mlflow_errors import compares_number_with_text, is_there_already
 from bot.registry.mlflow_files import read_package
-from bot.registry.mlflow_runs import Logged, Runs
+from bot.registry.mlflow_runs import LoggedModel, Runs
 
 _MODELS_A_PAGE = 1_000  # MLflow's limit
 _VERSIONS_A_PAGE = 5_000  # MLflow allows 200,000, which no server answers within our time limit
@@ -79,10 +79,7 @@ class MlflowRegistry:
         The text is looked for here: MLflow's filter has wildcards without an escape, and on SQLite it finds
         only ASCII letters in any case.
         """
-        found = self._line.pages(
-            lambda client, token: client.search_registered_models(max_results=_MODELS_A_PAGE, page_token=token)
-        )
-        models = [model_info(each) for each in found if not each._is_prompt()]
+        models = [model_info(each) for each in self._every_model()]
         self._remember(*(model.name for model in models))
         return sorted((m for m in models if text.lower() in m.name.lower()), key=lambda model: model.name)
 
@@ -137,6 +134,32 @@ class MlflowRegistry:
         found, because it may lie in a new one.
         """
         return self._runs.find(ids)
+
+    def in_production(self, names: Collection[str]) -> dict[str, VersionInfo]:
+        """Return the version in Production of each of these models that has one, of several the highest number.
+
+        One request a page of 1,000 models of the registry; none for no names.
+        """
+        wanted = set(names)
+        latest = [each for found in (self._every_model() if wanted else []) if found.name in wanted
+                  for each in found.latest_versions or ()]  # fmt: skip
+        holders = [version for version in map(version_info, latest) if version.stage is Stage.PRODUCTION]
+        return {version.model: version for version in sorted(holders, key=lambda version: version.version)}
+
+    def metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, Logged]]:
+        """Return the newest point of each metric of the runs that are there, by run and name. As `runs` costs."""
+        return self._runs.metrics(run_ids)
+
+    def monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
+        """Return the ids of the runs whose tags name one of these models and versions, by these; no deleted ones.
+
+        One request, and two more where something was not found in the experiments that we know.
+        """
+        return self._runs.monitoring(wanted)
+
+    def points(self, run_id: str, metric: str) -> list[Logged]:
+        """Return every point of a run's metric, oldest first; none where there is none. A request for each 25,000."""
+        return self._runs.points(run_id, metric)
 
     def package(self, version: VersionInfo) -> Package | None:
         """Return what lies beside the version's files, or None where no MLmodel does.
@@ -232,6 +255,12 @@ class MlflowRegistry:
         self._check_is_model(name)
         self._line.ask(lambda client: client.delete_registered_model_alias(name, alias), unknown_model(name))
 
+    def _every_model(self) -> list[Any]:
+        found = self._line.pages(
+            lambda client, token: client.search_registered_models(max_results=_MODELS_A_PAGE, page_token=token)
+        )
+        return [each for each in found if not each._is_prompt()]
+
     def _move(self, name: str, version: int, stage: Stage, *, archive_existing: bool = False) -> None:
         self._line.ask(
             lambda client: client.transition_model_version_stage(
@@ -256,7 +285,7 @@ class MlflowRegistry:
         self._line.ask(call, unknown_version(name, version))
 
     def _make_version(
-        self, name: str, run_id: str, logged: Logged, description: str, tags: Mapping[str, str]
+        self, name: str, run_id: str, logged: LoggedModel, description: str, tags: Mapping[str, str]
     ) -> VersionInfo:
         made = self._line.ask(
             lambda client: client.create_model_version(

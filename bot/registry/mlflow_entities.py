@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from bot.domain.registry import Dataset, ModelInfo, RunInfo, Stage, VersionInfo
+from bot.domain.registry import Dataset, Logged, ModelInfo, RunInfo, Stage, VersionInfo
 
 _INFINITE = sys.float_info.max  # MLflow keeps an infinite metric as the greatest number there is
 
@@ -62,6 +62,11 @@ def run_info(found: Any) -> RunInfo:
         datasets=tuple(_dataset(each) for each in found.inputs.dataset_inputs) if found.inputs else (),
         is_deleted=info.lifecycle_stage == "deleted",
     )
+
+
+def logged_metric(found: Any) -> Logged:
+    """Return one point of a metric."""
+    return datetime.fromtimestamp(found.timestamp / 1000, UTC), _finite(found.value)
 
 
 def _user(name: str | None) -> str:

@@ -5,10 +5,10 @@ Whoever serves models follows the alias there, so the alias is the move, and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from bot.domain.registry import TARGETS, ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.domain.registry import TARGETS, Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
 from bot.ports import Registry
 from bot.registry import unknown_version
 
@@ -49,6 +49,25 @@ class TaggedStages:
     def runs(self, ids: Sequence[str]) -> dict[str, RunInfo]:
         """Return the runs that are there, as the registry behind does."""
         return self._registry.runs(ids)
+
+    def in_production(self, names: Collection[str]) -> dict[str, VersionInfo]:
+        """Return the version that each of these models' aliases names. One request, and one for each of them."""
+        wanted = set(names)
+        held = {model.name: model.latest[Stage.PRODUCTION] for model in (self.models() if wanted else [])
+                if model.name in wanted and Stage.PRODUCTION in model.latest}  # fmt: skip
+        return {name: replace(self.version(name, number), aliases=()) for name, number in held.items()}
+
+    def metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, Logged]]:
+        """Return the newest point of each metric of the runs, as the registry behind does."""
+        return self._registry.metrics(run_ids)
+
+    def monitoring_runs(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
+        """Return the runs whose tags name these models and versions, as the registry behind does."""
+        return self._registry.monitoring_runs(wanted)
+
+    def points(self, run_id: str, metric: str) -> list[Logged]:
+        """Return every point of a run's metric, as the registry behind does."""
+        return self._registry.points(run_id, metric)
 
     def package(self, version: VersionInfo) -> Package | None:
         """Return what lies beside the version's files, as the registry behind does."""

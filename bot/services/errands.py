@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from bot.domain.approvals import Request
 from bot.domain.authority import Act, Subject, authorize, standing
-from bot.domain.commands import Archive, Command, Describe, Promote, Register, SetTags, load
+from bot.domain.commands import Archive, Command, Describe, Promote, Register, Rollback, SetTags, load
 from bot.domain.errors import GateFailed, Refused, RegistrarError, UnknownRequest, Unreachable
 from bot.domain.events import Event, Tag
 from bot.domain.people import Caller, actor_of
@@ -28,6 +28,7 @@ ASK_RETRY_MOST = timedelta(minutes=1)
 
 ACTS: dict[type[Command], Act] = {
     Promote: Act.ASK, Register: Act.REGISTER, Describe: Act.DESCRIBE, SetTags: Act.TAG, Archive: Act.ARCHIVE,
+    Rollback: Act.ROLL_BACK,
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ LOOKED_THROUGH = 1000  # pending requests that are looked through for those that
 LATELY = (
     Tag.MOVED, Tag.REJECTED, Tag.STALE, Tag.EXPIRED, Tag.FAILED, Tag.OVERRIDDEN, Tag.FROZEN, Tag.UNFROZEN, Tag.OBSERVED,
     Tag.MENDED, Tag.ARCHIVED, Tag.REGISTERED, Tag.POLICY_TAKEN, Tag.POLICY_BROKEN,
+    Tag.SERVING_CONFIRMED, Tag.SERVING_DENIED, Tag.NOT_TOLD,
 )  # fmt: skip
 
 

@@ -9,8 +9,10 @@ from datetime import timedelta
 from bot.domain.errors import RegistrarError, Unreachable
 from bot.domain.mirror import with_line
 from bot.domain.registry import Stage, VersionInfo
+from bot.domain.rollback_words import tags_written
 from bot.ports import Copy
 from bot.services.context import Context
+from bot.services.rows import thread_note
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,8 @@ class Mirror:
                 return 0
             with self._it.ledger.write() as tx:
                 tx.copied(copy, why=why)
+                if copy.lane and not why:
+                    tx.add_note(thread_note(copy.lane, f"tags:{copy.id}", tags_written()))
         return len(due)
 
     def _copy(self, copy: Copy) -> str:

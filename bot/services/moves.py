@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.domain import mirror, words
+from bot.domain import mirror, rollback_words, words
 from bot.domain.approvals import Request, RequestState, Vote
-from bot.domain.errors import AlreadyDecided, RegistrarError, RegistryRefused, Unreachable
+from bot.domain.errors import AlreadyDecided, RegistrarError, RegistryRefused, UnknownVersion, Unreachable
 from bot.domain.events import Event, Tag
 from bot.domain.freezes import Frozen, frozen
 from bot.domain.gates import drift
 from bot.domain.moves import UNFINISHED, Facts, Move, MoveKind, MoveState, Plan, Step, is_settled, looks_settled, plan
+from bot.domain.people import Automation
 from bot.domain.registry import Stage, VersionInfo
 from bot.domain.text import Say, say
 from bot.ports import Copy, Writing
+from bot.services import rolling, serving
 from bot.services.context import Context
 from bot.services.gating import Gating
+from bot.services.rolling import rollback_lane
 from bot.services.rows import (
     CLOCK,
     card_note,
@@ -37,7 +41,8 @@ LEASE = timedelta(seconds=60)  # longer than the registry's time limits for the 
 RETRY = timedelta(seconds=2)  # doubled with each attempt
 RETRY_MOST = timedelta(minutes=1)
 FROZEN_PAUSE = timedelta(seconds=10)  # until it is looked again whether Production is still frozen
-# What a freeze stops. Whoever takes a version out of Production in an emergency is not kept from it.
+# What a freeze stops, beside all that an automation does. Whoever takes a version out of Production in an emergency is
+# not kept from it.
 STOPPED_BY_FREEZE = frozenset({MoveKind.PROMOTION, MoveKind.MEND})
 TRIES = 3  # how often a move is made again when the registry, read back, says something else
 
@@ -81,7 +86,8 @@ class Moves:
 
     def _frozen(self, move: Move) -> Frozen | None:
         """Return what stops a move about Production now."""
-        if move.kind not in STOPPED_BY_FREEZE or Stage.PRODUCTION not in {move.from_stage, move.target}:
+        is_stopped = move.kind in STOPPED_BY_FREEZE or isinstance(move.actor, Automation)
+        if not is_stopped or Stage.PRODUCTION not in {move.from_stage, move.target}:
             return None
         with self._it.ledger.read() as reading:
             freezes = reading.freezes()
@@ -121,10 +127,12 @@ class Moves:
         What an earlier try has moved is finished whatever is frozen: the alias follows, and people are told.
         """
         for _ in range(TRIES):
-            versions = self._it.registry.versions(move.model)
+            versions = self._facts(move)
             next_step = plan(move, Facts(versions=tuple(versions)))
             if next_step.step is Step.TRANSITION:
                 stopped = self._frozen(move)
+                if stopped is not None and move.kind is MoveKind.ROLLBACK:
+                    return self._finish(move, MoveState.STALE, str(stopped.why))
                 if stopped is not None:
                     why = words.waits_for_freeze(stopped.why)
                     return self._release(move, why, because="frozen", pause=FROZEN_PAUSE)
@@ -141,6 +149,18 @@ class Moves:
         raise RegistryRefused(
             say("{stage} was changed by somebody else again and again while this was moved.", stage=move.target)
         )
+
+    def _facts(self, move: Move) -> Sequence[VersionInfo]:
+        """Read what the move is decided on: all versions, or for a rollback first the one that is to be taken out.
+
+        As long as that one serves, nothing else need be known, at any number of versions.
+        """
+        if move.kind is MoveKind.ROLLBACK and move.expected_incumbent is not None:
+            with suppress(UnknownVersion):
+                incumbent = self._it.registry.version(move.model, move.expected_incumbent)
+                if incumbent.stage is move.target:
+                    return [incumbent]
+        return self._it.registry.versions(move.model)
 
     def _through_the_gates(self, move: Move, versions: Sequence[VersionInfo]) -> Plan | None:
         """Return why a promotion cannot be made as it was decided: its rule, its figures or a gate. None: it can."""
@@ -184,10 +204,11 @@ class Moves:
     def _is_read_back(self, move: Move, *, alias: bool) -> bool:
         """Read stage and alias back in one request.
 
-        Of a stage that keeps its former holder the summary of the model would name the higher number only.
+        Of a stage that keeps its former holder the summary of the model would name the higher number only; and it
+        takes the longer the more versions there are, which a rollback does not wait for.
         """
         wanted = self._it.aliases[move.target] if alias and move.has_alias else None
-        if move.has_alias and not move.keep_existing:
+        if move.has_alias and not move.keep_existing and move.kind is not MoveKind.ROLLBACK:
             return looks_settled(move, self._it.registry.model(move.model), wanted)
         version = self._it.registry.version(move.model, move.version)
         return version.stage is move.target and (wanted is None or wanted in version.aliases)
@@ -201,6 +222,8 @@ class Moves:
                 tx.save_request(request)
                 tx.add_note(card_note(request, because, self._it.policy.channel_for(request.model)))
                 tx.add_note(news_note(request, because, news))
+            elif move.kind is MoveKind.ROLLBACK:
+                tx.add_note(thread_note(rollback_lane(move), f"{move.id}:{because}", rollback_words.waiting()))
         self._left.pop(move.id, None)
 
     def _finish(self, move: Move, state: MoveState, why: str) -> None:
@@ -213,11 +236,14 @@ class Moves:
                 self._end_request(tx, tx.lock_request(move.request), ended)
             else:
                 self._end_other(tx, ended)
+            serving.moved(tx, self._it, ended, _lane(ended))
 
     def _end_other(self, tx: Writing, move: Move) -> None:
         """Write the event of a move without a request, and what is told of it."""
         tx.append(_move_event(move))
         channel = self._it.policy.channel_for(move.model)
+        if move.kind is MoveKind.ROLLBACK:
+            rolling.ended(tx, self._it, move)
         if move.kind is MoveKind.ARCHIVE and move.state is MoveState.DONE:
             tx.add_note(said_note(move.id, channel, words.archived(move)))
             tx.add_copy(Copy(id=move.id, model=move.model, version=move.version, alias=self._it.challenger))
@@ -266,6 +292,11 @@ _ENDS = {
 }
 
 
+def _lane(move: Move) -> str:
+    """Return whose thread hears of a move: a request's, a finding's, an incident's, else its own message's."""
+    return move.request or move.finding or move.incident or move.id
+
+
 def _holder(version: int | None) -> str | None:
     return None if version is None else f"v{version}"
 
@@ -282,11 +313,12 @@ def _move_event(move: Move) -> Event:
         why=move.why or move.reason,
         origin="registrar",
         evidence={"version": move.version, "from": move.from_stage.value, "to": move.target.value,
-                  "state": move.state.value, "reason": move.reason},
+                  "state": move.state.value, "reason": move.reason, "forced": move.is_forced,
+                  "incident": move.incident},
     )  # fmt: skip
 
 
 _EVENTS = {
     MoveKind.PROMOTION: Tag.MOVED, MoveKind.OBSERVED: Tag.OBSERVED, MoveKind.ARCHIVE: Tag.ARCHIVED,
-    MoveKind.MEND: Tag.MENDED,
+    MoveKind.MEND: Tag.MENDED, MoveKind.ROLLBACK: Tag.ROLLED_BACK,
 }  # fmt: skip

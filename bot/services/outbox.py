@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from bot.ports import Delivery, Note, NoteKind, Notifier, Outcome, Writing
@@ -14,14 +16,36 @@ log = logging.getLogger(__name__)
 PAUSE = timedelta(seconds=1)  # doubled with each failed attempt
 BATCH = 10  # notes that share their commits
 PAUSE_MOST = timedelta(minutes=2)
+FOR_SLACK = frozenset(NoteKind) - {NoteKind.EVENT}
+FOR_ENDPOINTS = frozenset({NoteKind.EVENT})
+
+GivenUp = Callable[[Writing, Context, Note, str, timedelta | None], None]  # the reason, and the limit if it was that
 
 
 class Outbox:
-    """Delivers the rows that services wrote together with their changes."""
+    """Delivers the rows that services wrote together with their changes.
 
-    def __init__(self, context: Context, notifier: Notifier) -> None:
+    Each outbox takes rows of its own `kinds`: an endpoint that hangs then holds up no card. `at_once` rows of
+    different lanes go out at the same time. What cannot be delivered within `limit` is given up, which like a refusal
+    is told to `given_up`.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        notifier: Notifier,
+        *,
+        kinds: Collection[NoteKind] = FOR_SLACK,
+        at_once: int = 1,
+        limit: timedelta | None = None,
+        given_up: GivenUp = lambda *_: None,
+    ) -> None:
         self._it = context
         self._notifier = notifier
+        self._kinds = kinds
+        self._at_once = at_once
+        self._limit = limit
+        self._given_up = given_up
         self._running = threading.Lock()
         self._wanted = threading.Event()
 
@@ -49,7 +73,7 @@ class Outbox:
         layer, where each note alone would take two of its own and keep those who decide waiting.
         """
         with self._it.ledger.read() as reading:
-            due = reading.due_notes(self._it.clock.now())
+            due = reading.due_notes(self._it.clock.now(), kinds=self._kinds)
         stuck: set[str] = set()
         for batch in _batches(due):
             going = [note for note in batch if note.lane not in stuck]
@@ -74,11 +98,18 @@ class Outbox:
 
         A crash before the commit leaves them tried, and what was tried is looked for before it is posted again.
         """
-        results = [(note, self._try(note)) for note in notes]
+        results = list(zip(notes, self._try_all(notes), strict=True))
         with self._it.ledger.write() as tx:
             for note, delivery in results:
                 self._settle(tx, note, delivery)
         return {note.lane for note, delivery in results if delivery.outcome in {Outcome.LATER, Outcome.UNKNOWN}}
+
+    def _try_all(self, notes: list[Note]) -> list[Delivery]:
+        workers = min(self._at_once, len(notes))
+        if workers < 2:
+            return [self._try(note) for note in notes]
+        with ThreadPoolExecutor(workers, thread_name_prefix="tell") as pool:
+            return list(pool.map(self._try, notes))
 
     def _try(self, note: Note) -> Delivery:
         try:
@@ -92,12 +123,26 @@ class Outbox:
             case Outcome.DELIVERED:
                 tx.delivered(note, delivery.posting)
             case Outcome.NEVER:
-                log.error("Slack will never take %s: %s", note.key, delivery.why)
+                log.error("%s will never take %s: %s", _taker(note), note.key, delivery.why)
                 tx.drop(note, delivery.why)
+                self._given_up(tx, self._it, note, delivery.why, None)
+            case _ if self._is_over(note):
+                log.error("%s was not reached for %s, %s is given up: %s", _taker(note), self._limit, note.key,
+                          delivery.why)  # fmt: skip
+                tx.drop(note, delivery.why)
+                self._given_up(tx, self._it, note, delivery.why, self._limit)
             case _:
                 pause = delivery.wait or min(PAUSE * 2 ** min(note.attempts, 10), PAUSE_MOST)
                 log.warning("%s waits %s: %s", note.key, pause, delivery.why)
                 tx.postpone(note, self._it.clock.now() + pause, delivery.why)
+
+    def _is_over(self, note: Note) -> bool:
+        """Tell whether it was tried for as long as it may be."""
+        return bool(self._limit and note.created_at and self._it.clock.now() >= note.created_at + self._limit)
+
+
+def _taker(note: Note) -> str:
+    return f"the endpoint {note.data.get('shown', '')}" if note.kind is NoteKind.EVENT else "Slack"
 
 
 def _batches(due: list[Note]) -> list[list[Note]]:

@@ -9,6 +9,7 @@ from typing import Any
 from bot.domain import words
 from bot.domain.approvals import Request
 from bot.domain.events import Event, Tag
+from bot.domain.incidents import Incident
 from bot.domain.looks import Finding
 from bot.domain.mirror import Tags
 from bot.domain.people import Actor, Automation, Person, actor_id
@@ -102,3 +103,8 @@ def thread_note(lane: str, because: str, sentence: Say) -> Note:
 def said_note(key: str, channel: str, sentence: Say) -> Note:
     """Return the outbox row of a sentence in a channel."""
     return Note(key=f"said:{key}", lane=f"said:{key}", kind=NoteKind.SAID, to=channel, data={"say": pack(sentence)})
+
+
+def incident_note(incident: Incident, because: str, channel: str) -> Note:
+    """Return the outbox row that draws an incident's message anew."""
+    return Note(key=f"incident:{incident.id}:{because}", lane=incident.id, kind=NoteKind.INCIDENT, to=channel)

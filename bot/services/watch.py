@@ -15,10 +15,12 @@ from bot.domain.looks import BASELINE, Finding, FindingKind, Look
 from bot.domain.moves import UNFINISHED, Move, MoveKind, MoveState
 from bot.domain.people import Actor, Automation
 from bot.domain.registry import ASK_TAG, ModelInfo, Stage, VersionInfo
+from bot.domain.rollbacks import BEFORE_US
 from bot.domain.text import Say
 from bot.ports import AskState, Writing
 from bot.services.context import Context
 from bot.services.rows import notice_note
+from bot.services.serving import moved
 
 log = logging.getLogger(__name__)
 
@@ -131,15 +133,17 @@ class Watch:
         with self._it.ledger.write() as tx:
             if tx.moves(now.model) != known.moves or tx.look(now.model) != known.before:
                 return False
-            why = "in Production before Registrar looked" if known.is_baseline else ""
+            why = BEFORE_US if known.is_baseline else ""
             observed = self._observe(tx, now, known.moves, why)
-            tx.save_look(now if observed is None else replace(now, after=observed))
+            tx.save_look(now if observed is None else replace(now, after=observed.id))
             found = self._announce(tx, looks.new_versions(before, now), versions)
-            found |= self._tell(tx, known, before, ours, now)
-        return found or observed is not None
+            findings = self._tell(tx, known, before, ours, now)
+            if observed:
+                moved(tx, self._it, observed, findings[0].id if findings else "")
+        return bool(found or findings or observed)
 
-    def _observe(self, tx: Writing, now: Look, moves: list[Move], why: str = "") -> str | None:
-        """Write a change of Production into the history; return the id of what was written."""
+    def _observe(self, tx: Writing, now: Look, moves: list[Move], why: str = "") -> Move | None:
+        """Write a change of Production into the history; return what was written."""
         holder, holders = _known_holder(moves), now.holders(Stage.PRODUCTION)
         if holder in holders or (holder is None and not holders):
             return None
@@ -154,7 +158,7 @@ class Watch:
                   before=_v(move.expected_incumbent), after=_v(move.version), origin="job",
                   why=move.why, evidence={"stage": move.target.value})
         )  # fmt: skip
-        return move.id
+        return move
 
     def _move(self, model: str, version: int, was: Stage, now_in: Stage, known: int | None, why: str) -> Move:
         now = self._it.clock.now()
@@ -169,19 +173,19 @@ class Watch:
         batches = [(number,) for number in reversed(new)] if len(new) <= ONE_BY_ONE else [new]
         return sum(announce(tx, self._it, there[batch[0]], batch, by=None) for batch in batches) > 0
 
-    def _tell(self, tx: Writing, known: _Known, before: Look, ours: Look, now: Look) -> bool:
+    def _tell(self, tx: Writing, known: _Known, before: Look, ours: Look, now: Look) -> list[Finding]:
         """Put into the outbox what nobody asked us for, and what contradicts itself now and did not before."""
         kept = looks.kept_holders(reversed(known.moves))
         lines = looks.changes(before, ours, now, self._it.aliases) if known.before else []
         news = [one for one in looks.disorders(now, kept, self._it.aliases)
                 if known.before is None or one not in looks.disorders(before, kept, self._it.aliases)]  # fmt: skip
         if not lines and not news:
-            return False
+            return []
         findings = [self._finding(now, [*lines, news[0].line], news[0]) if news else self._finding(now, lines, None)]
         findings += [self._finding(now, [one.line], one) for one in news[1:]]
         for finding in findings:
             self._save(tx, finding)
-        return True
+        return findings
 
     def _finding(self, now: Look, lines: list[Say], disorder: looks.Disorder | None) -> Finding:
         return Finding(
@@ -205,9 +209,12 @@ class Watch:
             if tx.look(look.model) != look:
                 return False
             moves = tx.moves(look.model)
-            self._observe(tx, now, moves)
+            observed = self._observe(tx, now, moves)
             tx.forget_look(look.model)
-            self._save(tx, self._finding(now, [looks.gone(look.model)], None))
+            finding = self._finding(now, [looks.gone(look.model)], None)
+            self._save(tx, finding)
+            if observed:
+                moved(tx, self._it, observed, finding.id)
         return True
 
 

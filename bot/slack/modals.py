@@ -26,7 +26,7 @@ from bot.slack.blocks import Message, markdown
 from bot.slack.texts import TEXT_MOST, code, cut, mrkdwn
 
 PROMOTE, REJECT, OVERRIDE, DETAILS = "promote", "reject", "override", "details"
-MONITOR = "monitor"
+ROLLBACK, MONITOR = "rollback", "monitor"
 VALUE = "value"  # the action id of every input: the block id says which field it is
 
 
@@ -39,6 +39,16 @@ def promote(draft: str, given: Mapping[str, str]) -> dict[str, Any]:
         _text("reason", "Why", given, optional=True, multiline=True, hint="For the card and the audit"),
     ]
     return _form(PROMOTE, "Ask for a promotion", "Ask", draft, blocks)
+
+
+def rollback(draft: str, given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the modal that asks why a model is rolled back. `draft` is the ask's id."""
+    to = f"to {code(short(given['version'], 40))}" if given.get("version") else "to the good version before"
+    blocks: list[Block] = [
+        SectionBlock(text=markdown(f"{code(short(given['model'], 120))}: Production goes back {to}, at once.")),
+        _text("reason", "Why?", {}, multiline=True, hint="The thread, the tags and the audit keep it"),
+    ]
+    return _form(ROLLBACK, "Roll back", "Roll back now", draft, blocks)
 
 
 def reject(request: Request) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from bot.domain.policy import Policy
 from bot.domain.registry import Stage
 from bot.domain.text import say, unpack
 from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
-from bot.slack import cards, incident_card, notices
+from bot.slack import cards, incident_card, notices, rolling
 from bot.slack.blocks import Message, said
 from bot.slack.calls import LOST, QUIET, error_of, sort_out
 from bot.slack.monitor_charts import readings_alt, readings_chart
@@ -62,7 +62,7 @@ class SlackNotifier:
                 case NoteKind.DIRECT | NoteKind.SAID:
                     return self._post(note, note.to, note.key, _sentence(note))
                 case NoteKind.ROLLBACK:
-                    raise NotImplementedError(note.kind)
+                    return self._rollback(note)
                 case NoteKind.INCIDENT | NoteKind.CHART:
                     return self._chart(note) if note.kind is NoteKind.CHART else self._incident(note)
                 case NoteKind.EVENT:  # goes elsewhere: see bot/webhooks.py
@@ -131,6 +131,11 @@ class SlackNotifier:
         except SlackApiError:
             return False
         return any(file.get("name") == name for message in answers for file in message.get("files") or [])
+
+    def _rollback(self, note: Note) -> Delivery:
+        with self._ledger.read() as reading:
+            move, serving, standing = reading.move(note.lane), reading.serving(note.lane), reading.posting(note.lane)
+        return self._stand(note, f"rollback:{note.lane}", rolling.rollback(move, serving), standing)
 
     def _stand(self, note: Note, key: str, message: Message, standing: Posting | None) -> Delivery:
         """Edit the lane's one message, or post it where there is none yet."""

@@ -12,10 +12,10 @@ from bot.domain import words
 from bot.domain.authority import Act
 from bot.domain.commands import Approve, Compare, List, build, parse
 from bot.domain.comparison import Comparison
-from bot.domain.errors import BadInput, RegistrarError
+from bot.domain.errors import BadInput, RegistrarError, UnknownRequest
 from bot.domain.looks import Finding
 from bot.domain.registry import VersionRef
-from bot.slack import answers, cards, modals, notices
+from bot.slack import answers, cards, modals, notices, rolling
 from bot.slack.blocks import said
 from handlers.errors import explain
 from handlers.slack import home
@@ -32,6 +32,7 @@ def register(app: App, desk: Desk) -> None:
         cards.APPROVE: _approve, cards.REJECT: _reject, cards.DETAILS: _details, answers.MENU_ASK: _menu_ask,
         notices.DETAILS: _finding_details, notices.ASK_STAGING: _ask_staging, notices.MEND: _mend,
         cards.OVERRIDE: _override, cards.WITHDRAW: _withdraw, cards.AGAIN: _ask_again,
+        rolling.UNDO: _undo_rollback,
         answers.ARCHIVE: _archive, answers.KEEP: _keep, answers.PAGE_BACK: _turn_page, answers.PAGE_ON: _turn_page,
     }.items():  # fmt: skip
         app.action(action)(_listener(desk, act))
@@ -141,6 +142,17 @@ def _ask_staging(desk: Desk, place: Place, value: str) -> None:
 
 def _mend(desk: Desk, place: Place, value: str) -> None:
     desk.answer(place, desk.mend(place, _finding_id(value)))
+
+
+def _undo_rollback(desk: Desk, place: Place, value: str) -> None:
+    """Open the form that asks for the version again that was taken out; the rules decide, as for every promotion."""
+    with desk.registrar.context.ledger.read() as reading:
+        try:
+            move = reading.move(value)
+        except KeyError:
+            raise UnknownRequest("This message is from another time; nothing was changed.") from None
+    version = str(move.expected_incumbent)
+    ask_for_promotion(desk, place, {"model": move.model, "version": version, "to": "production"})
 
 
 def _archive(desk: Desk, place: Place, value: str) -> None:

@@ -14,6 +14,7 @@ from bot.domain.commands import (
     Archive,
     Best,
     Cancel,
+    Clear,
     Command,
     Compare,
     Describe,
@@ -27,6 +28,7 @@ from bot.domain.commands import (
     Register,
     Reject,
     Requests,
+    Rollback,
     SetTags,
     Show,
     ShowAudit,
@@ -40,9 +42,9 @@ from bot.domain.commands import (
 )
 from bot.domain.comparison_words import best_sentence
 from bot.domain.errors import BadInput
+from bot.domain.monitor_commands import GROUP, MonitorAdd
 from bot.domain.registry import parse_version
 from bot.domain.text import short
-from bot.domain.monitor_commands import GROUP, MonitorAdd
 from bot.slack import answers, governing, modals
 from bot.slack.blocks import Message, said
 from bot.slack.texts import unescape
@@ -92,6 +94,8 @@ def _form(desk: Desk, place: Place, error: MissingArguments) -> None:
         ask_for_promotion(desk, place, error.given)
     elif error.verb is MonitorAdd:
         monitors.ask_for_monitor(desk, place, error.given)
+    elif error.verb is Rollback and "model" in error.given:
+        ask_for_rollback(desk, place, error.given)
     elif error.verb in {Reject, Override} and "request" in error.given:
         act = Act.REJECT if error.verb is Reject else Act.OVERRIDE
         ask_for_reason(desk, place, build(Approve, {"request": error.given["request"]}).request, act)
@@ -113,6 +117,19 @@ def ask_for_promotion(desk: Desk, place: Place, given: dict[str, str]) -> None:
 
     def make() -> dict[str, Any]:
         return modals.promote(desk.registrar.errands.draft(desk.caller(place), given, where=place.channel), given)
+
+    desk.show_modal(place, make)
+
+
+def ask_for_rollback(desk: Desk, place: Place, given: dict[str, str]) -> None:
+    """Open the form that asks why somebody rolls back, if they may. Raises Refused and BadInput."""
+    build(Rollback, given | {"reason": "-"})  # what was typed is understood, or told now
+    caller = desk.caller(place)
+    desk.registrar.gatekeeper.admit(caller, Act.ROLL_BACK, model=given["model"], origin="slack")
+    draft = given | {"verb": Rollback.verb}
+
+    def make() -> dict[str, Any]:
+        return modals.rollback(desk.registrar.errands.draft(caller, draft, where=place.channel), given)
 
     desk.show_modal(place, make)
 
@@ -230,6 +247,11 @@ def _audit(desk: Desk, place: Place, command: ShowAudit) -> Answer:
     return None
 
 
+def _clear(desk: Desk, place: Place, command: Clear) -> Answer:
+    desk.look_up(place, lambda: said(desk.clear(place, command)))
+    return None
+
+
 def _cancel(desk: Desk, place: Place, command: Cancel) -> Answer:
     return said(desk.cancel(place, command.request, command.reason))
 
@@ -256,4 +278,5 @@ _VERBS: dict[type[Command], Callable[[Desk, Place, Any], Answer]] = {
     Requests: _requests, History: _history, Withdraw: _withdraw, Override: _override, Validate: _validate,
     ShowPolicy: _policy, FreezeModel: _freeze, UnfreezeModel: _unfreeze, ShowAudit: _audit,
     **monitors.VERBS,
+    Rollback: _ask, Clear: _clear,
 }  # fmt: skip

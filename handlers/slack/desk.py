@@ -10,13 +10,13 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.bootstrap import Registrar
-from bot.domain import words
+from bot.domain import rollback_words, words
 from bot.domain.approvals import Choice, Request, RequestState
 from bot.domain.authority import Act, deciders
-from bot.domain.commands import Command, FreezeModel, Promote, UnfreezeModel
+from bot.domain.commands import Clear, Command, FreezeModel, Promote, UnfreezeModel
 from bot.domain.comparison import Comparison
 from bot.domain.errors import SlackUnreachable, Unreachable
-from bot.domain.moves import Move
+from bot.domain.moves import Move, MoveKind
 from bot.domain.people import Profile
 from bot.domain.registry import Stage
 from bot.domain.text import Code, Name, Say, joined, say
@@ -114,6 +114,18 @@ class Desk:
         model = self.registrar.tending.mend(self.caller(place), finding_id, origin="slack")
         self.after(place, lambda: self.registrar.move(model))
         return words.mending()
+
+    def clear(self, place: Place, command: Clear) -> Say:
+        """Lift the bar from a version and return the answer. Raises Refused."""
+        sentence = self.registrar.rollbacks.clear(self.caller(place), command, origin="slack")
+        self._tell_channel()
+        return sentence
+
+    def answer_incident(self, place: Place, incident_id: str) -> Say:
+        """Make the rollback that an incident asks about, after the acknowledgement. Raises Refused."""
+        model = self.registrar.rollbacks.answer(self.caller(place), incident_id, origin="slack")
+        self.after(place, lambda: self.registrar.move(model))
+        return rollback_words.under_way()
 
     def _carry_out(self, place: Place, ask_id: str, stands: Callable[[], Say]) -> None:
         self._patiently(place, stands, lambda patience: self._do(place, ask_id, patience))
@@ -239,7 +251,7 @@ class Desk:
         if done.move:
             with self.registrar.context.ledger.read() as reading:
                 move: Move = reading.move(done.move)
-            return words.archiving_ended(move)
+            return rollback_words.answer(move) if move.kind is MoveKind.ROLLBACK else words.archiving_ended(move)
         return done.answer or words.errand_stands()
 
     def _asked(self, request: Request) -> Say:

@@ -10,7 +10,6 @@ from typing import Any
 from slack_bolt import Ack, App
 
 from bot.domain import monitor_words
-from bot.domain.authority import Act
 from bot.domain.commands import build
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.grammar import Command

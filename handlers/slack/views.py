@@ -7,7 +7,7 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
-from bot.domain.commands import Promote, Reject, build
+from bot.domain.commands import Promote, Reject, Rollback, build
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.text import Say, short
 from bot.slack import modals
@@ -31,6 +31,7 @@ def register(app: App, desk: Desk) -> None:
     app.view(modals.PROMOTE)(_listener(desk, _promote))
     app.view(modals.REJECT)(_listener(desk, _reject))
     app.view(modals.OVERRIDE)(_listener(desk, _override))
+    app.view(modals.ROLLBACK)(_listener(desk, _rollback))
 
 
 def _listener(desk: Desk, act: Callable[[Desk, Place, str, dict[str, str]], None]) -> Callable[..., None]:
@@ -67,6 +68,19 @@ def _checked(fields: dict[str, str]) -> dict[str, Any]:
         except BadInput as error:
             raise _FieldError(field, error) from error
     return fields
+
+
+def _rollback(desk: Desk, place: Place, draft: str, fields: dict[str, str]) -> None:
+    try:
+        reason = fields.get("reason", "").strip()
+        if not reason:
+            raise BadInput("Say why: the thread and the audit keep it.")
+        before = desk.registrar.errands.drafted(draft)
+        typed = {key: value for key, value in before.command.items() if key != "verb"}
+        command = build(Rollback, typed | {"reason": reason})
+        desk.ask(Place(person=place.person, channel=before.where), command)
+    except RegistrarError as error:
+        raise _FieldError("reason", error) from error
 
 
 def _override(desk: Desk, place: Place, request_id: str, fields: dict[str, str]) -> None:

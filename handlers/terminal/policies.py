@@ -9,7 +9,7 @@ from typing import Any
 
 from bot.domain.commands import Command
 from bot.domain.errors import Misconfigured, WrongPolicy
-from bot.domain.policy import Policy, beaten_patterns, unmeetable_rules, unused_parts
+from bot.domain.policy import Policy, beaten_patterns, unmeetable_rules, unsigned_endpoints, unused_parts
 from bot.domain.policy_words import what_holds
 from bot.domain.text import Code, say
 from bot.policy_file import parse_policy, read_text
@@ -30,6 +30,7 @@ def notices(policy: Policy) -> list[str]:
     kinds = (
         ("This is read but not acted on yet: {}.", unused_parts(policy)),
         ("Nobody can meet this rule, for it names too few people: {}.", unmeetable_rules(policy)),
+        ("Events go out unsigned for want of a secret_env: {}.", unsigned_endpoints(policy)),
         ("This pattern holds for no model, since another one wins wherever it matches: {}.", beaten_patterns(policy)),
     )
     return [text.format(one) for text, found in kinds for one in found]

@@ -34,6 +34,7 @@ from bot.domain.freezes import Freeze
 from bot.domain.moves import UNFINISHED, Move, MoveKind, MoveState
 from bot.domain.people import Actor, Automation, Client, Operator, Person
 from bot.domain.registry import Stage
+from bot.domain.serving import Serving, ServingState
 from bot.ledger import SqlLedger, audit, rows
 from bot.ledger.audit import Fault, FaultKind
 from bot.ledger.engines import parse_url
@@ -559,6 +560,14 @@ def test_a_note_that_waits_holds_up_its_own_lane_only(ledger: SqlLedger) -> None
         w.postpone(w.due_notes(NOW)[2], SOON, "Slack said: later")  # a2
     assert due(ledger) == ["a1", "b1"]
     assert due(ledger, SOON) == ["a1", "b1", "a2", "a3"]
+
+
+def test_notes_of_some_kinds_can_be_asked_for_alone(ledger: SqlLedger) -> None:
+    save(ledger, a_note("a1", "a"), a_note("e1", "e", kind=NoteKind.EVENT), a_note("e2", "e", kind=NoteKind.EVENT))
+    with ledger.read() as r:
+        assert [note.key for note in r.due_notes(NOW, kinds={NoteKind.EVENT})] == ["e1", "e2"]
+        assert [note.key for note in r.due_notes(NOW, kinds=set(NoteKind) - {NoteKind.EVENT})] == ["a1"]
+    assert due(ledger) == ["a1", "e1", "e2"]
 
 
 def test_a_key_is_taken_for_ever(ledger: SqlLedger) -> None:
@@ -1320,3 +1329,52 @@ def _ask_everything(ledger: SqlLedger) -> None:
         r.links(after=3)
         r.links(model="churn", after=3)
         r.records()
+
+
+# The serving side
+
+
+def a_serving(**changes: Any) -> Serving:
+    serving = Serving(
+        move="m1", model="churn", version=7, lane="r1", asked_at=NOW, next_at=SOON, deadline=LATER,
+    )  # fmt: skip
+    return replace(serving, **changes)
+
+
+def test_a_question_is_due_when_its_time_has_come(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        assert w.save_serving(a_serving())
+        assert w.save_serving(a_serving(move="m2", asked_at=SOON, next_at=LATER))
+    with ledger.read() as r:
+        assert r.due_servings(NOW) == []
+        assert r.due_servings(SOON) == [a_serving()]
+        assert [one.move for one in r.due_servings(LATER)] == ["m1", "m2"]
+        assert r.serving("m1") == a_serving()
+        assert r.serving("nothing") is None
+        latest = r.serving_of("churn")
+        assert latest is not None
+        assert latest.move == "m2"
+
+
+def test_a_question_is_asked_by_one_at_a_time(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        w.save_serving(a_serving())
+    with ledger.write() as w:
+        assert w.claim_serving(a_serving(), LATER)
+    with ledger.write() as w:
+        assert not w.claim_serving(a_serving(), LATER)  # it was read before somebody else took it
+        assert w.due_servings(SOON) == []
+        assert [one.move for one in w.due_servings(LATER)] == ["m1"]
+
+
+@pytest.mark.parametrize("end", [state for state in ServingState if state is not ServingState.ASKED])
+def test_a_question_has_one_end(ledger: SqlLedger, end: ServingState) -> None:
+    with ledger.write() as w:
+        w.save_serving(a_serving())
+        assert w.save_serving(a_serving(seen="6"))
+        assert w.save_serving(a_serving(state=end))
+        assert not w.save_serving(a_serving(state=ServingState.CONFIRMED, seen="7"))
+        assert not w.save_serving(a_serving())
+        assert not w.claim_serving(a_serving(), LATER)
+        assert w.serving("m1") == a_serving(state=end)
+        assert w.due_servings(LATER) == []

@@ -187,9 +187,13 @@ def test_a_key_near_to_none_is_answered_with_all() -> None:
         (in_production("requester_may_approve: maybe"), "models.*.production.requester_may_approve: input should be"),
         (in_production("expires_after: 24"), "models.*.production.expires_after: is no duration; write one like 30m"),
         (in_production("expires_after: 0h"), "models.*.production.expires_after: input should be greater than 0"),
-        ('models: {"*": {monitors: [{name: a, source: b}]}}', "models.*.monitors.0.query: field required"),
+        ('models: {"*": {monitors: [{name: a, source: b}]}}', "models.*.monitors.0.source: 'b' is no source"),
         ("models: {}\nclients: {ci: {may: [fly]}}", "clients.ci.may.0: input should be 'request', 'push' or 'read'"),
         ("models: {}\nsources: {x: {url: y}}", "sources.x.type: field required"),
+        ("models: {}\nnotify: [{}]", "notify.0: needs url_env or url, and not both"),
+        ("models: {}\nnotify: [{url: x, url_env: X}]", "notify.0: needs url_env or url, and not both"),
+        ("models: {}\nserving: {a: {url: x, every: 0s}}", "serving.a.every"),
+        ("models: {}\nserving: {a: {url: x, timeout: 0s}}", "serving.a.timeout"),
         ("models: {}\noperators: {ann: ann}", "operators.ann: 'ann' is no Slack id"),
     ],
 )
@@ -334,3 +338,18 @@ def test_a_name_wins_over_a_pattern_of_the_same_length() -> None:
 )
 def test_a_rule_that_nobody_can_meet_is_told(rule: dict[str, object], told: list[str]) -> None:
     assert unmeetable_rules(read_policy({"models": {"*": {"production": rule}}})) == told
+
+
+# -- the serving side --------------------------------------------------------------------------------------------------
+
+
+def test_an_address_is_told_once_however_often_it_is_named() -> None:
+    policy = read_policy({"models": {}, "notify": [
+        {"url_env": "A", "secret_env": "S", "models": ["churn*"]}, {"url_env": "A"}, {"url": "http://deploy/x"},
+        {"url_env": "B", "models": ["fraud"]},
+    ]})  # fmt: skip
+    told = policy.endpoints_for("churn-eu")
+    assert [one.shown for one in told] == ["A", "deploy"]
+    assert told[0].secret_env == "S"
+    assert policy.endpoint(told[1].key) == told[1]
+    assert policy.endpoint("gone") is None

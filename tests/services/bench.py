@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,24 +14,29 @@ from bot.domain.approvals import Choice, Request, RequestState
 from bot.domain.commands import parse
 from bot.domain.events import Event
 from bot.domain.looks import Finding
+from bot.domain.monitors import Answer, Point
 from bot.domain.moves import Move
 from bot.domain.people import Caller, Person, Profile
 from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
 from bot.domain.text import unpack
 from bot.ledger import SqlLedger
-from bot.ports import Ask, Note, NoteKind
+from bot.ports import Ask, Note, NoteKind, Query
 from bot.registry.memory import MemoryRegistry
 from bot.services.comparisons import Comparisons
 from bot.services.context import Context, Rules
 from bot.services.errands import Done, Errands
+from bot.services.file_monitors import FileMonitors
 from bot.services.freezing import Freezing
 from bot.services.gatekeeper import Gatekeeper
 from bot.services.gating import Gating
+from bot.services.incidents import Incidents
 from bot.services.lookups import Lookups
 from bot.services.mirror import Mirror
+from bot.services.monitoring import Monitoring
 from bot.services.moves import Moves
 from bot.services.requests import Counted, Requests
+from bot.services.rollbacks import Rollbacks
 from bot.services.tending import Tending
 from bot.services.watch import Watch
 
@@ -58,14 +63,49 @@ class HandClock:
 
     def __init__(self) -> None:
         self.time = datetime(2026, 5, 4, 12, tzinfo=UTC)
+        self.ticks = 0.0
 
     def now(self) -> datetime:
         """Return the time in UTC."""
         return self.time
 
+    def monotonic(self) -> float:
+        """Return seconds that go on however the clock is set."""
+        return self.ticks
+
+    def set_back(self, **span: float) -> None:
+        """Set the time back, as somebody does who mends a clock; no time has gone by."""
+        self.time -= timedelta(**span)
+
     def turn(self, **span: float) -> None:
         """Put it forward."""
         self.time += timedelta(**span)
+        self.ticks += timedelta(**span).total_seconds()
+
+
+class HandSources:
+    """Sources that say what a test puts into them: by query, points or an answer, or an error that is raised."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Answer | Exception] = {}
+        self.asked: list[list[Query]] = []
+
+    def say(self, query: str, *points: Point) -> None:
+        """Let a query have these points from now on."""
+        self.answers[query] = Answer(points=points)
+
+    def read(self, name: str, queries: Sequence[Query]) -> list[Answer]:
+        """Return what was put in; what nobody put in has no points."""
+        self.asked.append(list(queries))
+        found = [self.answers.get(query.query, Answer()) for query in queries]
+        for one in found:
+            if isinstance(one, Exception):
+                raise one
+        return [one for one in found if isinstance(one, Answer)]
+
+    def history(self, name: str, query: Query, step: timedelta) -> Answer:
+        """Return the same."""
+        return self.read(name, [query])[0]
 
 
 class BentRegistry(MemoryRegistry):
@@ -115,11 +155,16 @@ class Bench:
     comparisons: Comparisons = field(init=False)
     requests: Requests = field(init=False)
     tending: Tending = field(init=False)
+    rollbacks: Rollbacks = field(init=False)
     errands: Errands = field(init=False)
     moves: Moves = field(init=False)
     mirror: Mirror = field(init=False)
     freezing: Freezing = field(init=False)
     watch: Watch = field(init=False)
+    sources: HandSources = field(init=False)
+    monitoring: Monitoring = field(init=False)
+    incidents: Incidents = field(init=False)
+    file_monitors: FileMonitors = field(init=False)
 
     def __post_init__(self) -> None:
         context = Context(
@@ -128,11 +173,17 @@ class Bench:
         gatekeeper, gating = Gatekeeper(context), Gating(context)
         lookups = Lookups(context, gating)
         requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
+        rollbacks = Rollbacks(context, lookups, gatekeeper)
+        sources, incidents, moves = HandSources(), Incidents(context, rollbacks), Moves(context, gating)
         made = {
-            "context": context, "lookups": lookups, "gatekeeper": gatekeeper, "requests": requests, "tending": tending,
-            "comparisons": Comparisons(context, lookups), "moves": Moves(context, gating), "mirror": Mirror(context),
+            "sources": sources, "incidents": incidents, "file_monitors": FileMonitors(context),
+            "monitoring": Monitoring(context, sources, incidents, act=moves.run, monotonic=self.clock.monotonic),
+            "rollbacks": rollbacks,
+            "context": context, "lookups": lookups, "gatekeeper": gatekeeper,
+            "requests": requests, "tending": tending,
+            "comparisons": Comparisons(context, lookups), "moves": moves, "mirror": Mirror(context),
             "freezing": Freezing(context, gatekeeper),
-            "watch": Watch(context), "errands": Errands(context, requests, hands(context, tending)),
+            "watch": Watch(context), "errands": Errands(context, requests, hands(context, tending, rollbacks)),
         }  # fmt: skip
         for name, value in made.items():
             object.__setattr__(self, name, value)

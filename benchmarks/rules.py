@@ -1,0 +1,466 @@
+"""The monitor's rules on simulated months: how often each fires without a cause, and how soon it sees a real drop."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.domain.rules import (
+    FEWEST,
+    HALF_FULL,
+    Floats,
+    Usual,
+    corrected,
+    limits,
+    long_run,
+    margin,
+    radius,
+    reach_of,
+    usual,
+)
+
+PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
+SEED = 20_260_504
+MEAN, SD = 0.90, 0.0095  # of an accuracy that is measured every five minutes
+EVERY = 5  # minutes
+HOUR, DAY = 12, 288  # readings
+WEEK, MONTH = 7 * DAY, 30 * DAY
+CHUNK = 100  # months that are played at once: as many as fit in the processor's cache
+HORIZON = 3 * DAY  # a drop that nobody sees for so long was not seen
+DROPS = (0.01, 0.02, 0.03, 0.05)
+MIN_EFFECT, SIGMA, ALPHA = 0.02, 3.0, 0.01
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class World:
+    """What months look like. `delay` is how many minutes after its time a reading is taken; 0: labels are at once."""
+
+    phi: float  # lag-1 correlation of the readings
+    season: float = 0.0  # how far the day's swing goes to each side, in the unit of the metric
+    tails: float = 0.0  # degrees of freedom of Student's t; 0 is a normal distribution
+    delay: float = 0.0
+
+    @property
+    def labelled(self) -> float:
+        """Return the part of the labels that is there when a reading is taken: half of them come within 14 minutes."""
+        return 1 - float(np.exp(-self.delay / LABELS)) if self.delay else 1.0
+
+
+LABELS = 20.0  # minutes: the mean of the exponential distribution of how late a label is
+
+
+@dataclass(frozen=True)
+class Months:
+    """A chunk of months: the baseline's readings (months, week) and those since the promotion, NaN where missing."""
+
+    baseline: Floats
+    live: Floats
+
+
+def play(world: World, rng: np.random.Generator, months: int, length: int) -> Months:
+    """Return so many months: a week of baseline, then `length` readings, with nothing wrong.
+
+    The noise is an AR(1) series, its shocks normal or of Student's t with the same standard deviation. The day's swing
+    is two waves with other phases in each month. Late labels: the baseline is complete, while of the live readings
+    each is taken once, when `labelled` of its labels are there. So many readings are there at all, and they are
+    noisier as if so many labels made them up.
+    """
+    warm = 200 if world.phi else 0
+    total = warm + WEEK + length
+    shape = (total, months)
+    shocks = rng.standard_t(world.tails, shape) if world.tails else rng.standard_normal(shape)
+    shocks *= SD * (1 - world.phi**2) ** 0.5 / ((world.tails / (world.tails - 2)) ** 0.5 if world.tails else 1)
+    if world.phi:
+        for at in range(1, total):
+            shocks[at] += world.phi * shocks[at - 1]
+    values = MEAN + shocks[warm:].T
+    if world.season:
+        clock = 2 * np.pi * np.arange(WEEK + length) / DAY
+        first, second = rng.uniform(0, 2 * np.pi, (2, months, 1))
+        values = values + world.season * (np.sin(clock + first) + 0.5 * np.sin(2 * clock + second))
+    baseline, live = values[:, :WEEK].copy(), values[:, WEEK:].copy()
+    if world.delay:
+        live += rng.standard_normal(live.shape) * SD * (1 / world.labelled - 1) ** 0.5
+        live[rng.random(live.shape) > world.labelled] = np.nan
+    return Months(baseline, live)
+
+
+# -- the rules ---------------------------------------------------------------------------------------------------------
+
+Rule = Callable[[Months], Bools]  # (months, readings): it acts once that reading was taken
+
+
+def blocks_rule(window: int = HOUR, times: int = 2, *, by_mean: bool = False, gross: float = 0.0) -> Rule:
+    """Return the rule that Registrar ships: blocks of so many readings, so many in a row.
+
+    What is not shipped: judging `by_mean` alone; with `gross`, a block that is worse by so many times what it
+    takes acts alone.
+    """
+
+    def fires(months: Months) -> Bools:
+        acts = in_a_row(worse_blocks(months, window, by_mean=by_mean), times)
+        if gross:
+            acts |= worse_blocks(months, window, factor=gross)
+        fired = np.zeros(months.live.shape, dtype=np.bool_)
+        fired[:, window - 1 : acts.shape[1] * window : window] = acts
+        return fired
+
+    return fires
+
+
+def worse_blocks(months: Months, window: int = HOUR, *, by_mean: bool = False, factor: float = 1.0) -> Bools:
+    """Tell which blocks are worse, or worse by `factor` times what it takes."""
+    found = baseline_of(months, window)
+    cut = months.live[:, : months.live.shape[1] // window * window].reshape(len(months.live), -1, window)
+    counts = (~np.isnan(cut)).sum(axis=-1)
+    slots = np.arange(counts.shape[1]) % (DAY // window)
+    least = limits(found, slots, points=counts, size=window, min_effect=MIN_EFFECT, sigma=SIGMA)
+    gaps = found.expected[:, slots, None] - cut
+    worse: Bools = (counts >= HALF_FULL * window) & (_means(gaps) > factor * least.mean)
+    if not by_mean:
+        nth = (~np.isnan(gaps)).cumsum(axis=-1)
+        worse &= _middles(gaps, counts) > factor * least.most
+        worse &= _means(np.where(nth > counts[..., None] // 2, gaps, np.nan)) > factor * least.last
+    return worse
+
+
+def _means(values: Floats) -> Floats:
+    """Return the means of what is there; 0 where nothing is."""
+    found: Floats = np.nansum(values, axis=-1) / np.maximum((~np.isnan(values)).sum(axis=-1), 1)
+    return found
+
+
+def _middles(cut: Floats, counts: npt.NDArray[np.intp]) -> Floats:
+    """Return the medians of what is there: sorting moves NaN to the end."""
+    ordered = np.sort(cut, axis=-1)
+    sides = [
+        np.take_along_axis(ordered, np.maximum(at, 0)[..., None], -1)
+        for at in ((counts - 1) // 2, counts // 2 - (counts == 0))
+    ]
+    found: Floats = (sides[0] + sides[1])[..., 0] / 2
+    return found
+
+
+def baseline_of(months: Months, window: int) -> Usual:
+    """Return what the baselines say of blocks of so many readings."""
+    grid = months.baseline.reshape(len(months.baseline), 7, -1, window).mean(axis=-1)
+    slots = np.arange(WEEK) % DAY // window
+    reach = reach_of(window * EVERY * 60)
+    return usual(grid, reach=reach, points=months.baseline, slots=slots, size=window)
+
+
+def sequential_rule(months: Months) -> Bools:
+    """Tell when `sequential` acts, which is at its first verdict."""
+    found = baseline_of(months, HOUR)
+    slot = np.arange(months.live.shape[1]) % DAY // HOUR
+    there = ~np.isnan(months.live)
+    counts = np.maximum(there.cumsum(axis=1), 1)
+    gaps = np.where(there, found.same[:, slot] - months.live, 0.0).cumsum(axis=1) / counts
+    expected = np.where(there, found.same[:, slot], 0.0).cumsum(axis=1) / counts
+    if there.all():
+        counts = counts[:1]
+    in_slot = there[: len(counts), :, None] & (slot[:, None] == np.arange(DAY // HOUR))
+    shares = in_slot.cumsum(axis=1) / counts[..., None]
+    off = margin(found, counts, shares, size=HOUR, alpha=ALPHA)
+    enough = there.cumsum(axis=1) >= FEWEST
+    return np.asarray((gaps > np.maximum(off, MIN_EFFECT * expected)) & enough, dtype=np.bool_)
+
+
+# Those that are not shipped.
+
+
+def plain_sequence(*, widened: bool) -> Rule:
+    """Return a confidence sequence that excludes 0, around the baseline's mean as if that were the truth.
+
+    Not widened, it takes readings as independent.
+    """
+
+    def fires(months: Months) -> Bools:
+        counts = np.arange(1, months.live.shape[1] + 1)
+        rest = months.baseline - months.baseline.mean(axis=1, keepdims=True)
+        variance, phi = (rest**2).mean(axis=1), np.zeros(len(rest))
+        if widened:
+            phi = corrected((rest[:, 1:] * rest[:, :-1]).mean(axis=1) / variance, rest.shape[1])
+        gaps = months.baseline.mean(axis=1, keepdims=True) - months.live.cumsum(axis=1) / counts
+        off = long_run(variance, phi)[:, None] * radius(counts, alpha=ALPHA, tuned_for=2 * HOUR)
+        return np.asarray(gaps > off, dtype=np.bool_)
+
+    return fires
+
+
+def single(months: Months) -> Bools:
+    """Tell which readings are 2 % worse than the baseline's mean."""
+    return np.asarray(months.live < (1 - MIN_EFFECT) * months.baseline.mean(axis=1, keepdims=True), dtype=np.bool_)
+
+
+def three_of_five(months: Months) -> Bools:
+    """Tell when three of the last five readings were 2 % worse."""
+    sums = np.cumsum(single(months), axis=1)
+    sums[:, 5:] = sums[:, 5:] - sums[:, :-5]
+    return np.asarray(sums >= 3, dtype=np.bool_)
+
+
+def sliding(months: Months) -> Bools:
+    """Tell when the mean of the last hour was 2 % worse at three checks in a row."""
+    sums = np.cumsum(months.live, axis=1)
+    means = np.full(sums.shape, np.nan)
+    means[:, HOUR - 1] = sums[:, HOUR - 1] / HOUR
+    means[:, HOUR:] = (sums[:, HOUR:] - sums[:, :-HOUR]) / HOUR
+    return in_a_row(means < (1 - MIN_EFFECT) * months.baseline.mean(axis=1, keepdims=True), 3)
+
+
+def hard_limit(below: float) -> Rule:
+    """Return the fast path: two readings in a row below a fixed bound, so far below the mean."""
+    return lambda months: in_a_row(months.live <= (1 - below) * MEAN, 2)
+
+
+def in_a_row(worse: Bools, times: int) -> Bools:
+    """Tell where so many in a row are worse."""
+    found = worse.copy()
+    for back in range(1, times):
+        found[:, back:] &= worse[:, :-back]
+        found[:, :back] = False
+    return found
+
+
+# -- playing -----------------------------------------------------------------------------------------------------------
+
+
+def false_months(world: World, rules: Mapping[str, Rule], months: int, seed: int) -> dict[str, int]:
+    """Return in how many of so many months each rule acts, with nothing wrong."""
+    acted = dict.fromkeys(rules, 0)
+    for rng, some in _chunks(months, seed):
+        played = play(world, rng, some, MONTH)
+        for name, rule in rules.items():
+            acted[name] += int(rule(played).any(axis=1).sum())
+    return acted
+
+
+def minutes_to_catch(
+    world: World, rules: Mapping[str, Rule], drop: float, runs: int, seed: int, *, later: bool
+) -> dict[str, float]:
+    """Return the median minutes from a lasting drop to the act; infinite where most are not seen within the horizon.
+
+    The drop comes with the first reading (bad versions are bad at once), or `later`: at any time of the eighth day.
+    """
+    taken: dict[str, list[Floats]] = {name: [] for name in rules}
+    for rng, some in _chunks(runs, seed):
+        before = WEEK if later else 0
+        played = play(world, rng, some, before + (DAY if later else 0) + HORIZON)
+        begins = before + (rng.integers(0, DAY, some) if later else np.zeros(some, dtype=np.int64))
+        after = np.arange(played.live.shape[1]) >= begins[:, None]
+        dropped = replace(played, live=played.live - drop * MEAN * after)
+        for name, rule in rules.items():
+            acts = rule(dropped) & after
+            minutes = (acts.argmax(axis=1) - begins + 1) * EVERY + world.delay
+            taken[name].append(np.where(acts.any(axis=1), minutes, np.inf))
+    return {name: float(np.median(np.concatenate(each))) for name, each in taken.items()}
+
+
+def _chunks(months: int, seed: int) -> Iterable[tuple[np.random.Generator, int]]:
+    """Yield how many months to play at once, each chunk with dice of its own: a run of fewer is a part of a longer."""
+    for at in range(0, months, CHUNK):
+        yield np.random.default_rng([seed, at]), min(CHUNK, months - at)
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+SHIPPED: dict[str, Rule] = {
+    "**`blocks`** (the default)": blocks_rule(),
+    "**`sequential`**": sequential_rule,
+}
+OTHERS: dict[str, Rule] = {
+    "2 % worse, one check": single,
+    "2 % worse, three in a row": lambda months: in_a_row(single(months), 3),
+    "2 % worse, three of five": three_of_five,
+    "mean of the last hour 2 % worse, three in a row": sliding,
+    "confidence sequence, readings taken as independent": plain_sequence(widened=False),
+    "the same, widened, the baseline's mean taken as the truth": plain_sequence(widened=True),
+}
+CHOICES: dict[str, Rule] = {
+    "`blocks`": SHIPPED["**`blocks`** (the default)"],
+    "`blocks`, `fail_after: 3`": blocks_rule(times=3),
+    "`blocks`, `window: 30m`": blocks_rule(HOUR // 2),
+    "`blocks`, `window: 30m`, `fail_after: 3`": blocks_rule(HOUR // 2, 3),
+    "`sequential`": sequential_rule,
+    "`hard_limit` 5 % below the mean": hard_limit(0.05),
+    "`hard_limit` 10 % below the mean": hard_limit(0.10),
+    "not shipped: `blocks` by the mean alone": blocks_rule(by_mean=True),
+    "not shipped: `blocks`, and 1.75 × both acts alone": blocks_rule(gross=1.75),
+}
+KINDS: dict[str, World] = {
+    "plain": World(0),
+    "daily swing": World(0, season=0.008),
+    "heavy tails (t, 4)": World(0, tails=4),
+    "heavy tails (t, 3)": World(0, tails=3),
+    "late labels": World(0, delay=30),
+    "all together": World(0, season=0.008, tails=3, delay=30),
+}
+PHIS = (0.0, 0.7, 0.9)
+RUNS = 400  # of each drop, and of the months of the first table
+
+
+def main() -> None:
+    """Play the months, print the tables, and write them down when asked to."""
+    parser = argparse.ArgumentParser(prog="make bench-rules")
+    parser.add_argument("--months", type=int, default=3_000, help="how many months of each harder kind")
+    parser.add_argument("--seed", type=int, default=SEED, help="another one gives other dice")
+    parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE.name}")
+    told = parser.parse_args()
+    began = time.perf_counter()
+    parts = {
+        "first": first_table(told.seed),
+        "harder": harder_tables(told.months, told.seed),
+        "choices": choices_table(told.months, told.seed),
+    }
+    for part, text in parts.items():
+        print(text, end="\n\n")
+        if told.write:
+            write(part, text)
+    _note(f"done in {time.perf_counter() - began:.0f} s")
+
+
+def write(part: str, text: str) -> None:
+    """Put the figures in their place in the page."""
+    mark = f"<!-- figures: {part} -->"
+    before, found, after = PAGE.read_text(encoding="utf-8").partition(mark)
+    _, _, tail = after.partition("<!-- end -->")
+    assert found, f"{PAGE.name} has no {mark}"
+    PAGE.write_text(f"{before}{mark}\n{text}\n<!-- end -->{tail}", encoding="utf-8")
+
+
+def first_table(seed: int) -> str:
+    """Return the table that the defaults were chosen by, of these rules and of simpler ones."""
+    rules = OTHERS | SHIPPED
+    false = {phi: false_months(World(phi), rules, RUNS, seed) for phi in (0.0, 0.7)}
+    _note("first table: months without a cause are played")
+    caught = {
+        (later, drop): minutes_to_catch(World(0.7), rules, drop, RUNS, seed + 1, later=later)
+        for later in (False, True)
+        for drop in DROPS
+    }
+    _note("first table: drops are played")
+    head = ["rule", "acts in a month without a cause, φ = 0", "φ = 0.7"]
+    head += [f"{100 * drop:g} % {when}" for when in ("with the promotion", "a week later") for drop in DROPS]
+    rows = [
+        [name, *(_share(false[phi][name], RUNS) for phi in false), *(_minutes(each[name]) for each in caught.values())]
+        for name in rules
+    ]
+    said = f"{_dice(seed)}, {RUNS} months or drops for each figure; drops at φ = 0.7, median minutes:"
+    return f"{said}\n\n{_table(head, rows)}"
+
+
+def harder_tables(months: int, seed: int) -> str:
+    """Return what the two rules do in harder months, and whether the default meets its aims."""
+    rows, aims = [], _Aims()
+    rules = {"blocks": blocks_rule(), "sequential": sequential_rule}
+    for phi in PHIS:
+        for at, (kind, of) in enumerate(KINDS.items()):
+            world = replace(of, phi=phi)
+            false = false_months(world, rules, months, seed + 10 + at)
+            caught = {
+                (later, drop): minutes_to_catch(world, rules, drop, RUNS, seed + 20 + at, later=later)
+                for drop in (0.05, 0.03)
+                for later in (False, True)
+            }
+            aims.note(false["blocks"], caught[False, 0.05]["blocks"], caught[False, 0.03]["blocks"])
+            times = [f"{_minutes(caught[False, drop][rule])} · {_minutes(caught[True, drop][rule])}"
+                     for rule in rules for drop in (0.05, 0.03)]  # fmt: skip
+            rows.append([f"{phi:g}", kind, *(f"{false[rule]:,}" for rule in rules), *times])
+            _note(f"harder months: φ = {phi:g}, {kind}: {false}")
+    head = ["φ", "months", "`blocks` acts without a cause", "`sequential` does", "`blocks` sees 5 %", "3 %",
+            "`sequential` sees 5 %", "3 %"]  # fmt: skip
+    said = (
+        f"{_dice(seed)}, {months:,} months of each kind, {RUNS} drops for each time. Times are median minutes: a drop "
+        "that comes with the promotion · one at any time of the eighth day."
+    )
+    return "\n\n".join([said, _table(head, rows), aims.told(months)])
+
+
+class _Aims:
+    """What the default rule was meant to do, and in how many kinds of months it does."""
+
+    def __init__(self) -> None:
+        self.false: list[int] = []
+        self.five: list[float] = []
+        self.three: list[float] = []
+
+    def note(self, false: int, five: float, three: float) -> None:
+        """Take down the figures of one kind of months."""
+        self.false.append(false)
+        self.five.append(five)
+        self.three.append(three)
+
+    def told(self, months: int) -> str:
+        """Return the aims, and whether they are met."""
+        kinds, of = len(self.false), len(self.false) * months
+        quiet = sum(each == 0 for each in self.false)
+        five, three = sum(each <= 60 for each in self.five), sum(each <= 120 for each in self.three)
+        return "\n".join([
+            f"- Aim: `blocks` never acts without a cause in {months:,} months. {_met(quiet, kinds)}; over all kinds it "
+            f"acted in {sum(self.false):,} of {of:,} months ({100 * sum(self.false) / of:.2f} %). "
+            f"No act at all in {months:,} months means at most {300 / months:.2f} % of months, with 95 % confidence.",
+            f"- Aim: `blocks` sees 5 % within 60 minutes. {_met(five, kinds)}; the median of the kinds is "
+            f"{_minutes(float(np.median(self.five)))} minutes.",
+            f"- Aim: `blocks` sees 3 % within 120 minutes. {_met(three, kinds)}; the median of the kinds is "
+            f"{_minutes(float(np.median(self.three)))} minutes.",
+        ])  # fmt: skip
+
+
+def _met(kinds: int, of: int) -> str:
+    return f"Met in all {of} kinds" if kinds == of else f"Met in {kinds or 'none'} of the {of} kinds"
+
+
+def choices_table(months: int, seed: int) -> str:
+    """Return what other settings of the same rules cost and win, in plain months and in the hardest."""
+    worlds = {"plain, φ = 0.7": World(0.7), "all, φ = 0.7": replace(KINDS["all together"], phi=0.7),
+              "all, φ = 0.9": replace(KINDS["all together"], phi=0.9)}  # fmt: skip
+    false, caught = {}, {}
+    for at, (kind, world) in enumerate(worlds.items()):
+        false[kind] = false_months(world, CHOICES, months, seed + 30 + at)
+        for drop in (0.05, 0.03):
+            caught[kind, drop] = minutes_to_catch(world, CHOICES, drop, RUNS, seed + 40 + at, later=False)
+        _note(f"choices: {kind}")
+    head = ["rule", *(f"{kind}: acts without a cause" for kind in worlds)]
+    head += [f"{kind}: sees 5 % · 3 %" for kind in worlds]
+    rows = [
+        [name, *(f"{false[kind][name]:,}" for kind in worlds),
+         *(" · ".join(_minutes(caught[kind, drop][name]) for drop in (0.05, 0.03)) for kind in worlds)]
+        for name in CHOICES
+    ]  # fmt: skip
+    said = f"{_dice(seed)}, {months:,} months and {RUNS} drops, which come with the promotion; median minutes:"
+    return f"{said}\n\n{_table(head, rows)}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def _dice(seed: int) -> str:
+    return f"Seed {seed}, numpy {np.__version__}"
+
+
+def _share(some: int, of: int) -> str:
+    return f"{100 * some / of:.3g} %"
+
+
+def _minutes(found: float) -> str:
+    return f"{found:,.0f}" if np.isfinite(found) else "> 3 d"
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

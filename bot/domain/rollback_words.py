@@ -1,0 +1,123 @@
+"""What people are told about rollbacks and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.people import Actor, Automation, shown
+from bot.domain.text import Code, Name, Say, joined, say
+
+
+def by(actor: Actor) -> object:
+    """Return who rolled back, as a value of a sentence."""
+    return "the monitor" if isinstance(actor, Automation) else shown(actor)
+
+
+def step(move: Move) -> Say:
+    """Return what a rollback changes: `v7 → v6`."""
+    old = Code(f"v{move.expected_incumbent}") if move.expected_incumbent is not None else "nothing"
+    return say("{old} → {new}", old=old, new=Code(f"v{move.version}"))
+
+
+def begun(move: Move) -> Say:
+    """Return the first line of the thread: from, to, who, why."""
+    forced = " Forced: what stood against it is in the audit." if move.is_forced else ""
+    return say("Rolling back {step} in Production, by {who}: {why}" + forced, step=step(move), who=by(move.actor),
+               why=_sentence(move.reason))  # fmt: skip
+
+
+def moved(move: Move, alias: str) -> Say:
+    """Return the line of the thread after the move was read back."""
+    mind = say(" {why}", why=move.why) if move.why else say("")
+    return say("Moved and read back from MLflow: {v} is in Production, {alias} names it.{mind}",
+               v=Code(f"v{move.version}"), alias=Code(f"@{alias}"), mind=mind)  # fmt: skip
+
+
+def barred(move: Move) -> Say:
+    """Return the line about the version that was taken out."""
+    how = f'/model clear {move.model} {move.expected_incumbent} --reason "…"'
+    return say("{old} is barred: no automation goes back to it until somebody clears it with {how}",
+               old=Code(f"v{move.expected_incumbent}"), how=Code(how))  # fmt: skip
+
+
+def tags_written() -> Say:
+    """Return the line about the tags."""
+    return say("Tags are written in MLflow.")
+
+
+def waiting() -> Say:
+    """Return the line that tells of a registry which is away."""
+    return say("MLflow does not answer. The rollback is made as soon as it is back; nobody has to do anything.")
+
+
+def not_made(move: Move) -> Say:
+    """Return the line of a rollback that came to nothing, and what to do."""
+    how = Code(f'/model rollback {move.model} --reason "…"')
+    if move.state is MoveState.STALE:
+        return say(
+            "Nothing was moved. {why} Look at it again: {show}", why=move.why, show=Code(f"/model show {move.model}")
+        )
+    return say("Nothing was moved: MLflow refused. {why} When that is mended, try again: {how}", why=move.why, how=how)
+
+
+def answer(move: Move) -> Say:
+    """Return what whoever rolled back hears."""
+    model = Name(move.model)
+    if move.state is MoveState.DONE:
+        return say("Rolled back: {model} {step} in Production, read back from MLflow.", model=model, step=step(move))
+    if move.state in {MoveState.STALE, MoveState.FAILED}:
+        return say("{model} was not rolled back. {why}", model=model, why=move.why)
+    return say("The rollback of {model} is written down, and made as soon as MLflow answers.", model=model)
+
+
+def under_way() -> Say:
+    """Return what somebody hears who pressed the button of a rollback."""
+    return say("Rolling back. The thread tells when it is done.")
+
+
+def title(move: Move) -> str:
+    """Return the head of the channel's message; the model's name is put before it."""
+    old = f"v{move.expected_incumbent}" if move.expected_incumbent is not None else "nothing"
+    return {
+        MoveState.DONE: f"rolled back from {old} to v{move.version}",
+        MoveState.STALE: f"not rolled back from {old}: Production had moved",
+        MoveState.FAILED: f"not rolled back from {old}: MLflow refused",
+    }.get(move.state, f"rolling back from {old} to v{move.version}")
+
+
+def unfit(model: str, version: int, reasons: Sequence[Say]) -> Say:
+    """Return why a version is not gone back to just like that, and how it is all the same."""
+    return say(
+        "{v} of {model} may not load: {why}. If you know better: {how}", v=Code(f"v{version}"), model=Name(model),
+        why=joined(reasons, "; "), how=Code(f'/model rollback {model} {version} --force --reason "…"'),
+    )  # fmt: skip
+
+
+def nothing_before(model: str) -> Say:
+    """Return what somebody hears who wants to go back where nothing good served before."""
+    return say(
+        "{model} has no version to go back to: none served in Production before, that Registrar knows of and that was "
+        "not rolled back as bad. Name one: {how}",
+        model=Name(model), how=Code(f'/model rollback {model} VERSION --reason "…"'),
+    )  # fmt: skip
+
+
+def cleared(model: str, version: int, who: Actor, reason: str) -> Say:
+    """Return what the channel hears of a bar that was lifted."""
+    return say("{who} cleared {v} of {model}: it may be gone back to again. {why}", who=shown(who),
+               v=Code(f"v{version}"), model=Name(model), why=_sentence(reason))  # fmt: skip
+
+
+def not_barred(model: str, version: int) -> Say:
+    """Return what somebody hears who clears a version that is not barred."""
+    return say("{v} of {model} is not barred; nothing was changed.", v=Code(f"v{version}"), model=Name(model))
+
+
+def is_rollback(move: Move) -> bool:
+    """Tell whether a move is a rollback."""
+    return move.kind is MoveKind.ROLLBACK
+
+
+def _sentence(text: str) -> str:
+    return text if text.rstrip()[-1:] in {".", "!", "?", "…"} else f"{text.rstrip()}."

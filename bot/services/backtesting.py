@@ -1,0 +1,137 @@
+"""Replaying what was measured, or what a source still knows, through a monitor's rule: when would it have fired?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bot.domain import rules
+from bot.domain.backtests import Backtest
+from bot.domain.errors import RegistrarError
+from bot.domain.monitors import (
+    Firing,
+    Judgement,
+    Monitor,
+    Outcome,
+    Point,
+    Reading,
+    Standing,
+    State,
+    assess,
+)
+from bot.domain.text import Say, say
+from bot.ports import Query
+from bot.services.context import Context
+from bot.services.judging import blocks_judged, sequential_judged
+from bot.services.monitoring import SourceBook, present_term
+
+POINTS_MOST = 20_000  # that are replayed
+
+
+@dataclass(slots=True)
+class _Replay:
+    """A replay under way: where the monitor stands, and the points so far."""
+
+    monitor: Monitor
+    standing: Standing
+    seen: list[Point]
+    began: datetime
+
+
+class Backtesting:
+    """Replays history through rules. It changes nothing."""
+
+    def __init__(self, context: Context, sources: SourceBook) -> None:
+        self._it = context
+        self._sources = sources
+
+    def backtest(self, monitor: Monitor, span: timedelta) -> Backtest:
+        """Return when the monitor would have fired within the last `span`.
+
+        What the monitor measured itself is replayed; where that is less than the source still knows, the source's.
+        """
+        until = self._it.clock.now()
+        since = until - span
+        with self._it.ledger.read() as reading:
+            mine = reading.series(monitor.id, since=since - monitor.rule.history, until=until)
+            term = present_term(reading, monitor.model)
+        theirs, why = self._of_source(monitor, term.version if term else 0, since - monitor.rule.history, until)
+        points = theirs if _covers(theirs, since) > _covers(mine, since) else mine
+        points = points[-POINTS_MOST:]
+        if not points:
+            nothing = why or say("Neither the monitor nor its source has any readings of that time.")
+            return Backtest(monitor=monitor, since=since, until=until, points=(), firings=(), bound=None, why=nothing)
+        firings, cannot = replay(monitor, points, since)
+        shown = [point for point in points if point[0] > since]
+        bound = monitor.rule.greater_than if monitor.rule.greater_than is not None else monitor.rule.less_than
+        return Backtest(monitor=monitor, since=max(since, points[0][0]), until=until, points=shown, firings=firings,
+                        bound=bound, why=cannot)  # fmt: skip
+
+    def _of_source(
+        self, monitor: Monitor, version: int, since: datetime, until: datetime
+    ) -> tuple[list[Point], Say | None]:
+        query = Query(monitor=monitor.id, source=monitor.rule.source, model=monitor.model, version=version,
+                      query=monitor.rule.query, since=since, until=until, timeout=monitor.rule.timeout)  # fmt: skip
+        try:
+            answer = self._sources.history(monitor.rule.source, query, monitor.rule.every)
+        except RegistrarError as error:
+            return [], error.sentence
+        if answer.outcome is not Outcome.OK:
+            return [], answer.why
+        return sorted((at, float(value)) for at, value in answer.points if math.isfinite(value)), None
+
+
+def replay(monitor: Monitor, points: list[Point], since: datetime) -> tuple[list[Firing], Say | None]:
+    """Return the firings after `since` of a monitor that had these readings, and why it could not be told, if so.
+
+    A monitor that has fired goes on as it would have: it fires anew once it was well again.
+    """
+    it = _Replay(monitor, Standing(monitor=monitor.id, state=State.OK), [], points[0][0])
+    firings, judged, cannot = [], 0, None
+    for at, value in points:
+        it.seen.append((at, value))
+        judgement = _judge(it, at, value)
+        if judgement.is_worse is not None:
+            judged += 1
+        elif judgement.why is not None:
+            cannot = judgement.why
+        found = Reading(value=value, points=1, newest=at)
+        verdict = assess(monitor, it.standing, found, judgement, now=at, warm=True)
+        it.standing = replace(verdict.standing, state=State.OK if verdict.standing.state is State.WARMUP
+                              else verdict.standing.state)  # fmt: skip
+        if verdict.has_failed and at > since:
+            firings.append(Firing(at, value, verdict.why))
+    return firings, None if judged else cannot
+
+
+def _judge(it: _Replay, at: datetime, value: float) -> Judgement:
+    rule = it.monitor.rule
+    if rule.is_threshold:
+        one = rules.threshold(value, greater_than=rule.greater_than, less_than=rule.less_than)
+        return Judgement(is_worse=one.is_worse, bound=one.bound, why=one.why)
+    if rule.rule == "blocks":
+        return _judge_block(it, at)
+    recent = [point for point in it.seen if point[0] > at - rule.history]
+    one = sequential_judged(rule, recent[-200:], [point for point in it.seen if point[0] <= at - timedelta(days=1)])
+    return Judgement(is_worse=one.is_worse, bound=one.bound, why=one.why, is_waiting=one.is_worse is None)
+
+
+def _judge_block(it: _Replay, at: datetime) -> Judgement:
+    rule = it.monitor.rule
+    count = int((at - it.began) / rule.window)
+    end = it.began + count * rule.window
+    if count < 1 or (it.standing.judged_to is not None and end <= it.standing.judged_to):
+        return Judgement(is_worse=None)
+    start = end - rule.window
+    block = [point for point in it.seen if start < point[0] <= end]
+    before = [point for point in it.seen if start - 3 * rule.history < point[0] <= start]
+    one = blocks_judged(rule, block, before)
+    return Judgement(is_worse=one.is_worse, bound=one.bound, why=one.why, judged_to=end,
+                     is_waiting=one.is_worse is None)  # fmt: skip
+
+
+def _covers(points: list[Point], since: datetime) -> timedelta:
+    """Return how much time after `since` the points cover."""
+    mine = [at for at, _ in points if at > since]
+    return mine[-1] - mine[0] if mine else timedelta()

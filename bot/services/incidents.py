@@ -1,0 +1,477 @@
+"""What follows from a check: incidents are opened, joined, told and ended; a rollback is written down, or why not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from bot.domain import incident_words as words
+from bot.domain.errors import RegistrarError, Unreachable
+from bot.domain.events import Event, Tag
+from bot.domain.freezes import frozen
+from bot.domain.incidents import (
+    ONE_DAY,
+    REPEATED_EVERY,
+    UPDATED_EVERY,
+    WATCH,
+    Decided,
+    Doing,
+    Incident,
+    IncidentKind,
+    Situation,
+    Tripped,
+    decide,
+    is_common_cause,
+)
+from bot.domain.monitors import Monitor, Outcome, Reading, Standing, State, Term, Verdict
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.people import Automation
+from bot.domain.registry import Stage
+from bot.domain.rollback_words import unfit
+from bot.domain.rollbacks import automatic_id, last_good, rolling_back, stretches
+from bot.domain.serving import ServingState
+from bot.domain.text import Say, joined, say, short
+from bot.ports import Note, NoteKind, Writing
+from bot.ports import Reading as Ledger
+from bot.services import rolling
+from bot.services.context import Context
+from bot.services.rollbacks import MOVES, Rollbacks
+from bot.services.rows import incident_note, said_note, thread_note
+
+log = logging.getLogger(__name__)
+
+LINES_MOST = 8  # of an incident
+# What may become more by itself while the monitor goes on failing: what held it back may be over.
+HELD_BACK = {Doing.SILENCED, Doing.FROZEN, Doing.COOLDOWN, Doing.HELD, Doing.TRIPPED, Doing.NOTIFIED}
+FAILING = {State.FAILED, State.PENDING}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A check that is ours: the monitor, where it stands, and the claimed slot."""
+
+    monitor: Monitor
+    standing: Standing
+    slot: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A check that was measured and judged, and is to be written down."""
+
+    due: Due
+    term: Term | None
+    reading: Reading
+    verdict: Verdict
+    at: datetime
+
+    @property
+    def monitor(self) -> Monitor:
+        """The monitor."""
+        return self.due.monitor
+
+    @property
+    def has_failed(self) -> bool:
+        """Tell whether the monitor stands as failed, with a reading that says so."""
+        return self.verdict.outcome is Outcome.FAILED and self.verdict.standing.state is State.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was asked of the registry before the transaction: why a version may not load, by model and version."""
+
+    unfit: Mapping[tuple[str, int], Say] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Written:
+    """What the transaction has led to: whether there is something to tell, and whose moves are to be made."""
+
+    tells: bool = False
+    models: set[str] = field(default_factory=set)
+
+
+class Incidents:
+    """Opens incidents and ends them. All but `prepare` and `tend` happens in the transaction of the checks."""
+
+    def __init__(self, context: Context, rollbacks: Rollbacks) -> None:
+        self._it = context
+        self._rollbacks = rollbacks
+
+    def prepare(self, checked: Sequence[Checked]) -> Prepared:
+        """Look whether the versions may load that could be gone back to: nothing waits for the registry later.
+
+        A registry that does not answer says nothing against a version; the executor waits for it.
+        """
+        found: dict[tuple[str, int], Say] = {}
+        for one in checked:
+            if (
+                one.term is None
+                or one.verdict.standing.state not in FAILING
+                or one.monitor.acts in {"dry_run", "notify"}
+            ):
+                continue
+            with self._it.ledger.read() as reading:
+                target = self._target(reading, one.monitor, one.term, one.at)
+            if target is None:
+                continue
+            try:
+                reasons = self._rollbacks.unfit(one.monitor.model, target, one.term.version)
+            except Unreachable:
+                continue
+            except RegistrarError as error:
+                reasons = (error.sentence,)
+            if reasons:
+                found[one.monitor.model, target] = unfit(one.monitor.model, target, reasons)
+        return Prepared(found)
+
+    def record(self, tx: Writing, written: Sequence[Checked], prepared: Prepared) -> tuple[bool, set[str]]:
+        """Write down what follows; return whether there is something to tell, and whose moves are to be made."""
+        done = _Written()
+        common = self._common_causes(tx, written)
+        for one in written:
+            if one.term is None:
+                continue
+            if one.has_failed:
+                self._failed(tx, one, one.term, one.monitor.rule.source in common, prepared, done)
+            elif one.verdict.is_news:
+                self._changed(tx, one, one.term, done)
+        return done.tells, done.models
+
+    # -- failing -----------------------------------------------------------------------------------------------
+
+    def _failed(
+        self, tx: Writing, one: Checked, term: Term, is_common: bool, prepared: Prepared, done: _Written
+    ) -> None:
+        incident = self._open_one(tx, one, term, done)
+        is_new = one.verdict.has_failed
+        joins = incident is not None and one.monitor.name not in incident.monitors
+        if not (is_new or joins or incident is None or incident.doing in HELD_BACK):
+            self._update(tx, incident, one, done)
+            return
+        situation = self._situation(tx, one, term, is_common)
+        decided = decide(situation)
+        against = prepared.unfit.get((one.monitor.model, situation.target or 0))
+        if decided.doing in {Doing.INTENT, Doing.AWAITING_HUMAN} and against is not None:
+            decided = Decided(Doing.HELD, against)
+        if is_new:
+            tx.append(_event(Tag.MONITOR_FAILED, one, term, decided))
+        if decided.doing in {Doing.LOGGED, Doing.SILENCED}:
+            return
+        if is_common:
+            self._source_fails(tx, one, term, done)
+            return
+        self._alert(tx, incident, one, term, situation, decided, done)
+
+    def _open_one(self, tx: Writing, one: Checked, term: Term, done: _Written) -> Incident | None:
+        """Return the open incident of the model's term; one of an earlier term is over."""
+        incident = _find(tx, one.monitor.model, "", IncidentKind.FAILED)
+        if incident is None or incident.move == term.move:
+            return incident
+        self._resolve(tx, incident, words.overtaken(incident.version, term.version), one.at, done)
+        return None
+
+    def _situation(self, tx: Writing, one: Checked, term: Term, is_common: bool) -> Situation:
+        model, now = one.monitor.model, one.at
+        moves = tx.moves(model, stage=Stage.PRODUCTION, most=MOVES)
+        served = stretches(moves)
+        day = [move for move in tx.rollbacks(now - ONE_DAY) if isinstance(move.actor, Automation) and _counts(move)]
+        back = [move.finished_at for move in moves if move.kind is MoveKind.ROLLBACK and move.state is MoveState.DONE]
+        request = tx.open_request(model, Stage.PRODUCTION)
+        tripped = [one for one in tx.breakers() if one.model in {"", model}]
+        return Situation(
+            monitor=one.monitor, model=model, version=term.version, move=term.move, now=now,
+            now_serving=served[0].began.id if served and served[0].until is None else None,
+            rolled_back_at=next((at for at in back if at), None),
+            auto_of_model=sum(move.model == model for move in day), auto_of_all=len(day),
+            auto_most=self._it.policy.max_auto, tripped=tripped[0] if tripped else None,
+            frozen=frozen(model, tx.freezes(), self._it.policy, now), open_request=request.id if request else None,
+            target=self._target(tx, one.monitor, term, now), is_common=is_common,
+        )  # fmt: skip
+
+    def _target(self, reading: Ledger, monitor: Monitor, term: Term, now: datetime) -> int | None:
+        served = self._rollbacks.served(reading, monitor.model)
+        barred = {bar.version for bar in reading.bars(monitor.model)}
+        return last_good(served, barred, now, monitor.rule.min_served)
+
+    def _alert(
+        self, tx: Writing, incident: Incident | None, one: Checked, term: Term, situation: Situation, decided: Decided,
+        done: _Written,
+    ) -> None:  # fmt: skip
+        """Open the incident or go on with it, and do what was decided."""
+        line = words.line(one.monitor, one.verdict.why)
+        before = incident
+        if incident is None:
+            incident = Incident(
+                id=self._it.new_id(), kind=IncidentKind.FAILED, model=one.monitor.model, source="",
+                version=term.version, move=term.move, monitors=(one.monitor.name,), opened_at=one.at,
+                since=one.verdict.standing.since or one.at, lines=(line,), doing=decided.doing, why=decided.why,
+                target=situation.target, told_at=one.at,
+            )  # fmt: skip
+            tx.add_incident(incident)
+            tx.add_note(incident_note(incident, "opened", self._channel(incident)))
+            tx.add_note(thread_note(incident.id, "opened", words.opened(incident)))
+            tx.add_note(_chart(incident, "opened"))
+            done.tells = True
+        elif one.monitor.name not in incident.monitors:
+            incident = replace(incident, monitors=(*incident.monitors, one.monitor.name),
+                               lines=(*incident.lines, line)[:LINES_MOST])  # fmt: skip
+            tx.add_note(thread_note(incident.id, f"joined:{one.monitor.id}", words.joined_by(line)))
+        if before is not None and not _is_more(decided.doing, before.doing):
+            if incident != before:
+                self._save(tx, incident, f"joined:{one.monitor.id}:{one.due.slot}", done)
+            else:
+                self._update(tx, incident, one, done)
+            return
+        incident = replace(incident, doing=decided.doing, why=decided.why, target=situation.target)
+        if decided.trips:
+            self._trip(tx, one, decided.trips, situation)
+        if decided.doing is Doing.INTENT:
+            incident = self._begin(tx, incident, term, one, done)
+        self._save(tx, incident, f"{incident.doing.value}:{one.due.slot}:{one.monitor.id}", done)
+        tx.add_note(thread_note(incident.id, f"did:{one.monitor.id}:{one.due.slot}", words.acted(incident)))
+
+    def _begin(self, tx: Writing, incident: Incident, term: Term, one: Checked, done: _Written) -> Incident:
+        """Write the rollback down; where the term had one before, which came to nothing, a person has to look."""
+        assert incident.target is not None
+        reason = short("; ".join(str(line) for line in incident.lines), 500)
+        move = rolling_back(
+            automatic_id(incident.model, term.move), incident.model, target=incident.target, incumbent=term.version,
+            actor=WATCH, now=one.at, reason=reason,
+        )  # fmt: skip
+        if not rolling.begin(tx, self._it, replace(move, incident=incident.id)):
+            why = say("A rollback was tried already for v{v}, and came to nothing.", v=term.version)
+            return replace(incident, doing=Doing.HELD, why=why)
+        done.models.add(incident.model)
+        return replace(incident, rollback=move.id)
+
+    def _update(self, tx: Writing, incident: Incident, one: Checked, done: _Written) -> None:
+        """Let the message have the latest figures, now and then."""
+        if incident.told_at is not None and one.at - incident.told_at < UPDATED_EVERY:
+            return
+        at = incident.monitors.index(one.monitor.name)
+        if at >= len(incident.lines):
+            return
+        lines = [*incident.lines]
+        lines[at] = words.line(one.monitor, one.verdict.why)
+        self._save(
+            tx, replace(incident, lines=tuple(lines), told_at=one.at), f"figures:{one.due.slot}:{one.monitor.id}", done
+        )
+
+    def _trip(self, tx: Writing, one: Checked, why: Say, situation: Situation) -> None:
+        whole = situation.auto_of_model < one.monitor.rule.max_auto
+        breaker = Tripped(model="" if whole else situation.model, at=one.at, why=why)
+        if not tx.trip(breaker):
+            return
+        channel = self._it.policy.channel if whole else self._it.policy.channel_for(situation.model)
+        tx.add_note(said_note(f"tripped:{breaker.model}:{one.at.isoformat()}", channel, words.tripped(breaker)))
+        tx.append(Event(at=one.at, actor=WATCH, tag=Tag.BREAKER_TRIPPED, subject=breaker.model or "all",
+                        model=breaker.model or None, why=str(why), origin="job"))  # fmt: skip
+
+    # -- a source in doubt -------------------------------------------------------------------------------------
+
+    def _common_causes(self, tx: Writing, written: Sequence[Checked]) -> Collection[str]:
+        """Return the sources of which so many monitors fail that they are in doubt themselves."""
+        sources = {one.monitor.rule.source for one in written if one.has_failed and one.monitor.acts != "dry_run"}
+        if not sources:
+            return ()
+        standings = tx.standings()
+        there = [one for one in tx.monitors() if one.rule.source in sources and not one.is_paused]
+        found = set()
+        for source in sources:
+            states = [standings[one.id].state for one in there if one.rule.source == source and one.id in standings]
+            watching = [state for state in states if state is not State.DISABLED]
+            if is_common_cause(sum(state in FAILING for state in watching), len(watching)):
+                found.add(source)
+        return found
+
+    def _source_fails(self, tx: Writing, one: Checked, term: Term, done: _Written) -> None:
+        source, line = one.monitor.rule.source, words.source_line(one.monitor, one.verdict.why)
+        incident = _find(tx, "", source, IncidentKind.SOURCE)
+        name = f"{one.monitor.model} {one.monitor.name}"
+        if incident is None:
+            incident = Incident(
+                id=self._it.new_id(), kind=IncidentKind.SOURCE, model="", source=source, version=None, move=None,
+                monitors=(name,), opened_at=one.at, since=one.verdict.standing.since or one.at, lines=(line,),
+                doing=Doing.HELD, told_at=one.at,
+            )  # fmt: skip
+            tx.add_incident(incident)
+            tx.add_note(incident_note(incident, "opened", self._channel(incident)))
+            tx.add_note(thread_note(incident.id, "opened", words.opened(incident)))
+            done.tells = True
+        elif name not in incident.monitors:
+            lines = (*incident.lines, line)[:LINES_MOST]
+            incident = replace(incident, monitors=(*incident.monitors, name), lines=lines)
+            self._save(tx, incident, f"joined:{one.monitor.id}:{one.due.slot}", done)
+
+    # -- other changes -----------------------------------------------------------------------------------------
+
+    def _changed(self, tx: Writing, one: Checked, term: Term, done: _Written) -> None:
+        state, before = one.verdict.standing.state, one.verdict.before
+        if state in {State.NO_DATA, State.ERROR}:
+            self._blind(tx, one, term, done)
+            return
+        if before in {State.NO_DATA, State.ERROR} and one.verdict.outcome is Outcome.OK:
+            self._well(tx, one, term, IncidentKind.BLIND, done)
+        if before is State.FAILED:
+            self._well(tx, one, term, IncidentKind.FAILED, done)
+
+    def _blind(self, tx: Writing, one: Checked, term: Term, done: _Written) -> None:
+        tx.append(_event(Tag.MONITOR_BLIND, one, term, None))
+        if one.monitor.acts == "dry_run" or one.monitor.is_silenced(one.at):
+            return
+        line = words.line(one.monitor, one.verdict.why)
+        incident = _find(tx, one.monitor.model, "", IncidentKind.BLIND)
+        if incident is None:
+            incident = Incident(
+                id=self._it.new_id(), kind=IncidentKind.BLIND, model=one.monitor.model, source="",
+                version=term.version, move=term.move, monitors=(one.monitor.name,), opened_at=one.at,
+                since=one.at, lines=(line,), doing=Doing.NOTIFIED, told_at=one.at,
+            )  # fmt: skip
+            tx.add_incident(incident)
+            tx.add_note(incident_note(incident, "opened", self._channel(incident)))
+            tx.add_note(thread_note(incident.id, "opened", words.opened(incident)))
+            done.tells = True
+        elif one.monitor.name not in incident.monitors:
+            lines = (*incident.lines, line)[:LINES_MOST]
+            incident = replace(incident, monitors=(*incident.monitors, one.monitor.name), lines=lines)
+            self._save(tx, incident, f"joined:{one.monitor.id}:{one.due.slot}", done)
+
+    def _well(self, tx: Writing, one: Checked, term: Term, kind: IncidentKind, done: _Written) -> None:
+        """End the incident where none of its monitors stands as it did."""
+        tx.append(_event(Tag.MONITOR_WELL, one, term, None))
+        incident = _find(tx, one.monitor.model, "", kind)
+        if incident is None or self._still(tx, incident, kind):
+            return
+        if kind is IncidentKind.BLIND:
+            how = words.sees_again(incident.since, one.at)
+        else:
+            how = words.recovered(incident.version, incident.since, one.at)
+        self._resolve(tx, incident, how, one.at, done)
+
+    def _still(self, tx: Writing, incident: Incident, kind: IncidentKind) -> bool:
+        bad = {State.FAILED} if kind is IncidentKind.FAILED else {State.NO_DATA, State.ERROR}
+        mine = [one for one in tx.monitors(incident.model) if one.name in incident.monitors and not one.is_paused]
+        return any(tx.standing(one.id).state in bad for one in mine)
+
+    # -- what time brings --------------------------------------------------------------------------------------
+
+    def tend(self) -> bool:
+        """End what is over, and remind of what nobody looks after; tell whether there is something to tell."""
+        now, done = self._it.clock.now(), _Written()
+        with self._it.ledger.read() as reading:
+            still_open = reading.incidents(is_open=True, most=1000)
+            work = [one for one in still_open if self._how_it_ended(reading, one, now) or _is_due(one, now)]
+        if not work:
+            return False
+        with self._it.ledger.write() as tx:
+            for one in work:
+                incident = tx.incident(one.id)
+                if not incident.is_open:
+                    continue
+                how = self._how_it_ended(tx, incident, now)
+                if how is not None:
+                    self._resolve(tx, incident, how, now, done)
+                elif _is_due(incident, now):
+                    told = replace(incident, repeated_at=now)
+                    tx.add_note(thread_note(told.id, f"repeated:{now.isoformat()}", words.repeated(incident, now)))
+                    self._save(tx, told, f"repeated:{now.isoformat()}", done)
+        return done.tells
+
+    def _how_it_ended(self, reading: Ledger, incident: Incident, now: datetime) -> Say | None:
+        """Return how an open incident has ended; None where it goes on."""
+        if incident.kind is IncidentKind.SOURCE:
+            return self._source_ended(reading, incident, now)
+        served = self._rollbacks.served(reading, incident.model)
+        serves = served[0] if served and served[0].until is None else None
+        if incident.doing is Doing.ROLLED_BACK:
+            if incident.rollback and _is_asked(reading, incident.rollback):
+                return None
+            if serves and serves.began.id == incident.rollback:
+                return words.restored(serves.version, serves.since, incident.version)
+        if serves is None or serves.began.id != incident.move:
+            is_moving = incident.doing in {Doing.INTENT, Doing.APPLYING, Doing.VERIFYING}
+            return None if is_moving else words.overtaken(incident.version, serves.version if serves else None)
+        mine = [one for one in reading.monitors(incident.model) if one.name in incident.monitors and not one.is_paused]
+        if not mine:
+            return words.watched_no_more(incident.monitors[0])
+        return None
+
+    def _source_ended(self, reading: Ledger, incident: Incident, now: datetime) -> Say | None:
+        standings = reading.standings()
+        mine = [one for one in reading.monitors() if one.rule.source == incident.source and not one.is_paused]
+        states = [standings[one.id].state for one in mine if one.id in standings]
+        failing = sum(state in FAILING for state in states)
+        if is_common_cause(failing, sum(state is not State.DISABLED for state in states)):
+            return None
+        return words.source_is_well(incident.source, incident.since, now)
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    def _save(self, tx: Writing, incident: Incident, because: str, done: _Written) -> None:
+        tx.save_incident(incident)
+        tx.add_note(incident_note(incident, because, self._channel(incident)))
+        done.tells = True
+
+    def _resolve(self, tx: Writing, incident: Incident, how: Say, now: datetime, done: _Written) -> None:
+        ended = replace(incident, resolved_at=now, resolution=how)
+        self._save(tx, ended, "resolved", done)
+        tx.add_note(thread_note(ended.id, "resolved", words.resolved(ended)))
+        tx.append(Event(at=now, actor=WATCH, tag=Tag.INCIDENT_RESOLVED, subject=ended.id, model=ended.model or None,
+                        why=str(how), origin="job"))  # fmt: skip
+
+    def _channel(self, incident: Incident) -> str:
+        policy = self._it.policy
+        return policy.channel_for(incident.model) if incident.model else policy.channel
+
+
+def _find(reading: Ledger, model: str, source: str, kind: IncidentKind) -> Incident | None:
+    mine = reading.incidents(model=model, is_open=True)
+    return next((one for one in mine if one.kind is kind and one.source == source), None)
+
+
+def _is_asked(reading: Ledger, move: str) -> bool:
+    serving = reading.serving(move)
+    return serving is not None and serving.state is ServingState.ASKED
+
+
+def _is_due(incident: Incident, now: datetime) -> bool:
+    last = incident.repeated_at or incident.opened_at
+    return incident.acknowledged_at is None and now - last >= REPEATED_EVERY
+
+
+def _counts(move: Move) -> bool:
+    """Tell whether an automatic rollback counts against the limit: one that was made, or is being made."""
+    return move.state not in {MoveState.STALE, MoveState.FAILED}
+
+
+_WEIGHT = {
+    Doing.NOTIFIED: 1, Doing.HELD: 2, Doing.FROZEN: 2, Doing.COOLDOWN: 2, Doing.TRIPPED: 2, Doing.SUPERSEDED: 2,
+    Doing.AWAITING_HUMAN: 3, Doing.INTENT: 4,
+}  # fmt: skip
+
+
+def _is_more(new: Doing, old: Doing) -> bool:
+    """Tell whether what a later check decided goes further than what was done before, or says another reason."""
+    if new is old:
+        return False
+    return _WEIGHT.get(new, 0) >= _WEIGHT.get(old, 9)
+
+
+def _chart(incident: Incident, because: str) -> Note:
+    key = f"chart:{incident.id}:{because}"
+    return Note(key=key, lane=incident.id, kind=NoteKind.CHART, to="", data={"incident": incident.id})
+
+
+def _event(tag: Tag, one: Checked, term: Term, decided: Decided | None) -> Event:
+    monitor, standing = one.monitor, one.verdict.standing
+    evidence = {
+        "monitor": monitor.id, "revision": monitor.revision, "version": term.version, "move": term.move,
+        "value": standing.value, "bound": standing.bound, "rule": monitor.rule.rule, "action": monitor.acts,
+        "doing": decided.doing.value if decided else None,
+    }  # fmt: skip
+    why = one.verdict.why if decided is None or decided.why is None else joined([one.verdict.why, decided.why], " ")
+    return Event(at=one.at, actor=WATCH, tag=tag, subject=f"{monitor.model} {monitor.name}", model=monitor.model,
+                 after=f"v{term.version}", why=str(why), origin="job", evidence=evidence)  # fmt: skip

@@ -1,0 +1,210 @@
+"""Rolling back at a person's word: which version, whether it may load, and the bar that is lifted again."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bot.domain import rollback_words as words
+from bot.domain.authority import Act, standing
+from bot.domain.commands import Clear, Rollback
+from bot.domain.errors import BadInput, Refused, UnknownVersion
+from bot.domain.events import Event, Tag
+from bot.domain.moves import UNFINISHED, Move, MoveKind
+from bot.domain.people import Caller, actor_of
+from bot.domain.registry import Package, Signature, Stage, VersionInfo, VersionRef
+from bot.domain.rollbacks import Served, rolling_back, stretches, targets
+from bot.domain.semver import breaks
+from bot.domain.text import Code, Name, Say, joined, say, short
+from bot.ports import Ask, Reading
+from bot.services import rolling
+from bot.services.context import Context
+from bot.services.errands import Done, end
+from bot.services.gatekeeper import Gatekeeper
+from bot.services.lookups import Lookups
+from bot.services.rows import said_note
+
+MOVES = 400  # of Production, that are looked through for the way back
+KNOWN_FOR = timedelta(minutes=10)  # what was found of a version's run and files; neither changes often
+BREAKS = 3  # of a signature, that one sentence names
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    at: datetime
+    reasons: tuple[Say, ...]
+
+
+class Rollbacks:
+    """Writes rollbacks down; the one executor makes them."""
+
+    def __init__(self, context: Context, lookups: Lookups, gatekeeper: Gatekeeper) -> None:
+        self._it = context
+        self._lookups = lookups
+        self._gatekeeper = gatekeeper
+        self._found: dict[tuple[str, int, int | None], _Found] = {}
+        self._lock = threading.Lock()
+
+    def roll_back(self, ask: Ask, command: Rollback) -> Done:
+        """Write down the move that puts a version back; the executor makes it. See `Hand`.
+
+        Raises Refused where there is nothing to go back to, or the version may not load and nobody forces it;
+        BadInput where it serves already.
+        """
+        if not command.reason:
+            raise BadInput("A rollback needs a reason: whoever made the version gets to read it.")
+        with self._it.ledger.read() as reading:
+            served = self.served(reading, command.model)
+            barred = {bar.version for bar in reading.bars(command.model)}
+        incumbent = self._incumbent(command.model, served)
+        target = self._target(command, served, barred)
+        if target == incumbent:
+            raise BadInput(say("v{v} of {model} serves in Production already.", v=target, model=Name(command.model)))
+        reasons = self.unfit(command.model, target, incumbent)
+        if reasons and not command.force:
+            raise Refused(words.unfit(command.model, target, reasons))
+        move = rolling_back(
+            f"rollback:{ask.id}", command.model, target=target, incumbent=incumbent, actor=ask.caller,
+            now=self._it.clock.now(), reason=command.reason,
+        )  # fmt: skip
+        move = replace(move, is_forced=bool(reasons))
+        with self._it.ledger.write() as tx:
+            if end(tx, ask):
+                rolling.begin(tx, self._it, move)
+                if reasons:
+                    tx.append(self._forced(move, reasons))
+        return Done(move=move.id, model=command.model)
+
+    def answer(self, caller: Caller, incident_id: str, *, origin: str) -> str:
+        """Write down the rollback that an incident asks about; return the model whose move is to be made.
+
+        Raises UnknownRequest, Refused (kept in the audit where it is for who asks) and LedgerUnavailable.
+        """
+        with self._it.ledger.read() as reading:
+            incident = reading.incident(incident_id)
+        self._gatekeeper.admit(caller, Act.ROLL_BACK, model=incident.model, target=Stage.PRODUCTION, origin=origin)
+        now = self._it.clock.now()
+        with self._it.ledger.write() as tx:
+            incident = tx.incident(incident_id)
+            moves = tx.moves(incident.model, stage=Stage.PRODUCTION, most=MOVES)
+            if any(move.kind is MoveKind.ROLLBACK and move.state in UNFINISHED for move in moves):
+                raise Refused("A rollback is under way already; the thread tells how it goes.")
+            served = stretches(moves)
+            if not incident.is_open or incident.target is None or not served or served[0].began.id != incident.move:
+                raise Refused(say("Production has moved since, so nothing was done. Look at it again: {show}",
+                                  show=Code(f"/model show {incident.model}")))  # fmt: skip
+            reason = short("; ".join(str(line) for line in incident.lines), 500)
+            move = rolling_back(
+                f"rollback:{incident.id}:{self._it.new_id()}", incident.model, target=incident.target,
+                incumbent=incident.version, actor=actor_of(caller), now=now, reason=reason,
+            )  # fmt: skip
+            move = replace(move, incident=incident.id)
+            rolling.begin(tx, self._it, move)
+            tx.save_incident(replace(incident, rollback=move.id))
+        return incident.model
+
+    def clear(self, caller: Caller, command: Clear, *, origin: str) -> Say:
+        """Lift the bar from a version, and return the answer. It needs the ledger only.
+
+        Raises Refused (kept in the audit), BadInput where the version is not barred, and LedgerUnavailable.
+        """
+        if not command.reason:
+            raise BadInput("Clearing needs a reason: somebody rolled that version back as bad.")
+        self._gatekeeper.admit(caller, Act.CLEAR, model=command.model, origin=origin)
+        version, now, by = self._number(command.model, command.version), self._it.clock.now(), actor_of(caller)
+        with self._it.ledger.write() as tx:
+            mine = [bar for bar in tx.bars(command.model) if bar.version == version]
+            for one in mine:
+                tx.save_bar(replace(one, cleared_at=now, cleared_by=by, clear_reason=command.reason))
+            if mine:
+                said = words.cleared(command.model, version, by, command.reason)
+                channel = self._it.policy.channel_for(command.model)
+                tx.add_note(said_note(f"cleared:{mine[0].id}", channel, said))
+                tx.append(
+                    Event(at=now, actor=by, tag=Tag.CLEARED, subject=f"{command.model} v{version}", model=command.model,
+                          why=command.reason, origin=origin, evidence={"by": standing(caller, self._it.policy)})
+                )  # fmt: skip
+        if not mine:
+            raise BadInput(words.not_barred(command.model, version))
+        return say(
+            "{v} of {model} is cleared, and the channel is told.", v=Code(f"v{version}"), model=Name(command.model)
+        )
+
+    def served(self, reading: Reading, model: str) -> list[Served]:
+        """Return the stretches of a model's Production, newest first."""
+        return stretches(reading.moves(model, stage=Stage.PRODUCTION, most=MOVES))
+
+    def unfit(self, model: str, target: int, incumbent: int | None) -> tuple[Say, ...]:
+        """Return why a version may not load in the incumbent's place; nothing where nothing stands against it.
+
+        Its run or its MLmodel is gone, or its signature is another one. Nothing is unpickled. What was found is known
+        for ten minutes. Raises UnknownVersion for one that is not there, and Unreachable.
+        """
+        key, now = (model, target, incumbent), self._it.clock.now()
+        with self._lock:
+            known = self._found.get(key)
+        if known and timedelta() <= now - known.at < KNOWN_FOR:
+            return known.reasons
+        reasons = tuple(self._reasons(model, target, incumbent))
+        with self._lock:
+            self._found[key] = _Found(now, reasons)
+        return reasons
+
+    def _reasons(self, model: str, target: int, incumbent: int | None) -> list[Say]:
+        version = self._it.registry.version(model, target)
+        reasons = []
+        if version.run_id and not self._has_run(version.run_id):
+            reasons.append(say("its run is gone"))
+        package, other = self._it.package(version), self._package_of(model, incumbent)
+        if package is None and other is not None:
+            reasons.append(say("its MLmodel file is gone"))
+        if package and other and package.signature != other.signature:
+            reasons.append(_difference(package.signature, other.signature))
+        return reasons
+
+    def _has_run(self, run_id: str) -> bool:
+        run = self._it.registry.runs([run_id]).get(run_id)
+        return run is not None and not run.is_deleted
+
+    def _package_of(self, model: str, version: int | None) -> Package | None:
+        if version is None:
+            return None
+        try:
+            return self._it.package(self._it.registry.version(model, version))
+        except UnknownVersion:
+            return None
+
+    def _incumbent(self, model: str, served: list[Served]) -> int | None:
+        """Return who serves, as the history has it; of a model that we do not know yet, as the registry has it."""
+        if served:
+            return served[0].version if served[0].until is None else None
+        _, versions = self._lookups.model_and_versions(model)
+        return next((one.version for one in versions if one.stage is Stage.PRODUCTION), None)
+
+    def _target(self, command: Rollback, served: list[Served], barred: set[int]) -> int:
+        if command.version is not None:
+            return self._number(command.model, command.version)
+        found = targets(served, barred)
+        if not found:
+            raise Refused(words.nothing_before(command.model))
+        return found[0]
+
+    def _number(self, model: str, ref: VersionRef) -> int:
+        if ref.kind == "number":
+            return int(ref.value)
+        version: VersionInfo = self._lookups.version(model, ref)
+        return version.version
+
+    def _forced(self, move: Move, reasons: tuple[Say, ...]) -> Event:
+        return Event(
+            at=move.intended_at, actor=move.actor, tag=Tag.FORCED, subject=move.id, model=move.model, why=move.reason,
+            origin="registrar", evidence={"version": move.version, "against": [str(one) for one in reasons]},
+        )  # fmt: skip
+
+
+def _difference(new: Signature | None, old: Signature | None) -> Say:
+    broken = breaks(new, old) if new and old else []
+    if not broken:
+        return say("its signature is another one than the incumbent's")
+    return say("its signature is another one: {broken}", broken=joined(broken[:BREAKS], "; "))

@@ -1,0 +1,84 @@
+"""What goes with the end of a rollback, in the executor's transaction: bar, tags, messages, the incident's state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot.domain import mirror
+from bot.domain import rollback_words as words
+from bot.domain.incidents import Doing
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.rollbacks import bar, time_of
+from bot.domain.text import Say, say
+from bot.ports import Copy, Note, NoteKind, Writing
+from bot.services.context import Context
+from bot.services.rows import incident_note, thread_note
+
+
+def rollback_lane(move: Move) -> str:
+    """Return whose thread tells of a rollback: its incident's, or its own."""
+    return move.incident or move.id
+
+
+def rollback_note(move: Move, because: str, channel: str) -> Note:
+    """Return the outbox row that draws the message of a rollback anew that a person made."""
+    return Note(key=f"rollback:{move.id}:{because}", lane=move.id, kind=NoteKind.ROLLBACK, to=channel)
+
+
+def begin(tx: Writing, it: Context, move: Move) -> bool:
+    """Write a rollback down as intended, with what is told of it; return False where it is there already."""
+    if not tx.add_move(move):
+        return False
+    channel = it.policy.channel_for(move.model)
+    if not move.incident:
+        tx.add_note(rollback_note(move, "begun", channel))
+    tx.add_note(thread_note(rollback_lane(move), f"{move.id}:begun", words.begun(move)))
+    return True
+
+
+def ended(tx: Writing, it: Context, move: Move) -> None:
+    """Write what follows from the end of a rollback."""
+    lane, channel = rollback_lane(move), it.policy.channel_for(move.model)
+    if move.state is MoveState.DONE:
+        _done(tx, it, move, lane)
+    else:
+        tx.add_note(thread_note(lane, f"{move.id}:ended", words.not_made(move)))
+    if move.incident:
+        _tell_incident(tx, move, channel)
+    else:
+        tx.add_note(rollback_note(move, "ended", channel))
+
+
+def redraw(tx: Writing, it: Context, move_id: str, because: str) -> None:
+    """Let the message of a rollback be drawn anew, its own or its incident's; of another move there is none."""
+    move = tx.move(move_id)
+    if move.kind is not MoveKind.ROLLBACK:
+        return
+    channel = it.policy.channel_for(move.model)
+    if move.incident:
+        tx.add_note(incident_note(tx.incident(move.incident), f"{move.id}:{because}", channel))
+    else:
+        tx.add_note(rollback_note(move, because, channel))
+
+
+def _done(tx: Writing, it: Context, move: Move, lane: str) -> None:
+    at = time_of(move)
+    tx.add_note(thread_note(lane, f"{move.id}:moved", words.moved(move, it.champion)))
+    barred = bar(move, it.new_id(), at)
+    if barred:
+        if barred.version not in {one.version for one in tx.bars(move.model)}:
+            tx.add_bar(barred)
+        tx.add_note(thread_note(lane, f"{move.id}:barred", words.barred(move)))
+        tx.add_copy(Copy(id=f"{move.id}:out", model=move.model, version=barred.version,
+                         tags=mirror.rolled_back(move, at)))  # fmt: skip
+    tx.add_copy(
+        Copy(id=f"{move.id}:in", model=move.model, version=move.version, tags=mirror.restored(move, at), lane=lane)
+    )
+
+
+def _tell_incident(tx: Writing, move: Move, channel: str) -> None:
+    incident = tx.incident(str(move.incident))
+    doing = {MoveState.DONE: Doing.ROLLED_BACK, MoveState.STALE: Doing.SUPERSEDED}.get(move.state, Doing.FAILED)
+    why: Say | None = say("{why}", why=move.why) if move.why else None
+    tx.save_incident(replace(incident, doing=doing, why=why))
+    tx.add_note(incident_note(incident, f"{move.id}:ended", channel))

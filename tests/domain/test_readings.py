@@ -1,0 +1,167 @@
+"""One value out of whatever a source says; nonsense never becomes one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.monitor_rule import AGGREGATES, MonitorRule
+from bot.domain.monitors import Answer, Outcome, Reading
+from bot.domain.readings import measure
+from bot.domain.text import pack, say, unpack
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+NAN, INF = math.nan, math.inf
+
+
+def ago(**span: float) -> datetime:
+    return NOW - timedelta(**span)
+
+
+def rule(aggregate: str | None = None, **more: Any) -> MonitorRule:
+    return MonitorRule(name="accuracy", source="push", aggregate=aggregate, greater_than=0.8, **more)
+
+
+def read(points: Sequence[Any], aggregate: str | None = None, *, timeless: bool = False, **more: Any) -> Reading:
+    """Return what the points of the last hour come to."""
+    answer = Answer(points=points, is_timeless=timeless)
+    return measure(answer, rule(aggregate, **more), since=NOW - HOUR, until=NOW, now=NOW)
+
+
+def minutes(*values: Any) -> list[tuple[datetime, Any]]:
+    """Return one point a minute, the last one now."""
+    return [(ago(minutes=len(values) - 1 - at), value) for at, value in enumerate(values)]
+
+
+def test_the_mean_of_the_window() -> None:
+    found = read(minutes(0.5, 0.75, 1.0), "mean")
+    assert found == Reading(value=0.75, points=3, newest=NOW)
+
+
+def test_a_threshold_reads_the_newest_also_of_points_out_of_order() -> None:
+    assert read(list(reversed(minutes(0.8, 0.9, 0.7)))).value == 0.7
+
+
+@pytest.mark.parametrize(("how", "value"), [("p50", 5.0), ("p90", 9.0), ("p99", 9.9), ("mean", 5.0), ("last", 10.0)])
+def test_how_readings_become_a_value(how: str, value: float) -> None:
+    assert read(minutes(*range(11)), how).value == pytest.approx(value)
+
+
+def test_a_rate_is_what_a_counter_grew_a_second() -> None:
+    assert read(minutes(0, 60, 180), "rate").value == pytest.approx(1.5)
+
+
+def test_a_counter_that_falls_began_anew() -> None:
+    assert read(minutes(100, 160, 30), "rate").value == pytest.approx(90 / 120)
+
+
+def test_a_rate_of_one_reading_is_no_data() -> None:
+    found = read(minutes(5.0), "rate")
+    assert (found.outcome, str(found.why)) == (Outcome.NO_DATA, "A rate needs two readings, and there is one.")
+
+
+def test_of_two_readings_of_one_moment_the_first_counts() -> None:
+    found = read([(NOW, 0.9), (NOW, 0.1), (NOW.astimezone(timezone(HOUR)), 0.2)])
+    assert (found.value, found.points) == (0.9, 1)
+
+
+def test_nonsense_beside_a_number_is_left_out() -> None:
+    points = [(NOW, 0.9), *minutes(NAN, INF, "0.5", None, True)[:-1], (ago(hours=2), 0.1), (NOW + HOUR, 0.2)]
+    found = read(points, "mean")
+    assert (found.value, found.points) == (0.9, 1)
+
+
+@pytest.mark.parametrize(
+    ("points", "why"),
+    [
+        ([], "There are no readings."),
+        (minutes(NAN), "There are no readings that count: 1 NaN or infinite."),
+        (minutes(INF, -INF, 10**400), "There are no readings that count: 3 NaN or infinite."),
+        (minutes("0.9", None, True, [1]), "There are no readings that count: 4 no number."),
+        ([(NOW + timedelta(seconds=61), 0.9)], "There are no readings that count: 1 from the future."),
+        ([(NOW - HOUR, 0.9)], "There are no readings that count: 1 from before what is looked at."),
+        ([(NOW.replace(tzinfo=None), 0.9)], "There are no readings that count: 1 without a time and its zone."),
+        ([("today", 0.9)], "There are no readings that count: 1 without a time and its zone."),
+        (
+            [*minutes(NAN, NAN), (NOW + HOUR, 0.9)],
+            "There are no readings that count: 2 NaN or infinite, 1 from the future.",
+        ),
+        ([(ago(minutes=11), 0.9)], "The newest reading is from 2026-05-04 11:49 UTC."),
+    ],
+)
+def test_no_data_says_why(points: list[Any], why: str) -> None:
+    found = read(points)
+    assert (found.outcome, str(found.why), found.points) == (Outcome.NO_DATA, why, 0)
+    assert math.isnan(found.value)
+    assert found.why is not None
+    assert str(unpack(pack(found.why))) == why
+
+
+def test_a_minute_of_another_clock_is_granted() -> None:
+    assert read([(NOW + timedelta(seconds=60), 0.9)]).value == 0.9
+
+
+def test_what_is_later_than_a_delayed_window_waits_for_its_own() -> None:
+    answer = Answer(points=[(ago(minutes=30), 0.5), (ago(minutes=65), 0.9)])
+    found = measure(answer, rule(), since=ago(hours=2), until=ago(hours=1), now=NOW)
+    assert (found.value, found.points) == (0.9, 1)
+
+
+@pytest.mark.parametrize("at", [ago(days=400), NOW + HOUR])
+def test_what_does_not_age_counts_at_any_time(at: datetime) -> None:
+    assert read([(at, 0.9)], timeless=True).value == 0.9
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.int64(1), 0, -0.0])
+def test_every_kind_of_number_is_one(value: Any) -> None:
+    assert read([(NOW, value)]).outcome is Outcome.OK
+
+
+@pytest.mark.parametrize("how", ["mean", "rate", "p75"])
+def test_numbers_that_cannot_be_reckoned_with_are_no_data(how: str) -> None:
+    found = read(minutes(-1.7e308, 1.7e308, 1.7e308), how)
+    assert found.outcome is Outcome.NO_DATA or math.isfinite(found.value)
+    assert read(minutes(1.7e308, 1.7e308), "mean").outcome is Outcome.NO_DATA
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.NO_DATA])
+def test_what_the_source_could_not_say_stays_so(outcome: Outcome) -> None:
+    answer = Answer(points=[(NOW, 0.9)], outcome=outcome, why=say("It is down."))
+    found = measure(answer, rule(), since=NOW - HOUR, until=NOW, now=NOW)
+    assert (found.outcome, str(found.why)) == (outcome, "It is down.")
+    assert math.isnan(found.value)
+
+
+zones = st.timezones() | st.just(UTC) | st.none()
+times = st.datetimes(timezones=zones) | st.datetimes(NOW.replace(tzinfo=None) - 2 * HOUR, timezones=st.just(UTC))
+near = st.floats(-7200, 120).map(lambda seconds: NOW + timedelta(seconds=seconds))
+values = st.floats() | st.integers() | st.booleans() | st.none() | st.text() | st.decimals() | st.fractions()
+
+
+@given(
+    points=st.lists(st.tuples(times | near | st.none(), values | st.floats(0, 1)), max_size=30),
+    how=st.sampled_from(AGGREGATES),
+    timeless=st.booleans(),
+)
+def test_whatever_a_source_says_an_ok_has_a_finite_value(points: list[Any], how: str, timeless: bool) -> None:
+    found = read(points, how, timeless=timeless)
+    assert (found.outcome is Outcome.OK) == math.isfinite(found.value)
+    assert (found.outcome is Outcome.OK) == (found.points > 0)
+    assert (found.why is None) == (found.outcome is Outcome.OK)
+
+
+@given(figures=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), how=st.sampled_from(["mean", "p50", "p99"]))
+def test_a_value_lies_between_the_least_and_the_greatest_reading_in_any_order(figures: list[float], how: str) -> None:
+    points = [(ago(seconds=at), figure) for at, figure in enumerate(figures)]
+    value = read(points, how).value
+    slack = 1e-9 * max(1, *map(abs, figures))
+    assert min(figures) - slack <= value <= max(figures) + slack
+    assert read(points[::-1], how).value == value

@@ -1,0 +1,588 @@
+"""Monitors at work: what is checked when, what it comes to, and what is done: never more than the rules allow."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.commands import FreezeModel, build
+from bot.domain.errors import Misconfigured, RegistryUnreachable
+from bot.domain.incidents import Doing, Incident, IncidentKind
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Answer, Monitor, Outcome, Standing, State
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.policy import read_policy
+from bot.domain.registry import Stage
+from bot.domain.text import say, unpack
+from bot.ports import NoteKind
+from bot.services.context import Rules
+from bot.services.moves import LEASE
+from tests.services.bench import BOB, POLICY, Bench, beside
+from tests.services.test_rollbacks import shape
+
+QUICK: dict[str, Any] = {
+    "source": "push", "greater_than": 0.85, "every": "10s", "fail_after": 2, "warmup": "0s", "action": "auto",
+}  # fmt: skip
+
+
+@pytest.fixture
+def served(bench: Bench) -> Bench:
+    """Return a bench whose `churn` had v3 and then v2 for thirty hours, and now v4 in Production."""
+    bench.watch.poll()
+    for version in (2, 4):
+        bench.clock.turn(hours=30)
+        bench.approved(f"promote churn {version} production")
+        bench.moves.run("churn")
+    bench.clock.turn(minutes=10)
+    return bench
+
+
+def add(bench: Bench, name: str = "accuracy", model: str = "churn", **fields: Any) -> Monitor:
+    """Add a monitor of the policy file's kind, whose first check is due."""
+    rule = MonitorRule(**{**QUICK, "name": name, **fields})
+    monitor = Monitor(id=f"m-{model}-{name}", model=model, rule=rule, created_at=bench.clock.now())
+    with bench.ledger.write() as tx:
+        tx.add_monitor(monitor)
+        tx.save_standing(Standing(monitor=monitor.id, next_at=bench.clock.now()))
+    return monitor
+
+
+def check(bench: Bench, *values: float | None, query: str = "accuracy") -> None:
+    """Let the source have one value after the other, and have each checked; None is no value."""
+    for value in values:
+        bench.clock.turn(seconds=12)
+        bench.sources.answers[query] = Answer() if value is None else Answer(points=[(bench.clock.now(), value)])
+        tick(bench)
+
+
+def tick(bench: Bench) -> int:
+    """Begin what is due, and wait until it is done."""
+    begun = bench.monitoring.tick()
+    for thread in threading.enumerate():
+        if thread.name.startswith("checks of"):
+            thread.join(10)
+    return begun
+
+
+def standing(bench: Bench, monitor: Monitor) -> Standing:
+    with bench.ledger.read() as reading:
+        return reading.standing(monitor.id)
+
+
+def incidents(bench: Bench) -> list[Incident]:
+    with bench.ledger.read() as reading:
+        return reading.incidents()
+
+
+def rollbacks(bench: Bench) -> list[Move]:
+    return [move for move in bench.moves_of() if move.kind is MoveKind.ROLLBACK]
+
+
+def told(bench: Bench, kind: NoteKind = NoteKind.NEWS) -> list[str]:
+    return [str(unpack(note.data["say"])) for note in bench.notes() if note.kind is kind]
+
+
+# -- measuring ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_value_within_its_bound_is_ok(served: Bench) -> None:
+    monitor = add(served)
+    check(served, 0.9)
+    assert (standing(served, monitor).state, standing(served, monitor).value) == (State.OK, 0.9)
+
+
+def test_equality_fails(served: Bench) -> None:
+    monitor = add(served)
+    check(served, 0.85)
+    assert standing(served, monitor).state is State.PENDING
+
+
+def test_it_fails_after_so_many_in_a_row(served: Bench) -> None:
+    monitor = add(served, action="notify", fail_after=3)
+    check(served, 0.5, 0.5, 0.9, 0.5, 0.5)
+    assert standing(served, monitor).state is State.PENDING
+    check(served, 0.5)
+    assert standing(served, monitor).state is State.FAILED
+
+
+def test_a_check_is_made_once_for_each_slot(served: Bench) -> None:
+    monitor = add(served)
+    check(served, 0.9, 0.9, 0.9)
+    with served.ledger.read() as reading:
+        assert [one.slot for one in reading.measurements(monitor.id)] == [3, 2, 1]
+
+
+def test_what_is_not_due_is_not_checked(served: Bench) -> None:
+    add(served)
+    check(served, 0.9)
+    assert tick(served) == 0
+
+
+def test_what_many_ask_of_one_source_is_asked_once(served: Bench) -> None:
+    for name in ("a", "b", "c"):
+        add(served, name)
+    check(served, 0.9, query="a")
+    assert [[query.query for query in batch] for batch in served.sources.asked] == [["a", "b", "c"]]
+
+
+def test_after_a_promotion_all_is_counted_anew(served: Bench) -> None:
+    monitor = add(served, action="notify")
+    check(served, 0.5)
+    served.approved("promote churn 1 production")
+    served.moves.run("churn")
+    check(served, 0.5)
+    assert (standing(served, monitor).state, standing(served, monitor).version) == (State.PENDING, 1)
+
+
+def test_while_it_warms_up_only_the_hard_limit_counts(served: Bench) -> None:
+    monitor = add(served, warmup="1h", hard_limit=0.2)
+    check(served, 0.5, 0.5, 0.5)
+    assert standing(served, monitor).state is State.WARMUP
+    check(served, 0.1, 0.1)
+    assert served.registry.holders() == [2]
+
+
+def test_readings_from_before_the_promotion_are_nobodys(served: Bench) -> None:
+    monitor = add(served)
+    before = served.clock.now() - timedelta(hours=1)
+    served.sources.say("accuracy", (before, 0.1))
+    served.clock.turn(seconds=12)
+    tick(served)
+    assert standing(served, monitor).state is State.OK
+    with served.ledger.read() as reading:
+        assert reading.measurements(monitor.id)[0].outcome is Outcome.NO_DATA
+
+
+def test_with_nothing_in_production_nothing_is_judged(served: Bench) -> None:
+    served.registry.by_hand("churn", 4, Stage.NONE)
+    served.watch.poll()
+    monitor = add(served)
+    check(served, 0.5, 0.5)
+    assert standing(served, monitor).state is State.DISABLED
+
+
+def test_a_paused_monitor_is_not_checked(served: Bench) -> None:
+    monitor = add(served)
+    with served.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, is_paused=True))
+    check(served, 0.5)
+    assert served.sources.asked == []
+
+
+# -- acting ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_version_is_rolled_back_to_the_last_good_one(served: Bench) -> None:
+    add(served)
+    check(served, 0.5, 0.5)
+    assert served.registry.holders() == [2]
+    [incident] = incidents(served)
+    assert (incident.doing, incident.version, incident.target) == (Doing.ROLLED_BACK, 4, 2)
+
+
+def test_the_thread_tells_each_step(served: Bench) -> None:
+    add(served)
+    check(served, 0.5, 0.5)
+    lines = " / ".join(told(served))
+    for words in ("0.5 is not greater than 0.85", "v4 → v2", "read back from MLflow", "v4 is barred"):
+        assert words in lines
+
+
+def test_it_ends_with_who_serves_and_who_is_barred(served: Bench) -> None:
+    add(served)
+    check(served, 0.5, 0.5)
+    served.incidents.tend()
+    [incident] = incidents(served)
+    assert str(incident.resolution).startswith("Restored: v2 has served since")
+    assert "v4 is barred" in str(incident.resolution)
+
+
+def test_the_audit_has_the_verdict_and_the_rollback(served: Bench) -> None:
+    add(served)
+    check(served, 0.5, 0.5)
+    failed = next(event for event in served.events() if event.tag.value == "monitor:version:failed")
+    assert (failed.after, failed.evidence["value"], failed.evidence["doing"]) == ("v4", 0.5, "intent")
+    assert "registrar:version:rolled_back" in served.tags()
+
+
+@pytest.mark.parametrize("action", ["dry_run", "notify", "ask"])
+def test_only_auto_moves_anything(served: Bench, action: str) -> None:
+    add(served, action=action)
+    check(served, 0.5, 0.5, 0.5)
+    assert (served.registry.holders(), rollbacks(served)) == ([4], [])
+
+
+def test_a_dry_run_disturbs_nobody(served: Bench) -> None:
+    add(served, action="dry_run")
+    before = served.keys()
+    check(served, 0.5, 0.5)
+    assert (incidents(served), served.keys()) == ([], before)
+    assert "monitor:version:failed" in served.tags()
+
+
+def test_ask_waits_for_a_person_who_presses(served: Bench) -> None:
+    add(served, action="ask")
+    check(served, 0.5, 0.5)
+    [incident] = incidents(served)
+    assert incident.doing is Doing.AWAITING_HUMAN
+    served.moves.run(served.rollbacks.answer(BOB, incident.id, origin="slack"))
+    assert served.registry.holders() == [2]
+    assert rollbacks(served)[0].actor == BOB.person
+
+
+def test_auto_that_nobody_armed_asks(served: Bench) -> None:
+    monitor = add(served)
+    with served.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, created_by=BOB.person))
+    check(served, 0.5, 0.5)
+    assert (incidents(served)[0].doing, served.registry.holders()) == (Doing.AWAITING_HUMAN, [4])
+
+
+def test_two_monitors_that_fail_at_once_make_one_rollback_and_one_alert(served: Bench) -> None:
+    add(served, "accuracy")
+    add(served, "f1", query="accuracy")
+    check(served, 0.5, 0.5)
+    assert (served.registry.holders(), len(rollbacks(served)), len(incidents(served))) == ([2], 1, 1)
+    assert set(incidents(served)[0].monitors) == {"accuracy", "f1"}
+
+
+def test_what_a_person_moved_between_verdict_and_act_is_superseded(served: Bench) -> None:
+    add(served)
+    check(served, 0.5)
+    served.registry.before = lambda: None
+    real = served.registry.version
+
+    def moved(name: str, number: int) -> Any:
+        served.registry.version = real  # type: ignore[method-assign]
+        served.registry.by_hand("churn", 1, Stage.PRODUCTION)
+        return real(name, number)
+
+    served.rollbacks.unfit("churn", 2, 4)  # known, so that the next reading is the executor's
+    served.registry.version = moved  # type: ignore[method-assign]
+    check(served, 0.5)
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([1], MoveState.STALE)
+    assert incidents(served)[0].doing is Doing.SUPERSEDED
+    assert any("Nothing was moved" in line for line in told(served))
+
+
+def test_a_version_that_has_not_served_for_long_is_nothing_to_go_back_to(served: Bench) -> None:
+    add(served, min_served="365d")
+    check(served, 0.5, 0.5)
+    # v3 was there before Registrar looked, which is long enough.
+    assert served.registry.holders() == [3]
+
+
+def test_with_nothing_good_to_go_back_to_it_says_so_and_does_nothing(served: Bench) -> None:
+    for version in (2, 3):
+        served.do(f'rollback churn {version} --reason "?"', BOB)
+    served.clock.turn(hours=7)
+    add(served)
+    check(served, 0.5, 0.5)
+    [incident] = incidents(served)
+    assert (incident.doing, incident.target, served.registry.holders()) == (Doing.HELD, None, [3])
+
+
+def test_after_a_rollback_a_person_decides_until_the_cooldown_is_over(served: Bench) -> None:
+    add(served, max_auto=5)
+    check(served, 0.5, 0.5)
+    check(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.COOLDOWN)
+    served.clock.turn(hours=6)
+    check(served, 0.5)
+    assert served.registry.holders() == [3]
+
+
+def test_two_bad_versions_in_a_row_and_then_the_breaker_asks_a_person(served: Bench) -> None:
+    add(served, max_auto=2, cooldown="0s")
+    check(served, 0.5, 0.5)
+    assert served.registry.holders() == [2]
+    check(served, 0.9, 0.9, 0.9)
+    served.incidents.tend()
+    served.approved("promote churn 1 production")
+    served.moves.run("churn")
+    check(served, 0.5, 0.5)
+    assert served.registry.holders() == [2]
+    served.incidents.tend()
+    check(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.TRIPPED)
+    with served.ledger.read() as reading:
+        assert [breaker.model for breaker in reading.breakers()] == ["churn"]
+
+
+def test_a_frozen_production_is_not_rolled_back_by_itself(served: Bench) -> None:
+    served.freezing.freeze(BOB, build(FreezeModel, {"model": "churn", "reason": "audit week"}), origin="slack")
+    add(served)
+    check(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.FROZEN)
+
+
+def test_a_silenced_monitor_measures_and_does_nothing(served: Bench) -> None:
+    monitor = add(served)
+    with served.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, silenced_until=served.clock.now() + timedelta(hours=1)))
+    check(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served), standing(served, monitor).value) == ([4], [], 0.5)
+    served.clock.turn(hours=1)
+    check(served, 0.5)
+    assert served.registry.holders() == [2]
+
+
+def test_an_open_request_of_a_person_makes_the_automation_wait(served: Bench) -> None:
+    served.open("promote churn 1 production")
+    add(served)
+    check(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.AWAITING_HUMAN)
+
+
+def test_where_many_of_one_source_fail_together_the_source_is_in_doubt(served: Bench) -> None:
+    for name in ("a", "b", "c"):
+        add(served, name, query="accuracy", fail_after=1)
+    check(served, 0.5)
+    assert served.registry.holders() == [4]
+    [incident] = incidents(served)
+    assert (incident.kind, incident.source, len(incident.monitors)) == (IncidentKind.SOURCE, "push", 3)
+
+
+def test_whoever_fails_first_looks_whether_the_others_do(served: Bench) -> None:
+    add(served, "a", query="accuracy", fail_after=1)
+    for name in ("b", "c"):
+        late = add(served, name, query="accuracy", fail_after=1)
+        with served.ledger.write() as tx:
+            tx.save_standing(Standing(monitor=late.id, next_at=served.clock.now() + timedelta(seconds=18)))
+    check(served, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].kind) == ([4], IncidentKind.SOURCE)
+
+
+def test_a_registry_that_is_away_is_waited_for(served: Bench) -> None:
+    add(served)
+    check(served, 0.5)
+    served.rollbacks.unfit("churn", 2, 4)
+
+    def away(*_: object, **__: object) -> Any:
+        raise RegistryUnreachable("away")
+
+    real = served.registry.version
+    served.registry.version = away  # type: ignore[method-assign]
+    check(served, 0.5)
+    assert served.registry.holders() == [4]
+    served.registry.version = real  # type: ignore[method-assign]
+    served.clock.turn(seconds=LEASE.total_seconds())
+    served.moves.run("churn")
+    assert served.registry.holders() == [2]
+
+
+def test_a_version_that_may_not_load_is_left_to_a_person(served: Bench) -> None:
+    served.registry.add_package(served.registry.version("churn", 4), shape("string"))
+    add(served)
+    check(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
+    assert "MLmodel file is gone" in str(incidents(served)[0].why)
+
+
+# -- no data, and errors -----------------------------------------------------------------------------------------------
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+NOTHING: dict[str, Callable[[], Answer | Exception]] = {
+    "no points": Answer,
+    "NaN": lambda: Answer(points=[(NOW, float("nan"))]),
+    "an error of the source": lambda: Answer(outcome=Outcome.ERROR, why=say("refused")),
+    "an error that is raised": lambda: Misconfigured("no such source"),
+    "a fault of a plug-in": lambda: ZeroDivisionError("oops"),
+}
+
+
+@pytest.mark.parametrize("what", NOTHING)
+def test_without_data_nothing_is_ever_moved(served: Bench, what: str) -> None:
+    monitor = add(served, fail_after=1, no_data=3, error=3)
+    served.sources.answers["accuracy"] = NOTHING[what]()
+    for _ in range(5):
+        served.clock.turn(seconds=12)
+        tick(served)
+    assert (served.registry.holders(), rollbacks(served)) == ([4], [])
+    assert standing(served, monitor).state in {State.NO_DATA, State.ERROR}
+    [incident] = incidents(served)
+    assert incident.kind is IncidentKind.BLIND
+
+
+def test_an_alert_about_missing_data_ends_when_it_is_back(served: Bench) -> None:
+    add(served, no_data=2)
+    check(served, None, None)
+    assert incidents(served)[0].is_open
+    check(served, 0.9)
+    assert "figures again" in str(incidents(served)[0].resolution)
+
+
+def test_a_gap_does_not_make_a_failed_one_well(served: Bench) -> None:
+    monitor = add(served, action="notify", no_data=2)
+    check(served, 0.5, 0.5, None, None, None)
+    assert standing(served, monitor).state is State.FAILED
+
+
+def test_it_recovers_after_so_many_good_ones(served: Bench) -> None:
+    add(served, action="notify", recover_after=3)
+    check(served, 0.5, 0.5, 0.9, 0.9)
+    assert incidents(served)[0].is_open
+    check(served, 0.9)
+    assert str(incidents(served)[0].resolution).startswith("Recovered")
+
+
+def test_what_failed_is_asked_again_within_the_check(served: Bench) -> None:
+    add(served, retries=2)
+    served.sources.answers["accuracy"] = Answer(outcome=Outcome.ERROR, why=say("refused"))
+    served.clock.turn(seconds=12)
+    tick(served)
+    assert len(served.sources.asked) == 3
+
+
+# -- what hangs, and clocks --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hang() -> Iterator[threading.Event]:
+    """Return what lets a hanging source go on; it does at the end of the test."""
+    free = threading.Event()
+    yield free
+    free.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("checks of"):
+            thread.join(10)
+
+
+def test_a_check_that_hangs_stops_nobody_else(served: Bench, hang: threading.Event) -> None:
+    stuck, other = add(served, "stuck", source="mlflow"), add(served, "accuracy")
+    read = served.sources.read
+
+    def slow(name: str, queries: Any) -> Any:
+        if name == "mlflow":
+            hang.wait(30)
+        return read(name, queries)
+
+    served.sources.read = slow  # type: ignore[method-assign]
+    served.clock.turn(seconds=12)
+    served.sources.say("accuracy", (served.clock.now(), 0.9))
+    served.monitoring.tick()
+    [thread] = [one for one in threading.enumerate() if one.name == "checks of push"] or [threading.current_thread()]
+    if thread is not threading.current_thread():
+        thread.join(10)
+    assert standing(served, other).state is State.OK
+    served.clock.turn(minutes=2)
+    served.monitoring.tick()
+    with served.ledger.read() as reading:
+        assert reading.measurements(stuck.id)[0].outcome is Outcome.ERROR
+
+
+def test_what_a_hanging_source_brings_too_late_is_left_out(served: Bench, hang: threading.Event) -> None:
+    stuck = add(served, fail_after=1)
+
+    def slow(name: str, queries: Any) -> Any:
+        hang.wait(30)
+        return [Answer(points=[(served.clock.now(), 0.1)])]
+
+    served.sources.read = slow  # type: ignore[method-assign]
+    served.clock.turn(seconds=12)
+    served.monitoring.tick()
+    served.clock.turn(minutes=2)
+    served.monitoring._give_up_what_hangs()
+    hang.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("checks of"):
+            thread.join(10)
+    with served.ledger.read() as reading:
+        assert [one.outcome for one in reading.measurements(stuck.id)] == [Outcome.ERROR]
+    assert served.registry.holders() == [4]
+
+
+def test_a_clock_set_back_by_an_hour_loses_no_check_and_doubles_none(served: Bench) -> None:
+    monitor = add(served)
+    check(served, 0.9, 0.9)
+    served.clock.set_back(hours=1)
+    check(served, 0.9, 0.9)
+    with served.ledger.read() as reading:
+        assert [one.slot for one in reading.measurements(monitor.id)] == [4, 3, 2, 1]
+
+
+def test_a_clock_set_forward_by_an_hour_loses_no_check_and_doubles_none(served: Bench) -> None:
+    monitor = add(served)
+    check(served, 0.9, 0.9)
+    served.clock.time += timedelta(hours=1)
+    check(served, 0.9, 0.9)
+    with served.ledger.read() as reading:
+        assert [one.slot for one in reading.measurements(monitor.id)] == [4, 3, 2, 1]
+
+
+def test_a_check_of_a_process_that_died_is_made_by_whoever_is_there(served: Bench) -> None:
+    monitor = add(served)
+    with served.ledger.write() as tx:
+        tx.claim_slot(monitor.id, 1, "gone:1:x", served.clock.now(), served.clock.now() + timedelta(seconds=40))
+    check(served, 0.9)
+    assert standing(served, monitor).slot == 0
+    check(served, 0.9, 0.9, 0.9)
+    assert standing(served, monitor).slot >= 1
+
+
+def test_two_processes_check_each_slot_once(served: Bench) -> None:
+    monitor, other = add(served), beside(served)
+    other.sources.answers = served.sources.answers
+    served.clock.turn(seconds=12)
+    served.sources.say("accuracy", (served.clock.now(), 0.9))
+    begun = [bench.monitoring.tick() for bench in (served, other)]
+    for thread in threading.enumerate():
+        if thread.name.startswith("checks of"):
+            thread.join(10)
+    assert (sum(begun), standing(served, monitor).slot) == (1, 1)
+
+
+# -- incidents while they last -----------------------------------------------------------------------------------------
+
+
+def test_an_alert_that_nobody_looks_after_is_repeated(served: Bench) -> None:
+    add(served, action="notify")
+    check(served, 0.5, 0.5)
+    served.clock.turn(hours=4)
+    served.incidents.tend()
+    assert any("nobody looks after it" in line for line in told(served))
+
+
+def test_where_production_moves_the_alert_is_overtaken(served: Bench) -> None:
+    add(served, action="notify")
+    check(served, 0.5, 0.5)
+    served.approved("promote churn 1 production")
+    served.moves.run("churn")
+    served.incidents.tend()
+    assert str(incidents(served)[0].resolution).startswith("Overtaken")
+
+
+# -- the policy file ---------------------------------------------------------------------------------------------------
+
+
+def policy_with(*monitors: dict[str, Any]) -> Any:
+    models = POLICY["models"] | {"*": POLICY["models"]["*"] | {"monitors": list(monitors)}}
+    return read_policy(POLICY | {"models": models})
+
+
+def test_monitors_of_the_file_are_taken_up_for_every_model_that_is_known(served: Bench) -> None:
+    served.context.rules.replace(policy_with({"name": "accuracy", **QUICK}), "1")
+    served.file_monitors.sync()
+    with served.ledger.read() as reading:
+        [monitor] = reading.monitors()
+    assert (monitor.model, monitor.is_from_file, monitor.is_armed) == ("churn", True, True)
+
+
+def test_an_edit_of_the_file_is_a_new_revision_and_a_line_taken_out_removes(served: Bench) -> None:
+    rules: Rules = served.context.rules
+    rules.replace(policy_with({"name": "accuracy", **QUICK}), "1")
+    served.file_monitors.sync()
+    rules.replace(policy_with({"name": "accuracy", **QUICK, "fail_after": 5}), "2")
+    assert served.file_monitors.sync() == 1
+    with served.ledger.read() as reading:
+        assert [(one.revision, one.rule.fail_after) for one in reading.monitors()] == [(2, 5)]
+    rules.replace(policy_with(), "3")
+    served.file_monitors.sync()
+    with served.ledger.read() as reading:
+        assert reading.monitors() == []
+    assert served.file_monitors.sync() == 0
