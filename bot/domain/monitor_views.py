@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain.directions import Direction
-from bot.domain.incidents import Chart, Incident, Tripped
+from bot.domain.incidents import Chart, Incident, IncidentKind, Tripped
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Measurement, Monitor, Outcome, Standing, State
 from bot.domain.moves import Move
@@ -43,8 +43,15 @@ def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
                                         it.monitor.name))  # fmt: skip
 
 
+def of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor]:
+    """Return those of the monitors that an incident is about; one of a source has them of several models."""
+    if incident.kind is IncidentKind.SOURCE:
+        return [one for one in monitors if one.rule.source == incident.source and one.name in incident.monitors]
+    return [one for one in monitors if one.model == incident.model and one.name in incident.monitors]
+
+
 def bounds_of(rule: MonitorRule, bound: float | None) -> dict[str, float]:
-    """Return the lines that a picture shows, by name: what must hold, the hard limit, and what is worse than the baseline."""
+    """Return the lines that a picture shows, by name: what must hold, the baseline's bound, and the hard limit."""
     lines = {"must be above": rule.greater_than, "must be below": rule.less_than}
     if not rule.is_threshold:
         lines["fails below" if rule.better is Direction.HIGHER else "fails above"] = bound

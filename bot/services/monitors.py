@@ -16,7 +16,7 @@ from bot.domain.authority import Act, standing
 from bot.domain.backtests import Backtest
 from bot.domain.errors import AlreadyDecided, BadInput, Refused, UnknownModel, UnknownRequest
 from bot.domain.events import Event, Tag
-from bot.domain.incidents import Chart, Doing, Incident, IncidentKind
+from bot.domain.incidents import Chart, Doing, Incident
 from bot.domain.looks import BASELINE
 from bot.domain.monitor_commands import (
     MonitorAdd,
@@ -26,7 +26,7 @@ from bot.domain.monitor_commands import (
     MonitorSilence,
     MonitorUnsilence,
 )
-from bot.domain.monitor_views import MonitorRow, MonitorView, chart_of, worst_first
+from bot.domain.monitor_views import MonitorRow, MonitorView, chart_of, of_incident, worst_first
 from bot.domain.monitors import Monitor, Standing
 from bot.domain.people import Actor, Caller, actor_of, shown
 from bot.domain.policy import BUILT_IN, Policy
@@ -432,12 +432,7 @@ def _meant(reading: Reading, model: str, name: str | None, *, everyone: bool) ->
 
 
 def _of(reading: Reading, incident: Incident) -> list[Monitor]:
-    """Return the monitors of an incident; one of a source has them of several models."""
-    if incident.kind is IncidentKind.SOURCE:
-        return [
-            one for one in reading.monitors() if one.rule.source == incident.source and one.name in incident.monitors
-        ]
-    return [one for one in reading.monitors(incident.model) if one.name in incident.monitors]
+    return of_incident(incident, reading.monitors(incident.model or None))
 
 
 def _taken(there: Monitor) -> Say:

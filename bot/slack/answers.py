@@ -251,10 +251,27 @@ def menu() -> Message:
 
 def help_all() -> Message:
     """Return every verb with one line."""
-    rows = [f"• {code(f'/model {verb.usage()}')}\n    {escape(verb.summary)}" for verb in VERBS.values()]
+    rows = [_usage(verb) for name, verb in VERBS.items() if " " not in name]
+    for group in dict.fromkeys(name.split()[0] for name in VERBS if " " in name):
+        words = [name.split()[1] for name in VERBS if name.startswith(f"{group} ")]
+        rows.append(
+            f"• {code(f'/model {group} ' + '|'.join(words))}\n    More of these: {code(f'/model help {group}')}"
+        )
     blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
     blocks.append(small(f"One verb in full: {code('/model help promote')}. Every argument can also be a flag."))
     return Message("What you can type", dicts(blocks))
+
+
+def help_group(group: str) -> Message:
+    """Return the verbs of two words that begin with the same one."""
+    rows = [_usage(verb) for name, verb in VERBS.items() if name.startswith(f"{group} ")]
+    blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
+    blocks.append(small(f"One of them in full: {code(f'/model help {group} add')}"))
+    return Message(f"/model {group} …", dicts(blocks))
+
+
+def _usage(verb: type[Command]) -> str:
+    return f"• {code(f'/model {verb.usage()}')}\n    {escape(verb.summary)}"
 
 
 def help_verb(verb: type[Command]) -> Message:
@@ -265,4 +282,4 @@ def help_verb(verb: type[Command]) -> Message:
         shown = f"{code(arg.shown)} or {names}" if arg.positional and names else names or code(arg.shown)
         rows.append(f"• {shown}: {escape(arg.means)}")
     rows.append(f"For example {code(f'/model {verb.example}')}")
-    return Message(f"/model {verb.usage()}", dicts([section("\n".join(rows))]))
+    return Message(f"/model {verb.usage()}", dicts(section(chunk) for chunk in chunks(rows)))

@@ -8,6 +8,7 @@ from datetime import datetime
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
 
 from bot.domain import monitor_words
+from bot.domain.incidents import Incident
 from bot.domain.monitor_views import MonitorRow, MonitorView
 from bot.domain.monitors import Measurement, Monitor, Outcome, Standing, State
 from bot.domain.numbers import MISSING, number
@@ -19,6 +20,7 @@ ADD, SHOW, CHECK, PAUSE, RESUME = "monitor_add", "monitor_show", "monitor_check"
 SILENCE, UNSILENCE = "monitor_silence", "monitor_unsilence"
 BACKTEST, CHART = "monitor_backtest", "monitor_chart"
 LIST_MOST = 20  # rows in one answer; of more, the rest is counted
+DETAILS_MOST = 4  # monitors of an incident that are shown whole
 
 _SIGNS = {
     State.DISABLED: "⚪", State.WARMUP: "🕐", State.OK: "🟢", State.PENDING: "🟡", State.FAILED: "🔴",
@@ -171,3 +173,22 @@ def added(sentence: Say, monitor: Monitor) -> Message:
     buttons = [ButtonElement(text="Show it", action_id=SHOW, value=monitor.id),
                ButtonElement(text="Backtest", action_id=BACKTEST, value=monitor.id)]  # fmt: skip
     return Message(text, dicts([section(text), ActionsBlock(block_id=f"added:{monitor.id}", elements=buttons)]))
+
+
+def posted(view: MonitorView) -> Message:
+    """Return a monitor for everybody to see: how it stands, and its rule; the picture comes into the thread."""
+    whole = row(MonitorRow(view.monitor, view.standing), view.now)
+    text = f"{whole}\n{mrkdwn(monitor_words.rule(view.monitor.rule))}"
+    return Message(f"{_name(view.monitor)}: {mrkdwn(monitor_words.state(view.monitor, view.standing))}",
+                   dicts([section(cut(text, TEXT_MOST))]))  # fmt: skip
+
+
+def details(incident: Incident, views: Sequence[MonitorView]) -> Message:
+    """Return the monitors of an incident, each as `monitor_view` shows it."""
+    if not views:
+        text = "Its monitors are gone; the thread and the audit tell what happened."
+        return Message(text, dicts([section(text)]))
+    blocks = [block for view in views for block in monitor_view(view).blocks]
+    more = len(incident.monitors) - len(views)
+    blocks += dicts([small(f"{more} more: {code('/model monitor list')}")]) if more > 0 else []
+    return Message(f"Incident {code(incident.id)}", blocks)

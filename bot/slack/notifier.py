@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,17 +12,21 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.domain.freezes import frozen
+from bot.domain.monitor_views import chart_of, of_incident
 from bot.domain.policy import Policy
 from bot.domain.registry import Stage
-from bot.domain.text import unpack
+from bot.domain.text import say, unpack
 from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
-from bot.slack import cards, notices, rolling
+from bot.slack import cards, incident_card, notices, rolling
 from bot.slack.blocks import Message, said
 from bot.slack.calls import LOST, QUIET, error_of, sort_out
+from bot.slack.monitor_charts import readings_alt, readings_chart
+from bot.slack.publisher import Attached, file_name, upload, without_files
 
 log = logging.getLogger(__name__)
 
 EVENT_TYPE = "registrar_message"  # of the metadata that holds our key; readable by the whole workspace
+CHARTED = 500  # checks of a monitor that a picture shows
 _GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
 
 
@@ -59,7 +64,7 @@ class SlackNotifier:
                 case NoteKind.ROLLBACK:
                     return self._rollback(note)
                 case NoteKind.INCIDENT | NoteKind.CHART:
-                    raise NotImplementedError(note.kind)
+                    return self._chart(note) if note.kind is NoteKind.CHART else self._incident(note)
                 case NoteKind.EVENT:  # goes elsewhere: see bot/webhooks.py
                     return Delivery(Outcome.NEVER, why="Slack takes no events")
         except SlackApiError as error:
@@ -82,6 +87,50 @@ class SlackNotifier:
         with self._ledger.read() as reading:
             finding, standing = reading.finding(note.lane), reading.posting(note.lane)
         return self._stand(note, f"notice:{note.lane}", notices.notice(finding), standing)
+
+    def _incident(self, note: Note) -> Delivery:
+        with self._ledger.read() as reading:
+            incident, standing = reading.incident(note.lane), reading.posting(note.lane)
+            monitors = of_incident(incident, reading.monitors(incident.model or None))
+            serving = reading.serving(incident.rollback) if incident.rollback else None
+        message = incident_card.card(incident, monitors, serving=serving, now=self._now())
+        return self._stand(note, f"incident:{note.lane}", message, standing)
+
+    def _chart(self, note: Note) -> Delivery:
+        """Put the readings of an incident's first monitor into its thread; what Slack does not take is told there."""
+        with self._ledger.read() as reading:
+            incident, standing = reading.incident(str(note.data["incident"])), reading.posting(note.lane)
+            monitors = of_incident(incident, reading.monitors(incident.model or None))
+            if standing is None or not monitors:
+                return Delivery(Outcome.NEVER, why="its message was given up" if monitors else "its monitor is gone")
+            first = min(monitors, key=lambda one: incident.monitors.index(one.name))
+            chart = chart_of(
+                first, reading.standing(first.id), reading.measurements(first.id, most=CHARTED),
+                reading.moves(first.model, stage=Stage.PRODUCTION),
+            )  # fmt: skip
+        if not chart.values:
+            return Delivery(Outcome.NEVER, why="it has no readings")
+        name = f"{file_name(first.model)}-{first.name}-{hashlib.sha256(note.key.encode()).hexdigest()[:8]}.png"
+        if note.was_tried and self._has_file(standing, name):
+            return Delivery(Outcome.DELIVERED, standing)
+        picture = Attached(name, readings_chart(chart), f"{first.name}, the last readings", readings_alt(chart))
+        try:
+            upload(self._client, standing, picture)
+        except (SlackApiError, *LOST) as error:
+            if isinstance(error, SlackApiError) and sort_out(error).why == "ratelimited":
+                raise
+            log.warning("Slack takes no picture of an incident (%s)", error)
+            words = say("{why}", why=without_files(error))
+            return self._post(note, standing.channel, note.key, said(words), thread=standing.ts)
+        return Delivery(Outcome.DELIVERED, standing)
+
+    def _has_file(self, standing: Posting, name: str) -> bool:
+        """Tell whether a thread holds a file of ours with this name; no, where this Slack lets nobody look."""
+        try:
+            answers = self._recent(standing.channel, standing.ts)
+        except SlackApiError:
+            return False
+        return any(file.get("name") == name for message in answers for file in message.get("files") or [])
 
     def _rollback(self, note: Note) -> Delivery:
         with self._ledger.read() as reading:

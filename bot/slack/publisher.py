@@ -1,8 +1,10 @@
-"""Comparisons where the team talks: the message, and in its thread the chart, and the whole as CSV where it was cut."""
+"""Findings where the team talks: the message, and in its thread the picture, and the whole as CSV where it was cut."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
@@ -11,6 +13,7 @@ from bot.domain.comparison import Comparison, to_csv
 from bot.domain.errors import SlackUnreachable
 from bot.domain.text import Code, clean, say
 from bot.ports import Posting
+from bot.slack.blocks import Message
 from bot.slack.calls import LOST, QUIET, error_of
 from bot.slack.charts import chart_alt, comparison_chart
 from bot.slack.comparing import Compared, comparison
@@ -21,72 +24,98 @@ log = logging.getLogger(__name__)
 _NOT_THERE = {"not_in_channel", "channel_not_found", "is_archived", "restricted_action", "no_permission"}
 
 
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A file for a thread; `alt` says what a picture shows."""
+
+    name: str
+    content: bytes
+    title: str
+    alt: str = ""
+
+
 class Publisher:
-    """Posts comparisons. They are answers to a question: one that gets lost is asked for again."""
+    """Posts findings. They are answers to a question: one that gets lost is asked for again."""
 
     def __init__(self, client: WebClient) -> None:
         self._client = client
 
     def publish(self, found: Comparison, channel: str, *, person: str, thread: str | None = None) -> Posting:
-        """Post a comparison in `channel` (in `thread`, where given), or directly to `person` where we are no member.
-
-        Returns where it stands. Raises SlackUnreachable.
-        """
+        """Post a comparison: see `post`."""
         shown = comparison(found)
+        return self.post(shown.message, lambda: _files(found, shown), channel, person=person, thread=thread)
+
+    def post(
+        self,
+        message: Message,
+        files: Callable[[], Sequence[Attached]],
+        channel: str,
+        *,
+        person: str,
+        thread: str | None = None,
+    ) -> Posting:
+        """Post a message in `channel` (in `thread`, where given), or directly to `person` where we are no member.
+
+        Its files are made when it stands, and go into its thread. Returns where it stands. Raises SlackUnreachable.
+        """
         try:
             try:
-                standing = self._post(shown, channel, thread)
+                standing = self._post(message, channel, thread)
             except SlackApiError as error:
                 if error_of(error) not in _NOT_THERE:
                     raise
-                standing = self._post(shown, self._direct(person), None)
-            self._attach(found, shown, standing, thread)
+                standing = self._post(message, self._direct(person), None)
+            self._attach(files(), standing, thread)
         except (SlackApiError, *LOST) as error:
             why = error_of(error) if isinstance(error, SlackApiError) else "no answer"
-            raise SlackUnreachable(
-                say("Slack did not take the comparison ({why}). Try again.", why=Code(why))
-            ) from error
+            raise SlackUnreachable(say("Slack did not take it ({why}). Try again.", why=Code(why))) from error
         return standing
 
-    def _post(self, shown: Compared, channel: str, thread: str | None) -> Posting:
+    def _post(self, message: Message, channel: str, thread: str | None) -> Posting:
         answer = self._client.chat_postMessage(
-            channel=channel, text=shown.message.text, blocks=shown.message.blocks, thread_ts=thread, **QUIET,
+            channel=channel, text=message.text, blocks=message.blocks, thread_ts=thread, **QUIET,
         )  # fmt: skip
         return Posting(str(answer["channel"]), str(answer["ts"]))
 
     def _direct(self, person: str) -> str:
         return str(self._client.conversations_open(users=person)["channel"]["id"])
 
-    def _attach(self, found: Comparison, shown: Compared, standing: Posting, thread: str | None) -> None:
+    def _attach(self, files: Sequence[Attached], standing: Posting, thread: str | None) -> None:
         """Put the files into the thread; where Slack takes none (no scope, no such method) the message goes alone."""
         place = Posting(standing.channel, thread or standing.ts)
-        name = _file_name(found.model)
         try:
-            if found.metrics:
-                picture, alt = comparison_chart(found), chart_alt(found)
-                self._upload(place, f"{name}-metrics.png", picture, "Metrics by version", alt)
-            if shown.is_cut:
-                self._upload(place, f"{name}-versions.csv", to_csv(found).encode(), "All versions and metrics", "")
+            for file in files:
+                upload(self._client, place, file)
         except (SlackApiError, *LOST) as error:
-            log.warning("Slack takes no files (%s): the comparison goes without", error)
-            self._client.chat_postMessage(
-                channel=place.channel, thread_ts=place.ts, text=_without_files(error), **QUIET
-            )
-
-    def _upload(self, place: Posting, name: str, content: bytes, title: str, alt: str) -> None:
-        self._client.files_upload_v2(
-            channel=place.channel, thread_ts=place.ts, content=content, filename=name, title=title,
-            alt_txt=alt[:1000] or None,
-        )  # fmt: skip
+            log.warning("Slack takes no files (%s): the message goes without", error)
+            self._client.chat_postMessage(channel=place.channel, thread_ts=place.ts, text=without_files(error), **QUIET)
 
 
-def _without_files(error: Exception) -> str:
+def upload(client: WebClient, thread: Posting, file: Attached) -> None:
+    """Put a file into a thread. Raises SlackApiError, and what a lost connection raises."""
+    client.files_upload_v2(
+        channel=thread.channel, thread_ts=thread.ts, content=file.content, filename=file.name, title=file.title,
+        alt_txt=file.alt[:1000] or None,
+    )  # fmt: skip
+
+
+def _files(found: Comparison, shown: Compared) -> list[Attached]:
+    name, files = file_name(found.model), []
+    if found.metrics:
+        files.append(Attached(f"{name}-metrics.png", comparison_chart(found), "Metrics by version", chart_alt(found)))
+    if shown.is_cut:
+        files.append(Attached(f"{name}-versions.csv", to_csv(found).encode(), "All versions and metrics"))
+    return files
+
+
+def without_files(error: Exception) -> str:
     """Return what the thread says instead of the files, and what helps."""
     if isinstance(error, SlackApiError) and error_of(error) in _NOT_THERE:
         return "I am no member here, so I cannot attach the chart. To get it: `/invite @registrar`, and ask again."
     return "Slack took no files from me, so the chart is missing. Does the app have the scope `files:write`?"
 
 
-def _file_name(model: str) -> str:
+def file_name(model: str) -> str:
+    """Return a name from outside as a part of a file's name."""
     kept = "".join(char if char.isalnum() or char in "-_." else "_" for char in clean(model))
     return kept[:80] or "model"

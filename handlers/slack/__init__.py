@@ -5,7 +5,7 @@ from __future__ import annotations
 from slack_bolt import App
 
 from bot.bootstrap import Registrar
-from handlers.slack import actions, commands, home, views
+from handlers.slack import actions, commands, home, incidents, monitors, views
 from handlers.slack.desk import Desk
 
 
@@ -16,5 +16,7 @@ def register(app: App, registrar: Registrar, web: str | None = None) -> Desk:
     actions.register(app, desk)
     views.register(app, desk)
     home.register(app, desk)
+    monitors.register(app, desk)
+    incidents.register(app, desk)
     app.error(desk.unforeseen)
     return desk

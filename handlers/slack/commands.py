@@ -42,12 +42,14 @@ from bot.domain.commands import (
 )
 from bot.domain.comparison_words import best_sentence
 from bot.domain.errors import BadInput
+from bot.domain.monitor_commands import GROUP, MonitorAdd
 from bot.domain.registry import parse_version
 from bot.domain.text import short
 from bot.slack import answers, governing, modals
 from bot.slack.blocks import Message, said
 from bot.slack.texts import unescape
 from handlers.errors import explain
+from handlers.slack import monitors
 from handlers.slack.desk import Desk
 from handlers.slack.place import Place, of_command
 
@@ -90,6 +92,8 @@ def _form(desk: Desk, place: Place, error: MissingArguments) -> None:
     """Open the modal that asks for what is missing, where there is one."""
     if error.verb is Promote:
         ask_for_promotion(desk, place, error.given)
+    elif error.verb is MonitorAdd:
+        monitors.ask_for_monitor(desk, place, error.given)
     elif error.verb is Rollback and "model" in error.given:
         ask_for_rollback(desk, place, error.given)
     elif error.verb in {Reject, Override} and "request" in error.given:
@@ -138,6 +142,8 @@ def ask_for_reason(desk: Desk, place: Place, request_id: str, act: Act = Act.REJ
 
 
 def _help(desk: Desk, place: Place, command: Help) -> Answer:
+    if command.about == GROUP:
+        return answers.help_group(GROUP)
     return answers.help_verb(find_verb(command.about)) if command.about else answers.help_all()
 
 
@@ -271,5 +277,6 @@ _VERBS: dict[type[Command], Callable[[Desk, Place, Any], Answer]] = {
     Archive: _archive, Compare: _compare, Best: _best, Approve: _approve, Reject: _reject, Cancel: _cancel,
     Requests: _requests, History: _history, Withdraw: _withdraw, Override: _override, Validate: _validate,
     ShowPolicy: _policy, FreezeModel: _freeze, UnfreezeModel: _unfreeze, ShowAudit: _audit,
+    **monitors.VERBS,
     Rollback: _ask, Clear: _clear,
 }  # fmt: skip

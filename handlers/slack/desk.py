@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from slack_sdk import WebClient
@@ -24,7 +24,7 @@ from bot.services.errands import Done
 from bot.slack import cards
 from bot.slack.blocks import Message, said
 from bot.slack.calls import LOST, error_of
-from bot.slack.publisher import Publisher
+from bot.slack.publisher import Attached, Publisher
 from handlers.errors import explain
 from handlers.slack.after import Task, after_acknowledgement
 from handlers.slack.place import Place, Replies
@@ -78,6 +78,19 @@ class Desk:
                 self.registrar.gatekeeper.admit(self.caller(place), Act.READ, origin="slack")
                 found = compare()
             standing = self._publisher.publish(found, place.channel, person=place.person.user, thread=thread)
+            if standing.channel != place.channel:
+                self.tell(place, words.sent_directly())
+
+        self._patiently(place, words.answer_comes, task, self.registrar.look)
+
+    def post(self, place: Place, make: Callable[[], tuple[Message, Callable[[], Sequence[Attached]]]]) -> None:
+        """Make a message and its files after the acknowledgement, and post them where the person is."""
+
+        def task(patience: _Patience) -> None:
+            with patience:
+                self.registrar.gatekeeper.admit(self.caller(place), Act.READ, origin="slack")
+                message, files = make()
+            standing = self._publisher.post(message, files, place.channel, person=place.person.user)
             if standing.channel != place.channel:
                 self.tell(place, words.sent_directly())
 
@@ -207,6 +220,11 @@ class Desk:
             self.after(place, lambda: task(patience), submit)
 
         after_acknowledgement(start)
+
+    def told(self, sentence: Say) -> Say:
+        """Return the answer to what changed something for all; the channel hears of it after the acknowledgement."""
+        self._tell_channel()
+        return sentence
 
     def _tell_channel(self) -> None:
         after_acknowledgement(self.registrar.outbox_soon)
