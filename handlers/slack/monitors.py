@@ -107,9 +107,9 @@ def _check_now(desk: Desk, place: Place, find: Callable[[], Monitor]) -> None:
 
     def read() -> Message:
         monitor = find()
-        standing = desk.registrar.monitors.check(desk.caller(place), monitor, origin="slack")
-        desk.registrar.outbox_soon()
-        return said(monitor_words.checked(monitor, standing))
+        desk.registrar.monitors.may_check(desk.caller(place), monitor, origin="slack")
+        verdict = desk.registrar.monitoring.check(monitor.id)
+        return said(monitor_words.checked(monitor, verdict.standing))
 
     desk.look_up(place, read)
 
