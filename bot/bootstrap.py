@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,15 +27,20 @@ from bot.process import is_gone, name_process
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
 from bot.services.anchoring import Anchoring
+from bot.services.backtesting import Backtesting
 from bot.services.comparisons import Comparisons
 from bot.services.context import CHALLENGER, CHAMPION, Context, Rules
 from bot.services.errands import Errands, Hand
+from bot.services.file_monitors import FileMonitors
 from bot.services.freezing import Freezing
 from bot.services.gatekeeper import Gatekeeper
 from bot.services.gating import Gating
 from bot.services.homes import Homes
+from bot.services.incidents import Incidents
 from bot.services.lookups import Lookups
 from bot.services.mirror import Mirror
+from bot.services.monitoring import Monitoring
+from bot.services.monitors import Monitors
 from bot.services.moves import Moves
 from bot.services.outbox import FOR_ENDPOINTS, Outbox
 from bot.services.policies import Policies
@@ -49,6 +55,8 @@ from bot.settings import Settings
 from bot.slack.calls import LOST, error_of
 from bot.slack.directory import SlackDirectory
 from bot.slack.notifier import SlackNotifier
+from bot.sources import Parts
+from bot.sources.plugins import Sources
 from bot.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
@@ -80,6 +88,11 @@ class Registrar:
     freezing: Freezing
     anchoring: Anchoring
     policies: Policies | None  # None where the policy is given and in no file
+    monitors: Monitors
+    monitoring: Monitoring
+    incidents: Incidents
+    file_monitors: FileMonitors
+    sources: Sources
     moves: Moves
     mirror: Mirror
     watch: Watch
@@ -149,14 +162,26 @@ class Registrar:
             self.outbox.deliver()
 
     def poll(self) -> None:
-        """Look at the registry for what others did, and tell."""
-        if self.watch.poll() + self.requests.refresh():
+        """Look at the registry for what others did, and tell; models that are new get the monitors of the file."""
+        found = self.watch.poll() + self.requests.refresh()
+        self.file_monitors.sync()
+        if found:
             self.outbox.deliver()
+
+    def tend(self) -> None:
+        """End incidents that are over, and remind of those that nobody looks after."""
+        if self.incidents.tend():
+            self.outbox.deliver()
+
+    def sweep(self) -> None:
+        """Throw away measurements and pushed readings that are too old to be of use."""
+        self.monitoring.sweep(self.sources.keep())
 
     def take_up_policy(self) -> None:
         """Let an edited policy file hold; what was asked for under another rule ends as out of date."""
         if self.policies and self.policies.take_up():
             self.requests.refresh()
+            self.file_monitors.sync()
             self.outbox.deliver()
 
     def anchor(self) -> None:
@@ -173,8 +198,10 @@ class Registrar:
 
     def close(self) -> None:
         """Finish what is being worked on, and let go of the ledger."""
+        self.monitoring.close()
         self.looking.shutdown(wait=True)
         self.work.shutdown(wait=True)
+        self.sources.close()
         self.context.ledger.close()
 
 
@@ -194,8 +221,12 @@ def build(
     gatekeeper, gating = Gatekeeper(context), Gating(context)
     lookups = Lookups(context, gating)
     requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
-    rollbacks = Rollbacks(context, lookups, gatekeeper)
-    return Registrar(
+    rollbacks, sources = Rollbacks(context, lookups, gatekeeper), open_sources(rules, ledger, registry)
+    incidents = Incidents(context, rollbacks)
+    # The two name what is made below.
+    monitoring = Monitoring(context, sources, incidents, act=lambda model: registrar.move(model),  # noqa: PLW0108
+                            tell=lambda: registrar.outbox_soon())  # noqa: PLW0108  # fmt: skip
+    registrar = Registrar(
         context=context,
         gatekeeper=gatekeeper,
         lookups=lookups,
@@ -208,6 +239,11 @@ def build(
         freezing=Freezing(context, gatekeeper),
         anchoring=Anchoring(context, AnchorFile()),
         policies=Policies(context, policy_file, directory) if policy_file else None,
+        monitors=Monitors(context, gatekeeper, Backtesting(context, sources).backtest),
+        monitoring=monitoring,
+        incidents=incidents,
+        file_monitors=FileMonitors(context),
+        sources=sources,
         moves=Moves(context, gating),
         mirror=Mirror(context),
         watch=Watch(context),
@@ -225,6 +261,12 @@ def build(
         work=ThreadPoolExecutor(settings.threads, thread_name_prefix="work"),
         looking=ThreadPoolExecutor(LOOKING, thread_name_prefix="look"),
     )
+    return registrar
+
+
+def open_sources(rules: Rules, ledger: Ledger, registry: Registry) -> Sources:
+    """Return the sources of the policy that holds at each moment."""
+    return Sources(lambda: rules.policy, Parts(ledger=ledger, registry=registry, environ=os.environ))
 
 
 def hands(context: Context, tending: Tending, rollbacks: Rollbacks) -> dict[type[Command], Hand]:

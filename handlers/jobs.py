@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import BaseScheduler
 
 from bot.bootstrap import Registrar
 from bot.settings import Settings
 
+log = logging.getLogger(__name__)
 
-def schedule(registrar: Registrar, settings: Settings) -> BackgroundScheduler:
+WATCHED_EVERY = 1.0  # seconds between two looks whether the clock was set back
+
+
+class Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
+    """APScheduler's, with somebody who watches the clock: one that is set back by an hour would stop it for an hour."""
+
+    def start(self, paused: bool = False) -> None:
+        """Let the clock tick."""
+        super().start(paused)
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, name="clock watch", daemon=True).start()
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Stop, after the jobs that are running."""
+        self._ended.set()
+        super().shutdown(wait)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(WATCHED_EVERY):  # by the monotonic clock, which nobody sets
+            bring_back(self, datetime.now(UTC))
+
+
+def bring_back(scheduler: BaseScheduler, now: datetime) -> list[str]:
+    """Let jobs run now whose next time is further away than their interval; return their names."""
+    late = [job for job in scheduler.get_jobs() if _is_too_far(job, now)]
+    for job in late:
+        job.modify(next_run_time=now)
+    if late:
+        log.warning("the clock was set back: %s jobs run now", len(late))
+    return [str(job.name) for job in late]
+
+
+def _is_too_far(job: object, now: datetime) -> bool:
+    next_time: datetime | None = getattr(job, "next_run_time", None)
+    interval: timedelta = job.trigger.interval  # type: ignore[attr-defined]
+    return next_time is not None and next_time - now > interval + timedelta(seconds=WATCHED_EVERY)
+
+
+def schedule(registrar: Registrar, settings: Settings) -> Scheduler:
     """Return the jobs on a scheduler that is not started yet. They are few, and idempotent; nothing is stored."""
-    scheduler = BackgroundScheduler(
-        timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-    )
+    scheduler = Scheduler(timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1})
     jobs: list[tuple[str, Callable[[], object], float]] = [
         ("outbox", registrar.outbox.deliver, 1),
         ("events", registrar.events.deliver, 1),
@@ -26,6 +66,10 @@ def schedule(registrar: Registrar, settings: Settings) -> BackgroundScheduler:
         ("policy file", registrar.take_up_policy, 2),
         ("anchor", registrar.anchor, 15),
         ("tags", registrar.mirror.write, 2),
+        ("monitors", registrar.monitoring.tick, 0.5),
+        ("incidents", registrar.tend, 2),
+        ("monitors of the file", registrar.file_monitors.sync, 15),
+        ("sweeping", registrar.sweep, 3600),
         ("registry poll", registrar.poll, settings.poll.total_seconds()),
     ]
     for name, task, seconds in jobs:

@@ -15,7 +15,7 @@ from handlers import logs
 from localslack import LocalSlack
 from tests.world import MANIFEST, World, running
 
-pytest_plugins = ("tests.registries", "tests.ledgers")
+pytest_plugins = ("tests.registries", "tests.ledgers", "tests.prometheus")
 
 for _name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"):
     os.environ.setdefault(_name, "true")

@@ -108,7 +108,7 @@ def test_services_know_no_library_of_slack_mlflow_or_databases(module: str) -> N
     assert foreign <= {"bot"} | ON_THE_GROUND
 
 
-@pytest.mark.parametrize("module", [*of("bot.registry"), *of("bot.ledger"), *of("bot.slack")])
+@pytest.mark.parametrize("module", [*of("bot.registry"), *of("bot.ledger"), *of("bot.sources"), *of("bot.slack")])
 def test_of_the_services_a_plug_knows_only_what_it_draws(module: str) -> None:
     allowed = {"bot.services.lookups", "bot.services.homes"} if is_in(module, "bot.slack") else set()
     assert {one for one in imports(module) if is_in(one, "bot.services")} <= allowed

@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 BATCH = 100  # monitors of one source that are asked for, and written down, together
 MARGIN = timedelta(seconds=5)  # beyond the source's own time limits, before a check counts as hung
 HANGING_MOST = 8  # batches of one source that may hang; after that it is not asked again until one comes back
+KEPT = timedelta(days=35)  # measurements: five weeks of the same hours
 LEAVING = 3.0  # seconds that the end of the process waits for checks under way
 STEP = timedelta(seconds=30)  # by which the clock may drift from the monotonic one before it counts as set anew
 FRESH = timedelta(seconds=2)  # a check that is so recent need not be repeated to see whether others fail as well
@@ -135,6 +136,12 @@ class Monitoring:
             now = reading.standing(monitor_id)
         outcome = Outcome.FAILED if now.state in {State.FAILED, State.PENDING} else Outcome.OK
         return Verdict(outcome=outcome, standing=now, before=standing.state, why=now.why or say("Checked."))
+
+    def sweep(self, keep: timedelta) -> int:
+        """Throw away what is older than `keep`, checks not before five weeks; return how many rows."""
+        now = self._it.clock.now()
+        with self._it.ledger.write() as tx:
+            return tx.sweep(measurements=now - max(keep, KEPT), readings=now - keep)
 
     def close(self) -> None:
         """Give up what is under way, and wait a moment for it: its slots are checked by whoever is there later."""

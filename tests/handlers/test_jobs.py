@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from bot.domain.anchors import read_anchors
 from bot.registry.memory import MemoryRegistry
@@ -23,3 +26,17 @@ def test_the_head_is_anchored_in_the_file_and_told_in_the_channel(slack: LocalSl
         [anchor] = read_anchors(file.read_text(), "it")
         world.alice.waits_for(CHANNEL, lambda message: f"its hash is `{anchor.hash}`" in said(message))
         assert job.trigger.interval.total_seconds() == 15
+
+
+def test_a_clock_that_is_set_back_stops_no_job() -> None:
+    scheduler = BackgroundScheduler(timezone=UTC)
+    now = datetime.now(UTC)
+    for name, seconds in (("soon", 2), ("late", 2)):
+        scheduler.add_job(print, "interval", name=name, seconds=seconds, next_run_time=now + timedelta(seconds=seconds))
+    scheduler.start(paused=True)
+    try:
+        assert jobs.bring_back(scheduler, now) == []
+        assert sorted(jobs.bring_back(scheduler, now - timedelta(hours=1))) == ["late", "soon"]
+        assert {job.next_run_time for job in scheduler.get_jobs()} == {now - timedelta(hours=1)}
+    finally:
+        scheduler.shutdown(wait=False)

@@ -1,0 +1,137 @@
+"""What every source promises, as tests: a plug-in's own suite subclasses this, and pytest or unittest runs it.
+
+class TestMySource(SourceContract):
+    def source(self) -> MetricSource: ...
+    def put(self, model: str, version: int, metric: str, value: float) -> None: ...
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from bot.domain.errors import Misconfigured, Unreachable
+from bot.domain.monitors import Answer, Outcome
+from bot.ports import MetricSource, Query
+
+_numbers = count(1)
+
+
+class SourceContract:
+    """Subclass it, say how to get at the source and how to put a figure there, and every test is yours.
+
+    Each test uses models of its own, so the source may be shared; what lies in it already is not looked at.
+    """
+
+    odd_names = ("o'brien", 'the "best"', "100%", "модель", "a\\", "x$model", "`tick`", "{x}")
+
+    def source(self) -> MetricSource:
+        """Return the source, the same one at every call."""
+        raise NotImplementedError
+
+    def put(self, model: str, version: int, metric: str, value: float) -> None:
+        """Let this be what the metric of a model's version, which is in Production, is now; return when it can be read.
+
+        Of one model and metric it is called once, but for versions that served before.
+        """
+        raise NotImplementedError
+
+    def break_it(self) -> MetricSource:
+        """Return a source like this one that cannot be reached."""
+        raise NotImplementedError
+
+    def text(self, metric: str) -> str:
+        """Return what a monitor writes under `query` to ask for this metric of its model and version."""
+        return metric
+
+    def query(self, model: str, version: int = 7, metric: str = "accuracy") -> Query:
+        """Return a query about the last hour."""
+        now = datetime.now(UTC)
+        return Query(
+            monitor="m1", source="contract", model=model, version=version, query=self.text(metric),
+            since=now - timedelta(hours=1), until=now,
+        )  # fmt: skip
+
+    def model(self) -> str:
+        """Return the name of a model that nothing knows yet."""
+        return f"model-{next(_numbers)}"
+
+    def test_what_was_put_there_comes_back(self) -> None:
+        model = self.model()
+        self.put(model, 7, "accuracy", 0.875)
+        query = self.query(model)
+        [answer] = self.source().read([query])
+        assert (answer.outcome, [value for _, value in answer.points]) == (Outcome.OK, [0.875])
+        _check(answer, query)
+
+    def test_nothing_asked_is_nothing_answered(self) -> None:
+        assert list(self.source().read([])) == []
+
+    def test_answers_come_in_the_order_of_the_queries(self) -> None:
+        model, other = self.model(), self.model()
+        for name, value in ((model, 0.25), (other, 0.5)):
+            self.put(name, 7, "accuracy", value)
+        names = [other, model, other, self.model(), model]
+        answers = self.source().read([self.query(name) for name in names])
+        assert [[value for _, value in one.points] for one in answers] == [[0.5], [0.25], [0.5], [], [0.25]]
+
+    def test_what_nobody_knows_has_no_points_and_is_no_error(self) -> None:
+        model = self.model()
+        self.put(model, 7, "accuracy", 0.5)
+        unknown = [self.query(self.model()), self.query(model, metric="unheard_of")]
+        for answer in self.source().read(unknown):
+            assert answer.outcome in {Outcome.OK, Outcome.NO_DATA}
+            assert list(answer.points) == []
+
+    def test_another_version_s_figure_never_comes(self) -> None:
+        model = self.model()
+        self.put(model, 7, "accuracy", 0.5)
+        for version in (6, 8, 77):
+            [answer] = self.source().read([self.query(model, version)])
+            assert list(answer.points) == []
+            assert answer.outcome is not Outcome.FAILED
+
+    def test_figures_that_are_none_stay_none(self) -> None:
+        for value in (math.nan, math.inf, -math.inf):
+            model = self.model()
+            self.put(model, 7, "accuracy", value)
+            [answer] = self.source().read([self.query(model)])
+            assert not [one for _, one in answer.points if math.isfinite(one)]
+            assert answer.outcome in {Outcome.OK, Outcome.NO_DATA}
+
+    def test_odd_names_are_names(self) -> None:
+        for name in self.odd_names:
+            model = f"{self.model()}{name}"
+            self.put(model, 7, "accuracy", 0.5)
+            [answer, other] = self.source().read([self.query(model), self.query(f"{model}x")])
+            assert [value for _, value in answer.points] == [0.5], name
+            assert list(other.points) == [], name
+
+    def test_what_it_still_knows_lies_within_what_was_asked(self) -> None:
+        model = self.model()
+        self.put(model, 7, "accuracy", 0.5)
+        query = self.query(model)
+        answer = self.source().history(query, timedelta(seconds=1))
+        assert answer.outcome is Outcome.OK
+        assert {value for _, value in answer.points} == {0.5}
+        _check(answer, query)
+
+    def test_a_source_that_is_down_says_so_and_gives_no_figure(self) -> None:
+        source, query = self.break_it(), self.query(self.model())
+        try:
+            answers = [*source.read([query, query]), source.history(query, timedelta(minutes=1))]
+        except (Unreachable, Misconfigured):  # of the whole batch; it has its sentence
+            return
+        assert len(answers) == 3
+        for answer in answers:
+            assert (answer.outcome, list(answer.points)) == (Outcome.ERROR, [])
+            assert answer.why is not None
+            assert str(answer.why)
+
+
+def _check(answer: Answer, query: Query) -> None:
+    """Assert that the points are of the time that was asked for."""
+    for at, _ in answer.points:
+        assert at.utcoffset() is not None
+        assert answer.is_timeless or query.since < at <= query.until

@@ -1,0 +1,111 @@
+"""What MLflow keeps: the metrics of the run behind the Production version, or those of runs that monitor it.
+
+With `live: true` whoever measures logs to a run with the tags `registrar.model` and `registrar.version`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import timedelta
+
+from bot.domain.errors import RegistrarError
+from bot.domain.monitors import Answer, Outcome, Point
+from bot.domain.policy import Source
+from bot.domain.registry import VersionInfo
+from bot.domain.text import Name, say
+from bot.ports import Query, Registry
+from bot.sources import Parts, another_serves, broken, check_options, switch
+
+
+class MlflowSource:
+    """The port `MetricSource` over the metrics of training runs. They do not age."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def read(self, queries: Sequence[Query]) -> list[Answer]:
+        """Return the metric of the run of each model's version in Production. Two requests, however many ask.
+
+        Of another version than the query's nothing is told. Raises RegistryUnreachable and RegistryRefused.
+        """
+        held = self._registry.in_production({query.model for query in queries})
+        runs = self._registry.metrics([one.run_id for one in held.values() if one.run_id])
+        answers = []
+        for query in queries:
+            holder = held.get(query.model)
+            if answer := _not_about(query, holder):
+                answers.append(answer)
+                continue
+            metrics = runs.get((holder and holder.run_id) or "", {})
+            points = [metrics[query.query]] if query.query in metrics else []
+            answers.append(Answer(points=points, is_timeless=True))
+        return answers
+
+    def history(self, query: Query, step: timedelta) -> Answer:
+        """Return the one figure that there is: a training run has no past to be replayed."""
+        return self.read([query])[0]
+
+
+class LiveMlflowSource:
+    """The port `MetricSource` over metrics that somebody logs to a run while the version serves."""
+
+    def __init__(self, registry: Registry, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._registry = registry
+        self._monotonic = monotonic
+
+    def read(self, queries: Sequence[Query]) -> list[Answer]:
+        """Return the points that the monitoring runs of the query's version logged.
+
+        One request finds the runs of all queries, and each run's metric takes one. What cannot be asked within its
+        time limit is an error. Raises RegistryUnreachable and RegistryRefused.
+        """
+        began = self._monotonic()
+        runs = self._registry.monitoring_runs({(query.model, query.version) for query in queries})
+        asked: dict[tuple[str, str], list[Point] | RegistrarError] = {}
+        answers = []
+        for query in queries:
+            ids = runs.get((query.model, query.version), [])
+            for key in ((run, query.query) for run in ids):
+                if key not in asked and self._monotonic() - began < query.timeout.total_seconds():
+                    asked[key] = self._ask(*key)
+            answers.append(_merged(query, [asked.get((run, query.query)) for run in ids]))
+        return answers
+
+    def history(self, query: Query, step: timedelta) -> Answer:
+        """Return the points of the version's runs, one of each `step`; other versions have runs of their own."""
+        answer = self.read([query])[0]
+        if answer.outcome is not Outcome.OK:
+            return answer
+        kept = {(at - query.since) // step: (at, value) for at, value in sorted(answer.points)}
+        return Answer(points=list(kept.values()))
+
+    def _ask(self, run: str, metric: str) -> list[Point] | RegistrarError:
+        try:
+            return self._registry.points(run, metric)
+        except RegistrarError as error:
+            return error
+
+
+def _not_about(query: Query, holder: VersionInfo | None) -> Answer | None:
+    number = holder.version if holder else None
+    if number == query.version:
+        return None
+    return Answer(outcome=Outcome.NO_DATA, why=another_serves(query.version, number, query.model), is_timeless=True)
+
+
+def _merged(query: Query, found: Collection[list[Point] | RegistrarError | None]) -> Answer:
+    points: list[Point] = []
+    for each in found:
+        if each is None:
+            return broken(say("MLflow did not tell the points of {metric} in time.", metric=Name(query.query)))
+        if isinstance(each, RegistrarError):
+            return broken(each.sentence)
+        points += each
+    return Answer(points=[point for point in points if query.since < point[0] <= query.until])
+
+
+def open_mlflow(name: str, source: Source, parts: Parts) -> MlflowSource | LiveMlflowSource:
+    """Return a source of the type `mlflow`. Raises Misconfigured."""
+    check_options(name, source, ["live"])
+    return LiveMlflowSource(parts.registry) if switch(name, source, "live") else MlflowSource(parts.registry)

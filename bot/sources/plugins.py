@@ -1,0 +1,111 @@
+"""Sources by their type: ours, and those that other packages bring by the entry points `registrar.sources`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from importlib.metadata import EntryPoint, entry_points
+from threading import Lock
+
+from bot.domain.errors import Misconfigured
+from bot.domain.monitors import Answer
+from bot.domain.policy import Policy, Source
+from bot.domain.text import Code, Say, clean, say, short
+from bot.ports import MetricSource, Query
+from bot.sources import Parts
+from bot.sources.mlflow import open_mlflow
+from bot.sources.prometheus import open_prometheus
+from bot.sources.push import KEPT, keep_of, open_push, wants_signature
+
+GROUP = "registrar.sources"
+
+Opener = Callable[[str, Source, Parts], MetricSource]
+
+# A checkout that was not installed has no entry points.
+OURS: dict[str, Opener] = {"push": open_push, "mlflow": open_mlflow, "prometheus": open_prometheus}
+
+
+def open_source(
+    name: str, source: Source, parts: Parts, *, plugins: Callable[[], Iterable[EntryPoint]] | None = None
+) -> MetricSource:
+    """Return the source that the policy calls `name`.
+
+    Raises Misconfigured for a type that nobody brings, for options that are wrong, and for a plug-in that fails.
+    """
+    opener = OURS.get(source.type)
+    if opener:
+        return opener(name, source, parts)
+    found = {one.name: one for one in (plugins() if plugins else entry_points(group=GROUP))}
+    if source.type not in found:
+        raise Misconfigured(_unknown_type(name, source.type, sorted({*found, *OURS})))
+    try:
+        made: MetricSource = found[source.type].load()(name, source, parts)
+    except Misconfigured:
+        raise
+    except Exception as error:  # another's code: whatever it raises, only its own monitors may feel it
+        raise Misconfigured(
+            say("{where}: the plug-in {type} cannot be used ({error}: {why}).", where=Code(f"sources.{name}.type"),
+                type=Code(source.type), error=type(error).__name__, why=short(clean(str(error)), 200))
+        ) from error  # fmt: skip
+    return made
+
+
+def _unknown_type(name: str, kind: str, known: list[str]) -> Say:
+    near = difflib.get_close_matches(kind, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"types are: {', '.join(known)}."
+    return say("{where}: there is no type {type}; {hint}", where=Code(f"sources.{name}.type"),
+               type=Code(short(clean(kind), 100)), hint=hint)  # fmt: skip
+
+
+class Sources:
+    """The sources of the policy that holds, each opened when it is asked first, and anew when its words change."""
+
+    def __init__(self, policy: Callable[[], Policy], parts: Parts) -> None:
+        self._policy = policy
+        self._parts = parts
+        self._open: dict[str, tuple[Source, MetricSource]] = {}
+        self._lock = Lock()
+
+    def read(self, name: str, queries: Sequence[Query]) -> list[Answer]:
+        """Return an answer to each query, in order. Raises Misconfigured, and what the source raises."""
+        return self._source(name).read(queries)
+
+    def history(self, name: str, query: Query, step: timedelta) -> Answer:
+        """Return what the source still knows. Raises Misconfigured, and what the source raises."""
+        return self._source(name).history(query, step)
+
+    def keep(self) -> timedelta:
+        """Return how long pushed readings are kept: the longest that a push source names, else 35 days."""
+        named = [keep_of(name, one) for name, one in self._policy().sources.items() if one.type == "push"]
+        return max(named, default=KEPT)
+
+    def takes(self, name: str) -> bool | None:
+        """Tell whether pushed readings of this source have to be signed; None where it is no push source."""
+        source = self._policy().source(name)
+        return wants_signature(name, source) if source and source.type == "push" else None
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        with self._lock:
+            for _, source in self._open.values():
+                _close(source)
+            self._open.clear()
+
+    def _source(self, name: str) -> MetricSource:
+        wanted = self._policy().source(name)
+        if wanted is None:
+            raise Misconfigured(say("The policy has no source {name}.", name=Code(short(clean(name), 100))))
+        with self._lock:
+            known = self._open.get(name)
+            if known and known[0] == wanted:
+                return known[1]
+            opened = open_source(name, wanted, self._parts)
+            self._open[name] = (wanted, opened)
+            if known:
+                _close(known[1])
+            return opened
+
+
+def _close(source: MetricSource) -> None:
+    getattr(source, "close", lambda: None)()  # only one with connections has what to let go of

@@ -1,0 +1,179 @@
+"""Prometheus: one figure of an instant query, or a series of a range, over its HTTP API."""
+
+from __future__ import annotations
+
+import math
+import re
+import ssl
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from string import Template
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+
+from bot.domain.errors import Misconfigured
+from bot.domain.monitors import Answer
+from bot.domain.policy import Source
+from bot.domain.text import Code, clean, say, short
+from bot.ports import Query
+from bot.sources import Parts, broken, check_options, wrong_option
+from bot.sources.prometheus_answers import POINTS_MOST, answer_of, too_long
+
+AT_ONCE = 4  # queries that are under way together
+BODY_MOST = 10_000_000  # bytes of an answer
+LATE = 0.25  # seconds that we wait beyond the time limit for an answer that says more than that it is over
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is sent: the same of two queries is sent once."""
+
+    path: str
+    promql: str
+    start: float  # the moment itself of an instant query
+    end: float
+    step: float = 0.0
+
+    @property
+    def params(self) -> dict[str, str]:
+        if not self.step:
+            return {"query": self.promql, "time": f"{self.end:.3f}"}
+        return {"query": self.promql, "start": f"{self.start:.3f}", "end": f"{self.end:.3f}", "step": f"{self.step:g}"}
+
+
+class PrometheusSource:
+    """The port `MetricSource` over the HTTP API of a Prometheus, or of what answers like one.
+
+    `url` may hold a user and a password; they are told nobody.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, name: str = "prometheus") -> None:
+        parts = urlsplit(url)
+        self.address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+        user = httpx.BasicAuth(httpx.URL(url).username, httpx.URL(url).password) if "@" in parts.netloc else None
+        self._name = name
+        self._client = httpx.Client(
+            base_url=self.address, auth=user, follow_redirects=False, trust_env=False,
+            verify=ssl.create_default_context() if parts.scheme == "https" else False,
+            headers={"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token}"} if token else {})},
+            limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE),
+        )  # fmt: skip
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"source-{name}")
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    def read(self, queries: Sequence[Query]) -> list[Answer]:
+        """Return what each query comes to at its `until`; the same one is asked once, a few at a time."""
+        return self._ask([(query, _instant(query)) for query in queries])
+
+    def history(self, query: Query, step: timedelta) -> Answer:
+        """Return one figure every `step` after `since`, fewer where that would be more than 11,000."""
+        answer = self._ask([(query, _range(query, step))])[0]
+        return replace(answer, points=[point for point in answer.points if point[0] > query.since])
+
+    def _ask(self, wanted: Sequence[tuple[Query, _Asked]]) -> list[Answer]:
+        began = time.monotonic()
+        limits: dict[_Asked, float] = {}
+        for query, asked in wanted:
+            limits[asked] = max(limits.get(asked, 0.0), query.timeout.total_seconds())
+        under_way = {asked: self._pool.submit(self._get, asked, began + limit) for asked, limit in limits.items()}
+        wait(under_way.values(), timeout=max(limits.values(), default=0.0) + LATE)
+        return [self._answer(under_way[asked]) for _, asked in wanted]
+
+    def _answer(self, under_way: Future[Answer]) -> Answer:
+        return under_way.result() if under_way.done() and not under_way.cancelled() else self._silent()
+
+    def _get(self, asked: _Asked, until: float) -> Answer:
+        left = until - time.monotonic()
+        if left <= 0:
+            return self._silent()
+        try:
+            with self._client.stream("GET", asked.path, params=asked.params, timeout=left) as response:
+                body = _read(response, until)
+        except (httpx.TimeoutException, TimeoutError):
+            return self._silent()
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, RuntimeError, ValueError) as error:
+            return broken(say("Prometheus at {url} cannot be asked ({why}).", url=Code(self.address), why=_kind(error)))
+        return too_long(self.address) if body is None else answer_of(response.status_code, body, self.address)
+
+    def _silent(self) -> Answer:
+        return broken(say("Prometheus at {url} did not answer in time.", url=Code(self.address)))
+
+
+def _read(response: httpx.Response, until: float) -> bytes | None:
+    """Return the body, or None for one that is too long. Raises TimeoutError for one that drips."""
+    body = bytearray()
+    for chunk in response.iter_raw():
+        body += chunk
+        if len(body) > BODY_MOST:
+            return None
+        if time.monotonic() > until:
+            raise TimeoutError
+    return bytes(body)
+
+
+def _kind(error: Exception) -> str:
+    """Return what went wrong in a word: the error's own text may hold anything."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+    return "connection refused" if "refused" in str(error) else words
+
+
+def _instant(query: Query) -> _Asked:
+    at = _moment(query.until)
+    return _Asked("/api/v1/query", filled(query), at, at)
+
+
+def _range(query: Query, step: timedelta) -> _Asked:
+    start, end = _moment(query.since), _moment(query.until)
+    least = math.ceil((end - start) / (POINTS_MOST - 1))
+    return _Asked("/api/v1/query_range", filled(query), start, end, max(step.total_seconds(), least, 1.0))
+
+
+def _moment(at: datetime) -> float:
+    return math.floor(at.timestamp() * 1000) / 1000  # never after the query's end
+
+
+_TEXT = re.compile(r'"(?:\\.|[^"\\])*"|' + r"'(?:\\.|[^'\\])*'|`[^`]*`", re.DOTALL)
+
+
+def filled(query: Query) -> str:
+    r"""Return the PromQL with `$model` and `$version` filled in, within its texts in quotes and nowhere else.
+
+    A model's name may hold anything: what could end the text is written as `\x22`.
+    """
+    name = "".join(rf"\x{ord(one):02x}" if one in "\\\"'`" or ord(one) < 32 else one for one in query.model)
+    values = {"model": name, "version": str(query.version)}
+    return _TEXT.sub(lambda text: Template(text[0]).safe_substitute(values), query.query)
+
+
+def open_prometheus(name: str, source: Source, parts: Parts) -> PrometheusSource:
+    """Return a source of the type `prometheus`. Raises Misconfigured."""
+    check_options(name, source, ["url", "token_env"])
+    url = source.url or ""
+    try:
+        fits = urlsplit(url).scheme in {"http", "https"} and bool(httpx.URL(url).host) and urlsplit(url).port != 0
+    except (ValueError, httpx.InvalidURL):
+        fits = False
+    if not fits:
+        raise wrong_option(name, "url", "must be Prometheus's address, such as http://prometheus:9090.")
+    return PrometheusSource(url, token=_token(name, source, parts), name=name)
+
+
+def _token(name: str, source: Source, parts: Parts) -> str | None:
+    variable = source.options.get("token_env")
+    if variable is None:
+        return None
+    token = parts.environ.get(str(variable), "").strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise Misconfigured(
+            say("{where}: the environment has no token in {variable}.", where=Code(f"sources.{name}.token_env"),
+                variable=Code(short(clean(str(variable)), 100)))
+        )  # fmt: skip
+    return token
