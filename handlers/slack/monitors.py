@@ -61,9 +61,8 @@ def ask_for_monitor(desk: Desk, place: Place, given: dict[str, str]) -> None:
     """Open the form that adds a monitor, with what was typed; flags that it has no field for are kept."""
 
     def make() -> dict[str, Any]:
-        caller, typed = desk.caller(place), {key: value for key, value in given.items() if value is not None}
-        draft = desk.registrar.errands.draft(caller, {"verb": MonitorAdd.verb} | typed, where=place.channel)
-        return modals.monitor(draft, typed, desk.registrar.monitors.sources())
+        draft = desk.registrar.errands.draft(desk.caller(place), {"verb": MonitorAdd.verb} | given, where=place.channel)
+        return modals.monitor(draft, given, desk.registrar.monitors.sources())
 
     desk.show_modal(place, make)
 
