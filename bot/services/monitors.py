@@ -162,7 +162,7 @@ class Monitors:
             )
             tx.save_monitor(after)
             tx.save_standing(replace(tx.standing(after.id), next_at=after.first_check(now)))
-            ended = self._end_incidents(tx, after)
+            ended = self._end_incidents(tx, after, by, origin)
             self._keep(tx, Tag.MONITOR_EDITED, caller, after, origin, before=before.rule.model_dump(mode="json"),
                        after=rule.model_dump(mode="json"), incidents=ended)  # fmt: skip
             said = monitor_words.edited(after, by, was_armed=before.armed_at is not None)
@@ -176,7 +176,7 @@ class Monitors:
         with self._it.ledger.write() as tx:
             monitor = replace(_changeable(_find(tx, model, name)), removed_at=self._it.clock.now())
             tx.save_monitor(monitor)
-            ended = self._end_incidents(tx, monitor)
+            ended = self._end_incidents(tx, monitor, by, origin)
             self._keep(tx, Tag.MONITOR_REMOVED, caller, monitor, origin, incidents=ended)
             self._say(tx, monitor, "removed", monitor_words.removed(monitor, by))
         return monitor_words.removed(monitor, by)
@@ -193,7 +193,7 @@ class Monitors:
                 raise BadInput(say("{it} is paused already.", it=monitor_words.which(monitor)))
             monitor = replace(monitor, is_paused=True)
             tx.save_monitor(monitor)
-            ended = self._end_incidents(tx, monitor)
+            ended = self._end_incidents(tx, monitor, by, origin)
             self._keep(tx, Tag.MONITOR_PAUSED, caller, monitor, origin, incidents=ended)
             self._say(tx, monitor, f"paused:{self._it.new_id()}", monitor_words.paused(monitor, by))
         return monitor_words.paused(monitor, by)
@@ -353,7 +353,7 @@ class Monitors:
             self._tell_thread(tx, incident, "acknowledged", incident_words.acknowledged(incident))
         return monitor_words.acknowledged_by_you(incident)
 
-    def _end_incidents(self, tx: Writing, monitor: Monitor) -> list[str]:
+    def _end_incidents(self, tx: Writing, monitor: Monitor, by: Actor, origin: str) -> list[str]:
         """End the open incidents that nobody would watch any more; return their ids."""
         ended = []
         for incident in tx.incidents(model=monitor.model, is_open=True, most=INCIDENTS_MOST):
@@ -362,6 +362,10 @@ class Monitors:
                 over = replace(incident, resolved_at=self._it.clock.now(), resolution=resolution)
                 tx.save_incident(over)
                 self._tell_thread(tx, over, "resolved", incident_words.resolved(over))
+                tx.append(Event(
+                    at=self._it.clock.now(), actor=by, tag=Tag.INCIDENT_RESOLVED, subject=over.id, model=over.model,
+                    why=str(resolution), origin=origin,
+                ))  # fmt: skip
                 ended.append(incident.id)
         return ended
 
