@@ -34,6 +34,7 @@ class Act(Enum):
     FREEZE = "freeze"  # let nothing move in Production
     UNFREEZE = "unfreeze"  # let Production move again
     EDIT_MONITOR = "edit_monitor"  # add, change or remove a monitor
+    CHECK = "check"  # have a monitor checked out of turn; it counts, so it may bring a rollback about
     PAUSE = "pause"  # pause or resume a monitor
     SILENCE = "silence"  # mute a monitor's alerts for a while
     ACKNOWLEDGE = "acknowledge"  # say that one looks after an incident
@@ -113,6 +114,7 @@ TABLE: dict[Act, Row] = {
     Act.FREEZE: Row(Who.ROLLBACK_OR_ADMIN),
     Act.UNFREEZE: Row(Who.ROLLBACK_OR_ADMIN),
     Act.EDIT_MONITOR: Row(Who.ROLLBACK),
+    Act.CHECK: Row(Who.ROLLBACK),
     Act.PAUSE: Row(Who.ROLLBACK),
     Act.SILENCE: Row(Who.ROLLBACK),
     Act.ACKNOWLEDGE: Row(Who.ANYONE),

@@ -44,10 +44,12 @@ def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
 
 
 def of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor]:
-    """Return those of the monitors that an incident is about; one of a source has them of several models."""
+    """Return those of the monitors that an incident is about, in its order; one of a source names their models, too."""
     if incident.kind is IncidentKind.SOURCE:
-        return [one for one in monitors if one.rule.source == incident.source and one.name in incident.monitors]
-    return [one for one in monitors if one.model == incident.model and one.name in incident.monitors]
+        by_name = {f"{one.model} {one.name}": one for one in monitors if one.rule.source == incident.source}
+    else:
+        by_name = {one.name: one for one in monitors if one.model == incident.model}
+    return [by_name[name] for name in incident.monitors if name in by_name]
 
 
 def bounds_of(rule: MonitorRule, bound: float | None) -> dict[str, float]:

@@ -188,12 +188,6 @@ def checked(monitor: Monitor, standing: Standing) -> Say:
     return say("Checked: {it} is {state}. {why}", it=which(monitor), state=state(monitor, standing), why=why)
 
 
-def check_is_under_way(monitor: Monitor) -> Say:
-    """Return the answer where the check is not done yet."""
-    return say("{it} is checked within seconds; {show} tells what came of it.", it=which(monitor),
-               show=Code(f"/model monitor show {monitor.model} {monitor.name}"))  # fmt: skip
-
-
 # -- why not -----------------------------------------------------------------------------------------------------------
 
 

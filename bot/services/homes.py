@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from bot.domain.approvals import Request, RequestState
 from bot.domain.authority import Act, Subject, authorize
 from bot.domain.events import Link, Tag
 from bot.domain.freezes import Freeze, frozen
 from bot.domain.looks import BASELINE
+from bot.domain.monitor_views import MonitorRow, worst_first
+from bot.domain.monitors import Standing
 from bot.domain.people import Caller, actor_of
 from bot.domain.registry import Stage
 from bot.domain.text import Say
@@ -18,13 +21,14 @@ from bot.services.context import Context
 WAITING_MOST = 15  # requests with buttons; of more, the rest is counted
 MINE_MOST = 10
 LATELY_MOST = 10
+MONITORS_MOST = 20
 LOOKED_THROUGH = 1000  # pending requests that are looked through for those that somebody can decide
 
 # What is told of the last days: what people decided and what came of it, not every vote.
 LATELY = (
     Tag.MOVED, Tag.REJECTED, Tag.STALE, Tag.EXPIRED, Tag.FAILED, Tag.OVERRIDDEN, Tag.FROZEN, Tag.UNFROZEN, Tag.OBSERVED,
     Tag.MENDED, Tag.ARCHIVED, Tag.REGISTERED, Tag.POLICY_TAKEN, Tag.POLICY_BROKEN,
-    Tag.SERVING_CONFIRMED, Tag.SERVING_DENIED, Tag.NOT_TOLD,
+    Tag.SERVING_CONFIRMED, Tag.SERVING_DENIED, Tag.NOT_TOLD, Tag.MONITOR_ARMED, Tag.BREAKER_RESET,
 )  # fmt: skip
 
 
@@ -47,7 +51,10 @@ class HomeView:
     mine: list[Request]
     serving: list[Serving]
     freezes: list[Freeze]  # of every model
+    monitors: list[MonitorRow]  # the worst first; `monitors_more` beyond those that are shown
+    monitors_more: int
     lately: list[Link]
+    now: datetime
 
 
 class Homes:
@@ -60,12 +67,17 @@ class Homes:
         """Return what the Home of somebody shows now. Raises LedgerUnavailable."""
         with self._it.ledger.read() as reading:
             waiting = self._waiting(reading, caller)
-            freezes = [one for one in reading.freezes() if one.is_active(self._it.clock.now())]
+            now = self._it.clock.now()
+            freezes = [one for one in reading.freezes() if one.is_active(now)]
+            standings = reading.standings()
+            monitors = worst_first(MonitorRow(one, standings.get(one.id) or Standing(monitor=one.id))
+                                   for one in reading.monitors())  # fmt: skip
             return HomeView(
                 waiting=waiting[:WAITING_MOST], more=max(0, len(waiting) - WAITING_MOST),
                 mine=reading.requests(requester=actor_of(caller), most=MINE_MOST),
                 serving=self._serving(reading, freezes), freezes=[one for one in freezes if one.model is None],
-                lately=reading.latest(tags=LATELY, most=LATELY_MOST),
+                monitors=monitors[:MONITORS_MOST], monitors_more=max(0, len(monitors) - MONITORS_MOST),
+                lately=reading.latest(tags=LATELY, most=LATELY_MOST), now=now,
             )  # fmt: skip
 
     def _waiting(self, reading: Reading, caller: Caller) -> list[Request]:

@@ -32,17 +32,17 @@ from bot.domain.people import Actor, Caller, actor_of, shown
 from bot.domain.policy import BUILT_IN, Policy
 from bot.domain.registry import Stage
 from bot.domain.text import Code, Name, Say, say
-from bot.ports import Note, NoteKind, Reading, Writing
+from bot.ports import Reading, Writing
 from bot.services.context import Context
 from bot.services.gatekeeper import Gatekeeper
-from bot.services.rows import said_note, thread_note
+from bot.services.rows import incident_note, said_note, thread_note
 
 BACKTESTED = timedelta(days=7)  # without a firing, before somebody arms a monitor
 TRIED_OUT = timedelta(hours=24)  # measured as it is now, before somebody arms it
 RECENT_MOST = 10  # checks that are shown of a monitor
 CHART_MOST = 500  # checks that a picture is made of
 INCIDENTS_MOST = 100
-UNDER_WAY = {Doing.INTENT, Doing.APPLYING, Doing.VERIFYING}  # what is finished whatever becomes of the monitor
+UNDER_WAY = {Doing.INTENT, Doing.APPLYING, Doing.VERIFYING, Doing.ROLLED_BACK}  # what ends without its monitor
 
 Replay = Callable[[Monitor, timedelta], Backtest]
 
@@ -53,7 +53,7 @@ class Monitors:
     def __init__(self, context: Context, gatekeeper: Gatekeeper, backtest: Replay) -> None:
         self._it = context
         self._gatekeeper = gatekeeper
-        self._backtest = backtest
+        self._replay = backtest
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -96,6 +96,10 @@ class Monitors:
                 reading.moves(monitor.model, stage=Stage.PRODUCTION),
             )  # fmt: skip
 
+    def backtest(self, monitor: Monitor, span: timedelta) -> Backtest:
+        """Return what a monitor's rule would have said of the past. Raises what its source raises."""
+        return self._replay(monitor, span)
+
     def incident(self, incident_id: str) -> tuple[Incident, list[Monitor]]:
         """Return an incident, and those of its monitors that are still there. Raises UnknownRequest."""
         with self._it.ledger.read() as reading:
@@ -106,6 +110,10 @@ class Monitors:
         """Return the sources that a monitor can name, the policy's first."""
         policy = self._it.policy
         return [*policy.sources, *(name for name in BUILT_IN if name not in policy.sources)]
+
+    def may_check(self, caller: Caller, monitor: Monitor, *, origin: str) -> None:
+        """Return if somebody may have a monitor checked out of turn: each check counts. Raises Refused."""
+        self._gatekeeper.admit(caller, Act.CHECK, model=monitor.model, origin=origin)
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
@@ -154,7 +162,7 @@ class Monitors:
             )
             tx.save_monitor(after)
             tx.save_standing(replace(tx.standing(after.id), next_at=after.first_check(now)))
-            ended = self._end_incidents(tx, after)
+            ended = self._end_incidents(tx, after, by, origin)
             self._keep(tx, Tag.MONITOR_EDITED, caller, after, origin, before=before.rule.model_dump(mode="json"),
                        after=rule.model_dump(mode="json"), incidents=ended)  # fmt: skip
             said = monitor_words.edited(after, by, was_armed=before.armed_at is not None)
@@ -168,7 +176,7 @@ class Monitors:
         with self._it.ledger.write() as tx:
             monitor = replace(_changeable(_find(tx, model, name)), removed_at=self._it.clock.now())
             tx.save_monitor(monitor)
-            ended = self._end_incidents(tx, monitor)
+            ended = self._end_incidents(tx, monitor, by, origin)
             self._keep(tx, Tag.MONITOR_REMOVED, caller, monitor, origin, incidents=ended)
             self._say(tx, monitor, "removed", monitor_words.removed(monitor, by))
         return monitor_words.removed(monitor, by)
@@ -185,7 +193,7 @@ class Monitors:
                 raise BadInput(say("{it} is paused already.", it=monitor_words.which(monitor)))
             monitor = replace(monitor, is_paused=True)
             tx.save_monitor(monitor)
-            ended = self._end_incidents(tx, monitor)
+            ended = self._end_incidents(tx, monitor, by, origin)
             self._keep(tx, Tag.MONITOR_PAUSED, caller, monitor, origin, incidents=ended)
             self._say(tx, monitor, f"paused:{self._it.new_id()}", monitor_words.paused(monitor, by))
         return monitor_words.paused(monitor, by)
@@ -295,7 +303,7 @@ class Monitors:
         with self._it.ledger.read() as reading:
             if not reading.measurements(monitor.id, since=monitor.created_at, most=1):
                 raise Refused(monitor_words.not_measured(monitor))
-        found = self._backtest(monitor, BACKTESTED)
+        found = self._replay(monitor, BACKTESTED)
         if found.why is not None or found.firings:
             raise Refused(monitor_words.backtest_forbids(monitor, found.sentence))
         return {"backtest": {"since": found.since.isoformat(), "until": found.until.isoformat(),
@@ -345,7 +353,7 @@ class Monitors:
             self._tell_thread(tx, incident, "acknowledged", incident_words.acknowledged(incident))
         return monitor_words.acknowledged_by_you(incident)
 
-    def _end_incidents(self, tx: Writing, monitor: Monitor) -> list[str]:
+    def _end_incidents(self, tx: Writing, monitor: Monitor, by: Actor, origin: str) -> list[str]:
         """End the open incidents that nobody would watch any more; return their ids."""
         ended = []
         for incident in tx.incidents(model=monitor.model, is_open=True, most=INCIDENTS_MOST):
@@ -354,6 +362,10 @@ class Monitors:
                 over = replace(incident, resolved_at=self._it.clock.now(), resolution=resolution)
                 tx.save_incident(over)
                 self._tell_thread(tx, over, "resolved", incident_words.resolved(over))
+                tx.append(Event(
+                    at=self._it.clock.now(), actor=by, tag=Tag.INCIDENT_RESOLVED, subject=over.id, model=over.model,
+                    why=str(resolution), origin=origin,
+                ))  # fmt: skip
                 ended.append(incident.id)
         return ended
 
@@ -361,8 +373,7 @@ class Monitors:
         """Draw an incident's message anew and tell its thread; of one that nobody was alerted of, nothing is told."""
         if incident.doing in {Doing.LOGGED, Doing.SILENCED} and tx.posting(incident.id) is None:
             return
-        key = f"incident:{incident.id}:{because}"
-        tx.add_note(Note(key=key, lane=incident.id, kind=NoteKind.INCIDENT, to=self._channel(incident.model)))
+        tx.add_note(incident_note(incident, because, self._channel(incident.model)))
         tx.add_note(thread_note(incident.id, because, news))
 
     # -- what goes with each -------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from bot.services.homes import HomeView, Serving
 from bot.slack.answers import MENU_ASK, MENU_HELP, MENU_MODELS, MENU_REQUESTS
 from bot.slack.blocks import chunks, dicts, section, small
 from bot.slack.cards import decision_buttons, gate_rows
+from bot.slack.monitoring import ADD, row
 from bot.slack.texts import TEXT_MOST, code, cut, fit, mrkdwn, when, who
 
 SERVING_MOST = 40  # models; of more, the rest is counted
@@ -33,6 +34,12 @@ def home(view: HomeView) -> dict[str, Any]:
         _title("In Production"),
         *_rows([_serving(one) for one in view.serving[:SERVING_MOST]], "Nothing that Registrar has seen."),
         *_counted(len(view.serving) - SERVING_MOST, "/model list"),
+        DividerBlock(),
+        _title("Monitors"),
+        *_rows(
+            [row(one, view.now) for one in view.monitors], "Nothing is watched yet. The button below adds a monitor."
+        ),
+        *_counted(view.monitors_more, "/model monitor list MODEL"),
         DividerBlock(),
         _title("Lately"),
         *_rows([_event(link) for link in view.lately], "Nothing has happened yet."),
@@ -97,6 +104,7 @@ def _menu() -> ActionsBlock:
         ButtonElement(text="Ask for a promotion", action_id=MENU_ASK, style="primary"),
         ButtonElement(text="Open requests", action_id=MENU_REQUESTS),
         ButtonElement(text="Models", action_id=MENU_MODELS),
+        ButtonElement(text="Add a monitor", action_id=ADD),
         ButtonElement(text="Help", action_id=MENU_HELP),
     ]
     return ActionsBlock(block_id="menu", elements=buttons)

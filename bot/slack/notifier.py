@@ -103,7 +103,7 @@ class SlackNotifier:
             monitors = of_incident(incident, reading.monitors(incident.model or None))
             if standing is None or not monitors:
                 return Delivery(Outcome.NEVER, why="its message was given up" if monitors else "its monitor is gone")
-            first = min(monitors, key=lambda one: incident.monitors.index(one.name))
+            first = monitors[0]
             chart = chart_of(
                 first, reading.standing(first.id), reading.measurements(first.id, most=CHARTED),
                 reading.moves(first.model, stage=Stage.PRODUCTION),

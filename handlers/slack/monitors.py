@@ -61,9 +61,8 @@ def ask_for_monitor(desk: Desk, place: Place, given: dict[str, str]) -> None:
     """Open the form that adds a monitor, with what was typed; flags that it has no field for are kept."""
 
     def make() -> dict[str, Any]:
-        caller, typed = desk.caller(place), {key: value for key, value in given.items() if value is not None}
-        draft = desk.registrar.errands.draft(caller, {"verb": MonitorAdd.verb} | typed, where=place.channel)
-        return modals.monitor(draft, typed, desk.registrar.monitors.sources())
+        draft = desk.registrar.errands.draft(desk.caller(place), {"verb": MonitorAdd.verb} | given, where=place.channel)
+        return modals.monitor(draft, given, desk.registrar.monitors.sources())
 
     desk.show_modal(place, make)
 
@@ -107,9 +106,9 @@ def _check_now(desk: Desk, place: Place, find: Callable[[], Monitor]) -> None:
 
     def read() -> Message:
         monitor = find()
-        standing = desk.registrar.monitors.check(desk.caller(place), monitor, origin="slack")
-        desk.registrar.outbox_soon()
-        return said(monitor_words.checked(monitor, standing))
+        desk.registrar.monitors.may_check(desk.caller(place), monitor, origin="slack")
+        verdict = desk.registrar.monitoring.check(monitor.id)
+        return said(monitor_words.checked(monitor, verdict.standing))
 
     desk.look_up(place, read)
 

@@ -1,0 +1,183 @@
+"""The verbs about monitors: two words, flags that come from the rule's fields, and kind refusals."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.commands import VERBS, Help, MissingArguments, load, parse
+from bot.domain.durations import parse_duration
+from bot.domain.errors import BadInput
+from bot.domain.monitor_commands import (
+    MonitorAdd,
+    MonitorArm,
+    MonitorBacktest,
+    MonitorEdit,
+    MonitorList,
+    MonitorPause,
+    MonitorReset,
+    MonitorShow,
+    MonitorSilence,
+    MonitorUnsilence,
+    flag,
+)
+from bot.domain.monitor_rule import MonitorRule
+
+OURS = [verb for name, verb in VERBS.items() if name.startswith("monitor ")]
+
+
+def refusal(text: str) -> str:
+    """Return what is answered to text that cannot be understood."""
+    with pytest.raises(BadInput) as caught:
+        parse(text)
+    return str(caught.value)
+
+
+def added(text: str) -> MonitorRule:
+    """Return the rule that was typed."""
+    command = parse(text)
+    assert isinstance(command, MonitorAdd)
+    return command.rule("push")
+
+
+def edited(text: str, **before: object) -> MonitorRule:
+    """Return what comes of a rule by what was typed."""
+    command = parse(text)
+    assert isinstance(command, MonitorEdit)
+    return command.applied(MonitorRule.model_validate({"name": "accuracy", "source": "push"} | before))
+
+
+# -- what is understood ------------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_readme_works_to_the_letter() -> None:
+    rule = added("monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify")
+    assert (rule.name, rule.query, rule.source, rule.rule) == ("accuracy", "accuracy", "push", "threshold")
+    assert (rule.greater_than, rule.every, rule.action) == (0.85, timedelta(minutes=5), "notify")
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("monitor", MonitorList()),
+        ("monitor churn", MonitorList(model="churn")),
+        ("monitor list churn", MonitorList(model="churn")),
+        ("/Monitor Show churn accuracy", MonitorShow(model="churn", name="accuracy")),
+        ("monitor show --name accuracy churn", MonitorShow(model="churn", name="accuracy")),
+        ("monitor pause churn accuracy-live", MonitorPause(model="churn", name="accuracy-live")),
+        ("monitor backtest churn accuracy", MonitorBacktest(model="churn", name="accuracy", days=30)),
+        ("monitor backtest churn accuracy --days 7", MonitorBacktest(model="churn", name="accuracy", days=7)),
+        ("monitor arm churn accuracy", MonitorArm(model="churn", name="accuracy")),
+        ("monitor reset churn", MonitorReset(model="churn")),
+        ("monitor reset --all", MonitorReset(everywhere=True)),
+        ("monitor silence churn accuracy 2h", MonitorSilence(model="churn", name="accuracy", span="2h")),
+        ("monitor silence churn 2h --all", MonitorSilence(model="churn", every_one=True, span="2h")),
+        ('monitor silence churn accuracy 2h —reason “a move”',
+         MonitorSilence(model="churn", name="accuracy", span="2h", reason="a move")),
+        ("monitor unsilence churn --all", MonitorUnsilence(model="churn", every_one=True)),
+        ("help monitor", Help(about="monitor")),
+        ("help monitor add", Help(about="monitor add")),
+        ("monitor --help", Help(about="monitor")),
+        ("monitor add --help", Help(about="monitor add")),
+    ],
+)  # fmt: skip
+def test_what_is_typed_is_understood(text: str, command: object) -> None:
+    assert parse(text) == command
+
+
+@pytest.mark.parametrize("verb", OURS, ids=lambda verb: str(verb.verb))
+def test_an_example_is_a_command_that_can_be_kept(verb: type) -> None:
+    command = parse(verb.example)  # type: ignore[attr-defined]  # a verb
+    assert isinstance(command, verb)
+    assert load(command.dump()) == command  # type: ignore[union-attr]  # it is one
+
+
+@pytest.mark.parametrize("field", [name for name in MonitorRule.model_fields if name != "name"])
+def test_every_field_of_the_rule_is_a_flag_that_says_what_it_means(field: str) -> None:
+    for verb in (MonitorAdd, MonitorEdit):
+        means = {one: arg.means for one, _, arg in verb.args() if arg.flags == (flag(field),)}
+        assert means == {field: MonitorRule.model_fields[field].description}
+
+
+def test_what_is_shown_as_the_default_is_the_default() -> None:
+    for name, field, _ in MonitorAdd.args():
+        default = MonitorRule.model_fields[name].default if name in MonitorRule.model_fields else None
+        if isinstance(default, timedelta):
+            assert parse_duration(field.default) == default
+
+
+def test_dashes_and_capitals_in_a_choice_are_understood() -> None:
+    assert added("monitor add churn a --greater-than 1 --action Dry-Run").action == "dry_run"
+
+
+def test_a_bound_below_zero_is_no_flag() -> None:
+    assert added("monitor add churn a --less-than -0.5").less_than == -0.5
+
+
+def test_without_a_bound_it_is_compared_with_the_production_before() -> None:
+    assert added("monitor add churn a").rule == "blocks"
+
+
+# -- changing ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_what_was_typed_is_changed() -> None:
+    rule = edited("monitor edit churn accuracy --every 10m", greater_than=0.8, fail_after=4)
+    assert (rule.every, rule.greater_than, rule.fail_after) == (timedelta(minutes=10), 0.8, 4)
+
+
+def test_a_setting_can_be_taken_away() -> None:
+    assert edited("monitor edit churn accuracy --hard-limit none", greater_than=0.8, hard_limit=0.5).hard_limit is None
+
+
+def test_a_bound_makes_a_threshold_of_it_and_another_rule_drops_the_bound() -> None:
+    assert edited("monitor edit churn accuracy --greater-than 0.9", rule="blocks").rule == "threshold"
+    assert edited("monitor edit churn accuracy --rule blocks", greater_than=0.8).greater_than is None
+
+
+# -- what is not -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("monitor shwo churn accuracy", "Did you mean monitor show?"),
+        ("monitor paus", "For a model of that name it is monitor list paus"),
+        ("monitor frob churn accuracy", "Try help monitor"),
+        ("monitr", "Did you mean monitor?"),
+        ("monitor add churn a --greatr-than 3", "Did you mean --greater-than?"),
+        ("monitor add churn a --greater-than high", "--greater-than: it should be a valid number."),
+        ("monitor add churn a --greater-than nan", "--greater-than: it should be a finite number."),
+        ("monitor add churn a --every 1s", "--every: it should be greater than or equal to 10 seconds."),
+        ("monitor add churn a --every soon", "--every: is no duration; write one like 30m, 24h or 7d."),
+        ("monitor add churn a --window 0s", "--window: it should be greater than nothing."),
+        ("monitor add churn a --fail-after two", "--fail-after: it should be a valid integer."),
+        ("monitor add churn a --action boo", "--action: it should be 'dry_run', 'notify', 'ask' or 'auto'."),
+        ("monitor add churn a --aggregate p1", "--aggregate: 'p1' is no aggregate; there are mean, last"),
+        ("monitor add churn a --rule threshold", "The rule threshold needs --greater-than or --less-than."),
+        ("monitor add churn a --greater-than 2 --less-than 1", "--greater-than must lie below --less-than."),
+        ("monitor add churn a --rule blocks --greater-than 2", "blocks has --hard-limit."),
+        ("monitor add churn 'a b'", "“a b” is no name for a monitor"),
+        ("monitor edit churn a", "Say what to change, such as /model monitor edit"),
+        ("monitor silence churn a 73h", "72 hours at most"),
+        ("monitor silence churn a soon", "“soon” is no time to be silent"),
+        ("monitor silence churn a", "“a” is no time to be silent"),
+        ("monitor backtest churn a --days 0", "--days: it should be greater than or equal to 1"),
+        ("monitor show churn", "NAME is missing. Write it so: monitor show MODEL NAME"),
+    ],
+)
+def test_what_cannot_be_understood_gets_a_sentence(text: str, said: str) -> None:
+    assert said in refusal(text)
+
+
+def test_what_is_missing_of_a_new_monitor_is_asked_for_in_a_form() -> None:
+    with pytest.raises(MissingArguments) as caught:
+        parse("monitor add churn --every 10m")
+    assert caught.value.verb is MonitorAdd
+    assert caught.value.given == {"model": "churn", "every": "10m"}
+
+
+def test_no_forged_field_gets_into_a_rule() -> None:
+    with pytest.raises(BadInput, match="A monitor has no"):
+        load({"verb": "monitor add", "model": "churn", "name": "a", "armed_at": "now"})
