@@ -1,19 +1,25 @@
-"""Comparisons where the team talks: the message, and in its thread the chart, and the whole as CSV where it was cut."""
+"""Comparisons and timelines where the team talks: the message, in its thread the picture, and as CSV what was cut."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.domain.comparison import Comparison, to_csv
 from bot.domain.errors import SlackUnreachable
+from bot.domain.history import Timeline
 from bot.domain.text import Code, clean, say
 from bot.ports import Posting
+from bot.slack.blocks import Message
 from bot.slack.calls import LOST, QUIET, error_of
 from bot.slack.charts import chart_alt, comparison_chart
 from bot.slack.comparing import Compared, comparison
+from bot.slack.timeline import timeline
+from bot.slack.timeline_chart import history_alt, history_chart
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +27,18 @@ log = logging.getLogger(__name__)
 _NOT_THERE = {"not_in_channel", "channel_not_found", "is_archived", "restricted_action", "no_permission"}
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What goes into the thread; `alt` is for whoever cannot see a picture."""
+
+    name: str
+    content: bytes
+    title: str
+    alt: str = ""
+
+
 class Publisher:
-    """Posts comparisons. They are answers to a question: one that gets lost is asked for again."""
+    """Posts comparisons and timelines. They are answers to a question: one that gets lost is asked for again."""
 
     def __init__(self, client: WebClient) -> None:
         self._client = client
@@ -33,51 +49,73 @@ class Publisher:
         Returns where it stands. Raises SlackUnreachable.
         """
         shown = comparison(found)
+        return self._publish("comparison", shown.message, lambda: _files(found, shown), channel, person, thread)
+
+    def publish_timeline(self, found: Timeline, channel: str, *, person: str) -> Posting:
+        """Post the timeline of Production with its picture, like `publish`."""
+        return self._publish("timeline", timeline(found), lambda: [_picture(found)], channel, person, None)
+
+    def _publish(
+        self, what: str, message: Message, files: Callable[[], list[_File]], channel: str, person: str,
+        thread: str | None,
+    ) -> Posting:  # fmt: skip
         try:
             try:
-                standing = self._post(shown, channel, thread)
+                standing = self._post(message, channel, thread)
             except SlackApiError as error:
                 if error_of(error) not in _NOT_THERE:
                     raise
-                standing = self._post(shown, self._direct(person), None)
-            self._attach(found, shown, standing, thread)
+                standing = self._post(message, self._direct(person), None)
+            self._attach(files(), standing, thread)
         except (SlackApiError, *LOST) as error:
             why = error_of(error) if isinstance(error, SlackApiError) else "no answer"
             raise SlackUnreachable(
-                say("Slack did not take the comparison ({why}). Try again.", why=Code(why))
+                say("Slack did not take the {what} ({why}). Try again.", what=what, why=Code(why))
             ) from error
         return standing
 
-    def _post(self, shown: Compared, channel: str, thread: str | None) -> Posting:
+    def _post(self, message: Message, channel: str, thread: str | None) -> Posting:
         answer = self._client.chat_postMessage(
-            channel=channel, text=shown.message.text, blocks=shown.message.blocks, thread_ts=thread, **QUIET,
+            channel=channel, text=message.text, blocks=message.blocks, thread_ts=thread, **QUIET,
         )  # fmt: skip
         return Posting(str(answer["channel"]), str(answer["ts"]))
 
     def _direct(self, person: str) -> str:
         return str(self._client.conversations_open(users=person)["channel"]["id"])
 
-    def _attach(self, found: Comparison, shown: Compared, standing: Posting, thread: str | None) -> None:
+    def _attach(self, files: list[_File], standing: Posting, thread: str | None) -> None:
         """Put the files into the thread; where Slack takes none (no scope, no such method) the message goes alone."""
         place = Posting(standing.channel, thread or standing.ts)
-        name = _file_name(found.model)
         try:
-            if found.metrics:
-                picture, alt = comparison_chart(found), chart_alt(found)
-                self._upload(place, f"{name}-metrics.png", picture, "Metrics by version", alt)
-            if shown.is_cut:
-                self._upload(place, f"{name}-versions.csv", to_csv(found).encode(), "All versions and metrics", "")
+            for file in files:
+                self._upload(place, file)
         except (SlackApiError, *LOST) as error:
-            log.warning("Slack takes no files (%s): the comparison goes without", error)
+            log.warning("Slack takes no files (%s): the message goes without", error)
             self._client.chat_postMessage(
                 channel=place.channel, thread_ts=place.ts, text=_without_files(error), **QUIET
             )
 
-    def _upload(self, place: Posting, name: str, content: bytes, title: str, alt: str) -> None:
+    def _upload(self, place: Posting, file: _File) -> None:
         self._client.files_upload_v2(
-            channel=place.channel, thread_ts=place.ts, content=content, filename=name, title=title,
-            alt_txt=alt[:1000] or None,
+            channel=place.channel, thread_ts=place.ts, content=file.content, filename=file.name, title=file.title,
+            alt_txt=file.alt[:1000] or None,
         )  # fmt: skip
+
+
+def _files(found: Comparison, shown: Compared) -> list[_File]:
+    name, files = _file_name(found.model), []
+    if found.metrics:
+        picture, alt = comparison_chart(found), chart_alt(found)
+        files.append(_File(f"{name}-metrics.png", picture, "Metrics by version", alt))
+    if shown.is_cut:
+        files.append(_File(f"{name}-versions.csv", to_csv(found).encode(), "All versions and metrics"))
+    return files
+
+
+def _picture(found: Timeline) -> _File:
+    picture = history_chart(found.model, found.drawn, found.now, found.window)
+    alt = history_alt(found.model, found.drawn, found.now)
+    return _File(f"{_file_name(found.model)}-production.png", picture, "Timeline of Production", alt)
 
 
 def _without_files(error: Exception) -> str:
