@@ -23,9 +23,24 @@ from bot.domain.history import Window, gaps
 from bot.domain.moves import MoveKind
 from bot.domain.rollbacks import Served
 from bot.domain.text import clean, short
-from bot.slack.paper import EDGE, GRID, INK, PAPER, QUIET, SMALL, TITLE, WHOLE, WIDTH, inches, parts, png, sheet, write
+from bot.slack.drawing import (
+    ALT_MOST,
+    EDGE,
+    GRID,
+    INK,
+    PAPER,
+    QUIET,
+    SMALL,
+    TITLE,
+    WHOLE,
+    WIDTH,
+    blank,
+    parts,
+    png,
+    width_of,
+    write,
+)
 
-ALT_MOST = 1000  # characters: what Slack takes for a file
 ROWS_MOST = 30  # versions; of more the newest are drawn
 _ROOMY = 14  # rows up to which each has much room
 _TOP, _FOOT, _NOTE, _LEFT, _RIGHT = 0.95, 0.95, 0.3, 0.85, 0.3  # inches around the bars
@@ -71,7 +86,7 @@ def history_chart(model: str, served: Sequence[Served], now: datetime, asked: Wi
     note = "" if len(shown) == len(served) else f"The newest {len(shown)} of {len(served)} times are drawn."
     foot = _FOOT + (_NOTE if note else 0)
     height = _TOP + deep + foot
-    figure = sheet(height)
+    figure = blank(height)
     write(figure, (EDGE, height - 0.42), f"{model} in Production", WHOLE, size=TITLE, bold=True)
     write(figure, (EDGE, height - 0.72), _subtitle(served, now), WHOLE, color=QUIET)
     axes = figure.add_axes(parts(figure, (_LEFT, foot, WIDTH - _LEFT - _RIGHT, deep)), facecolor=PAPER)
@@ -213,7 +228,7 @@ def _duration(
     """Write sign and duration into the bar, else to its right or its left; without room the sign alone, or nothing."""
     size = SMALL - 3 if small else SMALL - 1
     text = f"{how(one).sign} {show_duration(one.lasted(now))}"
-    wide = (inches(text, size, bold=True) + 0.14) * scale
+    wide = (width_of(text, size, bold=True) + 0.14) * scale
     start, end = _reach(one, now, scale)
     low, high = axes.get_xlim()
     pad = 0.06 * scale
@@ -223,7 +238,7 @@ def _duration(
         axes.text(end + pad, row, text, color=how(one).color, path_effects=_halo(), **_style(size, "left"))
     elif start - wide >= low and _is_free(start - wide, start, taken):
         axes.text(start - pad, row, text, color=how(one).color, path_effects=_halo(), **_style(size, "right"))
-    elif end - start >= inches(how(one).sign, size) * scale:
+    elif end - start >= width_of(how(one).sign, size) * scale:
         axes.text((start + end) / 2, row, how(one).sign, color=PAPER, **_style(size, "center"))
 
 
@@ -321,6 +336,6 @@ def _legend(figure: Figure, shown: Sequence[Served], now: datetime, bottom: floa
     for one in [each for each in How if each in {how(served) for served in shown}]:
         text = f"{one.sign} {one.word}"
         write(figure, (left, bottom), text, WHOLE, color=one.color, bold=True)
-        left += inches(text, SMALL, bold=True) + 0.3
+        left += width_of(text, SMALL, bold=True) + 0.3
     if gaps(shown, now):
         write(figure, (left, bottom), "▨ nobody", WHOLE, color="#a03a3a", bold=True)

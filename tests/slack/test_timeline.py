@@ -22,8 +22,9 @@ from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Person
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import BEFORE_US, Served, stretches
+from bot.slack.drawing import ALT_MOST
 from bot.slack.timeline import POST, timeline
-from bot.slack.timeline_chart import ALT_MOST, ROWS_MOST, _tick_labels, _ticks, history_alt, history_chart
+from bot.slack.timeline_chart import ROWS_MOST, _tick_labels, _ticks, history_alt, history_chart
 from tests.slack.worst import a_history, a_timeline
 from tests.world import said
 
