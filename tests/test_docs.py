@@ -127,7 +127,7 @@ def test_a_verb_of_the_terminal_that_is_named_exists(verb: str, capsys: pytest.C
 
 @pytest.mark.parametrize("verb", named(r"/model ([a-z]+)"))
 def test_a_verb_of_slack_that_is_named_exists(verb: str) -> None:
-    assert verb in VERBS
+    assert verb in {word for name in VERBS for word in (name, name.split()[0])}
 
 
 @pytest.mark.parametrize("name", named(r"\b((?:REGISTRAR|SLACK)_[A-Z_]+)\b"))
