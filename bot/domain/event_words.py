@@ -34,6 +34,7 @@ _DID: dict[Tag, str] = {
     Tag.FOUND: "found a change in MLflow",
     Tag.MOVED: "moved {what}, read back",
     Tag.OBSERVED: "found in MLflow: {before} → {after}",
+    Tag.METRICS_REFUSED: "was refused: to push readings",
     Tag.REFUSED: "was refused: to {act}",
     Tag.FROZEN: "froze Production",
     Tag.UNFROZEN: "lifted a freeze of Production",

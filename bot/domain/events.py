@@ -48,6 +48,7 @@ class Tag(Enum):
     ANCHORED = "registrar:audit:anchored"  # the chain's head was written down elsewhere
     MOVED = "registrar:version:moved"  # moved, and read back
     OBSERVED = "registry:version:moved"  # the poll found a move that nobody asked us for
+    METRICS_REFUSED = "client:metrics:refused"  # readings were not taken from a program; once a minute for each
     REFUSED = "person:registry:refused"  # the rules let somebody not do, or not see, something
 
 
