@@ -185,6 +185,13 @@ class TestMonitoringRuns:
         assert (answer.outcome, list(answer.points)) == (Outcome.ERROR, [])
         assert str(answer.why) == "MLflow did not tell the points of “accuracy” in time."
 
+    def test_history_is_of_every_version_one_point_each_step(self, registry: MemoryRegistry) -> None:
+        registry.add("churn", versions=7)
+        run = registry.add_run(tags={MODEL_TAG: "churn", VERSION_TAG: "6"})
+        registry.log_metric(run, "accuracy", 0.6, NOON - 40 * MINUTE)
+        answer = LiveMlflowSource(registry).history(asked(), 10 * MINUTE)
+        assert [value for _, value in answer.points] == [0.6, 0.1, 0.2]
+
     def test_one_that_fails_half_way_gives_no_half_answer(self, registry: MemoryRegistry) -> None:
         times = iter([False, False, True])
         registry.delay, registry._wait = 1.0, lambda _: setattr(registry, "down", next(times))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_bolt import App
@@ -26,11 +29,13 @@ from bot.domain.pushing import parse_push
 from bot.ledger import SqlLedger
 from bot.ports import Ledger, Writing
 from bot.registry.memory import MemoryRegistry
+from bot.settings import Settings
 from bot.sources import Parts
 from bot.sources.plugins import Sources
 from handlers.api import BODY_MOST, CALLERS_MOST, Api
 from handlers.clients import sign
 from handlers.http import create
+from handlers.serve import listen
 from tests.harness import links
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -528,6 +533,29 @@ class TestRefusalsAreWrittenDown:
         site.push(reading(value=None))
         site.push(source="other")
         assert self.refusals(site) == []
+
+
+@pytest.fixture
+def address(site: Site) -> Iterator[str]:
+    """Serve the application on a socket, and give where."""
+    with listen(Settings(REGISTRAR_PORT=0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(site.web, log_config=None))
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        yield "http://{}:{}".format(*listener.getsockname())
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+def test_the_example_of_the_docs_pushes(site: Site, address: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(code, scope)  # noqa: S102 - it is ours
+    site.now = datetime.now(UTC)  # by which the example signs
+    answers = [scope["push"](address, "t0ken-of-ci", "strict", [reading()]) for _ in range(2)]
+    assert answers == [{"accepted": 1, "duplicates": 0}] * 2
+    assert len(site.kept(source="strict")) == 1
 
 
 def get(site: Site, path: str) -> httpx.Response:
