@@ -22,7 +22,7 @@ from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.prometheus import PrometheusSource
 from bot.sources.push import PushSource
 from tests.prometheus import RealPrometheus, label, wait_until
-from tests.registries import KINDS, Shelf, free_port
+from tests.registries import Shelf, free_port
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -90,7 +90,7 @@ class TestPushedReadings:
 class _OverRegistry(SourceContract):
     """What the two sources over a registry share."""
 
-    @pytest.fixture(autouse=True, params=KINDS)
+    @pytest.fixture(autouse=True, params=["memory", "http"])
     def _parts(self, request: pytest.FixtureRequest, registries: Callable[[str], tuple[Registry, Shelf]]) -> None:
         self.registry, self.shelf = registries(request.param)
 
