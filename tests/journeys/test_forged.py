@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bot.domain import commands
 from bot.domain.errors import BadInput
-from bot.slack import answers, cards, modals, notices
+from bot.slack import answers, cards, modals, notices, timeline
 from bot.slack.texts import unescape
 from localslack import LocalSlack, payloads
 from localslack.signing import signature
@@ -27,6 +27,7 @@ BUTTONS = (
     cards.APPROVE, cards.REJECT, cards.DETAILS, cards.OVERRIDE, cards.WITHDRAW, cards.AGAIN,
     answers.MENU_ASK, answers.MENU_REQUESTS, answers.MENU_MODELS, answers.MENU_HELP, answers.ARCHIVE, answers.KEEP,
     answers.PAGE_BACK, answers.PAGE_ON, notices.DETAILS, notices.COMPARE, notices.ASK_STAGING, notices.MEND,
+    timeline.POST,
 )  # fmt: skip
 FORMS = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.DETAILS, "nobody's")
 
