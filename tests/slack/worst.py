@@ -191,9 +191,9 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     yield "observed", answers.history("m", [a_term(name, kind=MoveKind.OBSERVED, why="")])
     for rows in (0, 1, 20, 21, 1000):
         yield f"{rows} monitors", monitoring.monitor_list([a_row(name, State.FAILED)] * rows, NOW, TEXTS[name] or None)
-    for state in State:
-        yield f"a monitor, {state.value}", monitoring.monitor_view(a_view(name, state))
-        yield f"posted, {state.value}", monitoring.posted(a_view(name, state))
+    for how in State:
+        yield f"a monitor, {how.value}", monitoring.monitor_view(a_view(name, how))
+        yield f"posted, {how.value}", monitoring.posted(a_view(name, how))
     views = [replace(a_view(name), monitor=a_monitor(name, id=f"m4k7q{n}")) for n in range(monitoring.DETAILS_MOST)]
     yield "details", monitoring.details(an_incident(name), views)
     yield "no details", monitoring.details(an_incident(name), [])
