@@ -103,7 +103,7 @@ def test_how_it_stands_is_listed_and_shown(watched: World) -> None:
     assert "🔴 `churn` `accuracy`  failed, since" in listed
     assert "0.61, bound 0.85  ·  tells" in listed
     shown = types_and_hears(watched.alice, "/model monitor show churn accuracy")
-    for words in ("Fails when `accuracy` is at most 0.85, 2 checks in a row.", "It tells the channel, and moves nothing.",
+    for words in ("Fails when `accuracy` is at most 0.85, 2 checks in a row.", "It tells the channel",
                   "*Version* `v3`", "`push` `accuracy`", "Added by <@U0BOB>"):  # fmt: skip
         assert words in shown.replace("\n", " ")
     assert shown.count("🟢") == 2
