@@ -274,7 +274,7 @@ def test_whoever_acknowledges_is_seen_by_all(watched: World) -> None:
     card = alert(watched)
     assert "You look after it" in hears(watched.alice, lambda: watched.alice.clicks(card, "Acknowledge"))
     watched.card(holds="<@U0ALICE> looks after it")
-    assert "I stop reminding" in said(watched.bob.thread(card)[-1])
+    watched.slack.wait_for(lambda: "I stop reminding" in said(watched.bob.thread(card)[-1]))
 
 
 def test_an_alert_is_silenced_by_who_may(watched: World) -> None:
