@@ -223,9 +223,7 @@ def build(
     requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
     rollbacks, sources = Rollbacks(context, lookups, gatekeeper), open_sources(rules, ledger, registry)
     incidents = Incidents(context, rollbacks)
-    # The two name what is made below.
-    monitoring = Monitoring(context, sources, incidents, act=lambda model: registrar.move(model),  # noqa: PLW0108
-                            tell=lambda: registrar.outbox_soon())  # noqa: PLW0108  # fmt: skip
+    monitoring = Monitoring(context, sources, incidents)
     registrar = Registrar(
         context=context,
         gatekeeper=gatekeeper,
@@ -261,6 +259,7 @@ def build(
         work=ThreadPoolExecutor(settings.threads, thread_name_prefix="work"),
         looking=ThreadPoolExecutor(LOOKING, thread_name_prefix="look"),
     )
+    monitoring.let(registrar.move, registrar.outbox_soon)
     return registrar
 
 

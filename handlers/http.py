@@ -1,4 +1,4 @@
-"""HTTP: Slack's signed calls, MLflow's webhooks, and whether we are alive."""
+"""HTTP: Slack's signed calls, MLflow's webhooks, what programs push, and whether we are alive."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from bot.domain.errors import BadInput
+from handlers import api
 from handlers.errors import explain
 from handlers.mlflow_webhook import Deliveries, model_in
 from handlers.slack.after import dispatch
@@ -30,12 +31,14 @@ def create(
     *,
     webhook_secret: str | None = None,
     changed: Callable[[str], object],
+    programs: api.Api | None = None,
     now: Callable[[], float] = time.time,
 ) -> FastAPI:
     """Return the web application.
 
     `/slack/events` and `/v1/mlflow/webhook` are there when there is a secret to check with. `changed` is called with
-    the name of a model that MLflow says has changed; it must not wait for anything. `now` is the time of day.
+    the name of a model that MLflow says has changed; it must not wait for anything. `programs` is what the API for
+    programs works with; without it there is none. `now` is the time of day.
     """
     web = FastAPI(title="Registrar", docs_url="/docs", redoc_url=None)
 
@@ -53,6 +56,8 @@ def create(
 
     if webhook_secret:
         _listen_to_mlflow(web, Deliveries(webhook_secret), changed)
+    if programs:
+        api.mount(web, programs)
     return web
 
 

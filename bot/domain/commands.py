@@ -8,7 +8,7 @@ import math
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
@@ -124,6 +124,22 @@ def moment(text: object) -> timedelta | datetime:
     if not 1900 <= moment.year < 2200:  # near its ends a calendar cannot change from one zone to another
         raise BadInput(say("{word} is too far away.", word=Name(word[:40])))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def day_or_moment(text: object) -> timedelta | datetime | date | None:
+    """Return a whole day (`2026-03-03`), a moment, or a span of time: so long ago."""
+    if text is None or isinstance(text, date):
+        return text
+    word = str(text).strip()
+    if not re.fullmatch(r"\d{4}-\d{1,2}-\d{1,2}", word):
+        return moment(text)
+    try:
+        day = date(*map(int, word.split("-")))
+    except ValueError:
+        raise BadInput(say("{word} is no day of any calendar.", word=Name(word))) from None
+    if not 1900 <= day.year < 2200:
+        raise BadInput(say("{word} is too far away.", word=Name(word)))
+    return day
 
 
 def _description(text: object) -> str:
@@ -478,9 +494,18 @@ class History(Command):
 
     verb = "history"
     summary = "What was in Production, when, by whom and why"
-    example = "history churn"
+    example = "history churn --at 2026-03-03"
     model: Model
     last: Annotated[int, Field(ge=1, le=50), Arg("N", "how many", positional=False, flags=("--last",))] = 10
+    at: Annotated[
+        timedelta | datetime | date | None, BeforeValidator(day_or_moment),
+        Arg("TIME", "who served on a day (2026-03-03) or at a moment (2026-03-03T14:00), in UTC; or 2h ago", False,
+            ("--at",)),
+    ] = None  # fmt: skip
+
+    def at_a_moment(self, now: datetime) -> History:
+        """Return the command so that it means the same later: not so long ago, but at the moment that this was."""
+        return self.model_copy(update={"at": begin(self.at, now)}) if isinstance(self.at, timedelta) else self
 
 
 VERBS: dict[str, type[Command]] = {

@@ -43,6 +43,7 @@ _DID: dict[Tag, str] = {
     Tag.INCIDENT_RESOLVED: "ended incident {subject}",
     Tag.BREAKER_TRIPPED: "stopped automatic rollbacks of {what}",
     Tag.MONITORS_TAKEN: "took up from the policy file: {subject}",
+    Tag.METRICS_REFUSED: "was refused: to push readings",
     Tag.REFUSED: "was refused: to {act}",
     Tag.FROZEN: "froze Production",
     Tag.UNFROZEN: "lifted a freeze of Production",

@@ -70,6 +70,7 @@ class Tag(Enum):
     SERVING_CONFIRMED = "registrar:serving:confirmed"  # the serving side reports the version that was moved
     SERVING_DENIED = "registrar:serving:denied"  # its time limit is over, and it does not
     NOT_TOLD = "registrar:endpoint:given_up"  # an endpoint never took the event of a move, and why
+    METRICS_REFUSED = "client:metrics:refused"  # readings were not taken from a program; once a minute for each
     REFUSED = "person:registry:refused"  # the rules let somebody not do, or not see, something
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -102,7 +102,7 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, timedelta):
         return write_duration(value)
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # a moment is one, too
         return value.isoformat()
     return str(value) if isinstance(value, VersionRef) else value
 

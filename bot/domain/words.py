@@ -340,7 +340,7 @@ def tagged(model: str, version: int, tags: Mapping[str, str | None]) -> Say:
 
 
 def sent_directly() -> Say:
-    """Return what somebody hears whose comparison or picture went elsewhere."""
+    """Return what somebody hears whose comparison or timeline went elsewhere."""
     return say("I cannot post here, so it is in our direct messages. To see it here: {invite}",
                invite=Code("/invite @registrar"))  # fmt: skip
 

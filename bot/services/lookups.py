@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import difflib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.card import ModelCard, Sources, deployed, fill
-from bot.domain.commands import ShowAudit, Validate, begin
+from bot.domain.commands import History, ShowAudit, Validate, begin
 from bot.domain.errors import RegistrarError, UnknownModel
 from bot.domain.events import Link
 from bot.domain.evidence import Seen
 from bot.domain.freezes import frozen
-from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.history import Timeline, Window, overlapping, window
+from bot.domain.looks import BASELINE
 from bot.domain.policy_words import what_holds
 from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo, VersionRef, find_version
+from bot.domain.rollbacks import Served, stretches
 from bot.domain.text import Name, Say, say
 from bot.services.context import Context
 from bot.services.gating import Gating
@@ -23,6 +27,8 @@ from bot.services.gating import Gating
 log = logging.getLogger(__name__)
 
 AUDIT_PAGE = 20  # events in one answer
+DRAWN_MOST = 50  # stretches in a picture
+MOVES_MOST = 20_000  # of one model's Production that are looked through; more than one a day for fifty years
 WAITING = (RequestState.PENDING, RequestState.APPROVED, RequestState.EXECUTING)
 
 
@@ -42,14 +48,6 @@ class CardView:
     version: VersionInfo
     run: RunInfo | None
     card: ModelCard
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One stretch of Production: the move that began it, and the one that ended it if it has ended."""
-
-    began: Move
-    ended: Move | None
 
 
 class Lookups:
@@ -139,13 +137,37 @@ class Lookups:
         with self._it.ledger.read() as reading:
             return reading.latest(model=command.model, since=since, before=command.before, most=AUDIT_PAGE + 1)
 
-    def history(self, name: str, most: int) -> list[Term]:
+    def history(self, name: str, most: int) -> list[Served]:
         """Return who was in Production, the present one first. Raises UnknownModel for one that nobody has heard of."""
+        return list(self.timeline(History(model=name, last=most)).served)
+
+    def timeline(self, command: History) -> Timeline:
+        """Return who was in Production, the last ones or those at a time. Raises UnknownModel and BadInput.
+
+        All that is asked of the registry is whether there is a model that the ledger does not know.
+        """
+        now = self._it.clock.now()
+        asked = None if command.at is None else window(command.at, now)
         with self._it.ledger.read() as reading:
-            moves = reading.moves(name, stage=Stage.PRODUCTION, most=3 * most)
+            moves = reading.moves(command.model, stage=Stage.PRODUCTION, most=MOVES_MOST)
+            first_look = reading.look(BASELINE)
+        found = stretches(moves)
         if not moves:
-            self.model_and_versions(name)
-        return terms(moves)[:most]
+            self.model_and_versions(command.model)
+        return self._timeline(command, found, asked, now, first_look.at if first_look else None)
+
+    def _timeline(
+        self, command: History, found: list[Served], asked: Window | None, now: datetime, looked: datetime | None
+    ) -> Timeline:
+        shown = tuple(found[: command.last]) if asked is None else overlapping(found, asked)
+        known = [at for at in (looked, found[-1].since if found else None) if at is not None]
+        with self._it.ledger.read() as reading:
+            requests = {one.began.request: reading.request(one.began.request) for one in shown if one.began.request}
+        return Timeline(
+            model=command.model, served=shown, now=now, watched=min(known, default=None), requests=requests,
+            drawn=tuple(found[: command.last if asked is None else DRAWN_MOST]),
+            has_more=asked is None and len(found) > len(shown), window=asked, **_around(found, asked),
+        )  # fmt: skip
 
     def _nearest(self, name: str) -> Say:
         names = [model.name for model in self._it.registry.models()]
@@ -155,23 +177,15 @@ class Lookups:
         return say("MLflow has no model {name}.", name=Name(name))
 
 
-def terms(moves: list[Move]) -> list[Term]:
-    """Return the stretches of Production that the moves (newest first) tell of, newest first.
-
-    Mending leaves the version that serves where it is, and begins no stretch of its own.
-    """
-    found: list[Term] = []
-    ended: Move | None = None
-    for move in (one for one in moves if one.state is MoveState.DONE):
-        if move.target is Stage.PRODUCTION:
-            if ended and ended.kind is MoveKind.MEND and ended.version == move.version:
-                found[-1] = replace(found[-1], began=move)
-            else:
-                found.append(Term(move, ended))
-            ended = move
-        elif move.from_stage is Stage.PRODUCTION:
-            ended = move
-    return found
+def _around(found: Sequence[Served], asked: Window | None) -> dict[str, Served | None]:
+    """Return the last one that began before the window, and the first one behind it."""
+    if asked is None:
+        return {}
+    end = asked.end or asked.begin
+    return {
+        "before": next((one for one in found if one.since <= asked.begin), None),
+        "after": next((one for one in reversed(found) if one.since > end), None),
+    }
 
 
 def _named(version: VersionInfo, model: ModelInfo) -> VersionInfo:

@@ -106,6 +106,10 @@ class Monitoring:
         self._running = _Running()
         self._clocks = (context.clock.now(), monotonic())
 
+    def let(self, act: Callable[[str], object], tell: Callable[[], object]) -> None:
+        """Let moves be made, and messages delivered, by somebody else from now on."""
+        self._act, self._tell = act, tell
+
     # -- the schedule ------------------------------------------------------------------------------------------
 
     def tick(self) -> int:
@@ -131,6 +135,8 @@ class Monitoring:
         if not claimed:
             raise BadInput("It is being checked at this moment; look again in a few seconds.")
         batch = _Batch(monitor.rule.source, claimed, self._deadline(claimed))
+        with self._running.lock:
+            self._running.batches.append(batch)
         self._run(batch)
         with self._it.ledger.read() as reading:
             now = reading.standing(monitor_id)

@@ -11,12 +11,11 @@ from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionB
 from bot.domain import words
 from bot.domain.approvals import Request, RequestState
 from bot.domain.commands import VERBS, Command
-from bot.domain.moves import MoveKind
 from bot.domain.numbers import number
 from bot.domain.policy import is_slack_id
 from bot.domain.registry import ModelInfo, Stage, VersionInfo
 from bot.domain.text import short
-from bot.services.lookups import CardView, ModelView, Term
+from bot.services.lookups import CardView, ModelView
 from bot.slack.blocks import Message, chunks, dicts, markdown, section, small
 from bot.slack.links import run_page, version_page
 from bot.slack.texts import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
@@ -211,30 +210,6 @@ def _request_row(request: Request) -> str:
     )
     name = code(short(request.model, 120))
     return f"• {code(request.id)} {name} {mrkdwn(words.path(request))}, asked by {who(request.requester)}{until}"
-
-
-def history(model: str, terms: Sequence[Term]) -> Message:
-    """Return who was in Production, the present version first."""
-    name = code(short(model, 120))
-    if not terms:
-        text = f"{name} has not been in Production since Registrar watches it."
-        return Message(text, dicts([section(text)]))
-    blocks: list[Block] = [section(f"*Production of {name}*")]
-    blocks += [section(chunk) for chunk in chunks([_term_row(term) for term in terms])]
-    return Message(f"Production of {name}", dicts(blocks))
-
-
-def _term_row(term: Term) -> str:
-    seen = "first seen" if term.began.kind is MoveKind.OBSERVED else "since"
-    since = f"{seen} {when(term.began.finished_at or term.began.intended_at)}"
-    until = f"until {when(term.ended.finished_at or term.ended.intended_at)}" if term.ended else "*serves now*"
-    if term.began.kind is MoveKind.OBSERVED:
-        by = term.began.why or "moved in MLflow, not through Registrar"
-    else:
-        by = f"{'mended' if term.began.kind is MoveKind.MEND else 'approved'} by {who(term.began.actor)}" + (
-            f", request {code(term.began.request)}" if term.began.request else ""
-        )
-    return f"• {code(f'v{term.began.version}')}  {since}, {until}; {by}"
 
 
 def menu() -> Message:

@@ -11,12 +11,15 @@ from slack_sdk.errors import SlackApiError
 
 from bot.domain.comparison import Comparison, to_csv
 from bot.domain.errors import SlackUnreachable
+from bot.domain.history import Timeline
 from bot.domain.text import Code, clean, say
 from bot.ports import Posting
 from bot.slack.blocks import Message
 from bot.slack.calls import LOST, QUIET, error_of
 from bot.slack.charts import chart_alt, comparison_chart
 from bot.slack.comparing import Compared, comparison
+from bot.slack.timeline import timeline
+from bot.slack.timeline_chart import history_alt, history_chart
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,10 @@ class Publisher:
         """Post a comparison: see `post`."""
         shown = comparison(found)
         return self.post(shown.message, lambda: _files(found, shown), channel, person=person, thread=thread)
+
+    def publish_timeline(self, found: Timeline, channel: str, *, person: str) -> Posting:
+        """Post the timeline of Production with its picture: see `post`."""
+        return self.post(timeline(found), lambda: [_picture(found)], channel, person=person)
 
     def post(
         self,
@@ -106,6 +113,12 @@ def _files(found: Comparison, shown: Compared) -> list[Attached]:
     if shown.is_cut:
         files.append(Attached(f"{name}-versions.csv", to_csv(found).encode(), "All versions and metrics"))
     return files
+
+
+def _picture(found: Timeline) -> Attached:
+    picture = history_chart(found.model, found.drawn, found.now, found.window)
+    alt = history_alt(found.model, found.drawn, found.now)
+    return Attached(f"{file_name(found.model)}-production.png", picture, "Timeline of Production", alt)
 
 
 def without_files(error: Exception) -> str:

@@ -17,6 +17,8 @@ from bot.domain.text import Name, say
 from bot.ports import Query, Registry
 from bot.sources import Parts, another_serves, broken, check_options, switch
 
+_Asked = dict[tuple[str, str], list[Point] | RegistrarError]  # by run and metric
+
 
 class MlflowSource:
     """The port `MetricSource` over the metrics of training runs. They do not age."""
@@ -62,23 +64,25 @@ class LiveMlflowSource:
         """
         began = self._monotonic()
         runs = self._registry.monitoring_runs({(query.model, query.version) for query in queries})
-        asked: dict[tuple[str, str], list[Point] | RegistrarError] = {}
-        answers = []
-        for query in queries:
-            ids = runs.get((query.model, query.version), [])
-            for key in ((run, query.query) for run in ids):
-                if key not in asked and self._monotonic() - began < query.timeout.total_seconds():
-                    asked[key] = self._ask(*key)
-            answers.append(_merged(query, [asked.get((run, query.query)) for run in ids]))
-        return answers
+        asked: _Asked = {}
+        return [self._answer(query, runs.get((query.model, query.version), []), asked, began) for query in queries]
 
     def history(self, query: Query, step: timedelta) -> Answer:
-        """Return the points of the version's runs, one of each `step`; other versions have runs of their own."""
-        answer = self.read([query])[0]
+        """Return the points of the runs of every version that there is, one of each `step`."""
+        began = self._monotonic()
+        versions = {(query.model, one.version) for one in self._registry.versions(query.model)}
+        runs = self._registry.monitoring_runs(versions | {(query.model, query.version)})
+        answer = self._answer(query, [run for ids in runs.values() for run in ids], {}, began)
         if answer.outcome is not Outcome.OK:
             return answer
         kept = {(at - query.since) // step: (at, value) for at, value in sorted(answer.points)}
         return Answer(points=list(kept.values()))
+
+    def _answer(self, query: Query, runs: Sequence[str], asked: _Asked, began: float) -> Answer:
+        for key in ((run, query.query) for run in runs):
+            if key not in asked and self._monotonic() - began < query.timeout.total_seconds():
+                asked[key] = self._ask(*key)
+        return _merged(query, [asked.get((run, query.query)) for run in runs])
 
     def _ask(self, run: str, metric: str) -> list[Point] | RegistrarError:
         try:

@@ -69,7 +69,11 @@ class Sources:
 
     def read(self, name: str, queries: Sequence[Query]) -> list[Answer]:
         """Return an answer to each query, in order. Raises Misconfigured, and what the source raises."""
-        return self._source(name).read(queries)
+        answers = list(self._source(name).read(queries))
+        if len(answers) != len(queries):
+            raise Misconfigured(say("The source {name} gave {n} answers to {most} questions.", name=Code(name),
+                                    n=len(answers), most=len(queries)))  # fmt: skip
+        return answers
 
     def history(self, name: str, query: Query, step: timedelta) -> Answer:
         """Return what the source still knows. Raises Misconfigured, and what the source raises."""
@@ -95,6 +99,8 @@ class Sources:
     def _source(self, name: str) -> MetricSource:
         wanted = self._policy().source(name)
         if wanted is None:
+            with self._lock:
+                _close(self._open.pop(name, (None, None))[1])
             raise Misconfigured(say("The policy has no source {name}.", name=Code(short(clean(name), 100))))
         with self._lock:
             known = self._open.get(name)
@@ -107,5 +113,5 @@ class Sources:
             return opened
 
 
-def _close(source: MetricSource) -> None:
+def _close(source: MetricSource | None) -> None:
     getattr(source, "close", lambda: None)()  # only one with connections has what to let go of

@@ -10,12 +10,12 @@ from slack_bolt import Ack, App
 
 from bot.domain import words
 from bot.domain.authority import Act
-from bot.domain.commands import Approve, Compare, List, build, parse
+from bot.domain.commands import Approve, Compare, History, List, build, parse
 from bot.domain.comparison import Comparison
 from bot.domain.errors import BadInput, RegistrarError, UnknownRequest
 from bot.domain.looks import Finding
 from bot.domain.registry import VersionRef
-from bot.slack import answers, cards, modals, notices, rolling
+from bot.slack import answers, cards, modals, notices, rolling, timeline
 from bot.slack.blocks import said
 from handlers.errors import explain
 from handlers.slack import home
@@ -34,6 +34,7 @@ def register(app: App, desk: Desk) -> None:
         cards.OVERRIDE: _override, cards.WITHDRAW: _withdraw, cards.AGAIN: _ask_again,
         rolling.UNDO: _undo_rollback,
         answers.ARCHIVE: _archive, answers.KEEP: _keep, answers.PAGE_BACK: _turn_page, answers.PAGE_ON: _turn_page,
+        timeline.POST: _post_timeline,
     }.items():  # fmt: skip
         app.action(action)(_listener(desk, act))
     app.action(notices.COMPARE)(_on_compare(desk))
@@ -170,6 +171,14 @@ def _turn_page(desk: Desk, place: Place, value: str) -> None:
         raise BadInput("That button belongs to no list.")
     if message := do(desk, place, value):
         desk.answer(place, message)
+
+
+def _post_timeline(desk: Desk, place: Place, value: str) -> None:
+    """Post the timeline that the button says was asked for, if it is one and nothing else."""
+    command = parse(value)
+    if not isinstance(command, History):
+        raise BadInput("That button belongs to no timeline.")
+    desk.publish_timeline(place, lambda: desk.registrar.lookups.timeline(command))
 
 
 def _finding(desk: Desk, value: str) -> Finding:

@@ -48,6 +48,7 @@ from bot.domain.text import short
 from bot.slack import answers, governing, modals
 from bot.slack.blocks import Message, said
 from bot.slack.texts import unescape
+from bot.slack.timeline import timeline
 from handlers.errors import explain
 from handlers.slack import monitors
 from handlers.slack.desk import Desk
@@ -266,7 +267,8 @@ def _history(desk: Desk, place: Place, command: History) -> Answer:
     lookups = desk.registrar.lookups
 
     def read() -> Message:
-        return answers.history(command.model, lookups.history(command.model, command.last))
+        found = lookups.timeline(command)
+        return timeline(found, command.at_a_moment(found.now))
 
     desk.look_up(place, read)
     return None

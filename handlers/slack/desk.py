@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
@@ -16,10 +16,12 @@ from bot.domain.authority import Act, deciders
 from bot.domain.commands import Clear, Command, FreezeModel, Promote, UnfreezeModel
 from bot.domain.comparison import Comparison
 from bot.domain.errors import SlackUnreachable, Unreachable
+from bot.domain.history import Timeline
 from bot.domain.moves import Move, MoveKind
 from bot.domain.people import Profile
 from bot.domain.registry import Stage
 from bot.domain.text import Code, Name, Say, joined, say
+from bot.ports import Posting
 from bot.services.errands import Done
 from bot.slack import cards
 from bot.slack.blocks import Message, said
@@ -30,6 +32,7 @@ from handlers.slack.after import Task, after_acknowledgement
 from handlers.slack.place import Place, Replies
 
 Submit = Callable[[Task], object]
+Found = TypeVar("Found")
 PATIENCE = 2.0  # seconds that a person waits before hearing that the registry is slow
 
 
@@ -73,11 +76,25 @@ class Desk:
     def publish(self, place: Place, compare: Callable[[], Comparison], *, thread: str | None = None) -> None:
         """Compare versions after the acknowledgement, and post what comes of it where the person is."""
 
+        def post(found: Comparison) -> Posting:
+            return self._publisher.publish(found, place.channel, person=place.person.user, thread=thread)
+
+        self._publish(place, compare, post)
+
+    def publish_timeline(self, place: Place, read: Callable[[], Timeline]) -> None:
+        """Read the timeline of Production after the acknowledgement, and post it with its picture."""
+
+        def post(found: Timeline) -> Posting:
+            return self._publisher.publish_timeline(found, place.channel, person=place.person.user)
+
+        self._publish(place, read, post)
+
+    def _publish(self, place: Place, read: Callable[[], Found], post: Callable[[Found], Posting]) -> None:
         def task(patience: _Patience) -> None:
             with patience:
                 self.registrar.gatekeeper.admit(self.caller(place), Act.READ, origin="slack")
-                found = compare()
-            standing = self._publisher.publish(found, place.channel, person=place.person.user, thread=thread)
+                found = read()
+            standing = post(found)
             if standing.channel != place.channel:
                 self.tell(place, words.sent_directly())
 

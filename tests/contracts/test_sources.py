@@ -22,7 +22,7 @@ from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.prometheus import PrometheusSource
 from bot.sources.push import PushSource
 from tests.prometheus import RealPrometheus, label, wait_until
-from tests.registries import KINDS, Shelf, free_port
+from tests.registries import Shelf, free_port
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -90,7 +90,7 @@ class TestPushedReadings:
 class _OverRegistry(SourceContract):
     """What the two sources over a registry share."""
 
-    @pytest.fixture(autouse=True, params=KINDS)
+    @pytest.fixture(autouse=True, params=["memory", "http"])
     def _parts(self, request: pytest.FixtureRequest, registries: Callable[[str], tuple[Registry, Shelf]]) -> None:
         self.registry, self.shelf = registries(request.param)
 
@@ -184,6 +184,13 @@ class TestMonitoringRuns:
         [answer] = LiveMlflowSource(registry, monotonic=lambda: next(times)).read([asked()])
         assert (answer.outcome, list(answer.points)) == (Outcome.ERROR, [])
         assert str(answer.why) == "MLflow did not tell the points of “accuracy” in time."
+
+    def test_history_is_of_every_version_one_point_each_step(self, registry: MemoryRegistry) -> None:
+        registry.add("churn", versions=7)
+        run = registry.add_run(tags={MODEL_TAG: "churn", VERSION_TAG: "6"})
+        registry.log_metric(run, "accuracy", 0.6, NOON - 40 * MINUTE)
+        answer = LiveMlflowSource(registry).history(asked(), 10 * MINUTE)
+        assert [value for _, value in answer.points] == [0.6, 0.1, 0.2]
 
     def test_one_that_fails_half_way_gives_no_half_answer(self, registry: MemoryRegistry) -> None:
         times = iter([False, False, True])

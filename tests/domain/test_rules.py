@@ -160,6 +160,14 @@ def test_the_noise_of_a_block_is_what_many_blocks_have(phi: float) -> None:
     assert 1.04 < found.noise.mean() / in_the_long_run < 1.25  # a standard error more, and the larger of two
 
 
+def test_noise_that_single_readings_do_not_show_is_seen_in_the_blocks() -> None:
+    dice = np.random.default_rng(13)
+    grid = dice.normal(0, 1, (7, 24))  # every hour has a level of its own, so the readings are no AR(1) series
+    points = (grid[:, :, None] + dice.normal(0, 1, (7, 24, 12))).ravel()
+    slots = np.arange(2016) % 288 // 12
+    assert rules.usual(grid, points=points, slots=slots, size=12).noise == rules.usual(grid).noise
+
+
 def test_what_is_expected_is_smoothed_by_a_triangle() -> None:
     same, days, noise = np.array([1.0, 2, 3, 2]), np.full(4, 8.0), np.array(100.0)
     expected, worth = rules.smoothed(same, days, noise, 1)
@@ -173,6 +181,14 @@ def test_a_time_of_day_that_stands_out_is_not_smoothed_away() -> None:
     same[3] = -1.0
     expected, worth = rules.smoothed(same, np.full(24, 7.0), np.array(0.1), 1)
     assert (expected[3], worth[3]) == (-1.0, 7.0)
+
+
+@pytest.mark.parametrize(("apart", "keeps"), [(0.8, False), (1.2, True)])
+def test_to_stand_out_is_to_be_two_standard_errors_from_the_neighbours(apart: float, keeps: bool) -> None:
+    same = np.zeros(24)
+    same[3] = 2 * apart  # smoothed, half of it is left
+    worth = rules.smoothed(same, np.full(24, 4.0), np.array(1.0), 1)[1]  # of four days the standard error is a half
+    assert bool(worth[3] == 4) is keeps
 
 
 def test_hours_that_are_missing_leave_their_neighbours_alone() -> None:
@@ -292,6 +308,12 @@ def test_what_recovers_is_no_worse_block() -> None:
     assert judged(series([0.895] * 5 + [0.87] + [0.86] * 6)).is_worse is True
 
 
+def test_a_last_half_that_is_a_little_better_is_no_recovery() -> None:
+    baseline = a_week(noise=0.001)
+    assert judged(series([0.878] * 6 + [0.8835] * 6), baseline).is_worse is True  # it takes 0.882
+    assert judged(series([0.876] * 6 + [0.8855] * 6), baseline).is_worse is False
+
+
 def test_jitter_moves_no_reading_out_of_its_block() -> None:
     plain = a_week()
     dice = np.random.default_rng(9)
@@ -375,6 +397,18 @@ def test_a_block_with_fewer_readings_is_noisier() -> None:
     assert judged(an_hour(0.87, readings=6)).noise == pytest.approx(judged(an_hour(0.87)).noise / math.sqrt(2), rel=0.1)
 
 
+def test_a_block_with_more_readings_is_not_less_noisy() -> None:
+    twice = Points.of(START + EVERY / 2 * np.arange(24), np.full(24, 0.87))
+    assert judged(twice).noise == pytest.approx(judged(an_hour(0.87)).noise, rel=0.1)
+
+
+def test_days_that_have_a_few_readings_of_an_hour_do_not_have_it() -> None:
+    baseline = a_week()
+    kept = (baseline.at % HOUR >= HOUR - 5 * EVERY) | (baseline.at >= START - 4 * DAY) | (baseline.at % DAY >= HOUR)
+    found = judged(an_hour(0.87), Points(baseline.at[kept], baseline.value[kept]))
+    assert str(found.why) == "Only 4 past days have readings at these hours, and 5 are needed."
+
+
 def test_hours_that_few_days_have_cannot_be_told() -> None:
     baseline = a_week()
     kept = (baseline.at % DAY >= HOUR) | (baseline.at >= START - 4 * DAY)
@@ -445,7 +479,7 @@ def test_without_noise_the_effect_alone_decides_here_too() -> None:
 
 def test_readings_that_come_seldom_are_judged_by_the_day() -> None:
     every_two_hours = Points(*(part[::24] for part in (a_week().at, a_week().value)))
-    recent = Points.of(START + 2 * HOUR * np.arange(36), np.full(36, 0.85))
+    recent = Points.of(START + HOUR + 2 * HOUR * np.arange(36), np.full(36, 0.85))
     assert since(recent, every_two_hours).is_worse is True
 
 
@@ -465,6 +499,9 @@ def test_hours_that_the_baseline_lacks_do_not_count() -> None:
     kept = baseline.at % DAY >= HOUR
     lacking = Points(baseline.at[kept], baseline.value[kept])
     assert since(series(np.full(12, 0.5)), lacking).is_worse is None
+    kept |= baseline.at >= START - 4 * DAY
+    seldom = Points(baseline.at[kept], baseline.value[kept])
+    assert since(series(np.full(12, 0.5)), seldom).is_worse is None
     mixed = since(series([0.5] * 12 + [0.9] * 12), lacking)
     assert mixed.is_worse is False
     assert mixed.value == pytest.approx(0.9)

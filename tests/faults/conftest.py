@@ -79,7 +79,7 @@ class Mortals:
     def act(self, case: Case) -> Death:
         """Let a bot do it, and die where the case says."""
         status, logged = self._run("act", case)
-        assert status in {0, KILLED}, logged
+        assert status in {0, KILLED}, "\n".join(logged)
         points = [line.removeprefix("point ") for line in logged if line.startswith("point ")]
         return Death(points, "acked" in logged, status == KILLED)
 

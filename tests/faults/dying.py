@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +25,9 @@ from slack_sdk import WebClient
 from slack_sdk.webhook import WebhookClient
 
 from bot.bootstrap import build, home_team, slack_client, slack_directory
+from bot.domain.errors import BadInput
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Monitor, Pushed, Standing
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.ledger.writing import SqlWriting
@@ -39,6 +42,7 @@ from tests.world import TurnedClock, policy_of, settings_for
 
 KILLED = 137
 MODEL = "churn"
+MONITOR = "m-accuracy"
 READS = {
     "auth.test", "users.info", "usergroups.users.list", "conversations.history", "conversations.replies",
     "conversations.list",
@@ -78,6 +82,8 @@ class Truth:
     unfinished: int
     undelivered: int
     chain_is_whole: bool
+    incidents: list[str]  # how each ended, or what is done about it
+    bars: list[int]
 
 
 class Reaper:
@@ -153,6 +159,7 @@ class Bot:
             clock=self.clock,
         )
         self.registrar = replace(registrar, work=self.queue)
+        self.registrar.monitoring.let(self.registrar.move, self.registrar.outbox_soon)
         self._app, self._desk = bolt_app(settings, self.registrar)
 
     def receives(self, payload: dict[str, Any]) -> bool:
@@ -160,6 +167,32 @@ class Bot:
         body, kind = payloads.as_http_body(payload)
         answer = self._app.dispatch(BoltRequest(body=body.decode(), headers={"content-type": [kind]}, mode="http"))
         return answer.status == 200
+
+    def watches(self) -> None:
+        """Have a version in Production that is bad, and a monitor that has not seen it yet."""
+        self.registrar.poll()
+        self.receives(payload_of("ask", self))
+        self.queue.work()
+        self.receives(payload_of("approve", self))
+        self.queue.work()
+        now = self.clock.now()
+        monitor = Monitor(id=MONITOR, model=MODEL, created_at=now, rule=MonitorRule(
+            name="accuracy", source="push", greater_than=0.85, every="1m", fail_after=1, warmup="0s", action="auto",
+            max_age="1d",
+        ))  # fmt: skip
+        with self.ledger.write() as tx:
+            tx.add_monitor(monitor)
+            tx.save_standing(Standing(monitor=MONITOR, next_at=now))
+            tx.add_readings([Pushed(source="push", model=MODEL, version=0, metric="accuracy", at=now, value=0.5,
+                                    received_at=now, client="serve")])  # fmt: skip
+
+    def checks(self) -> None:
+        """Check what is due, in this thread."""
+        with self.ledger.read() as reading:
+            due = reading.due_monitors(self.clock.now())
+        for monitor, _ in due:
+            with suppress(BadInput):  # the slot is still that of the process which died
+                self.registrar.monitoring.check(monitor.id)
 
     def request(self) -> str:
         """Return the newest request's id."""
@@ -185,6 +218,14 @@ def act(case: Case, log: Callable[[str], object]) -> None:
     reaper = Reaper(case, log)
     tap_slack(reaper)
     bot = Bot(case, reaper)
+    if case.act == "monitor":
+        bot.watches()
+        reaper.armed = True
+        bot.checks()
+        bot.queue.work()
+        bot.registrar.mirror.write()
+        bot.registrar.tend()
+        return
     if case.act != "ask":
         bot.receives(payload_of("ask", bot))
         bot.queue.work()
@@ -233,6 +274,8 @@ def restart(case: Case, log: Callable[[str], object]) -> None:
     bot = Bot(case, lambda when, name: None)
     if case.act == "expire":
         bot.clock.turn(timedelta(hours=25))
+    if case.act == "monitor":
+        bot.clock.turn(timedelta(minutes=2))
     bot.registrar.take_over()
     settle(bot)
     log(json.dumps(asdict(truth(bot))))
@@ -247,7 +290,11 @@ def settle(bot: Bot) -> None:
     for _ in range(4):
         bot.registrar.recover()
         bot.registrar.expire()
+        bot.checks()
         bot.queue.work()
+        bot.registrar.mirror.write()
+        bot.registrar.tend()
+        bot.registrar.outbox.deliver()
         bot.clock.turn(timedelta(minutes=1))
         if is_quiet(bot):
             return
@@ -264,6 +311,8 @@ def truth(bot: Bot) -> Truth:
     """Read everything."""
     with bot.ledger.read() as reading:
         states = [request.state.value for request in reading.requests()]
+        ends = [str(one.resolution or one.doing.value) for one in reading.incidents()]
+        bars = [bar.version for bar in reading.bars(MODEL)]
         undelivered = len(reading.due_notes(bot.clock.now() + timedelta(days=1)))
     return Truth(
         states=states,
@@ -273,6 +322,8 @@ def truth(bot: Bot) -> Truth:
         unfinished=len(bot.registrar.moves.unfinished()),
         undelivered=undelivered,
         chain_is_whole=chain_is_whole(bot.ledger),
+        incidents=ends,
+        bars=bars,
     )
 
 

@@ -44,8 +44,6 @@ def test_the_version_before_serves_again_and_the_channel_sees_one_message(served
     lines = thread(served, message, "Tags are written")
     wanted = ("v4", "read back", "barred", "Tags")
     assert [words in line for words, line in zip(wanted, lines, strict=True)] == [True] * 4
-        True
-    ] * 4
     rollbacks = [one for one in served.bob.sees(CHANNEL) if "rolled back" in said(one) and not one["is_ephemeral"]]
     assert len(rollbacks) == 1
 

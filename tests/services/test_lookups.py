@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bot.domain.authority import Act
+from bot.domain.commands import History, parse
 from bot.domain.errors import Refused, UnknownModel, UnknownRequest
+from bot.domain.history_words import answer
 from bot.domain.moves import MoveKind
 from bot.domain.registry import Stage, parse_version
 from bot.services.gatekeeper import Gatekeeper
@@ -158,6 +160,38 @@ def test_history_outlives_the_model(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.down = True
     assert len(bench.lookups.history("churn", 10)) == 1
+
+
+def at(bench: Bench, typed: str) -> str:
+    command = parse(f"history churn --at {typed}")
+    assert isinstance(command, History)
+    return str(answer(bench.lookups.timeline(command)))
+
+
+def test_who_served_at_a_time_is_told(bench: Bench) -> None:
+    bench.watch.poll()
+    bench.clock.turn(hours=26)
+    promote(bench, 4)
+    bench.clock.turn(days=2)
+    assert "v3 of “churn” was in Production at 2026-05-05 00:00 UTC" in at(bench, "2026-05-05T00:00")
+    assert at(bench, "2026-05-05").startswith("On 5 May 2026 (UTC) v3 was in Production of “churn”; v4 from")
+    assert at(bench, "2026-05-06") == "v4 of “churn” was in Production all of 6 May 2026 (UTC)."
+    assert at(bench, "2026-05-03").startswith("Nobody knows: Registrar has watched “churn” since 2026-05-04 12:00")
+
+
+def test_a_promotion_in_the_history_comes_with_its_request(bench: Bench) -> None:
+    promote(bench, 4)
+    found = bench.lookups.timeline(History(model="churn"))
+    [request] = found.requests.values()
+    assert found.served[0].began.request == request.id
+
+
+def test_a_model_that_was_never_in_production_is_known_to_have_been_nowhere(bench: Bench) -> None:
+    bench.registry.add("new", versions=1)
+    bench.watch.poll()
+    bench.clock.turn(days=1)
+    found = bench.lookups.timeline(History(model="new", at=bench.clock.now()))
+    assert str(answer(found)).startswith("No version of “new” was in Production at")
 
 
 # -- who may look ------------------------------------------------------------------------------------------------------

@@ -174,6 +174,16 @@ def test_a_paused_monitor_is_not_checked(served: Bench) -> None:
     assert served.sources.asked == []
 
 
+def test_somebody_can_have_it_checked_now(served: Bench) -> None:
+    monitor = add(served)
+    check(served, 0.9)
+    served.sources.say("accuracy", (served.clock.now(), 0.5))
+    assert served.monitoring.check(monitor.id).standing.state is State.PENDING
+    assert standing(served, monitor).slot == 2
+    check(served, 0.9)
+    assert standing(served, monitor).state is State.OK
+
+
 # -- acting ------------------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,6 @@ from tests.slack.worst import (
     a_bare_card,
     a_model,
     a_request,
-    a_term,
     a_version,
     every_message,
     votes,
@@ -193,11 +192,6 @@ def test_a_list_shows_twenty_and_counts_the_others(kind: str, number: int, shown
     begins = "Page 1 of " if kind == "models" else f"{number - shown} "  # models have pages, the others a rest
     counted = [text for text in texts(listed) if text.startswith(begins)]
     assert len(counted) == (number > shown)
-
-
-@pytest.mark.parametrize("number", [0, 1, 20, 21, 50])
-def test_history_shows_every_term(number: int) -> None:
-    assert rows(answers.history("churn", [a_term()] * number)) == number
 
 
 def test_no_models_at_all_is_told_apart_from_none_of_that_name() -> None:

@@ -11,10 +11,11 @@ from typing import Any
 from bot.domain import incident_words, looks, monitor_words, words
 from bot.domain.approvals import Choice, Request, RequestState, Vote
 from bot.domain.card import Sources, fill
-from bot.domain.commands import VERBS, ShowAudit, Validate
+from bot.domain.commands import VERBS, History, ShowAudit, Validate
 from bot.domain.comparison import Comparison, compare
 from bot.domain.events import Event, Link, Tag
 from bot.domain.evidence import GateResult, Seen
+from bot.domain.history import Timeline, Window
 from bot.domain.incidents import Doing, Incident, IncidentKind, Tripped
 from bot.domain.looks import Finding, FindingKind
 from bot.domain.monitor_rule import MonitorRule
@@ -25,11 +26,13 @@ from bot.domain.people import Actor, Automation, Client, Person
 from bot.domain.policy import Policy, read_policy
 from bot.domain.policy_words import what_holds
 from bot.domain.registry import Dataset, ModelInfo, Package, RunInfo, Stage, VersionInfo, VersionRef
+from bot.domain.rollbacks import Served
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import Code, Mention, Name, Say, say
-from bot.services.lookups import CardView, ModelView, Term
+from bot.services.lookups import CardView, ModelView
 from bot.slack import answers, blocks, cards, comparing, governing, incident_card, monitoring, notices
 from bot.slack.blocks import Message
+from bot.slack.timeline import timeline
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 ALICE, BOB = Person("T1", "U0ALICE"), Person("T1", "U0BOB")
@@ -97,14 +100,29 @@ def a_model(name: str = "plain") -> ModelInfo:
     )
 
 
-def a_term(name: str = "plain", by: Actor = BOB, **changes: Any) -> Term:
+def a_term(name: str = "plain", by: Actor = BOB, **changes: Any) -> Served:
     """Return a stretch of Production."""
     move = Move(
         id="m1", kind=MoveKind.PROMOTION, model=TEXTS[name] or "m", version=7, from_stage=Stage.STAGING,
         target=Stage.PRODUCTION, expected_incumbent=5, actor=by, intended_at=NOW, finished_at=NOW, request="r4k7q",
         state=MoveState.DONE,
     )  # fmt: skip
-    return Term(replace(move, **changes), move)
+    return Served(replace(move, **changes), move)
+
+
+def a_history(name: str = "plain") -> History:
+    """Return the command that asks for it."""
+    return History.model_construct(model=TEXTS[name] or "m", last=10, at=NOW)
+
+
+def a_timeline(name: str = "plain", number: int = 1, by: Actor = BOB, **changes: Any) -> Timeline:
+    """Return so many stretches of Production, each with a reason."""
+    changes = {"reason": TEXTS[name]} | changes
+    served = (a_term(name, by, **changes),) * number
+    return Timeline(
+        model=TEXTS[name] or "m", served=served, drawn=served, now=NOW + timedelta(days=3),
+        requests={"r4k7q": a_request(name)}, has_more=number > 20, watched=NOW,
+    )  # fmt: skip
 
 
 def a_card(name: str = "plain") -> CardView:
@@ -179,7 +197,7 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
         yield f"{number} requests", answers.request_list([a_request(name)] * number)
         view = ModelView(a_model(name), [a_version(name)] * number, [a_request(name)] * min(number, 2))
         yield f"a model of {number} versions", answers.model_view(view)
-        yield f"history of {number}", answers.history(TEXTS[name] or "m", [a_term(name)] * min(number, 50))
+        yield f"history of {number}", timeline(a_timeline(name, min(number, 50)), a_history(name))
     yield "a version", answers.version_card(a_card(name), "https://mlflow.example:5000/base")
     yield "a bare version", answers.version_card(a_bare_card(), None)
     yield "archive?", answers.archive_question("r4k7q", TEXTS[name] or "m", "v7")
@@ -187,13 +205,12 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
         yield f"{finding.kind.value} {len(finding.versions)}", notices.notice(finding)
     for number in (1, 2, 99, 100, 101, 1000):
         yield f"{number} versions compared", comparing.comparison(a_comparison(name, number)).message
-    yield "history by an automation", answers.history("m", [a_term(name, Automation("registry-poll"))])
-    yield "observed", answers.history("m", [a_term(name, kind=MoveKind.OBSERVED, why="")])
+    yield from histories(name)
     for rows in (0, 1, 20, 21, 1000):
         yield f"{rows} monitors", monitoring.monitor_list([a_row(name, State.FAILED)] * rows, NOW, TEXTS[name] or None)
-    for how in State:
-        yield f"a monitor, {how.value}", monitoring.monitor_view(a_view(name, how))
-        yield f"posted, {how.value}", monitoring.posted(a_view(name, how))
+    for stands in State:
+        yield f"a monitor, {stands.value}", monitoring.monitor_view(a_view(name, stands))
+        yield f"posted, {stands.value}", monitoring.posted(a_view(name, stands))
     views = [replace(a_view(name), monitor=a_monitor(name, id=f"m4k7q{n}")) for n in range(monitoring.DETAILS_MOST)]
     yield "details", monitoring.details(an_incident(name), views)
     yield "no details", monitoring.details(an_incident(name), [])
@@ -205,6 +222,17 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     for verb in VERBS.values():
         yield f"help {verb.verb}", answers.help_verb(verb)
     yield from ((f"sentence {number}", blocks.said(one)) for number, one in enumerate(every_sentence(name)))
+
+
+def histories(name: str) -> Iterator[tuple[str, Message]]:
+    """Yield timelines: of every kind of move, at a moment, on a day, before anybody looked."""
+    yield "history by an automation", timeline(a_timeline(name, by=Automation("registry-poll")))
+    for kind in MoveKind:
+        yield f"history of a {kind.value}", timeline(a_timeline(name, kind=kind, request=None))
+    for asked in (Window(NOW), Window(NOW - timedelta(days=9)), Window(NOW, NOW + timedelta(days=1), NOW.date())):
+        found = a_timeline(name, 9)
+        for nobody in (replace(found, window=asked, served=(), after=a_term(name)), replace(found, window=asked)):
+            yield f"history at {asked}", timeline(nobody, a_history(name))
 
 
 def a_monitor(name: str = "plain", **changes: Any) -> Monitor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -158,6 +159,17 @@ def test_what_is_declared_is_what_there_is() -> None:
     assert {name: EntryPoint(name, value, GROUP).load() for name, value in points.items()} == OURS
 
 
+def test_the_example_of_the_docs_is_a_plug_in(parts: Parts) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n([^`]*def open_datadog[^`]*)```", page)
+    scope: dict[str, Any] = {}
+    exec(code, scope)  # noqa: S102 - it is ours
+    source = Source(type="datadog", key_env="PROM_TOKEN")
+    assert isinstance(scope["open_datadog"]("dd", source, parts), scope["Datadog"])
+    with pytest.raises(Misconfigured, match=r"^sources.dd.key_env: names no variable"):
+        scope["open_datadog"]("dd", Source(type="datadog"), parts)
+
+
 def policy(**sources: Mapping[str, Any]) -> Policy:
     return read_policy({"models": {}, "sources": sources})
 
@@ -196,11 +208,21 @@ class TestSources:
         with pytest.raises(Misconfigured, match="The policy has no source"):
             sources.read(name, [])
 
+    def test_a_source_that_loses_a_question_gives_no_answer(
+        self, sources: Sources, held: list[Policy], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(PushSource, "read", lambda self, queries: [Answer()])
+        with pytest.raises(Misconfigured, match="The source live gave 1 answers to 0 questions"):
+            sources.read("live", [])
+
     def test_a_source_that_was_taken_out_is_gone(self, sources: Sources, held: list[Policy]) -> None:
-        sources._source("live")
+        held.append(policy(p={"type": "prometheus", "url": "http://a"}))
+        source = sources._source("p")
         held.append(policy())
         with pytest.raises(Misconfigured):
-            sources._source("live")
+            sources._source("p")
+        assert isinstance(source, PrometheusSource)
+        assert source._client.is_closed
 
     @pytest.mark.parametrize(
         ("named", "days"),

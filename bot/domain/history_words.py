@@ -1,0 +1,118 @@
+"""The timeline of Production in words."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bot.domain.approvals import Request
+from bot.domain.durations import show_duration
+from bot.domain.history import Change, Timeline, changes, write_day
+from bot.domain.incidents import WATCH
+from bot.domain.moves import MoveKind
+from bot.domain.people import Actor, shown
+from bot.domain.rollbacks import Served, served_at
+from bot.domain.text import Code, Name, Say, joined, say, short
+
+REASON_MOST = 200  # characters of a reason in a row; the audit has the whole
+CHANGES_MOST = 8  # that are told in one sentence
+
+
+def by(actor: Actor) -> object:
+    """Return who did it, as a word in a sentence."""
+    return "the monitor" if actor == WATCH else shown(actor)
+
+
+def span(served: Served, timeline: Timeline) -> Say:
+    """Return from when until when it served, and how long."""
+    lasted = show_duration(served.lasted(timeline.now))
+    if served.is_older_than_us:
+        since, lasted = say("first seen {at}", at=served.since), f"at least {lasted}"
+    else:
+        since = say("since {at}" if served.until is None else "{at}", at=served.since)
+    if served.until is None:
+        return say("serves now, {since} ({lasted})", since=since, lasted=lasted)
+    return say("{since} to {until} ({lasted})", since=since, until=served.until, lasted=lasted)
+
+
+def came(served: Served, request: Request | None, most: int = REASON_MOST) -> Say:
+    """Return how it came into Production, and why."""
+    move = served.began
+    reason = (request.reason if request else "") or move.reason
+    why = say(": {why}", why=short(reason, most)) if reason else say("")
+    return say("{how}{why}", how=_how(served, request), why=why)
+
+
+def _how(served: Served, request: Request | None) -> Say:
+    move = served.began
+    match move.kind:
+        case MoveKind.ROLLBACK:
+            gone = say(" from {v}", v=Code(f"v{move.expected_incumbent}")) if move.expected_incumbent else say("")
+            return say("rolled back{gone} by {who}", gone=gone, who=by(move.actor))
+        case MoveKind.MEND:
+            return say("mended by {who}", who=by(move.actor))
+        case MoveKind.OBSERVED if served.is_older_than_us:
+            return say("was in Production before Registrar looked")
+        case MoveKind.OBSERVED:
+            return say("moved in MLflow, not through Registrar")
+    if request is None:
+        return say("promoted by {who}", who=by(move.actor))
+    return say("promoted: asked by {asker}, approved by {who}, request {id}",
+               asker=by(request.requester), who=by(move.actor), id=Code(request.id))  # fmt: skip
+
+
+def answer(timeline: Timeline) -> Say:
+    """Return who was in Production at the moment or on the day that was asked about."""
+    asked = timeline.window
+    assert asked is not None
+    known = timeline.watched is not None and asked.begin >= timeline.watched
+    first = served_at(timeline.served, asked.begin)
+    then = changes(timeline.served, asked)
+    if first is None and not known and not then:
+        return _nobody_knows(timeline)
+    if asked.day is None or asked.end is None:
+        return _at_a_moment(timeline, first)
+    is_over = asked.end - asked.begin >= timedelta(days=1)
+    day, model = write_day(asked.day), Name(timeline.model)
+    if not then:
+        who = Code(f"v{first.version}") if first else "No version"
+        return say("{who} of {model} was in Production all of {day} (UTC){so_far}.", who=who, model=model, day=day,
+                   so_far="" if is_over else " so far")  # fmt: skip
+    began: object = Code(f"v{first.version}") if first else "nobody"
+    if first is None and not known:
+        began = "nobody knows what"
+    return say("On {day} (UTC) {began} was in Production of {model}; {then}.", day=day, began=began, model=model,
+               then=joined(_told(then), ", "))  # fmt: skip
+
+
+def _told(then: list[Change]) -> list[Say]:
+    told = [say("{v} from {at}", v="nobody" if one.version is None else Code(f"v{one.version}"), at=one.at)
+            for one in then[:CHANGES_MOST]]  # fmt: skip
+    more = len(then) - len(told)
+    return [*told, say("and {n} more changes", n=more)] if more > 0 else told
+
+
+def _at_a_moment(timeline: Timeline, first: Served | None) -> Say:
+    assert timeline.window is not None
+    at, model = timeline.window.begin, Name(timeline.model)
+    if first:
+        return say("{v} of {model} was in Production at {at}.", v=Code(f"v{first.version}"), model=model, at=at)
+    hints = []
+    if timeline.before and timeline.before.until:
+        hints.append(say(" {v} was there until {at}.", v=Code(f"v{timeline.before.version}"), at=timeline.before.until))
+    if timeline.after:
+        hints.append(say(" {v} came at {at}.", v=Code(f"v{timeline.after.version}"), at=timeline.after.since))
+    return say("No version of {model} was in Production at {at}.{hints}", model=model, at=at, hints=joined(hints, ""))
+
+
+def _nobody_knows(timeline: Timeline) -> Say:
+    model = Name(timeline.model)
+    if timeline.watched is None:
+        return say("Nobody knows: Registrar has not seen {model} in Production yet.", model=model)
+    hint = say("")
+    if timeline.after and timeline.after.is_older_than_us:
+        hint = say(" {v} was there then already.", v=Code(f"v{timeline.after.version}"))
+    elif timeline.after and timeline.after.began.expected_incumbent:
+        hint = say(" Before {v} came at {at}, {old} was there.", v=Code(f"v{timeline.after.version}"),
+                   at=timeline.after.since, old=Code(f"v{timeline.after.began.expected_incumbent}"))  # fmt: skip
+    return say("Nobody knows: Registrar has watched {model} since {at}.{hint}", model=model, at=timeline.watched,
+               hint=hint)  # fmt: skip

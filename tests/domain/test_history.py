@@ -1,0 +1,218 @@
+"""Who was in Production: at a moment, on a day, before anybody looked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from bot.domain.commands import History, load, parse
+from bot.domain.errors import BadInput
+from bot.domain.history import Change, Timeline, Window, changes, gaps, overlapping, window
+from bot.domain.history_words import answer, came, span
+from bot.domain.incidents import WATCH
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.people import Person
+from bot.domain.registry import Stage
+from bot.domain.rollbacks import BEFORE_US, Served, served_at, stretches
+
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+BOB = Person("T1", "UBOB")
+
+
+def at(day: int, hour: int = 0, minute: int = 0) -> datetime:
+    return datetime(2026, 3, day, hour, minute, tzinfo=UTC)
+
+
+def move(version: int, when: datetime, kind: MoveKind = MoveKind.PROMOTION, **changes: Any) -> Move:
+    fields: dict[str, Any] = {
+        "id": f"m{when.isoformat()}", "model": "churn", "from_stage": Stage.STAGING, "target": Stage.PRODUCTION,
+        "expected_incumbent": None, "actor": BOB, "intended_at": when, "finished_at": when, "state": MoveState.DONE,
+    }  # fmt: skip
+    return Move(**(fields | {"version": version, "kind": kind} | changes))
+
+
+def left(version: int, when: datetime) -> Move:
+    return move(version, when, MoveKind.OBSERVED, from_stage=Stage.PRODUCTION, target=Stage.ARCHIVED)
+
+
+# v3 was there on 1 March, v4 came on the 3rd at 14:00, v5 at 15:00 and was rolled back at 15:30; on the 6th nobody
+# was there from 10:00 to 11:00, when v6 came.
+STORY = stretches([
+    move(6, at(6, 11)), left(4, at(6, 10)),
+    move(4, at(3, 15, 30), MoveKind.ROLLBACK, expected_incumbent=5, actor=WATCH, reason="accuracy 0.7"),
+    move(5, at(3, 15)), move(4, at(3, 14), expected_incumbent=3), move(3, at(1, 9), MoveKind.OBSERVED, why=BEFORE_US),
+])  # fmt: skip
+
+
+def asked(when: Any, story: Sequence[Served] = STORY, watched: datetime | None = None) -> str:
+    """Return the answer to `--at`, in plain words."""
+    meant = window(when, NOW)
+    first = min([one.since for one in story] + ([watched] if watched else []), default=None)
+    end = meant.end or meant.begin
+    return str(answer(Timeline(
+        model="churn", served=overlapping(story, meant), now=NOW, watched=first, requests={}, window=meant,
+        before=next((one for one in story if one.since <= meant.begin), None),
+        after=next((one for one in reversed(story) if one.since > end), None),
+    )))  # fmt: skip
+
+
+# -- moments -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("when", "version"),
+    [
+        (at(1, 8, 59), None), (at(1, 9), 3), (at(3, 13, 59), 3), (at(3, 14), 4), (at(3, 15), 5), (at(3, 15, 30), 4),
+        (at(6, 9, 59), 4), (at(6, 10), None), (at(6, 11), 6), (NOW, 6),
+    ],
+)  # fmt: skip
+def test_who_served_at_a_moment(when: datetime, version: int | None) -> None:
+    found = served_at(STORY, when)
+    assert (found.version if found else None) == version
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        (at(3, 14, 30), "v4 of “churn” was in Production at 2026-03-03 14:30 UTC."),
+        (datetime(2026, 3, 3, 16, 30, tzinfo=timezone(timedelta(hours=2))), "v4 of “churn” was in Production at "
+         "2026-03-03 14:30 UTC."),
+        (timedelta(hours=2), "v6 of “churn” was in Production at 2026-03-10 10:00 UTC."),
+        (at(6, 10, 30), "No version of “churn” was in Production at 2026-03-06 10:30 UTC. v4 was there until "
+         "2026-03-06 10:00 UTC. v6 came at 2026-03-06 11:00 UTC."),
+        (at(1, 8), "Nobody knows: Registrar has watched “churn” since 2026-03-01 09:00 UTC. v3 was there then "
+         "already."),
+    ],
+)  # fmt: skip
+def test_a_moment_has_an_answer(when: Any, said: str) -> None:
+    assert asked(when) == said
+
+
+def test_of_a_model_that_came_later_it_is_known_that_nobody_served() -> None:
+    assert asked(at(2), stretches([move(1, at(5))]), watched=at(1)) == (
+        "No version of “churn” was in Production at 2026-03-02 00:00 UTC. v1 came at 2026-03-05 00:00 UTC."
+    )
+
+
+def test_who_was_there_when_the_first_one_came_is_told() -> None:
+    assert "Before v4 came at 2026-03-05 00:00 UTC, v3 was there." in asked(
+        at(2), stretches([move(4, at(5), expected_incumbent=3)])
+    )
+
+
+def test_of_a_model_that_was_never_seen_nobody_knows() -> None:
+    assert asked(at(2), []) == "Nobody knows: Registrar has not seen “churn” in Production yet."
+
+
+# -- days --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [
+        (2, "v3 of “churn” was in Production all of 2 March 2026 (UTC)."),
+        (3, "On 3 March 2026 (UTC) v3 was in Production of “churn”; v4 from 2026-03-03 14:00 UTC, v5 from "
+            "2026-03-03 15:00 UTC, v4 from 2026-03-03 15:30 UTC."),
+        (6, "On 6 March 2026 (UTC) v4 was in Production of “churn”; nobody from 2026-03-06 10:00 UTC, v6 from "
+            "2026-03-06 11:00 UTC."),
+        (1, "On 1 March 2026 (UTC) nobody knows what was in Production of “churn”; v3 from 2026-03-01 09:00 UTC."),
+        (10, "v6 of “churn” was in Production all of 10 March 2026 (UTC) so far."),
+    ],
+)  # fmt: skip
+def test_a_day_has_an_answer(day: int, said: str) -> None:
+    assert asked(date(2026, 3, day)) == said
+
+
+def test_a_day_before_anybody_looked_has_none() -> None:
+    assert asked(date(2026, 2, 27)).startswith("Nobody knows: Registrar has watched “churn” since 2026-03-01")
+
+
+def test_an_empty_day_has_an_answer() -> None:
+    story = stretches([left(3, at(2, 8)), move(3, at(1, 9))])
+    assert asked(date(2026, 3, 5), story) == "No version of “churn” was in Production all of 5 March 2026 (UTC)."
+
+
+def test_what_changes_right_at_midnight_belongs_to_the_day_that_begins() -> None:
+    story = stretches([move(2, at(5)), move(1, at(4))])
+    assert changes(story, window(date(2026, 3, 4), NOW)) == []
+    assert [one.version for one in overlapping(story, window(date(2026, 3, 4), NOW))] == [1]
+    assert [one.version for one in overlapping(story, window(date(2026, 3, 5), NOW))] == [2]
+
+
+def test_many_changes_are_counted() -> None:
+    story = stretches([move(n, at(3, 10, n)) for n in range(20, 0, -1)])
+    assert asked(date(2026, 3, 3), story).endswith("v8 from 2026-03-03 10:08 UTC, and 12 more changes.")
+
+
+def test_changes_tell_of_nobody_too() -> None:
+    assert changes(STORY, window(date(2026, 3, 6), NOW)) == [Change(at(6, 10), None), Change(at(6, 11), 6)]
+
+
+@pytest.mark.parametrize("when", [date(2026, 3, 11), at(10, 12, 1)])
+def test_what_is_to_come_is_refused_kindly(when: Any) -> None:
+    with pytest.raises(BadInput, match="is still to come: nobody knows what will serve then"):
+        window(when, NOW)
+
+
+def test_a_span_longer_than_all_time_is_the_first_moment() -> None:
+    assert window(timedelta(days=999_999_999), NOW) == Window(datetime.min.replace(tzinfo=UTC))
+
+
+def test_gaps_are_known() -> None:
+    assert gaps(STORY, NOW) == [(at(6, 10), at(6, 11))]
+    assert gaps(stretches([left(3, at(2)), move(3, at(1))]), NOW) == [(at(2), NOW)]
+    assert gaps([], NOW) == []
+
+
+# -- how it is typed ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("2026-03-03", date(2026, 3, 3)), ("2026-3-3", date(2026, 3, 3)), ("2026-03-03T14:00", at(3, 14)),
+        ("'2026-03-03 14:00'", at(3, 14)), ("2026-03-03T16:00+02:00", at(3, 14)), ("2h", timedelta(hours=2)),
+    ],
+)  # fmt: skip
+def test_a_time_is_read_and_kept(typed: str, meant: Any) -> None:
+    command = parse(f"history churn --at {typed}")
+    assert isinstance(command, History)
+    assert command.at == meant
+    assert type(command.at) is type(meant)
+    assert load(command.dump()) == command
+
+
+@pytest.mark.parametrize("typed", ["2026-02-30", "0001-01-01", "yesterday", "2026-13-01", "9999-01-01"])
+def test_what_is_no_time_is_refused(typed: str) -> None:
+    with pytest.raises(BadInput):
+        parse(f"history churn --at {typed}")
+
+
+def test_so_long_ago_means_the_same_moment_later() -> None:
+    command = History(model="churn", at=timedelta(hours=2)).at_a_moment(NOW)
+    assert command.at == at(10, 10)
+    assert command.at_a_moment(NOW + timedelta(days=1)) == command
+
+
+# -- how it came -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (0, "promoted by @UBOB"), (1, "rolled back from v5 by the monitor: accuracy 0.7"),
+        (4, "was in Production before Registrar looked"),
+    ],
+)  # fmt: skip
+def test_how_it_came_is_told(place: int, said: str) -> None:
+    assert str(came(STORY[place], None)) == said
+
+
+def test_when_and_how_long_is_told() -> None:
+    timeline = Timeline(model="churn", served=tuple(STORY), now=NOW, requests={})
+    assert str(span(STORY[0], timeline)) == "serves now, since 2026-03-06 11:00 UTC (4d 1h)"
+    assert str(span(STORY[2], timeline)) == "2026-03-03 15:00 UTC to 2026-03-03 15:30 UTC (30m)"
+    assert str(span(STORY[4], timeline)) == ("first seen 2026-03-01 09:00 UTC to 2026-03-03 14:00 UTC (at least 2d 5h)")
