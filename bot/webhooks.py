@@ -16,6 +16,7 @@ from bot.ports import Delivery, Note, Outcome
 
 SECONDS = 10.0  # for one try, all of it
 WAIT_MOST = timedelta(minutes=5)  # of what an endpoint's Retry-After is believed
+AWAY_PAUSE = timedelta(seconds=10)  # in which an endpoint that did not answer is not called: it has other events, too
 UNSET_PAUSE = timedelta(seconds=30)  # until it is looked again whether somebody has set the variable
 _TRIED_AGAIN = frozenset({408, 425, 429})  # of the 4xx; every other one says that this will never be taken
 
@@ -32,17 +33,22 @@ class Webhooks:
         self._policy = policy
         self._variable = variable
         self._now = now
+        self._away: dict[str, datetime] = {}  # until when an endpoint is left alone
 
     def deliver(self, note: Note) -> Delivery:
         """Send one event: see the port. What was lost is sent again; the receiver knows it by its id."""
         endpoint = self._policy().endpoint(note.to)
         if endpoint is None:
             return Delivery(Outcome.NEVER, why="the policy names it no more")
+        left = self._away.get(note.to, self._now()) - self._now()
+        if left > timedelta(0):
+            return Delivery(Outcome.LATER, wait=left, why="it did not answer just now")
         try:
             answer = self._post(endpoint, note.key, str(note.data["body"]).encode())
         except Misconfigured as error:
             return Delivery(Outcome.LATER, wait=UNSET_PAUSE, why=str(error.sentence))
         except Unreachable as error:
+            self._away[note.to] = self._now() + AWAY_PAUSE
             return Delivery(Outcome.LATER, why=str(error.sentence))
         return self._sort_out(answer)
 

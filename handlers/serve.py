@@ -20,6 +20,7 @@ from bot.domain.text import Code, Say, say
 from bot.policy_file import load_policy
 from bot.settings import Settings
 from handlers import http, jobs
+from handlers.api import Api
 from handlers.slack import register
 from handlers.slack.desk import Desk
 from handlers.slack.socket_mode import SocketMode
@@ -44,7 +45,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signal_number, lambda *_: stop.set())
         with service:
-            for line in _notices(policy):
+            for line in [*_notices(policy), *registrar.sources.faults()]:
                 tell(line)
             tell(f"Registrar is ready: {_ways(settings)}, HTTP at {service.address}, policy {settings.policy}.")
             stop.wait()
@@ -65,6 +66,7 @@ class Service:
         web = http.create(
             self.app, secret.get_secret_value() if secret else None,
             webhook_secret=hook.get_secret_value() if hook else None, changed=registrar.changed,
+            programs=_programs(registrar),
         )  # fmt: skip
         config = uvicorn.Config(web, log_config=None, access_log=False, timeout_graceful_shutdown=5)
         self._server = uvicorn.Server(config)
@@ -105,6 +107,12 @@ class Service:
         self.registrar.close()
         self._desk.close()
         self._listener.close()
+
+
+def _programs(registrar: Registrar) -> Api:
+    """Return what the API for programs works with."""
+    context = registrar.context
+    return Api(ledger=context.ledger, policy=lambda: context.policy, takes=registrar.sources.takes, clock=context.clock)
 
 
 def _what_is_needed(settings: Settings) -> Policy:

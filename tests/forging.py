@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from hypothesis import strategies as st
 
 from bot.bootstrap import Registrar, build, open_ledger, slack_client
-from bot.domain import commands
+from bot.domain import commands, monitor_commands
 from bot.domain.approvals import Request
 from bot.domain.card import own_tags
 from bot.domain.commands import VERBS, Command
@@ -63,10 +63,10 @@ OUTSIDERS = GUEST, LONE, VISITOR, CONNECTED, MACHINE, GONE = (
     PersonSeed(id="U0MACHINE", name="machine", is_bot=True),
     PersonSeed(id="U0GONE", name="gone", deleted=True),
 )
-CHANGING = (
+CHANGING: tuple[type[commands.Command], ...] = (
     commands.Promote, commands.Register, commands.Describe, commands.SetTags, commands.Archive, commands.Approve,
     commands.Reject, commands.Withdraw, commands.Override, commands.Cancel, commands.FreezeModel,
-    commands.UnfreezeModel,
+    commands.UnfreezeModel, commands.Rollback, commands.Clear, *monitor_commands.VERBS,
 )  # fmt: skip
 MODEL = "churn"
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -59,9 +61,19 @@ class Exporter:
 class RealPrometheus:
     """A Prometheus that scrapes an exporter several times a second."""
 
-    def __init__(self, url: str, exporter: Exporter) -> None:
+    def __init__(self, url: str, exporter: Exporter, process: subprocess.Popen[bytes]) -> None:
         self.url = url
         self.exporter = exporter
+        self._process = process
+
+    @contextmanager
+    def halted(self) -> Iterator[None]:
+        """Let it be there, and answer nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def set(self, name: str, value: float) -> None:
         """Let a metric with its labels have this value, and return when Prometheus says so."""
@@ -106,7 +118,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealPrometh
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    running = RealPrometheus(f"http://127.0.0.1:{port}", exporter)
+    running = RealPrometheus(f"http://127.0.0.1:{port}", exporter, process)
     try:
         wait_until(lambda: _is_ready(running.url, process))
         yield running

@@ -138,7 +138,7 @@ def test_a_setting_that_is_named_exists(name: str) -> None:
 
 @pytest.mark.parametrize("name", named(r"\b(test_\w+[a-z0-9])`"))
 def test_a_test_that_is_named_exists(name: str) -> None:
-    assert re.search(rf"^def {name}\(", _all_tests(), flags=re.MULTILINE)
+    assert re.search(rf"^ *def {name}\(", _all_tests(), flags=re.MULTILINE)
 
 
 @cache

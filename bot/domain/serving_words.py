@@ -21,6 +21,12 @@ def confirmed(serving: Serving) -> Say:
     return say("Serving {v} since {at}.", v=Code(f"v{serving.version}"), at=serving.confirmed_at)
 
 
+def overtaken(serving: Serving) -> Say:
+    """Return what the thread hears when the next move came before an answer."""
+    return say("Production has moved again before the serving side reported {v}; nobody asks for it any more.",
+               v=Code(f"v{serving.version}"))  # fmt: skip
+
+
 def denied(serving: Serving, heard: Heard) -> Say:
     """Return what the thread hears when the time is over: what is reported instead, and what to do."""
     v = Code(f"v{serving.version}")

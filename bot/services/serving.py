@@ -67,8 +67,10 @@ def _event_note(tx: Writing, it: Context, move: Move, endpoint: Endpoint, lane: 
 def _overtake(tx: Writing, move: Move) -> None:
     """End the question after an earlier move: its answer means nothing any more."""
     before = tx.serving_of(move.model)
-    if before and before.state is ServingState.ASKED and before.move != move.id:
-        tx.save_serving(replace(before, state=ServingState.OVERTAKEN, next_at=None))
+    if before is None or before.state is not ServingState.ASKED or before.move == move.id:
+        return
+    if tx.save_serving(replace(before, state=ServingState.OVERTAKEN, next_at=None)) and before.lane:
+        tx.add_note(thread_note(before.lane, f"overtaken:{before.move}", words.overtaken(before)))
 
 
 def given_up(tx: Writing, it: Context, note: Note, why: str, limit: timedelta | None) -> None:

@@ -155,14 +155,15 @@ def _lines(axes: Axes, bounds: Mapping[str, float]) -> None:
     """Draw what must hold; its name stands on the side away from the readings, as far as there is room."""
     low, high = axes.get_ylim()
     taken: list[float] = []
-    for name, value in sorted(bounds.items(), key=lambda each: each[1]):
+    for name, whole in sorted(bounds.items(), key=lambda each: each[1]):
+        value = float(drawable(np.asarray(whole)))
         color = _LIMIT if name == "hard limit" else _BOUND
         axes.axhline(value, color=color, linewidth=1.6, linestyle=(0, (5, 3)), zorder=3.5)
         at = (value - low) / (high - low)
         is_below = at > 0.12 and all(abs(at - 0.07 - other) > 0.08 for other in taken)
         taken.append(at - 0.07 if is_below else at + 0.02)
         axes.annotate(
-            writable(f"{name} {number(value)}"), (0.0, value), (4, -4 if is_below else 4),
+            writable(f"{name} {number(whole)}"), (0.0, value), (4, -4 if is_below else 4),
             xycoords=("axes fraction", "data"),
             textcoords="offset points", va="top" if is_below else "bottom", ha="left", color=color, fontsize=SMALL - 1,
             fontfamily=FONT, fontweight="bold", parse_math=False, zorder=3.6,

@@ -95,7 +95,7 @@ def monitor_view(view: MonitorView) -> Message:
 
 def _fields(view: MonitorView) -> list[str]:
     monitor, standing = view.monitor, view.standing
-    query = code(short(monitor.rule.query, 300))
+    query = code(short(monitor.rule.query, 250))
     fields = [
         f"*Last value*\n{mrkdwn(monitor_words.value(standing))}",
         f"*Version*\n{code(f'v{standing.version}') if standing.version is not None else MISSING}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from importlib.metadata import EntryPoint, entry_points
@@ -17,6 +18,8 @@ from bot.sources import Parts
 from bot.sources.mlflow import open_mlflow
 from bot.sources.prometheus import open_prometheus
 from bot.sources.push import KEPT, keep_of, open_push, wants_signature
+
+log = logging.getLogger(__name__)
 
 GROUP = "registrar.sources"
 
@@ -89,29 +92,49 @@ class Sources:
         source = self._policy().source(name)
         return wants_signature(name, source) if source and source.type == "push" else None
 
+    def faults(self) -> list[str]:
+        """Return what is wrong with the sources that the policy names, each a sentence: for whoever starts the bot."""
+        found = []
+        for name in self._policy().sources:
+            try:
+                self._source(name)
+            except Misconfigured as error:
+                found.append(str(error.sentence))
+        return found
+
     def close(self) -> None:
         """Let go of every connection."""
         with self._lock:
-            for _, source in self._open.values():
-                _close(source)
+            opened = list(self._open.values())
             self._open.clear()
+        for _, source in opened:
+            _close(source)
 
     def _source(self, name: str) -> MetricSource:
         wanted = self._policy().source(name)
-        if wanted is None:
-            with self._lock:
-                _close(self._open.pop(name, (None, None))[1])
-            raise Misconfigured(say("The policy has no source {name}.", name=Code(short(clean(name), 100))))
         with self._lock:
             known = self._open.get(name)
-            if known and known[0] == wanted:
-                return known[1]
-            opened = open_source(name, wanted, self._parts)
-            self._open[name] = (wanted, opened)
-            if known:
-                _close(known[1])
-            return opened
+        if known and known[0] == wanted:
+            return known[1]
+        if wanted is None:
+            self._put(name, None)
+            raise Misconfigured(say("The policy has no source {name}.", name=Code(short(clean(name), 100))))
+        made = open_source(name, wanted, self._parts)  # not under the lock: a plug-in may take long, and only its own
+        self._put(name, (wanted, made))
+        return made
+
+    def _put(self, name: str, opened: tuple[Source, MetricSource] | None) -> None:
+        with self._lock:
+            before = self._open.pop(name, None)
+            if opened:
+                self._open[name] = opened
+        if before:
+            _close(before[1])
 
 
-def _close(source: MetricSource | None) -> None:
-    getattr(source, "close", lambda: None)()  # only one with connections has what to let go of
+def _close(source: MetricSource) -> None:
+    """Close a source that has something to let go of; what a plug-in does wrong there is logged."""
+    try:
+        getattr(source, "close", lambda: None)()
+    except Exception:
+        log.exception("a source could not be closed")

@@ -11,13 +11,13 @@ import pytest
 from bot.domain.registry import MODEL_TAG, VERSION_TAG, Stage
 from bot.ports import Registry
 from bot.registry.mlflow import MlflowRegistry
-from tests.registries import KINDS, TAGGED_KINDS, MlflowServer, MlflowShelf, Shelf
+from tests.registries import KINDS, MlflowServer, MlflowShelf, Shelf
 
 NONE, STAGING, PRODUCTION, ARCHIVED = Stage
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
-@pytest.fixture(params=[*KINDS, *TAGGED_KINDS])
+@pytest.fixture(params=[*KINDS, "http with tags"])
 def both(request: pytest.FixtureRequest, registries: Callable[[str], tuple[Registry, Shelf]]) -> tuple[Registry, Shelf]:
     return registries(request.param)
 

@@ -315,6 +315,16 @@ class TestRealPrometheus:
         assert answer.outcome is Outcome.OK
         assert 10_000 < len(answer.points) <= 11_000
 
+    def test_one_that_is_halted_is_given_up_in_time_and_asked_again(
+        self, prometheus: RealPrometheus, source: PrometheusSource
+    ) -> None:
+        query = replace(recent("vector(1)"), timeout=timedelta(seconds=0.3))
+        assert source.read([query])[0].outcome is Outcome.OK
+        with prometheus.halted():
+            answers = source.read([query, replace(query, query="vector(2)")])
+        assert [(one.outcome, list(one.points)) for one in answers] == [(Outcome.ERROR, [])] * 2
+        wait_until(lambda: source.read([query])[0].outcome is Outcome.OK)
+
     def test_a_target_that_died_has_no_points_any_more(
         self, prometheus: RealPrometheus, source: PrometheusSource
     ) -> None:

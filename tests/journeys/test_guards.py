@@ -12,7 +12,7 @@ import pytest
 
 from bot.domain.people import Person
 from bot.registry.memory import MemoryRegistry
-from bot.slack import answers, cards, modals, notices
+from bot.slack import answers, cards, modals, notices, timeline
 from localslack import LocalSlack, payloads
 from tests.forging import CHANGING, CONNECTED, GONE, GUEST, LONE, MACHINE, VISITOR, Door, actor, door, form
 from tests.harness import ALICE, BOB, click, command, links, texts_sent, types_and_hears, wire_to
@@ -119,9 +119,9 @@ def test_a_guest_may_look(bot: Door, text: str) -> None:
     assert len(links(bot.ledger)) == events  # a refusal would be one
 
 
-@pytest.mark.parametrize("button", [cards.DETAILS, notices.DETAILS, notices.COMPARE, answers.PAGE_ON])
+@pytest.mark.parametrize("button", [cards.DETAILS, notices.DETAILS, notices.COMPARE, answers.PAGE_ON, timeline.POST])
 def test_a_stranger_s_press_shows_nothing(bot: Door, button: str) -> None:
-    value = bot.known.get(button, "list --page 2")
+    value = bot.known.get(button, "history churn" if button == timeline.POST else "list --page 2")
     assert "Only members of this workspace" in heard(bot, click(actor(VISITOR), value, button))
 
 

@@ -122,6 +122,15 @@ def test_when_it_cannot_be_read_the_thread_hears_why(asked: Asked) -> None:
     assert said.startswith("Not confirmed that v4 serves: for 10m the serving side could not be asked (HTTP 502).")
 
 
+def test_a_model_that_is_gone_is_asked_no_more(asked: Asked) -> None:
+    asked.bench.watch.poll()
+    first = asked.promote()
+    asked.bench.registry.delete("churn")
+    asked.bench.watch.poll()
+    assert asked.of(first).state is ServingState.OVERTAKEN
+    assert asked.ask_after(hours=1) == 0
+
+
 def test_an_agreement_at_the_last_moment_counts(asked: Asked) -> None:
     asked.there.replies = [says(4)]
     move = asked.promote()
@@ -136,7 +145,9 @@ def test_the_next_move_overtakes_the_question(asked: Asked) -> None:
     assert asked.of(first).state is ServingState.OVERTAKEN
     assert asked.ask_after(seconds=1) == 1
     assert asked.of(second).state is ServingState.CONFIRMED
-    assert len(asked.news(first)) == 1
+    assert asked.news(first)[1:] == [
+        "Production has moved again before the serving side reported v4; nobody asks for it any more."
+    ]
 
 
 def test_a_move_while_it_is_asked_overtakes_the_answer(asked: Asked) -> None:
@@ -151,7 +162,8 @@ def test_a_move_while_it_is_asked_overtakes_the_answer(asked: Asked) -> None:
     hold.set()
     asking.join(10)
     assert asked.of(first).state is ServingState.OVERTAKEN
-    assert len(asked.news(first)) == 1
+    assert len(asked.news(first)) == 2
+    assert "Serving v4" not in " ".join(asked.news(first))
 
 
 def test_without_a_probe_nothing_is_said(asked: Asked) -> None:

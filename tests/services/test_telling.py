@@ -306,6 +306,25 @@ def test_an_endpoint_that_hangs_holds_up_no_card_and_no_other_endpoint(make: Cal
         assert telling.waiting() == []
 
 
+def test_an_endpoint_that_does_not_answer_is_left_alone_for_a_moment(telling: Telling) -> None:
+    called: list[str] = []
+
+    def variable(name: str) -> str:
+        called.append(name)
+        return "http://127.0.0.1:1/"  # where nobody listens
+
+    clock = telling.bench.clock
+    webhooks = Webhooks(lambda: telling.bench.policy, variable, clock.now)
+    notes = [Note(key=f"event:{n}", lane=f"{n}", kind=NoteKind.EVENT, to="HOOK_URL", data={"body": "{}"})
+             for n in range(3)]  # fmt: skip
+    answers = [webhooks.deliver(note) for note in notes]
+    assert [one.outcome for one in answers] == [Outcome.LATER] * 3
+    assert called.count("HOOK_URL") == 1
+    clock.turn(seconds=10)
+    webhooks.deliver(notes[1])
+    assert called.count("HOOK_URL") == 2
+
+
 def test_a_crash_before_it_is_written_down_sends_it_again_under_its_id(telling: Telling) -> None:
     class Dying(Webhooks):
         def deliver(self, note: Note) -> Delivery:

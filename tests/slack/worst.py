@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from bot.domain import looks, words
+from bot.domain import incident_words, looks, monitor_words, words
 from bot.domain.approvals import Choice, Request, RequestState, Vote
 from bot.domain.card import Sources, fill
 from bot.domain.commands import VERBS, History, ShowAudit, Validate
@@ -16,16 +16,21 @@ from bot.domain.comparison import Comparison, compare
 from bot.domain.events import Event, Link, Tag
 from bot.domain.evidence import GateResult, Seen
 from bot.domain.history import Timeline, Window
+from bot.domain.incidents import Doing, Incident, IncidentKind, Tripped
 from bot.domain.looks import Finding, FindingKind
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitor_views import MonitorRow, MonitorView
+from bot.domain.monitors import Measurement, Monitor, Outcome, Standing, State
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Actor, Automation, Client, Person
 from bot.domain.policy import Policy, read_policy
 from bot.domain.policy_words import what_holds
 from bot.domain.registry import Dataset, ModelInfo, Package, RunInfo, Stage, VersionInfo, VersionRef
 from bot.domain.rollbacks import Served
+from bot.domain.serving import Serving, ServingState
 from bot.domain.text import Code, Mention, Name, Say, say
 from bot.services.lookups import CardView, ModelView
-from bot.slack import answers, blocks, cards, comparing, governing, notices
+from bot.slack import answers, blocks, cards, comparing, governing, incident_card, monitoring, notices
 from bot.slack.blocks import Message
 from bot.slack.timeline import timeline
 
@@ -201,8 +206,19 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     for number in (1, 2, 99, 100, 101, 1000):
         yield f"{number} versions compared", comparing.comparison(a_comparison(name, number)).message
     yield from histories(name)
+    for rows in (0, 1, 20, 21, 1000):
+        yield f"{rows} monitors", monitoring.monitor_list([a_row(name, State.FAILED)] * rows, NOW, TEXTS[name] or None)
+    for stands in State:
+        yield f"a monitor, {stands.value}", monitoring.monitor_view(a_view(name, stands))
+        yield f"posted, {stands.value}", monitoring.posted(a_view(name, stands))
+    views = [replace(a_view(name), monitor=a_monitor(name, id=f"m4k7q{n}")) for n in range(monitoring.DETAILS_MOST)]
+    yield "details", monitoring.details(an_incident(name), views)
+    yield "no details", monitoring.details(an_incident(name), [])
+    yield "added", monitoring.added(monitor_words.added_by_you(a_monitor(name), NOW), a_monitor(name))
+    yield from incidents(name)
     yield "menu", answers.menu()
     yield "help", answers.help_all()
+    yield "help monitor", answers.help_group("monitor")
     for verb in VERBS.values():
         yield f"help {verb.verb}", answers.help_verb(verb)
     yield from ((f"sentence {number}", blocks.said(one)) for number, one in enumerate(every_sentence(name)))
@@ -217,6 +233,73 @@ def histories(name: str) -> Iterator[tuple[str, Message]]:
         found = a_timeline(name, 9)
         for nobody in (replace(found, window=asked, served=(), after=a_term(name)), replace(found, window=asked)):
             yield f"history at {asked}", timeline(nobody, a_history(name))
+
+
+def a_monitor(name: str = "plain", **changes: Any) -> Monitor:
+    """Return a monitor that holds one of the texts wherever it can."""
+    text = TEXTS[name] or "m"
+    rule = MonitorRule(
+        name="accuracy-live" * 4, source=text[:100], query=(text * 200)[:2000], greater_than=0.1, less_than=0.9,
+        hard_limit=0.05, action="auto", aggregate="p99",
+    )  # fmt: skip
+    monitor = Monitor(
+        id="m4k7qa", model=text, rule=rule, created_at=NOW, created_by=BOB, armed_at=NOW, armed_by=ALICE,
+        silenced_until=NOW + timedelta(hours=2), silenced_by=BOB, silence_reason=REASONS[name],
+    )  # fmt: skip
+    return replace(monitor, **changes)
+
+
+def a_row(name: str, state: State) -> MonitorRow:
+    """Return a monitor and where it stands, with a reason as long as they get."""
+    standing = Standing(
+        monitor="m4k7qa", next_at=NOW, state=state, version=999_999_999, bad=1, since=NOW, at=NOW, value=-1.5e-300,
+        bound=1.7e300, why=say("{it}", it=TEXTS[name] * 20),
+    )  # fmt: skip
+    return MonitorRow(a_monitor(name), standing)
+
+
+def a_view(name: str, state: State = State.FAILED) -> MonitorView:
+    """Return all that is told of a monitor."""
+    row = a_row(name, state)
+    checks = [
+        Measurement(monitor="m4k7qa", slot=n, at=NOW, revision=1, version=7, move="m", outcome=outcome, value=0.5,
+                    why=say("{it}", it=TEXTS[name] * 20))
+        for n, outcome in enumerate([*Outcome] * 3)
+    ]  # fmt: skip
+    tripped = Tripped(model=row.monitor.model, at=NOW, why=say("{it}", it=TEXTS[name]))
+    return MonitorView(monitor=row.monitor, standing=row.standing, recent=checks[:10], incident=None, tripped=tripped,
+                       now=NOW)  # fmt: skip
+
+
+def an_incident(name: str = "plain", **changes: Any) -> Incident:
+    """Return an incident that holds one of the texts wherever it can."""
+    text = TEXTS[name] or "m"
+    incident = Incident(
+        id="i4k7q", kind=IncidentKind.FAILED, model=text, source=text, version=999_999_999, move="m1",
+        monitors=tuple(f"accuracy{n}" * 4 for n in range(30)), opened_at=NOW, since=NOW - timedelta(hours=2),
+        lines=tuple(incident_words.line(a_monitor(name), say("{it}.", it=text * 3)) for _ in range(30)),
+        doing=Doing.AWAITING_HUMAN, why=say("{it}.", it=REASONS[name]), target=999_999_998,
+    )  # fmt: skip
+    return replace(incident, **changes)
+
+
+def incidents(name: str) -> Iterator[tuple[str, Message]]:
+    """Yield the message of every kind of incident in every state, open and over, with what it is."""
+    serving = Serving(move="m1", model="m", version=999_999_998, lane="i4k7q", asked_at=NOW, seen=TEXTS[name] * 20,
+                      confirmed_at=NOW)  # fmt: skip
+    over = {"resolved_at": NOW, "resolution": say("{it}.", it=REASONS[name])}
+    seen = {"acknowledged_by": BOB, "acknowledged_at": NOW}
+    for kind in IncidentKind:
+        for doing in Doing:
+            for number, changes in enumerate(({}, over, seen)):
+                incident = an_incident(name, kind=kind, doing=doing, **changes)
+                state = list(ServingState)[number]
+                card = incident_card.card(
+                    incident, [a_monitor(name)] * 3, serving=replace(serving, state=state), now=NOW
+                )
+                yield f"incident {kind.value} {doing.value} {number}", card
+                yield f"acted {kind.value} {doing.value} {number}", blocks.said(incident_words.acted(incident))
+        yield f"opened {kind.value}", blocks.said(incident_words.opened(an_incident(name, kind=kind)))
 
 
 def a_policy() -> Policy:

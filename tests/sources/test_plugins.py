@@ -208,6 +208,24 @@ class TestSources:
         with pytest.raises(Misconfigured, match="The policy has no source"):
             sources.read(name, [])
 
+    def test_what_is_wrong_with_any_of_them_is_told_at_once(self, sources: Sources, held: list[Policy]) -> None:
+        held.append(policy(a={"type": "push", "kep": "3d"}, b={"type": "push"}, c={"type": "prometheus"}))
+        assert sources.faults() == [
+            "sources.a.kep: unknown key; did you mean keep?",
+            "sources.c.url: must be Prometheus's address, such as http://prometheus:9090.",
+        ]
+
+    def test_one_that_cannot_be_closed_harms_nobody(
+        self, sources: Sources, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def close(self: PushSource) -> None:
+            raise RuntimeError("stuck")
+
+        monkeypatch.setattr(PushSource, "close", close, raising=False)
+        sources._source("live")
+        sources.close()
+        assert "a source could not be closed" in caplog.text
+
     def test_a_source_that_loses_a_question_gives_no_answer(
         self, sources: Sources, held: list[Policy], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -1,0 +1,307 @@
+"""Monitors and incidents by people, over the wire: typed, filled in and pressed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain import incident_words
+from bot.domain.events import Tag
+from bot.domain.incidents import Doing, Incident, IncidentKind
+from bot.domain.monitors import Measurement, Monitor, Outcome, State
+from bot.domain.text import say
+from bot.ports import Note, NoteKind
+from bot.registry.memory import MemoryRegistry
+from bot.services.rows import incident_note, thread_note
+from localslack import LocalSlack, PersonSeed
+from tests.harness import hears, links, types_and_hears
+from tests.world import CHANNEL, World, running, said
+
+ADD = "/model monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
+
+
+@pytest.fixture
+def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+    """The bot; it has looked at its registry."""
+    with running(slack, tmp_path, MemoryRegistry()) as world:
+        world.registrar.poll()
+        yield world
+
+
+@pytest.fixture
+def watched(world: World) -> World:
+    """The bot with a monitor that Bob added."""
+    types_and_hears(world.bob, ADD)
+    heard(world, "added the monitor")
+    return world
+
+
+def the_monitor(world: World, name: str = "accuracy") -> Monitor:
+    return world.registrar.monitors.find("churn", name)
+
+
+def heard(world: World, holds: str) -> str:
+    """Wait for what the whole channel hears, and return it."""
+    return said(world.alice.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and holds in said(m)))
+
+
+def answer(world: World, text: str) -> dict[str, Any]:
+    """Type something as Bob, and return the answer with its buttons."""
+    seen = {message["ts"] for message in world.bob.sees(CHANNEL)}
+    world.bob.types(CHANNEL, text)
+    return world.bob.waits_for(CHANNEL, lambda m: m.get("is_ephemeral") and m["ts"] not in seen)
+
+
+def measure(world: World, *values: float) -> None:
+    """Write down that the monitor was checked, with these values."""
+    monitor, now = the_monitor(world), datetime.now(UTC)
+    with world.ledger.write() as tx:
+        for slot, value in enumerate(values, start=1):
+            at = now - timedelta(minutes=len(values) - slot)
+            tx.claim_slot(monitor.id, slot, "test", at, at + timedelta(minutes=1))
+            outcome = Outcome.FAILED if value < 0.85 else Outcome.OK
+            tx.finish_slot(Measurement(monitor=monitor.id, slot=slot, at=at, revision=1, version=3, move="m1",
+                                       outcome=outcome, value=value, points=1), "test")  # fmt: skip
+        state = State.FAILED if values[-1] < 0.85 else State.OK
+        tx.save_standing(replace(tx.standing(monitor.id), slot=len(values), state=state, version=3, since=now, at=now,
+                                 value=values[-1], bound=0.85, next_at=now + timedelta(days=1)))  # fmt: skip
+
+
+# -- typed -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_monitor_is_added_by_one_line_and_the_channel_hears_it(world: World) -> None:
+    told = types_and_hears(world.bob, ADD)
+    assert "`churn` `accuracy` is watched from now on, every 5m from `push`" in told
+    assert "<@U0BOB> added the monitor `churn` `accuracy`. Fails when `accuracy` is at most 0.85" in heard(
+        world, "added"
+    )
+    assert len(links(world.ledger, Tag.MONITOR_ADDED)) == 1
+
+
+def test_who_may_not_hears_so_and_nothing_is_watched(world: World) -> None:
+    assert "Only those who may roll back can do this: <@U0BOB>" in types_and_hears(world.alice, ADD)
+    assert "Nothing watches a model yet" in types_and_hears(world.alice, "/model monitor")
+
+
+def test_guests_only_look(watched: World) -> None:
+    watched.slack.add_person(PersonSeed(id="U0GUEST", name="guest", is_restricted=True))
+    watched.slack.set_members(CHANNEL, [*watched.slack.members(CHANNEL), "U0GUEST"])
+    guest = watched.slack.person("guest")
+    assert "Guests can look" in types_and_hears(guest, "/model monitor pause churn accuracy")
+    assert "not checked yet" in types_and_hears(guest, "/model monitor churn")
+
+
+def test_how_it_stands_is_listed_and_shown(watched: World) -> None:
+    measure(watched, 0.9, 0.88, 0.61)
+    listed = types_and_hears(watched.alice, "/model monitor")
+    assert "🔴 `churn` `accuracy`  failed, since" in listed
+    assert "0.61, bound 0.85  ·  tells" in listed
+    shown = types_and_hears(watched.alice, "/model monitor show churn accuracy")
+    for words in ("Fails when `accuracy` is at most 0.85, 2 checks in a row.", "It tells the channel",
+                  "*Version* `v3`", "`push` `accuracy`", "Added by <@U0BOB>"):  # fmt: skip
+        assert words in shown.replace("\n", " ")
+    assert shown.count("🟢") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "answered", "channel"),
+    [
+        ("pause churn accuracy", "paused the monitor", "nobody checks until it is resumed"),
+        ("remove churn accuracy", "removed the monitor", "removed the monitor"),
+        ('silence churn accuracy 2h --reason "a move"', "a move", "silenced the monitor `churn` `accuracy` until"),
+        ("silence churn 2h --all", "silenced", "They are measured all the same"),
+        ("edit churn accuracy --greater-than 0.9", "at most 0.9", "changed the monitor"),
+    ],
+)
+def test_what_changes_something_for_all_is_heard_by_all(watched: World, text: str, answered: str, channel: str) -> None:
+    assert answered in types_and_hears(watched.bob, f"/model monitor {text}")
+    assert "<@U0BOB>" in heard(watched, channel)
+
+
+def test_a_typo_gets_the_nearest_verb_and_the_nearest_monitor(watched: World) -> None:
+    assert "Did you mean `monitor pause`?" in types_and_hears(watched.bob, "/model monitor puase churn accuracy")
+    assert "Did you mean `accuracy`?" in types_and_hears(watched.bob, "/model monitor pause churn acuracy")
+
+
+def test_the_help_knows_both_words(world: World) -> None:
+    assert "/model monitor silence MODEL" in types_and_hears(world.alice, "/model help monitor")
+    told = types_and_hears(world.alice, "/model help monitor add")
+    assert "--greater-than" in told
+    assert "what must hold: above this; equality fails" in told
+
+
+def test_auto_has_to_be_armed_by_somebody_else(watched: World) -> None:
+    types_and_hears(watched.bob, "/model monitor edit churn accuracy --action auto")
+    assert "somebody else has to arm it" in types_and_hears(watched.bob, "/model monitor arm churn accuracy")
+    carol = watched.slack.person("carol")
+    assert "has to be measured for 24 hours" in types_and_hears(carol, "/model monitor arm churn accuracy")
+    dave = watched.slack.person("dave")
+    armed = types_and_hears(dave, '/model monitor arm churn accuracy --override --reason "known"')
+    assert "from now on it rolls back by itself" in armed
+    assert "It rolls back by itself." in types_and_hears(watched.bob, "/model monitor show churn accuracy")
+
+
+def test_a_check_out_of_turn_tells_what_came_of_it(watched: World) -> None:
+    assert "Checked: `churn` `accuracy` is" in types_and_hears(watched.bob, "/model monitor check churn accuracy")
+    assert "Only those who may roll back" in types_and_hears(watched.alice, "/model monitor check churn accuracy")
+
+
+def test_a_backtest_is_posted_for_all(watched: World) -> None:
+    watched.bob.types(CHANNEL, "/model monitor backtest churn accuracy --days 7")
+    assert "`churn` `accuracy` would have done in 7d cannot be told" in heard(watched, "in 7d")
+
+
+# -- filled in ---------------------------------------------------------------------------------------------------------
+
+FILLED = {"model": "churn", "name": "latency", "query": "latency_ms", "less_than": "100", "every": "1m"}
+
+
+def test_what_is_missing_is_asked_for_in_a_form_and_other_flags_are_kept(world: World) -> None:
+    world.bob.types(CHANNEL, "/model monitor add churn --fail-after 4")
+    world.bob.waits_for_modal()
+    assert world.bob.submits(FILLED) is None
+    assert "`churn` `latency` is watched from now on" in world.answer(world.bob, "is watched")
+    rule = the_monitor(world, "latency").rule
+    assert (rule.less_than, rule.query, rule.fail_after, rule.action) == (100.0, "latency_ms", 4, "notify")
+    heard(world, "added the monitor `churn` `latency`")
+
+
+def test_an_error_stands_under_its_field_and_the_form_stays_open(world: World) -> None:
+    world.bob.types(CHANNEL, "/model monitor add")
+    world.bob.waits_for_modal()
+    for changes, field, words in (
+        ({"every": "1s"}, "every", "10 seconds"), ({"less_than": "low"}, "less_than", "valid number"),
+        ({"less_than": ""}, "greater_than", "needs --greater-than"), ({"name": "a b"}, "name", "no name for a monitor"),
+        ({"model": "chrun"}, "model", "Did you mean churn?"),
+    ):  # fmt: skip
+        errors = world.bob.submits(FILLED | changes)
+        assert errors is not None
+        assert words in errors[field]
+    assert world.bob.submits(FILLED) is None
+    assert the_monitor(world, "latency").created_by is not None
+
+
+def test_who_may_not_hears_it_in_the_form(world: World) -> None:
+    world.alice.types(CHANNEL, "/model monitor add churn")
+    world.alice.waits_for_modal()
+    errors = world.alice.submits(FILLED)
+    assert errors is not None
+    assert "Only those who may roll back" in " ".join(errors.values())
+
+
+# -- pressed -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_buttons_do_what_the_words_do(watched: World) -> None:
+    shown = answer(watched, "/model monitor show churn accuracy")
+    assert "paused the monitor" in hears(watched.bob, lambda: watched.bob.clicks(shown, "Pause"))
+    assert the_monitor(watched).is_paused
+    again = answer(watched, "/model monitor show churn accuracy")
+    assert "resumed the monitor" in hears(watched.bob, lambda: watched.bob.clicks(again, "Resume"))
+    assert "silenced the monitor" in hears(watched.bob, lambda: watched.bob.clicks(again, "Silence 2 h"))
+    silenced = answer(watched, "/model monitor show churn accuracy")
+    assert "post and act again" in hears(watched.bob, lambda: watched.bob.clicks(silenced, "Post again"))
+    assert the_monitor(watched).silenced_until is None
+    heard(watched, "paused the monitor")
+
+
+def test_a_chart_is_posted_where_it_was_asked_for(watched: World) -> None:
+    measure(watched, 0.9, 0.88, 0.61)
+    shown = answer(watched, "/model monitor show churn accuracy")
+    watched.bob.clicks(shown, "Post the chart here")
+    posted = watched.alice.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and "failed, since" in said(m))
+    watched.slack.wait_for(lambda: any(one.get("files") for one in watched.alice.thread(posted)))
+
+
+def test_a_button_under_the_list_opens_the_form(world: World) -> None:
+    world.bob.clicks(answer(world, "/model monitor"), "Add a monitor")
+    world.bob.waits_for_modal()
+    assert world.bob.submits(FILLED) is None
+
+
+def test_home_shows_the_monitors(watched: World) -> None:
+    measure(watched, 0.61)
+    watched.alice.opens_home()
+    watched.alice.waits_for_home(lambda view: "🔴 `churn` `accuracy`  failed, since" in said(view))
+
+
+# -- incidents ---------------------------------------------------------------------------------------------------------
+
+
+def alert(world: World, doing: Doing = Doing.NOTIFIED, **changes: Any) -> dict[str, Any]:
+    """Let an incident be open, and return its message."""
+    monitor, now = the_monitor(world), datetime.now(UTC)
+    line = incident_words.line(monitor, say("0.61 is not greater than 0.85."))
+    incident = Incident(
+        id="i4k7q", kind=IncidentKind.FAILED, model="churn", source="", version=3, move="m1",
+        monitors=("accuracy",), opened_at=now, since=now, lines=(line,), doing=doing, target=1,
+    )  # fmt: skip
+    with world.ledger.write() as tx:
+        tx.add_incident(replace(incident, **changes))
+        tx.add_note(incident_note(incident, "opened", CHANNEL))
+        tx.add_note(thread_note(incident.id, "opened", incident_words.opened(incident)))
+        tx.add_note(Note(key="chart:i4k7q", lane="i4k7q", kind=NoteKind.CHART, to="", data={"incident": "i4k7q"}))
+    world.registrar.outbox.deliver()
+    return world.card(holds="churn v3")
+
+
+def test_an_alert_has_its_thread_and_its_picture(watched: World) -> None:
+    measure(watched, 0.9, 0.61)
+    card = alert(watched)
+    assert "🔴 churn v3: accuracy failed" in said(card)
+    thread = watched.alice.thread(card)
+    assert "fails in Production, since" in said(thread[1])
+    [file] = thread[2]["files"]
+    assert file["name"].startswith("churn-accuracy-")
+
+
+def test_where_slack_takes_no_picture_the_thread_says_so_and_goes_on(watched: World) -> None:
+    measure(watched, 0.9, 0.61)
+    watched.slack.fail("files.getUploadURLExternal", "missing_scope")
+    card = alert(watched)
+    assert "the chart is missing" in said(watched.alice.thread(card)[2])
+    watched.alice.clicks(card, "Acknowledge")
+    watched.slack.wait_for(lambda: len(watched.alice.thread(card)) == 4)
+
+
+def test_whoever_acknowledges_is_seen_by_all(watched: World) -> None:
+    card = alert(watched)
+    assert "You look after it" in hears(watched.alice, lambda: watched.alice.clicks(card, "Acknowledge"))
+    watched.card(holds="<@U0ALICE> looks after it")
+    watched.slack.wait_for(lambda: "I stop reminding" in said(watched.bob.thread(card)[-1]))
+
+
+def test_an_alert_is_silenced_by_who_may(watched: World) -> None:
+    card = alert(watched)
+    refusal = hears(watched.alice, lambda: watched.alice.clicks(card, "Silence 2 h"))
+    assert "Only those who may roll back" in refusal
+    assert "until" in hears(watched.bob, lambda: watched.bob.clicks(card, "Silence 2 h"))
+    watched.card(holds="🔕 until")
+    assert the_monitor(watched).is_silenced(datetime.now(UTC))
+
+
+def test_details_are_for_who_asks(watched: World) -> None:
+    card = alert(watched)
+    assert "Fails when `accuracy`" in hears(watched.alice, lambda: watched.alice.clicks(card, "Details"))
+
+
+def test_the_question_is_answered_by_who_may_and_by_the_rules_of_this_moment(watched: World) -> None:
+    card = alert(watched, Doing.AWAITING_HUMAN)
+    assert "Only those who may roll back" in hears(watched.alice, lambda: watched.alice.clicks(card, "Roll back to v1"))
+    told = hears(watched.bob, lambda: watched.bob.clicks(card, "Roll back to v1"))
+    assert "Production has moved since" in told  # the incident is about a move that never was
+    assert watched.production() == [3]
+
+
+def test_undoing_opens_the_form_for_the_version_that_was_taken_out(watched: World) -> None:
+    card = alert(watched, Doing.ROLLED_BACK)
+    watched.alice.clicks(card, "Undo…")
+    modal = watched.alice.waits_for_modal()
+    held = {block["block_id"]: block["element"].get("initial_value") for block in modal["blocks"] if "element" in block}
+    assert (held["model"], held["version"]) == ("churn", "3")
