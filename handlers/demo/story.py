@@ -104,7 +104,7 @@ class Story:
             _check(self._alice.types(CHANNEL, look))
             answer = self._answer(self._alice, "Last checks", "Last check")
             plain = self._plain(answer)
-            if f"Version v{BETTER}" in plain and "🟢" in plain.splitlines()[0]:
+            if f"Version: v{BETTER}" in plain and "🟢" in plain.splitlines()[0]:
                 return self._show("Only she sees", answer, most=7)
             if time.monotonic() > until:
                 raise TimeoutError(f"the monitor did not measure v{BETTER} as well: {plain.splitlines()[0]}")
