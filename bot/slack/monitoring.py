@@ -64,7 +64,10 @@ _ACTS = {"dry_run": "tries itself out", "notify": "tells", "ask": "asks", "auto"
 
 def sign(monitor: Monitor, standing: Standing) -> str:
     """Return a monitor's state as one sign."""
-    return "⏸️" if monitor.is_paused else "⚪" if standing.at is None else _SIGNS[standing.state]
+    if monitor.is_paused:
+        return "⏸️"
+    is_known = standing.at is not None and not monitor_words.is_unmeasured(standing)
+    return _SIGNS[standing.state] if is_known else "⚪"
 
 
 def _name(monitor: Monitor) -> str:

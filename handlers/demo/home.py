@@ -56,7 +56,7 @@ models:
         recover_after: 2
         warmup: 0s
         cooldown: 0s
-        min_served: 10s        # a version that has served for so long may be gone back to
+        min_served: 1s         # a version that has served for so long may be gone back to; usual are 24h
         max_auto: 3            # rollbacks in 24 hours; after that it asks a person
         action: auto           # dry_run, notify, ask or auto
 

@@ -165,7 +165,7 @@ class Story:
 
     def _show(self, what: str, message: JSON, most: int | None = None) -> None:
         """Tell a message, or its first lines."""
-        first, *rest = self._plain(message).splitlines()[:most]
+        first, *rest = self._plain(message).splitlines()[:most] or [_picture(message)]
         if not rest:
             self._tell(f"  {what}: {first}")
             return
@@ -189,6 +189,11 @@ def _check(outcome: Outcome) -> None:
 
 def _has_header(message: Mapping[str, Any]) -> bool:
     return any(block["type"] == "header" for block in message.get("blocks", ()))
+
+
+def _picture(message: Mapping[str, Any]) -> str:
+    """Return what a message without words shows."""
+    return "; ".join(f"(picture) {one.get('alt_txt') or one.get('title')}" for one in message.get("files", ()))
 
 
 def _texts(part: Any) -> Iterator[str]:
