@@ -28,6 +28,7 @@ import httpx
 import mlflow
 import pandas as pd
 from mlflow.exceptions import MlflowException
+from mlflow.sklearn import load_model
 from sklearn.metrics import accuracy_score, f1_score
 from train import TARGET, load_data  # type: ignore[import-not-found]  # it lies beside this file
 
@@ -77,7 +78,7 @@ class Serving:
             version = in_production(self.client, self.name, self.alias)
             if version is None or (self.now and version == self.now.version):
                 return
-            model = mlflow.sklearn.load_model(f"models:/{self.name}/{version}")
+            model = load_model(f"models:/{self.name}/{version}")
         except Exception as error:  # a registry that is away, a file that is gone: we serve on, and look again
             self.tell(f"cannot load what is in Production: {type(error).__name__}: {str(error).splitlines()[0]}")
             return
