@@ -78,7 +78,7 @@ class Serving:
             version = in_production(self.client, self.name, self.alias)
             if version is None or (self.now and version == self.now.version):
                 return
-            model = load_model(f"models:/{self.name}/{version}")
+            model = load_model(f"models:/{self.name}/{version}")  # type: ignore[no-untyped-call]
         except Exception as error:  # a registry that is away, a file that is gone: we serve on, and look again
             self.tell(f"cannot load what is in Production: {type(error).__name__}: {str(error).splitlines()[0]}")
             return
