@@ -86,7 +86,7 @@ def test_the_alert_asks_and_somebody_decides(asking: Watched, open_window: Calla
     screen.picture("incident-asks")
     screen.becomes("Bob Tanaka")
     screen.presses("Acknowledge", card)
-    says(card, "looks after it")
+    says(card, "@bob looks after it")
     screen.presses("Roll back to v4", card)
     screen.picture("incident-confirm")
     screen.confirms("Roll back")
