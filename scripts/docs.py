@@ -11,7 +11,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from bot.domain.anchors import write_anchor  # noqa: E402 - the line above lets 
 from bot.domain.authority import TABLE, Act, Row, Who  # noqa: E402
 from bot.domain.card import From, ModelCard  # noqa: E402
 from bot.domain.commands import VERBS, Command  # noqa: E402
+from bot.domain.durations import show_duration  # noqa: E402
 from bot.domain.events import Event, Head, Tag, canonical, chain  # noqa: E402
+from bot.domain.monitor_rule import MonitorRule  # noqa: E402
 from bot.domain.people import Person  # noqa: E402
 from bot.ledger.audit import FaultKind  # noqa: E402
 from bot.settings import Settings  # noqa: E402
@@ -368,10 +370,31 @@ def _example() -> str:
 
 def slack(page: str) -> str:
     """Return docs/slack.md: what people wrote in `page`, with the scopes between its marks made anew."""
-    begin, end = "<!-- scopes -->\n", "<!-- end of scopes -->"
+    made = table(["scope", "what it is for"], [[f"`{scope}`", _sentence(why)] for scope, why in scopes().items()])
+    return _between(page, "scopes", made)
+
+
+def monitoring(page: str) -> str:
+    """Return docs/monitoring.md: what people wrote in `page`, with the fields of a monitor between its marks."""
+    rows = [[f"`{name}`", _field_default(field), _sentence(str(field.description))]
+            for name, field in MonitorRule.model_fields.items()]  # fmt: skip
+    return _between(page, "fields", table(["field", "default", "what it is"], rows))
+
+
+def _field_default(field: Any) -> str:
+    if field.is_required():
+        return "must be said"
+    value = field.default
+    if value is None or value == "":
+        return "left out"
+    return f"`{show_duration(value) if isinstance(value, timedelta) else value}`"
+
+
+def _between(page: str, name: str, made: str) -> str:
+    """Return a page with what is between the marks of this name made anew."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
     before, _, rest = page.partition(begin)
     _, _, after = rest.partition(end)
-    made = table(["scope", "what it is for"], [[f"`{scope}`", _sentence(why)] for scope, why in scopes().items()])
     return f"{before}{begin}\n{made}\n\n{end}{after}"
 
 
@@ -399,6 +422,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "audit.md": audit,
     "metadata.md": metadata,
     "slack.md": lambda: slack((DOCS / "slack.md").read_text(encoding="utf-8")),
+    "monitoring.md": lambda: monitoring((DOCS / "monitoring.md").read_text(encoding="utf-8")),
 }
 
 

@@ -12,6 +12,7 @@ import pytest
 from bot.domain.authority import Act, Who
 from bot.domain.commands import VERBS
 from bot.domain.events import Tag
+from bot.domain.monitor_rule import MonitorRule
 from bot.settings import Settings
 from handlers.cli import main
 from scripts import docs
@@ -37,6 +38,7 @@ def test_a_stale_page_is_found_and_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "slack.md").write_text("Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n")
+    (tmp_path / "monitoring.md").write_text("Before.\n<!-- fields -->\n<!-- end of fields -->\nAfter.\n")
     monkeypatch.setattr(docs, "DOCS", tmp_path)
     monkeypatch.setattr(docs, "ROOT", tmp_path)
     monkeypatch.setattr(docs, "_asked_for", set)
@@ -51,6 +53,14 @@ def test_what_people_wrote_around_the_generated_part_stays() -> None:
     assert page.startswith("Before.\n<!-- scopes -->\n")
     assert page.endswith("<!-- end of scopes -->\nAfter.\n")
     assert "hand-made" not in page
+
+
+def test_every_field_of_a_monitor_is_described_with_its_default() -> None:
+    page = docs.monitoring("Before.\n<!-- fields -->\n<!-- end of fields -->\nAfter.\n")
+    assert [name for name, field in MonitorRule.model_fields.items() if not field.description] == []
+    assert "| `every` | `5m` | How often it is checked. |" in page
+    assert page.startswith("Before.\n")
+    assert page.endswith("\nAfter.\n")
 
 
 @pytest.mark.parametrize("kind", [Tag, Act, Who])
