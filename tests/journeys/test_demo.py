@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from bot.domain.registry import Stage
+from bot.policy_file import load_policy
 from bot.registry.memory import MemoryRegistry
-from handlers.demo import models, stage, welcome
-from handlers.demo.home import Home, leave_the_real_world
+from handlers.demo import models, serving, stage, welcome
+from handlers.demo.home import Home, leave_the_real_world, serving_port
 from handlers.demo.story import Story, StoryError
 from localslack import LocalSlack, connect
 from tests.demo_process import Demo, run_demo
@@ -144,6 +146,52 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
         refused = run_demo("--port", port, REGISTRAR_HOME=str(tmp_path))
     assert refused.returncode == 2
     assert f"Port {port} cannot be used" in refused.stderr
+
+
+def test_a_new_home_has_a_token_and_a_monitor_that_only_fit_itself(tmp_path: Path) -> None:
+    first, copy = Home(tmp_path / "a home"), Home(tmp_path / "a copy")
+    with first.opened():
+        before = load_policy(first.policy)
+    assert first.token.stat().st_mode & 0o777 == 0o600
+    assert len(first.token.read_text()) > 30
+    shutil.copytree(first.folder, copy.folder)
+    port = serving_port(before, models.MODEL)
+    assert port
+    with socket.create_server(("127.0.0.1", port)), copy.opened():
+        after = load_policy(copy.policy)
+    assert serving_port(after, models.MODEL) not in {None, port}
+    assert after.clients["churn-serving"].token_file == str(copy.token.absolute())
+    [monitor] = after.rules_for(models.MODEL).monitors
+    assert monitor.action == "auto"
+
+
+def test_a_home_of_an_earlier_demo_is_started_and_told_what_it_lacks(world: World, tmp_path: Path) -> None:
+    home = Home(tmp_path / "older")
+    home.folder.mkdir()
+    home.policy.write_text("channel: '#ml-models'\nmodels: {'*': {}}\n")
+    with home.opened():
+        assert serving_port(load_policy(home.policy), models.MODEL) is None
+    assert not stage.is_watched(world.registrar)
+    told = welcome.lines(40123, home, "Type this", is_watched=False)
+    assert any("an earlier demo's, without a monitor" in line for line in told)
+
+
+def test_what_serves_is_started_again_when_it_dies_and_ends_with_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "serve.py"
+    script.write_text("import sys\nprint('begun', flush=True)\nsys.exit(3)\n")
+    monkeypatch.setattr(serving, "SCRIPT", script)
+    monkeypatch.setattr(serving, "AGAIN", 0.05)
+    home = Home(tmp_path / "home")
+    with home.opened(), serving.Serving(home, "http://127.0.0.1:9", 9) as running:
+        pause = threading.Event()
+        for _ in range(200):
+            if home.log.exists() and home.log.read_text().count("begun") >= 2:
+                break
+            pause.wait(0.05)
+    assert home.log.read_text().count("begun") >= 2
+    assert not running._thread.is_alive()
 
 
 def test_over_ssh_the_line_for_the_tunnel_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
