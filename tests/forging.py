@@ -30,11 +30,12 @@ from bot.domain.commands import VERBS, Command
 from bot.domain.freezes import Freeze
 from bot.domain.looks import Finding
 from bot.domain.moves import MoveKind
+from bot.domain.people import Person, Profile
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from bot.services.context import Rules
-from bot.slack import notices
+from bot.slack import modals, notices
 from bot.slack.directory import SlackDirectory
 from bot.slack.notifier import SlackNotifier
 from handlers import http
@@ -260,6 +261,11 @@ def _furnish(it: Door) -> None:
     it.send(command(BOB, f"archive {MODEL} 2"))
     for message in it.slack.person("bob").sees(CHANNEL):
         it.known |= dict(_buttons(message))
+    bob = Profile(person=Person(it.slack.team_id, BOB.id))
+    for form, given in (
+        (modals.ROLLBACK, {"verb": "rollback", "model": MODEL}), (modals.MONITOR, {"verb": "monitor add"}),
+    ):  # fmt: skip
+        it.known[form] = it.registrar.errands.draft(bob, given, where="C0MLMODELS")
     it.slack.forget_calls()
 
 

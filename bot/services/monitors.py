@@ -111,9 +111,9 @@ class Monitors:
         policy = self._it.policy
         return [*policy.sources, *(name for name in BUILT_IN if name not in policy.sources)]
 
-    def may_check(self, caller: Caller, monitor: Monitor, *, origin: str) -> None:
+    def may_check(self, caller: Caller, model: str, *, origin: str) -> None:
         """Return if somebody may have a monitor checked out of turn: each check counts. Raises Refused."""
-        self._gatekeeper.admit(caller, Act.CHECK, model=monitor.model, origin=origin)
+        self._gatekeeper.admit(caller, Act.CHECK, model=model, origin=origin)
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
