@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bot.domain import commands
 from bot.domain.errors import BadInput
-from bot.slack import answers, cards, modals, notices, timeline
+from bot.slack import answers, cards, incident_card, modals, monitoring, notices, rolling, timeline
 from bot.slack.texts import unescape
 from localslack import LocalSlack, payloads
 from localslack.signing import signature
@@ -28,8 +28,11 @@ BUTTONS = (
     answers.MENU_ASK, answers.MENU_REQUESTS, answers.MENU_MODELS, answers.MENU_HELP, answers.ARCHIVE, answers.KEEP,
     answers.PAGE_BACK, answers.PAGE_ON, notices.DETAILS, notices.COMPARE, notices.ASK_STAGING, notices.MEND,
     timeline.POST,
+    monitoring.ADD, monitoring.SHOW, monitoring.CHECK, monitoring.PAUSE, monitoring.RESUME, monitoring.SILENCE,
+    monitoring.UNSILENCE, monitoring.BACKTEST, monitoring.CHART, incident_card.ACKNOWLEDGE, incident_card.SILENCE,
+    incident_card.DETAILS, incident_card.UNDO, incident_card.ROLL_BACK, rolling.UNDO,
 )  # fmt: skip
-FORMS = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.DETAILS, "nobody's")
+FORMS = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.DETAILS, modals.ROLLBACK, modals.MONITOR, "nobody's")
 
 OUTSIDE = [actor(one) for one in OUTSIDERS]
 
