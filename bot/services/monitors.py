@@ -351,7 +351,7 @@ class Monitors:
                 origin=origin, evidence={"by": standing(caller, self._it.policy)},
             ))  # fmt: skip
             self._tell_thread(tx, incident, "acknowledged", incident_words.acknowledged(incident))
-        return monitor_words.acknowledged_by_you(incident)
+        return monitor_words.acknowledged_by_you()
 
     def _end_incidents(self, tx: Writing, monitor: Monitor, by: Actor, origin: str) -> list[str]:
         """End the open incidents that nobody would watch any more; return their ids."""
