@@ -27,12 +27,15 @@ BUTTONS = (
     cards.APPROVE, cards.REJECT, cards.DETAILS, cards.OVERRIDE, cards.WITHDRAW, cards.AGAIN,
     answers.MENU_ASK, answers.MENU_REQUESTS, answers.MENU_MODELS, answers.MENU_HELP, answers.ARCHIVE, answers.KEEP,
     answers.PAGE_BACK, answers.PAGE_ON, notices.DETAILS, notices.COMPARE, notices.ASK_STAGING, notices.MEND,
-    timeline.POST,
+    timeline.POST, rolling.UNDO,
     monitoring.ADD, monitoring.SHOW, monitoring.CHECK, monitoring.PAUSE, monitoring.RESUME, monitoring.SILENCE,
-    monitoring.UNSILENCE, monitoring.BACKTEST, monitoring.CHART, incident_card.ACKNOWLEDGE, incident_card.SILENCE,
-    incident_card.DETAILS, incident_card.UNDO, incident_card.ROLL_BACK, rolling.UNDO,
+    monitoring.UNSILENCE, monitoring.BACKTEST, monitoring.CHART,
+    incident_card.ACKNOWLEDGE, incident_card.SILENCE, incident_card.DETAILS, incident_card.UNDO,
+    incident_card.ROLL_BACK,
 )  # fmt: skip
-FORMS = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.DETAILS, modals.ROLLBACK, modals.MONITOR, "nobody's")
+FORMS = (
+    modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.DETAILS, modals.ROLLBACK, modals.MONITOR, "nobody's",
+)  # fmt: skip
 
 OUTSIDE = [actor(one) for one in OUTSIDERS]
 
