@@ -63,5 +63,5 @@ def test_an_alert_asks_and_is_looked_after(watched: tuple[World, Screen]) -> Non
     screen.thread().get_by_role("img").first.wait_for()
     screen.picture("alert-asks")
     screen.presses("Acknowledge")
-    says(screen.card(), "looks after it")
+    says(screen.card(), "@bob looks after it")
     screen.picture("alert-acknowledged")
