@@ -358,12 +358,12 @@ def _cut(points: Points, start: float, window: float, how: str, day: float) -> _
     """Cut readings into blocks of `window` seconds, so that the first time of day is the one of `start`."""
     period = day * ceil(window / day)
     per_day = int(period // window)
-    day = np.floor((points.at - start) / period)
-    slot = np.minimum(np.floor((points.at - start - day * period) / window), per_day).astype(np.int64)
+    which = np.floor((points.at - start) / period)
+    slot = np.minimum(np.floor((points.at - start - which * period) / window), per_day).astype(np.int64)
     whole = slot < per_day  # what is left of a day that is no multiple of the window belongs to no block
-    place = ((day - day[0]).astype(np.int64) * per_day + slot)[whole]
+    place = ((which - which[0]).astype(np.int64) * per_day + slot)[whole]
     values, slots = points.value[whole], slot[whole]
-    cells = (int(day[-1] - day[0]) + 1) * per_day
+    cells = (int(which[-1] - which[0]) + 1) * per_day
     counts = np.bincount(place, minlength=cells)
     size = float(np.median(counts[counts > 0])) if counts.any() else 1.0
     grid = _aggregated(values, place, counts, how, window)
