@@ -601,13 +601,8 @@ def test_an_edit_of_the_file_is_a_new_revision_and_a_line_taken_out_removes(serv
 # -- against a baseline ------------------------------------------------------------------------------------------------
 
 HOURS: dict[str, Any] = {
-    "rule": "blocks",
-    "greater_than": None,
-    "window": "10m",
-    "history": "7h",
-    "every": "1m",
-    "min_points": 5,
-}
+    "rule": "blocks", "greater_than": None, "window": "10m", "history": "7h", "every": "1m", "min_points": 5,
+}  # fmt: skip
 
 
 def past(bench: Bench, monitor: Monitor, values: Callable[[int], float], *, hours: float) -> None:
