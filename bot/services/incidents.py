@@ -9,7 +9,7 @@ from datetime import datetime
 
 from bot.domain import incident_words as words
 from bot.domain.errors import RegistrarError, Unreachable
-from bot.domain.events import Event, Tag
+from bot.domain.events import Event, Link, Tag
 from bot.domain.freezes import frozen
 from bot.domain.incidents import (
     ONE_DAY,
@@ -43,6 +43,7 @@ from bot.services.rows import incident_note, said_note, thread_note
 log = logging.getLogger(__name__)
 
 LINES_MOST = 8  # of an incident
+RESETS_MOST = 100  # of breakers in a day, that are looked at
 # What may become more by itself while the monitor goes on failing: what held it back may be over.
 HELD_BACK = {Doing.SILENCED, Doing.FROZEN, Doing.COOLDOWN, Doing.HELD, Doing.TRIPPED, Doing.NOTIFIED}
 FAILING = {State.FAILED, State.PENDING}
@@ -178,6 +179,8 @@ class Incidents:
         moves = tx.moves(model, stage=Stage.PRODUCTION, most=MOVES)
         served = stretches(moves)
         day = [move for move in tx.rollbacks(now - ONE_DAY) if isinstance(move.actor, Automation) and _counts(move)]
+        reset = tx.latest(tags=(Tag.BREAKER_RESET,), since=now - ONE_DAY, most=RESETS_MOST)
+        day = [move for move in day if not _is_forgiven(move, reset)]
         back = [move.finished_at for move in moves if move.kind is MoveKind.ROLLBACK and move.state is MoveState.DONE]
         request = tx.open_request(model, Stage.PRODUCTION)
         tripped = [one for one in tx.breakers() if one.model in {"", model}]
@@ -458,6 +461,12 @@ def _is_more(new: Doing, old: Doing) -> bool:
     if new is old:
         return False
     return _WEIGHT.get(new, 0) >= _WEIGHT.get(old, 9)
+
+
+def _is_forgiven(move: Move, resets: Sequence[Link]) -> bool:
+    """Tell whether an admin has reset the breaker since: what was before does not count against the limit any more."""
+    mine = [one.event for one in resets if one.event.model in {None, move.model}]
+    return any(event.at >= move.intended_at for event in mine)
 
 
 def _chart(incident: Incident, because: str) -> Note:

@@ -13,6 +13,7 @@ import pytest
 from bot.domain.commands import FreezeModel, build
 from bot.domain.errors import Misconfigured, RegistryUnreachable
 from bot.domain.incidents import Doing, Incident, IncidentKind
+from bot.domain.monitor_commands import MonitorReset
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, Standing, State
 from bot.domain.moves import Move, MoveKind, MoveState
@@ -21,8 +22,9 @@ from bot.domain.registry import Stage
 from bot.domain.text import say, unpack
 from bot.ports import NoteKind
 from bot.services.context import Rules
+from bot.services.monitors import Monitors
 from bot.services.moves import LEASE
-from tests.services.bench import BOB, POLICY, Bench, beside
+from tests.services.bench import BOB, DAVE, POLICY, Bench, beside
 from tests.services.test_rollbacks import shape
 
 QUICK: dict[str, Any] = {
@@ -322,6 +324,18 @@ def test_two_bad_versions_in_a_row_and_then_the_breaker_asks_a_person(served: Be
     assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.TRIPPED)
     with served.ledger.read() as reading:
         assert [breaker.model for breaker in reading.breakers()] == ["churn"]
+
+
+def test_after_an_admin_reset_the_breaker_it_acts_again(served: Bench) -> None:
+    add(served, max_auto=1, cooldown="0s")
+    check(served, 0.5, 0.5)
+    served.incidents.tend()
+    check(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.TRIPPED)
+    monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
+    monitors.reset(DAVE, build(MonitorReset, {"model": "churn"}), origin="slack")
+    check(served, 0.5)
+    assert served.registry.holders() == [3]
 
 
 def test_a_frozen_production_is_not_rolled_back_by_itself(served: Bench) -> None:
