@@ -1,4 +1,4 @@
-"""Answers of a server that sends head and body apart come without the pause that two sides make who wait for another."""
+"""A server that sends head and body apart is answered without the pause in which each side waits for the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rollback costs in requests, counted at a real MLflow: the same at any number of versions, whoever caused it."""
+"""What a rollback costs in requests, counted at a real MLflow: the same at any number of versions, whoever asks."""
 
 from __future__ import annotations
 
