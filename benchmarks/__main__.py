@@ -26,6 +26,7 @@ import psutil
 from benchmarks.audit import verifying
 from benchmarks.compare import comparing
 from benchmarks.load import Poster
+from benchmarks.monitors import monitoring
 from benchmarks.rollback import rolling
 from benchmarks.slack import TEAM, BenchSlack, Payload
 from bot.domain.approvals import Request
@@ -84,7 +85,7 @@ def answering(folder: Path) -> str:
 
 
 PARTS: dict[str, Callable[[Path], str]] = {
-    "slack": answering, "compare": comparing, "audit": verifying, "rollback": rolling,
+    "slack": answering, "compare": comparing, "audit": verifying, "rollback": rolling, "monitors": monitoring,
 }  # fmt: skip
 
 

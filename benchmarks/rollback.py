@@ -1,4 +1,4 @@
-"""Rolling back at a real `mlflow server`: the move beside its own requests and the plain way, and the whole reaction."""
+"""Rolling back at a real `mlflow server`, beside its own requests and the plain way; and the whole reaction."""
 
 from __future__ import annotations
 

@@ -5,15 +5,29 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, Table, Text, Update, bindparam, func, select, type_coerce, update
+from sqlalchemy import Select, Table, Text, Update, and_, bindparam, exists, func, or_, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.ledger.tables import IS_OPEN, audit_events, audit_head, incidents, monitors, requests, votes
+from bot.domain.moves import UNFINISHED, MoveState
+from bot.ledger.tables import (
+    IS_EXECUTING,
+    IS_INTENDED,
+    IS_OPEN,
+    audit_events,
+    audit_head,
+    incidents,
+    is_in,
+    monitors,
+    moves,
+    requests,
+    votes,
+)
 
 PARTIAL = {
     requests: IS_OPEN, monitors: monitors.c.removed_at.is_(None), incidents: incidents.c.resolved_at.is_(None),
 }  # fmt: skip
-KEY = "b_key"  # of a bound value; no column has this name
+KEY = "b_key"  # of a bound value; no column has this name, nor that of those below
+NOW, ATTEMPTS = "b_now", "b_attempts"
 
 
 @cache
@@ -50,6 +64,41 @@ def add(table: Table, unique: tuple[str, ...], dialect: str) -> Any:
 def change(table: Table) -> Update:
     """Return the update of the row whose id is :b_key; the columns are those of the values given."""
     return update(table).where(table.c.id == bindparam(KEY))
+
+
+@cache
+def claim_move() -> Any:
+    """Return the update that takes the oldest move of model :b_key that is due :b_now, or whose lease is over.
+
+    The columns are those of the values given. None is taken while another one of the model is being made.
+    """
+    other, now = moves.alias("other"), bindparam(NOW, type_=moves.c.not_before.type)
+    is_held = exists().where(other.c.model == bindparam(KEY), is_in(other.c.state, MoveState.EXECUTING))
+    due = and_(IS_INTENDED, or_(moves.c.not_before.is_(None), moves.c.not_before <= now), ~is_held)
+    lapsed = and_(IS_EXECUTING, or_(moves.c.claimed_until.is_(None), moves.c.claimed_until <= now))
+    first = (
+        select(moves.c.number)
+        .where(moves.c.model == bindparam(KEY), or_(due, lapsed))
+        .order_by(moves.c.number)
+        .limit(1)
+        .with_for_update()
+        .correlate(None)
+        .scalar_subquery()
+    )
+    taken: dict[str, Any] = {name: bindparam(name) for name in ("claimed_by", "claimed_until")}
+    return (
+        update(moves)
+        .where(moves.c.number == first)
+        .values(state=MoveState.EXECUTING, attempts=moves.c.attempts + 1, not_before=None, **taken)
+        .returning(moves)
+    )
+
+
+@cache
+def end_move() -> Update:
+    """Return the update of move :b_key, unless it has ended or was claimed anew since the claim :b_attempts."""
+    ours = and_(moves.c.id == bindparam(KEY), moves.c.attempts == bindparam(ATTEMPTS), moves.c.state.in_(UNFINISHED))
+    return update(moves).where(ours)
 
 
 @cache

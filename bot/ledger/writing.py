@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, exists, or_, select, update
+from sqlalchemy import Connection, Table, and_, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.approvals import Request, RequestState, Vote
@@ -16,16 +16,15 @@ from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
 from bot.domain.monitors import Measurement, Monitor, Pushed, Standing
-from bot.domain.moves import UNFINISHED, Move, MoveState
+from bot.domain.moves import Move, MoveState
 from bot.domain.people import Person
 from bot.domain.rollbacks import Bar
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import Code, Name, Say, say
 from bot.ledger import rows, statements, tables
-from bot.ledger.reading import SqlReading, has_come
+from bot.ledger.reading import SqlReading
 from bot.ledger.tables import (
     IS_EXECUTING,
-    IS_INTENDED,
     NoteState,
     asks,
     bars,
@@ -35,7 +34,6 @@ from bot.ledger.tables import (
     findings,
     freezes,
     incidents,
-    is_in,
     looks,
     measurements,
     monitors,
@@ -183,22 +181,11 @@ class SqlWriting(SqlReading):
 
         Return it as executing, or None where there is none or somebody holds the model.
         """
-        claim = (
-            update(moves)
-            .where(moves.c.number == _claimable(model, now))
-            .values(
-                state=MoveState.EXECUTING,
-                claimed_by=owner,
-                claimed_until=until,
-                attempts=moves.c.attempts + 1,
-                not_before=None,
-            )
-            .returning(moves)
-        )
+        claim = {statements.KEY: model, statements.NOW: now, "claimed_by": owner, "claimed_until": until}
         try:
             # On PostgreSQL a failed statement ends its transaction, unless it has a savepoint of its own.
             with self._connection.begin_nested():
-                row = self._connection.execute(claim).mappings().first()
+                row = self._connection.execute(statements.claim_move(), claim).mappings().first()
         except IntegrityError:  # one executing move a model: somebody took another one at this moment
             return None
         return None if row is None else rows.read(Move, row)
@@ -215,8 +202,9 @@ class SqlWriting(SqlReading):
         Raises KeyError for an unknown move, and AlreadyDecided where it has ended or was taken over since
         `move` was claimed: `attempts` tells, since every claim counts it up.
         """
-        ours = and_(moves.c.id == move.id, moves.c.attempts == move.attempts, moves.c.state.in_(UNFINISHED))
-        if not self._run(update(moves).where(ours).values(**rows.write(move), **FREE)):
+        claim = {statements.KEY: move.id, statements.ATTEMPTS: move.attempts}
+        ended = self._connection.execute(statements.end_move(), claim | rows.write(move) | FREE)
+        if not ended.rowcount:
             now = self.move(move.id)
             raise AlreadyDecided(
                 say("Move {id} was taken over and is {state} now.", id=Code(move.id), state=now.state.value)
@@ -338,22 +326,6 @@ class SqlWriting(SqlReading):
 
 def _slot(monitor_id: str, slot: int) -> Any:
     return and_(measurements.c.monitor == monitor_id, measurements.c.slot == slot)
-
-
-def _claimable(model: str, now: datetime) -> Any:
-    other = moves.alias("other")
-    is_held = exists().where(other.c.model == model, is_in(other.c.state, MoveState.EXECUTING))
-    due = and_(IS_INTENDED, has_come(moves.c.not_before, now), ~is_held)
-    lapsed = and_(IS_EXECUTING, has_come(moves.c.claimed_until, now))
-    return (
-        select(moves.c.number)
-        .where(moves.c.model == model, or_(due, lapsed))
-        .order_by(moves.c.number)
-        .limit(1)
-        .with_for_update()
-        .correlate(None)
-        .scalar_subquery()
-    )
 
 
 def _in_the_way(asked: Request, there: Request | None) -> Say:
