@@ -17,6 +17,7 @@ from bot.ledger.tables import (
     audit_head,
     incidents,
     is_in,
+    measurements,
     monitors,
     moves,
     requests,
@@ -27,7 +28,8 @@ PARTIAL = {
     requests: IS_OPEN, monitors: monitors.c.removed_at.is_(None), incidents: incidents.c.resolved_at.is_(None),
 }  # fmt: skip
 KEY = "b_key"  # of a bound value; no column has this name, nor that of those below
-NOW, ATTEMPTS = "b_now", "b_attempts"
+NOW, ATTEMPTS, SLOT, OWNER = "b_now", "b_attempts", "b_slot", "b_owner"
+_INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @cache
@@ -54,10 +56,18 @@ def add(table: Table, unique: tuple[str, ...], dialect: str) -> Any:
 
     An open request is unique among open ones only: that index is a partial one, as those of `PARTIAL` are.
     """
-    insert: Any = {"sqlite": sqlite, "postgresql": postgresql}[dialect].insert(table)
+    insert: Any = _INSERTS[dialect](table)
     partial = {"index_where": PARTIAL[table]} if table in PARTIAL else {}
     columns = [table.c[name] for name in unique]
     return insert.on_conflict_do_nothing(index_elements=columns, **partial).returning(columns[0])
+
+
+@cache
+def put(table: Table, unique: str, dialect: str) -> Any:
+    """Return the insert that writes over the row whose `unique` is there already."""
+    insert: Any = _INSERTS[dialect](table)
+    new = {column.name: insert.excluded[column.name] for column in table.c if column.name != unique}
+    return insert.on_conflict_do_update(index_elements=[table.c[unique]], set_=new)
 
 
 @cache
@@ -99,6 +109,16 @@ def end_move() -> Update:
     """Return the update of move :b_key, unless it has ended or was claimed anew since the claim :b_attempts."""
     ours = and_(moves.c.id == bindparam(KEY), moves.c.attempts == bindparam(ATTEMPTS), moves.c.state.in_(UNFINISHED))
     return update(moves).where(ours)
+
+
+@cache
+def end_slot() -> Update:
+    """Return the update of the check :b_slot of monitor :b_key that :b_owner has claimed and not finished."""
+    mine = and_(
+        measurements.c.monitor == bindparam(KEY), measurements.c.slot == bindparam(SLOT),
+        measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER),
+    )  # fmt: skip
+    return update(measurements).where(mine)
 
 
 @cache

@@ -109,7 +109,8 @@ class SqlWriting(SqlReading):
 
     def save_standing(self, standing: Standing) -> None:
         """Write where a monitor stands now."""
-        self._put(standings, rows.write(standing), "monitor")
+        put = statements.put(standings, "monitor", self._connection.dialect.name)
+        self._connection.execute(put, rows.write(standing))
 
     def claim_slot(self, monitor_id: str, slot: int, owner: str, now: datetime, until: datetime) -> bool:
         """Take a check for oneself until then; return False where it is done, or somebody else is at it."""
@@ -122,11 +123,9 @@ class SqlWriting(SqlReading):
 
     def finish_slot(self, measurement: Measurement, owner: str) -> bool:
         """Write what a claimed check came to; return False where it is not the owner's any more."""
-        mine = and_(
-            _slot(measurement.monitor, measurement.slot), measurements.c.outcome.is_(None),
-            measurements.c.claimed_by == owner,
-        )  # fmt: skip
-        return self._run(update(measurements).where(mine).values(**rows.write(measurement), **FREE))
+        mine = {statements.KEY: measurement.monitor, statements.SLOT: measurement.slot, statements.OWNER: owner}
+        ended = self._connection.execute(statements.end_slot(), mine | rows.write(measurement) | FREE)
+        return ended.rowcount > 0
 
     def add_readings(self, pushed: Sequence[Pushed]) -> int:
         """Insert what was pushed, but for what is there already; return how many are new."""
@@ -310,11 +309,6 @@ class SqlWriting(SqlReading):
 
     def _set(self, table: Table, key: str, values: dict[str, Any]) -> bool:
         return self._connection.execute(statements.change(table), {statements.KEY: key, **values}).rowcount > 0
-
-    def _put(self, table: Table, values: dict[str, Any], key: str) -> None:
-        """Insert a row, or write over the one with this key."""
-        if not self._add(table, values, key):
-            self._run(update(table).where(table.c[key] == values[key]).values(**values))
 
     def _add(self, table: Table, values: dict[str, Any], *unique: str) -> bool:
         insert = statements.add(table, unique, self._connection.dialect.name)
