@@ -5,7 +5,21 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, Table, Text, Update, and_, bindparam, exists, func, or_, select, type_coerce, update
+from sqlalchemy import (
+    Integer,
+    Select,
+    Table,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.domain.moves import UNFINISHED, MoveState
@@ -28,7 +42,7 @@ PARTIAL = {
     requests: IS_OPEN, monitors: monitors.c.removed_at.is_(None), incidents: incidents.c.resolved_at.is_(None),
 }  # fmt: skip
 KEY = "b_key"  # of a bound value; no column has this name, nor that of those below
-NOW, ATTEMPTS, SLOT, OWNER = "b_now", "b_attempts", "b_slot", "b_owner"
+NOW, ATTEMPTS, SLOT, OWNER, STAGE, MOST = "b_now", "b_attempts", "b_slot", "b_owner", "b_stage", "b_most"
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -48,6 +62,15 @@ def locked_request() -> Select[Any]:
 def votes_on() -> Select[Any]:
     """Return the select of the votes on request :b_key, in the order in which they were cast."""
     return one(votes, "request").order_by(votes.c.number)
+
+
+@cache
+def moves_of(*, of_stage: bool) -> Select[Any]:
+    """Return the select of the :b_most newest moves of model :b_key; only those into or out of :b_stage."""
+    query = select(moves).where(moves.c.model == bindparam(KEY))
+    if of_stage:
+        query = query.where(or_(moves.c.target == bindparam(STAGE), moves.c.from_stage == bindparam(STAGE)))
+    return query.order_by(moves.c.number.desc()).limit(bindparam(MOST, type_=Integer))
 
 
 @cache
