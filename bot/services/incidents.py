@@ -30,7 +30,7 @@ from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Automation
 from bot.domain.registry import Stage
 from bot.domain.rollback_words import unfit
-from bot.domain.rollbacks import automatic_id, last_good, rolling_back, stretches
+from bot.domain.rollbacks import Served, automatic_id, last_good, rolling_back, stretches
 from bot.domain.serving import ServingState
 from bot.domain.text import Say, joined, say, short
 from bot.ports import Note, NoteKind, Writing
@@ -115,7 +115,8 @@ class Incidents:
             ):
                 continue
             with self._it.ledger.read() as reading:
-                target = self._target(reading, one.monitor, one.term, one.at)
+                served = self._rollbacks.served(reading, one.monitor.model)
+                target = self._target(reading, one.monitor, served, one.at)
             if target is None:
                 continue
             try:
@@ -191,11 +192,10 @@ class Incidents:
             auto_of_model=sum(move.model == model for move in day), auto_of_all=len(day),
             auto_most=self._it.policy.max_auto, tripped=tripped[0] if tripped else None,
             frozen=frozen(model, tx.freezes(), self._it.policy, now), open_request=request.id if request else None,
-            target=self._target(tx, one.monitor, term, now), is_common=is_common,
+            target=self._target(tx, one.monitor, served, now), is_common=is_common,
         )  # fmt: skip
 
-    def _target(self, reading: Ledger, monitor: Monitor, term: Term, now: datetime) -> int | None:
-        served = self._rollbacks.served(reading, monitor.model)
+    def _target(self, reading: Ledger, monitor: Monitor, served: Sequence[Served], now: datetime) -> int | None:
         barred = {bar.version for bar in reading.bars(monitor.model)}
         return last_good(served, barred, now, monitor.rule.min_served)
 
