@@ -30,13 +30,13 @@ _DID: dict[Tag, str] = {
     Tag.TAGGED: "tagged {subject}",
     Tag.ARCHIVED: "archived {after}",
     Tag.MENDED: "mended {after}",
-    Tag.ROLLED_BACK: "rolled back {before} → {after} in Production, read back",
+    Tag.ROLLED_BACK: "rolled back {model} {before} → {after} in Production, read back",
     Tag.FORCED: "went back to v{version} although it may not load",
     Tag.CLEARED: "cleared {subject}",
     Tag.NOT_MOVED: "did not move {after}",
     Tag.FOUND: "found a change in MLflow",
     Tag.MOVED: "moved {what}, read back",
-    Tag.OBSERVED: "found in MLflow: {before} → {after}",
+    Tag.OBSERVED: "found in MLflow: {model} {before} → {after}",
     Tag.MONITOR_FAILED: "{subject} failed on {after}",
     Tag.MONITOR_BLIND: "{subject} knows nothing of {after}",
     Tag.MONITOR_WELL: "{subject} is well again on {after}",
@@ -59,9 +59,9 @@ _DID: dict[Tag, str] = {
     Tag.INCIDENT_ACKNOWLEDGED: "looks after the incident {subject}",
     Tag.POLICY_TAKEN: "took up the policy {after}",
     Tag.POLICY_BROKEN: "refused an edited policy",
-    Tag.SERVING_CONFIRMED: "found {after} serving",
-    Tag.SERVING_DENIED: "did not find {after} serving",
-    Tag.NOT_TOLD: "could not tell {subject} of {after}",
+    Tag.SERVING_CONFIRMED: "found {model} {after} serving",
+    Tag.SERVING_DENIED: "did not find {model} {after} serving",
+    Tag.NOT_TOLD: "could not tell {subject} of {model} {after}",
     Tag.ANCHORED: "anchored the audit up to number {after}",
 }
 
@@ -90,7 +90,8 @@ def _values(event: Event) -> dict[str, object]:
         what = say("{model} {v} to {target}", model=model, v=Code(f"v{version}" if known else str(version)),
                    target=str(target).capitalize())  # fmt: skip
     return {
-        "version": str(version), "what": what, "subject": Code(event.subject), "choice": str(facts.get("choice", "")),
+        "version": str(version), "what": what, "model": model, "subject": Code(event.subject),
+        "choice": str(facts.get("choice", "")),
         "act": str(facts.get("act", "it")).replace("_", " "), "verb": Code(str(facts.get("verb", "a change"))),
         "before": Code(event.before or "nothing"), "after": Code(event.after or "nothing"),
     }  # fmt: skip

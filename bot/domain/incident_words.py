@@ -65,6 +65,8 @@ def joined_by(line: Say) -> Say:
 
 def acted(incident: Incident) -> Say:
     """Return what was done about it, or why not more, and what to do next: for the thread, whenever `doing` changes."""
+    if incident.doing is Doing.INTENT:  # the line before says what is rolled back
+        return say("It goes by itself. {nothing}", nothing=NOTHING_TO_DO)
     parts = [did(incident), *([incident.why] if incident.why else []), next_step(incident)]
     return joined(parts, " ")
 

@@ -86,6 +86,8 @@ def state(monitor: Monitor, standing: Standing) -> Say:
         return say("paused")
     if standing.at is None:
         return say("not checked yet")
+    if is_unmeasured(standing):
+        return say("nothing measured yet of {v}", v=Code(f"v{standing.version}"))
     if standing.state is State.PENDING:
         return say("failed {n} of {all}", n=standing.bad or standing.beyond, all=monitor.rule.fail_after)
     if standing.state is State.FAILED and standing.since is not None:
@@ -101,6 +103,11 @@ _STATES = {
     State.NO_DATA: say("no data"),
     State.ERROR: say("the source gives errors"),
 }
+
+
+def is_unmeasured(standing: Standing) -> bool:
+    """Tell whether a new version serves of which there is no figure yet: it is not known to be well."""
+    return standing.state is State.OK and standing.value is None and standing.version is not None
 
 
 def value(standing: Standing) -> Say:

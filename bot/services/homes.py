@@ -27,7 +27,7 @@ LOOKED_THROUGH = 1000  # pending requests that are looked through for those that
 # What is told of the last days: what people decided and what came of it, not every vote.
 LATELY = (
     Tag.MOVED, Tag.REJECTED, Tag.STALE, Tag.EXPIRED, Tag.FAILED, Tag.OVERRIDDEN, Tag.FROZEN, Tag.UNFROZEN, Tag.OBSERVED,
-    Tag.MENDED, Tag.ARCHIVED, Tag.REGISTERED, Tag.POLICY_TAKEN, Tag.POLICY_BROKEN,
+    Tag.ROLLED_BACK, Tag.BREAKER_TRIPPED, Tag.MENDED, Tag.ARCHIVED, Tag.REGISTERED, Tag.POLICY_TAKEN, Tag.POLICY_BROKEN,
     Tag.SERVING_CONFIRMED, Tag.SERVING_DENIED, Tag.NOT_TOLD, Tag.MONITOR_ARMED, Tag.BREAKER_RESET,
 )  # fmt: skip
 

@@ -105,8 +105,13 @@ def _what(incident: Incident, now: datetime) -> str:
     more = len(incident.lines) - LINES_MOST
     lines += [f"• and {more} more"] if more > 0 else []
     lasted = show_duration((incident.resolved_at or now) - incident.since)
-    version = f", about {code(f'v{incident.version}')} in Production" if incident.version is not None else ""
-    return "\n".join([*lines, f"Since {when(incident.since)} ({lasted}){version}"])
+    version = f", with {code(f'v{incident.version}')} in Production" if incident.version is not None else ""
+    began = (
+        f"Since {when(incident.since)}, for {lasted} now"
+        if incident.is_open
+        else f"From {when(incident.since)} on, {lasted} in all"
+    )
+    return "\n".join([*lines, f"{began}{version}"])
 
 
 def _state(incident: Incident, serving: Serving | None) -> str:

@@ -64,7 +64,10 @@ _ACTS = {"dry_run": "tries itself out", "notify": "tells", "ask": "asks", "auto"
 
 def sign(monitor: Monitor, standing: Standing) -> str:
     """Return a monitor's state as one sign."""
-    return "⏸️" if monitor.is_paused else "⚪" if standing.at is None else _SIGNS[standing.state]
+    if monitor.is_paused:
+        return "⏸️"
+    is_known = standing.at is not None and not monitor_words.is_unmeasured(standing)
+    return _SIGNS[standing.state] if is_known else "⚪"
 
 
 def _name(monitor: Monitor) -> str:
@@ -141,8 +144,10 @@ def _recent(recent: Sequence[Measurement]) -> list[Block]:
     rows = []
     for one in recent:
         value = code(number(one.value)) if one.value is not None else MISSING
-        why = f"  {cut(mrkdwn(one.why), 200)}" if one.why else ""
-        rows.append(f"{_CAME_TO[one.outcome]} {when(one.at)}  {value}{why}")
+        parts = [value, *([cut(mrkdwn(one.why), 200)] if one.why else [])]
+        if one.value is None or number(one.value) in str(one.why):  # what it came to says the value
+            parts = parts[1:] or parts
+        rows.append("  ".join([f"{_CAME_TO[one.outcome]} {when(one.at)}", *parts]))
     return [section(chunk) for chunk in chunks(["*Last checks*", *rows])]
 
 

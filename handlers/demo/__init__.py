@@ -93,7 +93,9 @@ def _serve(home: Home, slack: LocalSlack, rows: int) -> int:
     with stage.set_up(home, slack, _tell, rows) as registrar:
         _on_the_end(lambda *_: ended.set())
         welcome.greet(slack.bot_token, slack.api_url)
-        for line in welcome.lines(_port_of(slack), home, stage.first_act(registrar)):
+        for line in welcome.lines(
+            _port_of(slack), home, stage.first_act(registrar), is_watched=stage.is_watched(registrar)
+        ):
             _tell(line)
         welcome.open_browser(_port_of(slack))
         ended.wait()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import re
+import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bot.domain.errors import Misconfigured
+from bot.domain.policy import Policy
 from bot.domain.text import Code, say
 
 DEFAULT = Path(".demo")
@@ -25,7 +30,7 @@ roles:                         # the people of the local workspace, by the ids t
   admin: [U0DAVE]              # may cancel anybody's request, freeze, and let failed gates pass
 
 models:
-  "*":                         # every model; a longer pattern such as "churn*" would win whole over this one
+  "*": &everywhere             # every model; a longer pattern wins whole over this one
     staging:
       approvers: [lead]
       requester_may_approve: true
@@ -39,7 +44,37 @@ models:
         - {metric: latency_ms, at_most: 250}
         - {signature: compatible}
       override: [admin]        # who may let a failed gate pass, with a reason
+  "churn":
+    <<: *everywhere            # the same, and somebody who watches what serves
+    monitors:
+      - name: accuracy-live
+        source: live
+        query: accuracy
+        greater_than: 0.92     # what must hold
+        every: 10s             # all times are short, as this is a demo; docs/monitoring.md says what is usual
+        fail_after: 2          # checks in a row
+        recover_after: 2
+        warmup: 0s
+        cooldown: 0s
+        min_served: 1s         # a version that has served for so long may be gone back to; usual are 24h
+        max_auto: 3            # rollbacks in 24 hours; after that it asks a person
+        action: auto           # dry_run, notify, ask or auto
+
+# examples/churn/serve.py runs beside the demo: it pushes how well the version in Production does, and says which it is.
+sources:
+  live: {type: push, require_signature: true}
+clients:
+  churn-serving:
+    token_file: "serve.token"
+    models: [churn]
+    may: [push]
+serving:
+  "churn": {url: "http://127.0.0.1:0/version", json: version, every: 1s, timeout: 1m}
 """
+
+# Two places in that file that fit one machine; each start sees to it that they do.
+_TOKEN_FILE = re.compile(r'(?<=token_file: )"(?:[^"]*/)?serve\.token"')
+_PROBED = re.compile(r"(?<=http://127\.0\.0\.1:)\d+(?=/version\b)")
 
 # What a person's shell may say about a real workspace, registry, ledger or run. The proxies are here because
 # Slack's client would ask them for 127.0.0.1, too.
@@ -76,6 +111,11 @@ class Home:
         return self.folder / "registrar.yml"
 
     @property
+    def token(self) -> Path:
+        """The token with which serve.py pushes; nobody but its owner can read it."""
+        return self.folder / "serve.token"
+
+    @property
     def log(self) -> Path:
         """What would disturb the terminal."""
         return self.folder / "demo.log"
@@ -110,7 +150,20 @@ class Home:
             self._lock(claim.fileno())
             if not self.policy.exists():
                 self.policy.write_text(POLICY, encoding="utf-8")
+            if not self.token.exists():
+                self.token.touch(mode=0o600)
+                self.token.write_text(secrets.token_urlsafe(32), encoding="ascii")
+            self._fit()
             yield
+
+    def _fit(self) -> None:
+        """Let the policy name this folder's token, and a port for serve.py that is free."""
+        before = self.policy.read_text(encoding="utf-8")
+        token = json.dumps(str(self.token.absolute()), ensure_ascii=False)
+        after = _TOKEN_FILE.sub(lambda _: token, before)
+        after = _PROBED.sub(lambda found: str(_free(int(found[0]))), after)
+        if after != before:
+            self.policy.write_text(after, encoding="utf-8")
 
     @property
     def _claim(self) -> Path:
@@ -127,6 +180,24 @@ class Home:
                     "beside it: {command}", home=Code(str(self.folder)), where=where,
                     command=Code("REGISTRAR_HOME=.demo-2 .venv/bin/registrar demo"))
             ) from None  # fmt: skip
+
+
+def serving_port(policy: Policy, model: str) -> int | None:
+    """Return the port of this machine at which the policy asks which version serves; None for none."""
+    probe = policy.probe_for(model)
+    found = _PROBED.search(probe.url) if probe else None
+    return int(found[0]) if found else None
+
+
+def _free(port: int) -> int:
+    """Return this port, or where it is taken another one."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
 
 
 def leave_the_real_world() -> Path | None:

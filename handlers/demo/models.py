@@ -15,7 +15,9 @@ from bot.ports import Registry
 MODEL = "churn"
 SERVING = 3  # which version is in Production when the story begins
 SCRIPT = Path(__file__).parents[2] / "examples" / "churn" / "train.py"
-VERSIONS = 4  # as many as the script has candidates; a test holds this against it
+BETTER = 4  # which one is a little better
+BAD = 5  # which one looks excellent, passes every gate and is bad in life
+VERSIONS = 5  # as many as the script has candidates; a test holds this against it
 
 
 def prepare(registry: Registry, uri: str, tell: Callable[[str], None], rows: int) -> bool:
@@ -32,7 +34,7 @@ def prepare(registry: Registry, uri: str, tell: Callable[[str], None], rows: int
     if is_new:
         registry.set_alias(MODEL, "champion", SERVING)
         registry.transition(MODEL, SERVING, Stage.PRODUCTION, archive_existing=True)  # last: it says that we are done
-        tell(f"v{SERVING} is in Production now; v{VERSIONS}, a little better, waits for somebody to ask for it.")
+        tell(f"v{SERVING} is in Production now; v{BETTER}, a little better, waits for somebody to ask for it.")
     return is_new
 
 

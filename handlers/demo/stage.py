@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 
 from bot.bootstrap import Registrar, build_for_slack
 from bot.domain.registry import Stage
 from bot.policy_file import load_policy
 from bot.settings import Settings
 from handlers.demo import models
-from handlers.demo.home import Home
+from handlers.demo.home import Home, serving_port
+from handlers.demo.serving import Serving
 from handlers.demo.welcome import CHANNEL
 from handlers.serve import Service, listen
 from localslack import LocalSlack
@@ -25,9 +26,21 @@ def set_up(home: Home, slack: LocalSlack, tell: Callable[[str], None], rows: int
     with closing(build_for_slack(settings, load_policy(home.policy))) as registrar:
         if models.prepare(registrar.context.registry, home.registry, tell, rows):
             tell(f"Done in {time.monotonic() - began:.0f} seconds.")
-        with listen(settings) as listener, Service(settings, registrar, listener):
+        with listen(settings) as listener, Service(settings, registrar, listener) as service:
             slack.wait_until_connected()
-            yield registrar
+            with _served(home, registrar, service.address):
+                yield registrar
+
+
+def _served(home: Home, registrar: Registrar, address: str) -> AbstractContextManager[object]:
+    """Let serve.py run, unless the policy is an older demo's or somebody's own, which says nothing of it."""
+    port = serving_port(registrar.context.policy, models.MODEL)
+    return nullcontext() if port is None else Serving(home, address, port)
+
+
+def is_watched(registrar: Registrar) -> bool:
+    """Tell whether the policy lets a monitor watch the demo's model."""
+    return bool(registrar.context.policy.rules_for(models.MODEL).monitors)
 
 
 def _settings(home: Home, slack: LocalSlack) -> Settings:
@@ -44,10 +57,12 @@ def _settings(home: Home, slack: LocalSlack) -> Settings:
 
 
 def first_act(registrar: Registrar) -> str:
-    """Return what a person can do first: ask for the newest version that does not serve, or go on with a request."""
+    """Return what a person can do first: ask for the version after the one that serves, or go on with a request."""
     waiting = registrar.lookups.requests(models.MODEL)
     if waiting:
         return f"Request {waiting[0].id} from last time still waits in {CHANNEL}. You are Alice."
     versions = registrar.context.registry.versions(models.MODEL)
-    newest = max((one.version for one in versions if one.stage is not Stage.PRODUCTION), default=models.VERSIONS)
-    return f"You are Alice. Type in {CHANNEL}:  /model promote {models.MODEL} {newest} production"
+    serves = max((one.version for one in versions if one.stage is Stage.PRODUCTION), default=0)
+    others = [one.version for one in versions if one.version != serves]
+    asked = min((one for one in others if one > serves), default=max(others, default=models.BETTER))
+    return f"You are Alice. Type in {CHANNEL}:  /model promote {models.MODEL} {asked} production"

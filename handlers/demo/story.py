@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from handlers.demo.models import MODEL, VERSIONS
+from handlers.demo.models import BAD, BETTER, MODEL
 from handlers.demo.welcome import CHANNEL
 from localslack import Outcome, Person, RefusedError, Remote
 
 JSON = dict[str, Any]
 PATIENCE = 20.0  # seconds for each thing that has to happen; it takes far less than one
+WATCHED = 90.0  # seconds for what comes of measuring: some checks, ten seconds apart
+LOOK_AGAIN = 3.0  # seconds between two looks at the monitor
+MONITOR = "accuracy-live"
 
 
 class StoryError(Exception):
@@ -19,13 +23,23 @@ class StoryError(Exception):
 
 
 class Story:
-    """Alice asks, is refused, Bob approves, and everybody sees it. `tell` gets one line after the other."""
+    """Alice asks, is refused, Bob approves, and everybody sees it. The next version is bad, and is rolled back.
 
-    def __init__(self, slack: Remote, tell: Callable[[str], None], patience: float = PATIENCE) -> None:
+    `tell` gets one line after the other.
+    """
+
+    def __init__(
+        self,
+        slack: Remote,
+        tell: Callable[[str], None],
+        patience: float = PATIENCE,
+        watched: float = WATCHED,
+        look_again: float = LOOK_AGAIN,
+    ) -> None:
         self._alice = slack.person("alice")
         self._bob = slack.person("bob")
         self._tell = tell
-        self._patience = patience
+        self._patience, self._watched, self._look_again = patience, watched, look_again
         self._names = {one["id"]: one["real_name"].split()[0] for one in slack.look("people")["people"]}
 
     def play(self) -> None:
@@ -36,7 +50,13 @@ class Story:
             "Bob approves": self._bob_approves,
             "the thread tells it": self._the_thread_tells,
             "Alice looks at the model": self._alice_looks,
-            "Alice looks at its history": self._alice_reads_the_history,
+            "Alice looks at the monitor": self._alice_sees_that_it_is_well,
+            "Alice asks for the next version": self._alice_asks_again,
+            "Bob approves that one": self._bob_approves_again,
+            "the live accuracy falls": self._the_alert_comes,
+            "Registrar rolls back": self._it_is_restored,
+            "Bob looks at the history": self._bob_reads_the_history,
+            "Bob looks at the monitor": self._bob_looks_at_the_monitor,
         }
         for name, step in steps.items():
             try:
@@ -46,7 +66,7 @@ class Story:
 
     def _alice_asks(self) -> None:
         reason = "better f1"
-        self._types(self._alice, f'/model promote {MODEL} {VERSIONS} production --reason "{reason}"')
+        self._types(self._alice, f'/model promote {MODEL} {BETTER} production --reason "{reason}"')
         self._show("A card for everybody", self._card("Approve"))
 
     def _alice_is_refused(self) -> None:
@@ -71,11 +91,57 @@ class Story:
 
     def _alice_looks(self) -> None:
         self._types(self._alice, f"/model show {MODEL}")
-        self._show("Only she sees", self._answer(self._alice, f"v{VERSIONS}  ·  Production"))
+        self._show("Only she sees", self._answer(self._alice, f"v{BETTER}  ·  Production"))
 
-    def _alice_reads_the_history(self) -> None:
-        self._types(self._alice, f"/model history {MODEL}")
-        self._show("Only she sees", self._answer(self._alice, "serves now"))
+    # -- the version that is bad in life ------------------------------------------------------------------------
+
+    def _alice_sees_that_it_is_well(self) -> None:
+        """Look at the monitor until it has measured the new version."""
+        self._tell(f"What v{BETTER} does in life is measured now. Alice looks every few seconds:")
+        look, until = f"/model monitor show {MODEL} {MONITOR}", time.monotonic() + self._watched
+        self._tell(f"Alice types in {CHANNEL}: {look}")
+        while True:
+            _check(self._alice.types(CHANNEL, look))
+            answer = self._answer(self._alice, "Last checks", "Last check")
+            plain = self._plain(answer)
+            if f"Version: v{BETTER}" in plain and "🟢" in plain.splitlines()[0]:
+                return self._show("Only she sees", answer, most=7)
+            if time.monotonic() > until:
+                raise TimeoutError(f"the monitor did not measure v{BETTER} as well: {plain.splitlines()[0]}")
+            time.sleep(self._look_again)
+
+    def _alice_asks_again(self) -> None:
+        reason = "f1 0.96 instead of 0.77!"
+        self._types(self._alice, f'/model promote {MODEL} {BAD} production --reason "{reason}"')
+        self._show("A card for everybody", self._card(f"Promote {MODEL} v{BAD}"))
+
+    def _bob_approves_again(self) -> None:
+        self._tell("Every gate is passed. Bob presses Approve, and confirms.")
+        _check(self._bob.clicks(self._card(f"Promote {MODEL} v{BAD}"), "Approve"))
+        self._show("The same card now", self._card(f"v{BAD} is in Production"), most=1)
+
+    def _the_alert_comes(self) -> None:
+        self._tell(f"v{BAD} serves real customers now, and was trained on a column that tells the answer.")
+        self._show("Some checks later, for everybody", self._card(f"{MODEL} v{BAD}: {MONITOR} failed", self._watched))
+
+    def _it_is_restored(self) -> None:
+        card = self._card(f"{MODEL}: restored, v{BETTER} serves", self._watched)
+        self._show("The same message now", card)
+
+        def told() -> list[JSON]:
+            answers = self._bob.thread(card)[1:]
+            return answers if any("Restored" in self._plain(one) for one in answers) else []
+
+        for answer in self._bob.slack.wait_for(told, self._patience):
+            self._show("Its thread", answer)
+
+    def _bob_reads_the_history(self) -> None:
+        self._types(self._bob, f"/model history {MODEL}")
+        self._show("Only he sees", self._answer(self._bob, "serves now"))
+
+    def _bob_looks_at_the_monitor(self) -> None:
+        self._types(self._bob, f"/model monitor show {MODEL} {MONITOR}")
+        self._show("Only he sees", self._answer(self._bob, "Last check"), most=7)
 
     # -- hands and eyes -----------------------------------------------------------------------------------------
 
@@ -83,9 +149,11 @@ class Story:
         self._tell(f"{person.name.title()} types in {CHANNEL}: {text}")
         _check(person.types(CHANNEL, text))
 
-    def _card(self, holds: str) -> JSON:
+    def _card(self, holds: str, patience: float | None = None) -> JSON:
         """Wait for the newest card that holds these words."""
-        return self._bob.waits_for(CHANNEL, lambda m: _has_header(m) and holds in self._plain(m), self._patience)
+        return self._bob.waits_for(
+            CHANNEL, lambda m: _has_header(m) and holds in self._plain(m), patience or self._patience
+        )
 
     def _answer(self, person: Person, *any_of: str) -> JSON:
         """Wait for an answer that only this person sees."""
@@ -95,8 +163,9 @@ class Story:
             self._patience,
         )
 
-    def _show(self, what: str, message: JSON) -> None:
-        first, *rest = self._plain(message).splitlines()
+    def _show(self, what: str, message: JSON, most: int | None = None) -> None:
+        """Tell a message, or its first lines."""
+        first, *rest = self._plain(message).splitlines()[:most] or [_picture(message)]
         if not rest:
             self._tell(f"  {what}: {first}")
             return
@@ -120,6 +189,11 @@ def _check(outcome: Outcome) -> None:
 
 def _has_header(message: Mapping[str, Any]) -> bool:
     return any(block["type"] == "header" for block in message.get("blocks", ()))
+
+
+def _picture(message: Mapping[str, Any]) -> str:
+    """Return what a message without words shows."""
+    return "; ".join(f"(picture) {one.get('alt_txt') or one.get('title')}" for one in message.get("files", ()))
 
 
 def _texts(part: Any) -> Iterator[str]:

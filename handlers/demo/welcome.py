@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from handlers.demo.home import Home
-from handlers.demo.models import MODEL, SERVING, VERSIONS
+from handlers.demo.models import BAD, BETTER, MODEL, SERVING
 
 CHANNEL = "#ml-models"
 
@@ -21,8 +21,8 @@ def page(port: int) -> str:
     return f"http://127.0.0.1:{port}/?as=alice&channel={CHANNEL[1:]}"
 
 
-def lines(port: int, home: Home, first_act: str) -> list[str]:
-    """Return what the terminal says once everything runs."""
+def lines(port: int, home: Home, first_act: str, *, is_watched: bool = True) -> list[str]:
+    """Return what the terminal says once everything runs; `is_watched`: the policy has a monitor."""
     return [
         "",
         f"Ready. Open {page(port)}",
@@ -31,11 +31,26 @@ def lines(port: int, home: Home, first_act: str) -> list[str]:
         f"  1. {first_act}",
         "  2. Press Approve on the card. Registrar refuses: whoever asks does not decide.",
         "  3. Become Bob (top right, or Alt+2) and press Approve again. Watch the card and its thread.",
-        f"  4. Type:  /model show {MODEL}",
+        *(_rollback() if is_watched else [f"  4. Type:  /model show {MODEL}", "", _older(home)]),
         "",
         f"Ctrl-C ends it. All is kept in {home.folder}; the same command goes on from there.",
         "",
     ]
+
+
+def _rollback() -> list[str]:
+    return [
+        f"  4. Do the same for v{BAD}, which looks excellent. Within a minute Registrar rolls it back by itself.",
+        f"  5. Type:  /model history {MODEL}   and   /model monitor show {MODEL} accuracy-live",
+    ]
+
+
+def _older(home: Home) -> str:
+    """Return how a home of an earlier demo gets its monitor."""
+    return (
+        f"{home.policy} is an earlier demo's, without a monitor. To see automatic rollbacks, end this, move that file "
+        "away and start again."
+    )
 
 
 def _tunnel(port: int) -> list[str]:
@@ -71,6 +86,7 @@ def greet(token: str, api_url: str) -> None:
 
 GREETING = f"""\
 Hello, I am Registrar: I move models when the right people say so.
-`{MODEL}` v{SERVING} is in Production, and v{VERSIONS} is a little better. Ask for it, here:
-```/model promote {MODEL} {VERSIONS} production```
-Then try to approve it yourself, and after that as Bob (top right). `/model help` says what else I can do."""
+`{MODEL}` v{SERVING} is in Production, and v{BETTER} is a little better. Ask for it, here:
+```/model promote {MODEL} {BETTER} production```
+Then try to approve it yourself, and after that as Bob (top right). Then do the same for v{BAD}, which looks \
+excellent, and watch. `/model help` says what else I can do."""

@@ -22,6 +22,7 @@ from handlers.demo.home import Home, leave_the_real_world
 from handlers.demo.story import Story, StoryError
 from localslack import LocalSlack, connect
 from tests.demo_process import Demo, run_demo
+from tests.living import watched
 from tests.world import World
 
 
@@ -64,7 +65,7 @@ def test_the_story_plays_by_itself_and_touches_nothing_real(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     played = run_demo("--play", REGISTRAR_DATABASE_URL="sqlite:///real.db", **real)
     assert (played.returncode, played.stderr) == (0, "")
-    for words in ("Alice types in", "somebody else has to decide", "Bob presses", "churn v4 is in Production", "Done"):
+    for words in ("somebody else has to decide", "churn v4 is in Production", "accuracy-live failed", "restored, v4"):
         assert words in played.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -73,9 +74,9 @@ def test_the_story_plays_by_itself_and_touches_nothing_real(tmp_path: Path, monk
 def test_a_training_that_was_interrupted_is_taken_up_again(beginnings: Beginnings) -> None:
     first, second = beginnings.interrupted, beginnings.finished
     assert (first.process.returncode, second.process.returncode) == (0, 0)
-    assert re.findall(r"churn v(\d), ", first.said + second.said) == ["1", "2", "3", "4"]
+    assert re.findall(r"churn v(\d), ", first.said + second.said) == ["1", "2", "3", "4", "5"]
     assert "churn v1, " in first.said
-    assert "churn v4, " in second.said
+    assert "churn v5, " in second.said
     assert "Traceback" not in first.said + second.said
 
 
@@ -96,12 +97,31 @@ def test_the_next_start_finds_everything_and_trains_nothing(demo_home: Path) -> 
     assert demo.left_behind() == []
 
 
-def test_the_story_is_told_with_the_sentences_that_people_see(world: World) -> None:
+def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack, tmp_path: Path) -> None:
     told: list[str] = []
-    Story(world.slack, told.append).play()
+    with watched(slack, tmp_path) as (world, _, _):
+        Story(world.slack, told.append, look_again=0.3).play()
+        assert world.production() == [4]
     assert "  Registrar refuses her: You asked for this, so somebody else has to decide: Bob, Carol." in told
     assert "  Its thread: Bob approved: 1 of 1." in told
-    assert world.production() == [4]
+    whole = "\n".join(told)
+    for words in (
+        "accuracy-live failed",
+        "is not greater than 0.92",
+        "v5 is barred",
+        "restored, v4 serves",
+        "(picture)",
+    ):
+        assert words in whole
+
+
+def test_a_story_names_what_was_not_measured(slack: LocalSlack, tmp_path: Path) -> None:
+    with watched(slack, tmp_path, greater_than=0.99, action="dry_run") as (world, _, _):
+        story = Story(world.slack, lambda line: None, watched=1, look_again=0.3)
+        with pytest.raises(
+            StoryError, match="where Alice looks at the monitor: the monitor did not measure v4 as well"
+        ):
+            story.play()
 
 
 def test_a_story_names_the_step_that_broke(slack: LocalSlack) -> None:
@@ -163,11 +183,11 @@ def test_hello_is_said_once(slack: LocalSlack) -> None:
 
 def test_what_is_trained_is_not_trained_again_and_what_was_moved_stays() -> None:
     registry = MemoryRegistry()
-    registry.add("churn", versions=4)
+    registry.add("churn", versions=models.VERSIONS)
     assert models.prepare(registry, "unused:", lambda line: None, rows=0)
     registry.transition("churn", 4, Stage.PRODUCTION, archive_existing=True)
     assert not models.prepare(registry, "unused:", lambda line: None, rows=0)
-    assert [one.stage for one in registry.versions("churn")][:2] == [Stage.PRODUCTION, Stage.ARCHIVED]
+    assert [one.stage for one in registry.versions("churn")][:2] == [Stage.NONE, Stage.PRODUCTION]
 
 
 def test_what_waits_from_last_time_is_told_first(world: World) -> None:

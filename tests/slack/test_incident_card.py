@@ -90,7 +90,7 @@ def test_the_end_is_in_the_title() -> None:
 def test_it_says_value_against_bound_since_when_and_which_version() -> None:
     text = shown(card())
     assert "`accuracy-live`: 0.61 is not greater than 0.85, 3 times in a row." in text
-    assert "(12m), about `v7` in Production" in text
+    assert "for 12m now, with `v7` in Production" in text
 
 
 def test_it_says_why_not_more_and_what_to_do() -> None:

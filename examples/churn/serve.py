@@ -1,0 +1,282 @@
+"""Serve the churn model that is in Production, and tell Registrar how well it does.
+
+    MLFLOW_TRACKING_URI=sqlite:///churn.db REGISTRAR_URL=http://127.0.0.1:3000 REGISTRAR_TOKEN=… \\
+        python examples/churn/serve.py --port 8080
+
+It scores customers, learns a moment later who really left, and pushes accuracy, f1 and latency_ms. When another version
+comes to Production it loads that one; `GET /version` says which one serves. Without REGISTRAR_URL nothing is pushed.
+
+Replace `arriving` by your own requests and answers to make it yours; the rest is what Registrar likes to hear.
+"""
+
+import argparse
+import hashlib
+import hmac
+import json
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.sklearn import load_model
+from sklearn.metrics import accuracy_score, f1_score
+from train import TARGET, load_data  # type: ignore[import-not-found]  # it lies beside this file
+
+CUSTOMERS = 1_000  # of one round: enough for an accuracy that is known to a percent
+DEARER = 0.01  # how much more everybody pays with each round: the world drifts
+DEAREST = 2.0  # where that ends: a good model stays good, however long this runs
+LOOK = 1.0  # seconds between two looks at who is in Production
+TRIES = 4  # of one push
+PATIENCE = 10.0  # seconds for one answer
+
+Tell = Callable[[str], None]
+
+
+# -- which version serves ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Served:
+    """The model that serves. It is exchanged as a whole, so whoever holds one is not disturbed."""
+
+    version: int
+    model: Any
+
+
+def in_production(client: mlflow.MlflowClient, name: str, alias: str) -> int | None:
+    """Return the version that the alias names, else the one whose stage is Production; None for none."""
+    try:
+        return int(client.get_model_version_by_alias(name, alias).version)
+    except MlflowException:  # there is no such alias, or no such model
+        found = client.search_model_versions(f"name = '{name}'")
+        return max((int(one.version) for one in found if one.current_stage == "Production"), default=None)
+
+
+@dataclass
+class Serving:
+    """What serves now. `follow` looks who is in Production, and loads it."""
+
+    name: str
+    alias: str = "champion"
+    tell: Tell = print
+    client: mlflow.MlflowClient = field(default_factory=mlflow.MlflowClient)
+    now: Served | None = None
+
+    def follow(self) -> None:
+        """Load what is in Production, unless it serves already. What goes wrong leaves the present one serving."""
+        try:
+            version = in_production(self.client, self.name, self.alias)
+            if version is None or (self.now and version == self.now.version):
+                return
+            model = load_model(f"models:/{self.name}/{version}")  # type: ignore[no-untyped-call]
+        except Exception as error:  # a registry that is away, a file that is gone: we serve on, and look again
+            self.tell(f"cannot load what is in Production: {type(error).__name__}: {str(error).splitlines()[0]}")
+            return
+        before, self.now = self.now, Served(version, model)
+        self.tell(f"{self.name} v{version} serves" + (f" instead of v{before.version}" if before else ""))
+
+    def follow_until(self, ended: threading.Event) -> None:
+        """Follow once a second."""
+        while not ended.wait(LOOK):
+            self.follow()
+
+
+def answer_probes(serving: Serving, port: int) -> ThreadingHTTPServer:
+    """Answer `GET /version` on this machine, on a thread. Raises OSError where the port is taken."""
+
+    class Probe(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            now = serving.now
+            is_there = self.path == "/version" and now is not None
+            body = json.dumps({"model": serving.name, "version": now.version if now and is_there else None}).encode()
+            self.send_response(200 if is_there else 404 if now else 503)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing: it is asked every second."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Probe)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="version", daemon=True).start()
+    return server
+
+
+# -- how well it does --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Scored:
+    """Some customers, what the model said of them, and the answers, which come later."""
+
+    version: int
+    predicted: Any
+    truth: "pd.Series[bool]"
+    took_ms: float  # for one customer
+
+
+def arriving(seed: int, round_number: int) -> pd.DataFrame:
+    """Return the customers of one round, with the answers: those of the training's world, a little dearer each time."""
+    customers: pd.DataFrame = load_data(CUSTOMERS, seed=seed + round_number, dearer=min(DEARER * round_number, DEAREST))
+    return customers
+
+
+def score(served: Served, customers: pd.DataFrame) -> Scored:
+    features = customers.drop(columns=TARGET)
+    began = time.perf_counter()
+    predicted = served.model.predict(features)
+    took = (time.perf_counter() - began) * 1_000 / len(customers)
+    return Scored(served.version, predicted, customers[TARGET], took)
+
+
+def measured(scored: Scored) -> dict[str, float]:
+    return {
+        "accuracy": float(accuracy_score(scored.truth, scored.predicted)),
+        "f1": float(f1_score(scored.truth, scored.predicted, zero_division=0.0)),
+        "latency_ms": scored.took_ms,
+    }
+
+
+# -- telling Registrar -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Registrar:
+    """Where the figures go. `source` is a source of the type push in its policy."""
+
+    url: str
+    token: str
+    source: str = "live"
+    web: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=PATIENCE))
+    wait: Callable[[float], object] = time.sleep
+
+    def push(self, name: str, version: int, metrics: Mapping[str, float], at: datetime) -> str:
+        """Push the metrics of a version; return what came of it, for people. It never raises.
+
+        The same body under the same key may be sent again: Registrar takes it once.
+        """
+        readings = [
+            {"model": name, "version": version, "metric": metric, "value": value, "at": at.isoformat()}
+            for metric, value in metrics.items()
+        ]
+        body = json.dumps({"source": self.source, "readings": readings}).encode()
+        key, said = str(uuid.uuid4()), ""
+        for attempt in range(TRIES):
+            if attempt:
+                self.wait(0.5 * 2 ** (attempt - 1))
+            try:
+                answer = self.web.post(f"{self.url}/v1/metrics", content=body, headers=self._headers(body, key))
+            except httpx.HTTPError as error:
+                said = f"not pushed: {type(error).__name__}"
+                continue
+            if answer.is_success:
+                return "pushed"
+            said = f"not pushed: {answer.status_code} {answer.text[:300]}"
+            if answer.status_code < 500 and answer.status_code != 429:
+                break  # it would say the same again
+        return said
+
+    def _headers(self, body: bytes, key: str) -> dict[str, str]:
+        stamp = str(int(time.time()))
+        signature = hmac.new(self.token.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+        return {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+            "X-Registrar-Timestamp": stamp,
+            "X-Registrar-Signature": f"v1={signature}",
+        }
+
+
+# -- the loop ----------------------------------------------------------------------------------------------------------
+
+
+def serve(
+    serving: Serving,
+    registrar: Registrar | None,
+    *,
+    every: float,
+    seed: int,
+    rounds: int | None,
+    ended: threading.Event,
+) -> None:
+    """Score, learn the answers of the round before, push; until somebody ends it, or so many rounds are over."""
+    waiting: Scored | None = None
+    number = 0
+    while rounds is None or number < rounds:
+        if serving.now is None:
+            serving.tell(f"nothing of {serving.name} is in Production yet")
+        else:
+            if waiting is not None:
+                metrics = measured(waiting)
+                came = registrar.push(serving.name, waiting.version, metrics, datetime.now(UTC)) if registrar else ""
+                figures = "  ".join(f"{metric} {value:.3f}" for metric, value in metrics.items())
+                serving.tell(f"{serving.name} v{waiting.version}: {figures}  {came}".rstrip())
+            waiting = score(serving.now, arriving(seed, number))
+            number += 1
+        if ended.wait(every):
+            return
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Serve the churn model in Production and push how well it does.")
+    parser.add_argument("--model-name", default="churn", help="the registered model (default: churn)")
+    parser.add_argument("--alias", default="champion", help="the alias on Production; without one the stage counts")
+    parser.add_argument("--source", default="live", help="the push source in Registrar's policy (default: live)")
+    parser.add_argument("--every", type=float, default=5.0, help="seconds between two rounds (default: 5)")
+    parser.add_argument("--port", type=int, default=8080, help="where GET /version answers (default: 8080)")
+    parser.add_argument("--seed", type=int, default=1, help="other customers (default: 1)")
+    parser.add_argument("--rounds", type=int, help="end after so many (default: never)")
+    parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does: with its starter")
+    return parser.parse_args(arguments)
+
+
+def _end_with_stdin(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
+
+
+def _say(line: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    chosen = parse_arguments(arguments)
+    url, token = os.environ.get("REGISTRAR_URL", "").rstrip("/"), os.environ.get("REGISTRAR_TOKEN", "")
+    if url and not token:
+        print("REGISTRAR_URL is set and REGISTRAR_TOKEN is not: Registrar takes nothing without it.", file=sys.stderr)
+        return 2
+    registrar = Registrar(url, token, chosen.source) if url else None
+    serving, ended = Serving(chosen.model_name, chosen.alias, _say), threading.Event()
+    try:
+        answer_probes(serving, chosen.port)
+    except OSError as error:
+        print(f"Port {chosen.port} cannot be used: {error.strerror}. Choose another with --port.", file=sys.stderr)
+        return 2
+    if chosen.end_with_stdin:
+        threading.Thread(target=_end_with_stdin, args=(ended,), name="stdin", daemon=True).start()
+    try:
+        serving.follow()
+        threading.Thread(target=serving.follow_until, args=(ended,), name="follow", daemon=True).start()
+        serve(serving, registrar, every=chosen.every, seed=chosen.seed, rounds=chosen.rounds, ended=ended)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        ended.set()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
