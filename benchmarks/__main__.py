@@ -26,6 +26,8 @@ import psutil
 from benchmarks.audit import verifying
 from benchmarks.compare import comparing
 from benchmarks.load import Poster
+from benchmarks.monitors import monitoring
+from benchmarks.rollback import rolling
 from benchmarks.slack import TEAM, BenchSlack, Payload
 from bot.domain.approvals import Request
 from bot.domain.people import Person
@@ -82,7 +84,9 @@ def answering(folder: Path) -> str:
         return f"{acknowledgements(slack, folder)}\n\n{start_and_memory(slack, folder)}"
 
 
-PARTS: dict[str, Callable[[Path], str]] = {"slack": answering, "compare": comparing, "audit": verifying}
+PARTS: dict[str, Callable[[Path], str]] = {
+    "slack": answering, "compare": comparing, "audit": verifying, "rollback": rolling, "monitors": monitoring,
+}  # fmt: skip
 
 
 # -- acknowledgements --------------------------------------------------------------------------------------------------

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-import statistics
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from benchmarks.ways import Way, in_turns
 from bot.domain.events import chain
 from bot.ledger import audit
 from bot.ledger.audit import Record
@@ -25,10 +22,10 @@ def verifying(folder: Path) -> str:
         ledger.migrate()
         add_many_events(url, EVENTS)
         records = _read(ledger)
-        ways: dict[str, Callable[[], object]] = {
+        ways: dict[str, Way] = {
             "read": lambda: _read(ledger), "hash": lambda: _hash(records), "verify": lambda: _verify(ledger),
         }  # fmt: skip
-        taken = {name: statistics.median(_seconds(way) for _ in range(ROUNDS)) for name, way in ways.items()}
+        taken = in_turns(ways, ROUNDS)
     times = f"{taken['verify'] / (taken['read'] + taken['hash']):.1f} × both"
     is_met = "met" if taken["verify"] < AIM else "not met"
     return "\n".join([
@@ -53,10 +50,3 @@ def _verify(ledger: SqlLedger) -> None:
     with ledger.read() as reading:
         fault = audit.verify(audit.stream(lambda after: reading.records(after=after)), reading.head())
     assert fault is None
-
-
-def _seconds(way: Callable[[], object]) -> float:
-    gc.collect()  # nobody pays for what another one left
-    began = time.perf_counter()
-    way()
-    return time.perf_counter() - began

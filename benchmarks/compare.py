@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import requests
 
+from benchmarks.ways import WORKERS, Way, be_patient, seconds, sent, verdict, without_registrar
 from bot.bootstrap import SystemClock
 from bot.domain.commands import Compare, build
 from bot.domain.policy import read_policy
@@ -27,7 +23,6 @@ from bot.services.lookups import Lookups
 from tests.many import add_many_versions
 from tests.registries import MlflowShelf, mlflow_subprocess
 
-WORKERS = {"as it comes (4 workers)": 4, "`--workers 1`": 1}
 PLAIN_ROUNDS = {10: 7, 100: 3, 1000: 1}  # by the number of versions: the plain way takes a minute for a thousand
 ROUNDS = 7  # of the other ways
 AIMS = {4: (50, 300), 1: (7, 80)}  # by workers, for a thousand versions: × faster than plain, and a second time
@@ -38,8 +33,6 @@ A_RUN: dict[str, Any] = {
     "tags": {"mlflow.source.name": "train.py", "mlflow.source.type": "LOCAL", "mlflow.source.git.commit": "a" * 40},
     "user": "ann",
 }
-
-Way = Callable[[], object]
 
 
 class Seconds(NamedTuple):
@@ -53,8 +46,7 @@ class Seconds(NamedTuple):
 
 def comparing(folder: Path) -> str:
     """Return the table of comparing so many versions, at each server."""
-    # A busy machine is no failure: the server's parent would end workers that are slow to start, again and again.
-    os.environ |= {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "UVICORN_TIMEOUT_WORKER_HEALTHCHECK": "120"}
+    be_patient()
     database = _filled(folder)
     found: dict[tuple[str, int], Seconds] = {}
     for server, workers in WORKERS.items():
@@ -85,11 +77,12 @@ def plain(uri: str, model: str) -> pd.DataFrame:
     from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds
 
     client = MlflowClient(uri, uri)
-    rows = [
-        {"version": int(version.version), "stage": version.current_stage, "run_id": version.run_id}
-        | client.get_run(str(version.run_id)).data.metrics
-        for version in client.search_model_versions(f"name = '{model}'")
-    ]
+    with without_registrar():
+        rows = [
+            {"version": int(version.version), "stage": version.current_stage, "run_id": version.run_id}
+            | client.get_run(str(version.run_id)).data.metrics
+            for version in client.search_model_versions(f"name = '{model}'")
+        ]
     return pd.DataFrame(rows)
 
 
@@ -128,44 +121,21 @@ def measure(folder: Path, uri: str, number: int) -> Seconds:
         if turn < PLAIN_ROUNDS[number]:
             ways["plain"] = partial(plain, uri, model)
         for name, way in ways.items():
-            taken[name].append(_seconds(way))
+            taken[name].append(seconds(way))
     return Seconds(**{name: statistics.median(seconds) for name, seconds in taken.items()})
-
-
-def _seconds(way: Way) -> float:
-    gc.collect()  # nobody pays for what another one left
-    began = time.perf_counter()
-    way()
-    return time.perf_counter() - began
 
 
 def _check_requests(folder: Path, uri: str, model: str) -> None:
     """Raise RuntimeError unless the bare requests are those of ours. It warms everything up, too."""
     compare = ours(folder, uri, model)
     bare(uri, model)
-    with _sent() as ours_sent:
+    with sent() as ours_sent:
         compare()
-    with _sent() as bare_sent:
+    with sent() as bare_sent:
         bare(uri, model)
-    if ours_sent != bare_sent:
-        raise RuntimeError(f"ours sends {ours_sent}, and the bare requests are {bare_sent}")
-
-
-@contextmanager
-def _sent() -> Iterator[list[tuple[object, ...]]]:
-    """Give the list of what is sent meanwhile."""
-    sent: list[tuple[object, ...]] = []
-    send = requests.Session.send
-
-    def noting(self: requests.Session, request: requests.PreparedRequest, **more: Any) -> requests.Response:
-        sent.append((request.method, request.url, request.body))
-        return send(self, request, **more)
-
-    requests.Session.send = noting  # type: ignore[method-assign]
-    try:
-        yield sent
-    finally:
-        requests.Session.send = send  # type: ignore[method-assign]
+    said = [[(one.method, one.url, one.body) for one in each] for each in (ours_sent, bare_sent)]
+    if said[0] != said[1]:
+        raise RuntimeError(f"ours sends {said[0]}, and the bare requests are {said[1]}")
 
 
 # -- telling -----------------------------------------------------------------------------------------------------------
@@ -176,30 +146,23 @@ Found = Mapping[tuple[str, int], Seconds]
 def _table(found: Found) -> str:
     head = ["`mlflow server`", "versions", "plain ÷ ours", "plain ÷ ours, a second time", "ours ÷ its bare requests"]
     rows = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for (server, number), seconds in found.items():
-        rows.append(f"| {server} | {number:,} | " + " | ".join(_ratios(server, number, seconds)) + " |")
+    for (server, number), medians in found.items():
+        rows.append(f"| {server} | {number:,} | " + " | ".join(_ratios(server, number, medians)) + " |")
     return "Comparing all versions of a model, each with a run of ten metrics:\n\n" + "\n".join(rows)
 
 
-def _ratios(server: str, number: int, seconds: Seconds) -> list[str]:
-    faster = [seconds.plain / seconds.first, seconds.plain / seconds.second]
+def _ratios(server: str, number: int, medians: Seconds) -> list[str]:
+    faster = [medians.plain / medians.first, medians.plain / medians.second]
     aims = AIMS[WORKERS[server]] if number == max(PLAIN_ROUNDS) else (None, None)
-    cells = [f"{ratio:.0f} ×{_verdict(aim, '≥', ratio)}" for ratio, aim in zip(faster, aims, strict=True)]
-    over_bare = seconds.first / seconds.bare
-    return [*cells, f"{over_bare:.2f} ×{_verdict(BARE_AIM, '≤', over_bare)}"]
-
-
-def _verdict(aim: float | None, sign: str, ratio: float) -> str:
-    if aim is None:
-        return ""
-    is_met = ratio >= aim if sign == "≥" else ratio <= aim
-    return f" (aim {sign} {aim}: {'met' if is_met else 'not met'})"
+    cells = [f"{ratio:.0f} ×{verdict(aim, '≥', ratio)}" for ratio, aim in zip(faster, aims, strict=True)]
+    over_bare = medians.first / medians.bare
+    return [*cells, f"{over_bare:.2f} ×{verdict(BARE_AIM, '≤', over_bare)}"]
 
 
 def _small_print(found: Found) -> str:
     return "; ".join(
         f"{server}, {number:,} versions: " + ", ".join(
-            f"{name} {value * 1000:,.{0 if value > 0.1 else 1}f}" for name, value in seconds._asdict().items()
+            f"{name} {value * 1000:,.{0 if value > 0.1 else 1}f}" for name, value in medians._asdict().items()
         )
-        for (server, number), seconds in found.items()
+        for (server, number), medians in found.items()
     )  # fmt: skip

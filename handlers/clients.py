@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from bot.domain import signing
 from bot.domain.people import Client
 from bot.domain.policy import ApiClient, Policy
 from bot.domain.text import Code, Say, say
@@ -64,12 +65,6 @@ def caller(
     return Known(Client(matching[0]), policy.clients[matching[0]], signature is not None)
 
 
-def sign(token: str, body: bytes, timestamp: int | str) -> str:
-    """Return the value of X-Registrar-Signature for a body."""
-    signed = b".".join([str(timestamp).encode(), body])
-    return "v1=" + hmac.new(token.encode(), signed, hashlib.sha256).hexdigest()
-
-
 def _tokens(policy: Policy, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the clients that have a token now; an empty one is none."""
     for name, client in policy.clients.items():
@@ -120,4 +115,4 @@ def _signature(headers: Mapping[str, str], body: bytes, now: datetime) -> _Signa
 
 
 def _holds(signature: _Signature, body: bytes, token: str) -> bool:
-    return hmac.compare_digest(sign(token, body, signature.timestamp), signature.value)
+    return hmac.compare_digest(signing.signature(token, signature.timestamp, body), signature.value)

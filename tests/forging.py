@@ -28,13 +28,17 @@ from bot.domain.approvals import Request
 from bot.domain.card import own_tags
 from bot.domain.commands import VERBS, Command
 from bot.domain.freezes import Freeze
+from bot.domain.incidents import Doing, Incident, IncidentKind
 from bot.domain.looks import Finding
+from bot.domain.monitors import Monitor
 from bot.domain.moves import MoveKind
+from bot.domain.people import Person, Profile
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from bot.services.context import Rules
-from bot.slack import notices
+from bot.services.rows import incident_note
+from bot.slack import incident_card, modals, notices
 from bot.slack.directory import SlackDirectory
 from bot.slack.notifier import SlackNotifier
 from handlers import http
@@ -63,10 +67,12 @@ OUTSIDERS = GUEST, LONE, VISITOR, CONNECTED, MACHINE, GONE = (
     PersonSeed(id="U0MACHINE", name="machine", is_bot=True),
     PersonSeed(id="U0GONE", name="gone", deleted=True),
 )
-CHANGING: tuple[type[commands.Command], ...] = (
+LOOKING = (monitor_commands.MonitorList, monitor_commands.MonitorShow, monitor_commands.MonitorBacktest)
+CHANGING: tuple[type[Command], ...] = (
     commands.Promote, commands.Register, commands.Describe, commands.SetTags, commands.Archive, commands.Approve,
     commands.Reject, commands.Withdraw, commands.Override, commands.Cancel, commands.FreezeModel,
-    commands.UnfreezeModel, commands.Rollback, commands.Clear, *monitor_commands.VERBS,
+    commands.UnfreezeModel, commands.Rollback, commands.Clear,
+    *(verb for verb in monitor_commands.VERBS if verb not in LOOKING),
 )  # fmt: skip
 MODEL = "churn"
 
@@ -115,13 +121,15 @@ class Kept:
     findings: tuple[Finding, ...]
     versions: tuple[Any, ...]
     models: tuple[Any, ...]
+    monitors: tuple[Monitor, ...]
+    incidents: tuple[Incident, ...]
 
     @property
     def decided(self) -> tuple[Any, ...]:
-        """What only those may change who decide: votes, moves, freezes, and who holds a stage or an alias."""
+        """What only those may change who decide: votes, moves, freezes, monitors, who holds a stage or an alias."""
         stages = tuple((one.model, one.version, one.stage) for one in self.versions)
         aliases = tuple((model.name, sorted(model.aliases.items())) for model in self.models)
-        return self.votes, self.moves, self.freezes, self.findings, stages, aliases
+        return self.votes, self.moves, self.freezes, self.findings, self.monitors, stages, aliases
 
 
 @dataclass(kw_only=True, repr=False)
@@ -175,11 +183,12 @@ class Door:
             votes = tuple(vote for request in requests for vote in reading.votes(request.id))
             moves = tuple(m for name in names for m in reading.moves(name) if m.kind is not MoveKind.OBSERVED)
             freezes = tuple(reading.freezes())
+            monitors, incidents = tuple(reading.monitors()), tuple(reading.incidents())
             findings = tuple(reading.finding(self.known[one]) for one in (notices.MEND, notices.COMPARE))
         versions = tuple(replace(one, tags=own_tags(one)) for name in names for one in self.registry.versions(name))
         return Kept(
             requests, votes, moves, freezes, findings, versions,
-            tuple(replace(model, updated_at=None) for model in models),
+            tuple(replace(model, updated_at=None) for model in models), monitors, incidents,
         )  # fmt: skip
 
     def markup(self, answer: httpx.Response) -> list[str]:
@@ -258,9 +267,31 @@ def _furnish(it: Door) -> None:
     it.registrar.poll()
     it.send(command(ALICE, f"promote {MODEL} 4 production"))
     it.send(command(BOB, f"archive {MODEL} 2"))
+    it.send(command(BOB, f"monitor add {MODEL} accuracy --source push --greater-than 0.85 --action notify"))
+    it.send(command(BOB, f"monitor show {MODEL} accuracy"))
+    _alert(it)
     for message in it.slack.person("bob").sees(CHANNEL):
         it.known |= dict(_buttons(message))
+    bob = Profile(person=Person(it.slack.team_id, BOB.id))
+    for form, given in (
+        (modals.ROLLBACK, {"verb": "rollback", "model": MODEL}), (modals.MONITOR, {"verb": "monitor add"}),
+    ):  # fmt: skip
+        it.known[form] = it.registrar.errands.draft(bob, given, where="C0MLMODELS")
     it.slack.forget_calls()
+
+
+def _alert(it: Door) -> None:
+    """Let an incident stand in the channel that asks whether to roll back."""
+    now = it.registrar.context.clock.now()
+    incident = Incident(
+        id="iforged", kind=IncidentKind.FAILED, model=MODEL, source="", version=3, move="nobody's",
+        monitors=("accuracy",), opened_at=now, since=now, lines=(), doing=Doing.AWAITING_HUMAN, target=1,
+    )  # fmt: skip
+    with it.ledger.write() as tx:
+        tx.add_incident(incident)
+        tx.add_note(incident_note(incident, "opened", CHANNEL))
+    it.registrar.outbox.deliver()
+    it.known[incident_card.UNDO] = incident.id
 
 
 def _buttons(part: Any) -> Iterator[tuple[str, str]]:

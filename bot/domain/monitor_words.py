@@ -6,7 +6,6 @@ from datetime import datetime
 
 from bot.domain.directions import Direction
 from bot.domain.durations import show_duration
-from bot.domain.incidents import Incident
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Monitor, Standing, State
 from bot.domain.numbers import number
@@ -231,6 +230,6 @@ def arm_anyway(monitor: Monitor) -> Code:
     return Code(f'/model monitor arm {monitor.model} {monitor.name} --override --reason "…"')
 
 
-def acknowledged_by_you(incident: Incident) -> Say:
+def acknowledged_by_you() -> Say:
     """Return the answer to whoever acknowledged an incident."""
     return say("You look after it, and the channel sees that. I stop reminding.")

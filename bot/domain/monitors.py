@@ -273,8 +273,9 @@ def assess(
                    judged_to=judgement.judged_to or seen.judged_to)  # fmt: skip
     if judgement.is_worse is None:
         if judgement.judged_to is None and judgement.why is None:  # the same window still
-            state = State.OK if standing.state in {State.ERROR, State.NO_DATA, State.WARMUP} else standing.state
-            return _verdict(Outcome.OK, standing, replace(seen, empty=0), state, say("There is nothing new to judge."))
+            state = State.OK if standing.state in {State.ERROR, State.NO_DATA} else standing.state
+            why = standing.why or say("The first window is not complete yet.")
+            return _verdict(Outcome.OK, standing, replace(seen, empty=0), state, why)
         why = judgement.why or say("It cannot be told yet.")
         if judgement.is_waiting:
             state = State.FAILED if standing.state is State.FAILED else State.WARMUP

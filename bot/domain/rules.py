@@ -14,18 +14,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from math import ceil, inf, isfinite, nan
 from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
+from bot.domain.durations import show_duration
 from bot.domain.numbers import number
 from bot.domain.text import Code, Say, say, short
 
 HOUR = 3_600.0
 DAY = 24 * HOUR
-MIN_BASELINE = 7 * DAY  # every day of the week once
+DAYS = 7  # of a baseline: every day of the week once
+MIN_BASELINE = DAYS * DAY
 MOSTLY = 0.99  # of MIN_BASELINE: checks have jitter, and the first one is never at the very start
 MIN_DAYS = 5  # of those, at the hours that are judged: an outage on one day must not end the comparison
 HALF_FULL = 0.5  # of the usual number of points: a block with fewer is incomplete and says nothing
@@ -293,6 +296,7 @@ def blocks(
     min_effect: float,
     sigma: float,
     how: str = "mean",
+    history: float = MIN_BASELINE,
 ) -> Judged:
     """Judge one complete block against the blocks at the same hours of past days.
 
@@ -303,8 +307,9 @@ def blocks(
     Readings of the baseline that are not before the block are left out. Times of day are UTC: where clocks change,
     the hours differ by one for as long as the baseline is older.
 
-    It cannot be told where the baseline is shorter than `MIN_BASELINE`, where fewer than `MIN_DAYS` have readings at
-    these hours, or where the block has less than `HALF_FULL` of the usual number of readings. Expecting exactly 0,
+    `history` is how many seconds the baseline must cover; a seventh of it counts as a day, so that a demo or a test can
+    live a week in minutes. It cannot be told where the baseline is shorter, where fewer than `MIN_DAYS` have readings
+    at these hours, or where the block has less than `HALF_FULL` of the usual number of readings. Expecting exactly 0,
     every effect is infinite, and the noise alone decides. Raises ValueError for an unknown `how`, and for a window or
     sigma that is not above 0.
     """
@@ -316,9 +321,9 @@ def blocks(
     value = aggregate(block.value, how, seconds=window)
     start = float(block.at[0] + block.at[-1] - window) / 2  # in the middle, so that jitter moves none out of its block
     before = baseline.between(-inf, min(start, float(block.at[0])))
-    if before.span < MOSTLY * MIN_BASELINE:
-        return _cannot_tell(value, _too_short(before))
-    cut = _cut(before, start, window, how)
+    if before.span < MOSTLY * history:
+        return _cannot_tell(value, _too_short(before, history))
+    cut = _cut(before, start, window, how, history / DAYS)
     if len(block) < HALF_FULL * cut.size:
         return _cannot_tell(value, say("The window has {n} readings, and {usual} are usual: it is not complete.",
                                        n=len(block), usual=number(cut.size)))  # fmt: skip
@@ -349,16 +354,16 @@ class _Cut:
     slots: Ints  # the time of day of each
 
 
-def _cut(points: Points, start: float, window: float, how: str) -> _Cut:
+def _cut(points: Points, start: float, window: float, how: str, day: float) -> _Cut:
     """Cut readings into blocks of `window` seconds, so that the first time of day is the one of `start`."""
-    period = DAY * ceil(window / DAY)
+    period = day * ceil(window / day)
     per_day = int(period // window)
-    day = np.floor((points.at - start) / period)
-    slot = np.minimum(np.floor((points.at - start - day * period) / window), per_day).astype(np.int64)
+    which = np.floor((points.at - start) / period)
+    slot = np.minimum(np.floor((points.at - start - which * period) / window), per_day).astype(np.int64)
     whole = slot < per_day  # what is left of a day that is no multiple of the window belongs to no block
-    place = ((day - day[0]).astype(np.int64) * per_day + slot)[whole]
+    place = ((which - which[0]).astype(np.int64) * per_day + slot)[whole]
     values, slots = points.value[whole], slot[whole]
-    cells = (int(day[-1] - day[0]) + 1) * per_day
+    cells = (int(which[-1] - which[0]) + 1) * per_day
     counts = np.bincount(place, minlength=cells)
     size = float(np.median(counts[counts > 0])) if counts.any() else 1.0
     grid = _aggregated(values, place, counts, how, window)
@@ -411,7 +416,10 @@ def margin(usual: Usual, points: npt.ArrayLike, shares: Floats, *, size: float, 
     return found
 
 
-def sequential(recent: Points, baseline: Points, *, alpha: float, min_effect: float, higher_is_better: bool) -> Judged:
+def sequential(
+    recent: Points, baseline: Points, *, alpha: float, min_effect: float, higher_is_better: bool,
+    history: float = MIN_BASELINE,
+) -> Judged:  # fmt: skip
     """Judge the mean of all readings since the promotion (or since somebody armed it) by a confidence sequence.
 
     It is worse where it is worse than expected by more than `min_effect`, as a part of what is expected, and where
@@ -420,8 +428,9 @@ def sequential(recent: Points, baseline: Points, *, alpha: float, min_effect: fl
     diluted by the good time before it: then `blocks` is quicker.
 
     What is expected is the mean at the same hours (UTC) of past days, each reading having its own hour; those at
-    hours that fewer than `MIN_DAYS` have do not count. It cannot be told where the baseline is shorter than
-    `MIN_BASELINE`, or where fewer than `FEWEST` readings count. Raises ValueError for an alpha outside of 0 … 0.5.
+    hours that fewer than `MIN_DAYS` have do not count. It cannot be told where the baseline is shorter than `history`
+    (seconds, as for `blocks`), or where fewer than `FEWEST` readings count. Raises ValueError for an alpha outside of
+    0 … 0.5.
     """
     if not (0 < alpha < 0.5 and min_effect >= 0):
         raise ValueError("alpha must lie between 0 and 0.5, and min_effect must not be below 0")
@@ -429,12 +438,13 @@ def sequential(recent: Points, baseline: Points, *, alpha: float, min_effect: fl
         few = say("There are {n} readings, and {least} are needed.", n=len(recent), least=FEWEST)
         return _cannot_tell(aggregate(recent.value, "mean"), few)
     before = baseline.between(-inf, float(recent.at[0]))
-    if before.span < MOSTLY * MIN_BASELINE:
-        return _cannot_tell(float(recent.value.mean()), _too_short(before))
-    window = HOUR if before.spacing <= HOUR else DAY
-    cut = _cut(before, 0.0, window, "mean")
+    day = history / DAYS
+    if before.span < MOSTLY * history:
+        return _cannot_tell(float(recent.value.mean()), _too_short(before, history))
+    window = day / 24 if before.spacing <= day / 24 else day
+    cut = _cut(before, 0.0, window, "mean", day)
     found = usual(cut.grid, points=cut.points, slots=cut.slots, size=cut.size)
-    slots = np.floor(recent.at % DAY / window).astype(np.int64)
+    slots = np.floor(recent.at % day / window).astype(np.int64)
     known = found.days[slots] >= MIN_DAYS
     values, slots = recent.value[known], slots[known]
     if len(values) < FEWEST:
@@ -481,9 +491,9 @@ def _cannot_tell(value: float, why: Say) -> Judged:
     return Judged(is_worse=None, value=value, bound=nan, why=why)
 
 
-def _too_short(baseline: Points) -> Say:
-    return say("The baseline covers {days} days, and {least} are needed.", days=number(baseline.span / DAY, 2),
-               least=round(MIN_BASELINE / DAY))  # fmt: skip
+def _too_short(baseline: Points, history: float) -> Say:
+    covers, needed = (show_duration(timedelta(seconds=span)) for span in (baseline.span, history))
+    return say("The baseline covers {covers}, and {needed} are needed.", covers=covers, needed=needed)
 
 
 # -- one number of many ------------------------------------------------------------------------------------------------

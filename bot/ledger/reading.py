@@ -111,10 +111,11 @@ class SqlReading:
 
     def moves(self, model: str, *, stage: Stage | None = None, most: int = 50) -> list[Move]:
         """Return the finished and unfinished moves of a model, newest first; only those into or out of `stage`."""
-        query = select(moves).where(moves.c.model == model)
+        given: dict[str, Any] = {statements.KEY: model, statements.MOST: most}
         if stage is not None:
-            query = query.where(or_(moves.c.target == stage, moves.c.from_stage == stage))
-        return self._all(Move, query.order_by(moves.c.number.desc()).limit(most))
+            given[statements.STAGE] = stage
+        found = self._connection.execute(statements.moves_of(of_stage=stage is not None), given)
+        return [rows.read(Move, row) for row in found.mappings()]
 
     def models_with_moves(self, states: Sequence[MoveState]) -> list[str]:
         """Return the models that have moves in these states."""

@@ -5,15 +5,45 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, Table, Text, Update, bindparam, func, select, type_coerce, update
+from sqlalchemy import (
+    Integer,
+    Select,
+    Table,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bot.ledger.tables import IS_OPEN, audit_events, audit_head, incidents, monitors, requests, votes
+from bot.domain.moves import UNFINISHED, MoveState
+from bot.ledger.tables import (
+    IS_EXECUTING,
+    IS_INTENDED,
+    IS_OPEN,
+    audit_events,
+    audit_head,
+    incidents,
+    is_in,
+    measurements,
+    monitors,
+    moves,
+    requests,
+    votes,
+)
 
 PARTIAL = {
     requests: IS_OPEN, monitors: monitors.c.removed_at.is_(None), incidents: incidents.c.resolved_at.is_(None),
 }  # fmt: skip
-KEY = "b_key"  # of a bound value; no column has this name
+KEY = "b_key"  # of a bound value; no column has this name, nor that of those below
+NOW, ATTEMPTS, SLOT, OWNER, STAGE, MOST = "b_now", "b_attempts", "b_slot", "b_owner", "b_stage", "b_most"
+_INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @cache
@@ -35,21 +65,83 @@ def votes_on() -> Select[Any]:
 
 
 @cache
+def moves_of(*, of_stage: bool) -> Select[Any]:
+    """Return the select of the :b_most newest moves of model :b_key; only those into or out of :b_stage."""
+    query = select(moves).where(moves.c.model == bindparam(KEY))
+    if of_stage:
+        query = query.where(or_(moves.c.target == bindparam(STAGE), moves.c.from_stage == bindparam(STAGE)))
+    return query.order_by(moves.c.number.desc()).limit(bindparam(MOST, type_=Integer))
+
+
+@cache
 def add(table: Table, unique: tuple[str, ...], dialect: str) -> Any:
     """Return the insert that does nothing where `unique` is there already, and else returns a row.
 
     An open request is unique among open ones only: that index is a partial one, as those of `PARTIAL` are.
     """
-    insert: Any = {"sqlite": sqlite, "postgresql": postgresql}[dialect].insert(table)
+    insert: Any = _INSERTS[dialect](table)
     partial = {"index_where": PARTIAL[table]} if table in PARTIAL else {}
     columns = [table.c[name] for name in unique]
     return insert.on_conflict_do_nothing(index_elements=columns, **partial).returning(columns[0])
 
 
 @cache
+def put(table: Table, unique: str, dialect: str) -> Any:
+    """Return the insert that writes over the row whose `unique` is there already."""
+    insert: Any = _INSERTS[dialect](table)
+    new = {column.name: insert.excluded[column.name] for column in table.c if column.name != unique}
+    return insert.on_conflict_do_update(index_elements=[table.c[unique]], set_=new)
+
+
+@cache
 def change(table: Table) -> Update:
     """Return the update of the row whose id is :b_key; the columns are those of the values given."""
     return update(table).where(table.c.id == bindparam(KEY))
+
+
+@cache
+def claim_move() -> Any:
+    """Return the update that takes the oldest move of model :b_key that is due :b_now, or whose lease is over.
+
+    The columns are those of the values given. None is taken while another one of the model is being made.
+    """
+    other, now = moves.alias("other"), bindparam(NOW, type_=moves.c.not_before.type)
+    is_held = exists().where(other.c.model == bindparam(KEY), is_in(other.c.state, MoveState.EXECUTING))
+    due = and_(IS_INTENDED, or_(moves.c.not_before.is_(None), moves.c.not_before <= now), ~is_held)
+    lapsed = and_(IS_EXECUTING, or_(moves.c.claimed_until.is_(None), moves.c.claimed_until <= now))
+    first = (
+        select(moves.c.number)
+        .where(moves.c.model == bindparam(KEY), or_(due, lapsed))
+        .order_by(moves.c.number)
+        .limit(1)
+        .with_for_update()
+        .correlate(None)
+        .scalar_subquery()
+    )
+    taken: dict[str, Any] = {name: bindparam(name) for name in ("claimed_by", "claimed_until")}
+    return (
+        update(moves)
+        .where(moves.c.number == first)
+        .values(state=MoveState.EXECUTING, attempts=moves.c.attempts + 1, not_before=None, **taken)
+        .returning(moves)
+    )
+
+
+@cache
+def end_move() -> Update:
+    """Return the update of move :b_key, unless it has ended or was claimed anew since the claim :b_attempts."""
+    ours = and_(moves.c.id == bindparam(KEY), moves.c.attempts == bindparam(ATTEMPTS), moves.c.state.in_(UNFINISHED))
+    return update(moves).where(ours)
+
+
+@cache
+def end_slot() -> Update:
+    """Return the update of the check :b_slot of monitor :b_key that :b_owner has claimed and not finished."""
+    mine = and_(
+        measurements.c.monitor == bindparam(KEY), measurements.c.slot == bindparam(SLOT),
+        measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER),
+    )  # fmt: skip
+    return update(measurements).where(mine)
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, exists, or_, select, update
+from sqlalchemy import Connection, Table, and_, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.approvals import Request, RequestState, Vote
@@ -16,16 +16,15 @@ from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
 from bot.domain.monitors import Measurement, Monitor, Pushed, Standing
-from bot.domain.moves import UNFINISHED, Move, MoveState
+from bot.domain.moves import Move, MoveState
 from bot.domain.people import Person
 from bot.domain.rollbacks import Bar
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import Code, Name, Say, say
 from bot.ledger import rows, statements, tables
-from bot.ledger.reading import SqlReading, has_come
+from bot.ledger.reading import SqlReading
 from bot.ledger.tables import (
     IS_EXECUTING,
-    IS_INTENDED,
     NoteState,
     asks,
     bars,
@@ -35,7 +34,6 @@ from bot.ledger.tables import (
     findings,
     freezes,
     incidents,
-    is_in,
     looks,
     measurements,
     monitors,
@@ -111,7 +109,8 @@ class SqlWriting(SqlReading):
 
     def save_standing(self, standing: Standing) -> None:
         """Write where a monitor stands now."""
-        self._put(standings, rows.write(standing), "monitor")
+        put = statements.put(standings, "monitor", self._connection.dialect.name)
+        self._connection.execute(put, rows.write(standing))
 
     def claim_slot(self, monitor_id: str, slot: int, owner: str, now: datetime, until: datetime) -> bool:
         """Take a check for oneself until then; return False where it is done, or somebody else is at it."""
@@ -124,11 +123,9 @@ class SqlWriting(SqlReading):
 
     def finish_slot(self, measurement: Measurement, owner: str) -> bool:
         """Write what a claimed check came to; return False where it is not the owner's any more."""
-        mine = and_(
-            _slot(measurement.monitor, measurement.slot), measurements.c.outcome.is_(None),
-            measurements.c.claimed_by == owner,
-        )  # fmt: skip
-        return self._run(update(measurements).where(mine).values(**rows.write(measurement), **FREE))
+        mine = {statements.KEY: measurement.monitor, statements.SLOT: measurement.slot, statements.OWNER: owner}
+        ended = self._connection.execute(statements.end_slot(), mine | rows.write(measurement) | FREE)
+        return ended.rowcount > 0
 
     def add_readings(self, pushed: Sequence[Pushed]) -> int:
         """Insert what was pushed, but for what is there already; return how many are new."""
@@ -183,22 +180,11 @@ class SqlWriting(SqlReading):
 
         Return it as executing, or None where there is none or somebody holds the model.
         """
-        claim = (
-            update(moves)
-            .where(moves.c.number == _claimable(model, now))
-            .values(
-                state=MoveState.EXECUTING,
-                claimed_by=owner,
-                claimed_until=until,
-                attempts=moves.c.attempts + 1,
-                not_before=None,
-            )
-            .returning(moves)
-        )
+        claim = {statements.KEY: model, statements.NOW: now, "claimed_by": owner, "claimed_until": until}
         try:
             # On PostgreSQL a failed statement ends its transaction, unless it has a savepoint of its own.
             with self._connection.begin_nested():
-                row = self._connection.execute(claim).mappings().first()
+                row = self._connection.execute(statements.claim_move(), claim).mappings().first()
         except IntegrityError:  # one executing move a model: somebody took another one at this moment
             return None
         return None if row is None else rows.read(Move, row)
@@ -215,8 +201,9 @@ class SqlWriting(SqlReading):
         Raises KeyError for an unknown move, and AlreadyDecided where it has ended or was taken over since
         `move` was claimed: `attempts` tells, since every claim counts it up.
         """
-        ours = and_(moves.c.id == move.id, moves.c.attempts == move.attempts, moves.c.state.in_(UNFINISHED))
-        if not self._run(update(moves).where(ours).values(**rows.write(move), **FREE)):
+        claim = {statements.KEY: move.id, statements.ATTEMPTS: move.attempts}
+        ended = self._connection.execute(statements.end_move(), claim | rows.write(move) | FREE)
+        if not ended.rowcount:
             now = self.move(move.id)
             raise AlreadyDecided(
                 say("Move {id} was taken over and is {state} now.", id=Code(move.id), state=now.state.value)
@@ -323,11 +310,6 @@ class SqlWriting(SqlReading):
     def _set(self, table: Table, key: str, values: dict[str, Any]) -> bool:
         return self._connection.execute(statements.change(table), {statements.KEY: key, **values}).rowcount > 0
 
-    def _put(self, table: Table, values: dict[str, Any], key: str) -> None:
-        """Insert a row, or write over the one with this key."""
-        if not self._add(table, values, key):
-            self._run(update(table).where(table.c[key] == values[key]).values(**values))
-
     def _add(self, table: Table, values: dict[str, Any], *unique: str) -> bool:
         insert = statements.add(table, unique, self._connection.dialect.name)
         return self._connection.execute(insert, values).first() is not None
@@ -338,22 +320,6 @@ class SqlWriting(SqlReading):
 
 def _slot(monitor_id: str, slot: int) -> Any:
     return and_(measurements.c.monitor == monitor_id, measurements.c.slot == slot)
-
-
-def _claimable(model: str, now: datetime) -> Any:
-    other = moves.alias("other")
-    is_held = exists().where(other.c.model == model, is_in(other.c.state, MoveState.EXECUTING))
-    due = and_(IS_INTENDED, has_come(moves.c.not_before, now), ~is_held)
-    lapsed = and_(IS_EXECUTING, has_come(moves.c.claimed_until, now))
-    return (
-        select(moves.c.number)
-        .where(moves.c.model == model, or_(due, lapsed))
-        .order_by(moves.c.number)
-        .limit(1)
-        .with_for_update()
-        .correlate(None)
-        .scalar_subquery()
-    )
 
 
 def _in_the_way(asked: Request, there: Request | None) -> Say:

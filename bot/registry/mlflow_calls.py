@@ -94,6 +94,9 @@ def registry_line(registry_uri: str, tracking_uri: str, setting: str, opening: L
     def open_it() -> Any:
         from mlflow.tracking._model_registry.client import ModelRegistryClient  # noqa: PLC0415
 
+        from bot.registry.mlflow_wire import keep_answers_coming  # noqa: PLC0415 - with what MLflow imports
+
+        keep_answers_coming()
         return ModelRegistryClient(registry_uri, tracking_uri)  # type: ignore[no-untyped-call]
 
     return Line(registry_uri, setting, opening, open_it)
@@ -105,6 +108,9 @@ def tracking_line(uri: str, opening: Lock) -> Line:
     def open_it() -> Any:
         from mlflow.tracking._tracking_service.client import TrackingServiceClient  # noqa: PLC0415
 
+        from bot.registry.mlflow_wire import keep_answers_coming  # noqa: PLC0415
+
+        keep_answers_coming()
         return TrackingServiceClient(uri)  # type: ignore[no-untyped-call]
 
     return Line(uri, "MLFLOW_TRACKING_URI", opening, open_it)

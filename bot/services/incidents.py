@@ -9,7 +9,7 @@ from datetime import datetime
 
 from bot.domain import incident_words as words
 from bot.domain.errors import RegistrarError, Unreachable
-from bot.domain.events import Event, Tag
+from bot.domain.events import Event, Link, Tag
 from bot.domain.freezes import frozen
 from bot.domain.incidents import (
     ONE_DAY,
@@ -30,7 +30,7 @@ from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Automation
 from bot.domain.registry import Stage
 from bot.domain.rollback_words import unfit
-from bot.domain.rollbacks import automatic_id, last_good, rolling_back, stretches
+from bot.domain.rollbacks import Served, automatic_id, last_good, rolling_back, stretches
 from bot.domain.serving import ServingState
 from bot.domain.text import Say, joined, say, short
 from bot.ports import Note, NoteKind, Writing
@@ -43,6 +43,7 @@ from bot.services.rows import incident_note, said_note, thread_note
 log = logging.getLogger(__name__)
 
 LINES_MOST = 8  # of an incident
+RESETS_MOST = 100  # of breakers in a day, that are looked at
 # What may become more by itself while the monitor goes on failing: what held it back may be over.
 HELD_BACK = {Doing.SILENCED, Doing.FROZEN, Doing.COOLDOWN, Doing.HELD, Doing.TRIPPED, Doing.NOTIFIED}
 FAILING = {State.FAILED, State.PENDING}
@@ -114,7 +115,8 @@ class Incidents:
             ):
                 continue
             with self._it.ledger.read() as reading:
-                target = self._target(reading, one.monitor, one.term, one.at)
+                served = self._rollbacks.served(reading, one.monitor.model)
+                target = self._target(reading, one.monitor, served, one.at)
             if target is None:
                 continue
             try:
@@ -178,6 +180,8 @@ class Incidents:
         moves = tx.moves(model, stage=Stage.PRODUCTION, most=MOVES)
         served = stretches(moves)
         day = [move for move in tx.rollbacks(now - ONE_DAY) if isinstance(move.actor, Automation) and _counts(move)]
+        reset = tx.latest(tags=(Tag.BREAKER_RESET,), since=now - ONE_DAY, most=RESETS_MOST)
+        day = [move for move in day if not _is_forgiven(move, reset)]
         back = [move.finished_at for move in moves if move.kind is MoveKind.ROLLBACK and move.state is MoveState.DONE]
         request = tx.open_request(model, Stage.PRODUCTION)
         tripped = [one for one in tx.breakers() if one.model in {"", model}]
@@ -188,11 +192,10 @@ class Incidents:
             auto_of_model=sum(move.model == model for move in day), auto_of_all=len(day),
             auto_most=self._it.policy.max_auto, tripped=tripped[0] if tripped else None,
             frozen=frozen(model, tx.freezes(), self._it.policy, now), open_request=request.id if request else None,
-            target=self._target(tx, one.monitor, term, now), is_common=is_common,
+            target=self._target(tx, one.monitor, served, now), is_common=is_common,
         )  # fmt: skip
 
-    def _target(self, reading: Ledger, monitor: Monitor, term: Term, now: datetime) -> int | None:
-        served = self._rollbacks.served(reading, monitor.model)
+    def _target(self, reading: Ledger, monitor: Monitor, served: Sequence[Served], now: datetime) -> int | None:
         barred = {bar.version for bar in reading.bars(monitor.model)}
         return last_good(served, barred, now, monitor.rule.min_served)
 
@@ -458,6 +461,12 @@ def _is_more(new: Doing, old: Doing) -> bool:
     if new is old:
         return False
     return _WEIGHT.get(new, 0) >= _WEIGHT.get(old, 9)
+
+
+def _is_forgiven(move: Move, resets: Sequence[Link]) -> bool:
+    """Tell whether an admin has reset the breaker since: what was before does not count against the limit any more."""
+    mine = [one.event for one in resets if one.event.model in {None, move.model}]
+    return any(event.at >= move.intended_at for event in mine)
 
 
 def _chart(incident: Incident, because: str) -> Note:

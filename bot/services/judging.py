@@ -62,7 +62,8 @@ def _blocks(reading: Ledger, monitor: Monitor, standing: Standing, term: Term, n
     """Judge the last complete block, once."""
     rule = monitor.rule
     start, end = last_block(term.since, rule.window, now.at)
-    if end <= start or (standing.judged_to is not None and standing.move == term.move and end <= standing.judged_to):
+    was = standing.judged_to if standing.move == term.move else None
+    if end <= start or start < term.since + rule.warms_up or (was is not None and end <= was):
         return Judgement(is_worse=None)
     mine = reading.series(monitor.id, since=start, until=end, move=term.move)
     if not mine:
@@ -82,7 +83,8 @@ def blocks_judged(rule: MonitorRule, block: Sequence[Point], baseline: Sequence[
     """Return what `blocks` says of these points."""
     return rules.blocks(
         points(block), points(baseline), window=rule.window.total_seconds(), min_effect=rule.min_effect,
-        higher_is_better=rule.better is Direction.HIGHER, sigma=rule.sigma,
+        higher_is_better=rule.better is Direction.HIGHER, sigma=rule.sigma, how=rule.reckons,
+        history=rule.history.total_seconds(),
     )  # fmt: skip
 
 
@@ -90,7 +92,7 @@ def sequential_judged(rule: MonitorRule, recent: Sequence[Point], baseline: Sequ
     """Return what `sequential` says of these points."""
     return rules.sequential(
         points(recent), points(baseline), alpha=rule.alpha, min_effect=rule.min_effect,
-        higher_is_better=rule.better is Direction.HIGHER,
+        higher_is_better=rule.better is Direction.HIGHER, history=rule.history.total_seconds(),
     )  # fmt: skip
 
 

@@ -58,14 +58,15 @@ class Monitors:
     # -- looking -------------------------------------------------------------------------------------------------------
 
     def rows(self, model: str | None = None) -> list[MonitorRow]:
-        """Return the monitors and how they stand, the worst first."""
+        """Return the monitors and how they stand, the worst first. Raises UnknownModel with the nearest one."""
         with self._it.ledger.read() as reading:
-            standings = reading.standings()
-            return worst_first(MonitorRow(one, standings.get(one.id) or Standing(monitor=one.id))
-                               for one in reading.monitors(model))  # fmt: skip
+            standings, monitors = reading.standings(), reading.monitors(model)
+            if model is not None and not monitors:
+                _check_model(reading, model)
+        return worst_first(MonitorRow(one, standings.get(one.id) or Standing(monitor=one.id)) for one in monitors)
 
     def find(self, model: str, name: str) -> Monitor:
-        """Return a monitor. Raises UnknownRequest with the nearest one."""
+        """Return a monitor. Raises UnknownRequest with the nearest one, and UnknownModel."""
         with self._it.ledger.read() as reading:
             return _find(reading, model, name)
 
@@ -111,9 +112,9 @@ class Monitors:
         policy = self._it.policy
         return [*policy.sources, *(name for name in BUILT_IN if name not in policy.sources)]
 
-    def may_check(self, caller: Caller, monitor: Monitor, *, origin: str) -> None:
+    def may_check(self, caller: Caller, model: str, *, origin: str) -> None:
         """Return if somebody may have a monitor checked out of turn: each check counts. Raises Refused."""
-        self._gatekeeper.admit(caller, Act.CHECK, model=monitor.model, origin=origin)
+        self._gatekeeper.admit(caller, Act.CHECK, model=model, origin=origin)
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
@@ -351,7 +352,7 @@ class Monitors:
                 origin=origin, evidence={"by": standing(caller, self._it.policy)},
             ))  # fmt: skip
             self._tell_thread(tx, incident, "acknowledged", incident_words.acknowledged(incident))
-        return monitor_words.acknowledged_by_you(incident)
+        return monitor_words.acknowledged_by_you()
 
     def _end_incidents(self, tx: Writing, monitor: Monitor, by: Actor, origin: str) -> list[str]:
         """End the open incidents that nobody would watch any more; return their ids."""
@@ -404,6 +405,7 @@ def _find(reading: Reading, model: str, name: str) -> Monitor:
         if one.name == name:
             return one
     if not monitors:
+        _check_model(reading, model)
         raise UnknownRequest(say("Nothing watches {model}. To change that: {add}", model=Name(model),
                                  add=Code(f"/model monitor add {model} NAME")))  # fmt: skip
     near = difflib.get_close_matches(name, [one.name for one in monitors], n=1)

@@ -101,7 +101,7 @@ def monitor(draft: str, given: Mapping[str, str], sources: Sequence[str]) -> dic
         _text("model", "Model", typed, hint="The registered model's name in MLflow"),
         _text("name", "Name of the monitor", typed, hint="Such as accuracy"),
         _choice("source", "Where do the figures come from?", {name: name for name in sources[:100]}, typed),
-        _text("query", "Metric, or PromQL", typed, optional=True, multiline=True, hint="Left out: the monitor's name"),
+        _text("query", "Metric, or PromQL", typed, optional=True, hint="Left out: the monitor's own name"),
         _choice("rule", "How is it judged?", _RULES, typed),
         _text("greater_than", "Must be above", typed, optional=True, hint=equality),
         _text("less_than", "Must be below", typed, optional=True, hint=equality),

@@ -97,7 +97,12 @@ def _look_at(desk: Desk, place: Place, find: Callable[[], Monitor]) -> None:
 
 
 def _check(desk: Desk, place: Place, command: MonitorCheck) -> Answer:
-    _check_now(desk, place, lambda: desk.registrar.monitors.find(command.model, command.name))
+
+    def find() -> Monitor:
+        desk.registrar.monitors.may_check(desk.caller(place), command.model, origin="slack")
+        return desk.registrar.monitors.find(command.model, command.name)
+
+    _check_now(desk, place, find)
     return None
 
 
@@ -106,7 +111,7 @@ def _check_now(desk: Desk, place: Place, find: Callable[[], Monitor]) -> None:
 
     def read() -> Message:
         monitor = find()
-        desk.registrar.monitors.may_check(desk.caller(place), monitor, origin="slack")
+        desk.registrar.monitors.may_check(desk.caller(place), monitor.model, origin="slack")
         verdict = desk.registrar.monitoring.check(monitor.id)
         return said(monitor_words.checked(monitor, verdict.standing))
 

@@ -1,147 +1,67 @@
-"""Monitors and rollbacks as people see them: the alert, what was done, the pictures."""
+"""Monitors and alerts as people see them: real clicks in a real browser."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
 
-from bot.domain.monitors import Outcome
+from bot.domain.incidents import Doing
+from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.browser.screen import Screen, says
-from tests.watched import BAD, MONITOR, FastClock, Life, promote, watched
-from tests.world import CHANNEL, World
+from tests.journeys.test_monitors import ADD, alert, measure
+from tests.world import World, running
 
 pytestmark = pytest.mark.browser
 
-DESK = {"viewport": {"width": 1200, "height": 900}}
-PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
-MEASURED = 5  # checks of the good version, so that a picture has something to show
-LONG = 20_000  # milliseconds: some checks
-
-Watched = tuple[World, FastClock, Life]
-
 
 @pytest.fixture
-def asking(slack: LocalSlack, tmp_path: Path) -> Iterator[Watched]:
-    """A bad version serves, and its monitor may only ask."""
-    with watched(slack, tmp_path, action="ask") as it:
-        serve_the_bad_one(*it)
-        yield it
+def watched(slack: LocalSlack, tmp_path: Path, open_window: Callable[..., Screen]) -> Iterator[tuple[World, Screen]]:
+    """The bot with a monitor, and Bob's window."""
+    with running(slack, tmp_path, MemoryRegistry()) as world:
+        world.registrar.poll()
+        screen = open_window(world.slack.url)
+        screen.page.set_viewport_size({"width": 1200, "height": 900})
+        screen.becomes("Bob")
+        screen.types(ADD)
+        says(screen.answer(), "is watched from now on")
+        yield world, screen
 
 
-@pytest.fixture
-def rolling(slack: LocalSlack, tmp_path: Path) -> Iterator[Watched]:
-    """A bad version serves, and its monitor rolls back."""
-    with watched(slack, tmp_path) as it:
-        serve_the_bad_one(*it)
-        yield it
+def test_a_monitor_is_added_in_a_form(watched: tuple[World, Screen]) -> None:
+    world, screen = watched
+    screen.types("/model monitor add churn")
+    form = screen.modal()
+    form.get_by_role("textbox").nth(1).fill("latency")
+    form.get_by_role("textbox").nth(4).fill("100")
+    screen.picture("monitor-form")
+    form.get_by_role("button", name="Add").click()
+    says(screen.answer(), "latency is watched from now on")
+    assert world.registrar.monitors.find("churn", "latency").rule.less_than == 100
 
 
-def serve_the_bad_one(world: World, clock: FastClock, life: Life) -> None:
-    """Let v4 serve for three days, and then v5."""
-    life.fill(timedelta(days=5))
-    clock.turn(days=2)
-    promote(world, 4, "better f1")
-    clock.turn(days=3)
-    life.fill(timedelta(days=3))
-    with world.ledger.read() as reading:
-        [monitor] = reading.monitors("churn")
-    world.slack.wait_for(lambda: measured(world, monitor.id) >= MEASURED)
-    promote(world, BAD, "f1 0.96 instead of 0.77!")
-
-
-def measured(world: World, monitor: str) -> int:
-    """Return how often v4 was found to be well."""
-    with world.ledger.read() as reading:
-        return sum(one.version == 4 and one.outcome is Outcome.OK for one in reading.measurements(monitor))
-
-
-def incident(screen: Screen, words: str) -> Locator:
-    """Wait for the incident's message with these words."""
-    card = screen.page.get_by_test_id("message").filter(has_text=words).last
-    expect(card).to_be_visible(timeout=LONG)
-    return card
-
-
-def opens_thread(screen: Screen, card: Locator) -> None:
-    card.get_by_role("button", name=re.compile("repl(y|ies)")).click()
-
-
-def is_drawn(picture: Locator) -> None:
-    expect(picture).to_be_visible(timeout=LONG)
-    expect(picture).not_to_have_js_property("naturalWidth", 0)
-
-
-def test_the_alert_asks_and_somebody_decides(asking: Watched, open_window: Callable[..., Screen]) -> None:
-    world, _, _ = asking
-    screen = open_window(world.slack.url, **DESK)
-    card = incident(screen, f"{MONITOR} failed. Roll back to v4?")
-    opens_thread(screen, card)
-    is_drawn(screen.thread().get_by_role("img").last)
-    screen.picture("incident-asks")
-    screen.becomes("Bob Tanaka")
-    screen.presses("Acknowledge", card)
-    says(card, "@bob looks after it")
-    screen.presses("Roll back to v4", card)
-    screen.picture("incident-confirm")
-    screen.confirms("Roll back")
-    incident(screen, "restored, v4 serves")
-    screen.picture("incident-decided")
-    assert world.production() == [4]
-
-
-def test_a_bad_version_is_rolled_back_and_everybody_sees_how(
-    rolling: Watched, open_window: Callable[..., Screen]
-) -> None:
-    world, _, _ = rolling
-    screen = open_window(world.slack.url, **DESK)
-    card = incident(screen, "restored, v4 serves")
-    opens_thread(screen, card)
-    is_drawn(screen.thread().get_by_role("img").last)
-    says(screen.thread(), "Restored:")
-    screen.picture("incident-restored")
-    small = open_window(world.slack.url, **PHONE)
-    small.picture("incident-phone")
-    screen.page.get_by_test_id("thread").get_by_role("button", name="Close").click()
-
-    screen.types(f"/model monitor show churn {MONITOR}")
+def test_a_monitor_is_shown_with_its_picture(watched: tuple[World, Screen]) -> None:
+    world, screen = watched
+    measure(world, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
+    screen.types("/model monitor show churn accuracy")
     says(screen.answer(), "Last checks")
     screen.picture("monitor-show")
     screen.presses("Post the chart here", screen.answer())
-    screen.types(f"/model monitor backtest churn {MONITOR} --days 7")
-    backtest = screen.page.get_by_test_id("message").filter(has_text="would have").last
-    expect(backtest).to_be_visible(timeout=LONG)
-    screen.picture("backtest-answer")
-    opens_thread(screen, backtest)
-    is_drawn(screen.thread().get_by_role("img").last)
-    screen.picture("backtest")
-    screen.page.get_by_test_id("thread").get_by_role("button", name="Close").click()
-
-    screen.types("/model history churn")
-    says(screen.answer(), "serves now")
-    screen.picture("history")
-    screen.presses("Show the timeline here", screen.answer())
-    timeline = screen.page.get_by_test_id("message").filter(has_text="Production of churn").last
-    opens_thread(screen, timeline)
-    is_drawn(screen.thread().get_by_role("img").last)
-    screen.picture("timeline")
-    screen.opens_home()
-    says(screen.home(), MONITOR)
-    screen.picture("home-monitors")
+    screen.page.get_by_role("button", name="1 reply").click()
+    screen.thread().get_by_role("img").first.wait_for()
+    screen.picture("monitor-chart")
 
 
-def test_a_person_rolls_back_and_one_message_tells_it(rolling: Watched, open_window: Callable[..., Screen]) -> None:
-    world, _, _ = rolling
-    screen = open_window(world.slack.url, **DESK)
-    incident(screen, "restored, v4 serves")
-    world.bob.types(CHANNEL, '/model rollback churn --reason "the support desk sees wrong letters"')
-    card = incident(screen, "rolled back from v4 to v3")
-    opens_thread(screen, card)
-    says(screen.thread(), "Tags are written")
-    screen.picture("rollback-by-hand")
-    assert world.production() == [3]
+def test_an_alert_asks_and_is_looked_after(watched: tuple[World, Screen]) -> None:
+    world, screen = watched
+    measure(world, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
+    alert(world, Doing.AWAITING_HUMAN)
+    says(screen.card(), "Roll back to v1?")
+    screen.card().get_by_role("button", name="replies").click()
+    screen.thread().get_by_role("img").first.wait_for()
+    screen.picture("alert-asks")
+    screen.presses("Acknowledge")
+    says(screen.card(), "@bob looks after it")
+    screen.picture("alert-acknowledged")

@@ -376,12 +376,21 @@ def test_nothing_cannot_be_told() -> None:
     assert all(math.isnan(one) for one in (found.value, found.bound, found.expected, found.effect, found.noise))
 
 
-@pytest.mark.parametrize(("days", "told"), [(6.5, False), (6.94, True), (7, True), (0, False)])
-def test_a_baseline_needs_seven_days(days: float, told: bool) -> None:
+@pytest.mark.parametrize(("days", "covers"), [(6.5, "6d 12h"), (6.94, ""), (7, ""), (0, "0s")])
+def test_a_baseline_needs_seven_days(days: float, covers: str) -> None:
     found = judged(an_hour(0.87), a_week(days=days))
-    assert (found.is_worse is not None) is told
-    if not told:
-        assert str(found.why) == f"The baseline covers {days:g} days, and 7 are needed."
+    assert (found.is_worse is None) is bool(covers)
+    if covers:
+        assert str(found.why) == f"The baseline covers {covers}, and 7d are needed."
+
+
+def test_a_shorter_history_makes_shorter_days() -> None:
+    times = [START - 7 * DAY + 60.0 * n for n in range(7 * 1440)]
+    week = Points.of(times, [0.9 + 0.001 * (n % 7) for n in range(7 * 1440)])
+    hour = Points(week.at[-10:] + 0.0, week.value[-10:] * 0.9)
+    before = week.between(START - 1.2 * 7 * 3600, float(hour.at[0]))
+    found = rules.blocks(hour, before, window=600, higher_is_better=True, min_effect=0.02, sigma=3, history=7 * 3600)
+    assert found.is_worse is True
 
 
 def test_one_point_a_week_ago_is_no_baseline() -> None:

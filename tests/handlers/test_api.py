@@ -26,6 +26,7 @@ from bot.domain.events import Tag
 from bot.domain.monitors import Pushed
 from bot.domain.policy import Policy, read_policy
 from bot.domain.pushing import parse_push
+from bot.domain.signing import signature
 from bot.ledger import SqlLedger
 from bot.ports import Ledger, Writing
 from bot.registry.memory import MemoryRegistry
@@ -33,7 +34,6 @@ from bot.settings import Settings
 from bot.sources import Parts
 from bot.sources.plugins import Sources
 from handlers.api import BODY_MOST, CALLERS_MOST, Api
-from handlers.clients import sign
 from handlers.http import create
 from handlers.serve import listen
 from tests.harness import links
@@ -117,7 +117,7 @@ class Site:
             sent["Authorization"] = f"Bearer {token}"
         if signed is not None:
             stamp = int(NOW.timestamp() if at is None else at)
-            sent |= {"X-Registrar-Timestamp": str(stamp), "X-Registrar-Signature": sign(signed, body, stamp)}
+            sent |= {"X-Registrar-Timestamp": str(stamp), "X-Registrar-Signature": signature(signed, str(stamp), body)}
         return self.send(body, sent)
 
     def kept(self, metric: str = "accuracy", *, source: str = "live", model: str = "churn") -> list[Pushed]:
@@ -287,7 +287,10 @@ class TestSignatures:
     def test_another_body_or_time_breaks_it(self, site: Site) -> None:
         body = json.dumps({"source": "live", "readings": [reading()]}).encode()
         stamp = int(NOW.timestamp())
-        headers = {"X-Registrar-Timestamp": str(stamp), "X-Registrar-Signature": sign("t0ken-of-ci", body, stamp)}
+        headers = {
+            "X-Registrar-Timestamp": str(stamp),
+            "X-Registrar-Signature": signature("t0ken-of-ci", str(stamp), body),
+        }
         assert site.send(body.replace(b"0.91", b"0.92"), headers).status_code == 401
         assert site.send(body, headers | {"X-Registrar-Timestamp": str(stamp + 1)}).status_code == 401
         assert site.send(body, headers).status_code == 202
@@ -298,7 +301,7 @@ class TestSignatures:
         assert site.push(source="strict", signed="t0ken-of-ci", token=None).json() == {"accepted": 0, "duplicates": 1}
 
     def test_it_is_what_openssl_makes_of_time_dot_body(self) -> None:
-        assert sign("secret", b"{}", 1777896000) == (
+        assert signature("secret", "1777896000", b"{}") == (
             "v1=fd386d0e63ce9038c73dd6f79a016fe9698adc7dd054bbbf9241def3fe8792ed"
         )
 

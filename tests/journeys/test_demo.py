@@ -24,7 +24,7 @@ from handlers.demo.home import Home, leave_the_real_world, serving_port
 from handlers.demo.story import Story, StoryError
 from localslack import LocalSlack, connect
 from tests.demo_process import Demo, run_demo
-from tests.watched import watched
+from tests.living import watched
 from tests.world import World
 
 

@@ -44,13 +44,21 @@ TYPED = (
     "archive churn 2", "approve REQUEST", "reject REQUEST --reason slow", "withdraw REQUEST",
     "override REQUEST --reason urgent", "cancel REQUEST", "freeze churn --reason now", "freeze --all --reason now",
     "unfreeze churn", "unfreeze --all", "promote", "reject REQUEST", "override REQUEST",
+    "rollback churn --reason now", "rollback churn 2 --force --reason now", "rollback churn",
+    "clear churn 2 --reason fine", "monitor add churn f1 --source push --greater-than 0.8", "monitor add",
+    "monitor edit churn accuracy --fail-after 5", "monitor pause churn accuracy", "monitor resume churn accuracy",
+    "monitor remove churn accuracy", "monitor check churn accuracy", "monitor arm churn accuracy",
+    "monitor silence churn accuracy 2h", "monitor unsilence churn accuracy", "monitor reset churn",
+    "monitor reset --all",
 )  # fmt: skip
 PRESSED = (
     cards.APPROVE, cards.REJECT, cards.OVERRIDE, cards.WITHDRAW, cards.AGAIN, answers.ARCHIVE, answers.MENU_ASK,
     notices.ASK_STAGING, notices.MEND,
 )  # fmt: skip
-FILLED_IN = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE)
+FILLED_IN = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.ROLLBACK, modals.MONITOR)
 FIELDS = {"model": "churn", "version": "2", "to": "staging", "reason": "because"}
+
+WATCHED = {"model": "churn", "name": "f1", "source": "push", "greater_than": "0.8", "every": "5m"}
 
 Act = Callable[[Door, payloads.Actor], dict[str, Any]]
 
@@ -64,8 +72,10 @@ def _press(button: str) -> Act:
 
 
 def _fill_in(callback: str) -> Act:
-    draft = answers.ARCHIVE if callback == modals.PROMOTE else cards.APPROVE
-    return lambda bot, who: form(who, callback, bot.known[draft], FIELDS)
+    drafts = {modals.PROMOTE: answers.ARCHIVE, modals.ROLLBACK: callback, modals.MONITOR: callback}
+    draft = drafts.get(callback, cards.APPROVE)
+    fields = WATCHED if callback == modals.MONITOR else FIELDS
+    return lambda bot, who: form(who, callback, bot.known[draft], fields)
 
 
 ACTS = (
@@ -96,7 +106,9 @@ def test_who_is_no_full_member_changes_nothing_is_told_why_and_is_kept_in_the_au
 
 
 def test_every_verb_that_changes_something_is_tried_by_outsiders() -> None:
-    assert {verb.verb for verb in CHANGING} <= {text.split()[0] for text in TYPED}
+    typed = {" ".join(text.split()[:words]) for text in TYPED for words in (1, 2)}
+    looking = {"monitor list", "monitor show", "monitor backtest"}
+    assert {verb.verb for verb in CHANGING} - looking <= typed
 
 
 LOOKING = (

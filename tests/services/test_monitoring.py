@@ -13,16 +13,18 @@ import pytest
 from bot.domain.commands import FreezeModel, build
 from bot.domain.errors import Misconfigured, RegistryUnreachable
 from bot.domain.incidents import Doing, Incident, IncidentKind
+from bot.domain.monitor_commands import MonitorReset
 from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Answer, Monitor, Outcome, Standing, State
+from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, Standing, State
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.domain.text import say, unpack
 from bot.ports import NoteKind
 from bot.services.context import Rules
+from bot.services.monitors import Monitors
 from bot.services.moves import LEASE
-from tests.services.bench import BOB, POLICY, Bench, beside
+from tests.services.bench import BOB, DAVE, POLICY, Bench, beside
 from tests.services.test_rollbacks import shape
 
 QUICK: dict[str, Any] = {
@@ -324,6 +326,18 @@ def test_two_bad_versions_in_a_row_and_then_the_breaker_asks_a_person(served: Be
         assert [breaker.model for breaker in reading.breakers()] == ["churn"]
 
 
+def test_after_an_admin_reset_the_breaker_it_acts_again(served: Bench) -> None:
+    add(served, max_auto=1, cooldown="0s")
+    check(served, 0.5, 0.5)
+    served.incidents.tend()
+    check(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.TRIPPED)
+    monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
+    monitors.reset(DAVE, build(MonitorReset, {"model": "churn"}), origin="slack")
+    check(served, 0.5)
+    assert served.registry.holders() == [3]
+
+
 def test_a_frozen_production_is_not_rolled_back_by_itself(served: Bench) -> None:
     served.freezing.freeze(BOB, build(FreezeModel, {"model": "churn", "reason": "audit week"}), origin="slack")
     add(served)
@@ -596,3 +610,57 @@ def test_an_edit_of_the_file_is_a_new_revision_and_a_line_taken_out_removes(serv
     with served.ledger.read() as reading:
         assert reading.monitors() == []
     assert served.file_monitors.sync() == 0
+
+
+# -- against a baseline ------------------------------------------------------------------------------------------------
+
+HOURS: dict[str, Any] = {
+    "rule": "blocks", "greater_than": None, "window": "10m", "history": "7h", "every": "1m", "min_points": 5,
+}  # fmt: skip
+
+
+def past(bench: Bench, monitor: Monitor, values: Callable[[int], float], *, hours: float) -> None:
+    """Write down what the monitor measured of the version before, up to the promotion."""
+    with bench.ledger.read() as reading:
+        served = bench.rollbacks.served(reading, "churn")
+    now, before = served[0], served[1]
+    with bench.ledger.write() as tx:
+        for slot in range(int(hours * 60)):
+            at = now.since - timedelta(minutes=int(hours * 60) - slot)
+            tx.claim_slot(monitor.id, slot + 1, "x", at, at + timedelta(minutes=1))
+            tx.finish_slot(Measurement(
+                monitor=monitor.id, slot=slot + 1, at=at, revision=1, version=before.version, move=before.began.id,
+                outcome=Outcome.OK, value=values(slot), points=1,
+            ), "x")  # fmt: skip
+        tx.save_standing(Standing(monitor=monitor.id, slot=int(hours * 60), next_at=bench.clock.now()))
+
+
+def goes_on(bench: Bench, value: Callable[[int], float], *, minutes: int) -> None:
+    """Let the source have a value every minute, and have each checked."""
+    for at in range(minutes):
+        bench.clock.turn(seconds=66)
+        bench.sources.say("accuracy", (bench.clock.now(), value(at)))
+        tick(bench)
+
+
+def test_a_version_that_is_worse_than_what_is_usual_is_rolled_back(served: Bench) -> None:
+    monitor = add(served, **HOURS)
+    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    goes_on(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
+    assert served.registry.holders() == [2]
+
+
+def test_a_version_as_good_as_what_is_usual_stays(served: Bench) -> None:
+    monitor = add(served, **HOURS)
+    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    goes_on(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=35)
+    assert (served.registry.holders(), standing(served, monitor).state) == ([4], State.OK)
+
+
+def test_without_enough_of_a_baseline_nothing_is_judged_and_nobody_alarmed(served: Bench) -> None:
+    monitor = add(served, **HOURS)
+    past(served, monitor, lambda slot: 0.9, hours=3)
+    goes_on(served, lambda at: 0.5, minutes=35)
+    assert (served.registry.holders(), incidents(served)) == ([4], [])
+    assert standing(served, monitor).state is State.WARMUP
+    assert str(standing(served, monitor).why) == "The baseline covers 3h, and 7h are needed."

@@ -33,6 +33,28 @@ def test_slack_would_open_the_form_for_a_promotion(given: dict[str, str]) -> Non
     assert view_problems(modals.promote("rdraft", given)) == []
 
 
+MONITORS: list[dict[str, str]] = [
+    {},
+    {"model": "churn", "name": "accuracy", "source": "live", "greater_than": "0.85", "action": "dry-run"},
+    {"source": "nonsense", "rule": "nonsense", "action": "nonsense"},
+    *(dict.fromkeys(modals.MONITOR_FIELDS, text) for text in TEXTS.values()),
+    *(dict.fromkeys(modals.MONITOR_FIELDS, text) for text in REASONS.values()),
+]
+
+
+@pytest.mark.parametrize("given", MONITORS, ids=lambda given: str(given)[:40])
+@pytest.mark.parametrize("sources", [["push", "mlflow"], [f"{'s' * 200}{n}" for n in range(300)]], ids=["few", "many"])
+def test_slack_would_open_the_form_for_a_monitor(given: dict[str, str], sources: list[str]) -> None:
+    assert view_problems(modals.monitor("rdraft", given, sources)) == []
+
+
+def test_what_was_typed_of_a_monitor_is_in_the_form() -> None:
+    values = held(modals.monitor("rdraft", MONITORS[1], ["push", "live"]))
+    assert (values["model"], values["name"], values["greater_than"]) == ("churn", "accuracy", "0.85")
+    assert (values["source"]["value"], values["action"]["value"]) == ("live", "dry_run")
+    assert (values["every"], values["rule"]["value"]) == ("5m", "threshold")
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_slack_would_open_the_form_for_a_rejection(name: str) -> None:
     assert view_problems(modals.reject(a_request(name))) == []

@@ -1,0 +1,268 @@
+"""A thousand monitors on one machine, in a process of its own; and what their readings cost at a real `mlflow server`.
+
+`python -m benchmarks.monitors FOLDER MINUTES` is that process.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.ways import WORKERS, Way, be_patient, in_turns, sent, table, verdict, without_registrar
+from bot.bootstrap import build, open_ledger, open_registry
+from bot.domain.monitors import Answer, Measurement, Monitor, Pushed
+from bot.domain.policy import read_policy
+from bot.domain.registry import Stage
+from bot.ledger.sql import SqlLedger
+from bot.ports import Delivery, Ledger, Note, Outcome, Query
+from bot.registry.mlflow import MlflowRegistry
+from bot.services.context import Rules
+from bot.settings import Settings
+from bot.sources.mlflow import MlflowSource
+from handlers.jobs import schedule
+from tests.registries import MlflowShelf, mlflow_subprocess
+
+MODELS, EACH = 50, 20  # a thousand monitors
+EVERY = 60  # seconds
+MINUTES = float(os.environ.get("MINUTES", "3"))
+DELAY_AIM, PLAIN_AIM = 1_000, 12  # milliseconds; × faster than the loop
+ROUNDS = 9
+METRICS = [f"metric_{number}" for number in range(EACH)]
+NAMES = [f"model-{number}" for number in range(MODELS)]
+POLICY: dict[str, Any] = {
+    "channel": "#ml-models",
+    "models": {"model-*": {"monitors": [
+        {"name": name, "source": "push", "greater_than": 0.85, "every": f"{EVERY}s", "warmup": "0s", "action": "notify"}
+        for name in METRICS
+    ]}},
+}  # fmt: skip
+
+
+def monitoring(folder: Path) -> str:
+    """Return what a thousand monitors cost, and what asking MLflow for fifty models does."""
+    be_patient()
+    database = f"sqlite:///{folder / 'mlflow.db'}"
+    with closing(MlflowShelf(database, str(folder / "files"))) as shelf:
+        for name in NAMES:
+            shelf.add(name)
+            run = shelf.add_run(metrics=dict.fromkeys(METRICS, 0.9))
+            shelf.add_version(name, run_id=run, stage=Stage.PRODUCTION)
+    return f"{_watching(folder)}\n\n{_asking(folder, database)}"
+
+
+# -- a thousand monitors -----------------------------------------------------------------------------------------------
+
+
+def _watching(folder: Path) -> str:
+    ledger = SqlLedger(f"sqlite:///{folder / 'ledger.db'}")
+    ledger.migrate()
+    stop = threading.Event()
+    pushing = threading.Thread(target=_push, args=[ledger, stop])
+    pushing.start()
+    try:
+        command = [sys.executable, "-m", "benchmarks.monitors", str(folder), str(MINUTES)]
+        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603 - ourselves
+    finally:
+        stop.set()
+        pushing.join()
+        ledger.close()
+    return _told(json.loads(said.splitlines()[-1]))
+
+
+def _push(ledger: SqlLedger, stop: threading.Event) -> None:
+    """Push every metric of each model once a minute, one model after the other, as programs that serve them do."""
+    for name in itertools.cycle(NAMES):
+        _push_of(ledger, [name])
+        if stop.wait(EVERY / MODELS):
+            return
+
+
+def _push_of(ledger: Ledger, names: list[str]) -> None:
+    now = datetime.now(UTC)
+    with ledger.write() as tx:
+        tx.add_readings([
+            Pushed(source="push", model=name, version=0, metric=metric, at=now, value=0.9, received_at=now,
+                   client="serve") for name in names for metric in METRICS
+        ])  # fmt: skip
+
+
+def watch(folder: Path, minutes: float) -> dict[str, float]:
+    """Let Registrar's own jobs run for so long, and return what the checks came to. All else is left out: Slack."""
+    settings = Settings(REGISTRAR_HOME=folder, REGISTRAR_POLICY=folder / "none.yml")
+    ledger, rules = open_ledger(settings), Rules(read_policy(POLICY))
+    registrar = build(
+        settings, rules, ledger=ledger, registry=open_registry(settings), notifier=Silence(), directory=Nobody()
+    )
+    registrar.poll()  # what is in Production is known now, and each model has the monitors of the policy
+    _push_of(ledger, NAMES)
+    found = {"overdue": _all_at_once(ledger, registrar.monitoring.tick)}
+    begun = _spread(ledger)
+    scheduler = schedule(registrar, settings)
+    scheduler.start()
+    process, cpu, clock = psutil.Process(), time.process_time(), time.monotonic()
+    time.sleep(minutes * 60)
+    found |= {
+        "cpu": (time.process_time() - cpu) / (time.monotonic() - clock),
+        "memory": process.memory_info().rss / 2**20,
+    }
+    scheduler.shutdown()
+    registrar.close()
+    return found | _delays(SqlLedger(settings.ledger_url), begun + timedelta(minutes=minutes))
+
+
+def _all_at_once(ledger: Ledger, tick: Callable[[], int]) -> float:
+    """Return the seconds in which a thousand checks are made that are all due, as after a long night."""
+    _move_all(ledger, lambda number: 0.0)
+    began = time.monotonic()
+    tick()
+    for thread in threading.enumerate():
+        if thread.name.startswith("checks of"):
+            thread.join()
+    return time.monotonic() - began
+
+
+def _spread(ledger: Ledger) -> datetime:
+    """Let the next checks be spread over the interval, as those of monitors that were added over time."""
+    return _move_all(ledger, lambda number: EVERY * number / (MODELS * EACH))
+
+
+def _move_all(ledger: Ledger, later: Callable[[int], float]) -> datetime:
+    now = datetime.now(UTC)
+    with ledger.write() as tx:
+        for number, standing in enumerate(tx.standings().values()):
+            tx.save_standing(replace(standing, next_at=now + timedelta(seconds=later(number))))
+    return now
+
+
+def _delays(ledger: SqlLedger, end: datetime) -> dict[str, float]:
+    """Return how many checks were due, how many of them were not made, and how late the others were.
+
+    The ledger knows when each was judged, which is a little later than when it began.
+    """
+    delays: list[float] = []
+    missed = 0
+    with closing(ledger), ledger.read() as reading:
+        for monitor in reading.monitors():
+            checks = reading.measurements(monitor.id, most=1000)[::-1]
+            if any(one.value is None for one in checks):
+                raise RuntimeError(f"{monitor.id} found no reading")
+            late = _late(monitor, checks, end)
+            delays += [delay for delay in late if delay is not None]
+            missed += late.count(None)
+    centiles = statistics.quantiles(delays, n=100)
+    return {"due": len(delays) + missed, "missed": missed, "p50": centiles[49], "p99": centiles[98],
+            "most": max(delays)}  # fmt: skip
+
+
+def _late(monitor: Monitor, checks: list[Measurement], end: datetime) -> list[float | None]:
+    """Return how late each check was that follows one of ours (s), and None where it is owed at the end."""
+    if len(checks) < 2:
+        return [None]
+    found: list[float | None] = []
+    for before, after in zip(checks[1:], [*checks[2:], None], strict=True):  # the first one was due when we said so
+        due = monitor.next_check(before.at, before.slot)
+        if after is not None:
+            found.append((after.at - due).total_seconds())
+        elif due < end - timedelta(seconds=5):
+            found.append(None)
+    return found
+
+
+def _told(found: dict[str, float]) -> str:
+    p99 = found["p99"] * 1000
+    return table(
+        [f"{MODELS * EACH:,} monitors every {EVERY} s, for {MINUTES:g} minutes", ""],
+        ["checks that were due", f"{found['due']:,.0f}"],
+        ["of them missed", f"{found['missed']:.0f}{verdict(0, '≤', found['missed'])}"],
+        ["delay, p50 / p99 / longest", f"{found['p50'] * 1000:.0f} / {p99:.0f} / {found['most'] * 1000:.0f} ms"
+         f"{verdict(DELAY_AIM, '≤', p99, ' ms in the p99')}"],
+        ["processor", f"{found['cpu']:.0%} of one core"],
+        ["resident memory, MLflow's client included", f"{found['memory']:.0f} MB"],
+        ["all of them overdue at once", f"checked within {found['overdue']:.1f} s"],
+    )  # fmt: skip
+
+
+class Silence:
+    """The port `Notifier` of whom nobody hears."""
+
+    def deliver(self, note: Note) -> Delivery:
+        """Say that it is delivered."""
+        return Delivery(Outcome.DELIVERED)
+
+
+class Nobody:
+    """The port `Directory` of a workspace without people."""
+
+    def profile(self, person: Any) -> Any:
+        """Raise: nobody is asked for."""
+        raise NotImplementedError
+
+    def members(self, ids: Any) -> list[str]:
+        """Return nobody."""
+        return []
+
+    def names(self, ids: Any) -> dict[str, str]:
+        """Return no names."""
+        return {}
+
+
+# -- the metrics of fifty models ---------------------------------------------------------------------------------------
+
+
+def _asking(folder: Path, database: str) -> str:
+    rows = []
+    for server, workers in WORKERS.items():
+        with mlflow_subprocess(database, folder / "files", workers) as uri:
+            source = MlflowSource(MlflowRegistry(uri))
+            ways: dict[str, Way] = {"ours": partial(_read, source), "plain": partial(plain, uri)}
+            counts = []
+            for way in ways.values():
+                way()
+                with sent() as requests_sent:
+                    way()
+                counts.append(len(requests_sent))
+            taken = in_turns(ways, ROUNDS)
+        ratio = taken["plain"] / taken["ours"]
+        rows.append([server, f"{ratio:.0f} ×{verdict(PLAIN_AIM, '≥', ratio)}", f"{counts[0]} and {counts[1]}",
+                     f"{taken['plain'] * 1000:,.0f}, {taken['ours'] * 1000:,.1f}"])  # fmt: skip
+    head = ["`mlflow server`", "plain ÷ ours", "requests, ours and plain", "ms: plain, ours"]
+    return f"The Production metrics of {MODELS} models, {EACH} of each:\n\n{table(head, *rows)}"
+
+
+def _read(source: MlflowSource) -> list[Answer]:
+    now = datetime.now(UTC)
+    return source.read([Query(monitor="", source="mlflow", model=name, version=1, query=metric, since=now, until=now)
+                              for name in NAMES for metric in METRICS])  # fmt: skip
+
+
+def plain(uri: str) -> dict[str, dict[str, float]]:
+    """Ask as people do: of each model what is in Production, then its run."""
+    from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds
+
+    client: Any = MlflowClient(uri, uri)
+    found = {}
+    with without_registrar(), warnings.catch_warnings(action="ignore", category=FutureWarning):
+        for name in NAMES:
+            [version] = client.get_latest_versions(name, ["Production"])
+            found[name] = client.get_run(version.run_id).data.metrics
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(watch(Path(sys.argv[1]), float(sys.argv[2]))))

@@ -1,0 +1,179 @@
+"""Rolling back at a real `mlflow server`, beside its own requests and the plain way; and the whole reaction."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import warnings
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from benchmarks.ways import WORKERS, be_patient, in_turns, sent, table, verdict, without_registrar
+from bot.domain.moves import MoveState
+from bot.domain.registry import Stage
+from bot.domain.rollbacks import rolling_back
+from bot.ledger.sql import SqlLedger
+from bot.registry.mlflow import MlflowRegistry
+from tests.many import add_many_versions
+from tests.registries import MlflowShelf, mlflow_subprocess
+from tests.watched import BOB, Watched
+
+VERSIONS = (10, 1000)
+ROUNDS = 9  # of each way
+REACTIONS = 30
+BARE_AIM, PLAIN_AIM = 1.25, 10
+REACTION_AIM = 500  # milliseconds, of the 99th percentile
+TAGS = [f"rollback_{what}" for what in ("at", "by", "from", "to", "reason", "incident")]
+A_RUN: dict[str, Any] = {"metrics": {"accuracy": 0.9}}
+
+
+def rolling(folder: Path) -> str:
+    """Return the table of rolling back by each way, and how long the reaction to a bad reading takes."""
+    be_patient()
+    database = f"sqlite:///{folder / 'mlflow.db'}"
+    with closing(MlflowShelf(database, str(folder / "files"))) as shelf:
+        for number in VERSIONS:
+            add_many_versions(shelf, database, f"of-{number}", number, **A_RUN)
+        add_many_versions(shelf, database, "churn", REACTIONS + 2, **A_RUN)
+    rows = []
+    with closing(SqlLedger(f"sqlite:///{folder / 'ledger.db'}")) as ledger:
+        ledger.migrate()
+        for server, workers in WORKERS.items():
+            with mlflow_subprocess(database, folder / "files", workers) as uri:
+                rows += [_row(server, workers, number, _Sides(ledger, uri, number)) for number in VERSIONS]
+                if workers == 1:
+                    reaction = reacting(ledger, uri)
+    head = ["`mlflow server`", "versions", "plain ÷ ours", "ours ÷ its bare requests", "requests, ours and plain",
+            "ms: plain, bare, ours"]  # fmt: skip
+    return f"A rollback, medians of {ROUNDS}:\n\n{table(head, *rows)}\n\n{reaction}"
+
+
+# -- the ways ----------------------------------------------------------------------------------------------------------
+
+
+class _Sides:
+    """v1 and v2 of a model take turns in Production, whoever moves them."""
+
+    def __init__(self, ledger: SqlLedger, uri: str, number: int) -> None:
+        self._watched = Watched(ledger, MlflowRegistry(uri))
+        self._uri, self._model = uri, f"of-{number}"
+        self._session = requests.Session()
+        self._moves = 0
+        held = self._watched.registry.in_production([self._model])[self._model].version
+        self._now, self._next = held, 3 - held
+
+    def _turn(self) -> tuple[int, int]:
+        self._now, self._next = self._next, self._now
+        return self._next, self._now
+
+    def intend(self) -> None:
+        """Write down the move that `ours` makes."""
+        incumbent, target = self._turn()
+        self._moves += 1
+        move = rolling_back(
+            f"{self._uri}:{self._model}:{self._moves}", self._model, target=target, incumbent=incumbent, actor=BOB,
+            now=datetime.now(UTC), reason="accuracy fell",
+        )  # fmt: skip
+        with self._watched.ledger.write() as tx:
+            tx.add_move(move)
+
+    def ours(self) -> None:
+        """Make the intended move and read it back, with everything that the ledger has to know of it."""
+        self._watched.moves.run(self._model)
+
+    def check(self) -> None:
+        """Raise RuntimeError unless the last move was made."""
+        with self._watched.ledger.read() as reading:
+            if reading.moves(self._model)[0].state is not MoveState.DONE:
+                raise RuntimeError("the rollback was not made")
+
+    def bare(self) -> None:
+        """Send the same requests with `requests` alone, over connections that are mended like ours."""
+        incumbent, target = self._turn()
+        one = {"name": self._model, "version": str(target)}
+        move = {**one, "stage": Stage.PRODUCTION.value, "archive_existing_versions": True}
+        self._send("GET", "model-versions/get", params={**one, "version": str(incumbent)})
+        self._send("POST", "model-versions/transition-stage", json=move)
+        self._send("POST", "registered-models/alias", json={**one, "alias": "champion"})
+        self._send("GET", "model-versions/get", params=one)
+
+    def _send(self, method: str, path: str, **more: Any) -> None:
+        self._session.request(method, f"{self._uri}/api/2.0/mlflow/{path}", timeout=60, **more).raise_for_status()
+
+    def plain(self) -> None:
+        """Roll back as people do: one version out, the other one in, and tags that say so."""
+        from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds
+
+        incumbent, target = self._turn()
+        client = MlflowClient(self._uri, self._uri)
+        with without_registrar(), warnings.catch_warnings(action="ignore", category=FutureWarning):
+            client.transition_model_version_stage(self._model, str(incumbent), "Archived")
+            client.transition_model_version_stage(self._model, str(target), "Production")
+            for tag in TAGS:
+                client.set_model_version_tag(self._model, str(target), tag, "2026-05-04 12:00:00")
+
+
+def _row(server: str, workers: int, number: int, sides: _Sides) -> list[str]:
+    asked = {name: len(found) for name, found in _requests(sides).items()}
+    taken = in_turns({"intend": sides.intend, "ours": sides.ours, "bare": sides.bare, "plain": sides.plain}, ROUNDS)
+    sides.check()
+    faster, over_bare = taken["plain"] / taken["ours"], taken["ours"] / taken["bare"]
+    return [
+        server, f"{number:,}", f"{faster:.0f} ×{verdict(PLAIN_AIM if workers > 1 else None, '≥', faster)}",
+        f"{over_bare:.2f} ×{verdict(BARE_AIM, '≤', over_bare)}", f"{asked['ours']} and {asked['plain']}",
+        ", ".join(f"{taken[name] * 1000:,.1f}" for name in ("plain", "bare", "ours")),
+    ]  # fmt: skip
+
+
+def _requests(sides: _Sides) -> Mapping[str, list[str]]:
+    """Return what each way asks, once all is warm. Raises RuntimeError unless the bare requests are those of ours."""
+    found = {}
+    for _ in range(2):
+        sides.intend()
+        for name, way in {"ours": sides.ours, "bare": sides.bare, "plain": sides.plain}.items():
+            with sent() as requests_sent:
+                way()
+            found[name] = [f"{one.method} {urlsplit(str(one.url)).path}" for one in requests_sent]
+    if found["ours"] != found["bare"]:
+        raise RuntimeError(f"ours sends {found['ours']}, and the bare requests are {found['bare']}")
+    return found
+
+
+# -- the reaction ------------------------------------------------------------------------------------------------------
+
+
+def reacting(ledger: SqlLedger, uri: str) -> str:
+    """Return how long it takes from a bad reading's arrival to the rollback that was read back."""
+    watched = Watched(ledger, MlflowRegistry(uri))
+    watched.serves(1, since=datetime.now(UTC) - timedelta(days=30))
+    monitor = watched.monitor("accuracy", fail_after=2)
+    react = partial(_react, watched, monitor)
+    taken = sorted(react(version) * 1000 for version in range(2, REACTIONS + 2))
+    p99 = statistics.quantiles(taken, n=100)[98]
+    return (
+        f"From a bad reading's arrival to the verified rollback, {REACTIONS} times, one worker: p50 "
+        f"{statistics.median(taken):.0f} ms, p99 {p99:.0f} ms{verdict(REACTION_AIM, '≤', p99, ' ms')}."
+    )
+
+
+def _react(watched: Watched, monitor: str, version: int) -> float:
+    """Let the version take Production, and its accuracy be bad: return the seconds until v1 serves again."""
+    watched.registry.transition("churn", version, Stage.PRODUCTION, archive_existing=True)
+    watched.serves(version, since=datetime.now(UTC))
+    began = time.perf_counter()
+    watched.reads(0.5)
+    for _ in range(2):  # it fails at the second check in a row; the interval between them is left out
+        watched.monitoring.check(monitor)
+    took = time.perf_counter() - began
+    with watched.ledger.read() as reading:
+        newest = reading.moves("churn")[0]
+    if (newest.version, newest.state) != (1, MoveState.DONE):
+        raise RuntimeError(f"v{version} was not rolled back: {watched.standing(monitor)}")
+    return took

@@ -1,0 +1,92 @@
+"""Rolling back on a real registry: whoever looks as fast as they can always finds somebody in Production."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bot.domain.moves import MoveState
+from bot.domain.people import Person
+from bot.domain.registry import Stage
+from bot.domain.rollbacks import rolling_back
+from bot.ledger import SqlLedger
+from bot.ports import Registry
+from bot.registry.mlflow import MlflowRegistry
+from tests.harness import executor, holders
+from tests.ledgers import PostgresServer
+from tests.registries import MlflowServer, MlflowShelf, Shelf
+
+ROUNDS = 20
+
+
+@contextmanager
+def watching(registry: Registry) -> Iterator[list[list[int]]]:
+    """Look at Production as fast as it goes until the block ends; give what was seen."""
+    seen: list[list[int]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            seen.append(holders(registry, "churn"))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join(30)
+
+
+def rolls_back(ledger: SqlLedger, registry: Registry, rounds: int = ROUNDS) -> list[MoveState]:
+    """Roll back and forth between two versions; return how each ended."""
+    moves = executor(ledger, registry)
+    for number in range(rounds):
+        target, incumbent = ((2, 3), (3, 2))[number % 2]
+        move = rolling_back(
+            f"rollback:{number}", "churn", target=target, incumbent=incumbent, actor=Person("T0LOCAL", "U0BOB"),
+            now=datetime.now(UTC), reason="it fell",
+        )  # fmt: skip
+        with ledger.write() as tx:
+            tx.add_move(move)
+        moves.run("churn")
+    with ledger.read() as reading:
+        return [reading.move(f"rollback:{number}").state for number in range(rounds)]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "http"])
+def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
+    kind: str, sqlite_url: str, registries: Callable[[str], tuple[Registry, Shelf]]
+) -> None:
+    registry, shelf = registries(kind)
+    shelf.add("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
+    ledger = SqlLedger(sqlite_url)
+    with watching(registry) as seen:
+        ends = rolls_back(ledger, registry)
+    ledger.close()
+    assert set(ends) == {MoveState.DONE}
+    assert len(seen) > ROUNDS
+    assert {len(one) for one in seen} == {1}
+
+
+@pytest.mark.postgres
+def test_also_where_the_server_refuses_to_archive_in_the_same_call(
+    sqlite_url: str, postgres_server: PostgresServer, mlflow_patience: None, tmp_path: Path
+) -> None:
+    database = postgres_server.url(postgres_server.create())
+    shelf, server = MlflowShelf(database), MlflowServer(database, tmp_path)  # with psycopg 3: mlflow#24592
+    shelf.add("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
+    server.start()
+    registry, ledger = MlflowRegistry(server.uri), SqlLedger(sqlite_url)
+    with watching(registry) as seen:
+        ends = rolls_back(ledger, registry, 4)
+    ledger.close()
+    server.close()
+    shelf.close()
+    assert set(ends) == {MoveState.DONE}
+    assert min(len(one) for one in seen) == 1

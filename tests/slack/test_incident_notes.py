@@ -1,0 +1,143 @@
+"""An incident told in Slack, over the wire: one message, its thread, its picture; and what becomes of it otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from slack_sdk import WebClient
+
+from bot.domain.incidents import Doing, Incident, IncidentKind
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Measurement, Monitor, Outcome
+from bot.domain.serving import Serving, ServingState
+from bot.domain.text import say
+from bot.ledger import SqlLedger
+from bot.ports import Note, NoteKind
+from bot.ports import Outcome as Delivered
+from bot.slack.notifier import SlackNotifier
+from localslack import LocalSlack
+from tests.slack.test_notifier import NOW, POLICY, Desk
+from tests.world import said
+
+INCIDENT = Incident(
+    id="i4k7q", kind=IncidentKind.FAILED, model="churn", source="", version=7, move="m1", monitors=("accuracy",),
+    opened_at=NOW, since=NOW, lines=(say("accuracy: 0.61."),), doing=Doing.NOTIFIED, target=6,
+)  # fmt: skip
+MONITOR = Monitor(
+    id="m4k7q", model="churn", created_at=NOW, rule=MonitorRule(name="accuracy", source="push", greater_than=0.85)
+)
+CARD = Note(key="incident:i4k7q:opened", lane="i4k7q", kind=NoteKind.INCIDENT, to="#ml-models")
+AGAIN = Note(key="incident:i4k7q:resolved", lane="i4k7q", kind=NoteKind.INCIDENT, to="#ml-models")
+CHART = Note(key="chart:i4k7q:opened", lane="i4k7q", kind=NoteKind.CHART, to="", data={"incident": "i4k7q"})
+UPLOAD = "files.completeUploadExternal"
+
+
+@pytest.fixture
+def desk(slack: LocalSlack, sqlite_url: str) -> Iterator[Desk]:
+    """Return a desk with an open incident of a monitor that was checked twice, and nothing in Slack yet."""
+    ledger = SqlLedger(sqlite_url)
+    with ledger.write() as tx:
+        tx.add_monitor(MONITOR)
+        tx.add_incident(INCIDENT)
+        for slot, value in ((1, 0.9), (2, 0.61)):
+            at = NOW + slot * timedelta(minutes=5)
+            tx.claim_slot(MONITOR.id, slot, "test", at, at)
+            tx.finish_slot(Measurement(monitor=MONITOR.id, slot=slot, at=at, revision=1, version=7, move="m1",
+                                       outcome=Outcome.OK, value=value), "test")  # fmt: skip
+    client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+    yield Desk(slack, ledger, SlackNotifier(client, ledger, lambda: POLICY, lambda: NOW))
+    ledger.close()
+
+
+def save(desk: Desk, **changes: Any) -> None:
+    with desk.ledger.write() as tx:
+        tx.save_incident(replace(INCIDENT, **changes))
+
+
+def files(desk: Desk) -> list[str]:
+    return [file["name"] for message in desk.thread() for file in message.get("files") or []]
+
+
+def test_an_incident_is_one_message_drawn_from_its_present_state(desk: Desk) -> None:
+    desk.deliver(CARD)
+    assert "🔴 churn v7: accuracy failed" in said(desk.posted()[0])
+    save(desk, resolved_at=NOW, resolution=say("Recovered."))
+    desk.deliver(AGAIN)
+    [card] = desk.posted()
+    assert "✅ churn v7: over" in said(card)
+    assert "Recovered." in said(card)
+
+
+def test_what_the_serving_side_said_after_the_rollback_is_told(desk: Desk) -> None:
+    serving = Serving(move="rb1", model="churn", version=6, lane="i4k7q", asked_at=NOW, state=ServingState.DENIED)
+    with desk.ledger.write() as tx:
+        tx.save_serving(serving)
+        tx.save_incident(replace(INCIDENT, doing=Doing.ROLLED_BACK, rollback="rb1"))
+    desk.deliver(CARD)
+    assert "The serving side does not report `v6`" in said(desk.posted()[0])
+
+
+def test_what_slack_took_although_its_answer_was_lost_is_not_posted_twice(desk: Desk) -> None:
+    desk.slack.reset_after("chat.postMessage")
+    assert desk.deliver(CARD).outcome is Delivered.UNKNOWN
+    assert desk.deliver(CARD, was_tried=True).outcome is Delivered.DELIVERED
+    assert len(desk.posted()) == 1
+
+
+def test_the_picture_is_in_the_thread(desk: Desk) -> None:
+    desk.deliver(CARD)
+    assert desk.deliver(CHART).outcome is Delivered.DELIVERED
+    [name] = files(desk)
+    assert name.startswith("churn-accuracy-")
+
+
+def test_a_picture_that_was_tried_before_is_looked_for(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.deliver(CHART)
+    assert desk.deliver(CHART, was_tried=True).outcome is Delivered.DELIVERED
+    assert len(files(desk)) == 1
+
+
+@pytest.mark.parametrize("method", ["files.getUploadURLExternal", UPLOAD])
+@pytest.mark.parametrize("error", ["missing_scope", "unknown_method", "internal_error"])
+def test_where_slack_takes_no_picture_the_thread_says_so(desk: Desk, method: str, error: str) -> None:
+    desk.deliver(CARD)
+    desk.slack.fail(method, error)
+    assert desk.deliver(CHART).outcome is Delivered.DELIVERED
+    assert "the chart is missing" in said(desk.thread()[-1])
+    assert files(desk) == []
+
+
+def test_a_connection_that_is_lost_holds_nothing_up(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.slack.reset_before("files.getUploadURLExternal")
+    assert desk.deliver(CHART).outcome is Delivered.DELIVERED
+    assert "the chart is missing" in said(desk.thread()[-1])
+
+
+def test_where_slack_wants_us_to_wait_the_picture_comes_later(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.slack.rate_limit("files.getUploadURLExternal", 1)
+    assert desk.deliver(CHART).outcome is Delivered.LATER
+    assert len(desk.thread()) == 0
+
+
+def test_without_readings_or_a_monitor_there_is_no_picture(desk: Desk) -> None:
+    desk.deliver(CARD)
+    with desk.ledger.write() as tx:
+        tx.save_incident(replace(INCIDENT, monitors=("other",)))
+    assert desk.deliver(CHART).outcome is Delivered.DELIVERED
+    with desk.ledger.write() as tx:
+        other = replace(MONITOR, id="m2", rule=MonitorRule(name="other", source="push", greater_than=0.85))
+        tx.add_monitor(other)
+    assert desk.deliver(CHART).outcome is Delivered.DELIVERED
+    assert desk.thread() == []
+
+
+def test_a_picture_of_a_message_that_was_given_up_holds_nothing_up(desk: Desk) -> None:
+    assert desk.deliver(CHART).outcome is Delivered.NEVER
+    assert desk.posted() == []
