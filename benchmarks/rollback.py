@@ -26,8 +26,8 @@ from tests.registries import MlflowShelf, mlflow_subprocess
 from tests.watched import BOB, Watched
 
 VERSIONS = (10, 1000)
-ROUNDS = 9  # of each way
-REACTIONS = 30
+ROUNDS = 25  # of each way
+REACTIONS = 100
 BARE_AIM, PLAIN_AIM = 1.25, 10
 REACTION_AIM = 500  # milliseconds, of the 99th percentile
 TAGS = [f"rollback_{what}" for what in ("at", "by", "from", "to", "reason", "incident")]
