@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from queue import SimpleQueue
 
 import uvicorn
 from slack_bolt import App
@@ -41,14 +42,15 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     sys.setswitchinterval(SWITCH)
     with listen(settings) as listener, closing(build_for_slack(settings, policy)) as registrar:
         service = Service(settings, registrar, listener)
-        stop = threading.Event()
+        # Not an Event: whoever sets one in a signal's handler may wait for ever for the lock that the waiter holds.
+        stop: SimpleQueue[None] = SimpleQueue()
         for signal_number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signal_number, lambda *_: stop.set())
+            signal.signal(signal_number, lambda *_: stop.put(None))
         with service:
             for line in [*_notices(policy), *registrar.sources.faults()]:
                 tell(line)
             tell(f"Registrar is ready: {_ways(settings)}, HTTP at {service.address}, policy {settings.policy}.")
-            stop.wait()
+            stop.get()
             tell("Stopping: finishing what was begun.")
 
 

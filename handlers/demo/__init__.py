@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import signal
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
@@ -89,16 +89,16 @@ def _serve(home: Home, slack: LocalSlack, rows: int) -> int:
     # Here and not above: these bring MLflow along, and a taken port or home is told without it.
     from handlers.demo import stage, welcome
 
-    ended = threading.Event()
+    ended: SimpleQueue[None] = SimpleQueue()  # see handlers/serve.py
     with stage.set_up(home, slack, _tell, rows) as registrar:
-        _on_the_end(lambda *_: ended.set())
+        _on_the_end(lambda *_: ended.put(None))
         welcome.greet(slack.bot_token, slack.api_url)
         for line in welcome.lines(
             _port_of(slack), home, stage.first_act(registrar), is_watched=stage.is_watched(registrar)
         ):
             _tell(line)
         welcome.open_browser(_port_of(slack))
-        ended.wait()
+        ended.get()
         _tell("\nEnding: finishing what was begun.")
     return 0
 
