@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,3 +70,25 @@ def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
     registry = MemoryRegistry()
     with running(slack, tmp_path, registry) as world:
         yield world
+
+
+# What `make test` leaves to CI, beside what is marked slow: the same tests once more, on another registry, another
+# database, with other people or another text, and those that play for long. A regular expression of the test's id.
+ONCE_MORE = (
+    r"test_(registry|measured|sources|races)\.py::.*\[.*(http|sqlite with tags)",
+    r"test_(ledger|races|ledger_down|jobs)\.py::.*postgres",
+    r"test_guards\.py::test_who_is_no_full_member.*-(?!a guest\])",
+    r"test_forged\.py::test_(whatever|a_broken|a_lead)",
+    r"tests/slack/.*\[(long|ampersands|brackets|backticks|right to left|emoji)",
+    r"test_looks\.py::.*\[(?!.*plain)",
+    r"test_crashes\.py::.*\[(ask|reject|expire)\]",
+    r"tests/machine/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what is left to CI."""
+    once_more = re.compile("|".join(ONCE_MORE))
+    for item in items:
+        if once_more.search(item.nodeid):
+            item.add_marker(pytest.mark.slow)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.incidents import Doing
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.browser.screen import Screen, says
-from tests.journeys.test_monitors import ADD, alert, measure
+from tests.journeys.test_monitors import ADD, measure
 from tests.world import World, running
 
 pytestmark = pytest.mark.browser
@@ -52,16 +51,3 @@ def test_a_monitor_is_shown_with_its_picture(watched: tuple[World, Screen]) -> N
     screen.page.get_by_role("button", name="1 reply").click()
     screen.thread().get_by_role("img").first.wait_for()
     screen.picture("monitor-chart")
-
-
-def test_an_alert_asks_and_is_looked_after(watched: tuple[World, Screen]) -> None:
-    world, screen = watched
-    measure(world, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
-    alert(world, Doing.AWAITING_HUMAN)
-    says(screen.card(), "Roll back to v1?")
-    screen.card().get_by_role("button", name="replies").click()
-    screen.thread().get_by_role("img").first.wait_for()
-    screen.picture("alert-asks")
-    screen.presses("Acknowledge")
-    says(screen.card(), "@bob looks after it")
-    screen.picture("alert-acknowledged")
