@@ -48,8 +48,18 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
             for line in [*_notices(policy), *registrar.sources.faults()]:
                 tell(line)
             tell(f"Registrar is ready: {_ways(settings)}, HTTP at {service.address}, policy {settings.policy}.")
-            stop.wait()
+            wait_for(stop)
             tell("Stopping: finishing what was begun.")
+
+
+def wait_for(end: threading.Event) -> None:
+    """Wait until a signal's handler sets this, looking twice a second.
+
+    Handlers run on the main thread only. A system that gives the signal to another thread does not wake this one, which
+    would then wait for ever.
+    """
+    while not end.wait(0.5):
+        pass
 
 
 class Service:
