@@ -8,8 +8,8 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, closing
-from queue import SimpleQueue
+from contextlib import ExitStack, closing, suppress
+from queue import Empty, SimpleQueue
 
 import uvicorn
 from slack_bolt import App
@@ -42,7 +42,6 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     sys.setswitchinterval(SWITCH)
     with listen(settings) as listener, closing(build_for_slack(settings, policy)) as registrar:
         service = Service(settings, registrar, listener)
-        # Not an Event: whoever sets one in a signal's handler may wait for ever for the lock that the waiter holds.
         stop: SimpleQueue[None] = SimpleQueue()
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signal_number, lambda *_: stop.put(None))
@@ -50,8 +49,19 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
             for line in [*_notices(policy), *registrar.sources.faults()]:
                 tell(line)
             tell(f"Registrar is ready: {_ways(settings)}, HTTP at {service.address}, policy {settings.policy}.")
-            stop.get()
+            wait_for(stop)
             tell("Stopping: finishing what was begun.")
+
+
+def wait_for(end: SimpleQueue[None]) -> None:
+    """Wait until a signal's handler puts something in here, looking twice a second.
+
+    Handlers run on the main thread only, and a system that gives the signal to another thread does not wake this one.
+    It is no Event: whoever sets one in a handler may wait for ever for the lock that the waiter holds at that moment.
+    """
+    while True:
+        with suppress(Empty):
+            return end.get(timeout=0.5)
 
 
 class Service:

@@ -15,7 +15,13 @@ import pytest
 
 COMMAND = [str(Path(sys.executable).parent / "registrar"), "demo"]
 # The command with fewer customers to train on, which the command line does not offer.
-SMALL = [sys.executable, "-c", "import sys; from handlers.demo import demo; sys.exit(demo(rows=400))"]
+SMALL = [
+    sys.executable,
+    "-X",
+    "faulthandler",
+    "-c",
+    "import sys; from handlers.demo import demo; sys.exit(demo(rows=400))",
+]
 PATIENCE = 90  # seconds, for a machine that does other things at the same time
 
 
@@ -29,8 +35,8 @@ class Demo:
             SMALL, env=clean_environment(REGISTRAR_HOME=str(home), **environment), start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        # A demo that hangs is ended, so that whoever reads its lines reads their end.
-        self._guard = Timer(PATIENCE, self.process.kill)
+        # A demo that hangs is ended, so that whoever reads its lines reads their end, and where it hung.
+        self._guard = Timer(PATIENCE, self.process.send_signal, [signal.SIGABRT])
         self._guard.start()
 
     def __enter__(self) -> Demo:
@@ -65,7 +71,9 @@ class Demo:
             self.process.send_signal(how)
             self.said += self.process.communicate()[0] or ""
             self._guard.cancel()
-        return self.process.wait()
+        if self.process.wait() == -signal.SIGABRT:
+            pytest.fail(f"The demo hung:\n{self.said}")
+        return self.process.returncode
 
     def left_behind(self) -> list[psutil.Process]:
         """Return what still runs of it."""

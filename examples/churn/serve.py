@@ -244,7 +244,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _end_with_stdin(ended: threading.Event) -> None:
-    sys.stdin.read()
+    while os.read(0, 1024):  # not sys.stdin: its lock would keep the interpreter from ending
+        pass
     ended.set()
 
 

@@ -88,8 +88,9 @@ def _serve(home: Home, slack: LocalSlack, rows: int) -> int:
     """Let people live the story until SIGINT or SIGTERM."""
     # Here and not above: these bring MLflow along, and a taken port or home is told without it.
     from handlers.demo import stage, welcome
+    from handlers.serve import wait_for
 
-    ended: SimpleQueue[None] = SimpleQueue()  # see handlers/serve.py
+    ended: SimpleQueue[None] = SimpleQueue()
     with stage.set_up(home, slack, _tell, rows) as registrar:
         _on_the_end(lambda *_: ended.put(None))
         welcome.greet(slack.bot_token, slack.api_url)
@@ -98,7 +99,7 @@ def _serve(home: Home, slack: LocalSlack, rows: int) -> int:
         ):
             _tell(line)
         welcome.open_browser(_port_of(slack))
-        ended.get()
+        wait_for(ended)
         _tell("\nEnding: finishing what was begun.")
     return 0
 

@@ -96,16 +96,19 @@ class Story:
     # -- the version that is bad in life ------------------------------------------------------------------------
 
     def _alice_sees_that_it_is_well(self) -> None:
-        """Look at the monitor until it has measured the new version."""
         self._tell(f"What v{BETTER} does in life is measured now. Alice looks every few seconds:")
+        self._sees_that_it_is_well(self._alice)
+
+    def _sees_that_it_is_well(self, person: Person) -> None:
+        """Look at the monitor until it has measured the good version."""
         look, until = f"/model monitor show {MODEL} {MONITOR}", time.monotonic() + self._watched
-        self._tell(f"Alice types in {CHANNEL}: {look}")
+        self._tell(f"{person.name.title()} types in {CHANNEL}: {look}")
         while True:
-            _check(self._alice.types(CHANNEL, look))
-            answer = self._answer(self._alice, "Last checks", "Last check")
+            _check(person.types(CHANNEL, look))
+            answer = self._answer(person, "Last check")
             plain = self._plain(answer)
             if f"Version: v{BETTER}" in plain and "🟢" in plain.splitlines()[0]:
-                return self._show("Only she sees", answer, most=7)
+                return self._show("The answer", answer, most=7)
             if time.monotonic() > until:
                 raise TimeoutError(f"the monitor did not measure v{BETTER} as well: {plain.splitlines()[0]}")
             time.sleep(self._look_again)
@@ -140,8 +143,8 @@ class Story:
         self._show("Only he sees", self._answer(self._bob, "serves now"))
 
     def _bob_looks_at_the_monitor(self) -> None:
-        self._types(self._bob, f"/model monitor show {MODEL} {MONITOR}")
-        self._show("Only he sees", self._answer(self._bob, "Last check"), most=7)
+        self._tell(f"With its next check the monitor knows v{BETTER} again. Bob looks until it does:")
+        self._sees_that_it_is_well(self._bob)
 
     # -- hands and eyes -----------------------------------------------------------------------------------------
 
