@@ -237,6 +237,7 @@ class Moves:
             else:
                 self._end_other(tx, ended)
             serving.moved(tx, self._it, ended, _lane(ended))
+            rolling.watch_anew(tx, ended)
 
     def _end_other(self, tx: Writing, move: Move) -> None:
         """Write the event of a move without a request, and what is told of it."""

@@ -7,9 +7,11 @@ from dataclasses import replace
 from bot.domain import mirror
 from bot.domain import rollback_words as words
 from bot.domain.incidents import Doing
+from bot.domain.monitors import Standing, State
 from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.registry import Stage
 from bot.domain.rollbacks import bar, time_of
-from bot.domain.text import Say, say
+from bot.domain.text import Code, Say, say
 from bot.ports import Copy, Note, NoteKind, Writing
 from bot.services.context import Context
 from bot.services.rows import incident_note, thread_note
@@ -47,6 +49,19 @@ def ended(tx: Writing, it: Context, move: Move) -> None:
         _tell_incident(tx, move, channel)
     else:
         tx.add_note(rollback_note(move, "ended", channel))
+
+
+def watch_anew(tx: Writing, move: Move) -> None:
+    """Let the model's monitors begin anew with the version that serves now: what they said was about another one."""
+    if move.state is not MoveState.DONE or move.target is not Stage.PRODUCTION or move.kind is MoveKind.MEND:
+        return
+    for monitor in tx.monitors(move.model):
+        before = tx.standing(monitor.id)
+        why = say("Nothing is measured yet of {v}.", v=Code(f"v{move.version}"))
+        tx.save_standing(
+            Standing(monitor=monitor.id, slot=before.slot, next_at=before.next_at, revision=monitor.revision,
+                     version=move.version, move=move.id, state=State.WARMUP, why=why)
+        )  # fmt: skip
 
 
 def redraw(tx: Writing, it: Context, move_id: str, because: str) -> None:

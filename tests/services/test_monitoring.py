@@ -255,6 +255,16 @@ def test_auto_that_nobody_armed_asks(served: Bench) -> None:
     assert (incidents(served)[0].doing, served.registry.holders()) == (Doing.AWAITING_HUMAN, [4])
 
 
+def test_after_the_rollback_nothing_is_said_of_the_restored_version_before_it_is_measured(served: Bench) -> None:
+    monitor = add(served)
+    check(served, 0.5, 0.5)
+    now = standing(served, monitor)
+    assert (now.state, now.version, now.value) == (State.WARMUP, 2, None)
+    assert str(now.why) == "Nothing is measured yet of v2."
+    check(served, 0.9)
+    assert standing(served, monitor).state is State.OK
+
+
 def test_two_monitors_that_fail_at_once_make_one_rollback_and_one_alert(served: Bench) -> None:
     add(served, "accuracy")
     add(served, "f1", query="accuracy")
