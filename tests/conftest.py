@@ -86,9 +86,20 @@ ONCE_MORE = (
 )
 
 
+# Files that take longest, so that none of them is begun last, with the other processes idle.
+LONGEST = (
+    "tests/faults/test_monitor_crashes.py", "tests/faults/test_crashes.py", "tests/contracts/test_registry.py",
+    "tests/journeys/test_demo.py", "tests/handlers/test_cli.py", "tests/machine/test_requests_machine.py",
+    "tests/contracts/test_ledger.py", "tests/faults/test_races.py", "tests/journeys/test_guards.py",
+    "tests/contracts/test_sources.py", "tests/contracts/test_measured.py", "tests/test_examples.py",
+)  # fmt: skip
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what is left to CI."""
+    """Mark as slow what is left to CI, and let what takes long come first."""
     once_more = re.compile("|".join(ONCE_MORE))
     for item in items:
         if once_more.search(item.nodeid):
             item.add_marker(pytest.mark.slow)
+    places = {file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(LONGEST)))  # stable: the rest as it was
