@@ -28,9 +28,16 @@ def lived(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
         world.card(holds="is in Production")
         clock.turn(timedelta(days=1))
         registry.transition("churn", 2, Stage.PRODUCTION, archive_existing=True)
-        world.registrar.poll()
+        slack.wait_for(lambda: sees(world, 2))
         clock.turn(timedelta(days=1))
         yield world
+
+
+def sees(world: World, version: int) -> bool:
+    """Poll, which leaves a model that is being looked at elsewhere to the next time; tell whether it was found."""
+    world.registrar.poll()
+    with world.ledger.read() as reading:
+        return reading.moves("churn")[0].version == version
 
 
 def test_the_asker_alone_hears_who_served_and_why(lived: World) -> None:

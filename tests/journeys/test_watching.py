@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bot.domain.errors import BadInput
 from bot.domain.registry import Stage
 from bot.domain.signing import signature
 from bot.registry.memory import MemoryRegistry
@@ -60,7 +62,14 @@ def look_now(world: World) -> None:
     """Do not wait for the schedule."""
     with world.ledger.read() as reading:
         [monitor] = reading.monitors("churn")
-    world.registrar.monitoring.check(monitor.id)
+
+    def checked() -> bool:
+        with suppress(BadInput):  # the schedule is at it
+            world.registrar.monitoring.check(monitor.id)
+            return True
+        return False
+
+    world.slack.wait_for(checked)
 
 
 def test_a_bad_reading_brings_the_good_version_back_and_the_thread_tells_why(watched: World) -> None:
@@ -111,10 +120,8 @@ def test_undo_opens_a_request_for_the_version_that_was_taken_out(watched: World)
 
 
 def test_a_silenced_monitor_posts_and_moves_nothing(watched: World) -> None:
-    with watched.ledger.write() as tx:
-        [monitor] = tx.monitors("churn")
     watched.bob.types(CHANNEL, "/model monitor silence churn accuracy-live 1h")
     watched.answer(watched.bob, "silence")
     push(watched, 0.42)
-    watched.registrar.monitoring.check(monitor.id)
+    look_now(watched)
     assert watched.production() == [4]
