@@ -41,6 +41,15 @@ models:
       #   - {metric: f1, not_worse_than_incumbent_by: 0.01}
       #   - {card: [owner, use_case]}
       # override: [admin]      # who may let a failed gate pass, with a reason
+    # rollback: {by: [lead]}   # who may roll back alone, at once; without: those who approve for Production
+    # monitors:                # what watches the version in Production: docs/monitoring.md
+    #   - {name: accuracy, source: live, greater_than: 0.85, every: 5m, fail_after: 3, action: notify}
+
+# sources:                     # where their figures come from: pushed, Prometheus, MLflow
+#   live: {type: push}
+#   prom: {type: prometheus, url: "http://prometheus:9090"}
+# clients:                     # who may push, with a token that stands in the environment
+#   serving: {token_env: REGISTRAR_CLIENT_SERVING, models: ["*"], may: [push]}
 
 # freeze:                      # times in which nothing moves in Production
 #   - {cron: "0 18 * * 5", for: 62h, zone: Europe/Berlin, reason: weekend}
