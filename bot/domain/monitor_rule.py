@@ -93,7 +93,7 @@ class MonitorRule(Part):
     fail_after: int = Field(default=2, ge=1, le=1000, description="failures in a row until it has failed")
     recover_after: int = Field(default=3, ge=1, le=1000, description="good checks in a row until it is well again")
     hysteresis: float = Field(
-        default=0.5, ge=0, lt=1, description="how far back from the bound counts as well again, as a part of the way"
+        default=0.5, ge=0, lt=1, description="against a baseline: the part of min_effect below which it is well again"
     )
     no_data: int = Field(default=3, ge=1, le=10_000, description="checks in a row without data until that is told")
     error: int = Field(default=4, ge=1, le=10_000, description="checks in a row with an error until that is told")

@@ -336,8 +336,3 @@ class Firing:
 def longest_silence() -> timedelta:
     """Return the longest time for which a monitor can be silenced."""
     return timedelta(hours=72)
-
-
-def names(monitors: Sequence[Monitor]) -> list[str]:
-    """Return the names of the monitors, each once, in their order."""
-    return list(dict.fromkeys(one.name for one in monitors))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor, Automation, shown
 from bot.domain.text import Code, Name, Say, joined, say
 
@@ -112,11 +112,6 @@ def cleared(model: str, version: int, who: Actor, reason: str) -> Say:
 def not_barred(model: str, version: int) -> Say:
     """Return what somebody hears who clears a version that is not barred."""
     return say("{v} of {model} is not barred; nothing was changed.", v=Code(f"v{version}"), model=Name(model))
-
-
-def is_rollback(move: Move) -> bool:
-    """Tell whether a move is a rollback."""
-    return move.kind is MoveKind.ROLLBACK
 
 
 def _sentence(text: str) -> str:

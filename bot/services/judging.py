@@ -80,11 +80,10 @@ def _sequential(reading: Ledger, monitor: Monitor, term: Term, now: Past) -> Jud
 
 
 def blocks_judged(rule: MonitorRule, block: Sequence[Point], baseline: Sequence[Point]) -> Judged:
-    """Return what `blocks` says of these points."""
+    """Return what `blocks` says of the mean of these points: each is what a check made of its readings already."""
     return rules.blocks(
         points(block), points(baseline), window=rule.window.total_seconds(), min_effect=rule.min_effect,
-        higher_is_better=rule.better is Direction.HIGHER, sigma=rule.sigma, how=rule.reckons,
-        history=rule.history.total_seconds(),
+        higher_is_better=rule.better is Direction.HIGHER, sigma=rule.sigma, history=rule.history.total_seconds(),
     )  # fmt: skip
 
 

@@ -297,10 +297,11 @@ class Monitoring:
     def _beside(self, checked: Sequence[Checked]) -> list[tuple[Monitor, Standing]]:
         """Return the other monitors of a source of which one is about to roll back: do they fail as well?
 
-        They are checked early, in the same transaction: where many fail together, it is the source. Of a source with
-        very many monitors what they said last has to do.
+        They are checked early, in the same transaction: where many fail together, it is the source. That is done once,
+        when it has just failed, since each check counts for them as well. Of a source with very many monitors what they
+        said last has to do.
         """
-        about_to = {one.monitor.rule.source for one in checked if one.has_failed and one.monitor.is_armed}
+        about_to = {one.monitor.rule.source for one in checked if one.verdict.has_failed and one.monitor.is_armed}
         if not about_to:
             return []
         mine, now = {one.monitor.id for one in checked}, self._it.clock.now()

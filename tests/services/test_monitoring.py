@@ -22,6 +22,7 @@ from bot.domain.registry import Stage
 from bot.domain.text import say, unpack
 from bot.ports import NoteKind
 from bot.services.context import Rules
+from bot.services.judging import blocks_judged
 from bot.services.monitors import Monitors
 from bot.services.moves import LEASE
 from tests.services.bench import BOB, DAVE, POLICY, Bench, beside
@@ -658,6 +659,13 @@ def test_a_version_that_is_worse_than_what_is_usual_is_rolled_back(served: Bench
     past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     goes_on(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
     assert served.registry.holders() == [2]
+
+
+def test_a_block_of_rates_is_their_mean_and_no_rate_of_them(served: Bench) -> None:
+    rule = MonitorRule(name="errors", source="push", aggregate="rate", direction="lower", window="10m", history="7h")
+    at = [served.clock.now() + timedelta(minutes=minute) for minute in range(490)]
+    judged = blocks_judged(rule, [(each, 3.0) for each in at[480:]], [(each, 3.0) for each in at[:480]])
+    assert (judged.value, judged.is_worse) == (3.0, False)
 
 
 def test_a_version_as_good_as_what_is_usual_stays(served: Bench) -> None:
