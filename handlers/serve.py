@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 SWITCH = (
     0.0005  # seconds until a thread that computes lets one in that acknowledges; Python's default is ten times that
 )
+BACKLOG = 2048  # callers who wait until we begin; uvicorn's own number
 
 
 def run(settings: Settings, tell: Callable[[str], None]) -> None:
@@ -176,13 +177,17 @@ def _notices(policy: Policy) -> list[str]:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Return the bound socket, so that a taken port is told before anything starts."""
+    """Return the listening socket, so that a taken port is told before anything starts, and nobody is turned away.
+
+    Bound alone it would be neither: Linux binds a port twice as long as nobody listens, and refuses who comes early.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # The protocol is named since asyncio turns Nagle's waiting off (45 ms an answer) only where it is.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise Misconfigured(
