@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from bot.domain.approvals import Request, RequestState, Vote
+from bot.domain.ci import CiRun
 from bot.domain.events import Event, Head, Link, Tag
 from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
@@ -143,7 +144,9 @@ class AskState(Enum):
 class Ask:
     """What somebody asked for, written down before the registry is read. `where` is the channel it came from.
 
-    `command` is what `commands.load` reads.
+    `command` is what `commands.load` reads. A request that comes of it has the same id. `key` is the caller's own
+    word for it: a second ask with the same one is none; `digest` is of what was sent. `error` is the class of what
+    stood against it, and `outcome` the sentence.
     """
 
     id: str
@@ -155,6 +158,11 @@ class Ask:
     request: str | None = None
     attempts: int = 0
     not_before: datetime | None = None
+    ci: CiRun | None = None
+    key: str | None = None
+    digest: str | None = None
+    error: str | None = None
+    outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +282,10 @@ class Reading(Protocol):
 
     def ask(self, ask_id: str) -> Ask:
         """Return what was asked. Raises KeyError."""
+        ...
+
+    def ask_with_key(self, caller: Actor, key: str) -> Ask | None:
+        """Return what the caller asked for with this key."""
         ...
 
     def waiting_asks(self, now: datetime) -> list[str]:
@@ -534,8 +546,8 @@ class Writing(Reading, Protocol):
         """Return who holds models now."""
         ...
 
-    def add_ask(self, ask: Ask) -> None:
-        """Insert it."""
+    def add_ask(self, ask: Ask) -> bool:
+        """Insert it; return False where its caller has asked with this key before."""
         ...
 
     def save_ask(self, ask: Ask) -> None:

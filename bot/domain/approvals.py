@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
+from bot.domain.ci import CiRun
 from bot.domain.errors import AlreadyDecided
 from bot.domain.evidence import Seen
 from bot.domain.people import Actor, Person
@@ -83,6 +84,8 @@ class Request:
     overridden_by: Actor | None = None  # who let failed gates pass
     override_reason: str = ""
     reminded: int = 0  # how often those who can decide were reminded
+    ci: CiRun | None = None  # where a program asked from
+    breaks_glass: bool = False  # an admin moved it without approvals, in an emergency
 
     def become(self, state: RequestState, **changes: object) -> Request:
         """Return the request in its next state. Raises AlreadyDecided where the table has no such step."""

@@ -159,7 +159,8 @@ def standing(caller: Caller, policy: Policy) -> dict[str, object]:
         return {}
     ids = {caller.person.user} | caller.groups
     roles = sorted(role for role, named in policy.roles.items() if ids & set(named))
-    return {"name": caller.name, "roles": roles, "groups": sorted(caller.groups)}
+    said: dict[str, object] = {"name": caller.name, "roles": roles, "groups": sorted(caller.groups)}
+    return said | ({"slack": caller.person.user} if caller.operator else {})
 
 
 def _client(client: Client, row: Row, subject: Subject, policy: Policy) -> Decision:

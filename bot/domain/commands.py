@@ -328,6 +328,11 @@ class Promote(Command):
     keep_existing: Annotated[
         bool, Arg("", "let the present holder stay in the stage", positional=False, flags=("--keep-existing",))
     ] = False
+    break_glass: Annotated[
+        bool,
+        Arg("", "admins: move it now, past approvals, gates and freezes; the channel is alarmed", positional=False,
+            flags=("--break-glass",)),
+    ] = False  # fmt: skip
     validation: Results = ()
 
     def results(self) -> dict[str, float]:

@@ -25,6 +25,7 @@ class Tag(Enum):
     VOTE_REFUSED = "person:request:refused"  # a click or command on a request that the rules refused
     WITHDRAWN = "person:request:withdrawn"  # somebody took their vote back
     OVERRIDDEN = "person:request:overridden"  # somebody let the failed gates of a request pass, and why
+    BROKE_GLASS = "person:request:broke_glass"  # an admin moved it without approvals, in an emergency, and why
     REMINDED = "registrar:request:reminded"  # those who can decide were reminded
     APPROVED = "registrar:request:approved"  # enough approvals: the move is written down
     REJECTED = "registrar:request:rejected"  # one person who may decide said no: the request has ended
@@ -70,6 +71,8 @@ class Tag(Enum):
     SERVING_CONFIRMED = "registrar:serving:confirmed"  # the serving side reports the version that was moved
     SERVING_DENIED = "registrar:serving:denied"  # its time limit is over, and it does not
     NOT_TOLD = "registrar:endpoint:given_up"  # an endpoint never took the event of a move, and why
+    CALLED_OFF = "person:promotion:called_off"  # who asked took it back before the registry was read
+    API_REFUSED = "client:api:refused"  # a program was refused at the HTTP API; once a minute for each
     METRICS_REFUSED = "client:metrics:refused"  # readings were not taken from a program; once a minute for each
     REFUSED = "person:registry:refused"  # the rules let somebody not do, or not see, something
 

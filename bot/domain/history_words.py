@@ -48,6 +48,9 @@ def _how(served: Served, request: Request | None) -> Say:
         case MoveKind.ROLLBACK:
             gone = say(" from {v}", v=Code(f"v{move.expected_incumbent}")) if move.expected_incumbent else say("")
             return say("rolled back{gone} by {who}", gone=gone, who=by(move.actor))
+        case MoveKind.BREAK_GLASS:
+            return say("put there without approvals by {who}, who broke the glass: request {id}",
+                       who=by(move.actor), id=Code(move.request or "?"))  # fmt: skip
         case MoveKind.MEND:
             return say("mended by {who}", who=by(move.actor))
         case MoveKind.OBSERVED if served.is_older_than_us:

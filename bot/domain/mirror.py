@@ -51,7 +51,7 @@ def ended(request: Request, votes: Iterable[Vote], at: datetime) -> Tags:
         return {STATUS: "rejected"}
     if request.state is not RequestState.DONE:
         return {STATUS: request.former_status}
-    by = approvers(votes)
+    by = _deciders(request, votes)
     decided = _date(request.decided_at or at)
     tags: dict[str, str | None] = {
         STATUS: f"approved_{_word(request)}",
@@ -67,7 +67,7 @@ def ended(request: Request, votes: Iterable[Vote], at: datetime) -> Tags:
 
 def promoted(request: Request, votes: Iterable[Vote], at: datetime) -> str:
     """Return the line that a promotion adds to the version's description."""
-    by = approvers(votes).replace(",", ", ")
+    by = _deciders(request, votes).replace(",", ", ")
     return f"Promoted to {request.target} by {by} on {at:%Y-%m-%d} (request {request.id})"
 
 
@@ -85,6 +85,11 @@ def restored(move: Move, at: datetime) -> Tags:
 def approvers(votes: Iterable[Vote]) -> str:
     """Return who approved, comma-joined, in the order in which they did."""
     return ",".join(named(vote.voter) for vote in votes if vote.choice is Choice.APPROVE)
+
+
+def _deciders(request: Request, votes: Iterable[Vote]) -> str:
+    """Return who approved; of what was moved without approvals, who broke the glass."""
+    return named(request.requester) if request.breaks_glass else approvers(votes)
 
 
 def with_line(description: str, line: str) -> str | None:

@@ -19,6 +19,7 @@ class MoveKind(Enum):
 
     PROMOTION = "promotion"  # a request was approved
     ARCHIVE = "archive"  # somebody took a version aside
+    BREAK_GLASS = "break_glass"  # an admin moved it without approvals, in an emergency
     ROLLBACK = "rollback"  # the version before it again: somebody said so, or a monitor did
     MEND = "mend"  # somebody pressed the button that gives a stage its one holder back
     OBSERVED = "observed"  # made in MLflow, behind our back, and found by the poll
@@ -116,6 +117,16 @@ def intended(request: Request, last: Vote, now: datetime) -> Move:
         request=request.id,
         keep_existing=request.keep_existing,
     )
+
+
+def in_an_emergency(request: Request, now: datetime) -> Move:
+    """Return the move of a request that an admin approved alone, breaking the glass."""
+    return Move(
+        id=f"break_glass:{request.id}", kind=MoveKind.BREAK_GLASS, model=request.model, version=request.version,
+        from_stage=request.from_stage, target=request.target, expected_incumbent=request.incumbent,
+        actor=request.requester, intended_at=now, request=request.id, keep_existing=request.keep_existing,
+        reason=request.reason,
+    )  # fmt: skip
 
 
 def archiving(move_id: str, version: VersionInfo, actor: Actor, now: datetime, reason: str) -> Move:

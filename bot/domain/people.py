@@ -43,7 +43,8 @@ Actor = Person | Automation | Client | Operator
 class Profile:
     """A person as Slack describes them now. `groups` are the user groups they are in, of those the policy names.
 
-    `name` is what people see of them; it decides nothing.
+    `name` is what people see of them; it decides nothing. `operator` is who they are on the bot's machine, where they
+    act at its terminal: the audit then names that.
     """
 
     person: Person
@@ -53,6 +54,7 @@ class Profile:
     is_deleted: bool = False
     groups: frozenset[str] = frozenset()
     name: str = ""
+    operator: str = ""
 
 
 Caller = Profile | Automation | Client | Operator
@@ -60,7 +62,9 @@ Caller = Profile | Automation | Client | Operator
 
 def actor_of(caller: Caller) -> Actor:
     """Return who the caller is, without what Slack says of them."""
-    return caller.person if isinstance(caller, Profile) else caller
+    if isinstance(caller, Profile):
+        return Operator(caller.operator) if caller.operator else caller.person
+    return caller
 
 
 def actor_id(actor: Actor) -> str:

@@ -119,6 +119,27 @@ def reminder_to_you(request: Request, now: datetime) -> Say:
     )  # fmt: skip
 
 
+def broke_glass(request: Request) -> Say:
+    """Return what the channel hears of a version that is moved without approvals."""
+    return say(
+        "🚨 {who} broke the glass: {model} goes {path} without approvals. {why} The audit keeps it; talk about it.",
+        who=shown(request.requester), model=Name(request.model), path=path(request), why=_sentence(request.reason),
+    )  # fmt: skip
+
+
+def glass_broken(request: Request) -> Say:
+    """Return what whoever broke the glass hears: how the move ended, or that it waits."""
+    if request.state.is_open:
+        return say("{model} goes {path} as soon as MLflow answers, without approvals; the channel is alarmed.",
+                   model=Name(request.model), path=path(request))  # fmt: skip
+    return ended(request)
+
+
+def set_aside(by: Actor, version: int) -> Say:
+    """Return why a request ended when somebody moved a version to its stage in an emergency."""
+    return say("{who} broke the glass for {v}.", who=shown(by), v=Code(f"v{version}"))
+
+
 def waits_for_freeze(why: Say) -> Say:
     """Return the news that an approved move waits until Production is no longer frozen."""
     return say("Approved, and not moved yet. {why} The move is made when that is over.", why=why)

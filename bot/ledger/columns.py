@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
+from bot.domain.ci import CiRun, pack_ci
 from bot.domain.evidence import Seen, pack_seen, unpack_seen
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.people import Actor, actor_id, parse_actor
@@ -151,6 +152,21 @@ class Evidence(TypeDecorator[Seen]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Seen | None:
         """Return it."""
         return None if value is None else unpack_seen(json.loads(value))
+
+
+class Run(TypeDecorator[CiRun]):
+    """Where a program asked from, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: CiRun | None, dialect: Dialect) -> str | None:
+        """Return it as text."""
+        return None if value is None else dump(pack_ci(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> CiRun | None:
+        """Return it."""
+        return None if value is None else CiRun(**json.loads(value))
 
 
 class Stages(TypeDecorator[dict[int, Stage]]):

@@ -126,6 +126,10 @@ class SqlReading:
         """Return what was asked. Raises KeyError."""
         return self._one(Ask, asks, ask_id)
 
+    def ask_with_key(self, caller: Actor, key: str) -> Ask | None:
+        """Return what the caller asked for with this key."""
+        return self._first(Ask, select(asks).where(asks.c.caller == caller, asks.c.key == key))
+
     def waiting_asks(self, now: datetime) -> list[str]:
         """Return the ids of asks that wait and whose time has come, oldest first."""
         ready = select(asks.c.id).where(ASK_WAITS, has_come(asks.c.not_before, now))

@@ -27,6 +27,7 @@ from bot.ledger.tables import (
     IS_EXECUTING,
     IS_INTENDED,
     IS_OPEN,
+    asks,
     audit_events,
     audit_head,
     incidents,
@@ -40,6 +41,7 @@ from bot.ledger.tables import (
 
 PARTIAL = {
     requests: IS_OPEN, monitors: monitors.c.removed_at.is_(None), incidents: incidents.c.resolved_at.is_(None),
+    asks: asks.c.key.is_not(None),
 }  # fmt: skip
 KEY = "b_key"  # of a bound value; no column has this name, nor that of those below
 NOW, ATTEMPTS, SLOT, OWNER, STAGE, MOST = "b_now", "b_attempts", "b_slot", "b_owner", "b_stage", "b_most"

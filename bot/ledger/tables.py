@@ -38,6 +38,7 @@ from bot.ledger.columns import (
     Numbers,
     Plain,
     Rules,
+    Run,
     Sentence,
     Sentences,
     Stages,
@@ -97,6 +98,8 @@ requests = Table(
     Column("overridden_by", Who),
     Column("override_reason", Words, nullable=False, server_default=""),
     Column("reminded", Integer, nullable=False, server_default="0"),
+    Column("ci", Run),
+    Column("breaks_glass", Boolean, nullable=False, server_default=false()),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -149,6 +152,11 @@ asks = Table(
     Column("request", Words, ForeignKey(requests.c.id)),
     Column("attempts", Integer, nullable=False),
     Column("not_before", Utc),
+    Column("ci", Run),
+    Column("key", Words),
+    Column("digest", Words),
+    Column("error", Words),
+    Column("outcome", Words, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -437,6 +445,7 @@ Index("moves_by_state", moves.c.state, moves.c.model, moves.c.intended_at, moves
 Index("moves_by_model", moves.c.model, moves.c.intended_at, moves.c.number)
 Index("moves_by_target", moves.c.model, moves.c.target, moves.c.intended_at, moves.c.number)
 _partial("asks_waiting", asks.c.at, asks.c.number, where=ASK_WAITS)
+_partial("one_ask_of_a_key", asks.c.caller, asks.c.key, where=asks.c.key.is_not(None), unique=True)
 _partial("notes_waiting", notes.c.lane, notes.c.number, where=NOTE_WAITS)
 _partial("copies_waiting", copies.c.model, copies.c.version, copies.c.number, where=COPY_WAITS)
 _partial("freezes_that_hold", freezes.c.number, where=freezes.c.lifted_at.is_(None))

@@ -218,9 +218,9 @@ class SqlWriting(SqlReading):
         held = select(moves.c.claimed_by).where(IS_EXECUTING, moves.c.claimed_by.is_not(None))
         return sorted(self._column(held.distinct()))
 
-    def add_ask(self, ask: Ask) -> None:
-        """Insert it."""
-        self._run(asks.insert().values(**rows.write(ask)))
+    def add_ask(self, ask: Ask) -> bool:
+        """Insert it; return False where its caller has asked with this key before."""
+        return self._add(asks, rows.write(ask), "caller", "key")
 
     def save_ask(self, ask: Ask) -> None:
         """Write its present state. Raises KeyError."""

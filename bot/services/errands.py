@@ -10,9 +10,11 @@ from typing import Any, Protocol
 
 from bot.domain.approvals import Request
 from bot.domain.authority import Act, Subject, authorize, standing
+from bot.domain.ci import CiRun, pack_ci
 from bot.domain.commands import Archive, Command, Describe, Promote, Register, Rollback, SetTags, load
-from bot.domain.errors import GateFailed, Refused, RegistrarError, UnknownRequest, Unreachable
+from bot.domain.errors import BadInput, GateFailed, Refused, RegistrarError, UnknownRequest, Unreachable
 from bot.domain.events import Event, Tag
+from bot.domain.moves import in_an_emergency
 from bot.domain.people import Caller, actor_of
 from bot.domain.text import Say, say
 from bot.ports import Ask, AskState, Writing
@@ -26,10 +28,29 @@ FIRST_TRY = timedelta(seconds=15)  # whoever wrote an ask down tries it at once;
 ASK_RETRY = timedelta(seconds=5)  # how long an ask waits for a registry that did not answer
 ASK_RETRY_MOST = timedelta(minutes=1)
 
+CALLED_OFF = "CalledOff"  # in the place of an error: who asked took it back
+
 ACTS: dict[type[Command], Act] = {
     Promote: Act.ASK, Register: Act.REGISTER, Describe: Act.DESCRIBE, SetTags: Act.TAG, Archive: Act.ARCHIVE,
     Rollback: Act.ROLL_BACK,
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """How something was asked for from outside Slack.
+
+    `key` is the caller's own word for it, with which a second ask is none; `digest` tells what was sent with it. `ci`
+    is the run in which a program asks.
+    """
+
+    ci: CiRun | None = None
+    key: str | None = None
+    digest: str | None = None
+
+
+class AnotherAsk(Refused):
+    """The key came with something else before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +61,11 @@ class Done:
     request: Request | None = None
     move: str | None = None  # its id
     model: str = ""  # whose move it is
+
+
+def act_of(command: Command) -> Act:
+    """Return what somebody does who asks for this."""
+    return Act.BREAK_GLASS if isinstance(command, Promote) and command.break_glass else ACTS[type(command)]
 
 
 class Hand(Protocol):
@@ -61,16 +87,38 @@ class Errands:
         self._requests = requests
         self._hands = hands
 
-    def ask(self, caller: Caller, command: Command, *, where: str, origin: str) -> Ask:
+    def ask(self, caller: Caller, command: Command, *, where: str, origin: str, outside: Origin = Origin()) -> Ask:
         """Write down what somebody asks for; the registry is not read. `where` is the channel it came from.
 
-        Raises Refused (kept in the audit) and LedgerUnavailable.
+        With a key that the caller used before, what was asked for then is returned, whatever has become of it.
+        Raises Refused (kept in the audit), AnotherAsk where that was something else, BadInput and LedgerUnavailable.
         """
-        ask = self._new(caller, command.dump(), where, AskState.WAITING)
+        _check_reason(command)
+        ask = replace(
+            self._new(caller, command.dump(), where, AskState.WAITING),
+            ci=outside.ci or None, key=outside.key, digest=outside.digest,
+        )  # fmt: skip
         self._admit(caller, command, ask, origin)
         with self._it.ledger.write() as tx:
-            tx.add_ask(ask)
-            tx.append(_event(ask, _asked(ask), ask.at, origin=origin, by=standing(caller, self._it.policy)))
+            if not tx.add_ask(ask):
+                return _same(tx.ask_with_key(ask.caller, ask.key or ""), ask)
+            by, ci = standing(caller, self._it.policy), pack_ci(ask.ci) if ask.ci else None
+            tx.append(_event(ask, _asked(ask), ask.at, origin=origin, by=by, ci=ci))
+        return ask
+
+    def call_off(self, caller: Caller, ask_id: str, *, reason: str = "", origin: str) -> Ask:
+        """Take something back that nobody has carried out yet. Raises UnknownRequest, also for what others asked for.
+
+        Returns the ask as it stands: one that was carried out meanwhile is left.
+        """
+        with self._it.ledger.write() as tx:
+            ask = _found(tx, ask_id)
+            if ask.caller != actor_of(caller):
+                raise UnknownRequest("You asked for nothing with this id.")
+            if ask.state is AskState.WAITING:
+                ask = replace(ask, state=AskState.REFUSED, error=CALLED_OFF, outcome=reason)
+                tx.save_ask(ask)
+                tx.append(_event(ask, Tag.CALLED_OFF, self._it.clock.now(), origin=origin, why=reason))
         return ask
 
     def draft(self, caller: Caller, given: Mapping[str, Any], *, where: str) -> str:
@@ -159,14 +207,16 @@ class Errands:
     def _do(self, ask: Ask) -> Done:
         command = load(ask.command)
         if isinstance(command, Promote):
-            return Done(request=self._requests.open(ask, command))
+            request = self._requests.open(ask, command)
+            move = in_an_emergency(request, ask.at).id if request.breaks_glass else None
+            return Done(request=request, move=move, model=request.model)
         if ask.state is not AskState.WAITING:
             raise Refused("This was done or refused already.")
         return self._hands[type(command)](ask, command)
 
     def _admit(self, caller: Caller, command: Command, ask: Ask, origin: str) -> None:
         subject = Subject(model=getattr(command, "model", None), target=getattr(command, "to", None))
-        decision = authorize(caller, ACTS[type(command)], subject, self._it.policy, self._it.clock.now())
+        decision = authorize(caller, act_of(command), subject, self._it.policy, self._it.clock.now())
         if not decision:
             self._keep_refusal(ask, caller, decision.why, origin)
             raise Refused(decision.why)
@@ -201,8 +251,8 @@ class Errands:
                 return Done(request=tx.request(now.request))
             if now.state is not AskState.WAITING:  # refused by another thread, which writes it down once
                 return None
-            tx.save_ask(replace(ask, state=AskState.REFUSED))
             why = str(error.sentence)
+            tx.save_ask(replace(ask, state=AskState.REFUSED, error=type(error).__name__, outcome=why))
             seen = error.evidence if isinstance(error, GateFailed) else None
             tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=why, origin="registrar", seen=seen))
             self._note(tx, ask, error.sentence, tell)
@@ -224,6 +274,19 @@ def end(tx: Writing, ask: Ask) -> bool:
         return False
     tx.save_ask(replace(ask, state=AskState.DONE))
     return True
+
+
+def _check_reason(command: Command) -> None:
+    """Raise BadInput for an emergency that nobody explains."""
+    if isinstance(command, Promote) and command.break_glass and not command.reason:
+        raise BadInput("Breaking the glass needs a reason: the channel reads it, and the audit keeps it.")
+
+
+def _same(before: Ask | None, ask: Ask) -> Ask:
+    """Return what was asked for with the same key, if it was the same."""
+    if before is None or before.digest != ask.digest:
+        raise AnotherAsk("This key came with something else before; nothing was changed.")
+    return before
 
 
 def _found(reading: Any, draft: str) -> Ask:

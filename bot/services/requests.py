@@ -10,6 +10,7 @@ from typing import Any
 from bot.domain import mirror, words
 from bot.domain.approvals import Choice, Request, RequestState, Vote, verdict
 from bot.domain.authority import Act, Decision, Subject, authorize, deciders, standing
+from bot.domain.ci import pack_ci
 from bot.domain.commands import Promote
 from bot.domain.errors import AlreadyDecided, BadInput, GateFailed, Refused
 from bot.domain.events import Event, Tag
@@ -17,7 +18,7 @@ from bot.domain.evidence import Seen, pack_seen
 from bot.domain.freezes import frozen
 from bot.domain.gates import rule_changed
 from bot.domain.looks import Look
-from bot.domain.moves import Facts, check_can_be_asked, incumbent, intended, overtaken
+from bot.domain.moves import Facts, check_can_be_asked, in_an_emergency, incumbent, intended, overtaken
 from bot.domain.people import Actor, Caller, Person, Profile, actor_of
 from bot.domain.policy import TargetRule
 from bot.domain.registry import VersionInfo, find_version
@@ -26,7 +27,7 @@ from bot.ports import Ask, AskState, Note, Reading, Writing
 from bot.services.context import Context
 from bot.services.gating import Gating
 from bot.services.lookups import Lookups
-from bot.services.rows import card_note, copy, end_notes, news_note, reminders, request_event
+from bot.services.rows import card_note, copy, end_notes, news_note, reminders, request_event, said_note
 
 MANY = 10_000  # pending requests at one time: one a model and stage, and no team has so many models
 REMINDED_MOST = 20  # people who get a message each; a larger group reads it in the thread
@@ -61,7 +62,7 @@ class Requests:
         version = find_version(command.version, model, versions)
         rule = self._rule(command, version)
         seen = self._gating.look(model, versions, version, command.to, command.results())
-        if seen.failed and not rule.override:
+        if seen.failed and not rule.override and not command.break_glass:
             raise GateFailed(words.gates_failed(command.model, version.version, seen), pack_seen(seen))
         request = self._request(ask, command, version, Facts(versions=tuple(versions)), rule, seen)
         with self._it.ledger.write() as tx:
@@ -70,13 +71,37 @@ class Requests:
                 return tx.request(now.request)
             if now.state is not AskState.WAITING:
                 raise Refused("This was refused a moment ago; ask again.")
+            if request.breaks_glass:
+                self._set_aside(tx, request)
             tx.add_request(request)
             tx.save_ask(replace(ask, state=AskState.OPENED, request=request.id))
-            evidence = _rule_evidence(rule) | {"seen": pack_seen(seen)}
+            evidence = _rule_evidence(rule) | {"seen": pack_seen(seen)} | _ci_evidence(request)
             tx.append(self._request_event(request, Tag.OPENED, ask.caller, evidence=evidence))
             tx.add_note(self._card(request, "opened"))
             tx.add_copy(copy(request, "opened", mirror.opened(request)))
-        return request
+            return self._break_glass(tx, request) if request.breaks_glass else request
+
+    def _set_aside(self, tx: Writing, urgent: Request) -> None:
+        """End the pending request that is in the way of an emergency; one that is being made is left."""
+        there = tx.open_request(urgent.model, urgent.target)
+        if there is not None and tx.lock_request(there.id).state is RequestState.PENDING:
+            why = str(words.set_aside(urgent.requester, urgent.version))
+            self._end(tx, there, RequestState.STALE, Tag.STALE, urgent.requester, why)
+
+    def _break_glass(self, tx: Writing, request: Request) -> Request:
+        """Write down the decision of the one who asked, and the move; the channel is alarmed."""
+        now = self._it.clock.now()
+        decided = request.become(RequestState.APPROVED, decided_at=now, decided_by=request.requester)
+        tx.save_request(decided)
+        tx.add_move(in_an_emergency(decided, now))
+        tx.append(
+            self._request_event(decided, Tag.BROKE_GLASS, request.requester, why=request.reason, before="pending",
+                                after="approved")
+        )  # fmt: skip
+        tx.add_note(self._card(decided, "approved"))
+        alarm = words.broke_glass(decided)
+        tx.add_note(said_note(f"glass:{decided.id}", self._it.policy.channel_for(decided.model), alarm))
+        return decided
 
     def _rule(self, command: Promote, version: VersionInfo) -> TargetRule:
         rule = self._it.policy.rules_for(command.model).rule(command.to)
@@ -93,7 +118,7 @@ class Requests:
     ) -> Request:
         now = self._it.clock.now()
         return Request(
-            id=self._it.new_id(),
+            id=ask.id,
             model=command.model,
             version=version.version,
             semver=version.semver,
@@ -108,6 +133,8 @@ class Requests:
             seen=seen,
             opened_at=now,
             expires_at=now + rule.expires_after,
+            ci=ask.ci,
+            breaks_glass=command.break_glass,
         )
 
     # -- deciding ----------------------------------------------------------------------------------------------
@@ -294,25 +321,30 @@ class Requests:
     ) -> Refused | Counted:
         voter = self._voter(caller)
         vote = Vote(request=request.id, voter=voter, choice=choice, reason=reason, at=self._it.clock.now())
-        if not tx.add_vote(vote):
+        before = tx.votes(request.id)
+        # By user: at the terminal of the bot's machine nobody knows the workspace, and nobody counts twice.
+        if any(one.voter.user == voter.user for one in before) or not tx.add_vote(vote):
             return Refused(say("You have voted on request {id} already.", id=Code(request.id)))
-        votes = tx.votes(request.id)
+        votes = [*before, vote]
         approvals = _approvals(votes)
         evidence: dict[str, Any] = {"choice": choice.value, "approvals": approvals, "required": request.required}
         evidence |= {"by": standing(caller, self._it.policy)}
-        tx.append(self._request_event(request, Tag.VOTED, voter, why=reason, origin=origin, evidence=evidence))
+        tx.append(
+            self._request_event(request, Tag.VOTED, actor_of(caller), why=reason, origin=origin, evidence=evidence)
+        )
         if choice is Choice.APPROVE:
             tx.add_note(self._news(request, f"vote:{voter.user}", words.voted(request, vote, approvals)))
         return Counted(self._decide(tx, request, votes, vote), approvals)
 
     def _take_back(self, tx: Writing, caller: Caller, request: Request, origin: str) -> Refused | Counted:
-        voter = self._voter(caller)
+        mine = next((one.voter for one in tx.votes(request.id) if one.voter.user == self._voter(caller).user), None)
+        voter = mine or self._voter(caller)
         if not tx.take_vote(request.id, voter):
             return Refused(say("You have not voted on request {id}.", id=Code(request.id)))
         approvals, number = _approvals(tx.votes(request.id)), self._it.new_id()
         evidence: dict[str, Any] = {"approvals": approvals, "required": request.required}
         evidence |= {"by": standing(caller, self._it.policy)}
-        tx.append(self._request_event(request, Tag.WITHDRAWN, voter, origin=origin, evidence=evidence))
+        tx.append(self._request_event(request, Tag.WITHDRAWN, actor_of(caller), origin=origin, evidence=evidence))
         tx.add_note(self._card(request, f"withdrawn:{number}"))
         tx.add_note(self._news(request, f"withdrawn:{number}", words.withdrawn(request, voter, approvals)))
         return Counted(request, approvals)
@@ -426,6 +458,10 @@ def _as_facts(look: Look) -> Facts:
             VersionInfo(model=look.model, version=number, stage=stage) for number, stage in look.stages.items()
         )
     )
+
+
+def _ci_evidence(request: Request) -> dict[str, Any]:
+    return {"ci": pack_ci(request.ci)} if request.ci else {}
 
 
 def _rule_evidence(rule: TargetRule) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from slack_sdk.models.blocks import (
 
 from bot.domain import words
 from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain.ci import CiRun
 from bot.domain.directions import Direction, is_better
 from bot.domain.evidence import GateResult, Seen
 from bot.domain.numbers import delta, number
 from bot.domain.text import Say, clean, short
 from bot.slack.blocks import Message, dicts, markdown, section, small
-from bot.slack.texts import TEXT_MOST, code, cut, fit, mrkdwn, when, who
+from bot.slack.texts import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
 
 APPROVE, REJECT, DETAILS = "request_approve", "request_reject", "request_details"
 OVERRIDE, AGAIN, WITHDRAW = "request_override", "request_again", "request_withdraw"
@@ -75,6 +76,8 @@ def card(
 def _what(request: Request) -> str:
     semver = f"  ·  semver {code(short(request.semver, 50))}" if request.semver else ""
     lines = [f"*{mrkdwn(words.path(request))}*{semver}"]
+    if request.breaks_glass:
+        lines.append("🚨 *The glass is broken:* it is moved without approvals, past gates and freezes.")
     if request.keep_existing:
         lines.append("The present holder stays in the stage as well.")
     if request.reason:
@@ -134,9 +137,18 @@ def _fields(request: Request, votes: Sequence[Vote]) -> list[str]:
     yes = [vote for vote in votes if vote.choice is Choice.APPROVE]
     names = ": " + ", ".join(who(vote.voter) for vote in yes) if yes else ""
     fields = [f"*Asked by*\n{who(request.requester)}", f"*Approvals*\n{len(yes)} of {request.required}{names}"]
+    fields += [f"*Asked from*\n{ci_link(request.ci)}"] if request.ci else []
     if request.state is RequestState.PENDING:
         return [*fields, f"*Expires*\n{when(request.expires_at)}"]
     return fields + _decision(request)
+
+
+def ci_link(ci: CiRun) -> str:
+    """Return the run in which a program asked, as a link where its page is known."""
+    run = f"run {ci.run}" if ci.run else "CI run"
+    shown = fit("  ·  ".join(part for part in (ci.repository, run) if part), 300)
+    commit = f", commit {code(short(ci.commit, 12))}" if ci.commit else ""
+    return (f"<{escape(ci.url)}|{shown}>" if ci.url else shown) + commit
 
 
 def _decision(request: Request) -> list[str]:

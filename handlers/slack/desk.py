@@ -274,6 +274,9 @@ class Desk:
     def _asked(self, request: Request) -> Say:
         policy = self.registrar.context.policy
         channel = policy.channel_for(request.model)
+        if request.breaks_glass:
+            with self.registrar.context.ledger.read() as reading:
+                return words.glass_broken(reading.request(request.id))
         with self.registrar.context.ledger.read() as reading:
             if reading.posting(request.id):
                 said = words.asked(request, channel, deciders(request.model, request.target, request.requester, policy))
