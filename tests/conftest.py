@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from slack_sdk.socket_mode.builtin import SocketModeClient
 
 from bot.registry.memory import MemoryRegistry
 from handlers import logs
@@ -53,6 +54,21 @@ def _no_test_sets_up_the_log_for_the_next_one() -> Iterator[None]:
     for logger, level, handlers, filters in before:
         logger.setLevel(level)
         logger.handlers, logger.filters = handlers, filters
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _socket_mode_closes_at_once() -> Iterator[None]:
+    """Wake the SDK's thread that waits for messages when its client is closed; by itself it looks once a second."""
+    close = SocketModeClient.close
+
+    def closes(client: SocketModeClient) -> None:
+        client.closed = True
+        client.message_queue.put(None)
+        close(client)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SocketModeClient, "close", closes)
+        yield
 
 
 @pytest.fixture(scope="session")
