@@ -202,10 +202,10 @@ def _setting_default(value: object) -> str:
 
 def authority() -> str:
     """Return docs/authority.md."""
-    acts = comments(Act)
+    acts, asked_for = comments(Act), _asked_for()
     rows = [
         [f"`{act.value}`", acts[act.name], _whom(row), _yes(row.guests), _yes(row.programs), _yes(row.automations),
-         _yes(row.terminal), _yes(act.name in _asked_for())]
+         _yes(row.terminal), _yes(act.name in asked_for)]
         for act, row in TABLE.items()
     ]  # fmt: skip
     whom = [[f"*{who.name.lower().replace('_', ' ')}*", comments(Who)[who.name]] for who in Who]
