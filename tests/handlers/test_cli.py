@@ -246,7 +246,7 @@ def test_what_cannot_be_understood_is_usage(words: list[str], code: int) -> None
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert {"run", "init", "demo", "register", "validate", "compare", "best", "audit", "policy"} <= set(
+    assert {"run", "init", "doctor", "demo", "register", "validate", "compare", "best", "audit", "policy"} <= set(
         capsys.readouterr().out.split()
     )
 
@@ -254,7 +254,9 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 SLOW = {"mlflow", "pandas", "numpy", "slack_bolt", "slack_sdk", "sqlalchemy", "fastapi", "apscheduler", "matplotlib"}
 
 
-@pytest.mark.parametrize("words", ["--help", "run --help", "init there.yml", "compare --help", "compare", "audit -h"])
+@pytest.mark.parametrize(
+    "words", ["--help", "run --help", "doctor --help", "init there.yml", "compare --help", "compare", "audit -h"]
+)
 def test_what_needs_no_library_loads_none(words: str, tmp_path: Path) -> None:
     assert SLOW & loaded(words, tmp_path) == set()
 
