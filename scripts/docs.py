@@ -54,6 +54,8 @@ METHODS: dict[str, tuple[tuple[str, ...], str]] = {
     "users.info": (("users:read",), "ask at every decision whether the person is a guest, a bot or deactivated"),
     "usergroups.users.list": (("usergroups:read",), "ask who is in the user groups that the policy names"),
     "usergroups.list": (("usergroups:read",), "keep the names of the groups that the policy names, as people saw them"),
+    "blocks.validate": ((), "let `registrar doctor` ask whether our largest card would be taken"),
+    "apps.connections.open": ((), "let `registrar doctor --live` open a Socket Mode connection, as Bolt does"),
     "views.open": ((), "open a form"),
     "views.publish": ((), "show somebody their Home: what waits for them, and what serves"),
     "views.update": ((), "fill the details when the registry has answered"),

@@ -29,7 +29,8 @@ from bot.domain.errors import (
 from bot.domain.events import Tag
 from bot.domain.people import Client
 from bot.domain.text import Code, Name, say
-from bot.ports import Ask, AskState
+from bot.domain.policy import Policy
+from bot.ports import Ask, AskState, Ledger
 from bot.services.errands import AnotherAsk, Done, Origin
 from handlers import asked
 from handlers.api.calls import Answer, Call, Gate, Said, key_of
@@ -185,11 +186,11 @@ class Asking:
         return ask
 
     @property
-    def _ledger(self) -> Any:
+    def _ledger(self) -> Ledger:
         return self._registrar.context.ledger
 
     @property
-    def _policy(self) -> Any:
+    def _policy(self) -> Policy:
         return self._registrar.context.policy
 
 
@@ -263,30 +264,30 @@ _BODY: dict[int | str, str] = {
     413: "More than 1 MB",
     415: "Not application/json",
 }
-ASK_STATUSES: dict[int | str, str] = {
+ASK_STATUSES: dict[int | str, str] = _BODY | _REFUSALS | {
     200: "This Idempotency-Key came before: how its request stands by now",
     201: "A request is open; its card is on the way to Slack",
     202: "Written down; the card comes as soon as MLflow answers",
     404: "MLflow has no such model or version",
     409: "A request for this model and stage is open, or the Idempotency-Key came with another body before",
     422: "Something in the body is wrong, and the place is named; or a gate fails that nobody may let pass",
-} | _BODY | _REFUSALS  # fmt: skip
-REGISTER_STATUSES: dict[int | str, str] = {
+}
+REGISTER_STATUSES: dict[int | str, str] = _BODY | _REFUSALS | {
     200: "This Idempotency-Key came before: the version that was made then",
     201: "The version is there",
     202: "Written down; it is made as soon as MLflow answers",
     404: "MLflow has no such run",
     409: "The Idempotency-Key came with another body before",
     422: "Something in the body is wrong, and the place is named",
-} | _BODY | _REFUSALS  # fmt: skip
-LOOK_STATUSES: dict[int | str, str] = {
+}
+LOOK_STATUSES: dict[int | str, str] = _REFUSALS | {
     200: "How it stands",
     404: "This client has asked for nothing with this id",
     422: "That is no id",
-} | _REFUSALS  # fmt: skip
-CANCEL_STATUSES: dict[int | str, str] = {
+}
+CANCEL_STATUSES: dict[int | str, str] = _REFUSALS | {
     200: "It is taken back",
     404: "This client has asked for nothing with this id",
     409: "It was decided before",
     422: "That is no id",
-} | _REFUSALS  # fmt: skip
+}

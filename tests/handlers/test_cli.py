@@ -247,7 +247,7 @@ def test_what_cannot_be_understood_is_usage(words: list[str], code: int) -> None
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert {"run", "init", "demo", "register", "validate", "compare", "best", "audit", "policy"} <= set(
+    assert {"run", "init", "doctor", "demo", "register", "validate", "compare", "best", "audit", "policy"} <= set(
         capsys.readouterr().out.split()
     )
 
@@ -256,7 +256,7 @@ SLOW = {"mlflow", "pandas", "numpy", "slack_bolt", "slack_sdk", "sqlalchemy", "f
 
 
 def test_what_needs_no_library_loads_none(tmp_path: Path) -> None:
-    every = ["--help", "run --help", "init there.yml", "compare --help", "compare", "audit -h"]
+    every = ["--help", "run --help", "doctor --help", "init there.yml", "compare --help", "compare", "audit -h"]
     assert loaded(every, SLOW, tmp_path) == {words: [] for words in every}
 
 
