@@ -106,12 +106,14 @@ def _promote(bot: Bot, command: PromoteHere, form: Form) -> Answer:
 
 
 def _key(command: PromoteHere) -> str:
-    """Return the word under which this is asked for: the same in every try of one CI job, else a fresh one."""
+    """Return the word under which this is asked for: the same in every attempt of one CI run, else a fresh one.
+
+    So a job that is run again goes on waiting for the request that its first attempt opened.
+    """
     ci = ci_around(os.environ)
     if not ci.run:
         return secrets.token_urlsafe(18)
-    attempt = os.environ.get("GITHUB_RUN_ATTEMPT", "1")
-    words = f"{ci.repository}/{ci.run}/{attempt}/{command.model}/{command.version}/{command.to.value}"
+    words = f"{ci.repository}/{ci.run}/{command.model}/{command.version}/{command.to.value}"
     return "".join(char if "!" <= char <= "~" else "_" for char in words)[:200]
 
 
