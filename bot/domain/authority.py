@@ -149,8 +149,15 @@ def deciders(model: str, target: Stage, requester: Actor, policy: Policy) -> lis
     rule = policy.rules_for(model).rule(target)
     if rule is None:
         return []
-    left_out = {requester.user} if isinstance(requester, Person) and not rule.requester_may_approve else set()
-    return sorted(policy.ids(rule.approvers) - left_out)
+    own = None if rule.requester_may_approve else user_of(requester, policy)
+    return sorted(policy.ids(rule.approvers) - {own})
+
+
+def user_of(actor: Actor, policy: Policy) -> str | None:
+    """Return the Slack id of whoever acted, also of who sat at the bot's terminal; None where there is no person."""
+    if isinstance(actor, Operator):
+        return policy.operators.get(actor.name)
+    return actor.user if isinstance(actor, Person) else None
 
 
 def standing(caller: Caller, policy: Policy) -> dict[str, object]:

@@ -190,8 +190,8 @@ def armed(monitor: Monitor, by: Actor, reason: str) -> Say:
 
 def checked(monitor: Monitor, standing: Standing) -> Say:
     """Return the answer to whoever had it checked now."""
-    why = standing.why or say("")
-    return say("Checked: {it} is {state}. {why}", it=which(monitor), state=state(monitor, standing), why=why)
+    checked = say("Checked {it}: {state}.", it=which(monitor), state=state(monitor, standing))
+    return joined([checked, standing.why], " ") if standing.why else checked
 
 
 # -- why not -----------------------------------------------------------------------------------------------------------

@@ -216,7 +216,7 @@ def decided_before(request: Request) -> Say:
             "Request {id} is {state} already; nothing was changed.", id=Code(request.id), state=request.state.value
         )
     return say(
-        "{who} was faster: request {id} was {verb} on {when}. Nothing was changed by your click.",
+        "{who} was faster: request {id} was {verb} on {when}. Nothing was changed this time.",
         who=shown(request.decided_by), id=Code(request.id), verb=_VERBS[request.state], when=request.decided_at,
     )  # fmt: skip
 

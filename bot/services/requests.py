@@ -9,7 +9,7 @@ from typing import Any
 
 from bot.domain import mirror, words
 from bot.domain.approvals import Choice, Request, RequestState, Vote, verdict
-from bot.domain.authority import Act, Decision, Subject, authorize, deciders, standing
+from bot.domain.authority import Act, Decision, Subject, authorize, deciders, standing, user_of
 from bot.domain.ci import pack_ci
 from bot.domain.commands import Promote
 from bot.domain.errors import AlreadyDecided, BadInput, GateFailed, Refused
@@ -294,7 +294,7 @@ class Requests:
         """Return the requester's user id where they may not decide themselves."""
         rule = self._it.policy.rules_for(request.model).rule(request.target)
         may = rule is not None and rule.requester_may_approve
-        return None if may or not isinstance(request.requester, Person) else request.requester.user
+        return None if may else user_of(request.requester, self._it.policy)
 
     def _refusal(self, tx: Writing, caller: Caller, act: Act, request: Request) -> Refused | None:
         now = self._it.clock.now()

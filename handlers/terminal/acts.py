@@ -14,7 +14,7 @@ from bot.domain import gates
 from bot.domain.commands import Best, Command, Compare, Validate
 from bot.domain.comparison import to_csv
 from bot.domain.comparison_words import best_sentence, sentence
-from bot.domain.errors import BadInput, Refused
+from bot.domain.errors import BadInput, Refused, RegistrarError
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
 from bot.ledger import SqlLedger
@@ -22,7 +22,7 @@ from bot.policy_file import load_policy
 from bot.ports import Ledger
 from bot.settings import Settings, read_settings
 from handlers.terminal import asking, documents, looking, remote, screen, tables, watching
-from handlers.terminal.answer import Answer, as_json, drawn
+from handlers.terminal.answer import Answer, as_json, drawn, here
 from handlers.terminal.counter import Counter
 from handlers.terminal.grammar import Asked, Form
 
@@ -68,7 +68,11 @@ def _beside(settings: Settings, asked: Asked) -> Answer:
         Console(stderr=True).status("Asking MLflow…") as status,  # on a screen only
         closing(build_for_terminal(settings, policy, _ledger(settings, kind))) as registrar,
     ):
-        return _ACTS[kind](Counter(settings, registrar, status.update), asked.command, asked.form)
+        try:
+            return _ACTS[kind](Counter(settings, registrar, status.update), asked.command, asked.form)
+        except RegistrarError as error:
+            error.sentence = here(error.sentence)
+            raise
 
 
 def _ledger(settings: Settings, kind: type[Command]) -> Ledger:

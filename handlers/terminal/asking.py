@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from bot.domain import rollback_words, words
-from bot.domain.approvals import Choice, RequestState
+from bot.domain.approvals import Choice, Request, RequestState
 from bot.domain.ci import ci_around
 from bot.domain.commands import (
     Approve,
@@ -31,7 +31,7 @@ from bot.domain.commands import (
 )
 from bot.domain.errors import BadInput, LedgerUnavailable, Refused, RegistrarError, RegistryUnreachable
 from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.people import Profile
+from bot.domain.people import Caller, Profile
 from bot.domain.text import Code, Mention, Say, say
 from bot.ports import Ask, AskState
 from bot.services.errands import Done, Origin
@@ -40,7 +40,7 @@ from handlers.terminal.answer import Answer, as_json, told
 from handlers.terminal.counter import Counter, operator
 from handlers.terminal.grammar import Form
 from handlers.terminal.verbs import PromoteHere
-from handlers.terminal.waiting import follow, summed_up
+from handlers.terminal.waiting import EXIT, follow, summed_up
 
 WITHOUT_POLICY: frozenset[type[Command]] = frozenset({Register})  # whoever may write to MLflow may do it there as well
 
@@ -58,15 +58,16 @@ def _promote(counter: Counter, command: PromoteHere, form: Form) -> Answer:
     if ask.state is AskState.WAITING:
         _open(counter, ask, waits=command.wait)
 
-    def look() -> dict[str, Any]:
-        return asked.find(registrar.context.ledger, registrar.context.policy, ask.id)
-
-    document = look()
-    if command.approver and document["state"] == RequestState.PENDING.value:
-        counted = registrar.requests.vote(caller, ask.id, Choice.APPROVE, origin="terminal")
+    def look(who: Caller | None = None) -> dict[str, Any]:
+        found = asked.find(registrar.context.ledger, registrar.context.policy, ask.id)
+        if not command.approver or found["state"] != RequestState.PENDING.value or _has_voted(found, command.approver):
+            return found
+        counted = registrar.requests.vote(who or counter.caller(), ask.id, Choice.APPROVE, origin="terminal")
         if counted.request.state is not RequestState.PENDING:
             registrar.moves.run(command.model)
-        document = look()
+        return asked.find(registrar.context.ledger, registrar.context.policy, ask.id)
+
+    document = look(caller)
     if command.wait:
         document, code = follow(look, document, command.timeout, counter.status)
         return as_json(document, code) if form is Form.JSON else Answer(f"{document['sentence']}\n", code)
@@ -83,6 +84,11 @@ def _open(counter: Counter, ask: Ask, *, waits: bool) -> None:
         return
     if done.move:
         counter.registrar.moves.run(done.model)
+
+
+def _has_voted(document: dict[str, Any], user: str) -> bool:
+    """Tell whether that person has, so that the same command typed again asks for nothing more."""
+    return any(str(vote["by"]).endswith(f"/{user}") for vote in document["votes"])
 
 
 def _check_is_me(counter: Counter, user: str) -> None:
@@ -145,9 +151,7 @@ def _later(why: Say, who: str, ask: Ask) -> Say:
 
 def _approve(counter: Counter, command: Approve, form: Form) -> Answer:
     counted = counter.registrar.requests.vote(_person(counter), command.request, Choice.APPROVE, origin="terminal")
-    if counted.request.state is not RequestState.PENDING:
-        counter.registrar.moves.run(counted.request.model)
-    return told(words.vote_counted(counted.request, counted.approvals), form, request=command.request)
+    return _decided(counter, counted.request, words.vote_counted(counted.request, counted.approvals), form)
 
 
 def _reject(counter: Counter, command: Reject, form: Form) -> Answer:
@@ -156,12 +160,12 @@ def _reject(counter: Counter, command: Reject, form: Form) -> Answer:
     counted = counter.registrar.requests.vote(
         _person(counter), command.request, Choice.REJECT, reason=command.reason, origin="terminal"
     )
-    return told(words.rejection_counted(counted.request), form, request=command.request)
+    return _stands(counter, counted.request, words.rejection_counted(counted.request), form)
 
 
 def _withdraw(counter: Counter, command: Withdraw, form: Form) -> Answer:
     counted = counter.registrar.requests.withdraw(_person(counter), command.request, origin="terminal")
-    return told(words.withdrawal_counted(counted.request, counted.approvals), form, request=command.request)
+    return _stands(counter, counted.request, words.withdrawal_counted(counted.request, counted.approvals), form)
 
 
 def _override(counter: Counter, command: Override, form: Form) -> Answer:
@@ -170,16 +174,32 @@ def _override(counter: Counter, command: Override, form: Form) -> Answer:
     counted = counter.registrar.requests.override(
         _person(counter), command.request, reason=command.reason, origin="terminal"
     )
-    if counted.request.state is not RequestState.PENDING:
-        counter.registrar.moves.run(counted.request.model)
-    return told(words.override_counted(counted.request, counted.approvals), form, request=command.request)
+    return _decided(counter, counted.request, words.override_counted(counted.request, counted.approvals), form)
 
 
 def _cancel(counter: Counter, command: Cancel, form: Form) -> Answer:
     request = counter.registrar.requests.cancel(
         counter.caller(), command.request, reason=command.reason, origin="terminal"
     )
-    return told(words.cancelled(request), form, request=command.request)
+    return _stands(counter, request, words.cancelled(request), form)
+
+
+def _decided(counter: Counter, request: Request, said: Say, form: Form) -> Answer:
+    """Make the move where that decided the request, and tell how it ended; else what was recorded."""
+    if request.state is RequestState.PENDING:
+        return _stands(counter, request, said, form)
+    counter.registrar.moves.run(request.model)
+    with counter.registrar.context.ledger.read() as reading:
+        request = reading.request(request.id)
+    return _stands(counter, request, said if request.state.is_open else words.ended(request), form,
+                   EXIT.get(request.state.value, 0))  # fmt: skip
+
+
+def _stands(counter: Counter, request: Request, said: Say, form: Form, code: int = 0) -> Answer:
+    """Return a sentence, and for programs how the request stands now."""
+    with counter.registrar.context.ledger.read() as reading:
+        votes = reading.votes(request.id)
+    return told(said, form, code, **asked.of_request(request, votes, counter.registrar.context.policy))
 
 
 def _freeze(counter: Counter, command: FreezeModel, form: Form) -> Answer:

@@ -10,8 +10,27 @@ from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from bot.domain.commands import Best, Command, Compare, History, List, Register, Requests, Validate
-from bot.domain.monitor_commands import MonitorList, MonitorShow
+from bot.domain.commands import (
+    Approve,
+    Archive,
+    Best,
+    Cancel,
+    Command,
+    Compare,
+    Describe,
+    History,
+    List,
+    Override,
+    Register,
+    Reject,
+    Requests,
+    Rollback,
+    SetTags,
+    Show,
+    Validate,
+    Withdraw,
+)
+from bot.domain.monitor_commands import MonitorCheck, MonitorList, MonitorShow
 from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify, PolicyCheck, PolicyShow, PromoteHere
 
 if TYPE_CHECKING:  # pandas takes a second, and the help needs none
@@ -79,14 +98,29 @@ VERSION = {
     "sentence": "all that as a person reads it",
 }
 
+_SENTENCE = {"sentence": "what a person reads"}
+_ASK = {"ask": "the id of what you asked for, as in the audit: ask:ID"}
+_MOVED = {"state": "of the move: done, failed or stale; intended or executing while it goes on"}
+
 # The keys of each verb's document, in their order. They are an interface: none is renamed or taken away.
 KEYS: dict[type[Command], dict[str, str]] = {
     Register: VERSION,
-    PromoteHere: REQUEST,
+    Describe: _ASK | _SENTENCE,
+    SetTags: _ASK | _SENTENCE,
+    Archive: _ASK | _MOVED | _SENTENCE,
+    Rollback: _ASK | _MOVED | _SENTENCE,
+    **dict.fromkeys((PromoteHere, Approve, Reject, Withdraw, Override, Cancel), REQUEST),
     List: {
         "models": "a list: model, production and staging (a version's number, or null), aliases (number by name)",
         "all": "how many there are",
         "page": "which page this is",
+    },
+    Show: {
+        "model": "the model's name; with a version stands here instead every field of its card as its value or null, "
+        "then missing (the names of the empty ones) and completeness (0 to 1)",
+        "description": "the model's description",
+        "versions": "a list, newest first: version, semver, stage, aliases, run_id, created_at, description",
+        "requests": "a list of those that are open, each as registrar promote --json prints it",
     },
     Requests: {"requests": "a list of requests that wait, each as registrar promote --json prints it"},
     History: {
@@ -96,6 +130,7 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "sentence": "with --at: who served then",
     },
     MonitorList: {"monitors": "a list, the worst first, each as registrar monitor show --json prints it"},
+    MonitorCheck: {"state": "how it stands now, as in registrar monitor show --json", **_SENTENCE},
     MonitorShow: {
         "model": "the model's name",
         "name": "the monitor's name",
@@ -172,9 +207,6 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "notices": "a list: what can be used, and is worth knowing",
     },
 }
-
-
-_SENTENCE = {"sentence": "what a person reads"}
 
 
 def keys_of(verb: type[Command]) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -71,9 +71,9 @@ def _card(counter: Counter, command: Show, form: Form) -> Answer:
     table = screen.table()
     table.add_column("Field")
     table.add_column("Value", overflow="fold")
-    for name, value in card.model_dump(mode="json").items():
-        text = ", ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, dict) else value
-        table.add_row(name, "missing" if text in (None, "", []) else str(text))
+    missing = card.missing()
+    for name, value in card.model_dump().items():
+        table.add_row(_label(name), "missing" if name in missing else _value(value))
     return drawn(lambda _: [table, Text(f"{round(100 * card.completeness())} % filled")])
 
 
@@ -86,12 +86,12 @@ def _requests(counter: Counter, command: Requests, form: Form) -> Answer:
     if not found:
         return Answer("Nothing waits for anybody.\n")
     table = screen.table()
-    for heading in ("Request", "Model", "Change", "Asked by", "Approvals", "Until"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("Request", "Model", "Change", "Asked by", "Approvals", "Until (UTC)"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in {"Request", "Until (UTC)"})
     for one, votes in found:
         yes = sum(vote.choice is Choice.APPROVE for vote in votes)
         table.add_row(one.id, one.model, str(words.path(one)), plain(shown(one.requester)), f"{yes} of {one.required}",
-                      plain(one.expires_at))  # fmt: skip
+                      f"{one.expires_at:%Y-%m-%d %H:%M}")  # fmt: skip
     return drawn(lambda _: [table])
 
 
@@ -118,6 +118,18 @@ def _history(counter: Counter, command: History, form: Form) -> Answer:
 def _version(one: VersionInfo) -> dict[str, Any]:
     return {"version": one.version, "semver": one.semver, "stage": one.stage.value, "aliases": list(one.aliases),
             "run_id": one.run_id, "created_at": _time(one.created_at), "description": one.description}  # fmt: skip
+
+
+def _label(field: str) -> str:
+    return field.replace("_", " ").capitalize()
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_value(each)}" for key, each in value.items())
+    if isinstance(value, tuple):
+        return ", ".join(_value(each) for each in value)
+    return f"{value:g}" if isinstance(value, float) else plain(value)
 
 
 def _stage(one: VersionInfo) -> str:

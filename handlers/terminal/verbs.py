@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from bot.domain.commands import Arg, Command, Model, OptionalModel, Promote, moment
 from bot.domain.durations import parse_duration
@@ -107,6 +107,13 @@ class PromoteHere(Promote):
         Arg("KEY", "your own word for this: a second time with it opens no second request", False,
             ("--idempotency-key",)),
     ] = ""  # fmt: skip
+
+    @model_validator(mode="after")
+    def _waits(self) -> PromoteHere:
+        if self.timeout is not None and not self.wait:
+            raise BadInput(say("{timeout} says how long {wait} waits: add that.", timeout=Code("--timeout"),
+                               wait=Code("--wait")))  # fmt: skip
+        return self
 
     def asked(self) -> Promote:
         """Return what is asked for, without how this terminal goes about it."""

@@ -28,7 +28,7 @@ from bot.domain.monitor_commands import (
 )
 from bot.domain.monitors import Monitor, Standing
 from handlers.terminal import screen
-from handlers.terminal.answer import Answer, as_json, drawn, told
+from handlers.terminal.answer import Answer, as_json, drawn, here, told
 from handlers.terminal.counter import Counter
 from handlers.terminal.grammar import Form
 
@@ -60,9 +60,9 @@ def _show(counter: Counter, command: MonitorShow, form: Form) -> Answer:
     lines = [
         f"{monitor.model} {monitor.name}: {monitor_words.state(monitor, standing)} ({monitor_words.value(standing)})",
         str(monitor_words.rule(monitor.rule)),
-        str(monitor_words.action(monitor)),
+        str(here(monitor_words.action(monitor))),
         f"Source {monitor.rule.source}, every {show_duration(monitor.rule.every)}.",
-        *([str(standing.why)] if standing.why else []),
+        *([str(here(standing.why))] if standing.why else []),
     ]
     return drawn(lambda _: [Text(line) for line in lines])
 

@@ -148,7 +148,7 @@ def test_auto_has_to_be_armed_by_somebody_else(watched: World) -> None:
 
 
 def test_a_check_out_of_turn_tells_what_came_of_it(watched: World) -> None:
-    assert "Checked: `churn` `accuracy` is" in types_and_hears(watched.bob, "/model monitor check churn accuracy")
+    assert "Checked `churn` `accuracy`: " in types_and_hears(watched.bob, "/model monitor check churn accuracy")
     assert "Only those who may roll back" in types_and_hears(watched.alice, "/model monitor check churn accuracy")
 
 
