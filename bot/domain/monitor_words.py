@@ -190,8 +190,11 @@ def armed(monitor: Monitor, by: Actor, reason: str) -> Say:
 
 def checked(monitor: Monitor, standing: Standing) -> Say:
     """Return the answer to whoever had it checked now."""
-    checked = say("Checked {it}: {state}.", it=which(monitor), state=state(monitor, standing))
-    return joined([checked, standing.why], " ") if standing.why else checked
+    stands = state(monitor, standing)
+    checked = say("Checked {it}: {state}.", it=which(monitor), state=stands)
+    if standing.why is None or str(standing.why).rstrip(".").casefold() == str(stands).casefold():
+        return checked
+    return joined([checked, standing.why], " ")
 
 
 # -- why not -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from bot.domain.approvals import Choice
 from bot.domain.commands import Command, History, List, Requests, Show
 from bot.domain.people import shown
 from bot.domain.registry import Stage, VersionInfo
-from bot.domain.text import plain, short
+from bot.domain.text import Name, plain, short
 from handlers import asked
 from handlers.terminal import screen
 from handlers.terminal.answer import Answer, as_json, drawn
@@ -31,7 +31,11 @@ def _list(counter: Counter, command: List, form: Form) -> Answer:
                    "staging": one.latest.get(Stage.STAGING), "aliases": dict(one.aliases)} for one in page]  # fmt: skip
         return as_json({"models": models, "all": len(found), "page": command.page})
     if not page:
-        return Answer("No model here. `registrar register` makes one of a run.\n" if not found else "No such page.\n")
+        if found:
+            return Answer(f"Page {command.page} is empty; there are {-(-len(found) // PAGE)}.\n")
+        if command.text:
+            return Answer(f"No model has {plain(Name(command.text))} in its name.\n")
+        return Answer("No model is in MLflow yet. To make one of a run: registrar register\n")
     table = screen.table()
     for heading in ("Model", "Production", "Staging"):
         table.add_column(heading, overflow="fold")

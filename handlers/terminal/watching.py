@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.text import Text
 from bot.domain import monitor_words
 from bot.domain.commands import Command
 from bot.domain.durations import show_duration
+from bot.domain.errors import Unreachable
 from bot.domain.monitor_commands import (
     MonitorAdd,
     MonitorArm,
@@ -82,6 +84,8 @@ def _check(counter: Counter, command: MonitorCheck, form: Form) -> Answer:
     monitors = counter.registrar.monitors
     monitors.may_check(counter.caller(), command.model, origin=ORIGIN)
     monitor = monitors.find(command.model, command.name)
+    with suppress(Unreachable):  # it can be that no bot has looked for long, or ever
+        counter.registrar.watch.look_at(command.model)
     verdict = counter.registrar.monitoring.check(monitor.id)
     return told(monitor_words.checked(monitor, verdict.standing), form, state=verdict.standing.state.value)
 

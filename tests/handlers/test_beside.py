@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.domain.approvals import RequestState
+from bot.bootstrap import build_for_terminal, open_ledger
+from bot.domain.approvals import Choice, RequestState
+from bot.domain.authority import deciders
+from bot.domain.commands import (
+    Approve,
+    Archive,
+    Command,
+    Describe,
+    FreezeModel,
+    History,
+    List,
+    Rollback,
+    SetTags,
+    Show,
+)
+from bot.domain.errors import Refused, RegistryUnreachable
 from bot.domain.events import Event, Tag
-from bot.domain.people import Operator
+from bot.domain.monitor_commands import MonitorAdd, MonitorCheck, MonitorShow
+from bot.domain.people import Operator, Person, Profile
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
+from bot.policy_file import load_policy
 from bot.ports import NoteKind
+from bot.services.errands import Done, Errands
+from bot.settings import read_settings
 from handlers.cli import main
 from handlers.terminal.counter import operator
+from handlers.terminal.documents import keys_of
+from handlers.terminal.verbs import PromoteHere
+from handlers.terminal.waiting import follow
 from localslack import LocalSlack
 from tests.registries import MlflowShelf
 
@@ -29,7 +53,7 @@ operators: {{"{name}": {user}}}
 models:
   "*":
     staging: {{approvers: [lead], requester_may_approve: true}}
-    production: {{approvers: [lead], requester_may_approve: {may}}}
+    production: {{approvers: [lead], requester_may_approve: {may}{more}}}
     rollback: {{by: [lead]}}
 """
 
@@ -56,15 +80,33 @@ class Desk:
         self._capsys = capsys
         self.rule()
 
-    def rule(self, *, leads: str = ME, admins: str = ME, may: str = "true", user: str = ME) -> None:
-        """Let another policy hold."""
-        text = POLICY.format(leads=leads, admins=admins, may=may, user=user, name=operator().name)
+    def rule(self, *, leads: str = ME, admins: str = ME, may: str = "true", user: str = ME, more: str = "") -> None:
+        """Let another policy hold; `more` are settings of Production."""
+        text = POLICY.format(
+            leads=leads, admins=admins, may=may, user=user, name=operator().name, more=f", {more}" if more else ""
+        )
         (self.folder / "registrar.yml").write_text(text, encoding="utf-8")
 
     def types(self, *words: str) -> Said:
         code = main(words)
         printed = self._capsys.readouterr()
         return Said(code, printed.out, printed.err)
+
+    def asks(self, *more: str) -> str:
+        """Ask for v3 in Production and return the request's id."""
+        return str(self.types("promote", "churn", "3", "production", "--json", *more).document["id"])
+
+    def votes_in_slack(self, request: str, user: str, team: str = "T1") -> None:
+        """Let somebody approve by the card's button."""
+        settings = read_settings()
+        with closing(build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings))) as registrar:
+            person = Profile(person=Person(team, user))
+            registrar.requests.vote(person, request, Choice.APPROVE, origin="slack")
+
+    def waits_for_slack(self) -> list[str]:
+        """Return what the bot is still to post."""
+        with self.ledger() as ledger, ledger.read() as reading:
+            return [json.dumps(note.data) for note in reading.due_notes(datetime.now(UTC))]
 
     def ledger(self) -> closing[SqlLedger]:
         return closing(SqlLedger(f"sqlite:///{self.folder / '.registrar' / 'ledger.db'}"))
@@ -112,6 +154,20 @@ class TestAsking:
         said = desk.types("promote", "churn", "3", "production")
         assert (said.code, "operators" in said.err) == (1, True)
 
+    def test_whoever_asked_is_not_among_those_who_are_to_decide(self, desk: Desk) -> None:
+        desk.rule(leads=f"{ME}, {ANOTHER}", may="false")
+        policy = load_policy(desk.folder / "registrar.yml")
+        assert deciders("churn", Stage.PRODUCTION, operator(), policy) == [ANOTHER]
+
+    def test_a_span_without_a_wait_is_a_mistake(self, desk: Desk) -> None:
+        said = desk.types("promote", "churn", "3", "production", "--timeout", "4h")
+        assert (said.code, "--wait" in said.err) == (2, True)
+
+    def test_the_document_has_every_key_that_is_promised(self, desk: Desk) -> None:
+        asked = desk.types("promote", "churn", "3", "production", "--json").document
+        [listed] = desk.types("requests", "--json").document["requests"]
+        assert list(asked) == list(listed) == list(keys_of(PromoteHere))
+
     def test_the_same_key_opens_one(self, desk: Desk) -> None:
         ids = {
             desk.types("promote", "churn", "3", "production", "--idempotency-key", "k1", "--json").document["id"]
@@ -146,15 +202,84 @@ class TestApproving:
         with desk.ledger() as ledger, ledger.read() as reading:
             assert [one.state for one in reading.requests()] == [RequestState.PENDING]
 
+    def test_the_last_one_hears_how_the_move_ended(self, desk: Desk) -> None:
+        said = desk.types("approve", desk.asks())
+        assert (said.code, said.out, holder(desk)) == (
+            0, "Done: “churn” v2 → v3 in Production, read back from MLflow.\n", 3,
+        )  # fmt: skip
+
+    def test_a_program_reads_how_the_request_stands(self, desk: Desk) -> None:
+        desk.rule(more="required: 2")
+        document = desk.types("approve", desk.asks(), "--json").document
+        assert (list(document), document["state"]) == (list(keys_of(Approve)), "pending")
+        assert document["sentence"].endswith("is recorded: 1 of 2.")
+
+    def test_a_person_who_voted_in_slack_does_not_count_again_here(self, desk: Desk) -> None:
+        desk.rule(more="required: 2")
+        asked = desk.asks()
+        desk.votes_in_slack(asked, ME)
+        said = desk.types("approve", asked)
+        assert (said.code, said.err, holder(desk)) == (1, f"You have voted on request {asked} already.\n", 2)
+
+    def test_a_vote_from_slack_and_one_from_here_are_two(self, desk: Desk) -> None:
+        desk.rule(leads=f"{ME}, {ANOTHER}", more="required: 2")
+        asked = desk.asks()
+        desk.votes_in_slack(asked, ANOTHER)
+        assert (desk.types("approve", asked).code, holder(desk)) == (0, 3)
+
+    def test_one_s_own_request_from_here_is_one_s_own_in_slack(self, desk: Desk) -> None:
+        desk.rule(may="false")
+        with pytest.raises(Refused, match="somebody else has to decide"):
+            desk.votes_in_slack(desk.asks(), ME)
+
+    def test_with_the_same_key_again_the_vote_stands(self, desk: Desk) -> None:
+        desk.rule(more="required: 2")
+        words = ("promote", "churn", "3", "production", "--approver", ME, "--idempotency-key", "k1", "--json")
+        assert [(said.code, len(said.document["votes"])) for said in (desk.types(*words), desk.types(*words))] == [
+            (0, 1), (0, 1),
+        ]  # fmt: skip
+
+    def test_a_vote_comes_as_soon_as_mlflow_lets_a_waiting_request_be_opened(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        carry_out, tries = Errands.carry_out, iter([RegistryUnreachable("MLflow does not answer.")])
+
+        def at_first_in_vain(errands: Errands, ask_id: str, *, tell: bool = False) -> Done:
+            if (error := next(tries, None)) is not None:
+                raise error
+            return carry_out(errands, ask_id, tell=tell)
+
+        def the_bot_goes_on(seconds: float) -> None:
+            settings = read_settings()
+            policy = load_policy(settings.policy)
+            with desk.ledger() as ledger, ledger.read() as reading:
+                [asked] = reading.waiting_asks(datetime.now(UTC) + timedelta(hours=1))
+            with closing(build_for_terminal(settings, policy, open_ledger(settings))) as registrar:
+                registrar.errands.carry_out(asked)
+
+        monkeypatch.setattr(Errands, "carry_out", at_first_in_vain)
+        monkeypatch.setattr(follow, "__kwdefaults__", {"monotonic": time.monotonic, "sleep": the_bot_goes_on})
+        said = desk.types("promote", "churn", "3", "production", "--approver", ME, "--wait")
+        assert (said.code, holder(desk)) == (0, 3)
+
+    def test_a_gate_that_failed_is_let_pass_with_a_reason(self, desk: Desk) -> None:
+        desk.rule(more="override: [admin], gates: [{metric: f1, at_least: 0.9}]")
+        asked = desk.asks()
+        waits = desk.types("approve", asked)
+        assert (waits.code, f"registrar override {asked}" in waits.out, holder(desk)) == (0, True, 2)
+        assert desk.types("override", asked).code == 2  # a reason is missing
+        assert (desk.types("override", asked, "--reason", "a hotfix").code, holder(desk)) == (0, 3)
+
+    def test_who_asked_can_call_it_off(self, desk: Desk) -> None:
+        asked = desk.asks()
+        said = desk.types("cancel", asked, "--json")
+        assert (said.code, said.document["state"], said.document["decided_by"]) == (
+            0, "cancelled", f"operator:{operator().name}",
+        )  # fmt: skip
+
     def test_a_second_vote_does_not_count(self, desk: Desk) -> None:
-        desk.rule(leads=f"{ME}, {ANOTHER}")
-        text = (
-            (desk.folder / "registrar.yml")
-            .read_text()
-            .replace("production: {approvers", "production: {required: 2, approvers")
-        )
-        (desk.folder / "registrar.yml").write_text(text)
-        asked = desk.types("promote", "churn", "3", "production", "--json").document["id"]
+        desk.rule(leads=f"{ME}, {ANOTHER}", more="required: 2")
+        asked = desk.asks()
         assert desk.types("approve", asked).code == 0
         again = desk.types("approve", asked)
         assert (again.code, "voted on request" in again.err) == (1, True)
@@ -170,6 +295,10 @@ class TestBreakingTheGlass:
         said = desk.types("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud")
         assert (said.code, holder(desk)) == (0, 3)
         assert [event.why for event in desk.events(Tag.BROKE_GLASS)] == ["fraud"]
+
+    def test_the_channel_is_alarmed(self, desk: Desk) -> None:
+        desk.types("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud")
+        assert any("fraud" in note and "broke the glass" in note for note in desk.waits_for_slack())
 
     def test_nobody_else_does(self, desk: Desk) -> None:
         desk.rule(admins=ANOTHER)
@@ -222,8 +351,79 @@ class TestChanging:
         assert desk.types("monitor", "backtest", *words).code == 0
         assert desk.types("monitor", "remove", *words).code == 0
 
+    @pytest.mark.parametrize(
+        ("verb", "words"),
+        [
+            (Describe, ["describe", "churn", "3", "wider trees"]),
+            (SetTags, ["tag", "churn", "3", "owner=ann"]),
+            (Archive, ["archive", "churn", "3"]),
+            (Rollback, ["rollback", "churn", "1", "--force", "--reason", "bad figures"]),
+            (FreezeModel, ["freeze", "churn", "--until", "1h", "--reason", "audit"]),
+        ],
+        ids=lambda it: getattr(it, "__name__", ""),
+    )
+    def test_programs_read_every_key_that_is_promised(self, desk: Desk, verb: type[Command], words: list[str]) -> None:
+        said = desk.types(*words, "--json")
+        assert (said.code, said.err, list(said.document)) == (0, "", list(keys_of(verb)))
+
+    def test_monitors_are_told_to_programs_by_every_key(self, desk: Desk) -> None:
+        added = desk.types(
+            "monitor", "add", "churn", "accuracy", "--source", "push", "--greater-than", "0.85", "--json"
+        )
+        assert list(added.document) == list(keys_of(MonitorAdd))
+        shown = desk.types("monitor", "show", "churn", "accuracy", "--json").document
+        assert list(shown) == list(keys_of(MonitorShow))
+        assert desk.types("monitor", "list", "--json").document == {"monitors": [shown]}
+        checked = desk.types("monitor", "check", "churn", "accuracy", "--json").document
+        assert list(checked) == list(keys_of(MonitorCheck))
+
+    def test_a_monitor_that_is_checked_judges_what_mlflow_serves_now(self, desk: Desk) -> None:
+        desk.types("monitor", "add", "churn", "accuracy", "--source", "push", "--greater-than", "0.85")
+        said = desk.types("monitor", "check", "churn", "accuracy")
+        assert said.out == "Checked “churn” accuracy: nothing measured yet of v2. There are no readings.\n"
+
+    def test_what_to_type_next_can_be_typed_here(self, desk: Desk) -> None:
+        freezes = desk.types("freeze", "churn", "--until", "1h", "--reason", "audit")
+        assert freezes.out.endswith("To lift it: registrar unfreeze churn\n")
+        unknown = desk.types("monitor", "show", "churn", "accuracy")
+        assert unknown.err.endswith("registrar monitor add churn NAME\n")
+
 
 class TestLooking:
+    def test_a_search_that_finds_nothing_says_what_was_searched(self, desk: Desk) -> None:
+        assert desk.types("list", "fraud").out == "No model has “fraud” in its name.\n"
+
+    def test_models_versions_and_history_have_every_key_that_is_promised(self, desk: Desk) -> None:
+        desk.types("promote", "churn", "3", "production", "--approver", ME)
+        assert list(desk.types("list", "--json").document) == list(keys_of(List))
+        assert list(desk.types("show", "churn", "--json").document) == list(keys_of(Show))
+        assert list(desk.types("history", "churn", "--json").document) == list(keys_of(History))
+
+    def test_who_served_then_is_a_sentence(self, desk: Desk) -> None:
+        desk.types("promote", "churn", "3", "production", "--approver", ME)
+        said = desk.types("history", "churn", "--at", "2020-01-01")
+        assert (said.code, said.out.startswith("Nobody knows: Registrar has watched “churn” since")) == (0, True)
+
+    def test_a_card_is_read_by_people(self, desk: Desk, mlflow_shelf: MlflowShelf) -> None:
+        mlflow_shelf.add_version("churn", run_id=mlflow_shelf.add_run(metrics={"f1": 0.91}))
+        lines = desk.types("show", "churn", "4").out.splitlines()
+        shown = {line[:25].strip(): line[25:].strip() for line in lines}
+        assert (shown["Metrics"], shown["Use case"]) == ("f1 0.91", "missing")
+        assert shown["Training date"].endswith(" UTC")
+
+    def test_a_long_name_leaves_ids_and_times_whole_in_eighty_columns(
+        self, desk: Desk, mlflow_shelf: MlflowShelf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        mlflow_shelf.add("fraud-detection-for-europe-and-elsewhere-v2")
+        mlflow_shelf.add_version("fraud-detection-for-europe-and-elsewhere-v2")
+        words = ("promote", "fraud-detection-for-europe-and-elsewhere-v2", "1", "production", "--json")
+        asked = desk.types(*words).document
+        text = desk.types("requests").out
+        assert max(len(line) for line in text.splitlines()) <= 80
+        row = next(line for line in text.splitlines() if line.startswith(asked["id"]))
+        assert row.endswith(asked["expires_at"].replace("T", " ")[:16])
+
     def test_models_and_versions_need_no_ledger(self, desk: Desk) -> None:
         assert "churn" in desk.types("list").out
         assert "v2" in desk.types("show", "churn").out
@@ -231,7 +431,8 @@ class TestLooking:
         assert not (desk.folder / ".registrar").exists()
 
     def test_history_says_where_there_is_no_ledger(self, desk: Desk) -> None:
-        assert desk.types("history", "churn").code == 2
+        said = desk.types("history", "churn")
+        assert (said.code, "There is no ledger at" in said.err, "REGISTRAR_DATABASE_URL" in said.err) == (2, True, True)
         assert not (desk.folder / ".registrar").exists()
 
 
@@ -246,6 +447,24 @@ class TestWithSlack:
         assert desk.types("promote", "churn", "3", "production", "--approver", "U0BOB").code == 0
         [vote] = desk.events(Tag.VOTED)
         assert vote.evidence["by"]["name"]
+
+    def test_a_member_of_a_group_may_what_the_group_may(self, desk: Desk) -> None:
+        desk.rule(leads="S0LEADS", user="U0BOB")
+        assert desk.types("promote", "churn", "3", "production", "--approver", "U0BOB").code == 0
+
+    def test_nobody_else_may(self, desk: Desk) -> None:
+        desk.rule(leads="S0LEADS", user="U0ALICE")
+        said = desk.types("promote", "churn", "3", "production", "--approver", "U0ALICE")
+        assert (said.code, holder(desk)) == (1, 2)
+
+    @pytest.mark.parametrize("changes", [{"deleted": True}, {"is_restricted": True}], ids=["deactivated", "a guest"])
+    def test_whom_slack_no_longer_takes_for_a_member_may_not(
+        self, desk: Desk, slack: LocalSlack, changes: dict[str, bool]
+    ) -> None:
+        slack.change_person("bob", **changes)
+        desk.rule(leads="U0BOB", user="U0BOB")
+        said = desk.types("promote", "churn", "3", "production", "--approver", "U0BOB")
+        assert (said.code, holder(desk), desk.events(Tag.OPENED)) == (1, 2, [])
 
     def test_where_slack_is_away_the_policy_s_ids_decide(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SLACK_API_URL", "http://127.0.0.1:9/api/")
