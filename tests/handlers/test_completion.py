@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from handlers.cli import OWN, main
-from handlers.terminal.completion import SHELLS, script
+from handlers.terminal.completion import OWN_FLAGS, SHELLS, script
 from handlers.terminal.grammar import VERBS
 from handlers.terminal.listed import GROUPS
 
@@ -51,6 +52,42 @@ class TestBash:
         assert offered(sourced, "promote", "churn", "4", "production", "--wa") == ["--wait"]
         assert "--greater-than" in offered(sourced, "monitor", "add", "churn", "--gr")
         assert offered(sourced, "doctor", "--l") == ["--live"]
+
+    @pytest.mark.parametrize(
+        ("words", "choices"),
+        [
+            (["promote", "churn", "4", "--to"], "production staging"),
+            (["monitor", "edit", "churn", "accuracy", "--action"], "ask auto dry_run notify"),
+            (["audit", "export", "--format"], "csv jsonl"),
+            (["register", "--bump"], "major minor patch"),
+            (["completion"], "bash fish zsh"),
+        ],
+    )
+    def test_the_values_are_offered_of_which_there_are_only_some(
+        self, sourced: Path, words: list[str], choices: str
+    ) -> None:
+        assert " ".join(sorted(offered(sourced, *words, ""))) == choices
+
+    def test_a_stage_is_offered_where_it_stands_without_a_flag(self, sourced: Path) -> None:
+        assert offered(sourced, "promote", "churn", "4", "p") == ["production"]
+        assert offered(sourced, "promote", "churn", "p") == []
+
+    def test_behind_a_flag_with_a_value_of_its_own_it_is_left_to_the_shell(self, sourced: Path) -> None:
+        assert offered(sourced, "audit", "verify", "--anchor", "") == []
+
+    def test_it_is_what_completes_the_command(self, sourced: Path) -> None:
+        assert BASH
+        line = f"source {sourced}; complete -p registrar"
+        done = subprocess.run([BASH, "--norc", "-c", line], text=True, capture_output=True, check=True)
+        assert done.stdout == "complete -o default -F _registrar registrar\n"
+
+
+@pytest.mark.parametrize("name", OWN[:-1])
+def test_the_flags_of_what_is_no_verb_are_those_of_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    helped = set(re.findall(r"^  (?:-h, )?(--[a-z]+)", capsys.readouterr().out, re.MULTILINE))
+    assert helped == set(OWN_FLAGS[name])
 
 
 def test_every_shell_gets_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
