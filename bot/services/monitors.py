@@ -318,7 +318,7 @@ class Monitors:
         self._gatekeeper.admit(caller, Act.RESET_BREAKER, model=command.model, origin=origin)
         with self._it.ledger.write() as tx:
             if not tx.reset_breaker(model):
-                raise BadInput("They have not stopped; nothing was changed.")
+                raise BadInput("Automatic rollbacks have not stopped; nothing was changed.")
             policy = self._it.policy
             tx.append(Event(
                 at=self._it.clock.now(), actor=by, tag=Tag.BREAKER_RESET, subject=model or "all models",

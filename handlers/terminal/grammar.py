@@ -9,11 +9,21 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bot.domain import commands
-from bot.domain.commands import Arg, Best, Command, Compare, Help, ShowAudit, ShowPolicy, parse_behind
+from bot.domain.commands import (
+    Arg,
+    Best,
+    Command,
+    Compare,
+    Help,
+    MissingArguments,
+    ShowAudit,
+    ShowPolicy,
+    parse_behind,
+)
 from bot.domain.errors import BadInput
 from bot.domain.monitor_commands import GROUP as MONITORS
 from bot.domain.monitor_commands import find as find_monitor_verb
-from bot.domain.text import Code, Name, clean, say
+from bot.domain.text import Code, Name, Say, clean, say
 from handlers.terminal.documents import keys_of
 from handlers.terminal.listed import GROUPS
 from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify, PolicyCheck, PolicyShow, PromoteHere
@@ -77,7 +87,11 @@ def read(words: Sequence[str], beside: Iterable[str]) -> Asked:
         raise BadInput(say("Choose one of {forms}.", forms=[Code(form.value) for form in forms]))
     flags = {form.value for form in forms}
     left = [word for word in words[:end] if word not in flags]
-    command = parse_behind(verb, [clean(word) for word in [*left, *words[end:]]])
+    try:
+        command = parse_behind(verb, [clean(word) for word in [*left, *words[end:]]])
+    except MissingArguments as error:
+        error.sentence = Say(error.sentence.template, dict(error.sentence.args) | {"usage": Code(usage(verb))})
+        raise
     return Asked(command, forms[0] if forms else Form.PEOPLE)
 
 

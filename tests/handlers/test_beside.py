@@ -385,6 +385,8 @@ class TestChanging:
     def test_what_to_type_next_can_be_typed_here(self, desk: Desk) -> None:
         freezes = desk.types("freeze", "churn", "--until", "1h", "--reason", "audit")
         assert freezes.out.endswith("To lift it: registrar unfreeze churn\n")
+        missing = desk.types("approve")
+        assert missing.err == "REQUEST is missing. Write it so: registrar approve REQUEST [--json]\n"
         unknown = desk.types("monitor", "show", "churn", "accuracy")
         assert unknown.err.endswith("registrar monitor add churn NAME\n")
 

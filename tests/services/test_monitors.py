@@ -476,7 +476,7 @@ def test_an_admin_lets_automatic_rollbacks_go_on(desk: Desk, text: str, model: s
 
 
 def test_what_has_not_stopped_is_not_reset(desk: Desk) -> None:
-    with pytest.raises(BadInput, match="They have not stopped"):
+    with pytest.raises(BadInput, match="have not stopped"):
         desk.types("monitor reset churn", DAVE)
     with pytest.raises(BadInput, match="Name one model"):
         desk.types("monitor reset", DAVE)
