@@ -29,7 +29,7 @@ from bot.domain.commands import (
     UnfreezeModel,
     Withdraw,
 )
-from bot.domain.errors import BadInput, LedgerUnavailable, Refused, RegistrarError, RegistryUnreachable
+from bot.domain.errors import AlreadyDecided, BadInput, LedgerUnavailable, Refused, RegistrarError, RegistryUnreachable
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Caller, Profile
 from bot.domain.text import Code, Mention, Say, say
@@ -62,9 +62,7 @@ def _promote(counter: Counter, command: PromoteHere, form: Form) -> Answer:
         found = asked.find(registrar.context.ledger, registrar.context.policy, ask.id)
         if not command.approver or found["state"] != RequestState.PENDING.value or _has_voted(found, command.approver):
             return found
-        counted = registrar.requests.vote(who or counter.caller(), ask.id, Choice.APPROVE, origin="terminal")
-        if counted.request.state is not RequestState.PENDING:
-            registrar.moves.run(command.model)
+        _approve_too(counter, who or counter.caller(), ask.id)
         return asked.find(registrar.context.ledger, registrar.context.policy, ask.id)
 
     document = look(caller)
@@ -84,6 +82,19 @@ def _open(counter: Counter, ask: Ask, *, waits: bool) -> None:
         return
     if done.move:
         counter.registrar.moves.run(done.model)
+
+
+def _approve_too(counter: Counter, caller: Caller, request: str) -> None:
+    """Approve what was just asked for. Raises Refused, which says that the request stays: somebody else can decide."""
+    try:
+        counted = counter.registrar.requests.vote(caller, request, Choice.APPROVE, origin="terminal")
+    except AlreadyDecided:
+        raise
+    except Refused as error:
+        error.sentence = say("{why} Request {id} is open all the same.", why=error.sentence, id=Code(request))
+        raise
+    if counted.request.state is not RequestState.PENDING:
+        counter.registrar.moves.run(counted.request.model)
 
 
 def _has_voted(document: dict[str, Any], user: str) -> bool:

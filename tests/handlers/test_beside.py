@@ -200,7 +200,9 @@ class TestApproving:
         said = desk.types("promote", "churn", "3", "production", "--approver", ME)
         assert (said.code, "somebody else has to decide" in said.err, holder(desk)) == (1, True, 2)
         with desk.ledger() as ledger, ledger.read() as reading:
-            assert [one.state for one in reading.requests()] == [RequestState.PENDING]
+            [request] = reading.requests()
+        assert request.state is RequestState.PENDING
+        assert said.err.endswith(f"Request {request.id} is open all the same.\n")
 
     def test_the_last_one_hears_how_the_move_ended(self, desk: Desk) -> None:
         said = desk.types("approve", desk.asks())
