@@ -50,8 +50,9 @@ def _promote(counter: Counter, command: PromoteHere, form: Form) -> Answer:
     if command.approver:
         _check_is_me(counter, command.approver)
     plain = command.asked()
+    ci = ci_around(os.environ)
     outside = Origin(
-        ci=ci_around(os.environ), key=command.idempotency_key or None,
+        ci=ci, key=command.key_in(ci) or None,
         digest=hashlib.sha256(json.dumps(plain.dump(), sort_keys=True).encode()).hexdigest(),
     )  # fmt: skip
     ask = registrar.errands.ask(caller, plain, where="", origin="terminal", outside=outside)

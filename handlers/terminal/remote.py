@@ -91,10 +91,11 @@ class Bot:
 def _promote(bot: Bot, command: PromoteHere, form: Form) -> Answer:
     if command.approver or command.break_glass:
         raise Refused("A program never approves. A person does it in Slack, or at the terminal of the bot's machine.")
-    key = command.idempotency_key or _key(command)
+    ci = ci_around(os.environ)
+    key = command.key_in(ci) or secrets.token_urlsafe(18)
     body = {
         "model": command.model, "version": str(command.version), "to": command.to.value, "reason": command.reason,
-        "keep_existing": command.keep_existing, "validation": command.results(), "ci": pack_ci(ci_around(os.environ)),
+        "keep_existing": command.keep_existing, "validation": command.results(), "ci": pack_ci(ci),
     }  # fmt: skip
     document = bot.patiently("POST", "/v1/requests", body, key)
     if not command.wait:
@@ -104,18 +105,6 @@ def _promote(bot: Bot, command: PromoteHere, form: Form) -> Answer:
     if form is Form.JSON:
         return as_json(document, code)
     return Answer(f"{document['sentence']}\n", code)
-
-
-def _key(command: PromoteHere) -> str:
-    """Return the word under which this is asked for: the same in every attempt of one CI run, else a fresh one.
-
-    So a job that is run again goes on waiting for the request that its first attempt opened.
-    """
-    ci = ci_around(os.environ)
-    if not ci.run:
-        return secrets.token_urlsafe(18)
-    words = f"{ci.repository}/{ci.run}/{command.model}/{command.version}/{command.to.value}"
-    return "".join(char if "!" <= char <= "~" else "_" for char in words)[:200]
 
 
 def _register(bot: Bot, command: Register, form: Form) -> Answer:

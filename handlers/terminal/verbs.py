@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from bot.domain.ci import CiRun
 from bot.domain.commands import Arg, Command, Model, OptionalModel, Promote, moment
 from bot.domain.durations import parse_duration
 from bot.domain.errors import BadInput
@@ -114,6 +115,16 @@ class PromoteHere(Promote):
             raise BadInput(say("{timeout} says how long {wait} waits: add that.", timeout=Code("--timeout"),
                                wait=Code("--wait")))  # fmt: skip
         return self
+
+    def key_in(self, ci: CiRun) -> str:
+        """Return the word under which this is asked for: the same in every attempt of one CI run; empty outside of one.
+
+        So a job that is run again goes on waiting for the request that its first attempt opened.
+        """
+        if self.idempotency_key or not ci.run:
+            return self.idempotency_key
+        words = f"{ci.repository}/{ci.run}/{self.model}/{self.version}/{self.to.value}"
+        return "".join(char if "!" <= char <= "~" else "_" for char in words)[:200]
 
     def asked(self) -> Promote:
         """Return what is asked for, without how this terminal goes about it."""

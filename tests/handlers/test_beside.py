@@ -175,6 +175,11 @@ class TestAsking:
         }
         assert len(ids) == 1
 
+    def test_so_does_the_same_run_of_a_job(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/churn", "GITHUB_RUN_ID": "1"}.items():
+            monkeypatch.setenv(name, value)
+        assert desk.asks() == desk.asks()
+
     def test_its_own_wait_can_end_first(self, desk: Desk) -> None:
         assert desk.types("promote", "churn", "3", "production", "--wait", "--timeout", "1s").code == 5
 
