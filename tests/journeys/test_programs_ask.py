@@ -236,6 +236,9 @@ class TestOnesOwnOnly:
         (BODY | {"ci": {"url": "https://x|y>"}}, 422, "ci."),
         (BODY | {"model": "fraud"}, 403, "fraud"),
         (BODY | {"validation": {"accuracy": "much"}}, 422, "“validation.accuracy”"),
+        (BODY | {"validation": {"accuracy": "0.9"}}, 422, "“validation.accuracy”"),
+        (BODY | {"version": True}, 422, "“version"),
+        (BODY | {"keep_existing": "no"}, 422, "“keep_existing”"),
         ([], 422, ""),
     ],
 )
