@@ -249,6 +249,12 @@ def test_what_is_wrong_is_told_and_opens_nothing(world: World, body: Any, status
         assert reading.requests() == []
 
 
+def test_what_is_no_id_is_told_as_all_errors_are(world: World) -> None:
+    answer = call(world, "GET", "/v1/requests/NO-ID")
+    assert (answer.status_code, answer.json().keys()) == (422, {"error"})
+    assert "request_id" in answer.json()["error"]
+
+
 @pytest.mark.parametrize(("token", "status"), [("nobody's", 401), ("t0ken-of-a-pusher", 403)])
 def test_who_may_not_ask_is_refused_and_the_audit_keeps_it(world: World, token: str, status: int) -> None:
     assert call(world, "POST", "/v1/requests", token, json=BODY).status_code == status
