@@ -8,7 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
 from slack_bolt import App
 from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_response
 from slack_sdk.signature import Clock, SignatureVerifier
@@ -61,6 +62,7 @@ def create(
     if programs:
         api.mount(web, programs)
     _tell_methods(web)
+    _tell_faults(web)
     return web
 
 
@@ -75,19 +77,50 @@ def _tell_methods(web: FastAPI) -> None:
         return JSONResponse({"error": f"Here it is {allowed}."}, 405, {"Allow": allowed})
 
 
+def _tell_faults(web: FastAPI) -> None:
+    """Answer an address that holds no id as all errors are answered; the framework's own words have another shape."""
+
+    @web.exception_handler(RequestValidationError)
+    async def wrong_address(request: Request, error: RequestValidationError) -> Response:
+        fault = error.errors()[0]
+        return JSONResponse({"error": f"{fault['loc'][-1]}: {fault['msg']}."}, 422)
+
+
 def _listen_to_mlflow(web: FastAPI, deliveries: Deliveries, changed: Callable[[str], object]) -> None:
-    @web.post("/v1/mlflow/webhook", status_code=202)
+    @web.post(
+        "/v1/mlflow/webhook", status_code=202, responses=_DELIVERED, response_class=Response,
+        openapi_extra=_DELIVERY, summary="MLflow's webhook",
+    )  # fmt: skip
     async def mlflow_webhook(request: Request) -> Response:
         """Take a hint of MLflow's that a model changed."""
         body = await _body(request)
         if body is None:
-            return Response("longer than anything that MLflow sends", status_code=413)
+            return PlainTextResponse("longer than anything that MLflow sends", status_code=413)
         if refusal := deliveries.refusal(body, request.headers):
             status, why = refusal
-            return Response(why, status_code=status)
+            return PlainTextResponse(why, status_code=status)
         if name := model_in(body):
             changed(name)
         return Response(status_code=202)
+
+
+def _in_words(meaning: str) -> dict[str, object]:
+    return {"description": meaning, "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
+_DELIVERED: dict[int | str, dict[str, object]] = {
+    202: {"description": "Taken"},
+    401: _in_words("Not signed with the secret that both know, or too old"),
+    409: _in_words("Delivered before"),
+    413: _in_words("More than 1 MB"),
+}
+_DELIVERY = {
+    "parameters": [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+        for name in ("X-MLflow-Delivery-Id", "X-MLflow-Timestamp", "X-MLflow-Signature")
+    ],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+}
 
 
 async def _slack(app: App, guard: _Guard, request: Request) -> Response:

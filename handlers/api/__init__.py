@@ -14,13 +14,21 @@ from fastapi.security import HTTPBearer
 from bot.bootstrap import Registrar
 from bot.domain.policy import Policy
 from bot.ports import Clock, Ledger
-from handlers.api import asking, metrics
+from handlers.api import asking, metrics, shapes
 from handlers.api.calls import AT_ONCE, BODY_MOST, CALLERS_MOST, Gate, answered, described
 
 __all__ = ["BODY_MOST", "CALLERS_MOST", "Api", "mount"]
 
 # For the page at /docs; `Gate` reads the header.
 BEARER = [Security(HTTPBearer(auto_error=False))]
+
+
+# What OpenAPI says of the answers.
+_TAKEN = shapes.told(metrics.STATUSES, {202: shapes.TAKEN})
+_OPENED = shapes.told(asking.ASK_STATUSES, dict.fromkeys((200, 201, 202), shapes.STANDING))
+_STANDS = shapes.told(asking.LOOK_STATUSES, {200: shapes.STANDING})
+_CANCELLED = shapes.told(asking.CANCEL_STATUSES, {200: shapes.STANDING})
+_MADE = shapes.told(asking.REGISTER_STATUSES, {200: shapes.MADE, 201: shapes.MADE, 202: shapes.WAITING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +59,7 @@ def _mount_metrics(web: FastAPI, programs: metrics.Metrics) -> None:
     turns = asyncio.Semaphore(AT_ONCE)
 
     @web.post(
-        "/v1/metrics", status_code=202, responses=_told(metrics.STATUSES), dependencies=BEARER,
+        "/v1/metrics", status_code=202, responses=_TAKEN, dependencies=BEARER,
         openapi_extra=described(metrics.PushBody.model_json_schema(), key=True), summary="Push readings",
     )  # fmt: skip
     async def push_metrics(request: Request) -> Response:
@@ -64,7 +72,7 @@ def _mount_asking(web: FastAPI, programs: asking.Asking) -> None:
     turns = asyncio.Semaphore(AT_ONCE)
 
     @web.post(
-        "/v1/requests", status_code=201, responses=_told(asking.ASK_STATUSES), dependencies=BEARER,
+        "/v1/requests", status_code=201, responses=_OPENED, dependencies=BEARER,
         openapi_extra=described(asking.RequestBody.model_json_schema(), key=True), summary="Ask for a promotion",
     )  # fmt: skip
     async def ask(request: Request) -> Response:
@@ -75,7 +83,7 @@ def _mount_asking(web: FastAPI, programs: asking.Asking) -> None:
         return await answered(request, turns, programs.ask)
 
     @web.get(
-        "/v1/requests/{request_id}", responses=_told(asking.LOOK_STATUSES), dependencies=BEARER,
+        "/v1/requests/{request_id}", responses=_STANDS, dependencies=BEARER,
         summary="Look how a request stands",
     )  # fmt: skip
     async def look(request: Request, request_id: str = _ID) -> Response:
@@ -84,7 +92,7 @@ def _mount_asking(web: FastAPI, programs: asking.Asking) -> None:
 
     @web.delete(
         "/v1/requests/{request_id}",
-        responses=_told(asking.CANCEL_STATUSES),
+        responses=_CANCELLED,
         dependencies=BEARER,
         summary="Cancel a request",
     )
@@ -93,7 +101,7 @@ def _mount_asking(web: FastAPI, programs: asking.Asking) -> None:
         return await answered(request, turns, lambda call: programs.cancel(call, request_id))
 
     @web.post(
-        "/v1/versions", status_code=201, responses=_told(asking.REGISTER_STATUSES), dependencies=BEARER,
+        "/v1/versions", status_code=201, responses=_MADE, dependencies=BEARER,
         openapi_extra=described(asking.VersionBody.model_json_schema(), key=True), summary="Register a version",
     )  # fmt: skip
     async def register(request: Request) -> Response:
@@ -102,8 +110,3 @@ def _mount_asking(web: FastAPI, programs: asking.Asking) -> None:
 
 
 _ID = Path(description="The short id of a request", pattern="^[a-z0-9]{1,32}$")
-
-
-def _told(statuses: Mapping[int | str, str]) -> dict[int | str, dict[str, object]]:
-    return {status: {"description": text, "content": {"application/json": {"schema": {"type": "object"}}}}
-            for status, text in statuses.items()}  # fmt: skip

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,11 +29,13 @@ from bot.domain.errors import (
 from bot.domain.events import Tag
 from bot.domain.people import Client
 from bot.domain.policy import Policy
+from bot.domain.registry import TARGETS
+from bot.domain.semver import Bump
 from bot.domain.text import Code, Name, say
 from bot.ports import Ask, AskState, Ledger
 from bot.services.errands import AnotherAsk, Done, Origin
 from handlers import asked
-from handlers.api.calls import Answer, Call, Gate, Said, key_of
+from handlers.api.calls import Answer, Call, Gate, ModelName, Number, Said, key_of, told_only
 from handlers.clients import Known
 
 PATIENCE = 8.0  # seconds that a caller waits for MLflow; then it is told that what it asked for is written down
@@ -41,7 +43,13 @@ TAG = Tag.API_REFUSED
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    # Strict: true is no version 1, and "0.9" no number; the document says so, too.
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=True)
+
+
+_Word = Annotated[str, told_only(pattern=(
+    r"^([vV]?[0-9]{1,9}|[0-9]+\.[0-9]+\.[0-9]+|@[A-Za-z0-9_\-]+|[Ss]taging|[Pp]roduction|latest)$"
+))]  # fmt: skip
 
 
 class CiBody(_Body):
@@ -50,15 +58,21 @@ class CiBody(_Body):
     repository: str = Field("", max_length=200, examples=["acme/churn"])
     run: str = Field("", max_length=200, examples=["1234567"])
     commit: str = Field("", max_length=200, examples=["9fceb02d0ae598e95dc970b74767f19372d61af8"])
-    url: str = Field("", max_length=1000, examples=["https://github.com/acme/churn/actions/runs/1234567"])
+    url: str = Field(
+        "", max_length=1000, examples=["https://github.com/acme/churn/actions/runs/1234567"],
+        json_schema_extra={"pattern": "^(https?://.+)?$"},
+    )  # fmt: skip
 
 
 class RequestBody(_Body):
     """A promotion that is asked for: what `/model promote` takes."""
 
-    model: str = Field(validation_alias=AliasChoices("model", "model_name"), examples=["churn"])
-    version: int | str = Field(description="7, v7, 2.1.0, @alias, staging, production or latest", examples=[7])
-    to: str = Field(description="staging or production", examples=["production"])
+    model: ModelName = Field(validation_alias=AliasChoices("model", "model_name"), examples=["churn"])
+    version: Number | _Word = Field(description="7, v7, 2.1.0, @alias, staging, production or latest", examples=[7])
+    to: str = Field(
+        description="staging or production", examples=["production"],
+        json_schema_extra={"enum": [word for stage in TARGETS for word in (stage.value.lower(), stage.value)]},
+    )  # fmt: skip
     reason: str = Field("", description="Why, for the card and the audit")
     keep_existing: bool = Field(False, description="Let the present holder stay in the stage")
     validation: dict[str, float] = Field(default_factory=dict, description="Results of your own, by metric")
@@ -68,11 +82,17 @@ class RequestBody(_Body):
 class VersionBody(_Body):
     """A version that is to be made: what `/model register` takes."""
 
-    run_id: str = Field(description="The run that logged the model")
-    model: str = Field(validation_alias=AliasChoices("model", "model_name"), examples=["churn"])
-    bump: str | None = Field(None, description="major, minor or patch, where you know better than the rules")
+    run_id: str = Field(
+        description="The run that logged the model", examples=["0a1b2c3d4e5f60718293a4b5c6d7e8f9"],
+        json_schema_extra={"pattern": "^[A-Za-z0-9_]{1,64}$"},
+    )  # fmt: skip
+    model: ModelName = Field(validation_alias=AliasChoices("model", "model_name"), examples=["churn"])
+    bump: str | None = Field(
+        None, description="major, minor or patch, where you know better than the rules",
+        json_schema_extra={"enum": [*(part.value for part in Bump), None]},
+    )  # fmt: skip
     description: str = Field("", description="What is new")
-    tags: list[str] = Field(
+    tags: list[Annotated[str, told_only(pattern="^[^=]+=")]] = Field(
         default_factory=list, description="Tags for its card, as key=value", examples=[["owner=ann"]]
     )
     artifact: str = Field("", description="Which of the run's models, where it logged several")

@@ -6,18 +6,19 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
+from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from bot.domain.errors import BadInput, LedgerUnavailable, Misconfigured
 from bot.domain.events import Tag
 from bot.domain.monitors import Pushed
 from bot.domain.people import Client
-from bot.domain.pushing import READINGS_MOST, Push, TooManyReadings, parse_push
+from bot.domain.pushing import METRIC_MOST, READINGS_MOST, Push, TooManyReadings, parse_push
 from bot.domain.text import Code, Name, clean, say, short
 from bot.ports import Call as Answered
 from bot.ports import Clock, Ledger
-from handlers.api.calls import Answer, Call, Gate, Said, key_of
+from handlers.api.calls import Answer, Call, Gate, ModelName, Number, Said, key_of, told_only
 from handlers.clients import Known
 
 log = logging.getLogger(__name__)
@@ -26,17 +27,29 @@ log = logging.getLogger(__name__)
 class ReadingBody(BaseModel):
     """One reading."""
 
-    model: str = Field(description="The registered model's name", examples=["churn"])
-    version: int | str | None = Field(None, description="7 or v7; left out: whichever serves", examples=[7])
-    metric: str = Field(description="What a monitor's query names", examples=["accuracy"])
+    model_config = ConfigDict(extra="forbid")
+
+    model: ModelName = Field(description="The registered model's name", examples=["churn"])
+    version: Number | Annotated[str, told_only(pattern="^[vV]?[0-9]{1,9}$")] | None = Field(
+        None, description="7 or v7; left out: whichever serves", examples=[7]
+    )
+    metric: Annotated[str, told_only(minLength=1, maxLength=METRIC_MOST)] = Field(
+        description="What a monitor's query names", examples=["accuracy"]
+    )
     value: float = Field(description="A finite number", examples=[0.91])
-    at: str = Field(description="When it was measured, RFC 3339 with its zone", examples=["2026-05-04T12:00:00Z"])
+    at: Annotated[str, told_only(format="date-time")] = Field(
+        description="When it was measured, RFC 3339 with its zone", examples=["2026-05-04T12:00:00Z"]
+    )
 
 
 class PushBody(BaseModel):
     """Readings for monitors. It is checked by hand, so that every fault is named with its place."""
 
-    source: str = Field(description="A source of the type push in the policy, or push", examples=["live"])
+    model_config = ConfigDict(extra="forbid")
+
+    source: Annotated[str, told_only(minLength=1)] = Field(
+        description="A source of the type push in the policy, or push", examples=["live"]
+    )
     readings: list[ReadingBody] = Field(min_length=1, max_length=READINGS_MOST)
 
 

@@ -236,6 +236,9 @@ class TestOnesOwnOnly:
         (BODY | {"ci": {"url": "https://x|y>"}}, 422, "ci."),
         (BODY | {"model": "fraud"}, 403, "fraud"),
         (BODY | {"validation": {"accuracy": "much"}}, 422, "“validation.accuracy”"),
+        (BODY | {"validation": {"accuracy": "0.9"}}, 422, "“validation.accuracy”"),
+        (BODY | {"version": True}, 422, "“version"),
+        (BODY | {"keep_existing": "no"}, 422, "“keep_existing”"),
         ([], 422, ""),
     ],
 )
@@ -244,6 +247,12 @@ def test_what_is_wrong_is_told_and_opens_nothing(world: World, body: Any, status
     assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
     with world.ledger.read() as reading:
         assert reading.requests() == []
+
+
+def test_what_is_no_id_is_told_as_all_errors_are(world: World) -> None:
+    answer = call(world, "GET", "/v1/requests/NO-ID")
+    assert (answer.status_code, answer.json().keys()) == (422, {"error"})
+    assert "request_id" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(("token", "status"), [("nobody's", 401), ("t0ken-of-a-pusher", 403)])
