@@ -237,6 +237,27 @@ def test_skipping_the_validation_skips_no_gate(team: Team) -> None:
     assert team.world.production("churn-without-semver") == []
 
 
+def test_another_repository_needs_five_lines(team: Team, tmp_path: Path) -> None:
+    another_name_for_it(team, "churn-elsewhere")
+    lines = five_lines()
+    assert len(lines) == 5
+    step = "\n".join(lines).replace("OWNER/registrar/.github/actions/registrar@COMMIT", "./.github/actions/registrar")
+    workflow = {"name": "Elsewhere", "on": {"push": None}, "defaults": {"run": {"shell": "bash"}}}
+    steps = yaml.safe_load(step.replace("promote churn 7", "promote churn-elsewhere 1"))
+    workflow["jobs"] = {"ask": {"runs-on": "ubuntu-24.04", "steps": steps}}
+    (tmp_path / "elsewhere.yml").write_text(yaml.safe_dump(workflow))
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(team.repository.run, str(tmp_path / "elsewhere.yml"), "push")
+        team.world.bob.clicks(the_card(team, "churn-elsewhere"), "Approve")
+        assert asked.result()["ask"].result == "success", asked.result()["ask"].said
+    assert team.world.production("churn-elsewhere") == [1]
+
+
+def five_lines() -> list[str]:
+    page = (ROOT / ".github" / "actions" / "registrar" / "README.md").read_text(encoding="utf-8")
+    return page.partition("```yaml\n")[2].partition("```")[0].rstrip().splitlines()
+
+
 def test_what_is_not_set_up_is_named_before_anybody_is_asked(team: Team) -> None:
     bare = replace(team.repository, variables={}, secrets={}, folder=team.repository.folder / "bare")
     jobs = bare.run("promote_model.yml", "workflow_dispatch", inputs={"model_name": "churn", "version": "1", **SKIP})
