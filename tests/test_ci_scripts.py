@@ -142,7 +142,10 @@ def test_the_comment_shows_metrics_against_production_and_what_fails(report: Mod
     assert "| f1 | 0.8 | 0.7 | +0.1 | better |" in text
     assert "| latency\\_ms | 5 | 4 | +1 | worse |" in text
     assert "- f1 is 0.8, and has to be ≥ 0.9" in text
-    assert "cannot be promoted as it is" in text
+    assert "should not be promoted as it is" in text
+    text = report.training(written(tmp_path, gates={"passed": True, "sentence": "All pass.", "gates": []}), {})
+    assert "`/model promote churn 4 production`" in text
+    assert "is registered nowhere" in report.training(tmp_path, {"IS_SHARED": "false"})
 
 
 def test_a_step_that_did_not_come_to_an_end_is_told(report: ModuleType, tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def training(folder: Path, environ: Mapping[str, str]) -> str:
         parts += [plain(comparison["sentence"])] if comparison else []
         parts += [metrics_table(comparison, registered["version"])] if comparison else []
         parts += [files(validated), policy(gates), f"Its semver: {plain(registered['why'])}."]
-        parts += [what_next(registered, gates, environ)]
+        is_well = all(one is not None and one["passed"] for one in (validated, gates))
+        parts += [what_next(registered, environ, is_well=is_well)]
     return "\n\n".join([MARK, *parts, *_run(environ)])[:LONGEST] + "\n"
 
 
@@ -76,15 +77,15 @@ def policy(gates: Document | None) -> str:
     return "\n".join([f"{_mark(gates['passed'])} **The gates**: {plain(gates['sentence'])}", *failed])
 
 
-def what_next(registered: Document, gates: Document | None, environ: Mapping[str, str]) -> str:
+def what_next(registered: Document, environ: Mapping[str, str], *, is_well: bool) -> str:
     """Return what can be done with it now."""
     if environ.get("IS_SHARED") == "false":
         return (
             "This was tried out on the runner and is registered nowhere: the run has no access to the team's registry. "
             "Pull requests from forks never have; elsewhere docs/workflows.md says what to set up."
         )
-    if gates is None or not gates["passed"]:
-        return "It is registered, and cannot be promoted as it is."
+    if not is_well:
+        return "It is registered, and should not be promoted as it is."
     asked = f"/model promote {registered['model']} {registered['version']} production"
     return f"To ask for it: {code(asked)} in Slack, or the workflow *Promote a model*."
 
