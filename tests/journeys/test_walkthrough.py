@@ -40,9 +40,10 @@ class Walk:
 
     def types(self, step: int) -> list[str]:
         """Type a step's commands, and return what each block of them printed."""
-        return [self._runs(block) for block in blocks(step)]
+        return [self.runs(block) for block in blocks(step)]
 
-    def _runs(self, block: str) -> str:
+    def runs(self, block: str) -> str:
+        """Type a block in a shell that has heard what is exported at the beginning."""
         [meant] = [line for line in blocks(0) if line.startswith("export ")]
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", f"{meant}\n{block}"], cwd=self.folder, text=True, check=False,
@@ -57,7 +58,12 @@ class Walk:
         """Type a step's commands, which wait; let people act meanwhile, and see to it that the commands end well."""
         with ThreadPoolExecutor(1) as pool:
             typed = pool.submit(self.types, step)
-            yield
+            try:
+                yield
+            except BaseException:
+                if typed.done():
+                    typed.result()  # why the commands failed says more than what people waited for in vain
+                raise
             typed.result()
 
     def card(self, holds: str) -> dict[str, Any]:
@@ -91,7 +97,9 @@ def walk(tmp_path: Path) -> Iterator[Walk]:
     assert blocks(0)[0] == "make demo\n"
     path = os.pathsep.join([str(programs), os.environ["PATH"]])
     with Demo(tmp_path / ".demo", command=COMMAND, PATH=path) as demo, connect(demo.url) as slack:
-        yield Walk(tmp_path, slack)
+        walk = Walk(tmp_path, slack)
+        walk.runs(blocks(0)[2])  # says in the policy who sits at the terminal
+        yield walk
 
 
 def test_the_exercise_can_be_walked_from_its_beginning_to_its_end(walk: Walk) -> None:
