@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from slack_sdk.errors import SlackApiError
 from bot.anchor_file import AnchorFile
 from bot.domain.commands import Archive, Command, Describe, Register, Rollback, SetTags
 from bot.domain.errors import LedgerUnavailable, Misconfigured, RegistrarError, SlackUnreachable
+from bot.domain.people import Person, Profile
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
 from bot.ledger.sql import SqlLedger
@@ -72,6 +73,13 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+class Unsent:
+    """The outbox of a terminal: what people must hear is written down, and the bot beside delivers it."""
+
+    def deliver(self, *, wait: float = 0.0) -> None:
+        """Leave it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registrar:
     """The services, and the threads that work for them."""
@@ -96,7 +104,7 @@ class Registrar:
     moves: Moves
     mirror: Mirror
     watch: Watch
-    outbox: Outbox  # to Slack
+    outbox: Outbox | Unsent  # to Slack
     events: Outbox  # to the endpoints that the policy names
     servings: Servings
     directory: Directory
@@ -203,6 +211,7 @@ class Registrar:
         self.work.shutdown(wait=True)
         self.sources.close()
         self.context.ledger.close()
+        getattr(self.context.registry, "close", lambda: None)()  # only one over a wire or a database has what to close
 
 
 def build(
@@ -211,12 +220,12 @@ def build(
     *,
     ledger: Ledger,
     registry: Registry,
-    notifier: Notifier,
+    notifier: Notifier | None,
     directory: Directory,
     clock: Clock | None = None,
     policy_file: PolicyFile | None = None,
 ) -> Registrar:
-    """Return the services over these plugs."""
+    """Return the services over these plugs. Without a notifier nothing is delivered: another process does that."""
     context = Context(ledger=ledger, registry=registry, rules=rules, clock=clock or SystemClock(), owner=name_process())
     gatekeeper, gating = Gatekeeper(context), Gating(context)
     lookups = Lookups(context, gating)
@@ -245,7 +254,7 @@ def build(
         moves=Moves(context, gating),
         mirror=Mirror(context),
         watch=Watch(context),
-        outbox=Outbox(context, notifier),
+        outbox=Outbox(context, notifier) if notifier else Unsent(),
         events=Outbox(
             context,
             Webhooks(lambda: rules.policy),
@@ -299,20 +308,20 @@ def build_for_slack(settings: Settings, policy: Policy, *, clock: Clock | None =
     return registrar
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terminal:
-    """What the terminal's verbs work with: no Slack and no threads."""
+class NobodyKnown:
+    """The directory of a terminal without a token of Slack's: everybody is who the policy says, in no user group."""
 
-    ledger: Ledger
-    registry: Registry
-    lookups: Lookups
-    comparisons: Comparisons
-    errands: Errands
+    def profile(self, person: Person) -> Profile:
+        """Return the person without groups."""
+        return Profile(person=person)
 
-    def close(self) -> None:
-        """Let go of the connections."""
-        self.ledger.close()
-        getattr(self.registry, "close", lambda: None)()  # only a registry over a database has what to let go of
+    def members(self, ids: Sequence[str]) -> list[str]:
+        """Return nobody."""
+        return []
+
+    def names(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return nothing."""
+        return {}
 
 
 class NoLedger:
@@ -330,19 +339,26 @@ class NoLedger:
         """There is nothing to close."""
 
 
-def build_for_terminal(settings: Settings, policy: Policy, ledger: Ledger) -> Terminal:
-    """Return what the terminal needs over a ledger, or over none for what only looks at the registry."""
-    registry = open_registry(settings)
-    context = Context(ledger=ledger, registry=registry, rules=Rules(policy), clock=SystemClock(), owner=name_process())
-    gating = Gating(context)
-    lookups = Lookups(context, gating)
-    gatekeeper = Gatekeeper(context)
-    rollbacks = Rollbacks(context, lookups, gatekeeper)
-    commands = hands(context, Tending(context, lookups, gatekeeper), rollbacks)
-    return Terminal(
-        ledger=ledger, registry=registry, lookups=lookups, comparisons=Comparisons(context, lookups),
-        errands=Errands(context, Requests(context, lookups, gating), commands),
+def build_for_terminal(settings: Settings, policy: Policy, ledger: Ledger) -> Registrar:
+    """Return the services for a terminal over a ledger, or over none for what only looks at the registry.
+
+    Slack hears nothing from here; what it must hear is written down for the bot.
+    """
+    return build(
+        settings, Rules(policy), ledger=ledger, registry=open_registry(settings), notifier=None,
+        directory=NobodyKnown(),
     )  # fmt: skip
+
+
+def as_slack_knows(settings: Settings, policy: Policy, user: str) -> Profile:
+    """Return a user's standing, asked of Slack where there is a token; without, what the policy says is all.
+
+    Raises Misconfigured for a token that Slack does not take, and SlackUnreachable.
+    """
+    if settings.slack_bot_token is None:
+        return Profile(person=Person("", user))
+    team = home_team(slack_client(settings, timeout=5))
+    return slack_directory(settings, team, Rules(policy)).profile(Person(team, user))
 
 
 def open_ledger(settings: Settings) -> SqlLedger:

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.domain.durations import Duration
 from bot.domain.errors import Misconfigured
-from bot.domain.text import Code, say
+from bot.domain.text import Code, Say, say
 
 # Without populate_by_name: with it HOME, HOST and PORT of whoever starts us would be taken for ours.
 _ENV = SettingsConfigDict(env_file=None, extra="ignore", env_ignore_empty=True)
@@ -120,9 +120,18 @@ class Settings(BaseSettings):
 
 def read_settings() -> Settings:
     """Return the settings from the environment. Raises Misconfigured, naming the variable."""
+    settings, faults = read_what_can_be()
+    if faults:
+        raise Misconfigured(faults[0])
+    return settings
+
+
+def read_what_can_be() -> tuple[Settings, list[Say]]:
+    """Return the settings from the environment with the default in place of each wrong one, and what is wrong."""
     try:
-        return Settings()
+        return Settings(), []
     except ValidationError as error:
-        fault = error.errors()[0]
-        name = str(fault["loc"][0])
-        raise Misconfigured(say("{name} is wrong: {what}.", name=Code(name), what=fault["msg"])) from None
+        faults = {str(fault["loc"][0]): fault["msg"].removeprefix("Value error, ") for fault in error.errors()}
+    defaults = {field.alias: field.default for field in Settings.model_fields.values() if field.alias in faults}
+    told = [say("{name} cannot be used: {what}.", name=Code(name), what=what) for name, what in faults.items()]
+    return Settings.model_validate(defaults), told

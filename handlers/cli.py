@@ -1,4 +1,4 @@
-"""The terminal: run, init, demo, and the verbs that handlers/terminal takes over from Slack."""
+"""The terminal: run, init, doctor, demo, and the verbs that handlers/terminal takes over from Slack."""
 
 from __future__ import annotations
 
@@ -56,7 +56,19 @@ models:
 """
 
 
-OWN = ("run", "init", "demo")
+DOCTOR = """\
+It asks Slack, MLflow and the ledger, reads the policy, and changes nothing. With --live it makes a
+model in MLflow, moves it and deletes it again, and opens a Socket Mode connection for a moment: a click
+of that very moment may be lost. It never posts, and prints no token and no password.
+
+Exit codes:
+  0  nothing is wrong; there may be things to mind
+  2  something is configured wrongly
+  3  nothing is configured wrongly, and something does not answer
+"""
+
+
+OWN = ("run", "init", "doctor", "demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,6 +128,10 @@ def _parser() -> argparse.ArgumentParser:
     _add(verbs, "run", "serve your workspace, until Ctrl-C", _run)
     init = _add(verbs, "init", "write a policy file with comments", _init)
     init.add_argument("file", nargs="?", type=Path, help="where; default: what REGISTRAR_POLICY says, registrar.yml")
+    doctor = _add(verbs, "doctor", "say what is missing or wrong, and what to do about it", _doctor)
+    doctor.formatter_class, doctor.epilog = argparse.RawDescriptionHelpFormatter, DOCTOR
+    doctor.add_argument("--live", action="store_true", help="also try what needs writing, and take it back")
+    doctor.add_argument("--json", action="store_true", help="one JSON document on standard output: healthy, findings")
     demo = _add(verbs, "demo", "live the whole story on this machine, without Slack", _demo)
     demo.add_argument("--play", action="store_true", help="let the story play by itself, and tell it")
     demo.add_argument("--port", type=int, default=0, help="the local workspace's port; default: a free one")
@@ -153,6 +169,12 @@ def _init(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise Misconfigured(say("{file} cannot be written: {why}.", file=Code(file), why=error.strerror)) from error
     print(f"Wrote {file}. Put your leads' Slack ids into it, then start: registrar run")
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from handlers.terminal.doctor import doctor
+
+    return doctor(live=arguments.live, as_json=arguments.json)
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -36,13 +36,18 @@ def handler(stream: TextIO | None, hidden: Iterable[str] = ()) -> logging.Handle
     return writer
 
 
+def secrets_in(hidden: Iterable[str] = ()) -> re.Pattern[str]:
+    """Return what finds every secret in a text: those that are known, and whatever looks like one."""
+    known = sorted((re.escape(one) for one in hidden if one), key=len, reverse=True)
+    return re.compile("|".join([*known, _SECRETS.pattern]))
+
+
 class _Discreet(logging.Formatter):
     """Writes a line, its traceback included, with `…` in place of every secret."""
 
     def __init__(self, hidden: Iterable[str]) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        known = sorted((re.escape(one) for one in hidden if one), key=len, reverse=True)
-        self._hidden = re.compile("|".join([*known, _SECRETS.pattern]))
+        self._hidden = secrets_in(hidden)
 
     def format(self, record: logging.LogRecord) -> str:
         return self._hidden.sub("…", super().format(record))

@@ -125,7 +125,10 @@ class Service:
 def _programs(registrar: Registrar) -> Api:
     """Return what the API for programs works with."""
     context = registrar.context
-    return Api(ledger=context.ledger, policy=lambda: context.policy, takes=registrar.sources.takes, clock=context.clock)
+    return Api(
+        ledger=context.ledger, policy=lambda: context.policy, takes=registrar.sources.takes, clock=context.clock,
+        registrar=registrar,
+    )  # fmt: skip
 
 
 def _what_is_needed(settings: Settings) -> Policy:

@@ -54,6 +54,8 @@ METHODS: dict[str, tuple[tuple[str, ...], str]] = {
     "users.info": (("users:read",), "ask at every decision whether the person is a guest, a bot or deactivated"),
     "usergroups.users.list": (("usergroups:read",), "ask who is in the user groups that the policy names"),
     "usergroups.list": (("usergroups:read",), "keep the names of the groups that the policy names, as people saw them"),
+    "blocks.validate": ((), "let `registrar doctor` ask whether our largest card would be taken"),
+    "apps.connections.open": ((), "let `registrar doctor --live` open a Socket Mode connection, as Bolt does"),
     "views.open": ((), "open a form"),
     "views.publish": ((), "show somebody their Home: what waits for them, and what serves"),
     "views.update": ((), "fill the details when the registry has answered"),
@@ -202,10 +204,10 @@ def _setting_default(value: object) -> str:
 
 def authority() -> str:
     """Return docs/authority.md."""
-    acts = comments(Act)
+    acts, asked_for = comments(Act), _asked_for()
     rows = [
         [f"`{act.value}`", acts[act.name], _whom(row), _yes(row.guests), _yes(row.programs), _yes(row.automations),
-         _yes(row.terminal), _yes(act.name in _asked_for())]
+         _yes(row.terminal), _yes(act.name in asked_for)]
         for act, row in TABLE.items()
     ]  # fmt: skip
     whom = [[f"*{who.name.lower().replace('_', ' ')}*", comments(Who)[who.name]] for who in Who]

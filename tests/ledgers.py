@@ -16,8 +16,9 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 
-from bot.ledger import SqlLedger
+from bot.ledger import SqlLedger, engines
 
 
 class PostgresServer:
@@ -90,6 +91,28 @@ def break_connections(postgres_server: PostgresServer) -> Callable[[], None]:
     """Give what ends every connection to the tests' databases, as a server does that goes down."""
     end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname LIKE 'test%'"
     return lambda: postgres_server.run(end)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_is_made_of_a_statement_is_kept() -> Iterator[None]:
+    """Let all engines on SQLite compile a statement once. A ledger or an MLflow of its own would do it in each test."""
+    first = sa.create_engine("sqlite://", query_cache_size=5000)
+    first.connect().close()  # now its dialect knows what this SQLite can do
+    create_engine = sa.create_engine
+
+    def sharing(url: Any, **options: Any) -> sa.Engine:
+        engine = create_engine(url, **options)
+        if engine.dialect.name == "sqlite":
+            # A statement is looked up by the dialect, too; there is no public way to give two engines one of each.
+            engine.dialect = engine.pool._dialect = first.dialect
+            engine._compiled_cache = first._compiled_cache
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "create_engine", sharing)
+        patch.setattr(sa, "create_engine", sharing)  # MLflow's
+        yield
+    first.dispose()
 
 
 @pytest.fixture(scope="session")

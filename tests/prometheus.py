@@ -6,16 +6,17 @@ import math
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.registries import free_port
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
 EVERY = "200ms"
@@ -70,6 +71,8 @@ class RealPrometheus:
     def halted(self) -> Iterator[None]:
         """Let it be there, and answer nothing."""
         self._process.send_signal(signal.SIGSTOP)
+        stopping = psutil.Process(self._process.pid)
+        wait_until(lambda: stopping.status() == psutil.STATUS_STOPPED)  # until then it answers
         try:
             yield
         finally:
@@ -83,14 +86,6 @@ class RealPrometheus:
     def _has(self, name: str) -> bool:
         found = httpx.get(f"{self.url}/api/v1/query", params={"query": name}, trust_env=False).json()
         return bool(found["data"]["result"])
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds, or fail."""
-    until, pause = time.monotonic() + LONG, threading.Event()
-    while not holds():
-        assert time.monotonic() < until, "it did not come true"
-        pause.wait(0.02)
 
 
 def prometheus_binary() -> str | None:

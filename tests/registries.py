@@ -6,6 +6,7 @@ MLflow takes seconds to make its tables, so it makes them once in a session and 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Protocol
@@ -397,11 +399,27 @@ def mlflow_subprocess(database_uri: str, artifacts: Path, workers: int = 2) -> I
 
 
 @pytest.fixture(scope="session")
-def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a SQLite file with MLflow's empty tables, to be copied."""
-    path = tmp_path_factory.mktemp("mlflow") / "template.db"
-    MlflowShelf(f"sqlite:///{path}").close()
-    return path
+def mlflow_template(tmp_path_factory: pytest.TempPathFactory, _mlflow_reads_its_migrations_once: None) -> Path:
+    """Return a SQLite file with MLflow's empty tables, to be copied. The first process of a run makes it for all."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "mlflow"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "template.db").exists():
+            MlflowShelf(f"sqlite:///{folder / 'begun.db'}").close()
+            (folder / "begun.db").rename(folder / "template.db")
+    return folder / "template.db"
+
+
+@pytest.fixture(scope="session")
+def _mlflow_reads_its_migrations_once() -> Iterator[None]:
+    """Let each store that is opened not run all of MLflow's migration files to learn which is the newest."""
+    from mlflow.store.db import utils
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "_get_latest_schema_revision", cache(utils._get_latest_schema_revision))
+        yield
 
 
 @pytest.fixture

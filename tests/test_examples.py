@@ -1,5 +1,7 @@
 """The example is run for real, small, on a registry of its own."""
 
+from __future__ import annotations
+
 import importlib.util
 import json
 import os
@@ -12,12 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mlflow
 import pytest
 
 from tests.receivers import Receiver, Reply, receiving
+
+if TYPE_CHECKING:
+    import mlflow  # takes a second, in each process of a test run
 
 pytestmark = pytest.mark.slow  # it trains models; the demo does, too
 
@@ -57,6 +61,8 @@ def trained(run: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def client(folders: tuple[Path, Path]) -> mlflow.MlflowClient:
+    import mlflow
+
     return mlflow.MlflowClient(f"sqlite:///{folders[0] / 'mlflow.db'}")
 
 
@@ -73,6 +79,8 @@ def example() -> ModuleType:
 
 @pytest.fixture
 def own_registry(tmp_path: Path) -> Iterator[str]:
+    import mlflow
+
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     yield mlflow.get_tracking_uri()
@@ -113,7 +121,9 @@ def test_logs_a_model_with_a_signature_and_an_example(
 ) -> None:
     saved = list((folders[0] / "artifacts").rglob("MLmodel"))
     assert len(saved) == len(trained)
-    model = mlflow.models.Model.load(str(saved[0]))
+    from mlflow.models import Model
+
+    model = Model.load(str(saved[0]))
     assert model.signature is not None
     assert "monthly_charges" in model.signature.inputs.input_names()
     assert model.saved_input_example_info
@@ -128,6 +138,8 @@ def test_says_nothing_but_its_answer(run: subprocess.CompletedProcess[str]) -> N
 
 
 def test_runs_are_logged_without_a_registered_model(example: ModuleType, own_registry: str) -> None:
+    import mlflow
+
     [logged] = example.train(example.CANDIDATES[:1], rows=400, model_name=None)
     client = mlflow.MlflowClient(own_registry)
     assert logged.version is None

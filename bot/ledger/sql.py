@@ -127,6 +127,15 @@ class SqlLedger:
             newest = ScriptDirectory.from_config(_migrations()).get_current_head()
             return MigrationContext.configure(connection).get_current_revision() == newest
 
+    def is_known(self) -> bool:
+        """Tell whether the ledger has a version that we know; one that a newer Registrar has written has not.
+
+        Raises LedgerUnavailable.
+        """
+        known = {script.revision for script in ScriptDirectory.from_config(_migrations()).walk_revisions()}
+        with _kindly(UNREADABLE), self._reader.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision() in known
+
     def close(self) -> None:
         """Close every connection."""
         self._reader.dispose()

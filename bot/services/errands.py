@@ -268,11 +268,11 @@ class Errands:
             tx.add_note(note)
 
 
-def end(tx: Writing, ask: Ask) -> bool:
-    """Write down that an ask is done; return False where another thread was faster."""
+def end(tx: Writing, ask: Ask, outcome: str = "") -> bool:
+    """Write down that an ask is done, and what came of it; return False where another thread was faster."""
     if tx.ask(ask.id).state is not AskState.WAITING:
         return False
-    tx.save_ask(replace(ask, state=AskState.DONE))
+    tx.save_ask(replace(ask, state=AskState.DONE, outcome=outcome))
     return True
 
 

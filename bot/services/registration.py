@@ -44,12 +44,13 @@ class Registration:
     def carry_out(self, ask: Ask, command: Register) -> Done:
         """Register what was asked for, write it into the audit and let the channel hear of it. See `Hand`."""
         made = self.register(command, key=ask.id)
-        with self._it.ledger.write() as tx:
-            if end(tx, ask):
-                self._write_down(tx, ask.caller, made)
-        return Done(answer=words.registered(
+        answer = words.registered(
             made.version.model, made.version.version, made.proposal, again=made.again, has_model=made.has_model
-        ))  # fmt: skip
+        )
+        with self._it.ledger.write() as tx:
+            if end(tx, ask, str(answer)):
+                self._write_down(tx, ask.caller, made)
+        return Done(answer=answer)
 
     def register(self, command: Register, *, key: str) -> Registered:
         """Make the version unless the first try with this key has, and give it its semver.

@@ -15,7 +15,6 @@ from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify, PolicyC
 
 if TYPE_CHECKING:  # pandas takes a second, and the help needs none
     from bot.domain import comparison as compared
-    from bot.domain.events import Event
     from bot.domain.evidence import Seen
     from bot.domain.registry import VersionInfo
     from bot.domain.text import Say
@@ -118,16 +117,6 @@ KEYS: dict[type[Command], dict[str, str]] = {
 def to_json(document: Mapping[str, Any], encoding: str = "utf-8") -> str:
     """Return the document as text for an output of that encoding; what it cannot hold is escaped."""
     return json.dumps(document, ensure_ascii=not _can_hold_all(encoding), allow_nan=False, indent=2) + "\n"
-
-
-def registered(event: Event, ask_id: str, sentence: Say) -> dict[str, Any]:
-    """Return the document of a registered version, from the audit's event of it."""
-    evidence = event.evidence
-    return {
-        "model": event.model, "version": int(str(event.after).lstrip("v")), "semver": evidence["semver"],
-        "run_id": evidence["run"], "against": evidence["against"], "overridden": evidence["overridden"],
-        "why": event.why, "ask": ask_id, "sentence": str(sentence),
-    }  # fmt: skip
 
 
 def comparison(found: compared.Comparison, sentence: Say) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from localslack.api import auth, chat, conversations, files, people, views
+from localslack.api import auth, blocks, chat, conversations, files, people, views
 from localslack.api.args import Args
 from localslack.api.method import Method
 from localslack.core import Core
@@ -13,6 +13,7 @@ from localslack.errors import SlackError
 
 METHODS: Mapping[str, Method] = {
     **auth.METHODS,
+    **blocks.METHODS,
     **chat.METHODS,
     **conversations.METHODS,
     **files.METHODS,

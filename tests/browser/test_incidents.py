@@ -14,6 +14,7 @@ from bot.domain.monitors import Outcome
 from localslack import LocalSlack
 from tests.browser.screen import Screen, says
 from tests.living import BAD, MONITOR, FastClock, Life, promote, watched
+from tests.waiting import wait_until
 from tests.world import CHANNEL, World
 
 pytestmark = pytest.mark.browser
@@ -51,7 +52,7 @@ def serve_the_bad_one(world: World, clock: FastClock, life: Life) -> None:
     life.fill(timedelta(days=3))
     with world.ledger.read() as reading:
         [monitor] = reading.monitors("churn")
-    world.slack.wait_for(lambda: measured(world, monitor.id) >= MEASURED)
+    wait_until(lambda: measured(world, monitor.id) >= MEASURED)
     promote(world, BAD, "f1 0.96 instead of 0.77!")
 
 

@@ -971,7 +971,7 @@ class TestTrouble:
         begun = time.monotonic()
         with pytest.raises(RegistryUnreachable, match="does not answer"):
             (CALLS | OTHERS)[call](remote)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 20  # at once; MLflow by itself would try for minutes
 
     def test_a_server_that_comes_back_is_asked_again(self, remote: MlflowRegistry, mlflow_server: MlflowServer) -> None:
         mlflow_server.stop()

@@ -21,8 +21,9 @@ from bot.sources.contract import SourceContract
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.prometheus import PrometheusSource
 from bot.sources.push import PushSource
-from tests.prometheus import RealPrometheus, label, wait_until
+from tests.prometheus import RealPrometheus, label
 from tests.registries import Shelf, free_port
+from tests.waiting import wait_until
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -98,32 +98,34 @@ def ask(caller: Caller, act: Act, subject: Subject = ASKED, policy: Policy = POL
     return authorize(caller, act, subject, policy, NOW)
 
 
-@pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, Act)), ids=str)
-def test_everybody_may_do_what_the_table_says_and_nothing_else(caller: str, act: Act) -> None:
-    assert ask(CALLERS[caller], act).allowed is expected(caller, act)
+EVERY_TRY = list(product(CALLERS, Act))
+
+
+def test_everybody_may_do_what_the_table_says_and_nothing_else() -> None:
+    allowed = {(caller, act) for caller, act in EVERY_TRY if ask(CALLERS[caller], act).allowed}
+    assert allowed == {(caller, act) for caller, act in EVERY_TRY if expected(caller, act)}
 
 
 FROZEN = Frozen(say("Production is frozen."), None)
 
 
 @pytest.mark.parametrize("target", [Stage.STAGING, Stage.PRODUCTION], ids=str)
-@pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, Act)), ids=str)
-def test_a_freeze_stops_what_the_table_says_in_production_and_nothing_else(
-    caller: str, act: Act, target: Stage
-) -> None:
+def test_a_freeze_stops_what_the_table_says_in_production_and_nothing_else(target: Stage) -> None:
     free = replace(ASKED, target=target)
-    stopped = TABLE[act].freezes and target is Stage.PRODUCTION
-    allowed = ask(CALLERS[caller], act, free).allowed and not stopped
-    assert ask(CALLERS[caller], act, replace(free, frozen=FROZEN)).allowed is allowed
+    frozen = replace(free, frozen=FROZEN)
+    allowed = {(caller, act) for caller, act in EVERY_TRY if ask(CALLERS[caller], act, free).allowed}
+    stopped = {(caller, act) for caller, act in allowed if TABLE[act].freezes and target is Stage.PRODUCTION}
+    still = {(caller, act) for caller, act in EVERY_TRY if ask(CALLERS[caller], act, frozen).allowed}
+    assert still == allowed - stopped
 
 
 def test_who_may_not_do_it_anyway_does_not_hear_of_the_freeze() -> None:
     assert ask(CALLERS["member"], Act.APPROVE, replace(ASKED, frozen=FROZEN)).rule == "not an approver"
 
 
-@pytest.mark.parametrize(("caller", "act"), list(product(CALLERS, Act)), ids=str)
-def test_every_refusal_has_a_sentence(caller: str, act: Act) -> None:
-    assert str(ask(CALLERS[caller], act).why).endswith(".")
+def test_every_refusal_has_a_sentence() -> None:
+    said = {(caller, act): str(ask(CALLERS[caller], act).why) for caller, act in EVERY_TRY}
+    assert {one: why for one, why in said.items() if not why.endswith(".")} == {}
 
 
 def test_every_act_has_a_row() -> None:

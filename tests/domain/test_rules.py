@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy  # opens its parts when they are used: a process that runs other files needs none
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import signal, stats
 
 from bot.domain import rules
 from bot.domain.rules import DAY, HOUR, Judged, Points, aggregate, check_aggregate, threshold
@@ -29,7 +29,7 @@ def series(values: Any, start: float = START) -> Points:
 def a_week(noise: float = 0.01, phi: float = 0.0, mean: float = 0.9, seed: int = 1, days: float = 7) -> Points:
     """Return a baseline that ends at START: AR(1) noise around a mean."""
     shocks = np.random.default_rng(seed).normal(0, noise * math.sqrt(1 - phi**2), int(days * DAY / EVERY) + 500)
-    values = mean + signal.lfilter([1.0], [1.0, -phi], shocks)[500:]
+    values = mean + scipy.signal.lfilter([1.0], [1.0, -phi], shocks)[500:]
     return series(values, START - EVERY * len(values))
 
 
@@ -117,7 +117,9 @@ def test_a_threshold_needs_a_bound_that_something_can_hold(bounds: dict[str, flo
 @pytest.mark.parametrize(("degrees", "within"), [(4, 0.03), (6, 0.01), (20, 1e-4), (144, 1e-6)])
 @pytest.mark.parametrize("sigma", [2.0, 3.0])
 def test_sigmas_widen_as_student_has_it(sigma: float, degrees: int, within: float) -> None:
-    assert rules.student(sigma, degrees) == pytest.approx(stats.t.isf(stats.norm.sf(sigma), degrees), rel=within)
+    assert rules.student(sigma, degrees) == pytest.approx(
+        scipy.stats.t.isf(scipy.stats.norm.sf(sigma), degrees), rel=within
+    )
 
 
 def test_neighbours_resemble_each_other_as_much_as_they_were_made_to() -> None:
@@ -128,7 +130,7 @@ def test_neighbours_resemble_each_other_as_much_as_they_were_made_to() -> None:
 
 def test_the_correlation_of_short_series_is_not_too_small() -> None:
     shocks = np.random.default_rng(3).standard_normal((4_000, 530))
-    short = signal.lfilter([1.0], [1.0, -0.6], shocks)[:, 500:]
+    short = scipy.signal.lfilter([1.0], [1.0, -0.6], shocks)[:, 500:]
     found = rules.lag1(short - short.mean(axis=1, keepdims=True)).mean()
     plain = np.mean([np.corrcoef(one[1:], one[:-1])[0, 1] for one in short])
     assert abs(found - 0.6) < 0.03 < 0.6 - plain
@@ -142,7 +144,7 @@ def test_the_noise_of_blocks_is_that_of_an_analysis_of_variance() -> None:
     grid = np.random.default_rng(5).normal(0, 2, (7, 24))
     found = rules.usual(grid)
     between = 7 * np.var(grid.mean(axis=0), ddof=1)
-    within = between / stats.f_oneway(*grid.T).statistic
+    within = between / scipy.stats.f_oneway(*grid.T).statistic
     rest = (grid - grid.mean(axis=0)).ravel()
     plain = np.mean(rest[1:] * rest[:-1]) / np.mean(rest**2)
     rho = max(plain + (1 + 3 * plain) / 168, 0)
@@ -208,7 +210,7 @@ def test_a_day_s_block_is_judged_by_a_prediction_interval_of_the_textbooks() -> 
     rho = max(plain + (1 + 3 * plain) / 7, 0)
     phi_noise = rules.usual(daily[:, None], points=baseline.value, slots=np.zeros(2016, np.int64), size=288).noise
     degrees = 6 * (1 - rho**2) / (1 + rho**2)
-    t = stats.t.isf(stats.norm.sf(3), degrees)
+    t = scipy.stats.t.isf(scipy.stats.norm.sf(3), degrees)
     assert found.expected == pytest.approx(daily.mean())
     assert found.expected - found.bound == pytest.approx(t * phi_noise * math.sqrt(1 + 1 / 7), rel=0.02)
 
@@ -465,8 +467,8 @@ def test_the_margin_is_the_sequence_s_and_the_baseline_s() -> None:
         baseline.value.reshape(7, 24, 12).mean(axis=2),
         points=baseline.value, slots=np.arange(2016) % 288 // 12, size=12,
     )  # fmt: skip
-    z = stats.norm.isf(0.005)
-    t = stats.t.isf(0.005, week.degrees)
+    z = scipy.stats.norm.isf(0.005)
+    t = scipy.stats.t.isf(0.005, week.degrees)
     own = math.sqrt(12) * rules.radius(12, alpha=0.01, tuned_for=24)
     assert found.expected == pytest.approx(baseline.value.reshape(7, 288)[:, :12].mean())
     assert found.expected - found.bound == pytest.approx(week.noise * t / z * (own + z * math.sqrt(1 / 7)), rel=1e-4)

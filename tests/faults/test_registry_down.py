@@ -33,6 +33,7 @@ from tests.harness import (
     the_request,
 )
 from tests.registries import MlflowServer, Shelf
+from tests.waiting import wait_until
 from tests.world import CHANNEL, TurnedClock, World, running, said
 
 # Seconds. A person should wait no more than three, which `make bench` measures; what waited for the registry would take
@@ -269,7 +270,7 @@ def test_of_twenty_commands_at_once_on_a_registry_of_two_seconds_a_call_none_mis
             [partial(one.types, CHANNEL, f"/model {text}") for one, text in zip(crowd, commands, strict=True)]
         )
         assert [outcome for outcome in outcomes if not outcome.acked] == []  # the workspace gives up after 3 s
-        world.slack.wait_for(lambda: len(links(world.ledger, Tag.OPENED)) == 10)
+        wait_until(lambda: len(links(world.ledger, Tag.OPENED)) == 10)
         registry.delay = 0.0
 
 

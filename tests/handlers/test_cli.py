@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -246,7 +247,7 @@ def test_what_cannot_be_understood_is_usage(words: list[str], code: int) -> None
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert {"run", "init", "demo", "register", "validate", "compare", "best", "audit", "policy"} <= set(
+    assert {"run", "init", "doctor", "demo", "register", "validate", "compare", "best", "audit", "policy"} <= set(
         capsys.readouterr().out.split()
     )
 
@@ -254,29 +255,30 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 SLOW = {"mlflow", "pandas", "numpy", "slack_bolt", "slack_sdk", "sqlalchemy", "fastapi", "apscheduler", "matplotlib"}
 
 
-@pytest.mark.parametrize("words", ["--help", "run --help", "init there.yml", "compare --help", "compare", "audit -h"])
-def test_what_needs_no_library_loads_none(words: str, tmp_path: Path) -> None:
-    assert SLOW & loaded(words, tmp_path) == set()
+def test_what_needs_no_library_loads_none(tmp_path: Path) -> None:
+    every = ["--help", "run --help", "doctor --help", "init there.yml", "compare --help", "compare", "audit -h"]
+    assert loaded(every, SLOW, tmp_path) == {words: [] for words in every}
 
 
-@pytest.mark.parametrize("words", ["policy check", "policy show churn", "audit show", "audit verify", "audit export"])
-def test_what_needs_neither_mlflow_nor_slack_loads_neither(
-    words: str, policy: Path, tmp_path: Path, sqlite_template: Path
-) -> None:
+def test_what_needs_neither_mlflow_nor_slack_loads_neither(policy: Path, tmp_path: Path, sqlite_template: Path) -> None:
     (tmp_path / ".registrar").mkdir()
     (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
-    assert (SLOW - {"sqlalchemy", "apscheduler"}) & loaded(words, tmp_path) == set()
+    every = ["policy check", "policy show churn", "audit show", "audit verify", "audit export"]
+    assert loaded(every, SLOW - {"sqlalchemy", "apscheduler"}, tmp_path) == {words: [] for words in every}
 
 
-def loaded(words: str, folder: Path) -> set[str]:
-    """Return the packages that a command of a process of its own has loaded at its end."""
+def loaded(every: list[str], libraries: set[str], folder: Path) -> dict[str, list[str]]:
+    """Return which of these libraries are loaded after each of the commands, one after the other in one process."""
     script = (
-        "import sys\nfrom handlers.cli import main\n"
-        f"try:\n    main({words.split()!r})\nexcept SystemExit:\n    pass\n"
-        "print('loaded', *{name.split('.')[0] for name in sys.modules})"
+        "import json, sys\nfrom handlers.cli import main\n"
+        f"for words in {every!r}:\n"
+        "    try:\n        main(words.split())\n    except SystemExit:\n        pass\n"
+        f"    found = sorted({{name.split('.')[0] for name in sys.modules}} & {libraries!r})\n"
+        "    print('loaded ' + json.dumps([words, found]))\n"
     )
     command = [sys.executable, "-c", script]
     ended = subprocess.run(
         command, cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=True
     )
-    return set(ended.stdout.splitlines()[-1].split())
+    told = [line.removeprefix("loaded ") for line in ended.stdout.splitlines() if line.startswith("loaded ")]
+    return dict(json.loads(line) for line in told)

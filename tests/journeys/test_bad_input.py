@@ -30,6 +30,7 @@ from tests.harness import (
     types_and_hears,
     wire_to,
 )
+from tests.waiting import wait_until
 from tests.world import CHANNEL, World, running, said
 
 LONG_TEXT = "x" * 3000
@@ -399,5 +400,5 @@ def test_what_slack_escapes_on_the_way_is_what_the_person_typed(slack: LocalSlac
             ALICE, "promote churn 4 production --reason &lt;0.2 &amp;amp; falling".replace(" &amp;amp; ", "&amp;")
         )
         wire_to(world).send(typed)
-        world.slack.wait_for(lambda: state_of(world).requests)
+        wait_until(lambda: state_of(world).requests)
         assert the_request(world.ledger).reason == "<0.2&falling"

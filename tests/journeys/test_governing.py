@@ -15,6 +15,7 @@ from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.harness import hears, links, the_request, types_and_hears
+from tests.waiting import wait_until
 from tests.world import CHANNEL, POLICY, TurnedClock, World, running, said
 
 GATES: list[Mapping[str, Any]] = [
@@ -112,7 +113,7 @@ def test_an_asker_s_own_results_are_shown_as_theirs_and_mirrored(gated: World) -
     gated.alice.types(CHANNEL, "/model promote churn 4 production --validation recall=0.7")
     assert "own validation: `recall` `0.7`" in said(gated.card())
     gated.registrar.mirror.write()
-    gated.slack.wait_for(lambda: gated.registry.version("churn", 4).tags.get("validation_recall") == "0.7")
+    wait_until(lambda: gated.registry.version("churn", 4).tags.get("validation_recall") == "0.7")
 
 
 # -- out of date -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.harness import BOB, click, hears, types_and_hears, wire_to
+from tests.waiting import wait_until
 from tests.world import CHANNEL, TurnedClock, World, running, said
 
 
@@ -28,7 +29,7 @@ def lived(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
         world.card(holds="is in Production")
         clock.turn(timedelta(days=1))
         registry.transition("churn", 2, Stage.PRODUCTION, archive_existing=True)
-        slack.wait_for(lambda: sees(world, 2))
+        wait_until(lambda: sees(world, 2))
         clock.turn(timedelta(days=1))
         yield world
 

@@ -11,6 +11,7 @@ import pytest
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.receivers import Receiver, Reply, receiving
+from tests.waiting import wait_until
 from tests.world import CHANNEL, World, policy_of, running, said
 
 
@@ -41,8 +42,7 @@ def test_a_promotion_is_told_and_confirmed_in_the_thread(deployed: World, deploy
     card = deployed.card()
     deployed.bob.clicks(card, "Approve")
     deployed.slack.wait_for(lambda: "Registry moved to `v4`, serving not confirmed yet." in thread(deployed, card))
-    deployed.slack.wait_for(lambda: [got for got in deployment.got if got.path == "/hook"])
-    [hook] = [got for got in deployment.got if got.path == "/hook"]
+    [hook] = wait_until(lambda: [got for got in deployment.got if got.path == "/hook"])
     assert json.loads(hook.body)["version"] == 4
     assert hook.headers["x-registrar-signature"].startswith("v1=")
     deployment.replies = [Reply(body=b'{"version": 4}')]

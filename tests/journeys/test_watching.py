@@ -17,6 +17,7 @@ from bot.domain.registry import Stage
 from bot.domain.signing import signature
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
+from tests.waiting import LONG, wait_until
 from tests.world import CHANNEL, POLICY, World, policy_of, running, said
 
 TOKEN = "a token that nobody guesses"
@@ -55,7 +56,7 @@ def push(world: World, value: float, *, version: int = 4, token: str = TOKEN) ->
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     stamp = str(int(time.time()))
     headers |= {"X-Registrar-Timestamp": stamp, "X-Registrar-Signature": signature(token, stamp, body)}
-    return httpx.post(f"{world.service.address}/v1/metrics", content=body, headers=headers, timeout=10)
+    return httpx.post(f"{world.service.address}/v1/metrics", content=body, headers=headers, timeout=LONG)
 
 
 def look_now(world: World) -> None:
@@ -69,7 +70,7 @@ def look_now(world: World) -> None:
             return True
         return False
 
-    world.slack.wait_for(checked)
+    wait_until(checked)
 
 
 def test_a_bad_reading_brings_the_good_version_back_and_the_thread_tells_why(watched: World) -> None:
@@ -83,7 +84,7 @@ def test_a_bad_reading_brings_the_good_version_back_and_the_thread_tells_why(wat
         lines = [said(one) for one in watched.bob.thread(alert)[1:]]
         return lines if any("Restored" in line for line in lines) else []
 
-    lines = " / ".join(watched.slack.wait_for(told))
+    lines = " / ".join(wait_until(told))
     for words in (
         "is not greater than 0.85",
         "v4",

@@ -11,6 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from localslack import LocalSlack, Person, RefusedError
+from tests.waiting import LONG, wait_until
 
 Refused = Callable[..., str]
 
@@ -79,10 +80,10 @@ def test_a_slow_answer_comes_when_its_time_has_come(slack: LocalSlack, client: W
     slack.slow("auth.test", seconds=60, times=1)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.auth_test)
-        slack.wait_for(lambda: slack.calls("auth.test"))
+        wait_until(lambda: slack.calls("auth.test"))
         assert not call.done()
         slack.advance(60)
-        assert call.result(timeout=5)["ok"]
+        assert call.result(timeout=LONG)["ok"]
 
 
 def test_calls_are_kept_with_their_arguments_and_outcome(

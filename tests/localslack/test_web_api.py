@@ -397,3 +397,29 @@ def test_rate_tiers_hold_when_asked_for() -> None:
         assert client.chat_postMessage(channel="#general", text="3")["ok"]
         slack.advance(1)
         assert client.chat_postMessage(channel="#churn", text="4")["ok"]
+
+
+# -- blocks.validate ---------------------------------------------------------------------------------------------
+
+
+def test_blocks_that_slack_would_take_are_valid(client: WebClient) -> None:
+    assert client.blocks_validate(blocks=[{"type": "divider"}])["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("held", "error"),
+    [
+        ({"blocks": [{"type": "header"}]}, "invalid_blocks"),
+        ({"message": {"blocks": [{"type": "header"}]}}, "invalid_message"),
+        ({"view": {"type": "modal"}}, "invalid_view"),
+        ({"view": "[]"}, "invalid_view"),
+        ({"blocks": "{"}, "invalid_arguments"),
+        ({}, "invalid_arguments"),
+        ({"blocks": [{"type": "divider"}], "message": {"blocks": []}}, "invalid_arguments"),
+    ],
+    ids=str,
+)
+def test_blocks_that_slack_would_not_take_are_refused(client: WebClient, held: dict[str, Any], error: str) -> None:
+    with pytest.raises(SlackApiError) as refused:
+        client.blocks_validate(**held)
+    assert refused.value.response["error"] == error

@@ -1,0 +1,109 @@
+"""The HTTP API for programs: readings for monitors, and requests that people decide in Slack."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI, Path, Request, Response, Security
+from fastapi.security import HTTPBearer
+
+from bot.bootstrap import Registrar
+from bot.domain.policy import Policy
+from bot.ports import Clock, Ledger
+from handlers.api import asking, metrics
+from handlers.api.calls import AT_ONCE, BODY_MOST, CALLERS_MOST, Gate, answered, described
+
+__all__ = ["BODY_MOST", "CALLERS_MOST", "Api", "mount"]
+
+# For the page at /docs; `Gate` reads the header.
+BEARER = [Security(HTTPBearer(auto_error=False))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """What the API works with. `takes` tells of a source whether it takes only what is signed; None: it takes nothing.
+
+    Without a registrar nothing can be asked for. `monotonic` spaces what is written of refusals.
+    """
+
+    ledger: Ledger
+    policy: Callable[[], Policy]
+    takes: Callable[[str], bool | None]
+    clock: Clock
+    registrar: Registrar | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    monotonic: Callable[[], float] = time.monotonic
+
+
+def mount(web: FastAPI, api: Api) -> None:
+    """Let programs push readings and ask for promotions."""
+    gate = Gate(api.ledger, api.policy, api.clock, api.environ, api.monotonic)
+    _mount_metrics(web, metrics.Metrics(api.ledger, gate, api.takes, api.clock))
+    if api.registrar:
+        _mount_asking(web, asking.Asking(api.registrar, gate))
+
+
+def _mount_metrics(web: FastAPI, programs: metrics.Metrics) -> None:
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    @web.post(
+        "/v1/metrics", status_code=202, responses=_told(metrics.STATUSES), dependencies=BEARER,
+        openapi_extra=described(metrics.body_schema(), key=True), summary="Push readings",
+    )  # fmt: skip
+    async def push_metrics(request: Request) -> Response:
+        """Take readings, all or none. Answers `{"accepted": n, "duplicates": m}`, or `{"error": "…"}`."""
+        return await answered(request, turns, programs.take)
+
+
+def _mount_asking(web: FastAPI, programs: asking.Asking) -> None:
+    # Apart from the readings': those who ask wait for MLflow a little, and monitors are not to wait for them.
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    @web.post(
+        "/v1/requests", status_code=201, responses=_told(asking.ASK_STATUSES), dependencies=BEARER,
+        openapi_extra=described(asking.RequestBody.model_json_schema(), key=True), summary="Ask for a promotion",
+    )  # fmt: skip
+    async def ask(request: Request) -> Response:
+        """Open a request that people decide in Slack, and answer how it stands.
+
+        The same `Idempotency-Key` never opens two: the second call answers how the first one's request stands now.
+        """
+        return await answered(request, turns, programs.ask)
+
+    @web.get(
+        "/v1/requests/{request_id}", responses=_told(asking.LOOK_STATUSES), dependencies=BEARER,
+        summary="Look how a request stands",
+    )  # fmt: skip
+    async def look(request: Request, request_id: str = _ID) -> Response:
+        """Answer how a request of this client stands; of nobody else's."""
+        return await answered(request, turns, lambda call: programs.look(call, request_id))
+
+    @web.delete(
+        "/v1/requests/{request_id}",
+        responses=_told(asking.CANCEL_STATUSES),
+        dependencies=BEARER,
+        summary="Cancel a request",
+    )
+    async def cancel(request: Request, request_id: str = _ID) -> Response:
+        """Take back a request of this client that nobody has decided, and answer how it stands."""
+        return await answered(request, turns, lambda call: programs.cancel(call, request_id))
+
+    @web.post(
+        "/v1/versions", status_code=201, responses=_told(asking.REGISTER_STATUSES), dependencies=BEARER,
+        openapi_extra=described(asking.VersionBody.model_json_schema(), key=True), summary="Register a version",
+    )  # fmt: skip
+    async def register(request: Request) -> Response:
+        """Make the next version of a model out of a run, with its semver, and answer what it is."""
+        return await answered(request, turns, programs.register)
+
+
+_ID = Path(description="The short id of a request", pattern="^[a-z0-9]{1,32}$")
+
+
+def _told(statuses: Mapping[int | str, str]) -> dict[int | str, dict[str, object]]:
+    return {status: {"description": text, "content": {"application/json": {"schema": {"type": "object"}}}}
+            for status, text in statuses.items()}  # fmt: skip

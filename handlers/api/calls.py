@@ -1,0 +1,186 @@
+"""What all calls of the HTTP API share: who calls, what is refused and written down, and how an answer looks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal, NoReturn
+
+from fastapi import Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from bot.domain.errors import LedgerUnavailable
+from bot.domain.events import Event, Tag
+from bot.domain.people import Client
+from bot.domain.policy import Policy
+from bot.domain.text import Code, Name, Say, clean, say, short
+from bot.ports import Clock, Ledger
+from handlers.clients import Known, Stranger, caller
+from handlers.errors import explain
+
+log = logging.getLogger(__name__)
+
+BODY_MOST = 1_000_000  # bytes
+AT_ONCE = 8  # calls that are worked on together: threads are needed for people, too
+QUIET = 60.0  # seconds in which a caller's refusals are written to the audit once
+CALLERS_MOST = 100  # refused callers of a minute that are written down
+NOBODY = "?"  # who did not say who they are, for the audit
+TRY_AGAIN = "5"  # seconds, where the ledger does not answer
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call is answered: a status, a JSON text, headers."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as it came. `body` is None where it was too long, of which no more is read."""
+
+    headers: Mapping[str, str]
+    body: bytes | None
+    address: str
+
+
+class Said(Exception):
+    """A call is refused: with this status and sentence, and what more a program may read."""
+
+    def __init__(self, status: int, why: Say | str, **more: object) -> None:
+        self.status, self.why, self.more = status, why, more
+        super().__init__(str(why))
+
+
+class Gate:
+    """Lets calls in, and writes down who was not."""
+
+    def __init__(
+        self, ledger: Ledger, policy: Callable[[], Policy], clock: Clock, environ: Mapping[str, str] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._ledger = ledger
+        self._policy = policy
+        self._clock = clock
+        self._environ = os.environ if environ is None else environ
+        self._refusals = _Refusals(monotonic)
+
+    def let_in(self, call: Call, right: Literal["push", "request"], doing: str, tag: Tag) -> Known:
+        """Return who calls, if they may. `doing` is what they want to do, in words.
+
+        Raises Said, with 401 for nobody that is known and 403 for who may not, and 413 and 415 for a wrong body.
+        """
+        if call.body is None:
+            raise Said(413, say("The body is longer than {n} bytes; send several calls.", n=f"{BODY_MOST:,}"))
+        kind = call.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+        if kind != JSON and call.body:
+            raise Said(415, say("Send the body as {type}.", type=Code(JSON)))
+        who = caller(call.headers, call.body, self._policy(), self._environ, self._clock.now())
+        if isinstance(who, Stranger):
+            self.refuse(401, Client(NOBODY), call.address, who.why, tag)
+        if right not in who.rules.may:
+            self.refuse(403, who.client, call.address, say("The policy does not let {client} {do}; it needs {may}.",
+                        client=Name(who.client.name), do=doing, may=Code(f"may: [{right}]")), tag)  # fmt: skip
+        return who
+
+    def check_covers(self, who: Known, model: str, doing: str, address: str, tag: Tag) -> None:
+        """Return if the policy lets the client do this with the model. Raises Said."""
+        if not any(pattern == model or fnmatchcase(model, pattern) for pattern in who.rules.models):
+            self.refuse(403, who.client, address, say("The policy does not let {client} {do} {model}.", do=doing,
+                        client=Name(who.client.name), model=Name(short(model, 100))), tag)  # fmt: skip
+
+    def refuse(self, status: int, client: Client, address: str, why: Say, tag: Tag) -> NoReturn:
+        """Refuse, and write it down, though not more than once a minute for each caller. Always raises Said."""
+        if self._refusals.is_new(f"{client.name} {address if client.name == NOBODY else ''}"):
+            event = Event(
+                at=self._clock.now(), actor=client, tag=tag, subject="api", why=str(why), origin="api",
+                evidence={"address": short(clean(address), 100)},
+            )  # fmt: skip
+            try:
+                with self._ledger.write() as tx:
+                    tx.append(event)
+            except LedgerUnavailable as error:  # the refusal stands all the same
+                log.warning("a refusal of a call was not written down: %s", error)
+        raise Said(status, why)
+
+
+class _Refusals:
+    """Remembers whose refusals were written down within a minute, and of how many callers."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def is_new(self, who: str) -> bool:
+        now = self._monotonic()
+        with self._lock:
+            while self._seen and next(iter(self._seen.values())) <= now - QUIET:
+                self._seen.popitem(last=False)
+            if who in self._seen or len(self._seen) >= CALLERS_MOST:
+                return False
+            self._seen[who] = now
+        return True
+
+
+def key_of(headers: Mapping[str, str]) -> str | None:
+    """Return the Idempotency-Key. Raises Said for one that is none."""
+    key = headers.get("idempotency-key")
+    if key is not None and not re.fullmatch(r"[!-~]{1,200}", key):
+        raise Said(422, say("{header} must be 1 to 200 visible ASCII characters.", header=Code("Idempotency-Key")))
+    return key
+
+
+async def answered(request: Request, turns: asyncio.Semaphore, do: Callable[[Call], Answer]) -> Response:
+    """Read a call, work on it off the event loop, a few at a time, and answer it."""
+    body = await _body(request)
+    call = Call(request.headers, body, request.client.host if request.client else "")
+    async with turns:
+        answer = await run_in_threadpool(_safely, do, call)
+    return Response(answer.body, answer.status, dict(answer.headers), JSON)
+
+
+def _safely(do: Callable[[Call], Answer], call: Call) -> Answer:
+    try:
+        return do(call)
+    except Said as said:
+        return refusal(said.status, said.why, **said.more)
+    except LedgerUnavailable as error:
+        return refusal(503, explain(error))
+    except Exception as error:  # a fault of ours: whoever called gets the id to quote
+        return refusal(500, explain(error))
+
+
+def refusal(status: int, why: Say | str, **more: object) -> Answer:
+    """Return the answer that says no, and why."""
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": TRY_AGAIN}}
+    return Answer(status, json.dumps({"error": str(why), **more}), headers.get(status, {}))
+
+
+def described(schema: dict[str, Any], *, key: bool) -> dict[str, Any]:
+    """Return what OpenAPI says of a body; `key`: an Idempotency-Key can come along."""
+    body = {"required": True, "content": {JSON: {"schema": schema}}}
+    header = {"name": "Idempotency-Key", "in": "header", "required": False,
+              "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"}}  # fmt: skip
+    return {"requestBody": body} | ({"parameters": [header]} if key else {})
+
+
+async def _body(request: Request) -> bytes | None:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_MOST:
+            return None
+    return bytes(body)

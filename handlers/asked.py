@@ -1,0 +1,166 @@
+"""What programs read of what was asked for: JSON documents, the same from the HTTP API and from the terminal."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from bot.domain import words
+from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain.ci import pack_ci
+from bot.domain.events import Event, Tag
+from bot.domain.people import actor_id
+from bot.domain.policy import Policy
+from bot.domain.text import Code, Name, Say, say
+from bot.ports import Ask, AskState, Ledger
+from bot.services.errands import CALLED_OFF
+
+ASKED = "asked"  # written down; MLflow has not been read yet
+REFUSED = "refused"  # the rules or MLflow said no before a request was opened
+CANCELLED = RequestState.CANCELLED.value
+
+REQUEST = {
+    "id": "the short id: it stands on the card, and /model approve takes it",
+    "state": "asked, then pending, approved, executing; at the end done, rejected, cancelled, expired, stale, failed "
+    "or refused",
+    "is_final": "whether nothing can happen to it any more",
+    "model": "the model's name",
+    "version": "the version's number; null while it is only asked",
+    "semver": "its semver, or null",
+    "from": "the stage in which it was",
+    "to": "the stage that is asked for",
+    "incumbent": "the number of the version that held that stage when it was opened, or null",
+    "requester": "who asked, as in the audit",
+    "reason": "why",
+    "required": "how many different people have to approve",
+    "votes": "a list: by, choice (approve or reject), reason, at",
+    "gates": "a list: name, bound (what has to be), value, passed, note",
+    "is_blocked": "whether a failed gate stands in the way that nobody has let pass",
+    "opened_at": "when its card was written, ISO 8601 in UTC",
+    "expires_at": "when it ends if nobody decides",
+    "decided_at": "when it was decided, or null",
+    "decided_by": "who decided it, or null",
+    "outcome": "why it ended so, where there is something to say",
+    "channel": "where its card is",
+    "ci": "the run in which a program asked: repository, run, commit, url",
+    "error": "of a refused one the kind: UnknownModel, UnknownVersion, BadInput, GateFailed, AlreadyOpen, Refused, …; "
+    "else null",
+    "sentence": "how it stands, as a person reads it",
+}
+
+VERSION = {
+    "model": "the model's name",
+    "version": "the new version's number",
+    "semver": "its semver",
+    "run_id": "the run that it was made of",
+    "against": "the number of the version that it was compared with for its semver; null: none",
+    "overridden": "whether --bump said the semver's step",
+    "why": "why that semver",
+    "ask": "the id of what you asked for, as in the audit: ask:ID",
+    "sentence": "all that as a person reads it",
+}
+
+
+def find(ledger: Ledger, policy: Policy, ask_id: str) -> dict[str, Any]:
+    """Return the document of what was asked under this id. Raises KeyError and UnknownRequest."""
+    with ledger.read() as reading:
+        ask = reading.ask(ask_id)
+        if ask.request is None:
+            return of_ask(ask, policy)
+        request, votes = reading.request(ask.request), reading.votes(ask.request)
+    return of_request(request, votes, policy)
+
+
+def of_ask(ask: Ask, policy: Policy) -> dict[str, Any]:
+    """Return the document of what was asked and is no request: it waits for MLflow, or something stood against it."""
+    command, model = ask.command, str(ask.command["model"])
+    state = CANCELLED if ask.error == CALLED_OFF else REFUSED if ask.state is AskState.REFUSED else ASKED
+    return _document(
+        id=ask.id, state=state, is_final=state != ASKED, model=model, to=str(command["to"]),
+        requester=actor_id(ask.caller), reason=str(command.get("reason") or ""), outcome=ask.outcome,
+        channel=policy.channel_for(model), ci=pack_ci(ask.ci) if ask.ci else {},
+        error=ask.error if state == REFUSED else None, sentence=str(_of_ask(ask, state)),
+    )  # fmt: skip
+
+
+def of_request(request: Request, votes: list[Vote], policy: Policy) -> dict[str, Any]:
+    """Return the document of a request, with its votes in the order in which they were cast."""
+    gates = request.seen.gates if request.seen else ()
+    channel = policy.channel_for(request.model)
+    return _document(
+        id=request.id, state=request.state.value, is_final=not request.state.is_open, model=request.model,
+        version=request.version, semver=request.semver, to=request.target.value, incumbent=request.incumbent,
+        requester=actor_id(request.requester), reason=request.reason, required=request.required,
+        votes=[
+            {"by": actor_id(vote.voter), "choice": vote.choice.value, "reason": vote.reason, "at": _time(vote.at)}
+            for vote in votes
+        ],
+        gates=[
+            {"name": gate.name, "bound": gate.bound, "value": gate.value, "passed": gate.passed, "note": gate.note}
+            for gate in gates
+        ],
+        is_blocked=request.is_blocked, opened_at=_time(request.opened_at), expires_at=_time(request.expires_at),
+        decided_at=_time(request.decided_at), decided_by=actor_id(request.decided_by) if request.decided_by else None,
+        outcome=request.outcome, channel=channel, ci=pack_ci(request.ci) if request.ci else {},
+        sentence=str(standing(request, votes, channel)),
+    ) | {"from": request.from_stage.value}  # fmt: skip
+
+
+def registered(ledger: Ledger, ask: Ask, sentence: str) -> dict[str, Any]:
+    """Return the document of the version that was made. Raises LookupError where none was."""
+    event = _registration(ledger, ask)
+    evidence = event.evidence
+    return {
+        "model": event.model, "version": int(str(event.after).lstrip("v")), "semver": evidence["semver"],
+        "run_id": evidence["run"], "against": evidence["against"], "overridden": evidence["overridden"],
+        "why": event.why, "ask": ask.id, "sentence": sentence,
+    }  # fmt: skip
+
+
+def _registration(ledger: Ledger, ask: Ask) -> Event:
+    """Return the audit's event of what came of the ask: the version made of the run since it was asked for."""
+    model, run, after, is_asked = str(ask.command["model"]), ask.command["run_id"], 0, False
+    with ledger.read() as reading:
+        while links := reading.links(model=model, after=after):
+            for event in (link.event for link in links):
+                is_asked = is_asked or event.subject == f"ask:{ask.id}"
+                if is_asked and event.tag is Tag.REGISTERED and event.evidence.get("run") == run:
+                    return event
+            after = links[-1].number
+    raise LookupError(f"nothing was registered for {ask.id}")
+
+
+def standing(request: Request, votes: list[Vote], channel: str) -> Say:
+    """Return how a request stands: who has to do what, or how it ended."""
+    if request.breaks_glass:
+        return words.glass_broken(request)
+    if not request.state.is_open:
+        return words.ended(request)
+    model, path, code = Name(request.model), words.path(request), Code(request.id)
+    if request.state is not RequestState.PENDING:
+        return say("{model} {path} is approved and being moved (request {id}).", model=model, path=path, id=code)
+    approvals = sum(vote.choice is Choice.APPROVE for vote in votes)
+    stands = say(
+        "{model} {path} waits for people: {n} of {all} approvals. The card is in {channel} (request {id}, until "
+        "{until}).", model=model, path=path, n=approvals, all=request.required, channel=Code(channel), id=code,
+        until=request.expires_at,
+    )  # fmt: skip
+    return say("{stands} {mind}", stands=stands, mind=words.blocked(request)) if request.is_blocked else stands
+
+
+def _of_ask(ask: Ask, state: str) -> Say:
+    if state == CANCELLED:
+        return say("It was called off before a card was written.")
+    if state == REFUSED:
+        return say("{why}", why=ask.outcome or "It was refused; the audit says why.")
+    return say("It is written down ({id}); the card comes as soon as MLflow answers.", id=Code(ask.id))
+
+
+def _document(**known: Any) -> dict[str, Any]:
+    """Return the document with all its keys, in their order; what is not known is null, or an empty list."""
+    empty: dict[str, Any] = {"votes": [], "gates": [], "ci": {}, "is_blocked": False, "outcome": ""}
+    return {key: known.get(key, empty.get(key)) for key in REQUEST}
+
+
+def _time(at: datetime | None) -> str | None:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else None

@@ -1,0 +1,203 @@
+"""What lies on this machine: the policy file, the ledger, and the port on which we serve."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+from bot import outside
+from bot.domain.errors import Misconfigured, Unreachable, WrongPolicy
+from bot.domain.health import Finding, mind, ok, wrong
+from bot.domain.policy import Policy
+from bot.ledger import SqlLedger
+from bot.policy_file import parse_policy, read_text
+from bot.services.policies import revision
+from bot.settings import Settings
+from handlers.doctor.check import Check, shown
+from handlers.serve import listen
+from handlers.terminal.policies import notices
+
+# File systems that live on another machine, whose locks SQLite cannot rely on (https://sqlite.org/faq.html#q5).
+FAR_AWAY = ("nfs", "cifs", "smb", "afs", "9p", "ceph", "glusterfs", "lustre", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse")
+MOUNTS = Path("/proc/mounts")  # Linux has it
+
+
+def read_policy(settings: Settings) -> tuple[Policy | None, list[Finding]]:
+    """Return the policy, None where there is none that can be used, and what is to be said of it."""
+    path, mend = settings.policy, "Mend it there; `registrar policy check` says whether all is right."
+    try:
+        text = read_text(path)
+        policy = parse_policy(text, path)
+    except WrongPolicy as error:
+        return None, [wrong("policy", f"{path}: {fault}", mend) for fault in error.faults]
+    except Misconfigured as error:
+        if path.exists():
+            return None, [wrong("policy", str(error.sentence), mend)]
+        advice = "`registrar init` writes one; if yours is elsewhere, REGISTRAR_POLICY has to name it."
+        return None, [wrong("policy", f"There is no policy file {path}.", advice)]
+    patterns = "1 pattern" if len(policy.models) == 1 else f"{len(policy.models)} patterns"
+    fine = ok("policy", f"{path} can be used (policy {revision(text)}, {patterns}).")
+    minded = [mind("policy", one, "docs/policy.md says how it is meant.") for one in notices(policy)]
+    return policy, [fine, *minded, *_unset(policy, os.environ)]
+
+
+def _unset(policy: Policy, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the variables that the policy names and the environment lacks: those parts do not work."""
+    named = {f"clients.{name}": [one.token_env] for name, one in policy.clients.items()}
+    named |= {f"notify.{at}": [one.url_env, one.secret_env] for at, one in enumerate(policy.notify)}
+    for path, names in named.items():
+        for name in names:
+            if name and not environ.get(name):
+                what = f"{path} of the policy reads {name}, which is not set here."
+                yield mind("policy", what, f"Set {name} for the bot; without it that part does nothing.")
+
+
+def checks(settings: Settings) -> list[Check]:
+    """Return the looks at this machine."""
+    return [
+        Check(
+            "ledger",
+            lambda: ledger(settings),
+            "Look whether the database runs, and whether REGISTRAR_DATABASE_URL names it and who may use it.",
+        ),
+        Check("HTTP", lambda: port(settings), "Choose another REGISTRAR_HOST or REGISTRAR_PORT."),
+    ]
+
+
+# -- the ledger --------------------------------------------------------------------------------------------------------
+
+
+def ledger(settings: Settings) -> Iterator[Finding]:
+    """Yield how the ledger is; none is made or brought up to date. Raises Misconfigured and LedgerUnavailable."""
+    with closing(SqlLedger(settings.ledger_url)) as opened:
+        file = _sqlite_file(settings.ledger_url)
+        if file is not None:
+            yield from _around(file)
+            if not file.exists():
+                return
+        try:
+            opened.require()
+        except Misconfigured as error:
+            yield _not_a_ledger(settings, file, error)
+            return
+        yield _tables(opened, settings)
+        if opened.is_current():
+            yield _head(opened)
+
+
+def _sqlite_file(url: str) -> Path | None:
+    """Return SQLite's file; None for PostgreSQL, and for SQLite's own form of a name."""
+    is_plain = url.startswith("sqlite") and "uri=" not in url
+    return Path(url.partition("///")[2].partition("?")[0]) if is_plain else None
+
+
+def _around(file: Path) -> Iterator[Finding]:
+    """Yield what is to be said of where SQLite's file lies, or will lie."""
+    folder = next(one for one in [file.absolute().parent, *file.absolute().parents] if one.exists())
+    if not os.access(file if file.exists() else folder, os.W_OK) or not os.access(folder, os.W_OK | os.X_OK):
+        yield wrong(
+            "ledger",
+            f"We may not write to {file if file.exists() else folder}.",
+            "Give that folder to the user that runs the bot, or name another with REGISTRAR_HOME.",
+        )
+    elif not file.exists():
+        yield ok("ledger", f"There is none yet; `registrar run` makes it at {file}.")
+    kind = _file_system(folder, MOUNTS)
+    if kind.startswith(FAR_AWAY):
+        yield mind(
+            "ledger",
+            f"{folder} lies on a network file system ({kind}), whose locks SQLite cannot rely on.",
+            "Put REGISTRAR_HOME on a disk of this machine, or use PostgreSQL (REGISTRAR_DATABASE_URL).",
+        )
+
+
+def _file_system(folder: Path, mounts: Path) -> str:
+    """Return the kind of file system on which a folder lies; nothing where the system does not tell."""
+    try:
+        rows = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return ""
+    # The kernel writes a space as \040; of several mounts at one place the last one holds.
+    kinds = {Path(row[1].replace("\\040", " ")): row[2] for row in rows if len(row) > 2}
+    where = folder.resolve()
+    return next((kinds[one] for one in [where, *where.parents] if one in kinds), "")
+
+
+def _not_a_ledger(settings: Settings, file: Path | None, error: Misconfigured) -> Finding:
+    if file is None:
+        what = f"The database at {shown(settings.ledger_url)} has no ledger yet; `registrar run` makes its tables."
+        return ok("ledger", what)
+    if not file.stat().st_size:
+        return ok("ledger", f"{file} is empty; `registrar run` makes the tables.")
+    return wrong(
+        "ledger",
+        f"{file} is no ledger of Registrar's.",
+        "Move it away, or name another with REGISTRAR_HOME or REGISTRAR_DATABASE_URL.",
+    )
+
+
+def _tables(opened: SqlLedger, settings: Settings) -> Finding:
+    where = shown(settings.ledger_url)
+    if opened.is_current():
+        return ok("ledger", f"{where} answers, and its tables are up to date.")
+    if opened.is_known():
+        return mind(
+            "ledger",
+            f"{where} answers; its tables are of an older Registrar.",
+            "Nothing to do: `registrar run` brings them up to date. Take a copy before.",
+        )
+    return wrong("ledger", f"{where} was written by a newer Registrar.", "Start that one, or restore an older copy.")
+
+
+def _head(opened: SqlLedger) -> Finding:
+    with opened.read() as reading:
+        head = reading.head()
+    if not head.hash:
+        return wrong(
+            "audit",
+            "The audit's head is gone: somebody has changed the ledger by hand.",
+            "`registrar audit verify` says what is left; restore a copy.",
+        )
+    events = "1 event" if head.number == 1 else f"{head.number:,} events"
+    return ok("audit", f"The audit has its head, after {events}; `registrar audit verify` reads it all.")
+
+
+# -- the port ----------------------------------------------------------------------------------------------------------
+
+
+def port(settings: Settings) -> Iterator[Finding]:
+    """Yield what becomes of the port: free, a bot's, or somebody else's."""
+    where = f"{settings.host}:{settings.port}"
+    if settings.port and _bot_answers(settings):
+        yield ok("HTTP", f"A bot is running at {where} already; a second one needs another port.")
+        return
+    try:
+        listen(settings).close()
+    except Misconfigured as error:
+        is_taken = "in use" in str(error)
+        what = f"{where} is taken by another program." if is_taken else str(error.sentence)
+        advice = (
+            "Choose another with REGISTRAR_PORT, or end that program."
+            if is_taken
+            else ("REGISTRAR_HOST has to be an address of this machine, REGISTRAR_PORT one that we may use.")
+        )
+        yield wrong("HTTP", what, advice)
+        return
+    place = where if settings.port else f"{settings.host}, at a port that is free then"
+    ways = [("Slack's signed calls", settings.slack_signing_secret), ("MLflow's webhooks", settings.webhook_secret)]
+    taken = ", ".join([*(name for name, secret in ways if secret), "what programs push", "/healthz"])
+    yield ok("HTTP", f"`registrar run` will serve at {place}: {taken}.")
+
+
+def _bot_answers(settings: Settings) -> bool:
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - where to ask for what listens
+    host = everywhere.get(settings.host, settings.host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/healthz"
+    try:
+        answer = outside.call("GET", url, seconds=2, headers={}, most=1000)
+        return answer.is_fine and json.loads(answer.body).get("status") == "alive"
+    except (Unreachable, ValueError, AttributeError):
+        return False
