@@ -58,6 +58,13 @@ class Settings(BaseSettings):
         None, alias="REGISTRAR_MLFLOW_WEBHOOK_SECRET",
         description="What MLflow signs its webhooks with; set: POST /v1/mlflow/webhook",
     )  # fmt: skip
+    bot_url: str | None = Field(
+        None, alias="REGISTRAR_URL",
+        description="For a terminal that is not beside the bot: where the bot serves HTTP",
+    )  # fmt: skip
+    bot_token: SecretStr | None = Field(
+        None, alias="REGISTRAR_TOKEN", description="The token of the client that such a terminal is, as the policy says"
+    )
     poll: Duration = Field(
         "60s", alias="REGISTRAR_POLL", validate_default=True, description="How often the registry is looked at"
     )
@@ -78,7 +85,13 @@ class Settings(BaseSettings):
         return home
 
     @field_validator(
-        "slack_bot_token", "slack_app_token", "slack_signing_secret", "database_url", "webhook_secret", mode="before"
+        "slack_bot_token",
+        "slack_app_token",
+        "slack_signing_secret",
+        "database_url",
+        "webhook_secret",
+        "bot_token",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: str | None) -> str | None:

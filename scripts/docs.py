@@ -31,7 +31,7 @@ from bot.domain.people import Person  # noqa: E402
 from bot.ledger.audit import FaultKind  # noqa: E402
 from bot.settings import Settings  # noqa: E402
 from handlers.terminal import grammar as terminal  # noqa: E402
-from handlers.terminal.documents import KEYS  # noqa: E402
+from handlers.terminal.documents import keys_of  # noqa: E402
 
 MADE = "<!-- Made by scripts/docs.py; change the code it names and run `make docs`. -->"
 
@@ -149,7 +149,7 @@ standard output stays empty.
 
 def _at_the_terminal(verb: type[Command]) -> str:
     forms = [[f"`{form.value}`", _sentence(what)] for form, what in terminal.FORMS[verb].items()]
-    keys = [[f"`{key}`", _sentence(what)] for key, what in KEYS[verb].items()]
+    keys = [[f"`{key}`", _sentence(what)] for key, what in keys_of(verb).items()]
     own = [] if verb.verb in VERBS else [f"{verb.summary}."]
     flags = [] if verb.verb in VERBS else [_arguments(verb)]
     parts = [

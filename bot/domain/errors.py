@@ -16,7 +16,8 @@
     └── Unreachable             a part does not answer                      exit 3
         ├── RegistryUnreachable
         ├── LedgerUnavailable
-        └── SlackUnreachable
+        ├── SlackUnreachable
+        └── BotUnreachable    the terminal does not reach the bot
 
 The cause (a foreign exception) is chained, for the log; it is never shown to a person.
 """
@@ -115,3 +116,7 @@ class LedgerUnavailable(Unreachable):
 
 class SlackUnreachable(Unreachable):
     """Slack does not answer, or not in time."""
+
+
+class BotUnreachable(Unreachable):
+    """The bot does not answer the terminal, or not in time."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.card import ModelCard, Sources, deployed, fill
 from bot.domain.commands import History, ShowAudit, Validate, begin
-from bot.domain.errors import RegistrarError, UnknownModel
+from bot.domain.errors import LedgerUnavailable, RegistrarError, UnknownModel
 from bot.domain.events import Link
 from bot.domain.evidence import Seen
 from bot.domain.freezes import frozen
 from bot.domain.history import Timeline, Window, overlapping, window
 from bot.domain.looks import BASELINE
+from bot.domain.moves import Move
 from bot.domain.policy_words import what_holds
 from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo, VersionRef, find_version
 from bot.domain.rollbacks import Served, stretches
@@ -69,12 +71,12 @@ class Lookups:
             raise UnknownModel(self._nearest(name)) from error
 
     def show(self, name: str) -> ModelView:
-        """Return everything about a model. Raises UnknownModel."""
+        """Return everything about a model, without the requests where no ledger answers. Raises UnknownModel."""
         model, versions = self.model_and_versions(name)
-        with self._it.ledger.read() as reading:
-            return ModelView(
-                model, [_named(one, model) for one in versions], reading.requests(model=name, states=WAITING)
-            )
+        waiting: list[Request] = []
+        with suppress(LedgerUnavailable), self._it.ledger.read() as reading:
+            waiting = reading.requests(model=name, states=WAITING)
+        return ModelView(model, [_named(one, model) for one in versions], waiting)
 
     def version(self, name: str, ref: VersionRef) -> VersionInfo:
         """Return one version. Raises UnknownModel, UnknownVersion."""
@@ -84,12 +86,16 @@ class Lookups:
     def card(self, name: str, ref: VersionRef) -> CardView:
         """Return the metadata card of one version. Raises UnknownModel, UnknownVersion.
 
-        What lies beside the model's files is left out where it cannot be read; everything else is asked for.
+        What lies beside the model's files, and what only the ledger knows, is left out where it cannot be read;
+        everything else is asked for.
         """
         model, versions = self.model_and_versions(name)
         version = _named(find_version(ref, model, versions), model)
         run = self._it.registry.runs([version.run_id]).get(version.run_id) if version.run_id else None
-        with self._it.ledger.read() as reading:
+        request: Request | None = None
+        votes: tuple[Vote, ...] = ()
+        moves: list[Move] = []
+        with suppress(LedgerUnavailable), self._it.ledger.read() as reading:
             request = next(iter(reading.requests(model=name, version=version.version, most=1)), None)
             votes = tuple(reading.votes(request.id)) if request else ()
             moves = reading.moves(name, stage=Stage.PRODUCTION)

@@ -28,8 +28,8 @@ from bot.domain.errors import (
 )
 from bot.domain.events import Tag
 from bot.domain.people import Client
-from bot.domain.text import Code, Name, say
 from bot.domain.policy import Policy
+from bot.domain.text import Code, Name, say
 from bot.ports import Ask, AskState, Ledger
 from bot.services.errands import AnotherAsk, Done, Origin
 from handlers import asked
@@ -264,22 +264,30 @@ _BODY: dict[int | str, str] = {
     413: "More than 1 MB",
     415: "Not application/json",
 }
-ASK_STATUSES: dict[int | str, str] = _BODY | _REFUSALS | {
-    200: "This Idempotency-Key came before: how its request stands by now",
-    201: "A request is open; its card is on the way to Slack",
-    202: "Written down; the card comes as soon as MLflow answers",
-    404: "MLflow has no such model or version",
-    409: "A request for this model and stage is open, or the Idempotency-Key came with another body before",
-    422: "Something in the body is wrong, and the place is named; or a gate fails that nobody may let pass",
-}
-REGISTER_STATUSES: dict[int | str, str] = _BODY | _REFUSALS | {
-    200: "This Idempotency-Key came before: the version that was made then",
-    201: "The version is there",
-    202: "Written down; it is made as soon as MLflow answers",
-    404: "MLflow has no such run",
-    409: "The Idempotency-Key came with another body before",
-    422: "Something in the body is wrong, and the place is named",
-}
+ASK_STATUSES: dict[int | str, str] = (
+    _BODY
+    | _REFUSALS
+    | {
+        200: "This Idempotency-Key came before: how its request stands by now",
+        201: "A request is open; its card is on the way to Slack",
+        202: "Written down; the card comes as soon as MLflow answers",
+        404: "MLflow has no such model or version",
+        409: "A request for this model and stage is open, or the Idempotency-Key came with another body before",
+        422: "Something in the body is wrong, and the place is named; or a gate fails that nobody may let pass",
+    }
+)
+REGISTER_STATUSES: dict[int | str, str] = (
+    _BODY
+    | _REFUSALS
+    | {
+        200: "This Idempotency-Key came before: the version that was made then",
+        201: "The version is there",
+        202: "Written down; it is made as soon as MLflow answers",
+        404: "MLflow has no such run",
+        409: "The Idempotency-Key came with another body before",
+        422: "Something in the body is wrong, and the place is named",
+    }
+)
 LOOK_STATUSES: dict[int | str, str] = _REFUSALS | {
     200: "How it stands",
     404: "This client has asked for nothing with this id",

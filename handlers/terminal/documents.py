@@ -10,8 +10,9 @@ from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from bot.domain.commands import Best, Command, Compare, Register, Validate
-from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify, PolicyCheck, PolicyShow
+from bot.domain.commands import Best, Command, Compare, History, List, Register, Requests, Validate
+from bot.domain.monitor_commands import MonitorList, MonitorShow
+from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify, PolicyCheck, PolicyShow, PromoteHere
 
 if TYPE_CHECKING:  # pandas takes a second, and the help needs none
     from bot.domain import comparison as compared
@@ -36,18 +37,77 @@ _EVENT = {
     "hash": "its own: SHA-256 of previous, a line end and body",
 }
 
+# What the HTTP API answers as well (handlers/asked.py makes them).
+REQUEST = {
+    "id": "the short id: it stands on the card, and /model approve takes it",
+    "state": "asked, then pending, approved, executing; at the end done, rejected, cancelled, expired, stale, failed "
+    "or refused",
+    "is_final": "whether nothing can happen to it any more",
+    "model": "the model's name",
+    "version": "the version's number; null while it is only asked",
+    "semver": "its semver, or null",
+    "from": "the stage in which it was",
+    "to": "the stage that is asked for",
+    "incumbent": "the number of the version that held that stage when it was opened, or null",
+    "requester": "who asked, as in the audit",
+    "reason": "why",
+    "required": "how many different people have to approve",
+    "votes": "a list: by, choice (approve or reject), reason, at",
+    "gates": "a list: name, bound (what has to be), value, passed, note",
+    "is_blocked": "whether a failed gate stands in the way that nobody has let pass",
+    "opened_at": "when its card was written, ISO 8601 in UTC",
+    "expires_at": "when it ends if nobody decides",
+    "decided_at": "when it was decided, or null",
+    "decided_by": "who decided it, or null",
+    "outcome": "why it ended so, where there is something to say",
+    "channel": "where its card is",
+    "ci": "the run in which a program asked: repository, run, commit, url",
+    "error": "of a refused one the kind: UnknownModel, UnknownVersion, BadInput, GateFailed, AlreadyOpen, Refused, …; "
+    "else null",
+    "sentence": "how it stands, as a person reads it",
+}
+
+VERSION = {
+    "model": "the model's name",
+    "version": "the new version's number",
+    "semver": "its semver",
+    "run_id": "the run that it was made of",
+    "against": "the number of the version that it was compared with for its semver; null: none",
+    "overridden": "whether --bump said the semver's step",
+    "why": "why that semver",
+    "ask": "the id of what you asked for, as in the audit: ask:ID",
+    "sentence": "all that as a person reads it",
+}
+
 # The keys of each verb's document, in their order. They are an interface: none is renamed or taken away.
 KEYS: dict[type[Command], dict[str, str]] = {
-    Register: {
+    Register: VERSION,
+    PromoteHere: REQUEST,
+    List: {
+        "models": "a list: model, production and staging (a version's number, or null), aliases (number by name)",
+        "all": "how many there are",
+        "page": "which page this is",
+    },
+    Requests: {"requests": "a list of requests that wait, each as registrar promote --json prints it"},
+    History: {
         "model": "the model's name",
-        "version": "the new version's number",
-        "semver": "its semver",
-        "run_id": "the run that it was made of",
-        "against": "the number of the version that it was compared with for its semver; null: none",
-        "overridden": "whether --bump said the semver's step",
-        "why": "why that semver",
-        "ask": "the id of what you asked for, as in the audit: ask:ID",
-        "sentence": "all that as a person reads it",
+        "served": "a list, newest first: version, since, until (null: serves now), cause, move, request and sentence",
+        "watched": "since when Registrar knows of it",
+        "sentence": "with --at: who served then",
+    },
+    MonitorList: {"monitors": "a list, the worst first, each as registrar monitor show --json prints it"},
+    MonitorShow: {
+        "model": "the model's name",
+        "name": "the monitor's name",
+        "state": "disabled, warmup, ok, pending, failed, no_data or error",
+        "is_paused": "whether it is paused",
+        "version": "the version that it judges, or null",
+        "value": "the last value, or null",
+        "bound": "what it was judged against, or null",
+        "at": "when it was checked last, or null",
+        "does": "what a failure does now: dry_run, notify, ask or auto",
+        "rule": "everything that it was told",
+        "sentence": "how it stands, as a person reads it",
     },
     Validate: {
         "model": "the model's name",
@@ -112,6 +172,14 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "notices": "a list: what can be used, and is worth knowing",
     },
 }
+
+
+_SENTENCE = {"sentence": "what a person reads"}
+
+
+def keys_of(verb: type[Command]) -> Mapping[str, str]:
+    """Return the keys of a verb's document, each with what it holds."""
+    return KEYS.get(verb, _SENTENCE)
 
 
 def to_json(document: Mapping[str, Any], encoding: str = "utf-8") -> str:

@@ -9,27 +9,32 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bot.domain import commands
-from bot.domain.commands import Arg, Best, Command, Compare, Help, Register, Validate, parse_behind
+from bot.domain.commands import Arg, Best, Command, Compare, Help, ShowAudit, ShowPolicy, parse_behind
 from bot.domain.errors import BadInput
+from bot.domain.monitor_commands import GROUP as MONITORS
+from bot.domain.monitor_commands import find as find_monitor_verb
 from bot.domain.text import Code, Name, clean, say
-from handlers.terminal.documents import KEYS
-from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify, PolicyCheck, PolicyShow
+from handlers.terminal.documents import keys_of
+from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify, PolicyCheck, PolicyShow, PromoteHere
 
+# Slack's verbs; of some the terminal has its own kin, with more to say.
 VERBS: dict[str, type[Command]] = {
-    verb.verb: verb
-    for verb in (
-        Register, Validate, Compare, Best, AuditShow, AuditVerify, AuditExport, PolicyShow, PolicyCheck,
-    )
+    name: verb for name, verb in commands.VERBS.items() if verb not in {Help, ShowAudit, ShowPolicy}
+} | {
+    verb.verb: verb for verb in (PromoteHere, AuditShow, AuditVerify, AuditExport, PolicyShow, PolicyCheck)
 }  # fmt: skip
-GROUPS = {  # verbs of two words; where the second one is left out, `show` is meant
+GROUPS = {  # verbs of two words; where the second one is left out, `show` is meant, of monitors `list`
     "audit": "look at the audit, verify it, write it out",
     "policy": "look at a policy file, and check it",
+    MONITORS: "what watches the version in Production",
 }
 EXIT_CODES = {
     0: "done",
-    1: "refused by the rules or by MLflow, a gate fails, or the audit is not whole",
+    1: "refused by the rules, by people or by MLflow, a gate fails, or the audit is not whole",
     2: "what was typed or configured is wrong",
-    3: "MLflow or the ledger does not answer",
+    3: "MLflow, the ledger or the bot does not answer",
+    4: "the request expired, is out of date, or was cancelled",
+    5: "the wait ended first; the request goes on",
 }
 
 
@@ -91,9 +96,6 @@ def find_verb(words: Sequence[str], beside: Iterable[str]) -> tuple[type[Command
         return _within(wanted, words[1:])
     if wanted in VERBS:
         return VERBS[wanted], words[1:]
-    if wanted in commands.VERBS:
-        typed = Code(f"/model {commands.VERBS[wanted].usage()}")
-        raise BadInput(say("The terminal has no {verb}; in Slack it is {typed}.", verb=Code(wanted), typed=typed))
     near = difflib.get_close_matches(wanted, [*VERBS, *GROUPS, *beside], n=1, cutoff=0.5)
     template = "I know no {word}. Did you mean {near}?" if near else "I know no {word}. Try {near}."
     raise BadInput(say(template, word=Name(word[:60]), near=Code(near[0] if near else "registrar --help")))
@@ -101,6 +103,8 @@ def find_verb(words: Sequence[str], beside: Iterable[str]) -> tuple[type[Command
 
 def _within(group: str, words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
     """Return the verb of a group. Raises BadInput for a word that is nearly one: it would be taken for a model's."""
+    if group == MONITORS:
+        return find_monitor_verb(words)
     wanted = words[0].lower() if words else ""
     if f"{group} {wanted}" in VERBS:
         return VERBS[f"{group} {wanted}"], words[1:]
@@ -131,7 +135,7 @@ def help_about(command: Help) -> str:
         f"{verb.summary}.",
         _listed([*arguments, *forms]),
         f"For example: registrar {verb.example}",
-        f"The JSON document's keys:\n{_listed(KEYS[verb].items())}",
+        f"The JSON document's keys:\n{_listed(keys_of(verb).items())}",
         f"Exit codes:\n{_listed((str(code), what) for code, what in EXIT_CODES.items())}",
     ]) + "\n"  # fmt: skip
 

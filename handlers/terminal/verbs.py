@@ -7,7 +7,23 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from bot.domain.commands import Arg, Command, Model, OptionalModel, moment
+from bot.domain.commands import Arg, Command, Model, OptionalModel, Promote, moment
+from bot.domain.durations import parse_duration
+from bot.domain.errors import BadInput
+from bot.domain.text import Code, Name, say
+
+
+def _span(text: object) -> timedelta | None:
+    if text is None or isinstance(text, timedelta):
+        return text
+    try:
+        return parse_duration(str(text).strip())
+    except ValueError:
+        raise BadInput(
+            say("{word} is no span of time. Write one like {a} or {b}.", word=Name(str(text)[:40]), a=Code("30m"),
+                b=Code("4h"))
+        ) from None  # fmt: skip
+
 
 Since = Annotated[
     timedelta | datetime | None, BeforeValidator(moment),
@@ -70,3 +86,28 @@ class PolicyShow(Command):
     example = "policy show churn"
     model: Model
     file: PolicyFile = ""
+
+
+class PromoteHere(Promote):
+    """Ask that a version move, and wait for what comes of it."""
+
+    wait: Annotated[
+        bool, Arg("", "wait until it is decided and done; the exit code tells how it ended", False, ("--wait",))
+    ] = False  # fmt: skip
+    timeout: Annotated[
+        timedelta | None, BeforeValidator(_span),
+        Arg("TIME", "wait so long at most, such as 4h; the request goes on without you", False, ("--timeout",)),
+    ] = None  # fmt: skip
+    approver: Annotated[
+        str, Arg("ID", "also approve it, as this Slack user, whom the policy's operators say you are", False,
+                 ("--approver",)),
+    ] = ""  # fmt: skip
+    idempotency_key: Annotated[
+        str, Field(max_length=200, pattern=r"^[!-~]*$"),
+        Arg("KEY", "your own word for this: a second time with it opens no second request", False,
+            ("--idempotency-key",)),
+    ] = ""  # fmt: skip
+
+    def asked(self) -> Promote:
+        """Return what is asked for, without how this terminal goes about it."""
+        return Promote(**{name: getattr(self, name) for name in Promote.model_fields})

@@ -97,7 +97,7 @@ def test_a_file_that_is_not_there_is_told(registrar: Registrar) -> None:
 @pytest.mark.parametrize(
     ("models", "notice"),
     [
-        ("{}\nclients: {ci: {may: [request]}}", "not acted on yet: clients.ci.may: request"),
+        ("{}\nclients: {ci: {may: [read]}}", "not acted on yet: clients.ci.may: read"),
         ('{"*": {production: {approvers: [lead], required: 2}}}', "models.*.production (needs 2, names 1)"),
         ('{"*": {}, "**": {}}', "models.* (** wins)"),
         ('{"churn*": {}, "churn**": {}}', "models.churn* (churn** wins)"),

@@ -29,7 +29,7 @@ from bot.ledger import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
 from handlers.cli import main
 from handlers.terminal import grammar, tables
-from handlers.terminal.acts import operator
+from handlers.terminal.counter import operator
 from handlers.terminal.documents import KEYS
 from tests.registries import MlflowServer, MlflowShelf, free_port
 
@@ -404,7 +404,6 @@ def test_the_help_comes_from_the_definitions(words: str, capsys: pytest.CaptureF
         ("cmopare churn", "Did you mean compare?"),
         ("rum", "Did you mean run?"),
         ("fly", "registrar --help"),
-        ("promote churn 4 production", "/model promote"),
         ("compare", "MODEL is missing"),
         ("compare churn --metrcs f1", "Did you mean --metrics?"),
         ("compare churn --json --csv", "Choose one of --json, --csv"),

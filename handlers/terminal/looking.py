@@ -1,0 +1,143 @@
+"""Looking at models, requests and Production from the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from rich.text import Text
+
+from bot.domain import history_words, words
+from bot.domain.approvals import Choice
+from bot.domain.commands import Command, History, List, Requests, Show
+from bot.domain.people import shown
+from bot.domain.registry import Stage, VersionInfo
+from bot.domain.text import plain, short
+from handlers import asked
+from handlers.terminal import screen
+from handlers.terminal.answer import Answer, as_json, drawn
+from handlers.terminal.counter import Counter
+from handlers.terminal.grammar import Form
+
+PAGE = 50  # models on a page
+
+
+def _list(counter: Counter, command: List, form: Form) -> Answer:
+    found = counter.registrar.lookups.models(command.text)
+    page = found[(command.page - 1) * PAGE : command.page * PAGE]
+    if form is Form.JSON:
+        models = [{"model": one.name, "production": one.latest.get(Stage.PRODUCTION),
+                   "staging": one.latest.get(Stage.STAGING), "aliases": dict(one.aliases)} for one in page]  # fmt: skip
+        return as_json({"models": models, "all": len(found), "page": command.page})
+    if not page:
+        return Answer("No model here. `registrar register` makes one of a run.\n" if not found else "No such page.\n")
+    table = screen.table()
+    for heading in ("Model", "Production", "Staging"):
+        table.add_column(heading, overflow="fold")
+    for one in page:
+        table.add_row(one.name, _v(one.latest.get(Stage.PRODUCTION)), _v(one.latest.get(Stage.STAGING)))
+    more = [Text(f"{len(found)} models; more: registrar list --page {command.page + 1}")]
+    return drawn(lambda _: [table, *(more if command.page * PAGE < len(found) else [])])
+
+
+def _show(counter: Counter, command: Show, form: Form) -> Answer:
+    if command.version is not None:
+        return _card(counter, command, form)
+    view = counter.registrar.lookups.show(command.model)
+    if form is Form.JSON:
+        return as_json({
+            "model": view.model.name, "description": view.model.description,
+            "versions": [_version(one) for one in view.versions],
+            "requests": [asked.of_request(one, [], counter.registrar.context.policy) for one in view.requests],
+        })  # fmt: skip
+    table = screen.table()
+    for heading in ("Version", "Semver", "Stage", "Aliases", "Made"):
+        table.add_column(heading, overflow="fold")
+    for one in view.versions:
+        aliases = ", ".join(one.aliases) or "–"
+        table.add_row(f"v{one.version}", one.semver or "–", _stage(one), aliases, _day(one.created_at))
+    about = f": {short(view.model.description, 300)}" if view.model.description else ""
+    head = Text(f"{view.model.name}{about}")
+    waiting = [Text(f"Request {one.id}: {words.path(one)}, {one.state.value}") for one in view.requests]
+    return drawn(lambda _: [head, Text(), table, *waiting])
+
+
+def _card(counter: Counter, command: Show, form: Form) -> Answer:
+    assert command.version is not None
+    card = counter.registrar.lookups.card(command.model, command.version).card
+    if form is Form.JSON:
+        return as_json({**card.model_dump(mode="json"), "missing": card.missing(), "completeness": card.completeness()})
+    table = screen.table()
+    table.add_column("Field")
+    table.add_column("Value", overflow="fold")
+    for name, value in card.model_dump(mode="json").items():
+        text = ", ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, dict) else value
+        table.add_row(name, "missing" if text in (None, "", []) else str(text))
+    return drawn(lambda _: [table, Text(f"{round(100 * card.completeness())} % filled")])
+
+
+def _requests(counter: Counter, command: Requests, form: Form) -> Answer:
+    ledger, policy = counter.registrar.context.ledger, counter.registrar.context.policy
+    with ledger.read() as reading:
+        found = [(one, reading.votes(one.id)) for one in counter.registrar.lookups.requests(command.model)]
+    if form is Form.JSON:
+        return as_json({"requests": [asked.of_request(one, votes, policy) for one, votes in found]})
+    if not found:
+        return Answer("Nothing waits for anybody.\n")
+    table = screen.table()
+    for heading in ("Request", "Model", "Change", "Asked by", "Approvals", "Until"):
+        table.add_column(heading, overflow="fold")
+    for one, votes in found:
+        yes = sum(vote.choice is Choice.APPROVE for vote in votes)
+        table.add_row(one.id, one.model, str(words.path(one)), plain(shown(one.requester)), f"{yes} of {one.required}",
+                      plain(one.expires_at))  # fmt: skip
+    return drawn(lambda _: [table])
+
+
+def _history(counter: Counter, command: History, form: Form) -> Answer:
+    found = counter.registrar.lookups.timeline(command)
+    answer = str(history_words.answer(found)) if found.window else ""
+    if form is Form.JSON:
+        served = [{
+            "version": one.version, "since": _time(one.since), "until": _time(one.until), "cause": one.began.kind.value,
+            "move": one.began.id, "request": one.began.request,
+            "sentence": str(history_words.came(one, found.requests.get(one.began.request or ""))),
+        } for one in found.served]  # fmt: skip
+        return as_json({"model": found.model, "served": served, "watched": _time(found.watched), "sentence": answer})
+    lines = [answer] if answer else []
+    lines += [
+        f"v{one.version}  {history_words.span(one, found)}\n    "
+        f"{history_words.came(one, found.requests.get(one.began.request or ''))}"
+        for one in found.served
+    ]
+    empty = f"{found.model} has not been in Production since Registrar watches it."
+    return drawn(lambda _: [Text(line) for line in lines or [empty]])
+
+
+def _version(one: VersionInfo) -> dict[str, Any]:
+    return {"version": one.version, "semver": one.semver, "stage": one.stage.value, "aliases": list(one.aliases),
+            "run_id": one.run_id, "created_at": _time(one.created_at), "description": one.description}  # fmt: skip
+
+
+def _stage(one: VersionInfo) -> str:
+    return "–" if one.stage is Stage.NONE else one.stage.value
+
+
+def _v(number: int | None) -> str:
+    return "–" if number is None else f"v{number}"
+
+
+def _day(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d}" if at else "–"
+
+
+def _time(at: datetime | None) -> str | None:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else None
+
+
+LEDGER: frozenset[type[Command]] = frozenset({Requests, History})
+
+ACTS: dict[type[Command], Callable[[Counter, Any, Form], Answer]] = {
+    List: _list, Show: _show, Requests: _requests, History: _history,
+}  # fmt: skip

@@ -1,0 +1,79 @@
+"""Waiting for what people decide: how a request stands is asked again and again, through interruptions."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from bot.domain.approvals import RequestState
+from bot.domain.errors import Unreachable
+from handlers import asked
+from handlers.terminal.answer import Answer, as_json
+from handlers.terminal.grammar import Form
+
+FIRST, MOST = 0.5, 5.0  # seconds between two looks; each pause is half as long again as the one before
+LOST_FOR = 1800.0  # seconds without an answer after which a wait without a limit of its own gives up
+TIMED_OUT = 5  # the exit code of a wait that ended first
+
+Look = Callable[[], dict[str, Any]]
+
+# How a request that has ended lets the terminal end. What is open still is 0: it was asked for.
+EXIT = {
+    RequestState.DONE.value: 0, RequestState.REJECTED.value: 1, RequestState.FAILED.value: 1, asked.REFUSED: 1,
+    RequestState.EXPIRED.value: 4, RequestState.STALE.value: 4, RequestState.CANCELLED.value: 4,
+}  # fmt: skip
+
+
+def follow(
+    look: Look,
+    document: dict[str, Any],
+    timeout: timedelta | None,
+    status: Callable[[str], object],
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> tuple[dict[str, Any], int]:
+    """Wait until a request has ended, and return its document and the exit code; 5 where the time was over first.
+
+    What changes is told on standard error, and `status` shows it on a screen. A bot, a ledger or a network that is
+    away is waited for: until `timeout`, else for half an hour. Raises Unreachable then.
+    """
+    began = heard = monotonic()
+    until = None if timeout is None else began + timeout.total_seconds()
+    told, pause, is_lost = "", FIRST, False
+    while True:
+        if (said := str(document["sentence"])) != told:
+            told = said
+            status(said)
+            _tell(said)
+        if document["is_final"]:
+            return document, EXIT.get(str(document["state"]), 1)
+        left = pause if until is None else min(pause, until - monotonic())
+        if left <= 0:
+            _tell("The time to wait is over; the request goes on without this terminal.")
+            return document, TIMED_OUT
+        sleep(left)
+        pause = min(pause * 1.5, MOST)
+        try:
+            document = look()
+            heard, is_lost = monotonic(), False
+        except Unreachable as error:
+            if not is_lost:
+                _tell(f"{error} It is asked again and again; nobody has to do anything.")
+            is_lost = True
+            if until is None and monotonic() - heard > LOST_FOR:
+                raise
+
+
+def summed_up(document: dict[str, Any], form: Form) -> Answer:
+    """Return how it stands now, for whoever does not wait; what is open is no failure."""
+    code = EXIT.get(str(document["state"]), 0)
+    return as_json(document, code) if form is Form.JSON else Answer(f"{document['sentence']}\n", code)
+
+
+def _tell(line: str) -> None:
+    if not sys.stderr.isatty():  # a screen shows it where it waits
+        print(line, file=sys.stderr, flush=True)
