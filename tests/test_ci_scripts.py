@@ -165,11 +165,24 @@ def test_names_from_outside_are_plain_text_and_ping_nobody(report: ModuleType) -
 
 def test_a_card_says_what_is_missing(report: ModuleType) -> None:
     shown = report.card(
-        {"sentence": "churn v4", "card": {"owner": None, "metrics": {"f1": 0.8}, "dependencies": ["a==1", "b==2"]}}
+        {"owner": None, "metrics": {"f1": 0.8}, "dependencies": ["a==1", "b==2"], "missing": ["owner"]}, {}
     )
     assert "| owner | *missing* |" in shown
     assert "| metrics | f1 = 0.8 |" in shown
     assert "| dependencies | a==1<br>b==2 |" in shown
+    assert "| missing |" not in shown
+
+
+def test_a_card_of_what_was_promoted_says_who_decided_it(report: ModuleType) -> None:
+    votes = [{"by": "slack:T0/U0BOB", "choice": "approve"}, {"by": "slack:T0/U0CAROL", "choice": "approve"}]
+    request = {
+        "to": "Production", "votes": votes, "decided_by": "slack:T0/U0CAROL", "decided_at": "2026-11-27T18:00:00Z",
+        "reason": "better f1", "sentence": "churn v4 is in Production.",
+    }  # fmt: skip
+    shown = report.card({"approver": None, "approval_status": None}, request)
+    assert shown.startswith("churn v4 is in Production.\n")
+    assert "| approver | slack:T0/U0BOB<br>slack:T0/U0CAROL |" in shown
+    assert "| approval\\_status | approved\\_production |" in shown
 
 
 def test_pages_of_comments_are_read_with_and_without_anything_between_them(report: ModuleType) -> None:
@@ -190,6 +203,5 @@ def test_what_goes_to_the_next_job_cannot_end_itself(report: ModuleType, tmp_pat
     from tests.workflow_runner import read_pairs
 
     text = "one\nend\nEOF\nother=1\n"
-    report.tell_github(text, {"GITHUB_OUTPUT": str(tmp_path / "out"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")})
-    assert read_pairs(tmp_path / "out") == {"report": text.rstrip("\n")}
-    assert (tmp_path / "summary").read_text() == text
+    report.tell_later_jobs({"GITHUB_OUTPUT": str(tmp_path / "out")}, report=text, version="4")
+    assert read_pairs(tmp_path / "out") == {"report": text.rstrip("\n"), "version": "4"}

@@ -1,6 +1,7 @@
 """Write for GitHub what came of a training: the comment on a pull request, and the text of a release.
 
     report.py training FOLDER         from the JSON documents that the steps before have left there, as Markdown
+    report.py promoted < request.json  tell the jobs to come which version was promoted, and who decided it
     report.py card < show.json        from `registrar show MODEL VERSION --json`: the model card, as Markdown
     report.py comment NUMBER < text   put the text under a pull request: once, and from then on into the same comment
 
@@ -93,11 +94,29 @@ def what_next(registered: Document, environ: Mapping[str, str], *, is_well: bool
 # -- the model card ----------------------------------------------------------------------------------------------------
 
 
-def card(document: Document) -> str:
-    """Return a version's metadata card as a table; what is missing says so."""
-    fields: Document = document["card"]
-    rows = [f"| {plain(name)} | {_cell(value)} |" for name, value in fields.items()]
-    return "\n".join([plain(document["sentence"]), "", "| field | value |", "|---|---|", *rows])[:LONGEST] + "\n"
+def card(document: Document, request: Document) -> str:
+    """Return a version's metadata card as a table; what is missing says so.
+
+    What the ledger knows of the approval is not in MLflow, but in the request that was waited for.
+    """
+    fields = {name: value for name, value in document.items() if name not in {"missing", "completeness"}}
+    rows = [f"| {plain(name)} | {_cell(value)} |" for name, value in (fields | decided(request)).items()]
+    said = [plain(request["sentence"]), ""] if request else []
+    return "\n".join([*said, "| field | value |", "|---|---|", *rows])[:LONGEST] + "\n"
+
+
+def decided(request: Document) -> Document:
+    """Return the card's fields that a request which has ended well tells."""
+    if not request:
+        return {}
+    return {
+        "deployed_by": request["decided_by"],
+        "deployment_date": request["decided_at"],
+        "approval_status": f"approved_{request['to'].lower()}",
+        "approver": [vote["by"] for vote in request["votes"] if vote["choice"] == "approve"],
+        "approval_date": request["decided_at"],
+        "request_reason": request["reason"],
+    }
 
 
 def _cell(value: object) -> str:
@@ -182,15 +201,19 @@ def _run(environ: Mapping[str, str]) -> list[str]:
     return [f"<sub>[The run]({address}), commit {environ.get('HEAD_SHA') or environ.get('GITHUB_SHA', '')}</sub>"]
 
 
-def tell_github(text: str, environ: Mapping[str, str]) -> None:
-    """Show the text in the run's summary, and hand it to the jobs after this one, where GitHub Actions runs us."""
+def show_in_summary(text: str, environ: Mapping[str, str]) -> None:
+    """Show a text on the run's page, where GitHub Actions runs us."""
     if summary := environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as out:
             out.write(text)
+
+
+def tell_later_jobs(environ: Mapping[str, str], **texts: str) -> None:
+    """Hand texts to the steps and jobs after this one, where GitHub Actions runs us."""
     if outputs := environ.get("GITHUB_OUTPUT"):
-        end = f"end-{uuid.uuid4()}"  # a line that nothing in the text can be
+        end = f"end-{uuid.uuid4()}"  # a line that nothing in the texts can be
         with Path(outputs).open("a", encoding="utf-8") as out:
-            out.write(f"report<<{end}\n{text}{end}\n")
+            out.writelines(f"{name}<<{end}\n{text.rstrip()}\n{end}\n" for name, text in texts.items())
 
 
 def _read(file: Path) -> Document | None:
@@ -206,15 +229,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Write for GitHub what came of a training.")
     kinds = parser.add_subparsers(dest="kind", required=True)
     kinds.add_parser("training", help="the comment on a pull request").add_argument("folder", type=Path)
+    kinds.add_parser("promoted", help="what a promotion tells the jobs to come, from registrar promote --wait --json")
     kinds.add_parser("card", help="a model card, from registrar show --json on standard input")
     kinds.add_parser("comment", help="write standard input under a pull request").add_argument("number", type=int)
     chosen = parser.parse_args(arguments)
     if chosen.kind == "training":
         text = training(chosen.folder, os.environ)
-        tell_github(text, os.environ)
+        show_in_summary(text, os.environ)
+        tell_later_jobs(os.environ, report=text)
         print(text, end="")
+    elif chosen.kind == "promoted":
+        request = json.load(sys.stdin)
+        tell_later_jobs(os.environ, version=str(request["version"]), request=json.dumps(request))
     elif chosen.kind == "card":
-        print(card(json.load(sys.stdin)), end="")
+        print(card(json.load(sys.stdin), json.loads(os.environ.get("REQUEST") or "{}")), end="")
     else:
         print(comment(chosen.number, sys.stdin.read(), os.environ))
     return 0

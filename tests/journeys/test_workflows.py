@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +26,7 @@ from tests.world import CHANNEL, MANIFEST, TurnedClock, World, running, said
 
 pytestmark = pytest.mark.slow  # models are trained, over HTTP
 
-TOKEN = "the token of CI"
+TOKEN = "the-token-of-CI"
 NUMBER = 12  # the pull request
 
 
@@ -61,6 +62,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             secrets={"REGISTRAR_TOKEN": TOKEN}, environment={"PYTHONPATH": str(ROOT), "DO_NOT_TRACK": "true"},
         )  # fmt: skip
         trained = repository.run("train_and_register.yml", "pull_request", a_push("0" * 40))
+        assert trained["train"].result == "success", trained["train"].said
         yield Team(
             world=world, clock=clock, repository=repository, github=github, mlflow=mlflow.MlflowClient(uri),
             trained=trained,
@@ -102,7 +104,6 @@ def ours(github: GitHub) -> list[str]:
 
 def test_a_pull_request_trains_registers_and_validates(team: Team) -> None:
     job = team.trained["train"]
-    assert job.result == "success", job.said
     version = team.mlflow.get_model_version("churn", "1")
     assert version.tags["semver"] == "1.0.0"
     assert version.tags["trained_for"] == str(NUMBER)
@@ -190,6 +191,7 @@ def test_after_approve_it_is_deployed_validated_and_released(team: Team) -> None
     release = team.github.releases["churn-approved-v1"]
     assert release["target"] == SHA
     assert "accuracy = 0.9" in release["body"]
+    assert re.search(r"\| approver \| .*U0BOB", release["body"])
     assert TOKEN not in "".join(job.said for job in jobs.values())
 
 
