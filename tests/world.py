@@ -143,14 +143,16 @@ def running(
     http: bool = False,
     database_url: str | None = None,
     webhook_secret: str | None = None,
+    port: int = 0,
 ) -> Iterator[World]:
     """Run the whole bot until the block ends. A registry in memory that is empty gets `churn`.
 
-    `http`: Slack reaches it by signed HTTP instead of Socket Mode.
+    `http`: Slack reaches it by signed HTTP instead of Socket Mode. `port`: where it serves; 0 takes a free one.
     """
     if isinstance(registry, MemoryRegistry) and not registry.models():
         with_churn(registry)
     more: dict[str, Any] = {"SLACK_APP_TOKEN": None} if http else {}
+    more["REGISTRAR_PORT"] = port
     more["REGISTRAR_MLFLOW_WEBHOOK_SECRET"] = webhook_secret
     settings = settings_for(slack, home, REGISTRAR_DATABASE_URL=database_url, **more)
     rules = Rules(policy or policy_of())

@@ -85,7 +85,7 @@ class Requests:
         """End the pending request that is in the way of an emergency; one that is being made is left."""
         there = tx.open_request(urgent.model, urgent.target)
         if there is not None and tx.lock_request(there.id).state is RequestState.PENDING:
-            why = str(words.set_aside(urgent.requester, urgent.version))
+            why = str(words.set_aside(urgent.version))
             self._end(tx, there, RequestState.STALE, Tag.STALE, urgent.requester, why)
 
     def _break_glass(self, tx: Writing, request: Request) -> Request:

@@ -136,7 +136,8 @@ def _gate(gate: GateResult, *, passed_over: bool) -> str:
 def _fields(request: Request, votes: Sequence[Vote]) -> list[str]:
     yes = [vote for vote in votes if vote.choice is Choice.APPROVE]
     names = ": " + ", ".join(who(vote.voter) for vote in yes) if yes else ""
-    fields = [f"*Asked by*\n{who(request.requester)}", f"*Approvals*\n{len(yes)} of {request.required}{names}"]
+    approvals = "none: the glass is broken" if request.breaks_glass else f"{len(yes)} of {request.required}{names}"
+    fields = [f"*Asked by*\n{who(request.requester)}", f"*Approvals*\n{approvals}"]
     fields += [f"*Asked from*\n{ci_link(request.ci)}"] if request.ci else []
     if request.state is RequestState.PENDING:
         return [*fields, f"*Expires*\n{when(request.expires_at)}"]

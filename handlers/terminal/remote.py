@@ -29,7 +29,7 @@ AGAIN_FOR = 60.0  # seconds for which a call is tried again that got no answer; 
 class Bot:
     """The bot, over HTTP."""
 
-    def __init__(self, settings: Settings, *, again_for: float = AGAIN_FOR) -> None:
+    def __init__(self, settings: Settings) -> None:
         if settings.bot_token is None:
             raise Misconfigured(
                 say("{url} is set, and {token} is not. It is the token of a client that the bot's policy names.",
@@ -42,7 +42,6 @@ class Bot:
         if not token.isascii() or not token.isprintable() or " " in token:
             raise Misconfigured(say("{token} holds what no token can.", token=Code("REGISTRAR_TOKEN")))
         self._client = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=CALL)
-        self._again_for = again_for
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -69,7 +68,7 @@ class Bot:
     def patiently(self, method: str, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
         """Call, again and again for a minute where nothing answers: with the same key nothing is done twice."""
         again = Retrying(
-            retry=retry_if_exception_type(BotUnreachable), stop=stop_after_delay(self._again_for),
+            retry=retry_if_exception_type(BotUnreachable), stop=stop_after_delay(AGAIN_FOR),
             wait=wait_exponential(0.5, max=5), reraise=True,
         )  # fmt: skip
         return again(self.call, method, path, body, key)
@@ -107,12 +106,14 @@ def _promote(bot: Bot, command: PromoteHere, form: Form) -> Answer:
 
 
 def _key(command: PromoteHere) -> str:
-    """Return the word under which this is asked for: the same in every try of one CI job, else a fresh one."""
+    """Return the word under which this is asked for: the same in every attempt of one CI run, else a fresh one.
+
+    So a job that is run again goes on waiting for the request that its first attempt opened.
+    """
     ci = ci_around(os.environ)
     if not ci.run:
         return secrets.token_urlsafe(18)
-    attempt = os.environ.get("GITHUB_RUN_ATTEMPT", "1")
-    words = f"{ci.repository}/{ci.run}/{attempt}/{command.model}/{command.version}/{command.to.value}"
+    words = f"{ci.repository}/{ci.run}/{command.model}/{command.version}/{command.to.value}"
     return "".join(char if "!" <= char <= "~" else "_" for char in words)[:200]
 
 

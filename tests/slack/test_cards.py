@@ -34,6 +34,7 @@ OURS = re.compile(
     r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|\d{4}-\d\d-\d\d \d\d:\d\d UTC>"
     r"|<@(?!U0EVIL)[UW][A-Za-z0-9]+>"
     r"|<!subteam\^S\w+>"
+    r"|<https://ci\.example/r+\?a=1&amp;b=2\|[^<>]*>"
     r"|<https://mlflow\.example:5000/base/#/[^|<>\s]+\|(?:Version|Run) in MLflow>"
 )
 PENDING = cards.card(a_request(), [])

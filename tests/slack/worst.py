@@ -11,6 +11,7 @@ from typing import Any
 from bot.domain import incident_words, looks, monitor_words, words
 from bot.domain.approvals import Choice, Request, RequestState, Vote
 from bot.domain.card import Sources, fill
+from bot.domain.ci import CiRun
 from bot.domain.commands import VERBS, History, ShowAudit, Validate
 from bot.domain.comparison import Comparison, compare
 from bot.domain.events import Event, Link, Tag
@@ -62,9 +63,15 @@ def a_request(name: str = "plain", state: RequestState = RequestState.PENDING, *
         expires_at=NOW + timedelta(days=1), semver=TEXTS[name] * 20, state=state, keep_existing=True,
         decided_at=None if state is RequestState.PENDING else NOW, decided_by=BOB if decided else None,
         outcome="" if state is RequestState.PENDING else REASONS[name],
-        seen=seen(name),
+        seen=seen(name), ci=a_run(name),
     )  # fmt: skip
     return replace(request, **changes)
+
+
+def a_run(name: str = "plain") -> CiRun:
+    """Return a run of a CI service whose words are as long as they get."""
+    word = (TEXTS[name] * 200)[:200]
+    return CiRun(repository=word, run=word, commit=word, url=f"https://ci.example/{'r' * 900}?a=1&b=2")
 
 
 def seen(name: str = "plain") -> Seen:
@@ -182,6 +189,8 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
         )
         yield f"ended {state.value}", blocks.said(words.ended(a_request(name, state)))
         yield f"decided {state.value}", blocks.said(words.decided_before(a_request(name, state)))
+        yield f"broken glass {state.value}", cards.card(a_request(name, state, breaks_glass=True), [])
+    yield "glass", blocks.said(words.broke_glass(a_request(name)))
     yield "counted", cards.counted(a_request(name), words.voted(a_request(name), votes(1)[0], 1))
     version, looked = a_version(name), seen(name)
     for found in (looked, Seen(), replace(looked, gates=looked.gates[1:2])):
