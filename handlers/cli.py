@@ -121,7 +121,7 @@ def _hung_up() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from handlers.terminal.grammar import GROUPS, VERBS
+    from handlers.terminal.listed import GROUPS, LISTED
 
     parser = argparse.ArgumentParser(prog="registrar", description="Your team's model registry, run from Slack.")
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -135,8 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = _add(verbs, "demo", "live the whole story on this machine, without Slack", _demo)
     demo.add_argument("--play", action="store_true", help="let the story play by itself, and tell it")
     demo.add_argument("--port", type=int, default=0, help="the local workspace's port; default: a free one")
-    listed = {name: verb.summary[:1].lower() + verb.summary[1:] for name, verb in VERBS.items() if " " not in name}
-    for name, text in (listed | GROUPS).items():  # for the list of all; `main` has sent those that are typed elsewhere
+    for name, text in (LISTED | GROUPS).items():  # for the list of all; `main` has sent those that are typed elsewhere
         verbs.add_parser(name, help=text)
     return parser
 

@@ -8,11 +8,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 from slack_bolt import App
 from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_response
 from slack_sdk.signature import Clock, SignatureVerifier
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.routing import Match, Route
 
 from bot.domain.errors import BadInput
 from handlers import api
@@ -58,7 +60,19 @@ def create(
         _listen_to_mlflow(web, Deliveries(webhook_secret), changed)
     if programs:
         api.mount(web, programs)
+    _tell_methods(web)
     return web
+
+
+def _tell_methods(web: FastAPI) -> None:
+    """Answer a wrong method with those that there are: of two routes with one path the framework tells the first's."""
+
+    @web.exception_handler(405)
+    async def wrong_method(request: Request, error: Exception) -> Response:
+        routes = [one for one in web.routes if isinstance(one, Route)]
+        there = [one for one in routes if one.matches(request.scope)[0] is not Match.NONE]
+        allowed = ", ".join(sorted({method for route in there for method in route.methods or ()}))
+        return JSONResponse({"error": f"Here it is {allowed}."}, 405, {"Allow": allowed})
 
 
 def _listen_to_mlflow(web: FastAPI, deliveries: Deliveries, changed: Callable[[str], object]) -> None:

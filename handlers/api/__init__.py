@@ -52,7 +52,7 @@ def _mount_metrics(web: FastAPI, programs: metrics.Metrics) -> None:
 
     @web.post(
         "/v1/metrics", status_code=202, responses=_told(metrics.STATUSES), dependencies=BEARER,
-        openapi_extra=described(metrics.body_schema(), key=True), summary="Push readings",
+        openapi_extra=described(metrics.PushBody.model_json_schema(), key=True), summary="Push readings",
     )  # fmt: skip
     async def push_metrics(request: Request) -> Response:
         """Take readings, all or none. Answers `{"accepted": n, "duplicates": m}`, or `{"error": "…"}`."""

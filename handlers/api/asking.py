@@ -72,9 +72,10 @@ class VersionBody(_Body):
     model: str = Field(validation_alias=AliasChoices("model", "model_name"), examples=["churn"])
     bump: str | None = Field(None, description="major, minor or patch, where you know better than the rules")
     description: str = Field("", description="What is new")
-    tag: list[str] = Field(
+    tags: list[str] = Field(
         default_factory=list, description="Tags for its card, as key=value", examples=[["owner=ann"]]
     )
+    artifact: str = Field("", description="Which of the run's models, where it logged several")
     ci: CiBody = Field(default_factory=CiBody)
 
 
@@ -130,7 +131,8 @@ class Asking:
     ) -> Ask:
         """Return what was asked for, now or with the same key before."""
         self._gate.check_covers(who, body.model, doing, call.address, TAG)
-        digest = hashlib.sha256(type(body).__name__.encode() + (call.body or b"")).hexdigest()
+        asked_for = body.model_dump_json(exclude={"ci"})  # the link to the CI run differs with each attempt of a job
+        digest = hashlib.sha256(f"{type(body).__name__} {asked_for}".encode()).hexdigest()
         try:
             outside = Origin(ci=_ci(body.ci), key=key_of(call.headers), digest=digest)
             return self._registrar.errands.ask(who.client, command(), where="", origin="api", outside=outside)
@@ -212,7 +214,7 @@ def _promotion(body: RequestBody) -> Command:
 
 
 def _registration(body: VersionBody) -> Command:
-    return build(Register, body.model_dump(exclude={"ci"}))
+    return build(Register, body.model_dump(exclude={"ci"}, exclude_none=True))
 
 
 def _ci(body: CiBody) -> CiRun:

@@ -171,10 +171,21 @@ def refusal(status: int, why: Say | str, **more: object) -> Answer:
 
 def described(schema: dict[str, Any], *, key: bool) -> dict[str, Any]:
     """Return what OpenAPI says of a body; `key`: an Idempotency-Key can come along."""
-    body = {"required": True, "content": {JSON: {"schema": schema}}}
+    body = {"required": True, "content": {JSON: {"schema": _whole(schema, schema.get("$defs", {}))}}}
     header = {"name": "Idempotency-Key", "in": "header", "required": False,
               "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"}}  # fmt: skip
     return {"requestBody": body} | ({"parameters": [header]} if key else {})
+
+
+def _whole(schema: Any, parts: Mapping[str, Any]) -> Any:
+    """Return a schema in one piece: inside another document its references would lead nowhere."""
+    if isinstance(schema, list):
+        return [_whole(one, parts) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _whole(parts[str(schema["$ref"]).rpartition("/")[2]], parts)
+    return {key: _whole(value, parts) for key, value in schema.items() if key != "$defs"}
 
 
 async def _body(request: Request) -> bytes | None:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -127,10 +126,3 @@ STATUSES: dict[int | str, str] = {
     422: "Something in the body is wrong; the place is named",
     503: "Nothing was recorded; try again",
 }
-
-
-def body_schema() -> dict[str, Any]:
-    """Return the schema of a body, in one piece."""
-    schema = PushBody.model_json_schema()
-    schema["properties"]["readings"]["items"] = schema.pop("$defs")["ReadingBody"]
-    return schema

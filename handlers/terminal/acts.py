@@ -45,7 +45,10 @@ def _over_http(settings: Settings, asked: Asked) -> Answer:
     """Let the bot do it, wherever it is; of what only a person may do there, say where it is done."""
     kind = type(asked.command)
     if kind in remote.ACTS:
-        with closing(remote.Bot(settings)) as bot:
+        with (
+            Console(stderr=True).status("Asking the bot…") as status,
+            closing(remote.Bot(settings, status.update)) as bot,
+        ):
             return remote.ACTS[kind](bot, asked.command, asked.form)
     where = say(
         "`{url}` is set, so this is no terminal of the bot's machine. Type {slack} in Slack, or {here} there.",

@@ -15,6 +15,7 @@ from bot.domain.monitor_commands import GROUP as MONITORS
 from bot.domain.monitor_commands import find as find_monitor_verb
 from bot.domain.text import Code, Name, clean, say
 from handlers.terminal.documents import keys_of
+from handlers.terminal.listed import GROUPS
 from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify, PolicyCheck, PolicyShow, PromoteHere
 
 # Slack's verbs; of some the terminal has its own kin, with more to say.
@@ -23,11 +24,6 @@ VERBS: dict[str, type[Command]] = {
 } | {
     verb.verb: verb for verb in (PromoteHere, AuditShow, AuditVerify, AuditExport, PolicyShow, PolicyCheck)
 }  # fmt: skip
-GROUPS = {  # verbs of two words; where the second one is left out, `show` is meant, of monitors `list`
-    "audit": "look at the audit, verify it, write it out",
-    "policy": "look at a policy file, and check it",
-    MONITORS: "what watches the version in Production",
-}
 EXIT_CODES = {
     0: "done",
     1: "refused by the rules, by people or by MLflow, a gate fails, or the audit is not whole",

@@ -27,9 +27,10 @@ AGAIN_FOR = 60.0  # seconds for which a call is tried again that got no answer; 
 
 
 class Bot:
-    """The bot, over HTTP."""
+    """The bot, over HTTP. `status` says on a screen what is waited for."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, status: Callable[[str], object] = lambda text: None) -> None:
+        self.status = status
         if settings.bot_token is None:
             raise Misconfigured(
                 say("{url} is set, and {token} is not. It is the token of a client that the bot's policy names.",
@@ -99,7 +100,7 @@ def _promote(bot: Bot, command: PromoteHere, form: Form) -> Answer:
     if not command.wait:
         return summed_up(document, form)
     path = f"/v1/requests/{document['id']}"
-    document, code = follow(lambda: bot.call("GET", path), document, command.timeout, lambda text: None)
+    document, code = follow(lambda: bot.call("GET", path), document, command.timeout, bot.status)
     if form is Form.JSON:
         return as_json(document, code)
     return Answer(f"{document['sentence']}\n", code)

@@ -25,7 +25,7 @@ from bot.domain.events import GENESIS, Event, Tag
 from bot.domain.people import Person
 from bot.ledger import SqlLedger
 from handlers.cli import main
-from handlers.terminal import audits, grammar, screen
+from handlers.terminal import audits, grammar, listed, screen
 from handlers.terminal.documents import KEYS
 from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify
 from scripts import docs
@@ -354,7 +354,7 @@ def test_an_audit_on_postgresql_is_shown_verified_and_exported(registrar: Regist
 # -- the line ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group", grammar.GROUPS)
+@pytest.mark.parametrize("group", listed.GROUPS)
 def test_the_help_of_a_group_names_its_verbs(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([group, "--help"])

@@ -16,6 +16,7 @@ from bot.domain.policy import unused_parts
 from bot.policy_file import load_policy
 from bot.settings import Settings, read_settings
 from handlers.cli import main
+from handlers.terminal import grammar, listed
 from localslack import LocalSlack
 from tests.demo_process import clean_environment
 
@@ -282,3 +283,13 @@ def loaded(every: list[str], libraries: set[str], folder: Path) -> dict[str, lis
     )
     told = [line.removeprefix("loaded ") for line in ended.stdout.splitlines() if line.startswith("loaded ")]
     return dict(json.loads(line) for line in told)
+
+
+def test_the_list_of_all_commands_waits_for_no_definitions(tmp_path: Path) -> None:
+    assert loaded(["--help"], {"pydantic"}, tmp_path) == {"--help": []}
+
+
+def test_the_list_of_all_commands_says_what_the_definitions_say() -> None:
+    verbs = {name: verb.summary for name, verb in grammar.VERBS.items() if " " not in name}
+    assert {name: text[:1].lower() + text[1:] for name, text in verbs.items()} == listed.LISTED
+    assert set(listed.GROUPS) == {name.partition(" ")[0] for name in grammar.VERBS if " " in name}

@@ -308,3 +308,14 @@ class TestBreakingTheGlass:
         with world.ledger.read() as reading:
             assert reading.request(pending).state is RequestState.STALE
         assert world.production() == [2]
+
+
+def test_a_second_attempt_of_a_job_whose_link_is_another_one_asks_for_the_same(world: World) -> None:
+    key = {"Idempotency-Key": "job-4711"}
+    bodies = [BODY | {"ci": {"url": f"https://ci.example/4711/{attempt}"}} for attempt in (1, 2)]
+    assert [call(world, "POST", "/v1/requests", json=body, headers=key).status_code for body in bodies] == [201, 200]
+
+
+def test_a_version_is_registered_over_http(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["register", "--run-id", "nowhere", "--model-name", "churn"]) == 2
+    assert "MLflow has no run" in capsys.readouterr().err
