@@ -242,6 +242,8 @@ def _pushed(receiver: Receiver, version: int) -> bool:
 @pytest.fixture(scope="module")
 def versions(trained: list[dict[str, Any]], folders: tuple[Path, Path]) -> dict[str, str]:
     """Return versions of another model, by what is odd about them."""
+    import mlflow
+
     client = mlflow.MlflowClient(f"sqlite:///{folders[0] / 'mlflow.db'}")
     files = {number: client.get_model_version_download_uri("churn", str(number)) for number in (1, 4)}
     origins = {
