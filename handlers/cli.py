@@ -68,7 +68,7 @@ Exit codes:
 """
 
 
-OWN = ("run", "init", "doctor", "demo")
+OWN = ("run", "init", "doctor", "demo", "completion")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -135,6 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     demo = _add(verbs, "demo", "live the whole story on this machine, without Slack", _demo)
     demo.add_argument("--play", action="store_true", help="let the story play by itself, and tell it")
     demo.add_argument("--port", type=int, default=0, help="the local workspace's port; default: a free one")
+    completion = _add(verbs, "completion", "print what lets your shell complete these words", _completion)
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help='eval "$(registrar completion bash)"')
     for name, text in (LISTED | GROUPS).items():  # for the list of all; `main` has sent those that are typed elsewhere
         verbs.add_parser(name, help=text)
     return parser
@@ -174,6 +176,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from handlers.terminal.doctor import doctor
 
     return doctor(live=arguments.live, as_json=arguments.json)
+
+
+def _completion(arguments: argparse.Namespace) -> None:
+    from handlers.terminal.completion import script
+
+    print(script(arguments.shell, [name for name in OWN if name != "completion"]), end="")
 
 
 def _demo(arguments: argparse.Namespace) -> int:
