@@ -10,19 +10,20 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mlflow
 import pytest
 import yaml
 
 from bot.domain.policy import Policy, read_policy
-from bot.registry.mlflow import MlflowRegistry
 from localslack import LocalSlack
 from tests.fake_github import GitHub
 from tests.registries import mlflow_subprocess
 from tests.workflow_runner import REPOSITORY, ROOT, SHA, Job, Repository
 from tests.world import CHANNEL, MANIFEST, TurnedClock, World, running, said
+
+if TYPE_CHECKING:
+    import mlflow  # takes a second, in each process of a test run
 
 pytestmark = pytest.mark.slow  # models are trained, over HTTP
 
@@ -45,6 +46,10 @@ class Team:
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """Set everything up, and train a model for a pull request."""
+    import mlflow
+
+    from bot.registry.mlflow import MlflowRegistry
+
     folder = tmp_path_factory.mktemp("team")
     (folder / "token").write_text(TOKEN)
     clock, github = TurnedClock(), GitHub(folder / "github.json")
