@@ -111,7 +111,8 @@ ONCE_MORE = (
 
 # Files that take longest, so that none of them is begun last, with the other processes idle.
 LONGEST = (
-    "tests/faults/test_monitor_crashes.py", "tests/faults/test_crashes.py", "tests/contracts/test_registry.py",
+    "tests/journeys/test_workflows.py", "tests/journeys/test_walkthrough.py", "tests/faults/test_monitor_crashes.py",
+    "tests/faults/test_crashes.py", "tests/contracts/test_registry.py",
     "tests/browser/test_incidents.py", "tests/journeys/test_demo.py", "tests/handlers/test_cli.py",
     "tests/machine/test_requests_machine.py", "tests/contracts/test_ledger.py", "tests/faults/test_races.py",
     "tests/journeys/test_guards.py", "tests/contracts/test_sources.py", "tests/contracts/test_measured.py",

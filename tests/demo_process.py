@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Timer
 from types import TracebackType
@@ -28,11 +29,11 @@ PATIENCE = 300  # seconds: a minute on a quiet machine, on one that does other t
 class Demo:
     """A demo that runs from entering the with block to leaving it, or until it is ended."""
 
-    def __init__(self, home: Path, **environment: str) -> None:
+    def __init__(self, home: Path, *, command: Sequence[str] = SMALL, **environment: str) -> None:
         self.said = ""
         self.address = ""
         self.process = subprocess.Popen(
-            SMALL, env=clean_environment(REGISTRAR_HOME=str(home), **environment), start_new_session=True,
+            command, env=clean_environment(REGISTRAR_HOME=str(home), **environment), start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         # A demo that hangs is ended, so that whoever reads its lines reads their end, and where it hung.

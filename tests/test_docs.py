@@ -18,7 +18,14 @@ from handlers.cli import main
 from scripts import docs
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *ROOT.glob("examples/*/*.md"),
+        *ROOT.glob(".github/actions/*/*.md"),
+    ]
+)
 README = ROOT / "README.md"
 
 

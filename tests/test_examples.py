@@ -234,3 +234,116 @@ def _pushed(receiver: Receiver, version: int) -> bool:
             return True
         pause.wait(0.1)
     return False
+
+
+# -- registering and validating ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def versions(trained: list[dict[str, Any]], folders: tuple[Path, Path]) -> dict[str, str]:
+    """Return versions of another model, by what is odd about them."""
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{folders[0] / 'mlflow.db'}")
+    files = {number: client.get_model_version_download_uri("churn", str(number)) for number in (1, 4)}
+    origins = {
+        "good": (files[4], trained[3]["run_id"]),
+        "of other files": (files[1], trained[3]["run_id"]),
+        "of no files": (f"{files[1]}-gone", trained[3]["run_id"]),
+        "of no run": (files[4], None),
+    }
+    client.create_registered_model("odd")
+    made = {
+        what: client.create_model_version("odd", source, run_id, await_creation_for=0)
+        for what, (source, run_id) in origins.items()
+    }
+    return {what: str(one.version) for what, one in made.items()}
+
+
+def start(script: str, folders: tuple[Path, Path], *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run one of the scripts as somebody does, on the trained registry."""
+    there = {"MLFLOW_TRACKING_URI": f"sqlite:///{folders[0] / 'mlflow.db'}", "REGISTRAR_HOME": str(folders[0])}
+    return subprocess.run(
+        [sys.executable, SCRIPT.with_name(script), *words], cwd=folders[1], env=os.environ | there | environment,
+        text=True, capture_output=True, check=False, timeout=110,
+    )  # fmt: skip
+
+
+def test_a_registered_model_does_what_was_logged_and_its_speed_is_written_down(
+    trained: list[dict[str, Any]], versions: dict[str, str], folders: tuple[Path, Path], client: mlflow.MlflowClient
+) -> None:
+    done = start(
+        "validate_model.py", folders, "--model-name", "odd", "--version", versions["good"], "--benchmark", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["passed"]
+    logged = {name: value for name, value in trained[3]["metrics"].items() if name != "latency_ms"}
+    assert found["metrics"] == pytest.approx(logged)
+    assert client.get_run(trained[3]["run_id"]).data.metrics["latency_ms"] == found["latency_ms"]
+
+
+def test_what_was_joined_too_late_is_measured_on_what_it_was_measured_on(
+    trained: list[dict[str, Any]], folders: tuple[Path, Path]
+) -> None:
+    done = start("validate_model.py", folders, "--version", "5")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "as it was logged" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("which", "code", "words"),
+    [
+        ("of other files", 1, "That is not as it was logged"),
+        ("of no files", 1, "cannot be used"),
+        ("of no run", 2, "was made of no run"),
+    ],
+)
+def test_what_is_not_as_it_was_registered_is_found(
+    versions: dict[str, str], folders: tuple[Path, Path], which: str, code: int, words: str
+) -> None:
+    done = start("validate_model.py", folders, "--model-name", "odd", "--version", versions[which])
+    assert done.returncode == code
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_is_deployed_is_loaded_by_alias_and_by_stage(
+    versions: dict[str, str], folders: tuple[Path, Path], client: mlflow.MlflowClient
+) -> None:
+    client.transition_model_version_stage("odd", versions["good"], "Production")
+    client.set_registered_model_alias("odd", "champion", versions["of other files"])
+    torn = start("validate_model.py", folders, "--model-name", "odd", "--deployed")
+    assert torn.returncode == 1
+    assert "champion is v2 and Production is v1" in torn.stderr
+    client.set_registered_model_alias("odd", "champion", versions["good"])
+    whole = start("validate_model.py", folders, "--model-name", "odd", "--deployed")
+    assert (whole.returncode, whole.stderr) == (0, "")
+    for uri in ("models:/odd@champion", "models:/odd/Production"):
+        assert f"loaded as {uri}" in whole.stdout
+
+
+def test_a_version_that_is_not_there_and_an_mlflow_that_is_away_end_differently(
+    trained: list[dict[str, Any]], folders: tuple[Path, Path]
+) -> None:
+    assert start("validate_model.py", folders, "--version", "99").returncode == 2
+    away = start("validate_model.py", folders, "--version", "4", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert away.returncode == 3
+    assert "Check MLFLOW_TRACKING_URI" in away.stderr
+
+
+def test_the_best_of_the_runs_is_registered_by_registrar(
+    run: subprocess.CompletedProcess[str], folders: tuple[Path, Path], client: mlflow.MlflowClient
+) -> None:
+    (folders[0] / "trained.json").write_text(run.stdout)
+    done = start(
+        "register_model.py", folders, str(folders[0] / "trained.json"), "--model-name", "best", "--metric", "log_loss",
+        "--lowest", "--tag", "trained_for=12",
+        PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]), PYTHONPATH=str(SCRIPT.parents[2]),
+        GITHUB_OUTPUT=str(folders[0] / "outputs"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    best = min(json.loads(run.stdout), key=lambda each: each["metrics"]["log_loss"])
+    [version] = client.search_model_versions("name = 'best'")
+    assert (version.run_id, version.tags["semver"], version.tags["trained_for"]) == (best["run_id"], "1.0.0", "12")
+    assert (folders[0] / "outputs").read_text() == f"version=1\nrun_id={best['run_id']}\n"

@@ -230,6 +230,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--register", action=argparse.BooleanOptionalAction, default=True, help="register a version of each"
     )
+    parser.add_argument(
+        "--trap", action=argparse.BooleanOptionalAction, default=True,
+        help="train the one that looks excellent and is bad in life, too",
+    )  # fmt: skip
     parser.add_argument("--experiment", default="churn", help="the experiment of the runs (default: churn)")
     parser.add_argument("--rows", type=int, default=6_000, help="how many customers (default: 6000)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -242,6 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # MLflow notes the commit; without git it complains
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     trained = train(
+        [each for each in CANDIDATES if chosen.trap or not each.joined_too_late],
         rows=chosen.rows,
         experiment=chosen.experiment,
         model_name=chosen.model_name if chosen.register else None,
