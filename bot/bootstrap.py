@@ -11,9 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
-
-from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError
+from typing import TYPE_CHECKING
 
 from bot.anchor_file import AnchorFile
 from bot.domain.commands import Archive, Command, Describe, Register, Rollback, SetTags
@@ -21,7 +19,6 @@ from bot.domain.errors import LedgerUnavailable, Misconfigured, RegistrarError, 
 from bot.domain.people import Person, Profile
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
-from bot.ledger.sql import SqlLedger
 from bot.policy_file import PolicyFile
 from bot.ports import Clock, Directory, Ledger, Notifier, Reading, Registry, Writing
 from bot.process import is_gone, name_process
@@ -53,12 +50,17 @@ from bot.services.tending import Tending
 from bot.services.watch import Watch
 from bot.serving_probe import ServingProbes
 from bot.settings import Settings
-from bot.slack.calls import LOST, error_of
-from bot.slack.directory import SlackDirectory
-from bot.slack.notifier import SlackNotifier
 from bot.sources import Parts
 from bot.sources.plugins import Sources
 from bot.webhooks import Webhooks
+
+if (
+    TYPE_CHECKING
+):  # a terminal that only compares draws nothing, and needs neither Slack nor a ledger: who does imports it
+    from slack_sdk import WebClient
+
+    from bot.ledger.sql import SqlLedger
+    from bot.slack.directory import SlackDirectory
 
 log = logging.getLogger(__name__)
 
@@ -290,6 +292,8 @@ def hands(context: Context, tending: Tending, rollbacks: Rollbacks) -> dict[type
 
 def build_for_slack(settings: Settings, policy: Policy, *, clock: Clock | None = None) -> Registrar:
     """Return everything as the settings say, Slack asked who we are. Raises Misconfigured and SlackUnreachable."""
+    from bot.slack.notifier import SlackNotifier  # it draws
+
     with ExitStack() as begun:
         ledger = open_ledger(settings)
         begun.callback(ledger.close)
@@ -363,6 +367,8 @@ def as_slack_knows(settings: Settings, policy: Policy, user: str) -> Profile:
 
 def open_ledger(settings: Settings) -> SqlLedger:
     """Return the ledger, its tables brought up to date."""
+    from bot.ledger.sql import SqlLedger
+
     ledger = SqlLedger(settings.ledger_url)
     try:
         ledger.migrate()
@@ -374,6 +380,8 @@ def open_ledger(settings: Settings) -> SqlLedger:
 
 def ledger_beside(settings: Settings) -> Ledger:
     """Return the ledger that is there, or none: it is neither made nor brought up to date, and can be away."""
+    from bot.ledger.sql import SqlLedger
+
     ledger = SqlLedger(settings.ledger_url)
     with suppress(LedgerUnavailable):
         if ledger.is_current():
@@ -392,6 +400,8 @@ def slack_client(settings: Settings, *, timeout: int = 10) -> WebClient:
     """Return a client that does not retry by itself: after a reset that would post twice."""
     if settings.slack_bot_token is None:
         raise Misconfigured(say("{name} is not set.", name=Code("SLACK_BOT_TOKEN")))
+    from slack_sdk import WebClient
+
     token = settings.slack_bot_token.get_secret_value()
     return WebClient(
         token=token, base_url=settings.slack_api_url, timeout=timeout, retry_handlers=[], ssl=_certificates()
@@ -400,6 +410,7 @@ def slack_client(settings: Settings, *, timeout: int = 10) -> WebClient:
 
 def slack_directory(settings: Settings, team: str, rules: Rules) -> SlackDirectory:
     """Return who tells who people are, soon enough for an acknowledgement."""
+    from bot.slack.directory import SlackDirectory
 
     def groups() -> frozenset[str]:
         return rules.policy.groups()  # of the policy that holds at that moment
@@ -415,6 +426,10 @@ def _certificates() -> ssl.SSLContext:
 
 def home_team(client: WebClient) -> str:
     """Return the id of the workspace that the token belongs to."""
+    from slack_sdk.errors import SlackApiError
+
+    from bot.slack.calls import LOST, error_of
+
     try:
         return str(client.auth_test()["team_id"])
     except SlackApiError as error:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from bot.domain import comparison
 from bot.domain.commands import Best, Compare
-from bot.domain.comparison import Comparison
 from bot.domain.registry import TARGETS, ModelInfo, RunInfo, Stage, VersionInfo, VersionRef, find_version
 from bot.services.context import Context
 from bot.services.lookups import Lookups
+
+if TYPE_CHECKING:  # pandas is for those who compare
+    from bot.domain import comparison
+    from bot.domain.comparison import Comparison
 
 REMEMBERED = 20_000  # runs; about a kilobyte each with thirty metrics
 
@@ -39,6 +42,8 @@ class Comparisons:
 
     def best(self, command: Best) -> comparison.Best:
         """Find the version that is best by one metric. Raises UnknownModel, and BadInput where nothing has a value."""
+        from bot.domain import comparison
+
         versions = self._versions(command.model)
         compared = self._compare(command.model, versions, versions, None)
         return comparison.best(compared, command.metric, lowest=command.lowest or None)
@@ -57,6 +62,8 @@ class Comparisons:
     def _compare(
         self, model: str, chosen: Sequence[VersionInfo], versions: Sequence[VersionInfo], metrics: Sequence[str] | None
     ) -> Comparison:
+        from bot.domain import comparison
+
         incumbent = next((one for one in versions if one.stage is Stage.PRODUCTION), None)
         needed = [*chosen, *([incumbent] if incumbent and incumbent not in chosen else [])]
         return comparison.compare(

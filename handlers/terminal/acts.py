@@ -10,19 +10,15 @@ from typing import Any
 from rich.console import Console
 
 from bot.bootstrap import NoLedger, build_for_terminal, ledger_beside, open_ledger
-from bot.domain import gates
 from bot.domain.commands import Best, Command, Compare, Validate
-from bot.domain.comparison import to_csv
-from bot.domain.comparison_words import best_sentence, sentence
 from bot.domain.errors import BadInput, Refused, RegistrarError
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
-from bot.ledger import SqlLedger
 from bot.policy_file import load_policy
 from bot.ports import Ledger
 from bot.settings import Settings, read_settings
-from handlers.terminal import asking, documents, looking, remote, screen, tables, watching
-from handlers.terminal.answer import Answer, as_json, drawn, here
+from handlers.terminal import asking, looking, remote, screen, watching
+from handlers.terminal.answer import Answer, here
 from handlers.terminal.counter import Counter
 from handlers.terminal.grammar import Asked, Form
 
@@ -69,10 +65,19 @@ def _beside(settings: Settings, asked: Asked) -> Answer:
         closing(build_for_terminal(settings, policy, _ledger(settings, kind))) as registrar,
     ):
         try:
-            return _ACTS[kind](Counter(settings, registrar, status.update), asked.command, asked.form)
+            return _acts(kind)(Counter(settings, registrar, status.update), asked.command, asked.form)
         except RegistrarError as error:
             error.sentence = here(error.sentence)
             raise
+
+
+def _acts(kind: type[Command]) -> Callable[[Counter, Any, Form], Answer]:
+    """Return what does it. Only who compares waits for pandas."""
+    if kind in _REGISTRY or kind is Validate:
+        from handlers.terminal import comparing
+
+        return comparing.ACTS[kind]
+    return (looking.ACTS | asking.ACTS | watching.ACTS)[kind]
 
 
 def _ledger(settings: Settings, kind: type[Command]) -> Ledger:
@@ -83,6 +88,8 @@ def _ledger(settings: Settings, kind: type[Command]) -> Ledger:
         return ledger_beside(settings)
     if kind not in _LEDGER:
         return open_ledger(settings)
+    from bot.ledger import SqlLedger
+
     ledger = SqlLedger(settings.ledger_url)
     try:
         ledger.require()
@@ -101,36 +108,7 @@ def _policy(settings: Settings, *, is_needed: bool) -> Policy:
     return Policy(models={})
 
 
-def _compare(counter: Counter, command: Compare, form: Form) -> Answer:
-    found = counter.registrar.comparisons.compare(command)
-    if form is Form.JSON:
-        return as_json(documents.comparison(found, sentence(found)))
-    if form is Form.CSV:
-        return Answer(to_csv(found))
-    return drawn(lambda width: tables.comparison(found, width))
-
-
-def _best(counter: Counter, command: Best, form: Form) -> Answer:
-    winner = counter.registrar.comparisons.best(command)
-    said = best_sentence(winner)
-    if form is Form.JSON:
-        return as_json(documents.best(winner, said))
-    return Answer(documents.best_csv(winner, said) if form is Form.CSV else f"{said}\n")
-
-
-def _validate(counter: Counter, command: Validate, form: Form) -> Answer:
-    version, seen = counter.registrar.lookups.validate(command)
-    said, code = gates.seen_sentence(version, command.to, seen), 1 if seen.failed else 0
-    if form is Form.JSON:
-        return as_json(documents.validated(version, command.to.value, seen, said), code)
-    return drawn(lambda _: tables.gates(seen, said), code)
-
-
 _REGISTRY: frozenset[type[Command]] = frozenset({Compare, Best})  # these need MLflow and nothing else
 _UNRULED: frozenset[type[Command]] = frozenset(looking.ACTS) - looking.LEDGER  # of these the policy says nothing
 _BESIDE: frozenset[type[Command]] = _UNRULED | {Validate}  # these look into a ledger where there is one
 _LEDGER: frozenset[type[Command]] = looking.LEDGER | watching.LEDGER  # these only look, at the ledger
-
-_ACTS: dict[type[Command], Callable[[Counter, Any, Form], Answer]] = {
-    Compare: _compare, Best: _best, Validate: _validate, **looking.ACTS, **asking.ACTS, **watching.ACTS,
-}  # fmt: skip

@@ -268,6 +268,16 @@ def test_what_needs_neither_mlflow_nor_slack_loads_neither(policy: Path, tmp_pat
     assert loaded(every, SLOW - {"sqlalchemy", "apscheduler"}, tmp_path) == {words: [] for words in every}
 
 
+def test_only_who_draws_compares_or_asks_mlflow_waits_for_that(
+    policy: Path, tmp_path: Path, sqlite_template: Path
+) -> None:
+    (tmp_path / ".registrar").mkdir()
+    (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
+    every = ["requests", "monitor list", "monitor show churn accuracy"]
+    assert loaded(every, {"mlflow", "pandas", "matplotlib", "slack_sdk"}, tmp_path) == {words: [] for words in every}
+    assert loaded(["compare churn"], {"matplotlib", "slack_sdk"}, tmp_path) == {"compare churn": []}
+
+
 def loaded(every: list[str], libraries: set[str], folder: Path) -> dict[str, list[str]]:
     """Return which of these libraries are loaded after each of the commands, one after the other in one process."""
     script = (
