@@ -78,15 +78,16 @@ def registered(ledger: Ledger, ask: Ask, sentence: str) -> dict[str, Any]:
 
 
 def _registration(ledger: Ledger, ask: Ask) -> Event:
-    """Return the audit's event of what came of the ask: the version made of the run since it was asked for."""
-    model, run, after, is_asked = str(ask.command["model"]), ask.command["run_id"], 0, False
+    """Return the audit's event of what came of the ask, looking from today back to when it was asked for."""
+    before = None
     with ledger.read() as reading:
-        while links := reading.links(model=model, after=after):
+        while links := reading.latest(
+            model=str(ask.command["model"]), tags=[Tag.REGISTERED], since=ask.at, before=before
+        ):
             for event in (link.event for link in links):
-                is_asked = is_asked or event.subject == f"ask:{ask.id}"
-                if is_asked and event.tag is Tag.REGISTERED and event.evidence.get("run") == run:
+                if event.evidence.get("run") == ask.command["run_id"] and event.evidence.get("ask", ask.id) == ask.id:
                     return event
-            after = links[-1].number
+            before = links[-1].number
     raise LookupError(f"nothing was registered for {ask.id}")
 
 

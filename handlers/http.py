@@ -19,12 +19,12 @@ from starlette.routing import Match, Route
 
 from bot.domain.errors import BadInput
 from handlers import api
+from handlers.bodies import read_body
 from handlers.errors import explain
 from handlers.mlflow_webhook import Deliveries, model_in
 from handlers.slack.after import dispatch
 from handlers.slack.shape import check_body
 
-BODY_MOST = 1_000_000  # bytes; Slack's largest payload holds a view of 250 kB
 REMEMBERED = 600.0  # seconds for which a signature is known to have been used; it is good for 300 before and after
 
 
@@ -93,7 +93,7 @@ def _listen_to_mlflow(web: FastAPI, deliveries: Deliveries, changed: Callable[[s
     )  # fmt: skip
     async def mlflow_webhook(request: Request) -> Response:
         """Take a hint of MLflow's that a model changed."""
-        body = await _body(request)
+        body = await read_body(request)
         if body is None:
             return PlainTextResponse("longer than anything that MLflow sends", status_code=413)
         if refusal := deliveries.refusal(body, request.headers):
@@ -125,7 +125,7 @@ _DELIVERY = {
 
 async def _slack(app: App, guard: _Guard, request: Request) -> Response:
     """Check what Slack sent before anything reads it; then let Bolt work off the event loop."""
-    body = await _body(request)
+    body = await read_body(request)
     if body is None:
         return Response("longer than anything that Slack sends", status_code=413)
     if not guard.admits(
@@ -142,16 +142,6 @@ async def _slack(app: App, guard: _Guard, request: Request) -> Response:
     response = to_starlette_response(answer)
     response.background = BackgroundTask(start_the_rest)
     return response
-
-
-async def _body(request: Request) -> bytes | None:
-    """Return the body, or None for one that is too long, of which no more is read."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MOST:
-            return None
-    return bytes(body)
 
 
 class _Clock(Clock):

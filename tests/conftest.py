@@ -41,7 +41,7 @@ def pytest_collection_finish() -> None:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no setting of whoever runs the tests change them."""
     for name in list(os.environ):
-        if name.startswith(("REGISTRAR_", "SLACK_")) or name in {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"}:
+        if name.startswith(("REGISTRAR_", "SLACK_", "GITHUB_", "GITLAB_", "MLFLOW_TRACKING_U", "MLFLOW_REGISTRY_U")):
             monkeypatch.delenv(name)
 
 

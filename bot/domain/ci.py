@@ -50,6 +50,10 @@ def pack_ci(ci: CiRun) -> dict[str, str]:
 
 def ci_around(environ: Mapping[str, str]) -> CiRun:
     """Return the run around us, by what GitHub Actions and GitLab CI say in the environment; an empty one outside."""
+    return _as_it_can_be_shown(_around(environ))
+
+
+def _around(environ: Mapping[str, str]) -> CiRun:
     if environ.get("GITHUB_ACTIONS") == "true":
         repository, run = environ.get("GITHUB_REPOSITORY", ""), environ.get("GITHUB_RUN_ID", "")
         server = environ.get("GITHUB_SERVER_URL", "https://github.com")
@@ -57,21 +61,30 @@ def ci_around(environ: Mapping[str, str]) -> CiRun:
         url = f"{server}/{repository}/actions/runs/{run}/attempts/{attempt}" if repository and run else ""
         return CiRun(repository=repository, run=run, commit=environ.get("GITHUB_SHA", ""), url=url)
     if environ.get("GITLAB_CI") == "true":
+        run = environ.get("CI_PIPELINE_ID") or environ.get("CI_JOB_ID", "")  # a job that is run again gets another id
         return CiRun(
-            repository=environ.get("CI_PROJECT_PATH", ""), run=environ.get("CI_JOB_ID", ""),
-            commit=environ.get("CI_COMMIT_SHA", ""), url=environ.get("CI_JOB_URL", ""),
+            repository=environ.get("CI_PROJECT_PATH", ""), run=run, commit=environ.get("CI_COMMIT_SHA", ""),
+            url=environ.get("CI_JOB_URL", ""),
         )  # fmt: skip
     return CiRun()
 
 
-def _check_link(url: str) -> None:
-    """Let nothing become a link that a browser would not open as a page, or that breaks out of Slack's markup."""
-    if not url:
-        return
+def _as_it_can_be_shown(run: CiRun) -> CiRun:
+    """Return a run without what `parse_ci` refuses: nobody is kept from asking by a strange environment."""
+    words = {name: clean(word).strip()[:WORD_MOST] for name, word in asdict(run).items() if name != "url"}
+    return CiRun(**words, url=run.url if len(run.url) <= URL_MOST and _is_page(run.url) else "")
+
+
+def _is_page(url: str) -> bool:
+    """Tell whether a browser opens it as a page, and it cannot break out of Slack's markup."""
     try:
         parts = urlsplit(url)
         is_page = parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.username
     except ValueError:
-        is_page = False
-    if not is_page or not re.fullmatch(r"[!-~]+", url) or re.search(r"[<>|\"\\^`{}]", url):
+        return False
+    return is_page and bool(re.fullmatch(r"[!-~]+", url)) and not re.search(r"[<>|\"\\^`{}]", url)
+
+
+def _check_link(url: str) -> None:
+    if url and not _is_page(url):
         raise BadInput(say("ci.{name}: it is no address of a page (http or https).", name=Code("url")))

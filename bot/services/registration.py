@@ -13,7 +13,6 @@ from bot.domain.commands import Register
 from bot.domain.directions import is_better
 from bot.domain.errors import UnknownRun
 from bot.domain.events import Event, Tag
-from bot.domain.people import Actor
 from bot.domain.registry import ASK_TAG, SEMVER, Package, RunInfo, Stage, VersionInfo
 from bot.domain.semver import Base, Build, Proposal, highest, parse_semver
 from bot.domain.text import Name, say
@@ -49,7 +48,7 @@ class Registration:
         )
         with self._it.ledger.write() as tx:
             if end(tx, ask, str(answer)):
-                self._write_down(tx, ask.caller, made)
+                self._write_down(tx, ask, made)
         return Done(answer=answer)
 
     def register(self, command: Register, *, key: str) -> Registered:
@@ -107,14 +106,14 @@ class Registration:
         build = build_of(version, run, self._it.package(version))
         return Base(version=version.version, stage=version.stage, semver=version.semver, build=build)
 
-    def _write_down(self, tx: Writing, by: Actor, made: Registered) -> None:
-        version, proposal = made.version, made.proposal
+    def _write_down(self, tx: Writing, ask: Ask, made: Registered) -> None:
+        by, version, proposal = ask.caller, made.version, made.proposal
         tx.append(
             Event(at=self._it.clock.now(), actor=by, tag=Tag.REGISTERED, subject=f"{version.model} v{version.version}",
                   model=version.model, after=f"v{version.version}", origin="registrar",
                   why="; ".join(str(reason) for reason in proposal.reasons),
                   evidence={"run": version.run_id, "semver": proposal.semver, "against": proposal.against,
-                            "overridden": proposal.overridden})
+                            "overridden": proposal.overridden, "ask": ask.id})
         )  # fmt: skip
         announce(tx, self._it, version, (version.version,), by=by)
 

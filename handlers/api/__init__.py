@@ -15,9 +15,9 @@ from bot.bootstrap import Registrar
 from bot.domain.policy import Policy
 from bot.ports import Clock, Ledger
 from handlers.api import asking, metrics, shapes
-from handlers.api.calls import AT_ONCE, BODY_MOST, CALLERS_MOST, Gate, answered, described
+from handlers.api.calls import AT_ONCE, CALLERS_MOST, Gate, answered, described
 
-__all__ = ["BODY_MOST", "CALLERS_MOST", "Api", "mount"]
+__all__ = ["CALLERS_MOST", "Api", "mount"]
 
 # For the page at /docs; `Gate` reads the header.
 BEARER = [Security(HTTPBearer(auto_error=False))]

@@ -25,12 +25,12 @@ from bot.domain.people import Client
 from bot.domain.policy import Policy
 from bot.domain.text import Code, Name, Say, clean, say, short
 from bot.ports import Clock, Ledger
+from handlers.bodies import BODY_MOST, read_body
 from handlers.clients import Known, Stranger, caller
 from handlers.errors import explain
 
 log = logging.getLogger(__name__)
 
-BODY_MOST = 1_000_000  # bytes
 AT_ONCE = 8  # calls that are worked on together: threads are needed for people, too
 QUIET = 60.0  # seconds in which a caller's refusals are written to the audit once
 CALLERS_MOST = 100  # refused callers of a minute that are written down
@@ -155,7 +155,7 @@ def key_of(headers: Mapping[str, str]) -> str | None:
 
 async def answered(request: Request, turns: asyncio.Semaphore, do: Callable[[Call], Answer]) -> Response:
     """Read a call, work on it off the event loop, a few at a time, and answer it."""
-    body = await _body(request)
+    body = await read_body(request)
     call = Call(request.headers, body, request.client.host if request.client else "")
     async with turns:
         answer = await run_in_threadpool(_safely, do, call)
@@ -196,12 +196,3 @@ def _whole(schema: Any, parts: Mapping[str, Any]) -> Any:
     if "$ref" in schema:
         return _whole(parts[str(schema["$ref"]).rpartition("/")[2]], parts)
     return {key: _whole(value, parts) for key, value in schema.items() if key != "$defs"}
-
-
-async def _body(request: Request) -> bytes | None:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MOST:
-            return None
-    return bytes(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -29,7 +30,16 @@ from bot.domain.commands import (
     UnfreezeModel,
     Withdraw,
 )
-from bot.domain.errors import AlreadyDecided, BadInput, LedgerUnavailable, Refused, RegistrarError, RegistryUnreachable
+from bot.domain.errors import (
+    AlreadyDecided,
+    BadInput,
+    LedgerUnavailable,
+    Misconfigured,
+    Refused,
+    RegistrarError,
+    RegistryUnreachable,
+)
+from bot.domain.events import Tag
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Caller, Profile
 from bot.domain.text import Code, Mention, Say, say
@@ -51,6 +61,7 @@ def _promote(counter: Counter, command: PromoteHere, form: Form) -> Answer:
         _check_is_me(counter, command.approver)
     plain = command.asked()
     ci = ci_around(os.environ)
+    _check_somebody_reads(counter, is_job=bool(ci))
     outside = Origin(
         ci=ci, key=command.key_in(ci) or None,
         digest=hashlib.sha256(json.dumps(plain.dump(), sort_keys=True).encode()).hexdigest(),
@@ -71,6 +82,22 @@ def _promote(counter: Counter, command: PromoteHere, form: Form) -> Answer:
         document, code = follow(look, document, command.timeout, counter.status)
         return as_json(document, code) if form is Form.JSON else Answer(f"{document['sentence']}\n", code)
     return summed_up(document, form)
+
+
+def _check_somebody_reads(counter: Counter, *, is_job: bool) -> None:
+    """Say so where no bot has ever worked on this ledger: nobody would see the card. Raises Misconfigured for a job."""
+    with counter.registrar.context.ledger.read() as reading:
+        if reading.latest(tags=[Tag.POLICY_TAKEN], most=1):
+            return
+    where = Code(counter.settings.home)
+    if is_job:
+        raise Misconfigured(
+            say("No bot has ever worked on the ledger in {where}, so nobody would see the card. Where the bot is "
+                "elsewhere, set {url} and {token}.", where=where, url=Code("REGISTRAR_URL"),
+                token=Code("REGISTRAR_TOKEN"))
+        )  # fmt: skip
+    print(say("No bot has worked on the ledger in {where} yet; the card comes when one does: {run}", where=where,
+              run=Code("registrar run")), file=sys.stderr)  # fmt: skip
 
 
 def _open(counter: Counter, ask: Ask, *, waits: bool) -> None:

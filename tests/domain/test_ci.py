@@ -12,7 +12,8 @@ GITHUB = {
     "GITHUB_SHA": "9fceb02", "GITHUB_SERVER_URL": "https://git.acme.example",
 }  # fmt: skip
 GITLAB = {
-    "GITLAB_CI": "true", "CI_PROJECT_PATH": "acme/churn", "CI_JOB_ID": "4711", "CI_COMMIT_SHA": "9fceb02",
+    "GITLAB_CI": "true", "CI_PROJECT_PATH": "acme/churn", "CI_PIPELINE_ID": "4711", "CI_JOB_ID": "9",
+    "CI_COMMIT_SHA": "9fceb02",
     "CI_JOB_URL": "https://git.acme.example/acme/churn/-/jobs/4711",
 }  # fmt: skip
 
@@ -26,6 +27,12 @@ def test_gitlab_says_where_we_are() -> None:
     assert ci_around(GITLAB) == CiRun(
         repository="acme/churn", run="4711", commit="9fceb02", url="https://git.acme.example/acme/churn/-/jobs/4711"
     )
+
+
+def test_a_strange_environment_keeps_nobody_from_asking() -> None:
+    run = ci_around(GITHUB | {"GITHUB_SERVER_URL": "javascript:alert(1)//", "GITHUB_SHA": "f" * 500})
+    assert (run.repository, run.url, len(run.commit)) == ("acme/churn", "", 200)
+    assert parse_ci(pack_ci(run)) == run
 
 
 def test_at_a_desk_nothing_is_known() -> None:

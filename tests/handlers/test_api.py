@@ -33,7 +33,8 @@ from bot.registry.memory import MemoryRegistry
 from bot.settings import Settings
 from bot.sources import Parts
 from bot.sources.plugins import Sources
-from handlers.api import BODY_MOST, CALLERS_MOST, Api
+from handlers.api import CALLERS_MOST, Api
+from handlers.bodies import BODY_MOST
 from handlers.http import create
 from handlers.serve import listen
 from tests.harness import links

@@ -30,7 +30,7 @@ from bot.domain.commands import (
 from bot.domain.errors import Refused, RegistryUnreachable
 from bot.domain.events import Event, Tag
 from bot.domain.monitor_commands import MonitorAdd, MonitorCheck, MonitorShow
-from bot.domain.people import Operator, Person, Profile
+from bot.domain.people import Automation, Operator, Person, Profile
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.policy_file import load_policy
@@ -56,6 +56,9 @@ models:
     production: {{approvers: [lead], requester_may_approve: {may}{more}}}
     rollback: {{by: [lead]}}
 """
+
+
+JOB = {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/churn", "GITHUB_RUN_ID": "1"}
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,12 @@ class Desk:
     def asks(self, *more: str) -> str:
         """Ask for v3 in Production and return the request's id."""
         return str(self.types("promote", "churn", "3", "production", "--json", *more).document["id"])
+
+    def a_bot_was_here(self) -> None:
+        """Let the ledger be one on which a bot has worked."""
+        taken = Event(at=datetime.now(UTC), actor=Automation("policy"), tag=Tag.POLICY_TAKEN, subject="policy:1")
+        with closing(open_ledger(read_settings())) as ledger, ledger.write() as tx:
+            tx.append(taken)
 
     def votes_in_slack(self, request: str, user: str, team: str = "T1") -> None:
         """Let somebody approve by the card's button."""
@@ -176,9 +185,20 @@ class TestAsking:
         assert len(ids) == 1
 
     def test_so_does_the_same_run_of_a_job(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name, value in {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/churn", "GITHUB_RUN_ID": "1"}.items():
+        desk.a_bot_was_here()
+        for name, value in JOB.items():
             monkeypatch.setenv(name, value)
         assert desk.asks() == desk.asks()
+
+    def test_a_job_whose_card_no_bot_would_post_is_told(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in JOB.items():
+            monkeypatch.setenv(name, value)
+        said = desk.types("promote", "churn", "3", "production", "--wait")
+        assert (said.code, "REGISTRAR_URL" in said.err, desk.events(Tag.ASKED)) == (2, True, [])
+
+    def test_at_a_desk_it_is_said_that_no_bot_was_here_yet(self, desk: Desk) -> None:
+        said = desk.types("promote", "churn", "3", "production")
+        assert (said.code, "No bot has worked" in said.err) == (0, True)
 
     def test_its_own_wait_can_end_first(self, desk: Desk) -> None:
         assert desk.types("promote", "churn", "3", "production", "--wait", "--timeout", "1s").code == 5

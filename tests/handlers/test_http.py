@@ -11,7 +11,8 @@ import httpx
 import pytest
 from slack_bolt import App, BoltRequest, BoltResponse
 
-from handlers.http import BODY_MOST, create
+from handlers.bodies import BODY_MOST
+from handlers.http import create
 from localslack.signing import signature, signed_headers
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
