@@ -8,19 +8,23 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT))
 
-from bot.domain.anchors import write_anchor  # noqa: E402 - the line above lets this run as a script
+from bot.bootstrap import Registrar  # noqa: E402 - the line above lets this run as a script
+from bot.domain.anchors import write_anchor  # noqa: E402
 from bot.domain.authority import TABLE, Act, Row, Who  # noqa: E402
 from bot.domain.card import From, ModelCard  # noqa: E402
 from bot.domain.commands import VERBS, Command  # noqa: E402
@@ -28,8 +32,27 @@ from bot.domain.durations import show_duration  # noqa: E402
 from bot.domain.events import Event, Head, Tag, canonical, chain  # noqa: E402
 from bot.domain.monitor_rule import MonitorRule  # noqa: E402
 from bot.domain.people import Person  # noqa: E402
+from bot.domain.policy import (  # noqa: E402
+    Anchor,
+    ApiClient,
+    CardGate,
+    Endpoint,
+    FreezeWindow,
+    InStagingGate,
+    MetricGate,
+    ModelRules,
+    Policy,
+    RollbackRule,
+    SemverGate,
+    ServingProbe,
+    SignatureGate,
+    Source,
+    TargetRule,
+)
 from bot.ledger.audit import FaultKind  # noqa: E402
 from bot.settings import Settings  # noqa: E402
+from handlers.api import Api  # noqa: E402
+from handlers.http import create  # noqa: E402
 from handlers.terminal import grammar as terminal  # noqa: E402
 from handlers.terminal.documents import keys_of  # noqa: E402
 
@@ -400,6 +423,77 @@ def _between(page: str, name: str, made: str) -> str:
     return f"{before}{begin}\n{made}\n\n{end}{after}"
 
 
+def policy(page: str) -> str:
+    """Return docs/policy.md: what people wrote in `page`, with every key of the file between its marks."""
+    head = ["key", "default", "what it is"]
+    parts = [
+        f"**{where}** {(part.__doc__ or '').strip().splitlines()[0]}\n\n{table(head, _keys(part))}"
+        for where, part in POLICY_PARTS.items()
+    ]
+    return _between(page, "keys", "\n\n".join(parts))
+
+
+POLICY_PARTS: dict[str, type[BaseModel]] = {
+    "At the top.": Policy, "`models`, for each pattern.": ModelRules, "`staging`, `production`.": TargetRule,
+    "`gates`: a metric.": MetricGate, "`gates`: the card.": CardGate, "`gates`: the signature.": SignatureGate,
+    "`gates`: the semver.": SemverGate, "`gates`: time in Staging.": InStagingGate, "`rollback`.": RollbackRule,
+    "`freeze`.": FreezeWindow, "`sources`.": Source, "`clients`.": ApiClient, "`notify`.": Endpoint,
+    "`serving`.": ServingProbe, "`anchor`.": Anchor,
+}  # fmt: skip
+
+
+def _keys(part: type[BaseModel]) -> list[list[str]]:
+    """Return a row for each key of a part of the policy file; the comment behind it, or above it, says what it is."""
+    source = inspect.getsource(part)
+    rows = []
+    for name, field in part.model_fields.items():
+        found = re.search(rf"^(?:    # (?P<above>.*)\n)?    {name}: .*?(?:  # (?P<behind>.*))?$", source, re.MULTILINE)
+        said = found and (found["behind"] or found["above"])
+        assert said, f"{part.__name__}.{name} needs a comment"
+        default = field.get_default(call_default_factory=True)
+        shown = "must be said" if field.is_required() else _field_default_of(default)
+        rows.append([f"`{field.alias or name}`", shown, _sentence(said)])
+    return rows
+
+
+def _field_default_of(value: Any) -> str:
+    if value is None or value in ("", [], {}):
+        return "left out"
+    if isinstance(value, timedelta):
+        return f"`{show_duration(value)}`"
+    return f"`{json.dumps(value)}`" if isinstance(value, bool | list) else f"`{value}`"
+
+
+def api(page: str) -> str:
+    """Return docs/api.md: what people wrote in `page`, with what the OpenAPI document says between its marks."""
+    nothing: Any = None
+    programs = Api(ledger=nothing, policy=nothing, takes=nothing, clock=nothing, registrar=cast(Registrar, object()))
+    paths = create(nothing, None, changed=print, programs=programs).openapi()["paths"]
+    told = [_operation(path, method, one) for path, methods in paths.items() if path.startswith("/v1/")
+            for method, one in methods.items()]  # fmt: skip
+    return _between(page, "reference", "\n\n".join(told))
+
+
+def _operation(path: str, method: str, one: Any) -> str:
+    """Return what one call takes, and what it is answered."""
+    parts = [f"**{method.upper()} {path}** {one['summary']}."]
+    if "requestBody" in one:
+        schema = one["requestBody"]["content"]["application/json"]["schema"]
+        parts.append(table(["field", "must be there", "is"], _fields(schema)))
+    answers = [[status, _sentence(answer["description"])] for status, answer in sorted(one["responses"].items())]
+    return "\n\n".join([*parts, table(["status", "when"], answers)])
+
+
+def _fields(schema: Any, before: str = "") -> Iterator[list[str]]:
+    """Yield a row for each field of a body; those of an object in it behind its name."""
+    for name, field in schema["properties"].items():
+        must = "yes" if name in schema.get("required", []) else ""
+        yield [f"`{before}{name}`", must, _sentence(field.get("description", name).rstrip("."))]
+        inner = field.get("items", field)
+        if "properties" in inner:
+            yield from _fields(inner, f"{before}{name}.")
+
+
 def metadata() -> str:
     """Return docs/metadata.md."""
     rows = [
@@ -425,6 +519,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "metadata.md": metadata,
     "slack.md": lambda: slack((DOCS / "slack.md").read_text(encoding="utf-8")),
     "monitoring.md": lambda: monitoring((DOCS / "monitoring.md").read_text(encoding="utf-8")),
+    "policy.md": lambda: policy((DOCS / "policy.md").read_text(encoding="utf-8")),
+    "api.md": lambda: api((DOCS / "api.md").read_text(encoding="utf-8")),
 }
 
 

@@ -45,7 +45,8 @@ def test_a_stale_page_is_found_and_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "slack.md").write_text("Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n")
-    (tmp_path / "monitoring.md").write_text("Before.\n<!-- fields -->\n<!-- end of fields -->\nAfter.\n")
+    for page, mark in (("monitoring", "fields"), ("policy", "keys"), ("api", "reference")):
+        (tmp_path / f"{page}.md").write_text(f"Before.\n<!-- {mark} -->\n<!-- end of {mark} -->\nAfter.\n")
     monkeypatch.setattr(docs, "DOCS", tmp_path)
     monkeypatch.setattr(docs, "ROOT", tmp_path)
     monkeypatch.setattr(docs, "_asked_for", set)
@@ -60,6 +61,21 @@ def test_what_people_wrote_around_the_generated_part_stays() -> None:
     assert page.startswith("Before.\n<!-- scopes -->\n")
     assert page.endswith("<!-- end of scopes -->\nAfter.\n")
     assert "hand-made" not in page
+
+
+def test_every_key_of_the_policy_file_is_described_with_its_default() -> None:
+    page = docs.policy("<!-- keys -->\n<!-- end of keys -->\n")
+    assert "| `required` | `1` | How many different people have to approve. |" in page
+    assert "| `for` | must be said | How long it lasts, such as 62h. |" in page
+    assert "| `may` | left out | Push: hand over readings;" in page
+
+
+def test_every_call_of_the_api_is_described_with_its_fields_and_answers() -> None:
+    page = docs.api("<!-- reference -->\n<!-- end of reference -->\n")
+    for call in ("POST /v1/metrics", "POST /v1/requests", "GET /v1/requests/{request_id}", "POST /v1/versions"):
+        assert f"**{call}**" in page
+    assert "| `readings.value` | yes | A finite number. |" in page
+    assert "| 409 | The Idempotency-Key came with another body before. |" in page
 
 
 def test_every_field_of_a_monitor_is_described_with_its_default() -> None:

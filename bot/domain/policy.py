@@ -31,10 +31,10 @@ STARS_MOST = 8  # stars of a pattern that are looked into: each doubles what has
 class MetricGate(Part):
     """A metric's bound: absolute, or against the incumbent."""
 
-    metric: str
-    at_least: float | None = None
-    at_most: float | None = None
-    not_worse_than_incumbent_by: float | None = None
+    metric: str  # the metric's name, as the run logged it
+    at_least: float | None = None  # the lowest value that passes
+    at_most: float | None = None  # the highest value that passes
+    not_worse_than_incumbent_by: float | None = None  # how much worse than the incumbent it may be
 
     @model_validator(mode="after")
     def _has_a_bound(self) -> MetricGate:
@@ -46,7 +46,7 @@ class MetricGate(Part):
 class CardGate(Part):
     """Fields of the metadata card that must be filled."""
 
-    card: list[str] = Field(min_length=1)
+    card: list[str] = Field(min_length=1)  # names of fields, as docs/metadata.md lists them
 
     @model_validator(mode="after")
     def _names_fields_of_the_card(self) -> CardGate:
@@ -61,19 +61,19 @@ class CardGate(Part):
 class SignatureGate(Part):
     """The signature must accept what the incumbent's accepts."""
 
-    signature: Literal["compatible"]
+    signature: Literal["compatible"]  # the word compatible
 
 
 class SemverGate(Part):
     """The version must have a semver."""
 
-    semver: Literal["set"]
+    semver: Literal["set"]  # the word set
 
 
 class InStagingGate(Part):
     """How long the version must have been in Staging."""
 
-    in_staging_for: Duration
+    in_staging_for: Duration  # how long, such as 24h
 
 
 def _gate_kind(gate: Any) -> str:
@@ -96,10 +96,10 @@ Gate = Annotated[
 class FreezeWindow(Part):
     """A time that comes again and again, in which nothing moves in Production. `cron` says when it begins."""
 
-    cron: str
-    lasts: Duration = Field(alias="for", gt=timedelta(0), le=timedelta(days=366))
-    zone: str = "UTC"
-    reason: str = ""
+    cron: str  # when it begins: minute, hour, day, month, weekday
+    lasts: Duration = Field(alias="for", gt=timedelta(0), le=timedelta(days=366))  # how long it lasts, such as 62h
+    zone: str = "UTC"  # the time zone of cron, such as Europe/Berlin
+    reason: str = ""  # why, for whoever is refused
 
     @model_validator(mode="after")
     def _can_be_reckoned(self) -> FreezeWindow:
@@ -111,31 +111,34 @@ class TargetRule(Part):
     """What holds for moving a version into one stage."""
 
     approvers: list[str] = Field(default_factory=list)  # roles, user ids or user groups
-    required: int = Field(default=1, ge=1, le=50, strict=True)  # `yes` is no number of people
-    requester_may_approve: bool = False
+    # Strict: `yes` is no number of people.
+    required: int = Field(default=1, ge=1, le=50, strict=True)  # how many different people have to approve
+    requester_may_approve: bool = False  # whether whoever asked may also decide
+    # how long a request waits; durations are 30m, 24h, 7d
     expires_after: Duration = Field(default=timedelta(days=7), gt=timedelta(0), le=timedelta(days=3650))
-    remind_after: Duration | None = Field(default=None, gt=timedelta(0))
-    gates: list[Gate] = Field(default_factory=list)
-    override: list[str] = Field(default_factory=list)
+    remind_after: Duration | None = Field(default=None, gt=timedelta(0))  # when those who can decide are reminded
+    gates: list[Gate] = Field(default_factory=list)  # what a version must show
+    override: list[str] = Field(default_factory=list)  # who may let failed gates pass, with a reason
 
 
 class RollbackRule(Part):
     """Who may roll back alone."""
 
-    by: list[str]
-    fast: bool = True
+    by: list[str]  # roles, user ids or user groups
+    fast: bool = True  # alone and at once; false is not acted on yet
 
 
 class ModelRules(Part):
     """Everything that holds for the models of one pattern."""
 
-    channel: str | None = None
-    staging: TargetRule | None = None
-    production: TargetRule | None = None
-    rollback: RollbackRule | None = None
+    channel: str | None = None  # where these models are talked about; without: the file's channel
+    staging: TargetRule | None = None  # the rule for moving into Staging; without: nobody may
+    production: TargetRule | None = None  # the rule for moving into Production; without: nobody may
+    rollback: RollbackRule | None = None  # who may roll back; without: those who approve for Production
+    # what watches the version in Production: docs/monitoring.md
     monitors: list[MonitorRule] = Field(default_factory=list)
-    freeze: list[FreezeWindow] = Field(default_factory=list)
-    directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)  # of metrics: which is better
+    freeze: list[FreezeWindow] = Field(default_factory=list)  # times in which nothing moves in Production
+    directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)  # which way a metric is better
 
     def rule(self, target: Stage) -> TargetRule | None:
         """Return the rule for moving into `target`, or None where the file has none: then nobody may."""
@@ -146,8 +149,8 @@ class Source(BaseModel):
     """Where measurements come from. Further keys belong to the source's own type."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    type: str
-    url: str | None = None
+    type: str  # push, mlflow, prometheus, or that of a plug-in
+    url: str | None = None  # where it is asked, for those that are
 
     @property
     def options(self) -> dict[str, Any]:
@@ -162,19 +165,20 @@ BUILT_IN = {"push": Source(type="push"), "mlflow": Source(type="mlflow")}
 class ApiClient(Part):
     """A program that may use the HTTP API. Its token is read from the environment or a file, never from here."""
 
-    token_env: str | None = None
-    token_file: str | None = None
-    models: list[str] = Field(default_factory=lambda: ["*"])
+    token_env: str | None = None  # the variable that holds the token
+    token_file: str | None = None  # or the file that does
+    models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models that it may speak of
+    # push: hand over readings; request: ask, register, cancel its own; read: not acted on yet
     may: list[Literal["request", "push", "read"]] = Field(default_factory=list)
 
 
 class Endpoint(Part):
     """Somebody who is told of every move."""
 
-    url_env: str | None = Field(default=None, min_length=1)
-    url: str | None = Field(default=None, min_length=1)
-    secret_env: str | None = Field(default=None, min_length=1)
-    models: list[str] = Field(default_factory=lambda: ["*"])
+    url_env: str | None = Field(default=None, min_length=1)  # the variable that holds the address
+    url: str | None = Field(default=None, min_length=1)  # or the address itself
+    secret_env: str | None = Field(default=None, min_length=1)  # the variable with what events are signed with
+    models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models whose moves it hears of
 
     @model_validator(mode="after")
     def _has_one_address(self) -> Endpoint:
@@ -196,18 +200,19 @@ class Endpoint(Part):
 class ServingProbe(Part):
     """Where the version that really serves can be read: asked `every` so often, and no longer than `timeout`."""
 
-    url: str = Field(min_length=1)  # may hold {model}
-    json_path: str = Field(default="version", alias="json", min_length=1)  # such as data.model.version
-    timeout: Duration = Field(default=GIVEN_UP_AFTER, gt=timedelta(0), le=timedelta(days=1))
+    url: str = Field(min_length=1)  # where it is asked; {model} in it stands for the name
+    json_path: str = Field(default="version", alias="json", min_length=1)  # the path to the version in the answer
+    timeout: Duration = Field(default=GIVEN_UP_AFTER, gt=timedelta(0), le=timedelta(days=1))  # when it is given up
+    # how often it is asked
     every: Duration = Field(default=ASKED_EVERY, ge=timedelta(seconds=1), le=timedelta(hours=1))
 
 
 class Anchor(Part):
     """Where the audit chain's head is written down, out of the bot's reach."""
 
-    file: str | None = Field(default=None, min_length=1)
-    channel: str | None = Field(default=None, min_length=1)
-    every: Duration = Field(default=timedelta(hours=1), gt=timedelta(0), le=timedelta(days=3650))
+    file: str | None = Field(default=None, min_length=1)  # a file that is only ever added to
+    channel: str | None = Field(default=None, min_length=1)  # a channel
+    every: Duration = Field(default=timedelta(hours=1), gt=timedelta(0), le=timedelta(days=3650))  # how often
 
     @model_validator(mode="after")
     def _has_a_place(self) -> Anchor:
@@ -221,16 +226,17 @@ class Policy(Part):
 
     ADMIN: ClassVar[str] = "admin"  # the role that may do what is nobody's daily business
 
-    channel: str = "#ml-models"
-    roles: dict[str, list[str]] = Field(default_factory=dict)
-    models: dict[str, ModelRules]
-    directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)  # where a model says nothing else
-    sources: dict[str, Source] = Field(default_factory=dict)
-    clients: dict[str, ApiClient] = Field(default_factory=dict)
-    operators: dict[str, str] = Field(default_factory=dict)
-    notify: list[Endpoint] = Field(default_factory=list)
-    serving: dict[str, ServingProbe] = Field(default_factory=dict)
-    anchor: Anchor | None = None
+    channel: str = "#ml-models"  # where nothing else is said
+    roles: dict[str, list[str]] = Field(default_factory=dict)  # names for user ids and user groups; admin is known
+    models: dict[str, ModelRules]  # by pattern: its own name, else the longest that matches, holds whole
+    # which way a metric is better, where a model says nothing else
+    directions: dict[str, Literal["higher", "lower"]] = Field(default_factory=dict)
+    sources: dict[str, Source] = Field(default_factory=dict)  # where monitors get their figures from, by name
+    clients: dict[str, ApiClient] = Field(default_factory=dict)  # programs that may use the HTTP API, by name
+    operators: dict[str, str] = Field(default_factory=dict)  # users of the bot's machine: who they are in Slack
+    notify: list[Endpoint] = Field(default_factory=list)  # who is told of every move of Production
+    serving: dict[str, ServingProbe] = Field(default_factory=dict)  # by pattern: where it is read what serves
+    anchor: Anchor | None = None  # where the audit's head is written down
     freeze: list[FreezeWindow] = Field(default_factory=list)  # for every model, beside its own windows
     max_auto: int = Field(default=3, ge=0, le=1000)  # automatic rollbacks of all models together in 24 hours
 
@@ -326,8 +332,10 @@ def read_policy(data: object) -> Policy:
 
 def unused_parts(policy: Policy) -> list[str]:
     """Return the parts of the file that this version reads but does not act on yet, each once, as its path."""
-    return [f"clients.{name}.may: {word}" for name, client in policy.clients.items()
-            for word in client.may if word == "read"]  # fmt: skip
+    reading = [f"clients.{name}.may: read" for name, client in policy.clients.items() if "read" in client.may]
+    slow = [f"models.{pattern}.rollback.fast: false" for pattern, rules in policy.models.items()
+            if rules.rollback and not rules.rollback.fast]  # fmt: skip
+    return reading + slow
 
 
 def unsigned_endpoints(policy: Policy) -> list[str]:

@@ -55,11 +55,14 @@ _Word = Annotated[str, told_only(pattern=(
 class CiBody(_Body):
     """The run of a CI service in which a program asks; the card links to it."""
 
-    repository: str = Field("", max_length=200, examples=["acme/churn"])
-    run: str = Field("", max_length=200, examples=["1234567"])
-    commit: str = Field("", max_length=200, examples=["9fceb02d0ae598e95dc970b74767f19372d61af8"])
+    repository: str = Field("", max_length=200, description="Where its code is", examples=["acme/churn"])
+    run: str = Field("", max_length=200, description="Its number or id", examples=["1234567"])
+    commit: str = Field(
+        "", max_length=200, description="What it works on", examples=["9fceb02d0ae598e95dc970b74767f19372d61af8"]
+    )
     url: str = Field(
-        "", max_length=1000, examples=["https://github.com/acme/churn/actions/runs/1234567"],
+        "", max_length=1000, description="Its page, http or https",
+        examples=["https://github.com/acme/churn/actions/runs/1234567"],
         json_schema_extra={"pattern": "^(https?://.+)?$"},
     )  # fmt: skip
 
@@ -67,7 +70,10 @@ class CiBody(_Body):
 class RequestBody(_Body):
     """A promotion that is asked for: what `/model promote` takes."""
 
-    model: ModelName = Field(validation_alias=AliasChoices("model", "model_name"), examples=["churn"])
+    model: ModelName = Field(
+        validation_alias=AliasChoices("model", "model_name"), examples=["churn"],
+        description="The registered model's name; `model_name` is understood as well",
+    )  # fmt: skip
     version: Number | _Word = Field(description="7, v7, 2.1.0, @alias, staging, production or latest", examples=[7])
     to: str = Field(
         description="staging or production", examples=["production"],
@@ -76,7 +82,7 @@ class RequestBody(_Body):
     reason: str = Field("", description="Why, for the card and the audit")
     keep_existing: bool = Field(False, description="Let the present holder stay in the stage")
     validation: dict[str, float] = Field(default_factory=dict, description="Results of your own, by metric")
-    ci: CiBody = Field(default_factory=CiBody)
+    ci: CiBody = Field(default_factory=CiBody, description="The CI run: `repository`, `run`, `commit` and `url`")
 
 
 class VersionBody(_Body):
@@ -86,7 +92,10 @@ class VersionBody(_Body):
         description="The run that logged the model", examples=["0a1b2c3d4e5f60718293a4b5c6d7e8f9"],
         json_schema_extra={"pattern": "^[A-Za-z0-9_]{1,64}$"},
     )  # fmt: skip
-    model: ModelName = Field(validation_alias=AliasChoices("model", "model_name"), examples=["churn"])
+    model: ModelName = Field(
+        validation_alias=AliasChoices("model", "model_name"), examples=["churn"],
+        description="The registered model's name; `model_name` is understood as well",
+    )  # fmt: skip
     bump: str | None = Field(
         None, description="major, minor or patch, where you know better than the rules",
         json_schema_extra={"enum": [*(part.value for part in Bump), None]},
@@ -96,7 +105,7 @@ class VersionBody(_Body):
         default_factory=list, description="Tags for its card, as key=value", examples=[["owner=ann"]]
     )
     artifact: str = Field("", description="Which of the run's models, where it logged several")
-    ci: CiBody = Field(default_factory=CiBody)
+    ci: CiBody = Field(default_factory=CiBody, description="The CI run: `repository`, `run`, `commit` and `url`")
 
 
 SomeBody = TypeVar("SomeBody", bound=_Body)

@@ -50,7 +50,9 @@ class PushBody(BaseModel):
     source: Annotated[str, told_only(minLength=1)] = Field(
         description="A source of the type push in the policy, or push", examples=["live"]
     )
-    readings: list[ReadingBody] = Field(min_length=1, max_length=READINGS_MOST)
+    readings: list[ReadingBody] = Field(
+        description="1 to 1,000 of them, all or none", min_length=1, max_length=READINGS_MOST
+    )
 
 
 class _Faster(Exception):

@@ -137,6 +137,8 @@ def test_what_is_read_but_not_used_yet_is_told_by_its_path() -> None:
     assert unused_parts(read(WHOLE)) == []
     reads = WHOLE.replace("may: [request]", "may: [request, read]")
     assert unused_parts(read(reads)) == ["clients.github-churn.may: read"]
+    slow = read("models: {'*': {rollback: {by: [U0BOB], fast: false}}}")
+    assert unused_parts(slow) == ["models.*.rollback.fast: false"]
 
 
 def test_a_plain_policy_has_nothing_unused() -> None:
