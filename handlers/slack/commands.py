@@ -90,8 +90,11 @@ def do(desk: Desk, place: Place, text: str) -> Answer:
 
 
 def _form(desk: Desk, place: Place, error: MissingArguments) -> None:
-    """Open the modal that asks for what is missing, where there is one."""
-    if error.verb is Promote:
+    """Open the modal that asks for what is missing, where there is one.
+
+    An emergency has none: behind the form of an everyday promotion nobody would see that the glass is broken.
+    """
+    if error.verb is Promote and not error.given.get("break_glass"):
         ask_for_promotion(desk, place, error.given)
     elif error.verb is MonitorAdd:
         monitors.ask_for_monitor(desk, place, error.given)

@@ -308,6 +308,12 @@ class TestBreakingTheGlass:
         world.answer(dave, "needs a reason")
         assert world.production() == [3]
 
+    def test_it_is_typed_whole_and_never_hidden_behind_a_form(self, world: World) -> None:
+        dave = world.slack.person("dave")
+        dave.types(CHANNEL, "/model promote churn --break-glass")
+        world.answer(dave, "missing")
+        assert world.production() == [3]
+
     def test_what_waits_for_approvals_is_set_aside(self, world: World) -> None:
         world.alice.types(CHANNEL, "/model promote churn 4 production")
         pending = request_of(world)
