@@ -11,10 +11,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -29,23 +28,9 @@ from handlers.terminal import audits, grammar, listed, screen
 from handlers.terminal.documents import KEYS
 from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify
 from scripts import docs
+from tests.saying import Said
 
 NOW = datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """What was printed, as JSON."""
-        found: dict[str, Any] = json.loads(self.out)
-        return found
 
 
 Registrar = Callable[..., Said]

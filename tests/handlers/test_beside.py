@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -44,6 +42,7 @@ from handlers.terminal.verbs import PromoteHere
 from handlers.terminal.waiting import follow
 from localslack import LocalSlack
 from tests.registries import MlflowShelf
+from tests.saying import Said
 
 ME, ANOTHER = "U05ANN", "U02BOB"
 POLICY = """\
@@ -59,20 +58,6 @@ models:
 
 
 JOB = {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/churn", "GITHUB_RUN_ID": "1"}
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
 
 
 class Desk:

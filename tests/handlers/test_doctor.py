@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -36,6 +35,7 @@ from localslack import LocalSlack
 from localslack.seed import PersonSeed
 from tests.receivers import Reply, receiving
 from tests.registries import MlflowServer, MlflowShelf, free_port
+from tests.saying import Said
 from tests.world import running
 
 POLICY = """
@@ -48,19 +48,8 @@ anchor: {channel: "#general"}
 """
 
 
-@dataclass(frozen=True)
-class Said:
-    """How it ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """What was printed, as JSON."""
-        found: dict[str, Any] = json.loads(self.out)
-        return found
+class Findings(Said):
+    """How it ended, and what it found."""
 
     def states(self, area: str) -> list[str]:
         """Return how this part is, by each of its findings."""
@@ -72,7 +61,7 @@ class Said:
         return "\n".join(f"{one['sentence']} → {one['advice']}" for one in found)
 
 
-Doctor = Callable[..., Said]
+Doctor = Callable[..., Findings]
 
 
 @pytest.fixture
@@ -88,12 +77,12 @@ def doctor(
         "REGISTRAR_PORT": str(free_port()),
     }  # fmt: skip
 
-    def run(*words: str, as_json: bool = True, **settings: str) -> Said:
+    def run(*words: str, as_json: bool = True, **settings: str) -> Findings:
         for name, value in (usual | settings).items():
             monkeypatch.setenv(name, value)
         code = main(["doctor", *words, *(["--json"] if as_json else [])])
         printed = capsys.readouterr()
-        return Said(code, printed.out, printed.err)
+        return Findings(code, printed.out, printed.err)
 
     return run
 

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from handlers.cli import main
 from handlers.terminal.documents import KEYS
 from handlers.terminal.verbs import PolicyCheck, PolicyShow
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """What was printed, as JSON."""
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
+from tests.saying import Said
 
 Registrar = Callable[..., Said]
 GOOD = 'roles: {lead: [U0BOB]}\nmodels: {"*": {production: {approvers: [lead]}}}\n'

@@ -9,10 +9,9 @@ import math
 import os
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -32,22 +31,7 @@ from handlers.terminal import grammar, tables
 from handlers.terminal.counter import operator
 from handlers.terminal.documents import KEYS
 from tests.registries import MlflowServer, MlflowShelf, free_port
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """What was printed, as JSON without NaN and infinity."""
-        found: dict[str, Any] = json.loads(self.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-        return found
-
+from tests.saying import Said
 
 Registrar = Callable[..., Said]
 
