@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +17,18 @@ import pytest
 from bot.domain.approvals import RequestState
 from bot.domain.events import Tag
 from bot.domain.people import Client
+from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from handlers.cli import main
 from handlers.terminal import remote
 from localslack import Remote
-from tests.registries import free_port
+from tests.demo_process import clean_environment
+from tests.registries import MlflowShelf, free_port
+from tests.relay import Relay
 from tests.waiting import wait_until
-from tests.world import CHANNEL, TurnedClock, World, policy_of, running, said
+from tests.world import CHANNEL, POLICY, TurnedClock, World, policy_of, running, said
 
+ROOT = Path(__file__).parents[2]
 TOKEN, OTHER = "t0ken-of-the-ci-job", "t0ken-of-another"
 CLIENTS = {
     "github-churn": {"token_env": "CI_TOKEN", "models": ["churn*"], "may": ["request"]},
@@ -167,6 +174,67 @@ def test_a_bot_that_is_started_anew_meanwhile_is_waited_for(
     with running(slack, tmp_path, registry, policy=policy, port=port) as world:
         world.bob.clicks(card, "Approve")
         assert (job.ends(), world.production()) == (0, [4])
+
+
+def test_a_connection_that_is_cut_is_picked_up_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = Relay(int(world.service.address.rpartition(":")[2]))
+    monkeypatch.setenv("REGISTRAR_URL", relay.url)
+    job = asks()
+    card = world.card()
+    relay.cut()
+    assert relay.refused.acquire(timeout=60)  # it has asked meanwhile, and got no answer
+    world.bob.clicks(card, "Approve")
+    wait_until(lambda: world.production() == [4])
+    relay.mend()
+    assert job.ends() == 0
+    relay.close()
+
+
+def test_asking_through_a_cut_wire_opens_one_request(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = Relay(int(world.service.address.rpartition(":")[2]))
+    monkeypatch.setenv("REGISTRAR_URL", relay.url)
+    relay.cut()
+    job = Job("promote", "churn", "4", "production")
+    assert relay.refused.acquire(timeout=60)
+    relay.mend()
+    assert job.ends() == 0
+    with world.ledger.read() as reading:
+        assert len(reading.requests()) == 1
+    relay.close()
+
+
+@pytest.mark.slow
+def test_a_bot_that_is_killed_meanwhile_is_waited_for(
+    slack: Remote, tmp_path: Path, mlflow_sqlite: str, mlflow_shelf: MlflowShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow_shelf.add("churn")
+    for stage in (Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE):
+        mlflow_shelf.add_version("churn", stage=stage)
+    (tmp_path / "registrar.yml").write_text(json.dumps(POLICY | {"clients": CLIENTS}))
+    port = free_port()
+    environment = clean_environment(
+        REGISTRAR_PORT=str(port), MLFLOW_TRACKING_URI=mlflow_sqlite, PYTHONPATH=str(ROOT), CI_TOKEN=TOKEN,
+        SLACK_BOT_TOKEN=slack.bot_token, SLACK_APP_TOKEN=slack.app_token, SLACK_API_URL=slack.api_url,
+    )  # fmt: skip
+
+    @contextmanager
+    def bot() -> Iterator[subprocess.Popen[str]]:
+        """Run it until the block ends, which kills it."""
+        words = [sys.executable, "-m", "handlers", "run"]
+        with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert any(line.startswith("Registrar is ready") for line in process.stdout)
+            yield process
+            process.kill()
+
+    monkeypatch.setenv("REGISTRAR_URL", f"http://127.0.0.1:{port}")
+    bob = slack.person("bob")
+    with bot():
+        job = asks()
+        card = bob.waits_for(CHANNEL, lambda message: "Promote" in str(message.get("blocks")))
+    with bot():
+        bob.clicks(card, "Approve")
+        assert job.ends() == 0
 
 
 class TestTheKey:
