@@ -9,11 +9,10 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_attempt
 
 from bot.domain.errors import RegistrarError
-from bot.registry.mlflow_errors import Broke, mlflow_exception, translated, was_set_first_by_another
+from bot.registry.mlflow_errors import Broke, expected_errors, translated, was_set_first_by_another
 
 
 def prepare_environment(timeout: int) -> None:
@@ -56,7 +55,7 @@ class Line:
         outer = sys.exception()
         try:
             return call(self._client())
-        except (mlflow_exception(), SQLAlchemyError, OSError) as error:
+        except expected_errors() as error:
             raise translated(error, outer, missing, self._uri, self._setting) from error
 
     def read(self, call: Callable[[Any], Any], missing: RegistrarError | None = None) -> Any:

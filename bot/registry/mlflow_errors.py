@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from bot.domain.errors import RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.domain.text import Code, Say, say, short
@@ -21,6 +20,20 @@ def mlflow_exception() -> type[Exception]:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     return MlflowException
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    """Return what SQLAlchemy raises, for an MLflow that opens its database itself.
+
+    Where it is not loaded it has raised nothing, and a registry behind a server need not wait for its loading.
+    """
+    loaded = sys.modules.get("sqlalchemy.exc")
+    return (loaded.SQLAlchemyError,) if loaded else ()
+
+
+def expected_errors() -> tuple[type[Exception], ...]:
+    """Return what a call of MLflow may raise that `translated` has a sentence for."""
+    return (mlflow_exception(), OSError, *_database_errors())
 
 
 def translated(
@@ -113,7 +126,7 @@ def _silence(code: str, chain: list[BaseException]) -> str | None:
         return _TROUBLED
     if any(isinstance(link, OSError) for link in chain):
         return _SILENT
-    if code in _BUSY or isinstance(chain[0], SQLAlchemyError):
+    if code in _BUSY or isinstance(chain[0], _database_errors()):
         return _TROUBLED
     return None
 
