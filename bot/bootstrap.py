@@ -20,7 +20,7 @@ from bot.domain.people import Person, Profile
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
 from bot.policy_file import PolicyFile
-from bot.ports import Clock, Directory, Ledger, Notifier, Reading, Registry, Writing
+from bot.ports import Clock, Directory, Dispatcher, Ledger, Notifier, Reading, Registry, Writing
 from bot.process import is_gone, name_process
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
@@ -295,7 +295,7 @@ def build_for_slack(settings: Settings, policy: Policy, *, clock: Clock | None =
     from bot.slack.notifier import SlackNotifier  # it draws
 
     with ExitStack() as begun:
-        ledger = open_ledger(settings)
+        ledger = open_ledger(settings, serves=True)
         begun.callback(ledger.close)
         client, rules = slack_client(settings), Rules(policy)
         registrar = build(
@@ -303,11 +303,13 @@ def build_for_slack(settings: Settings, policy: Policy, *, clock: Clock | None =
             rules,
             ledger=ledger,
             registry=open_registry(settings),
-            notifier=SlackNotifier(client, ledger, lambda: rules.policy),
+            notifier=SlackNotifier(client, ledger, lambda: rules.policy, (clock or SystemClock()).now),
             directory=slack_directory(settings, home_team(client), rules),
             clock=clock,
             policy_file=PolicyFile(settings.policy),
         )
+        if ledger.is_shared:
+            registrar.monitoring.dispatch_by(open_queue(settings))
         begun.pop_all()
     return registrar
 
@@ -365,12 +367,24 @@ def as_slack_knows(settings: Settings, policy: Policy, user: str) -> Profile:
     return slack_directory(settings, team, Rules(policy)).profile(Person(team, user))
 
 
-def open_ledger(settings: Settings) -> SqlLedger:
-    """Return the ledger, its tables brought up to date."""
+def open_queue(settings: Settings) -> Dispatcher:
+    """Return the queue of checks for all processes on this PostgreSQL."""
+    from bot.ledger.queue import Queue  # on SQLite nobody needs it
+
+    return Queue(settings.ledger_url)
+
+
+def open_ledger(settings: Settings, *, serves: bool = False) -> SqlLedger:
+    """Return the ledger, its tables brought up to date; with `serves` as the one process that serves it.
+
+    Raises Misconfigured where another process serves a ledger that has room for one only.
+    """
     from bot.ledger.sql import SqlLedger
 
     ledger = SqlLedger(settings.ledger_url)
     try:
+        if serves:
+            ledger.serve_alone()
         ledger.migrate()
     except BaseException:
         ledger.close()

@@ -32,6 +32,7 @@ from bot.ledger.tables import (
     audit_head,
     incidents,
     is_in,
+    leases,
     measurements,
     monitors,
     moves,
@@ -55,8 +56,14 @@ def one(table: Table, column: str) -> Select[Any]:
 
 
 @cache
+def locked(table: Table, column: str) -> Select[Any]:
+    """Return the same select, and lock the row; SQLite, whose one writer we are, leaves that out."""
+    return one(table, column).with_for_update(key_share=True)
+
+
+@cache
 def locked_request() -> Select[Any]:
-    """Return the select of a request that locks its row; SQLite, whose one writer we are, leaves that out."""
+    """Return the select of a request that locks its row, also for those who refer to it: votes and moves."""
     return one(requests, "id").with_for_update()
 
 
@@ -134,6 +141,35 @@ def end_move() -> Update:
     """Return the update of move :b_key, unless it has ended or was claimed anew since the claim :b_attempts."""
     ours = and_(moves.c.id == bindparam(KEY), moves.c.attempts == bindparam(ATTEMPTS), moves.c.state.in_(UNFINISHED))
     return update(moves).where(ours)
+
+
+@cache
+def claim_slots(dialect: str) -> Any:
+    """Return the insert of checks that somebody begins; one whose claim is over :b_now is taken over.
+
+    A row comes back for each that was free.
+    """
+    insert: Any = _INSERTS[dialect](measurements)
+    lapsed = and_(
+        measurements.c.outcome.is_(None),
+        measurements.c.claimed_until < bindparam(NOW, type_=measurements.c.claimed_until.type),
+    )
+    claim = {name: insert.excluded[name] for name in ("claimed_by", "claimed_until")}
+    return insert.on_conflict_do_update(
+        index_elements=[measurements.c.monitor, measurements.c.slot], set_=claim, where=lapsed
+    ).returning(measurements.c.monitor, measurements.c.slot)
+
+
+@cache
+def take_lease(dialect: str) -> Any:
+    """Return the insert of a lease; one that is over :b_now, or the same owner's, is written over.
+
+    A row comes back where it was free.
+    """
+    insert: Any = _INSERTS[dialect](leases)
+    free = or_(leases.c.owner == insert.excluded.owner, leases.c.until < bindparam(NOW, type_=leases.c.until.type))
+    claim = {name: insert.excluded[name] for name in ("owner", "until")}
+    return insert.on_conflict_do_update(index_elements=[leases.c.name], set_=claim, where=free).returning(leases.c.name)
 
 
 @cache

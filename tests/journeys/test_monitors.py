@@ -63,7 +63,7 @@ def measure(world: World, *values: float) -> None:
     with world.ledger.write() as tx:
         for slot, value in enumerate(values, start=1):
             at = now - timedelta(minutes=len(values) - slot)
-            tx.claim_slot(monitor.id, slot, "test", at, at + timedelta(minutes=1))
+            tx.claim_slots({(monitor.id, slot): at + timedelta(minutes=1)}, "test", at)
             outcome = Outcome.FAILED if value < 0.85 else Outcome.OK
             tx.finish_slot(Measurement(monitor=monitor.id, slot=slot, at=at, revision=1, version=3, move="m1",
                                        outcome=outcome, value=value, points=1), "test")  # fmt: skip
