@@ -35,8 +35,14 @@ class Replica:
 
     def wait(self) -> Replica:
         """Wait until it says that it is ready."""
-        wait_until(lambda: self.is_ready)
+        wait_until(lambda: self.is_ready or self.has_ended)
+        assert self.is_ready, self.said[-3000:]
         return self
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is gone."""
+        return self.process is None or self.process.poll() is not None
 
     @property
     def said(self) -> str:
