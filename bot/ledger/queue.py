@@ -97,27 +97,34 @@ class Queue:
             runner.run(self._take())
 
     async def _take(self) -> None:
+        """Work until the end; a worker stops by itself where its connections break, and is begun anew."""
         self._worker = asyncio.current_task()
         while True:
             try:
                 async with self._far.open_async():
-                    await asyncio.gather(self._run(), self._tidy())
+                    await self._run()
+                log.warning("the queue of checks has lost its connections, and is opened again")
             except (ConnectorException, psycopg_pool.PoolTimeout, OSError) as error:
                 log.warning("the queue of checks is away: %s", error)
-                await asyncio.sleep(PAUSE)
+            await asyncio.sleep(PAUSE)
 
     async def _run(self) -> None:
-        await self._far.run_worker_async(
-            queues=[QUEUE], concurrency=self._at_once, install_signal_handlers=False, delete_jobs="always",
-            fetch_job_polling_interval=LOOKS_EVERY, shutdown_graceful_timeout=LEAVING,
-        )  # fmt: skip
+        tidying = asyncio.create_task(self._tidy())
+        try:
+            await self._far.run_worker_async(
+                queues=[QUEUE], concurrency=self._at_once, install_signal_handlers=False, delete_jobs="always",
+                fetch_job_polling_interval=LOOKS_EVERY, shutdown_graceful_timeout=LEAVING,
+            )  # fmt: skip
+        finally:
+            tidying.cancel()
 
     async def _tidy(self) -> None:
         """Now and then throw away the jobs of workers that are gone: their checks are long dispatched anew."""
+        manager = self._far.job_manager
         while True:
-            manager = self._far.job_manager
-            for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=STALLED):
-                await manager.finish_job(job, Status.FAILED, delete_job=True)
+            with suppress(ConnectorException):
+                for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=STALLED):
+                    await manager.finish_job(job, Status.FAILED, delete_job=True)
             await asyncio.sleep(TIDIED_EVERY)
 
 
