@@ -82,7 +82,8 @@ def in_dockerfile(text: str | None = None) -> Iterator[Command]:
 def in_compose(services: Mapping[str, Any] | None = None) -> Iterator[Command]:
     """Yield what compose.yaml runs. Raises ValueError for a line of a shell's."""
     for name, service in (services or compose()["services"]).items():
-        for key, value in (("command", service.get("command")), ("healthcheck", service.get("healthcheck", {}).get("test"))):  # fmt: skip
+        said = {"command": service.get("command"), "healthcheck": service.get("healthcheck", {}).get("test")}
+        for key, value in said.items():
             if value is None:
                 continue
             if not isinstance(value, list) or value[0] == "CMD-SHELL":
@@ -138,7 +139,7 @@ def fill(text: str, given: Mapping[str, str]) -> str:
 def _words(text: str) -> tuple[str, ...]:
     words = json.loads(text)  # a shell's line is no JSON
     if not isinstance(words, list):
-        raise ValueError(f"{text} is no list of words")  # noqa: TRY004 - the file is wrong, not a type of ours
+        raise ValueError(f"{text} is no list of words")
     return tuple(words)
 
 

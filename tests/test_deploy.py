@@ -76,14 +76,16 @@ def hadolint() -> str:
 
 
 def test_hadolint_finds_nothing() -> None:
-    words = [hadolint(), "--no-color", "--config", DEPLOY / "hadolint.yaml", DOCKERFILE]
+    words = [hadolint(), "--no-color", "--config", str(DEPLOY / "hadolint.yaml"), str(DOCKERFILE)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
 def test_hadolint_finds_what_is_wrong(tmp_path: Path) -> None:
-    (tmp_path / "Dockerfile").write_text('FROM python:latest\nRUN cd /x && pip install y\nCMD run\n')
-    done = subprocess.run([hadolint(), tmp_path / "Dockerfile"], capture_output=True, text=True, check=False, timeout=60)
+    (tmp_path / "Dockerfile").write_text("FROM python:latest\nRUN cd /x && pip install y\nCMD run\n")
+    done = subprocess.run(
+        [hadolint(), tmp_path / "Dockerfile"], capture_output=True, text=True, check=False, timeout=60
+    )
     for rule in ("DL3007", "DL3003", "DL3025"):
         assert rule in done.stdout
 
@@ -325,10 +327,12 @@ class Stack:
         self._processes: dict[str, subprocess.Popen[str]] = {}
         given = GIVEN | {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token}
         self.given = given
+        mlflow = self.ports["mlflow"]
         machine.places = {
-            "@postgres:5432/registrar": f"@/registrar?host={socket}", "@postgres:5432/mlflow": f"@/mlflow?host={socket}",
-            "mlflow:5000": f"127.0.0.1:{self.ports['mlflow']}", "--port=5000": f"--port={self.ports['mlflow']}",
-            "127.0.0.1:5000": f"127.0.0.1:{self.ports['mlflow']}", "'127.0.0.1', 5000": f"'127.0.0.1', {self.ports['mlflow']}",
+            "@postgres:5432/registrar": f"@/registrar?host={socket}",
+            "@postgres:5432/mlflow": f"@/mlflow?host={socket}",
+            "mlflow:5000": f"127.0.0.1:{mlflow}", "127.0.0.1:5000": f"127.0.0.1:{mlflow}",
+            "--port=5000": f"--port={mlflow}", "'127.0.0.1', 5000": f"'127.0.0.1', {mlflow}",
             "127.0.0.1:9090": f"127.0.0.1:{self.ports['prometheus']}",
             "--host=127.0.0.1": f"--host={socket}", "--host=0.0.0.0": "--host=127.0.0.1",
         }  # fmt: skip
@@ -431,7 +435,8 @@ def assert_archives_while_promoting(stack: Stack) -> None:
     with httpx.Client(base_url=url, trust_env=False) as mlflow:
         mlflow.post("/registered-models/create", json={"name": "churn"})
         for version in ("1", "2"):
-            mlflow.post("/model-versions/create", json={"name": "churn", "source": "mlflow-artifacts:/churn"})
+            made = mlflow.post("/model-versions/create", json={"name": "churn", "source": f"s3://nowhere/{version}"})
+            assert made.status_code == 200, made.text
             moved = mlflow.post(
                 "/model-versions/transition-stage",
                 json={"name": "churn", "version": version, "stage": "Production", "archive_existing_versions": True},
@@ -460,9 +465,9 @@ def start_prometheus(stack: Stack) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("prometheus.yml", "alerts.yml"):
         shutil.copy(DEPLOY / name, folder)
-    stack.machine.programs |= {"--config.file=/etc/prometheus/prometheus.yml": [
-        binary, f"--config.file={folder / 'prometheus.yml'}", f"--web.listen-address=127.0.0.1:{stack.ports['prometheus']}"
-    ]}  # fmt: skip
+    listening = f"--web.listen-address=127.0.0.1:{stack.ports['prometheus']}"
+    first = command("compose prometheus command").words[0]  # its image's entrypoint is the program
+    stack.machine.programs |= {first: [binary, stack.machine.here(first), listening]}
     env: dict[str, Any] = {"PATH": os.environ["PATH"]}
     stack.start("prometheus", command("compose prometheus command"), env)
     wait_until(lambda: stack.is_well("prometheus", command("compose prometheus healthcheck"), env), 60)
