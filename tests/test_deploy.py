@@ -9,6 +9,7 @@ import contextlib
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -141,9 +142,8 @@ def test_nothing_starts_before_the_tables_are_up_to_date() -> None:
         assert compose()["services"][name]["depends_on"]["upgrade"] == {"condition": "service_completed_successfully"}
 
 
-def test_no_replica_is_given_a_name_that_another_has_too() -> None:
-    """A lease names host and process id, and the latter is 1 in every container."""
-    for name in OURS:
+def test_nothing_stands_in_the_way_of_more_replicas() -> None:
+    for name in ("registrar", "worker"):
         assert not {"hostname", "network_mode", "container_name", "pid"} & set(compose()["services"][name])
 
 
@@ -162,8 +162,6 @@ def test_no_secret_stands_in_the_file() -> None:
 
 
 def _names_in(text: str) -> Iterator[str]:
-    import re
-
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     yield from re.findall(r"\$\{(\w+)", code)
 
@@ -479,3 +477,34 @@ def start_mlflow_as_the_image_does(stack: Stack) -> None:
     stack.start("mlflow", command("Dockerfile mlflow CMD"), env, stack.machine.root / "var" / "lib" / "mlflow")
     wait_until(lambda: stack.is_well("mlflow", command("Dockerfile mlflow HEALTHCHECK"), env), 120)
     stack.stop("mlflow", 30)
+
+
+# -- systemd -----------------------------------------------------------------------------------------------------------
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("no systemd here")
+    text = (DEPLOY / "registrar.service").read_text(encoding="utf-8")
+    unit = tmp_path / "registrar.service"
+    unit.write_text(text.replace("/opt/registrar/bin/registrar", "/bin/true"))  # it looks whether the program is there
+    done = subprocess.run([program, "verify", unit], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_unit_gives_as_much_time_to_end_as_the_containers() -> None:
+    text = (DEPLOY / "registrar.service").read_text(encoding="utf-8")
+    assert f"TimeoutStopSec={grace('registrar'):.0f}\n" in text
+    assert "RestartPreventExitStatus=2\n" in text
+
+
+# -- names of metrics --------------------------------------------------------------------------------------------------
+
+
+def test_every_metric_that_is_named_exists() -> None:
+    metrics = pytest.importorskip("bot.metrics")
+    known = {shape.name for shape in metrics.SHAPES}
+    text = (DEPLOY / "alerts.yml").read_text() + (ROOT / "docs" / "operations.md").read_text()
+    named = set(re.findall(r"\bregistrar_[a-z_]+", text)) - {"registrar_bot"}
+    assert [name for name in sorted(named) if name.removesuffix("_bucket") not in known] == []
