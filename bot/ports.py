@@ -433,8 +433,13 @@ class Reading(Protocol):
         """
         ...
 
-    def readings(self, source: str, model: str, metric: str, *, since: datetime, until: datetime) -> list[Pushed]:
-        """Return what was pushed, after `since` and up to `until` by the readings' own times, oldest first."""
+    def readings(
+        self, source: str, metrics: Collection[tuple[str, str]], *, since: datetime, until: datetime
+    ) -> list[Pushed]:
+        """Return what was pushed of metrics (model and name), after `since` and up to `until`, oldest first.
+
+        The times are the readings' own.
+        """
         ...
 
     def call(self, client: str, key: str) -> Call | None:
@@ -513,6 +518,10 @@ class Writing(Reading, Protocol):
         """Write its present state."""
         ...
 
+    def save_standings(self, standings: Sequence[Standing]) -> None:
+        """Write where monitors stand now."""
+        ...
+
     def save_standing(self, standing: Standing) -> None:
         """Write where a monitor stands now."""
         ...
@@ -521,8 +530,8 @@ class Writing(Reading, Protocol):
         """Take checks, each until its time; return those that are neither done nor somebody else's."""
         ...
 
-    def finish_slot(self, measurement: Measurement, owner: str) -> bool:
-        """Write what a claimed check came to; return False where it is not the owner's any more."""
+    def finish_slots(self, checks: Sequence[Measurement], owner: str) -> set[tuple[str, int]]:
+        """Write what claimed checks came to; return which of them were the owner's still. The others are left."""
         ...
 
     def add_readings(self, pushed: Sequence[Pushed]) -> int:

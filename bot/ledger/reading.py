@@ -259,10 +259,15 @@ class SqlReading:
             query = query.where(measurements.c.version.not_in(list(without)))
         return [(at, value) for at, value in self._connection.execute(query.order_by(measurements.c.at))]
 
-    def readings(self, source: str, model: str, metric: str, *, since: datetime, until: datetime) -> list[Pushed]:
-        """Return what was pushed, after `since` and up to `until` by the readings' own times, oldest first."""
+    def readings(
+        self, source: str, metrics: Collection[tuple[str, str]], *, since: datetime, until: datetime
+    ) -> list[Pushed]:
+        """Return what was pushed of metrics (model and name), after `since` and up to `until`, oldest first.
+
+        The times are the readings' own.
+        """
         query = select(readings).where(
-            readings.c.source == source, readings.c.model == model, readings.c.metric == metric,
+            readings.c.source == source, tuple_(readings.c.model, readings.c.metric).in_(metrics),
             readings.c.at > since, readings.c.at <= until,
         )  # fmt: skip
         return self._all(Pushed, query.order_by(readings.c.at, readings.c.number))

@@ -17,6 +17,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    tuple_,
     type_coerce,
     update,
 )
@@ -173,13 +174,18 @@ def take_lease(dialect: str) -> Any:
 
 
 @cache
+def mine() -> Select[Any]:
+    """Return the select of those of the checks :b_slot that :b_owner has claimed and not finished; it locks them."""
+    slot = tuple_(measurements.c.monitor, measurements.c.slot)
+    held = (measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER))
+    query = select(measurements.c.monitor, measurements.c.slot).where(slot.in_(bindparam(SLOT, expanding=True)), *held)
+    return query.order_by(measurements.c.monitor).with_for_update()
+
+
+@cache
 def end_slot() -> Update:
-    """Return the update of the check :b_slot of monitor :b_key that :b_owner has claimed and not finished."""
-    mine = and_(
-        measurements.c.monitor == bindparam(KEY), measurements.c.slot == bindparam(SLOT),
-        measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER),
-    )  # fmt: skip
-    return update(measurements).where(mine)
+    """Return the update of the check :b_slot of monitor :b_key."""
+    return update(measurements).where(measurements.c.monitor == bindparam(KEY), measurements.c.slot == bindparam(SLOT))
 
 
 @cache

@@ -48,7 +48,6 @@ from bot.ledger.tables import (
     readings,
     requests,
     servings,
-    standings,
     votes,
 )
 from bot.ports import Ask, Call, Copy, Note, Posting
@@ -135,8 +134,13 @@ class SqlWriting(SqlReading):
 
     def save_standing(self, standing: Standing) -> None:
         """Write where a monitor stands now."""
-        put = statements.put(standings, "monitor", self._connection.dialect.name)
-        self._connection.execute(put, rows.write(standing))
+        self.save_standings([standing])
+
+    def save_standings(self, standings: Sequence[Standing]) -> None:
+        """Write where monitors stand now."""
+        if standings:
+            put = statements.put(tables.standings, "monitor", self._dialect)
+            self._connection.execute(put, [rows.write(one) for one in standings])
 
     def claim_slots(self, slots: Mapping[tuple[str, int], datetime], owner: str, now: datetime) -> set[tuple[str, int]]:
         """Take checks, each until its time; return those that are neither done nor somebody else's."""
@@ -150,11 +154,17 @@ class SqlWriting(SqlReading):
         taken = self._connection.execute(statements.claim_slots(self._dialect), claims)
         return {(row.monitor, row.slot) for row in taken}
 
-    def finish_slot(self, measurement: Measurement, owner: str) -> bool:
-        """Write what a claimed check came to; return False where it is not the owner's any more."""
-        mine = {statements.KEY: measurement.monitor, statements.SLOT: measurement.slot, statements.OWNER: owner}
-        ended = self._connection.execute(statements.end_slot(), mine | rows.write(measurement) | FREE)
-        return ended.rowcount > 0
+    def finish_slots(self, checks: Sequence[Measurement], owner: str) -> set[tuple[str, int]]:
+        """Write what claimed checks came to; return which of them were the owner's still. The others are left."""
+        if not checks:
+            return set()
+        slots = [(one.monitor, one.slot) for one in checks]
+        mine = {(row.monitor, row.slot) for row in self._connection.execute(statements.mine(), _held(slots, owner))}
+        rest = [one for one in checks if (one.monitor, one.slot) in mine]
+        if rest:
+            ends = [{statements.KEY: one.monitor, statements.SLOT: one.slot} | rows.write(one) | FREE for one in rest]
+            self._connection.execute(statements.end_slot(), ends)
+        return mine
 
     def add_readings(self, pushed: Sequence[Pushed]) -> int:
         """Insert what was pushed, but for what is there already; return how many are new."""
@@ -373,6 +383,10 @@ class SqlWriting(SqlReading):
 
     def _run(self, statement: Any) -> bool:
         return self._connection.execute(statement).rowcount > 0
+
+
+def _held(slots: list[tuple[str, int]], owner: str) -> dict[str, Any]:
+    return {statements.SLOT: slots, statements.OWNER: owner}
 
 
 def _number_of(name: str) -> int:

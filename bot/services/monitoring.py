@@ -185,17 +185,15 @@ class Monitoring:
                 running.is_given_up = True
 
     def _claim_due(self) -> list[Due]:
-        """Take what is due and nobody is at; of several processes one at a time looks for it."""
+        """Take what is due and nobody is at; of several processes one at a time does."""
         with self._it.ledger.read() as reading:
-            if not reading.due_monitors(self._it.clock.now(), 1):
-                return []
+            due = reading.due_monitors(self._it.clock.now(), DUE_MOST)
         claimed: list[Due] = []
-        while len(claimed) < DUE_MOST:
-            with self._it.ledger.write() as tx:  # a commit for every hundred keeps nobody waiting
-                taken = self._take(tx, tx.due_monitors(self._it.clock.now(), BATCH)) if tx.is_free("tick") else []
-            claimed += taken
-            if len(taken) < BATCH:
-                break
+        for at in range(0, len(due), BATCH):  # a commit for every hundred keeps nobody waiting
+            with self._it.ledger.write() as tx:
+                if not tx.is_free("tick"):
+                    break
+                claimed += self._take(tx, due[at : at + BATCH])
         return claimed
 
     def _claim(self, due: Sequence[tuple[Monitor, Standing]]) -> list[Due]:
@@ -343,10 +341,9 @@ class Monitoring:
     def _write(self, checked: Sequence[Checked]) -> None:
         prepared = self._incidents.prepare(checked)
         with self._it.ledger.write() as tx:
-            written = [one for one in checked if tx.finish_slot(_measurement(one), one.due.owner)]
-            for one in written:
-                next_at = one.monitor.next_check(one.at, one.due.slot)
-                tx.save_standing(replace(one.verdict.standing, slot=one.due.slot, next_at=next_at))
+            ours = _finish(tx, checked)
+            written = [one for one in checked if (one.monitor.id, one.due.slot) in ours]
+            tx.save_standings([_standing(one) for one in written])
             told, models = self._incidents.record(tx, written, prepared)
         for model in models:
             self._act(model)
@@ -392,6 +389,19 @@ def _measurement(one: Checked) -> Measurement:
         version=term.version if term else None, move=term.move if term else None, outcome=one.verdict.outcome,
         value=one.reading.value if has_value else None, points=one.reading.points, why=one.verdict.why,
     )  # fmt: skip
+
+
+def _finish(tx: Writing, checked: Sequence[Checked]) -> set[tuple[str, int]]:
+    """Write checks down; return which of them were still claimed by whom they were claimed."""
+    ours: set[tuple[str, int]] = set()
+    for owner in {one.due.owner for one in checked}:
+        ours |= tx.finish_slots([_measurement(one) for one in checked if one.due.owner == owner], owner)
+    return ours
+
+
+def _standing(one: Checked) -> Standing:
+    next_at = one.monitor.next_check(one.at, one.due.slot)
+    return replace(one.verdict.standing, slot=one.due.slot, next_at=next_at)
 
 
 def _query(one: Due, term: Term, now: datetime) -> Query:

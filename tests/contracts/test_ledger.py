@@ -1347,8 +1347,8 @@ def test_checks_are_taken_by_one_and_by_another_when_the_claim_is_over(ledger: S
         assert w.claim_slots({one: SOON}, "two", NOW) == set()
     with ledger.write() as w:
         assert w.claim_slots({one: LATER, other: LATER, ("m3", 1): LATER}, "two", SOON + MOMENT) == {one, ("m3", 1)}
-        assert not w.finish_slot(a_measurement(*one), "one")
-        assert w.finish_slot(a_measurement(*one), "two")
+        assert w.finish_slots([a_measurement(*one), a_measurement(*other)], "one") == {other}
+        assert w.finish_slots([a_measurement(*one), a_measurement("m9", 1)], "two") == {one}
         assert w.claim_slots({one: LATER}, "one", LATER + MOMENT) == set()
 
 
@@ -1370,7 +1370,7 @@ def test_of_a_batch_those_are_made_whose_claim_holds(ledger: SqlLedger) -> None:
             w.add_monitor(monitor)
             w.save_standing(Standing(monitor=monitor.id, next_at=NOW))
         w.claim_slots({("mine", 1): LATER, ("lapsed", 1): NOW, ("done", 1): LATER}, "one", NOW)
-        w.finish_slot(a_measurement("done", 1), "one")
+        w.finish_slots([a_measurement("done", 1)], "one")
         batch = Batch("push", "one", (("mine", 1), ("lapsed", 1), ("done", 1)))
         assert [monitor.id for monitor, _ in w.claimed(batch, SOON)] == ["mine"]
         assert w.claimed(replace(batch, owner="two"), SOON) == []
@@ -1439,12 +1439,20 @@ def _ask_everything(ledger: SqlLedger) -> None:
         w.postpone(note, SOON, "")
         w.delivered(note, Posting("C1", "1"))
         w.append(an_event())
+        w.take_lease("register:churn", "one", NOW, SOON)
+        w.give_lease("register:churn", "one")
+        w.claim_slots({("m1", 1): SOON}, "one", NOW)
+        w.finish_slots([a_measurement("m1", 1)], "one")
         w.take_vote(request.id, BOB)
         freeze = a_freeze()
         w.add_freeze(freeze)
         w.save_freeze(freeze)
     with ledger.read() as r:
         r.freezes()
+        r.claimed(Batch("push", "one", (("m1", 1),)), NOW)
+        r.readings("push", [("churn", "accuracy")], since=NOW, until=SOON)
+        r.is_waiting(note)
+        r.posting_of(note)
         r.latest(model="churn", before=7)
         r.latest(tags=[Tag.MOVED], since=NOW)
         r.requests()

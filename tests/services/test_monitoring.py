@@ -645,10 +645,10 @@ def past(bench: Bench, monitor: Monitor, values: Callable[[int], float], *, hour
         for slot in range(int(hours * 60)):
             at = now.since - timedelta(minutes=int(hours * 60) - slot)
             tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
-            tx.finish_slot(Measurement(
+            tx.finish_slots([Measurement(
                 monitor=monitor.id, slot=slot + 1, at=at, revision=1, version=before.version, move=before.began.id,
                 outcome=Outcome.OK, value=values(slot), points=1,
-            ), "x")  # fmt: skip
+            )], "x")  # fmt: skip
         tx.save_standing(Standing(monitor=monitor.id, slot=int(hours * 60), next_at=bench.clock.now()))
 
 
