@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -21,33 +19,23 @@ import pytest
 
 from bot.domain.approvals import Request, RequestState
 from bot.domain.events import Tag
-from bot.domain.monitors import Pushed
 from bot.domain.moves import MoveKind, MoveState
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from bot.registry.mlflow import MlflowRegistry
 from localslack import Remote
-from localslack.client import RefusedError
 from tests.harness import chain_is_whole
-from tests.registries import MlflowShelf, mlflow_subprocess
+from tests.registries import MlflowShelf
 from tests.replicas import Replica
+from tests.team import EVERY, MODELS, Load, workplace
 from tests.waiting import wait_until
-from tests.world import CHANNEL, POLICY, running
+from tests.world import CHANNEL, running
 
 pytestmark = pytest.mark.postgres
 
-ROOT = Path(__file__).parents[2]
 SECONDS = float(os.environ.get("REPLICAS_SECONDS", "20"))  # of load and harm
 SEED = int(os.environ.get("REPLICAS_SEED", "7"))
-MODELS = [f"m{number}" for number in range(6)]
-EVERY = 10  # seconds between two checks of a monitor
-RULE: dict[str, Any] = {
-    "name": "accuracy", "source": "live", "query": "accuracy", "greater_than": 0.85, "every": f"{EVERY}s",
-    "fail_after": 2, "warmup": "0s", "cooldown": "0s", "min_served": "0s", "max_auto": 1000, "max_age": "10m",
-    "action": "auto",
-}  # fmt: skip
-PRODUCTION = {"production": {"approvers": ["lead"], "expires_after": "24h"}, "monitors": [RULE]}
 
 
 def test_what_is_asked_at_one_is_approved_at_another_and_told_once(
@@ -89,84 +77,13 @@ def test_a_finding_of_several_is_told_once(slack: Remote, tmp_path: Path, postgr
 # -- real processes that are hurt ------------------------------------------------------------------------------------
 
 
-@dataclass
-class Load:
-    """People and a serving side who do what they always do, and keep what Slack acknowledged."""
-
-    slack: Remote
-    ledger: SqlLedger
-    dice: random.Random
-    asked: set[str] = field(default_factory=set)  # reasons of commands that were acknowledged
-    clicked: set[str] = field(default_factory=set)  # requests whose click was acknowledged
-    over: threading.Event = field(default_factory=threading.Event)
-
-    @contextmanager
-    def goes_on(self) -> Iterator[None]:
-        """Let all of them act until the block ends."""
-        acts = [threading.Thread(target=act, daemon=True) for act in (self._asks, self._decides, self._pushes)]
-        for act in acts:
-            act.start()
-        yield
-        self.over.set()
-        for act in acts:
-            act.join(60)
-
-    def _asks(self) -> None:
-        number = 0
-        while not self.over.wait(0.2):
-            number += 1
-            model, version, reason = self.dice.choice(MODELS), self.dice.randint(1, 3), f"load{number}"
-            text = f'/model promote {model} {version} production --reason "{reason}"'
-            with suppress(RefusedError):
-                if self.slack.person("alice").types(CHANNEL, text).acked:
-                    self.asked.add(reason)
-
-    def _decides(self) -> None:
-        while not self.over.wait(0.2):
-            cards = [one for one in self.slack.person("bob").sees(CHANNEL)[-30:] if "Approve" in json.dumps(one)]
-            if not cards:
-                continue
-            card = self.dice.choice(cards)
-            with suppress(RefusedError, StopIteration):
-                what = "Approve" if self.dice.random() < 0.8 else "Reject"
-                if self.slack.person("bob").clicks(card, what).acked and what == "Approve":
-                    self.clicked.add(_request_of(card))
-
-    def _pushes(self) -> None:
-        """v3 is bad in life, the others are good."""
-        while not self.over.wait(0.5):
-            now = datetime.now(UTC)
-            readings = [
-                Pushed(source="live", model=model, version=version, metric="accuracy", at=now, received_at=now,
-                       value=0.7 if version == 3 else 0.95, client="load")
-                for model in MODELS
-                for version in (1, 2, 3)
-            ]  # fmt: skip
-            with self.ledger.write() as tx:
-                tx.add_readings(readings)
-
-
-def _request_of(card: dict[str, Any]) -> str:
-    actions = next(block for block in card["blocks"] if block["type"] == "actions")
-    return str(actions["elements"][0]["value"])
-
-
 @pytest.fixture
 def environment(
     tmp_path: Path, postgres_url: str, apart: Remote, mlflow_sqlite: str, mlflow_shelf: MlflowShelf
 ) -> Iterator[dict[str, str]]:
-    """Give what a process of the team needs: a registry with some models, a workspace, a policy, a ledger."""
-    for model in MODELS:
-        mlflow_shelf.add(model, versions=[Stage.PRODUCTION, Stage.NONE, Stage.NONE])
-    policy = POLICY | {"models": {"*": PRODUCTION}, "sources": {"live": {"type": "push"}}, "max_auto": 1000}
-    (tmp_path / "registrar.yml").write_text(json.dumps(policy))
-    with mlflow_subprocess(mlflow_sqlite, tmp_path / "artifacts", workers=1) as mlflow:
-        yield {
-            "SLACK_BOT_TOKEN": apart.bot_token, "SLACK_APP_TOKEN": apart.app_token, "SLACK_API_URL": apart.api_url,
-            "MLFLOW_TRACKING_URI": mlflow, "REGISTRAR_DATABASE_URL": postgres_url, "PYTHONPATH": str(ROOT),
-            "REGISTRAR_POLICY": str(tmp_path / "registrar.yml"), "REGISTRAR_HOME": str(tmp_path),
-            "REGISTRAR_POLL": "5s", "PYTHONUNBUFFERED": "1",
-        }  # fmt: skip
+    """Give the settings of a process of the team."""
+    with workplace(tmp_path, apart, postgres_url, mlflow_sqlite, mlflow_shelf) as settings:
+        yield settings
 
 
 @pytest.mark.slow
