@@ -26,8 +26,8 @@ demo: install ## Try Registrar on example models and a local Slack workspace (PL
 test: dev-install ## Run the tests (ALL=1: the slow ones too; ARGS="-k rollback": some of them)
 	@scripts/test $(if $(ALL),--all) $(ARGS)
 
-soak: dev-install ## Play people, clocks and crashes against a model, with other dice each time (SOAK=60: minutes)
-	@SOAK=$(or $(SOAK),10) scripts/test -s tests/machine
+soak: dev-install ## Work for a long time: against a model, and under load with an eye on memory (SOAK=60: minutes each)
+	@SOAK=$(or $(SOAK),10) scripts/test -s --timeout 20000 tests/machine tests/faults/test_soak.py
 
 cover: dev-install ## Run the tests and tell what they do not reach
 	@scripts/test --all --cov --cov-report=term --cov-fail-under=$${COVER_FLOOR:-85} $(ARGS)
