@@ -381,7 +381,7 @@ def open_ledger(settings: Settings, *, serves: bool = False) -> SqlLedger:
     """
     from bot.ledger.sql import SqlLedger
 
-    ledger = SqlLedger(settings.ledger_url)
+    ledger = SqlLedger(settings.ledger_url, connections=settings.connections)
     try:
         if serves:
             ledger.serve_alone()
@@ -396,7 +396,7 @@ def ledger_beside(settings: Settings) -> Ledger:
     """Return the ledger that is there, or none: it is neither made nor brought up to date, and can be away."""
     from bot.ledger.sql import SqlLedger
 
-    ledger = SqlLedger(settings.ledger_url)
+    ledger = SqlLedger(settings.ledger_url, connections=settings.connections)
     with suppress(LedgerUnavailable):
         if ledger.is_current():
             return ledger

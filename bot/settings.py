@@ -68,6 +68,10 @@ class Settings(BaseSettings):
     poll: Duration = Field(
         "60s", alias="REGISTRAR_POLL", validate_default=True, description="How often the registry is looked at"
     )
+    connections: int = Field(
+        20, alias="REGISTRAR_CONNECTIONS", ge=4, le=200,
+        description="How many connections to the ledger a process opens at most, beside six for the queue of checks",
+    )  # fmt: skip
     threads: int = Field(
         40, alias="REGISTRAR_THREADS", ge=4, le=500, description="How many things are worked on at the same time"
     )

@@ -139,6 +139,7 @@ def test_run_without_a_way_for_slack_to_reach_us_names_both(registrar: Registrar
         ("REGISTRAR_PORT", "65536"),
         ("REGISTRAR_POLL", "soon"),
         ("REGISTRAR_THREADS", "1"),
+        ("REGISTRAR_CONNECTIONS", "1"),
         ("REGISTRAR_STAGES", "some"),
     ],
 )
