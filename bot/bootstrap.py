@@ -20,7 +20,7 @@ from bot.domain.people import Person, Profile
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
 from bot.policy_file import PolicyFile
-from bot.ports import Clock, Directory, Ledger, Notifier, Reading, Registry, Writing
+from bot.ports import UNOBSERVED, Clock, Directory, Ledger, Notifier, Observer, Reading, Registry, Writing
 from bot.process import is_gone, name_process
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
@@ -216,7 +216,7 @@ class Registrar:
         getattr(self.context.registry, "close", lambda: None)()  # only one over a wire or a database has what to close
 
 
-def build(
+def build(  # noqa: PLR0913 - everything concrete meets here
     settings: Settings,
     rules: Rules,
     *,
@@ -226,9 +226,13 @@ def build(
     directory: Directory,
     clock: Clock | None = None,
     policy_file: PolicyFile | None = None,
+    observer: Observer = UNOBSERVED,
 ) -> Registrar:
     """Return the services over these plugs. Without a notifier nothing is delivered: another process does that."""
-    context = Context(ledger=ledger, registry=registry, rules=rules, clock=clock or SystemClock(), owner=name_process())
+    context = Context(
+        ledger=ledger, registry=registry, rules=rules, clock=clock or SystemClock(), owner=name_process(),
+        observer=observer,
+    )  # fmt: skip
     gatekeeper, gating = Gatekeeper(context), Gating(context)
     lookups = Lookups(context, gating)
     requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
@@ -290,23 +294,26 @@ def hands(context: Context, tending: Tending, rollbacks: Rollbacks) -> dict[type
     }
 
 
-def build_for_slack(settings: Settings, policy: Policy, *, clock: Clock | None = None) -> Registrar:
+def build_for_slack(
+    settings: Settings, policy: Policy, *, clock: Clock | None = None, observer: Observer = UNOBSERVED
+) -> Registrar:
     """Return everything as the settings say, Slack asked who we are. Raises Misconfigured and SlackUnreachable."""
     from bot.slack.notifier import SlackNotifier  # it draws
 
     with ExitStack() as begun:
-        ledger = open_ledger(settings)
+        ledger = open_ledger(settings, observer)
         begun.callback(ledger.close)
-        client, rules = slack_client(settings), Rules(policy)
+        client, rules = slack_client(settings, observer=observer), Rules(policy)
         registrar = build(
             settings,
             rules,
             ledger=ledger,
-            registry=open_registry(settings),
+            registry=open_registry(settings, observer),
             notifier=SlackNotifier(client, ledger, lambda: rules.policy),
-            directory=slack_directory(settings, home_team(client), rules),
+            directory=slack_directory(settings, home_team(client), rules, observer),
             clock=clock,
             policy_file=PolicyFile(settings.policy),
+            observer=observer,
         )
         begun.pop_all()
     return registrar
@@ -365,11 +372,11 @@ def as_slack_knows(settings: Settings, policy: Policy, user: str) -> Profile:
     return slack_directory(settings, team, Rules(policy)).profile(Person(team, user))
 
 
-def open_ledger(settings: Settings) -> SqlLedger:
+def open_ledger(settings: Settings, observer: Observer = UNOBSERVED) -> SqlLedger:
     """Return the ledger, its tables brought up to date."""
     from bot.ledger.sql import SqlLedger
 
-    ledger = SqlLedger(settings.ledger_url)
+    ledger = SqlLedger(settings.ledger_url, observer=observer)
     try:
         ledger.migrate()
     except BaseException:
@@ -390,32 +397,34 @@ def ledger_beside(settings: Settings) -> Ledger:
     return NoLedger()
 
 
-def open_registry(settings: Settings) -> Registry:
+def open_registry(settings: Settings, observer: Observer = UNOBSERVED) -> Registry:
     """Return the registry that the settings name."""
-    registry = MlflowRegistry(settings.mlflow_uri, settings.registry_uri)
+    registry = MlflowRegistry(settings.mlflow_uri, settings.registry_uri, observer=observer)
     return registry if settings.has_stages else TaggedStages(registry, champion=CHAMPION, challenger=CHALLENGER)
 
 
-def slack_client(settings: Settings, *, timeout: int = 10) -> WebClient:
+def slack_client(settings: Settings, *, timeout: int = 10, observer: Observer = UNOBSERVED) -> WebClient:
     """Return a client that does not retry by itself: after a reset that would post twice."""
     if settings.slack_bot_token is None:
         raise Misconfigured(say("{name} is not set.", name=Code("SLACK_BOT_TOKEN")))
-    from slack_sdk import WebClient
+    from bot.slack.client import HeardClient
 
     token = settings.slack_bot_token.get_secret_value()
-    return WebClient(
+    client = HeardClient(
         token=token, base_url=settings.slack_api_url, timeout=timeout, retry_handlers=[], ssl=_certificates()
     )
+    client.observer = observer
+    return client
 
 
-def slack_directory(settings: Settings, team: str, rules: Rules) -> SlackDirectory:
+def slack_directory(settings: Settings, team: str, rules: Rules, observer: Observer = UNOBSERVED) -> SlackDirectory:
     """Return who tells who people are, soon enough for an acknowledgement."""
     from bot.slack.directory import SlackDirectory
 
     def groups() -> frozenset[str]:
         return rules.policy.groups()  # of the policy that holds at that moment
 
-    return SlackDirectory(slack_client(settings, timeout=2), team, groups)
+    return SlackDirectory(slack_client(settings, timeout=2, observer=observer), team, groups)
 
 
 @cache

@@ -254,7 +254,8 @@ class Errands:
             why = str(error.sentence)
             tx.save_ask(replace(ask, state=AskState.REFUSED, error=type(error).__name__, outcome=why))
             seen = error.evidence if isinstance(error, GateFailed) else None
-            tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=why, origin="registrar", seen=seen))
+            found = {"error": type(error).__name__, "seen": seen}
+            tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=why, origin="registrar", **found))
             self._note(tx, ask, error.sentence, tell)
         return None
 

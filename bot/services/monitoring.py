@@ -329,6 +329,8 @@ class Monitoring:
                 next_at = one.monitor.next_check(one.at, one.due.slot)
                 tx.save_standing(replace(one.verdict.standing, slot=one.due.slot, next_at=next_at))
             told, models = self._incidents.record(tx, written, prepared)
+        for one in written:
+            self._it.observer.checked(one.verdict.outcome, _delay(one))
         for model in models:
             self._act(model)
         if told:
@@ -363,6 +365,12 @@ def present_term(reading: Ledger, model: str) -> Term | None:
     if not served or served[0].until is not None:
         return None
     return Term(move=served[0].began.id, version=served[0].version, since=served[0].since)
+
+
+def _delay(one: Checked) -> timedelta | None:
+    """Return how long after its time a check was judged; None for one that was made before its time."""
+    due = one.due.standing.next_at
+    return one.at - due if due is not None and one.at >= due else None
 
 
 def _measurement(one: Checked) -> Measurement:

@@ -316,8 +316,8 @@ def _move_event(move: Move) -> Event:
         after=_holder(move.version),
         why=move.why or move.reason,
         origin="registrar",
-        evidence={"version": move.version, "from": move.from_stage.value, "to": move.target.value,
-                  "state": move.state.value, "reason": move.reason, "forced": move.is_forced,
+        evidence={"kind": move.kind.value, "version": move.version, "from": move.from_stage.value,
+                  "to": move.target.value, "state": move.state.value, "reason": move.reason, "forced": move.is_forced,
                   "incident": move.incident},
     )  # fmt: skip
 
