@@ -115,11 +115,11 @@ class Registrar:
 
     def later(self, task: Callable[[], object]) -> Future[None]:
         """Do something on a thread of ours. A failure that nobody handled is logged, never lost."""
-        return self.work.submit(self.quietly, task)
+        return _hand_over(self.work, self.quietly, task)
 
     def look(self, task: Callable[[], object]) -> Future[None]:
         """Look something up on one of a few threads: many that compute would keep acknowledgements waiting."""
-        return self.looking.submit(self.quietly, task)
+        return _hand_over(self.looking, self.quietly, task)
 
     def quietly(self, task: Callable[[], object]) -> None:
         """Do something that nobody waits for: what goes wrong is logged, and never stops the next one."""
@@ -146,7 +146,7 @@ class Registrar:
 
     def changed(self, model: str) -> None:
         """Look at a model soon, as MLflow says that it changed."""
-        self.looking.submit(self.quietly, partial(self.look_again, model))
+        self.look(partial(self.look_again, model))
 
     def outbox_soon(self) -> None:
         """Deliver what waits, on another thread."""
@@ -206,6 +206,14 @@ class Registrar:
                 if is_gone(owner, self.context.owner):
                     tx.disown(owner)
 
+    def drain(self) -> None:
+        """Finish what is being worked on, and tell what came of it."""
+        self.monitoring.close()
+        self.looking.shutdown(wait=True)
+        self.work.shutdown(wait=True)
+        self.quietly(self.outbox.deliver)
+        self.quietly(self.events.deliver)
+
     def close(self) -> None:
         """Finish what is being worked on, and let go of the ledger."""
         self.monitoring.close()
@@ -214,6 +222,19 @@ class Registrar:
         self.sources.close()
         self.context.ledger.close()
         getattr(self.context.registry, "close", lambda: None)()  # only one over a wire or a database has what to close
+
+
+def _hand_over(
+    pool: ThreadPoolExecutor, do: Callable[[Callable[[], object]], None], task: Callable[[], object]
+) -> Future[None]:
+    """Let a thread of the pool do it. At the end, when it takes nothing more, whoever has begun it goes on himself."""
+    try:
+        return pool.submit(do, task)
+    except RuntimeError:
+        done: Future[None] = Future()
+        do(task)
+        done.set_result(None)
+        return done
 
 
 def build(  # noqa: PLR0913 - everything concrete meets here

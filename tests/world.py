@@ -12,6 +12,7 @@ from typing import Any
 from bot.bootstrap import Registrar, SystemClock, build, home_team, open_ledger, slack_client, slack_directory
 from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
+from bot.metrics import Metrics
 from bot.ports import Clock, Ledger, Registry
 from bot.registry.memory import MemoryRegistry
 from bot.services.context import Rules
@@ -155,19 +156,20 @@ def running(
     more["REGISTRAR_PORT"] = port
     more["REGISTRAR_MLFLOW_WEBHOOK_SECRET"] = webhook_secret
     settings = settings_for(slack, home, REGISTRAR_DATABASE_URL=database_url, **more)
-    rules = Rules(policy or policy_of())
-    with closing(open_ledger(settings)) as ledger:
-        client = slack_client(settings)
+    rules, metrics = Rules(policy or policy_of()), Metrics()
+    with closing(open_ledger(settings, metrics)) as ledger:
+        client = slack_client(settings, observer=metrics)
         registrar = build(
             settings,
             rules,
             ledger=ledger,
             registry=registry,
             notifier=SlackNotifier(client, ledger, lambda: rules.policy),
-            directory=slack_directory(settings, home_team(client), rules),
+            directory=slack_directory(settings, home_team(client), rules, metrics),
             clock=clock or SystemClock(),
+            observer=metrics,
         )
-        with listen(settings) as listener, Service(settings, registrar, listener) as service:
+        with listen(settings) as listener, Service(settings, registrar, listener, metrics) as service:
             if http:
                 slack.deliver_to(f"{service.address}/slack/events")
             else:
