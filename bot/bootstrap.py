@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from bot import story
 from bot.anchor_file import AnchorFile
 from bot.domain.commands import Archive, Command, Describe, Register, Rollback, SetTags
 from bot.domain.errors import LedgerUnavailable, Misconfigured, RegistrarError, SlackUnreachable
@@ -115,23 +116,25 @@ class Registrar:
 
     def later(self, task: Callable[[], object]) -> Future[None]:
         """Do something on a thread of ours. A failure that nobody handled is logged, never lost."""
-        return _hand_over(self.work, self.quietly, task)
+        return _hand_over(self.work, partial(self.quietly, task))
 
     def look(self, task: Callable[[], object]) -> Future[None]:
         """Look something up on one of a few threads: many that compute would keep acknowledgements waiting."""
-        return _hand_over(self.looking, self.quietly, task)
+        return _hand_over(self.looking, partial(self.quietly, task))
 
     def quietly(self, task: Callable[[], object]) -> None:
         """Do something that nobody waits for: what goes wrong is logged, and never stops the next one."""
-        try:
-            task()
-        except RegistrarError as error:
-            log.warning("%s", error)
-        except Exception:
-            log.exception("something that nobody foresaw")
+        with story.about():
+            try:
+                task()
+            except RegistrarError as error:
+                log.warning("%s", error)
+            except Exception:
+                log.exception("something that nobody foresaw")
 
     def move(self, model: str) -> None:
         """Make the model's moves and tell of them."""
+        story.add(model=model)
         self.outbox_soon()
         self.moves.run(model)
         self.outbox.deliver()
@@ -139,6 +142,7 @@ class Registrar:
 
     def look_again(self, model: str) -> None:
         """Look at a model after a move or at a hint of MLflow's, write its tags, and tell what was found."""
+        story.add(model=model)
         self.mirror.write()
         self.watch.look_at(model)
         self.requests.refresh()
@@ -224,15 +228,14 @@ class Registrar:
         getattr(self.context.registry, "close", lambda: None)()  # only one over a wire or a database has what to close
 
 
-def _hand_over(
-    pool: ThreadPoolExecutor, do: Callable[[Callable[[], object]], None], task: Callable[[], object]
-) -> Future[None]:
+def _hand_over(pool: ThreadPoolExecutor, task: Callable[[], None]) -> Future[None]:
     """Let a thread of the pool do it. At the end, when it takes nothing more, whoever has begun it goes on himself."""
+    task = story.carried(task)
     try:
-        return pool.submit(do, task)
+        return pool.submit(task)
     except RuntimeError:
         done: Future[None] = Future()
-        do(task)
+        task()
         done.set_result(None)
         return done
 

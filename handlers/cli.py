@@ -156,7 +156,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from handlers.serve import run
 
     settings = read_settings()
-    logs.set_up(settings.secrets)
+    logs.set_up(settings.secrets, form=settings.log)
     run(settings, lambda line: print(line, flush=True))
 
 

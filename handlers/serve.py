@@ -23,7 +23,7 @@ from bot.domain.text import Code, Say, say
 from bot.metrics import Metrics
 from bot.policy_file import load_policy
 from bot.settings import Settings
-from handlers import http, jobs
+from handlers import http, jobs, logs
 from handlers.api import Api
 from handlers.readiness import NotWell, Part, Readiness, of_ledger, of_registry
 from handlers.slack import register
@@ -48,6 +48,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
     policy, metrics = _what_is_needed(settings), Metrics()
     sys.setswitchinterval(SWITCH)
     with listen(settings) as listener, closing(build_for_slack(settings, policy, observer=metrics)) as registrar:
+        logs.sign(registrar.context.owner)
         service = Service(settings, registrar, listener, metrics)
         stop: SimpleQueue[None] = SimpleQueue()
         for signal_number in (signal.SIGINT, signal.SIGTERM):

@@ -19,7 +19,7 @@ PACKAGES = ("bot", "handlers", "localslack")
 # every rule to one database or one chat.
 FLOORS: list[set[str]] = [
     {"bot.domain"},
-    {"bot.ports"},
+    {"bot.ports", "bot.story"},
     {"bot.services", "bot.outside"},
     {"bot.registry", "bot.ledger", "bot.sources", "bot.slack"},
     {
@@ -146,6 +146,7 @@ ABOUT_MLFLOW = [module for module in of("bot.registry") if module.startswith("bo
         ("slack_bolt", ["handlers"]),
         ("fastapi", ["handlers"]),
         ("prometheus_client", ["bot.metrics"]),
+        ("structlog", ["handlers.logs"]),
         ("apscheduler.schedulers", ["handlers.jobs"]),
         ("apscheduler", ["handlers.jobs", "bot.domain.windows"]),
         ("argparse", ["bot.domain.commands", "handlers.cli", "localslack"]),

@@ -25,8 +25,10 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from bot import story
 from bot.domain.errors import LedgerUnavailable, Misconfigured
-from bot.domain.events import Event
+from bot.domain.events import Event, Tag
+from bot.domain.people import actor_id
 from bot.domain.text import Code, Say, say
 from bot.ledger import engines
 from bot.ledger.reading import SqlReading
@@ -35,6 +37,9 @@ from bot.ledger.writing import SqlWriting
 from bot.ports import UNOBSERVED, Observer
 
 log = logging.getLogger(__name__)
+
+# What these name as the model is what somebody typed; whether there is one, nobody has looked yet.
+TYPED: Final = frozenset({Tag.ASKED, Tag.ASK_REFUSED, Tag.COMMANDED, Tag.COMMAND_REFUSED, Tag.REFUSED})
 
 BUSY: Final = "Registrar's ledger is busy, so nothing was recorded; try again in a moment."
 SILENT: Final = "Registrar's ledger does not answer, so nothing was recorded; try again in a moment."
@@ -154,6 +159,10 @@ class SqlLedger:
 
     def _tell(self, events: Sequence[Event]) -> None:
         """Say what was committed. It stands, so nothing that goes wrong here may look as if it did not."""
+        for event in events:
+            is_typed = event.tag in TYPED
+            with story.about(model=None if is_typed else event.model, actor=actor_id(event.actor)):
+                log.info("%s %s", event.tag.value, "" if event.tag is Tag.REFUSED else event.subject)
         try:
             self._observer.committed(events)
         except Exception:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from bot import story
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.incidents import COMMON_COUNT
 from bot.domain.monitors import (
@@ -233,12 +234,13 @@ class Monitoring:
     # -- one batch ---------------------------------------------------------------------------------------------
 
     def _quietly(self, batch: _Batch) -> None:
-        try:
-            self._run(batch)
-        except RegistrarError as error:
-            log.warning("checks of %s could not be written down: %s", batch.source, error)
-        except Exception:
-            log.exception("checks of %s broke off", batch.source)
+        with story.about(source=batch.source):
+            try:
+                self._run(batch)
+            except RegistrarError as error:
+                log.warning("checks of %s could not be written down: %s", batch.source, error)
+            except Exception:
+                log.exception("checks of %s broke off", batch.source)
 
     def _run(self, batch: _Batch) -> None:
         """Measure, judge and write down; whatever happens, the monitors are free again at the end."""

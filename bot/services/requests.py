@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot import story
 from bot.domain import mirror, words
 from bot.domain.approvals import Choice, Request, RequestState, Vote, verdict
 from bot.domain.authority import Act, Decision, Subject, authorize, deciders, standing, user_of
@@ -147,6 +148,7 @@ class Requests:
         act = Act.APPROVE if choice is Choice.APPROVE else Act.REJECT
         with self._it.ledger.write() as tx:
             request = tx.lock_request(request_id)
+            story.add(request=request.id, model=request.model)
             outcome = self._refusal(tx, caller, act, request) or self._count(
                 tx, caller, request, choice, reason, origin
             )
@@ -160,6 +162,7 @@ class Requests:
         """Take the caller's own vote back while the request is pending. Raises like `vote`."""
         with self._it.ledger.write() as tx:
             request = tx.lock_request(request_id)
+            story.add(request=request.id, model=request.model)
             outcome = self._refusal(tx, caller, Act.WITHDRAW, request) or self._take_back(tx, caller, request, origin)
             if isinstance(outcome, Refused):
                 tx.append(self._refusal_event(request, caller, Act.WITHDRAW, outcome, origin))
@@ -174,6 +177,7 @@ class Requests:
         """
         with self._it.ledger.write() as tx:
             request = tx.lock_request(request_id)
+            story.add(request=request.id, model=request.model)
             outcome = self._refusal(tx, caller, Act.OVERRIDE, request) or self._let_pass(
                 tx, caller, request, reason, origin
             )
@@ -187,6 +191,7 @@ class Requests:
         """Take a pending request back. Raises like `vote`."""
         with self._it.ledger.write() as tx:
             request = tx.lock_request(request_id)
+            story.add(request=request.id, model=request.model)
             refusal = self._refusal(tx, caller, Act.CANCEL, request)
             if refusal:
                 tx.append(self._refusal_event(request, caller, Act.CANCEL, refusal, origin))
@@ -205,6 +210,7 @@ class Requests:
         """
         with self._it.ledger.write() as tx:
             request = tx.lock_request(request_id)
+            story.add(request=request.id, model=request.model)
             refusal = self._refusal(tx, caller, act, request)
             if refusal:
                 tx.append(self._refusal_event(request, caller, act, refusal, "slack"))

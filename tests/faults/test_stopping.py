@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pytest
 import yaml
 
 from bot.domain.approvals import RequestState
@@ -96,6 +97,7 @@ def test_what_was_acknowledged_is_done_and_told_before_the_end(
     ledger.close()
 
 
+@pytest.mark.slow
 def test_while_it_drains_it_is_alive_and_not_ready_and_a_second_signal_ends_it(
     slack: LocalSlack, tmp_path: Path, templates: Path
 ) -> None:
