@@ -26,6 +26,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import GaugeMetricFamily
@@ -120,7 +121,7 @@ BUILD: Final = Shape("registrar_build_info", Gauge, "Always 1; which version run
 
 # -- what stands in the ledger -----------------------------------------------------------------------------------------
 
-UP: Final = Shape("registrar_ledger_up", Gauge, "1, or 0 where the ledger did not answer: then all below are missing.")
+UP: Final = Shape("registrar_ledger_up", Gauge, "1, or 0 where the ledger did not answer: then all of it is missing.")
 REQUESTS: Final = Shape("registrar_requests", Gauge, "Requests that have not ended.", {"state": _values(OPEN)})
 REQUEST_AGE: Final = Shape("registrar_request_oldest_seconds", Gauge, "How long ago the oldest of them was opened.",
                            {"state": _values(OPEN)})  # fmt: skip
@@ -158,6 +159,7 @@ class Metrics:
     """`bot.ports.Observer` that counts for Prometheus, in a registry of its own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # when each counter began: nobody asks, and it doubles the page
         self._registry = CollectorRegistry()
         self._events, self._votes = self._counter(EVENTS), self._counter(VOTES)
         self._refusals, self._rollbacks = self._counter(REFUSALS), self._counter(ROLLBACKS)

@@ -121,6 +121,7 @@ class Service:
         self._scheduler = jobs.schedule(registrar, settings)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
         self._sockets: SocketMode | None = None
+        self._has_begun = False
 
     def __enter__(self) -> Service:
         """Take up what was left, connect, and let the clock tick. Raises Misconfigured and SlackUnreachable."""
@@ -133,6 +134,7 @@ class Service:
             self._connect()
             self._scheduler.start()
             begun.pop_all()
+        self._has_begun = True
         self.registrar.later(self.registrar.recover)
         self.registrar.later(self.registrar.poll)
         return self
@@ -158,7 +160,8 @@ class Service:
         self._thread.join(timeout=10)
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
-        self.registrar.drain()
+        if self._has_begun:
+            self.registrar.drain()
         self.registrar.close()
         self._desk.close()
         self._listener.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from slack_sdk import WebClient
@@ -12,6 +13,7 @@ from bot.ports import UNOBSERVED, Observer
 from bot.slack.calls import LOST, error_of
 
 NO_ANSWER = "no_answer"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class HeardClient(WebClient):
@@ -24,8 +26,9 @@ class HeardClient(WebClient):
         try:
             return super().api_call(api_method, **given)
         except SlackApiError as error:
-            status = getattr(error.response, "status_code", 0)
-            self.observer.slack_failed(error_of(error) or f"http_{status}")
+            code, status = error_of(error), getattr(error.response, "status_code", 0)
+            # What is no answer of Slack's own, such as a proxy's page, the client words itself.
+            self.observer.slack_failed(code if _NAME.fullmatch(code) else f"http_{status}")
             raise
         except LOST:
             self.observer.slack_failed(NO_ANSWER)

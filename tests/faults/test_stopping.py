@@ -17,8 +17,10 @@ import pytest
 import yaml
 
 from bot.domain.approvals import RequestState
+from bot.domain.text import say
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
+from bot.services.rows import said_note
 from localslack import LocalSlack
 from tests.demo_process import clean_environment
 from tests.faults.dying import MODEL
@@ -128,8 +130,10 @@ def test_what_begins_something_at_the_end_does_it_itself(world: World) -> None:
     assert begun.is_set()
 
 
-def test_who_has_stopped_has_told_everything(slack: LocalSlack, tmp_path: Path) -> None:
+def test_who_stops_tells_what_nobody_has_told_yet(slack: LocalSlack, tmp_path: Path) -> None:
     with running(slack, tmp_path, MemoryRegistry()) as world:
         world.service._scheduler.pause()
-        world.alice.types(CHANNEL, "/model promote churn 4 production")
-    assert [message for message in slack.person("bob").sees(CHANNEL) if "Promote churn v4" in said(message)]
+        world.registrar.work.shutdown(wait=True)  # what the beginning has begun would deliver it, too
+        with world.ledger.write() as tx:
+            tx.add_note(said_note("left", CHANNEL, say("This was left over.")))
+    assert [message for message in slack.person("bob").sees(CHANNEL) if "This was left over." in said(message)]

@@ -13,6 +13,7 @@ from bot.domain.monitors import Outcome
 from bot.domain.people import Automation
 from bot.ledger import SqlLedger
 from bot.metrics import SHAPES, Metrics
+from tests.prometheus import promtool
 from tests.services.bench import ALICE, BOB, CAROL, STRANGER, Bench, HandClock
 from tests.services.test_monitoring import add, check
 
@@ -166,6 +167,12 @@ def refusal(at: int) -> Event:
         at=HandClock().now(), actor=Automation("clock"), tag=Tag.VOTE_REFUSED, subject="r1", model=f"plum{at}",
         evidence={"error": f"plum{at}"},
     )  # fmt: skip
+
+
+def test_prometheus_s_own_tool_finds_nothing_wrong_with_the_page(page: Bench) -> None:
+    page.approve(page.open())
+    checked = promtool("check", "metrics", given=page.metrics.page()[0].decode())
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
 def test_every_metric_is_there_and_says_what_it_is(page: Bench) -> None:
