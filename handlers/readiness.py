@@ -91,13 +91,14 @@ class _Watched:
     def end(self, patience: float) -> Seen:
         """Return what is seen within `patience` seconds."""
         with self._lock:
-            looking = self._looking
+            # Of one that hangs nobody waits for the end again, who asks a moment later.
+            looking = None if self._is_fresh() else self._looking
         if looking:
             looking.join(patience)
         with self._lock:
-            if self._looking is not None:
-                return self._keep(Seen(False, "It has not answered in time.", self._monotonic()))
-            return self._seen or Seen(False, "It was not looked at.", self._monotonic())
+            if self._looking is None or self._is_fresh():
+                return self._seen or Seen(False, "It was not looked at.", self._monotonic())
+            return self._keep(Seen(False, "It has not answered in time.", self._monotonic()))
 
     def _is_fresh(self) -> bool:
         return self._seen is not None and self._monotonic() - self._seen.at < self._fresh

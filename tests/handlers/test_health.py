@@ -83,6 +83,14 @@ def test_a_part_that_hangs_is_not_waited_for_and_looked_at_once() -> None:
     assert len(looks) == 1
 
 
+def test_who_asks_again_at_once_does_not_wait_once_more_for_a_part_that_hangs() -> None:
+    with hanging() as (part, _):
+        readiness = Readiness([part], patience=0.01, monotonic=lambda: 0.0)
+        first = readiness.document()
+        readiness._patience = 10 * FOREVER  # so that to wait would be to fail
+        assert readiness.document() == first
+
+
 def test_a_part_that_hangs_makes_no_other_one_unwell() -> None:
     now = [0.0]
 
