@@ -58,9 +58,9 @@ class Readiness:
 
     def document(self) -> tuple[int, dict[str, Any]]:
         """Return the status of the answer, and how everything is. It takes as long as the patience at most."""
+        until = self._monotonic() + self._patience
         for one in self._watched:
             one.begin()
-        until = self._monotonic() + self._patience
         seen = {one.part.name: one.end(max(0.0, until - self._monotonic())) for one in self._watched}
         is_ready = not self.is_stopping and all(one.is_well for one in seen.values())
         status = "stopping" if self.is_stopping else "ready" if is_ready else "not ready"
