@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -84,7 +85,7 @@ def test_what_was_acknowledged_is_done_and_told_before_the_end(
     slack: LocalSlack, tmp_path: Path, templates: Path
 ) -> None:
     home = home_with(templates, tmp_path)
-    with bot(slack, home) as running_bot:
+    with bot(slack, home, REGISTRAR_LOG="json") as running_bot:
         # MLflow is being imported, which takes seconds: the acknowledged ask is not carried out yet.
         assert slack.person("alice").types(CHANNEL, f"/model promote {MODEL} 4 production").acked
         running_bot.signal()
@@ -96,7 +97,14 @@ def test_what_was_acknowledged_is_done_and_told_before_the_end(
     with ledger.read() as reading:
         assert [request.state for request in reading.requests()] == [RequestState.PENDING]
         assert reading.backlog(reading.requests()[0].opened_at).notes == {}
+        [request] = reading.requests()
     ledger.close()
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    told = [line["message"] for line in lines if line.get("request") == request.id]
+    assert [message for message in told if "person:promotion:asked" in message or "request:opened" in message] == [
+        f"person:promotion:asked ask:{request.id}", f"registrar:request:opened {request.id}",
+    ]  # fmt: skip
+    assert len({line["process"] for line in lines}) == 1
 
 
 @pytest.mark.slow
