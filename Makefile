@@ -1,6 +1,6 @@
 # Works with GNU make 3.81, which macOS has. Anything longer than a line is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help install dev-install demo test soak cover lint types check bench bench-rules mutate docs lock clean
+.PHONY: help install dev-install demo test soak cover lint types check bench bench-rules mutate docs lock audit sbom dist clean
 
 export PYTHON UPGRADE COVER_FLOOR
 # A registry at work should not phone home, nor print links between our lines.
@@ -53,9 +53,19 @@ mutate: dev-install ## Change the rules in small ways and see whether a test not
 docs: dev-install ## Write the generated pages of docs/ anew
 	@$(bin)/python scripts/docs.py
 
+audit: ## Ask whether a package of the locks has a known vulnerability
+	@scripts/install-tools
+	@.tools/bin/python scripts/audit_packages.py
+
+sbom: ## Write dist/sbom.cdx.json: what Registrar is made of, as CycloneDX
+	@scripts/sbom
+
+dist: dev-install ## Build the wheel and the source package into dist/
+	@$(bin)/python -m hatchling build
+
 lock: ## Write the locks anew (UPGRADE=1 takes newer versions)
 	@scripts/lock
 
 clean: ## Remove .venv and all that tools left behind; the demo's data stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov dist build test-artifacts
+	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov dist build test-artifacts
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

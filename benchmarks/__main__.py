@@ -30,6 +30,7 @@ from benchmarks.monitors import monitoring
 from benchmarks.rollback import rolling
 from benchmarks.slack import TEAM, BenchSlack, Payload
 from benchmarks.terminal import typing
+from benchmarks.workers import working
 from bot.domain.approvals import Request
 from bot.domain.people import Person
 from bot.domain.registry import Stage
@@ -87,7 +88,7 @@ def answering(folder: Path) -> str:
 
 PARTS: dict[str, Callable[[Path], str]] = {
     "slack": answering, "compare": comparing, "audit": verifying, "rollback": rolling, "monitors": monitoring,
-    "terminal": typing,
+    "terminal": typing, "workers": working,
 }  # fmt: skip
 
 

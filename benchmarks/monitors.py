@@ -30,7 +30,7 @@ from bot.domain.monitors import Answer, Measurement, Monitor, Pushed
 from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.ledger.sql import SqlLedger
-from bot.ports import Delivery, Ledger, Note, Outcome, Query
+from bot.ports import Delivery, Ledger, Note, Outcome, Posting, Query
 from bot.registry.mlflow import MlflowRegistry
 from bot.services.context import Rules
 from bot.settings import Settings
@@ -204,6 +204,9 @@ class Silence:
     def deliver(self, note: Note) -> Delivery:
         """Say that it is delivered."""
         return Delivery(Outcome.DELIVERED)
+
+    def take_back(self, posting: Posting) -> None:
+        """There is nothing to delete."""
 
 
 class Nobody:

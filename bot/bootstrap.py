@@ -21,7 +21,7 @@ from bot.domain.people import Person, Profile
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
 from bot.policy_file import PolicyFile
-from bot.ports import UNOBSERVED, Clock, Directory, Ledger, Notifier, Observer, Reading, Registry, Writing
+from bot.ports import UNOBSERVED, Clock, Directory, Dispatcher, Ledger, Notifier, Observer, Reading, Registry, Writing
 from bot.process import is_gone, name_process
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
@@ -325,7 +325,7 @@ def build_for_slack(
     from bot.slack.notifier import SlackNotifier  # it draws
 
     with ExitStack() as begun:
-        ledger = open_ledger(settings, observer)
+        ledger = open_ledger(settings, observer, serves=True)
         begun.callback(ledger.close)
         client, rules = slack_client(settings, observer=observer), Rules(policy)
         registrar = build(
@@ -333,12 +333,14 @@ def build_for_slack(
             rules,
             ledger=ledger,
             registry=open_registry(settings, observer),
-            notifier=SlackNotifier(client, ledger, lambda: rules.policy),
+            notifier=SlackNotifier(client, ledger, lambda: rules.policy, (clock or SystemClock()).now),
             directory=slack_directory(settings, home_team(client), rules, observer),
             clock=clock,
             policy_file=PolicyFile(settings.policy),
             observer=observer,
         )
+        if ledger.is_shared:
+            registrar.monitoring.dispatch_by(open_queue(settings))
         begun.pop_all()
     return registrar
 
@@ -396,12 +398,24 @@ def as_slack_knows(settings: Settings, policy: Policy, user: str) -> Profile:
     return slack_directory(settings, team, Rules(policy)).profile(Person(team, user))
 
 
-def open_ledger(settings: Settings, observer: Observer = UNOBSERVED) -> SqlLedger:
-    """Return the ledger, its tables brought up to date."""
+def open_queue(settings: Settings) -> Dispatcher:
+    """Return the queue of checks for all processes on this PostgreSQL."""
+    from bot.ledger.queue import Queue  # on SQLite nobody needs it
+
+    return Queue(settings.ledger_url)
+
+
+def open_ledger(settings: Settings, observer: Observer = UNOBSERVED, *, serves: bool = False) -> SqlLedger:
+    """Return the ledger, its tables brought up to date; with `serves` as the one process that serves it.
+
+    Raises Misconfigured where another process serves a ledger that has room for one only.
+    """
     from bot.ledger.sql import SqlLedger
 
     ledger = SqlLedger(settings.ledger_url, observer=observer)
     try:
+        if serves:
+            ledger.serve_alone()
         ledger.migrate()
     except BaseException:
         ledger.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -212,6 +212,7 @@ class Note:
     attempts: int = 0
     was_tried: bool = False  # an earlier try may have reached Slack
     created_at: datetime | None = None
+    claimed_until: datetime | None = None  # until when nobody else delivers it
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +245,35 @@ class Backlog:
     monitors: Mapping[State, int]  # neither paused nor removed ones
     overdue: Waiting  # checks whose time has come, since it had
     events: int  # of the audit
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Checks of one source that are made together: whose they are, and their monitors and slots."""
+
+    source: str
+    owner: str
+    slots: tuple[tuple[str, int], ...]
+
+
+class Dispatcher(Protocol):
+    """Lets batches of checks be made by somebody: a thread of ours, or a worker on another machine."""
+
+    def use(self, work: Callable[[Batch], None]) -> None:
+        """Let `work` make the batches that this process takes. It never raises, and is called for several at once."""
+        ...
+
+    def open(self) -> None:
+        """Begin to take batches."""
+        ...
+
+    def dispatch(self, batches: Sequence[Batch]) -> None:
+        """Let these be made soon; it does not wait for them. Raises LedgerUnavailable: then none is made."""
+        ...
+
+    def close(self) -> None:
+        """Take nothing new, and wait a moment for what is being made."""
+        ...
 
 
 class Ledger(Protocol):
@@ -337,6 +367,14 @@ class Reading(Protocol):
         """Return where the message with this key stands in Slack."""
         ...
 
+    def posting_of(self, note: Note) -> Posting | None:
+        """Return where a note's message stands in Slack."""
+        ...
+
+    def is_waiting(self, note: Note) -> bool:
+        """Tell whether a note is neither delivered nor given up."""
+        ...
+
     def due_notes(self, now: datetime, most: int = 100, *, kinds: Collection[NoteKind] = ()) -> list[Note]:
         """Return the undelivered notes: of each lane those before the first that has to wait, in order.
 
@@ -397,7 +435,14 @@ class Reading(Protocol):
         ...
 
     def due_monitors(self, now: datetime, most: int = 1000) -> list[tuple[Monitor, Standing]]:
-        """Return the monitors whose check is due, the longest due first; neither paused nor removed ones."""
+        """Return the monitors whose check is due, the longest due first; neither paused nor removed ones.
+
+        One that somebody is checking at this moment is none of them.
+        """
+        ...
+
+    def claimed(self, batch: Batch, now: datetime) -> list[tuple[Monitor, Standing]]:
+        """Return those of a batch whose claim holds, the longest due first."""
         ...
 
     def measurements(
@@ -417,8 +462,13 @@ class Reading(Protocol):
         """
         ...
 
-    def readings(self, source: str, model: str, metric: str, *, since: datetime, until: datetime) -> list[Pushed]:
-        """Return what was pushed, after `since` and up to `until` by the readings' own times, oldest first."""
+    def readings(
+        self, source: str, metrics: Collection[tuple[str, str]], *, since: datetime, until: datetime
+    ) -> list[Pushed]:
+        """Return what was pushed of metrics (model and name), after `since` and up to `until`, oldest first.
+
+        The times are the readings' own.
+        """
         ...
 
     def call(self, client: str, key: str) -> Call | None:
@@ -497,16 +547,20 @@ class Writing(Reading, Protocol):
         """Write its present state."""
         ...
 
+    def save_standings(self, standings: Sequence[Standing]) -> None:
+        """Write where monitors stand now."""
+        ...
+
     def save_standing(self, standing: Standing) -> None:
         """Write where a monitor stands now."""
         ...
 
-    def claim_slot(self, monitor_id: str, slot: int, owner: str, now: datetime, until: datetime) -> bool:
-        """Take a check for oneself until then; return False where it is done, or somebody else is at it."""
+    def claim_slots(self, slots: Mapping[tuple[str, int], datetime], owner: str, now: datetime) -> set[tuple[str, int]]:
+        """Take checks, each until its time; return those that are neither done nor somebody else's."""
         ...
 
-    def finish_slot(self, measurement: Measurement, owner: str) -> bool:
-        """Write what a claimed check came to; return False where it is not the owner's any more."""
+    def finish_slots(self, checks: Sequence[Measurement], owner: str) -> set[tuple[str, int]]:
+        """Write what claimed checks came to; return which of them were the owner's still. The others are left."""
         ...
 
     def add_readings(self, pushed: Sequence[Pushed]) -> int:
@@ -579,6 +633,10 @@ class Writing(Reading, Protocol):
         """Insert it; return False where its caller has asked with this key before."""
         ...
 
+    def claim_ask(self, ask_id: str, now: datetime, until: datetime) -> bool:
+        """Take a waiting ask whose time has come for oneself until then; return False where somebody else has."""
+        ...
+
     def save_ask(self, ask: Ask) -> None:
         """Write its present state."""
         ...
@@ -603,6 +661,10 @@ class Writing(Reading, Protocol):
         """Let something be written to a version; an id that is there already is left as it is."""
         ...
 
+    def claim_copy(self, copy: Copy, now: datetime, until: datetime) -> bool:
+        """Take a due row for oneself until then; return False where somebody else has."""
+        ...
+
     def copied(self, copy: Copy, *, why: str = "") -> None:
         """Take it out of the queue; `why` says why it was given up."""
         ...
@@ -615,20 +677,42 @@ class Writing(Reading, Protocol):
         """Put it into the outbox, from now unless it says since when; a key that is there already is left as it is."""
         ...
 
-    def trying(self, note: Note) -> None:
-        """Remember that its delivery has begun, so that a lost answer is looked for."""
+    def claim_note(self, note: Note, owner: str, now: datetime, until: datetime) -> Note | None:
+        """Take a note to deliver it until then, and remember that this has begun: a lost answer is looked for.
+
+        Return it as it is to be delivered, or None where somebody else has taken or delivered it.
+        """
         ...
 
-    def delivered(self, note: Note, posting: Posting | None) -> None:
-        """Take it out of the queue, and remember where it stands: cards and notices by their lane, all else by key."""
+    def delivered(self, note: Note, posting: Posting | None) -> bool:
+        """Take it out of the queue, and remember where it stands: cards and notices by their lane, all else by key.
+
+        Return False, as those below, where it was taken over since it was claimed: then nothing is written.
+        """
         ...
 
-    def postpone(self, note: Note, until: datetime, why: str) -> None:
+    def postpone(self, note: Note, until: datetime, why: str) -> bool:
         """Try it again at `until`."""
         ...
 
-    def drop(self, note: Note, why: str) -> None:
+    def drop(self, note: Note, why: str) -> bool:
         """Give it up: Slack will never take it."""
+        ...
+
+    def lock(self, name: str) -> None:
+        """Wait until no other transaction holds this name; they go one after the other from here to their ends."""
+        ...
+
+    def is_free(self, name: str) -> bool:
+        """Lock a name unless another transaction holds it: then return False at once."""
+        ...
+
+    def take_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
+        """Hold a name across transactions; return False where somebody else does. One's own is made longer."""
+        ...
+
+    def give_lease(self, name: str, owner: str) -> None:
+        """Let it go, if it is the owner's."""
         ...
 
     def append(self, event: Event) -> None:
@@ -751,7 +835,14 @@ class Notifier(Protocol):
     """Whoever tells people: Slack."""
 
     def deliver(self, note: Note) -> Delivery:
-        """Deliver one note. Never raises for what Slack answers."""
+        """Deliver one note. Never raises for what Slack answers.
+
+        After `note.claimed_until` somebody else may be delivering it, so then nothing is sent any more.
+        """
+        ...
+
+    def take_back(self, posting: Posting) -> None:
+        """Delete a message of ours that is there twice, if that can be done."""
         ...
 
 

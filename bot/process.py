@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import socket
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 
 
 def name_process() -> str:
     """Return a name for this run of this process: host, process id, and a word that no other run has."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return f"{socket.gethostname()}/{_place()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def is_gone(owner: str, own: str) -> bool:
@@ -19,6 +23,20 @@ def is_gone(owner: str, own: str) -> bool:
     if host != own_host or owner == own:
         return False
     return pid == own_pid or not _is_alive(int(pid))
+
+
+@cache
+def _place() -> str:
+    """Return the word for where process ids mean what they mean here: this start of this machine, this container.
+
+    Two containers may have one host name and both be process 1.
+    """
+    parts = []
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+    with suppress(OSError):
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:6]
 
 
 def _is_alive(pid: int) -> bool:

@@ -12,7 +12,7 @@ from bot.domain.errors import Misconfigured, Unreachable
 from bot.domain.policy import Endpoint, Policy
 from bot.domain.signing import EVENT_ID, SIGNATURE, TIMESTAMP, signature
 from bot.domain.text import Code, say
-from bot.ports import Delivery, Note, Outcome
+from bot.ports import Delivery, Note, Outcome, Posting
 
 SECONDS = 10.0  # for one try, all of it
 WAIT_MOST = timedelta(minutes=5)  # of what an endpoint's Retry-After is believed
@@ -51,6 +51,9 @@ class Webhooks:
             self._away[note.to] = self._now() + AWAY_PAUSE
             return Delivery(Outcome.LATER, why=str(error.sentence))
         return self._sort_out(answer)
+
+    def take_back(self, posting: Posting) -> None:
+        """Leave it: what was sent twice has the same id, by which the receiver knows it."""
 
     def _post(self, endpoint: Endpoint, key: str, body: bytes) -> outside.Answer:
         url = endpoint.url or self._needed(endpoint.url_env)

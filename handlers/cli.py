@@ -68,7 +68,7 @@ Exit codes:
 """
 
 
-OWN = ("run", "init", "doctor", "demo", "completion")
+OWN = ("run", "worker", "init", "doctor", "demo", "completion")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="registrar", description="Your team's model registry, run from Slack.")
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
     _add(verbs, "run", "serve your workspace, until Ctrl-C", _run)
+    _add(verbs, "worker", "do background work beside those who run, on the same PostgreSQL", _run)
     init = _add(verbs, "init", "write a policy file with comments", _init)
     init.add_argument("file", nargs="?", type=Path, help="where; default: what REGISTRAR_POLICY says, registrar.yml")
     doctor = _add(verbs, "doctor", "say what is missing or wrong, and what to do about it", _doctor)
@@ -147,7 +148,7 @@ def _add(
     act: Callable[[argparse.Namespace], int | None],
 ) -> argparse.ArgumentParser:  # fmt: skip
     parser = verbs.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
-    parser.set_defaults(act=act)
+    parser.set_defaults(act=act, verb=name)
     return parser
 
 
@@ -157,7 +158,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     settings = read_settings()
     logs.set_up(settings.secrets, form=settings.log)
-    run(settings, lambda line: print(line, flush=True))
+    run(settings, lambda line: print(line, flush=True), is_worker=arguments.verb == "worker")
 
 
 def _init(arguments: argparse.Namespace) -> None:

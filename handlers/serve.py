@@ -1,4 +1,4 @@
-"""`registrar run`: Socket Mode and HTTP, jobs, and an orderly end."""
+"""`registrar run` and `registrar worker`: Socket Mode and HTTP, jobs, and an orderly end."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from bot.bootstrap import Registrar, build_for_slack, slack_client
 from bot.domain.errors import Misconfigured
 from bot.domain.policy import Policy, unmeetable_rules, unsigned_endpoints, unused_parts
 from bot.domain.text import Code, Say, say
+from bot.ledger import engines
 from bot.metrics import Metrics
 from bot.policy_file import load_policy
 from bot.settings import Settings
@@ -40,23 +41,26 @@ LATELY = 15.0  # seconds within which a job has come to its end, else the clock'
 BACKLOG = 2048  # callers who wait until we begin; uvicorn's own number
 
 
-def run(settings: Settings, tell: Callable[[str], None]) -> None:
+def run(settings: Settings, tell: Callable[[str], None], *, is_worker: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was begun. `tell` prints for people.
+
+    A worker takes nothing from Slack: it does the work behind it, beside those that do.
 
     Raises Misconfigured and SlackUnreachable before anything is served.
     """
-    policy, metrics = _what_is_needed(settings), Metrics()
+    policy, metrics = _what_is_needed(settings, is_worker=is_worker), Metrics()
     sys.setswitchinterval(SWITCH)
     with listen(settings) as listener, closing(build_for_slack(settings, policy, observer=metrics)) as registrar:
         logs.sign(registrar.context.owner)
-        service = Service(settings, registrar, listener, metrics)
+        service = Service(settings, registrar, listener, metrics, is_worker=is_worker)
         stop: SimpleQueue[None] = SimpleQueue()
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signal_number, lambda *_: stop.put(None))
         with service:
             for line in [*_notices(policy), *registrar.sources.faults()]:
                 tell(line)
-            tell(f"Registrar is ready: {_ways(settings)}, HTTP at {service.address}, policy {settings.policy}.")
+            ways = "background work" if is_worker else _ways(settings)
+            tell(f"Registrar is ready: {ways}, HTTP at {service.address}, policy {settings.policy}.")
             wait_for(stop)
             service.stop_taking()
             tell("Stopping: finishing what was begun.")
@@ -92,29 +96,36 @@ def wait_for(end: SimpleQueue[None], limit: float | None = None) -> None:
 class Service:
     """Everything that wakes the services: HTTP, Socket Mode and the clock. Started and stopped by `with`.
 
+    For a worker that is the clock and the queue of checks; its HTTP answers how it is, and nothing else.
     With `metrics`, they are served, and look at the ledger.
     """
 
     def __init__(
-        self, settings: Settings, registrar: Registrar, listener: socket.socket, metrics: Metrics | None = None
+        self,
+        settings: Settings,
+        registrar: Registrar,
+        listener: socket.socket,
+        metrics: Metrics | None = None,
+        *,
+        is_worker: bool = False,
     ) -> None:
         self.registrar = registrar
+        self._is_worker = is_worker
         self.app, self._desk = bolt_app(settings, registrar)
         self.address = "http://{}:{}".format(*listener.getsockname()[:2])
         self._settings = settings
         self._listener = listener
-        self.readiness = Readiness(
-            [of_ledger(registrar.context.ledger), of_registry(registrar.context.registry), Part("slack", self._slack),
-             Part("ticker", self._ticker)]
-        )  # fmt: skip
+        context = registrar.context
+        parts = [of_ledger(context.ledger), of_registry(context.registry), Part("ticker", self._ticker)]
+        self.readiness = Readiness(parts if is_worker else [*parts, Part("slack", self._slack)])
         if metrics:
-            metrics.look_at(registrar.context.ledger, registrar.context.clock)
-        secret = settings.slack_signing_secret
-        hook = settings.webhook_secret
+            metrics.look_at(context.ledger, context.clock)
+        secret = None if is_worker else settings.slack_signing_secret
+        hook = None if is_worker else settings.webhook_secret
         web = http.create(
             self.app, secret.get_secret_value() if secret else None,
             webhook_secret=hook.get_secret_value() if hook else None, changed=registrar.changed,
-            programs=_programs(registrar), readiness=self.readiness, metrics=metrics,
+            programs=None if is_worker else _programs(registrar), readiness=self.readiness, metrics=metrics,
         )  # fmt: skip
         config = uvicorn.Config(web, log_config=None, access_log=False, timeout_graceful_shutdown=5)
         self._server = uvicorn.Server(config)
@@ -132,6 +143,7 @@ class Service:
             if self.registrar.policies:
                 self.registrar.policies.begin()
             self._connect()
+            self.registrar.monitoring.open()
             self._scheduler.start()
             begun.pop_all()
         self._has_begun = True
@@ -141,7 +153,7 @@ class Service:
 
     def _connect(self) -> None:
         """Open Socket Mode where there is an app-level token."""
-        if self._settings.slack_app_token:
+        if self._settings.slack_app_token and not self._is_worker:
             token = self._settings.slack_app_token.get_secret_value()
             self._sockets = SocketMode(self.app, token, concurrency=self._settings.threads)
             self._sockets.open()
@@ -194,12 +206,15 @@ def _programs(registrar: Registrar) -> Api:
     )  # fmt: skip
 
 
-def _what_is_needed(settings: Settings) -> Policy:
+def _what_is_needed(settings: Settings, *, is_worker: bool = False) -> Policy:
     """Return the policy. Raises Misconfigured with everything that is missing, so that it can be mended in one go."""
     faults: list[Say] = []
     policy = None
     try:
-        check_tokens(settings)
+        if is_worker:
+            _check_worker(settings)
+        else:
+            check_tokens(settings)
     except Misconfigured as error:
         faults.append(error.sentence)
     try:
@@ -211,10 +226,24 @@ def _what_is_needed(settings: Settings) -> Policy:
     return policy
 
 
-def check_tokens(settings: Settings) -> None:
-    """Raise Misconfigured, with where to get it, for what a connection to Slack needs."""
+def _check_worker(settings: Settings) -> None:
+    """Raise Misconfigured for what a worker needs: a ledger that it can share, and a voice in Slack."""
+    if not engines.is_shared(settings.ledger_url):
+        raise Misconfigured(
+            say("A worker shares the ledger of those who run, and SQLite has room for one process: set {name} to a "
+                "PostgreSQL, and see docs/operations.md.", name=Code("REGISTRAR_DATABASE_URL"))
+        )  # fmt: skip
+    _check_bot_token(settings)
+
+
+def _check_bot_token(settings: Settings) -> None:
     if settings.slack_bot_token is None:
         raise Misconfigured(_missing("SLACK_BOT_TOKEN", "OAuth & Permissions → Bot User OAuth Token, xoxb-…"))
+
+
+def check_tokens(settings: Settings) -> None:
+    """Raise Misconfigured, with where to get it, for what a connection to Slack needs."""
+    _check_bot_token(settings)
     if settings.slack_app_token is None and settings.slack_signing_secret is None:
         raise Misconfigured(
             _missing("SLACK_APP_TOKEN", "Basic Information → App-Level Tokens, with connections:write, xapp-…; "
@@ -271,7 +300,7 @@ def bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, Desk]:
     """
     app = App(
         logger=logging.getLogger("slack_bolt"),  # else Bolt takes the root's level, and at DEBUG writes bodies down
-        client=slack_client(settings),
+        client=slack_client(settings, observer=registrar.context.observer),
         process_before_response=True,
         request_verification_enabled=False,
         token_verification_enabled=False,

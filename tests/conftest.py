@@ -111,6 +111,7 @@ ONCE_MORE = (
 
 # Files that take longest, so that none of them is begun last, with the other processes idle.
 LONGEST = (
+    "tests/test_deploy.py",
     "tests/journeys/test_workflows.py", "tests/journeys/test_walkthrough.py", "tests/faults/test_monitor_crashes.py",
     "tests/faults/test_crashes.py", "tests/contracts/test_registry.py",
     "tests/browser/test_incidents.py", "tests/journeys/test_demo.py", "tests/handlers/test_cli.py",

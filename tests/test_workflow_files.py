@@ -94,9 +94,10 @@ def test_a_workflow_asks_for_no_rights_that_it_does_not_use(file: Path) -> None:
     assert workflow["permissions"] in ({}, {"contents": "read"})
     writes = {name: right for job in jobs(file).values() for name, right in job.get("permissions", {}).items()
               if right == "write"}  # fmt: skip
-    assert writes == {"train_and_register": {"pull-requests": "write"}, "promote_model": {"contents": "write"}}.get(
-        file.stem, {}
-    )
+    assert writes == {
+        "train_and_register": {"pull-requests": "write"}, "promote_model": {"contents": "write"},
+        "release": {"contents": "write"},
+    }.get(file.stem, {})  # fmt: skip
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -114,6 +115,12 @@ def test_a_job_that_may_write_has_no_secret_of_registrar_s(name: str) -> None:
     for job in jobs(WORKFLOWS / f"{name}.yml").values():
         may_write = "write" in job["permissions"].values()
         assert not (may_write and "REGISTRAR_TOKEN" in str(job))
+
+
+def test_what_may_write_a_release_runs_no_code_of_a_checkout() -> None:
+    release = jobs(WORKFLOWS / "release.yml")["release"]
+    assert "checkout" not in str(release["steps"])
+    assert [step["run"].split()[0] for step in release["steps"] if "run" in step] == ["gh"]
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -15,6 +15,7 @@
     ├── RegistryRefused         the registry was reached and said no        exit 1
     └── Unreachable             a part does not answer                      exit 3
         ├── RegistryUnreachable
+        ├── Busy                  another process is at it
         ├── LedgerUnavailable
         ├── SlackUnreachable
         └── BotUnreachable    the terminal does not reach the bot
@@ -108,6 +109,10 @@ class Unreachable(RegistrarError):
 
 class RegistryUnreachable(Unreachable):
     """MLflow does not answer, or not in time."""
+
+
+class Busy(Unreachable):
+    """Another process of ours is at the same thing at this moment."""
 
 
 class LedgerUnavailable(Unreachable):

@@ -93,6 +93,10 @@ class Monitor:
         """Return when it is checked after `slot`: an interval later, up to a tenth sooner or later."""
         return now + self.rule.every * (1 + JITTER * (2 * _share(f"{self.id}:{slot}") - 1))
 
+    def latest_check(self, now: datetime) -> datetime:
+        """Return the latest moment that a next check can have which is planned at `now`."""
+        return now + self.rule.every * (1 + JITTER)
+
 
 def _share(word: str) -> float:
     """Return a number from 0 to 1 that is the same for the same word in every process."""

@@ -39,12 +39,22 @@ def make_home(url: URL) -> None:
     file.touch(mode=0o600)  # SQLite gives the files beside it the same mode
 
 
-def is_there(url: URL) -> bool:
-    """Tell whether SQLite's file is there: SQLite itself would make it."""
+def file_of(url: URL) -> Path:
+    """Return SQLite's file."""
     name = str(url.database)
     if "uri" in url.query:
         name = unquote(name.removeprefix("file:").partition("?")[0])
-    return Path(name).is_file()
+    return Path(name)
+
+
+def is_there(url: URL) -> bool:
+    """Tell whether SQLite's file is there: SQLite itself would make it."""
+    return file_of(url).is_file()
+
+
+def is_shared(text: str) -> bool:
+    """Tell whether several processes may serve this ledger: whether it is PostgreSQL. Raises Misconfigured."""
+    return parse_url(text).get_backend_name() != "sqlite"
 
 
 def sqlite_writer(url: URL, patience: float) -> Engine:
@@ -71,7 +81,7 @@ def postgres(url: URL, patience: float, connections: int) -> Engine:
         "idle_in_transaction_session_timeout": 60_000,
     }
     return create_engine(
-        _with_options(url, settings),
+        with_options(url, settings),
         isolation_level="READ COMMITTED",
         pool_size=connections,
         max_overflow=0,
@@ -84,10 +94,11 @@ def postgres(url: URL, patience: float, connections: int) -> Engine:
 
 def postgres_migrator(url: URL) -> Engine:
     """Return an engine without limits of time, for one connection that migrates."""
-    return create_engine(_with_options(url, {}), poolclass=NullPool, hide_parameters=True)
+    return create_engine(with_options(url, {}), poolclass=NullPool, hide_parameters=True)
 
 
-def _with_options(url: URL, settings: dict[str, int]) -> URL:
+def with_options(url: URL, settings: dict[str, int]) -> URL:
+    """Return the URL with these settings of PostgreSQL's, beside those that it has, and times in UTC."""
     given = url.query.get("options", ())
     theirs = [given] if isinstance(given, str) else list(given)
     ours = [f"-c {name}={value}" for name, value in settings.items()]

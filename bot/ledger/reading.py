@@ -7,7 +7,20 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Connection, RowMapping, Select, Table, and_, func, literal, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    RowMapping,
+    Select,
+    Table,
+    and_,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.approvals import Request, RequestState, Vote
@@ -52,7 +65,10 @@ from bot.ledger.tables import (
     servings,
     standings,
 )
-from bot.ports import Ask, Backlog, Call, Copy, Note, NoteKind, Posting, Waiting
+from bot.ports import Ask, Backlog, Batch, Call, Copy, Note, NoteKind, Posting, Waiting
+
+# Messages of which a lane has one, drawn anew from its present state.
+STANDING = {NoteKind.CARD, NoteKind.NOTICE, NoteKind.ROLLBACK, NoteKind.INCIDENT}
 
 T = TypeVar(
     "T", Request, Vote, Move, Ask, Note, Posting, Look, Finding, Copy, Freeze, Bar, Monitor, Standing, Measurement,
@@ -137,7 +153,7 @@ class SqlReading:
 
     def look(self, model: str) -> Look | None:
         """Return how the model looked when the registry was read last."""
-        return self._first(Look, statements.one(looks, "model"), model)
+        return self._first(Look, self._row(looks, "model"), model)
 
     def looks(self) -> dict[str, Look]:
         """Return how every model looked, by its name."""
@@ -145,7 +161,7 @@ class SqlReading:
 
     def finding(self, finding_id: str) -> Finding:
         """Return a finding. Raises UnknownRequest."""
-        if found := self._first(Finding, statements.one(findings, "id"), finding_id):
+        if found := self._first(Finding, self._row(findings, "id"), finding_id):
             return found
         raise UnknownRequest("This message is from another time; nothing was changed.")
 
@@ -195,7 +211,7 @@ class SqlReading:
 
     def monitor(self, monitor_id: str) -> Monitor:
         """Return a monitor, a removed one too. Raises UnknownRequest."""
-        if found := self._first(Monitor, statements.one(monitors, "id"), monitor_id):
+        if found := self._first(Monitor, self._row(monitors, "id"), monitor_id):
             return found
         raise UnknownRequest("This message is from another time; nothing was changed.")
 
@@ -208,17 +224,26 @@ class SqlReading:
         return self._first(Standing, statements.one(standings, "monitor"), monitor_id) or Standing(monitor=monitor_id)
 
     def due_monitors(self, now: datetime, most: int = 1000) -> list[tuple[Monitor, Standing]]:
-        """Return the monitors whose check is due, the longest due first; neither paused nor removed ones."""
-        mine = [column for column in standings.c if column.name not in monitors.c]
+        """Return the monitors whose check is due, the longest due first; neither paused nor removed ones.
+
+        One that somebody is checking at this moment is none of them.
+        """
         query = (
-            select(monitors, *mine)
-            .join(standings, standings.c.monitor == monitors.c.id)
+            _with_standings()
             .where(monitors.c.removed_at.is_(None), ~monitors.c.is_paused, has_come(standings.c.next_at, now))
-            .order_by(standings.c.next_at, monitors.c.number)
+            .where(~exists().where(_IS_NEXT, measurements.c.claimed_until >= now))
             .limit(most)
         )
-        # The two tables share one column's name, `revision`, which a monitor and a standing mean differently.
-        query = query.add_columns(standings.c.revision.label("judged_revision"))
+        return [_due_monitor(row) for row in self._rows(query)]
+
+    def claimed(self, batch: Batch, now: datetime) -> list[tuple[Monitor, Standing]]:
+        """Return those of a batch whose claim holds, the longest due first."""
+        query = (
+            _with_standings()
+            .join(measurements, _IS_NEXT)
+            .where(tuple_(measurements.c.monitor, measurements.c.slot).in_(batch.slots))
+            .where(measurements.c.claimed_by == batch.owner, measurements.c.claimed_until > now)
+        )
         return [_due_monitor(row) for row in self._rows(query)]
 
     def measurements(
@@ -249,10 +274,15 @@ class SqlReading:
             query = query.where(measurements.c.version.not_in(list(without)))
         return [(at, value) for at, value in self._connection.execute(query.order_by(measurements.c.at))]
 
-    def readings(self, source: str, model: str, metric: str, *, since: datetime, until: datetime) -> list[Pushed]:
-        """Return what was pushed, after `since` and up to `until` by the readings' own times, oldest first."""
+    def readings(
+        self, source: str, metrics: Collection[tuple[str, str]], *, since: datetime, until: datetime
+    ) -> list[Pushed]:
+        """Return what was pushed of metrics (model and name), after `since` and up to `until`, oldest first.
+
+        The times are the readings' own.
+        """
         query = select(readings).where(
-            readings.c.source == source, readings.c.model == model, readings.c.metric == metric,
+            readings.c.source == source, tuple_(readings.c.model, readings.c.metric).in_(metrics),
             readings.c.at > since, readings.c.at <= until,
         )  # fmt: skip
         return self._all(Pushed, query.order_by(readings.c.at, readings.c.number))
@@ -263,7 +293,7 @@ class SqlReading:
 
     def incident(self, incident_id: str) -> Incident:
         """Return an incident. Raises UnknownRequest."""
-        if found := self._first(Incident, statements.one(incidents, "id"), incident_id):
+        if found := self._first(Incident, self._row(incidents, "id"), incident_id):
             return found
         raise UnknownRequest("This message is from another time; nothing was changed.")
 
@@ -319,6 +349,14 @@ class SqlReading:
         """Return where the message with this key stands in Slack."""
         return self._first(Posting, statements.one(postings, "key"), key)
 
+    def posting_of(self, note: Note) -> Posting | None:
+        """Return where a note's message stands in Slack."""
+        return self.posting(place_of(note))
+
+    def is_waiting(self, note: Note) -> bool:
+        """Tell whether a note is neither delivered nor given up."""
+        return bool(self._column(select(notes.c.key).where(notes.c.key == note.key, NOTE_WAITS)))
+
     def due_notes(self, now: datetime, most: int = 100, *, kinds: Collection[NoteKind] = ()) -> list[Note]:
         """Return the undelivered notes: of each lane those before the first that has to wait, in order.
 
@@ -367,8 +405,12 @@ class SqlReading:
             return found
         raise UnknownRequest(say("There is no request {id}.", id=Name(request_id)))
 
+    def _row(self, table: Table, column: str) -> Select[Any]:
+        """Return the select of the row whose `column` is :b_key; whoever writes locks what they read so."""
+        return statements.one(table, column)
+
     def _one(self, kind: type[T], table: Table, key: str) -> T:
-        if found := self._first(kind, statements.one(table, "id"), key):
+        if found := self._first(kind, self._row(table, "id"), key):
             return found
         raise KeyError(key)
 
@@ -396,6 +438,11 @@ class SqlReading:
         return list(self._connection.execute(query).scalars())
 
 
+def place_of(note: Note) -> str:
+    """Return under which key it is kept where a note's message stands: its lane's, where the lane has but one."""
+    return note.lane if note.kind in STANDING else note.key
+
+
 def _due_monitor(row: RowMapping) -> tuple[Monitor, Standing]:
     standing = {field.name: row[field.name] for field in fields(Standing) if field.name != "revision"}
     return rows.read(Monitor, row), Standing(**standing, revision=row["judged_revision"])
@@ -410,10 +457,24 @@ def has_come(time: ColumnElement[Any], now: datetime) -> ColumnElement[bool]:
     return or_(time.is_(None), time <= now)
 
 
+_IS_NEXT = and_(measurements.c.monitor == monitors.c.id, measurements.c.slot == standings.c.slot + 1)
+
+
+def _with_standings() -> Select[Any]:
+    """Return the select of monitors and where they stand, the longest due first.
+
+    The two tables share one column's name, `revision`, which a monitor and a standing mean differently.
+    """
+    mine = [column for column in standings.c if column.name not in monitors.c]
+    query = select(monitors, *mine, standings.c.revision.label("judged_revision"))
+    joined = query.join(standings, standings.c.monitor == monitors.c.id)
+    return joined.order_by(standings.c.next_at, monitors.c.number)
+
+
 def _due(now: datetime) -> Select[Any]:
     stops = (
         select(notes.c.lane, func.min(notes.c.number).label("number"))
-        .where(NOTE_WAITS, notes.c.not_before > now)
+        .where(NOTE_WAITS, or_(notes.c.not_before > now, notes.c.claimed_until > now))
         .group_by(notes.c.lane)
         .subquery("stops")
     )

@@ -31,6 +31,7 @@ from bot.domain.events import Event, Tag
 from bot.domain.people import actor_id
 from bot.domain.text import Code, Say, say
 from bot.ledger import engines
+from bot.ledger.alone import Alone
 from bot.ledger.reading import SqlReading
 from bot.ledger.turns import Turns
 from bot.ledger.writing import SqlWriting
@@ -67,6 +68,7 @@ class SqlLedger:
         self._observer = observer
         self._url = engines.parse_url(url)
         self._patience = patience
+        self._alone: Alone | None = None
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         if self._is_sqlite:
             self._turns = Turns(1)
@@ -152,10 +154,27 @@ class SqlLedger:
         with _kindly(UNREADABLE), self._reader.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision() in known
 
+    def serve_alone(self) -> None:
+        """Let no other process serve a ledger that is a file, until this is closed or the process ends.
+
+        Raises Misconfigured where one does, and LedgerUnavailable. PostgreSQL has room for several.
+        """
+        if self._is_sqlite:
+            _make_home(self._url)
+            self._alone = Alone(engines.file_of(self._url))
+            self._alone.take()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes may serve it."""
+        return not self._is_sqlite
+
     def close(self) -> None:
         """Close every connection."""
         self._reader.dispose()
         self._writer.dispose()
+        if self._alone is not None:
+            self._alone.give()
 
     def _tell(self, events: Sequence[Event]) -> None:
         """Say what was committed. It stands, so nothing that goes wrong here may look as if it did not."""

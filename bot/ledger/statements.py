@@ -17,6 +17,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    tuple_,
     type_coerce,
     update,
 )
@@ -32,6 +33,7 @@ from bot.ledger.tables import (
     audit_head,
     incidents,
     is_in,
+    leases,
     measurements,
     monitors,
     moves,
@@ -55,8 +57,14 @@ def one(table: Table, column: str) -> Select[Any]:
 
 
 @cache
+def locked(table: Table, column: str) -> Select[Any]:
+    """Return the same select, and lock the row; SQLite, whose one writer we are, leaves that out."""
+    return one(table, column).with_for_update(key_share=True)
+
+
+@cache
 def locked_request() -> Select[Any]:
-    """Return the select of a request that locks its row; SQLite, whose one writer we are, leaves that out."""
+    """Return the select of a request that locks its row, also for those who refer to it: votes and moves."""
     return one(requests, "id").with_for_update()
 
 
@@ -137,13 +145,47 @@ def end_move() -> Update:
 
 
 @cache
+def claim_slots(dialect: str) -> Any:
+    """Return the insert of checks that somebody begins; one whose claim is over :b_now is taken over.
+
+    A row comes back for each that was free.
+    """
+    insert: Any = _INSERTS[dialect](measurements)
+    lapsed = and_(
+        measurements.c.outcome.is_(None),
+        measurements.c.claimed_until < bindparam(NOW, type_=measurements.c.claimed_until.type),
+    )
+    claim = {name: insert.excluded[name] for name in ("claimed_by", "claimed_until")}
+    return insert.on_conflict_do_update(
+        index_elements=[measurements.c.monitor, measurements.c.slot], set_=claim, where=lapsed
+    ).returning(measurements.c.monitor, measurements.c.slot)
+
+
+@cache
+def take_lease(dialect: str) -> Any:
+    """Return the insert of a lease; one that is over :b_now, or the same owner's, is written over.
+
+    A row comes back where it was free.
+    """
+    insert: Any = _INSERTS[dialect](leases)
+    free = or_(leases.c.owner == insert.excluded.owner, leases.c.until < bindparam(NOW, type_=leases.c.until.type))
+    claim = {name: insert.excluded[name] for name in ("owner", "until")}
+    return insert.on_conflict_do_update(index_elements=[leases.c.name], set_=claim, where=free).returning(leases.c.name)
+
+
+@cache
+def mine() -> Select[Any]:
+    """Return the select of those of the checks :b_slot that :b_owner has claimed and not finished; it locks them."""
+    slot = tuple_(measurements.c.monitor, measurements.c.slot)
+    held = (measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER))
+    query = select(measurements.c.monitor, measurements.c.slot).where(slot.in_(bindparam(SLOT, expanding=True)), *held)
+    return query.order_by(measurements.c.monitor).with_for_update()
+
+
+@cache
 def end_slot() -> Update:
-    """Return the update of the check :b_slot of monitor :b_key that :b_owner has claimed and not finished."""
-    mine = and_(
-        measurements.c.monitor == bindparam(KEY), measurements.c.slot == bindparam(SLOT),
-        measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER),
-    )  # fmt: skip
-    return update(measurements).where(mine)
+    """Return the update of the check :b_slot of monitor :b_key."""
+    return update(measurements).where(measurements.c.monitor == bindparam(KEY), measurements.c.slot == bindparam(SLOT))
 
 
 @cache

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -70,8 +71,12 @@ metadata = MetaData(
 )
 
 
+# Ten thousand monitors fill four bytes in five months. SQLite counts with eight, and only what it calls INTEGER.
+Count = BigInteger().with_variant(Integer(), "sqlite")
+
+
 def _number() -> Column[int]:
-    return Column("number", Integer, primary_key=True)
+    return Column("number", Count, primary_key=True)
 
 
 requests = Table(
@@ -173,6 +178,9 @@ notes = Table(
     Column("state", Member(NoteState), nullable=False),
     Column("not_before", Utc),
     Column("why", Words, nullable=False),
+    # Who delivers it at this moment, and until when nobody else may.
+    Column("claimed_by", Words),
+    Column("claimed_until", Utc),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -393,7 +401,7 @@ servings = Table(
 # it are copies for queries. Triggers (in the migration) refuse UPDATE and DELETE.
 audit_events = Table(
     "audit_events", metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("number", Count, primary_key=True, autoincrement=False),
     Column("at", Utc, nullable=False),
     Column("actor", Text, nullable=False),
     Column("tag", Text, nullable=False),
@@ -406,8 +414,16 @@ audit_events = Table(
 audit_head = Table(
     "audit_head", metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one"), primary_key=True, autoincrement=False),
-    Column("number", Integer, nullable=False),
+    Column("number", Count, nullable=False),
     Column("hash", Text, nullable=False),
+)  # fmt: skip
+
+# What one process at a time may do, across transactions: held by whom, and until when nobody else may.
+leases = Table(
+    "leases", metadata,
+    Column("name", Words, primary_key=True),
+    Column("owner", Words, nullable=False),
+    Column("until", Utc, nullable=False),
 )  # fmt: skip
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, select, update
+from sqlalchemy import Connection, Select, Table, and_, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.approvals import Request, RequestState, Vote
@@ -22,9 +24,12 @@ from bot.domain.rollbacks import Bar
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import Code, Name, Say, say
 from bot.ledger import rows, statements, tables
-from bot.ledger.reading import SqlReading
+from bot.ledger.reading import SqlReading, has_come, place_of
 from bot.ledger.tables import (
+    ASK_WAITS,
+    COPY_WAITS,
     IS_EXECUTING,
+    NOTE_WAITS,
     NoteState,
     asks,
     bars,
@@ -34,8 +39,8 @@ from bot.ledger.tables import (
     findings,
     freezes,
     incidents,
+    leases,
     looks,
-    measurements,
     monitors,
     moves,
     notes,
@@ -43,14 +48,12 @@ from bot.ledger.tables import (
     readings,
     requests,
     servings,
-    standings,
     votes,
 )
-from bot.ports import Ask, Call, Copy, Note, NoteKind, Posting
+from bot.ports import Ask, Call, Copy, Note, Posting
 
-# Messages of which a lane has one, drawn anew from its present state.
-STANDING = {NoteKind.CARD, NoteKind.NOTICE, NoteKind.ROLLBACK, NoteKind.INCIDENT}
 FREE = {"claimed_by": None, "claimed_until": None}
+_HELD = ((moves, IS_EXECUTING), (notes, NOTE_WAITS))  # what is held, and while what is true of it
 
 
 class SqlWriting(SqlReading):
@@ -59,6 +62,28 @@ class SqlWriting(SqlReading):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._events: list[Event] = []
+        self._dialect = connection.dialect.name
+        self._is_shared = self._dialect == "postgresql"
+
+    def lock(self, name: str) -> None:
+        """Wait until no other transaction holds this name; they go one after the other from here to their ends."""
+        if self._is_shared:  # SQLite has one writer, which we are
+            self._connection.execute(select(func.pg_advisory_xact_lock(_number_of(name))))
+
+    def is_free(self, name: str) -> bool:
+        """Lock a name unless another transaction holds it: then return False at once."""
+        if not self._is_shared:
+            return True
+        return bool(self._connection.execute(select(func.pg_try_advisory_xact_lock(_number_of(name)))).scalar())
+
+    def take_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
+        """Hold a name across transactions; return False where somebody else does. One's own is made longer."""
+        lease = {"name": name, "owner": owner, "until": until, statements.NOW: now}
+        return self._connection.execute(statements.take_lease(self._dialect), lease).first() is not None
+
+    def give_lease(self, name: str, owner: str) -> None:
+        """Let it go, if it is the owner's."""
+        self._run(delete(leases).where(leases.c.name == name, leases.c.owner == owner))
 
     def lock_request(self, request_id: str) -> Request:
         """Return the request, locked until the transaction ends. Raises UnknownRequest."""
@@ -109,23 +134,37 @@ class SqlWriting(SqlReading):
 
     def save_standing(self, standing: Standing) -> None:
         """Write where a monitor stands now."""
-        put = statements.put(standings, "monitor", self._connection.dialect.name)
-        self._connection.execute(put, rows.write(standing))
+        self.save_standings([standing])
 
-    def claim_slot(self, monitor_id: str, slot: int, owner: str, now: datetime, until: datetime) -> bool:
-        """Take a check for oneself until then; return False where it is done, or somebody else is at it."""
-        claim = {"claimed_by": owner, "claimed_until": until}
-        row = {"monitor": monitor_id, "slot": slot, "at": now, "revision": 0, "points": 0, **claim}
-        if self._add(measurements, row, "monitor", "slot"):
-            return True
-        lapsed = and_(_slot(monitor_id, slot), measurements.c.outcome.is_(None), measurements.c.claimed_until < now)
-        return self._run(update(measurements).where(lapsed).values(**claim))
+    def save_standings(self, standings: Sequence[Standing]) -> None:
+        """Write where monitors stand now."""
+        if standings:
+            put = statements.put(tables.standings, "monitor", self._dialect)
+            self._connection.execute(put, [rows.write(one) for one in standings])
 
-    def finish_slot(self, measurement: Measurement, owner: str) -> bool:
-        """Write what a claimed check came to; return False where it is not the owner's any more."""
-        mine = {statements.KEY: measurement.monitor, statements.SLOT: measurement.slot, statements.OWNER: owner}
-        ended = self._connection.execute(statements.end_slot(), mine | rows.write(measurement) | FREE)
-        return ended.rowcount > 0
+    def claim_slots(self, slots: Mapping[tuple[str, int], datetime], owner: str, now: datetime) -> set[tuple[str, int]]:
+        """Take checks, each until its time; return those that are neither done nor somebody else's."""
+        claims = [
+            {"monitor": monitor, "slot": slot, "at": now, "revision": 0, "points": 0, "claimed_by": owner,
+             "claimed_until": until, statements.NOW: now}
+            for (monitor, slot), until in sorted(slots.items())
+        ]  # fmt: skip
+        if not claims:
+            return set()
+        taken = self._connection.execute(statements.claim_slots(self._dialect), claims)
+        return {(row.monitor, row.slot) for row in taken}
+
+    def finish_slots(self, checks: Sequence[Measurement], owner: str) -> set[tuple[str, int]]:
+        """Write what claimed checks came to; return which of them were the owner's still. The others are left."""
+        if not checks:
+            return set()
+        slots = [(one.monitor, one.slot) for one in checks]
+        mine = {(row.monitor, row.slot) for row in self._connection.execute(statements.mine(), _held(slots, owner))}
+        rest = [one for one in checks if (one.monitor, one.slot) in mine]
+        if rest:
+            ends = [{statements.KEY: one.monitor, statements.SLOT: one.slot} | rows.write(one) | FREE for one in rest]
+            self._connection.execute(statements.end_slot(), ends)
+        return mine
 
     def add_readings(self, pushed: Sequence[Pushed]) -> int:
         """Insert what was pushed, but for what is there already; return how many are new."""
@@ -211,16 +250,23 @@ class SqlWriting(SqlReading):
 
     def disown(self, owner: str) -> None:
         """End the leases of an owner that is known to be gone."""
-        self._run(update(moves).where(IS_EXECUTING, moves.c.claimed_by == owner).values(**FREE))
+        for table, holds in _HELD:
+            self._run(update(table).where(holds, table.c.claimed_by == owner).values(**FREE))
+        self._run(delete(leases).where(leases.c.owner == owner))
 
     def owners(self) -> list[str]:
-        """Return who holds models now."""
-        held = select(moves.c.claimed_by).where(IS_EXECUTING, moves.c.claimed_by.is_not(None))
-        return sorted(self._column(held.distinct()))
+        """Return who holds anything now."""
+        held = [select(table.c.claimed_by).where(holds, table.c.claimed_by.is_not(None)) for table, holds in _HELD]
+        return sorted({owner for query in (*held, select(leases.c.owner)) for owner in self._column(query)})
 
     def add_ask(self, ask: Ask) -> bool:
         """Insert it; return False where its caller has asked with this key before."""
         return self._add(asks, rows.write(ask), "caller", "key")
+
+    def claim_ask(self, ask_id: str, now: datetime, until: datetime) -> bool:
+        """Take a waiting ask whose time has come for oneself until then; return False where somebody else has."""
+        free = and_(asks.c.id == ask_id, ASK_WAITS, has_come(asks.c.not_before, now))
+        return self._run(update(asks).where(free).values(not_before=until))
 
     def save_ask(self, ask: Ask) -> None:
         """Write its present state. Raises KeyError."""
@@ -251,6 +297,11 @@ class SqlWriting(SqlReading):
         row = rows.write(copy, but=frozenset({"number"}))
         self._add(copies, row | {"is_done": False, "why": ""}, "id")
 
+    def claim_copy(self, copy: Copy, now: datetime, until: datetime) -> bool:
+        """Take a due row for oneself until then; return False where somebody else has."""
+        free = and_(copies.c.id == copy.id, COPY_WAITS, has_come(copies.c.not_before, now))
+        return self._run(update(copies).where(free).values(not_before=until))
+
     def copied(self, copy: Copy, *, why: str = "") -> None:
         """Take it out of the queue; `why` says why it was given up."""
         self._run(update(copies).where(copies.c.id == copy.id).values(is_done=True, why=why))
@@ -266,26 +317,36 @@ class SqlWriting(SqlReading):
         row["created_at"] = note.created_at or datetime.now(UTC)
         self._add(notes, row | {"state": NoteState.WAITING, "why": ""}, "key")
 
-    def trying(self, note: Note) -> None:
-        """Remember that its delivery has begun, so that a lost answer is looked for."""
-        self._note(note, was_tried=True, attempts=notes.c.attempts + 1)
+    def claim_note(self, note: Note, owner: str, now: datetime, until: datetime) -> Note | None:
+        """Take a note to deliver it until then, and remember that this has begun: a lost answer is looked for.
 
-    def delivered(self, note: Note, posting: Posting | None) -> None:
-        """Take it out of the queue, and remember where it stands: cards and notices by their lane, all else by key."""
-        self._note(note, state=NoteState.DELIVERED)
+        Return it as it is to be delivered, or None where somebody else has taken or delivered it.
+        """
+        if not self._note(note, was_tried=True, attempts=note.attempts + 1, claimed_by=owner, claimed_until=until):
+            return None
+        return replace(note, attempts=note.attempts + 1, claimed_until=until)
+
+    def delivered(self, note: Note, posting: Posting | None) -> bool:
+        """Take it out of the queue, and remember where it stands: cards and notices by their lane, all else by key.
+
+        Return False, as those below, where it was taken over since it was claimed: then nothing is written.
+        """
+        if not self._note(note, state=NoteState.DELIVERED, **FREE):
+            return False
         if posting is not None:
-            key = note.lane if note.kind in STANDING else note.key
+            key = place_of(note)
             place = rows.write(posting)
             if not self._add(postings, {"key": key, **place}, "key"):
                 self._run(update(postings).where(postings.c.key == key).values(**place))
+        return True
 
-    def postpone(self, note: Note, until: datetime, why: str) -> None:
+    def postpone(self, note: Note, until: datetime, why: str) -> bool:
         """Try it again at `until`."""
-        self._note(note, not_before=until, why=why)
+        return self._note(note, not_before=until, why=why, **FREE)
 
-    def drop(self, note: Note, why: str) -> None:
+    def drop(self, note: Note, why: str) -> bool:
         """Give it up: Slack will never take it."""
-        self._note(note, state=NoteState.DROPPED, why=why)
+        return self._note(note, state=NoteState.DROPPED, why=why, **FREE)
 
     def append(self, event: Event) -> None:
         """Add an event to the audit chain. Raises ValueError or TypeError where its evidence is not JSON."""
@@ -307,8 +368,14 @@ class SqlWriting(SqlReading):
         self._events = []
         return events
 
-    def _note(self, note: Note, **values: Any) -> None:
-        self._run(update(notes).where(notes.c.key == note.key).values(**values))
+    def _row(self, table: Table, column: str) -> Select[Any]:
+        """Return the select that locks what it reads: what is read to be changed is nobody else's meanwhile."""
+        return statements.locked(table, column)
+
+    def _note(self, note: Note, **values: Any) -> bool:
+        """Change a note, unless it has its end or was claimed since it was read: `attempts` counts the claims."""
+        ours = and_(notes.c.key == note.key, NOTE_WAITS, notes.c.attempts == note.attempts)
+        return self._run(update(notes).where(ours).values(**values))
 
     def _set(self, table: Table, key: str, values: dict[str, Any]) -> bool:
         return self._connection.execute(statements.change(table), {statements.KEY: key, **values}).rowcount > 0
@@ -321,8 +388,13 @@ class SqlWriting(SqlReading):
         return self._connection.execute(statement).rowcount > 0
 
 
-def _slot(monitor_id: str, slot: int) -> Any:
-    return and_(measurements.c.monitor == monitor_id, measurements.c.slot == slot)
+def _held(slots: list[tuple[str, int]], owner: str) -> dict[str, Any]:
+    return {statements.SLOT: slots, statements.OWNER: owner}
+
+
+def _number_of(name: str) -> int:
+    """Return the number by which PostgreSQL knows a lock."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 def _in_the_way(asked: Request, there: Request | None) -> Say:

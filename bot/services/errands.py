@@ -25,7 +25,8 @@ from bot.services.rows import direct_note
 
 log = logging.getLogger(__name__)
 
-FIRST_TRY = timedelta(seconds=15)  # whoever wrote an ask down tries it at once; after this the job takes it for lost
+# Whoever wrote an ask down tries it at once; after this it is taken for lost, by this process or another one.
+FIRST_TRY = timedelta(seconds=15)
 ASK_RETRY = timedelta(seconds=5)  # how long an ask waits for a registry that did not answer
 ASK_RETRY_MOST = timedelta(minutes=1)
 
@@ -192,11 +193,16 @@ class Errands:
         return done
 
     def carry_out_waiting(self) -> list[Done]:
-        """Try every ask again whose time has come; who asked is told directly what came of it."""
+        """Try every ask again whose time has come; who asked is told directly what came of it.
+
+        Of several processes one tries it. Who dies at it, or takes too long, leaves it to the next one.
+        """
         with self._it.ledger.read() as reading:
             waiting = reading.waiting_asks(self._it.clock.now())
         done = []
         for ask_id in waiting:
+            if not self._claim(ask_id):
+                continue
             try:
                 done.append(self.carry_out(ask_id, tell=True))
             except Unreachable:
@@ -209,6 +215,11 @@ class Errands:
                     ask = reading.ask(ask_id)
                 self._wait(ask)
         return done
+
+    def _claim(self, ask_id: str) -> bool:
+        now = self._it.clock.now()
+        with self._it.ledger.write() as tx:
+            return tx.claim_ask(ask_id, now, now + FIRST_TRY)
 
     def _do(self, ask: Ask) -> Done:
         command = load(ask.command)

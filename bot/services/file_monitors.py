@@ -31,6 +31,7 @@ class FileMonitors:
                 return 0
         now = self._it.clock.now()
         with self._it.ledger.write() as tx:
+            tx.lock("monitors of the file")
             differences = self._differences(tx)
             for there, rule, key in differences:
                 self._settle(tx, there, rule, key, now)

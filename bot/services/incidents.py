@@ -56,6 +56,7 @@ class Due:
     monitor: Monitor
     standing: Standing
     slot: int
+    owner: str  # of the claim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,8 @@ class Incidents:
     def record(self, tx: Writing, written: Sequence[Checked], prepared: Prepared) -> tuple[bool, set[str]]:
         """Write down what follows; return whether there is something to tell, and whose moves are to be made."""
         done = _Written()
+        if any(one.term and (one.has_failed or one.verdict.is_news) for one in written):
+            tx.lock("incidents")  # two of one model that fail at the same time have one incident
         common = self._common_causes(tx, written)
         for one in written:
             if one.term is None:
@@ -370,6 +373,7 @@ class Incidents:
         if not work:
             return False
         with self._it.ledger.write() as tx:
+            tx.lock("incidents")
             for one in work:
                 incident = tx.incident(one.id)
                 if not incident.is_open:

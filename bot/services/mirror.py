@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 PAUSE = timedelta(seconds=2)  # doubled with each attempt
 PAUSE_MOST = timedelta(minutes=2)
+LEASE = timedelta(seconds=60)  # in which nobody else writes a row that this process has begun with
 
 
 class Mirror:
@@ -48,6 +49,8 @@ class Mirror:
         with self._it.ledger.read() as reading:
             due = reading.due_copies(self._it.clock.now())
         for at, copy in enumerate(due):
+            if not self._claim(copy):
+                continue
             try:
                 why = self._copy(copy)
             except Unreachable as error:
@@ -58,6 +61,11 @@ class Mirror:
                 if copy.lane and not why:
                     tx.add_note(thread_note(copy.lane, f"tags:{copy.id}", tags_written()))
         return len(due)
+
+    def _claim(self, copy: Copy) -> bool:
+        now = self._it.clock.now()
+        with self._it.ledger.write() as tx:
+            return tx.claim_copy(copy, now, now + LEASE)
 
     def _copy(self, copy: Copy) -> str:
         """Write one row; return why it could not be written, else nothing."""

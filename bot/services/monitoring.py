@@ -11,7 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -36,19 +36,20 @@ from bot.domain.readings import measure
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import stretches
 from bot.domain.text import Say, say
-from bot.ports import Query
+from bot.ports import Batch, Dispatcher, Query, Writing
 from bot.ports import Reading as Ledger
 from bot.services.context import Context
+from bot.services.dispatching import Threads
 from bot.services.incidents import Checked, Due, Incidents
 from bot.services.judging import judge, span
 
 log = logging.getLogger(__name__)
 
+DUE_MOST = 1000  # checks that one tick begins
 BATCH = 100  # monitors of one source that are asked for, and written down, together
 MARGIN = timedelta(seconds=5)  # beyond the source's own time limits, before a check counts as hung
 HANGING_MOST = 8  # batches of one source that may hang; after that it is not asked again until one comes back
 KEPT = timedelta(days=35)  # measurements: five weeks of the same hours
-LEAVING = 3.0  # seconds that the end of the process waits for checks under way
 STEP = timedelta(seconds=30)  # by which the clock may drift from the monotonic one before it counts as set anew
 FRESH = timedelta(seconds=2)  # a check that is so recent need not be repeated to see whether others fail as well
 MOVES = 40  # of Production, that tell who serves now
@@ -67,27 +68,20 @@ class SourceBook(Protocol):
 
 
 @dataclass(slots=True)
-class _Batch:
-    """Some checks of one source that are under way."""
+class _Running:
+    """Some checks of one source that are under way in this process."""
 
     source: str
     checks: list[Due]
     deadline: float  # by the monotonic clock
     is_given_up: bool = False
-    thread: threading.Thread | None = None
-
-
-@dataclass(slots=True)
-class _Running:
-    """What is under way in this process."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    monitors: set[str] = field(default_factory=set)
-    batches: list[_Batch] = field(default_factory=list)
 
 
 class Monitoring:
-    """Checks monitors. `act` makes a model's moves, `tell` delivers the outbox; neither may be waited for by others."""
+    """Checks monitors. `act` makes a model's moves, `tell` delivers the outbox; neither may be waited for by others.
+
+    What is due is claimed here, and made by whoever the dispatcher gives it to: `work` is called there.
+    """
 
     def __init__(
         self,
@@ -104,24 +98,62 @@ class Monitoring:
         self._incidents = incidents
         self._act, self._tell = act, tell
         self._monotonic = monotonic
-        self._running = _Running()
+        self._lock = threading.Lock()
+        self._under_way: list[_Running] = []
+        self.dispatch_by(Threads())
         self._clocks = (context.clock.now(), monotonic())
 
     def let(self, act: Callable[[str], object], tell: Callable[[], object]) -> None:
         """Let moves be made, and messages delivered, by somebody else from now on."""
         self._act, self._tell = act, tell
 
+    def dispatch_by(self, dispatcher: Dispatcher) -> None:
+        """Have checks made by somebody else than threads of this process, from now on."""
+        self._dispatcher = dispatcher
+        dispatcher.use(self.work)
+
+    def open(self) -> None:
+        """Begin to make what is dispatched, here or elsewhere."""
+        self._dispatcher.open()
+
     # -- the schedule ------------------------------------------------------------------------------------------
 
     def tick(self) -> int:
-        """Begin every check that is due, each source's on threads of their own; return how many were begun."""
+        """Claim every check that is due, and have it made; return how many there were."""
         self._mind_the_clock()
         self._give_up_what_hangs()
-        begun = self._claim(self._due())
-        for source, checks in _by_source(begun).items():
-            for at in range(0, len(checks), BATCH):
-                self._start(source, checks[at : at + BATCH])
+        begun = self._claim_due()
+        if begun:
+            self._dispatch(begun)
         return len(begun)
+
+    def work(self, batch: Batch) -> None:
+        """Make the checks of a batch, but for those that somebody else has taken over or nobody wants any more.
+
+        It never raises: what could not be written down is checked anew when its claim is over.
+        """
+        with story.about(source=batch.source):
+            try:
+                self._work(batch)
+            except RegistrarError as error:
+                log.warning("checks of %s could not be written down: %s", batch.source, error)
+            except Exception:
+                log.exception("checks of %s broke off", batch.source)
+
+    def _work(self, batch: Batch) -> None:
+        with self._it.ledger.read() as reading:
+            claimed = reading.claimed(batch, self._it.clock.now())
+        checks = [_due(monitor, standing, batch.owner) for monitor, standing in claimed]
+        if not checks:
+            return
+        running = self._begin(batch.source, checks)
+        with self._lock:
+            hanging = sum(one.is_given_up for one in self._under_way if one.source == batch.source)
+        if hanging >= HANGING_MOST:
+            self._give_up(running, say("The source has not answered earlier checks yet."))
+            self._forget(running)
+        else:
+            self._run(running)
 
     def check(self, monitor_id: str) -> Verdict:
         """Check one monitor now, out of turn, and return what it came to.
@@ -135,10 +167,7 @@ class Monitoring:
         claimed = self._claim([(monitor, standing)])
         if not claimed:
             raise BadInput("It is being checked at this moment; look again in a few seconds.")
-        batch = _Batch(monitor.rule.source, claimed, self._deadline(claimed))
-        with self._running.lock:
-            self._running.batches.append(batch)
-        self._run(batch)
+        self._run(self._begin(monitor.rule.source, claimed))
         with self._it.ledger.read() as reading:
             now = reading.standing(monitor_id)
         outcome = Outcome.FAILED if now.state in {State.FAILED, State.PENDING} else Outcome.OK
@@ -151,72 +180,72 @@ class Monitoring:
             return tx.sweep(measurements=now - max(keep, KEPT), readings=now - keep)
 
     def close(self) -> None:
-        """Give up what is under way, and wait a moment for it: its slots are checked by whoever is there later."""
-        with self._running.lock:
-            batches = list(self._running.batches)
-            for batch in batches:
-                batch.is_given_up = True
-        until = time.monotonic() + LEAVING
-        for batch in batches:
-            if batch.thread is not None:
-                batch.thread.join(max(0.0, until - time.monotonic()))
+        """Wait a moment for what is under way, and give up the rest: whoever is there later checks those slots."""
+        self._dispatcher.close()
+        with self._lock:
+            for running in self._under_way:
+                running.is_given_up = True
 
-    def _due(self) -> list[tuple[Monitor, Standing]]:
+    def _claim_due(self) -> list[Due]:
+        """Take what is due and nobody is at; of several processes one at a time does."""
         with self._it.ledger.read() as reading:
-            due = reading.due_monitors(self._it.clock.now())
-        with self._running.lock:
-            return [(monitor, standing) for monitor, standing in due if monitor.id not in self._running.monitors]
-
-    def _claim(self, due: Sequence[tuple[Monitor, Standing]]) -> list[Due]:
-        """Take the checks that nobody else is at; a commit for every hundred keeps nobody waiting."""
-        claimed = []
-        for at in range(0, len(due), BATCH):
-            now = self._it.clock.now()
+            due = reading.due_monitors(self._it.clock.now(), DUE_MOST)
+        claimed: list[Due] = []
+        for at in range(0, len(due), BATCH):  # a commit for every hundred keeps nobody waiting
             with self._it.ledger.write() as tx:
-                for monitor, standing in due[at : at + BATCH]:
-                    slot = standing.slot + 1
-                    until = now + _longest(monitor) + 2 * MARGIN
-                    if tx.claim_slot(monitor.id, slot, self._it.owner, now, until):
-                        claimed.append(Due(monitor=monitor, standing=standing, slot=slot))
-        with self._running.lock:
-            self._running.monitors |= {one.monitor.id for one in claimed}
+                if not tx.is_free("tick"):
+                    break
+                claimed += self._take(tx, due[at : at + BATCH])
         return claimed
 
-    def _start(self, source: str, checks: list[Due]) -> None:
-        batch = _Batch(source, checks, self._deadline(checks))
-        with self._running.lock:
-            hanging = sum(one.is_given_up for one in self._running.batches if one.source == source)
-            self._running.batches.append(batch)
-        if hanging >= HANGING_MOST:
-            self._give_up(batch, say("The source has not answered earlier checks yet."))
-            self._forget(batch)
-            return
-        batch.thread = threading.Thread(target=self._quietly, args=(batch,), name=f"checks of {source}", daemon=True)
-        batch.thread.start()
+    def _claim(self, due: Sequence[tuple[Monitor, Standing]]) -> list[Due]:
+        """Take those of these checks that nobody else is at."""
+        if not due:
+            return []
+        with self._it.ledger.write() as tx:
+            return self._take(tx, due)
+
+    def _take(self, tx: Writing, due: Sequence[tuple[Monitor, Standing]]) -> list[Due]:
+        now, owner = self._it.clock.now(), self._it.owner
+        checks = [_due(monitor, standing, owner) for monitor, standing in due]
+        slots = {(one.monitor.id, one.slot): now + _longest(one.monitor) + 2 * MARGIN for one in checks}
+        taken = tx.claim_slots(slots, owner, now)
+        return [one for one in checks if (one.monitor.id, one.slot) in taken]
+
+    def _dispatch(self, checks: Sequence[Due]) -> None:
+        """Have claimed checks made, in batches by their source; where that fails their claims lapse."""
+        batches = [
+            Batch(source, self._it.owner, tuple((one.monitor.id, one.slot) for one in some[at : at + BATCH]))
+            for source, some in _by_source(checks).items()
+            for at in range(0, len(some), BATCH)
+        ]
+        self._dispatcher.dispatch(batches)
+
+    def _begin(self, source: str, checks: list[Due]) -> _Running:
+        running = _Running(source, checks, self._deadline(checks))
+        with self._lock:
+            self._under_way.append(running)
+        return running
 
     def _deadline(self, checks: Iterable[Due]) -> float:
         return self._monotonic() + (max(_longest(one.monitor) for one in checks) + MARGIN).total_seconds()
 
     def _give_up_what_hangs(self) -> None:
-        with self._running.lock:
-            late = [one for one in self._running.batches if not one.is_given_up and self._monotonic() > one.deadline]
-        for batch in late:
-            log.warning("the source %s hangs: %s checks are given up", batch.source, len(batch.checks))
-            self._give_up(batch, say("The source did not answer in time."))
+        with self._lock:
+            late = [one for one in self._under_way if not one.is_given_up and self._monotonic() > one.deadline]
+        for running in late:
+            log.warning("the source %s hangs: %s checks are given up", running.source, len(running.checks))
+            self._give_up(running, say("The source did not answer in time."))
 
-    def _give_up(self, batch: _Batch, why: Say) -> None:
+    def _give_up(self, running: _Running, why: Say) -> None:
         """Write the checks down as errors; what the hanging thread brings later finds its claim gone."""
-        with self._running.lock:
-            batch.is_given_up = True
-            self._running.monitors -= {one.monitor.id for one in batch.checks}
-        answers = [Answer(outcome=Outcome.ERROR, why=why)] * len(batch.checks)
-        self._conclude(batch.checks, answers)
+        running.is_given_up = True
+        answers = [Answer(outcome=Outcome.ERROR, why=why)] * len(running.checks)
+        self._conclude(running.checks, answers)
 
-    def _forget(self, batch: _Batch) -> None:
-        with self._running.lock:
-            self._running.batches.remove(batch)
-            if not batch.is_given_up:
-                self._running.monitors -= {one.monitor.id for one in batch.checks}
+    def _forget(self, running: _Running) -> None:
+        with self._lock:
+            self._under_way.remove(running)
 
     def _mind_the_clock(self) -> None:
         """Where somebody set the clock back, the next checks would be far away: they are brought back with it."""
@@ -227,29 +256,23 @@ class Monitoring:
             return  # set forward, everything is due at once, and once only
         log.warning("the clock was set back by %s: the checks go with it", -stepped)
         with self._it.ledger.write() as tx:
-            for standing in tx.standings().values():
-                if standing.next_at is not None:
-                    tx.save_standing(replace(standing, next_at=standing.next_at + stepped))
+            standings = tx.standings()
+            for monitor in tx.monitors():
+                there, latest = standings.get(monitor.id), monitor.latest_check(now)
+                # One that is not too far away was brought back by another process, or the step was small.
+                if there is not None and there.next_at is not None and there.next_at > latest:
+                    tx.save_standing(replace(there, next_at=there.next_at + stepped))
 
     # -- one batch ---------------------------------------------------------------------------------------------
 
-    def _quietly(self, batch: _Batch) -> None:
-        with story.about(source=batch.source):
-            try:
-                self._run(batch)
-            except RegistrarError as error:
-                log.warning("checks of %s could not be written down: %s", batch.source, error)
-            except Exception:
-                log.exception("checks of %s broke off", batch.source)
-
-    def _run(self, batch: _Batch) -> None:
-        """Measure, judge and write down; whatever happens, the monitors are free again at the end."""
+    def _run(self, running: _Running) -> None:
+        """Measure, judge and write down."""
         try:
-            answers = self._ask(batch.source, batch.checks)
-            if not batch.is_given_up:
-                self._conclude(batch.checks, answers)
+            answers = self._ask(running.source, running.checks)
+            if not running.is_given_up:
+                self._conclude(running.checks, answers)
         finally:
-            self._forget(batch)
+            self._forget(running)
 
     def _ask(self, source: str, checks: Sequence[Due]) -> list[Answer]:
         """Return the source's answer to each check; those that failed are asked for again, as often as they may be."""
@@ -288,13 +311,9 @@ class Monitoring:
         """Judge the answers, write everything down, and let what was decided be done."""
         checked = self._judge_all(checks, answers)
         beside = self._claim(self._beside(checked))
-        try:
-            if beside:
-                checked += self._judge_all(beside, self._ask(beside[0].monitor.rule.source, beside))
-            self._write(checked)
-        finally:
-            with self._running.lock:
-                self._running.monitors -= {one.monitor.id for one in beside}
+        if beside:
+            checked += self._judge_all(beside, self._ask(beside[0].monitor.rule.source, beside))
+        self._write(checked)
 
     def _beside(self, checked: Sequence[Checked]) -> list[tuple[Monitor, Standing]]:
         """Return the other monitors of a source of which one is about to roll back: do they fail as well?
@@ -312,9 +331,7 @@ class Monitoring:
             if not COMMON_COUNT <= len(there) <= BATCH:
                 return []
             others = [(one, reading.standing(one.id)) for one in there if one.id not in mine]
-        with self._running.lock:
-            running = set(self._running.monitors)
-        return [(one, at) for one, at in others if one.id not in running and (at.at is None or now - at.at > FRESH)]
+        return [(one, at) for one, at in others if at.at is None or now - at.at > FRESH]
 
     def _judge_all(self, checks: Sequence[Due], answers: Sequence[Answer]) -> list[Checked]:
         now = self._it.clock.now()
@@ -326,10 +343,9 @@ class Monitoring:
     def _write(self, checked: Sequence[Checked]) -> None:
         prepared = self._incidents.prepare(checked)
         with self._it.ledger.write() as tx:
-            written = [one for one in checked if tx.finish_slot(_measurement(one), self._it.owner)]
-            for one in written:
-                next_at = one.monitor.next_check(one.at, one.due.slot)
-                tx.save_standing(replace(one.verdict.standing, slot=one.due.slot, next_at=next_at))
+            ours = _finish(tx, checked)
+            written = [one for one in checked if (one.monitor.id, one.due.slot) in ours]
+            tx.save_standings([_standing(one) for one in written])
             told, models = self._incidents.record(tx, written, prepared)
         for one in written:
             self._it.observer.checked(one.verdict.outcome, _delay(one))
@@ -385,6 +401,19 @@ def _measurement(one: Checked) -> Measurement:
     )  # fmt: skip
 
 
+def _finish(tx: Writing, checked: Sequence[Checked]) -> set[tuple[str, int]]:
+    """Write checks down; return which of them were still claimed by whom they were claimed."""
+    ours: set[tuple[str, int]] = set()
+    for owner in {one.due.owner for one in checked}:
+        ours |= tx.finish_slots([_measurement(one) for one in checked if one.due.owner == owner], owner)
+    return ours
+
+
+def _standing(one: Checked) -> Standing:
+    next_at = one.monitor.next_check(one.at, one.due.slot)
+    return replace(one.verdict.standing, slot=one.due.slot, next_at=next_at)
+
+
 def _query(one: Due, term: Term, now: datetime) -> Query:
     since, until = span(one.monitor, one.standing, term, now)
     rule = one.monitor.rule
@@ -392,6 +421,10 @@ def _query(one: Due, term: Term, now: datetime) -> Query:
         monitor=one.monitor.id, source=rule.source, model=one.monitor.model, version=term.version, query=rule.query,
         since=since, until=until, timeout=rule.timeout,
     )  # fmt: skip
+
+
+def _due(monitor: Monitor, standing: Standing, owner: str) -> Due:
+    return Due(monitor=monitor, standing=standing, slot=standing.slot + 1, owner=owner)
 
 
 def _is_open(answer: Answer | None) -> bool:

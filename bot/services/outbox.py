@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from bot import story
-from bot.ports import Delivery, Note, NoteKind, Notifier, Outcome, Writing
+from bot.ports import Delivery, Note, NoteKind, Notifier, Outcome, Posting, Writing
 from bot.services.context import Context
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 PAUSE = timedelta(seconds=1)  # doubled with each failed attempt
 BATCH = 10  # notes that share their commits
 PAUSE_MOST = timedelta(minutes=2)
+LEASE = timedelta(seconds=30)  # in which nobody else delivers a note that this process has begun to deliver
+STRAYS_MOST = 1000
 FOR_SLACK = frozenset(NoteKind) - {NoteKind.EVENT}
 FOR_ENDPOINTS = frozenset({NoteKind.EVENT})
 
@@ -47,6 +50,7 @@ class Outbox:
         self._at_once = at_once
         self._limit = limit
         self._given_up = given_up
+        self._strays: deque[tuple[Note, Posting]] = deque(maxlen=STRAYS_MOST)
         self._running = threading.Lock()
         self._wanted = threading.Event()
 
@@ -64,6 +68,7 @@ class Outbox:
                 self._wanted.clear()
                 while self._round():
                     pass
+                self._take_back()
             finally:
                 self._running.release()
 
@@ -79,31 +84,54 @@ class Outbox:
         for batch in _batches(due):
             going = [note for note in batch if note.lane not in stuck]
             if going:
-                stuck |= self._deliver(self._begin(going, due))
+                ours, elsewhere = self._begin(going, due)
+                stuck |= elsewhere | self._deliver(ours)
         return len(stuck) < len({note.lane for note in due})
 
-    def _begin(self, notes: list[Note], due: list[Note]) -> list[Note]:
-        """Write down that delivery begins; return the notes that still have to go out."""
-        going = []
+    def _begin(self, notes: list[Note], due: list[Note]) -> tuple[list[Note], set[str]]:
+        """Claim notes; return those that still have to go out, and the lanes that another process is at."""
+        going, elsewhere, now = [], set(), self._it.clock.now()
         with self._it.ledger.write() as tx:
             for note in notes:
-                if _is_overtaken(note, due) and tx.posting(note.lane):
-                    tx.delivered(note, None)
+                ours = tx.claim_note(note, self._it.owner, now, now + LEASE)
+                if ours is None:
+                    elsewhere.add(note.lane)
+                elif _is_overtaken(note, due) and tx.posting(note.lane):
+                    tx.delivered(ours, None)
                 else:
-                    tx.trying(note)
-                    going.append(note)
-        return going
+                    going.append(ours)
+        return going, elsewhere
 
     def _deliver(self, notes: list[Note]) -> set[str]:
         """Deliver notes of different lanes; return the lanes whose next note may not follow yet.
 
         A crash before the commit leaves them tried, and what was tried is looked for before it is posted again.
         """
+        if not notes:
+            return set()
         results = list(zip(notes, self._try_all(notes), strict=True))
         with self._it.ledger.write() as tx:
-            for note, delivery in results:
-                self._settle(tx, note, delivery)
-        return {note.lane for note, delivery in results if delivery.outcome in {Outcome.LATER, Outcome.UNKNOWN}}
+            lost = {note.key for note, delivery in results if not self._settle(tx, note, delivery)}
+        for note, delivery in results:
+            if note.key in lost and delivery.posting:
+                log.warning("%s took too long, and another process has taken it over", note.key)
+                self._strays.append((note, delivery.posting))
+        waits = {note.lane for note, delivery in results if delivery.outcome in {Outcome.LATER, Outcome.UNKNOWN}}
+        return waits | {note.lane for note, _ in results if note.key in lost}
+
+    def _take_back(self) -> None:
+        """Delete what this process posted although another had taken the note over, as a process does that was stopped.
+
+        It stays until the other one is through: that one may have found it in Slack, and taken it for its own.
+        """
+        for _ in range(len(self._strays)):
+            note, posting = self._strays.popleft()
+            with self._it.ledger.read() as reading:
+                is_waiting, standing = reading.is_waiting(note), reading.posting_of(note)
+            if is_waiting:
+                self._strays.append((note, posting))
+            elif standing is not None and standing != posting:
+                self._notifier.take_back(posting)
 
     def _try_all(self, notes: list[Note]) -> list[Delivery]:
         workers = min(self._at_once, len(notes))
@@ -120,23 +148,28 @@ class Outbox:
                 log.exception("%s cannot be delivered", note.key)
                 return Delivery(Outcome.UNKNOWN, why=type(error).__name__)
 
-    def _settle(self, tx: Writing, note: Note, delivery: Delivery) -> None:
+    def _settle(self, tx: Writing, note: Note, delivery: Delivery) -> bool:
+        """Write down what came of it; return False where another process has taken the note over meanwhile."""
         match delivery.outcome:
             case Outcome.DELIVERED:
-                tx.delivered(note, delivery.posting)
+                return tx.delivered(note, delivery.posting)
             case Outcome.NEVER:
                 log.error("%s will never take %s: %s", _taker(note), note.key, delivery.why)
-                tx.drop(note, delivery.why)
-                self._given_up(tx, self._it, note, delivery.why, None)
+                return self._give_up(tx, note, delivery.why, None)
             case _ if self._is_over(note):
                 log.error("%s was not reached for %s, %s is given up: %s", _taker(note), self._limit, note.key,
                           delivery.why)  # fmt: skip
-                tx.drop(note, delivery.why)
-                self._given_up(tx, self._it, note, delivery.why, self._limit)
+                return self._give_up(tx, note, delivery.why, self._limit)
             case _:
-                pause = delivery.wait or min(PAUSE * 2 ** min(note.attempts, 10), PAUSE_MOST)
+                pause = delivery.wait or min(PAUSE * 2 ** min(note.attempts - 1, 10), PAUSE_MOST)
                 log.warning("%s waits %s: %s", note.key, pause, delivery.why)
-                tx.postpone(note, self._it.clock.now() + pause, delivery.why)
+                return tx.postpone(note, self._it.clock.now() + pause, delivery.why)
+
+    def _give_up(self, tx: Writing, note: Note, why: str, limit: timedelta | None) -> bool:
+        if not tx.drop(note, why):
+            return False
+        self._given_up(tx, self._it, note, why, limit)
+        return True
 
     def _is_over(self, note: Note) -> bool:
         """Tell whether it was tried for as long as it may be."""

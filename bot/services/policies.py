@@ -65,6 +65,7 @@ class Policies:
         names, taken = self._directory.names(sorted(policy.everybody())), revision(text)
         before = self._it.rules.revision
         with self._it.ledger.write() as tx:
+            tx.lock("policy")
             last = next(iter(tx.latest(tags=[Tag.POLICY_TAKEN], most=1)), None)
             if last is None or last.event.subject != f"policy:{taken}":
                 evidence = {"text": text, "names": names}
@@ -82,6 +83,7 @@ class Policies:
         told = say("⚠️ {file} was edited and cannot be used, so revision {old} of the policy goes on holding. {why}",
                    file=Code(self._file.name), old=Code(self._it.rules.revision), why=error.sentence)  # fmt: skip
         with self._it.ledger.write() as tx:
+            tx.lock("policy")
             last = next(iter(tx.latest(tags=[Tag.POLICY_BROKEN, Tag.POLICY_TAKEN], most=1)), None)
             if last and last.event.tag is Tag.POLICY_BROKEN and last.event.subject == f"policy:{found}":
                 return  # another process of ours has told of it

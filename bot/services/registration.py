@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from bot.domain import semver, words
 from bot.domain.card import algorithm_of
 from bot.domain.commands import Register
 from bot.domain.directions import is_better
-from bot.domain.errors import UnknownRun
+from bot.domain.errors import Busy, UnknownRun
 from bot.domain.events import Event, Tag
 from bot.domain.registry import ASK_TAG, SEMVER, Package, RunInfo, Stage, VersionInfo
 from bot.domain.semver import Base, Build, Proposal, highest, parse_semver
@@ -20,6 +23,10 @@ from bot.ports import Ask, Writing
 from bot.services.context import Context
 from bot.services.errands import Done, end
 from bot.services.watch import announce
+
+PATIENCE = 5.0  # seconds that one waits for another process; then the ask is tried again later
+AGAIN = 0.2  # seconds until it is looked whether the other one is through
+LEASE = timedelta(seconds=90)  # longer than the registry's time limits for the few calls of one registration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +44,6 @@ class Registration:
 
     def __init__(self, context: Context) -> None:
         self._it = context
-        # Two that are registered at once would be given the same semver.
         self._locks: Mapping[str, threading.Lock] = defaultdict(threading.Lock)
 
     def carry_out(self, ask: Ask, command: Register) -> Done:
@@ -63,8 +69,29 @@ class Registration:
                 if run is None
                 else say("Run {run} is deleted in MLflow; restore it first.", run=Name(command.run_id))
             )
-        with self._locks[command.model]:
+        # Two that are registered at once would be given the same semver, whether here or by another process.
+        with self._locks[command.model], self._alone(command.model):
             return self._register(command, run, key)
+
+    @contextmanager
+    def _alone(self, model: str) -> Iterator[None]:
+        """Wait until no other process registers a version of this model. Raises Busy where one does for long."""
+        name = f"register:{model}"
+        until = time.monotonic() + PATIENCE
+        while not self._take(name):
+            if time.monotonic() > until:
+                raise Busy(say("Another version of {model} is being registered at this moment.", model=Name(model)))
+            time.sleep(AGAIN)
+        try:
+            yield
+        finally:
+            with self._it.ledger.write() as tx:
+                tx.give_lease(name, self._it.owner)
+
+    def _take(self, name: str) -> bool:
+        now = self._it.clock.now()
+        with self._it.ledger.write() as tx:
+            return tx.take_lease(name, self._it.owner, now, now + LEASE)
 
     def _register(self, command: Register, run: RunInfo, key: str) -> Registered:
         others = self._it.registry.versions(command.model)

@@ -120,6 +120,7 @@ class Watch:
     def _begin(self, known: _Known, now: Look) -> bool:
         """Take a model that is being moved at the very first poll as it is, so that it does not pass for a new one."""
         with self._it.ledger.write() as tx:
+            tx.lock(f"look:{now.model}")
             if tx.look(now.model) == known.before:
                 tx.save_look(now)
         return False
@@ -131,6 +132,7 @@ class Watch:
             before = now
         ours = looks.expected(before, _since(known.moves, before.after), self._it.aliases)
         with self._it.ledger.write() as tx:
+            tx.lock(f"look:{now.model}")  # two that look at the same time find it once
             if tx.moves(now.model) != known.moves or tx.look(now.model) != known.before:
                 return False
             why = BEFORE_US if known.is_baseline else ""
@@ -206,6 +208,7 @@ class Watch:
         """Tell of a model that is gone, and forget how it looked."""
         now = Look(model=look.model, at=self._it.clock.now())
         with self._it.ledger.write() as tx:
+            tx.lock(f"look:{look.model}")
             if tx.look(look.model) != look:
                 return False
             moves = tx.moves(look.model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from slack_sdk import WebClient
@@ -26,8 +26,13 @@ from bot.slack.publisher import Attached, file_name, upload, without_files
 log = logging.getLogger(__name__)
 
 EVENT_TYPE = "registrar_message"  # of the metadata that holds our key; readable by the whole workspace
+ANSWERED_IN = timedelta(seconds=10)  # the client's time limit
 CHARTED = 500  # checks of a monitor that a picture shows
 _GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
+
+
+class _Late(Exception):
+    """The lease on a note is as good as over."""
 
 
 class SlackNotifier:
@@ -52,25 +57,42 @@ class SlackNotifier:
     def deliver(self, note: Note) -> Delivery:
         """Deliver one note: see the port."""
         try:
-            match note.kind:
-                case NoteKind.CARD:
-                    return self._card(note)
-                case NoteKind.NOTICE:
-                    return self._notice(note)
-                case NoteKind.NEWS:
-                    return self._news(note)
-                case NoteKind.DIRECT | NoteKind.SAID:
-                    return self._post(note, note.to, note.key, _sentence(note))
-                case NoteKind.ROLLBACK:
-                    return self._rollback(note)
-                case NoteKind.INCIDENT | NoteKind.CHART:
-                    return self._chart(note) if note.kind is NoteKind.CHART else self._incident(note)
-                case NoteKind.EVENT:  # goes elsewhere: see bot/webhooks.py
-                    return Delivery(Outcome.NEVER, why="Slack takes no events")
+            return self._by_kind(note)
+        except _Late:
+            return Delivery(Outcome.LATER, why="it took too long, so another process may be at it")
         except SlackApiError as error:
             return sort_out(error)
         except LOST as error:
             return Delivery(Outcome.UNKNOWN, why=f"{type(error).__name__}: {error}")
+
+    def _by_kind(self, note: Note) -> Delivery:
+        match note.kind:
+            case NoteKind.CARD:
+                return self._card(note)
+            case NoteKind.NOTICE:
+                return self._notice(note)
+            case NoteKind.NEWS:
+                return self._news(note)
+            case NoteKind.DIRECT | NoteKind.SAID:
+                return self._post(note, note.to, note.key, _sentence(note))
+            case NoteKind.ROLLBACK:
+                return self._rollback(note)
+            case NoteKind.INCIDENT | NoteKind.CHART:
+                return self._chart(note) if note.kind is NoteKind.CHART else self._incident(note)
+            case NoteKind.EVENT:  # goes elsewhere: see bot/webhooks.py
+                return Delivery(Outcome.NEVER, why="Slack takes no events")
+
+    def take_back(self, posting: Posting) -> None:
+        """Delete a message of ours that is there twice; where Slack does not let us, it stays."""
+        try:
+            self._client.chat_delete(channel=posting.channel, ts=posting.ts)
+        except (SlackApiError, *LOST) as error:
+            log.warning("a message that is there twice stays (%s)", error)
+
+    def _in_time(self, note: Note) -> None:
+        """Raise _Late where an answer of Slack's might come after somebody else began to deliver the note."""
+        if note.claimed_until is not None and self._now() > note.claimed_until - ANSWERED_IN:
+            raise _Late
 
     def _card(self, note: Note) -> Delivery:
         with self._ledger.read() as reading:
@@ -116,6 +138,7 @@ class SlackNotifier:
         if note.was_tried and self._has_file(standing, name):
             return Delivery(Outcome.DELIVERED, standing)
         picture = Attached(name, readings_chart(chart), f"{first.name}, the last readings", readings_alt(chart))
+        self._in_time(note)
         try:
             upload(self._client, standing, picture)
         except (SlackApiError, *LOST) as error:
@@ -141,6 +164,7 @@ class SlackNotifier:
 
     def _stand(self, note: Note, key: str, message: Message, standing: Posting | None) -> Delivery:
         """Edit the lane's one message, or post it where there is none yet."""
+        self._in_time(note)
         if standing and self._edit(standing, message):
             return Delivery(Outcome.DELIVERED, standing)
         return self._post(note, note.to, key, message, look=note.was_tried and not standing)
@@ -178,6 +202,7 @@ class SlackNotifier:
         found = self._find(channel, key, thread) if (note.was_tried if look is None else look) else None
         if found:
             return Delivery(Outcome.DELIVERED, found)
+        self._in_time(note)
         answer = self._send(channel, {
             "text": message.text, "blocks": message.blocks, "thread_ts": thread, **QUIET,
             "metadata": {"event_type": EVENT_TYPE, "event_payload": {"key": key}},

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from bot.domain.durations import parse_duration
-from bot.domain.monitors import Answer, Point
+from bot.domain.monitors import Answer, Point, Pushed
 from bot.domain.policy import Source
 from bot.ports import Ledger, Query, Reading
 from bot.sources import Parts, check_options, switch, wrong_option
 
 KEPT = timedelta(days=35)  # how long readings stay, where the policy says nothing: five weeks of the same hours
 SHORTEST = timedelta(hours=1)
+ALIKE = timedelta(minutes=5)
 
 
 class PushSource:
@@ -24,22 +26,41 @@ class PushSource:
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
         """Return the readings of each query, all from one reading of the ledger. Raises LedgerUnavailable."""
-        asked: dict[Query, Answer] = {}
+        answers: dict[Query, Answer] = {}
         with self._ledger.read() as reading:
-            for query in queries:
-                if query not in asked:
-                    asked[query] = Answer(points=self._points(reading, query, {0, query.version}))
-        return [asked[query] for query in queries]
+            for some in _alike(set(queries)):
+                answers |= {query: Answer(points=points) for query, points in self._read(reading, some).items()}
+        return [answers[query] for query in queries]
 
     def history(self, query: Query, step: timedelta) -> Answer:
         """Return the readings of every version: of each moment the first, of each `step` the last."""
         with self._ledger.read() as reading:
-            points = self._points(reading, query, None)
-        return Answer(points=list({(at - query.since) // step: (at, value) for at, value in points}.values()))
+            pushed = reading.readings(self._name, [(query.model, query.query)], since=query.since, until=query.until)
+        return Answer(points=list({(one.at - query.since) // step: (one.at, one.value) for one in pushed}.values()))
 
-    def _points(self, reading: Reading, query: Query, versions: set[int] | None) -> list[Point]:
-        pushed = reading.readings(self._name, query.model, query.query, since=query.since, until=query.until)
-        return [(one.at, one.value) for one in pushed if versions is None or one.version in versions]
+    def _read(self, reading: Reading, queries: Sequence[Query]) -> dict[Query, list[Point]]:
+        """Return the readings of queries that begin at about the same time: with one question for all of them."""
+        since, until = min(one.since for one in queries), max(one.until for one in queries)
+        found: dict[tuple[str, str], list[Pushed]] = defaultdict(list)
+        asked = {(one.model, one.query) for one in queries}
+        for pushed in reading.readings(self._name, sorted(asked), since=since, until=until):
+            found[pushed.model, pushed.metric].append(pushed)
+        return {query: _points(query, found[query.model, query.query]) for query in queries}
+
+
+def _points(query: Query, pushed: Sequence[Pushed]) -> list[Point]:
+    mine = {0, query.version}
+    return [(one.at, one.value) for one in pushed if query.since < one.at <= query.until and one.version in mine]
+
+
+def _alike(queries: Collection[Query]) -> list[list[Query]]:
+    """Return the queries in groups that begin at about the same time: one from long ago would make all others long."""
+    groups: list[list[Query]] = []
+    for query in sorted(queries, key=lambda one: one.since):
+        if not groups or query.since - groups[-1][0].since > ALIKE:
+            groups.append([])
+        groups[-1].append(query)
+    return groups
 
 
 def open_push(name: str, source: Source, parts: Parts) -> PushSource:

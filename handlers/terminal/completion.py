@@ -11,7 +11,7 @@ from handlers.terminal.grammar import FORMS, VERBS
 from handlers.terminal.listed import GROUPS
 
 SHELLS = ("bash", "zsh", "fish")
-OWN_FLAGS = {"run": ["--help"], "init": ["--help"], "doctor": ["--live", "--json", "--help"],
+OWN_FLAGS = {"run": ["--help"], "worker": ["--help"], "init": ["--help"], "doctor": ["--live", "--json", "--help"],
               "demo": ["--play", "--port", "--help"]}  # fmt: skip
 _OWN_VALUES: dict[str, dict[str, tuple[str, ...]]] = {"demo": {"--port": ()}}  # any
 

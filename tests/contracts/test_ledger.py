@@ -31,6 +31,8 @@ from bot.domain.errors import AlreadyDecided, AlreadyOpen, LedgerUnavailable, Mi
 from bot.domain.events import GENESIS, START, Event, Head, Tag, chain
 from bot.domain.evidence import GateResult, Seen
 from bot.domain.freezes import Freeze
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Measurement, Monitor, Outcome, Standing
 from bot.domain.moves import UNFINISHED, Move, MoveKind, MoveState
 from bot.domain.people import Actor, Automation, Client, Operator, Person
 from bot.domain.registry import Stage
@@ -39,7 +41,7 @@ from bot.ledger import SqlLedger, audit, rows
 from bot.ledger.audit import Fault, FaultKind
 from bot.ledger.engines import parse_url
 from bot.ledger.tables import metadata
-from bot.ports import Ask, AskState, Ledger, Note, NoteKind, Posting, Unobserved, Waiting
+from bot.ports import Ask, AskState, Batch, Ledger, Note, NoteKind, Posting, Unobserved, Waiting
 from tests.many import add_many_events
 
 pytest_plugins = ("tests.ledgers",)
@@ -581,21 +583,79 @@ def test_a_key_is_taken_for_ever(ledger: SqlLedger) -> None:
     assert due(ledger) == []
 
 
-def test_a_delivery_that_began_is_remembered(ledger: SqlLedger) -> None:
+def test_a_delivery_that_began_is_remembered_and_nobody_elses_until_its_lease_is_over(ledger: SqlLedger) -> None:
+    save(ledger, a_note("k"), a_note("behind it"))
+    with ledger.write() as w:
+        fresh, _ = w.due_notes(NOW)
+        taken = w.claim_note(fresh, "one", NOW, SOON)
+        assert taken == replace(fresh, attempts=1, claimed_until=SOON)
+        assert w.claim_note(fresh, "two", NOW, SOON) is None
+        assert w.due_notes(NOW) == []
+    with ledger.write() as w:
+        left, _ = w.due_notes(SOON)
+        assert left == replace(fresh, was_tried=True, attempts=1, claimed_until=SOON)
+        assert w.claim_note(left, "two", SOON, LATER) == replace(left, attempts=2, claimed_until=LATER)
+
+
+def test_whoever_was_overtaken_writes_no_end_of_a_note(ledger: SqlLedger) -> None:
     save(ledger, a_note("k"))
     with ledger.write() as w:
         (fresh,) = w.due_notes(NOW)
-        w.trying(fresh)
-    with ledger.read() as r:
-        assert r.due_notes(NOW) == [replace(fresh, was_tried=True, attempts=1)]
+        mine = w.claim_note(fresh, "one", NOW, SOON)
+        assert mine is not None
+        theirs = w.claim_note(mine, "two", SOON, LATER)
+        assert theirs is not None
+        assert not any([w.delivered(mine, Posting("C1", "1")), w.postpone(mine, LATER, ""), w.drop(mine, "")])
+        assert (w.is_waiting(mine), w.posting_of(mine)) == (True, None)
+        assert w.delivered(theirs, Posting("C1", "2"))
+        assert (w.is_waiting(mine), w.posting_of(mine)) == (False, Posting("C1", "2"))
+
+
+def test_the_notes_of_a_process_that_is_gone_are_free_at_once(ledger: SqlLedger) -> None:
+    save(ledger, a_note("k"))
+    with ledger.write() as w:
+        w.claim_note(w.due_notes(NOW)[0], "gone", NOW, LATER)
+        assert (w.owners(), w.due_notes(NOW)) == (["gone"], [])
+        w.disown("gone")
+        assert (w.owners(), [note.key for note in w.due_notes(NOW)]) == ([], ["k"])
+
+
+def test_a_name_is_leased_to_one_at_a_time(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        assert w.take_lease("churn", "one", NOW, SOON)
+        assert w.take_lease("churn", "one", NOW, SOON)
+        assert not w.take_lease("churn", "two", NOW, SOON)
+        assert w.take_lease("other", "two", NOW, SOON)
+        w.give_lease("churn", "two")
+        assert not w.take_lease("churn", "two", NOW, SOON)
+        w.give_lease("churn", "one")
+        assert w.take_lease("churn", "two", NOW, SOON)
+        assert w.take_lease("churn", "one", LATER, LATER)
+
+
+def test_what_a_transaction_locks_by_name_another_one_waits_for(ledger: SqlLedger, ledger_url: str) -> None:
+    if ledger_url.startswith("sqlite"):
+        pytest.skip("SQLite has one writer at a time")
+    with ledger.write() as one:
+        one.lock("policy")
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(_is_free, ledger, "policy").result() is False
+            assert pool.submit(_is_free, ledger, "other").result() is True
+    assert _is_free(ledger, "policy")
+
+
+def _is_free(ledger: SqlLedger, name: str) -> bool:
+    with ledger.write() as w:
+        return w.is_free(name)
 
 
 def test_a_delivered_card_is_found_by_its_lane_and_all_else_by_its_key(ledger: SqlLedger) -> None:
-    save(ledger, a_note("card", "lane", kind=NoteKind.CARD), a_note("news", "lane"), a_note("silent", "lane"))
+    cards = [a_note(key, "lane", kind=NoteKind.CARD) for key in ("card", "again")]
+    save(ledger, *cards, a_note("news", "lane"), a_note("silent", "lane"))
     with ledger.write() as w:
-        card, news, silent = w.due_notes(NOW)
+        card, again, news, silent = w.due_notes(NOW)
         w.delivered(card, Posting("C1", "1.0"))
-        w.delivered(card, Posting("C1", "2.0"))  # the answer came twice
+        w.delivered(again, Posting("C1", "2.0"))  # somebody had deleted the first one
         w.delivered(news, Posting("C1", "3.0"))
         w.delivered(silent, None)
     with ledger.read() as r:
@@ -1125,6 +1185,24 @@ def test_the_file_and_its_folder_are_for_our_eyes_only(tmp_path: Path) -> None:
         assert {file.stat().st_mode & 0o777 for file in home.iterdir()} == {0o600}
 
 
+def test_a_file_is_served_by_one_process_and_by_the_next_when_that_has_ended(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/home/ledger.db"
+    with opened(url) as second:
+        with opened(url) as first:
+            first.serve_alone()
+            with pytest.raises(Misconfigured, match="Another Registrar serves the ledger"):
+                second.serve_alone()
+        second.serve_alone()
+
+
+@pytest.mark.postgres
+def test_postgres_is_served_by_several(postgres_url: str) -> None:
+    with opened(postgres_url) as one, opened(postgres_url) as two:
+        one.serve_alone()
+        two.serve_alone()
+        assert (one.is_shared, two.is_shared) == (True, True)
+
+
 def test_migrating_again_changes_nothing(ledger: SqlLedger) -> None:
     save(ledger, a_request(), an_event())
     ledger.migrate()
@@ -1132,8 +1210,12 @@ def test_migrating_again_changes_nothing(ledger: SqlLedger) -> None:
 
 
 def test_the_migrations_make_the_tables_that_the_program_uses(ledger: SqlLedger, ledger_url: str) -> None:
+    def is_ours(name: str | None, *_: object) -> bool:
+        return not (name or "").startswith("procrastinate_")  # the queue's tables are its own affair
+
     with raw(ledger_url) as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        context = MigrationContext.configure(connection, opts={"include_name": is_ours})
+        assert compare_metadata(context, metadata) == []
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -1319,6 +1401,58 @@ def test_what_was_committed_stands_whatever_happens_to_who_watches(
     assert "could not be counted" in caplog.text
 
 
+# Checks
+
+
+def test_checks_are_taken_by_one_and_by_another_when_the_claim_is_over(ledger: SqlLedger) -> None:
+    one, other = ("m1", 1), ("m2", 1)
+    with ledger.write() as w:
+        assert w.claim_slots({one: SOON, other: LATER}, "one", NOW) == {one, other}
+        assert w.claim_slots({one: SOON}, "two", NOW) == set()
+    with ledger.write() as w:
+        assert w.claim_slots({one: LATER, other: LATER, ("m3", 1): LATER}, "two", SOON + MOMENT) == {one, ("m3", 1)}
+        assert w.finish_slots([a_measurement(*one), a_measurement(*other)], "one") == {other}
+        assert w.finish_slots([a_measurement(*one), a_measurement("m9", 1)], "two") == {one}
+        assert w.claim_slots({one: LATER}, "one", LATER + MOMENT) == set()
+
+
+def test_a_monitor_that_is_being_checked_is_not_due(ledger: SqlLedger) -> None:
+    monitor = a_monitor()
+    with ledger.write() as w:
+        w.add_monitor(monitor)
+        w.save_standing(Standing(monitor=monitor.id, slot=3, next_at=NOW))
+        assert [due.id for due, _ in w.due_monitors(NOW)] == [monitor.id]
+        w.claim_slots({(monitor.id, 4): SOON}, "one", NOW)
+        assert w.due_monitors(NOW) == []
+        assert [due.id for due, _ in w.due_monitors(SOON + MOMENT)] == [monitor.id]
+
+
+def test_of_a_batch_those_are_made_whose_claim_holds(ledger: SqlLedger) -> None:
+    mine, lapsed, done = (a_monitor(name, name) for name in ("mine", "lapsed", "done"))
+    with ledger.write() as w:
+        for monitor in (mine, lapsed, done):
+            w.add_monitor(monitor)
+            w.save_standing(Standing(monitor=monitor.id, next_at=NOW))
+        w.claim_slots({("mine", 1): LATER, ("lapsed", 1): NOW, ("done", 1): LATER}, "one", NOW)
+        w.finish_slots([a_measurement("done", 1)], "one")
+        batch = Batch("push", "one", (("mine", 1), ("lapsed", 1), ("done", 1)))
+        assert [monitor.id for monitor, _ in w.claimed(batch, SOON)] == ["mine"]
+        assert w.claimed(replace(batch, owner="two"), SOON) == []
+
+
+MOMENT = timedelta(microseconds=1)
+
+
+def a_monitor(number: str = "m1", name: str = "accuracy") -> Monitor:
+    rule = MonitorRule(name=name, source="push", greater_than=0.85)
+    return Monitor(id=number, model="churn", created_at=NOW, rule=rule)
+
+
+def a_measurement(monitor: str, slot: int) -> Measurement:
+    return Measurement(monitor=monitor, slot=slot, at=NOW, revision=1, version=3, move="m1", outcome=Outcome.OK,
+                       value=0.9)  # fmt: skip
+
+
 # Speed: no query reads a whole table
 
 
@@ -1348,7 +1482,7 @@ def test_every_question_has_an_index(sqlite_url: str, tmp_path: Path) -> None:
 
 def _is_full_scan(step: str) -> bool:
     scan = re.match(r"SCAN (?:TABLE )?(\w+)(?! .*USING)", step)
-    return scan is not None and scan[1] in set(metadata.tables) - {"audit_head"}  # which has one row
+    return scan is not None and scan[1] in set(metadata.tables) - {"audit_head", "leases"}  # which have a row or two
 
 
 def _ask_everything(ledger: SqlLedger) -> None:
@@ -1365,17 +1499,25 @@ def _ask_everything(ledger: SqlLedger) -> None:
         w.owners()
         w.add_note(a_note("k"))
         (note,) = w.due_notes(NOW)
-        w.trying(note)
+        w.claim_note(note, "one", NOW, SOON)
         w.postpone(note, SOON, "")
         w.delivered(note, Posting("C1", "1"))
         w.append(an_event())
         w.backlog(NOW)
+        w.take_lease("register:churn", "one", NOW, SOON)
+        w.give_lease("register:churn", "one")
+        w.claim_slots({("m1", 1): SOON}, "one", NOW)
+        w.finish_slots([a_measurement("m1", 1)], "one")
         w.take_vote(request.id, BOB)
         freeze = a_freeze()
         w.add_freeze(freeze)
         w.save_freeze(freeze)
     with ledger.read() as r:
         r.freezes()
+        r.claimed(Batch("push", "one", (("m1", 1),)), NOW)
+        r.readings("push", [("churn", "accuracy")], since=NOW, until=SOON)
+        r.is_waiting(note)
+        r.posting_of(note)
         r.latest(model="churn", before=7)
         r.latest(tags=[Tag.MOVED], since=NOW)
         r.requests()

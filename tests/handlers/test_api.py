@@ -124,7 +124,9 @@ class Site:
     def kept(self, metric: str = "accuracy", *, source: str = "live", model: str = "churn") -> list[Pushed]:
         """Return what is in the ledger."""
         with self.ledger.read() as found:
-            return found.readings(source, model, metric, since=NOW - timedelta(days=99), until=NOW + timedelta(days=9))
+            return found.readings(
+                source, [(model, metric)], since=NOW - timedelta(days=99), until=NOW + timedelta(days=9)
+            )
 
 
 def reading(**changes: Any) -> dict[str, Any]:

@@ -7,12 +7,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from bot.domain.policy import unused_parts
+from bot.ledger import SqlLedger
 from bot.policy_file import load_policy
 from bot.settings import Settings, read_settings
 from handlers.cli import main
@@ -159,6 +161,22 @@ def test_run_says_that_its_port_is_taken(registrar: Registrar, policy: Path) -> 
         said = registrar("run", **TOKENS, REGISTRAR_PORT=str(taken.getsockname()[1]))
     assert said.code == 2
     assert "REGISTRAR_PORT" in said.err
+
+
+def test_run_beside_another_on_the_same_file_says_what_to_do(registrar: Registrar, policy: Path) -> None:
+    url = f"sqlite:///{policy.parent}/ledger.db"
+    with closing(SqlLedger(url)) as served:
+        served.serve_alone()
+        said = registrar("run", **TOKENS, REGISTRAR_PORT="0", REGISTRAR_DATABASE_URL=url)
+    assert said.code == 2
+    assert f"Another Registrar serves the ledger {policy.parent}/ledger.db already. Stop that one" in said.err
+    assert "REGISTRAR_DATABASE_URL" in said.err
+
+
+def test_a_worker_needs_a_ledger_that_it_can_share(registrar: Registrar, policy: Path) -> None:
+    said = registrar("worker", **TOKENS, REGISTRAR_PORT="0")
+    assert said.code == 2
+    assert "SQLite has room for one process: set REGISTRAR_DATABASE_URL to a PostgreSQL" in said.err
 
 
 def test_run_without_slack_is_unreachable(registrar: Registrar, policy: Path) -> None:

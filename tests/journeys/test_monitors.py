@@ -63,10 +63,10 @@ def measure(world: World, *values: float) -> None:
     with world.ledger.write() as tx:
         for slot, value in enumerate(values, start=1):
             at = now - timedelta(minutes=len(values) - slot)
-            tx.claim_slot(monitor.id, slot, "test", at, at + timedelta(minutes=1))
+            tx.claim_slots({(monitor.id, slot): at + timedelta(minutes=1)}, "test", at)
             outcome = Outcome.FAILED if value < 0.85 else Outcome.OK
-            tx.finish_slot(Measurement(monitor=monitor.id, slot=slot, at=at, revision=1, version=3, move="m1",
-                                       outcome=outcome, value=value, points=1), "test")  # fmt: skip
+            tx.finish_slots([Measurement(monitor=monitor.id, slot=slot, at=at, revision=1, version=3, move="m1",
+                                       outcome=outcome, value=value, points=1)], "test")  # fmt: skip
         state = State.FAILED if values[-1] < 0.85 else State.OK
         tx.save_standing(replace(tx.standing(monitor.id), slot=len(values), state=state, version=3, since=now, at=now,
                                  value=values[-1], bound=0.85, next_at=now + timedelta(days=1)))  # fmt: skip

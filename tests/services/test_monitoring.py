@@ -492,8 +492,11 @@ def test_a_check_that_hangs_stops_nobody_else(served: Bench, hang: threading.Eve
     stuck, other = add(served, "stuck", source="mlflow"), add(served, "accuracy")
     read = served.sources.read
 
+    begun = threading.Event()
+
     def slow(name: str, queries: Any) -> Any:
         if name == "mlflow":
+            begun.set()
             hang.wait(30)
         return read(name, queries)
 
@@ -505,6 +508,7 @@ def test_a_check_that_hangs_stops_nobody_else(served: Bench, hang: threading.Eve
     if thread is not threading.current_thread():
         thread.join(10)
     assert standing(served, other).state is State.OK
+    assert begun.wait(10)
     served.clock.turn(minutes=2)
     served.monitoring.tick()
     with served.ledger.read() as reading:
@@ -512,15 +516,17 @@ def test_a_check_that_hangs_stops_nobody_else(served: Bench, hang: threading.Eve
 
 
 def test_what_a_hanging_source_brings_too_late_is_left_out(served: Bench, hang: threading.Event) -> None:
-    stuck = add(served, fail_after=1)
+    stuck, begun = add(served, fail_after=1), threading.Event()
 
     def slow(name: str, queries: Any) -> Any:
+        begun.set()
         hang.wait(30)
         return [Answer(points=[(served.clock.now(), 0.1)])]
 
     served.sources.read = slow  # type: ignore[method-assign]
     served.clock.turn(seconds=12)
     served.monitoring.tick()
+    assert begun.wait(10)
     served.clock.turn(minutes=2)
     served.monitoring._give_up_what_hangs()
     hang.set()
@@ -553,7 +559,7 @@ def test_a_clock_set_forward_by_an_hour_loses_no_check_and_doubles_none(served: 
 def test_a_check_of_a_process_that_died_is_made_by_whoever_is_there(served: Bench) -> None:
     monitor = add(served)
     with served.ledger.write() as tx:
-        tx.claim_slot(monitor.id, 1, "gone:1:x", served.clock.now(), served.clock.now() + timedelta(seconds=40))
+        tx.claim_slots({(monitor.id, 1): served.clock.now() + timedelta(seconds=40)}, "gone:1:x", served.clock.now())
     check(served, 0.9)
     assert standing(served, monitor).slot == 0
     check(served, 0.9, 0.9, 0.9)
@@ -638,11 +644,11 @@ def past(bench: Bench, monitor: Monitor, values: Callable[[int], float], *, hour
     with bench.ledger.write() as tx:
         for slot in range(int(hours * 60)):
             at = now.since - timedelta(minutes=int(hours * 60) - slot)
-            tx.claim_slot(monitor.id, slot + 1, "x", at, at + timedelta(minutes=1))
-            tx.finish_slot(Measurement(
+            tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
+            tx.finish_slots([Measurement(
                 monitor=monitor.id, slot=slot + 1, at=at, revision=1, version=before.version, move=before.began.id,
                 outcome=Outcome.OK, value=values(slot), points=1,
-            ), "x")  # fmt: skip
+            )], "x")  # fmt: skip
         tx.save_standing(Standing(monitor=monitor.id, slot=int(hours * 60), next_at=bench.clock.now()))
 
 

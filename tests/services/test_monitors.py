@@ -92,9 +92,9 @@ class Desk:
         """Let it have been checked once."""
         now = self.bench.clock.now()
         with self.bench.ledger.write() as tx:
-            tx.claim_slot(monitor.id, 1, "here", now, now + timedelta(minutes=1))
-            tx.finish_slot(Measurement(monitor=monitor.id, slot=1, at=now, revision=1, version=3, move="m1",
-                                       outcome=Outcome.OK, value=0.9, points=1), "here")  # fmt: skip
+            tx.claim_slots({(monitor.id, 1): now + timedelta(minutes=1)}, "here", now)
+            tx.finish_slots([Measurement(monitor=monitor.id, slot=1, at=now, revision=1, version=3, move="m1",
+                                       outcome=Outcome.OK, value=0.9, points=1)], "here")  # fmt: skip
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -27,6 +28,7 @@ class Teller:
 
     def __init__(self) -> None:
         self.told: list[Note] = []
+        self.taken_back: list[Posting] = []
         self.answers: dict[str, list[Delivery]] = defaultdict(lambda: [DELIVERED])
         self.meanwhile: Callable[[], None] = lambda: None
 
@@ -34,6 +36,10 @@ class Teller:
     def keys(self) -> list[str]:
         """Return what it was given, in order."""
         return [note.key for note in self.told]
+
+    def take_back(self, posting: Posting) -> None:
+        """Write down what is to be deleted."""
+        self.taken_back.append(posting)
 
     def deliver(self, note: Note) -> Delivery:
         """Take one note."""
@@ -202,8 +208,56 @@ def test_a_crash_while_delivering_is_a_lost_answer(bench: Bench, outbox: Outbox,
     with pytest.raises(KeyboardInterrupt):
         outbox.deliver()
     teller.meanwhile = lambda: None
+    bench.clock.turn(seconds=31)  # the lease of the one that crashed is over
     outbox.deliver()
     assert [note.was_tried for note in teller.told] == [False, True]
+
+
+def test_of_two_processes_one_delivers_a_lane(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a", "r1/b", "r2/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller)
+
+    def meanwhile() -> None:
+        teller.meanwhile = lambda: None
+        other.deliver()
+
+    teller.meanwhile = meanwhile
+    outbox.deliver()
+    assert sorted(teller.keys) == ["r1/a", "r1/b", "r2/a"]
+
+
+def test_what_was_posted_although_another_process_had_taken_over_is_deleted(
+    bench: Bench, outbox: Outbox, teller: Teller
+) -> None:
+    put(bench, "r1/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller)
+
+    def stopped() -> None:
+        teller.meanwhile = lambda: None
+        bench.clock.turn(seconds=31)
+        teller.answers["r1/a"] = [Delivery(Outcome.DELIVERED, Posting("C1", "2.2"))]
+        other.deliver()
+        teller.answers["r1/a"] = [DELIVERED]
+
+    teller.meanwhile = stopped
+    outbox.deliver()
+    with bench.ledger.read() as reading:
+        assert reading.posting("r1/a") == Posting("C1", "2.2")
+    assert teller.taken_back == [DELIVERED.posting]
+
+
+def test_what_the_other_process_found_in_slack_stays(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller)
+
+    def stopped() -> None:
+        teller.meanwhile = lambda: None
+        bench.clock.turn(seconds=31)
+        other.deliver()
+
+    teller.meanwhile = stopped
+    outbox.deliver()
+    assert (len(teller.told), teller.taken_back) == (2, [])
 
 
 def test_the_pauses_grow_and_end_at_two_minutes(bench: Bench, outbox: Outbox, teller: Teller) -> None:

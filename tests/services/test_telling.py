@@ -335,6 +335,7 @@ def test_a_crash_before_it_is_written_down_sends_it_again_under_its_id(telling: 
     dying = Dying(lambda: telling.bench.context.policy, telling.variables.get, telling.bench.clock.now)
     with pytest.raises(SystemExit):
         Outbox(telling.bench.context, dying, kinds=FOR_ENDPOINTS).deliver()
+    telling.bench.clock.turn(seconds=31)  # its lease is over
     telling.events.deliver()
     assert len({got.headers["x-registrar-event-id"] for got in telling.there.got}) == 1
     assert len(telling.there.got) == 2

@@ -45,9 +45,9 @@ def desk(slack: LocalSlack, sqlite_url: str) -> Iterator[Desk]:
         tx.add_incident(INCIDENT)
         for slot, value in ((1, 0.9), (2, 0.61)):
             at = NOW + slot * timedelta(minutes=5)
-            tx.claim_slot(MONITOR.id, slot, "test", at, at)
-            tx.finish_slot(Measurement(monitor=MONITOR.id, slot=slot, at=at, revision=1, version=7, move="m1",
-                                       outcome=Outcome.OK, value=value), "test")  # fmt: skip
+            tx.claim_slots({(MONITOR.id, slot): at}, "test", at)
+            tx.finish_slots([Measurement(monitor=MONITOR.id, slot=slot, at=at, revision=1, version=7, move="m1",
+                                       outcome=Outcome.OK, value=value)], "test")  # fmt: skip
     client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
     yield Desk(slack, ledger, SlackNotifier(client, ledger, lambda: POLICY, lambda: NOW))
     ledger.close()

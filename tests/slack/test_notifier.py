@@ -49,6 +49,7 @@ class Desk:
         delivery = self.notifier.deliver(trying)
         if delivery.outcome is Outcome.DELIVERED:
             with self.ledger.write() as tx:
+                tx.add_note(trying)
                 tx.delivered(trying, delivery.posting)
         return delivery
 

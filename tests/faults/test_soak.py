@@ -1,0 +1,85 @@
+"""A long time under load: memory stays as it is, and nothing is left undone. `make soak` makes it an hour."""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, Thread
+
+import psutil
+import pytest
+
+from bot.ledger import SqlLedger
+from localslack import Remote
+from tests.registries import MlflowShelf
+from tests.replicas import Replica
+from tests.team import Load, workplace
+from tests.waiting import wait_until
+
+MINUTES = float(os.environ.get("SOAK", "0.25"))
+LONG_ENOUGH = 20.0  # minutes; before that caches still fill
+GROWTH_MOST = 0.05
+SAMPLES = 400
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verbs", [["run"], pytest.param(["run", "worker"], marks=pytest.mark.postgres)])
+def test_after_a_long_time_under_load_nothing_is_left_and_memory_is_flat(
+    verbs: list[str], request: pytest.FixtureRequest, apart: Remote, tmp_path: Path, mlflow_sqlite: str,
+    mlflow_shelf: MlflowShelf,
+) -> None:  # fmt: skip
+    database = str(request.getfixturevalue("sqlite_url" if len(verbs) == 1 else "postgres_url"))
+    with ExitStack() as open_things:
+        settings = open_things.enter_context(workplace(tmp_path, apart, database, mlflow_sqlite, mlflow_shelf))
+        ledger = open_things.enter_context(closing(SqlLedger(database, patience=20)))
+        team = [Replica(verb, settings, tmp_path / f"{verb}.log").start().wait() for verb in verbs]
+        for one in team:
+            open_things.callback(one.kill)
+        load = Load(apart, ledger, random.Random(3), pause=0.2 if MINUTES < LONG_ENOUGH else 2.0)  # noqa: S311
+        with memory_of(team) as samples, load.goes_on():
+            time.sleep(MINUTES * 60)  # the load is what is tested, for as long as somebody asked for
+        wait_until(lambda: is_empty(ledger), 120)
+        grown = [growth(one) for one in samples]
+        told = ", ".join(f"{verb} {more:+.1%}" for verb, more in zip(verbs, grown, strict=True))
+        kind = "SQLite" if len(verbs) == 1 else "PostgreSQL"
+        print(f"{kind}, {MINUTES:g} minutes, {len(load.asked)} asks: memory {told}; the outbox is empty")
+        assert load.asked
+        assert MINUTES < LONG_ENOUGH or max(grown) <= GROWTH_MOST
+        assert [one.end() for one in team] == [0] * len(team)
+
+
+@contextmanager
+def memory_of(team: list[Replica]) -> Iterator[list[list[int]]]:
+    """Look at the memory of processes now and then until the block ends; give what was seen (bytes)."""
+    samples: list[list[int]] = [[] for _ in team]
+    over = Event()
+
+    def look() -> None:
+        while not over.wait(MINUTES * 60 / SAMPLES):
+            for one, seen in zip(team, samples, strict=True):
+                assert one.process is not None
+                seen.append(psutil.Process(one.process.pid).memory_info().rss)
+
+    looking = Thread(target=look, daemon=True)
+    looking.start()
+    yield samples
+    over.set()
+    looking.join()
+
+
+def growth(samples: list[int]) -> float:
+    """Return by how much the last quarter is above the second one."""
+    quarter = len(samples) // 4
+    return statistics.median(samples[-quarter:]) / statistics.median(samples[quarter : 2 * quarter]) - 1
+
+
+def is_empty(ledger: SqlLedger) -> bool:
+    """Tell whether nothing waits to be told."""
+    with ledger.read() as reading:
+        return not reading.due_notes(datetime.now(UTC) + timedelta(days=1))
