@@ -145,10 +145,12 @@ def running(
     database_url: str | None = None,
     webhook_secret: str | None = None,
     port: int = 0,
+    is_worker: bool = False,
 ) -> Iterator[World]:
     """Run the whole bot until the block ends. A registry in memory that is empty gets `churn`.
 
     `http`: Slack reaches it by signed HTTP instead of Socket Mode. `port`: where it serves; 0 takes a free one.
+    `is_worker`: it does the background work, and Slack does not reach it.
     """
     if isinstance(registry, MemoryRegistry) and not registry.models():
         with_churn(registry)
@@ -169,9 +171,12 @@ def running(
             clock=clock or SystemClock(),
             observer=metrics,
         )
-        with listen(settings) as listener, Service(settings, registrar, listener, metrics) as service:
+        with (
+            listen(settings) as listener,
+            Service(settings, registrar, listener, metrics, is_worker=is_worker) as service,
+        ):
             if http:
                 slack.deliver_to(f"{service.address}/slack/events")
-            else:
+            elif not is_worker:
                 slack.wait_until_connected()
             yield World(slack=slack, registrar=registrar, registry=registry, ledger=ledger, service=service)

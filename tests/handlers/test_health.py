@@ -11,12 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from bot.domain.errors import RegistryRefused, RegistryUnreachable
 from bot.domain.registry import ModelInfo
 from bot.registry.memory import MemoryRegistry
-from handlers import health
 from handlers.readiness import NotWell, Part, Readiness, of_registry
 from localslack import LocalSlack
 from tests.waiting import wait_until
@@ -155,12 +153,6 @@ def test_a_registry_that_does_not_answer_is_told_without_its_address() -> None:
 # -- over HTTP ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_worker_serves_the_same_without_slack() -> None:
-    web = FastAPI()
-    health.mount(web, Readiness([WELL]))
-    assert {"/healthz", "/readyz"} <= {getattr(route, "path", "") for route in web.routes}
-
-
 def ask(world: World, path: str) -> httpx.Response:
     return httpx.get(f"{world.service.address}{path}", timeout=30, trust_env=False)
 
@@ -196,6 +188,14 @@ def test_the_whole_bot_is_ready_and_says_how_each_part_is(world: World) -> None:
 def test_without_socket_mode_slack_is_http_only(slack: LocalSlack, tmp_path: Path) -> None:
     with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
         assert ask(world, "/readyz").json()["parts"]["slack"]["says"] == "Slack reaches us over HTTP only."
+
+
+def test_a_worker_tells_the_same_but_of_slack_which_does_not_reach_it(slack: LocalSlack, tmp_path: Path) -> None:
+    with running(slack, tmp_path, MemoryRegistry(), is_worker=True) as world:
+        parts = waits_for(world, "/readyz", is_ready).json()["parts"]
+        assert sorted(parts) == ["ledger", "registry", "ticker"]
+        assert ask(world, "/metrics").status_code == 200
+        assert ask(world, "/slack/events").status_code == 404
 
 
 class Hangs(MemoryRegistry):
