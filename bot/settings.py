@@ -76,6 +76,15 @@ class Settings(BaseSettings):
         40, alias="REGISTRAR_THREADS", ge=4, le=500, description="How many things are worked on at the same time"
     )
 
+    log: Literal["text", "json"] = Field(
+        "text", alias="REGISTRAR_LOG", description="How the log is written: lines for people, or JSON for machines"
+    )
+    drain: Duration = Field(
+        "0s", alias="REGISTRAR_DRAIN", validate_default=True,
+        description="How long after SIGTERM HTTP is still answered while /readyz says stopping, for a load balancer to "
+        "notice; a second signal ends it",
+    )  # fmt: skip
+
     @field_validator("slack_api_url")
     @classmethod
     def _ends_with_slash(cls, url: str) -> str:

@@ -157,7 +157,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from handlers.serve import run
 
     settings = read_settings()
-    logs.set_up(settings.secrets)
+    logs.set_up(settings.secrets, form=settings.log)
     run(settings, lambda line: print(line, flush=True), is_worker=arguments.verb == "worker")
 
 

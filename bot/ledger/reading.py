@@ -36,7 +36,7 @@ from bot.domain.registry import Stage
 from bot.domain.rollbacks import Bar
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import Name, say
-from bot.ledger import rows, statements
+from bot.ledger import backlog, rows, statements
 from bot.ledger.audit import LOWEST, Record
 from bot.ledger.tables import (
     ASK_WAITS,
@@ -65,7 +65,7 @@ from bot.ledger.tables import (
     servings,
     standings,
 )
-from bot.ports import Ask, Batch, Call, Copy, Note, NoteKind, Posting
+from bot.ports import Ask, Backlog, Batch, Call, Copy, Note, NoteKind, Posting, Waiting
 
 # Messages of which a lane has one, drawn anew from its present state.
 STANDING = {NoteKind.CARD, NoteKind.NOTICE, NoteKind.ROLLBACK, NoteKind.INCIDENT}
@@ -172,6 +172,21 @@ class SqlReading:
         ).scalar_subquery()
         due = select(copies).where(copies.c.number.in_(first), has_come(copies.c.not_before, now))
         return self._all(Copy, due.order_by(copies.c.number).limit(most))
+
+    def backlog(self, now: datetime) -> Backlog:
+        """Return what is not finished. However much has ended, it costs no more."""
+        return Backlog(
+            requests=self._waiting(backlog.requests()),
+            asks=self._all_waiting(backlog.asks()),
+            moves=self._waiting(backlog.moves()),
+            notes=self._waiting(backlog.notes()),
+            copies=self._number(backlog.copies()),
+            incidents=self._waiting(backlog.incidents()),
+            breakers=self._number(backlog.breakers()),
+            monitors={row[0]: row[1] for row in self._connection.execute(backlog.monitors())},
+            overdue=self._all_waiting(backlog.overdue(now)),
+            events=self.head().number,
+        )
 
     def freezes(self) -> list[Freeze]:
         """Return the freezes that nobody has lifted, oldest first; one whose time is over may be among them."""
@@ -408,6 +423,16 @@ class SqlReading:
 
     def _rows(self, query: Select[Any], key: str | None = None) -> Sequence[RowMapping]:
         return self._connection.execute(query, _bound(key)).mappings().all()
+
+    def _waiting(self, query: Select[Any]) -> dict[Any, Waiting]:
+        return {kind: Waiting(number, since) for kind, number, since in self._connection.execute(query)}
+
+    def _all_waiting(self, query: Select[int, Any]) -> Waiting:
+        number, since = self._connection.execute(query).one()
+        return Waiting(number, since)
+
+    def _number(self, query: Select[Any]) -> int:
+        return int(self._connection.execute(query).scalar_one())
 
     def _column(self, query: Select[Any]) -> list[str]:
         return list(self._connection.execute(query).scalars())

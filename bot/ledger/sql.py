@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -24,13 +25,22 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from bot import story
 from bot.domain.errors import LedgerUnavailable, Misconfigured
+from bot.domain.events import Event, Tag
+from bot.domain.people import actor_id
 from bot.domain.text import Code, Say, say
 from bot.ledger import engines
 from bot.ledger.alone import Alone
 from bot.ledger.reading import SqlReading
 from bot.ledger.turns import Turns
 from bot.ledger.writing import SqlWriting
+from bot.ports import UNOBSERVED, Observer
+
+log = logging.getLogger(__name__)
+
+# What these name as the model is what somebody typed; whether there is one, nobody has looked yet.
+TYPED: Final = frozenset({Tag.ASKED, Tag.ASK_REFUSED, Tag.COMMANDED, Tag.COMMAND_REFUSED, Tag.REFUSED})
 
 BUSY: Final = "Registrar's ledger is busy, so nothing was recorded; try again in a moment."
 SILENT: Final = "Registrar's ledger does not answer, so nothing was recorded; try again in a moment."
@@ -48,10 +58,14 @@ class SqlLedger:
 
     `patience` is how many seconds a transaction may wait to begin, and on PostgreSQL each of its statements
     to be answered. `connections` is how many may be open to read (SQLite), or in all (PostgreSQL).
+    `observer` hears of the events of each transaction once it is committed.
     """
 
-    def __init__(self, url: str, *, patience: float = 2.0, connections: int = 20) -> None:
+    def __init__(
+        self, url: str, *, patience: float = 2.0, connections: int = 20, observer: Observer = UNOBSERVED
+    ) -> None:
         """Connect to nothing yet. Raises Misconfigured for a URL that is none of ours."""
+        self._observer = observer
         self._url = engines.parse_url(url)
         self._patience = patience
         self._alone: Alone | None = None
@@ -76,9 +90,11 @@ class SqlLedger:
             with transaction:
                 writing = SqlWriting(connection)
                 yield writing
-                writing.seal()
+                events = writing.seal()
                 with _kindly(SILENT, lost=UNSURE):
                     transaction.commit()
+        if events:
+            self._tell(events)
 
     @contextmanager
     def read(self) -> Iterator[SqlReading]:
@@ -159,6 +175,17 @@ class SqlLedger:
         self._writer.dispose()
         if self._alone is not None:
             self._alone.give()
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        """Say what was committed. It stands, so nothing that goes wrong here may look as if it did not."""
+        for event in events:
+            is_typed = event.tag in TYPED
+            with story.about(model=None if is_typed else event.model, actor=actor_id(event.actor)):
+                log.info("%s %s", event.tag.value, "" if event.tag is Tag.REFUSED else event.subject)
+        try:
+            self._observer.committed(events)
+        except Exception:
+            log.exception("what was committed could not be counted")
 
     @contextmanager
     def _turn(self) -> Iterator[float]:

@@ -43,6 +43,10 @@ class SocketMode(SocketModeHandler):
         except LOST as error:
             raise SlackUnreachable("Slack does not answer, so Socket Mode does not open.") from error
 
+    def is_connected(self) -> bool:
+        """Tell whether there is a connection now; one that breaks is opened anew by itself."""
+        return bool(self.client.is_connected())
+
     def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override]  # as Bolt's
         """Handle one envelope: acknowledge, then start the rest, also where the connection broke in between."""
         began = time.time()

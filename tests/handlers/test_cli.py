@@ -272,7 +272,8 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-SLOW = {"mlflow", "pandas", "numpy", "slack_bolt", "slack_sdk", "sqlalchemy", "fastapi", "apscheduler", "matplotlib"}
+SLOW = {"mlflow", "pandas", "numpy", "slack_bolt", "slack_sdk", "sqlalchemy", "fastapi", "apscheduler", "matplotlib",
+        "structlog", "prometheus_client"}  # fmt: skip
 
 
 def test_what_needs_no_library_loads_none(tmp_path: Path) -> None:
