@@ -366,12 +366,15 @@ def as_slack_knows(settings: Settings, policy: Policy, user: str) -> Profile:
 
 
 def open_ledger(settings: Settings) -> SqlLedger:
-    """Return the ledger, its tables brought up to date."""
+    """Return the ledger, ready for work; SQLite's tables are brought up to date.
+
+    Raises LedgerUnavailable, and Misconfigured where that of PostgreSQL has to be made or upgraded first.
+    """
     from bot.ledger.sql import SqlLedger
 
     ledger = SqlLedger(settings.ledger_url)
     try:
-        ledger.migrate()
+        ledger.prepare()
     except BaseException:
         ledger.close()
         raise

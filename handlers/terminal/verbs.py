@@ -1,4 +1,4 @@
-"""The verbs that only the terminal has: what auditors do, and what can be asked of a policy file without a bot."""
+"""The verbs that only the terminal has: what auditors do, what a ledger needs, and what a policy file can be asked."""
 
 from __future__ import annotations
 
@@ -68,6 +68,48 @@ class AuditExport(Command):
     format: Annotated[
         Literal["jsonl", "csv"], Arg("FORMAT", "jsonl or csv", positional=False, flags=("--format",))
     ] = "jsonl"  # fmt: skip
+
+
+class DbStatus(Command):
+    """Tell how the ledger's tables are."""
+
+    verb = "db status"
+    summary = "Where the ledger is, whether its tables are up to date, and what to do"
+    example = "db status"
+
+
+class DbUpgrade(Command):
+    """Bring the ledger's tables up to date."""
+
+    verb = "db upgrade"
+    summary = "Make the ledger's tables, or bring those of an older Registrar up to date"
+    example = "db upgrade"
+
+
+class DbBackup(Command):
+    """Copy the ledger into a file."""
+
+    verb = "db backup"
+    summary = "Copy the ledger into a new file while the bot runs, and verify its audit"
+    example = "db backup ledger-2026-11-27.db"
+    file: Annotated[str, Arg("FILE", "the file, which must not be there yet", flags=("--file",))]
+
+
+class DbCopy(Command):
+    """Move the ledger to PostgreSQL."""
+
+    verb = "db copy"
+    summary = "Copy the ledger from SQLite into an empty one on PostgreSQL, its audit chain intact; stop the bot before"
+    example = "db copy --to postgresql+psycopg://registrar@db.internal/registrar"
+    to: Annotated[
+        str, Arg("URL", "where to; libpq finds the password in PGPASSWORD or ~/.pgpass", False, ("--to",))
+    ]  # fmt: skip
+    dry_run: Annotated[
+        bool, Arg("", "do and compare everything, and then take it back", False, ("--dry-run",))
+    ] = False  # fmt: skip
+    force: Annotated[
+        bool, Arg("", "also copy an audit that is not whole, as it is", False, ("--force",))
+    ] = False  # fmt: skip
 
 
 class PolicyCheck(Command):
