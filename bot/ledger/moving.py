@@ -45,14 +45,14 @@ def move(
     """Copy everything from a ledger on SQLite into an empty one on PostgreSQL, all of it or nothing.
 
     Nobody else writes to either meanwhile. `is_forced`: also an audit that is not whole, which is then just as much
-    so in the copy. `is_dry`: all is done and compared, and then taken back.
+    so in the copy. `is_dry`: all is done and compared, and then taken back; the bot may go on writing to the source.
 
     Raises Misconfigured where the two are not what they have to be, Refused where a bot serves the source, the target
     is not empty, the audit is not whole or the copy is not the same; and LedgerUnavailable.
     """
     _check_kinds(source, target)
-    with source.alone() as old, target.alone() as new:
-        if is_served(source):
+    with source.snapshot() if is_dry else source.alone() as old, target.alone() as new:
+        if not is_dry and is_served(source):
             raise Refused(say("A bot serves the ledger at {url}; stop it first.", url=Code(source.address)))
         before = _look(old, is_forced=is_forced)
         _lock_empty(new, target)

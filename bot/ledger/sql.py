@@ -82,7 +82,7 @@ class SqlLedger:
     @contextmanager
     def read(self) -> Iterator[SqlReading]:
         """Open one consistent reading. It waits for no writer. Raises LedgerUnavailable."""
-        with _kindly(UNREADABLE), self._reader.connect() as connection, connection.begin():
+        with self.snapshot() as connection:
             yield SqlReading(connection)
 
     def migrate(self) -> None:
@@ -178,6 +178,12 @@ class SqlLedger:
     def is_file(self) -> bool:
         """Whether it is a file of SQLite's."""
         return self._is_sqlite
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open one transaction that sees one moment, cannot write and waits for nobody. Raises LedgerUnavailable."""
+        with _kindly(UNREADABLE), self._reader.connect() as connection, connection.begin():
+            yield connection
 
     @contextmanager
     def alone(self) -> Iterator[Connection]:

@@ -434,17 +434,34 @@ class TestMoving:
         assert contents(postgres_url) == contents(os.environ["REGISTRAR_DATABASE_URL"])
 
     def test_nobody_writes_to_either_meanwhile(self, lived: Bench, sqlite_url: str, postgres_url: str) -> None:
-        tried: list[str] = []
+        heard = heard_meanwhile(sqlite_url, postgres_url)
+        assert ["nothing was recorded" in one for one in heard] == [True, True]
 
-        def try_to_write(table: str, _: int) -> None:
-            if table == audit_events.name and not tried:
-                for url in (sqlite_url, postgres_url):
-                    with closing(SqlLedger(url, patience=0.2)) as ledger:
-                        tried.append(refusal(ledger))
+    def test_a_trial_keeps_no_bot_waiting(self, lived: Bench, sqlite_url: str, postgres_url: str) -> None:
+        assert heard_meanwhile(sqlite_url, postgres_url, is_dry=True)[0] == ""
 
-        with closing(SqlLedger(sqlite_url)) as source, closing(SqlLedger(postgres_url)) as target:
-            moving.move(source, target, tell=try_to_write)
-        assert ["nothing was recorded" in one for one in tried] == [True, True]
+    def test_a_ledger_that_a_bot_serves_stays_where_it_is(
+        self, registrar: Registrar, lived: Bench, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(moving, "is_served", lambda source: True)
+        said = registrar("db", "copy", "--to", postgres_url)
+        assert (said.code, "A bot serves the ledger" in said.err, contents(postgres_url)["asks"]) == (1, True, [])
+        assert registrar("db", "copy", "--to", postgres_url, "--dry-run").code == 0
+
+
+def heard_meanwhile(sqlite_url: str, postgres_url: str, *, is_dry: bool = False) -> list[str]:
+    """Return what somebody hears who writes to the one and to the other while the ledger moves."""
+    heard: list[str] = []
+
+    def try_to_write(table: str, _: int) -> None:
+        if table == audit_events.name and not heard:
+            for url in (sqlite_url, postgres_url):
+                with closing(SqlLedger(url, patience=0.2)) as ledger:
+                    heard.append(refusal(ledger))
+
+    with closing(SqlLedger(sqlite_url)) as source, closing(SqlLedger(postgres_url)) as target:
+        moving.move(source, target, tell=try_to_write, is_dry=is_dry)
+    return heard
 
 
 def refusal(ledger: SqlLedger) -> str:
