@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from bot.domain.ci import CiRun
-from bot.domain.commands import Arg, Command, Model, OptionalModel, Promote, moment
+from bot.domain.commands import EVENTS_MOST, Arg, Command, Model, OptionalModel, Promote, moment
 from bot.domain.durations import parse_duration
 from bot.domain.errors import BadInput
 from bot.domain.text import Code, Name, say
@@ -44,6 +44,22 @@ class AuditShow(Command):
     last: Annotated[
         int, Field(ge=1, le=100_000), Arg("N", "how many at most", positional=False, flags=("--last",))
     ] = 20  # fmt: skip
+    before: Annotated[
+        int | None, Field(ge=1, le=EVENTS_MOST),
+        Arg("NUMBER", "only those before this number: the next page", False, ("--before",)),
+    ] = None  # fmt: skip
+    by: Annotated[
+        str, Arg("ACTOR", "only what they did, such as slack:T012AB3CD/U0BOB or client:ci", False, ("--by",))
+    ] = ""  # fmt: skip
+    tag: Annotated[str, Arg("TAG", "only events with this tag", False, ("--tag",))] = ""
+
+    @model_validator(mode="after")
+    def _has_an_index(self) -> AuditShow:
+        """Each of these has an index of its own; of two together the audit might be read to its beginning."""
+        if sum(map(bool, (self.model, self.by, self.tag))) > 1:
+            raise BadInput(say("Choose one of a model, {by} and {tag}; audit export has everything.",
+                               by=Code("--by"), tag=Code("--tag")))  # fmt: skip
+        return self
 
 
 class AuditVerify(Command):
