@@ -339,7 +339,7 @@ def build_for_slack(
             policy_file=PolicyFile(settings.policy),
             observer=observer,
         )
-        if ledger.is_shared:
+        if not ledger.is_file:
             registrar.monitoring.dispatch_by(open_queue(settings))
         begun.pop_all()
     return registrar
@@ -406,9 +406,10 @@ def open_queue(settings: Settings) -> Dispatcher:
 
 
 def open_ledger(settings: Settings, observer: Observer = UNOBSERVED, *, serves: bool = False) -> SqlLedger:
-    """Return the ledger, its tables brought up to date; with `serves` as the one process that serves it.
+    """Return the ledger, ready for work; SQLite's tables are brought up to date. With `serves` it serves it alone.
 
-    Raises Misconfigured where another process serves a ledger that has room for one only.
+    Raises LedgerUnavailable, and Misconfigured where that of PostgreSQL has to be made or upgraded first, or another
+    process serves one that has room for one only.
     """
     from bot.ledger.sql import SqlLedger
 
@@ -416,7 +417,7 @@ def open_ledger(settings: Settings, observer: Observer = UNOBSERVED, *, serves: 
     try:
         if serves:
             ledger.serve_alone()
-        ledger.migrate()
+        ledger.prepare()
     except BaseException:
         ledger.close()
         raise

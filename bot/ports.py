@@ -327,8 +327,18 @@ class Reading(Protocol):
         """Return the move. Raises KeyError."""
         ...
 
-    def moves(self, model: str, *, stage: Stage | None = None, most: int = 50) -> list[Move]:
-        """Return the finished and unfinished moves of a model, newest first; only those into or out of `stage`."""
+    def moves(
+        self, model: str, *, stage: Stage | None = None, before: str | None = None, until: datetime | None = None,
+        most: int = 50,
+    ) -> list[Move]:  # fmt: skip
+        """Return the finished and unfinished moves of a model, newest first; only those into or out of `stage`.
+
+        Those before the move with the id `before`. With `until` those up to that time, and some that followed.
+        """
+        ...
+
+    def first_move(self, model: str, stage: Stage) -> Move | None:
+        """Return the first move that put a version of the model into the stage."""
         ...
 
     def models_with_moves(self, states: Sequence[MoveState]) -> list[str]:

@@ -107,6 +107,8 @@ def _verb(words: Sequence[str]) -> int:
         raise SystemExit(0)
     if asked.group == "audit":
         from handlers.terminal.audits import act
+    elif asked.group == "db":
+        from handlers.terminal.databases import act
     elif asked.group == "policy":
         from handlers.terminal.policies import act
     else:

@@ -32,6 +32,11 @@ class PostgresServer:
         self.run("SELECT pg_reload_conf()", "CREATE DATABASE migrated")
         _migrate(self.url("migrated"))
 
+    @property
+    def programs(self) -> Path:
+        """The folder of its own programs, such as pg_dump: of the server's version, as they have to be."""
+        return Path(self._server.bin_path)
+
     def url(self, database: str) -> str:
         """Return the URL of one of its databases."""
         return str(self._server.get_uri(database=database))

@@ -30,9 +30,10 @@ from bot.domain.errors import LedgerUnavailable, Misconfigured
 from bot.domain.events import Event, Tag
 from bot.domain.people import actor_id
 from bot.domain.text import Code, Say, say
-from bot.ledger import engines
+from bot.ledger import engines, schema
 from bot.ledger.alone import Alone
 from bot.ledger.reading import SqlReading
+from bot.ledger.schema import Age, Schema
 from bot.ledger.turns import Turns
 from bot.ledger.writing import SqlWriting
 from bot.ports import UNOBSERVED, Observer
@@ -99,7 +100,7 @@ class SqlLedger:
     @contextmanager
     def read(self) -> Iterator[SqlReading]:
         """Open one consistent reading. It waits for no writer. Raises LedgerUnavailable."""
-        with _kindly(UNREADABLE), self._reader.connect() as connection, connection.begin():
+        with self.snapshot() as connection:
             yield SqlReading(connection)
 
     def migrate(self) -> None:
@@ -113,9 +114,18 @@ class SqlLedger:
             try:
                 command.upgrade(config, "head")
             except CommandError as error:
-                raise Misconfigured(
-                    "This ledger was written by a newer Registrar; start that one, or restore an older copy."
-                ) from error
+                raise Misconfigured(schema.NEWER) from error
+
+    def prepare(self) -> None:
+        """Make the ledger ready for work: SQLite's tables are brought up to date, of PostgreSQL's that is asked for.
+
+        Several processes may be at work on PostgreSQL, so that a person says when its tables change.
+        Raises LedgerUnavailable, and Misconfigured with the command to run.
+        """
+        if self._is_sqlite:
+            self.migrate()
+        else:
+            self.require_current()
 
     def require(self) -> None:
         """Look whether there is a ledger, of whatever version; nothing is made or changed.
@@ -134,25 +144,73 @@ class SqlLedger:
         if "audit_events" not in tables:
             raise Misconfigured(_no_ledger(self._url))
 
+    def require_current(self) -> None:
+        """Look whether there is a ledger whose tables are up to date; nothing is made or changed.
+
+        Raises Misconfigured, with the command to run, where there is none or an older one, or a newer Registrar's;
+        and LedgerUnavailable.
+        """
+        self.require()
+        found = self.schema()
+        if found.age is not Age.CURRENT:
+            told, mend = schema.standing(found, self.address), schema.advice(found)
+            raise Misconfigured(say("{told} {mend}", told=told, mend=mend) if mend else told)
+
+    def schema(self) -> Schema:
+        """Return how the tables are; nothing is made or changed. Raises LedgerUnavailable."""
+        scripts = ScriptDirectory.from_config(_migrations())
+        newest, known = str(scripts.get_current_head()), {one.revision for one in scripts.walk_revisions()}
+        revision = self._revision()
+        if revision is None:
+            return Schema(None, newest, Age.NONE)
+        if revision not in known:
+            return Schema(revision, newest, Age.NEWER)
+        return Schema(revision, newest, Age.CURRENT if revision == newest else Age.OLDER)
+
+    def _revision(self) -> str | None:
+        if self._is_sqlite and not engines.is_there(self._url):
+            return None
+        with _kindly(UNREADABLE), self._reader.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
     def is_current(self) -> bool:
         """Tell whether there is a ledger whose tables are up to date; nothing is made or changed.
 
         Raises LedgerUnavailable.
         """
-        if self._is_sqlite and not engines.is_there(self._url):
-            return False
-        with _kindly(UNREADABLE), self._reader.connect() as connection:
-            newest = ScriptDirectory.from_config(_migrations()).get_current_head()
-            return MigrationContext.configure(connection).get_current_revision() == newest
+        return self.schema().age is Age.CURRENT
 
     def is_known(self) -> bool:
         """Tell whether the ledger has a version that we know; one that a newer Registrar has written has not.
 
         Raises LedgerUnavailable.
         """
-        known = {script.revision for script in ScriptDirectory.from_config(_migrations()).walk_revisions()}
-        with _kindly(UNREADABLE), self._reader.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision() in known
+        return self.schema().age in {Age.CURRENT, Age.OLDER}
+
+    @property
+    def address(self) -> str:
+        """Where it is, as people may read it: without the password."""
+        return self._url.render_as_string(hide_password=True)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file of SQLite's."""
+        return self._is_sqlite
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open one transaction that sees one moment, cannot write and waits for nobody. Raises LedgerUnavailable."""
+        with _kindly(UNREADABLE), self._reader.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """Open one transaction without limits of time, beside which nobody migrates, nor writes to SQLite.
+
+        It commits when the block ends and rolls back when it raises. Raises LedgerUnavailable.
+        """
+        with _kindly(SILENT), self._migrating() as connection:
+            yield connection
 
     def serve_alone(self) -> None:
         """Let no other process serve a ledger that is a file, until this is closed or the process ends.
@@ -163,11 +221,6 @@ class SqlLedger:
             _make_home(self._url)
             self._alone = Alone(engines.file_of(self._url))
             self._alone.take()
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether several processes may serve it."""
-        return not self._is_sqlite
 
     def close(self) -> None:
         """Close every connection."""
@@ -220,6 +273,10 @@ def _migrations() -> Config:
 
 
 def _no_ledger(url: URL) -> Say:
+    if url.get_backend_name() != "sqlite":
+        none = Schema(None, "", Age.NONE)
+        told = schema.standing(none, url.render_as_string(hide_password=True))
+        return say("{told} {mend}", told=told, mend=schema.advice(none))
     return say("There is no ledger at {url}. {run} makes it; {home} or {database} says where it is.",
                url=Code(url.render_as_string(hide_password=True)), run=Code("registrar run"),
                home=Code("REGISTRAR_HOME"), database=Code("REGISTRAR_DATABASE_URL"))  # fmt: skip

@@ -1200,7 +1200,7 @@ def test_postgres_is_served_by_several(postgres_url: str) -> None:
     with opened(postgres_url) as one, opened(postgres_url) as two:
         one.serve_alone()
         two.serve_alone()
-        assert (one.is_shared, two.is_shared) == (True, True)
+        assert (one.is_file, two.is_file) == (False, False)
 
 
 def test_migrating_again_changes_nothing(ledger: SqlLedger) -> None:

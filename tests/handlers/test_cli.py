@@ -267,7 +267,7 @@ def test_what_cannot_be_understood_is_usage(words: list[str], code: int) -> None
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert {"run", "init", "doctor", "demo", "register", "validate", "compare", "best", "audit", "policy"} <= set(
+    assert {"run", "init", "doctor", "demo", "register", "validate", "compare", "best", "audit", "policy", "db"} <= set(
         capsys.readouterr().out.split()
     )
 
@@ -284,7 +284,15 @@ def test_what_needs_no_library_loads_none(tmp_path: Path) -> None:
 def test_what_needs_neither_mlflow_nor_slack_loads_neither(policy: Path, tmp_path: Path, sqlite_template: Path) -> None:
     (tmp_path / ".registrar").mkdir()
     (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
-    every = ["policy check", "policy show churn", "audit show", "audit verify", "audit export"]
+    every = [
+        "policy check",
+        "policy show churn",
+        "audit show",
+        "audit verify",
+        "audit export",
+        "db",
+        "db backup copy.db",
+    ]
     assert loaded(every, SLOW - {"sqlalchemy", "apscheduler"}, tmp_path) == {words: [] for words in every}
 
 
