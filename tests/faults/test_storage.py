@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from bot.domain.errors import LedgerUnavailable
 from bot.domain.events import Event, Tag
@@ -30,6 +31,7 @@ from tests.waiting import wait_until
 from tests.world import CHANNEL, MANIFEST, World, running
 
 ASK = "/model promote churn 4 production"
+TAKES_NOTHING = "takes nothing new (its disk is full, or it is read-only), so nothing was recorded"
 FRAME, HEAD = 24 + 4096, 32  # bytes of a frame in SQLite's log, and of what stands before the first
 
 
@@ -98,7 +100,7 @@ def test_who_asks_while_nothing_can_be_written_hears_so_and_it_works_again_after
     tell_writer(world.ledger, trouble)
     fill(world)
     before = state_of(world)
-    assert NOTHING in types_and_hears(world.alice, ASK)
+    assert TAKES_NOTHING in types_and_hears(world.alice, ASK)
     assert state_of(world) == before
     assert chain_is_whole(world.ledger)
     tell_writer(world.ledger, end)
@@ -284,6 +286,18 @@ def under_load(url: str, trouble: Callable[[], None], times: int, name: str) -> 
               f"{len(said.refused)} refused, {len(said.unsure)} unsure")  # fmt: skip
         assert wrong == []
         assert ids(ledger)
+
+
+@pytest.mark.postgres
+def test_a_postgres_that_can_only_be_read_is_told_as_such(postgres_server: PostgresServer, postgres_url: str) -> None:
+    database = make_url(postgres_url).database
+    with ledger_at(postgres_url) as ledger:
+        postgres_server.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+        with pytest.raises(LedgerUnavailable, match="takes nothing new"):
+            change(ledger, "r1")
+        postgres_server.run(f"ALTER DATABASE {database} SET default_transaction_read_only = off")
+    with ledger_at(postgres_url) as ledger:
+        change(ledger, "r1")
 
 
 @pytest.mark.postgres
