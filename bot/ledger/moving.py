@@ -52,7 +52,7 @@ def move(
     """
     _check_kinds(source, target)
     with source.snapshot() if is_dry else source.alone() as old, target.alone() as new:
-        if not is_dry and is_served(source):
+        if not is_dry and source.is_served:
             raise Refused(say("A bot serves the ledger at {url}; stop it first.", url=Code(source.address)))
         before = _look(old, is_forced=is_forced)
         _lock_empty(new, target)
@@ -61,14 +61,6 @@ def move(
         if is_dry:
             new.rollback()
     return Moved(copied, *before)
-
-
-def is_served(source: SqlLedger) -> bool:
-    """Tell whether a bot serves this ledger on SQLite, whatever it does at the moment.
-
-    The one place where that is asked. Without a lock of the bot's, SQLite's own keeps it from writing during the copy.
-    """
-    return False
 
 
 def _check_kinds(source: SqlLedger, target: SqlLedger) -> None:

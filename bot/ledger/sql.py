@@ -45,10 +45,16 @@ TYPED: Final = frozenset({Tag.ASKED, Tag.ASK_REFUSED, Tag.COMMANDED, Tag.COMMAND
 
 BUSY: Final = "Registrar's ledger is busy, so nothing was recorded; try again in a moment."
 SILENT: Final = "Registrar's ledger does not answer, so nothing was recorded; try again in a moment."
+UNWRITABLE: Final = (
+    "Registrar's ledger takes nothing new (its disk is full, or it is read-only), so nothing was recorded; "
+    "tell whoever runs Registrar."
+)
 UNREADABLE: Final = "Registrar's ledger does not answer; try again in a moment."
 UNSURE: Final = "Registrar's ledger fell silent while it was saving, so it may be recorded; look before you try again."
 
 OUR_FAULT = (IntegrityError, DataError, ProgrammingError, NotSupportedError)  # no waiting mends these
+DISK_FULL: Final = "53100"  # PostgreSQL's words
+READ_ONLY: Final = "25006"
 MIGRATION_LOCK: Final = 7_236_174_001  # any number; every process that migrates asks PostgreSQL for the same one
 MIGRATION_PATIENCE: Final = 60.0
 _ONE_MIGRATION = threading.Lock()  # Alembic's context is one for the whole process
@@ -222,6 +228,11 @@ class SqlLedger:
             self._alone = Alone(engines.file_of(self._url))
             self._alone.take()
 
+    @property
+    def is_served(self) -> bool:
+        """Whether a process serves a ledger that is a file, this one or another."""
+        return self._is_sqlite and Alone(engines.file_of(self._url)).is_taken()
+
     def close(self) -> None:
         """Close every connection."""
         self._reader.dispose()
@@ -299,4 +310,12 @@ def _kindly(sentence: str, *, lost: str | None = None) -> Iterator[None]:
     except OUR_FAULT:
         raise
     except DBAPIError as error:
+        if sentence == SILENT and _takes_nothing(error):
+            raise LedgerUnavailable(UNWRITABLE) from error
         raise LedgerUnavailable(lost if lost and error.connection_invalidated else sentence) from error
+
+
+def _takes_nothing(error: DBAPIError) -> bool:
+    """Tell whether the database is there and cannot be written; waiting a moment does not mend that."""
+    name, state = getattr(error.orig, "sqlite_errorname", ""), getattr(error.orig, "sqlstate", "")
+    return str(name).startswith(("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR")) or state in {DISK_FULL, READ_ONLY}

@@ -441,10 +441,11 @@ class TestMoving:
         assert heard_meanwhile(sqlite_url, postgres_url, is_dry=True)[0] == ""
 
     def test_a_ledger_that_a_bot_serves_stays_where_it_is(
-        self, registrar: Registrar, lived: Bench, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+        self, registrar: Registrar, lived: Bench, sqlite_url: str, postgres_url: str
     ) -> None:
-        monkeypatch.setattr(moving, "is_served", lambda source: True)
-        said = registrar("db", "copy", "--to", postgres_url)
+        with closing(SqlLedger(sqlite_url)) as served:
+            served.serve_alone()
+            said = registrar("db", "copy", "--to", postgres_url)
         assert (said.code, "A bot serves the ledger" in said.err, contents(postgres_url)["asks"]) == (1, True, [])
         assert registrar("db", "copy", "--to", postgres_url, "--dry-run").code == 0
 
