@@ -27,6 +27,7 @@ from benchmarks.audit import verifying
 from benchmarks.compare import comparing
 from benchmarks.load import Poster
 from benchmarks.monitors import monitoring
+from benchmarks.pages import paging
 from benchmarks.rollback import rolling
 from benchmarks.slack import TEAM, BenchSlack, Payload
 from benchmarks.terminal import typing
@@ -86,8 +87,13 @@ def answering(folder: Path) -> str:
         return f"{acknowledgements(slack, folder)}\n\n{start_and_memory(slack, folder)}"
 
 
+def auditing(folder: Path) -> str:
+    """Return the tables of verifying the audit, and of its pages."""
+    return f"{verifying(folder)}\n\n{paging(folder)}"
+
+
 PARTS: dict[str, Callable[[Path], str]] = {
-    "slack": answering, "compare": comparing, "audit": verifying, "rollback": rolling, "monitors": monitoring,
+    "slack": answering, "compare": comparing, "audit": auditing, "rollback": rolling, "monitors": monitoring,
     "terminal": typing, "workers": working,
 }  # fmt: skip
 

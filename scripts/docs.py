@@ -156,6 +156,7 @@ and flags mean stands above, and is shown by `--help`. Quotes and dashes are rea
 `validate` needs MLflow and the policy file; where there is a ledger, it says how long a version has been in Staging.
 `audit` needs the ledger only, as the settings name it: it works beside a running bot and without one, and makes or
 changes nothing. [What it proves](audit.md#verify) stands there. `policy` needs a policy file and nothing else.
+`db` needs the ledger only, too; [databases.md](databases.md) says when which of its verbs is right.
 `register` is written down in the ledger first, as what the operating system's user asks for; the audit keeps it and
 what came of it. Where MLflow does not answer, a running bot does it as soon as it does. The bot tells the channel.
 

