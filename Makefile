@@ -1,6 +1,6 @@
 # Works with GNU make 3.81, which macOS has. Anything longer than a line is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help install dev-install demo test soak cover lint types check bench bench-rules mutate docs lock audit sbom dist clean
+.PHONY: help install dev-install demo test soak chaos cover lint types check bench bench-rules mutate docs lock audit sbom dist clean
 
 export PYTHON UPGRADE COVER_FLOOR
 # A registry at work should not phone home, nor print links between our lines.
@@ -26,8 +26,11 @@ demo: install ## Try Registrar on example models and a local Slack workspace (PL
 test: dev-install ## Run the tests (ALL=1: the slow ones too; ARGS="-k rollback": some of them)
 	@scripts/test $(if $(ALL),--all) $(ARGS)
 
-soak: dev-install ## Play people, clocks and crashes against a model, with other dice each time (SOAK=60: minutes)
-	@SOAK=$(or $(SOAK),10) scripts/test -s tests/machine
+soak: dev-install ## Work for a long time: against a model, and under load with an eye on memory (SOAK=60: minutes each)
+	@SOAK=$(or $(SOAK),10) scripts/test -s --timeout 20000 tests/machine tests/faults/test_soak.py
+
+chaos: dev-install ## Cut wires, fill disks, kill and restart, and count what went wrong (ARGS=tests/faults/test_network.py: one file)
+	@REPLICAS_SECONDS=$(or $(REPLICAS_SECONDS),600) scripts/test -s -m slow --timeout 20000 $(or $(ARGS),tests/faults)
 
 cover: dev-install ## Run the tests and tell what they do not reach
 	@scripts/test --all --cov --cov-report=term --cov-fail-under=$${COVER_FLOOR:-85} $(ARGS)

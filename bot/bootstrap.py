@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from bot import story
 from bot.anchor_file import AnchorFile
 from bot.domain.commands import Archive, Command, Describe, Register, Rollback, SetTags
 from bot.domain.errors import LedgerUnavailable, Misconfigured, RegistrarError, SlackUnreachable
@@ -20,7 +21,7 @@ from bot.domain.people import Person, Profile
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
 from bot.policy_file import PolicyFile
-from bot.ports import Clock, Directory, Dispatcher, Ledger, Notifier, Reading, Registry, Writing
+from bot.ports import UNOBSERVED, Clock, Directory, Dispatcher, Ledger, Notifier, Observer, Reading, Registry, Writing
 from bot.process import is_gone, name_process
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
@@ -115,23 +116,25 @@ class Registrar:
 
     def later(self, task: Callable[[], object]) -> Future[None]:
         """Do something on a thread of ours. A failure that nobody handled is logged, never lost."""
-        return self.work.submit(self.quietly, task)
+        return _hand_over(self.work, partial(self.quietly, task))
 
     def look(self, task: Callable[[], object]) -> Future[None]:
         """Look something up on one of a few threads: many that compute would keep acknowledgements waiting."""
-        return self.looking.submit(self.quietly, task)
+        return _hand_over(self.looking, partial(self.quietly, task))
 
     def quietly(self, task: Callable[[], object]) -> None:
         """Do something that nobody waits for: what goes wrong is logged, and never stops the next one."""
-        try:
-            task()
-        except RegistrarError as error:
-            log.warning("%s", error)
-        except Exception:
-            log.exception("something that nobody foresaw")
+        with story.about():
+            try:
+                task()
+            except RegistrarError as error:
+                log.warning("%s", error)
+            except Exception:
+                log.exception("something that nobody foresaw")
 
     def move(self, model: str) -> None:
         """Make the model's moves and tell of them."""
+        story.add(model=model)
         self.outbox_soon()
         self.moves.run(model)
         self.outbox.deliver()
@@ -139,6 +142,7 @@ class Registrar:
 
     def look_again(self, model: str) -> None:
         """Look at a model after a move or at a hint of MLflow's, write its tags, and tell what was found."""
+        story.add(model=model)
         self.mirror.write()
         self.watch.look_at(model)
         self.requests.refresh()
@@ -146,7 +150,7 @@ class Registrar:
 
     def changed(self, model: str) -> None:
         """Look at a model soon, as MLflow says that it changed."""
-        self.looking.submit(self.quietly, partial(self.look_again, model))
+        self.look(partial(self.look_again, model))
 
     def outbox_soon(self) -> None:
         """Deliver what waits, on another thread."""
@@ -206,6 +210,14 @@ class Registrar:
                 if is_gone(owner, self.context.owner):
                     tx.disown(owner)
 
+    def drain(self) -> None:
+        """Finish what is being worked on, and tell what came of it."""
+        self.monitoring.close()
+        self.looking.shutdown(wait=True)
+        self.work.shutdown(wait=True)
+        self.quietly(self.outbox.deliver)
+        self.quietly(self.events.deliver)
+
     def close(self) -> None:
         """Finish what is being worked on, and let go of the ledger."""
         self.monitoring.close()
@@ -216,7 +228,19 @@ class Registrar:
         getattr(self.context.registry, "close", lambda: None)()  # only one over a wire or a database has what to close
 
 
-def build(
+def _hand_over(pool: ThreadPoolExecutor, task: Callable[[], None]) -> Future[None]:
+    """Let a thread of the pool do it. At the end, when it takes nothing more, whoever has begun it goes on himself."""
+    task = story.carried(task)
+    try:
+        return pool.submit(task)
+    except RuntimeError:
+        done: Future[None] = Future()
+        task()
+        done.set_result(None)
+        return done
+
+
+def build(  # noqa: PLR0913 - everything concrete meets here
     settings: Settings,
     rules: Rules,
     *,
@@ -226,9 +250,13 @@ def build(
     directory: Directory,
     clock: Clock | None = None,
     policy_file: PolicyFile | None = None,
+    observer: Observer = UNOBSERVED,
 ) -> Registrar:
     """Return the services over these plugs. Without a notifier nothing is delivered: another process does that."""
-    context = Context(ledger=ledger, registry=registry, rules=rules, clock=clock or SystemClock(), owner=name_process())
+    context = Context(
+        ledger=ledger, registry=registry, rules=rules, clock=clock or SystemClock(), owner=name_process(),
+        observer=observer,
+    )  # fmt: skip
     gatekeeper, gating = Gatekeeper(context), Gating(context)
     lookups = Lookups(context, gating)
     requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
@@ -290,25 +318,28 @@ def hands(context: Context, tending: Tending, rollbacks: Rollbacks) -> dict[type
     }
 
 
-def build_for_slack(settings: Settings, policy: Policy, *, clock: Clock | None = None) -> Registrar:
+def build_for_slack(
+    settings: Settings, policy: Policy, *, clock: Clock | None = None, observer: Observer = UNOBSERVED
+) -> Registrar:
     """Return everything as the settings say, Slack asked who we are. Raises Misconfigured and SlackUnreachable."""
     from bot.slack.notifier import SlackNotifier  # it draws
 
     with ExitStack() as begun:
-        ledger = open_ledger(settings, serves=True)
+        ledger = open_ledger(settings, observer, serves=True)
         begun.callback(ledger.close)
-        client, rules = slack_client(settings), Rules(policy)
+        client, rules = slack_client(settings, observer=observer), Rules(policy)
         registrar = build(
             settings,
             rules,
             ledger=ledger,
-            registry=open_registry(settings),
+            registry=open_registry(settings, observer),
             notifier=SlackNotifier(client, ledger, lambda: rules.policy, (clock or SystemClock()).now),
-            directory=slack_directory(settings, home_team(client), rules),
+            directory=slack_directory(settings, home_team(client), rules, observer),
             clock=clock,
             policy_file=PolicyFile(settings.policy),
+            observer=observer,
         )
-        if ledger.is_shared:
+        if not ledger.is_file:
             registrar.monitoring.dispatch_by(open_queue(settings))
         begun.pop_all()
     return registrar
@@ -374,18 +405,19 @@ def open_queue(settings: Settings) -> Dispatcher:
     return Queue(settings.ledger_url)
 
 
-def open_ledger(settings: Settings, *, serves: bool = False) -> SqlLedger:
-    """Return the ledger, its tables brought up to date; with `serves` as the one process that serves it.
+def open_ledger(settings: Settings, observer: Observer = UNOBSERVED, *, serves: bool = False) -> SqlLedger:
+    """Return the ledger, ready for work; SQLite's tables are brought up to date. With `serves` it serves it alone.
 
-    Raises Misconfigured where another process serves a ledger that has room for one only.
+    Raises LedgerUnavailable, and Misconfigured where that of PostgreSQL has to be made or upgraded first, or another
+    process serves one that has room for one only.
     """
     from bot.ledger.sql import SqlLedger
 
-    ledger = SqlLedger(settings.ledger_url)
+    ledger = SqlLedger(settings.ledger_url, connections=settings.connections, observer=observer)
     try:
         if serves:
             ledger.serve_alone()
-        ledger.migrate()
+        ledger.prepare()
     except BaseException:
         ledger.close()
         raise
@@ -396,7 +428,7 @@ def ledger_beside(settings: Settings) -> Ledger:
     """Return the ledger that is there, or none: it is neither made nor brought up to date, and can be away."""
     from bot.ledger.sql import SqlLedger
 
-    ledger = SqlLedger(settings.ledger_url)
+    ledger = SqlLedger(settings.ledger_url, connections=settings.connections)
     with suppress(LedgerUnavailable):
         if ledger.is_current():
             return ledger
@@ -404,32 +436,34 @@ def ledger_beside(settings: Settings) -> Ledger:
     return NoLedger()
 
 
-def open_registry(settings: Settings) -> Registry:
+def open_registry(settings: Settings, observer: Observer = UNOBSERVED) -> Registry:
     """Return the registry that the settings name."""
-    registry = MlflowRegistry(settings.mlflow_uri, settings.registry_uri)
+    registry = MlflowRegistry(settings.mlflow_uri, settings.registry_uri, observer=observer)
     return registry if settings.has_stages else TaggedStages(registry, champion=CHAMPION, challenger=CHALLENGER)
 
 
-def slack_client(settings: Settings, *, timeout: int = 10) -> WebClient:
+def slack_client(settings: Settings, *, timeout: int = 10, observer: Observer = UNOBSERVED) -> WebClient:
     """Return a client that does not retry by itself: after a reset that would post twice."""
     if settings.slack_bot_token is None:
         raise Misconfigured(say("{name} is not set.", name=Code("SLACK_BOT_TOKEN")))
-    from slack_sdk import WebClient
+    from bot.slack.client import HeardClient
 
     token = settings.slack_bot_token.get_secret_value()
-    return WebClient(
+    client = HeardClient(
         token=token, base_url=settings.slack_api_url, timeout=timeout, retry_handlers=[], ssl=_certificates()
     )
+    client.observer = observer
+    return client
 
 
-def slack_directory(settings: Settings, team: str, rules: Rules) -> SlackDirectory:
+def slack_directory(settings: Settings, team: str, rules: Rules, observer: Observer = UNOBSERVED) -> SlackDirectory:
     """Return who tells who people are, soon enough for an acknowledgement."""
     from bot.slack.directory import SlackDirectory
 
     def groups() -> frozenset[str]:
         return rules.policy.groups()  # of the policy that holds at that moment
 
-    return SlackDirectory(slack_client(settings, timeout=2), team, groups)
+    return SlackDirectory(slack_client(settings, timeout=2, observer=observer), team, groups)
 
 
 @cache

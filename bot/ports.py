@@ -7,15 +7,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.ci import CiRun
 from bot.domain.events import Event, Head, Link, Tag
 from bot.domain.freezes import Freeze
-from bot.domain.incidents import Incident, Tripped
+from bot.domain.incidents import Incident, IncidentKind, Tripped
 from bot.domain.looks import Finding, Look
-from bot.domain.monitors import Answer, Measurement, Monitor, Point, Pushed, Standing
+from bot.domain.monitors import Answer, Measurement, Monitor, Point, Pushed, Standing, State
+from bot.domain.monitors import Outcome as CheckOutcome
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor, Person, Profile
 from bot.domain.policy import Policy, ServingProbe
@@ -223,6 +224,30 @@ class Posting:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many wait, and since when the longest does; None where none does, or nobody knows."""
+
+    number: int = 0
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What is not finished at one moment, for whoever watches from outside. What is not named is none."""
+
+    requests: Mapping[RequestState, Waiting]  # those that have not ended, since they were opened
+    asks: Waiting  # written down; the registry has not been read yet
+    moves: Mapping[MoveState, Waiting]  # intended and executing, since they were intended
+    notes: Mapping[NoteKind, Waiting]  # the outbox, since they were written
+    copies: int  # what versions in the registry have to say yet
+    incidents: Mapping[IncidentKind, Waiting]  # open ones, since they were opened
+    breakers: int  # tripped ones
+    monitors: Mapping[State, int]  # neither paused nor removed ones
+    overdue: Waiting  # checks whose time has come, since it had
+    events: int  # of the audit
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Checks of one source that are made together: whose they are, and their monitors and slots."""
 
@@ -302,8 +327,18 @@ class Reading(Protocol):
         """Return the move. Raises KeyError."""
         ...
 
-    def moves(self, model: str, *, stage: Stage | None = None, most: int = 50) -> list[Move]:
-        """Return the finished and unfinished moves of a model, newest first; only those into or out of `stage`."""
+    def moves(
+        self, model: str, *, stage: Stage | None = None, before: str | None = None, until: datetime | None = None,
+        most: int = 50,
+    ) -> list[Move]:  # fmt: skip
+        """Return the finished and unfinished moves of a model, newest first; only those into or out of `stage`.
+
+        Those before the move with the id `before`. With `until` those up to that time, and some that followed.
+        """
+        ...
+
+    def first_move(self, model: str, stage: Stage) -> Move | None:
+        """Return the first move that put a version of the model into the stage."""
         ...
 
     def models_with_moves(self, states: Sequence[MoveState]) -> list[str]:
@@ -375,6 +410,10 @@ class Reading(Protocol):
 
     def head(self) -> Head:
         """Return where the audit chain ends."""
+        ...
+
+    def backlog(self, now: datetime) -> Backlog:
+        """Return what is not finished. However much has ended, it costs no more."""
         ...
 
     def freezes(self) -> list[Freeze]:
@@ -645,7 +684,7 @@ class Writing(Reading, Protocol):
         ...
 
     def add_note(self, note: Note) -> None:
-        """Put it into the outbox; a key that is there already is left as it is."""
+        """Put it into the outbox, from now unless it says since when; a key that is there already is left as it is."""
         ...
 
     def claim_note(self, note: Note, owner: str, now: datetime, until: datetime) -> Note | None:
@@ -689,6 +728,45 @@ class Writing(Reading, Protocol):
     def append(self, event: Event) -> None:
         """Add an event to the audit chain."""
         ...
+
+
+class Observer(Protocol):
+    """Whoever counts what happens in this process. No method waits for anything, nor raises."""
+
+    def committed(self, events: Sequence[Event]) -> None:
+        """Count the audit events of one transaction, which has just been committed."""
+        ...
+
+    def asked_registry(self, operation: str, seconds: float, error: str = "") -> None:
+        """Count one question to the registry; `error` is the class of what went wrong, if anything did."""
+        ...
+
+    def slack_failed(self, code: str) -> None:
+        """Count a call of Slack that failed, by Slack's own name of the error."""
+        ...
+
+    def checked(self, outcome: CheckOutcome, delay: timedelta | None) -> None:
+        """Count a monitor's finished check; `delay` is from when it was due, None for one out of turn."""
+        ...
+
+
+class Unobserved:
+    """The observer that counts nothing."""
+
+    def committed(self, events: Sequence[Event]) -> None:
+        """Count nothing."""
+
+    def asked_registry(self, operation: str, seconds: float, error: str = "") -> None:
+        """Count nothing."""
+
+    def slack_failed(self, code: str) -> None:
+        """Count nothing."""
+
+    def checked(self, outcome: CheckOutcome, delay: timedelta | None) -> None:
+        """Count nothing."""
+
+
+UNOBSERVED: Final = Unobserved()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

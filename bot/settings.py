@@ -68,9 +68,22 @@ class Settings(BaseSettings):
     poll: Duration = Field(
         "60s", alias="REGISTRAR_POLL", validate_default=True, description="How often the registry is looked at"
     )
+    connections: int = Field(
+        20, alias="REGISTRAR_CONNECTIONS", ge=4, le=200,
+        description="How many connections to the ledger a process opens at most, beside six for the queue of checks",
+    )  # fmt: skip
     threads: int = Field(
         40, alias="REGISTRAR_THREADS", ge=4, le=500, description="How many things are worked on at the same time"
     )
+
+    log: Literal["text", "json"] = Field(
+        "text", alias="REGISTRAR_LOG", description="How the log is written: lines for people, or JSON for machines"
+    )
+    drain: Duration = Field(
+        "0s", alias="REGISTRAR_DRAIN", validate_default=True,
+        description="How long after SIGTERM HTTP is still answered while /readyz says stopping, for a load balancer to "
+        "notice; a second signal ends it",
+    )  # fmt: skip
 
     @field_validator("slack_api_url")
     @classmethod

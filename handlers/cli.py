@@ -107,6 +107,8 @@ def _verb(words: Sequence[str]) -> int:
         raise SystemExit(0)
     if asked.group == "audit":
         from handlers.terminal.audits import act
+    elif asked.group == "db":
+        from handlers.terminal.databases import act
     elif asked.group == "policy":
         from handlers.terminal.policies import act
     else:
@@ -157,7 +159,7 @@ def _run(arguments: argparse.Namespace) -> None:
     from handlers.serve import run
 
     settings = read_settings()
-    logs.set_up(settings.secrets)
+    logs.set_up(settings.secrets, form=settings.log)
     run(settings, lambda line: print(line, flush=True), is_worker=arguments.verb == "worker")
 
 

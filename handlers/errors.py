@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 
+from bot import story
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.text import Code, Say, say
 
@@ -14,13 +15,21 @@ _CREDENTIALS = re.compile(r"//[^/@\s]+@")  # of an address, as MLflow repeats it
 log = logging.getLogger(__name__)
 
 
+def new_quote() -> str:
+    """Return an id under which a person's call, and whatever comes of it, is found in the log."""
+    return secrets.token_hex(4)
+
+
 def explain(error: BaseException) -> Say:
-    """Return what the person reads; the log gets the cause, under the same id where nobody foresaw it."""
+    """Return what the person reads; the log gets the cause, under the same id where nobody foresaw it.
+
+    The id is that of the work at hand, which all its lines in the log say; else a new one.
+    """
     if isinstance(error, RegistrarError):
         if error.__cause__ and not isinstance(error, BadInput):  # that one repeats what was typed
             log.info("%s: caused by %s", error, _CREDENTIALS.sub("//…@", repr(error.__cause__)))
         return error.sentence
-    quote = secrets.token_hex(4)
+    quote = story.told().get("quote") or new_quote()
     log.error("unforeseen, %s", quote, exc_info=error)
     return say(
         "Something went wrong that we did not foresee. Tell whoever runs Registrar this id: {id}", id=Code(quote)

@@ -1,4 +1,4 @@
-"""HTTP: Slack's signed calls, MLflow's webhooks, what programs push, and whether we are alive."""
+"""HTTP: Slack's signed calls, MLflow's webhooks, what programs push, and what those read who watch from outside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -18,12 +19,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Match, Route
 
 from bot.domain.errors import BadInput
-from handlers import api
+from handlers import api, health
 from handlers.bodies import read_body
 from handlers.errors import explain
 from handlers.mlflow_webhook import Deliveries, model_in
+from handlers.readiness import Readiness
 from handlers.slack.after import dispatch
 from handlers.slack.shape import check_body
+
+if TYPE_CHECKING:
+    from bot.metrics import Metrics
 
 REMEMBERED = 600.0  # seconds for which a signature is known to have been used; it is good for 300 before and after
 
@@ -35,20 +40,19 @@ def create(
     webhook_secret: str | None = None,
     changed: Callable[[str], object],
     programs: api.Api | None = None,
+    readiness: Readiness | None = None,
+    metrics: Metrics | None = None,
     now: Callable[[], float] = time.time,
 ) -> FastAPI:
     """Return the web application.
 
     `/slack/events` and `/v1/mlflow/webhook` are there when there is a secret to check with. `changed` is called with
     the name of a model that MLflow says has changed; it must not wait for anything. `programs` is what the API for
-    programs works with; without it there is none. `now` is the time of day.
+    programs works with; without it there is none. `readiness` tells how our parts are, `metrics` what is measured.
+    `now` is the time of day.
     """
     web = FastAPI(title="Registrar", docs_url="/docs", redoc_url=None)
-
-    @web.get("/healthz")
-    def healthz() -> dict[str, str]:
-        """Tell that the process is alive."""
-        return {"status": "alive"}
+    health.mount(web, readiness or Readiness([]), metrics)
 
     if signing_secret:
         guard = _Guard(signing_secret, now)

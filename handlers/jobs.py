@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from apscheduler.events import EVENT_JOB_EXECUTED
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 
@@ -23,6 +25,8 @@ class Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has n
 
     def start(self, paused: bool = False) -> None:
         """Let the clock tick."""
+        self._ran = time.monotonic()
+        self.add_listener(self._has_run, EVENT_JOB_EXECUTED)
         super().start(paused)
         self._ended = threading.Event()
         threading.Thread(target=self._watch, name="clock watch", daemon=True).start()
@@ -31,6 +35,13 @@ class Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has n
         """Stop, after the jobs that are running."""
         self._ended.set()
         super().shutdown(wait)
+
+    def since_a_job_ran(self) -> float:
+        """Return for how many seconds no job has come to its end."""
+        return time.monotonic() - self._ran
+
+    def _has_run(self, event: object) -> None:
+        self._ran = time.monotonic()
 
     def _watch(self) -> None:
         while not self._ended.wait(WATCHED_EVERY):  # by the monotonic clock, which nobody sets

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from queue import Empty, SimpleQueue
@@ -19,10 +21,12 @@ from bot.domain.errors import Misconfigured
 from bot.domain.policy import Policy, unmeetable_rules, unsigned_endpoints, unused_parts
 from bot.domain.text import Code, Say, say
 from bot.ledger import engines
+from bot.metrics import Metrics
 from bot.policy_file import load_policy
 from bot.settings import Settings
-from handlers import http, jobs
+from handlers import http, jobs, logs
 from handlers.api import Api
+from handlers.readiness import NotWell, Part, Readiness, of_ledger, of_registry
 from handlers.slack import register
 from handlers.slack.desk import Desk
 from handlers.slack.socket_mode import SocketMode
@@ -32,6 +36,8 @@ log = logging.getLogger(__name__)
 SWITCH = (
     0.0005  # seconds until a thread that computes lets one in that acknowledges; Python's default is ten times that
 )
+LEAVES = 25.0  # seconds that the end may take; what is not finished by then stands in the ledger, for who comes next
+LATELY = 15.0  # seconds within which a job has come to its end, else the clock's threads hang
 BACKLOG = 2048  # callers who wait until we begin; uvicorn's own number
 
 
@@ -42,10 +48,11 @@ def run(settings: Settings, tell: Callable[[str], None], *, is_worker: bool = Fa
 
     Raises Misconfigured and SlackUnreachable before anything is served.
     """
-    policy = _what_is_needed(settings, is_worker=is_worker)
+    policy, metrics = _what_is_needed(settings, is_worker=is_worker), Metrics()
     sys.setswitchinterval(SWITCH)
-    with listen(settings) as listener, closing(build_for_slack(settings, policy)) as registrar:
-        service = Service(settings, registrar, listener, is_worker=is_worker)
+    with listen(settings) as listener, closing(build_for_slack(settings, policy, observer=metrics)) as registrar:
+        logs.sign(registrar.context.owner)
+        service = Service(settings, registrar, listener, metrics, is_worker=is_worker)
         stop: SimpleQueue[None] = SimpleQueue()
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signal_number, lambda *_: stop.put(None))
@@ -55,28 +62,52 @@ def run(settings: Settings, tell: Callable[[str], None], *, is_worker: bool = Fa
             ways = "background work" if is_worker else _ways(settings)
             tell(f"Registrar is ready: {ways}, HTTP at {service.address}, policy {settings.policy}.")
             wait_for(stop)
+            service.stop_taking()
             tell("Stopping: finishing what was begun.")
+            wait_for(stop, settings.drain.total_seconds())
+            leave_anyway(LEAVES)
 
 
-def wait_for(end: SimpleQueue[None]) -> None:
-    """Wait until a signal's handler puts something in here, looking twice a second.
+def leave_anyway(seconds: float) -> None:
+    """End the process after so many seconds, whatever hangs: nothing that was acknowledged is only in memory."""
+
+    def leave() -> None:
+        log.warning("something is not finished after %.0f seconds; whoever is there next goes on with it", seconds)
+        os._exit(0)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
+
+
+def wait_for(end: SimpleQueue[None], limit: float | None = None) -> None:
+    """Wait until a signal's handler puts something in here, looking twice a second; `limit` seconds at most.
 
     Handlers run on the main thread only, and a system that gives the signal to another thread does not wake this one.
     It is no Event: whoever sets one in a handler may wait for ever for the lock that the waiter holds at that moment.
     """
-    while True:
+    until = None if limit is None else time.monotonic() + limit
+    while until is None or time.monotonic() < until:
         with suppress(Empty):
-            return end.get(timeout=0.5)
+            return end.get(timeout=0.5 if until is None else max(0.0, min(0.5, until - time.monotonic())))
+    return None
 
 
 class Service:
     """Everything that wakes the services: HTTP, Socket Mode and the clock. Started and stopped by `with`.
 
     For a worker that is the clock and the queue of checks; its HTTP answers how it is, and nothing else.
+    With `metrics`, they are served, and look at the ledger.
     """
 
     def __init__(
-        self, settings: Settings, registrar: Registrar, listener: socket.socket, *, is_worker: bool = False
+        self,
+        settings: Settings,
+        registrar: Registrar,
+        listener: socket.socket,
+        metrics: Metrics | None = None,
+        *,
+        is_worker: bool = False,
     ) -> None:
         self.registrar = registrar
         self._is_worker = is_worker
@@ -84,18 +115,24 @@ class Service:
         self.address = "http://{}:{}".format(*listener.getsockname()[:2])
         self._settings = settings
         self._listener = listener
+        context = registrar.context
+        parts = [of_ledger(context.ledger), of_registry(context.registry), Part("ticker", self._ticker)]
+        self.readiness = Readiness(parts if is_worker else [*parts, Part("slack", self._slack)])
+        if metrics:
+            metrics.look_at(context.ledger, context.clock)
         secret = None if is_worker else settings.slack_signing_secret
         hook = None if is_worker else settings.webhook_secret
         web = http.create(
             self.app, secret.get_secret_value() if secret else None,
             webhook_secret=hook.get_secret_value() if hook else None, changed=registrar.changed,
-            programs=None if is_worker else _programs(registrar),
+            programs=None if is_worker else _programs(registrar), readiness=self.readiness, metrics=metrics,
         )  # fmt: skip
         config = uvicorn.Config(web, log_config=None, access_log=False, timeout_graceful_shutdown=5)
         self._server = uvicorn.Server(config)
         self._scheduler = jobs.schedule(registrar, settings)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
         self._sockets: SocketMode | None = None
+        self._has_begun = False
 
     def __enter__(self) -> Service:
         """Take up what was left, connect, and let the clock tick. Raises Misconfigured and SlackUnreachable."""
@@ -109,6 +146,7 @@ class Service:
             self.registrar.monitoring.open()
             self._scheduler.start()
             begun.pop_all()
+        self._has_begun = True
         self.registrar.later(self.registrar.recover)
         self.registrar.later(self.registrar.poll)
         return self
@@ -120,17 +158,43 @@ class Service:
             self._sockets = SocketMode(self.app, token, concurrency=self._settings.threads)
             self._sockets.open()
 
+    def stop_taking(self) -> None:
+        """Say that we stop, and let Slack give what is new to others; HTTP is answered until the end."""
+        self.readiness.stop()
+        sockets, self._sockets = self._sockets, None
+        if sockets:
+            sockets.shut()
+
     def __exit__(self, *_: object) -> None:
-        """Take nothing new, finish what was begun, and close."""
-        if self._sockets:
-            self._sockets.shut()
+        """Take nothing new, finish what was begun, tell what is to be told of it, and close."""
+        self.stop_taking()
         self._server.should_exit = True
         self._thread.join(timeout=10)
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
+        if self._has_begun:
+            self.registrar.drain()
         self.registrar.close()
         self._desk.close()
         self._listener.close()
+
+    def _slack(self) -> str:
+        """Return how Slack reaches us. Raises NotWell."""
+        if not self._settings.slack_app_token:
+            return "Slack reaches us over HTTP only."
+        if self.readiness.is_stopping:
+            return "Socket Mode is closed: Slack gives what is new to others."
+        if self._sockets is None or not self._sockets.is_connected():
+            raise NotWell("Socket Mode is not connected; it connects again by itself as soon as Slack answers.")
+        return "Socket Mode is connected."
+
+    def _ticker(self) -> str:
+        """Return that the clock ticks. Raises NotWell."""
+        if not self._scheduler.running:
+            raise NotWell("The clock does not tick yet.")
+        if (since := self._scheduler.since_a_job_ran()) > LATELY:
+            raise NotWell(f"No job of the clock has ended for {since:.0f} seconds; the log says what hangs.")
+        return "It ticks."
 
 
 def _programs(registrar: Registrar) -> Api:
@@ -236,7 +300,7 @@ def bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, Desk]:
     """
     app = App(
         logger=logging.getLogger("slack_bolt"),  # else Bolt takes the root's level, and at DEBUG writes bodies down
-        client=slack_client(settings),
+        client=slack_client(settings, observer=registrar.context.observer),
         process_before_response=True,
         request_verification_enabled=False,
         token_verification_enabled=False,

@@ -50,6 +50,7 @@ from bot.domain.policy import (  # noqa: E402
     TargetRule,
 )
 from bot.ledger.audit import FaultKind  # noqa: E402
+from bot.metrics import OF_THE_LEDGER, SHAPES  # noqa: E402
 from bot.settings import Settings  # noqa: E402
 from handlers.api import Api  # noqa: E402
 from handlers.http import create  # noqa: E402
@@ -464,6 +465,16 @@ def _field_default_of(value: Any) -> str:
     return f"`{json.dumps(value)}`" if isinstance(value, bool | list) else f"`{value}`"
 
 
+def metrics(page: str) -> str:
+    """Return docs/metrics.md: what people wrote in `page`, with every metric between its marks."""
+    rows = [
+        [f"`{shape.name}`", shape.type.__name__.lower(), "ledger" if shape.name in OF_THE_LEDGER else "here",
+         shape.means, "; ".join(f"`{label}`: {values}" for label, values in shape.labels.items())]
+        for shape in SHAPES
+    ]  # fmt: skip
+    return _between(page, "metrics", table(["metric", "type", "from", "what it is", "labels"], rows))
+
+
 def api(page: str) -> str:
     """Return docs/api.md: what people wrote in `page`, with what the OpenAPI document says between its marks."""
     nothing: Any = None
@@ -520,6 +531,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "slack.md": lambda: slack((DOCS / "slack.md").read_text(encoding="utf-8")),
     "monitoring.md": lambda: monitoring((DOCS / "monitoring.md").read_text(encoding="utf-8")),
     "policy.md": lambda: policy((DOCS / "policy.md").read_text(encoding="utf-8")),
+    "metrics.md": lambda: metrics((DOCS / "metrics.md").read_text(encoding="utf-8")),
     "api.md": lambda: api((DOCS / "api.md").read_text(encoding="utf-8")),
 }
 

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ class PostgresServer:
         self.run("SELECT pg_reload_conf()", "CREATE DATABASE migrated")
         _migrate(self.url("migrated"))
 
+    @property
+    def programs(self) -> Path:
+        """The folder of its own programs, such as pg_dump: of the server's version, as they have to be."""
+        return Path(self._server.bin_path)
+
     def url(self, database: str) -> str:
         """Return the URL of one of its databases."""
         return str(self._server.get_uri(database=database))
@@ -52,10 +58,26 @@ class PostgresServer:
         """Drop the database, whoever is still connected."""
         self.run(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
+    def restart(self, how: str) -> None:
+        """Start it again: `fast` ends every connection, `immediate` is as if it had been killed."""
+        self._pg_ctl("restart", "-m", how)
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """Start a PostgreSQL in a folder of its own; skip where it cannot start."""
+    def stop(self) -> None:
+        """Stop it, however often it was started again: its own package knows the first process only."""
+        self._pg_ctl("stop", "-m", "immediate")
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        pg_ctl = [str(self._server.bin_path / "pg_ctl"), "-w", "-D", str(self._server.pgdata)]
+        log = ["-l", str(self._server.log)] if arguments[0] == "restart" else []
+        subprocess.run(
+            [*pg_ctl, *log, *arguments], check=True, user=self._server.system_user, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+
+@contextmanager
+def postgres_running() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL in a folder of its own; skip where it cannot start."""
     home = Path(tempfile.mkdtemp(prefix="registrar-pg-"))
     try:
         with warnings.catch_warnings():
@@ -68,6 +90,13 @@ def postgres_server() -> Iterator[PostgresServer]:
         pytest.skip(f"PostgreSQL cannot be started here: {error}")
     yield PostgresServer(server)
     server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Give the one PostgreSQL of the session."""
+    with postgres_running() as server:
+        yield server
 
 
 @pytest.fixture

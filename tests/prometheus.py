@@ -94,6 +94,15 @@ def prometheus_binary() -> str | None:
     return found.stdout.strip() or None
 
 
+def promtool(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the tool that comes with Prometheus; skip where there is none."""
+    binary = prometheus_binary()
+    tool = Path(binary).with_name("promtool") if binary else None
+    if tool is None or not tool.exists():
+        pytest.skip("no promtool here; it comes with Prometheus")
+    return subprocess.run([tool, *words], input=given, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealPrometheus]:
     """Give a running Prometheus with an exporter; skip where none is installed."""

@@ -19,10 +19,18 @@ PACKAGES = ("bot", "handlers", "localslack")
 # every rule to one database or one chat.
 FLOORS: list[set[str]] = [
     {"bot.domain"},
-    {"bot.ports"},
+    {"bot.ports", "bot.story"},
     {"bot.services", "bot.outside"},
     {"bot.registry", "bot.ledger", "bot.sources", "bot.slack"},
-    {"bot.settings", "bot.process", "bot.policy_file", "bot.anchor_file", "bot.webhooks", "bot.serving_probe"},
+    {
+        "bot.settings",
+        "bot.process",
+        "bot.policy_file",
+        "bot.anchor_file",
+        "bot.webhooks",
+        "bot.serving_probe",
+        "bot.metrics",
+    },
     {"bot.bootstrap"},
 ]
 ON_THE_GROUND = {"pydantic", "pandas", "numpy", "semver"}  # what the domain may use besides the standard library
@@ -137,6 +145,8 @@ ABOUT_MLFLOW = [module for module in of("bot.registry") if module.startswith("bo
         ("slack_sdk", ["bot.slack", "bot.bootstrap", "handlers"]),
         ("slack_bolt", ["handlers"]),
         ("fastapi", ["handlers"]),
+        ("prometheus_client", ["bot.metrics"]),
+        ("structlog", ["handlers.logs"]),
         ("apscheduler.schedulers", ["handlers.jobs"]),
         ("apscheduler", ["handlers.jobs", "bot.domain.windows"]),
         ("argparse", ["bot.domain.commands", "handlers.cli", "localslack"]),

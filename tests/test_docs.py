@@ -8,14 +8,17 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bot.domain.authority import Act, Who
 from bot.domain.commands import VERBS
 from bot.domain.events import Tag
 from bot.domain.monitor_rule import MonitorRule
+from bot.metrics import SHAPES
 from bot.settings import Settings
 from handlers.cli import main
 from scripts import docs
+from tests.prometheus import promtool
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -46,7 +49,7 @@ def test_a_stale_page_is_found_and_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "slack.md").write_text("Before.\n<!-- scopes -->\nhand-made\n<!-- end of scopes -->\nAfter.\n")
-    for page, mark in (("monitoring", "fields"), ("policy", "keys"), ("api", "reference")):
+    for page, mark in (("monitoring", "fields"), ("policy", "keys"), ("api", "reference"), ("metrics", "metrics")):
         (tmp_path / f"{page}.md").write_text(f"Before.\n<!-- {mark} -->\n<!-- end of {mark} -->\nAfter.\n")
     monkeypatch.setattr(docs, "DOCS", tmp_path)
     monkeypatch.setattr(docs, "ROOT", tmp_path)
@@ -85,6 +88,36 @@ def test_every_field_of_a_monitor_is_described_with_its_default() -> None:
     assert "| `every` | `5m` | How often it is checked. |" in page
     assert page.startswith("Before.\n")
     assert page.endswith("\nAfter.\n")
+
+
+def alert_file() -> str:
+    """Return the rules for Prometheus that docs/metrics.md shows."""
+    return read(docs.DOCS / "metrics.md").partition("```yaml\n")[2].partition("```")[0]
+
+
+def alerts_ask_for() -> str:
+    """Return what all alerts ask for: those of docs/metrics.md, and those of deploy/."""
+    files = [alert_file(), read(ROOT / "deploy" / "alerts.yml")]
+    return " ".join(rule["expr"] for file in files for rule in yaml.safe_load(file)["groups"][0]["rules"])
+
+
+def test_prometheus_takes_the_alerts(tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_text(alert_file())
+    checked = promtool("check", "rules", str(tmp_path / "rules.yml"))
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_an_alert_asks_for_metrics_and_labels_that_there_are() -> None:
+    known = {shape.name: set(shape.labels) for shape in SHAPES}
+    asked = re.findall(r"(registrar_\w+?)(?:_bucket|_count|_sum)?\b(?:\{(\w+)!?=)?", alerts_ask_for())
+    assert len(asked) > 10
+    assert [(name, label) for name, label in asked if name not in known or (label and label not in known[name])] == []
+
+
+def test_an_alert_asks_for_values_that_its_label_has() -> None:
+    values = {value for shape in SHAPES for text in shape.labels.values() for value in re.findall(r"`([^`]+)`", text)}
+    asked = re.findall(r'registrar_\w+\{\w+=~?"([^"]+)"', alerts_ask_for())
+    assert [value for text in asked for value in text.split("|") if value not in values] == []
 
 
 @pytest.mark.parametrize("kind", [Tag, Act, Who])

@@ -12,6 +12,7 @@ from typing import Any
 from bot.bootstrap import Registrar, SystemClock, build, home_team, open_ledger, slack_client, slack_directory
 from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
+from bot.metrics import Metrics
 from bot.ports import Clock, Ledger, Registry
 from bot.registry.memory import MemoryRegistry
 from bot.services.context import Rules
@@ -144,10 +145,12 @@ def running(
     database_url: str | None = None,
     webhook_secret: str | None = None,
     port: int = 0,
+    is_worker: bool = False,
 ) -> Iterator[World]:
     """Run the whole bot until the block ends. A registry in memory that is empty gets `churn`.
 
     `http`: Slack reaches it by signed HTTP instead of Socket Mode. `port`: where it serves; 0 takes a free one.
+    `is_worker`: it does the background work, and Slack does not reach it.
     """
     if isinstance(registry, MemoryRegistry) and not registry.models():
         with_churn(registry)
@@ -155,21 +158,25 @@ def running(
     more["REGISTRAR_PORT"] = port
     more["REGISTRAR_MLFLOW_WEBHOOK_SECRET"] = webhook_secret
     settings = settings_for(slack, home, REGISTRAR_DATABASE_URL=database_url, **more)
-    rules = Rules(policy or policy_of())
-    with closing(open_ledger(settings)) as ledger:
-        client = slack_client(settings)
+    rules, metrics = Rules(policy or policy_of()), Metrics()
+    with closing(open_ledger(settings, metrics)) as ledger:
+        client = slack_client(settings, observer=metrics)
         registrar = build(
             settings,
             rules,
             ledger=ledger,
             registry=registry,
             notifier=SlackNotifier(client, ledger, lambda: rules.policy),
-            directory=slack_directory(settings, home_team(client), rules),
+            directory=slack_directory(settings, home_team(client), rules, metrics),
             clock=clock or SystemClock(),
+            observer=metrics,
         )
-        with listen(settings) as listener, Service(settings, registrar, listener) as service:
+        with (
+            listen(settings) as listener,
+            Service(settings, registrar, listener, metrics, is_worker=is_worker) as service,
+        ):
             if http:
                 slack.deliver_to(f"{service.address}/slack/events")
-            else:
+            elif not is_worker:
                 slack.wait_until_connected()
             yield World(slack=slack, registrar=registrar, registry=registry, ledger=ledger, service=service)

@@ -12,6 +12,11 @@ from sqlalchemy.exc import ArgumentError
 from bot.domain.errors import Misconfigured
 from bot.domain.text import Code, say
 
+MARGIN = 0.5  # seconds
+PING = 0.5  # seconds; longer than any server needs that is there, and a connection is soon made anew
+# Seconds, and how often: the system looks whether the server is there, and gives it up after half a minute.
+KEEP_ALIVE = {"connect_timeout": 10, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+
 
 def parse_url(text: str) -> URL:
     """Return the database's URL with our driver. Raises Misconfigured for a database that we do not speak."""
@@ -77,10 +82,10 @@ def postgres(url: URL, patience: float, connections: int) -> Engine:
     settings = {
         "lock_timeout": wait,
         "statement_timeout": wait,
-        # A process that hangs within a transaction would hold what it locked for ever.
-        "idle_in_transaction_session_timeout": 60_000,
+        # A process that hangs within a transaction, or that got lost, would hold what it locked: the audit's head, too.
+        "idle_in_transaction_session_timeout": 10_000,
     }
-    return create_engine(
+    engine = create_engine(
         with_options(url, settings),
         isolation_level="READ COMMITTED",
         pool_size=connections,
@@ -90,11 +95,16 @@ def postgres(url: URL, patience: float, connections: int) -> Engine:
         hide_parameters=True,
         connect_args={"connect_timeout": max(1, round(patience))},
     )
+    from bot.ledger.impatient import limit_waiting  # noqa: PLC0415 - only PostgreSQL needs its driver
+
+    # A server that is there says itself that it took too long; a little later nobody is there.
+    limit_waiting(engine, patience + MARGIN, ping=min(patience, PING))
+    return engine
 
 
 def postgres_migrator(url: URL) -> Engine:
-    """Return an engine without limits of time, for one connection that migrates."""
-    return create_engine(with_options(url, {}), poolclass=NullPool, hide_parameters=True)
+    """Return an engine for one connection that migrates: it waits as long as it takes, while the server is there."""
+    return create_engine(with_options(url, {}), poolclass=NullPool, hide_parameters=True, connect_args=KEEP_ALIVE)
 
 
 def with_options(url: URL, settings: dict[str, int]) -> URL:

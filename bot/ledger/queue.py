@@ -132,7 +132,7 @@ def _conninfo(url: str) -> str:
     """Return the ledger's address as PostgreSQL's own library reads it, with the password."""
     made = engines.with_options(engines.parse_url(url), {})
     _, arguments = made.get_dialect()().create_connect_args(made)
-    return make_conninfo(**arguments)
+    return make_conninfo(**{**arguments, **engines.KEEP_ALIVE})
 
 
 def _job(batch: Batch) -> JSONDict:

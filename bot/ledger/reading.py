@@ -36,7 +36,7 @@ from bot.domain.registry import Stage
 from bot.domain.rollbacks import Bar
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import Name, say
-from bot.ledger import rows, statements
+from bot.ledger import backlog, pages, rows, statements
 from bot.ledger.audit import LOWEST, Record
 from bot.ledger.tables import (
     ASK_WAITS,
@@ -65,7 +65,7 @@ from bot.ledger.tables import (
     servings,
     standings,
 )
-from bot.ports import Ask, Batch, Call, Copy, Note, NoteKind, Posting
+from bot.ports import Ask, Backlog, Batch, Call, Copy, Note, NoteKind, Posting, Waiting
 
 # Messages of which a lane has one, drawn anew from its present state.
 STANDING = {NoteKind.CARD, NoteKind.NOTICE, NoteKind.ROLLBACK, NoteKind.INCIDENT}
@@ -125,13 +125,30 @@ class SqlReading:
         """Return the move. Raises KeyError."""
         return self._one(Move, moves, move_id)
 
-    def moves(self, model: str, *, stage: Stage | None = None, most: int = 50) -> list[Move]:
-        """Return the finished and unfinished moves of a model, newest first; only those into or out of `stage`."""
+    def moves(
+        self, model: str, *, stage: Stage | None = None, before: str | None = None, until: datetime | None = None,
+        most: int = 50,
+    ) -> list[Move]:  # fmt: skip
+        """Return the finished and unfinished moves of a model, newest first; only those into or out of `stage`.
+
+        Those before the move with the id `before`. With `until` those up to that time, and some that followed.
+        """
         given: dict[str, Any] = {statements.KEY: model, statements.MOST: most}
-        if stage is not None:
-            given[statements.STAGE] = stage
-        found = self._connection.execute(statements.moves_of(of_stage=stage is not None), given)
-        return [rows.read(Move, row) for row in found.mappings()]
+        given |= {} if stage is None else {statements.STAGE: stage}
+        given |= {} if before is None else {statements.BEFORE: before}
+        given |= {} if until is None else {statements.UNTIL: until}
+        query = statements.moves_of(
+            self._connection.dialect.name, of_stage=stage is not None, is_before=before is not None,
+            until=until is not None,
+        )  # fmt: skip
+        return [rows.read(Move, row) for row in self._connection.execute(query, given).mappings()]
+
+    def first_move(self, model: str, stage: Stage) -> Move | None:
+        """Return the first move that put a version of the model into the stage."""
+        given = {statements.KEY: model, statements.STAGE: stage}
+        row = self._connection.execute(statements.first_move_into(self._connection.dialect.name), given)
+        found = row.mappings().first()
+        return None if found is None else rows.read(Move, found)
 
     def models_with_moves(self, states: Sequence[MoveState]) -> list[str]:
         """Return the models that have moves in these states."""
@@ -172,6 +189,21 @@ class SqlReading:
         ).scalar_subquery()
         due = select(copies).where(copies.c.number.in_(first), has_come(copies.c.not_before, now))
         return self._all(Copy, due.order_by(copies.c.number).limit(most))
+
+    def backlog(self, now: datetime) -> Backlog:
+        """Return what is not finished. However much has ended, it costs no more."""
+        return Backlog(
+            requests=self._waiting(backlog.requests()),
+            asks=self._all_waiting(backlog.asks()),
+            moves=self._waiting(backlog.moves()),
+            notes=self._waiting(backlog.notes()),
+            copies=self._number(backlog.copies()),
+            incidents=self._waiting(backlog.incidents()),
+            breakers=self._number(backlog.breakers()),
+            monitors={row[0]: row[1] for row in self._connection.execute(backlog.monitors())},
+            overdue=self._all_waiting(backlog.overdue(now)),
+            events=self.head().number,
+        )
 
     def freezes(self) -> list[Freeze]:
         """Return the freezes that nobody has lifted, oldest first; one whose time is over may be among them."""
@@ -319,16 +351,9 @@ class SqlReading:
         most: int = 50,
     ) -> list[Link]:
         """Return audit events, newest first: of a model, of these tags, since a time, before a number."""
-        query = select(audit_events).order_by(audit_events.c.number.desc()).limit(most)
-        if model is not None:
-            query = query.where(audit_events.c.model == model)
-        if tags:
-            query = query.where(audit_events.c.tag.in_([tag.value for tag in tags]))
-        if since is not None:
-            query = query.where(audit_events.c.at >= since)
-        if before is not None:
-            query = query.where(audit_events.c.number < before)
-        return [rows.link(row) for row in self._rows(query)]
+        page, values = pages.wanted(model=model, tags=tags, since=since, before=before, most=most)
+        found = self._connection.execute(pages.events(page, self._connection.dialect.name), values)
+        return [rows.link(row) for row in found.mappings()]
 
     def posting(self, key: str) -> Posting | None:
         """Return where the message with this key stands in Slack."""
@@ -359,26 +384,33 @@ class SqlReading:
         return [rows.link(row) for row in self._rows(query)]
 
     def records(
-        self,
-        *,
-        model: str | None = None,
-        since: datetime | None = None,
-        after: int = LOWEST,
-        most: int = 1000,
-        is_backwards: bool = False,
+        self, *, model: str | None = None, since: datetime | None = None, after: int = LOWEST, most: int = 1000
     ) -> list[Record]:
-        """Return audit rows as they are stored, oldest first or newest first; rows that are no event, too.
+        """Return audit rows as they are stored, oldest first; rows that are no event, too.
 
         From the very lowest number, unless `after` says otherwise: somebody could have put rows before the first.
         """
         number = audit_events.c.number
         query = statements.records(self._connection.dialect.name).where(number > literal(after, BigInteger))
-        query = query.order_by(number.desc() if is_backwards else number).limit(most)
+        query = query.order_by(number).limit(most)
         if model is not None:
             query = query.where(audit_events.c.model == model)
         if since is not None:
             query = query.where(audit_events.c.at >= since)
         return [Record._make(row) for row in self._connection.execute(query)]
+
+    def latest_records(
+        self, *, model: str | None = None, actor: str | None = None, tag: str | None = None,
+        since: datetime | None = None, before: int | None = None, most: int = 50,
+    ) -> list[Record]:  # fmt: skip
+        """Return audit rows as they are stored, newest first; rows that are no event, too.
+
+        Those of a model, an actor or a tag as they are stored; since a time, before a number.
+        """
+        tags = [] if tag is None else [tag]
+        page, values = pages.wanted(model=model, actor=actor, tags=tags, since=since, before=before, most=most)
+        found = self._connection.execute(pages.stored(page, self._connection.dialect.name), values)
+        return [Record._make(row) for row in found]
 
     def head(self) -> Head:
         """Return where the audit chain ends; a head that somebody took away is the one of no event, without a hash."""
@@ -408,6 +440,16 @@ class SqlReading:
 
     def _rows(self, query: Select[Any], key: str | None = None) -> Sequence[RowMapping]:
         return self._connection.execute(query, _bound(key)).mappings().all()
+
+    def _waiting(self, query: Select[Any]) -> dict[Any, Waiting]:
+        return {kind: Waiting(number, since) for kind, number, since in self._connection.execute(query)}
+
+    def _all_waiting(self, query: Select[int, Any]) -> Waiting:
+        number, since = self._connection.execute(query).one()
+        return Waiting(number, since)
+
+    def _number(self, query: Select[Any]) -> int:
+        return int(self._connection.execute(query).scalar_one())
 
     def _column(self, query: Select[Any]) -> list[str]:
         return list(self._connection.execute(query).scalars())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -24,20 +25,36 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from bot import story
 from bot.domain.errors import LedgerUnavailable, Misconfigured
+from bot.domain.events import Event, Tag
+from bot.domain.people import actor_id
 from bot.domain.text import Code, Say, say
-from bot.ledger import engines
+from bot.ledger import engines, schema
 from bot.ledger.alone import Alone
 from bot.ledger.reading import SqlReading
+from bot.ledger.schema import Age, Schema
 from bot.ledger.turns import Turns
 from bot.ledger.writing import SqlWriting
+from bot.ports import UNOBSERVED, Observer
+
+log = logging.getLogger(__name__)
+
+# What these name as the model is what somebody typed; whether there is one, nobody has looked yet.
+TYPED: Final = frozenset({Tag.ASKED, Tag.ASK_REFUSED, Tag.COMMANDED, Tag.COMMAND_REFUSED, Tag.REFUSED})
 
 BUSY: Final = "Registrar's ledger is busy, so nothing was recorded; try again in a moment."
 SILENT: Final = "Registrar's ledger does not answer, so nothing was recorded; try again in a moment."
+UNWRITABLE: Final = (
+    "Registrar's ledger takes nothing new (its disk is full, or it is read-only), so nothing was recorded; "
+    "tell whoever runs Registrar."
+)
 UNREADABLE: Final = "Registrar's ledger does not answer; try again in a moment."
 UNSURE: Final = "Registrar's ledger fell silent while it was saving, so it may be recorded; look before you try again."
 
 OUR_FAULT = (IntegrityError, DataError, ProgrammingError, NotSupportedError)  # no waiting mends these
+DISK_FULL: Final = "53100"  # PostgreSQL's words
+READ_ONLY: Final = "25006"
 MIGRATION_LOCK: Final = 7_236_174_001  # any number; every process that migrates asks PostgreSQL for the same one
 MIGRATION_PATIENCE: Final = 60.0
 _ONE_MIGRATION = threading.Lock()  # Alembic's context is one for the whole process
@@ -48,10 +65,14 @@ class SqlLedger:
 
     `patience` is how many seconds a transaction may wait to begin, and on PostgreSQL each of its statements
     to be answered. `connections` is how many may be open to read (SQLite), or in all (PostgreSQL).
+    `observer` hears of the events of each transaction once it is committed.
     """
 
-    def __init__(self, url: str, *, patience: float = 2.0, connections: int = 20) -> None:
+    def __init__(
+        self, url: str, *, patience: float = 2.0, connections: int = 20, observer: Observer = UNOBSERVED
+    ) -> None:
         """Connect to nothing yet. Raises Misconfigured for a URL that is none of ours."""
+        self._observer = observer
         self._url = engines.parse_url(url)
         self._patience = patience
         self._alone: Alone | None = None
@@ -76,14 +97,16 @@ class SqlLedger:
             with transaction:
                 writing = SqlWriting(connection)
                 yield writing
-                writing.seal()
+                events = writing.seal()
                 with _kindly(SILENT, lost=UNSURE):
                     transaction.commit()
+        if events:
+            self._tell(events)
 
     @contextmanager
     def read(self) -> Iterator[SqlReading]:
         """Open one consistent reading. It waits for no writer. Raises LedgerUnavailable."""
-        with _kindly(UNREADABLE), self._reader.connect() as connection, connection.begin():
+        with self.snapshot() as connection:
             yield SqlReading(connection)
 
     def migrate(self) -> None:
@@ -97,9 +120,18 @@ class SqlLedger:
             try:
                 command.upgrade(config, "head")
             except CommandError as error:
-                raise Misconfigured(
-                    "This ledger was written by a newer Registrar; start that one, or restore an older copy."
-                ) from error
+                raise Misconfigured(schema.NEWER) from error
+
+    def prepare(self) -> None:
+        """Make the ledger ready for work: SQLite's tables are brought up to date, of PostgreSQL's that is asked for.
+
+        Several processes may be at work on PostgreSQL, so that a person says when its tables change.
+        Raises LedgerUnavailable, and Misconfigured with the command to run.
+        """
+        if self._is_sqlite:
+            self.migrate()
+        else:
+            self.require_current()
 
     def require(self) -> None:
         """Look whether there is a ledger, of whatever version; nothing is made or changed.
@@ -118,25 +150,73 @@ class SqlLedger:
         if "audit_events" not in tables:
             raise Misconfigured(_no_ledger(self._url))
 
+    def require_current(self) -> None:
+        """Look whether there is a ledger whose tables are up to date; nothing is made or changed.
+
+        Raises Misconfigured, with the command to run, where there is none or an older one, or a newer Registrar's;
+        and LedgerUnavailable.
+        """
+        self.require()
+        found = self.schema()
+        if found.age is not Age.CURRENT:
+            told, mend = schema.standing(found, self.address), schema.advice(found)
+            raise Misconfigured(say("{told} {mend}", told=told, mend=mend) if mend else told)
+
+    def schema(self) -> Schema:
+        """Return how the tables are; nothing is made or changed. Raises LedgerUnavailable."""
+        scripts = ScriptDirectory.from_config(_migrations())
+        newest, known = str(scripts.get_current_head()), {one.revision for one in scripts.walk_revisions()}
+        revision = self._revision()
+        if revision is None:
+            return Schema(None, newest, Age.NONE)
+        if revision not in known:
+            return Schema(revision, newest, Age.NEWER)
+        return Schema(revision, newest, Age.CURRENT if revision == newest else Age.OLDER)
+
+    def _revision(self) -> str | None:
+        if self._is_sqlite and not engines.is_there(self._url):
+            return None
+        with _kindly(UNREADABLE), self._reader.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
     def is_current(self) -> bool:
         """Tell whether there is a ledger whose tables are up to date; nothing is made or changed.
 
         Raises LedgerUnavailable.
         """
-        if self._is_sqlite and not engines.is_there(self._url):
-            return False
-        with _kindly(UNREADABLE), self._reader.connect() as connection:
-            newest = ScriptDirectory.from_config(_migrations()).get_current_head()
-            return MigrationContext.configure(connection).get_current_revision() == newest
+        return self.schema().age is Age.CURRENT
 
     def is_known(self) -> bool:
         """Tell whether the ledger has a version that we know; one that a newer Registrar has written has not.
 
         Raises LedgerUnavailable.
         """
-        known = {script.revision for script in ScriptDirectory.from_config(_migrations()).walk_revisions()}
-        with _kindly(UNREADABLE), self._reader.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision() in known
+        return self.schema().age in {Age.CURRENT, Age.OLDER}
+
+    @property
+    def address(self) -> str:
+        """Where it is, as people may read it: without the password."""
+        return self._url.render_as_string(hide_password=True)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file of SQLite's."""
+        return self._is_sqlite
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open one transaction that sees one moment, cannot write and waits for nobody. Raises LedgerUnavailable."""
+        with _kindly(UNREADABLE), self._reader.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """Open one transaction without limits of time, beside which nobody migrates, nor writes to SQLite.
+
+        It commits when the block ends and rolls back when it raises. Raises LedgerUnavailable.
+        """
+        with _kindly(SILENT), self._migrating() as connection:
+            yield connection
 
     def serve_alone(self) -> None:
         """Let no other process serve a ledger that is a file, until this is closed or the process ends.
@@ -149,9 +229,9 @@ class SqlLedger:
             self._alone.take()
 
     @property
-    def is_shared(self) -> bool:
-        """Whether several processes may serve it."""
-        return not self._is_sqlite
+    def is_served(self) -> bool:
+        """Whether a process serves a ledger that is a file, this one or another."""
+        return self._is_sqlite and Alone(engines.file_of(self._url)).is_taken()
 
     def close(self) -> None:
         """Close every connection."""
@@ -159,6 +239,17 @@ class SqlLedger:
         self._writer.dispose()
         if self._alone is not None:
             self._alone.give()
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        """Say what was committed. It stands, so nothing that goes wrong here may look as if it did not."""
+        for event in events:
+            is_typed = event.tag in TYPED
+            with story.about(model=None if is_typed else event.model, actor=actor_id(event.actor)):
+                log.info("%s %s", event.tag.value, "" if event.tag is Tag.REFUSED else event.subject)
+        try:
+            self._observer.committed(events)
+        except Exception:
+            log.exception("what was committed could not be counted")
 
     @contextmanager
     def _turn(self) -> Iterator[float]:
@@ -193,6 +284,10 @@ def _migrations() -> Config:
 
 
 def _no_ledger(url: URL) -> Say:
+    if url.get_backend_name() != "sqlite":
+        none = Schema(None, "", Age.NONE)
+        told = schema.standing(none, url.render_as_string(hide_password=True))
+        return say("{told} {mend}", told=told, mend=schema.advice(none))
     return say("There is no ledger at {url}. {run} makes it; {home} or {database} says where it is.",
                url=Code(url.render_as_string(hide_password=True)), run=Code("registrar run"),
                home=Code("REGISTRAR_HOME"), database=Code("REGISTRAR_DATABASE_URL"))  # fmt: skip
@@ -215,4 +310,12 @@ def _kindly(sentence: str, *, lost: str | None = None) -> Iterator[None]:
     except OUR_FAULT:
         raise
     except DBAPIError as error:
+        if sentence == SILENT and _takes_nothing(error):
+            raise LedgerUnavailable(UNWRITABLE) from error
         raise LedgerUnavailable(lost if lost and error.connection_invalidated else sentence) from error
+
+
+def _takes_nothing(error: DBAPIError) -> bool:
+    """Tell whether the database is there and cannot be written; waiting a moment does not mend that."""
+    name, state = getattr(error.orig, "sqlite_errorname", ""), getattr(error.orig, "sqlstate", "")
+    return str(name).startswith(("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR")) or state in {DISK_FULL, READ_ONLY}

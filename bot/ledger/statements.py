@@ -12,6 +12,7 @@ from sqlalchemy import (
     Text,
     Update,
     and_,
+    any_,
     bindparam,
     exists,
     func,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import array
 
 from bot.domain.moves import UNFINISHED, MoveState
 from bot.ledger.tables import (
@@ -47,6 +49,9 @@ PARTIAL = {
 }  # fmt: skip
 KEY = "b_key"  # of a bound value; no column has this name, nor that of those below
 NOW, ATTEMPTS, SLOT, OWNER, STAGE, MOST = "b_now", "b_attempts", "b_slot", "b_owner", "b_stage", "b_most"
+BEFORE, UNTIL = "b_before", "b_until"
+AROUND = 50  # moves behind a time that are read with those up to it: to know what followed
+HIGHEST = 2**62  # above every number that a row can have
 _INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -75,12 +80,48 @@ def votes_on() -> Select[Any]:
 
 
 @cache
-def moves_of(*, of_stage: bool) -> Select[Any]:
-    """Return the select of the :b_most newest moves of model :b_key; only those into or out of :b_stage."""
-    query = select(moves).where(moves.c.model == bindparam(KEY))
+def moves_of(dialect: str, *, of_stage: bool, is_before: bool = False, until: bool = False) -> Select[Any]:
+    """Return the select of the :b_most newest moves of model :b_key.
+
+    Only those into or out of :b_stage; before the move :b_before; not long after the time :b_until.
+    """
+    query = select(moves)
     if of_stage:
         query = query.where(or_(moves.c.target == bindparam(STAGE), moves.c.from_stage == bindparam(STAGE)))
-    return query.order_by(moves.c.number.desc()).limit(bindparam(MOST, type_=Integer))
+    if is_before:
+        other = moves.alias("other")
+        query = query.where(moves.c.number < _number(select(other.c.number).where(other.c.id == bindparam(BEFORE))))
+    if until:
+        query = query.where(moves.c.number <= _behind())
+    return _in_order(query, dialect, newest=True).limit(bindparam(MOST, type_=Integer))
+
+
+@cache
+def first_move_into(dialect: str) -> Select[Any]:
+    """Return the select of the first move of model :b_key that put a version into :b_stage."""
+    into = and_(moves.c.target == bindparam(STAGE), is_in(moves.c.state, MoveState.DONE))
+    return _in_order(select(moves).where(into), dialect, newest=False).limit(1)
+
+
+def _in_order(query: Select[Any], dialect: str, *, newest: bool) -> Select[Any]:
+    """Return the select of a model's moves in the order of their numbers, for which there is an index."""
+    mine, order = moves.c.model, [moves.c.model, moves.c.number]
+    value = bindparam(KEY, type_=Text)
+    # Not said as equality: PostgreSQL would walk the key instead, through the moves of all other models.
+    query = query.where(mine == any_(array([value])) if dialect == "postgresql" else mine == value)
+    return query.order_by(*([one.desc() for one in order] if newest else order))
+
+
+def _behind() -> Any:
+    """Return the number that some moves behind the time :b_until have: those that were intended next."""
+    later = moves.alias("later")
+    near = select(later.c.number).where(later.c.model == bindparam(KEY), later.c.intended_at > bindparam(UNTIL))
+    page = near.order_by(later.c.intended_at, later.c.number).limit(AROUND).subquery("near")
+    return func.coalesce(_number(select(func.max(page.c.number))), HIGHEST)
+
+
+def _number(query: Select[Any]) -> Any:
+    return query.scalar_subquery()
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, and_, delete, func, select, update
@@ -312,8 +312,9 @@ class SqlWriting(SqlReading):
         self._run(update(copies).where(copies.c.id == copy.id).values(**later))
 
     def add_note(self, note: Note) -> None:
-        """Put it into the outbox; a key that is there already is left as it is."""
+        """Put it into the outbox, from now unless it says since when; a key that is there already is left as it is."""
         row = rows.write(note, but=frozenset({"number"}))
+        row["created_at"] = note.created_at or datetime.now(UTC)
         self._add(notes, row | {"state": NoteState.WAITING, "why": ""}, "key")
 
     def claim_note(self, note: Note, owner: str, now: datetime, until: datetime) -> Note | None:
@@ -352,18 +353,20 @@ class SqlWriting(SqlReading):
         # What cannot be written down is refused here, where the caller can be seen.
         self._events.append(rows.storable_event(event))
 
-    def seal(self) -> None:
-        """Chain the transaction's events. Everybody's events queue here, so it is the last thing done."""
-        if not self._events:
-            return
+    def seal(self) -> list[Event]:
+        """Chain the transaction's events, and return them. Everybody's queue here, so it is the last thing done."""
+        events = self._events
+        if not events:
+            return []
         head = rows.read(Head, self._connection.execute(statements.head()).mappings().one())
         added = []
-        for event in self._events:
+        for event in events:
             added.append(rows.audit_row(event, head))
             head = Head(added[-1]["number"], added[-1]["hash"])
         self._connection.execute(statements.append(), added)
         self._connection.execute(statements.move_head(), rows.write(head))
-        self._events.clear()
+        self._events = []
+        return events
 
     def _row(self, table: Table, column: str) -> Select[Any]:
         """Return the select that locks what it reads: what is read to be changed is nobody else's meanwhile."""

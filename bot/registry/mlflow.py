@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from bot.domain.errors import RegistryRefused, UnknownModel, UnknownVersion
 from bot.domain.registry import TARGETS, Logged, ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.ports import UNOBSERVED, Observer
 from bot.registry import (
     check_artifact,
     check_description,
@@ -56,12 +57,13 @@ class MlflowRegistry:
         timeout: int = 5,
         versions_a_page: int = _VERSIONS_A_PAGE,
         monotonic: Callable[[], float] = time.monotonic,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         prepare_environment(timeout)
         opening = Lock()
         setting = "MLFLOW_REGISTRY_URI" if registry_uri else "MLFLOW_TRACKING_URI"
-        self._line = registry_line(registry_uri or tracking_uri, tracking_uri, setting, opening)
-        self._tracking_line = tracking_line(tracking_uri, opening)
+        self._line = registry_line(registry_uri or tracking_uri, tracking_uri, setting, opening, observer)
+        self._tracking_line = tracking_line(tracking_uri, opening, observer)
         self._runs = Runs(self._tracking_line)
         self._tracking_uri = tracking_uri
         self._versions_a_page = versions_a_page

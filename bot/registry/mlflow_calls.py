@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from threading import Lock
@@ -11,7 +12,8 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_attempt
 
-from bot.domain.errors import RegistrarError
+from bot.domain.errors import RegistrarError, RegistryRefused, RegistryUnreachable
+from bot.ports import UNOBSERVED, Observer
 from bot.registry.mlflow_errors import Broke, expected_errors, translated, was_set_first_by_another
 
 
@@ -40,23 +42,37 @@ class Line:
     """A line to one of MLflow's two sides, the registry's or the runs'.
 
     `open` makes its client at the first call: the import takes seconds, and a database gets its tables. One thread
-    does that, the others wait at `opening`: two that make the same tables at once would fail.
+    does that, the others wait at `opening`: two that make the same tables at once would fail. `observer` hears of
+    each question.
     """
 
-    def __init__(self, uri: str, setting: str, opening: Lock, open: Callable[[], Any]) -> None:  # noqa: A002
+    def __init__(
+        self, uri: str, setting: str, opening: Lock, open: Callable[[], Any],  # noqa: A002
+        observer: Observer = UNOBSERVED,
+    ) -> None:  # fmt: skip
         self._uri = uri
         self._setting = setting
         self._opening = opening
         self._open = open
+        self._observer = observer
         self._opened: Any = None
 
     def ask(self, call: Callable[[Any], Any], missing: RegistrarError | None = None) -> Any:
         """Return MLflow's answer. Whatever it raises leaves here as one of our errors, its cause chained."""
         outer = sys.exception()
+        client: _Heard | None = None
+        began, failed = 0.0, ""
         try:
-            return call(self._client())
+            client = _Heard(self._client())
+            began = time.perf_counter()
+            return call(client)
         except expected_errors() as error:
-            raise translated(error, outer, missing, self._uri, self._setting) from error
+            ours = translated(error, outer, missing, self._uri, self._setting)
+            failed = _kind(ours)
+            raise ours from error
+        finally:
+            if client is not None:
+                self._observer.asked_registry(client.heard, time.perf_counter() - began, failed)
 
     def read(self, call: Callable[[Any], Any], missing: RegistrarError | None = None) -> Any:
         """Return MLflow's answer, asked for again where a kept connection broke."""
@@ -87,7 +103,27 @@ class Line:
             return self._opened
 
 
-def registry_line(registry_uri: str, tracking_uri: str, setting: str, opening: Lock) -> Line:
+class _Heard:
+    """A client of MLflow's that remembers what it was asked last: our questions are lambdas, and have no names."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.heard = ""
+
+    def __getattr__(self, name: str) -> Any:
+        self.heard = name
+        return getattr(self._client, name)
+
+
+def _kind(error: RegistrarError) -> str:
+    """Return what went wrong, for who counts; that something is not there is an answer like any other."""
+    kinds = (RegistryUnreachable, RegistryRefused)
+    return next((kind.__name__ for kind in kinds if isinstance(error, kind)), "")
+
+
+def registry_line(
+    registry_uri: str, tracking_uri: str, setting: str, opening: Lock, observer: Observer = UNOBSERVED
+) -> Line:
     """Return the line to models and versions."""
 
     def open_it() -> Any:
@@ -98,10 +134,10 @@ def registry_line(registry_uri: str, tracking_uri: str, setting: str, opening: L
         keep_answers_coming()
         return ModelRegistryClient(registry_uri, tracking_uri)  # type: ignore[no-untyped-call]
 
-    return Line(registry_uri, setting, opening, open_it)
+    return Line(registry_uri, setting, opening, open_it, observer)
 
 
-def tracking_line(uri: str, opening: Lock) -> Line:
+def tracking_line(uri: str, opening: Lock, observer: Observer = UNOBSERVED) -> Line:
     """Return the line to runs and what they logged."""
 
     def open_it() -> Any:
@@ -112,7 +148,7 @@ def tracking_line(uri: str, opening: Lock) -> Line:
         keep_answers_coming()
         return TrackingServiceClient(uri)  # type: ignore[no-untyped-call]
 
-    return Line(uri, "MLFLOW_TRACKING_URI", opening, open_it)
+    return Line(uri, "MLFLOW_TRACKING_URI", opening, open_it, observer)
 
 
 after_another_set_it_first = Retrying(

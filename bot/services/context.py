@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bot.domain.errors import RegistrarError, Unreachable
 from bot.domain.policy import Policy
 from bot.domain.registry import Package, Stage, VersionInfo
-from bot.ports import Clock, Ledger, Registry
+from bot.ports import UNOBSERVED, Clock, Ledger, Observer, Registry
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that can be mistaken for another on a phone
 
@@ -55,6 +55,7 @@ class Context:
     champion: str = CHAMPION
     challenger: str = CHALLENGER
     new_id: Callable[[], str] = field(default=short_id)
+    observer: Observer = UNOBSERVED
 
     @property
     def policy(self) -> Policy:

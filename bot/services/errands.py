@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from bot import story
 from bot.domain.approvals import Request
 from bot.domain.authority import Act, Subject, authorize, standing
 from bot.domain.ci import CiRun, pack_ci
@@ -15,7 +16,7 @@ from bot.domain.commands import Archive, Command, Describe, Promote, Register, R
 from bot.domain.errors import BadInput, GateFailed, Refused, RegistrarError, UnknownRequest, Unreachable
 from bot.domain.events import Event, Tag
 from bot.domain.moves import in_an_emergency
-from bot.domain.people import Caller, actor_of
+from bot.domain.people import Caller, actor_id, actor_of
 from bot.domain.text import Say, say
 from bot.ports import Ask, AskState, Writing
 from bot.services.context import Context
@@ -99,6 +100,7 @@ class Errands:
             self._new(caller, command.dump(), where, AskState.WAITING),
             ci=outside.ci or None, key=outside.key, digest=outside.digest,
         )  # fmt: skip
+        story.add(request=ask.id)
         self._admit(caller, command, ask, origin)
         with self._it.ledger.write() as tx:
             if not tx.add_ask(ask):
@@ -172,6 +174,10 @@ class Errands:
             ask = reading.ask(ask_id)
             if ask.request:
                 return Done(request=reading.request(ask.request))
+        with story.about(request=ask.id, actor=actor_id(ask.caller)):
+            return self._carry_out(ask, tell=tell)
+
+    def _carry_out(self, ask: Ask, *, tell: bool) -> Done:
         try:
             done = self._do(ask)
         except Unreachable:
@@ -265,7 +271,8 @@ class Errands:
             why = str(error.sentence)
             tx.save_ask(replace(ask, state=AskState.REFUSED, error=type(error).__name__, outcome=why))
             seen = error.evidence if isinstance(error, GateFailed) else None
-            tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=why, origin="registrar", seen=seen))
+            found = {"error": type(error).__name__, "seen": seen}
+            tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=why, origin="registrar", **found))
             self._note(tx, ask, error.sentence, tell)
         return None
 

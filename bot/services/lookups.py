@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,8 +21,9 @@ from bot.domain.looks import BASELINE
 from bot.domain.moves import Move
 from bot.domain.policy_words import what_holds
 from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo, VersionRef, find_version
-from bot.domain.rollbacks import Served, stretches
+from bot.domain.rollbacks import Served, stretches, time_of
 from bot.domain.text import Name, Say, say
+from bot.ports import Reading
 from bot.services.context import Context
 from bot.services.gating import Gating
 
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 AUDIT_PAGE = 20  # events in one answer
 DRAWN_MOST = 50  # stretches in a picture
-MOVES_MOST = 20_000  # of one model's Production that are looked through; more than one a day for fifty years
+MOVES_PAGE = 100  # moves of one model's Production that are read at a time
 WAITING = (RequestState.PENDING, RequestState.APPROVED, RequestState.EXECUTING)
 
 
@@ -155,23 +156,19 @@ class Lookups:
         now = self._it.clock.now()
         asked = None if command.at is None else window(command.at, now)
         with self._it.ledger.read() as reading:
-            moves = reading.moves(command.model, stage=Stage.PRODUCTION, most=MOVES_MOST)
-            first_look = reading.look(BASELINE)
-        found = stretches(moves)
-        if not moves:
-            self.model_and_versions(command.model)
-        return self._timeline(command, found, asked, now, first_look.at if first_look else None)
-
-    def _timeline(
-        self, command: History, found: list[Served], asked: Window | None, now: datetime, looked: datetime | None
-    ) -> Timeline:
-        shown = tuple(found[: command.last]) if asked is None else overlapping(found, asked)
-        known = [at for at in (looked, found[-1].since if found else None) if at is not None]
-        with self._it.ledger.read() as reading:
+            lately = _lately(reading, command.model, command.last if asked is None else DRAWN_MOST)
+            found = lately if asked is None else _about(reading, command.model, asked)
+            first, first_look = reading.first_move(command.model, Stage.PRODUCTION), reading.look(BASELINE)
+            shown = tuple(found[: command.last]) if asked is None else overlapping(found, asked)
             requests = {one.began.request: reading.request(one.began.request) for one in shown if one.began.request}
+            is_known = bool(reading.moves(command.model, stage=Stage.PRODUCTION, most=1))
+        if not is_known:
+            self.model_and_versions(command.model)
+        known = [time_of(first)] if first else []
+        known += [first_look.at] if first_look else []
         return Timeline(
             model=command.model, served=shown, now=now, watched=min(known, default=None), requests=requests,
-            drawn=tuple(found[: command.last if asked is None else DRAWN_MOST]),
+            drawn=tuple(lately[: command.last if asked is None else DRAWN_MOST]),
             has_more=asked is None and len(found) > len(shown), window=asked, **_around(found, asked),
         )  # fmt: skip
 
@@ -181,6 +178,41 @@ class Lookups:
         if near:
             return say("MLflow has no model {name}. Did you mean {near}?", name=Name(name), near=Name(near[0]))
         return say("MLflow has no model {name}.", name=Name(name))
+
+
+def _lately(reading: Reading, model: str, most: int) -> list[Served]:
+    """Return the last stretches of Production, newest first: so many and one more, where there are more."""
+    return _read(reading, model, lambda found: len(found) > most)
+
+
+def _about(reading: Reading, model: str, asked: Window) -> list[Served]:
+    """Return the stretches of Production, newest first, from those soon behind a window to the last one before it."""
+    end = asked.end or asked.begin
+    found = _read(reading, model, lambda found: _reaches(found, asked.begin), until=end)
+    if sum(one.since > end for one in found) < 2:
+        # What came next decides how long the newest one here served, so that there has to be one between them.
+        return _read(reading, model, lambda found: _reaches(found, asked.begin))
+    return found
+
+
+def _reaches(found: Sequence[Served], begin: datetime) -> bool:
+    """Tell whether one that began before is among them, and known whole: of the last one the beginning may be older."""
+    return len(found) > 1 and found[-2].since <= begin
+
+
+def _read(
+    reading: Reading, model: str, is_enough: Callable[[list[Served]], bool], until: datetime | None = None
+) -> list[Served]:
+    """Return the stretches of Production that the newest moves tell of, read page by page until it is enough."""
+    moves: list[Move] = []
+    while page := reading.moves(
+        model, stage=Stage.PRODUCTION, most=MOVES_PAGE, before=moves[-1].id if moves else None, until=until
+    ):
+        moves += page
+        found = stretches(moves)
+        if is_enough(found) or len(page) < MOVES_PAGE:
+            return found
+    return stretches(moves)
 
 
 def _around(found: Sequence[Served], asked: Window | None) -> dict[str, Served | None]:

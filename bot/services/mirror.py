@@ -6,6 +6,7 @@ import logging
 import threading
 from datetime import timedelta
 
+from bot import story
 from bot.domain.errors import RegistrarError, Unreachable
 from bot.domain.mirror import with_line
 from bot.domain.registry import Stage, VersionInfo
@@ -68,14 +69,15 @@ class Mirror:
 
     def _copy(self, copy: Copy) -> str:
         """Write one row; return why it could not be written, else nothing."""
-        try:
-            version = self._it.registry.version(copy.model, copy.version)
-            self._write(copy, version)
-        except Unreachable:
-            raise
-        except RegistrarError as error:
-            log.warning("the tags of %s v%s cannot be written: %s", copy.model, copy.version, error)
-            return str(error.sentence)
+        with story.about(copy=copy.id, model=copy.model):
+            try:
+                version = self._it.registry.version(copy.model, copy.version)
+                self._write(copy, version)
+            except Unreachable:
+                raise
+            except RegistrarError as error:
+                log.warning("the tags of %s v%s cannot be written: %s", copy.model, copy.version, error)
+                return str(error.sentence)
         return ""
 
     def _write(self, copy: Copy, version: VersionInfo) -> None:

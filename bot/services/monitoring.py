@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from bot import story
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.incidents import COMMON_COUNT
 from bot.domain.monitors import (
@@ -131,12 +132,13 @@ class Monitoring:
 
         It never raises: what could not be written down is checked anew when its claim is over.
         """
-        try:
-            self._work(batch)
-        except RegistrarError as error:
-            log.warning("checks of %s could not be written down: %s", batch.source, error)
-        except Exception:
-            log.exception("checks of %s broke off", batch.source)
+        with story.about(source=batch.source):
+            try:
+                self._work(batch)
+            except RegistrarError as error:
+                log.warning("checks of %s could not be written down: %s", batch.source, error)
+            except Exception:
+                log.exception("checks of %s broke off", batch.source)
 
     def _work(self, batch: Batch) -> None:
         with self._it.ledger.read() as reading:
@@ -345,6 +347,8 @@ class Monitoring:
             written = [one for one in checked if (one.monitor.id, one.due.slot) in ours]
             tx.save_standings([_standing(one) for one in written])
             told, models = self._incidents.record(tx, written, prepared)
+        for one in written:
+            self._it.observer.checked(one.verdict.outcome, _delay(one))
         for model in models:
             self._act(model)
         if told:
@@ -379,6 +383,12 @@ def present_term(reading: Ledger, model: str) -> Term | None:
     if not served or served[0].until is not None:
         return None
     return Term(move=served[0].began.id, version=served[0].version, since=served[0].since)
+
+
+def _delay(one: Checked) -> timedelta | None:
+    """Return how long after its time a check was judged; None for one that was made before its time."""
+    due = one.due.standing.next_at
+    return one.at - due if due is not None and one.at >= due else None
 
 
 def _measurement(one: Checked) -> Measurement:

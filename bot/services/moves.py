@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
+from bot import story
 from bot.domain import mirror, rollback_words, words
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import AlreadyDecided, RegistrarError, RegistryRefused, UnknownVersion, Unreachable
@@ -15,7 +16,7 @@ from bot.domain.events import Event, Tag
 from bot.domain.freezes import Frozen, frozen
 from bot.domain.gates import drift
 from bot.domain.moves import UNFINISHED, Facts, Move, MoveKind, MoveState, Plan, Step, is_settled, looks_settled, plan
-from bot.domain.people import Automation
+from bot.domain.people import Automation, actor_id
 from bot.domain.registry import Stage, VersionInfo
 from bot.domain.text import Say, say
 from bot.ports import Copy, Writing
@@ -74,14 +75,17 @@ class Moves:
 
         Return False where it was given back because the registry is away: then no other move can be made either.
         """
-        try:
-            self._make_or_fail(move)
-        except AlreadyDecided as error:
-            log.warning("move %s: %s", move.id, error)
-        except Unreachable as error:
-            log.warning("move %s waits: %s", move.id, error)
-            self._release(move, words.waiting_for_registry())
-            return False
+        with story.about(
+            move=move.id, request=move.request, incident=move.incident, model=move.model, actor=actor_id(move.actor)
+        ):
+            try:
+                self._make_or_fail(move)
+            except AlreadyDecided as error:
+                log.warning("move %s: %s", move.id, error)
+            except Unreachable as error:
+                log.warning("move %s waits: %s", move.id, error)
+                self._release(move, words.waiting_for_registry())
+                return False
         return True
 
     def _frozen(self, move: Move) -> Frozen | None:
@@ -316,8 +320,8 @@ def _move_event(move: Move) -> Event:
         after=_holder(move.version),
         why=move.why or move.reason,
         origin="registrar",
-        evidence={"version": move.version, "from": move.from_stage.value, "to": move.target.value,
-                  "state": move.state.value, "reason": move.reason, "forced": move.is_forced,
+        evidence={"kind": move.kind.value, "version": move.version, "from": move.from_stage.value,
+                  "to": move.target.value, "state": move.state.value, "reason": move.reason, "forced": move.is_forced,
                   "incident": move.incident},
     )  # fmt: skip
 

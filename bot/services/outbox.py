@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+from bot import story
 from bot.ports import Delivery, Note, NoteKind, Notifier, Outcome, Posting, Writing
 from bot.services.context import Context
 
@@ -140,11 +141,12 @@ class Outbox:
             return list(pool.map(self._try, notes))
 
     def _try(self, note: Note) -> Delivery:
-        try:
-            return self._notifier.deliver(note)
-        except Exception as error:  # a fault of ours in one message must not hold all the others
-            log.exception("%s cannot be delivered", note.key)
-            return Delivery(Outcome.UNKNOWN, why=type(error).__name__)
+        with story.about(note=note.key):
+            try:
+                return self._notifier.deliver(note)
+            except Exception as error:  # a fault of ours in one message must not hold all the others
+                log.exception("%s cannot be delivered", note.key)
+                return Delivery(Outcome.UNKNOWN, why=type(error).__name__)
 
     def _settle(self, tx: Writing, note: Note, delivery: Delivery) -> bool:
         """Write down what came of it; return False where another process has taken the note over meanwhile."""

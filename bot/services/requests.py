@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot import story
 from bot.domain import mirror, words
 from bot.domain.approvals import Choice, Request, RequestState, Vote, verdict
 from bot.domain.authority import Act, Decision, Subject, authorize, deciders, standing, user_of
 from bot.domain.ci import pack_ci
 from bot.domain.commands import Promote
 from bot.domain.errors import AlreadyDecided, BadInput, GateFailed, Refused
-from bot.domain.events import Event, Tag
+from bot.domain.events import Event, Tag, canonical_time
 from bot.domain.evidence import Seen, pack_seen
 from bot.domain.freezes import frozen
 from bot.domain.gates import rule_changed
@@ -147,6 +148,7 @@ class Requests:
         act = Act.APPROVE if choice is Choice.APPROVE else Act.REJECT
         with self._it.ledger.write() as tx:
             request = tx.lock_request(request_id)
+            story.add(request=request.id, model=request.model)
             outcome = self._refusal(tx, caller, act, request) or self._count(
                 tx, caller, request, choice, reason, origin
             )
@@ -160,6 +162,7 @@ class Requests:
         """Take the caller's own vote back while the request is pending. Raises like `vote`."""
         with self._it.ledger.write() as tx:
             request = tx.lock_request(request_id)
+            story.add(request=request.id, model=request.model)
             outcome = self._refusal(tx, caller, Act.WITHDRAW, request) or self._take_back(tx, caller, request, origin)
             if isinstance(outcome, Refused):
                 tx.append(self._refusal_event(request, caller, Act.WITHDRAW, outcome, origin))
@@ -174,6 +177,7 @@ class Requests:
         """
         with self._it.ledger.write() as tx:
             request = tx.lock_request(request_id)
+            story.add(request=request.id, model=request.model)
             outcome = self._refusal(tx, caller, Act.OVERRIDE, request) or self._let_pass(
                 tx, caller, request, reason, origin
             )
@@ -187,6 +191,7 @@ class Requests:
         """Take a pending request back. Raises like `vote`."""
         with self._it.ledger.write() as tx:
             request = tx.lock_request(request_id)
+            story.add(request=request.id, model=request.model)
             refusal = self._refusal(tx, caller, Act.CANCEL, request)
             if refusal:
                 tx.append(self._refusal_event(request, caller, Act.CANCEL, refusal, origin))
@@ -205,6 +210,7 @@ class Requests:
         """
         with self._it.ledger.write() as tx:
             request = tx.lock_request(request_id)
+            story.add(request=request.id, model=request.model)
             refusal = self._refusal(tx, caller, act, request)
             if refusal:
                 tx.append(self._refusal_event(request, caller, act, refusal, "slack"))
@@ -380,7 +386,7 @@ class Requests:
         approved = request.become(RequestState.APPROVED, decided_at=now, decided_by=last.voter)
         tx.save_request(approved)
         tx.add_move(intended(approved, last, now))
-        evidence = {"seen": pack_seen(approved.seen)} if approved.seen else {}
+        evidence = _since(approved) | ({"seen": pack_seen(approved.seen)} if approved.seen else {})
         tx.append(
             self._request_event(
                 approved, Tag.APPROVED, last.voter, before="pending", after="approved", evidence=evidence
@@ -402,7 +408,7 @@ class Requests:
         now = self._it.clock.now()
         ended = request.become(state, decided_at=now, decided_by=by, outcome=why)
         tx.save_request(ended)
-        evidence = {"by": standing(caller, self._it.policy)} if caller else {}
+        evidence = _since(ended) | ({"by": standing(caller, self._it.policy)} if caller else {})
         tx.append(
             self._request_event(
                 ended, tag, by, why=why, before=request.state.value, after=state.value, evidence=evidence
@@ -430,7 +436,8 @@ class Requests:
         return request_event(request, tag, actor, self._it.clock.now(), **more)
 
     def _refusal_event(self, request: Request, caller: Caller, act: Act, refusal: Refused, origin: str) -> Event:
-        evidence = {"act": act.value, "by": standing(caller, self._it.policy)}
+        by = standing(caller, self._it.policy)
+        evidence = {"act": act.value, "error": type(refusal).__name__, "by": by}
         return self._request_event(
             request, Tag.VOTE_REFUSED, actor_of(caller), why=str(refusal.sentence), origin=origin, evidence=evidence
         )
@@ -458,6 +465,10 @@ def _as_facts(look: Look) -> Facts:
             VersionInfo(model=look.model, version=number, stage=stage) for number, stage in look.stages.items()
         )
     )
+
+
+def _since(request: Request) -> dict[str, Any]:
+    return {"opened_at": canonical_time(request.opened_at)}
 
 
 def _ci_evidence(request: Request) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from bot import story
 from bot.domain import serving_words as words
 from bot.domain.errors import RegistrarError, Unreachable
 from bot.domain.events import Event, Tag
@@ -104,12 +105,13 @@ class Servings:
             return sum(pool.map(self._ask_quietly, due))
 
     def _ask_quietly(self, serving: Serving) -> bool:
-        try:
-            return self._ask(serving)
-        except RegistrarError as error:
-            log.warning("whether v%s of %s serves: %s", serving.version, serving.model, error)
-        except Exception:  # a fault of ours in one question must not stop all the others
-            log.exception("whether v%s of %s serves cannot be asked", serving.version, serving.model)
+        with story.about(move=serving.move, model=serving.model):
+            try:
+                return self._ask(serving)
+            except RegistrarError as error:
+                log.warning("whether v%s of %s serves: %s", serving.version, serving.model, error)
+            except Exception:  # a fault of ours in one question must not stop all the others
+                log.exception("whether v%s of %s serves cannot be asked", serving.version, serving.model)
         return False
 
     def _ask(self, serving: Serving) -> bool:

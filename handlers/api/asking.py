@@ -7,10 +7,12 @@ import json
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from bot import story
 from bot.bootstrap import Registrar
 from bot.domain.ci import CiRun, parse_ci
 from bot.domain.commands import Command, Promote, Register, build
@@ -176,7 +178,7 @@ class Asking:
         """Have it done, unless it was before, and answer what came of it; a slow MLflow is not waited for."""
         if ask.state is not AskState.WAITING:
             return self._again(ask, document)
-        doing: Future[Done] = self._registrar.work.submit(self._carry_out, ask)
+        doing: Future[Done] = self._registrar.work.submit(story.carried(partial(self._carry_out, ask)))
         try:
             doing.result(self._patience)
         except (TookTooLong, Unreachable):

@@ -19,15 +19,16 @@ from fastapi import Request, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
+from bot import story
 from bot.domain.errors import LedgerUnavailable
 from bot.domain.events import Event, Tag
-from bot.domain.people import Client
+from bot.domain.people import Client, actor_id
 from bot.domain.policy import Policy
 from bot.domain.text import Code, Name, Say, clean, say, short
 from bot.ports import Clock, Ledger
 from handlers.bodies import BODY_MOST, read_body
 from handlers.clients import Known, Stranger, caller
-from handlers.errors import explain
+from handlers.errors import explain, new_quote
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class Gate:
         who = caller(call.headers, call.body, self._policy(), self._environ, self._clock.now())
         if isinstance(who, Stranger):
             self.refuse(401, Client(NOBODY), call.address, who.why, tag)
+        story.add(actor=actor_id(who.client))
         if right not in who.rules.may:
             self.refuse(403, who.client, call.address, say("The policy does not let {client} {do}; it needs {may}.",
                         client=Name(who.client.name), do=doing, may=Code(f"may: [{right}]")), tag)  # fmt: skip
@@ -163,14 +165,15 @@ async def answered(request: Request, turns: asyncio.Semaphore, do: Callable[[Cal
 
 
 def _safely(do: Callable[[Call], Answer], call: Call) -> Answer:
-    try:
-        return do(call)
-    except Said as said:
-        return refusal(said.status, said.why, **said.more)
-    except LedgerUnavailable as error:
-        return refusal(503, explain(error))
-    except Exception as error:  # a fault of ours: whoever called gets the id to quote
-        return refusal(500, explain(error))
+    with story.about(quote=new_quote()):
+        try:
+            return do(call)
+        except Said as said:
+            return refusal(said.status, said.why, **said.more)
+        except LedgerUnavailable as error:
+            return refusal(503, explain(error))
+        except Exception as error:  # a fault of ours: whoever called gets the id to quote
+            return refusal(500, explain(error))
 
 
 def refusal(status: int, why: Say | str, **more: object) -> Answer:

@@ -128,8 +128,8 @@ def _file_system(folder: Path, mounts: Path) -> str:
 
 def _not_a_ledger(settings: Settings, file: Path | None, error: Misconfigured) -> Finding:
     if file is None:
-        what = f"The database at {shown(settings.ledger_url)} has no ledger yet; `registrar run` makes its tables."
-        return ok("ledger", what)
+        what = f"The database at {shown(settings.ledger_url)} has no ledger yet."
+        return wrong("ledger", what, "`registrar db upgrade` makes its tables.")
     if not file.stat().st_size:
         return ok("ledger", f"{file} is empty; `registrar run` makes the tables.")
     return wrong(
@@ -143,11 +143,17 @@ def _tables(opened: SqlLedger, settings: Settings) -> Finding:
     where = shown(settings.ledger_url)
     if opened.is_current():
         return ok("ledger", f"{where} answers, and its tables are up to date.")
+    if opened.is_known() and not opened.is_file:
+        return wrong(
+            "ledger",
+            f"{where} answers; its tables are of an older Registrar.",
+            "`registrar db upgrade` brings them up to date. Take a copy before: `registrar db backup FILE`.",
+        )
     if opened.is_known():
         return mind(
             "ledger",
             f"{where} answers; its tables are of an older Registrar.",
-            "Nothing to do: `registrar run` brings them up to date. Take a copy before.",
+            "Nothing to do: `registrar run` brings them up to date. Take a copy before: `registrar db backup FILE`.",
         )
     return wrong("ledger", f"{where} was written by a newer Registrar.", "Start that one, or restore an older copy.")
 

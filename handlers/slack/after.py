@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from typing import Any
 
 from slack_bolt import App, BoltRequest, BoltResponse
+
+from bot import story
+from bot.domain.people import Person, actor_id
+from handlers.errors import new_quote
 
 Task = Callable[[], object]
 
@@ -13,11 +19,15 @@ _collected: ContextVar[list[Task] | None] = ContextVar("collected", default=None
 
 
 def dispatch(app: App, request: BoltRequest) -> tuple[BoltResponse, Task]:
-    """Let Bolt handle the request; return its response, and what starts the rest once the response was sent."""
+    """Let Bolt handle the request; return its response, and what starts the rest once the response was sent.
+
+    Whatever is logged of it, also by the rest, says who acts, and the id that they read where something goes wrong.
+    """
     tasks: list[Task] = []
     token = _collected.set(tasks)
     try:
-        response = app.dispatch(request)
+        with story.about(quote=new_quote(), actor=_actor(request.body)):
+            response = app.dispatch(request)
     finally:
         _collected.reset(token)
 
@@ -34,4 +44,13 @@ def after_acknowledgement(task: Task) -> None:
     if tasks is None:
         task()
     else:
-        tasks.append(task)
+        tasks.append(story.carried(task))
+
+
+def _actor(body: Mapping[str, Any]) -> str | None:
+    """Return who acts, as the audit names them; None where the payload does not say it in Slack's own way."""
+    user = body.get("user")
+    it: Mapping[str, Any] = user if isinstance(user, Mapping) else {}
+    team = it.get("team_id") or body.get("team_id") or (body.get("team") or {}).get("id")
+    ids = (str(team or ""), str(it.get("id") or body.get("user_id") or ""))
+    return actor_id(Person(*ids)) if all(re.fullmatch(r"[A-Z0-9]{1,30}", one) for one in ids) else None

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from bot import story
 from bot.bootstrap import Registrar
 from bot.domain import rollback_words, words
 from bot.domain.approvals import Choice, Request, RequestState
@@ -307,7 +308,7 @@ class _Patience:
 
     def __init__(self, speak: Callable[[], None]) -> None:
         self._speak = speak
-        self._timer = threading.Timer(PATIENCE, self.run_out)
+        self._timer = threading.Timer(PATIENCE, story.carried(self.run_out))
         self._timer.daemon = True
         self._once = threading.Lock()
         self._timer.start()

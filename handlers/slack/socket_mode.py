@@ -22,7 +22,9 @@ from handlers.slack.shape import check
 
 log = logging.getLogger(__name__)
 
-PING = 3  # seconds; with Bolt's 10 a silent reset leaves us deaf for a minute, with this for about twelve seconds
+# Seconds. A connection is given up at the first ping after four that nobody answered, or after five that could not be
+# sent, and its reader may hold that up for three seconds: we are deaf for 13 at most. With Bolt's 10 it is a minute.
+PING = 2
 
 
 class SocketMode(SocketModeHandler):
@@ -42,6 +44,10 @@ class SocketMode(SocketModeHandler):
             ) from error  # fmt: skip
         except LOST as error:
             raise SlackUnreachable("Slack does not answer, so Socket Mode does not open.") from error
+
+    def is_connected(self) -> bool:
+        """Tell whether there is a connection now; one that breaks is opened anew by itself."""
+        return bool(self.client.is_connected())
 
     def handle(self, client: SocketModeClient, req: SocketModeRequest) -> None:  # type: ignore[override]  # as Bolt's
         """Handle one envelope: acknowledge, then start the rest, also where the connection broke in between."""

@@ -92,7 +92,7 @@ def _ledger(settings: Settings, kind: type[Command]) -> Ledger:
 
     ledger = SqlLedger(settings.ledger_url)
     try:
-        ledger.require()
+        ledger.require_current()
     except BaseException:
         ledger.close()
         raise

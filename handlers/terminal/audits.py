@@ -44,8 +44,9 @@ def act(asked: Asked) -> int:
 
 def _show(ledger: SqlLedger, command: AuditShow, form: Form) -> int:
     with ledger.read() as reading:
-        found = reading.records(
-            model=command.model, since=_since(command), most=command.last + 1, is_backwards=True
+        found = reading.latest_records(
+            model=command.model, actor=command.by or None, tag=command.tag or None, since=_since(command),
+            before=command.before, most=command.last + 1,
         )  # fmt: skip
     shown, more = found[: command.last], len(found) > command.last
     if form is Form.JSON:
@@ -66,11 +67,13 @@ def line(record: Record) -> Say:
 
 def _listed(command: AuditShow, records: Sequence[Record], more: bool) -> list[RenderableType]:
     if not records:
+        if command.by or command.tag or command.before:
+            return [Text("The audit has nothing of that kind.")]
         about = say(" about {model}", model=Name(command.model)) if command.model else ""
         when = " in that time" if command.since else ""
         return [Text(str(say("The audit has nothing{about}{when}.", about=about, when=when)))]
     rows = [(str(one.number), str(one.at)[:16].replace("T", " "), str(line(one))) for one in records]
-    older = [Text(f"There are older ones: --last {command.last * 10}, or all with audit export.")] if more else []
+    older = [Text(f"There are older ones: --before {records[-1].number}, or all with audit export.")] if more else []
     if not screen.console().is_terminal:
         return [*(Text(f"{number}  {at}  {what}") for number, at, what in rows), *older]
     table = screen.table()

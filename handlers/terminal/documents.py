@@ -31,7 +31,18 @@ from bot.domain.commands import (
     Withdraw,
 )
 from bot.domain.monitor_commands import MonitorCheck, MonitorList, MonitorShow
-from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify, PolicyCheck, PolicyShow, PromoteHere
+from handlers.terminal.verbs import (
+    AuditExport,
+    AuditShow,
+    AuditVerify,
+    DbBackup,
+    DbCopy,
+    DbStatus,
+    DbUpgrade,
+    PolicyCheck,
+    PolicyShow,
+    PromoteHere,
+)
 
 if TYPE_CHECKING:  # pandas takes a second, and the help needs none
     from bot.domain import comparison as compared
@@ -99,6 +110,12 @@ VERSION = {
 }
 
 _SENTENCE = {"sentence": "what a person reads"}
+_SCHEMA = {
+    "database": "where the ledger is, without its password",
+    "revision": "that of its tables, or null where there are none",
+    "newest": "the one that this Registrar wants",
+    "state": "none, older, current or newer",
+}
 _ASK = {"ask": "the id of what you asked for, as in the audit: ask:ID"}
 _MOVED = {"state": "of the move: done, failed or stale; intended or executing while it goes on"}
 
@@ -206,6 +223,27 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "faults": "a list: everything that is wrong",
         "notices": "a list: what can be used, and is worth knowing",
     },
+    DbStatus: _SCHEMA | _SENTENCE | {"advice": "what to do, or null"},
+    DbUpgrade: _SCHEMA | {"before": "the revision that its tables had before, or null"} | _SENTENCE,
+    DbBackup: {
+        "database": "where the ledger is, without its password",
+        "file": "the copy",
+        "bytes": "how long it is",
+        "events": "how many audit events are in it",
+        "head": "the last one's hash",
+        "whole": "whether its audit is whole; else the exit code is 1, and the copy is kept",
+    }
+    | _SENTENCE,
+    DbCopy: {
+        "from": "where the ledger is",
+        "to": "where its copy is, without the password",
+        "dry_run": "whether it was taken back",
+        "rows": "how many rows were copied, by table",
+        "events": "how many audit events are among them",
+        "head": "the last one's hash, the same in both",
+        "whole": "whether the audit is whole",
+    }
+    | _SENTENCE,
 }
 
 

@@ -25,14 +25,29 @@ from bot.domain.monitor_commands import GROUP as MONITORS
 from bot.domain.monitor_commands import find as find_monitor_verb
 from bot.domain.text import Code, Name, Say, clean, say
 from handlers.terminal.documents import keys_of
-from handlers.terminal.listed import GROUPS
-from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify, PolicyCheck, PolicyShow, PromoteHere
+from handlers.terminal.listed import GROUPS, MEANT
+from handlers.terminal.verbs import (
+    AuditExport,
+    AuditShow,
+    AuditVerify,
+    DbBackup,
+    DbCopy,
+    DbStatus,
+    DbUpgrade,
+    PolicyCheck,
+    PolicyShow,
+    PromoteHere,
+)
 
 # Slack's verbs; of some the terminal has its own kin, with more to say.
 VERBS: dict[str, type[Command]] = {
     name: verb for name, verb in commands.VERBS.items() if verb not in {Help, ShowAudit, ShowPolicy}
 } | {
-    verb.verb: verb for verb in (PromoteHere, AuditShow, AuditVerify, AuditExport, PolicyShow, PolicyCheck)
+    verb.verb: verb
+    for verb in (
+        PromoteHere, AuditShow, AuditVerify, AuditExport, PolicyShow, PolicyCheck, DbStatus, DbUpgrade, DbBackup,
+        DbCopy,
+    )
 }  # fmt: skip
 EXIT_CODES = {
     0: "done",
@@ -118,8 +133,12 @@ def _within(group: str, words: Sequence[str]) -> tuple[type[Command], Sequence[s
     wanted = words[0].lower() if words else ""
     if f"{group} {wanted}" in VERBS:
         return VERBS[f"{group} {wanted}"], words[1:]
-    show = f"{group} show"
+    show = f"{group} {MEANT[group]}"
+    takes_a_model = any(arg.positional for _, _, arg in VERBS[show].args())
     parts = [verb.removeprefix(f"{group} ") for verb in VERBS if verb.startswith(f"{group} ")]
+    if wanted and not wanted.startswith("-") and not takes_a_model:
+        raise BadInput(say("I know no {word}. {group} has {parts}.", word=Name(f"{group} {wanted[:60]}"),
+                           group=Code(group), parts=[Code(part) for part in parts]))  # fmt: skip
     if near := difflib.get_close_matches(wanted, parts, n=1, cutoff=0.7):
         raise BadInput(
             say("I know no {word}. Did you mean {near}? For a model of that name it is {show}.",

@@ -28,8 +28,10 @@ LISTED = {
     "freeze": "let nothing move in Production, of one model or of all",
     "unfreeze": "let Production move again",
 }
-GROUPS = {  # verbs of two words; where the second one is left out, `show` is meant, of monitors `list`
+GROUPS = {  # verbs of two words
     "audit": "look at the audit, verify it, write it out",
     "policy": "look at a policy file, and check it",
     "monitor": "what watches the version in Production",
+    "db": "the ledger's tables: how they are, upgrade, back up, move to PostgreSQL",
 }
+MEANT = {"audit": "show", "policy": "show", "monitor": "list", "db": "status"}  # where the second word is left out

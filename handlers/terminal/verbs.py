@@ -1,4 +1,4 @@
-"""The verbs that only the terminal has: what auditors do, and what can be asked of a policy file without a bot."""
+"""The verbs that only the terminal has: what auditors do, what a ledger needs, and what a policy file can be asked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from bot.domain.ci import CiRun
-from bot.domain.commands import Arg, Command, Model, OptionalModel, Promote, moment
+from bot.domain.commands import EVENTS_MOST, Arg, Command, Model, OptionalModel, Promote, moment
 from bot.domain.durations import parse_duration
 from bot.domain.errors import BadInput
 from bot.domain.text import Code, Name, say
@@ -44,6 +44,22 @@ class AuditShow(Command):
     last: Annotated[
         int, Field(ge=1, le=100_000), Arg("N", "how many at most", positional=False, flags=("--last",))
     ] = 20  # fmt: skip
+    before: Annotated[
+        int | None, Field(ge=1, le=EVENTS_MOST),
+        Arg("NUMBER", "only those before this number: the next page", False, ("--before",)),
+    ] = None  # fmt: skip
+    by: Annotated[
+        str, Arg("ACTOR", "only what they did, such as slack:T012AB3CD/U0BOB or client:ci", False, ("--by",))
+    ] = ""  # fmt: skip
+    tag: Annotated[str, Arg("TAG", "only events with this tag", False, ("--tag",))] = ""
+
+    @model_validator(mode="after")
+    def _has_an_index(self) -> AuditShow:
+        """Each of these has an index of its own; of two together the audit might be read to its beginning."""
+        if sum(map(bool, (self.model, self.by, self.tag))) > 1:
+            raise BadInput(say("Choose one of a model, {by} and {tag}; audit export has everything.",
+                               by=Code("--by"), tag=Code("--tag")))  # fmt: skip
+        return self
 
 
 class AuditVerify(Command):
@@ -68,6 +84,48 @@ class AuditExport(Command):
     format: Annotated[
         Literal["jsonl", "csv"], Arg("FORMAT", "jsonl or csv", positional=False, flags=("--format",))
     ] = "jsonl"  # fmt: skip
+
+
+class DbStatus(Command):
+    """Tell how the ledger's tables are."""
+
+    verb = "db status"
+    summary = "Where the ledger is, whether its tables are up to date, and what to do"
+    example = "db status"
+
+
+class DbUpgrade(Command):
+    """Bring the ledger's tables up to date."""
+
+    verb = "db upgrade"
+    summary = "Make the ledger's tables, or bring those of an older Registrar up to date"
+    example = "db upgrade"
+
+
+class DbBackup(Command):
+    """Copy the ledger into a file."""
+
+    verb = "db backup"
+    summary = "Copy the ledger into a new file while the bot runs, and verify its audit"
+    example = "db backup ledger-2026-11-27.db"
+    file: Annotated[str, Arg("FILE", "the file, which must not be there yet", flags=("--file",))]
+
+
+class DbCopy(Command):
+    """Move the ledger to PostgreSQL."""
+
+    verb = "db copy"
+    summary = "Copy the ledger from SQLite into an empty one on PostgreSQL, its audit chain intact; stop the bot before"
+    example = "db copy --to postgresql+psycopg://registrar@db.internal/registrar"
+    to: Annotated[
+        str, Arg("URL", "where to; libpq finds the password in PGPASSWORD or ~/.pgpass", False, ("--to",))
+    ]  # fmt: skip
+    dry_run: Annotated[
+        bool, Arg("", "do and compare everything, and then take it back", False, ("--dry-run",))
+    ] = False  # fmt: skip
+    force: Annotated[
+        bool, Arg("", "also copy an audit that is not whole, as it is", False, ("--force",))
+    ] = False  # fmt: skip
 
 
 class PolicyCheck(Command):

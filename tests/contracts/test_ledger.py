@@ -41,7 +41,7 @@ from bot.ledger import SqlLedger, audit, rows
 from bot.ledger.audit import Fault, FaultKind
 from bot.ledger.engines import parse_url
 from bot.ledger.tables import metadata
-from bot.ports import Ask, AskState, Batch, Ledger, Note, NoteKind, Posting
+from bot.ports import Ask, AskState, Batch, Ledger, Note, NoteKind, Posting, Unobserved, Waiting
 from tests.many import add_many_events
 
 pytest_plugins = ("tests.ledgers",)
@@ -1200,7 +1200,7 @@ def test_postgres_is_served_by_several(postgres_url: str) -> None:
     with opened(postgres_url) as one, opened(postgres_url) as two:
         one.serve_alone()
         two.serve_alone()
-        assert (one.is_shared, two.is_shared) == (True, True)
+        assert (one.is_file, two.is_file) == (False, False)
 
 
 def test_migrating_again_changes_nothing(ledger: SqlLedger) -> None:
@@ -1337,6 +1337,70 @@ def test_the_audit_is_told_from_its_end(ledger: SqlLedger) -> None:
     assert subjects(tags=[Tag.MOVED, Tag.STALE]) == ["r1"]
 
 
+# What is not finished
+
+
+def test_the_backlog_counts_what_is_open_and_since_when(ledger: SqlLedger) -> None:
+    earlier = NOW - timedelta(hours=2)
+    ended, twin = a_request(state=RequestState.DONE, opened_at=earlier), a_request(target=Stage.STAGING)
+    save(
+        ledger, ended, a_request(opened_at=earlier), twin, a_request(model="fraud", state=RequestState.APPROVED),
+        a_move(), a_move(state=MoveState.DONE), an_ask(), an_ask(at=earlier), an_ask(state=AskState.DONE),
+        a_note("k1"), a_note("k2", created_at=earlier), a_note("e", "e", kind=NoteKind.EVENT), an_event(),
+    )  # fmt: skip
+    with ledger.read() as r:
+        found = r.backlog(NOW)
+    assert found.requests == {RequestState.PENDING: Waiting(2, earlier), RequestState.APPROVED: Waiting(1, NOW)}
+    assert found.moves == {MoveState.INTENDED: Waiting(1, NOW)}
+    assert found.asks == Waiting(2, earlier)
+    assert found.notes == {NoteKind.NEWS: Waiting(2, earlier), NoteKind.EVENT: Waiting(1, NOW)}
+    assert (found.copies, found.breakers, found.events) == (0, 0, 1)
+
+
+def test_where_nothing_is_open_there_is_no_backlog(ledger: SqlLedger) -> None:
+    with ledger.read() as r:
+        found = r.backlog(NOW)
+    assert (found.requests, found.notes, found.incidents, found.monitors) == ({}, {}, {}, {})
+    assert (found.asks, found.overdue, found.events) == (Waiting(), Waiting(), 0)
+
+
+# Whoever watches
+
+
+class Watcher(Unobserved):
+    """Writes down what was committed, and may break."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.heard: list[list[Tag]] = []
+        self._error = error
+
+    def committed(self, events: Sequence[Event]) -> None:
+        self.heard.append([one.tag for one in events])
+        if self._error:
+            raise self._error
+
+
+def test_who_watches_hears_of_what_was_committed_and_of_nothing_else(ledger_url: str) -> None:
+    watcher = Watcher()
+    with opened(ledger_url, patience=20, observer=watcher) as ledger:
+        with suppress(Oops), ledger.write() as w:
+            w.append(an_event())
+            raise Oops
+        save(ledger, a_request())
+        save(ledger, an_event(), an_event(tag=Tag.VOTED))
+    assert watcher.heard == [[Tag.OPENED, Tag.VOTED]]
+
+
+def test_what_was_committed_stands_whatever_happens_to_who_watches(
+    ledger_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(ledger_url, patience=20, observer=Watcher(Oops())) as ledger:
+        save(ledger, an_event())
+        with ledger.read() as r:
+            assert r.head().number == 1
+    assert "could not be counted" in caplog.text
+
+
 # Checks
 
 
@@ -1439,6 +1503,7 @@ def _ask_everything(ledger: SqlLedger) -> None:
         w.postpone(note, SOON, "")
         w.delivered(note, Posting("C1", "1"))
         w.append(an_event())
+        w.backlog(NOW)
         w.take_lease("register:churn", "one", NOW, SOON)
         w.give_lease("register:churn", "one")
         w.claim_slots({("m1", 1): SOON}, "one", NOW)

@@ -126,6 +126,27 @@ def test_time_and_number_limit_what_is_shown(registrar: Registrar, ledger: SqlLe
     assert len(registrar("audit", "show", "--since", "9999999d", "--json").document["events"]) == 3
 
 
+def test_older_ones_are_a_page_away(registrar: Registrar, ledger: SqlLedger) -> None:
+    keep(ledger, VOTE, VOTE, VOTE)
+    assert "There are older ones: --before 2," in registrar("audit", "show", "--last", "2").out
+    page = registrar("audit", "show", "--before", "2", "--json").document
+    assert ([one["number"] for one in page["events"]], page["more"]) == ([1], False)
+
+
+def test_what_somebody_did_and_what_has_a_tag_is_shown(registrar: Registrar, ledger: SqlLedger) -> None:
+    keep(ledger, VOTE, replace(VOTE, actor=Person("T1", "UEVE")), replace(VOTE, tag=Tag.WITHDRAWN))
+    by_eve = registrar("audit", "show", "--by", "slack:T1/UEVE", "--json").document
+    assert [one["number"] for one in by_eve["events"]] == [2]
+    tagged = registrar("audit", "show", "--tag", Tag.WITHDRAWN.value, "--json").document
+    assert [one["number"] for one in tagged["events"]] == [3]
+    assert "nothing of that kind" in registrar("audit", "show", "--by", "slack:T1/UNOBODY").out
+
+
+def test_what_would_read_all_of_a_long_audit_is_refused(registrar: Registrar, ledger: SqlLedger) -> None:
+    said = registrar("audit", "show", "churn", "--by", "slack:T1/UEVE")
+    assert (said.code, "Choose one of a model, --by and --tag" in said.err) == (2, True)
+
+
 def test_what_is_shown_as_json_has_the_keys_that_are_promised(registrar: Registrar, ledger: SqlLedger) -> None:
     keep(ledger, VOTE)
     document = registrar("audit", "show", "--json").document

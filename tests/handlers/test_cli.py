@@ -139,6 +139,7 @@ def test_run_without_a_way_for_slack_to_reach_us_names_both(registrar: Registrar
         ("REGISTRAR_PORT", "65536"),
         ("REGISTRAR_POLL", "soon"),
         ("REGISTRAR_THREADS", "1"),
+        ("REGISTRAR_CONNECTIONS", "1"),
         ("REGISTRAR_STAGES", "some"),
     ],
 )
@@ -266,12 +267,13 @@ def test_what_cannot_be_understood_is_usage(words: list[str], code: int) -> None
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert {"run", "init", "doctor", "demo", "register", "validate", "compare", "best", "audit", "policy"} <= set(
+    assert {"run", "init", "doctor", "demo", "register", "validate", "compare", "best", "audit", "policy", "db"} <= set(
         capsys.readouterr().out.split()
     )
 
 
-SLOW = {"mlflow", "pandas", "numpy", "slack_bolt", "slack_sdk", "sqlalchemy", "fastapi", "apscheduler", "matplotlib"}
+SLOW = {"mlflow", "pandas", "numpy", "slack_bolt", "slack_sdk", "sqlalchemy", "fastapi", "apscheduler", "matplotlib",
+        "structlog", "prometheus_client"}  # fmt: skip
 
 
 def test_what_needs_no_library_loads_none(tmp_path: Path) -> None:
@@ -282,7 +284,15 @@ def test_what_needs_no_library_loads_none(tmp_path: Path) -> None:
 def test_what_needs_neither_mlflow_nor_slack_loads_neither(policy: Path, tmp_path: Path, sqlite_template: Path) -> None:
     (tmp_path / ".registrar").mkdir()
     (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
-    every = ["policy check", "policy show churn", "audit show", "audit verify", "audit export"]
+    every = [
+        "policy check",
+        "policy show churn",
+        "audit show",
+        "audit verify",
+        "audit export",
+        "db",
+        "db backup copy.db",
+    ]
     assert loaded(every, SLOW - {"sqlalchemy", "apscheduler"}, tmp_path) == {words: [] for words in every}
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from unittest.mock import patch
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, text
 from werkzeug.wrappers import Response
@@ -643,7 +644,14 @@ def test_a_postgresql_with_and_without_a_ledger_is_read(
     doctor: Doctor, postgres_url: str, empty_postgres_url: str
 ) -> None:
     assert "up to date" in doctor(REGISTRAR_DATABASE_URL=postgres_url).of("ledger", "ok")
-    assert "no ledger yet" in doctor(REGISTRAR_DATABASE_URL=empty_postgres_url).of("ledger", "ok")
+    assert "no ledger yet" in doctor(REGISTRAR_DATABASE_URL=empty_postgres_url).of("ledger", "wrong")
+
+
+@pytest.mark.postgres
+def test_an_older_ledger_on_postgresql_has_to_be_upgraded(doctor: Doctor, postgres_url: str) -> None:
+    with closing(psycopg.connect(postgres_url, autocommit=True)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    assert "`registrar db upgrade`" in doctor(REGISTRAR_DATABASE_URL=postgres_url).of("ledger", "wrong")
 
 
 def test_a_database_that_we_do_not_speak_is_wrong(doctor: Doctor) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from bot import story
 from bot.domain.errors import LedgerUnavailable, Misconfigured
+from bot.domain.registry import VersionInfo
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from bot.settings import Settings, read_settings
@@ -46,6 +48,7 @@ def live(world: World) -> None:
     world.card()
     for typed in (
         PRIVATE, f"show {PRIVATE}", f"promote churn 4 {PRIVATE}", f"validate churn 4 --validation {PRIVATE}=x",
+        f"promote {PRIVATE} 4 production", f"show {PRIVATE} 1",
         f"history churn --last {PRIVATE}", f"list churn --page {PRIVATE}", f"tag churn 4 owner={PRIVATE}",
     ):  # fmt: skip
         types_and_hears(world.alice, f"/model {typed}")
@@ -103,22 +106,29 @@ SECRETS = [
 ]  # fmt: skip
 
 
-def line_of(*message: object, error: BaseException | None = None) -> str:
+FORMS: list[logs.Form] = ["text", "json"]
+
+
+def line_of(*message: object, error: BaseException | None = None, form: logs.Form = "text") -> str:
     """Return what is written for one line, and the traceback of an error."""
     out = io.StringIO()
     record = logging.LogRecord("bot", logging.ERROR, __file__, 1, str(message[0]), message[1:], None)
     if error is not None:
         record.exc_info = (type(error), error, error.__traceback__)
-    logs.handler(out, ["8f742231b10e8888abcd99yyyzzz85a5"]).handle(record)
+    logs.handler(out, ["8f742231b10e8888abcd99yyyzzz85a5", 'with"quote'], form).handle(record)
     return out.getvalue()
 
 
-@pytest.mark.parametrize("secret", SECRETS)
-def test_a_secret_is_blacked_out_wherever_it_stands(secret: str) -> None:
-    line = line_of("before %s after", secret, error=OSError(f"because of {secret}."))
-    assert secret not in line
-    assert "before … after" in line
-    assert "OSError: because of …" in line
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("secret", [*SECRETS, 'with"quote'])
+def test_a_secret_is_blacked_out_wherever_it_stands(secret: str, form: logs.Form) -> None:
+    with story.about(note=f"of {secret}"):
+        line = line_of("before %s after", secret, error=OSError(f"because of {secret}."), form=form)
+    assert json.dumps(secret)[1:-1] not in line
+    text = line if form == "text" else " ".join(json.loads(line).values())
+    assert secret not in text
+    assert "before … after" in text
+    assert "OSError: because of …" in text
 
 
 def test_the_credentials_of_an_address_are_blacked_out() -> None:
@@ -138,6 +148,102 @@ def test_a_failed_statement_says_nothing_of_its_values(tmp_path: Path) -> None:
     line = line_of("failed", error=failed.value)
     assert "no such table" in line
     assert PRIVATE not in line
+
+
+def test_a_line_for_machines_is_one_document_with_its_traceback_and_what_it_belongs_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logs, "_here", {})
+    logs.sign("host:1:abc")
+    with story.about(request="r4k7q", model="churn", move=None):
+        line = line_of("it is %s", "open", error=ValueError("two\nlines"), form="json")
+    assert line.count("\n") == 1
+    told = json.loads(line)
+    assert told["time"].endswith("Z")
+    assert told.pop("time") < told.pop("exception")  # a year, and “Traceback”
+    assert told == {
+        "level": "error", "logger": "bot", "message": "it is open", "process": "host:1:abc", "request": "r4k7q",
+        "model": "churn",
+    }  # fmt: skip
+
+
+def test_a_line_for_people_says_at_its_end_what_it_belongs_to() -> None:
+    with story.about(request="r4k7q", model="churn\nof 2026"):
+        assert line_of("it is open").endswith(' ERROR bot: it is open [request=r4k7q model="churn\\nof 2026"]\n')
+
+
+# -- what it belongs to ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_known_of_the_work_ends_with_its_block() -> None:
+    with story.about(request="r4k7q"):
+        with story.about(model="churn"):
+            story.add(move="m1")
+            assert story.told() == {"request": "r4k7q", "model": "churn", "move": "m1"}
+        assert story.told() == {"request": "r4k7q"}
+    story.add(move="m1")
+    assert story.told() == {}
+
+
+def test_work_that_is_handed_to_another_thread_belongs_to_the_same(world: World) -> None:
+    told: list[dict[str, str]] = []
+    with story.about(quote="q1"):
+        world.registrar.later(lambda: told.append(dict(story.told()))).result(10)
+        world.registrar.look(lambda: told.append(dict(story.told()))).result(10)
+    world.registrar.later(lambda: told.append(dict(story.told()))).result(10)
+    assert told == [{"quote": "q1"}, {"quote": "q1"}, {}]
+
+
+@pytest.fixture
+def documents(slack: LocalSlack, tmp_path: Path) -> Iterator[Callable[[], list[dict[str, str]]]]:
+    """Give what the log says from now on, as documents."""
+    out = io.StringIO()
+    handler, root = logs.handler(out, form="json"), logging.getLogger()
+    before = root.level
+    root.setLevel(logging.INFO)
+    root.addHandler(handler)
+    yield lambda: [json.loads(line) for line in out.getvalue().splitlines()]
+    root.removeHandler(handler)
+    root.setLevel(before)
+
+
+Documents = Callable[[], list[dict[str, str]]]
+
+
+def test_the_id_of_a_request_finds_every_line_of_its_story(documents: Documents, world: World) -> None:
+    world.alice.types(CHANNEL, "/model promote churn 4 production")
+    assert world.bob.clicks(world.card(), "Approve").acked
+    world.card(holds="is in Production")
+    request = the_request(world.ledger)
+    mine = [line for line in documents() if request.id in (line.get("request"), line["message"].rpartition(" ")[2])]
+    tags = [line["message"].partition(" ")[0] for line in mine if line["logger"] == "bot.ledger.sql"]
+    assert tags == [
+        "person:promotion:asked", "registrar:request:opened", "person:request:voted", "registrar:request:approved",
+        "registrar:version:moved",
+    ]  # fmt: skip
+    assert [line["request"] for line in mine] == [request.id] * len(mine)
+    assert {line["actor"] for line in mine} == {"slack:T0LOCAL/U0ALICE", "slack:T0LOCAL/U0BOB"}
+
+
+class Odd(MemoryRegistry):
+    """A registry with a fault of ours."""
+
+    def versions(self, name: str) -> list[VersionInfo]:
+        """Fail in a way that nobody foresaw."""
+        raise ZeroDivisionError("nobody foresaw this")
+
+
+def test_the_id_that_a_person_is_shown_finds_the_traceback_and_who_it_was(
+    documents: Documents, slack: LocalSlack, tmp_path: Path
+) -> None:
+    registry = Odd()
+    with running(slack, tmp_path, registry) as world:
+        told = types_and_hears(world.alice, "/model show churn")
+    shown = told.rstrip("`").rpartition("`")[2]
+    mine = [line for line in documents() if line.get("quote") == shown]
+    assert [line["actor"] for line in mine if "nobody foresaw this" in line.get("exception", "")] == [
+        "slack:T0LOCAL/U0ALICE"
+    ]
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------

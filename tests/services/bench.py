@@ -21,6 +21,7 @@ from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
 from bot.domain.text import unpack
 from bot.ledger import SqlLedger
+from bot.metrics import Metrics
 from bot.ports import Ask, Note, NoteKind, Query
 from bot.registry.memory import MemoryRegistry
 from bot.services.comparisons import Comparisons
@@ -149,6 +150,7 @@ class Bench:
     clock: HandClock
     policy: Policy
     owner: str = "here:1:a"
+    metrics: Metrics = field(default_factory=Metrics)
     context: Context = field(init=False)
     lookups: Lookups = field(init=False)
     gatekeeper: Gatekeeper = field(init=False)
@@ -168,8 +170,9 @@ class Bench:
 
     def __post_init__(self) -> None:
         context = Context(
-            ledger=self.ledger, registry=self.registry, rules=Rules(self.policy), clock=self.clock, owner=self.owner
-        )
+            ledger=self.ledger, registry=self.registry, rules=Rules(self.policy), clock=self.clock, owner=self.owner,
+            observer=self.metrics,
+        )  # fmt: skip
         gatekeeper, gating = Gatekeeper(context), Gating(context)
         lookups = Lookups(context, gating)
         requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
@@ -281,11 +284,12 @@ class Bench:
 @pytest.fixture
 def bench(sqlite_url: str) -> Iterator[Bench]:
     """Return a workbench."""
-    ledger = SqlLedger(sqlite_url)
+    metrics = Metrics()
+    ledger = SqlLedger(sqlite_url, observer=metrics)
     registry = BentRegistry()
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
-    yield Bench(ledger=ledger, registry=registry, clock=HandClock(), policy=read_policy(POLICY))
+    yield Bench(ledger=ledger, registry=registry, clock=HandClock(), policy=read_policy(POLICY), metrics=metrics)
     ledger.close()
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import random
+from datetime import timedelta
+
 import pytest
 
 from bot.domain.authority import Act
 from bot.domain.commands import History, parse
 from bot.domain.errors import Refused, UnknownModel, UnknownRequest
+from bot.domain.history import Window, overlapping
 from bot.domain.history_words import answer
-from bot.domain.moves import MoveKind
+from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.registry import Stage, parse_version
+from bot.domain.rollbacks import stretches
+from bot.ledger import statements
+from bot.services import lookups
 from bot.services.gatekeeper import Gatekeeper
 from tests.services.bench import ALICE, BOB, GUEST, STRANGER, Bench
 
@@ -207,3 +214,50 @@ def test_strangers_may_not_and_the_audit_says_so(bench: Bench) -> None:
     with pytest.raises(Refused, match="Only members of this workspace"):
         Gatekeeper(bench.context).admit(STRANGER, Act.READ, model="churn", origin="slack")
     assert bench.tags() == ["person:registry:refused"]
+
+
+# -- long histories ----------------------------------------------------------------------------------------------------
+
+CAUSES = (MoveKind.PROMOTION, MoveKind.ROLLBACK, MoveKind.MEND, MoveKind.OBSERVED)
+
+
+def long_life(bench: Bench, seed: int, number: int = 60) -> list[Move]:
+    """Let `churn` have had many moves of all kinds, into Production and out of it; return them newest first."""
+    dice = random.Random(seed)  # noqa: S311 - dice for a test
+    made: list[Move] = []
+    with bench.ledger.write() as tx:
+        for at in range(number):
+            then = bench.clock.now() - timedelta(hours=number - at)
+            into = dice.random() < 0.8
+            state = dice.choice([MoveState.DONE] * 4 + [MoveState.FAILED])
+            move = Move(
+                id=f"old-{at}", kind=dice.choice(CAUSES) if into else MoveKind.OBSERVED, model="churn",
+                version=dice.randint(1, 3), from_stage=Stage.STAGING if into else Stage.PRODUCTION,
+                target=Stage.PRODUCTION if into else Stage.ARCHIVED, expected_incumbent=None, actor=BOB.person,
+                intended_at=then, state=state,
+                finished_at=then + timedelta(minutes=dice.randint(0, 50)) if state is MoveState.DONE else None,
+            )  # fmt: skip
+            tx.add_move(move)
+            made.insert(0, move)
+    return made
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_long_history_is_read_in_parts_and_tells_the_same(
+    bench: Bench, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "MOVES_PAGE", 3)
+    monkeypatch.setattr(statements, "AROUND", 2)
+    statements.moves_of.cache_clear()
+    whole = stretches(long_life(bench, seed))
+    for last in (1, 2, 5, 50):
+        found = bench.lookups.timeline(History(model="churn", last=last))
+        assert (found.served, found.has_more) == (tuple(whole[:last]), len(whole) > last)
+        assert found.watched == whole[-1].since
+    for hours in range(0, 70, 2):
+        at = bench.clock.now() - timedelta(hours=hours, minutes=7)
+        found = bench.lookups.timeline(History(model="churn", at=at))
+        assert found.served == overlapping(whole, Window(at))
+        assert found.before == next((one for one in whole if one.since <= at), None)
+        assert found.after == next((one for one in reversed(whole) if one.since > at), None)
+    statements.moves_of.cache_clear()

@@ -1,0 +1,53 @@
+"""A connection to PostgreSQL that waits for an answer only so long.
+
+The server's own time limits end a statement, and say so over a wire that works. Where the server has vanished, or what
+lies between takes everything and answers nothing, nobody says anything: psycopg would wait as long as the system keeps
+the connection, which is a quarter of an hour, or for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg import Connection, OperationalError
+from psycopg.errors import ConnectionTimeout
+from sqlalchemy import Engine, event
+
+
+class Impatient(Connection[Any]):
+    """psycopg's connection; where the server does not answer within `limit` seconds it is closed."""
+
+    limit = 2.0
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Return what the server answers. Raises OperationalError, also where nothing comes in time."""
+        try:
+            return super().wait(gen, interval, self.limit if timeout is None else timeout)
+        except OperationalError as error:
+            # What the server says has a code, and what broke the connection has closed it.
+            if error.sqlstate is not None or self.closed:
+                raise
+            self.pgconn.finish()
+            raise ConnectionTimeout("the server did not answer in time") from error
+
+
+def limit_waiting(engine: Engine, limit: float, *, ping: float) -> None:
+    """Let no answer on the engine's connections be waited for longer than `limit` seconds.
+
+    Of a connection from the pool, it is asked first whether it still leads anywhere, and that `ping` seconds long.
+    """
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_: object, record: object, arguments: list[Any], more: dict[str, Any]) -> Impatient:
+        connection = Impatient.connect(*arguments, **more)
+        connection.limit = limit
+        return connection
+
+    @event.listens_for(engine, "checkin")
+    def rest(connection: Impatient | None, record: object) -> None:
+        if connection is not None:  # None: it broke
+            connection.limit = ping
+
+    @event.listens_for(engine, "checkout")
+    def begin(connection: Impatient, record: object, fairy: object) -> None:
+        connection.limit = limit

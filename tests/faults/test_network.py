@@ -1,0 +1,256 @@
+"""The wire to Slack, to MLflow or to PostgreSQL fails in the middle of a promotion and of an automatic rollback.
+
+Afterwards it was done exactly once, and told exactly once. `make chaos` plays every fault at every place; the short
+version one of each kind.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from bot.domain.errors import LedgerUnavailable
+from bot.ledger import SqlLedger
+from bot.registry.memory import MemoryRegistry
+from handlers.slack.socket_mode import PING
+from localslack import LocalSlack, Remote
+from tests.faults.changing import change
+from tests.faults.wires import (
+    Far,
+    Scene,
+    behind,
+    behind_wire,
+    living,
+    not_promoted,
+    not_rolled_back,
+    promotes,
+    wire_to,
+)
+from tests.faults.writing import NOTHING, ids
+from tests.harness import hears
+from tests.ledgers import PostgresServer
+from tests.living import BAD
+from tests.registries import mlflow_subprocess
+from tests.relay import Fault, Relay
+from tests.waiting import wait_until
+from tests.world import CHANNEL, running
+
+SILENT = 5  # pings without an answer, after which slack_sdk gives a connection up
+RECEIVE = 3  # seconds that its reader sleeps, and holds up whoever closes
+
+# Where it happens: at the piece that holds these words. The empty word is whatever is said next.
+PLACES = {
+    "slack": [b"", b"/api/users.info", b"/api/chat.postMessage", b"/api/chat.update"],
+    "mlflow": [b"", b"/model-versions/search", b"/registered-models/get", b"/transition-stage", b"/alias"],
+    "postgres": [b"", b"BEGIN", b"INSERT INTO", b"audit_events", b"UPDATE", b"COMMIT"],
+}
+NOWHERE = {(b"/api/users.info", "rollback")}  # a machine rolls back: nobody is asked who they are
+HTTP_ONLY = {Fault.TOO_MANY, Fault.TROUBLED}
+TIMES = {Fault.LATENCY: 100, Fault.HALF_OPEN: 1, Fault.BLACKHOLE: 2, Fault.TOO_MANY: 5, Fault.TROUBLED: 5}
+SHORT = [
+    ("slack", Fault.RESET_AFTER, b"/api/chat.postMessage", "promotion"),
+    ("mlflow", Fault.RESET_AFTER, b"/transition-stage", "promotion"),
+    ("postgres", Fault.RESET_AFTER, b"COMMIT", "promotion"),
+]
+Case = tuple[str, Fault, bytes, str]
+
+
+def faults_of(peer: str) -> list[Fault]:
+    """Return what can happen on the way to this peer."""
+    return [fault for fault in Fault if peer != "postgres" or fault not in HTTP_ONLY]
+
+
+EVERY = [(peer, fault) for peer in PLACES for fault in faults_of(peer)]
+
+
+def name_of(case: Case) -> str:
+    """Return what a case is called."""
+    peer, fault, place, scene = case
+    return f"{peer}, {fault.value} at {place.decode().rpartition('/')[2] or 'anything'}, {scene}"
+
+
+@pytest.fixture(scope="module")
+def mlflow_apart(mlflow_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A real MLflow server in a process of its own: its address, and its database."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    database = f"sqlite:///{shutil.copy(mlflow_template, folder / 'mlflow.db')}"
+    with mlflow_subprocess(database, folder / "artifacts", workers=1) as uri:
+        yield uri, database
+
+
+@pytest.fixture
+def run(
+    postgres_server: PostgresServer,
+    sqlite_template: Path,
+    apart: Remote,
+    mlflow_apart: tuple[str, str],
+    mlflow_patience: None,
+    tmp_path: Path,
+) -> Callable[[Case], list[str]]:
+    """Give what plays a case over a fresh ledger, and returns what is wrong afterwards."""
+
+    def fresh_postgres() -> str:
+        return postgres_server.url(postgres_server.create("migrated"))
+
+    def play(case: Case) -> list[str]:
+        peer, fault, place, scene = case
+        apart.reset()
+        home = Path(tempfile.mkdtemp(dir=tmp_path))
+        sqlite = f"sqlite:///{shutil.copy(sqlite_template, home / 'ledger.db')}"
+        url = fresh_postgres() if peer == "postgres" else sqlite
+        with behind(peer, Far(apart, *mlflow_apart, url), home) as stage:
+            try:
+                wrong = list(PLAYS[scene](stage, fault, place))
+            except (AssertionError, TimeoutError) as error:
+                wrong = [f"it came to no end: {error}"]
+        return [f"{name_of(case)}: {what}" for what in wrong]
+
+    return play
+
+
+def promotion(stage: Scene, fault: Fault, place: bytes) -> Iterator[str]:
+    """Let it happen in the middle of a promotion, and yield what is wrong afterwards."""
+    stage.wire.fail(fault, on=place, times=TIMES.get(fault, 2))
+    yield from promotes(stage.seen)
+    yield from what_stays(lambda: list(not_promoted(stage)))
+    yield from what_never_happened(stage)
+
+
+def rollback(stage: Scene, fault: Fault, place: bytes) -> Iterator[str]:
+    """Let it happen in the middle of an automatic rollback, and yield what is wrong afterwards."""
+    with living(stage):
+        assert list(promotes(stage.seen, BAD)) == []
+        wait_until(lambda: stage.seen.production() == [BAD])
+        stage.wire.fail(fault, on=place, times=TIMES.get(fault, 2))
+        yield from what_stays(lambda: list(not_rolled_back(stage)))
+        yield from what_never_happened(stage)
+
+
+PLAYS = {"promotion": promotion, "rollback": rollback}
+
+
+def what_stays(wrong: Callable[[], list[str]]) -> list[str]:
+    """Wait until nothing is wrong, and return what still is when waiting does not help."""
+    try:
+        wait_until(lambda: not wrong(), limit=90)
+    except AssertionError:
+        return wrong()
+    return []
+
+
+def what_never_happened(stage: Scene) -> Iterator[str]:
+    """Yield that the fault did not happen: then the case has shown nothing."""
+    if not stage.wire.struck:
+        yield "nothing has happened on the wire"
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("case", SHORT, ids=name_of)
+def test_a_wire_that_fails_loses_nothing_and_doubles_nothing(case: Case, run: Callable[[Case], list[str]]) -> None:
+    assert run(case) == []
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("peer", "fault"), EVERY, ids=lambda one: getattr(one, "value", one))
+def test_wherever_it_fails_nothing_is_lost_and_nothing_doubled(
+    peer: str, fault: Fault, run: Callable[[Case], list[str]]
+) -> None:
+    cases = [(peer, fault, place, scene) for place in PLACES[peer] for scene in PLAYS if (place, scene) not in NOWHERE]
+    wrong = [what for case in cases for what in run(case)]
+    print(f"{peer}, {fault.value}: {len({one.partition(':')[0] for one in wrong})} of {len(cases)} went wrong")
+    assert wrong == []
+
+
+# -- PostgreSQL that is not there any more ---------------------------------------------------------------------------
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("fault", [Fault.HALF_OPEN, Fault.BLACKHOLE], ids=lambda fault: fault.value)
+def test_nobody_waits_for_a_postgres_that_has_vanished(fault: Fault, postgres_url: str) -> None:
+    with (
+        closing(wire_to("postgres", postgres_url)) as wire,
+        closing(SqlLedger(behind_wire(postgres_url, wire))) as ledger,
+    ):
+        change(ledger, "before")
+        wire.fail(fault, on=b"INSERT", times=1000)
+        with pytest.raises(LedgerUnavailable, match=NOTHING):
+            change(ledger, "meanwhile")
+        wire.mend()
+        change(ledger, "after")
+        assert ids(ledger) == {"before", "after"}
+
+
+@pytest.mark.postgres
+def test_who_approves_while_postgres_has_vanished_hears_so_and_it_works_again_afterwards(
+    slack: LocalSlack, tmp_path: Path, postgres_url: str
+) -> None:
+    wire = wire_to("postgres", postgres_url)
+    url = behind_wire(postgres_url, wire)
+    with closing(wire), running(slack, tmp_path, MemoryRegistry(), http=True, database_url=url) as world:
+        world.alice.types(CHANNEL, "/model promote churn 4 production")
+        card = world.card()
+        wire.fail(Fault.BLACKHOLE, times=100_000)
+        assert NOTHING in hears(world.bob, lambda: world.bob.clicks(card, "Approve"))
+        wire.mend()
+        world.bob.clicks(card, "Approve")
+        world.card(holds="is in Production")
+        assert world.production() == [4]
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_what_a_lost_transaction_has_locked_is_free_again_soon(postgres_url: str) -> None:
+    """The server has not heard of the end, as it has not where a machine loses its network."""
+    with closing(SqlLedger(postgres_url)) as lost, closing(SqlLedger(postgres_url)) as ledger:
+        change(ledger, "r1")
+        with lost._writer.connect() as hanging, hanging.begin() as transaction:
+            hanging.exec_driver_sql("SELECT * FROM requests FOR UPDATE")
+            wait_until(lambda: may_be_locked(ledger, "r1"))
+            with suppress(DBAPIError):
+                transaction.rollback()
+
+
+def may_be_locked(ledger: SqlLedger, request: str) -> bool:
+    """Tell whether a request's row is free."""
+    try:
+        with ledger.write() as tx:
+            tx.lock_request(request)
+    except LedgerUnavailable:
+        return False
+    return True
+
+
+# -- Socket Mode -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.HALF_OPEN, pytest.param(Fault.RESET_BEFORE, marks=pytest.mark.slow)],
+    ids=lambda fault: fault.value,
+)
+def test_socket_mode_hears_again_by_itself_after_a_silent_reset(fault: Fault, apart: Remote, tmp_path: Path) -> None:
+    with closing(Relay(int(str(urlsplit(apart.url).port)))) as wire:
+        slack = copy.copy(apart)
+        slack.api_url = f"{wire.url}/api/"
+        with running(slack, tmp_path, MemoryRegistry()) as world:
+            wire.fail(fault)
+            wait_until(lambda: wire.struck)
+            began = time.monotonic()
+            wait_until(lambda: world.alice.types(CHANNEL, "/model help").acked)
+            print(f"{fault.value}: deaf for {time.monotonic() - began:.1f} s")
+
+
+def test_the_longest_that_socket_mode_can_be_deaf_is_less_than_15_seconds() -> None:
+    assert SILENT * PING + RECEIVE < 15

@@ -1,0 +1,147 @@
+"""SIGTERM: nothing new is taken, what was acknowledged is finished and told, and the process ends, whatever hangs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from bot.domain.approvals import RequestState
+from bot.domain.text import say
+from bot.ledger import SqlLedger
+from bot.registry.memory import MemoryRegistry
+from bot.services.rows import said_note
+from localslack import LocalSlack
+from tests.demo_process import clean_environment
+from tests.faults.dying import MODEL
+from tests.waiting import LONG, wait_until
+from tests.world import CHANNEL, MANIFEST, POLICY, World, running, said
+
+ROOT = MANIFEST.parent
+READY = "Registrar is ready: "
+
+
+@dataclass
+class Bot:
+    """`registrar run`, in a process of its own."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    def status(self, path: str) -> tuple[int, str]:
+        """Return the status of an answer, and what it says of how we are."""
+        answer = httpx.get(f"{self.address}{path}", timeout=LONG, trust_env=False)
+        return answer.status_code, str(answer.json()["status"])
+
+    def signal(self) -> None:
+        """Ask it to end."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def ends(self) -> tuple[int, str]:
+        """Wait until it has ended; return its code, and what it said since it was ready."""
+        said, _ = self.process.communicate(timeout=2 * LONG)
+        return self.process.returncode, said
+
+
+@contextmanager
+def bot(slack: LocalSlack, home: Path, **settings: str) -> Iterator[Bot]:
+    """Run Registrar in a folder with a ledger and an MLflow of its own, until the block ends."""
+    (home / "registrar.yml").write_text(yaml.safe_dump(POLICY))
+    given = {
+        "SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url,
+        "REGISTRAR_HOME": str(home), "REGISTRAR_PORT": "0", "PYTHONPATH": str(ROOT),
+    }  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-m", "handlers", "run"], cwd=home, text=True, env=clean_environment(**given, **settings),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            ready = next(line for line in process.stdout if line.startswith(READY))
+            address = ready.partition("HTTP at ")[2].partition(",")[0]
+            slack.wait_until_connected()
+            yield Bot(process, address)
+        finally:
+            process.kill()
+
+
+def home_with(templates: Path, folder: Path) -> Path:
+    """Return a folder with a fresh ledger, and an MLflow in which v3 of the model serves."""
+    return Path(shutil.copytree(templates, folder / "home"))
+
+
+def test_what_was_acknowledged_is_done_and_told_before_the_end(
+    slack: LocalSlack, tmp_path: Path, templates: Path
+) -> None:
+    home = home_with(templates, tmp_path)
+    with bot(slack, home, REGISTRAR_LOG="json") as running_bot:
+        # MLflow is being imported, which takes seconds: the acknowledged ask is not carried out yet.
+        assert slack.person("alice").types(CHANNEL, f"/model promote {MODEL} 4 production").acked
+        running_bot.signal()
+        code, log = running_bot.ends()
+    assert code == 0, log
+    cards = [message for message in slack.person("bob").sees(CHANNEL) if f"Promote {MODEL} v4" in said(message)]
+    assert len(cards) == 1, log
+    ledger = SqlLedger(f"sqlite:///{home / 'ledger.db'}")
+    with ledger.read() as reading:
+        assert [request.state for request in reading.requests()] == [RequestState.PENDING]
+        assert reading.backlog(reading.requests()[0].opened_at).notes == {}
+        [request] = reading.requests()
+    ledger.close()
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    told = [line["message"] for line in lines if line.get("request") == request.id]
+    assert [message for message in told if "person:promotion:asked" in message or "request:opened" in message] == [
+        f"person:promotion:asked ask:{request.id}", f"registrar:request:opened {request.id}",
+    ]  # fmt: skip
+    assert len({line["process"] for line in lines}) == 1
+
+
+@pytest.mark.slow
+def test_while_it_drains_it_is_alive_and_not_ready_and_a_second_signal_ends_it(
+    slack: LocalSlack, tmp_path: Path, templates: Path
+) -> None:
+    with bot(slack, home_with(templates, tmp_path), REGISTRAR_DRAIN="10m") as draining:
+        wait_until(lambda: draining.status("/readyz") == (200, "ready"))
+        draining.signal()
+        wait_until(lambda: draining.status("/readyz") == (503, "stopping"))
+        assert draining.status("/healthz") == (200, "alive")
+        assert slack.status()["connections"] == 0
+        draining.signal()
+        code, log = draining.ends()
+    assert code == 0, log
+    assert "Stopping: finishing what was begun." in log
+
+
+def test_whatever_hangs_the_process_ends_with_0() -> None:
+    script = "import threading\nfrom handlers.serve import leave_anyway\nleave_anyway(0.1)\nthreading.Event().wait()"
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=clean_environment(PYTHONPATH=str(ROOT)), timeout=2 * LONG, check=False
+    )
+    assert ended.returncode == 0
+
+
+def test_what_begins_something_at_the_end_does_it_itself(world: World) -> None:
+    begun = threading.Event()
+    world.registrar.work.shutdown(wait=True)
+    world.registrar.later(begun.set)
+    assert begun.is_set()
+
+
+def test_who_stops_tells_what_nobody_has_told_yet(slack: LocalSlack, tmp_path: Path) -> None:
+    with running(slack, tmp_path, MemoryRegistry()) as world:
+        world.service._scheduler.pause()
+        world.registrar.work.shutdown(wait=True)  # what the beginning has begun would deliver it, too
+        with world.ledger.write() as tx:
+            tx.add_note(said_note("left", CHANNEL, say("This was left over.")))
+    assert [message for message in slack.person("bob").sees(CHANNEL) if "This was left over." in said(message)]

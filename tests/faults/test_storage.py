@@ -1,0 +1,316 @@
+"""What the ledger lies on is locked, full, read-only, torn or restarted: nobody is told otherwise than it is.
+
+Whatever was acknowledged is there; whatever was said to be not recorded is not; nothing is there by halves; and work
+goes on by itself as soon as it can.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from bot.domain.errors import LedgerUnavailable
+from bot.domain.events import Event, Tag
+from bot.ledger import SqlLedger
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.faults.changing import ALICE, change
+from tests.faults.test_ledger_down import write_lock_held
+from tests.faults.writing import NOTHING, Said, ids, load, wrong_in
+from tests.harness import LEAD, chain_is_whole, state_of, types_and_hears
+from tests.ledgers import PostgresServer, postgres_running
+from tests.waiting import wait_until
+from tests.world import CHANNEL, MANIFEST, World, running
+
+ASK = "/model promote churn 4 production"
+TAKES_NOTHING = "takes nothing new (its disk is full, or it is read-only), so nothing was recorded"
+FRAME, HEAD = 24 + 4096, 32  # bytes of a frame in SQLite's log, and of what stands before the first
+
+
+@pytest.fixture
+def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+    """The whole bot over SQLite."""
+    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
+        yield world
+
+
+def promotes(world: World) -> None:
+    """Let Alice ask and Bob approve, and see it done."""
+    world.alice.types(CHANNEL, ASK)
+    world.bob.clicks(world.card(), "Approve")
+    world.card(holds="is in Production")
+    assert world.production() == [4]
+
+
+@contextmanager
+def ledger_at(url: str, patience: float = 2.0) -> Iterator[SqlLedger]:
+    """Open a ledger until the block ends."""
+    with closing(SqlLedger(url, patience=patience)) as ledger:
+        yield ledger
+
+
+def file_of(url: str) -> Path:
+    """Return SQLite's file."""
+    return Path(url.removeprefix("sqlite:///"))
+
+
+# -- SQLite: locked --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refusals", [3, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_lock_of_another_process_costs_nothing_but_time(sqlite_url: str, refusals: int) -> None:
+    """Four threads at two seconds each are refused 60 times in half a minute."""
+    with ledger_at(sqlite_url) as ledger:
+        with load(ledger) as said:
+            wait_until(lambda: said.done)
+            with write_lock_held(file_of(sqlite_url)):
+                wait_until(lambda: len(said.refused) >= refusals, limit=120)
+            before = len(said.done)
+            wait_until(lambda: len(said.done) > before + 10)
+        print(f"locked: {len(list(wrong_in(ledger, said)))} wrong of {said.number}, {len(said.refused)} refused")
+        assert list(wrong_in(ledger, said)) == []
+
+
+# -- SQLite: full, read-only -----------------------------------------------------------------------------------------
+
+
+def tell_writer(ledger: SqlLedger, pragma: str) -> None:
+    """Tell the ledger's one writing connection something."""
+    with closing(ledger._writer.raw_connection()) as connection:
+        connection.cursor().execute(f"PRAGMA {pragma}").close()
+
+
+FULL = ("max_page_count = 1", "max_page_count = 1000000")  # SQLite takes the number of pages that there are
+READ_ONLY = ("query_only = ON", "query_only = OFF")
+
+
+@pytest.mark.parametrize(("trouble", "end"), [FULL, READ_ONLY], ids=["full", "read-only"])
+def test_who_asks_while_nothing_can_be_written_hears_so_and_it_works_again_afterwards(
+    world: World, trouble: str, end: str
+) -> None:
+    assert isinstance(world.ledger, SqlLedger)
+    tell_writer(world.ledger, trouble)
+    fill(world)
+    before = state_of(world)
+    assert TAKES_NOTHING in types_and_hears(world.alice, ASK)
+    assert state_of(world) == before
+    assert chain_is_whole(world.ledger)
+    tell_writer(world.ledger, end)
+    promotes(world)
+
+
+def fill(world: World) -> None:
+    """Write until nothing more of what an ask consists of has room in the pages that there are."""
+    told = Event(at=datetime.now(UTC), actor=ALICE, tag=Tag.REFUSED, subject="x", model="m", why="why " * 20,
+                 origin="test")  # fmt: skip
+
+    def tell() -> None:
+        with world.ledger.write() as tx:
+            tx.append(told)
+
+    for write in (tell, lambda: world.registrar.errands.draft(LEAD, {"model": "churn"}, where="C1")):
+        with pytest.raises(LedgerUnavailable, match=NOTHING):
+            again_and_again(write)
+
+
+def again_and_again(act: Callable[[], object]) -> None:
+    """Do it until it raises something."""
+    while True:
+        act()
+
+
+@pytest.mark.parametrize("step", [13_001, pytest.param(509, marks=pytest.mark.slow)])
+def test_a_disk_that_is_full_in_the_middle_of_a_write_keeps_no_half_of_it(sqlite_url: str, step: int) -> None:
+    """The log may grow up to a size, which is each time another; a write that does not fit ends anywhere in it."""
+    process = subprocess.run(
+        [sys.executable, "-c", FILLING, sqlite_url, str(step)], cwd=MANIFEST.parent, capture_output=True, text=True,
+        check=True, timeout=120,
+    )  # fmt: skip
+    print(process.stdout)
+    assert process.stdout.endswith("wrong: []\n")
+
+
+FILLING = """
+import resource, signal, sys
+from pathlib import Path
+from bot.ledger import SqlLedger
+from tests.faults.writing import Said, wrong_in
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+url = sys.argv[1]
+ledger, said, wrong, full = SqlLedger(url), Said(), [], 0
+log = Path(url.removeprefix("sqlite:///") + "-wal")
+said.change(ledger, "first")
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+for room in range(0, 40_000, int(sys.argv[2])):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size + room, hard))
+    while said.change(ledger, f"{room}-{said.number}"):
+        pass
+    full += 1
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    if not said.change(ledger, f"again-{room}"):
+        wrong.append(f"it does not work again after {room}")
+wrong += wrong_in(ledger, said)
+print(f"full: {full} times, {len(said.done)} done, {len(said.refused)} refused, {len(said.unsure)} unsure")
+print("wrong:", wrong)
+"""
+
+
+# -- SQLite: cut off in the middle -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", [1, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("what_follows", [b"", b"\0"], ids=["torn", "zeroed"])
+def test_a_log_that_ends_anywhere_holds_what_was_committed_before_that_and_no_half(
+    sqlite_url: str, tmp_path: Path, changes: int, what_follows: bytes
+) -> None:
+    """Up to the checkpoint everything is there, too. `zeroed`: the file has its length, and nothing is in the rest."""
+    with ledger_at(sqlite_url) as ledger:
+        for number in range(changes):
+            change(ledger, f"old-{number}")
+        tell_writer(ledger, "wal_checkpoint(TRUNCATE)")
+        ends = {}
+        for number in range(changes):
+            change(ledger, f"new-{number}")
+            ends[f"new-{number}"] = log_of(sqlite_url).stat().st_size
+        database, log = file_of(sqlite_url).read_bytes(), log_of(sqlite_url).read_bytes()
+    old = {f"old-{number}" for number in range(changes)}
+    cuts = sorted({0, 7, HEAD, *places_in_frames(len(log))})
+    wrong = []
+    for cut in cuts:
+        home = tmp_path / str(cut)
+        home.mkdir()
+        (home / "ledger.db").write_bytes(database)
+        (home / "ledger.db-wal").write_bytes(log[:cut] + what_follows * (len(log) - cut))
+        with ledger_at(f"sqlite:///{home / 'ledger.db'}") as ledger:
+            there = old | {name for name, end in ends.items() if end <= cut}
+            wrong += [f"cut at {cut}: {what}" for what in wrong_in(ledger, Said(done=there))]
+            change(ledger, "after")
+        shutil.rmtree(home)
+    print(f"torn: {len(wrong)} wrong of {len(cuts)} cuts")
+    assert wrong == []
+
+
+def places_in_frames(size: int) -> Iterator[int]:
+    """Yield each end of a frame, and places in the middle: in its head, after it, in its page."""
+    for begin in range(HEAD, size, FRAME):
+        yield from (begin + 11, begin + 24, begin + 24 + 2048, begin + FRAME)
+
+
+def log_of(url: str) -> Path:
+    """Return the file of SQLite's log."""
+    return Path(f"{file_of(url)}-wal")
+
+
+@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.slow)])
+def test_whoever_is_killed_while_they_write_leaves_all_that_was_acknowledged_and_no_half(
+    ledger_url: str, rounds: int
+) -> None:
+    said = Said()
+    for number in range(rounds):
+        is_killed_while_writing(ledger_url, f"k{number}", after=1 + number % 7, said=said)
+    with ledger_at(ledger_url, patience=20) as ledger:
+        wrong = list(wrong_in(ledger, said))
+        print(f"killed: {len(wrong)} wrong of {rounds} kills, {len(said.done)} acknowledged, {len(said.unsure)} open")
+        assert wrong == []
+        change(ledger, "after")
+
+
+def is_killed_while_writing(url: str, prefix: str, *, after: int, said: Said) -> None:
+    """Let a process write until it has begun the next change after so many, and kill it."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.changing", url, prefix], cwd=MANIFEST.parent, stdout=subprocess.PIPE,
+        text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line == f"begin {prefix}-{after}\n":
+                process.kill()
+            word, _, name = line.strip().partition(" ")
+            (said.done if word == "done" else said.unsure).add(name)
+    said.unsure -= said.done
+
+
+# -- PostgreSQL ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def restarted() -> Iterator[PostgresServer]:
+    """A PostgreSQL of our own, which may be killed; so what it has committed must be written down."""
+    with postgres_running() as server:
+        server.run("ALTER SYSTEM SET synchronous_commit = on")
+        server.run("SELECT pg_reload_conf()")
+        yield server
+        server.stop()
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("times", [2, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", ["fast", "immediate"])
+def test_a_postgres_that_is_restarted_again_and_again_loses_nothing(
+    restarted: PostgresServer, how: str, times: int
+) -> None:
+    under_load(restarted.url(restarted.create("migrated")), lambda: restarted.restart(how), times, how)
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("times", [10, pytest.param(500, marks=pytest.mark.slow)])
+def test_connections_that_postgres_ends_lose_nothing(
+    postgres_url: str, break_connections: Callable[[], None], times: int
+) -> None:
+    under_load(postgres_url, break_connections, times, "terminated")
+
+
+def under_load(url: str, trouble: Callable[[], None], times: int, name: str) -> None:
+    """Make trouble so often while changes are made; after each time some have to succeed again."""
+    with ledger_at(url) as ledger:
+        with load(ledger) as said:
+            for _ in range(times):
+                before = len(said.done)
+                wait_until(lambda before=before: len(said.done) > before + 5)  # type: ignore[misc]
+                trouble()
+            before = len(said.done)
+            wait_until(lambda: len(said.done) > before + 5)
+        wrong = list(wrong_in(ledger, said))
+        print(f"{name}: {len(wrong)} wrong of {said.number} changes and {times} times, {len(said.done)} done, "
+              f"{len(said.refused)} refused, {len(said.unsure)} unsure")  # fmt: skip
+        assert wrong == []
+        assert ids(ledger)
+
+
+@pytest.mark.postgres
+def test_a_postgres_that_can_only_be_read_is_told_as_such(postgres_server: PostgresServer, postgres_url: str) -> None:
+    database = make_url(postgres_url).database
+    with ledger_at(postgres_url) as ledger:
+        postgres_server.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+        with pytest.raises(LedgerUnavailable, match="takes nothing new"):
+            change(ledger, "r1")
+        postgres_server.run(f"ALTER DATABASE {database} SET default_transaction_read_only = off")
+    with ledger_at(postgres_url) as ledger:
+        change(ledger, "r1")
+
+
+@pytest.mark.postgres
+def test_who_asks_while_postgres_restarts_hears_so_or_it_is_done_once(
+    slack: LocalSlack, tmp_path: Path, restarted: PostgresServer
+) -> None:
+    url = restarted.url(restarted.create("migrated"))
+    with running(slack, tmp_path, MemoryRegistry(), http=True, database_url=url) as world:
+        world.alice.types(CHANNEL, ASK)
+        card = world.card()
+        restarted.restart("immediate")
+        world.bob.clicks(card, "Approve")  # the connections that the bot has are broken, and it makes others
+        world.card(holds="is in Production")
+        assert world.production() == [4]
+        assert isinstance(world.ledger, SqlLedger)
+        assert chain_is_whole(world.ledger)

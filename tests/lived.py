@@ -1,0 +1,60 @@
+"""A ledger in which much has happened: no table is empty, and every kind of column holds something."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bot.domain.commands import FreezeModel, build
+from bot.domain.incidents import Tripped
+from bot.domain.monitors import Pushed
+from bot.domain.policy import read_policy
+from bot.domain.registry import Stage
+from bot.domain.serving import Serving, ServingState
+from bot.domain.text import say
+from bot.ledger import SqlLedger
+from bot.ports import Call, Copy, Posting
+from tests.services.bench import ALICE, BOB, CAROL, POLICY, Bench, BentRegistry, HandClock
+from tests.services.test_monitoring import add, check
+
+
+def bench_on(ledger: SqlLedger, registry: BentRegistry | None = None) -> Bench:
+    """Return the services on this ledger, over a registry that has `churn` unless another one is given."""
+    if registry is None:
+        registry = BentRegistry()
+        registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
+        registry.set_alias("churn", "champion", 3)
+    return Bench(ledger=ledger, registry=registry, clock=HandClock(), policy=read_policy(POLICY))
+
+
+def live(bench: Bench) -> None:
+    """Let people ask and decide, monitors fail, a rollback be made, and somebody move a version in MLflow."""
+    bench.watch.poll()
+    for version in (2, 4):
+        bench.clock.turn(hours=30)
+        bench.approved(f'promote churn {version} production --reason "“Größer”, 10% better 🚀"')
+        bench.moves.run("churn")
+    bench.reject(bench.open("promote churn 1 staging"), CAROL)
+    bench.open("promote churn 1 production")
+    bench.freezing.freeze(BOB, build(FreezeModel, {"model": "fraud", "reason": "audit week"}), origin="slack")
+    bench.clock.turn(minutes=10)
+    add(bench)
+    check(bench, 0.9, None, 0.5, 0.5)
+    bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
+    bench.watch.poll()
+    bench.do("rollback churn 3 --reason again", BOB)
+    _what_comes_from_outside(bench)
+
+
+def _what_comes_from_outside(bench: Bench) -> None:
+    now = bench.clock.now()
+    with bench.ledger.write() as tx:
+        tx.add_readings([Pushed(source="live", model="churn", version=4, metric="f1", at=now, received_at=now,
+                                value=0.1 + 0.2, client="ci")])  # fmt: skip
+        tx.add_call(Call(client="ci", key="k1", digest="d", status=200, answer="{}", at=now))
+        tx.trip(Tripped(model="churn", at=now, why=say("{n} in a day", n=3)))
+        tx.save_serving(Serving(move="m1", model="churn", version=4, lane="r1", asked_at=now, state=ServingState.ASKED,
+                                next_at=now + timedelta(minutes=1)))  # fmt: skip
+        tx.add_copy(Copy(id="c1", model="churn", version=4, tags={"a": "b"}))
+        note = bench.notes()[0]
+        tx.delivered(note, Posting("C1", "1777000000.000100"))
+    bench.open_ask(bench.ask("promote churn 2 staging", ALICE).id)
