@@ -158,6 +158,14 @@ class Remote:
         """Put the seed back; tokens, connections and ordered failures stay."""
         self.control("reset")
 
+    def keep(self) -> None:
+        """Remember people, channels and messages as they are now, for `put_back`."""
+        self.control("keep")
+
+    def put_back(self) -> None:
+        """Let people, channels and messages be as they were kept; all else starts over as with `reset`."""
+        self.control("put_back")
+
     def change_person(self, who: str, **changes: Any) -> JSON:
         """Make someone a guest (is_restricted), a bot (is_bot), deleted, a stranger (team_id), ..."""
         return dict(self.control("person", who=who, changes=changes)["user"])

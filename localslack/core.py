@@ -67,6 +67,7 @@ class Core:
         self.limits = Limits(self.clock.now, enforced=settings.rate_limits)
         self.post = Post(self.clock, Sockets(self.clock, app.id), self.secrets.signing_secret)
         self.problems: list[str] = []
+        self._kept = self.space.kept()
 
     @property
     def origin(self) -> payloads.Origin:
@@ -112,6 +113,15 @@ class Core:
         self.calls.clear()
         self.problems.clear()
         self.space.reset()
+
+    def keep(self) -> None:
+        """Remember people, channels and messages as they are, for `put_back`; what was kept before is forgotten."""
+        self._kept = self.space.kept()
+
+    def put_back(self) -> None:
+        """Let people, channels and messages be as they were kept; all else starts over as with `reset`."""
+        self.reset()
+        self.space.put_back(self._kept)
 
     async def close(self) -> None:
         """Let go of everything that is held open."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import bisect
+from copy import deepcopy
 from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from localslack.seed import BOT, ChannelSeed, GroupSeed, PersonSeed, Seed
 from localslack.store import Store
 
 KINDS = ("person", "channel", "group", "message", "file", "content", "counter")
+STATE = ("people", "channels", "groups", "files", "_contents", "_messages", "_order", "_threads")
 Record = TypeVar("Record", Person, Channel, Group, Message)
 
 
@@ -217,6 +219,27 @@ class Workspace:
         self._store.clear(*KINDS)
         self._clear()
         self._plant()
+        self._changes.publish("reset")
+
+    def kept(self) -> dict[str, Any]:
+        """A copy of everything, for `put_back`."""
+        return deepcopy({name: getattr(self, name) for name in STATE})
+
+    def put_back(self, kept: dict[str, Any]) -> None:
+        """Let everything be as it was when this was kept; the timestamps go on."""
+        self.__dict__.update(deepcopy(kept))
+        self._store.clear(*KINDS)
+        for person in self.people.values():
+            self._save_person(person)
+        for channel in self.channels.values():
+            self._save_channel(channel)
+        for group in self.groups.values():
+            self._store.put(("group", group.id, asdict(group)))
+        for file in self.files.values():
+            self.keep(file, self._contents[file.id])
+        for messages in self._messages.values():
+            for message in messages.values():
+                self._save_message(message)
         self._changes.publish("reset")
 
     # -- keeping --------------------------------------------------------------------------------------------

@@ -42,6 +42,8 @@ class Control:
             "disconnect": self._disconnect,
             "deliver": self._deliver,
             "reset": self._reset,
+            "keep": self._keep,
+            "put_back": self._put_back,
             "person": self._person,
             "channel": self._channel,
             "group": self._group,
@@ -93,6 +95,14 @@ class Control:
 
     async def _reset(self, _: JSON) -> JSON:
         self._core.reset()
+        return {}
+
+    async def _keep(self, _: JSON) -> JSON:
+        self._core.keep()
+        return {}
+
+    async def _put_back(self, _: JSON) -> JSON:
+        self._core.put_back()
         return {}
 
     async def _person(self, body: JSON) -> JSON:

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,11 @@ import pytest
 
 from bot.registry.mlflow import MlflowRegistry
 from localslack import Remote
-from tests.faults.dying import KILLED, MODEL, Case, Death, Truth
+from tests.faults.dying import MODEL, Case, Death, Place, Truth
+from tests.faults.points import KILLED
 from tests.harness import MODEL_LAYOUT
+from tests.ledgers import PostgresServer
+from tests.receivers import Receiver, receiving
 from tests.registries import MlflowShelf
 from tests.world import MANIFEST
 
@@ -59,36 +62,107 @@ def apart(workspace_apart: str) -> Iterator[Remote]:
         yield remote
 
 
+class Files:
+    """A folder with a ledger on SQLite and a registry, which can be put back."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.database = f"sqlite:///{home / 'ledger.db'}"
+        self._kept = home.with_name(f"{home.name}-kept")
+
+    def begin(self, templates: Path) -> None:
+        """Let it be as in this folder."""
+        self._copy(templates, self.home)
+
+    def keep(self) -> None:
+        """Remember it as it is."""
+        self._copy(self.home, self._kept)
+
+    def put_back(self) -> None:
+        """Let it be as it was kept."""
+        self._copy(self._kept, self.home)
+
+    @staticmethod
+    def _copy(source: Path, target: Path) -> None:
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+
+
+class Database(Files):
+    """The same, with the ledger on PostgreSQL."""
+
+    def __init__(self, home: Path, server: PostgresServer) -> None:
+        super().__init__(home)
+        self._server = server
+        self._name, self._before = server.create("migrated"), server.create("migrated")
+        self.database = server.url(self._name)
+
+    def begin(self, templates: Path) -> None:
+        super().begin(templates)
+        self._replace(self._name, "migrated")
+
+    def keep(self) -> None:
+        super().keep()
+        self._replace(self._before, self._name)
+
+    def put_back(self) -> None:
+        super().put_back()
+        self._replace(self._name, self._before)
+
+    def _replace(self, database: str, template: str) -> None:
+        """Let a database be as another one. The processes are gone; what PostgreSQL still holds of them goes, too."""
+        self._server.run(
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{template}'",
+            f"DROP DATABASE IF EXISTS {database} WITH (FORCE)",
+            f"CREATE DATABASE {database} TEMPLATE {template} STRATEGY wal_log",
+        )
+
+
+@dataclass
 class Mortals:
-    """Bots that die and rise again."""
+    """Bots that die and rise again, in a workspace of their own, over real MLflow on SQLite."""
 
-    def __init__(self, process: subprocess.Popen[str], slack: Remote, templates: Path) -> None:
-        self.slack = slack
-        self._process = process
-        self._templates = templates
+    slack: Remote
+    there: Receiver
+    _process: subprocess.Popen[str]
+    _files: Files
+    _templates: Path
 
-    def case(self, act: str, point: int | None = None, when: str = "before") -> Case:
-        """Return a case over a fresh ledger and a fresh registry."""
+    @property
+    def kind(self) -> str:
+        """What the ledger is on."""
+        return "SQLite" if self._files.database.startswith("sqlite") else "PostgreSQL"
+
+    def prepare(self, act: str) -> None:
+        """Let everything be as it is before this act, from now on."""
         self.slack.reset()
-        self.slack.forget_calls()
-        home = tempfile.mkdtemp(dir=self._templates.parent)
-        for file in self._templates.iterdir():
-            shutil.copy(file, home)
-        return Case(act, home, self.slack.url, point, when)
+        self._files.begin(self._templates)
+        status, logged = self._run("prepare", Case(act))
+        assert status == 0, "\n".join(logged)
+        self.slack.keep()
+        self._files.keep()
 
     def act(self, case: Case) -> Death:
-        """Let a bot do it, and die where the case says."""
+        """Let a bot do it, and die where the case says; begin with everything as it was before."""
+        self.slack.put_back()
+        self._files.put_back()
+        self.there.got.clear()
         status, logged = self._run("act", case)
         assert status in {0, KILLED}, "\n".join(logged)
-        points = [line.removeprefix("point ") for line in logged if line.startswith("point ")]
-        return Death(points, "acked" in logged, status == KILLED)
+        return Death(_points(logged), "acked" in logged, status == KILLED)
 
     def restart(self, case: Case) -> tuple[Truth, Truth]:
         """Let a fresh bot take up what was left; return what is true then, and after what the person does again."""
         status, logged = self._run("restart", case)
-        assert status == 0, logged
-        then, last = (Truth(**json.loads(line)) for line in logged)
+        assert status == 0, "\n".join(logged)
+        then, last = (Truth(**json.loads(line)) for line in logged if line.startswith("{"))
         return then, last
+
+    def dies_again(self, case: Case) -> bool:
+        """Let a fresh bot take up what was left, and die in the middle of that; tell whether it came so far."""
+        status, logged = self._run("restart", case)
+        assert status in {0, KILLED}, "\n".join(logged)
+        return status == KILLED
 
     def _run(self, task: str, case: Case) -> tuple[int, list[str]]:
         assert self._process.stdin is not None
@@ -97,6 +171,10 @@ class Mortals:
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer["status"], answer["logged"]
+
+
+def _points(logged: list[str]) -> list[str]:
+    return [line.removeprefix("point ") for line in logged if line.startswith("point ")]
 
 
 @pytest.fixture(scope="session")
@@ -113,19 +191,46 @@ def templates(mlflow_template: Path, sqlite_template: Path, tmp_path_factory: py
     return folder
 
 
-@pytest.fixture
-def mortals(dying_process: subprocess.Popen[str], apart: Remote, templates: Path) -> Mortals:
-    """Bots that die and rise again, over real MLflow on SQLite, in a workspace of their own."""
-    return Mortals(dying_process, apart, templates)
+@pytest.fixture(scope="session")
+def memory_folder() -> Iterator[Path]:
+    """A folder that is in memory where the system has such a place: a death costs many copies of files."""
+    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="registrar-", dir=place))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def mortal(files: Files, slack: str, templates: Path) -> Iterator[Mortals]:
+    """Start the process that has imported everything and forks, over these files."""
+    files.begin(templates)
+    with ExitStack() as open_things:
+        there = open_things.enter_context(receiving())
+        remote = open_things.enter_context(Remote(slack))
+        process = open_things.enter_context(program("tests.faults.dying"))
+        assert process.stdin is not None
+        place = Place(str(files.home), files.database, slack, there.url)
+        process.stdin.write(json.dumps(asdict(place)) + "\n")
+        yield Mortals(remote, there, process, files, templates)
 
 
 @pytest.fixture(scope="session")
-def dying_process(
-    workspace_apart: str, templates: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[subprocess.Popen[str]]:
-    """The process that has imported everything and forks."""
-    home = shutil.copytree(templates, tmp_path_factory.mktemp("warm") / "home")
-    with program("tests.faults.dying") as process:
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(asdict(Case("warm", str(home), workspace_apart))) + "\n")
-        yield process
+def _mortals_on_sqlite(workspace_apart: str, templates: Path, memory_folder: Path) -> Iterator[Mortals]:
+    with mortal(Files(memory_folder / "sqlite"), workspace_apart, templates) as mortals:
+        yield mortals
+
+
+@pytest.fixture(scope="session")
+def _mortals_on_postgres(
+    workspace_apart: str, templates: Path, memory_folder: Path, postgres_server: PostgresServer
+) -> Iterator[Mortals]:
+    with mortal(Database(memory_folder / "postgres", postgres_server), workspace_apart, templates) as mortals:
+        yield mortals
+
+
+@pytest.fixture
+def mortals(request: pytest.FixtureRequest, apart: Remote, database: str) -> Mortals:
+    """Bots that die and rise again, with their ledger on this database."""
+    assert apart
+    found: Mortals = request.getfixturevalue(f"_mortals_on_{database}")
+    return found

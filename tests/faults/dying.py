@@ -1,7 +1,8 @@
 """A bot that dies in the middle of its work: `python -m tests.faults.dying`, told what to do in lines of JSON.
 
-It imports everything once and forks for each case, so that a case costs what the work costs. The child works in
-one thread, so that the writes come in the same order each time; each of them is a point at which it can die.
+It imports everything and builds a bot once, and forks for each case, so that a case costs what the work costs.
+The child works in one thread, so that the writes come in the same order each time; each of them is a point at which
+it can die. Connections are opened in the children only.
 """
 
 from __future__ import annotations
@@ -12,51 +13,55 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from slack_bolt import BoltRequest
-from slack_sdk import WebClient
-from slack_sdk.webhook import WebhookClient
 
 from bot.bootstrap import build, home_team, slack_client, slack_directory
 from bot.domain.errors import BadInput
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Monitor, Pushed, Standing
 from bot.domain.registry import Stage
-from bot.ledger import SqlLedger
-from bot.ledger.writing import SqlWriting
+from bot.process import name_process
 from bot.registry.mlflow import MlflowRegistry
 from bot.services.context import Rules
 from bot.slack import modals
 from bot.slack.notifier import SlackNotifier
 from handlers.serve import bolt_app
 from localslack import Remote, payloads
-from tests.harness import ALICE, BOB, Tap, chain_is_whole, click, command, links, tapped_registry
+from tests.faults.points import MortalLedger, Reaper, tap_everything
+from tests.harness import ALICE, BOB, chain_is_whole, click, command, links
 from tests.world import TurnedClock, policy_of, settings_for
 
-KILLED = 137
 MODEL = "churn"
 MONITOR = "m-accuracy"
-READS = {
-    "auth.test", "users.info", "usergroups.users.list", "conversations.history", "conversations.replies",
-    "conversations.list",
-}  # fmt: skip
-REGISTRY_WRITES = {"transition", "set_alias"}
+ACTS = ("ask", "approve", "reject", "cancel", "expire", "rollback", "monitor")
+BY_THE_CLOCK = ("expire", "monitor")  # nobody asks for these, so nobody does them again
+ASKED_BEFORE = ("approve", "reject", "cancel", "expire")
+SERVED_BEFORE = ("rollback", "monitor")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a bot works: its folder, its ledger's URL, its workspace, and who is told of moves."""
+
+    home: str
+    database: str
+    slack: str
+    endpoint: str
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is to be done, and at which write to die; never for the run that counts the writes."""
+    """What is to be done, and at which write to die; at none for None."""
 
     act: str
-    home: str
-    slack: str
     point: int | None = None
     when: str = "before"
     again: bool = False  # the person saw an error and does it once more after the restart
@@ -86,41 +91,6 @@ class Truth:
     bars: list[int]
 
 
-class Reaper:
-    """Counts the writes, and ends the process before or after the one that it was told."""
-
-    def __init__(self, case: Case, log: Callable[[str], object]) -> None:
-        self.armed = False
-        self._case = case
-        self._log = log
-        self._count = 0
-
-    def __call__(self, when: str, name: str) -> None:
-        if not self.armed:
-            return
-        if when == "before":
-            self._log(f"point {name}")
-            self._count += 1
-        if self._count - 1 == self._case.point and when == self._case.when:
-            os._exit(KILLED)
-
-
-class MortalLedger(SqlLedger):
-    """The ledger, whose commits are points."""
-
-    def __init__(self, url: str, tap: Tap) -> None:
-        super().__init__(url)
-        self._tap = tap
-
-    @contextmanager
-    def write(self) -> Iterator[SqlWriting]:
-        name = f"commit of {sys._getframe(2).f_code.co_qualname}"
-        with super().write() as tx:
-            yield tx
-            self._tap("before", name)
-        self._tap("after", name)
-
-
 class Queue(ThreadPoolExecutor):
     """An executor that does what it was given when it is told to, in order, in the same thread."""
 
@@ -141,20 +111,21 @@ class Queue(ThreadPoolExecutor):
 class Bot:
     """The whole bot of one process, but for its sockets and its threads."""
 
-    def __init__(self, case: Case, tap: Tap) -> None:
-        slack = Remote(case.slack)
-        settings = settings_for(slack, Path(case.home))
+    def __init__(self, place: Place) -> None:
+        slack = Remote(place.slack)
+        settings = settings_for(slack, Path(place.home), REGISTRAR_DATABASE_URL=place.database)
+        self.reaper = Reaper()
         self.clock = TurnedClock()
-        self.ledger = MortalLedger(settings.ledger_url, tap)
-        self.registry = MlflowRegistry(f"sqlite:///{case.home}/mlflow.db")
-        client, rules = slack_client(settings), Rules(policy_of())
+        self.ledger = MortalLedger(place.database, self.reaper)
+        self.registry = MlflowRegistry(f"sqlite:///{place.home}/mlflow.db")
+        client, rules = slack_client(settings), Rules(policy_of({"notify": [{"url": place.endpoint}]}))
         self.queue = Queue()
         registrar = build(
             settings,
             rules,
             ledger=self.ledger,
-            registry=tapped_registry(self.registry, lambda when, name: name in REGISTRY_WRITES and tap(when, name)),
-            notifier=SlackNotifier(client, self.ledger, lambda: rules.policy),
+            registry=self.registry,
+            notifier=SlackNotifier(client, self.ledger, lambda: rules.policy, self.clock.now),
             directory=slack_directory(settings, home_team(client), rules),
             clock=self.clock,
         )
@@ -162,19 +133,30 @@ class Bot:
         self.registrar.monitoring.let(self.registrar.move, self.registrar.outbox_soon)
         self._app, self._desk = bolt_app(settings, self.registrar)
 
+    def begins(self) -> None:
+        """Take a name of one's own: a fork is another process."""
+        object.__setattr__(self.registrar.context, "owner", name_process())
+
     def receives(self, payload: dict[str, Any]) -> bool:
         """Take what Slack sends; return whether it is acknowledged."""
         body, kind = payloads.as_http_body(payload)
         answer = self._app.dispatch(BoltRequest(body=body.decode(), headers={"content-type": [kind]}, mode="http"))
         return answer.status == 200
 
+    def does(self, act: str) -> None:
+        """Do something as a person, and all that comes of it."""
+        self.receives(payload_of(act, self))
+        self.works()
+
+    def works(self) -> None:
+        """Do what waits, as the threads and the clock of a bot do."""
+        self.queue.work()
+        self.registrar.events.deliver()
+        self.registrar.mirror.write()
+        self.registrar.tend()
+
     def watches(self) -> None:
-        """Have a version in Production that is bad, and a monitor that has not seen it yet."""
-        self.registrar.poll()
-        self.receives(payload_of("ask", self))
-        self.queue.work()
-        self.receives(payload_of("approve", self))
-        self.queue.work()
+        """Have a monitor of a version that is bad, and that it has not seen yet."""
         now = self.clock.now()
         monitor = Monitor(id=MONITOR, model=MODEL, created_at=now, rule=MonitorRule(
             name="accuracy", source="push", greater_than=0.85, every="1m", fail_after=1, warmup="0s", action="auto",
@@ -199,11 +181,18 @@ class Bot:
         with self.ledger.read() as reading:
             return reading.requests(most=1)[0].id
 
+    def lets_go(self) -> None:
+        """Close every connection, so that a fork inherits none."""
+        self.ledger.close()
+        self.registry.close()
+
 
 def payload_of(act: str, bot: Bot) -> dict[str, Any]:
     """Return what Slack sends when a person does this."""
     if act == "ask":
         return command(ALICE, f"promote {MODEL} 4 production")
+    if act == "rollback":
+        return command(BOB, f'rollback {MODEL} --reason "too slow"')
     if act == "approve":
         return click(BOB, bot.request())
     if act == "cancel":
@@ -213,71 +202,52 @@ def payload_of(act: str, bot: Bot) -> dict[str, Any]:
     return payloads.view_submission(view | {"state": {"values": values}}, actor=BOB)
 
 
-def act(case: Case, log: Callable[[str], object]) -> None:
-    """Do one act from the person's hand to the last message, and die where the case says."""
-    reaper = Reaper(case, log)
-    tap_slack(reaper)
-    bot = Bot(case, reaper)
+Log = Callable[[str], object]
+
+
+def prepare(bot: Bot, case: Case, _: Log) -> None:
+    """Do what comes before the act: v3 serves, or v4 where that is to be rolled back."""
+    bot.registrar.poll()
+    if case.act in (*ASKED_BEFORE, *SERVED_BEFORE):
+        bot.does("ask")
+    if case.act in SERVED_BEFORE:
+        bot.does("approve")
     if case.act == "monitor":
         bot.watches()
-        reaper.armed = True
-        bot.checks()
-        bot.queue.work()
-        bot.registrar.mirror.write()
-        bot.registrar.tend()
-        return
-    if case.act != "ask":
-        bot.receives(payload_of("ask", bot))
-        bot.queue.work()
+    bot.works()
+    bot.lets_go()
+
+
+def act(bot: Bot, case: Case, log: Log) -> None:
+    """Do one act from the person's hand to the last message, and die where the case says."""
+    payload = None if case.act in BY_THE_CLOCK else payload_of(case.act, bot)
     if case.act == "expire":
         bot.clock.turn(timedelta(hours=25))
-        reaper.armed = True
-        bot.registrar.expire()
-    else:
-        payload = payload_of(case.act, bot)
-        reaper.armed = True
+    bot.reaper.arm(case.point, case.when, log)
+    if payload:
         acked = bot.receives(payload)
-        reaper("before", "acknowledgement")
+        bot.reaper("before", "acknowledgement")
         if acked:
             log("acked")
-        reaper("after", "acknowledgement")
-    bot.queue.work()
+        bot.reaper("after", "acknowledgement")
+    elif case.act == "expire":
+        bot.registrar.expire()
+    else:
+        bot.checks()
+    bot.works()
 
 
-def tap_slack(tap: Tap) -> None:
-    """Let every call of Slack in this process that changes something be a point."""
-    api_call, send = WebClient.api_call, WebhookClient.send
-
-    def tapped_call(self: WebClient, api_method: str, **more: Any) -> Any:
-        if api_method in READS:
-            return api_call(self, api_method, **more)
-        tap("before", api_method)
-        answer = api_call(self, api_method, **more)
-        tap("after", api_method)
-        return answer
-
-    def tapped_send(self: WebhookClient, **more: Any) -> Any:
-        tap("before", "response_url")
-        answer = send(self, **more)
-        tap("after", "response_url")
-        return answer
-
-    setattr(WebClient, "api_call", tapped_call)  # noqa: B010 - a method is no attribute to mypy
-    setattr(WebhookClient, "send", tapped_send)  # noqa: B010
-
-
-def restart(case: Case, log: Callable[[str], object]) -> None:
+def restart(bot: Bot, case: Case, log: Log) -> None:
     """Start anew over what was left, as `registrar run` does, and let the clock tick until nothing is left to do.
 
-    Where Slack was given no acknowledgement, the person then does the same once more.
+    It may die in the middle of that, too. Where Slack was given no acknowledgement, the person then does the same once
+    more.
     """
-    bot = Bot(case, lambda when, name: None)
-    if case.act == "expire":
-        bot.clock.turn(timedelta(hours=25))
-    if case.act == "monitor":
-        bot.clock.turn(timedelta(minutes=2))
+    bot.clock.turn({"expire": timedelta(hours=25), "monitor": timedelta(minutes=2)}.get(case.act, timedelta()))
+    bot.reaper.arm(case.point, case.when, log)
     bot.registrar.take_over()
     settle(bot)
+    bot.reaper.rest()
     log(json.dumps(asdict(truth(bot))))
     if case.again:
         bot.receives(payload_of(case.act, bot))
@@ -291,9 +261,7 @@ def settle(bot: Bot) -> None:
         bot.registrar.recover()
         bot.registrar.expire()
         bot.checks()
-        bot.queue.work()
-        bot.registrar.mirror.write()
-        bot.registrar.tend()
+        bot.works()
         bot.registrar.outbox.deliver()
         bot.clock.turn(timedelta(minutes=1))
         if is_quiet(bot):
@@ -327,14 +295,15 @@ def truth(bot: Bot) -> Truth:
     )
 
 
-def in_a_child(task: Callable[[Case, Callable[[str], object]], None], case: Case) -> tuple[int, list[str]]:
+def in_a_child(task: Callable[[Bot, Case, Log], None], bot: Bot, case: Case) -> tuple[int, list[str]]:
     """Fork, do it, and return how the child ended and what it logged."""
     assert threading.active_count() == 1, "a fork with threads may hang"
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            task(case, lambda line: os.write(writing, f"{line}\n".encode()))
+            bot.begins()
+            task(bot, case, lambda line: os.write(writing, f"{line}\n".encode()))
             os._exit(0)
         except BaseException as error:  # a child must never run on as a second parent
             os.write(writing, f"error {error!r}\n".encode())
@@ -346,28 +315,26 @@ def in_a_child(task: Callable[[Case, Callable[[str], object]], None], case: Case
     return os.waitstatus_to_exitcode(status), logged
 
 
-TASKS = {"act": act, "restart": restart}
+TASKS = {"prepare": prepare, "act": act, "restart": restart}
 
 
-def warm(case: Case) -> None:
-    """Do once, before the forks, what takes long the first time: MLflow's imports and its look at its tables."""
-    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
-
-    store = SqlAlchemyStore(f"sqlite:///{case.home}/mlflow.db")  # type: ignore[no-untyped-call]
-    store.search_registered_models()  # type: ignore[no-untyped-call]
-    store._dispose_engine()  # type: ignore[no-untyped-call]
-    bot = Bot(case, lambda when, name: None)
-    bot.ledger.close()
+def warm(place: Place) -> Bot:
+    """Do once, before the forks, what takes long the first time: imports, a bot, MLflow's look at its tables."""
+    bot = Bot(place)
+    tap_everything(bot.reaper)
+    bot.registry.models()
+    bot.lets_go()
     gc.disable()  # in a child it would touch, and so copy, everything that was imported
     gc.freeze()
+    return bot
 
 
 def main() -> None:
     """Answer each line with one."""
-    warm(Case(**json.loads(sys.stdin.readline())))
+    bot = warm(Place(**json.loads(sys.stdin.readline())))
     for line in sys.stdin:
         asked = json.loads(line)
-        status, logged = in_a_child(TASKS[asked["task"]], Case(**asked["case"]))
+        status, logged = in_a_child(TASKS[asked["task"]], bot, Case(**asked["case"]))
         print(json.dumps({"status": status, "logged": logged}), flush=True)
 
 

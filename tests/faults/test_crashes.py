@@ -1,141 +1,116 @@
-"""The bot is killed before and after every write: after the restart nothing is lost, doubled or told wrongly."""
+"""The bot is killed before and after every write: after the restart nothing is lost, doubled or told wrongly.
+
+Every INSERT, UPDATE, DELETE and COMMIT of the ledger, every request that changes MLflow, every call of Slack that
+changes something, and every event to an endpoint is a point. `make chaos` dies at all of them, three times: once
+plainly, and twice so that the one who takes over dies as well, somewhere. Otherwise it is a sample.
+"""
 
 from __future__ import annotations
 
+import os
+import random
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import pytest
 
-from localslack import Remote
 from tests.faults.conftest import Mortals
-from tests.faults.dying import READS, Case, Truth
-from tests.world import CHANNEL, said
+from tests.faults.dying import ACTS, BY_THE_CLOCK, Case
+from tests.faults.ends import ENDS, violations
+from tests.faults.points import READS
+
+CHAOS = bool(os.environ.get("CHAOS"))
+TIMES = 3  # at each point, of which all but the first have a second death while it is taken over
+DEATHS = 10  # of an act on one database, where it is a sample
+SAMPLE = {"sqlite": ("approve", "monitor"), "postgres": ("reject", "rollback")}
+SEED = 7
+
+on_both = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 
 
 @dataclass(frozen=True)
-class End:
-    """What must be true at the end of an act, whatever happened on the way."""
+class Fate:
+    """Where to die, and in which of the rounds."""
 
-    state: str
-    production: int
-    card: str  # words on the card
-    events: tuple[str, ...]  # each of them exactly once
-    direct: bool = False  # the requester is told directly
+    point: int
+    when: str
+    round: int = 0
 
 
-ENDS = {
-    "approve": End(
-        "done", 4, "is in Production",
-        ("person:request:voted", "registrar:request:approved", "registrar:version:moved"), direct=True,
-    ),
-    "ask": End("pending", 3, "Promote churn v4 to Production?", ("registrar:request:opened",)),
-    "reject": End("rejected", 3, "rejected", ("person:request:voted", "registrar:request:rejected"), direct=True),
-    "cancel": End("cancelled", 3, "cancelled", ("person:request:cancelled",)),
-    "expire": End("expired", 3, "expired", ("registrar:request:expired",), direct=True),
-}  # fmt: skip
-COMPLETE = {"approve", "ask"}  # for the others, before a write is the same as after the one before it
-MOVED = "registrar:version:moved"
-
-
-# An approval has the most writes, and each of them costs a death: a minute in all.
-ACTS = [pytest.param(act, marks=pytest.mark.slow) if act == "approve" else act for act in ENDS]
-
-
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("act", ACTS)
+@on_both
 def test_whoever_dies_at_any_write_leaves_nothing_lost_doubled_or_told_wrongly(mortals: Mortals, act: str) -> None:
-    points = mortals.act(mortals.case(act)).points
-    deaths = list(deaths_at(points, is_complete=act in COMPLETE))
-    print(f"{act}: {len(points)} writes, {len(deaths)} deaths")
-    wrong = [
-        f"killed {when} {points[number]} ({number}): {what}"
-        for number, when in deaths
-        for what in broken(mortals, mortals.case(act, number, when))
-    ]
-    assert wrong == []
+    assert wrong(mortals, act, None if CHAOS else DEATHS) == []
 
 
+@on_both
+def test_also_in_a_sample_of_twenty(mortals: Mortals, database: str) -> None:
+    assert [what for act in SAMPLE[database] for what in wrong(mortals, act, 5)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite"])
 def test_every_call_of_slack_that_changes_something_is_a_point(mortals: Mortals) -> None:
-    asked = mortals.act(mortals.case("ask")).points
-    approved = mortals.act(mortals.case("approve")).points
-    called = Counter(call["method"] for call in mortals.slack.calls() if call["method"] not in READS)
-    assert called == Counter(name for name in asked + approved if name.startswith(("chat.", "response_url")))
+    for act in ("approve", "monitor"):
+        mortals.prepare(act)
+        mortals.slack.forget_calls()
+        points = mortals.act(Case(act)).points
+        called = Counter(call["method"] for call in mortals.slack.calls() if call["method"] not in READS)
+        assert called == Counter(name for name in points if name.startswith(("chat.", "files.", "response_url")))
 
 
-def deaths_at(points: list[str], *, is_complete: bool) -> Iterator[tuple[int, str]]:
-    """Yield where and when to die. Between the end of one write and the beginning of the next nothing is changed."""
-    for number in range(len(points)):
-        if is_complete or number == 0:
-            yield number, "before"
-        yield number, "after"
+def wrong(mortals: Mortals, act: str, most: int | None) -> list[str]:
+    """Die at every point, or `most` times at points that dice choose; print how often, and return what was wrong."""
+    mortals.prepare(act)
+    points = mortals.act(Case(act)).points
+    fates = fates_of(points)
+    dice = random.Random(f"{SEED} {act}")  # noqa: S311 - no secret
+    chosen = fates if most is None else dice.sample(fates, most)
+    deaths = Deaths(mortals, act, points, dice)
+    found = [f"killed {fate.when} {points[fate.point]} ({fate.point}, round {fate.round}): {what}"
+             for fate in chosen for what in deaths.die(fate)]  # fmt: skip
+    print(f"{act} on {deaths.kind}: {len(points)} writes, {len(found)} violations in {deaths.count} deaths, "
+          f"{deaths.second} of them while it was taken over")  # fmt: skip
+    return found
 
 
-def broken(mortals: Mortals, case: Case) -> Iterator[str]:
-    """Yield what is wrong after this death."""
-    end, death = ENDS[case.act], mortals.act(case)
-    if not death.died:
-        yield "it did not die"
-    is_seen = death.acked or case.act == "expire"
-    then, last = mortals.restart(replace(case, again=not is_seen))
-    if is_seen and then.states != [end.state]:
-        yield f"it was acknowledged and is {then.states}"
-    if then.states not in ([], ["pending"], [end.state]):
-        yield f"it hangs in {then.states}"
-    yield from disagreement(then)
-    yield from disagreement(last)
-    yield from not_ended(last, end)
-    yield from told_wrongly(mortals.slack, end)
+def fates_of(points: list[str]) -> list[Fate]:
+    """Return every place to die, and every round."""
+    return [Fate(at, when, turn) for turn in range(TIMES) for at in range(len(points)) for when in ("before", "after")]
 
 
-def disagreement(truth: Truth) -> Iterator[str]:
-    """Yield where the ledger and the registry do not agree, or something is left to do."""
-    is_moved = truth.production == [4]
-    if truth.production not in ([3], [4]) or truth.champion != truth.production[0]:
-        yield f"Production holds {truth.production}, the alias {truth.champion}"
-    if is_moved != (truth.states == ["done"]) or is_moved != (truth.tags.count(MOVED) == 1):
-        yield f"the request is {truth.states}, Production {truth.production}, moves told {truth.tags.count(MOVED)}"
-    if truth.unfinished or truth.undelivered:
-        yield f"{truth.unfinished} moves and {truth.undelivered} messages are left"
-    if not truth.chain_is_whole:
-        yield "the audit chain is broken"
+@dataclass
+class Deaths:
+    """Dies, takes over, and looks at what is left."""
 
+    mortals: Mortals
+    act: str
+    points: list[str]
+    dice: random.Random
+    count: int = 0
+    second: int = 0
 
-def not_ended(truth: Truth, end: End) -> Iterator[str]:
-    """Yield how the end differs from what it must be."""
-    if truth.states != [end.state] or truth.production != [end.production]:
-        yield f"it ended as {truth.states} with Production {truth.production}"
-    for tag in end.events:
-        if truth.tags.count(tag) != 1:
-            yield f"{tag} is {truth.tags.count(tag)} times in the audit"
+    @property
+    def kind(self) -> str:
+        """What the ledger is on."""
+        return self.mortals.kind
 
-
-def told_wrongly(slack: Remote, end: End) -> Iterator[str]:
-    """Yield what is wrong in Slack: the card, its thread, and what the requester is told."""
-    cards = [message for message in slack.person("bob").sees(CHANNEL) if not message["is_ephemeral"]]
-    if len(cards) != 1:
-        yield f"there are {len(cards)} cards"
-    for card in cards:
-        if end.card not in said(card):
-            yield f"the card says {said(card)[:60]!r}"
-        if ("Approve" in buttons(card)) != (end.state == "pending"):
-            yield f"the card has the buttons {buttons(card)}"
-        yield from twice(slack.person("bob").thread(card)[1:])
-    direct = slack.person("alice").direct_messages()
-    if end.direct and not direct:
-        yield "the requester was not told"
-    yield from twice(direct)
-
-
-def twice(messages: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield what was said more than once."""
-    for text, times in Counter(said(message) for message in messages).items():
-        if times > 1:
-            yield f"{times} times: {text[:60]!r}"
-
-
-def buttons(card: dict[str, Any]) -> list[str]:
-    """Return the texts of a card's buttons."""
-    rows = [block["elements"] for block in card["blocks"] if block["type"] == "actions"]
-    return [button["text"]["text"] for row in rows for button in row]
+    def die(self, fate: Fate) -> Iterator[str]:
+        """Yield what is wrong after this death."""
+        case = Case(self.act, fate.point, fate.when)
+        death = self.mortals.act(case)
+        self.count += death.died
+        if not death.died:
+            yield "it did not die"
+        if fate.round:
+            left = max(1, len(self.points) - fate.point)  # about as many writes as the other one still had to make
+            again = Case(self.act, self.dice.randrange(left), self.dice.choice(["before", "after"]))
+            has_died = self.mortals.dies_again(again)
+            self.count += has_died
+            self.second += has_died
+        is_seen = death.acked or self.act in BY_THE_CLOCK
+        then, last = self.mortals.restart(Case(self.act, again=not is_seen))
+        yield from violations(self.mortals, ENDS[self.act], then, last, is_seen=is_seen)

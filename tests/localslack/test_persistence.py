@@ -67,6 +67,19 @@ def test_a_home_tab_survives_a_restart_and_ends_with_a_reset(tmp_path: Path) -> 
         assert slack.person("alice").home() is None
 
 
+def test_what_was_kept_comes_back_and_survives_a_restart(tmp_path: Path) -> None:
+    state = tmp_path / "slack.db"
+    with LocalSlack.start(MANIFEST, state=state) as slack:
+        slack.person("alice").types("#churn", "before")
+        slack.keep()
+        slack.person("alice").types("#churn", "after")
+        slack.add_channel("C0NEW", "new", members=["alice"])
+        slack.put_back()
+        assert [message["text"] for message in slack.person("bob").sees("#churn")] == ["before"]
+    with LocalSlack.start(MANIFEST, state=state) as slack:
+        assert [message["text"] for message in slack.person("bob").sees("#churn")] == ["before"]
+
+
 def test_the_seed_is_planted_once(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
     seed = Seed(channels=(ChannelSeed(id="C0ONE", name="one"),))
