@@ -82,7 +82,7 @@ def test_a_bad_reading_brings_the_good_version_back_and_the_thread_tells_why(wat
     def told() -> list[str]:
         watched.registrar.tend()
         lines = [said(one) for one in watched.bob.thread(alert)[1:]]
-        return lines if any("Restored" in line for line in lines) else []
+        return lines if all(any(word in line for line in lines) for word in ("Restored", "Tags are")) else []
 
     lines = " / ".join(wait_until(told))
     for words in (
