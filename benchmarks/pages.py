@@ -32,6 +32,7 @@ from tests.world import policy_of
 
 EVENTS, MOVES, ROUNDS, AIM = 1_000_000, 10_000, 100, 100.0  # the aim in milliseconds
 APART = timedelta(seconds=30)  # a million of them are a year
+BETWEEN = APART * (EVENTS // MOVES)  # two moves of a model
 MODEL, RARE = "model-7", "old"
 PERSON, GONE = Person("T1", "U7"), Person("T1", "UGONE")
 USUAL = (Tag.ASKED, Tag.OPENED, Tag.VOTED, Tag.VOTED, Tag.MONITOR_EDITED)
@@ -71,7 +72,7 @@ def fill(url: str) -> None:
         ledger.migrate()
         add_many_events(url, EVENTS, _event)
         for model in (MODEL, "model-8"):
-            add_many_moves(url, model, MOVES, apart=APART)
+            add_many_moves(url, model, MOVES, apart=BETWEEN)
         if not ledger.is_file:
             analyze(url)  # its own autovacuum does that, within the minute
 
@@ -148,7 +149,7 @@ def _ways(ledger: SqlLedger) -> dict[str, Way]:
         "`/model history MODEL`": history(),
         "the same, `--last 50`": history(last=50),
         "the same, `--at` a moment of the first day": history(at=BEGUN + timedelta(hours=20)),
-        "the same, `--at` a day in the middle": history(at=(BEGUN + APART * MOVES // 2).date()),
+        "the same, `--at` a day in the middle": history(at=(BEGUN + BETWEEN * MOVES // 2).date()),
     }  # fmt: skip
 
 

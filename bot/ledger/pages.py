@@ -25,9 +25,11 @@ from sqlalchemy import (
     literal,
     select,
     true,
+    tuple_,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.events import Tag
 from bot.ledger import statements
@@ -85,29 +87,37 @@ def _newest(rows: Select[Any], page: Wanted, dialect: str) -> Any:
     if page.since:
         # Told in a way that no index can be used for: that of the times would have all since then sorted by number.
         is_since = (columns.at >= bindparam(_SINCE, type_=columns.at.type)).is_(true())
-        rows = rows.where(columns.number > _long_before(), is_since)
+        rows = rows.where(is_since)
+    start = _long_before() if page.since else None
     given = [(columns.model, _MODEL)] * page.of_model + [(columns.actor, _ACTOR)] * page.by_actor
     if page.tags < 2:
-        return _walk(rows, given + [(columns.tag, f"{_TAG}0")] * page.tags, dialect)
-    walks = [_walk(rows, [(columns.tag, f"{_TAG}{at}"), *given], dialect) for at in range(page.tags)]
+        return _walk(rows, given + [(columns.tag, f"{_TAG}0")] * page.tags, start, dialect)
+    walks = [_walk(rows, [(columns.tag, f"{_TAG}{at}"), *given], start, dialect) for at in range(page.tags)]
     if dialect == "sqlite":
         # It merges walks by itself as it goes, and takes no limit in any but the last.
         walks = [walk.order_by(None).limit(None) for walk in walks]
     return select(union_all(*walks).subquery("walks")).order_by(desc("number")).limit(_most())
 
 
-def _walk(rows: Select[Any], given: Sequence[tuple[Column[Any], str]], dialect: str) -> Select[Any]:
-    """Return the select of a page that is walked along the index of the first column that is given, or the key."""
-    first: list[Column[Any]] = []
-    for column, name in given:
-        value = bindparam(name, type_=Text)
-        if dialect == "postgresql" and not first:
-            # Not said as equality: PostgreSQL would take the key's order for good enough where it holds the value for
-            # a common one, and walk through all that came since the last such row.
-            first, rows = [column], rows.where(column == any_(array([value])))
-        else:
-            rows = rows.where(column == value)
-    return rows.order_by(*(one.desc() for one in first), audit_events.c.number.desc()).limit(_most())
+def _walk(
+    rows: Select[Any], given: Sequence[tuple[Column[Any], str]], start: ColumnElement[int] | None, dialect: str
+) -> Select[Any]:
+    """Return the select of a page that is walked along the index of the first column that is given, or the key.
+
+    Of PostgreSQL the column is not asked for as equal, and a beginning together with it: so only this index has the
+    order. For a value that it holds for a common one it would else walk the key, through all that came since the last
+    such row, or sort all of a time.
+    """
+    number, is_told = audit_events.c.number, dialect == "postgresql" and bool(given)
+    for column, name in given[is_told:]:
+        rows = rows.where(column == bindparam(name, type_=Text))
+    if not is_told:
+        rows = rows if start is None else rows.where(number > start)
+        return rows.order_by(number.desc()).limit(_most())
+    first, value = given[0][0], bindparam(given[0][1], type_=Text)
+    rows = rows.where(first == any_(array([value])))
+    rows = rows if start is None else rows.where(tuple_(first, number) > tuple_(value, start))
+    return rows.order_by(first.desc(), number.desc()).limit(_most())
 
 
 def _most() -> BindParameter[int]:

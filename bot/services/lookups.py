@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 AUDIT_PAGE = 20  # events in one answer
 DRAWN_MOST = 50  # stretches in a picture
-MOVES_PAGE = 100  # moves of one model's Production that are read at a time
+MOVES_PAGE = 100  # moves of one model's Production that are read at first
 WAITING = (RequestState.PENDING, RequestState.APPROVED, RequestState.EXECUTING)
 
 
@@ -205,14 +205,14 @@ def _read(
 ) -> list[Served]:
     """Return the stretches of Production that the newest moves tell of, read page by page until it is enough."""
     moves: list[Move] = []
-    while page := reading.moves(
-        model, stage=Stage.PRODUCTION, most=MOVES_PAGE, before=moves[-1].id if moves else None, until=until
-    ):
+    while True:
+        most = max(MOVES_PAGE, len(moves))  # twice as many each time, so that many are not gone through many times
+        last = moves[-1].id if moves else None
+        page = reading.moves(model, stage=Stage.PRODUCTION, most=most, before=last, until=until)
         moves += page
         found = stretches(moves)
-        if is_enough(found) or len(page) < MOVES_PAGE:
+        if is_enough(found) or len(page) < most:
             return found
-    return stretches(moves)
 
 
 def _around(found: Sequence[Served], asked: Window | None) -> dict[str, Served | None]:
