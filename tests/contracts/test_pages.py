@@ -52,18 +52,11 @@ def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     add_many_moves(url, "churn", MOVES)
     for number in range(20):
         add_many_moves(url, f"model-{number}", MOVES // 20)
-    in_order(url)
     analyze(url)
     with closing(SqlLedger(url, patience=20)) as ledger:
         yield ledger
     if drop:
         server.drop(drop)
-
-
-def in_order(url: str) -> None:
-    """Let moves have the index that these pages want, where the migrations do not make it yet."""
-    with closing(SqlLedger(url)) as ledger, ledger.alone() as connection:
-        connection.execute(sa.text("CREATE INDEX IF NOT EXISTS moves_in_order ON moves (model, number)"))
 
 
 Page = Callable[[SqlReading], Any]

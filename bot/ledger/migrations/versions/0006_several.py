@@ -1,4 +1,4 @@
-"""Several processes on one ledger: leases, numbers that do not run out, and the queue of Procrastinate.
+"""Several processes on one ledger: leases, numbers that do not run out, the queue of Procrastinate; moves in order.
 
 The queue's tables and functions are those of the installed version; tests/contracts/test_ledger.py tells when a newer
 one wants more.
@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("until", _utc(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_leases"),
     )
+    op.create_index("moves_in_order", "moves", ["model", "number"])
     if op.get_bind().dialect.name != "postgresql":
         return
     for table in (*NUMBERED, "audit_events", "audit_head"):
