@@ -108,8 +108,12 @@ class SqlWriting(SqlReading):
         self._set(monitors, monitor.id, rows.write(monitor) | {"name": monitor.name})
 
     def save_standing(self, standing: Standing) -> None:
-        """Write where a monitor stands now."""
-        put = statements.put(standings, "monitor", self._connection.dialect.name)
+        """Write where a monitor stands now.
+
+        Its slot never goes back: of two who write at once, a move and a check, one has not seen what the other wrote,
+        and a slot that is done already can never be claimed again: nothing would be checked any more.
+        """
+        put = statements.put(standings, "monitor", "slot", self._connection.dialect.name)
         self._connection.execute(put, rows.write(standing))
 
     def claim_slot(self, monitor_id: str, slot: int, owner: str, now: datetime, until: datetime) -> bool:
