@@ -14,6 +14,7 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    case,
     exists,
     func,
     or_,
@@ -137,10 +138,11 @@ def add(table: Table, unique: tuple[str, ...], dialect: str) -> Any:
 
 
 @cache
-def put(table: Table, unique: str, dialect: str) -> Any:
-    """Return the insert that writes over the row whose `unique` is there already."""
+def put(table: Table, unique: str, rises: str, dialect: str) -> Any:
+    """Return the insert that writes over the row whose `unique` is there already; its `rises` never gets smaller."""
     insert: Any = _INSERTS[dialect](table)
     new = {column.name: insert.excluded[column.name] for column in table.c if column.name != unique}
+    new[rises] = case((table.c[rises] > new[rises], table.c[rises]), else_=new[rises])
     return insert.on_conflict_do_update(index_elements=[table.c[unique]], set_=new)
 
 

@@ -133,13 +133,17 @@ class SqlWriting(SqlReading):
         self._set(monitors, monitor.id, rows.write(monitor) | {"name": monitor.name})
 
     def save_standing(self, standing: Standing) -> None:
-        """Write where a monitor stands now."""
+        """Write where a monitor stands now.
+
+        Its slot never goes back: of two who write at once, a move and a check, one has not seen what the other wrote,
+        and a slot that is done already can never be claimed again: nothing would be checked any more.
+        """
         self.save_standings([standing])
 
     def save_standings(self, standings: Sequence[Standing]) -> None:
-        """Write where monitors stand now."""
+        """Write where monitors stand now: see above."""
         if standings:
-            put = statements.put(tables.standings, "monitor", self._dialect)
+            put = statements.put(tables.standings, "monitor", "slot", self._dialect)
             self._connection.execute(put, [rows.write(one) for one in standings])
 
     def claim_slots(self, slots: Mapping[tuple[str, int], datetime], owner: str, now: datetime) -> set[tuple[str, int]]:

@@ -85,7 +85,7 @@ def behind(peer: str, far: Far, home: Path) -> Iterator[Scene]:
         ledger = begun.enter_context(closing(SqlLedger(far.ledger, patience=20)))
         clock = FastClock()
         world = begun.enter_context(
-            running(slack, home, registry, policy=watched_policy(), clock=clock, database_url=url)
+            running(slack, home, registry, policy=watched_policy(max_age="1h"), clock=clock, database_url=url)
         )
         world.registrar.poll()
         begun.callback(wire.mend)
