@@ -19,7 +19,7 @@ from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
 from localslack import Outcome, Remote
-from tests.faults.test_crashes import twice
+from tests.faults.ends import twice
 from tests.harness import chain_is_whole, links, the_request
 from tests.living import BAD, FastClock, Life, watched_policy
 from tests.registries import MlflowShelf
