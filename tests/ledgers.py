@@ -48,11 +48,15 @@ class PostgresServer:
             for statement in statements:
                 connection.execute(statement.encode())
 
-    def create(self, template: str = "template0") -> str:
+    def create(self, template: str = "template0", name: str = "") -> str:
         """Create a database, empty or a copy of `template`, and return its name."""
-        name = f"test_{next(self._count)}"
+        name = name or f"test_{next(self._count)}"
         self.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
         return name
+
+    def leave(self, database: str) -> None:
+        """End whatever is still connected to the database, and wait until it has."""
+        self.run(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'")  # noqa: S608
 
     def drop(self, database: str) -> None:
         """Drop the database, whoever is still connected."""

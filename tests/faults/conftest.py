@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,14 +27,16 @@ from tests.registries import MlflowShelf
 from tests.world import MANIFEST
 
 ROOT = MANIFEST.parent
+MEMORY = "/dev/shm"  # noqa: S108 - a folder with a name of its own is made in it
 
 
 @contextmanager
-def program(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def program(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """Run a Python module of ours beside us."""
+    variables = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
     process = subprocess.Popen(
-        [sys.executable, "-m", *arguments], cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"}, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, "-m", *arguments], cwd=ROOT, env=variables, text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )  # fmt: skip
     try:
         yield process
@@ -111,11 +113,9 @@ class Database(Files):
 
     def _replace(self, database: str, template: str) -> None:
         """Let a database be as another one. The processes are gone; what PostgreSQL still holds of them goes, too."""
-        self._server.run(
-            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{template}'",
-            f"DROP DATABASE IF EXISTS {database} WITH (FORCE)",
-            f"CREATE DATABASE {database} TEMPLATE {template} STRATEGY wal_log",
-        )
+        self._server.leave(template)
+        self._server.drop(database)
+        self._server.create(template, database)
 
 
 @dataclass
@@ -135,6 +135,8 @@ class Mortals:
 
     def prepare(self, act: str) -> None:
         """Let everything be as it is before this act, from now on."""
+        self.slack.heal()
+        self.slack.deliver_to(None)
         self.slack.reset()
         self._files.begin(self._templates)
         status, logged = self._run("prepare", Case(act))
@@ -194,8 +196,7 @@ def templates(mlflow_template: Path, sqlite_template: Path, tmp_path_factory: py
 @pytest.fixture(scope="session")
 def memory_folder() -> Iterator[Path]:
     """A folder that is in memory where the system has such a place: a death costs many copies of files."""
-    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="registrar-", dir=place))
+    folder = Path(tempfile.mkdtemp(prefix="registrar-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -229,8 +230,7 @@ def _mortals_on_postgres(
 
 
 @pytest.fixture
-def mortals(request: pytest.FixtureRequest, apart: Remote, database: str) -> Mortals:
+def mortals(request: pytest.FixtureRequest, database: str) -> Mortals:
     """Bots that die and rise again, with their ledger on this database."""
-    assert apart
     found: Mortals = request.getfixturevalue(f"_mortals_on_{database}")
     return found
