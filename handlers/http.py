@@ -16,6 +16,7 @@ from slack_bolt.adapter.starlette.handler import to_bolt_request, to_starlette_r
 from slack_sdk.signature import Clock, SignatureVerifier
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 
 from bot.domain.errors import BadInput
@@ -82,12 +83,19 @@ def _tell_methods(web: FastAPI) -> None:
 
 
 def _tell_faults(web: FastAPI) -> None:
-    """Answer an address that holds no id as all errors are answered; the framework's own words have another shape."""
+    """Answer an address that holds no id as all errors are answered; the framework's own words have another shape.
+
+    Whoever hangs up in the middle of what they send hears nothing, and is no fault for the log.
+    """
 
     @web.exception_handler(RequestValidationError)
     async def wrong_address(request: Request, error: RequestValidationError) -> Response:
         fault = error.errors()[0]
         return JSONResponse({"error": f"{fault['loc'][-1]}: {fault['msg']}."}, 422)
+
+    @web.exception_handler(ClientDisconnect)
+    async def hung_up(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=400)
 
 
 def _listen_to_mlflow(web: FastAPI, deliveries: Deliveries, changed: Callable[[str], object]) -> None:

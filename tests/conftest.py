@@ -104,7 +104,6 @@ ONCE_MORE = (
     r"test_forged\.py::test_(whatever|a_broken|a_lead)",
     r"tests/slack/.*\[(long|ampersands|brackets|backticks|right to left|emoji)",
     r"tests/browser/(?!test_promotion)",  # the journeys play the same without a page
-    r"test_crashes\.py::.*\[(ask|reject|expire)\]",
     r"tests/machine/",
 )
 
@@ -112,7 +111,7 @@ ONCE_MORE = (
 # Files that take longest, so that none of them is begun last, with the other processes idle.
 LONGEST = (
     "tests/test_deploy.py",
-    "tests/journeys/test_workflows.py", "tests/journeys/test_walkthrough.py", "tests/faults/test_monitor_crashes.py",
+    "tests/journeys/test_workflows.py", "tests/journeys/test_walkthrough.py", "tests/faults/test_kills.py",
     "tests/faults/test_crashes.py", "tests/contracts/test_registry.py",
     "tests/browser/test_incidents.py", "tests/journeys/test_demo.py", "tests/handlers/test_cli.py",
     "tests/machine/test_requests_machine.py", "tests/contracts/test_ledger.py", "tests/faults/test_races.py",

@@ -72,8 +72,8 @@ def wrong(mortals: Mortals, act: str, most: int | None) -> list[str]:
     deaths = Deaths(mortals, act, points, dice)
     found = [f"killed {fate.when} {points[fate.point]} ({fate.point}, round {fate.round}): {what}"
              for fate in chosen for what in deaths.die(fate)]  # fmt: skip
-    print(f"{act} on {deaths.kind}: {len(points)} writes, {len(found)} violations in {deaths.count} deaths, "
-          f"{deaths.second} of them while it was taken over")  # fmt: skip
+    print(f"{act} on {deaths.kind}: {len(found)} of {len(chosen)} went wrong; {len(points)} writes, "
+          f"{deaths.count} deaths, {deaths.second} of them while it was taken over")  # fmt: skip
     return found
 
 

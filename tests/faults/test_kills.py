@@ -40,6 +40,7 @@ from tests.world import CHANNEL
 KILLS = int(os.environ.get("KILLS", "40"))  # in all, half of them on each database; of real programs a twentieth of it
 SEED = int(os.environ.get("KILLS_SEED", "7"))
 LIVES_MOST = 1.0  # seconds after it was ready
+PAUSE = 0.1  # seconds between two acts of one person
 STARTING = 0.2  # share of kills that come while it starts
 
 both = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -102,7 +103,7 @@ def test_whoever_is_killed_at_random_loses_nothing_and_doubles_nothing(
         closing(SqlLedger(environment["REGISTRAR_DATABASE_URL"], patience=20)) as ledger,
         program("tests.faults.killing", environment=environment | secrets) as process,
     ):
-        load = Crowd(apart, ledger, random.Random(SEED + 1), pause=0.3)  # noqa: S311
+        load = Crowd(apart, ledger, random.Random(SEED + 1), pause=PAUSE)  # noqa: S311
         with load.goes_on():
             was_ready = sum(one["ready"] for one in killed(process, dice, kills))
             ends_by_itself = tell(process, {"lives": None})
@@ -123,7 +124,7 @@ def test_also_the_real_program(environment: dict[str, str], apart: Remote, tmp_p
     kills = max(1, KILLS // 40)
     one = Replica("run", environment, tmp_path / "run.log")
     with closing(SqlLedger(environment["REGISTRAR_DATABASE_URL"], patience=20)) as ledger:
-        load = Crowd(apart, ledger, random.Random(SEED + 1), pause=0.3)  # noqa: S311
+        load = Crowd(apart, ledger, random.Random(SEED + 1), pause=PAUSE)  # noqa: S311
         try:
             one.start().wait()
             with load.goes_on():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -165,3 +165,26 @@ def test_without_a_secret_nothing_of_slack_is_there(bolt: Bolt) -> None:
 def test_whoever_asks_hears_that_we_are_alive(web: Web) -> None:
     answer = web.ask("GET", "/healthz")
     assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+
+
+def test_whoever_hangs_up_in_the_middle_of_what_they_send_is_no_fault_of_ours(bolt: Bolt) -> None:
+    web = create(cast(App, bolt), SECRET, changed=lambda name: None)
+    comes: Iterator[dict[str, Any]] = iter([
+        {"type": "http.request", "body": BODY[:10], "more_body": True},
+        {"type": "http.disconnect"},
+    ])  # fmt: skip
+    scope = {
+        "type": "http", "method": "POST", "path": "/slack/events", "raw_path": b"/slack/events", "query_string": b"",
+        "headers": [], "http_version": "1.1", "scheme": "http", "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    answered: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return next(comes)
+
+    async def send(message: Any) -> None:
+        answered.append(message)
+
+    asyncio.run(web(scope, receive, send))  # what is raised here, the server logs as a fault
+    assert answered[0]["status"] == 400
+    assert bolt.reached == []
