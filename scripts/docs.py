@@ -66,6 +66,7 @@ METHODS: dict[str, tuple[tuple[str, ...], str]] = {
     "auth.test": ((), "learn which workspace the token belongs to"),
     "chat.postMessage": (("chat:write",), "post a request's card, news in its thread, and direct messages"),
     "chat.update": (("chat:write",), "keep the card current, and take its buttons away when it is decided"),
+    "chat.delete": (("chat:write",), "take back a message of its own that two processes have posted"),
     "chat.postEphemeral": (("chat:write",), "answer the person who asked, and nobody else"),
     "conversations.list": (("channels:read", "groups:read"), "find the channel that the policy names with `#`"),
     "conversations.history": (
