@@ -263,16 +263,19 @@ def settle(bot: Bot) -> None:
         bot.checks()
         bot.works()
         bot.registrar.outbox.deliver()
-        bot.clock.turn(timedelta(minutes=1))
         if is_quiet(bot):
             return
+        bot.clock.turn(timedelta(minutes=1))
 
 
 def is_quiet(bot: Bot) -> bool:
-    """Tell whether nothing is left to do."""
-    later = bot.clock.now() + timedelta(days=1)
+    """Tell whether nothing is left to do; a check that one who died had claimed has to wait until its claim is over."""
+    now = bot.clock.now()
+    later = now + timedelta(days=1)
     with bot.ledger.read() as reading:
-        return not (reading.due_notes(later) or reading.waiting_asks(later) or bot.registrar.moves.unfinished())
+        is_due = any(one.next_at is not None and one.next_at <= now for one in reading.standings().values())
+        left = reading.due_notes(later) or reading.waiting_asks(later) or bot.registrar.moves.unfinished()
+    return not (is_due or left)
 
 
 def truth(bot: Bot) -> Truth:

@@ -39,7 +39,7 @@ from tests.world import CHANNEL
 
 KILLS = int(os.environ.get("KILLS", "40"))  # in all, half of them on each database; of real programs a twentieth of it
 SEED = int(os.environ.get("KILLS_SEED", "7"))
-LIVES_MOST = 1.0  # seconds after it was ready
+LIVES_MOST = 2.0  # seconds after it was ready
 PAUSE = 0.1  # seconds between two acts of one person
 STARTING = 0.2  # share of kills that come while it starts
 
