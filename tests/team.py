@@ -25,7 +25,7 @@ MODELS = [f"m{number}" for number in range(6)]
 EVERY = 10  # seconds between two checks of a monitor
 RULE: dict[str, Any] = {
     "name": "accuracy", "source": "live", "query": "accuracy", "greater_than": 0.85, "every": f"{EVERY}s",
-    "fail_after": 2, "warmup": "0s", "cooldown": "0s", "min_served": "0s", "max_auto": 1000, "max_age": "10m",
+    "fail_after": 1, "warmup": "0s", "cooldown": "0s", "min_served": "0s", "max_auto": 1000, "max_age": "10m",
     "action": "auto",
 }  # fmt: skip
 PRODUCTION = {"production": {"approvers": ["lead"], "expires_after": "24h"}, "monitors": [RULE]}
