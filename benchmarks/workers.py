@@ -69,6 +69,7 @@ def draw(found: list[dict[str, float]], file: Path) -> None:
         axes.plot(sizes, [one[name] * 1000 for one in found], marker=marker, label=label)
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"monitors, each checked every {EVERY} s")
     axes.set_ylabel("processor time for one check, ms")
