@@ -45,6 +45,7 @@ STARTING = 0.2  # share of kills that come while it starts
 
 both = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 slow = pytest.mark.slow
+chaos = pytest.mark.skipif("CHAOS" not in os.environ, reason="make chaos kills as often as is wanted")
 ENDED = {RequestState.DONE, RequestState.REJECTED, RequestState.CANCELLED, RequestState.EXPIRED, RequestState.STALE,
          RequestState.FAILED}  # fmt: skip
 ENDS = {Tag.REJECTED, Tag.CANCELLED, Tag.EXPIRED, Tag.STALE, Tag.FAILED, Tag.MOVED, Tag.ROLLED_BACK}
@@ -88,8 +89,8 @@ def environment(
 
 @pytest.mark.parametrize(("database", "kills"), [
     ("sqlite", 5),
-    pytest.param("sqlite", KILLS // 2, marks=slow),
-    pytest.param("postgres", KILLS - KILLS // 2, marks=[slow, pytest.mark.postgres]),
+    pytest.param("sqlite", KILLS // 2, marks=[slow, chaos]),
+    pytest.param("postgres", KILLS - KILLS // 2, marks=[slow, chaos, pytest.mark.postgres]),
 ])  # fmt: skip
 @pytest.mark.timeout(20_000)
 def test_whoever_is_killed_at_random_loses_nothing_and_doubles_nothing(
