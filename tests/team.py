@@ -57,12 +57,14 @@ class Load:
     pause: float = 0.2  # seconds between two acts of one person
     asked: set[str] = field(default_factory=set)  # reasons of commands that were acknowledged
     clicked: set[str] = field(default_factory=set)  # requests whose click was acknowledged
+    rolled_back: set[str] = field(default_factory=set)  # reasons of rollbacks that were acknowledged
     over: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
     def goes_on(self) -> Iterator[None]:
         """Let all of them act until the block ends."""
-        acts = [threading.Thread(target=act, daemon=True) for act in (self._asks, self._decides, self._pushes)]
+        everybody = (self._asks, self._decides, self._rolls_back, self._pushes)
+        acts = [threading.Thread(target=act, daemon=True) for act in everybody]
         for act in acts:
             act.start()
         yield
@@ -90,6 +92,15 @@ class Load:
                 what = "Approve" if self.dice.random() < 0.8 else "Reject"
                 if self.slack.person("bob").clicks(card, what).acked and what == "Approve":
                     self.clicked.add(_request_of(card))
+
+    def _rolls_back(self) -> None:
+        number = 0
+        while not self.over.wait(self.pause * 3):
+            number += 1
+            text = f'/model rollback {self.dice.choice(MODELS)} --reason "back{number}"'
+            with suppress(RefusedError):
+                if self.slack.person("carol").types(CHANNEL, text).acked:
+                    self.rolled_back.add(f"back{number}")
 
     def _pushes(self) -> None:
         """v3 is bad in life, the others are good."""
