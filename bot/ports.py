@@ -833,12 +833,13 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The result of one delivery, with where it stands or why not."""
+    """The result of one delivery, with where it stands or why not. `is_new`: it was posted, not edited or found."""
 
     outcome: Outcome
     posting: Posting | None = None
     wait: timedelta = timedelta(0)
     why: str = ""
+    is_new: bool = False
 
 
 class Notifier(Protocol):

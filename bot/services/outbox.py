@@ -113,7 +113,7 @@ class Outbox:
         with self._it.ledger.write() as tx:
             lost = {note.key for note, delivery in results if not self._settle(tx, note, delivery)}
         for note, delivery in results:
-            if note.key in lost and delivery.posting:
+            if note.key in lost and delivery.posting and delivery.is_new:  # what it edited or found is not its own
                 log.warning("%s took too long, and another process has taken it over", note.key)
                 self._strays.append((note, delivery.posting))
         waits = {note.lane for note, delivery in results if delivery.outcome in {Outcome.LATER, Outcome.UNKNOWN}}

@@ -207,7 +207,7 @@ class SlackNotifier:
             "text": message.text, "blocks": message.blocks, "thread_ts": thread, **QUIET,
             "metadata": {"event_type": EVENT_TYPE, "event_payload": {"key": key}},
         })  # fmt: skip
-        return Delivery(Outcome.DELIVERED, Posting(str(answer["channel"]), str(answer["ts"])))
+        return Delivery(Outcome.DELIVERED, Posting(str(answer["channel"]), str(answer["ts"])), is_new=True)
 
     def _send(self, channel: str, arguments: dict[str, Any]) -> Any:
         try:

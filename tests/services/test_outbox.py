@@ -14,7 +14,7 @@ from bot.ports import Delivery, Note, NoteKind, Outcome, Posting
 from bot.services.outbox import Outbox
 from tests.services.bench import Bench
 
-DELIVERED = Delivery(Outcome.DELIVERED, Posting("C1", "1.1"))
+DELIVERED = Delivery(Outcome.DELIVERED, Posting("C1", "1.1"), is_new=True)
 UNKNOWN = Delivery(Outcome.UNKNOWN, why="reset")
 NEVER = Delivery(Outcome.NEVER, why="invalid_blocks")
 
@@ -244,6 +244,21 @@ def test_what_was_posted_although_another_process_had_taken_over_is_deleted(
     with bench.ledger.read() as reading:
         assert reading.posting("r1/a") == Posting("C1", "2.2")
     assert teller.taken_back == [DELIVERED.posting]
+
+
+def test_what_was_edited_is_not_deleted_whoever_took_over(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller)
+
+    def stopped() -> None:
+        teller.meanwhile = lambda: None
+        bench.clock.turn(seconds=31)
+        other.deliver()
+        teller.answers["r1/a"] = [Delivery(Outcome.DELIVERED, Posting("C1", "the incident's own message"))]
+
+    teller.meanwhile = stopped
+    outbox.deliver()
+    assert teller.taken_back == []
 
 
 def test_what_the_other_process_found_in_slack_stays(bench: Bench, outbox: Outbox, teller: Teller) -> None:
