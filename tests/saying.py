@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
+from handlers.cli import main
 
 
 @dataclass(frozen=True)
@@ -22,3 +25,19 @@ class Said:
         """What was printed, as JSON without NaN and infinity."""
         found: dict[str, Any] = json.loads(self.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
         return found
+
+
+Registrar = Callable[..., Said]
+
+
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Registrar:
+    """Return the terminal's command, in this process: words, and settings by their names."""
+
+    def run(*words: str, **settings: str) -> Said:
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        code = main(words)
+        printed = capsys.readouterr()
+        return Said(code, printed.out, printed.err)
+
+    return run

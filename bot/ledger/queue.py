@@ -30,6 +30,7 @@ LOOKS_EVERY = 5.0  # seconds, beside being told: a message of PostgreSQL's may b
 PAUSE = 1.0  # seconds until a database that went away is tried again
 STALLED = 120.0  # seconds without a sign of life of its worker after which a job is thrown away
 TIDIED_EVERY = 600.0  # seconds
+UNHEARD = 5000  # milliseconds in which a server that is there has taken what was sent: else its connection is given up
 
 Work = Callable[[Batch], None]
 
@@ -132,7 +133,7 @@ def _conninfo(url: str) -> str:
     """Return the ledger's address as PostgreSQL's own library reads it, with the password."""
     made = engines.with_options(engines.parse_url(url), {})
     _, arguments = made.get_dialect()().create_connect_args(made)
-    return make_conninfo(**{**arguments, **engines.KEEP_ALIVE})
+    return make_conninfo(**{**arguments, **engines.KEEP_ALIVE, "tcp_user_timeout": UNHEARD})
 
 
 def _job(batch: Batch) -> JSONDict:

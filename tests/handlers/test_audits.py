@@ -9,7 +9,7 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,12 +28,9 @@ from handlers.terminal import audits, grammar, listed, screen
 from handlers.terminal.documents import KEYS
 from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify
 from scripts import docs
-from tests.saying import Said
+from tests.saying import Registrar, command
 
 NOW = datetime.now(UTC)
-
-
-Registrar = Callable[..., Said]
 
 
 @pytest.fixture
@@ -49,15 +46,7 @@ def home(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def registrar(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Registrar:
     """Return the terminal's command beside that ledger; settings are given by their names."""
-
-    def run(*words: str, **settings: str) -> Said:
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
-        code = main(words)
-        printed = capsys.readouterr()
-        return Said(code, printed.out, printed.err)
-
-    return run
+    return command(monkeypatch, capsys)
 
 
 @pytest.fixture

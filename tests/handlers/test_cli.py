@@ -6,9 +6,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,35 +19,16 @@ from handlers.cli import main
 from handlers.terminal import grammar, listed
 from localslack import LocalSlack
 from tests.demo_process import clean_environment
+from tests.saying import Registrar, command
 
 ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-Registrar = Callable[..., Said]
 
 
 @pytest.fixture
 def registrar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Registrar:
     """Return the terminal's command in an empty folder; settings are given by their names."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*words: str, **settings: str) -> Said:
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
-        code = main(words)
-        printed = capsys.readouterr()
-        return Said(code, printed.out, printed.err)
-
-    return run
+    return command(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -21,33 +21,22 @@ from bot.domain.registry import Stage
 from bot.ledger import SqlLedger, engines, moving, schema
 from bot.ledger.schema import Age
 from bot.ledger.tables import audit_events, metadata, requests
-from handlers.cli import main
 from tests.handlers.test_audits import VOTE, keep, tamper
 from tests.ledgers import PostgresServer
 from tests.lived import bench_on, live
-from tests.saying import Said
+from tests.saying import Registrar, command
 from tests.services.bench import ALICE, Bench
 from tests.test_docs import ROOT
 
 TOKENS = {"SLACK_BOT_TOKEN": "xoxb-made-up", "SLACK_APP_TOKEN": "xapp-made-up"}
 OLD_LEDGER = ROOT / "tests" / "data" / "ledger-0001.sql"
 
-Registrar = Callable[..., Said]
-
 
 @pytest.fixture
 def registrar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Registrar:
     """Return the terminal's command in an empty folder; settings are given by their names."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*words: str, **settings: str) -> Said:
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
-        code = main(words)
-        printed = capsys.readouterr()
-        return Said(code, printed.out, printed.err)
-
-    return run
+    return command(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -31,9 +30,7 @@ from handlers.terminal import grammar, tables
 from handlers.terminal.counter import operator
 from handlers.terminal.documents import KEYS
 from tests.registries import MlflowServer, MlflowShelf, free_port
-from tests.saying import Said
-
-Registrar = Callable[..., Said]
+from tests.saying import Registrar, command
 
 
 @pytest.fixture
@@ -43,15 +40,7 @@ def registrar(
     """Return the terminal's command in a folder with nothing but MLflow; settings are given by their names."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_sqlite)
-
-    def run(*words: str, **settings: str) -> Said:
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
-        code = main(words)
-        printed = capsys.readouterr()
-        return Said(code, printed.out, printed.err)
-
-    return run
+    return command(monkeypatch, capsys)
 
 
 @pytest.fixture
