@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -211,6 +211,34 @@ def test_somebody_else_s_message_is_not_taken_for_ours(desk: Desk) -> None:
     other = Note(key="direct:rother:done", lane="x", kind=NoteKind.DIRECT, to="U0ALICE", data=SENTENCE)
     desk.deliver(other, was_tried=True)
     assert len(seen(desk, "direct")) == 2
+
+
+# -- several processes -------------------------------------------------------------------------------------------------
+
+
+def test_a_message_that_two_have_posted_is_taken_back_once(desk: Desk) -> None:
+    first, second = desk.notifier.deliver(CARD), desk.notifier.deliver(CARD)
+    assert (first.is_new, second.is_new) == (True, True)
+    assert second.posting is not None
+    for _ in range(2):  # where it is gone already that is well, too
+        desk.notifier.take_back(second.posting)
+    [left] = desk.posted()
+    assert first.posting is not None
+    assert left["ts"] == first.posting.ts
+
+
+def test_what_is_edited_or_found_is_not_new(desk: Desk) -> None:
+    desk.deliver(CARD)
+    assert not desk.notifier.deliver(AGAIN).is_new
+    desk.notifier.deliver(DIRECT)
+    assert not desk.notifier.deliver(replace(DIRECT, was_tried=True)).is_new
+
+
+@pytest.mark.parametrize("note", [CARD, DIRECT], ids=["card", "direct"])
+def test_shortly_before_the_lease_is_over_nothing_is_said_any_more(desk: Desk, note: Note) -> None:
+    late = replace(note, claimed_until=datetime.now(UTC) + timedelta(seconds=9))
+    assert desk.notifier.deliver(late).outcome is Outcome.LATER
+    assert desk.posted() + desk.slack.person("alice").direct_messages() == []
 
 
 # -- what slack says ---------------------------------------------------------------------------------------------------
