@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from bot.domain.errors import RegistryRefused, RegistryUnreachable, UnknownRun
+from bot.domain.errors import Busy, RegistryRefused, RegistryUnreachable, UnknownRun
 from bot.domain.events import Tag
 from bot.domain.people import Operator
 from bot.domain.registry import Column, Package, Signature, Stage
-from tests.services.bench import ALICE, GUEST, Bench
+from bot.services import registration
+from tests.services.bench import ALICE, GUEST, Bench, beside
 
 INTEGER = Signature(inputs=(Column(name="tenure", type="integer"),), outputs=(Column(name="p", type="double"),))
 STRING = Signature(inputs=(Column(name="tenure", type="string"),), outputs=(Column(name="p", type="double"),))
@@ -70,6 +73,30 @@ def test_a_deleted_run_is_refused(bench: Bench) -> None:
     bench.registry.add_run("gone", deleted=True)
     with pytest.raises(UnknownRun, match="deleted"):
         bench.do("register gone fraud")
+
+
+def test_while_another_process_registers_a_version_of_the_model_the_ask_waits(
+    bench_with_runs: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "PATIENCE", 0.0)
+    bench, other = bench_with_runs, beside(bench_with_runs)
+    now = bench.clock.now()
+    with bench.ledger.write() as tx:
+        tx.take_lease("register:fraud", other.owner, now, now + timedelta(seconds=60))
+    with pytest.raises(Busy, match="being registered at this moment"):
+        bench.do("register new fraud")
+    assert [one.version for one in bench.registry.versions("fraud")] == [1]
+    bench.clock.turn(seconds=61)  # the other one has died
+    bench.errands.carry_out_waiting()
+    assert [one.version for one in bench.registry.versions("fraud")] == [2, 1]
+
+
+def test_of_two_processes_that_take_up_an_ask_one_carries_it_out(bench_with_runs: Bench) -> None:
+    bench, other = bench_with_runs, beside(bench_with_runs)
+    bench.ask("register new fraud")
+    bench.clock.turn(seconds=16)  # whoever wrote it down has died
+    assert [len(one.errands.carry_out_waiting()) for one in (bench, other)] == [1, 0]
+    assert [one.version for one in bench.registry.versions("fraud")] == [2, 1]
 
 
 def test_a_lost_answer_makes_no_second_version(bench: Bench) -> None:
