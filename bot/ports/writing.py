@@ -1,0 +1,246 @@
+"""What one transaction can change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from bot.domain.approvals import Request, Vote
+from bot.domain.events import Event
+from bot.domain.freezes import Freeze
+from bot.domain.incidents import Incident, Tripped
+from bot.domain.looks import Finding, Look
+from bot.domain.monitors import Measurement, Monitor, Pushed, Standing
+from bot.domain.moves import Move
+from bot.domain.people import Person
+from bot.domain.rollbacks import Bar
+from bot.domain.serving import Serving
+from bot.ports.reading import Reading
+from bot.ports.records import (
+    Ask,
+    Call,
+    Copy,
+    Note,
+    Posting,
+)
+
+
+class Writing(Reading, Protocol):
+    """One transaction."""
+
+    def lock_request(self, request_id: str) -> Request:
+        """Return the request, locked until the transaction ends. Raises UnknownRequest."""
+        ...
+
+    def add_request(self, request: Request) -> None:
+        """Insert it. Raises AlreadyOpen where one for this model and target has not ended."""
+        ...
+
+    def save_request(self, request: Request) -> None:
+        """Write its present state."""
+        ...
+
+    def add_vote(self, vote: Vote) -> bool:
+        """Insert it; return False where this person has voted on this request already."""
+        ...
+
+    def take_vote(self, request_id: str, voter: Person) -> bool:
+        """Take the person's vote away, the audit keeps it; return False where there is none."""
+        ...
+
+    def add_freeze(self, freeze: Freeze) -> None:
+        """Insert it."""
+        ...
+
+    def save_freeze(self, freeze: Freeze) -> None:
+        """Write its present state."""
+        ...
+
+    def add_bar(self, bar: Bar) -> bool:
+        """Insert it; return False where it is there already."""
+        ...
+
+    def save_bar(self, bar: Bar) -> None:
+        """Write its present state."""
+        ...
+
+    def add_monitor(self, monitor: Monitor) -> bool:
+        """Insert it; return False where the model has one of this name."""
+        ...
+
+    def save_monitor(self, monitor: Monitor) -> None:
+        """Write its present state."""
+        ...
+
+    def save_standings(self, standings: Sequence[Standing]) -> None:
+        """Write where monitors stand now."""
+        ...
+
+    def save_standing(self, standing: Standing) -> None:
+        """Write where a monitor stands now."""
+        ...
+
+    def claim_slots(self, slots: Mapping[tuple[str, int], datetime], owner: str, now: datetime) -> set[tuple[str, int]]:
+        """Take checks, each until its time; return those that are neither done nor somebody else's."""
+        ...
+
+    def finish_slots(self, checks: Sequence[Measurement], owner: str) -> set[tuple[str, int]]:
+        """Write what claimed checks came to; return which of them were the owner's still. The others are left."""
+        ...
+
+    def add_readings(self, pushed: Sequence[Pushed]) -> int:
+        """Insert what was pushed, but for what is there already; return how many are new."""
+        ...
+
+    def add_call(self, call: Call) -> bool:
+        """Remember what was answered; return False where this key has an answer already."""
+        ...
+
+    def sweep(self, *, measurements: datetime, readings: datetime) -> int:
+        """Throw away checks, and readings and calls, that are older than that; return how many rows."""
+        ...
+
+    def add_incident(self, incident: Incident) -> bool:
+        """Insert it; return False where one of this model, source and kind is open."""
+        ...
+
+    def save_incident(self, incident: Incident) -> None:
+        """Write its present state."""
+        ...
+
+    def trip(self, breaker: Tripped) -> bool:
+        """Trip a breaker; return False where it is tripped already."""
+        ...
+
+    def reset_breaker(self, model: str) -> bool:
+        """Reset a breaker; return False where it is not tripped."""
+        ...
+
+    def save_serving(self, serving: Serving) -> bool:
+        """Write what the serving side said; return False where the question had its end already."""
+        ...
+
+    def claim_serving(self, serving: Serving, until: datetime) -> bool:
+        """Take a due question for oneself until then; return False where somebody else has it, or it has its end."""
+        ...
+
+    def add_move(self, move: Move) -> bool:
+        """Insert it; return False where a move with this id is there already."""
+        ...
+
+    def claim_move(self, model: str, owner: str, now: datetime, until: datetime) -> Move | None:
+        """Take the model's oldest move that is intended and due, or executing with an owner whose lease is over.
+
+        Return it as executing, or None where there is none or the model is held by another owner.
+        """
+        ...
+
+    def release_move(self, move: Move, not_before: datetime) -> bool:
+        """Give a claimed move back as intended, to be tried again at `not_before`.
+
+        Return False where it was taken over since `move` was claimed: then nothing was changed.
+        """
+        ...
+
+    def finish_move(self, move: Move) -> None:
+        """Write its end state and let go of the model. Raises AlreadyDecided where it was taken over or has ended."""
+        ...
+
+    def disown(self, owner: str) -> None:
+        """End the leases of an owner that is known to be gone."""
+        ...
+
+    def owners(self) -> list[str]:
+        """Return who holds models now."""
+        ...
+
+    def add_ask(self, ask: Ask) -> bool:
+        """Insert it; return False where its caller has asked with this key before."""
+        ...
+
+    def claim_ask(self, ask_id: str, now: datetime, until: datetime) -> bool:
+        """Take a waiting ask whose time has come for oneself until then; return False where somebody else has."""
+        ...
+
+    def save_ask(self, ask: Ask) -> None:
+        """Write its present state."""
+        ...
+
+    def save_look(self, look: Look) -> None:
+        """Write down how the model looks now."""
+        ...
+
+    def forget_look(self, model: str) -> None:
+        """Forget a model that the registry has no more."""
+        ...
+
+    def add_finding(self, finding: Finding) -> bool:
+        """Insert it; return False where it is there already."""
+        ...
+
+    def save_finding(self, finding: Finding) -> None:
+        """Write its present state."""
+        ...
+
+    def add_copy(self, copy: Copy) -> None:
+        """Let something be written to a version; an id that is there already is left as it is."""
+        ...
+
+    def claim_copy(self, copy: Copy, now: datetime, until: datetime) -> bool:
+        """Take a due row for oneself until then; return False where somebody else has."""
+        ...
+
+    def copied(self, copy: Copy, *, why: str = "") -> None:
+        """Take it out of the queue; `why` says why it was given up."""
+        ...
+
+    def postpone_copy(self, copy: Copy, until: datetime, why: str) -> None:
+        """Try it again at `until`."""
+        ...
+
+    def add_note(self, note: Note) -> None:
+        """Put it into the outbox, from now unless it says since when; a key that is there already is left as it is."""
+        ...
+
+    def claim_note(self, note: Note, owner: str, now: datetime, until: datetime) -> Note | None:
+        """Take a note to deliver it until then, and remember that this has begun: a lost answer is looked for.
+
+        Return it as it is to be delivered, or None where somebody else has taken or delivered it.
+        """
+        ...
+
+    def delivered(self, note: Note, posting: Posting | None) -> bool:
+        """Take it out of the queue, and remember where it stands: cards and notices by their lane, all else by key.
+
+        Return False, as those below, where it was taken over since it was claimed: then nothing is written.
+        """
+        ...
+
+    def postpone(self, note: Note, until: datetime, why: str) -> bool:
+        """Try it again at `until`."""
+        ...
+
+    def drop(self, note: Note, why: str) -> bool:
+        """Give it up: Slack will never take it."""
+        ...
+
+    def lock(self, name: str) -> None:
+        """Wait until no other transaction holds this name; they go one after the other from here to their ends."""
+        ...
+
+    def is_free(self, name: str) -> bool:
+        """Lock a name unless another transaction holds it: then return False at once."""
+        ...
+
+    def take_lease(self, name: str, owner: str, now: datetime, until: datetime) -> bool:
+        """Hold a name across transactions; return False where somebody else does. One's own is made longer."""
+        ...
+
+    def give_lease(self, name: str, owner: str) -> None:
+        """Let it go, if it is the owner's."""
+        ...
+
+    def append(self, event: Event) -> None:
+        """Add an event to the audit chain."""
+        ...
