@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+import requests
 
 from benchmarks.ways import WORKERS, Way, be_patient, seconds, sent, verdict, without_registrar
 from bot.bootstrap import SystemClock
@@ -86,17 +87,22 @@ def plain(uri: str, model: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def bare(uri: str, model: str) -> object:
-    """Send the requests that ours sends the first time, and do nothing with what MLflow's client returns."""
-    from mlflow.tracking._model_registry.client import ModelRegistryClient  # noqa: PLC0415
-    from mlflow.tracking._tracking_service.client import TrackingServiceClient  # noqa: PLC0415
+SESSION = requests.Session()
 
-    registry: Any = ModelRegistryClient(uri, uri)  # type: ignore[no-untyped-call]
-    tracking: Any = TrackingServiceClient(uri)  # type: ignore[no-untyped-call]
-    versions = registry.search_model_versions(f"name = '{model}'", 5_000, ["version_number DESC"], None)
-    places = [each.experiment_id for each in tracking.search_experiments(view_type=3, max_results=50_000)]
-    ids = ",".join(f"'{version.run_id}'" for version in versions)
-    return tracking.search_runs(places, f"attributes.run_id IN ({ids})", 3, max_results=50_000)
+
+def bare(uri: str, model: str) -> object:
+    """Send the requests that ours sends the first time with `requests` alone, and read what the next one needs."""
+    here = f"{uri}/api/2.0/mlflow"
+    which: dict[str, Any] = {"filter": f"name = '{model}'", "max_results": 5_000, "order_by": "version_number DESC"}
+    versions = SESSION.get(f"{here}/model-versions/search", params=which).json()["model_versions"]
+    wanted: dict[str, Any] = {"max_results": 50_000, "view_type": "ALL"}
+    places = SESSION.post(f"{here}/experiments/search", json=wanted).json()["experiments"]
+    ids = ",".join(f"'{version['run_id']}'" for version in versions)
+    runs: dict[str, Any] = {
+        "experiment_ids": [each["experiment_id"] for each in places], "run_view_type": "ALL",
+        "filter": f"attributes.run_id IN ({ids})", "max_results": 50_000,
+    }  # fmt: skip
+    return SESSION.post(f"{here}/runs/search", json=runs).content
 
 
 def ours(folder: Path, uri: str, model: str) -> Way:
@@ -127,6 +133,7 @@ def measure(folder: Path, uri: str, number: int) -> Seconds:
 
 def _check_requests(folder: Path, uri: str, model: str) -> None:
     """Raise RuntimeError unless the bare requests are those of ours. It warms everything up, too."""
+    ours(folder, uri, model)()  # from here on all connections are mended
     compare = ours(folder, uri, model)
     bare(uri, model)
     with sent() as ours_sent:

@@ -34,6 +34,7 @@ from bot.registry.mlflow_calls import (
 from bot.registry.mlflow_entities import model_info, version_info
 from bot.registry.mlflow_errors import compares_number_with_text, is_there_already
 from bot.registry.mlflow_files import read_package
+from bot.registry.mlflow_rest import search_model_versions
 from bot.registry.mlflow_runs import LoggedModel, Runs
 
 _MODELS_A_PAGE = 1_000  # MLflow's limit
@@ -102,8 +103,8 @@ class MlflowRegistry:
         """
         here = f"name = {_quoted(name)}"
         found = self._line.pages(
-            lambda client, token: client.search_model_versions(
-                here, self._versions_a_page, ["version_number DESC"], token
+            lambda client, token: search_model_versions(
+                client, here, self._versions_a_page, ["version_number DESC"], token
             )
         )
         # By number, because a version that is registered meanwhile moves the pages.

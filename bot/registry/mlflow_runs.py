@@ -12,6 +12,7 @@ from bot.domain.registry import MODEL_TAG, VERSION_TAG, Logged, RunInfo
 from bot.registry import RUNS_AT_ONCE, chosen, is_run_id, monitored, run_ids, unknown_run
 from bot.registry.mlflow_calls import Line
 from bot.registry.mlflow_entities import logged_metric, run_info
+from bot.registry.mlflow_rest import search_runs
 
 _EVERY_STATE = 3  # MLflow's ViewType.ALL: deleted ones, too
 _LIVING = 1  # ViewType.ACTIVE_ONLY
@@ -161,9 +162,7 @@ class Runs:
 
     def _search(self, where: str, experiments: Sequence[str], state: int = _EVERY_STATE) -> list[Any]:
         return self._line.pages(
-            lambda client, token: client.search_runs(
-                list(experiments), where, state, max_results=_RUNS_A_PAGE, page_token=token
-            )
+            lambda client, token: search_runs(client, experiments, where, state, _RUNS_A_PAGE, token)
         )
 
     def _models_of(self, run: Any) -> dict[str, LoggedModel]:

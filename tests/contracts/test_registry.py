@@ -1071,6 +1071,29 @@ class TestTrouble:
         with pytest.raises(RegistryUnreachable, match="is not an MLflow server"):
             remote.transition("churn", 2, PRODUCTION, archive_existing=True)
 
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "[]",
+            "7",
+            '{"model_versions": 7}',
+            '{"model_versions": [7]}',
+            '{"model_versions": [{"name": "churn"}]}',
+            '{"runs": "none"}',
+            '{"runs": [{"info": {"run_id": "r"}}]}',
+            '{"runs": [{"info": {"run_id": "r", "experiment_id": "1"}, "data": {"metrics": [{"key": "a", "value": "?"}]'
+            "}}]}",
+        ],
+    )
+    def test_an_answer_of_another_shape_is_no_answer(
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf, body: str
+    ) -> None:
+        runs = [mlflow_shelf.add_run(metrics={"accuracy": 0.9}) for _ in range(2)]
+        remote.runs(runs)  # which experiments there are is known from now on
+        mlflow_server.answer(200, body)
+        with pytest.raises(RegistryUnreachable, match="is not an MLflow server"):
+            remote.versions("churn") if "model_versions" in body else remote.runs(runs)
+
     def test_the_database_s_words_are_kept_for_the_log(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer
     ) -> None:
