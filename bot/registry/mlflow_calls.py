@@ -129,9 +129,9 @@ def registry_line(
     def open_it() -> Any:
         from mlflow.tracking._model_registry.client import ModelRegistryClient  # noqa: PLC0415
 
-        from bot.registry.mlflow_wire import keep_answers_coming  # noqa: PLC0415 - with what MLflow imports
+        from bot.registry.mlflow_wire import make_quick  # noqa: PLC0415 - with what MLflow imports
 
-        keep_answers_coming()
+        make_quick()
         return ModelRegistryClient(registry_uri, tracking_uri)  # type: ignore[no-untyped-call]
 
     return Line(registry_uri, setting, opening, open_it, observer)
@@ -143,9 +143,9 @@ def tracking_line(uri: str, opening: Lock, observer: Observer = UNOBSERVED) -> L
     def open_it() -> Any:
         from mlflow.tracking._tracking_service.client import TrackingServiceClient  # noqa: PLC0415
 
-        from bot.registry.mlflow_wire import keep_answers_coming  # noqa: PLC0415
+        from bot.registry.mlflow_wire import make_quick  # noqa: PLC0415
 
-        keep_answers_coming()
+        make_quick()
         return TrackingServiceClient(uri)  # type: ignore[no-untyped-call]
 
     return Line(uri, "MLFLOW_TRACKING_URI", opening, open_it, observer)

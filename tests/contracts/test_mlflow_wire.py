@@ -13,6 +13,8 @@ from unittest.mock import patch
 
 import pytest
 import requests
+from mlflow.tracking.request_header import registry as header_providers
+from mlflow.tracking.request_header.databricks_request_header_provider import DatabricksRequestHeaderProvider
 from urllib3 import HTTPConnectionPool
 
 from bot.registry import mlflow_wire
@@ -66,6 +68,33 @@ def test_an_answer_comes_without_a_pause(slow_server: str) -> None:
 def test_without_it_there_is_a_pause(slow_server: str) -> None:
     with patch.object(mlflow_wire, "acknowledge_at_once"):
         assert seconds(slow_server) > PAUSE
+
+
+def test_no_request_looks_for_packages_that_are_not_there(mlflow_server: MlflowServer) -> None:
+    registry = MlflowRegistry(mlflow_server.uri)
+    registry.models()
+    looked_for: list[str] = []
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> None:
+            looked_for.append(name)
+
+    with patch.object(sys, "meta_path", [Finder, *sys.meta_path]):
+        registry.models()
+    registry.close()
+    assert looked_for == []
+
+
+def test_within_databricks_its_headers_are_sent_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = DatabricksRequestHeaderProvider()
+    monkeypatch.setattr(header_providers._request_header_provider_registry, "_registry", [provider])
+    monkeypatch.setattr(provider, "in_context", lambda: True)
+    mlflow_wire.look_for_databricks_once()
+    assert list(header_providers._request_header_provider_registry) == [provider]
+    monkeypatch.setattr(provider, "in_context", lambda: False)
+    mlflow_wire.look_for_databricks_once()
+    assert list(header_providers._request_header_provider_registry) == []
 
 
 def test_doing_it_twice_changes_nothing() -> None:
