@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from slack_bolt.request.internals import extract_content_type, parse_body
 
 from bot.domain.errors import BadInput
 
@@ -151,16 +150,6 @@ def check(payload: object) -> None:
         _model_of(payload).model_validate(payload)
     except ValidationError:  # not chained: it repeats the payload
         raise BadInput("Slack sends nothing that looks like this.") from None
-
-
-def check_body(body: bytes, content_type: str | None) -> None:
-    """Return for a body that Bolt will read as what Slack sends to this app. Raises BadInput."""
-    kind = extract_content_type({"content-type": [content_type]} if content_type else {})
-    try:
-        payload: object = parse_body(body.decode(), kind)
-    except (ValueError, RecursionError):
-        raise BadInput("Slack sends nothing that reads like this.") from None
-    check(payload)
 
 
 _KINDS: dict[str, type[_Part]] = {

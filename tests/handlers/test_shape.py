@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from slack_bolt import App
 from slack_sdk.socket_mode.request import SocketModeRequest
+from starlette.requests import Request
 
 from bot.domain.errors import BadInput
-from handlers.slack.shape import check, check_body
+from handlers.http import as_sent
+from handlers.slack.shape import check
 from handlers.slack.socket_mode import SocketMode
 from localslack import payloads
 from tests.forging import REMOVED, changed
@@ -38,11 +40,18 @@ SENT: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("payload", SENT.values(), ids=SENT)
 def test_what_slack_sends_is_let_through(payload: dict[str, Any]) -> None:
     check(payload)
-    check_body(*payloads.as_http_body(payload))
+    body, kind = payloads.as_http_body(payload)
+    as_sent(posted(kind), body)
 
 
 def test_slack_s_look_at_the_certificate_is_let_through() -> None:
-    check_body(b"ssl_check=1&token=t", "application/x-www-form-urlencoded")
+    as_sent(posted("application/x-www-form-urlencoded"), b"ssl_check=1&token=t")
+
+
+def posted(content_type: str | None) -> Request:
+    """Return an HTTP request's head."""
+    headers = [(b"content-type", content_type.encode())] if content_type else []
+    return Request({"type": "http", "method": "POST", "headers": headers, "query_string": b""})
 
 
 BROKEN: list[tuple[dict[str, Any], tuple[Any, ...], Any]] = [
@@ -101,6 +110,15 @@ def test_who_belongs_to_no_workspace_is_nobody() -> None:
         check(changed(PRESS, ("user", "team_id"), REMOVED) | {"team": None})
 
 
+@pytest.mark.parametrize(("payload", "way", "value"), BROKEN, ids=str)
+def test_a_part_of_another_type_is_not_taken_over_http_either(
+    payload: dict[str, Any], way: tuple[Any, ...], value: Any
+) -> None:
+    body, kind = payloads.as_http_body(changed(payload, way, value))
+    with pytest.raises(BadInput):
+        as_sent(posted(kind), body)
+
+
 @pytest.mark.parametrize("payload", [None, [], "", 7, [PRESS]], ids=repr)
 def test_what_is_no_object_is_not(payload: object) -> None:
     with pytest.raises(BadInput):
@@ -113,7 +131,7 @@ def test_what_is_no_object_is_not(payload: object) -> None:
 def test_a_body_that_reads_like_nothing_is_not(body: bytes) -> None:
     for kind in ("application/x-www-form-urlencoded", "application/json; charset=utf-8", None):
         with pytest.raises(BadInput):
-            check_body(body, kind)
+            as_sent(posted(kind), body)
 
 
 def test_a_refusal_repeats_nothing_of_what_came() -> None:
