@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import httpx
@@ -15,6 +16,9 @@ from localslack.signing import signed_headers
 ACK_SECONDS = 3.0
 # The clock decides when the app is too late; this only ends what nobody waits for any more.
 HTTP_SECONDS = 30.0
+# Slack opens as many connections as it likes. httpx looks through a whole pool for each request, so there are several.
+POOLS = 8
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
 
 class SignedHttp:
@@ -24,7 +28,8 @@ class SignedHttp:
         self.url = url
         self._clock = clock
         self._secret = signing_secret
-        self._client = httpx.AsyncClient(trust_env=False, timeout=HTTP_SECONDS)
+        self._clients = [httpx.AsyncClient(trust_env=False, timeout=HTTP_SECONDS, limits=LIMITS) for _ in range(POOLS)]
+        self._turns = itertools.cycle(self._clients)
 
     async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> Outcome:
         """Post a payload and wait three seconds for a 2xx; its body is the answer."""
@@ -42,7 +47,8 @@ class SignedHttp:
 
     async def close(self) -> None:
         """Close the connections to the app."""
-        await self._client.aclose()
+        for client in self._clients:
+            await client.aclose()
 
     async def _post(self, payload: dict[str, Any], envelope: dict[str, Any]) -> httpx.Response:
         body, content_type = as_http_body(payload)
@@ -57,7 +63,7 @@ class SignedHttp:
                 "X-Slack-Retry-Num": str(envelope["retry_attempt"]),
                 "X-Slack-Retry-Reason": str(envelope["retry_reason"]),
             }
-        return await self._client.post(self.url, content=body, headers=headers)
+        return await next(self._turns).post(self.url, content=body, headers=headers)
 
 
 def _answer(response: httpx.Response) -> dict[str, Any]:
