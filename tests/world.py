@@ -9,7 +9,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.bootstrap import Registrar, SystemClock, build, home_team, open_ledger, slack_client, slack_directory
+from bot.bootstrap import (
+    Registrar,
+    SystemClock,
+    build,
+    home_team,
+    open_ledger,
+    open_queue,
+    slack_client,
+    slack_directory,
+)
 from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
 from bot.metrics import Metrics
@@ -171,6 +180,8 @@ def running(
             clock=clock or SystemClock(),
             observer=metrics,
         )
+        if not ledger.is_file:
+            registrar.monitoring.dispatch_by(open_queue(settings))
         with (
             listen(settings) as listener,
             Service(settings, registrar, listener, metrics, is_worker=is_worker) as service,

@@ -7,11 +7,16 @@ the connection, which is a quarter of an hour, or for ever.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Any, TypeVar
 
-from psycopg import Connection, OperationalError
+from psycopg import AsyncConnection, Connection, Notify, OperationalError
 from psycopg.errors import ConnectionTimeout
 from sqlalchemy import Engine, event
+
+DAY = 86_400.0  # seconds
+LATE = "the server did not answer in time"
+T = TypeVar("T", bound="Impatient | ImpatientAsync")
 
 
 class Impatient(Connection[Any]):
@@ -24,11 +29,41 @@ class Impatient(Connection[Any]):
         try:
             return super().wait(gen, interval, self.limit if timeout is None else timeout)
         except OperationalError as error:
-            # What the server says has a code, and what broke the connection has closed it.
-            if error.sqlstate is not None or self.closed:
+            if not _is_unanswered(self, error):
                 raise
             self.pgconn.finish()
-            raise ConnectionTimeout("the server did not answer in time") from error
+            raise ConnectionTimeout(LATE) from error
+
+
+class ImpatientAsync(AsyncConnection[Any]):
+    """The same for asyncio. Whoever listens for notices may wait for them as long as they like."""
+
+    limit = 2.0
+
+    async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Return what the server answers. Raises OperationalError, also where nothing comes in time."""
+        try:
+            return await super().wait(gen, interval, self.limit if timeout is None else timeout)
+        except OperationalError as error:
+            if timeout is not None or not _is_unanswered(self, error):
+                raise
+            self.pgconn.finish()
+            raise ConnectionTimeout(LATE) from error
+
+    async def notifies(self, *, timeout: float | None = None, stop_after: int | None = None) -> AsyncGenerator[Notify]:
+        """Yield notices as they come: nobody owes us one."""
+        async for notice in super().notifies(timeout=DAY if timeout is None else timeout, stop_after=stop_after):
+            yield notice
+
+
+def _is_unanswered(connection: Impatient | ImpatientAsync, error: OperationalError) -> bool:
+    """Tell whether nothing came: what the server says has a code, and what broke the connection has closed it."""
+    return error.sqlstate is None and not connection.closed
+
+
+def limited(kind: type[T], limit: float) -> type[T]:
+    """Return the same kind of connection with another limit, for a pool that makes them itself (seconds)."""
+    return type(kind.__name__, (kind,), {"limit": limit})
 
 
 def limit_waiting(engine: Engine, limit: float, *, ping: float) -> None:

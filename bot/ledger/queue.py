@@ -19,6 +19,7 @@ from psycopg.conninfo import make_conninfo
 
 from bot.domain.errors import LedgerUnavailable
 from bot.ledger import engines
+from bot.ledger.impatient import Impatient, ImpatientAsync, limited
 from bot.ports import Batch
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,14 @@ class Queue:
     def __init__(self, url: str, *, patience: float = 2.0, at_once: int = AT_ONCE) -> None:
         """Connect to nothing yet."""
         pool: dict[str, Any] = {"conninfo": _conninfo(url), "timeout": patience, "reconnect_timeout": 0}
-        self._near = _app(procrastinate.SyncPsycopgConnector(min_size=0, max_size=2, **pool), self._made)
-        self._far = _app(procrastinate.PsycopgConnector(min_size=1, max_size=4, **pool), self._made)
+        limit = patience + engines.MARGIN
+        near = procrastinate.SyncPsycopgConnector(
+            min_size=0, max_size=2, connection_class=limited(Impatient, limit), **pool
+        )
+        far = procrastinate.PsycopgConnector(
+            min_size=1, max_size=4, connection_class=limited(ImpatientAsync, limit), **pool
+        )
+        self._near, self._far = _app(near, self._made), _app(far, self._made)
         self._at_once = at_once
         self._work: Work = lambda batch: None
         self._is_open = False

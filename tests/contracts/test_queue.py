@@ -12,7 +12,9 @@ from bot.domain.errors import LedgerUnavailable
 from bot.ledger.queue import Queue
 from bot.ports import Batch, Dispatcher
 from bot.services.dispatching import Threads
+from tests.faults.wires import behind_wire, wire_to
 from tests.ledgers import PostgresServer
+from tests.relay import Fault
 from tests.waiting import wait_until
 
 BATCHES = [Batch("push", "host:1:a", (("m1", 4), ("m2", 1))), Batch("prometheus", "host:1:a", (("m3", 9),))]
@@ -118,6 +120,42 @@ def test_a_queue_that_does_not_answer_is_told(postgres_server: PostgresServer) -
         pytest.raises(LedgerUnavailable, match="a little later"),
     ):
         queue.dispatch(BATCHES)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("fault", [Fault.HALF_OPEN, Fault.BLACKHOLE], ids=lambda fault: fault.value)
+def test_nobody_waits_for_a_queue_that_has_vanished(fault: Fault, postgres_url: str) -> None:
+    with (
+        closing(wire_to("postgres", postgres_url)) as wire,
+        closing(Queue(behind_wire(postgres_url, wire), patience=0.5)) as queue,
+    ):
+        queue.dispatch(BATCHES[:1])
+        wire.fail(fault, times=1000)
+        with pytest.raises(LedgerUnavailable, match="a little later"):
+            queue.dispatch(BATCHES[1:])
+        wire.mend()
+        wait_until(lambda: _is_dispatched(queue, BATCHES[1]))
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+@pytest.mark.parametrize("fault", [Fault.HALF_OPEN, Fault.BLACKHOLE], ids=lambda fault: fault.value)
+def test_whoever_makes_batches_goes_on_after_the_database_had_vanished(fault: Fault, postgres_url: str) -> None:
+    made = Made()
+    with (
+        closing(wire_to("postgres", postgres_url)) as wire,
+        closing(Queue(behind_wire(postgres_url, wire), patience=0.5)) as works,
+        closing(Queue(postgres_url)) as ticks,
+    ):
+        works.use(made)
+        works.open()
+        ticks.dispatch(BATCHES[:1])
+        wait_until(lambda: made.are(BATCHES[0]))
+        wire.fail(fault, times=1000)
+        ticks.dispatch(BATCHES[1:])
+        wait_until(lambda: wire.struck)
+        wire.mend()
+        wait_until(lambda: made.are(*BATCHES))
 
 
 def _is_dispatched(queue: Queue, batch: Batch) -> bool:
