@@ -82,7 +82,7 @@ class SqlLedger:
             self._writer = engines.sqlite_writer(self._url, patience)
             self._reader = engines.sqlite_reader(self._url, patience, connections)
         else:
-            self._turns = Turns(max(1, connections // 2))  # the others are for those who read
+            self._turns = Turns(max(1, connections // 4))  # the others are for those who read: see `turns`
             self._writer = engines.postgres(self._url, patience, connections)
             self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 

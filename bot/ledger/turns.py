@@ -2,7 +2,9 @@
 
 SQLite has one writer. Ninety connections that all try for its lock had a p99 of 5.5 s, since each looks again
 only now and then; with one writer it was 41 ms. On PostgreSQL connections are scarce, and SQLAlchemy's pool
-gives one to whoever looks first: a hundred writers had a p99 of 2.6 s, and have 0.6 s when they queue here.
+gives one to whoever looks first: a hundred writers had a p99 of 2.6 s, and have 0.6 s when they queue here. What they
+write ends at one row, the head of the audit chain, so few at a time are quicker than many: a hundred who press a button
+at once hear within 1.1 s where ten write at a time, and within 0.8 s where five do.
 """
 
 from __future__ import annotations
