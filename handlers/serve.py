@@ -21,6 +21,7 @@ from bot.domain.errors import Misconfigured
 from bot.domain.policy import Policy, unmeetable_rules, unsigned_endpoints, unused_parts
 from bot.domain.text import Code, Say, say
 from bot.ledger import engines
+from bot.memory import keep_little
 from bot.metrics import Metrics
 from bot.policy_file import load_policy
 from bot.settings import Settings
@@ -50,6 +51,7 @@ def run(settings: Settings, tell: Callable[[str], None], *, is_worker: bool = Fa
     """
     policy, metrics = _what_is_needed(settings, is_worker=is_worker), Metrics()
     sys.setswitchinterval(SWITCH)
+    keep_little()
     with listen(settings) as listener, closing(build_for_slack(settings, policy, observer=metrics)) as registrar:
         logs.sign(registrar.context.owner)
         service = Service(settings, registrar, listener, metrics, is_worker=is_worker)

@@ -45,8 +45,12 @@ def test_after_a_long_time_under_load_nothing_is_left_and_memory_is_flat(
         with memory_of(team) as samples, load.goes_on():
             time.sleep(MINUTES * 60)  # the load is what is tested, for as long as somebody asked for
         wait_until(lambda: is_empty(ledger), 120)
-        grown = [growth(one) for one in samples]
-        told = ", ".join(f"{verb} {more:+.1%}" for verb, more in zip(verbs, grown, strict=True))
+        held = [quarters(one) for one in samples]
+        grown = [last / second - 1 for _, second, _, last in held]
+        told = ", ".join(
+            f"{verb} {more:+.1%} ({', '.join(f'{each / 2**20:.0f}' for each in each_quarter)} MB)"
+            for verb, more, each_quarter in zip(verbs, grown, held, strict=True)
+        )
         kind = "SQLite" if len(verbs) == 1 else "PostgreSQL"
         print(f"{kind}, {MINUTES:g} minutes, {len(load.asked)} asks: memory {told}; the outbox is empty")
         assert load.asked
@@ -73,10 +77,10 @@ def memory_of(team: list[Replica]) -> Iterator[list[list[int]]]:
     looking.join()
 
 
-def growth(samples: list[int]) -> float:
-    """Return by how much the last quarter is above the second one."""
-    quarter = len(samples) // 4
-    return statistics.median(samples[-quarter:]) / statistics.median(samples[quarter : 2 * quarter]) - 1
+def quarters(samples: list[int]) -> list[float]:
+    """Return the median of each quarter."""
+    size = len(samples) // 4
+    return [statistics.median(samples[at : at + size]) for at in range(0, 4 * size, size)]
 
 
 def is_empty(ledger: SqlLedger) -> bool:

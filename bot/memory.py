@@ -1,0 +1,26 @@
+"""How much memory the C library keeps for itself."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+
+# glibc's numbers for mallopt(3)
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
+ARENAS = 2
+ALONE = 256 * 1024  # bytes
+
+
+def keep_little() -> bool:
+    """Let glibc keep two arenas, and give back at once what is large; return whether that was done.
+
+    By itself it makes up to eight arenas for each processor, and each of our threads leaves holes in one; and it keeps
+    what once was large for the next time, and fills that with what is small and stays. A process that works for months
+    then grows for no object of ours. Call it before there is a thread. Another C library, or one that was told
+    something else by the environment (`MALLOC_ARENA_MAX`), is left alone.
+    """
+    if platform.libc_ver()[0] != "glibc" or "MALLOC_ARENA_MAX" in os.environ:
+        return False
+    library = ctypes.CDLL(None)
+    return bool(library.mallopt(_ARENA_MAX, ARENAS)) and bool(library.mallopt(_MMAP_THRESHOLD, ALONE))
