@@ -194,10 +194,8 @@ def claim_slots(dialect: str) -> Any:
     A row comes back for each that was free.
     """
     insert: Any = _INSERTS[dialect](measurements)
-    lapsed = and_(
-        measurements.c.outcome.is_(None),
-        measurements.c.claimed_until < bindparam(NOW, type_=measurements.c.claimed_until.type),
-    )
+    until = measurements.c.claimed_until
+    lapsed = and_(measurements.c.outcome.is_(None), or_(until.is_(None), until < bindparam(NOW, type_=until.type)))
     claim = {name: insert.excluded[name] for name in ("claimed_by", "claimed_until")}
     return insert.on_conflict_do_update(
         index_elements=[measurements.c.monitor, measurements.c.slot], set_=claim, where=lapsed
@@ -223,6 +221,13 @@ def mine() -> Select[Any]:
     held = (measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER))
     query = select(measurements.c.monitor, measurements.c.slot).where(slot.in_(bindparam(SLOT, expanding=True)), *held)
     return query.order_by(measurements.c.monitor).with_for_update()
+
+
+@cache
+def free_slot() -> Update:
+    """Return the update that takes the check of number :b_key away from whoever has claimed it."""
+    free = update(measurements).where(measurements.c.number == bindparam(KEY), measurements.c.outcome.is_(None))
+    return free.values(claimed_by=None, claimed_until=None)
 
 
 @cache

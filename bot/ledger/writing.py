@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, and_, delete, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.approvals import Request, RequestState, Vote
@@ -41,6 +41,7 @@ from bot.ledger.tables import (
     incidents,
     leases,
     looks,
+    measurements,
     monitors,
     moves,
     notes,
@@ -48,12 +49,27 @@ from bot.ledger.tables import (
     readings,
     requests,
     servings,
+    standings,
     votes,
 )
 from bot.ports import Ask, Call, Copy, Note, Posting
 
 FREE = {"claimed_by": None, "claimed_until": None}
 _HELD = ((moves, IS_EXECUTING), (notes, NOTE_WAITS))  # what is held, and while what is true of it
+
+
+_BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _under_way(column: Column[Any], *holds: ColumnElement[bool]) -> Select[Any]:
+    """Return the select of a column of the checks that somebody has claimed: of each monitor only its next.
+
+    Asked for one by one: SQLite would rather look through all checks that there ever were.
+    """
+    is_next = (measurements.c.monitor == standings.c.monitor, measurements.c.slot == standings.c.slot + 1)
+    is_claimed = (measurements.c.outcome.is_(None), measurements.c.claimed_by.is_not(None))
+    claimed = select(column).where(*is_next, *is_claimed, *holds).correlate(standings).scalar_subquery()
+    return select(claimed).where(standings.c.next_at > _BEFORE_ALL, claimed.is_not(None))
 
 
 class SqlWriting(SqlReading):
@@ -256,12 +272,16 @@ class SqlWriting(SqlReading):
         """End the leases of an owner that is known to be gone."""
         for table, holds in _HELD:
             self._run(update(table).where(holds, table.c.claimed_by == owner).values(**FREE))
+        checks = self._column(_under_way(measurements.c.number, measurements.c.claimed_by == owner))
+        if checks:
+            self._connection.execute(statements.free_slot(), [{statements.KEY: number} for number in checks])
         self._run(delete(leases).where(leases.c.owner == owner))
 
     def owners(self) -> list[str]:
         """Return who holds anything now."""
         held = [select(table.c.claimed_by).where(holds, table.c.claimed_by.is_not(None)) for table, holds in _HELD]
-        return sorted({owner for query in (*held, select(leases.c.owner)) for owner in self._column(query)})
+        others = (_under_way(measurements.c.claimed_by), select(leases.c.owner))
+        return sorted({owner for query in (*held, *others) for owner in self._column(query)})
 
     def add_ask(self, ask: Ask) -> bool:
         """Insert it; return False where its caller has asked with this key before."""

@@ -152,7 +152,7 @@ class Writing(Reading, Protocol):
         ...
 
     def owners(self) -> list[str]:
-        """Return who holds models now."""
+        """Return who holds models, notes, checks or leases now."""
         ...
 
     def add_ask(self, ask: Ask) -> bool:

@@ -1440,6 +1440,23 @@ def test_of_a_batch_those_are_made_whose_claim_holds(ledger: SqlLedger) -> None:
         assert w.claimed(replace(batch, owner="two"), SOON) == []
 
 
+def test_the_checks_of_a_process_that_is_gone_are_free_at_once(ledger: SqlLedger) -> None:
+    names = ("begun", "made", "theirs")
+    with ledger.write() as w:
+        for name in names:
+            w.add_monitor(a_monitor(name, name))
+            w.save_standing(Standing(monitor=name, next_at=NOW))
+        w.claim_slots({("begun", 1): LATER, ("made", 1): LATER}, "gone", NOW)
+        w.claim_slots({("theirs", 1): LATER}, "here", NOW)
+        w.finish_slots([a_measurement("made", 1)], "gone")
+        w.save_standing(Standing(monitor="made", slot=1, next_at=LATER))
+        assert (w.owners(), w.due_monitors(NOW)) == (["gone", "here"], [])
+        w.disown("gone")
+        assert (w.owners(), [due.id for due, _ in w.due_monitors(NOW)]) == (["here"], ["begun"])
+        assert w.claim_slots({("begun", 1): LATER, ("made", 1): LATER}, "two", NOW) == {("begun", 1)}
+        assert w.finish_slots([a_measurement("begun", 1)], "gone") == set()
+
+
 MOMENT = timedelta(microseconds=1)
 
 
