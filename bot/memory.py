@@ -9,6 +9,7 @@ import platform
 # glibc's numbers for mallopt(3)
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8
 ARENAS = 2
+SAID = frozenset({"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"})  # by whoever knows better
 ALONE = 256 * 1024  # bytes
 
 
@@ -20,7 +21,7 @@ def keep_little() -> bool:
     then grows for no object of ours. Call it before there is a thread. Another C library, or one that was told
     something else by the environment (`MALLOC_ARENA_MAX`), is left alone.
     """
-    if platform.libc_ver()[0] != "glibc" or "MALLOC_ARENA_MAX" in os.environ:
+    if platform.libc_ver()[0] != "glibc" or not SAID.isdisjoint(os.environ):
         return False
     library = ctypes.CDLL(None)
     return bool(library.mallopt(_ARENA_MAX, ARENAS)) and bool(library.mallopt(_MMAP_THRESHOLD, ALONE))

@@ -24,6 +24,7 @@ FLOORS: list[set[str]] = [
     {"bot.registry", "bot.ledger", "bot.sources", "bot.slack"},
     {
         "bot.settings",
+        "bot.memory",
         "bot.process",
         "bot.policy_file",
         "bot.anchor_file",

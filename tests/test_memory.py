@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.memory import SAID
+
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these arenas")
 
 # Threads that are all there at once take memory; then glibc writes down its arenas (malloc_info(3)).
@@ -35,9 +37,10 @@ library.fclose(out)
 def arenas(folder: Path, told: str, **environment: str) -> tuple[str, int]:
     """Return what `keep_little` said, and how many arenas there were in the end."""
     found = folder / "arenas.xml"
+    inherited = {name: value for name, value in os.environ.items() if name not in SAID}
     said = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(found), told],
-        env={**os.environ, **environment}, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True,
+        [sys.executable, "-c", PROGRAM, str(found), told], env=inherited | environment,
+        cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return said.stdout.strip(), found.read_text().count("<heap ")
 

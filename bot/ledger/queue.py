@@ -45,8 +45,9 @@ class Queue:
 
     def __init__(self, url: str, *, patience: float = 2.0, at_once: int = AT_ONCE) -> None:
         """Connect to nothing yet."""
-        pool: dict[str, Any] = {"conninfo": _conninfo(url), "timeout": patience, "reconnect_timeout": 0}
+        pool: dict[str, Any] = {"conninfo": _conninfo(url), "reconnect_timeout": 0}
         limit = patience + engines.MARGIN
+        pool["timeout"] = limit + patience  # to find out that a kept connection leads nowhere, and for a new one
         near = procrastinate.SyncPsycopgConnector(
             min_size=0, max_size=2, connection_class=limited(Impatient, limit), **pool
         )

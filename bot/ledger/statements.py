@@ -225,8 +225,9 @@ def mine() -> Select[Any]:
 
 @cache
 def free_slot() -> Update:
-    """Return the update that takes the check of number :b_key away from whoever has claimed it."""
-    free = update(measurements).where(measurements.c.number == bindparam(KEY), measurements.c.outcome.is_(None))
+    """Return the update that takes the check of number :b_key away from :b_owner."""
+    held = (measurements.c.outcome.is_(None), measurements.c.claimed_by == bindparam(OWNER))
+    free = update(measurements).where(measurements.c.number == bindparam(KEY), *held)
     return free.values(claimed_by=None, claimed_until=None)
 
 

@@ -272,15 +272,25 @@ class SqlWriting(SqlReading):
         """End the leases of an owner that is known to be gone."""
         for table, holds in _HELD:
             self._run(update(table).where(holds, table.c.claimed_by == owner).values(**FREE))
-        checks = self._column(_under_way(measurements.c.number, measurements.c.claimed_by == owner))
+        # On PostgreSQL others may be making the checks that a process has claimed: those end by themselves.
+        checks = (
+            []
+            if self._is_shared
+            else self._column(_under_way(measurements.c.number, measurements.c.claimed_by == owner))
+        )
         if checks:
-            self._connection.execute(statements.free_slot(), [{statements.KEY: number} for number in checks])
+            held = [{statements.KEY: number, statements.OWNER: owner} for number in checks]
+            self._connection.execute(statements.free_slot(), held)
         self._run(delete(leases).where(leases.c.owner == owner))
 
     def owners(self) -> list[str]:
         """Return who holds anything now."""
         held = [select(table.c.claimed_by).where(holds, table.c.claimed_by.is_not(None)) for table, holds in _HELD]
-        others = (_under_way(measurements.c.claimed_by), select(leases.c.owner))
+        others = (
+            [select(leases.c.owner)]
+            if self._is_shared
+            else [select(leases.c.owner), _under_way(measurements.c.claimed_by)]
+        )
         return sorted({owner for query in (*held, *others) for owner in self._column(query)})
 
     def add_ask(self, ask: Ask) -> bool:

@@ -1,6 +1,6 @@
 """MLflow's long answers over HTTP, read as the JSON that they are.
 
-MLflow's own client checks such an answer three times over, turns it into protocol buffers and those into its entities:
+MLflow's own client parses such an answer twice, turns it into protocol buffers and those into its entities:
 for a thousand runs that takes about as long as the server needs to find them, and holds up whatever else our process
 does. So these two questions go out as MLflow's client sends them (its address, credentials, headers, patience and
 errors), and what comes back is read here (docs/decisions/0024-answers-as-json.md). A registry that is no server, and a
@@ -9,7 +9,6 @@ server that is a cloud's own, are asked as ever.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
@@ -17,7 +16,6 @@ from typing import Any, NamedTuple, TypeVar
 T = TypeVar("T")
 Json = Mapping[str, Any]
 _VIEWS = {1: "ACTIVE_ONLY", 2: "DELETED_ONLY", 3: "ALL"}  # MLflow's ViewType
-_ODD = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # JSON has no numbers for these
 
 
 class Page(list[T]):
@@ -86,6 +84,7 @@ def _read(
 
     if token:
         wanted = {**wanted, "page_token": token}
+    getattr(store, "_validate_workspace_support_if_specified", lambda: None)()  # as before each of MLflow's own
     endpoint = f"/api/2.0/mlflow/{path}"
     response = http_request(  # type: ignore[no-untyped-call]
         store.get_host_creds(), endpoint, method, **{"params" if method == "GET" else "json": wanted}
@@ -94,7 +93,7 @@ def _read(
         if response.status_code == 200:
             said = response.json()
             return Page(items(said), said.get("next_page_token"))
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise MlflowException("The answer is not in a valid JSON format of MLflow's.") from error
     verify_rest_response(response, endpoint)
     raise MlflowException(f"MLflow answered {response.status_code}.")
@@ -120,14 +119,14 @@ def _run(said: Json) -> Any:
 
 
 def _metric(said: Json) -> Metric:
-    value = said.get("value", 0.0)
-    return Metric(said["key"], _ODD[value] if isinstance(value, str) else float(value), int(said.get("timestamp") or 0))
+    # What is no number comes as text: JSON has none for infinity.
+    return Metric(said["key"], float(said.get("value") or 0.0), int(said.get("timestamp") or 0))
 
 
 def _input(said: Json) -> Any:
     dataset = said.get("dataset") or {}
     return SimpleNamespace(
-        tags=[SimpleNamespace(key=tag["key"], value=tag.get("value", "")) for tag in said.get("tags") or ()],
+        tags=[SimpleNamespace(key=tag["key"], value=tag.get("value") or "") for tag in said.get("tags") or ()],
         dataset=SimpleNamespace(
             name=dataset.get("name", ""), digest=dataset.get("digest"), profile=dataset.get("profile")
         ),
@@ -144,7 +143,7 @@ def _version(said: Json) -> Version:
 
 
 def _pairs(said: Iterable[Json] | None) -> dict[str, str]:
-    return {each["key"]: each.get("value", "") for each in said or ()}
+    return {each["key"]: each.get("value") or "" for each in said or ()}
 
 
 def _whole(said: str | int | None) -> int | None:

@@ -59,12 +59,12 @@ def look_for_databricks_once() -> None:
     It asks by importing three packages that are not there, which takes most of a millisecond. Where it does run there,
     and where MLflow keeps that differently, nothing is changed.
     """
-    from mlflow.tracking.request_header import registry  # noqa: PLC0415 - see mlflow_calls.Line
-    from mlflow.tracking.request_header.databricks_request_header_provider import (  # noqa: PLC0415
-        DatabricksRequestHeaderProvider,
-    )
+    with suppress(ImportError, AttributeError, TypeError):
+        from mlflow.tracking.request_header import registry  # noqa: PLC0415 - see mlflow_calls.Line
+        from mlflow.tracking.request_header.databricks_request_header_provider import (  # noqa: PLC0415
+            DatabricksRequestHeaderProvider,
+        )
 
-    with suppress(AttributeError):
         asked = registry._request_header_provider_registry._registry
         asked[:] = [one for one in asked if type(one) is not DatabricksRequestHeaderProvider or _is_within(one)]
 

@@ -28,7 +28,11 @@ class SignedHttp:
         self.url = url
         self._clock = clock
         self._secret = signing_secret
-        self._clients = [httpx.AsyncClient(trust_env=False, timeout=HTTP_SECONDS, limits=LIMITS) for _ in range(POOLS)]
+        trusted = httpx.create_ssl_context()  # made once: it takes longest
+        self._clients = [
+            httpx.AsyncClient(trust_env=False, timeout=HTTP_SECONDS, limits=LIMITS, verify=trusted)
+            for _ in range(POOLS)
+        ]
         self._turns = itertools.cycle(self._clients)
 
     async def send(self, kind: str, payload: dict[str, Any], **envelope: Any) -> Outcome:

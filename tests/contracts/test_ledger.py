@@ -1440,7 +1440,7 @@ def test_of_a_batch_those_are_made_whose_claim_holds(ledger: SqlLedger) -> None:
         assert w.claimed(replace(batch, owner="two"), SOON) == []
 
 
-def test_the_checks_of_a_process_that_is_gone_are_free_at_once(ledger: SqlLedger) -> None:
+def test_the_checks_of_a_process_that_is_gone_are_free_at_once_where_nobody_else_makes_them(ledger: SqlLedger) -> None:
     names = ("begun", "made", "theirs")
     with ledger.write() as w:
         for name in names:
@@ -1450,9 +1450,12 @@ def test_the_checks_of_a_process_that_is_gone_are_free_at_once(ledger: SqlLedger
         w.claim_slots({("theirs", 1): LATER}, "here", NOW)
         w.finish_slots([a_measurement("made", 1)], "gone")
         w.save_standing(Standing(monitor="made", slot=1, next_at=LATER))
-        assert (w.owners(), w.due_monitors(NOW)) == (["gone", "here"], [])
+        assert (w.owners(), w.due_monitors(NOW)) == (["gone", "here"] if ledger.is_file else [], [])
         w.disown("gone")
-        assert (w.owners(), [due.id for due, _ in w.due_monitors(NOW)]) == (["here"], ["begun"])
+        assert w.owners() == (["here"] if ledger.is_file else [])
+        assert [due.id for due, _ in w.due_monitors(NOW)] == (["begun"] if ledger.is_file else [])
+        if not ledger.is_file:
+            return
         assert w.claim_slots({("begun", 1): LATER, ("made", 1): LATER}, "two", NOW) == {("begun", 1)}
         assert w.finish_slots([a_measurement("begun", 1)], "gone") == set()
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -43,7 +44,7 @@ from tests.living import BAD
 from tests.registries import mlflow_subprocess
 from tests.relay import Fault, Relay
 from tests.waiting import wait_until
-from tests.world import CHANNEL, running
+from tests.world import CHANNEL, World, running
 
 SILENT = 5  # pings without an answer, after which slack_sdk gives a connection up
 RECEIVE = 3  # seconds that its reader sleeps, and holds up whoever closes
@@ -204,12 +205,19 @@ def test_who_approves_while_postgres_has_vanished_hears_so_and_it_works_again_af
     with closing(wire), running(slack, tmp_path, MemoryRegistry(), http=True, database_url=url) as world:
         world.alice.types(CHANNEL, "/model promote churn 4 production")
         card = world.card()
+        wait_until(lambda: all_is_told(world))  # what is being told at that moment would be held for half a minute
         wire.fail(Fault.BLACKHOLE, times=100_000)
         assert NOTHING in hears(world.bob, lambda: world.bob.clicks(card, "Approve"))
         wire.mend()
         world.bob.clicks(card, "Approve")
         world.card(holds="is in Production")
         assert world.production() == [4]
+
+
+def all_is_told(world: World) -> bool:
+    """Tell whether Slack has heard everything, and that is written down."""
+    with world.ledger.read() as reading:
+        return not reading.due_notes(datetime.now(UTC) + timedelta(days=1))
 
 
 @pytest.mark.slow

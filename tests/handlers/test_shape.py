@@ -48,6 +48,13 @@ def test_slack_s_look_at_the_certificate_is_let_through() -> None:
     as_sent(posted("application/x-www-form-urlencoded"), b"ssl_check=1&token=t")
 
 
+@pytest.mark.parametrize("text", ["history payload", "promote churn 4 production --reason 'new payload={}'"])
+def test_a_command_may_speak_of_a_payload(text: str) -> None:
+    body, kind = payloads.as_http_body(COMMAND | {"text": text, "channel_name": "payload-models"})
+    sent = as_sent(posted(kind), body).body
+    assert (sent["text"], sent["channel_name"], sent["user_id"]) == (text, "payload-models", COMMAND["user_id"])
+
+
 def posted(content_type: str | None) -> Request:
     """Return an HTTP request's head."""
     headers = [(b"content-type", content_type.encode())] if content_type else []
