@@ -87,22 +87,19 @@ def plain(uri: str, model: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-SESSION = requests.Session()
-
-
-def bare(uri: str, model: str) -> object:
+def bare(session: requests.Session, uri: str, model: str) -> object:
     """Send the requests that ours sends the first time with `requests` alone, and read what the next one needs."""
     here = f"{uri}/api/2.0/mlflow"
     which: dict[str, Any] = {"filter": f"name = '{model}'", "max_results": 5_000, "order_by": "version_number DESC"}
-    versions = SESSION.get(f"{here}/model-versions/search", params=which).json()["model_versions"]
+    versions = session.get(f"{here}/model-versions/search", params=which).json()["model_versions"]
     wanted: dict[str, Any] = {"max_results": 50_000, "view_type": "ALL"}
-    places = SESSION.post(f"{here}/experiments/search", json=wanted).json()["experiments"]
+    places = session.post(f"{here}/experiments/search", json=wanted).json()["experiments"]
     ids = ",".join(f"'{version['run_id']}'" for version in versions)
     runs: dict[str, Any] = {
         "experiment_ids": [each["experiment_id"] for each in places], "run_view_type": "ALL",
         "filter": f"attributes.run_id IN ({ids})", "max_results": 50_000,
     }  # fmt: skip
-    return SESSION.post(f"{here}/runs/search", json=runs).content
+    return session.post(f"{here}/runs/search", json=runs).content
 
 
 def ours(folder: Path, uri: str, model: str) -> Way:
@@ -119,27 +116,28 @@ def ours(folder: Path, uri: str, model: str) -> Way:
 def measure(folder: Path, uri: str, number: int) -> Seconds:
     """Return what each way takes, one after the other in every round."""
     model = _model(number)
-    _check_requests(folder, uri, model)
     taken: dict[str, list[float]] = {way: [] for way in Seconds._fields}
-    for turn in range(ROUNDS):
-        compare = ours(folder, uri, model)
-        ways: dict[str, Way] = {"bare": partial(bare, uri, model), "first": compare, "second": compare}
-        if turn < PLAIN_ROUNDS[number]:
-            ways["plain"] = partial(plain, uri, model)
-        for name, way in ways.items():
-            taken[name].append(seconds(way))
+    with requests.Session() as session:
+        asks = partial(bare, session, uri, model)
+        _check_requests(ours(folder, uri, model), ours(folder, uri, model), asks)
+        for turn in range(ROUNDS):
+            compare = ours(folder, uri, model)
+            ways: dict[str, Way] = {"bare": asks, "first": compare, "second": compare}
+            if turn < PLAIN_ROUNDS[number]:
+                ways["plain"] = partial(plain, uri, model)
+            for name, way in ways.items():
+                taken[name].append(seconds(way))
     return Seconds(**{name: statistics.median(seconds) for name, seconds in taken.items()})
 
 
-def _check_requests(folder: Path, uri: str, model: str) -> None:
+def _check_requests(before: Way, compare: Way, asks: Way) -> None:
     """Raise RuntimeError unless the bare requests are those of ours. It warms everything up, too."""
-    ours(folder, uri, model)()  # from here on all connections are mended
-    compare = ours(folder, uri, model)
-    bare(uri, model)
+    before()  # from here on all connections are mended
+    asks()
     with sent() as ours_sent:
         compare()
     with sent() as bare_sent:
-        bare(uri, model)
+        asks()
     said = [[(one.method, one.url, one.body) for one in each] for each in (ours_sent, bare_sent)]
     if said[0] != said[1]:
         raise RuntimeError(f"ours sends {said[0]}, and the bare requests are {said[1]}")

@@ -45,7 +45,7 @@ class Queue:
 
     def __init__(self, url: str, *, patience: float = 2.0, at_once: int = AT_ONCE) -> None:
         """Connect to nothing yet."""
-        pool: dict[str, Any] = {"conninfo": _conninfo(url), "reconnect_timeout": 0}
+        pool: dict[str, Any] = {"conninfo": _conninfo(url, patience), "reconnect_timeout": 0}
         limit = patience + engines.MARGIN
         pool["timeout"] = limit + patience  # to find out that a kept connection leads nowhere, and for a new one
         near = procrastinate.SyncPsycopgConnector(
@@ -72,7 +72,7 @@ class Queue:
         self._thread.start()
 
     def dispatch(self, batches: Sequence[Batch]) -> None:
-        """Put these into the queue. Raises LedgerUnavailable: then none is made."""
+        """Put these into the queue. Raises LedgerUnavailable: then it is not known whether they are made."""
         task = self._near.tasks[QUEUE]
         try:
             with self._lock:
@@ -137,9 +137,13 @@ class Queue:
             await asyncio.sleep(TIDIED_EVERY)
 
 
-def _conninfo(url: str) -> str:
-    """Return the ledger's address as PostgreSQL's own library reads it, with the password."""
-    made = engines.with_options(engines.parse_url(url), {})
+def _conninfo(url: str, patience: float) -> str:
+    """Return the ledger's address as PostgreSQL's own library reads it, with the password.
+
+    A server that is slow gives up what we would not wait for any longer.
+    """
+    wait = max(1, int(patience * 1000))
+    made = engines.with_options(engines.parse_url(url), {"statement_timeout": wait, "lock_timeout": wait})
     _, arguments = made.get_dialect()().create_connect_args(made)
     return make_conninfo(**{**arguments, **engines.KEEP_ALIVE, "tcp_user_timeout": UNHEARD})
 

@@ -272,13 +272,7 @@ class SqlWriting(SqlReading):
         """End the leases of an owner that is known to be gone."""
         for table, holds in _HELD:
             self._run(update(table).where(holds, table.c.claimed_by == owner).values(**FREE))
-        # On PostgreSQL others may be making the checks that a process has claimed: those end by themselves.
-        checks = (
-            []
-            if self._is_shared
-            else self._column(_under_way(measurements.c.number, measurements.c.claimed_by == owner))
-        )
-        if checks:
+        if checks := self._claimed_checks(measurements.c.number, measurements.c.claimed_by == owner):
             held = [{statements.KEY: number, statements.OWNER: owner} for number in checks]
             self._connection.execute(statements.free_slot(), held)
         self._run(delete(leases).where(leases.c.owner == owner))
@@ -286,12 +280,15 @@ class SqlWriting(SqlReading):
     def owners(self) -> list[str]:
         """Return who holds anything now."""
         held = [select(table.c.claimed_by).where(holds, table.c.claimed_by.is_not(None)) for table, holds in _HELD]
-        others = (
-            [select(leases.c.owner)]
-            if self._is_shared
-            else [select(leases.c.owner), _under_way(measurements.c.claimed_by)]
-        )
-        return sorted({owner for query in (*held, *others) for owner in self._column(query)})
+        owners = {owner for query in (*held, select(leases.c.owner)) for owner in self._column(query)}
+        return sorted(owners.union(self._claimed_checks(measurements.c.claimed_by)))
+
+    def _claimed_checks(self, column: Column[Any], *holds: ColumnElement[bool]) -> list[Any]:
+        """Return a column of the checks that somebody has claimed and is making.
+
+        None on PostgreSQL: there another process may be making what this one has claimed, and a claim ends by itself.
+        """
+        return [] if self._is_shared else self._column(_under_way(column, *holds))
 
     def add_ask(self, ask: Ask) -> bool:
         """Insert it; return False where its caller has asked with this key before."""

@@ -41,7 +41,7 @@ class Dispatcher(Protocol):
         ...
 
     def dispatch(self, batches: Sequence[Batch]) -> None:
-        """Let these be made soon; it does not wait for them. Raises LedgerUnavailable: then none is made."""
+        """Let these be made soon; it does not wait for them. Raises LedgerUnavailable where that is not sure."""
         ...
 
     def close(self) -> None:
