@@ -7,7 +7,6 @@ plainly, and twice so that the one who takes over dies as well, somewhere. Other
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -19,10 +18,10 @@ from tests.faults.conftest import Mortals
 from tests.faults.dying import ACTS, BY_THE_CLOCK, Case
 from tests.faults.ends import ENDS, violations
 from tests.faults.points import READS
+from tests.faults.sizes import CHAOS
 
-CHAOS = bool(os.environ.get("CHAOS"))
 TIMES = 3  # at each point, of which all but the first have a second death while it is taken over
-DEATHS = 10  # of an act on one database, where it is a sample
+DEATHS = 6  # of an act on one database, where it is a sample
 SAMPLE = {"sqlite": ("approve", "monitor"), "postgres": ("reject", "rollback")}
 SEED = 7
 

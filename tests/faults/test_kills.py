@@ -26,7 +26,7 @@ from tests.replicas import Replica
 from tests.team import Load, workplace
 from tests.waiting import wait_until
 
-KILLS = int(os.environ.get("KILLS", "40"))  # in all, half of them on each database; of real programs a twentieth of it
+KILLS = int(os.environ.get("KILLS", "16"))  # in all, half of them on each database; of real programs a twentieth of it
 SEED = int(os.environ.get("KILLS_SEED", "7"))
 LIVES_MOST = 2.0  # seconds after it was ready
 PAUSE = 0.1  # seconds between two acts of one person

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +22,7 @@ from bot.ledger import SqlLedger
 from bot.ports import Ledger, Registry
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack, Outcome, Remote
+from tests.faults.sizes import CHAOS, size
 from tests.harness import (
     LEAD,
     MODEL_LAYOUT,
@@ -44,9 +44,8 @@ from tests.waiting import LONG, wait_until
 from tests.world import CHANNEL, World, policy_of, running, said
 
 CROWD = 100
-CHAOS = bool(os.environ.get("CHAOS"))
-ROUNDS = 500 if CHAOS else 60  # of races in one process
-CROWDED = 100 if CHAOS else 3  # rounds of a hundred clicks
+ROUNDS = size(500, 60)  # of races in one process
+CROWDED = size(100, 3)  # rounds of a hundred clicks
 pytestmark = [pytest.mark.slow] if CHAOS else []  # of which `make chaos` leaves out none
 
 

@@ -23,6 +23,7 @@ from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.faults.changing import ALICE, change
+from tests.faults.sizes import size
 from tests.faults.test_ledger_down import write_lock_held
 from tests.faults.writing import NOTHING, Said, ids, load, wrong_in
 from tests.harness import LEAD, chain_is_whole, state_of, types_and_hears
@@ -66,7 +67,7 @@ def file_of(url: str) -> Path:
 # -- SQLite: locked --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("refusals", [3, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("refusals", [3, pytest.param(size(60, 12), marks=pytest.mark.slow)])
 def test_a_lock_of_another_process_costs_nothing_but_time(sqlite_url: str, refusals: int) -> None:
     """Four threads at two seconds each are refused 60 times in half a minute."""
     with ledger_at(sqlite_url) as ledger:
@@ -128,7 +129,7 @@ def again_and_again(act: Callable[[], object]) -> None:
         act()
 
 
-@pytest.mark.parametrize("step", [13_001, pytest.param(509, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [13_001, pytest.param(size(509, 3001), marks=pytest.mark.slow)])
 def test_a_disk_that_is_full_in_the_middle_of_a_write_keeps_no_half_of_it(sqlite_url: str, step: int) -> None:
     """The log may grow up to a size, which is each time another; a write that does not fit ends anywhere in it."""
     process = subprocess.run(
@@ -168,7 +169,7 @@ print("wrong:", wrong)
 # -- SQLite: cut off in the middle -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("changes", [1, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("changes", [1, pytest.param(size(12, 4), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("what_follows", [b"", b"\0"], ids=["torn", "zeroed"])
 def test_a_log_that_ends_anywhere_holds_what_was_committed_before_that_and_no_half(
     sqlite_url: str, tmp_path: Path, changes: int, what_follows: bytes
@@ -211,7 +212,7 @@ def log_of(url: str) -> Path:
     return Path(f"{file_of(url)}-wal")
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [3, pytest.param(size(50, 12), marks=pytest.mark.slow)])
 def test_whoever_is_killed_while_they_write_leaves_all_that_was_acknowledged_and_no_half(
     ledger_url: str, rounds: int
 ) -> None:
@@ -254,7 +255,7 @@ def restarted() -> Iterator[PostgresServer]:
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("times", [2, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [2, pytest.param(size(40, 10), marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", ["fast", "immediate"])
 def test_a_postgres_that_is_restarted_again_and_again_loses_nothing(
     restarted: PostgresServer, how: str, times: int
@@ -263,7 +264,7 @@ def test_a_postgres_that_is_restarted_again_and_again_loses_nothing(
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("times", [10, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [10, pytest.param(size(500, 100), marks=pytest.mark.slow)])
 def test_connections_that_postgres_ends_lose_nothing(
     postgres_url: str, break_connections: Callable[[], None], times: int
 ) -> None:
