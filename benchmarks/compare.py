@@ -13,7 +13,8 @@ import requests
 
 from benchmarks.ways import WORKERS, Way, be_patient, seconds, sent, verdict, without_registrar
 from bot.bootstrap import SystemClock
-from bot.domain.commands import Compare, build
+from bot.domain.commands import Compare
+from bot.domain.parsing import build
 from bot.domain.policy import read_policy
 from bot.ledger.sql import SqlLedger
 from bot.registry.mlflow import MlflowRegistry

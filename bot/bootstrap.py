@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from bot import story
 from bot.anchor_file import AnchorFile
-from bot.domain.commands import Archive, Command, Describe, Register, Rollback, SetTags
+from bot.domain.commands import Archive, Describe, Register, Rollback, SetTags
 from bot.domain.errors import LedgerUnavailable, Misconfigured, RegistrarError, SlackUnreachable
+from bot.domain.grammar import Command
 from bot.domain.people import Person, Profile
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say

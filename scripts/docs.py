@@ -27,9 +27,10 @@ from bot.bootstrap import Registrar  # noqa: E402 - the line above lets this run
 from bot.domain.anchors import write_anchor  # noqa: E402
 from bot.domain.authority import TABLE, Act, Row, Who  # noqa: E402
 from bot.domain.card import From, ModelCard  # noqa: E402
-from bot.domain.commands import VERBS, Command  # noqa: E402
+from bot.domain.commands import VERBS  # noqa: E402
 from bot.domain.durations import show_duration  # noqa: E402
 from bot.domain.events import Event, Head, Tag, canonical, chain  # noqa: E402
+from bot.domain.grammar import Command  # noqa: E402
 from bot.domain.monitor_rule import MonitorRule  # noqa: E402
 from bot.domain.people import Person  # noqa: E402
 from bot.domain.policy import (  # noqa: E402

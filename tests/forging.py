@@ -26,8 +26,9 @@ from bot.bootstrap import Registrar, build, open_ledger, slack_client
 from bot.domain import commands, monitor_commands
 from bot.domain.approvals import Request
 from bot.domain.card import own_tags
-from bot.domain.commands import VERBS, Command
+from bot.domain.commands import VERBS
 from bot.domain.freezes import Freeze
+from bot.domain.grammar import Command
 from bot.domain.incidents import Doing, Incident, IncidentKind
 from bot.domain.looks import Finding
 from bot.domain.monitors import Monitor

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot.domain.commands import FreezeModel, build
+from bot.domain.commands import FreezeModel
 from bot.domain.incidents import Tripped
 from bot.domain.monitors import Pushed
+from bot.domain.parsing import build
 from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.domain.serving import Serving, ServingState

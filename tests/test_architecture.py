@@ -150,7 +150,7 @@ ABOUT_MLFLOW = [module for module in of("bot.registry") if module.startswith("bo
         ("structlog", ["handlers.logs"]),
         ("apscheduler.schedulers", ["handlers.jobs"]),
         ("apscheduler", ["handlers.jobs", "bot.domain.windows"]),
-        ("argparse", ["bot.domain.commands", "handlers.cli", "localslack"]),
+        ("argparse", ["bot.domain.parsing", "handlers.cli", "localslack"]),
     ],
 )
 def test_a_library_has_its_home(library: str, homes: list[str]) -> None:

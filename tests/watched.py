@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.bootstrap import SystemClock, open_sources
-from bot.domain.commands import Rollback, build
+from bot.domain.commands import Rollback
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Monitor, Pushed, Standing
 from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.parsing import build
 from bot.domain.people import Person
 from bot.domain.policy import read_policy
 from bot.domain.registry import Stage

@@ -1,192 +1,34 @@
-"""The grammar: one pydantic model per verb. Slack's text, its modals, the terminal and the help all come from here."""
+"""The verbs, one pydantic model each. Slack's text, its modals, the terminal and the help all come from here."""
 
 from __future__ import annotations
 
-import argparse
-import difflib
-import math
-import re
-import shlex
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
-from functools import cache
-from typing import Annotated, Any, NoReturn, TypeVar, get_args
+from datetime import date, datetime, timedelta
+from typing import Annotated, get_args
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
 from bot.domain import monitor_commands
-from bot.domain.durations import parse_duration
-from bot.domain.errors import BadInput
-
-# What every verb is made of; whoever knows the verbs finds it here as well.
-from bot.domain.grammar import REASON_MOST as REASON_MOST  # noqa: PLC0414
-from bot.domain.grammar import Arg as Arg  # noqa: PLC0414
-from bot.domain.grammar import Command as Command  # noqa: PLC0414
-from bot.domain.grammar import Everywhere, Reason
-from bot.domain.grammar import MissingArguments as MissingArguments  # noqa: PLC0414
-from bot.domain.grammar import Model as Model  # noqa: PLC0414
-from bot.domain.grammar import OptionalModel as OptionalModel  # noqa: PLC0414
-from bot.domain.mirror import OURS
-from bot.domain.registry import Stage, VersionRef, parse_target, parse_version
+from bot.domain.grammar import Arg, Command, Everywhere, Model, OptionalModel, Reason
+from bot.domain.registry import Stage, VersionRef, parse_version
 from bot.domain.semver import Bump
-from bot.domain.text import Code, Name, clean, say
-
-DESCRIPTION_MOST = 4000  # characters; MLflow on PostgreSQL holds 5,000, and a promotion adds a line
-TAG_MOST = 1000  # characters of a tag's value
-EVENTS_MOST = 10**15  # more than an audit will ever hold, and less than a database counts
-
-
-def _request_id(text: object) -> str:
-    word = str(text).strip().lstrip("#").lower()
-    if not re.fullmatch(r"[a-z0-9]{4,16}", word):
-        raise BadInput(say("{word} is no request. Its short id stands on the card, like {like}.",
-                           word=Name(str(text)[:40]), like=Code("r4k7q")))  # fmt: skip
-    return word
-
-
-def _run_id(text: object) -> str:
-    word = str(text).strip()
-    if not re.fullmatch(r"\w{1,64}", word, re.ASCII):
-        raise BadInput(say("{word} is no run id. Copy it from MLflow: 32 letters and digits.", word=Name(word[:80])))
-    return word
-
-
-def _is_version(text: str) -> bool:
-    try:
-        parse_version(text)
-    except BadInput:
-        return False
-    return True
-
-
-def _many(each: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
-    return lambda words: tuple(each(word) for word in ([words] if isinstance(words, str) else words))
-
-
-def _metric_names(text: object) -> tuple[str, ...]:
-    words = text.split(",") if isinstance(text, str) else list(text) if isinstance(text, Sequence) else [str(text)]
-    return tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
-
-
-def _pair(text: object) -> str:
-    """Return `key=value` as it was typed, once it is sure that a registry can hold both."""
-    key, equals, value = str(text).partition("=")
-    key = key.strip()
-    if not equals or not key:
-        raise BadInput(say("{word} is no tag. Write it so: {like}", word=Name(str(text)[:80]), like=Code("owner=ann")))
-    if not re.fullmatch(r"[\w.\-: /]{1,250}", key) or ".." in key or key.startswith("/"):
-        raise BadInput(say("MLflow takes no tag called {key}. Use letters, digits and _ . - : /", key=Name(key)))
-    if key.startswith("mlflow.") or key in OURS:
-        raise BadInput(say("The tag {key} is kept by {who}; set another.", key=Code(key),
-                           who="MLflow itself" if key.startswith("mlflow.") else "Registrar"))  # fmt: skip
-    if len(value) > TAG_MOST:
-        raise BadInput(say("The value of {key} is longer than {n} characters.", key=Code(key), n=f"{TAG_MOST:,}"))
-    return f"{key}={value.strip()}"
-
-
-def _result(text: object) -> str:
-    """Return `metric=number` as it was typed, once it is sure that it is one."""
-    name, equals, value = str(text).partition("=")
-    name = name.strip()
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not equals or not math.isfinite(number):
-        raise BadInput(say("{word} is no result. Write it so: {like}", word=Name(str(text)[:80]),
-                           like=Code("accuracy=0.92")))  # fmt: skip
-    if not re.fullmatch(r"[\w.\-: /]{1,200}", name) or ".." in name or name.startswith("/"):
-        raise BadInput(say("MLflow takes no metric called {key}. Use letters, digits and _ . - : /", key=Name(name)))
-    return f"{name}={value.strip()}"
-
-
-def _results(text: object) -> tuple[str, ...]:
-    words = [text] if isinstance(text, str) else list(text) if isinstance(text, Sequence) else [str(text)]
-    return tuple(_result(part) for word in words for part in str(word).split(",") if part.strip())
-
-
-def moment(text: object) -> timedelta | datetime:
-    """Return a span of time or a moment. A moment without a zone is in UTC."""
-    if isinstance(text, timedelta | datetime):
-        return text
-    word = str(text).strip()
-    try:
-        return parse_duration(word)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(word)
-    except ValueError:
-        raise BadInput(
-            say("{word} is no time. Write one like {a}, {b} or {c}.", word=Name(word[:40]), a=Code("2h"), b=Code("7d"),
-                c=Code("2026-12-01T18:00"))
-        ) from None  # fmt: skip
-    if not 1900 <= moment.year < 2200:  # near its ends a calendar cannot change from one zone to another
-        raise BadInput(say("{word} is too far away.", word=Name(word[:40])))
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def day_or_moment(text: object) -> timedelta | datetime | date | None:
-    """Return a whole day (`2026-03-03`), a moment, or a span of time: so long ago."""
-    if text is None or isinstance(text, date):
-        return text
-    word = str(text).strip()
-    if not re.fullmatch(r"\d{4}-\d{1,2}-\d{1,2}", word):
-        return moment(text)
-    try:
-        day = date(*map(int, word.split("-")))
-    except ValueError:
-        raise BadInput(say("{word} is no day of any calendar.", word=Name(word))) from None
-    if not 1900 <= day.year < 2200:
-        raise BadInput(say("{word} is too far away.", word=Name(word)))
-    return day
-
-
-def _description(text: object) -> str:
-    words = clean(str(text)).strip()
-    if len(words) > DESCRIPTION_MOST:
-        raise BadInput(f"The description is longer than {DESCRIPTION_MOST:,} characters. Say it shorter, and link.")
-    return words
-
-
-def _bump(text: object) -> Bump:
-    if isinstance(text, Bump):
-        return text
-    try:
-        return Bump(str(text).strip().lower())
-    except ValueError:
-        parts = [Code(each.value) for each in Bump]
-        raise BadInput(
-            say("{word} is no bump. It is one of {parts}.", word=Name(str(text)[:40]), parts=parts)
-        ) from None
-
-
-Version = Annotated[
-    VersionRef,
-    BeforeValidator(lambda text: text if isinstance(text, VersionRef) else parse_version(str(text))),
-    Arg("VERSION", "7, v7, 2.1.0, @alias, staging, production or latest", flags=("--version",)),
-]
-Target = Annotated[
-    Stage,
-    BeforeValidator(lambda text: text if isinstance(text, Stage) else parse_target(str(text))),
-    Arg("STAGE", "staging or production", flags=("--to",)),
-]
-OptionalVersion = Annotated[
-    VersionRef | None,
-    get_args(Version)[1],
-    Arg("VERSION", "7, v7, 2.1.0, @alias, staging, production or latest", flags=("--version",), takes=_is_version),
-]
-Tags = Annotated[tuple[str, ...], BeforeValidator(_many(_pair))]
-Results = Annotated[
-    tuple[str, ...], BeforeValidator(_results),
-    Arg("METRIC=VALUE", "a result of your own validation; can be given again", False, ("--validation",), many=True),
-]  # fmt: skip
-RequestId = Annotated[
-    str, BeforeValidator(_request_id), Arg("REQUEST", "the short id on the card", flags=("--request",))
-]
-
-
-SomeCommand = TypeVar("SomeCommand", bound=Command)
+from bot.domain.typed import (
+    EVENTS_MOST,
+    OptionalVersion,
+    RequestId,
+    Results,
+    Tags,
+    Target,
+    Version,
+    begin,
+    day_or_moment,
+    each_of,
+    moment,
+    results,
+    to_bump,
+    to_description,
+    to_metric_names,
+    to_run_id,
+)
 
 
 class Help(Command):
@@ -228,15 +70,15 @@ class Register(Command):
     summary = "Make a new version out of a run"
     example = 'register 0a1b2c3d4e5f60718293a4b5c6d7e8f9 churn --description "wider trees"'
     run_id: Annotated[
-        str, BeforeValidator(_run_id), Arg("RUN_ID", "the run that logged the model", flags=("--run-id",))
+        str, BeforeValidator(to_run_id), Arg("RUN_ID", "the run that logged the model", flags=("--run-id",))
     ]
     model: Model
     bump: Annotated[
-        Bump | None, BeforeValidator(_bump),
+        Bump | None, BeforeValidator(to_bump),
         Arg("PART", "major, minor or patch, where you know better than the rules", False, ("--bump",)),
     ] = None  # fmt: skip
     description: Annotated[
-        str, BeforeValidator(_description), Arg("TEXT", "what is new", positional=False, flags=("--description",))
+        str, BeforeValidator(to_description), Arg("TEXT", "what is new", positional=False, flags=("--description",))
     ] = ""
     tags: Annotated[Tags, Arg("KEY=VALUE", "a tag; can be given again", False, ("--tag",), many=True)] = ()
     artifact: Annotated[
@@ -252,7 +94,7 @@ class Describe(Command):
     example = 'describe churn 4 "trained on the spring campaign"'
     model: Model
     version: OptionalVersion = None
-    text: Annotated[str, BeforeValidator(_description), Arg("TEXT", "the description", flags=("--text",))]
+    text: Annotated[str, BeforeValidator(to_description), Arg("TEXT", "the description", flags=("--text",))]
 
 
 class SetTags(Command):
@@ -290,11 +132,11 @@ class Compare(Command):
     model: Model
     versions: Annotated[
         tuple[VersionRef, ...],
-        BeforeValidator(_many(lambda word: word if isinstance(word, VersionRef) else parse_version(str(word)))),
+        BeforeValidator(each_of(lambda word: word if isinstance(word, VersionRef) else parse_version(str(word)))),
         Arg("VERSION", "which; without any, all", flags=("--version",), many=True),
     ] = ()
     metrics: Annotated[
-        tuple[str, ...], BeforeValidator(_metric_names),
+        tuple[str, ...], BeforeValidator(to_metric_names),
         Arg("A,B", "only these metrics", positional=False, flags=("--metrics",)),
     ] = ()  # fmt: skip
     last: Annotated[
@@ -521,180 +363,3 @@ VERBS: dict[str, type[Command]] = {
         Rollback, Clear, ShowPolicy, FreezeModel, UnfreezeModel, ShowAudit,
     )
 } | {verb.verb: verb for verb in monitor_commands.VERBS}  # fmt: skip
-
-
-def begin(since: timedelta | datetime, now: datetime) -> datetime:
-    """Return the moment that is meant: itself, or so long before now; what lies before every date is the first."""
-    try:
-        return now - since if isinstance(since, timedelta) else since
-    except OverflowError:
-        return datetime.min.replace(tzinfo=UTC)
-
-
-def results(pairs: Sequence[str]) -> dict[str, float]:
-    """Return the results that were typed as `metric=number`, by metric; of one given twice the last."""
-    return {name: float(value) for name, _, value in (pair.partition("=") for pair in pairs)}
-
-
-def parse(text: str) -> Command | None:
-    """Return the command that somebody typed, or None for nothing at all.
-
-    Smart quotes and dashes are understood. Raises BadInput with the nearest verb or the usage, and
-    MissingArguments with what was understood so far.
-    """
-    words = split(text)
-    return parse_words(words) if words else None
-
-
-def parse_words(words: Sequence[str]) -> Command:
-    """Return the command that the words of a command line mean. Raises like `parse`."""
-    if words[0].lower().lstrip("/") == monitor_commands.GROUP:
-        if set(words[1:]) in ({"--help"}, {"-h"}):
-            return Help(about=monitor_commands.GROUP)
-        return parse_behind(*monitor_commands.find(words[1:]))
-    return parse_behind(find_verb(words[0]), words[1:])
-
-
-def parse_behind(verb: type[Command], words: Sequence[str]) -> Command:
-    """Return the command that a verb and the words behind it mean. Raises like `parse`, but for the verb."""
-    if {"--help", "-h"} & set(words):
-        return Help(about=verb.verb)
-    given = _given(verb, words)
-    missing = [arg.shown for name, field, arg in verb.args() if field.is_required() and name not in given]
-    if missing:
-        raise MissingArguments(verb, given, missing)
-    return build(verb, given)
-
-
-def build(verb: type[SomeCommand], given: dict[str, Any]) -> SomeCommand:
-    """Return the command from its fields. Raises BadInput for a value that it cannot hold."""
-    try:
-        return verb(**given)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        field = str(fault["loc"][0]).replace("_", "-") if fault["loc"] else verb.verb
-        raise BadInput(say("{field}: {what}.", field=Code(f"--{field}"), what=_fault(fault))) from error
-
-
-def _fault(fault: Any) -> str:
-    """Return what is wrong with a value, in words for people, who know of no input and no string."""
-    if fault["type"] == "int_parsing":
-        return "it should be a whole number, such as 2"
-    return re.sub(r"^(Input|String) should", "it should", str(fault["msg"]))
-
-
-def load(data: Mapping[str, Any]) -> Command:
-    """Return the command that `dump` wrote. Raises BadInput for what no command ever wrote."""
-    given = {name: value for name, value in data.items() if name != "verb" and value is not None}
-    return build(find_verb(str(data.get("verb", Promote.verb))), given)
-
-
-def find_verb(word: str) -> type[Command]:
-    """Return the verb. Raises BadInput with the nearest one."""
-    wanted = word.lower().lstrip("/")
-    if wanted in VERBS:
-        return VERBS[wanted]
-    near = difflib.get_close_matches(wanted, [*VERBS, monitor_commands.GROUP], n=1, cutoff=0.6)
-    if near:
-        raise BadInput(say("I know no {word}. Did you mean {near}?", word=Name(word[:60]), near=Code(near[0])))
-    raise BadInput(say("I know no {word}. Try {help}.", word=Name(word[:60]), help=Code("help")))
-
-
-def split(text: str) -> list[str]:
-    """Return the words of what was typed, on a phone or a keyboard. Raises BadInput for an open quote."""
-    plain = re.sub(r"[“”„‟«»]", '"', text)
-    plain = re.sub(r"(?<=\w)['’](?=\w)", _APOSTROPHE, plain)
-    plain = re.sub(r"[‘’‚‛]", "'", plain)
-    pieces = re.split(r"(\"[^\"]*\"|'[^']*')", plain)
-    plain = "".join(piece if at % 2 else re.sub(r"(^|\s)[—–―−](?=[A-Za-z])", r"\1--", piece)
-                    for at, piece in enumerate(pieces))  # fmt: skip
-    lexer = shlex.shlex(plain, posix=True)
-    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
-    try:
-        return [clean(word.replace(_APOSTROPHE, "'")) for word in lexer]
-    except ValueError:
-        raise BadInput("A quote is opened and never closed.") from None
-
-
-_APOSTROPHE = "\ue000"  # an apostrophe inside a word opens no quote; `clean` takes a typed one out
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse that raises, prints nothing and never exits."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(_kind(message, self.usage or ""))
-
-
-@cache
-def _parser(verb: type[Command]) -> _Parser:
-    parser = _Parser(prog=verb.verb, usage=verb.usage(), add_help=False, allow_abbrev=False)
-    for name, field, arg in verb.args():
-        if field.annotation is bool:
-            parser.add_argument(*arg.flags, dest=name, action="store_true", default=None)
-        elif arg.flags and arg.many:
-            parser.add_argument(*arg.flags, dest=name, metavar=arg.shown, action="append")
-        elif arg.flags:
-            parser.add_argument(*arg.flags, dest=name, metavar=arg.shown)
-    return parser
-
-
-def _given(verb: type[Command], words: Sequence[str]) -> dict[str, Any]:
-    """Return the fields that were typed, by place or by flag. Raises BadInput when one was typed both ways.
-
-    A positional argument whose field was given as a flag is skipped, so `promote churn --version 7 production` works.
-    """
-    # The parser knows the flags only: argparse gives up a positional argument that stands behind a flag.
-    end = words.index("--") if "--" in words else len(words)
-    spaces, placed = _parser(verb).parse_known_args(list(words[:end]))
-    flags = [word for word in placed if word.startswith("-")]
-    if flags:
-        raise BadInput(_unknown_flag(verb, flags[0]))
-    placed += words[end + 1 :]
-    typed = vars(spaces)
-    fields = {name: value for name, _, _ in verb.args() if (value := typed.get(name)) is not None}
-    placed = _place(verb, fields, placed)
-    if placed:
-        raise BadInput(_superfluous(verb, placed[0]))
-    return fields
-
-
-def _place(verb: type[Command], fields: dict[str, Any], words: list[str]) -> list[str]:
-    """Give the words to the positional fields that no flag has filled; return the words that are left.
-
-    An optional field takes none that a required one behind it needs, and none that is not of its kind.
-    """
-    open_ones = [(name, field, arg) for name, field, arg in verb.args() if arg.positional and name not in fields]
-    needed = sum(field.is_required() for _, field, _ in open_ones)
-    for name, field, arg in open_ones:
-        needed -= field.is_required()
-        if not words or (not field.is_required() and needed and (len(words) <= needed or not arg.takes(words[0]))):
-            continue
-        fields[name], words = (words, []) if arg.many else (words[0], words[1:])
-    return words
-
-
-def _unknown_flag(verb: type[Command], flag: str) -> Any:
-    known = [one for _, _, arg in verb.args() for one in arg.flags]
-    near = difflib.get_close_matches(flag.split("=", maxsplit=1)[0], known, n=1)
-    if near:
-        return say(
-            "{verb} knows no {flag}. Did you mean {near}?", verb=Code(verb.verb), flag=Name(flag), near=Code(near[0])
-        )
-    return say(
-        "{verb} knows no {flag}. Write it so: {usage}", verb=Code(verb.verb), flag=Name(flag), usage=Code(verb.usage())
-    )
-
-
-def _superfluous(verb: type[Command], word: str) -> Any:
-    hint = " A reason goes behind --reason, in quotes." if "reason" in verb.model_fields else ""
-    return say(
-        "{word} is one word too many." + hint + " Write it so: {usage}", word=Name(word[:80]), usage=Code(verb.usage())
-    )
-
-
-def _kind(message: str, usage: str) -> Any:
-    wants_value = re.match(r"argument (\S+?)(?:/\S+)?: expected one argument", message)
-    if wants_value:
-        return say("{flag} needs a value behind it. Write it so: {usage}", flag=Code(wants_value[1]), usage=Code(usage))
-    return say("I cannot read that ({what}). Write it so: {usage}", what=message, usage=Code(usage))

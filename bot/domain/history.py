@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from bot.domain.approvals import Request
-from bot.domain.commands import begin
 from bot.domain.errors import BadInput
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import Served, served_at
 from bot.domain.text import say
+from bot.domain.typed import begin
 
 
 @dataclass(frozen=True, slots=True)

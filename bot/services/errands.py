@@ -12,10 +12,12 @@ from bot import story
 from bot.domain.approvals import Request
 from bot.domain.authority import Act, Subject, authorize, standing
 from bot.domain.ci import CiRun, pack_ci
-from bot.domain.commands import Archive, Command, Describe, Promote, Register, Rollback, SetTags, load
+from bot.domain.commands import Archive, Describe, Promote, Register, Rollback, SetTags
 from bot.domain.errors import BadInput, GateFailed, Refused, RegistrarError, UnknownRequest, Unreachable
 from bot.domain.events import Event, Tag
+from bot.domain.grammar import Command
 from bot.domain.moves import in_an_emergency
+from bot.domain.parsing import load
 from bot.domain.people import Caller, actor_id, actor_of
 from bot.domain.text import Say, say
 from bot.ports import Ask, AskState, Writing

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.card import ModelCard, Sources, deployed, fill
-from bot.domain.commands import History, ShowAudit, Validate, begin
+from bot.domain.commands import History, ShowAudit, Validate
 from bot.domain.errors import LedgerUnavailable, RegistrarError, UnknownModel
 from bot.domain.events import Link
 from bot.domain.evidence import Seen
@@ -23,6 +23,7 @@ from bot.domain.policy_words import what_holds
 from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo, VersionRef, find_version
 from bot.domain.rollbacks import Served, stretches, time_of
 from bot.domain.text import Name, Say, say
+from bot.domain.typed import begin
 from bot.ports import Reading
 from bot.services.context import Context
 from bot.services.gating import Gating

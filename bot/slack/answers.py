@@ -10,7 +10,8 @@ from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionB
 
 from bot.domain import words
 from bot.domain.approvals import Request, RequestState
-from bot.domain.commands import VERBS, Command
+from bot.domain.commands import VERBS
+from bot.domain.grammar import Command
 from bot.domain.numbers import number
 from bot.domain.policy import is_slack_id
 from bot.domain.registry import ModelInfo, Stage, VersionInfo

@@ -18,8 +18,8 @@ from slack_sdk.models.views import View
 
 from bot.domain import words
 from bot.domain.approvals import Request
-from bot.domain.commands import REASON_MOST
 from bot.domain.gates import told
+from bot.domain.grammar import REASON_MOST
 from bot.domain.registry import TARGETS
 from bot.domain.text import short
 from bot.slack.blocks import Message, markdown

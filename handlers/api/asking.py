@@ -15,7 +15,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from bot import story
 from bot.bootstrap import Registrar
 from bot.domain.ci import CiRun, parse_ci
-from bot.domain.commands import Command, Promote, Register, build
+from bot.domain.commands import Promote, Register
 from bot.domain.errors import (
     AlreadyDecided,
     AlreadyOpen,
@@ -29,6 +29,8 @@ from bot.domain.errors import (
     Unreachable,
 )
 from bot.domain.events import Tag
+from bot.domain.grammar import Command
+from bot.domain.parsing import build
 from bot.domain.people import Client
 from bot.domain.policy import Policy
 from bot.domain.registry import TARGETS

@@ -10,10 +10,11 @@ from slack_bolt import Ack, App
 
 from bot.domain import words
 from bot.domain.authority import Act
-from bot.domain.commands import Approve, Compare, History, List, build, parse
+from bot.domain.commands import Approve, Compare, History, List
 from bot.domain.comparison import Comparison
 from bot.domain.errors import BadInput, RegistrarError, UnknownRequest
 from bot.domain.looks import Finding
+from bot.domain.parsing import build, parse
 from bot.domain.registry import VersionRef
 from bot.slack import answers, cards, modals, notices, rolling, timeline
 from bot.slack.blocks import said

@@ -15,14 +15,12 @@ from bot.domain.commands import (
     Best,
     Cancel,
     Clear,
-    Command,
     Compare,
     Describe,
     FreezeModel,
     Help,
     History,
     List,
-    MissingArguments,
     Override,
     Promote,
     Register,
@@ -36,13 +34,12 @@ from bot.domain.commands import (
     UnfreezeModel,
     Validate,
     Withdraw,
-    build,
-    find_verb,
-    parse,
 )
 from bot.domain.comparison_words import best_sentence
 from bot.domain.errors import BadInput
+from bot.domain.grammar import Command, MissingArguments
 from bot.domain.monitor_commands import GROUP, MonitorAdd
+from bot.domain.parsing import build, find_verb, parse
 from bot.domain.registry import parse_version
 from bot.domain.text import short
 from bot.slack import answers, governing, modals

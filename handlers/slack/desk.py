@@ -14,9 +14,10 @@ from bot.bootstrap import Registrar
 from bot.domain import rollback_words, words
 from bot.domain.approvals import Choice, Request, RequestState
 from bot.domain.authority import Act, deciders
-from bot.domain.commands import Clear, Command, FreezeModel, Promote, UnfreezeModel
+from bot.domain.commands import Clear, FreezeModel, Promote, UnfreezeModel
 from bot.domain.comparison import Comparison
 from bot.domain.errors import SlackUnreachable, Unreachable
+from bot.domain.grammar import Command
 from bot.domain.history import Timeline
 from bot.domain.moves import Move, MoveKind
 from bot.domain.people import Profile

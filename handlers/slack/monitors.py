@@ -10,7 +10,6 @@ from typing import Any
 from slack_bolt import Ack, App
 
 from bot.domain import monitor_words
-from bot.domain.commands import build
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.grammar import Command
 from bot.domain.monitor_commands import (
@@ -29,6 +28,7 @@ from bot.domain.monitor_commands import (
     MonitorUnsilence,
 )
 from bot.domain.monitors import Monitor
+from bot.domain.parsing import build
 from bot.domain.text import Say, short
 from bot.slack import modals, monitoring
 from bot.slack.blocks import Message, said

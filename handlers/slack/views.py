@@ -7,8 +7,9 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
-from bot.domain.commands import Promote, Reject, Rollback, build
+from bot.domain.commands import Promote, Reject, Rollback
 from bot.domain.errors import BadInput, RegistrarError
+from bot.domain.parsing import build
 from bot.domain.text import Say, short
 from bot.slack import modals
 from handlers.errors import explain

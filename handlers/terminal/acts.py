@@ -10,8 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from bot.bootstrap import NoLedger, build_for_terminal, ledger_beside, open_ledger
-from bot.domain.commands import Best, Command, Compare, Validate
+from bot.domain.commands import Best, Compare, Validate
 from bot.domain.errors import BadInput, Refused, RegistrarError
+from bot.domain.grammar import Command
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
 from bot.policy_file import load_policy

@@ -18,7 +18,6 @@ from bot.domain.commands import (
     Archive,
     Cancel,
     Clear,
-    Command,
     Describe,
     FreezeModel,
     Override,
@@ -40,6 +39,7 @@ from bot.domain.errors import (
     RegistryUnreachable,
 )
 from bot.domain.events import Tag
+from bot.domain.grammar import Command
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Caller, Profile
 from bot.domain.text import Code, Mention, Say, say

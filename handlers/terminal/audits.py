@@ -14,10 +14,11 @@ from rich.text import Text
 
 from bot.domain import event_words
 from bot.domain.anchors import AnchoredHead, read_anchors
-from bot.domain.commands import Command, begin
 from bot.domain.errors import Misconfigured
 from bot.domain.events import Head, from_canonical
+from bot.domain.grammar import Command
 from bot.domain.text import Code, Name, Say, say
+from bot.domain.typed import begin
 from bot.ledger import SqlLedger, audit
 from bot.ledger.audit import Record
 from bot.settings import read_settings

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from bot.domain import gates
-from bot.domain.commands import Best, Command, Compare, Validate
+from bot.domain.commands import Best, Compare, Validate
 from bot.domain.comparison import to_csv
 from bot.domain.comparison_words import best_sentence, sentence
+from bot.domain.grammar import Command
 from handlers.terminal import documents, tables
 from handlers.terminal.answer import Answer, as_json, drawn
 from handlers.terminal.counter import Counter

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bot.domain.commands import Command
+from bot.domain.grammar import Command
 from bot.domain.text import Code, Say, say
 from bot.ledger import SqlLedger, audit, backup, moving, schema
 from bot.ledger.moving import Moved

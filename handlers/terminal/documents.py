@@ -15,7 +15,6 @@ from bot.domain.commands import (
     Archive,
     Best,
     Cancel,
-    Command,
     Compare,
     Describe,
     History,
@@ -30,6 +29,7 @@ from bot.domain.commands import (
     Validate,
     Withdraw,
 )
+from bot.domain.grammar import Command
 from bot.domain.monitor_commands import MonitorCheck, MonitorList, MonitorShow
 from handlers.terminal.verbs import (
     AuditExport,

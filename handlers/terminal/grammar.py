@@ -9,20 +9,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bot.domain import commands
-from bot.domain.commands import (
-    Arg,
-    Best,
-    Command,
-    Compare,
-    Help,
-    MissingArguments,
-    ShowAudit,
-    ShowPolicy,
-    parse_behind,
-)
+from bot.domain.commands import Best, Compare, Help, ShowAudit, ShowPolicy
 from bot.domain.errors import BadInput
+from bot.domain.grammar import Arg, Command, MissingArguments
 from bot.domain.monitor_commands import GROUP as MONITORS
 from bot.domain.monitor_commands import find as find_monitor_verb
+from bot.domain.parsing import parse_behind
 from bot.domain.text import Code, Name, Say, clean, say
 from handlers.terminal.documents import keys_of
 from handlers.terminal.listed import GROUPS, MEANT

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from bot.domain import history_words, words
 from bot.domain.approvals import Choice
-from bot.domain.commands import Command, History, List, Requests, Show
+from bot.domain.commands import History, List, Requests, Show
+from bot.domain.grammar import Command
 from bot.domain.people import shown
 from bot.domain.registry import Stage, VersionInfo
 from bot.domain.text import Name, plain, short

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bot.domain.commands import Command
 from bot.domain.errors import Misconfigured, WrongPolicy
+from bot.domain.grammar import Command
 from bot.domain.policy import Policy, beaten_patterns, unmeetable_rules, unsigned_endpoints, unused_parts
 from bot.domain.policy_words import what_holds
 from bot.domain.text import Code, say

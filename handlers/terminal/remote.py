@@ -13,8 +13,9 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 
 from bot.domain import errors
 from bot.domain.ci import ci_around, pack_ci
-from bot.domain.commands import Cancel, Command, Promote, Register
+from bot.domain.commands import Cancel, Promote, Register
 from bot.domain.errors import BotUnreachable, Misconfigured, Refused, RegistrarError
+from bot.domain.grammar import Command
 from bot.domain.text import Code, say
 from bot.settings import Settings
 from handlers.terminal.answer import Answer, as_json, told

@@ -8,10 +8,12 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from bot.domain.ci import CiRun
-from bot.domain.commands import EVENTS_MOST, Arg, Command, Model, OptionalModel, Promote, moment
+from bot.domain.commands import Promote
 from bot.domain.durations import parse_duration
 from bot.domain.errors import BadInput
+from bot.domain.grammar import Arg, Command, Model, OptionalModel
 from bot.domain.text import Code, Name, say
+from bot.domain.typed import EVENTS_MOST, moment
 
 
 def _span(text: object) -> timedelta | None:

@@ -10,9 +10,9 @@ from typing import Any
 from rich.text import Text
 
 from bot.domain import monitor_words
-from bot.domain.commands import Command
 from bot.domain.durations import show_duration
 from bot.domain.errors import Unreachable
+from bot.domain.grammar import Command
 from bot.domain.monitor_commands import (
     MonitorAdd,
     MonitorArm,

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bot.domain.commands import Compare, build
+from bot.domain.commands import Compare
 from bot.domain.moves import MoveState
+from bot.domain.parsing import build
 from bot.ledger import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
 from bot.services.comparisons import Comparisons

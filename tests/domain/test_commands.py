@@ -9,24 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.domain.commands import (
-    VERBS,
-    Approve,
-    Cancel,
-    Command,
-    Help,
-    History,
-    List,
-    MissingArguments,
-    Promote,
-    Reject,
-    Requests,
-    Show,
-    build,
-    parse,
-    parse_words,
-)
+from bot.domain.commands import VERBS, Approve, Cancel, Help, History, List, Promote, Reject, Requests, Show
 from bot.domain.errors import BadInput
+from bot.domain.grammar import Command, MissingArguments
+from bot.domain.parsing import build, parse, parse_words
 from bot.domain.registry import Stage, VersionRef
 
 SEVEN = VersionRef("number", "7")

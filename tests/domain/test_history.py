@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands import History, load, parse
+from bot.domain.commands import History
 from bot.domain.errors import BadInput
 from bot.domain.history import Change, Timeline, Window, changes, gaps, overlapping, window
 from bot.domain.history_words import answer, came, span
 from bot.domain.incidents import WATCH
 from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.parsing import load, parse
 from bot.domain.people import Person
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import BEFORE_US, Served, served_at, stretches

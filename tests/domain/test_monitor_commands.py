@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from bot.domain.commands import VERBS, Help, MissingArguments, load, parse
+from bot.domain.commands import VERBS, Help
 from bot.domain.durations import parse_duration
 from bot.domain.errors import BadInput
+from bot.domain.grammar import MissingArguments
 from bot.domain.monitor_commands import (
     MonitorAdd,
     MonitorArm,
@@ -23,6 +24,7 @@ from bot.domain.monitor_commands import (
     flag,
 )
 from bot.domain.monitor_rule import MonitorRule
+from bot.domain.parsing import load, parse
 
 OURS = [verb for name, verb in VERBS.items() if name.startswith("monitor ")]
 

@@ -13,20 +13,10 @@ import pytest
 from bot.bootstrap import build_for_terminal, open_ledger
 from bot.domain.approvals import Choice, RequestState
 from bot.domain.authority import deciders
-from bot.domain.commands import (
-    Approve,
-    Archive,
-    Command,
-    Describe,
-    FreezeModel,
-    History,
-    List,
-    Rollback,
-    SetTags,
-    Show,
-)
+from bot.domain.commands import Approve, Archive, Describe, FreezeModel, History, List, Rollback, SetTags, Show
 from bot.domain.errors import Refused, RegistryUnreachable
 from bot.domain.events import Event, Tag
+from bot.domain.grammar import Command
 from bot.domain.monitor_commands import MonitorAdd, MonitorCheck, MonitorShow
 from bot.domain.people import Automation, Operator, Person, Profile
 from bot.domain.registry import Stage

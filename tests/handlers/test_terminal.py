@@ -17,10 +17,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from bot.domain import comparison
-from bot.domain.commands import Best, Compare, Register, Validate, parse
+from bot.domain.commands import Best, Compare, Register, Validate
 from bot.domain.comparison import Comparison, to_csv
 from bot.domain.events import Event, Tag
 from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.parsing import parse
 from bot.domain.people import Operator
 from bot.domain.registry import RunInfo, Stage, VersionInfo
 from bot.ledger import SqlLedger

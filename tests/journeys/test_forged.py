@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.domain import commands
 from bot.domain.errors import BadInput
+from bot.domain.grammar import Command
+from bot.domain.parsing import parse
 from bot.slack import answers, cards, incident_card, modals, monitoring, notices, rolling, timeline
 from bot.slack.texts import unescape
 from localslack import LocalSlack, payloads
@@ -65,10 +66,10 @@ def nothing_broke(bot: Door, answer: Any) -> None:
     assert bot.markup(answer) == []
 
 
-def means(text: str) -> type[commands.Command] | None:
+def means(text: str) -> type[Command] | None:
     """Return what a typed text asks for, as far as the grammar understands it."""
     try:
-        command = commands.parse(unescape(text))
+        command = parse(unescape(text))
     except BadInput:
         return None
     return type(command) if command else None

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bot.domain.approvals import Choice, RequestState
-from bot.domain.commands import FreezeModel, Promote, UnfreezeModel, parse
+from bot.domain.commands import FreezeModel, Promote, UnfreezeModel
 from bot.domain.errors import RegistrarError
 from bot.domain.events import START, Event, Head, Tag
 from bot.domain.moves import MoveKind, MoveState
+from bot.domain.parsing import parse
 from bot.domain.people import actor_id
 from bot.domain.registry import Stage
 from bot.ledger.audit import verify

@@ -11,11 +11,11 @@ import pytest
 
 from bot.bootstrap import hands
 from bot.domain.approvals import Choice, Request, RequestState
-from bot.domain.commands import parse
 from bot.domain.events import Event
 from bot.domain.looks import Finding
 from bot.domain.monitors import Answer, Point
 from bot.domain.moves import Move
+from bot.domain.parsing import parse
 from bot.domain.people import Caller, Person, Profile
 from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.approvals import RequestState
-from bot.domain.commands import Promote, load, parse
+from bot.domain.commands import Promote
 from bot.domain.errors import (
     AlreadyOpen,
     BadInput,
@@ -18,6 +18,7 @@ from bot.domain.errors import (
     UnknownRequest,
     UnknownVersion,
 )
+from bot.domain.parsing import load, parse
 from bot.domain.people import Automation, Client
 from bot.domain.registry import Stage, VersionInfo
 from tests.services.bench import ALICE, BOB, GUEST, STRANGER, Bench

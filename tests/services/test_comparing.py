@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from bot.domain.commands import Best, Compare, build
+from bot.domain.commands import Best, Compare
 from bot.domain.errors import UnknownModel
+from bot.domain.parsing import build
 from bot.domain.registry import RunInfo, Stage
 from tests.services.bench import Bench
 

@@ -8,11 +8,12 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.approvals import RequestState
-from bot.domain.commands import FreezeModel, UnfreezeModel, build
+from bot.domain.commands import FreezeModel, UnfreezeModel
 from bot.domain.errors import BadInput, Refused, RegistryUnreachable
 from bot.domain.events import Tag
 from bot.domain.evidence import GateResult
 from bot.domain.moves import MoveState
+from bot.domain.parsing import build
 from bot.domain.people import Caller
 from bot.domain.registry import Stage
 from tests.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, Bench

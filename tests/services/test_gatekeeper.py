@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bot.domain.authority import Act
-from bot.domain.commands import FreezeModel, build
+from bot.domain.commands import FreezeModel
 from bot.domain.errors import Refused
 from bot.domain.events import Tag
+from bot.domain.parsing import build
 from bot.domain.registry import Stage
 from tests.services.bench import ALICE, BOB, GUEST, Bench
 

@@ -8,11 +8,12 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.authority import Act
-from bot.domain.commands import History, parse
+from bot.domain.commands import History
 from bot.domain.errors import Refused, UnknownModel, UnknownRequest
 from bot.domain.history import Window, overlapping
 from bot.domain.history_words import answer
 from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.parsing import parse
 from bot.domain.registry import Stage, parse_version
 from bot.domain.rollbacks import stretches
 from bot.ledger import statements

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands import FreezeModel, build
+from bot.domain.commands import FreezeModel
 from bot.domain.errors import Misconfigured, RegistryUnreachable
 from bot.domain.incidents import Doing, Incident, IncidentKind
 from bot.domain.monitor_commands import MonitorReset
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, Standing, State
 from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.parsing import build
 from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.domain.text import say, unpack

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from bot.domain.backtests import Backtest
-from bot.domain.commands import parse
 from bot.domain.errors import AlreadyDecided, BadInput, Refused, UnknownModel, UnknownRequest
 from bot.domain.events import Event, Tag
 from bot.domain.incidents import Doing, Incident, IncidentKind, Tripped
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Firing, Measurement, Monitor, Outcome, Standing, State
+from bot.domain.parsing import parse
 from bot.domain.people import Automation, Caller, Client, Profile
 from bot.domain.policy import read_policy
 from bot.domain.text import Say, say

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bot.domain.authority import Act
-from bot.domain.commands import Clear, build
+from bot.domain.commands import Clear
 from bot.domain.errors import BadInput, Refused
 from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.parsing import build
 from bot.domain.registry import Column, Package, Signature, Stage
 from bot.domain.text import unpack
 from bot.ports import NoteKind

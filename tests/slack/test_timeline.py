@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from bot.domain.commands import History, parse
+from bot.domain.commands import History
 from bot.domain.history import window
 from bot.domain.incidents import WATCH
 from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.parsing import parse
 from bot.domain.people import Person
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import BEFORE_US, Served, stretches
