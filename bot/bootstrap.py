@@ -5,25 +5,24 @@ from __future__ import annotations
 import logging
 import os
 import ssl
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING
 
-from bot import story
 from bot.anchor_file import AnchorFile
 from bot.domain.commands import Archive, Describe, Register, Rollback, SetTags
-from bot.domain.errors import LedgerUnavailable, Misconfigured, RegistrarError, SlackUnreachable
+from bot.domain.errors import LedgerUnavailable, Misconfigured, SlackUnreachable
 from bot.domain.grammar import Command
 from bot.domain.people import Person, Profile
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
 from bot.policy_file import PolicyFile
 from bot.ports import UNOBSERVED, Clock, Directory, Dispatcher, Ledger, Notifier, Observer, Reading, Registry, Writing
-from bot.process import is_gone, name_process
+from bot.process import name_process
+from bot.registrar import Registrar, Unsent
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
 from bot.services.anchoring import Anchoring
@@ -75,170 +74,6 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the time in UTC."""
         return datetime.now(UTC)
-
-
-class Unsent:
-    """The outbox of a terminal: what people must hear is written down, and the bot beside delivers it."""
-
-    def deliver(self, *, wait: float = 0.0) -> None:
-        """Leave it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registrar:
-    """The services, and the threads that work for them."""
-
-    context: Context
-    gatekeeper: Gatekeeper
-    lookups: Lookups
-    homes: Homes
-    comparisons: Comparisons
-    errands: Errands
-    requests: Requests
-    rollbacks: Rollbacks
-    tending: Tending
-    freezing: Freezing
-    anchoring: Anchoring
-    policies: Policies | None  # None where the policy is given and in no file
-    monitors: Monitors
-    monitoring: Monitoring
-    incidents: Incidents
-    file_monitors: FileMonitors
-    sources: Sources
-    moves: Moves
-    mirror: Mirror
-    watch: Watch
-    outbox: Outbox | Unsent  # to Slack
-    events: Outbox  # to the endpoints that the policy names
-    servings: Servings
-    directory: Directory
-    work: ThreadPoolExecutor
-    looking: ThreadPoolExecutor
-
-    def later(self, task: Callable[[], object]) -> Future[None]:
-        """Do something on a thread of ours. A failure that nobody handled is logged, never lost."""
-        return _hand_over(self.work, partial(self.quietly, task))
-
-    def look(self, task: Callable[[], object]) -> Future[None]:
-        """Look something up on one of a few threads: many that compute would keep acknowledgements waiting."""
-        return _hand_over(self.looking, partial(self.quietly, task))
-
-    def quietly(self, task: Callable[[], object]) -> None:
-        """Do something that nobody waits for: what goes wrong is logged, and never stops the next one."""
-        with story.about():
-            try:
-                task()
-            except RegistrarError as error:
-                log.warning("%s", error)
-            except Exception:
-                log.exception("something that nobody foresaw")
-
-    def move(self, model: str) -> None:
-        """Make the model's moves and tell of them."""
-        story.add(model=model)
-        self.outbox_soon()
-        self.moves.run(model)
-        self.outbox.deliver()
-        self.later(partial(self.look_again, model))
-
-    def look_again(self, model: str) -> None:
-        """Look at a model after a move or at a hint of MLflow's, write its tags, and tell what was found."""
-        story.add(model=model)
-        self.mirror.write()
-        self.watch.look_at(model)
-        self.requests.refresh()
-        self.outbox.deliver()
-
-    def changed(self, model: str) -> None:
-        """Look at a model soon, as MLflow says that it changed."""
-        self.look(partial(self.look_again, model))
-
-    def outbox_soon(self) -> None:
-        """Deliver what waits, on another thread."""
-        self.later(self.outbox.deliver)
-
-    def recover(self) -> None:
-        """Take up what was left: moves of processes that are gone, asks and messages that wait."""
-        for model in self.moves.unfinished():
-            self.later(partial(self.move, model))
-        for done in self.errands.carry_out_waiting():
-            if done.move:
-                self.later(partial(self.move, done.model))
-        self.outbox.deliver()
-
-    def expire(self) -> None:
-        """End what nobody decided in time, and tell."""
-        if self.requests.expire():
-            self.outbox.deliver()
-
-    def remind(self) -> None:
-        """Remind those who can decide of what waits for long."""
-        if self.requests.remind(self.directory.members):
-            self.outbox.deliver()
-
-    def poll(self) -> None:
-        """Look at the registry for what others did, and tell; models that are new get the monitors of the file."""
-        found = self.watch.poll() + self.requests.refresh()
-        self.file_monitors.sync()
-        if found:
-            self.outbox.deliver()
-
-    def tend(self) -> None:
-        """End incidents that are over, and remind of those that nobody looks after."""
-        if self.incidents.tend():
-            self.outbox.deliver()
-
-    def sweep(self) -> None:
-        """Throw away measurements and pushed readings that are too old to be of use."""
-        self.monitoring.sweep(self.sources.keep())
-
-    def take_up_policy(self) -> None:
-        """Let an edited policy file hold; what was asked for under another rule ends as out of date."""
-        if self.policies and self.policies.take_up():
-            self.requests.refresh()
-            self.file_monitors.sync()
-            self.outbox.deliver()
-
-    def anchor(self) -> None:
-        """Write the audit's head down where the policy says, if it is time."""
-        if self.anchoring.anchor():
-            self.outbox.deliver()
-
-    def take_over(self) -> None:
-        """End the leases of processes of this machine that are gone, so that their moves need not wait."""
-        with self.context.ledger.write() as tx:
-            for owner in tx.owners():
-                if is_gone(owner, self.context.owner):
-                    tx.disown(owner)
-
-    def drain(self) -> None:
-        """Finish what is being worked on, and tell what came of it."""
-        self.monitoring.close()
-        self.looking.shutdown(wait=True)
-        self.work.shutdown(wait=True)
-        self.quietly(self.outbox.deliver)
-        self.quietly(self.events.deliver)
-
-    def close(self) -> None:
-        """Finish what is being worked on, and let go of the ledger."""
-        self.monitoring.close()
-        self.looking.shutdown(wait=True)
-        self.work.shutdown(wait=True)
-        self.sources.close()
-        self.context.ledger.close()
-        getattr(self.context.registry, "close", lambda: None)()  # only one over a wire or a database has what to close
-
-
-def _hand_over(pool: ThreadPoolExecutor, task: Callable[[], None]) -> Future[None]:
-    """Let a thread of the pool do it. At the end, when it takes nothing more, whoever has begun it goes on himself."""
-    task = story.carried(task)
-    try:
-        return pool.submit(task)
-    except RuntimeError:
-        done: Future[None] = Future()
-        task()
-        done.set_result(None)
-        return done
 
 
 def build(  # noqa: PLR0913 - everything concrete meets here

@@ -12,7 +12,7 @@ from apscheduler.events import EVENT_JOB_EXECUTED
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 
-from bot.bootstrap import Registrar
+from bot.registrar import Registrar
 from bot.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 import uvicorn
 from slack_bolt import App
 
-from bot.bootstrap import Registrar, build_for_slack, slack_client
+from bot.bootstrap import build_for_slack, slack_client
 from bot.domain.errors import Misconfigured
 from bot.domain.policy import Policy, unmeetable_rules, unsigned_endpoints, unused_parts
 from bot.domain.text import Code, Say, say
@@ -24,6 +24,7 @@ from bot.ledger import engines
 from bot.memory import keep_little
 from bot.metrics import Metrics
 from bot.policy_file import load_policy
+from bot.registrar import Registrar
 from bot.settings import Settings
 from handlers import http, jobs, logs
 from handlers.api import Api

@@ -23,7 +23,6 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT))
 
-from bot.bootstrap import Registrar  # noqa: E402 - the line above lets this run as a script
 from bot.domain.anchors import write_anchor  # noqa: E402
 from bot.domain.authority import TABLE, Act, Row, Who  # noqa: E402
 from bot.domain.card import From, ModelCard  # noqa: E402
@@ -52,6 +51,7 @@ from bot.domain.policy import (  # noqa: E402
 )
 from bot.ledger.audit import FaultKind  # noqa: E402
 from bot.metrics import OF_THE_LEDGER, SHAPES  # noqa: E402
+from bot.registrar import Registrar  # noqa: E402 - the line above lets this run as a script
 from bot.settings import Settings  # noqa: E402
 from handlers.api import Api  # noqa: E402
 from handlers.http import create  # noqa: E402

@@ -22,7 +22,7 @@ import httpx
 from fastapi import FastAPI
 from hypothesis import strategies as st
 
-from bot.bootstrap import Registrar, build, open_ledger, slack_client
+from bot.bootstrap import build, open_ledger, slack_client
 from bot.domain import commands, monitor_commands
 from bot.domain.approvals import Request
 from bot.domain.card import own_tags
@@ -36,6 +36,7 @@ from bot.domain.moves import MoveKind
 from bot.domain.people import Person, Profile
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
+from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
 from bot.services.context import Rules
 from bot.services.rows import incident_note

@@ -32,6 +32,7 @@ FLOORS: list[set[str]] = [
         "bot.serving_probe",
         "bot.metrics",
     },
+    {"bot.registrar"},
     {"bot.bootstrap"},
 ]
 ON_THE_GROUND = {"pydantic", "pandas", "numpy", "semver"}  # what the domain may use besides the standard library

@@ -9,20 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.bootstrap import (
-    Registrar,
-    SystemClock,
-    build,
-    home_team,
-    open_ledger,
-    open_queue,
-    slack_client,
-    slack_directory,
-)
+from bot.bootstrap import SystemClock, build, home_team, open_ledger, open_queue, slack_client, slack_directory
 from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
 from bot.metrics import Metrics
 from bot.ports import Clock, Ledger, Registry
+from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
 from bot.services.context import Rules
 from bot.settings import Settings

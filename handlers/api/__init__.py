@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from fastapi import FastAPI, Path, Request, Response, Security
 from fastapi.security import HTTPBearer
 
-from bot.bootstrap import Registrar
 from bot.domain.policy import Policy
 from bot.ports import Clock, Ledger
+from bot.registrar import Registrar
 from handlers.api import asking, metrics, shapes
 from handlers.api.calls import AT_ONCE, CALLERS_MOST, Gate, answered, described
 

@@ -13,7 +13,6 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from bot import story
-from bot.bootstrap import Registrar
 from bot.domain.ci import CiRun, parse_ci
 from bot.domain.commands import Promote, Register
 from bot.domain.errors import (
@@ -37,6 +36,7 @@ from bot.domain.registry import TARGETS
 from bot.domain.semver import Bump
 from bot.domain.text import Code, Name, say
 from bot.ports import Ask, AskState, Ledger
+from bot.registrar import Registrar
 from bot.services.errands import AnotherAsk, Done, Origin
 from handlers import asked
 from handlers.api.calls import Answer, Call, Gate, ModelName, Number, Said, key_of, told_only

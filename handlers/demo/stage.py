@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 
-from bot.bootstrap import Registrar, build_for_slack
+from bot.bootstrap import build_for_slack
 from bot.domain.registry import Stage
 from bot.policy_file import load_policy
+from bot.registrar import Registrar
 from bot.settings import Settings
 from handlers.demo import models
 from handlers.demo.home import Home, serving_port

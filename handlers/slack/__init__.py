@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slack_bolt import App
 
-from bot.bootstrap import Registrar
+from bot.registrar import Registrar
 from handlers.slack import actions, commands, home, incidents, monitors, views
 from handlers.slack.desk import Desk
 

@@ -10,7 +10,6 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot import story
-from bot.bootstrap import Registrar
 from bot.domain import rollback_words, words
 from bot.domain.approvals import Choice, Request, RequestState
 from bot.domain.authority import Act, deciders
@@ -24,6 +23,7 @@ from bot.domain.people import Profile
 from bot.domain.registry import Stage
 from bot.domain.text import Code, Name, Say, joined, say
 from bot.ports import Posting
+from bot.registrar import Registrar
 from bot.services.errands import Done
 from bot.slack import cards
 from bot.slack.blocks import Message, said

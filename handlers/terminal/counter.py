@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bot.bootstrap import Registrar, as_slack_knows
+from bot.bootstrap import as_slack_knows
 from bot.domain.errors import SlackUnreachable
 from bot.domain.people import Caller, Operator, Person, Profile
+from bot.registrar import Registrar
 from bot.settings import Settings
 
 

@@ -13,7 +13,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
 
-from bot.bootstrap import Registrar
+from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
 from handlers.api import Api
 from handlers.http import create
