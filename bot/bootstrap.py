@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import ssl
 from collections.abc import Sequence
@@ -62,8 +61,6 @@ if (
 
     from bot.ledger.sql import SqlLedger
     from bot.slack.directory import SlackDirectory
-
-log = logging.getLogger(__name__)
 
 LOOKING = 8  # threads for lookups; the registry is mostly near, and a lookup may wait where a decision may not
 
