@@ -33,7 +33,7 @@ chaos: dev-install ## Cut wires, fill disks, kill and restart, and count what we
 	@CHAOS=1 KILLS=$(or $(N),1000) REPLICAS_SECONDS=$(or $(REPLICAS_SECONDS),600) scripts/test -s -m slow --timeout 20000 $(or $(ARGS),tests/faults)
 
 cover: dev-install ## Run the tests and tell what they do not reach
-	@scripts/test --all --cov --cov-report=term --cov-fail-under=$${COVER_FLOOR:-85} $(ARGS)
+	@scripts/test --all --cov --cov-report=term --cov-fail-under=$${COVER_FLOOR:-95} $(ARGS)
 
 lint: dev-install ## Check style and formatting (`.venv/bin/ruff format` mends the latter)
 	@$(bin)/ruff check
