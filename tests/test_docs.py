@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -225,3 +226,29 @@ WORDS = ("model", "version", "semver", "stage", "alias", "incumbent", "request",
 def test_the_glossary_gives_every_word_one_meaning() -> None:
     terms = [term.lower() for term in re.findall(r"\*\*(.+?)\*\*", read(ROOT / "docs" / "glossary.md"))]
     assert {word: terms.count(word) for word in WORDS} == dict.fromkeys(WORDS, 1)
+
+
+def test_what_the_runbook_quotes_is_what_people_read() -> None:
+    """At three in the morning a headline is looked for by its words."""
+    runbook = re.sub(r"\*\*[^*]+\*\*", "", read(ROOT / "docs" / "runbook-rollback.md"))
+    quotes = re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", runbook)
+    # What stands for something of the reader's is left out, and what is between has to be said somewhere.
+    pieces = {
+        piece.strip(" ,.:?")
+        for quote in quotes
+        for piece in re.split(r"…|\bv\d\b|\bchurn\b|\blive\b|[:(]|, ", quote)
+        if " " in piece.strip(" ,.:?")
+    }
+    assert len(pieces) > 15
+    assert [piece for piece in sorted(pieces) if not any(piece in said for said in texts_of_the_program())] == []
+
+
+@cache
+def texts_of_the_program() -> frozenset[str]:
+    """Return every text in the code that people read: the parts of a sentence as one, with its gaps."""
+    found = set()
+    for path in (ROOT / "bot").rglob("*.py"):
+        for node in ast.walk(ast.parse(read(path))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(re.sub(r"\{\w+\}", "", node.value))
+    return frozenset(found)

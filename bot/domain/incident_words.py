@@ -136,7 +136,7 @@ def roll_back(incident: Incident) -> Code:
 def _look_at_source(incident: Incident) -> Say:
     if incident.model and incident.monitors:
         check = Code(f"/model monitor check {incident.model} {incident.monitors[0]}")
-        return say("Look whether {source} still gets figures, then {check}", source=Code(incident.source), check=check)
+        return say("See why nothing can be measured, then {check}", check=check)
     return say("Look at {source}: is it up, and are its figures right?", source=Code(incident.source))
 
 

@@ -92,6 +92,8 @@ def state(monitor: Monitor, standing: Standing) -> Say:
         return say("failed {n} of {all}", n=standing.bad or standing.beyond, all=monitor.rule.fail_after)
     if standing.state is State.FAILED and standing.since is not None:
         return say("failed, since {since}", since=standing.since)
+    if standing.state is State.OK and (standing.empty or standing.broken):
+        return _was_well(monitor, standing)
     return _STATES[standing.state]
 
 
@@ -103,6 +105,13 @@ _STATES = {
     State.NO_DATA: say("no data"),
     State.ERROR: say("the source gives errors"),
 }
+
+
+def _was_well(monitor: Monitor, standing: Standing) -> Say:
+    """Return how a monitor stands that was well and could not be measured since, not often enough yet to be told."""
+    if standing.broken:
+        return say("well when last measured; error {n} of {all}", n=standing.broken, all=monitor.rule.error)
+    return say("well when last measured; no data {n} of {all}", n=standing.empty, all=monitor.rule.no_data)
 
 
 def is_unmeasured(standing: Standing) -> bool:
@@ -164,8 +173,9 @@ def removed(monitor: Monitor, by: Actor) -> Say:
 def silenced(monitors: list[Monitor], by: Actor, until: datetime, reason: str) -> Say:
     """Return what the channel hears of silenced monitors."""
     why = say(": {reason}", reason=reason) if reason else say("")
-    return say("{who} silenced {them} until {until}{why}. They are measured all the same.", who=shown(by),
-               them=_all(monitors), until=until, why=why)  # fmt: skip
+    measured = "It is measured all the same." if len(monitors) == 1 else "They are measured all the same."
+    return say("{who} silenced {them} until {until}{why}. " + measured, who=shown(by), them=_all(monitors), until=until,
+               why=why)  # fmt: skip
 
 
 def unsilenced(monitors: list[Monitor], by: Actor) -> Say:

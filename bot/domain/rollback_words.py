@@ -53,7 +53,7 @@ def waiting() -> Say:
 
 def not_made(move: Move) -> Say:
     """Return the line of a rollback that came to nothing, and what to do."""
-    how = Code(f'/model rollback {move.model} --reason "…"')
+    how = Code(f'/model rollback {move.model} {move.version} --reason "…"')
     if move.state is MoveState.STALE:
         return say(
             "Nothing was moved. {why} Look at it again: {show}", why=move.why, show=Code(f"/model show {move.model}")

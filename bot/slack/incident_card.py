@@ -76,7 +76,11 @@ def title(incident: Incident) -> str:
         )
     model, names = short(clean(incident.model), 60), _names(incident)
     if incident.kind is IncidentKind.BLIND:
-        return f"⚫ {model}: no data for {names}" if incident.is_open else f"✅ {model}: {names} has data again"
+        return (
+            f"⚫ {model}: {names} cannot be measured"
+            if incident.is_open
+            else f"✅ {model}: {names} can be measured again"
+        )
     it = model if incident.version is None else f"{model} v{incident.version}"
     if not incident.is_open:
         return _over(incident, model, it)

@@ -40,6 +40,7 @@ from bot.slack.drawing import (
 NOTHING = "No readings yet."
 MARKED = 80  # readings; of more only the line is drawn, and those that failed
 FAR = 2  # times what the readings span: a line further away is named below instead of drawn
+FEW = 12  # readings: how they lie to the line says more than how they lie to each other
 GAP = 3.5  # times the usual distance of two readings: nothing is drawn between them then
 LABELLED = 6  # times on the axis
 
@@ -140,9 +141,11 @@ def _with_gaps(places: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.n
 def _bounds(chart: Chart) -> tuple[dict[str, float], dict[str, float]]:
     """Return the lines that lie near enough to the readings to be drawn, and the others."""
     low, high = min(chart.values), max(chart.values)
-    span = (high - low) or abs(high) * 0.1 or 1.0
+    reach = FAR * (high - low)
+    if len(chart.values) <= FEW or low == high:  # then as far as its own size, ten times
+        reach = 10 * max(abs(low), abs(high)) or 1.0
     near = {name: value for name, value in chart.bounds.items()
-            if isfinite(value) and low - FAR * span <= value <= high + FAR * span}  # fmt: skip
+            if isfinite(value) and low - reach <= value <= high + reach}  # fmt: skip
     return near, {name: value for name, value in chart.bounds.items() if name not in near and isfinite(value)}
 
 

@@ -44,7 +44,7 @@ def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = 
     blocks += [section(chunk) for chunk in chunks([row(one, now) for one in rows[:LIST_MOST]])]
     if len(rows) > LIST_MOST:
         blocks.append(small(f"{len(rows) - LIST_MOST} more. One model's: {code('/model monitor list MODEL')}"))
-    return Message(f"{len(rows)} monitors{of}", dicts([*blocks, add]))
+    return Message(f"{len(rows)} {'monitor' if len(rows) == 1 else 'monitors'}{of}", dicts([*blocks, add]))
 
 
 def row(one: MonitorRow, now: datetime) -> str:

@@ -115,7 +115,7 @@ def test_how_it_stands_is_listed_and_shown(watched: World) -> None:
         ("pause churn accuracy", "paused the monitor", "nobody checks until it is resumed"),
         ("remove churn accuracy", "removed the monitor", "removed the monitor"),
         ('silence churn accuracy 2h --reason "a move"', "a move", "silenced the monitor `churn` `accuracy` until"),
-        ("silence churn 2h --all", "silenced", "They are measured all the same"),
+        ("silence churn 2h --all", "silenced", "It is measured all the same"),
         ("edit churn accuracy --greater-than 0.9", "at most 0.9", "changed the monitor"),
     ],
 )

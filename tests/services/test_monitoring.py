@@ -15,6 +15,7 @@ from bot.domain.errors import Misconfigured, RegistryUnreachable
 from bot.domain.incidents import Doing, Incident, IncidentKind
 from bot.domain.monitor_commands import MonitorReset
 from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitor_words import state
 from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, Standing, State
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.parsing import build
@@ -443,6 +444,16 @@ def test_without_data_nothing_is_ever_moved(served: Bench, what: str) -> None:
     assert standing(served, monitor).state in {State.NO_DATA, State.ERROR}
     [incident] = incidents(served)
     assert incident.kind is IncidentKind.BLIND
+
+
+def test_one_that_was_well_and_cannot_be_measured_does_not_pass_for_well(served: Bench) -> None:
+    monitor = add(served, no_data=3, error=2)
+    check(served, 0.9, None)
+    assert str(state(monitor, standing(served, monitor))) == "well when last measured; no data 1 of 3"
+    served.sources.answers["accuracy"] = Misconfigured("no such source")
+    served.clock.turn(seconds=12)
+    tick(served)
+    assert str(state(monitor, standing(served, monitor))) == "well when last measured; error 1 of 2"
 
 
 def test_an_alert_about_missing_data_ends_when_it_is_back(served: Bench) -> None:

@@ -71,7 +71,7 @@ def test_the_title_says_how_it_stands(doing: Doing, said: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"kind": IncidentKind.BLIND}, "⚫ churn: no data for accuracy-live"),
+        ({"kind": IncidentKind.BLIND}, "⚫ churn: accuracy-live cannot be measured"),
         ({"kind": IncidentKind.SOURCE, "model": "", "source": "live"}, "⚠️ live: many monitors failed together"),
         ({"monitors": ("accuracy-live", "f1", "auc")}, "🔴 churn v7: accuracy-live and 2 more failed"),
     ],
@@ -84,7 +84,7 @@ def test_the_title_says_what_it_is_about(changes: dict[str, Any], said: str) -> 
 def test_the_end_is_in_the_title() -> None:
     assert title(over(Doing.ROLLED_BACK)) == "✅ churn: restored, v6 serves"
     assert title(over(Doing.NOTIFIED)) == "✅ churn v7: over"
-    assert title(over(kind=IncidentKind.BLIND)) == "✅ churn: accuracy-live has data again"
+    assert title(over(kind=IncidentKind.BLIND)) == "✅ churn: accuracy-live can be measured again"
 
 
 def test_it_says_value_against_bound_since_when_and_which_version() -> None:
@@ -106,6 +106,11 @@ def test_while_it_works_nobody_has_to_do_anything(doing: Doing) -> None:
 
 def test_a_rollback_that_failed_says_exactly_what_to_type() -> None:
     assert '`/model rollback churn 6 --reason "…"`' in shown(card(Doing.FAILED))
+
+
+def test_where_nothing_is_known_it_says_what_to_look_at_and_type() -> None:
+    said = shown(card(Doing.NOTIFIED, kind=IncidentKind.BLIND, source=""))
+    assert "*See why nothing can be measured, then `/model monitor check churn accuracy-live`*" in said
 
 
 # -- buttons -----------------------------------------------------------------------------------------------------------

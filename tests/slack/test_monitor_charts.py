@@ -22,7 +22,15 @@ from bot.domain.people import Person
 from bot.domain.registry import Stage
 from bot.domain.text import say
 from bot.slack.drawing import ALT_MOST
-from bot.slack.monitor_charts import _labels, _round_times, backtest_alt, backtest_chart, readings_alt, readings_chart
+from bot.slack.monitor_charts import (
+    _bounds,
+    _labels,
+    _round_times,
+    backtest_alt,
+    backtest_chart,
+    readings_alt,
+    readings_chart,
+)
 from tests.slack.test_charts import ODD
 
 START = datetime(2026, 5, 3, 20, tzinfo=UTC)
@@ -109,6 +117,22 @@ def test_a_gap_and_failures_and_moves_are_seen() -> None:
 def test_times_are_round_and_a_new_day_is_named(hours: int, step: timedelta, labels: list[str]) -> None:
     ticks = _round_times(START, START + timedelta(hours=hours), step)
     assert _labels(ticks, step) == labels
+
+
+@pytest.mark.parametrize(
+    ("values", "near"),
+    [
+        ([0.3], ["must be above"]),  # as the first alert of a version is
+        ([0.3, 0.31], ["must be above"]),
+        ([0.1] * 40, ["must be above"]),
+        ([0.900 + n % 2 / 1000 for n in range(40)], []),  # what they do among themselves would not be seen any more
+    ],
+    ids=["one", "two", "all the same", "many"],
+)
+def test_the_bound_is_drawn_where_it_takes_nothing_from_the_readings(values: list[float], near: list[str]) -> None:
+    drawn, named = _bounds(chart(values, bounds={"must be above": 0.5}))
+    assert list(drawn) == near
+    assert set(drawn) | set(named) == {"must be above"}
 
 
 def test_the_alternative_text_tells_what_is_seen() -> None:
