@@ -10,6 +10,7 @@ from bot.domain.durations import show_duration
 from bot.domain.incidents import Chart
 from bot.domain.monitor_views import bounds_of
 from bot.domain.monitors import Firing, Monitor, Point
+from bot.domain.numbers import counted
 from bot.domain.text import Code, Name, Say, say
 
 DATES_MOST = 5  # that are named; of more, the rest is counted
@@ -40,8 +41,8 @@ class Backtest:
             return say("What {model} {name} would have done in {span} cannot be told. {why}", span=span, why=self.why,
                        **name)  # fmt: skip
         if not self.firings:
-            return say("{model} {name} would not have fired in {span} ({n} values).", span=span, n=len(self.points),
-                       **name)  # fmt: skip
+            return say("{model} {name} would not have fired in {span} ({n}).", span=span,
+                       n=counted(len(self.points), "value"), **name)  # fmt: skip
         count = len(self.firings)
         times = "once" if count == 1 else f"{count} times"
         more = say(" and {n} more", n=count - DATES_MOST) if count > DATES_MOST else say("")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bot.domain.errors import Misconfigured, Unreachable
+from bot.domain.numbers import counted
 
 
 class State(Enum):
@@ -62,16 +63,12 @@ def summary(findings: Iterable[Finding]) -> str:
     count = dict.fromkeys(State, 0)
     for finding in findings:
         count[finding.state] += 1
-    told = [_counted(count[state], *words) for state, words in _WORDS.items() if count[state]]
+    told = [counted(count[state], *words) for state, words in _WORDS.items() if count[state]]
     bad = count[State.WRONG] + count[State.SILENT]
     said = " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
     if not bad:
         return f"Nothing is wrong: {said}." if said else "Nothing is wrong."
     return f"{said[:1].upper() + said[1:]}."
-
-
-def _counted(number: int, one: str, several: str) -> str:
-    return f"{number} {one if number == 1 else several}"
 
 
 _WORDS = {

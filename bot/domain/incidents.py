@@ -158,10 +158,10 @@ def _automatically(it: Situation) -> Decided:
         return Decided(Doing.TRIPPED, it.tripped.why)
     rule = it.monitor.rule
     if it.auto_of_model >= rule.max_auto:
-        return _trip(say("{n} automatic rollbacks of {model} within 24 hours are as many as may be.",
+        return _trip(say("As many automatic rollbacks of {model} as the policy allows within 24 hours: {n}.",
                          n=it.auto_of_model, model=Name(it.model)))  # fmt: skip
     if it.auto_of_all >= it.auto_most:
-        return _trip(say("{n} automatic rollbacks of all models within 24 hours are as many as may be.",
+        return _trip(say("As many automatic rollbacks of all models as the policy allows within 24 hours: {n}.",
                          n=it.auto_of_all))  # fmt: skip
     if it.rolled_back_at and it.now < it.rolled_back_at + rule.cooldown:
         return Decided(

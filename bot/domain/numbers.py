@@ -7,6 +7,11 @@ import math
 MISSING = "–"  # never an empty cell: Slack's tables refuse them
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return how many there are of something: `1 model`, `1,000 models`. `several` is for what takes more than an s."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 def number(value: float, digits: int = 4) -> str:
     """Return a value in `digits` significant digits: `0.912`, `12,345`, `1.5e-7`; `–` where it is missing.
 

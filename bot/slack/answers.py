@@ -12,7 +12,7 @@ from bot.domain import words
 from bot.domain.approvals import Request, RequestState
 from bot.domain.commands import VERBS
 from bot.domain.grammar import Command
-from bot.domain.numbers import number
+from bot.domain.numbers import counted, number
 from bot.domain.policy import is_slack_id
 from bot.domain.registry import ModelInfo, Stage, VersionInfo
 from bot.domain.text import short
@@ -40,7 +40,7 @@ def model_list(models: Sequence[ModelInfo], text: str, page: int = 1) -> Message
     blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
     if pages > 1:
         blocks += _paging(page, pages, len(models), text)
-    return Message(f"{len(models)} models", dicts(blocks))
+    return Message(counted(len(models), "model"), dicts(blocks))
 
 
 def _paging(page: int, pages: int, count: int, text: str) -> list[Block]:
@@ -74,7 +74,7 @@ def model_view(view: ModelView) -> Message:
         blocks.append(small(f"{more} older versions. One of them: {code(f'/model show {view.model.name} VERSION')}"))
     if view.requests:
         blocks.append(section("\n".join(_request_row(request) for request in view.requests[:LIST_MOST])))
-    return Message(f"{name}: {len(view.versions)} versions", dicts(blocks))
+    return Message(f"{name}: {counted(len(view.versions), 'version')}", dicts(blocks))
 
 
 def _version_row(version: VersionInfo) -> str:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from bot.domain.backtests import Backtest
 from bot.domain.incidents import Chart
-from bot.domain.numbers import number
+from bot.domain.numbers import counted, number
 from bot.domain.text import clean, short
 from bot.slack.drawing import (
     ALT_MOST,
@@ -84,7 +84,7 @@ def readings_alt(chart: Chart, *, failed: str = "failed") -> str:
     bounds = "".join(f"; {clean(name)} {number(value)}" for name, value in chart.bounds.items())
     moves = "".join(f" {clean(label)} came to Production on {_stamp(at)}." for at, label in chart.moves[-5:])
     return short(
-        f"Chart of {clean(chart.title)}: {len(chart.values)} readings from {_stamp(chart.times[0])} to "
+        f"Chart of {clean(chart.title)}: {counted(len(chart.values), 'reading')} from {_stamp(chart.times[0])} to "
         f"{_stamp(chart.times[-1])} UTC, the last one {number(chart.values[-1])}{bounds}. {sum(chart.failed)} {failed}."
         f"{moves}",
         ALT_MOST,

@@ -11,7 +11,7 @@ from bot.domain import monitor_words
 from bot.domain.incidents import Incident
 from bot.domain.monitor_views import MonitorRow, MonitorView
 from bot.domain.monitors import Measurement, Monitor, Outcome, Standing, State
-from bot.domain.numbers import MISSING, number
+from bot.domain.numbers import MISSING, counted, number
 from bot.domain.text import Say, short
 from bot.slack.blocks import Message, chunks, dicts, markdown, section, small
 from bot.slack.texts import TEXT_MOST, code, cut, mrkdwn, when, who
@@ -44,7 +44,7 @@ def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = 
     blocks += [section(chunk) for chunk in chunks([row(one, now) for one in rows[:LIST_MOST]])]
     if len(rows) > LIST_MOST:
         blocks.append(small(f"{len(rows) - LIST_MOST} more. One model's: {code('/model monitor list MODEL')}"))
-    return Message(f"{len(rows)} {'monitor' if len(rows) == 1 else 'monitors'}{of}", dicts([*blocks, add]))
+    return Message(counted(len(rows), "monitor") + of, dicts([*blocks, add]))
 
 
 def row(one: MonitorRow, now: datetime) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from bot import outside
 from bot.domain.errors import Misconfigured, Unreachable, WrongPolicy
 from bot.domain.health import Finding, mind, ok, wrong
+from bot.domain.numbers import counted
 from bot.domain.policy import Policy
 from bot.ledger import SqlLedger
 from bot.policy_file import parse_policy, read_text
@@ -38,7 +39,7 @@ def read_policy(settings: Settings) -> tuple[Policy | None, list[Finding]]:
             return None, [wrong("policy", str(error.sentence), mend)]
         advice = "`registrar init` writes one; if yours is elsewhere, REGISTRAR_POLICY has to name it."
         return None, [wrong("policy", f"There is no policy file {path}.", advice)]
-    patterns = "1 pattern" if len(policy.models) == 1 else f"{len(policy.models)} patterns"
+    patterns = counted(len(policy.models), "pattern")
     fine = ok("policy", f"{path} can be used (policy {revision(text)}, {patterns}).")
     minded = [mind("policy", one, "docs/policy.md says how it is meant.") for one in notices(policy)]
     return policy, [fine, *minded, *_unset(policy, os.environ)]
@@ -169,7 +170,7 @@ def _head(opened: SqlLedger) -> Finding:
             "The audit's head is gone: somebody has changed the ledger by hand.",
             "`registrar audit verify` says what is left; restore a copy.",
         )
-    events = "1 event" if head.number == 1 else f"{head.number:,} events"
+    events = counted(head.number, "event")
     return ok("audit", f"The audit has its head, after {events}; `registrar audit verify` reads it all.")
 
 

@@ -19,6 +19,7 @@ import httpx
 
 from bot.domain.errors import Misconfigured, RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.domain.health import Finding, mind, ok, wrong
+from bot.domain.numbers import counted
 from bot.domain.policy import Policy
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.mlflow_probe import LeftBehind, MlflowProbe, Reply
@@ -127,7 +128,7 @@ def _models(settings: Settings, probe: MlflowProbe) -> Finding:
             "The registry is read, and has no model yet.",
             "`registrar register RUN_ID MODEL` makes one of a run.",
         )
-    return ok("MLflow", f"{_place(probe)} is read: {'1 model' if number == 1 else f'{number:,} models'}.")
+    return ok("MLflow", f"{_place(probe)} is read: {counted(number, 'model')}.")
 
 
 def _names(settings: Settings) -> list[str]:

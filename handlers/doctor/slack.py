@@ -24,6 +24,7 @@ from bot.domain.approvals import Request
 from bot.domain.errors import Misconfigured, SlackUnreachable
 from bot.domain.evidence import GateResult, Seen
 from bot.domain.health import Finding, mind, ok, wrong
+from bot.domain.numbers import counted
 from bot.domain.people import Person
 from bot.domain.policy import Policy
 from bot.domain.registry import Stage
@@ -386,11 +387,7 @@ def _group(space: Workspace, policy: Policy, one: str) -> Finding:
             f"Nobody is in the user group {one} ({where}).",
             "Put people into it in Slack, or name others in the policy.",
         )
-    return ok("Slack groups", f"The user group {one} ({where}) has {_members(len(users))}.")
-
-
-def _members(number: int) -> str:
-    return "1 member" if number == 1 else f"{number} members"
+    return ok("Slack groups", f"The user group {one} ({where}) has {counted(len(users), 'member')}.")
 
 
 # -- cards -------------------------------------------------------------------------------------------------------------

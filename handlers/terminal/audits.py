@@ -17,6 +17,7 @@ from bot.domain.anchors import AnchoredHead, read_anchors
 from bot.domain.errors import Misconfigured
 from bot.domain.events import Head, from_canonical
 from bot.domain.grammar import Command
+from bot.domain.numbers import counted
 from bot.domain.text import Code, Name, Say, say
 from bot.domain.typed import begin
 from bot.ledger import SqlLedger, audit
@@ -122,7 +123,7 @@ def _anchors(file: str) -> list[AnchoredHead]:
 def _is_whole(head: Head, anchors: Sequence[AnchoredHead] | None) -> Say:
     if not head.number:
         return say("The audit is whole: it has no event yet.")
-    events = "1 event" if head.number == 1 else f"{head.number:,} events"
+    events = counted(head.number, "event")
     if not anchors:
         return say("The audit is whole: {events}, head {hash}.", events=events, hash=Code(head.hash))
     agreed = "the anchor agrees" if len(anchors) == 1 else f"all {len(anchors):,} anchors agree"

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from bot.domain.grammar import Command
+from bot.domain.numbers import counted
 from bot.domain.text import Code, Say, say
 from bot.ledger import SqlLedger, audit, backup, moving, schema
 from bot.ledger.moving import Moved
@@ -80,7 +81,7 @@ def _backup(ledger: SqlLedger, url: str, command: DbBackup, form: Form) -> int:
 def _of_audit(number: int, fault: audit.Fault | None) -> Say:
     if fault:
         return audit.told(fault)
-    events = "1 event" if number == 1 else f"{number:,} events"
+    events = counted(number, "event")
     return say("Its audit is whole: {events}.", events=events)
 
 

@@ -12,6 +12,7 @@ from bot.domain import history_words, words
 from bot.domain.approvals import Choice
 from bot.domain.commands import History, List, Requests, Show
 from bot.domain.grammar import Command
+from bot.domain.numbers import counted
 from bot.domain.people import shown
 from bot.domain.registry import Stage, VersionInfo
 from bot.domain.text import Name, plain, short
@@ -42,7 +43,7 @@ def _list(counter: Counter, command: List, form: Form) -> Answer:
         table.add_column(heading, overflow="fold")
     for one in page:
         table.add_row(one.name, _v(one.latest.get(Stage.PRODUCTION)), _v(one.latest.get(Stage.STAGING)))
-    more = [Text(f"{len(found)} models; more: registrar list --page {command.page + 1}")]
+    more = [Text(f"{counted(len(found), 'model')}; more: registrar list --page {command.page + 1}")]
     return drawn(lambda _: [table, *(more if command.page * PAGE < len(found) else [])])
 
 

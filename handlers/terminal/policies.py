@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.domain.errors import Misconfigured, WrongPolicy
 from bot.domain.grammar import Command
+from bot.domain.numbers import counted
 from bot.domain.policy import Policy, beaten_patterns, unmeetable_rules, unsigned_endpoints, unused_parts
 from bot.domain.policy_words import what_holds
 from bot.domain.text import Code, say
@@ -47,7 +48,7 @@ def _check(command: PolicyCheck, form: Form) -> int:
     found, word = notices(policy), revision(text)
     if form is Form.JSON:
         return _write(_document(path, word, [], found))
-    patterns = "1 pattern" if len(policy.models) == 1 else f"{len(policy.models)} patterns"
+    patterns = counted(len(policy.models), "pattern")
     lines = [say("{path} can be used (policy {word}, {n}).", path=Code(path), word=Code(word), n=patterns)]
     lines += [say("{it}", it=notice) for notice in found]
     screen.write("".join(f"{line}\n" for line in lines))
@@ -58,7 +59,7 @@ def _tell_faults(path: Path, faults: list[str], form: Form) -> int:
     if form is Form.JSON:
         _write(_document(path, None, faults, []))
     else:
-        number = "1 thing" if len(faults) == 1 else f"{len(faults)} things"
+        number = counted(len(faults), "thing")
         lines = [say("{path} cannot be used; {n} to mend:", path=Code(path), n=number)]
         lines += [say("  {fault}", fault=fault) for fault in faults]
         print(*lines, sep="\n", file=sys.stderr)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.domain.numbers import counted
 from bot.domain.text import Code, Mention, Name, Say, clean, pack, plain, say, short, unpack
 from bot.slack.texts import mrkdwn
 
@@ -98,3 +99,14 @@ def test_short_is_never_longer(text: str, most: int) -> None:
 
 def test_short_marks_where_it_was_cut() -> None:
     assert short("abcdef", 4) == "abc…"
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 models"), (1, "1 model"), (2, "2 models"), (1000, "1,000 models")], ids=str
+)
+def test_one_of_something_is_no_plural(number: int, said: str) -> None:
+    assert counted(number, "model") == said
+
+
+def test_what_takes_more_than_an_s_says_so() -> None:
+    assert [counted(n, "does not answer", "do not answer") for n in (1, 2)] == ["1 does not answer", "2 do not answer"]
