@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Annotated, Any, ClassVar, get_args
@@ -64,6 +65,17 @@ OptionalModel = Annotated[
     str | None, BeforeValidator(lambda text: None if text is None else check_model_name(str(text))), get_args(Model)[-1]
 ]
 Everywhere = Annotated[bool, Arg("", "every model", positional=False, flags=("--all",))]
+
+
+_KINDS = {
+    "int_parsing": "it should be a whole number, such as 2",
+    "float_parsing": "it should be a number, such as 0.85",
+}
+
+
+def amiss(fault: Mapping[str, Any]) -> str:
+    """Return what pydantic finds wrong with a value, in words for people, who know of no input and no string."""
+    return _KINDS.get(str(fault["type"])) or re.sub(r"^(Input|String) should", "it should", str(fault["msg"]))
 
 
 class Command(BaseModel):

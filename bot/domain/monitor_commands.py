@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from bot.domain.durations import parse_duration, write_duration
 from bot.domain.errors import BadInput
-from bot.domain.grammar import Arg, Command, Everywhere, Model, OptionalModel, Reason
+from bot.domain.grammar import Arg, Command, Everywhere, Model, OptionalModel, Reason, amiss
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import longest_silence
 from bot.domain.text import Code, Name, Say, say
@@ -117,8 +117,7 @@ def _understood(field: str, value: Any) -> Any:
 
 
 def _fault(fault: Any) -> Say:
-    words = re.sub(r"^Value error, ", "", str(fault["msg"]))
-    words = re.sub(r"^(Input|String) should", "it should", words).partition(", unable to parse")[0]
+    words = re.sub(r"^Value error, ", "", amiss(fault))
     words = re.sub(r"datetime\.timedelta\(0\)", "nothing", words)
     words = re.sub(
         r"\b[a-z]+(?:_[a-z]+)+\b", lambda it: flag(it[0]) if it[0] in MonitorRule.model_fields else it[0], words

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from bot.domain import monitor_commands
 from bot.domain.commands import VERBS, Help, Promote
 from bot.domain.errors import BadInput
-from bot.domain.grammar import Command, MissingArguments
+from bot.domain.grammar import Command, MissingArguments, amiss
 from bot.domain.text import Code, Name, clean, say
 
 SomeCommand = TypeVar("SomeCommand", bound=Command)
@@ -58,14 +58,7 @@ def build(verb: type[SomeCommand], given: dict[str, Any]) -> SomeCommand:
     except ValidationError as error:
         fault = error.errors()[0]
         field = str(fault["loc"][0]).replace("_", "-") if fault["loc"] else verb.verb
-        raise BadInput(say("{field}: {what}.", field=Code(f"--{field}"), what=_fault(fault))) from error
-
-
-def _fault(fault: Any) -> str:
-    """Return what is wrong with a value, in words for people, who know of no input and no string."""
-    if fault["type"] == "int_parsing":
-        return "it should be a whole number, such as 2"
-    return re.sub(r"^(Input|String) should", "it should", str(fault["msg"]))
+        raise BadInput(say("{field}: {what}.", field=Code(f"--{field}"), what=amiss(fault))) from error
 
 
 def load(data: Mapping[str, Any]) -> Command:

@@ -290,7 +290,7 @@ def _on_submit(desk: Desk) -> Callable[..., None]:
             answer = _add(desk, place, _filled_in(before.command, fields))
         except RegistrarError as error:
             sentence = str(explain(error))
-            ack(response_action="errors", errors={_field_of(sentence): short(sentence, FIELD_ERROR_MOST)})
+            ack(response_action="errors", errors={_field_of(sentence): short(_under_it(sentence), FIELD_ERROR_MOST)})
             return
         except Exception as error:  # unforeseen ones get an id to quote
             desk.answer(place, explain(error))
@@ -311,6 +311,12 @@ def _filled_in(typed: dict[str, Any], fields: dict[str, str]) -> MonitorAdd:
     if fields.get("rule") != "threshold" and (fields.get("greater_than") or fields.get("less_than")):
         fields = fields | {"rule": "threshold"}  # a bound was filled in, so it is meant
     return build(MonitorAdd, kept | {key: value for key, value in fields.items() if key in modals.MONITOR_FIELDS})
+
+
+def _under_it(sentence: str) -> str:
+    """Return the sentence without the flag before it: a form has no flags, and the field stands above."""
+    what = re.sub(r"^--[a-z-]+: ", "", sentence)
+    return what[:1].upper() + what[1:]
 
 
 def _field_of(sentence: str) -> str:

@@ -176,7 +176,8 @@ def test_an_error_stands_under_its_field_and_the_form_stays_open(world: World) -
     world.bob.types(CHANNEL, "/model monitor add")
     world.bob.waits_for_modal()
     for changes, field, words in (
-        ({"every": "1s"}, "every", "10 seconds"), ({"less_than": "low"}, "less_than", "valid number"),
+        ({"every": "1s"}, "every", "10 seconds"),
+        ({"less_than": "low"}, "less_than", "It should be a number, such as 0.85."),
         ({"less_than": ""}, "greater_than", "needs --greater-than"), ({"name": "a b"}, "name", "no name for a monitor"),
         ({"model": "chrun"}, "model", "Did you mean churn?"),
     ):  # fmt: skip
