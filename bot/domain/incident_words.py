@@ -5,7 +5,7 @@ The engine keeps the sentences of `line` and of "how it ends" in the incident; a
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.domain.durations import show_duration
 from bot.domain.incidents import Doing, Incident, IncidentKind, Tripped
@@ -63,6 +63,12 @@ def joined_by(line: Say) -> Say:
     return say("Failed as well: {line}", line=line)
 
 
+def passed_over(version: int, least: timedelta) -> Say:
+    """Return why the version before is not the one that is gone back to."""
+    return say("Not {v}: it served for less than {least}, so nobody knows that it is good.", v=v(version),
+               least=show_duration(least))  # fmt: skip
+
+
 def acted(incident: Incident) -> Say:
     """Return what was done about it, or why not more, and what to do next: for the thread, whenever `doing` changes."""
     if incident.doing is Doing.INTENT:  # the line before says what is rolled back
@@ -84,6 +90,7 @@ _DID = {
     Doing.APPLYING: "Moving {to} into Production.",
     Doing.VERIFYING: "Moved to {to}; reading it back from MLflow.",
     Doing.ROLLED_BACK: "Rolled back: {to} is in Production, read back from MLflow. {bad} is barred.",
+    Doing.NOT_FOLLOWED: "Rolled back: {to} is in Production, and {bad} is barred; the serving side does not follow.",
     Doing.SILENCED: "Nothing was moved.",
     Doing.FROZEN: "Nothing was moved: Production is frozen.",
     Doing.COOLDOWN: "Nothing was moved: the last rollback is too recent to make another one without a person.",
@@ -124,7 +131,8 @@ def _decide(incident: Incident) -> Say:
             return say("Decide: if {bad} is really bad, type {back}", bad=v(incident.version), back=back)
 
 
-_NOBODYS = {Doing.LOGGED, Doing.INTENT, Doing.APPLYING, Doing.VERIFYING, Doing.ROLLED_BACK, Doing.SUPERSEDED}
+_NOBODYS = {Doing.LOGGED, Doing.INTENT, Doing.APPLYING, Doing.VERIFYING, Doing.ROLLED_BACK, Doing.NOT_FOLLOWED,
+            Doing.SUPERSEDED}  # fmt: skip
 
 
 def roll_back(incident: Incident) -> Code:
@@ -177,6 +185,14 @@ def recovered(version: int | None, since: datetime, now: datetime) -> Say:
     """Return how it ends where the figures came back by themselves."""
     return say("Recovered: {v} is well again, after {age}. Nothing was moved.", v=v(version),
                age=show_duration(now - since))  # fmt: skip
+
+
+def not_followed(version: int) -> Say:
+    """Return how a rollback ends after which the serving side does not serve what the registry says."""
+    return say(
+        "Failed: {v} is in Production, and the serving side does not follow. Do this: let the service load {v} anew, as "
+        "after any deployment. Another rollback would change the registry only.", v=v(version),
+    )  # fmt: skip
 
 
 def sees_again(since: datetime, now: datetime) -> Say:

@@ -36,6 +36,7 @@ class Doing(Enum):
     APPLYING = "applying"
     VERIFYING = "verifying"
     ROLLED_BACK = "rolled back"  # read back from the registry
+    NOT_FOLLOWED = "not followed"  # rolled back, and after its time limit the serving side still reports something else
     SILENCED = "silenced"
     FROZEN = "frozen"
     COOLDOWN = "cooldown"
@@ -102,6 +103,7 @@ class Situation:
     frozen: Frozen | None
     open_request: str | None  # a person has asked for Production of this model
     target: int | None
+    passed_over: int | None  # a nearer one, that has served for too short a time
     is_common: bool  # many monitors of the source fail together
     now: datetime
 
@@ -152,7 +154,10 @@ def _automatically(it: Situation) -> Decided:
     if it.open_request:
         return Decided(
             Doing.AWAITING_HUMAN,
-            say("Request {id} about Production is open, so a person decides.", id=Code(it.open_request)),
+            say(
+                "Request {id} is open, so a person decides; once it is closed, the monitor does.",
+                id=Code(it.open_request),
+            ),
         )
     if it.tripped:
         return Decided(Doing.TRIPPED, it.tripped.why)

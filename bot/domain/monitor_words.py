@@ -226,16 +226,17 @@ def too_young(monitor: Monitor, until: datetime) -> Say:
                "it sooner: {override}", it=which(monitor), until=until, override=arm_anyway(monitor))  # fmt: skip
 
 
-def not_measured(monitor: Monitor) -> Say:
-    """Return why a monitor that never measured anything cannot be armed."""
-    return say("{it} has not measured anything as it is now, so nobody knows what it would do. Look with {show}",
-               it=which(monitor), show=Code(f"/model monitor show {monitor.model} {monitor.name}"))  # fmt: skip
+def not_measured(monitor: Monitor, values: int, wanted: int) -> Say:
+    """Return why a monitor that has measured too little as it is now cannot be armed."""
+    return say("{it} has to measure for 24 hours as it is now before it is armed: at least {wanted} of its checks have "
+               "to come to a value, and {had} did. Look with {show}", it=which(monitor), wanted=f"{wanted:,}",
+               had=f"{values:,}", show=Code(f"/model monitor show {monitor.model} {monitor.name}"))  # fmt: skip
 
 
 def backtest_forbids(monitor: Monitor, sentence: Say) -> Say:
     """Return why a backtest keeps it from being armed."""
-    return say("{it} can be armed once it has not fired in a backtest of 7 days. {sentence} An admin can do it all the "
-               "same: {override}", it=which(monitor), sentence=sentence, override=arm_anyway(monitor))  # fmt: skip
+    return say("{it} can be armed once it has not fired in a backtest of 7 whole days. {sentence} An admin can do it "
+               "all the same: {override}", it=which(monitor), sentence=sentence, override=arm_anyway(monitor))  # fmt: skip
 
 
 def arm_anyway(monitor: Monitor) -> Code:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from bot.domain import rules
 from bot.domain.backtests import Backtest
 from bot.domain.errors import RegistrarError
+from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import (
     Firing,
     Judgement,
@@ -20,10 +21,11 @@ from bot.domain.monitors import (
     State,
     assess,
 )
+from bot.domain.readings import aggregate
 from bot.domain.text import Say, say
 from bot.ports import Query
 from bot.services.context import Context
-from bot.services.judging import blocks_judged, sequential_judged
+from bot.services.judging import blocks_judged, judgement_of, sequential_judged
 from bot.services.monitoring import SourceBook, present_term
 
 POINTS_MOST = 20_000  # that are replayed
@@ -56,7 +58,8 @@ class Backtesting:
         with self._it.ledger.read() as reading:
             mine = reading.series(monitor.id, since=since - monitor.rule.history, until=until)
             term = present_term(reading, monitor.model)
-        theirs, why = self._of_source(monitor, term.version if term else 0, since - monitor.rule.history, until)
+        raw, why = self._of_source(monitor, term.version if term else 0, since - monitor.rule.history, until)
+        theirs = as_measured(monitor.rule, raw)
         points = theirs if _covers(theirs, since) > _covers(mine, since) else mine
         points = points[-POINTS_MOST:]
         if not points:
@@ -80,6 +83,29 @@ class Backtesting:
         if answer.outcome is not Outcome.OK:
             return [], answer.why
         return sorted((at, float(value)) for at, value in answer.points if math.isfinite(value)), None
+
+
+def as_measured(rule: MonitorRule, readings: list[Point]) -> list[Point]:
+    """Return what checks would have made of a source's readings (oldest first): one value at the time of each.
+
+    As in a check, a threshold with an aggregate looks at its window, and a rule against a baseline at what came since
+    the check before. What the monitor measured itself has been through that already.
+    """
+    is_windowed = rule.is_threshold and rule.aggregate not in {None, "last"}
+    if not is_windowed and rule.reckons != "rate":
+        return readings  # a source tells of one reading for each check
+    back = rule.window if is_windowed else 2 * rule.every
+    found, first = [], 0
+    for last, (at, _) in enumerate(readings):
+        while readings[first][0] <= at - back:
+            first += 1
+        some = readings[first : last + 1]
+        if rule.reckons == "rate" and len(some) < 2:
+            continue
+        value = aggregate(some, rule.reckons)
+        if math.isfinite(value):
+            found.append((at, value))
+    return found
 
 
 def replay(monitor: Monitor, points: list[Point], since: datetime) -> tuple[list[Firing], Say | None]:
@@ -114,7 +140,7 @@ def _judge(it: _Replay, at: datetime, value: float) -> Judgement:
         return _judge_block(it, at)
     recent = [point for point in it.seen if point[0] > at - rule.history]
     one = sequential_judged(rule, recent[-200:], [point for point in it.seen if point[0] <= at - timedelta(days=1)])
-    return Judgement(is_worse=one.is_worse, bound=one.bound, why=one.why, is_waiting=one.is_worse is None)
+    return judgement_of(rule, one)
 
 
 def _judge_block(it: _Replay, at: datetime) -> Judgement:
@@ -127,8 +153,7 @@ def _judge_block(it: _Replay, at: datetime) -> Judgement:
     block = [point for point in it.seen if start < point[0] <= end]
     before = [point for point in it.seen if start - 3 * rule.history < point[0] <= start]
     one = blocks_judged(rule, block, before)
-    return Judgement(is_worse=one.is_worse, bound=one.bound, why=one.why, judged_to=end,
-                     is_waiting=one.is_worse is None)  # fmt: skip
+    return replace(judgement_of(rule, one), judged_to=end)
 
 
 def _covers(points: list[Point], since: datetime) -> timedelta:

@@ -28,9 +28,9 @@ from bot.domain.incidents import (
 from bot.domain.monitors import Monitor, Outcome, Reading, Standing, State, Term, Verdict
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Automation
-from bot.domain.registry import Stage
+from bot.domain.registry import TARGETS, Stage
 from bot.domain.rollback_words import unfit
-from bot.domain.rollbacks import Served, automatic_id, last_good, rolling_back, stretches
+from bot.domain.rollbacks import Served, automatic_id, last_good, rolling_back, stretches, targets
 from bot.domain.serving import ServingState
 from bot.domain.text import Say, joined, say, short
 from bot.ports import Note, NoteKind, Writing
@@ -46,6 +46,7 @@ LINES_MOST = 8  # of an incident
 RESETS_MOST = 100  # of breakers in a day, that are looked at
 # What may become more by itself while the monitor goes on failing: what held it back may be over.
 HELD_BACK = {Doing.SILENCED, Doing.FROZEN, Doing.COOLDOWN, Doing.HELD, Doing.TRIPPED, Doing.NOTIFIED}
+SAMPLE = 50  # of a source's monitors, checked together: they speak for very many others
 FAILING = {State.FAILED, State.PENDING}
 
 
@@ -133,15 +134,15 @@ class Incidents:
     def record(self, tx: Writing, written: Sequence[Checked], prepared: Prepared) -> tuple[bool, set[str]]:
         """Write down what follows; return whether there is something to tell, and whose moves are to be made."""
         done = _Written()
-        if any(one.term and (one.has_failed or one.verdict.is_news) for one in written):
+        news = [one for one in written if one.term and (one.has_failed or one.verdict.is_news)]
+        if news:
             tx.lock("incidents")  # two of one model that fail at the same time have one incident
         common = self._common_causes(tx, written)
-        for one in written:
-            if one.term is None:
-                continue
+        for one in filter(None, (_as_it_is_now(tx, one) for one in news)):
+            assert one.term is not None
             if one.has_failed:
                 self._failed(tx, one, one.term, one.monitor.rule.source in common, prepared, done)
-            elif one.verdict.is_news:
+            else:
                 self._changed(tx, one, one.term, done)
         return done.tells, done.models
 
@@ -153,7 +154,7 @@ class Incidents:
         incident = self._open_one(tx, one, term, done)
         is_new = one.verdict.has_failed
         joins = incident is not None and one.monitor.name not in incident.monitors
-        if not (is_new or joins or incident is None or incident.doing in HELD_BACK):
+        if not (is_new or joins or incident is None or incident.doing in HELD_BACK or _waits_no_more(incident, one)):
             self._update(tx, incident, one, done)
             return
         situation = self._situation(tx, one, term, is_common)
@@ -186,8 +187,9 @@ class Incidents:
         reset = tx.latest(tags=(Tag.BREAKER_RESET,), since=now - ONE_DAY, most=RESETS_MOST)
         day = [move for move in day if not _is_forgiven(move, reset)]
         back = [move.finished_at for move in moves if move.kind is MoveKind.ROLLBACK and move.state is MoveState.DONE]
-        request = tx.open_request(model, Stage.PRODUCTION)
+        request = next(filter(None, (tx.open_request(model, stage) for stage in TARGETS)), None)
         tripped = [one for one in tx.breakers() if one.model in {"", model}]
+        target, nearest = self._target(tx, one.monitor, served, now), self._nearest(tx, model, served)
         return Situation(
             monitor=one.monitor, model=model, version=term.version, move=term.move, now=now,
             now_serving=served[0].began.id if served and served[0].until is None else None,
@@ -195,12 +197,16 @@ class Incidents:
             auto_of_model=sum(move.model == model for move in day), auto_of_all=len(day),
             auto_most=self._it.policy.max_auto, tripped=tripped[0] if tripped else None,
             frozen=frozen(model, tx.freezes(), self._it.policy, now), open_request=request.id if request else None,
-            target=self._target(tx, one.monitor, served, now), is_common=is_common,
+            target=target, passed_over=nearest if nearest != target else None, is_common=is_common,
         )  # fmt: skip
 
     def _target(self, reading: Ledger, monitor: Monitor, served: Sequence[Served], now: datetime) -> int | None:
         barred = {bar.version for bar in reading.bars(monitor.model)}
         return last_good(served, barred, now, monitor.rule.min_served)
+
+    def _nearest(self, reading: Ledger, model: str, served: Sequence[Served]) -> int | None:
+        """Return the version before, however long it served."""
+        return next(iter(targets(served, {bar.version for bar in reading.bars(model)})), None)
 
     def _alert(
         self, tx: Writing, incident: Incident | None, one: Checked, term: Term, situation: Situation, decided: Decided,
@@ -220,6 +226,9 @@ class Incidents:
             tx.add_note(incident_note(incident, "opened", self._channel(incident)))
             tx.add_note(thread_note(incident.id, "opened", words.opened(incident)))
             tx.add_note(_chart(incident, "opened"))
+            if situation.passed_over is not None:
+                least = words.passed_over(situation.passed_over, one.monitor.rule.min_served)
+                tx.add_note(thread_note(incident.id, "passed-over", least))
             done.tells = True
         elif one.monitor.name not in incident.monitors:
             incident = replace(incident, monitors=(*incident.monitors, one.monitor.name),
@@ -289,7 +298,8 @@ class Incidents:
         for source in sources:
             states = [standings[one.id].state for one in there if one.rule.source == source and one.id in standings]
             watching = [state for state in states if state is not State.DISABLED]
-            if is_common_cause(sum(state in FAILING for state in watching), len(watching)):
+            sample = [one.verdict.standing.state for one in written if one.monitor.rule.source == source]
+            if _is_common(watching) or (len(sample) >= SAMPLE and _is_common(sample)):
                 found.add(source)
         return found
 
@@ -397,6 +407,8 @@ class Incidents:
             if incident.rollback and _is_asked(reading, incident.rollback):
                 return None
             if serves and serves.began.id == incident.rollback:
+                if _is_denied(reading, incident.rollback):
+                    return words.not_followed(serves.version)
                 return words.restored(serves.version, serves.since, incident.version)
         if serves is None or serves.began.id != incident.move:
             is_moving = incident.doing in {Doing.INTENT, Doing.APPLYING, Doing.VERIFYING}
@@ -424,6 +436,8 @@ class Incidents:
 
     def _resolve(self, tx: Writing, incident: Incident, how: Say, now: datetime, done: _Written) -> None:
         ended = replace(incident, resolved_at=now, resolution=how)
+        if incident.doing is Doing.ROLLED_BACK and incident.rollback and _is_denied(tx, incident.rollback):
+            ended = replace(ended, doing=Doing.NOT_FOLLOWED)
         self._save(tx, ended, "resolved", done)
         tx.add_note(thread_note(ended.id, "resolved", words.resolved(ended)))
         tx.append(Event(at=now, actor=WATCH, tag=Tag.INCIDENT_RESOLVED, subject=ended.id, model=ended.model or None,
@@ -434,14 +448,42 @@ class Incidents:
         return policy.channel_for(incident.model) if incident.model else policy.channel
 
 
+def _is_common(states: Sequence[State]) -> bool:
+    """Tell whether so many of a source's monitors fail that the source is in doubt."""
+    return is_common_cause(sum(state in FAILING for state in states), len(states))
+
+
+def _as_it_is_now(tx: Writing, one: Checked) -> Checked | None:
+    """Return a check with its monitor as it is at this moment; None where nothing follows from the check any more.
+
+    While the source was asked somebody may have changed, paused or removed it: then its next check counts, if there is
+    one. That it was silenced meanwhile, armed or disarmed, holds for this one.
+    """
+    monitor = tx.monitor(one.monitor.id)
+    if monitor.removed_at or monitor.is_paused or monitor.revision != one.monitor.revision:
+        return None
+    return replace(one, due=replace(one.due, monitor=monitor))
+
+
 def _find(reading: Ledger, model: str, source: str, kind: IncidentKind) -> Incident | None:
     mine = reading.incidents(model=model, is_open=True)
     return next((one for one in mine if one.kind is kind and one.source == source), None)
 
 
+def _waits_no_more(incident: Incident, one: Checked) -> bool:
+    """Tell whether a person was only asked because a request was open: then it is looked whether that still is so."""
+    return incident.doing is Doing.AWAITING_HUMAN and one.monitor.acts == "auto"
+
+
 def _is_asked(reading: Ledger, move: str) -> bool:
     serving = reading.serving(move)
     return serving is not None and serving.state is ServingState.ASKED
+
+
+def _is_denied(reading: Ledger, move: str) -> bool:
+    """Tell whether the serving side was asked after a move, and did not follow in time."""
+    serving = reading.serving(move)
+    return serving is not None and serving.state is ServingState.DENIED
 
 
 def _is_due(incident: Incident, now: datetime) -> bool:

@@ -69,12 +69,12 @@ def _blocks(reading: Ledger, monitor: Monitor, standing: Standing, term: Term, n
     if not mine:
         return Judgement(is_worse=None, why=say("The last window has no readings."), judged_to=end)
     judged = blocks_judged(rule, mine, _baseline(reading, monitor, term, start))
-    return replace(_judgement(rule, judged), judged_to=end)
+    return replace(judgement_of(rule, judged), judged_to=end)
 
 
 def _sequential(reading: Ledger, monitor: Monitor, term: Term, now: Past) -> Judgement:
     mine = [*reading.series(monitor.id, since=term.since, until=now.at, move=term.move), (now.at, now.value)]
-    return _judgement(
+    return judgement_of(
         monitor.rule, sequential_judged(monitor.rule, mine, _baseline(reading, monitor, term, term.since))
     )
 
@@ -116,7 +116,8 @@ def _baseline(reading: Ledger, monitor: Monitor, term: Term, before: datetime) -
                           without=bad)  # fmt: skip
 
 
-def _judgement(rule: MonitorRule, judged: Judged) -> Judgement:
+def judgement_of(rule: MonitorRule, judged: Judged) -> Judgement:
+    """Return what a rule against a baseline has judged, with whether it is well again: the hysteresis is ours."""
     is_back = math.isnan(judged.effect) or judged.effect < rule.hysteresis * rule.min_effect
     return Judgement(is_worse=judged.is_worse, is_recovered=is_back, bound=judged.bound, why=judged.why,
                      is_waiting=judged.is_worse is None)  # fmt: skip

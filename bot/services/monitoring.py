@@ -319,8 +319,8 @@ class Monitoring:
         """Return the other monitors of a source of which one is about to roll back: do they fail as well?
 
         They are checked early, in the same transaction: where many fail together, it is the source. That is done once,
-        when it has just failed, since each check counts for them as well. Of a source with very many monitors what they
-        said last has to do.
+        when it has just failed, since each check counts for them as well. Of a source with very many monitors those are
+        asked that were checked longest ago, as a sample.
         """
         about_to = {one.monitor.rule.source for one in checked if one.verdict.has_failed and one.monitor.is_armed}
         if not about_to:
@@ -328,10 +328,12 @@ class Monitoring:
         mine, now = {one.monitor.id for one in checked}, self._it.clock.now()
         with self._it.ledger.read() as reading:
             there = [one for one in reading.monitors() if one.rule.source in about_to and not one.is_paused]
-            if not COMMON_COUNT <= len(there) <= BATCH:
+            if len(there) < COMMON_COUNT:
                 return []
-            others = [(one, reading.standing(one.id)) for one in there if one.id not in mine]
-        return [(one, at) for one, at in others if at.at is None or now - at.at > FRESH]
+            standings = reading.standings()
+        others = [(one, standings[one.id]) for one in there if one.id not in mine and one.id in standings]
+        stale = [(one, standing) for one, standing in others if standing.at is None or now - standing.at > FRESH]
+        return sorted(stale, key=lambda pair: pair[1].at or pair[0].created_at)[:BATCH]
 
     def _judge_all(self, checks: Sequence[Due], answers: Sequence[Answer]) -> list[Checked]:
         now = self._it.clock.now()

@@ -6,6 +6,7 @@ What a monitor measures and does by itself is elsewhere: bot/services/monitoring
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -39,10 +40,17 @@ from bot.services.rows import incident_note, said_note, thread_note
 
 BACKTESTED = timedelta(days=7)  # without a firing, before somebody arms a monitor
 TRIED_OUT = timedelta(hours=24)  # measured as it is now, before somebody arms it
+MEASURED = 0.5  # of the checks of that time, that must have come to a value: a monitor that slept has tried out nothing
 RECENT_MOST = 10  # checks that are shown of a monitor
 CHART_MOST = 500  # checks that a picture is made of
 INCIDENTS_MOST = 100
-UNDER_WAY = {Doing.INTENT, Doing.APPLYING, Doing.VERIFYING, Doing.ROLLED_BACK}  # what ends without its monitor
+UNDER_WAY = {
+    Doing.INTENT,
+    Doing.APPLYING,
+    Doing.VERIFYING,
+    Doing.ROLLED_BACK,
+    Doing.NOT_FOLLOWED,
+}  # what ends without its monitor
 
 Replay = Callable[[Monitor, timedelta], Backtest]
 
@@ -302,10 +310,14 @@ class Monitors:
         if now < monitor.created_at + TRIED_OUT:
             raise Refused(monitor_words.too_young(monitor, monitor.created_at + TRIED_OUT))
         with self._it.ledger.read() as reading:
-            if not reading.measurements(monitor.id, since=monitor.created_at, most=1):
-                raise Refused(monitor_words.not_measured(monitor))
+            values = len(reading.series(monitor.id, since=max(monitor.created_at, now - TRIED_OUT), until=now))
+        wanted = max(1, math.floor(MEASURED * (TRIED_OUT / monitor.rule.every)))
+        if values < wanted:
+            raise Refused(monitor_words.not_measured(monitor, values, wanted))
         found = self._replay(monitor, BACKTESTED)
-        if found.why is not None or found.firings:
+        covered = found.until - found.since
+        is_whole = covered >= BACKTESTED - max(monitor.rule.every, monitor.rule.window, timedelta(hours=1))
+        if found.why is not None or found.firings or not is_whole:
             raise Refused(monitor_words.backtest_forbids(monitor, found.sentence))
         return {"backtest": {"since": found.since.isoformat(), "until": found.until.isoformat(),
                              "values": len(found.points)}}  # fmt: skip

@@ -36,6 +36,7 @@ _TITLES = {
     Doing.APPLYING: "🟠 {it}: {names} failed, rolling back to {to}",
     Doing.VERIFYING: "🟠 {it}: {names} failed, verifying {to}",
     Doing.ROLLED_BACK: "🟠 {it}: {names} failed, rolled back to {to}",
+    Doing.NOT_FOLLOWED: "🆘 {it}: rolled back to {to}, the serving side does not follow",
     Doing.SILENCED: "🔕 {it}: {names} failed, silenced",
     Doing.FROZEN: "🔴 {it}: {names} failed, Production is frozen",
     Doing.COOLDOWN: "🔴 {it}: {names} failed. Roll back to {to}?",
@@ -91,6 +92,8 @@ def title(incident: Incident) -> str:
 def _over(incident: Incident, model: str, it: str) -> str:
     if incident.doing is Doing.ROLLED_BACK and incident.target is not None:
         return f"✅ {model}: restored, v{incident.target} serves"
+    if incident.doing is Doing.NOT_FOLLOWED and incident.target is not None:
+        return f"🆘 {model}: v{incident.target} is in Production, the serving side does not follow"
     return f"⚪ {it}: overtaken" if incident.doing is Doing.SUPERSEDED else f"✅ {it}: over"
 
 
@@ -169,7 +172,7 @@ def _buttons(incident: Incident, monitors: Sequence[Monitor], now: datetime) -> 
         if monitors and not all(one.is_silenced(now) for one in monitors):
             buttons.append(ButtonElement(text="Silence 2 h", action_id=SILENCE, value=incident.id))
         buttons.append(ButtonElement(text="Details", action_id=DETAILS, value=incident.id))
-    if incident.doing is Doing.ROLLED_BACK and incident.version is not None:
+    if incident.doing in {Doing.ROLLED_BACK, Doing.NOT_FOLLOWED} and incident.version is not None:
         buttons.append(ButtonElement(text="Undo…", action_id=UNDO, value=incident.id))
     return buttons
 

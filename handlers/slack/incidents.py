@@ -60,7 +60,7 @@ def _roll_back(desk: Desk, place: Place, incident_id: str) -> Say:
 def _undo(desk: Desk, place: Place, incident_id: str) -> None:
     """Open the form that asks for the version again that was taken out; the rules decide, as for every promotion."""
     incident, _ = desk.registrar.monitors.incident(incident_id)
-    if incident.doing is not Doing.ROLLED_BACK or incident.version is None:
+    if incident.doing not in {Doing.ROLLED_BACK, Doing.NOT_FOLLOWED} or incident.version is None:
         raise BadInput("Nothing was rolled back here, so there is nothing to undo.")
     ask_for_promotion(desk, place, {"model": incident.model, "version": str(incident.version), "to": "production"})
 

@@ -25,6 +25,7 @@ from bot.services.monitors import Monitors
 from tests.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, STRANGER, Bench
 
 ADD = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
+HALF_A_DAY = 144  # checks: half of those that a day has at five minutes
 BOT = Profile(person=BOB.person, is_bot=True)
 
 
@@ -35,11 +36,14 @@ class Desk:
         self.bench = bench
         self.firings: list[Firing] = []
         self.why: Say | None = None
+        self.covers = timedelta(days=7)
         self.service = Monitors(bench.context, bench.gatekeeper, self._replay)
 
     def _replay(self, monitor: Monitor, span: timedelta) -> Backtest:
         now = self.bench.clock.now()
-        return Backtest(monitor=monitor, since=now - span, until=now, firings=self.firings, why=self.why)
+        return Backtest(
+            monitor=monitor, since=now - min(span, self.covers), until=now, firings=self.firings, why=self.why
+        )
 
     def types(self, text: str, who: Caller = BOB) -> str:
         """Do what was typed, and return the answer."""
@@ -368,9 +372,9 @@ def test_what_is_not_silenced_cannot_be_let_speak(watched: Desk) -> None:
 def tried(desk: Desk) -> Desk:
     """Return the service with a monitor of Bob's that is to roll back, and was measured for a day."""
     desk.types(ADD.replace("notify", "auto"))
-    desk.bench.clock.turn(hours=1)
-    desk.measure(desk.find())
-    desk.bench.clock.turn(hours=23)
+    for _ in range(HALF_A_DAY):
+        desk.bench.clock.turn(minutes=10)
+        desk.measure(desk.find())
     return desk
 
 
@@ -405,6 +409,14 @@ def _fires(desk: Desk) -> None:
     desk.firings = [Firing(desk.bench.clock.now(), 0.5, say("low"))]
 
 
+def _sleeps(desk: Desk) -> None:
+    desk.bench.clock.turn(minutes=10)  # of the oldest value a day has passed, and no new one came
+
+
+def _short(desk: Desk) -> None:
+    desk.covers = timedelta(days=3)
+
+
 def _unknown(desk: Desk) -> None:
     desk.why = say("There are two days of history.")
 
@@ -413,7 +425,8 @@ def _unknown(desk: Desk) -> None:
     ("spoil", "said"),
     [
         (_younger, "has to be measured for 24 hours"), (_changed, "has to be measured for 24 hours"),
-        (_fires, "would have fired once in 7d"), (_unknown, "There are two days of history"),
+        (_fires, "would have fired once in 7d"), (_sleeps, "at least 144 of its checks .* and 143 did"),
+        (_short, r"7 whole days\. churn accuracy would not have fired in 3d"), (_unknown, "There are two days of history"),
     ],
 )  # fmt: skip
 def test_what_has_not_tried_itself_out_is_not_armed(tried: Desk, spoil: Callable[[Desk], None], said: str) -> None:
@@ -430,7 +443,7 @@ def test_what_has_not_tried_itself_out_is_not_armed(tried: Desk, spoil: Callable
 def test_what_has_measured_nothing_is_not_armed(desk: Desk) -> None:
     desk.types(ADD.replace("notify", "auto"))
     desk.bench.clock.turn(hours=25)
-    with pytest.raises(Refused, match="has not measured anything"):
+    with pytest.raises(Refused, match="and 0 did"):
         desk.types("monitor arm churn accuracy", CAROL)
 
 

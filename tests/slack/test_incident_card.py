@@ -153,7 +153,7 @@ def test_a_rollback_can_be_undone_also_when_it_is_over() -> None:
     assert buttons(over(Doing.ROLLED_BACK)) == [UNDO]
 
 
-@pytest.mark.parametrize("doing", [one for one in Doing if one is not Doing.ROLLED_BACK])
+@pytest.mark.parametrize("doing", [one for one in Doing if one not in {Doing.ROLLED_BACK, Doing.NOT_FOLLOWED}])
 def test_what_is_over_has_no_buttons(doing: Doing) -> None:
     assert buttons(over(doing)) == []
 
