@@ -190,8 +190,8 @@ def recovered(version: int | None, since: datetime, now: datetime) -> Say:
 def not_followed(version: int) -> Say:
     """Return how a rollback ends after which the serving side does not serve what the registry says."""
     return say(
-        "Failed: {v} is in Production, and the serving side does not follow. Do this: let the service load {v} anew, as "
-        "after any deployment. Another rollback would change the registry only.", v=v(version),
+        "Failed: {v} is in Production, and the serving side does not follow. Do this: let the service load {v} anew, "
+        "as after any deployment. Another rollback would change the registry only.", v=v(version),
     )  # fmt: skip
 
 

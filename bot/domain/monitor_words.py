@@ -235,8 +235,10 @@ def not_measured(monitor: Monitor, values: int, wanted: int) -> Say:
 
 def backtest_forbids(monitor: Monitor, sentence: Say) -> Say:
     """Return why a backtest keeps it from being armed."""
-    return say("{it} can be armed once it has not fired in a backtest of 7 whole days. {sentence} An admin can do it "
-               "all the same: {override}", it=which(monitor), sentence=sentence, override=arm_anyway(monitor))  # fmt: skip
+    return say(
+        "{it} can be armed once it has not fired in a backtest of 7 whole days. {sentence} An admin can do it all the "
+        "same: {override}", it=which(monitor), sentence=sentence, override=arm_anyway(monitor),
+    )  # fmt: skip
 
 
 def arm_anyway(monitor: Monitor) -> Code:

@@ -100,7 +100,8 @@ def as_measured(rule: MonitorRule, readings: list[Point]) -> list[Point]:
         while readings[first][0] <= at - back:
             first += 1
         some = readings[first : last + 1]
-        if rule.reckons == "rate" and len(some) < 2:
+        is_whole = not is_windowed or at - readings[0][0] >= back - rule.every  # what is not is warm-up in a check
+        if not is_whole or (rule.reckons == "rate" and len(some) < 2):
             continue
         value = aggregate(some, rule.reckons)
         if math.isfinite(value):

@@ -295,11 +295,42 @@ def test_what_a_person_moved_between_verdict_and_act_is_superseded(served: Bench
     assert any("Nothing was moved" in line for line in told(served))
 
 
+def test_of_a_source_with_very_many_monitors_a_sample_says_whether_it_is_in_doubt(served: Bench) -> None:
+    others = [add(served, f"q{number}", query=f"q{number}", fail_after=1, every="5m") for number in range(1, 120)]
+    with served.ledger.write() as tx:
+        for one in others:
+            tx.save_standing(Standing(monitor=one.id, next_at=served.clock.now() + timedelta(minutes=4)))
+    add(served, "q0", query="q0", fail_after=1)
+    served.clock.turn(seconds=12)
+    for number in range(120):
+        served.sources.answers[f"q{number}"] = Answer(points=[(served.clock.now(), 0.0)])
+    tick(served)
+    assert (served.registry.holders(), rollbacks(served)) == ([4], [])
+    assert [one.kind for one in incidents(served)] == [IncidentKind.SOURCE]
+
+
+def test_of_very_many_monitors_one_that_fails_alone_is_believed(served: Bench) -> None:
+    for number in range(1, 120):
+        add(served, f"q{number}", query=f"q{number}", fail_after=1, every="5m")
+    add(served, "q0", query="q0", fail_after=1)
+    served.clock.turn(seconds=12)
+    for number in range(120):
+        served.sources.answers[f"q{number}"] = Answer(points=[(served.clock.now(), 0.9 if number else 0.0)])
+    tick(served)
+    assert served.registry.holders() == [2]
+
+
 def test_a_version_that_has_not_served_for_long_is_nothing_to_go_back_to(served: Bench) -> None:
     add(served, min_served="365d")
     check(served, 0.5, 0.5)
     # v3 was there before Registrar looked, which is long enough.
     assert served.registry.holders() == [3]
+
+
+def test_the_version_before_that_served_too_short_a_time_is_named_with_the_reason(served: Bench) -> None:
+    add(served, min_served="365d")
+    check(served, 0.5, 0.5)
+    assert "Not v2: it served for less than 365d, so nobody knows that it is good." in told(served)
 
 
 def test_with_nothing_good_to_go_back_to_it_says_so_and_does_nothing(served: Bench) -> None:
@@ -367,6 +398,21 @@ def test_a_silenced_monitor_measures_and_does_nothing(served: Bench) -> None:
     served.clock.turn(hours=1)
     check(served, 0.5)
     assert served.registry.holders() == [2]
+
+
+@pytest.mark.parametrize("stage", ["production", "staging"])
+def test_it_waits_for_a_person_as_long_as_the_request_is_open(served: Bench, stage: str) -> None:
+    request = served.open(f"promote churn 1 {stage}")
+    add(served)
+    check(served, 0.5, 0.5, 0.5)
+    [incident] = incidents(served)
+    assert (served.registry.holders(), incident.doing) == ([4], Doing.AWAITING_HUMAN)
+    assert f"Request {request.id} is open, so a person decides; once it is closed, the monitor does." in str(
+        incident.why
+    )
+    served.reject(request)
+    check(served, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.ROLLED_BACK)
 
 
 def test_an_open_request_of_a_person_makes_the_automation_wait(served: Bench) -> None:
