@@ -90,7 +90,7 @@ _DID = {
     Doing.APPLYING: "Moving {to} into Production.",
     Doing.VERIFYING: "Moved to {to}; reading it back from MLflow.",
     Doing.ROLLED_BACK: "Rolled back: {to} is in Production, read back from MLflow. {bad} is barred.",
-    Doing.NOT_FOLLOWED: "Rolled back: {to} is in Production, and {bad} is barred; the serving side does not follow.",
+    Doing.NOT_FOLLOWED: "Rolled back: {to} is in Production, {bad} is barred; the serving side has not confirmed it.",
     Doing.SILENCED: "Nothing was moved.",
     Doing.FROZEN: "Nothing was moved: Production is frozen.",
     Doing.COOLDOWN: "Nothing was moved: the last rollback is too recent to make another one without a person.",
@@ -188,10 +188,11 @@ def recovered(version: int | None, since: datetime, now: datetime) -> Say:
 
 
 def not_followed(version: int) -> Say:
-    """Return how a rollback ends after which the serving side does not serve what the registry says."""
+    """Return how a rollback ends of which the serving side has not confirmed in time that it follows."""
     return say(
-        "Failed: {v} is in Production, and the serving side does not follow. Do this: let the service load {v} anew, "
-        "as after any deployment. Another rollback would change the registry only.", v=v(version),
+        "Failed: {v} is in Production, and the serving side has not confirmed in time that it serves it. Do this: ask "
+        "it yourself, and let it load {v} anew, as after any deployment. Another rollback would change the registry only.",
+        v=v(version),
     )  # fmt: skip
 
 

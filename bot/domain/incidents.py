@@ -36,7 +36,7 @@ class Doing(Enum):
     APPLYING = "applying"
     VERIFYING = "verifying"
     ROLLED_BACK = "rolled back"  # read back from the registry
-    NOT_FOLLOWED = "not followed"  # rolled back, and after its time limit the serving side still reports something else
+    NOT_FOLLOWED = "not followed"  # rolled back, and the serving side has not confirmed it within its time limit
     SILENCED = "silenced"
     FROZEN = "frozen"
     COOLDOWN = "cooldown"

@@ -36,7 +36,7 @@ _TITLES = {
     Doing.APPLYING: "🟠 {it}: {names} failed, rolling back to {to}",
     Doing.VERIFYING: "🟠 {it}: {names} failed, verifying {to}",
     Doing.ROLLED_BACK: "🟠 {it}: {names} failed, rolled back to {to}",
-    Doing.NOT_FOLLOWED: "🆘 {it}: rolled back to {to}, the serving side does not follow",
+    Doing.NOT_FOLLOWED: "🆘 {it}: rolled back to {to}, not confirmed by the serving side",
     Doing.SILENCED: "🔕 {it}: {names} failed, silenced",
     Doing.FROZEN: "🔴 {it}: {names} failed, Production is frozen",
     Doing.COOLDOWN: "🔴 {it}: {names} failed. Roll back to {to}?",
@@ -93,7 +93,7 @@ def _over(incident: Incident, model: str, it: str) -> str:
     if incident.doing is Doing.ROLLED_BACK and incident.target is not None:
         return f"✅ {model}: restored, v{incident.target} serves"
     if incident.doing is Doing.NOT_FOLLOWED and incident.target is not None:
-        return f"🆘 {model}: v{incident.target} is in Production, the serving side does not follow"
+        return f"🆘 {model}: v{incident.target} is in Production, not confirmed by the serving side"
     return f"⚪ {it}: overtaken" if incident.doing is Doing.SUPERSEDED else f"✅ {it}: over"
 
 
