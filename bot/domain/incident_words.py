@@ -191,7 +191,7 @@ def not_followed(version: int) -> Say:
     """Return how a rollback ends of which the serving side has not confirmed in time that it follows."""
     return say(
         "Failed: {v} is in Production, and the serving side has not confirmed in time that it serves it. Do this: ask "
-        "it yourself, and let it load {v} anew, as after any deployment. Another rollback would change the registry only.",
+        "it yourself, and let it load {v} anew, as after any deployment. Another rollback changes the registry only.",
         v=v(version),
     )  # fmt: skip
 

@@ -1,0 +1,224 @@
+"""The monitor's state machine, and what is decided about one that has failed: tables, without a clock or a ledger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from bot.domain.freezes import Frozen
+from bot.domain.incidents import Doing, Situation, Tripped, decide, is_common_cause
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import (
+    Judgement,
+    Monitor,
+    Outcome,
+    Reading,
+    Standing,
+    State,
+    Term,
+    assess,
+    begin,
+    is_warm,
+)
+from bot.domain.people import Person
+from bot.domain.text import say
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+TERM = Term(move="m1", version=7, since=NOW - timedelta(days=1))
+ANN = Person("T1", "U1")
+
+
+def a_monitor(**rule: Any) -> Monitor:
+    """Return an armed monitor of the policy file."""
+    fields = {"name": "accuracy", "source": "push", "greater_than": 0.85, "action": "auto"} | rule
+    return Monitor(id="m", model="churn", rule=MonitorRule(**fields), created_at=NOW - timedelta(days=9))
+
+
+# What one check says: a letter each.
+SAYS: dict[str, tuple[Reading, Judgement | None]] = {
+    "g": (Reading(value=0.9, points=1), Judgement(is_worse=False)),
+    "b": (Reading(value=0.7, points=1), Judgement(is_worse=True)),
+    "h": (Reading(value=0.88, points=1), Judgement(is_worse=False, is_recovered=False)),  # within, not far enough
+    "x": (Reading(value=0.3, points=1), Judgement(is_worse=True)),  # beyond the hard limit
+    "n": (Reading(outcome=Outcome.NO_DATA), None),
+    "e": (Reading(outcome=Outcome.ERROR), None),
+    "w": (Reading(value=0.9, points=1), Judgement(is_worse=None, why=say("too few"), is_waiting=True)),
+    "u": (Reading(value=0.9, points=1), Judgement(is_worse=None, why=say("the baseline is gone"))),
+    "s": (Reading(value=0.9, points=1), Judgement(is_worse=None)),  # the same window still
+}
+LETTERS = {
+    State.OK: "o", State.PENDING: "p", State.FAILED: "F", State.NO_DATA: "N", State.ERROR: "E", State.WARMUP: "W",
+}  # fmt: skip
+
+
+def lives(monitor: Monitor, checks: str, *, warm: bool = True) -> str:
+    """Return the state after each check, a letter each."""
+    standing, states = begin(Standing(monitor="m"), monitor, TERM), ""
+    for at, letter in enumerate(checks):
+        reading, judgement = SAYS[letter]
+        now = NOW + at * monitor.rule.every
+        verdict = assess(monitor, standing, reading, judgement if warm else None, now=now, warm=warm)
+        assert verdict.is_news == (verdict.standing.state is not standing.state)
+        standing = verdict.standing
+        states += LETTERS[standing.state]
+    return states
+
+
+@pytest.mark.parametrize(
+    ("rule", "checks", "states"),
+    [
+        ({"fail_after": 2}, "gbbg", "opFF"),
+        ({"fail_after": 1}, "b", "F"),
+        ({"fail_after": 3}, "bbgbbb", "ppoppF"),  # one good check in between begins the count anew
+        ({"fail_after": 2, "recover_after": 3}, "bbggg", "pFFFo"),
+        ({"fail_after": 2, "recover_after": 2}, "bbgbgg", "pFFFFo"),  # so many good ones in a row
+        ({"fail_after": 1, "recover_after": 2}, "bghgg", "FFFFo"),  # within, and not far enough: not well again
+        ({"fail_after": 2, "recover_after": 1}, "gh", "oo"),  # that only counts for one that has failed
+        ({"fail_after": 2, "no_data": 3}, "gnnngn", "oooNoo"),
+        ({"fail_after": 2, "no_data": 2}, "bnbg", "ppFF"),  # a gap keeps what was counted
+        ({"fail_after": 1, "no_data": 1}, "bnnn", "FFFF"),  # and makes no failed one well, nor a silent one
+        ({"fail_after": 1, "error": 1}, "bee", "FFF"),
+        ({"error": 2}, "geeg", "ooEo"),
+        ({"error": 2, "no_data": 2}, "eneen", "oooEN"),  # a gap ends a row of errors
+        ({"fail_after": 3, "hard_limit": 0.5}, "gxxg", "opFF"),  # twice in a row, whatever fail_after says
+        ({"fail_after": 3, "hard_limit": 0.5}, "xgx", "pop"),
+        ({"fail_after": 3, "hard_limit": 0.5}, "xnx", "ppp"),  # a gap in between is none in a row
+        ({"fail_after": 1}, "w", "W"),
+        ({"fail_after": 1}, "bw", "FF"),
+        ({"no_data": 2}, "guu", "ooN"),  # what cannot be told is no data
+        ({"fail_after": 2}, "bsb", "ppF"),  # the same window is counted once
+    ],
+)
+def test_where_checks_lead(rule: dict[str, Any], checks: str, states: str) -> None:
+    assert lives(a_monitor(**rule), checks) == states
+
+
+def test_while_it_warms_up_only_the_hard_limit_counts() -> None:
+    assert lives(a_monitor(fail_after=1, hard_limit=0.5), "bbxx", warm=False) == "WWpF"
+
+
+def test_since_when_it_fails_is_told_of_the_first_failure_in_the_row() -> None:
+    monitor, standing = a_monitor(fail_after=3), begin(Standing(monitor="m"), a_monitor(), TERM)
+    for at, letter in enumerate("bgbbb"):
+        standing = assess(monitor, standing, *SAYS[letter], now=NOW + at * timedelta(minutes=5), warm=True).standing
+    assert (standing.state, standing.since) == (State.FAILED, NOW + timedelta(minutes=10))
+
+
+@pytest.mark.parametrize(
+    ("monitor", "term"),
+    [
+        (replace(a_monitor(), revision=2), TERM),
+        (a_monitor(), Term(move="m2", version=7, since=NOW)),
+        (a_monitor(), None),
+    ],
+    ids=["edited", "moved", "nobody serves"],
+)
+def test_what_was_counted_belongs_to_one_term_and_one_revision(monitor: Monitor, term: Term | None) -> None:
+    counted = Standing(monitor="m", slot=9, revision=1, move="m1", version=7, state=State.FAILED, bad=3, points=99)
+    anew = begin(counted, monitor, term)
+    assert (anew.bad, anew.points, anew.slot) == (0, 0, 9)
+    assert anew.state is (State.OK if term else State.DISABLED)
+    assert begin(counted, a_monitor(), TERM) is counted
+
+
+@pytest.mark.parametrize(
+    ("rule", "minutes"),
+    [({}, 120), ({"window": "5m"}, 30), ({"warmup": "7m"}, 7), ({"warmup": "0s"}, 0)],
+    ids=["two windows", "half an hour at least", "as said", "none"],
+)
+def test_how_long_it_warms_up(rule: dict[str, Any], minutes: int) -> None:
+    monitor, warm_at = a_monitor(**rule), NOW + timedelta(minutes=minutes)
+    term = replace(TERM, since=NOW)
+    assert is_warm(monitor, term, warm_at)
+    assert not is_warm(monitor, term, warm_at - timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(("rule", "needed"), [({}, 1), ({"min_points": 7}, 7), ({"greater_than": None}, 50)])
+def test_how_many_readings_a_verdict_needs(rule: dict[str, Any], needed: int) -> None:
+    assert a_monitor(**rule).rule.points_needed == needed
+
+
+def test_checks_of_one_interval_are_spread_by_a_tenth_and_never_meet() -> None:
+    monitor, others = a_monitor(every="10m"), [replace(a_monitor(every="10m"), id=f"m{n}") for n in range(50)]
+    pauses = [(monitor.next_check(NOW, slot) - NOW).total_seconds() for slot in range(200)]
+    assert 540 <= min(pauses) < 560
+    assert 640 < max(pauses) <= 660
+    assert len({one.next_check(NOW, 1) for one in others}) == 50
+    assert all(one != other for one, other in pairwise(pauses))
+
+
+# -- what is done about it ---------------------------------------------------------------------------------------------
+
+
+def situation(monitor: Monitor | None = None, **changes: Any) -> Situation:
+    """Return what lets an armed monitor roll back, with some of it changed."""
+    base = Situation(
+        monitor=monitor or a_monitor(cooldown="6h", max_auto=2), model="churn", version=7, move="m1", now_serving="m1",
+        rolled_back_at=None, auto_of_model=0, auto_of_all=0, auto_most=3, tripped=None, frozen=None, open_request=None,
+        target=6, passed_over=None, is_common=False, now=NOW,
+    )  # fmt: skip
+    return replace(base, **changes)
+
+
+HOURS = timedelta(hours=1)
+FROZEN = Frozen(why=say("It is frozen."), until=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "doing"),
+    [
+        ({}, Doing.INTENT),
+        ({"now_serving": "m2"}, Doing.SUPERSEDED),
+        ({"is_common": True}, Doing.HELD),
+        ({"frozen": FROZEN}, Doing.FROZEN),
+        ({"target": None}, Doing.HELD),
+        ({"open_request": "r4k7q"}, Doing.AWAITING_HUMAN),
+        ({"tripped": Tripped(model="churn", at=NOW, why=say("Too many."))}, Doing.TRIPPED),
+        ({"auto_of_model": 1}, Doing.INTENT),
+        ({"auto_of_model": 2}, Doing.TRIPPED),
+        ({"auto_of_all": 2}, Doing.INTENT),
+        ({"auto_of_all": 3}, Doing.TRIPPED),
+        ({"rolled_back_at": NOW - 5 * HOURS}, Doing.COOLDOWN),
+        ({"rolled_back_at": NOW - 6 * HOURS}, Doing.INTENT),
+        # What makes a verdict void comes first, then what holds everything back, then the rest.
+        ({"now_serving": "m2", "is_common": True}, Doing.SUPERSEDED),
+        ({"is_common": True, "target": None}, Doing.HELD),
+        ({"target": None, "open_request": "r4k7q"}, Doing.HELD),
+        ({"open_request": "r4k7q", "auto_of_model": 2}, Doing.AWAITING_HUMAN),
+        ({"auto_of_model": 2, "rolled_back_at": NOW}, Doing.TRIPPED),
+    ],
+    ids=lambda one: ", ".join(one) or "nothing" if isinstance(one, dict) else one.value,
+)
+def test_what_an_armed_monitor_does(changes: dict[str, Any], doing: Doing) -> None:
+    decided = decide(situation(**changes))
+    assert decided.doing is doing
+    assert (decided.trips is not None) == (doing is Doing.TRIPPED and "tripped" not in changes)
+
+
+@pytest.mark.parametrize(
+    ("rule", "doing"), [("dry_run", Doing.LOGGED), ("notify", Doing.NOTIFIED), ("ask", Doing.AWAITING_HUMAN)]
+)
+def test_what_may_not_act_goes_no_further_than_its_action(rule: str, doing: Doing) -> None:
+    assert decide(situation(a_monitor(action=rule))).doing is doing
+
+
+def test_auto_that_nobody_armed_asks() -> None:
+    assert decide(situation(replace(a_monitor(), created_by=ANN))).doing is Doing.AWAITING_HUMAN
+
+
+def test_one_that_is_silenced_says_and_does_nothing() -> None:
+    silent = replace(a_monitor(), silenced_until=NOW + HOURS)
+    assert decide(situation(silent)).doing is Doing.SILENCED
+    assert decide(situation(replace(silent, silenced_until=NOW))).doing is Doing.INTENT
+
+
+@pytest.mark.parametrize(
+    ("failing", "watching", "is_in_doubt"),
+    [(2, 2, False), (3, 3, True), (3, 10, True), (3, 11, False), (30, 100, True), (29, 100, False)],
+)
+def test_when_a_source_is_in_doubt(failing: int, watching: int, is_in_doubt: bool) -> None:
+    assert is_common_cause(failing, watching) is is_in_doubt
