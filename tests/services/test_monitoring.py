@@ -21,6 +21,7 @@ from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.parsing import build
 from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
+from bot.domain.rollbacks import Bar
 from bot.domain.text import say, unpack
 from bot.ports import NoteKind
 from bot.services.context import Rules
@@ -746,3 +747,65 @@ def test_without_enough_of_a_baseline_nothing_is_judged_and_nobody_alarmed(serve
     assert (served.registry.holders(), incidents(served)) == ([4], [])
     assert standing(served, monitor).state is State.WARMUP
     assert str(standing(served, monitor).why) == "The baseline covers 3h, and 7h are needed."
+
+
+def test_a_version_that_is_worse_from_its_first_reading_on_is_seen_one_reading_after_the_other(served: Bench) -> None:
+    monitor = add(served, **HOURS | {"rule": "sequential", "fail_after": 1})
+    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    goes_on(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
+    assert served.registry.holders() == [2]
+
+
+def test_one_by_one_as_good_as_usual_stays(served: Bench) -> None:
+    monitor = add(served, **HOURS | {"rule": "sequential", "fail_after": 1})
+    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    goes_on(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=35)
+    assert (served.registry.holders(), standing(served, monitor).state) == ([4], State.OK)
+
+
+def lately(bench: Bench, monitor: Monitor, value: float, *, hours: float) -> None:
+    """Write down what the monitor measured of the present version, up to now."""
+    with bench.ledger.read() as reading:
+        [now, *_] = bench.rollbacks.served(reading, "churn")
+    slots = int(hours * 60)
+    with bench.ledger.write() as tx:
+        for slot in range(slots):
+            at = bench.clock.now() - timedelta(minutes=slots - slot)
+            tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
+            tx.finish_slots([Measurement(
+                monitor=monitor.id, slot=slot + 1, at=at, revision=1, version=now.version, move=now.began.id,
+                outcome=Outcome.OK, value=value + 0.002 * (slot % 5), points=1,
+            )], "x")  # fmt: skip
+        tx.save_standing(Standing(
+            monitor=monitor.id, slot=slots, next_at=bench.clock.now(), revision=1, move=now.began.id, points=slots,
+            version=now.version, state=State.OK, at=bench.clock.now(),
+        ))  # fmt: skip
+
+
+@pytest.mark.parametrize(("baseline", "holder"), [("live", 2), ("previous", 4)])
+def test_what_is_usual_may_be_the_present_version_s_own_past(served: Bench, baseline: str, holder: int) -> None:
+    served.clock.turn(hours=9)
+    monitor = add(served, **HOURS, baseline=baseline)
+    lately(served, monitor, 0.9, hours=8)
+    goes_on(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
+    assert served.registry.holders() == [holder]
+
+
+def test_a_version_that_was_rolled_back_as_bad_is_nobody_s_baseline(served: Bench) -> None:
+    monitor = add(served, **HOURS)
+    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    with served.ledger.write() as tx:
+        tx.add_bar(Bar(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad"))
+    goes_on(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
+    assert (served.registry.holders(), incidents(served)) == ([4], [])
+    assert "baseline" in str(standing(served, monitor).why)
+
+
+def test_labels_that_come_later_shift_what_is_looked_at(served: Bench) -> None:
+    monitor = add(served, label_delay="5m", fail_after=1)
+    served.clock.turn(minutes=10)
+    now = served.clock.now()
+    served.sources.answers["accuracy"] = Answer(points=[(now - timedelta(minutes=5), 0.9), (now, 0.1)])
+    tick(served)
+    assert served.sources.asked[-1][0].until == now - timedelta(minutes=5)
+    assert (standing(served, monitor).state, standing(served, monitor).value) == (State.OK, 0.9)
