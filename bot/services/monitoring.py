@@ -155,8 +155,8 @@ class Monitoring:
         else:
             self._run(running)
 
-    def check(self, monitor_id: str) -> Verdict:
-        """Check one monitor now, out of turn, and return what it came to.
+    def check(self, monitor_id: str) -> Standing:
+        """Check one monitor now, out of turn, and return where it stands then.
 
         Raises UnknownRequest for none, and BadInput where it is paused, or is being checked at this moment.
         """
@@ -169,9 +169,7 @@ class Monitoring:
             raise BadInput("It is being checked at this moment; look again in a few seconds.")
         self._run(self._begin(monitor.rule.source, claimed))
         with self._it.ledger.read() as reading:
-            now = reading.standing(monitor_id)
-        outcome = Outcome.FAILED if now.state in {State.FAILED, State.PENDING} else Outcome.OK
-        return Verdict(outcome=outcome, standing=now, before=standing.state, why=now.why or say("Checked."))
+            return reading.standing(monitor_id)
 
     def sweep(self, keep: timedelta) -> int:
         """Throw away what is older than `keep`, checks not before five weeks; return how many rows."""

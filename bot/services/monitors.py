@@ -239,7 +239,8 @@ class Monitors:
             self._gatekeeper.admit(caller, Act.SILENCE, model=model, origin=origin)
         by, until = actor_of(caller), self._it.clock.now() + span
         with self._it.ledger.write() as tx:
-            said = self._silence(tx, caller, _of(tx, incident), span, "", origin)
+            reason = f"incident {incident.id} is looked at"
+            said = self._silence(tx, caller, _of(tx, incident), span, reason, origin)
             news = incident_words.silenced(by, until)
             self._tell_thread(tx, incident, f"silenced:{self._it.new_id()}", news)
         return said

@@ -95,7 +95,7 @@ MONITOR_FIELDS = ("model", "name", "source", "query", "rule", "greater_than", "l
 
 def monitor(draft: str, given: Mapping[str, str], sources: Sequence[str]) -> dict[str, Any]:
     """Return the modal that adds a monitor, with what was typed already. `draft` is the ask's id."""
-    typed = {"every": "5m", "rule": "threshold", "action": "notify"} | dict(given)
+    typed = {"every": "5m", "rule": "threshold", "action": "dry_run"} | dict(given)
     equality = "For a bound; equality fails"
     blocks: list[Block] = [
         _text("model", "Model", typed, hint="The registered model's name in MLflow"),

@@ -112,8 +112,8 @@ def _check_now(desk: Desk, place: Place, find: Callable[[], Monitor]) -> None:
     def read() -> Message:
         monitor = find()
         desk.registrar.monitors.may_check(desk.caller(place), monitor.model, origin="slack")
-        verdict = desk.registrar.monitoring.check(monitor.id)
-        return said(monitor_words.checked(monitor, verdict.standing))
+        standing = desk.registrar.monitoring.check(monitor.id)
+        return said(monitor_words.checked(monitor, standing))
 
     desk.look_up(place, read)
 

@@ -86,8 +86,8 @@ def _check(counter: Counter, command: MonitorCheck, form: Form) -> Answer:
     monitor = monitors.find(command.model, command.name)
     with suppress(Unreachable):  # it can be that no bot has looked for long, or ever
         counter.registrar.watch.look_at(command.model)
-    verdict = counter.registrar.monitoring.check(monitor.id)
-    return told(monitor_words.checked(monitor, verdict.standing), form, state=verdict.standing.state.value)
+    standing = counter.registrar.monitoring.check(monitor.id)
+    return told(monitor_words.checked(monitor, standing), form, state=standing.state.value)
 
 
 def _backtest(counter: Counter, command: MonitorBacktest, form: Form) -> Answer:

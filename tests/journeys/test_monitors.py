@@ -168,7 +168,7 @@ def test_what_is_missing_is_asked_for_in_a_form_and_other_flags_are_kept(world: 
     assert world.bob.submits(FILLED) is None
     assert "`churn` `latency` is watched from now on" in world.answer(world.bob, "is watched")
     rule = the_monitor(world, "latency").rule
-    assert (rule.less_than, rule.query, rule.fail_after, rule.action) == (100.0, "latency_ms", 4, "notify")
+    assert (rule.less_than, rule.query, rule.fail_after, rule.action) == (100.0, "latency_ms", 4, "dry_run")
     heard(world, "added the monitor `churn` `latency`")
 
 

@@ -184,7 +184,7 @@ def test_somebody_can_have_it_checked_now(served: Bench) -> None:
     monitor = add(served)
     check(served, 0.9)
     served.sources.say("accuracy", (served.clock.now(), 0.5))
-    assert served.monitoring.check(monitor.id).standing.state is State.PENDING
+    assert served.monitoring.check(monitor.id).state is State.PENDING
     assert standing(served, monitor).slot == 2
     check(served, 0.9)
     assert standing(served, monitor).state is State.OK
