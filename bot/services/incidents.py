@@ -457,10 +457,11 @@ def _as_it_is_now(tx: Writing, one: Checked) -> Checked | None:
     """Return a check with its monitor as it is at this moment; None where nothing follows from the check any more.
 
     While the source was asked somebody may have changed, paused or removed it: then its next check counts, if there is
-    one. That it was silenced meanwhile, armed or disarmed, holds for this one.
+    one. That it was silenced meanwhile, armed or disarmed, holds for this one. Nothing is locked: whoever changes it at
+    this very moment comes after the check.
     """
-    monitor = tx.monitor(one.monitor.id)
-    if monitor.removed_at or monitor.is_paused or monitor.revision != one.monitor.revision:
+    monitor = next((each for each in tx.monitors(one.monitor.model) if each.id == one.monitor.id), None)
+    if monitor is None or monitor.is_paused or monitor.revision != one.monitor.revision:
         return None
     return replace(one, due=replace(one.due, monitor=monitor))
 
