@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from bot.domain.durations import show_duration
-from bot.domain.incidents import Doing, Incident, IncidentKind, Tripped
+from bot.domain.incidents import OF_ALL, Doing, Incident, IncidentKind, Tripped
 from bot.domain.monitors import Monitor
 from bot.domain.people import Actor, shown
 from bot.domain.text import Code, Name, Say, joined, say
@@ -117,7 +117,7 @@ def _decide(incident: Incident) -> Say:
             return say("{decide} Press the button, or type {back}", decide=decide, back=back)
         case Doing.TRIPPED if incident.target is not None:
             return say("{decide} Press the button, or type {back} An admin lets them go on with {reset}", decide=decide,
-                       back=back, reset=Code(f"/model monitor reset {incident.model}"))  # fmt: skip
+                       back=back, reset=_reset(incident))  # fmt: skip
         case Doing.FROZEN if incident.target is not None:
             return say(
                 "{decide} A person may, frozen or not. Press the button, or type {back}", decide=decide, back=back
@@ -139,6 +139,12 @@ def roll_back(incident: Incident) -> Code:
     """Return the command with which a person does by hand what the incident is about."""
     to = "" if incident.target is None else f" {incident.target}"
     return Code(f'/model rollback {incident.model}{to} --reason "…"')
+
+
+def _reset(incident: Incident) -> Code:
+    """Return the command that lets automatic rollbacks go on: of this model, or of all where that was the limit."""
+    is_of_all = incident.why is not None and incident.why.template == OF_ALL
+    return Code("/model monitor reset --all" if is_of_all else f"/model monitor reset {incident.model}")
 
 
 def _look_at_source(incident: Incident) -> Say:

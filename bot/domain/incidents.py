@@ -18,6 +18,9 @@ REPEATED_EVERY = timedelta(hours=4)  # the thread of an incident that nobody loo
 COMMON_COUNT, COMMON_SHARE = 3, 0.3  # so many monitors of one source, and such a part of them: the source's own fault
 
 
+OF_ALL = "As many automatic rollbacks of all models as the policy allows within 24 hours: {n}."
+
+
 class IncidentKind(Enum):
     """What went wrong."""
 
@@ -166,8 +169,7 @@ def _automatically(it: Situation) -> Decided:
         return _trip(say("As many automatic rollbacks of {model} as the policy allows within 24 hours: {n}.",
                          n=it.auto_of_model, model=Name(it.model)))  # fmt: skip
     if it.auto_of_all >= it.auto_most:
-        return _trip(say("As many automatic rollbacks of all models as the policy allows within 24 hours: {n}.",
-                         n=it.auto_of_all))  # fmt: skip
+        return _trip(say(OF_ALL, n=it.auto_of_all))
     if it.rolled_back_at and it.now < it.rolled_back_at + rule.cooldown:
         return Decided(
             Doing.COOLDOWN,

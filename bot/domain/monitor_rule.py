@@ -76,7 +76,7 @@ class MonitorRule(Part):
         default=0.02, ge=0, le=10, description="how much worse than the baseline counts, as a part of it: 0.02 is 2 %"
     )
     sigma: float = Field(
-        default=3.0, ge=0, le=100, description="how far outside the noise, in standard deviations (blocks)"
+        default=3.0, gt=0, le=100, description="how far outside the noise, in standard deviations (blocks)"
     )
     alpha: float = Field(
         default=0.01, gt=0, lt=0.5, description="how often, at most, it may be wrong in all its time (sequential)"

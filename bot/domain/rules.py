@@ -444,7 +444,8 @@ def sequential(
     window = day / 24 if before.spacing <= day / 24 else day
     cut = _cut(before, 0.0, window, "mean", day)
     found = usual(cut.grid, points=cut.points, slots=cut.slots, size=cut.size)
-    slots = np.floor(recent.at % day / window).astype(np.int64)
+    # A day need not be a whole number of windows in floating point: what is left over belongs to the last one.
+    slots = np.minimum(np.floor(recent.at % day / window).astype(np.int64), len(found.days) - 1)
     known = found.days[slots] >= MIN_DAYS
     values, slots = recent.value[known], slots[known]
     if len(values) < FEWEST:

@@ -47,6 +47,8 @@ RESETS_MOST = 100  # of breakers in a day, that are looked at
 # What may become more by itself while the monitor goes on failing: what held it back may be over.
 HELD_BACK = {Doing.SILENCED, Doing.FROZEN, Doing.COOLDOWN, Doing.HELD, Doing.TRIPPED, Doing.NOTIFIED}
 SAMPLE = 50  # of a source's monitors, checked together: they speak for very many others
+# What ends in a rollback, by itself or by a button: not to a version that may not load.
+ASKS_OR_ACTS = {Doing.INTENT, Doing.AWAITING_HUMAN, Doing.COOLDOWN, Doing.FROZEN, Doing.TRIPPED}
 FAILING = {State.FAILED, State.PENDING}
 
 
@@ -160,8 +162,8 @@ class Incidents:
         situation = self._situation(tx, one, term, is_common)
         decided = decide(situation)
         against = prepared.unfit.get((one.monitor.model, situation.target or 0))
-        if decided.doing in {Doing.INTENT, Doing.AWAITING_HUMAN} and against is not None:
-            decided = Decided(Doing.HELD, against)
+        if decided.doing in ASKS_OR_ACTS and against is not None:
+            decided = Decided(Doing.HELD, against, decided.trips)
         if is_new:
             tx.append(_event(Tag.MONITOR_FAILED, one, term, decided))
         if decided.doing in {Doing.LOGGED, Doing.SILENCED}:
@@ -379,7 +381,7 @@ class Incidents:
         now, done = self._it.clock.now(), _Written()
         with self._it.ledger.read() as reading:
             still_open = reading.incidents(is_open=True, most=1000)
-            work = [one for one in still_open if self._how_it_ended(reading, one, now) or _is_due(one, now)]
+            work = [one for one in still_open if self._how_it_ended(reading, one, now) or _is_due(reading, one, now)]
         if not work:
             return False
         with self._it.ledger.write() as tx:
@@ -391,7 +393,7 @@ class Incidents:
                 how = self._how_it_ended(tx, incident, now)
                 if how is not None:
                     self._resolve(tx, incident, how, now, done)
-                elif _is_due(incident, now):
+                elif _is_due(tx, incident, now):
                     told = replace(incident, repeated_at=now)
                     tx.add_note(thread_note(told.id, f"repeated:{now.isoformat()}", words.repeated(incident, now)))
                     self._save(tx, told, f"repeated:{now.isoformat()}", done)
@@ -416,6 +418,8 @@ class Incidents:
         mine = [one for one in reading.monitors(incident.model) if one.name in incident.monitors and not one.is_paused]
         if not mine:
             return words.watched_no_more(incident.monitors[0])
+        if incident.kind is IncidentKind.FAILED and all(_is_well(reading.standing(one.id)) for one in mine):
+            return words.recovered(incident.version, incident.since, now)  # by a rule that was changed meanwhile
         return None
 
     def _source_ended(self, reading: Ledger, incident: Incident, now: datetime) -> Say | None:
@@ -487,9 +491,23 @@ def _is_denied(reading: Ledger, move: str) -> bool:
     return serving is not None and serving.state is ServingState.DENIED
 
 
-def _is_due(incident: Incident, now: datetime) -> bool:
+def _is_well(standing: Standing) -> bool:
+    """Tell whether a monitor was measured, and is well: nothing is known of one that begins anew."""
+    return standing.state is State.OK and standing.value is not None
+
+
+def _is_due(reading: Ledger, incident: Incident, now: datetime) -> bool:
+    """Tell whether people are to be reminded: nobody looks after it, and somebody of its monitors is not silenced."""
     last = incident.repeated_at or incident.opened_at
-    return incident.acknowledged_at is None and now - last >= REPEATED_EVERY
+    if incident.acknowledged_at is not None or now - last < REPEATED_EVERY:
+        return False
+    mine = [one for one in reading.monitors(incident.model or None) if _is_of(incident, one)]
+    return not mine or any(not one.is_silenced(now) for one in mine)
+
+
+def _is_of(incident: Incident, monitor: Monitor) -> bool:
+    """Tell whether a monitor is one of the incident's; a source's incident names models as well."""
+    return (monitor.name if incident.model else f"{monitor.model} {monitor.name}") in incident.monitors
 
 
 def _counts(move: Move) -> bool:

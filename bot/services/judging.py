@@ -73,7 +73,8 @@ def _blocks(reading: Ledger, monitor: Monitor, standing: Standing, term: Term, n
 
 
 def _sequential(reading: Ledger, monitor: Monitor, term: Term, now: Past) -> Judgement:
-    mine = [*reading.series(monitor.id, since=term.since, until=now.at, move=term.move), (now.at, now.value)]
+    begin = term.since + monitor.rule.warms_up  # what was read before is nothing to go by
+    mine = [*reading.series(monitor.id, since=begin, until=now.at, move=term.move), (now.at, now.value)]
     return judgement_of(
         monitor.rule, sequential_judged(monitor.rule, mine, _baseline(reading, monitor, term, term.since))
     )

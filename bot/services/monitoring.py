@@ -337,8 +337,19 @@ class Monitoring:
         now = self._it.clock.now()
         with self._it.ledger.read() as reading:
             terms = self._terms(reading, {one.monitor.model for one in checks})
-            return [self._judge(reading, one, terms[one.monitor.model], answer, now)
+            return [self._judge_one(reading, one, terms[one.monitor.model], answer, now)
                     for one, answer in zip(checks, answers, strict=True)]  # fmt: skip
+
+    def _judge_one(self, reading: Ledger, one: Due, term: Term | None, answer: Answer, now: datetime) -> Checked:
+        """Judge a check; where the rule itself raises, that is an error of this monitor and of no other."""
+        try:
+            return self._judge(reading, one, term, answer, now)
+        except RegistrarError:
+            raise  # the ledger is away: nothing can be written down
+        except Exception as error:
+            log.exception("the monitor %s of %s cannot be judged", one.monitor.name, one.monitor.model)
+            why = say("Its rule raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            return self._judge(reading, one, term, Answer(outcome=Outcome.ERROR, why=why), now)
 
     def _write(self, checked: Sequence[Checked]) -> None:
         prepared = self._incidents.prepare(checked)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from bot.domain import rollback_words as words
 from bot.domain.authority import Act, standing
 from bot.domain.commands import Clear, Rollback
-from bot.domain.errors import BadInput, Refused, UnknownVersion
+from bot.domain.errors import BadInput, Refused, UnknownVersion, Unreachable
 from bot.domain.events import Event, Tag
 from bot.domain.moves import UNFINISHED, Move, MoveKind
 from bot.domain.people import Caller, actor_of
@@ -61,7 +61,7 @@ class Rollbacks:
         target = self._target(command, served, barred)
         if target == incumbent:
             raise BadInput(say("v{v} of {model} serves in Production already.", v=target, model=Name(command.model)))
-        reasons = self.unfit(command.model, target, incumbent)
+        reasons = self._against(command, target, incumbent)
         if reasons and not command.force:
             raise Refused(words.unfit(command.model, target, reasons))
         move = rolling_back(
@@ -75,6 +75,15 @@ class Rollbacks:
                 if reasons:
                     tx.append(self._forced(move, reasons))
         return Done(move=move.id, model=command.model)
+
+    def _against(self, command: Rollback, target: int, incumbent: int | None) -> tuple[Say, ...]:
+        """Return why the target may not load. Who forces it does not wait for files that cannot be looked at."""
+        try:
+            return self.unfit(command.model, target, incumbent)
+        except Unreachable as error:
+            if not command.force:
+                raise
+            return (say("its run and files could not be looked at ({why})", why=error.sentence),)
 
     def answer(self, caller: Caller, incident_id: str, *, origin: str) -> str:
         """Write down the rollback that an incident asks about; return the model whose move is to be made.
@@ -94,6 +103,9 @@ class Rollbacks:
             if not incident.is_open or incident.target is None or not served or served[0].began.id != incident.move:
                 raise Refused(say("Production has moved since, so nothing was done. Look at it again: {show}",
                                   show=Code(f"/model show {incident.model}")))  # fmt: skip
+            against = self._known_against(incident.model, incident.target, incident.version, now)
+            if against:
+                raise Refused(words.unfit(incident.model, incident.target, against))
             reason = short("; ".join(str(line) for line in incident.lines), 500)
             move = rolling_back(
                 f"rollback:{incident.id}:{self._it.new_id()}", incident.model, target=incident.target,
@@ -150,6 +162,12 @@ class Rollbacks:
         with self._lock:
             self._found[key] = _Found(now, reasons)
         return reasons
+
+    def _known_against(self, model: str, target: int, incumbent: int | None, now: datetime) -> tuple[Say, ...]:
+        """Return what was found lately; a click does not wait for the registry, and the failing checks look again."""
+        with self._lock:
+            known = self._found.get((model, target, incumbent))
+        return known.reasons if known and timedelta() <= now - known.at < KNOWN_FOR else ()
 
     def _reasons(self, model: str, target: int, incumbent: int | None) -> list[Say]:
         version = self._it.registry.version(model, target)

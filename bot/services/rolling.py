@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bot.domain import mirror
 from bot.domain import rollback_words as words
+from bot.domain.freezes import frozen
 from bot.domain.incidents import Doing
 from bot.domain.monitors import Standing, State
 from bot.domain.moves import Move, MoveKind, MoveState
@@ -46,7 +47,7 @@ def ended(tx: Writing, it: Context, move: Move) -> None:
     else:
         tx.add_note(thread_note(lane, f"{move.id}:ended", words.not_made(move)))
     if move.incident:
-        _tell_incident(tx, move, channel)
+        _tell_incident(tx, it, move, channel)
     else:
         tx.add_note(rollback_note(move, "ended", channel))
 
@@ -91,9 +92,12 @@ def _done(tx: Writing, it: Context, move: Move, lane: str) -> None:
     )
 
 
-def _tell_incident(tx: Writing, move: Move, channel: str) -> None:
+def _tell_incident(tx: Writing, it: Context, move: Move, channel: str) -> None:
     incident = tx.incident(str(move.incident))
     doing = {MoveState.DONE: Doing.ROLLED_BACK, MoveState.STALE: Doing.SUPERSEDED}.get(move.state, Doing.FAILED)
+    stopped = frozen(move.model, tx.freezes(), it.policy, it.clock.now())
+    if doing is Doing.SUPERSEDED and stopped is not None and str(stopped.why) == move.why:
+        doing = Doing.FROZEN  # the bad version serves still, and a person may
     why: Say | None = say("{why}", why=move.why) if move.why else None
     tx.save_incident(replace(incident, doing=doing, why=why))
     tx.add_note(incident_note(incident, f"{move.id}:ended", channel))

@@ -25,7 +25,7 @@ from tests.world import CHANNEL, MANIFEST, TurnedClock, World, running, said
 if TYPE_CHECKING:
     import mlflow  # takes a second, in each process of a test run
 
-pytestmark = pytest.mark.slow  # models are trained, over HTTP
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # models are trained, over HTTP
 
 TOKEN = "the-token-of-CI"
 NUMBER = 12  # the pull request

@@ -1,0 +1,185 @@
+"""What goes wrong beside a monitor: a rule that raises, files that are away, a freeze or an edit at a wrong moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.commands import FreezeModel
+from bot.domain.errors import Refused, RegistryUnreachable
+from bot.domain.incident_words import next_step
+from bot.domain.incidents import OF_ALL, REPEATED_EVERY, Doing, IncidentKind
+from bot.domain.monitors import Measurement, Monitor, Outcome, State
+from bot.domain.moves import MoveState
+from bot.domain.parsing import build
+from bot.domain.registry import Stage
+from bot.domain.text import say
+from bot.services import monitoring
+from bot.services.judging import judge
+from tests.services.bench import BOB, Bench
+from tests.services.test_monitoring import (
+    HOURS,
+    add,
+    check,
+    goes_on,
+    incidents,
+    past,
+    rollbacks,
+    served,  # noqa: F401
+    standing,
+    tick,
+    told,
+)
+from tests.services.test_rollbacks import shape
+
+
+def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+
+    def odd(reading: Any, monitor: Monitor, *more: Any) -> Any:
+        if monitor.name == "odd":
+            raise ZeroDivisionError("oops")
+        return judge(reading, monitor, *more)
+
+    monkeypatch.setattr(monitoring, "judge", odd)
+    broken, other = add(served, "odd", query="accuracy", error=2), add(served)
+    check(served, 0.9, 0.9)
+    assert (standing(served, other).state, standing(served, other).slot) == (State.OK, 2)
+    assert standing(served, broken).state is State.ERROR
+    assert [one.kind for one in incidents(served)] == [IncidentKind.BLIND]
+
+
+@pytest.mark.parametrize("hours", [3, 5, 6, 7, 12, 24, 48])
+def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) -> None:  # noqa: F811
+    """Also in the last moments of the rule's day, which in floating point is no whole number of hours."""
+    monitor = add(served, **HOURS | {"rule": "sequential", "history": f"{hours}h", "fail_after": 1, "every": "10m"})
+    served.clock.turn(hours=1)
+    with served.ledger.read() as reading:
+        now, before, *_ = served.rollbacks.served(reading, "churn")
+    with served.ledger.write() as tx:
+        for slot in range(29 * 6):
+            at = now.since - timedelta(minutes=10 * (29 * 6 - slot))
+            tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
+            tx.finish_slots([Measurement(
+                monitor=monitor.id, slot=slot + 1, at=at, revision=1, version=before.version, move=before.began.id,
+                outcome=Outcome.OK, value=0.9 + 0.002 * (slot % 5), points=1,
+            )], "x")  # fmt: skip
+        tx.save_standing(replace(standing(served, monitor), slot=29 * 6, next_at=served.clock.now()))
+    for _ in range(40):
+        served.clock.turn(minutes=12)
+        served.sources.say("accuracy", (served.clock.now(), 0.9))
+        tick(served)
+        assert standing(served, monitor).state is not State.ERROR
+    assert "raised" not in str(standing(served, monitor).why)
+
+
+def test_what_was_read_while_it_warmed_up_counts_for_nothing(served: Bench) -> None:  # noqa: F811
+    monitor = add(served, **HOURS | {"rule": "sequential", "fail_after": 1, "warmup": "60m"})
+    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    goes_on(served, lambda at: 0.7 + 0.002 * (at % 5), minutes=40)
+    goes_on(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=40)
+    assert (served.registry.holders(), standing(served, monitor).state) == ([4], State.OK)
+
+
+# -- files that are away, or gone --------------------------------------------------------------------------------------
+
+
+def away(bench: Bench) -> None:
+    """Let files be out of reach, while the registry answers."""
+
+    def package(version: Any) -> Any:
+        raise RegistryUnreachable("The files do not come.")
+
+    bench.registry.package = package  # type: ignore[method-assign]
+
+
+def test_whoever_forces_a_rollback_does_not_wait_for_files_that_are_away(served: Bench) -> None:  # noqa: F811
+    away(served)
+    served.do('rollback churn 2 --force --reason "it burns"', BOB)
+    assert served.registry.holders() == [2]
+    [forced] = [event for event in served.events() if event.tag.value.endswith(":forced")]
+    assert "could not be looked at" in str(forced.evidence["against"])
+
+
+@pytest.mark.parametrize("stop", ["cooldown", "freeze"])
+def test_the_button_leads_to_no_version_that_may_not_load(served: Bench, stop: str) -> None:  # noqa: F811
+    served.registry.add_package(served.registry.version("churn", 4), shape("string"))
+    add(served, cooldown="365d")
+    if stop == "freeze":
+        served.freezing.freeze(BOB, build(FreezeModel, {"model": "churn", "reason": "audit"}), origin="slack")
+    check(served, 0.5, 0.5)
+    assert incidents(served)[0].doing is Doing.HELD
+    assert "MLmodel file is gone" in str(incidents(served)[0].why)
+
+
+def test_a_click_on_a_version_that_is_known_not_to_load_is_refused(served: Bench) -> None:  # noqa: F811
+    add(served, action="ask")
+    check(served, 0.5, 0.5)
+    served.registry.add_package(served.registry.version("churn", 4), shape("string"))
+    served.clock.turn(minutes=11)
+    check(served, 0.5)  # which has looked again
+    with pytest.raises(Refused, match="MLmodel file is gone"):
+        served.rollbacks.answer(BOB, incidents(served)[0].id, origin="slack")
+    assert rollbacks(served) == []
+
+
+# -- at the wrong moment -----------------------------------------------------------------------------------------------
+
+
+def meanwhile(bench: Bench, act: Callable[[], object]) -> None:
+    """Do it when the executor reads Production, after the verdict."""
+    real = bench.registry.version
+
+    def version(name: str, number: int) -> Any:
+        bench.registry.version = real  # type: ignore[method-assign]
+        act()
+        return real(name, number)
+
+    bench.rollbacks.unfit("churn", 2, 4)  # known, so that the next reading is the executor's
+    bench.registry.version = version  # type: ignore[method-assign]
+
+
+def test_a_freeze_between_verdict_and_act_stops_it_and_says_so(served: Bench) -> None:  # noqa: F811
+    add(served)
+    check(served, 0.5)
+    freeze = build(FreezeModel, {"model": "churn", "reason": "audit"})
+    meanwhile(served, lambda: served.freezing.freeze(BOB, freeze, origin="slack"))
+    check(served, 0.5)
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
+    [incident] = incidents(served)
+    assert (incident.is_open, incident.doing) == (True, Doing.FROZEN)
+
+
+def test_nobody_is_reminded_of_what_is_silenced(served: Bench) -> None:  # noqa: F811
+    monitor = add(served, action="notify")
+    check(served, 0.5, 0.5)
+    with served.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, silenced_until=served.clock.now() + timedelta(hours=72)))
+    served.clock.turn(seconds=REPEATED_EVERY.total_seconds() + 1)
+    served.incidents.tend()
+    assert not any("nobody looks after it" in line for line in told(served))
+
+
+def test_what_is_well_by_its_changed_rule_is_over(served: Bench) -> None:  # noqa: F811
+    monitor = add(served, action="notify")
+    check(served, 0.7, 0.7)
+    rule = monitor.rule.model_copy(update={"greater_than": 0.6})
+    with served.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, rule=rule, revision=2))
+    served.incidents.tend()
+    assert incidents(served)[0].is_open  # nothing is known of it yet
+    check(served, 0.7)
+    served.incidents.tend()
+    assert not incidents(served)[0].is_open
+
+
+def test_the_reset_of_all_models_is_named_where_all_models_were_the_limit(served: Bench) -> None:  # noqa: F811
+    add(served, action="ask")
+    check(served, 0.5, 0.5)
+    tripped = replace(incidents(served)[0], doing=Doing.TRIPPED)
+    assert "/model monitor reset churn" in str(next_step(tripped))
+    assert "/model monitor reset --all" in str(next_step(replace(tripped, why=say(OF_ALL, n=3))))
+    assert served.registry.holders(stage=Stage.PRODUCTION) == [4]
