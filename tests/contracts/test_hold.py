@@ -60,11 +60,11 @@ class Held:
         object.__setattr__(self.bench, "monitoring", monitoring)
 
     def checks(self, source: MetricSource, before: Callable[[], object] = lambda: None, **rule: Any) -> State:
-        """Have it checked three times, and return how the monitor stands."""
+        """Have it checked four times, and return how the monitor stands: no mix of errors and gaps is longer silent."""
         self.asks(source)
         fields: dict[str, Any] = {"fail_after": 1, "no_data": 2, "error": 2, "retries": 0, "timeout": "2s"}
         monitor = add(self.bench, **fields | rule)
-        for _ in range(3):
+        for _ in range(4):
             self.bench.clock.turn(seconds=12)
             before()
             tick(self.bench)
