@@ -158,6 +158,12 @@ class MonitorRule(Part):
         return self.aggregate or ("last" if self.is_threshold else "mean")
 
     @property
+    def measures(self) -> tuple[object, ...]:
+        """What its figures are figures of: while this stays the same, those of an earlier revision can be compared."""
+        is_windowed = self.is_threshold and self.reckons != "last"
+        return self.source, self.query, self.reckons, self.window if is_windowed else None
+
+    @property
     def points_needed(self) -> int:
         """How many readings since the promotion a verdict needs."""
         return self.min_points or (1 if self.is_threshold else 50)

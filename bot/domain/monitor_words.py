@@ -12,6 +12,8 @@ from bot.domain.numbers import number
 from bot.domain.people import Actor, shown
 from bot.domain.text import Code, Name, Say, joined, say
 
+MEASURES_ANEW = "It measures something else now, so its earlier figures count no more, in its baseline neither."
+
 
 def which(monitor: Monitor) -> Say:
     """Return a monitor's name with its model's."""
@@ -146,8 +148,9 @@ def added_by_you(monitor: Monitor, first: datetime) -> Say:
 def edited(monitor: Monitor, by: Actor, *, was_armed: bool) -> Say:
     """Return what the channel hears of a changed monitor."""
     armed = say(" It was armed, and is no longer.") if was_armed else say("")
-    return say("{who} changed the monitor {it}. {what}{armed}", who=shown(by), it=which(monitor), what=_told(monitor),
-               armed=armed)  # fmt: skip
+    anew = say(" " + MEASURES_ANEW) if monitor.measured_from == monitor.revision else say("")
+    return say("{who} changed the monitor {it}. {what}{anew}{armed}", who=shown(by), it=which(monitor),
+               what=_told(monitor), anew=anew, armed=armed)  # fmt: skip
 
 
 def _told(monitor: Monitor) -> Say:

@@ -53,6 +53,9 @@ class Monitor:
     created_at: datetime
     created_by: Actor | None = None  # None: the policy file
     revision: int = 1  # counted up with every edit; a verdict belongs to one
+    measured_from: int = (
+        1  # the revision since which it measures the same: figures of earlier ones are of something else
+    )
     is_paused: bool = False
     armed_at: datetime | None = None
     armed_by: Actor | None = None
@@ -80,6 +83,12 @@ class Monitor:
     def acts(self) -> str:
         """Return its action as it holds now: `auto` that nobody armed asks."""
         return "ask" if self.rule.action == "auto" and not self.is_armed else self.rule.action
+
+    def changed(self, rule: MonitorRule) -> Monitor:
+        """Return its next revision, by another rule."""
+        revision = self.revision + 1
+        same = rule.measures == self.rule.measures
+        return replace(self, rule=rule, revision=revision, measured_from=self.measured_from if same else revision)
 
     def is_silenced(self, now: datetime) -> bool:
         """Tell whether its posts and acts are held back at `now`."""

@@ -264,10 +264,17 @@ class SqlReading:
         return [_due_monitor(row) for row in self._rows(query)]
 
     def measurements(
-        self, monitor_id: str, *, since: datetime | None = None, move: str | None = None, most: int = 100
-    ) -> list[Measurement]:
-        """Return the finished checks of a monitor, newest first; those of one term only, where `move` names it."""
-        query = select(measurements).where(measurements.c.monitor == monitor_id, measurements.c.outcome.is_not(None))
+        self, monitor_id: str, *, since: datetime | None = None, move: str | None = None, revision: int = 1,
+        most: int = 100,
+    ) -> list[Measurement]:  # fmt: skip
+        """Return the finished checks of a monitor, newest first.
+
+        Those of one term only, where `move` names it; by this revision of it or a later one.
+        """
+        query = select(measurements).where(
+            measurements.c.monitor == monitor_id, measurements.c.outcome.is_not(None),
+            measurements.c.revision >= revision,
+        )  # fmt: skip
         if since is not None:
             query = query.where(measurements.c.at > since)
         if move is not None:
@@ -275,13 +282,13 @@ class SqlReading:
         return self._all(Measurement, query.order_by(measurements.c.slot.desc()).limit(most))
 
     def series(
-        self, monitor_id: str, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None,
+        self, monitor: Monitor, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None,
         without: Collection[int] = (),
     ) -> list[Point]:  # fmt: skip
-        """Return the values of a monitor's checks after `since` and up to `until`, oldest first."""
+        """Return the values of a monitor's checks after `since` and up to `until`, oldest first: see `Reading`."""
         query = select(measurements.c.at, measurements.c.value).where(
-            measurements.c.monitor == monitor_id, measurements.c.at > since, measurements.c.at <= until,
-            measurements.c.value.is_not(None),
+            measurements.c.monitor == monitor.id, measurements.c.at > since, measurements.c.at <= until,
+            measurements.c.value.is_not(None), measurements.c.revision >= monitor.measured_from,
         )  # fmt: skip
         if move is not None:
             query = query.where(measurements.c.move == move)

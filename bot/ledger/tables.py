@@ -270,6 +270,7 @@ monitors = Table(
     Column("created_at", Utc, nullable=False),
     Column("created_by", Who),
     Column("revision", Integer, nullable=False),
+    Column("measured_from", Integer, nullable=False, server_default="1"),
     Column("is_paused", Boolean, nullable=False),
     Column("armed_at", Utc),
     Column("armed_by", Who),

@@ -193,19 +193,23 @@ class Reading(Protocol):
         ...
 
     def measurements(
-        self, monitor_id: str, *, since: datetime | None = None, move: str | None = None, most: int = 100
-    ) -> list[Measurement]:
-        """Return the finished checks of a monitor, newest first; those of one term only, where `move` names it."""
+        self, monitor_id: str, *, since: datetime | None = None, move: str | None = None, revision: int = 1,
+        most: int = 100,
+    ) -> list[Measurement]:  # fmt: skip
+        """Return the finished checks of a monitor, newest first.
+
+        Those of one term only, where `move` names it; by this revision of it or a later one.
+        """
         ...
 
     def series(
-        self, monitor_id: str, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None,
+        self, monitor: Monitor, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None,
         without: Collection[int] = (),
     ) -> list[Point]:  # fmt: skip
         """Return the values of a monitor's checks after `since` and up to `until`, oldest first.
 
-        Those of one term, where `move` names it; those of every other term, where `but` does; never of the versions
-        in `without`.
+        None of before it was changed to measure something else. Those of one term, where `move` names it; those of
+        every other term, where `but` does; never of the versions in `without`.
         """
         ...
 

@@ -56,7 +56,7 @@ class Backtesting:
         until = self._it.clock.now()
         since = until - span
         with self._it.ledger.read() as reading:
-            mine = reading.series(monitor.id, since=since - monitor.rule.history, until=until)
+            mine = reading.series(monitor, since=since - monitor.rule.history, until=until)
             term = present_term(reading, monitor.model)
         raw, why = self._of_source(monitor, term.version if term else 0, since - monitor.rule.history, until)
         theirs = as_measured(monitor.rule, raw)

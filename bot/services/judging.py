@@ -65,7 +65,7 @@ def _blocks(reading: Ledger, monitor: Monitor, standing: Standing, term: Term, n
     was = standing.judged_to if standing.move == term.move else None
     if end <= start or start < term.since + rule.warms_up or (was is not None and end <= was):
         return Judgement(is_worse=None)
-    mine = reading.series(monitor.id, since=start, until=end, move=term.move)
+    mine = reading.series(monitor, since=start, until=end, move=term.move)
     if not mine:
         return Judgement(is_worse=None, why=say("The last window has no readings."), judged_to=end)
     judged = blocks_judged(rule, mine, _baseline(reading, monitor, term, start))
@@ -74,7 +74,7 @@ def _blocks(reading: Ledger, monitor: Monitor, standing: Standing, term: Term, n
 
 def _sequential(reading: Ledger, monitor: Monitor, term: Term, now: Past) -> Judgement:
     begin = term.since + monitor.rule.warms_up  # what was read before is nothing to go by
-    mine = [*reading.series(monitor.id, since=begin, until=now.at, move=term.move), (now.at, now.value)]
+    mine = [*reading.series(monitor, since=begin, until=now.at, move=term.move), (now.at, now.value)]
     return judgement_of(
         monitor.rule, sequential_judged(monitor.rule, mine, _baseline(reading, monitor, term, term.since))
     )
@@ -110,10 +110,10 @@ def _baseline(reading: Ledger, monitor: Monitor, term: Term, before: datetime) -
     """
     rule = monitor.rule
     if rule.baseline == "live":
-        return reading.series(monitor.id, since=max(term.since, before - BASELINES * rule.history), until=before,
+        return reading.series(monitor, since=max(term.since, before - BASELINES * rule.history), until=before,
                               move=term.move)  # fmt: skip
     bad = [bar.version for bar in reading.bars(monitor.model)]
-    return reading.series(monitor.id, since=term.since - BASELINES * rule.history, until=term.since, but=term.move,
+    return reading.series(monitor, since=term.since - BASELINES * rule.history, until=term.since, but=term.move,
                           without=bad)  # fmt: skip
 
 

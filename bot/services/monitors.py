@@ -91,7 +91,7 @@ class Monitors:
             tripped = [one for one in reading.breakers() if one.model in {monitor.model, ""}]
             return MonitorView(
                 monitor=monitor, standing=reading.standing(monitor_id),
-                recent=reading.measurements(monitor_id, most=RECENT_MOST),
+                recent=reading.measurements(monitor_id, revision=monitor.measured_from, most=RECENT_MOST),
                 incident=next((one for one in incidents if monitor.name in one.monitors), None),
                 tripped=tripped[0] if tripped else None, now=self._it.clock.now(),
             )  # fmt: skip
@@ -101,7 +101,8 @@ class Monitors:
         with self._it.ledger.read() as reading:
             monitor = _there(reading.monitor(monitor_id))
             return chart_of(
-                monitor, reading.standing(monitor_id), reading.measurements(monitor_id, most=CHART_MOST),
+                monitor, reading.standing(monitor_id),
+                reading.measurements(monitor_id, revision=monitor.measured_from, most=CHART_MOST),
                 reading.moves(monitor.model, stage=Stage.PRODUCTION),
             )  # fmt: skip
 
@@ -160,15 +161,7 @@ class Monitors:
             if rule == before.rule:
                 raise BadInput(say("{it} is like that already.", it=monitor_words.which(before)))
             # Who changed it last wrote what it is now, and since when: that is what arming asks about.
-            after = replace(
-                before,
-                rule=rule,
-                revision=before.revision + 1,
-                created_by=by,
-                created_at=now,
-                armed_at=None,
-                armed_by=None,
-            )
+            after = replace(before.changed(rule), created_by=by, created_at=now, armed_at=None, armed_by=None)
             tx.save_monitor(after)
             tx.save_standing(replace(tx.standing(after.id), next_at=after.first_check(now)))
             ended = self._end_incidents(tx, after, by, origin)
@@ -311,7 +304,7 @@ class Monitors:
         if now < monitor.created_at + TRIED_OUT:
             raise Refused(monitor_words.too_young(monitor, monitor.created_at + TRIED_OUT))
         with self._it.ledger.read() as reading:
-            values = len(reading.series(monitor.id, since=max(monitor.created_at, now - TRIED_OUT), until=now))
+            values = len(reading.series(monitor, since=max(monitor.created_at, now - TRIED_OUT), until=now))
         wanted = max(1, math.floor(MEASURED * (TRIED_OUT / monitor.rule.every)))
         if values < wanted:
             raise Refused(monitor_words.not_measured(monitor, values, wanted))

@@ -129,7 +129,8 @@ class SlackNotifier:
                 return Delivery(Outcome.DELIVERED, standing)
             first = monitors[0]
             chart = chart_of(
-                first, reading.standing(first.id), reading.measurements(first.id, most=CHARTED),
+                first, reading.standing(first.id),
+                reading.measurements(first.id, revision=first.measured_from, most=CHARTED),
                 reading.moves(first.model, stage=Stage.PRODUCTION),
             )  # fmt: skip
         if not chart.values:

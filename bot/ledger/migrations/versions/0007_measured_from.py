@@ -1,0 +1,12 @@
+"""Monitors: the revision since which one measures the same. Of those that are there, all figures go on counting."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    """Add the column."""
+    op.add_column("monitors", sa.Column("measured_from", sa.Integer(), nullable=False, server_default="1"))
