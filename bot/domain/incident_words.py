@@ -11,6 +11,7 @@ from bot.domain.durations import show_duration
 from bot.domain.incidents import OF_ALL, Doing, Incident, IncidentKind, Tripped
 from bot.domain.monitors import Monitor
 from bot.domain.people import Actor, shown
+from bot.domain.rollback_words import CANNOT_BE_TOLD, UNFIT
 from bot.domain.text import Code, Name, Say, joined, say
 
 NOTHING_TO_DO = say("Nobody has to do anything.")
@@ -124,6 +125,12 @@ def _decide(incident: Incident) -> Say:
             )
         case Doing.HELD if incident.target is None:
             return say("Decide which version should serve; nothing happens by itself.")
+        case Doing.HELD if _is_because(incident, UNFIT):
+            return say("Decide: another version, as {history} lists them, or this one with --force.",
+                       history=Code(f"/model history {incident.model}"))  # fmt: skip
+        case Doing.HELD if _is_because(incident, CANNOT_BE_TOLD):
+            return say("Wait, or decide: if {bad} is really bad, type {back}", bad=v(incident.version),
+                       back=roll_back(incident, " --force"))  # fmt: skip
         case Doing.FAILED:
             return say("Do this: {back} If that fails as well, move {to} to Production in MLflow.", back=back,
                        to=v(incident.target))  # fmt: skip
@@ -135,16 +142,20 @@ _NOBODYS = {Doing.LOGGED, Doing.INTENT, Doing.APPLYING, Doing.VERIFYING, Doing.R
             Doing.SUPERSEDED}  # fmt: skip
 
 
-def roll_back(incident: Incident) -> Code:
+def roll_back(incident: Incident, flag: str = "") -> Code:
     """Return the command with which a person does by hand what the incident is about."""
     to = "" if incident.target is None else f" {incident.target}"
-    return Code(f'/model rollback {incident.model}{to} --reason "…"')
+    return Code(f'/model rollback {incident.model}{to}{flag} --reason "…"')
 
 
 def _reset(incident: Incident) -> Code:
     """Return the command that lets automatic rollbacks go on: of this model, or of all where that was the limit."""
-    is_of_all = incident.why is not None and incident.why.template == OF_ALL
+    is_of_all = _is_because(incident, OF_ALL)
     return Code("/model monitor reset --all" if is_of_all else f"/model monitor reset {incident.model}")
+
+
+def _is_because(incident: Incident, template: str) -> bool:
+    return incident.why is not None and incident.why.template == template
 
 
 def _look_at_source(incident: Incident) -> Say:
@@ -216,13 +227,30 @@ def source_is_well(source: str, since: datetime, now: datetime) -> Say:
 def overtaken(version: int | None, now_serves: int | None) -> Say:
     """Return how it ends where Production moved meanwhile, by whomever."""
     if now_serves is None:
-        return say("Overtaken: {v} serves no more, and nothing is in Production.", v=v(version))
-    return say("Overtaken: {v} serves no more, {now} does. This was about {v} only.", v=v(version), now=v(now_serves))
+        return say(_OVERTAKEN_BY_NOBODY, v=v(version))
+    return say(_OVERTAKEN, v=v(version), now=v(now_serves))
+
+
+_OVERTAKEN_BY_NOBODY = "Overtaken: {v} serves no more, and nothing is in Production."
+_OVERTAKEN = "Overtaken: {v} serves no more, {now} does. This was about {v} only."
+
+
+def is_overtaken(how: Say) -> bool:
+    """Tell whether an incident ended because Production moved meanwhile."""
+    return how.template in {_OVERTAKEN, _OVERTAKEN_BY_NOBODY}
 
 
 def watched_no_more(monitor: str) -> Say:
     """Return how it ends where the monitor was removed, paused or changed."""
-    return say("Ended: {monitor} was paused, changed or removed, so nobody watches this now.", monitor=Code(monitor))
+    return say(_WATCHED_NO_MORE, monitor=Code(monitor))
+
+
+_WATCHED_NO_MORE = "Ended: {monitor} was paused, changed or removed, so nobody watches this now."
+
+
+def is_watched_no_more(how: Say) -> bool:
+    """Tell whether an incident ended because nobody watched any more."""
+    return how.template == _WATCHED_NO_MORE
 
 
 def resolved(incident: Incident) -> Say:

@@ -8,6 +8,12 @@ from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor, Automation, shown
 from bot.domain.text import Code, Name, Say, joined, say
 
+UNFIT = "{v} of {model} may not load: {why}. If you know better: {how}"
+CANNOT_BE_TOLD = (
+    "Whether {v} of {model} loads cannot be told now. {why} It is looked at again with each check, and gone back to "
+    "once it is known to load."
+)
+
 
 def by(actor: Actor) -> object:
     """Return who rolled back, as a value of a sentence."""
@@ -89,9 +95,14 @@ def title(move: Move) -> str:
 def unfit(model: str, version: int, reasons: Sequence[Say]) -> Say:
     """Return why a version is not gone back to just like that, and how it is all the same."""
     return say(
-        "{v} of {model} may not load: {why}. If you know better: {how}", v=Code(f"v{version}"), model=Name(model),
+        UNFIT, v=Code(f"v{version}"), model=Name(model),
         why=joined(reasons, "; "), how=Code(f'/model rollback {model} {version} --force --reason "…"'),
     )  # fmt: skip
+
+
+def cannot_be_told(model: str, version: int, why: Say) -> Say:
+    """Return why a monitor does not go back to a version yet."""
+    return say(CANNOT_BE_TOLD, v=Code(f"v{version}"), model=Name(model), why=why)
 
 
 def nothing_before(model: str) -> Say:

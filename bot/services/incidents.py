@@ -29,7 +29,7 @@ from bot.domain.monitors import Monitor, Outcome, Reading, Standing, State, Term
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Automation
 from bot.domain.registry import TARGETS, Stage
-from bot.domain.rollback_words import unfit
+from bot.domain.rollback_words import cannot_be_told, unfit
 from bot.domain.rollbacks import Served, automatic_id, last_good, rolling_back, stretches, targets
 from bot.domain.serving import ServingState
 from bot.domain.text import Say, joined, say, short
@@ -85,9 +85,14 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What was asked of the registry before the transaction: why a version may not load, by model and version."""
+    """What was asked of the registry before the transaction, by model and version.
 
+    `unfit` tells why a version may not load, and `unknown` why that cannot be told now; `fit` are the others.
+    """
+
+    fit: Collection[tuple[str, int]] = ()
     unfit: Mapping[tuple[str, int], Say] = field(default_factory=dict)
+    unknown: Mapping[tuple[str, int], Say] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -106,11 +111,10 @@ class Incidents:
         self._rollbacks = rollbacks
 
     def prepare(self, checked: Sequence[Checked]) -> Prepared:
-        """Look whether the versions may load that could be gone back to: nothing waits for the registry later.
-
-        A registry that does not answer says nothing against a version; the executor waits for it.
-        """
+        """Look whether the versions may load that could be gone back to: nothing waits for the registry later."""
+        fit: set[tuple[str, int]] = set()
         found: dict[tuple[str, int], Say] = {}
+        unknown: dict[tuple[str, int], Say] = {}
         for one in checked:
             if (
                 one.term is None
@@ -125,13 +129,16 @@ class Incidents:
                 continue
             try:
                 reasons = self._rollbacks.unfit(one.monitor.model, target, one.term.version)
-            except Unreachable:
+            except Unreachable as error:
+                unknown[one.monitor.model, target] = cannot_be_told(one.monitor.model, target, error.sentence)
                 continue
             except RegistrarError as error:
                 reasons = (error.sentence,)
             if reasons:
                 found[one.monitor.model, target] = unfit(one.monitor.model, target, reasons)
-        return Prepared(found)
+            else:
+                fit.add((one.monitor.model, target))
+        return Prepared(fit, found, unknown)
 
     def record(self, tx: Writing, written: Sequence[Checked], prepared: Prepared) -> tuple[bool, set[str]]:
         """Write down what follows; return whether there is something to tell, and whose moves are to be made."""
@@ -161,9 +168,7 @@ class Incidents:
             return
         situation = self._situation(tx, one, term, is_common)
         decided = decide(situation)
-        against = prepared.unfit.get((one.monitor.model, situation.target or 0))
-        if decided.doing in ASKS_OR_ACTS and against is not None:
-            decided = Decided(Doing.HELD, against, decided.trips)
+        decided = _if_it_loads(decided, prepared, (one.monitor.model, situation.target or 0))
         if is_new:
             tx.append(_event(Tag.MONITOR_FAILED, one, term, decided))
         if decided.doing in {Doing.LOGGED, Doing.SILENCED}:
@@ -236,7 +241,7 @@ class Incidents:
             incident = replace(incident, monitors=(*incident.monitors, one.monitor.name),
                                lines=(*incident.lines, line)[:LINES_MOST])  # fmt: skip
             tx.add_note(thread_note(incident.id, f"joined:{one.monitor.id}", words.joined_by(line)))
-        if before is not None and not _is_more(decided.doing, before.doing):
+        if before is not None and not _is_more(decided, before):
             if incident != before:
                 self._save(tx, incident, f"joined:{one.monitor.id}:{one.due.slot}", done)
             else:
@@ -247,6 +252,8 @@ class Incidents:
             self._trip(tx, one, decided.trips, situation)
         if decided.doing is Doing.INTENT:
             incident = self._begin(tx, incident, term, one, done)
+            if before is not None and _says_the_same(incident, before):
+                return
         self._save(tx, incident, f"{incident.doing.value}:{one.due.slot}:{one.monitor.id}", done)
         tx.add_note(thread_note(incident.id, f"did:{one.monitor.id}:{one.due.slot}", words.acted(incident)))
 
@@ -442,6 +449,8 @@ class Incidents:
         ended = replace(incident, resolved_at=now, resolution=how)
         if incident.doing is Doing.ROLLED_BACK and incident.rollback and _is_denied(tx, incident.rollback):
             ended = replace(ended, doing=Doing.NOT_FOLLOWED)
+        elif incident.doing is not Doing.ROLLED_BACK and words.is_overtaken(how):
+            ended = replace(ended, doing=Doing.SUPERSEDED)
         self._save(tx, ended, "resolved", done)
         tx.add_note(thread_note(ended.id, "resolved", words.resolved(ended)))
         tx.append(Event(at=now, actor=WATCH, tag=Tag.INCIDENT_RESOLVED, subject=ended.id, model=ended.model or None,
@@ -450,6 +459,19 @@ class Incidents:
     def _channel(self, incident: Incident) -> str:
         policy = self._it.policy
         return policy.channel_for(incident.model) if incident.model else policy.channel
+
+
+def _if_it_loads(decided: Decided, prepared: Prepared, version: tuple[str, int]) -> Decided:
+    """Return what is done once it is known whether the version may load that is gone back to.
+
+    Where that cannot be told, a person may still decide; the monitor waits, and looks again at each failing check.
+    """
+    if decided.doing in ASKS_OR_ACTS and version in prepared.unfit:
+        return Decided(Doing.HELD, prepared.unfit[version], decided.trips)
+    if decided.doing is not Doing.INTENT or version in prepared.fit:
+        return decided
+    why = prepared.unknown.get(version) or cannot_be_told(*version, say("Another one could be gone back to until now."))
+    return Decided(Doing.HELD, why)
 
 
 def _is_common(states: Sequence[State]) -> bool:
@@ -521,11 +543,20 @@ _WEIGHT = {
 }  # fmt: skip
 
 
-def _is_more(new: Doing, old: Doing) -> bool:
+def _is_more(new: Decided, old: Incident) -> bool:
     """Tell whether what a later check decided goes further than what was done before, or says another reason."""
-    if new is old:
-        return False
-    return _WEIGHT.get(new, 0) >= _WEIGHT.get(old, 9)
+    if new.doing is old.doing:
+        return new.doing is Doing.HELD and _kind_of(new.why) != _kind_of(old.why)
+    return _WEIGHT.get(new.doing, 0) >= _WEIGHT.get(old.doing, 9)
+
+
+def _says_the_same(new: Incident, old: Incident) -> bool:
+    return new.doing is old.doing and _kind_of(new.why) == _kind_of(old.why)
+
+
+def _kind_of(why: Say | None) -> str:
+    """Return what sort of reason it is, whatever figures and errors it names."""
+    return why.template if why else ""
 
 
 def _is_forgiven(move: Move, resets: Sequence[Link]) -> bool:

@@ -76,13 +76,15 @@ def title(incident: Incident) -> str:
             f"⚠️ {name}: many monitors failed together" if incident.is_open else f"✅ {name}: the source is well again"
         )
     model, names = short(clean(incident.model), 60), _names(incident)
-    if incident.kind is IncidentKind.BLIND:
-        return (
-            f"⚫ {model}: {names} cannot be measured"
-            if incident.is_open
-            else f"✅ {model}: {names} can be measured again"
-        )
     it = model if incident.version is None else f"{model} v{incident.version}"
+    if not incident.is_open and incident.doing is Doing.SUPERSEDED:
+        return _TITLES[incident.doing].format(it=it)
+    if incident.kind is IncidentKind.BLIND:
+        if incident.is_open:
+            return f"⚫ {model}: {names} cannot be measured"
+        if incident_words.is_watched_no_more(incident_words.resolved(incident)):
+            return f"⚪ {model}: {names} is watched no more"
+        return f"✅ {model}: {names} can be measured again"
     if not incident.is_open:
         return _over(incident, model, it)
     to = "the version before" if incident.target is None else f"v{incident.target}"
@@ -94,7 +96,7 @@ def _over(incident: Incident, model: str, it: str) -> str:
         return f"✅ {model}: restored, v{incident.target} serves"
     if incident.doing is Doing.NOT_FOLLOWED and incident.target is not None:
         return f"🆘 {model}: v{incident.target} is in Production, not confirmed by the serving side"
-    return f"⚪ {it}: overtaken" if incident.doing is Doing.SUPERSEDED else f"✅ {it}: over"
+    return f"✅ {it}: over"
 
 
 def _names(incident: Incident) -> str:

@@ -654,7 +654,9 @@ def test_where_production_moves_the_alert_is_overtaken(served: Bench) -> None:
     served.approved("promote churn 1 production")
     served.moves.run("churn")
     served.incidents.tend()
-    assert str(incidents(served)[0].resolution).startswith("Overtaken")
+    [incident] = incidents(served)
+    assert (incident.doing, incident.is_open) == (Doing.SUPERSEDED, False)
+    assert str(incident.resolution).startswith("Overtaken")
 
 
 # -- the policy file ---------------------------------------------------------------------------------------------------

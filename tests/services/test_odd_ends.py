@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.commands import FreezeModel
+from bot.domain.commands import FreezeModel, UnfreezeModel
 from bot.domain.errors import Refused, RegistryUnreachable
 from bot.domain.incident_words import next_step
 from bot.domain.incidents import OF_ALL, REPEATED_EVERY, Doing, IncidentKind
@@ -17,6 +17,7 @@ from bot.domain.monitors import Measurement, Monitor, Outcome, State
 from bot.domain.moves import MoveState
 from bot.domain.parsing import build
 from bot.domain.registry import Stage
+from bot.domain.rollbacks import Bar
 from bot.domain.text import say
 from bot.services import monitoring
 from bot.services.judging import judge
@@ -124,6 +125,95 @@ def test_a_click_on_a_version_that_is_known_not_to_load_is_refused(served: Bench
     with pytest.raises(Refused, match="MLmodel file is gone"):
         served.rollbacks.answer(BOB, incidents(served)[0].id, origin="slack")
     assert rollbacks(served) == []
+
+
+# -- where it cannot be told whether a version loads -------------------------------------------------------------------
+
+
+def files_are_away(bench: Bench, answer: str = "Its files do not answer.") -> Callable[[], None]:
+    """Let no file of a version be there to look at; return what brings them back."""
+    real = bench.registry.package
+
+    def away(*_: object) -> Any:
+        raise RegistryUnreachable(answer)
+
+    bench.registry.package = away  # type: ignore[method-assign, assignment]
+
+    def back() -> None:
+        bench.registry.package = real  # type: ignore[method-assign]
+
+    return back
+
+
+def test_a_monitor_does_not_go_back_to_what_cannot_be_looked_at_until_it_can(served: Bench) -> None:  # noqa: F811
+    back = files_are_away(served)
+    add(served)
+    check(served, 0.5, 0.5, 0.5, 0.5)
+    [incident] = incidents(served)
+    assert (served.registry.holders(), rollbacks(served), incident.doing) == ([4], [], Doing.HELD)
+    assert str(incident.why) == (
+        "Whether v2 of “churn” loads cannot be told now. Its files do not answer. It is looked at again with each "
+        "check, and gone back to once it is known to load."
+    )
+    assert str(next_step(incident)) == (
+        'Wait, or decide: if v4 is really bad, type /model rollback churn 2 --force --reason "…"'
+    )
+    assert len([line for line in told(served) if "cannot be told" in line]) == 1  # not with every check
+    back()
+    check(served, 0.5)
+    assert (served.registry.holders(), len(rollbacks(served))) == ([2], 1)
+
+
+def test_what_is_then_seen_not_to_load_is_told_as_well(served: Bench) -> None:  # noqa: F811
+    served.registry.add_package(served.registry.version("churn", 4), shape("string"))
+    back = files_are_away(served)
+    add(served)
+    check(served, 0.5, 0.5)
+    back()
+    check(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
+    assert len([line for line in told(served) if "MLmodel file is gone" in line]) == 1
+    assert str(next_step(incidents(served)[0])) == (
+        "Decide: another version, as /model history churn lists them, or this one with --force."
+    )
+
+
+def test_a_version_that_nobody_has_looked_at_is_not_gone_back_to(served: Bench) -> None:  # noqa: F811
+    add(served, fail_after=1)
+    real = served.incidents.prepare
+
+    def prepare(checked: Any) -> Any:
+        found = real(checked)  # which has looked at v2; now v2 is barred, and v3 is next
+        with served.ledger.write() as tx:
+            bar = Bar(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad")
+            tx.add_bar(bar)
+        served.incidents.prepare = real  # type: ignore[method-assign]
+        return found
+
+    served.incidents.prepare = prepare  # type: ignore[method-assign]
+    check(served, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
+    check(served, 0.5)
+    assert served.registry.holders() == [3]
+
+
+def test_a_person_who_is_asked_decides_all_the_same(served: Bench) -> None:  # noqa: F811
+    files_are_away(served)
+    add(served, action="ask")
+    check(served, 0.5, 0.5)
+    assert incidents(served)[0].doing is Doing.AWAITING_HUMAN
+
+
+def test_that_a_rollback_was_tried_already_is_told_once(served: Bench) -> None:  # noqa: F811
+    add(served)
+    check(served, 0.5)
+    freeze = build(FreezeModel, {"model": "churn", "reason": "audit"})
+    meanwhile(served, lambda: served.freezing.freeze(BOB, freeze, origin="slack"))
+    check(served, 0.5)
+    served.freezing.unfreeze(BOB, build(UnfreezeModel, {"model": "churn"}), origin="slack")
+    check(served, 0.5, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
+    assert len([line for line in told(served) if "was tried already" in line]) == 1
 
 
 # -- at the wrong moment -----------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from bot.domain.incidents import Doing, Incident, IncidentKind
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Monitor
 from bot.domain.serving import Serving, ServingState
-from bot.domain.text import say
+from bot.domain.text import Say, say
 from bot.slack import incident_card
 from bot.slack.blocks import Message
 from bot.slack.incident_card import ACKNOWLEDGE, DETAILS, ROLL_BACK, SILENCE, UNDO
@@ -84,7 +84,17 @@ def test_the_title_says_what_it_is_about(changes: dict[str, Any], said: str) -> 
 def test_the_end_is_in_the_title() -> None:
     assert title(over(Doing.ROLLED_BACK)) == "✅ churn: restored, v6 serves"
     assert title(over(Doing.NOTIFIED)) == "✅ churn v7: over"
-    assert title(over(kind=IncidentKind.BLIND)) == "✅ churn: accuracy-live can be measured again"
+    assert title(over(Doing.SUPERSEDED)) == "⚪ churn v7: overtaken"
+
+
+def test_the_end_of_what_could_not_be_measured_is_no_good_news_unless_it_is_measured_again() -> None:
+    def title_of(how: Say, doing: Doing = Doing.NOTIFIED) -> str:
+        return title(card(doing, kind=IncidentKind.BLIND, resolved_at=NOW, resolution=how))
+
+    assert title_of(incident_words.sees_again(NOW, NOW)) == "✅ churn: accuracy-live can be measured again"
+    assert title_of(incident_words.overtaken(7, 6), Doing.SUPERSEDED) == "⚪ churn v7: overtaken"
+    removed = incident_words.watched_no_more("accuracy-live")
+    assert title_of(removed) == "⚪ churn: accuracy-live is watched no more"
 
 
 def test_it_says_value_against_bound_since_when_and_which_version() -> None:
