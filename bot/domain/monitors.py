@@ -90,6 +90,10 @@ class Monitor:
         same = rule.measures == self.rule.measures
         return replace(self, rule=rule, revision=revision, measured_from=self.measured_from if same else revision)
 
+    def silence_ended(self, since: datetime, now: datetime) -> bool:
+        """Tell whether a silence has ended since a time, until `now`."""
+        return self.silenced_until is not None and since <= self.silenced_until <= now
+
     def is_silenced(self, now: datetime) -> bool:
         """Tell whether its posts and acts are held back at `now`."""
         return self.silenced_until is not None and now < self.silenced_until
@@ -149,6 +153,7 @@ class Reading:
 
     value: float = nan
     points: int = 0
+    fresh: int = 0  # points that no check before has seen
     newest: datetime | None = None  # of the points; None where the source does not say
     outcome: Outcome = Outcome.OK  # OK: there is a value, to be judged; NO_DATA or ERROR, with `why`
     why: Say | None = None
@@ -195,7 +200,8 @@ class Standing:
     empty: int = 0  # checks in a row without data
     broken: int = 0  # checks in a row with an error
     beyond: int = 0  # checks in a row beyond the hard limit
-    points: int = 0  # readings since the promotion
+    points: int = 0  # readings since the promotion, each counted once
+    newest: datetime | None = None  # of those readings
     judged_to: datetime | None = None  # the end of the last block that was judged
     since: datetime | None = None  # when the present run of failures began
     at: datetime | None = None  # of the last check
@@ -236,6 +242,11 @@ class Verdict:
         return self.is_news and self.standing.state is State.FAILED
 
 
+def latest(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the later of two times, each of which there may not be."""
+    return max(filter(None, (one, other)), default=None)
+
+
 def beyond_limit(rule: MonitorRule, value: float) -> bool:
     """Tell whether the value lies beyond the hard limit; on it is not beyond."""
     if rule.hard_limit is None or isnan(value):
@@ -268,7 +279,8 @@ def assess(
     `warm`, or where there is no value. Pure: the same arguments give the same verdict.
     """
     rule = monitor.rule
-    seen = replace(standing, slot=standing.slot + 1, at=now, points=standing.points + reading.points)
+    seen = replace(standing, slot=standing.slot + 1, at=now, points=standing.points + reading.fresh,
+                   newest=latest(standing.newest, reading.newest))  # fmt: skip
     if reading.outcome is Outcome.ERROR:
         return _broken(rule, standing, seen, reading.why or say("The source gave an error."))
     if reading.outcome is Outcome.NO_DATA:

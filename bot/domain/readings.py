@@ -25,11 +25,14 @@ _LATER = "later than what is looked at"
 _EARLIER = "from before what is looked at"
 
 
-def measure(answer: Answer, rule: MonitorRule, *, since: datetime, until: datetime, now: datetime) -> Reading:
+def measure(
+    answer: Answer, rule: MonitorRule, *, since: datetime, until: datetime, now: datetime, seen: datetime | None = None
+) -> Reading:
     """Return the one value that an answer comes to by the rule's aggregate, or why there is none.
 
     Points count after `since` and up to `until`, a minute of another clock granted; those of a timeless answer
-    always. Of several of one moment the first counts. Never raises; the value of an OK is finite.
+    always. Of several of one moment the first counts. Those up to `seen`, the newest one that a check before has seen,
+    are not `fresh`. Never raises; the value of an OK is finite.
     """
     if answer.outcome is not Outcome.OK:
         return Reading(outcome=answer.outcome, why=answer.why)
@@ -45,7 +48,8 @@ def measure(answer: Answer, rule: MonitorRule, *, since: datetime, until: dateti
     value = aggregate(points, rule.reckons)
     if not math.isfinite(value):
         return _nothing(say("The readings are too large to be reckoned with."), newest)
-    return Reading(value=value, points=len(points), newest=newest)
+    fresh = sum(answer.is_timeless or seen is None or at > seen for at, _ in points)
+    return Reading(value=value, points=len(points), fresh=fresh, newest=newest)
 
 
 def aggregate(points: list[Point], how: str) -> float:

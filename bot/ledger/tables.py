@@ -297,6 +297,7 @@ standings = Table(
     Column("broken", Integer, nullable=False),
     Column("beyond", Integer, nullable=False),
     Column("points", Integer, nullable=False),
+    Column("newest", Utc),
     Column("judged_to", Utc),
     Column("since", Utc),
     Column("at", Utc),

@@ -82,6 +82,13 @@ class Checked:
         """Tell whether the monitor stands as failed, with a reading that says so."""
         return self.verdict.outcome is Outcome.FAILED and self.verdict.standing.state is State.FAILED
 
+    @property
+    def is_told_late(self) -> bool:
+        """Tell whether nobody was told so far that nothing is known: a silence has ended since the check before."""
+        before = self.due.standing.at
+        is_blind = self.verdict.standing.state in {State.NO_DATA, State.ERROR}
+        return is_blind and before is not None and self.monitor.silence_ended(before, self.at)
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -143,7 +150,7 @@ class Incidents:
     def record(self, tx: Writing, written: Sequence[Checked], prepared: Prepared) -> tuple[bool, set[str]]:
         """Write down what follows; return whether there is something to tell, and whose moves are to be made."""
         done = _Written()
-        news = [one for one in written if one.term and (one.has_failed or one.verdict.is_news)]
+        news = [one for one in written if one.term and (one.has_failed or one.verdict.is_news or one.is_told_late)]
         if news:
             tx.lock("incidents")  # two of one model that fail at the same time have one incident
         common = self._common_causes(tx, written)

@@ -38,7 +38,7 @@ def judge(
 ) -> Judgement | None:
     """Return what the rule makes of a check's value; `reading` is the ledger, for rules that look back."""
     rule = monitor.rule
-    seen = standing.points + found.points
+    seen = standing.points + found.fresh
     if seen < rule.points_needed:
         why = say("It needs {n} readings since the promotion, and has {seen}.", n=rule.points_needed, seen=seen)
         return Judgement(is_worse=None, why=why, is_waiting=True)

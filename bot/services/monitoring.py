@@ -35,7 +35,7 @@ from bot.domain.monitors import (
 from bot.domain.readings import measure
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import stretches
-from bot.domain.text import Say, say
+from bot.domain.text import Code, Say, say
 from bot.ports import Batch, Dispatcher, Query, Writing
 from bot.ports import Reading as Ledger
 from bot.services.context import Context
@@ -376,7 +376,10 @@ class Monitoring:
                 due=one, term=None, reading=Reading(outcome=Outcome.NO_DATA, why=why), verdict=verdict, at=now
             )
         since, until = span(monitor, one.standing, term, now)
-        found = measure(answer, monitor.rule, since=since, until=until, now=now)
+        if now < term.since:
+            found = Reading(outcome=Outcome.NO_DATA, why=_from_the_future(term))
+        else:
+            found = measure(answer, monitor.rule, since=since, until=until, now=now, seen=standing.newest)
         warm = is_warm(monitor, term, now)
         judgement = None
         if warm and found.outcome is Outcome.OK:
@@ -394,6 +397,11 @@ def present_term(reading: Ledger, model: str) -> Term | None:
     if not served or served[0].until is not None:
         return None
     return Term(move=served[0].began.id, version=served[0].version, since=served[0].since)
+
+
+def _from_the_future(term: Term) -> Say:
+    return say("{v} came into Production on {since}, which is yet to come: the clock was set back. Nothing is measured "
+               "until then.", v=Code(f"v{term.version}"), since=term.since)  # fmt: skip
 
 
 def _delay(one: Checked) -> timedelta | None:

@@ -43,7 +43,7 @@ def minutes(*values: Any) -> list[tuple[datetime, Any]]:
 
 def test_the_mean_of_the_window() -> None:
     found = read(minutes(0.5, 0.75, 1.0), "mean")
-    assert found == Reading(value=0.75, points=3, newest=NOW)
+    assert found == Reading(value=0.75, points=3, fresh=3, newest=NOW)
 
 
 def test_a_threshold_reads_the_newest_also_of_points_out_of_order() -> None:

@@ -18,7 +18,7 @@ from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitor_words import state
 from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, Standing, State
 from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.parsing import build
+from bot.domain.parsing import build, parse
 from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import Bar
@@ -491,6 +491,52 @@ def test_without_data_nothing_is_ever_moved(served: Bench, what: str) -> None:
     assert standing(served, monitor).state in {State.NO_DATA, State.ERROR}
     [incident] = incidents(served)
     assert incident.kind is IncidentKind.BLIND
+
+
+@pytest.mark.parametrize("ends", ["by itself", "by a person"])
+def test_what_nobody_knew_while_it_was_silenced_is_told_afterwards(served: Bench, ends: str) -> None:
+    monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
+    add(served, action="notify", no_data=2)
+    silence: Any = parse("monitor silence churn accuracy 2h")
+    monitors.silence(BOB, silence, origin="slack")
+    check(served, None, None, None)
+    assert incidents(served) == []
+    if ends == "by a person":
+        loud: Any = parse("monitor unsilence churn accuracy")
+        monitors.unsilence(BOB, loud, origin="slack")
+    else:
+        served.clock.turn(hours=2)
+    check(served, None, None)
+    assert [(one.kind, one.doing) for one in incidents(served)] == [(IncidentKind.BLIND, Doing.NOTIFIED)]
+
+
+def test_each_reading_counts_once_however_many_checks_see_it(served: Bench) -> None:
+    monitor = add(served, min_points=3)
+    served.clock.turn(seconds=12)
+    points = [(served.clock.now(), 0.9)]
+    served.sources.answers["accuracy"] = Answer(points=points)
+    for _ in range(2):
+        tick(served)
+        assert standing(served, monitor).points == 1
+        served.clock.turn(seconds=12)
+    for value in (0.91, 0.92):
+        served.clock.turn(seconds=12)
+        points.append((served.clock.now(), value))
+        served.sources.answers["accuracy"] = Answer(points=points)
+        tick(served)
+    assert (standing(served, monitor).slot, standing(served, monitor).points) == (4, 3)
+
+
+def test_after_the_clock_was_set_back_it_is_said_why_nothing_is_measured(served: Bench) -> None:
+    monitor = add(served)
+    check(served, 0.9)
+    served.clock.set_back(hours=1)
+    check(served, 0.9, 0.9, 0.9)
+    assert (standing(served, monitor).state, len(incidents(served))) == (State.NO_DATA, 1)
+    assert "which is yet to come: the clock was set back" in str(standing(served, monitor).why)
+    served.clock.turn(hours=1)
+    check(served, 0.9)
+    assert (standing(served, monitor).state, incidents(served)[0].is_open) == (State.OK, False)
 
 
 def test_one_that_was_well_and_cannot_be_measured_does_not_pass_for_well(served: Bench) -> None:

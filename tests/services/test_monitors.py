@@ -349,9 +349,10 @@ def test_a_silence_has_an_end_an_author_and_a_reason(watched: Desk) -> None:
 def test_every_monitor_of_a_model_is_silenced_at_once(watched: Desk) -> None:
     watched.types(ADD.replace("accuracy", "f1"))
     assert "the monitors accuracy, f1 of “churn”" in watched.types("monitor silence churn 2h --all")
-    assert all(watched.find(name).silenced_until for name in ("accuracy", "f1"))
+    now = watched.bench.clock.now()
+    assert all(watched.find(name).is_silenced(now) for name in ("accuracy", "f1"))
     watched.types("monitor unsilence churn f1")
-    assert [bool(watched.find(name).silenced_until) for name in ("accuracy", "f1")] == [True, False]
+    assert [watched.find(name).is_silenced(now) for name in ("accuracy", "f1")] == [True, False]
 
 
 @pytest.mark.parametrize("text", ["monitor silence churn 2h", "monitor silence churn accuracy 2h --all"])

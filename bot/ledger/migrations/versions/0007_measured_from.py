@@ -1,4 +1,7 @@
-"""Monitors: the revision since which one measures the same. Of those that are there, all figures go on counting."""
+"""Monitors: the revision since which one measures the same, and the newest reading that was counted.
+
+Of those that are there, all figures go on counting.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,5 +11,6 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Add the column."""
+    """Add the columns."""
     op.add_column("monitors", sa.Column("measured_from", sa.Integer(), nullable=False, server_default="1"))
+    op.add_column("standings", sa.Column("newest", sa.DateTime(timezone=True)))
