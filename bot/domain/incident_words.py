@@ -24,7 +24,7 @@ def v(version: int | None) -> Code:
 
 def subject(incident: Incident) -> Say:
     """Return what it is about: a model and its version, or a source."""
-    if incident.kind is IncidentKind.SOURCE or not incident.model:
+    if incident.is_of_source:
         return say("the source {source}", source=Code(incident.source))
     if incident.version is None:
         return say("{model}", model=Name(incident.model))
@@ -51,6 +51,9 @@ def opened(incident: Incident) -> Say:
         case IncidentKind.FAILED:
             return say("{it} fails in Production, since {since}. {what}", it=subject(incident), since=incident.since,
                        what=what)  # fmt: skip
+        case IncidentKind.BLIND if incident.is_of_source:
+            return say("Many monitors of {it} cannot be measured, since {since}; so nothing is moved. {what}",
+                       it=subject(incident), since=incident.since, what=what)  # fmt: skip
         case IncidentKind.BLIND:
             return say("Nothing is known of {it}, since {since}; so nothing is moved. {what}", it=subject(incident),
                        since=incident.since, what=what)  # fmt: skip

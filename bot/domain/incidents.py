@@ -25,7 +25,9 @@ class IncidentKind(Enum):
     """What went wrong."""
 
     FAILED = "failed"  # a monitor's rule says that the version is bad
-    BLIND = "blind"  # a monitor has no data, or its source gives errors: nothing is known, and nothing is moved
+    # A monitor has no data, or its source gives errors: nothing is known, and nothing is moved. One of many monitors of
+    # a source is the source's, as SOURCE is.
+    BLIND = "blind"
     SOURCE = "source"  # many monitors of one source fail together: it is not the models
 
 
@@ -73,6 +75,11 @@ class Incident:
     repeated_at: datetime | None = None
     resolved_at: datetime | None = None
     resolution: Say | None = None
+
+    @property
+    def is_of_source(self) -> bool:
+        """Tell whether it is about a source and many monitors of it, not about one model."""
+        return not self.model
 
     @property
     def is_open(self) -> bool:

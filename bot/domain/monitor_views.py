@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.domain.directions import Direction
-from bot.domain.incidents import Chart, Incident, IncidentKind, Tripped
+from bot.domain.incidents import Chart, Incident, Tripped
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Measurement, Monitor, Outcome, Standing, State
 from bot.domain.moves import Move
@@ -45,7 +45,7 @@ def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
 
 def of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor]:
     """Return those of the monitors that an incident is about, in its order; one of a source names their models, too."""
-    if incident.kind is IncidentKind.SOURCE:
+    if incident.is_of_source:
         by_name = {f"{one.model} {one.name}": one for one in monitors if one.rule.source == incident.source}
     else:
         by_name = {one.name: one for one in monitors if one.model == incident.model}

@@ -209,6 +209,11 @@ class Standing:
     bound: float | None = None
     why: Say | None = None  # what the last check came to
 
+    @property
+    def is_blind(self) -> bool:
+        """Tell whether the last check had no figure, however soon people are told of that."""
+        return self.state in {State.NO_DATA, State.ERROR} or self.empty > 0 or self.broken > 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:

@@ -25,6 +25,7 @@ from bot.domain.incidents import (
     decide,
     is_common_cause,
 )
+from bot.domain.monitor_views import of_incident
 from bot.domain.monitors import Monitor, Outcome, Reading, Standing, State, Term, Verdict
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Automation
@@ -50,6 +51,7 @@ SAMPLE = 50  # of a source's monitors, checked together: they speak for very man
 # What ends in a rollback, by itself or by a button: not to a version that may not load.
 ASKS_OR_ACTS = {Doing.INTENT, Doing.AWAITING_HUMAN, Doing.COOLDOWN, Doing.FROZEN, Doing.TRIPPED}
 FAILING = {State.FAILED, State.PENDING}
+BLIND = {State.NO_DATA, State.ERROR}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +85,15 @@ class Checked:
         return self.verdict.outcome is Outcome.FAILED and self.verdict.standing.state is State.FAILED
 
     @property
+    def goes_blind(self) -> bool:
+        """Tell whether nothing is known of it, for so long that people are to hear of it."""
+        return self.verdict.standing.state in BLIND
+
+    @property
     def is_told_late(self) -> bool:
         """Tell whether nobody was told so far that nothing is known: a silence has ended since the check before."""
         before = self.due.standing.at
-        is_blind = self.verdict.standing.state in {State.NO_DATA, State.ERROR}
-        return is_blind and before is not None and self.monitor.silence_ended(before, self.at)
+        return self.goes_blind and before is not None and self.monitor.silence_ended(before, self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,14 @@ class Prepared:
     fit: Collection[tuple[str, int]] = ()
     unfit: Mapping[tuple[str, int], Say] = field(default_factory=dict)
     unknown: Mapping[tuple[str, int], Say] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Doubted:
+    """Sources of which many monitors fail together, and of which many say nothing together."""
+
+    failing: set[str] = field(default_factory=set)
+    blind: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -153,13 +167,13 @@ class Incidents:
         news = [one for one in written if one.term and (one.has_failed or one.verdict.is_news or one.is_told_late)]
         if news:
             tx.lock("incidents")  # two of one model that fail at the same time have one incident
-        common = self._common_causes(tx, written)
+        doubted = self._common_causes(tx, news, written)
         for one in filter(None, (_as_it_is_now(tx, one) for one in news)):
             assert one.term is not None
             if one.has_failed:
-                self._failed(tx, one, one.term, one.monitor.rule.source in common, prepared, done)
+                self._failed(tx, one, one.term, one.monitor.rule.source in doubted.failing, prepared, done)
             else:
-                self._changed(tx, one, one.term, done)
+                self._changed(tx, one, one.term, one.monitor.rule.source in doubted.blind, done)
         return done.tells, done.models
 
     # -- failing -----------------------------------------------------------------------------------------------
@@ -181,7 +195,7 @@ class Incidents:
         if decided.doing in {Doing.LOGGED, Doing.SILENCED}:
             return
         if is_common:
-            self._source_fails(tx, one, term, done)
+            self._of_source(tx, one, IncidentKind.SOURCE, one.verdict.standing.since or one.at, done)
             return
         self._alert(tx, incident, one, term, situation, decided, done)
 
@@ -303,31 +317,34 @@ class Incidents:
 
     # -- a source in doubt -------------------------------------------------------------------------------------
 
-    def _common_causes(self, tx: Writing, written: Sequence[Checked]) -> Collection[str]:
-        """Return the sources of which so many monitors fail that they are in doubt themselves."""
-        sources = {one.monitor.rule.source for one in written if one.has_failed and one.monitor.acts != "dry_run"}
+    def _common_causes(self, tx: Writing, news: Sequence[Checked], written: Sequence[Checked]) -> _Doubted:
+        """Return the sources of which so many monitors fail, or say nothing, that it is the source's own fault."""
+        loud = [one for one in news if one.monitor.acts != "dry_run" and (one.has_failed or one.goes_blind)]
+        sources = {one.monitor.rule.source for one in loud}
         if not sources:
-            return ()
+            return _Doubted()
         standings = tx.standings()
         there = [one for one in tx.monitors() if one.rule.source in sources and not one.is_paused]
-        found = set()
+        doubted = _Doubted()
         for source in sources:
-            states = [standings[one.id].state for one in there if one.rule.source == source and one.id in standings]
-            watching = [state for state in states if state is not State.DISABLED]
-            sample = [one.verdict.standing.state for one in written if one.monitor.rule.source == source]
-            if _is_common(watching) or (len(sample) >= SAMPLE and _is_common(sample)):
-                found.add(source)
-        return found
+            mine = [standings[one.id] for one in there if one.rule.source == source and one.id in standings]
+            watching = [one for one in mine if one.state is not State.DISABLED]
+            sample = [one.verdict.standing for one in written if one.monitor.rule.source == source]
+            if _fail_together(watching) or (len(sample) >= SAMPLE and _fail_together(sample)):
+                doubted.failing.add(source)
+            if is_common_cause(sum(one.is_blind for one in watching), len(watching)):
+                doubted.blind.add(source)
+        return doubted
 
-    def _source_fails(self, tx: Writing, one: Checked, term: Term, done: _Written) -> None:
+    def _of_source(self, tx: Writing, one: Checked, kind: IncidentKind, since: datetime, done: _Written) -> None:
+        """Open the incident of a check's source, or let it be one of its monitors."""
         source, line = one.monitor.rule.source, words.source_line(one.monitor, one.verdict.why)
-        incident = _find(tx, "", source, IncidentKind.SOURCE)
+        incident = _find(tx, "", source, kind)
         name = f"{one.monitor.model} {one.monitor.name}"
         if incident is None:
             incident = Incident(
-                id=self._it.new_id(), kind=IncidentKind.SOURCE, model="", source=source, version=None, move=None,
-                monitors=(name,), opened_at=one.at, since=one.verdict.standing.since or one.at, lines=(line,),
-                doing=Doing.HELD, told_at=one.at,
+                id=self._it.new_id(), kind=kind, model="", source=source, version=None, move=None, monitors=(name,),
+                opened_at=one.at, since=since, lines=(line,), doing=Doing.HELD, told_at=one.at,
             )  # fmt: skip
             tx.add_incident(incident)
             tx.add_note(incident_note(incident, "opened", self._channel(incident)))
@@ -340,19 +357,22 @@ class Incidents:
 
     # -- other changes -----------------------------------------------------------------------------------------
 
-    def _changed(self, tx: Writing, one: Checked, term: Term, done: _Written) -> None:
-        state, before = one.verdict.standing.state, one.verdict.before
-        if state in {State.NO_DATA, State.ERROR}:
-            self._blind(tx, one, term, done)
+    def _changed(self, tx: Writing, one: Checked, term: Term, is_common: bool, done: _Written) -> None:
+        before = one.verdict.before
+        if one.goes_blind:
+            self._blind(tx, one, term, is_common, done)
             return
-        if before in {State.NO_DATA, State.ERROR} and one.verdict.outcome is Outcome.OK:
+        if before in BLIND and one.verdict.outcome is Outcome.OK:
             self._well(tx, one, term, IncidentKind.BLIND, done)
         if before is State.FAILED:
             self._well(tx, one, term, IncidentKind.FAILED, done)
 
-    def _blind(self, tx: Writing, one: Checked, term: Term, done: _Written) -> None:
+    def _blind(self, tx: Writing, one: Checked, term: Term, is_common: bool, done: _Written) -> None:
         tx.append(_event(Tag.MONITOR_BLIND, one, term, None))
         if one.monitor.acts == "dry_run" or one.monitor.is_silenced(one.at):
+            return
+        if is_common:
+            self._of_source(tx, one, IncidentKind.BLIND, one.at, done)
             return
         line = words.line(one.monitor, one.verdict.why)
         incident = _find(tx, one.monitor.model, "", IncidentKind.BLIND)
@@ -374,19 +394,19 @@ class Incidents:
     def _well(self, tx: Writing, one: Checked, term: Term, kind: IncidentKind, done: _Written) -> None:
         """End the incident where none of its monitors stands as it did."""
         tx.append(_event(Tag.MONITOR_WELL, one, term, None))
-        incident = _find(tx, one.monitor.model, "", kind)
-        if incident is None or self._still(tx, incident, kind):
-            return
-        if kind is IncidentKind.BLIND:
-            how = words.sees_again(incident.since, one.at)
-        else:
-            how = words.recovered(incident.version, incident.since, one.at)
-        self._resolve(tx, incident, how, one.at, done)
+        of_source = _find(tx, "", one.monitor.rule.source, kind) if kind is IncidentKind.BLIND else None
+        for incident in filter(None, (_find(tx, one.monitor.model, "", kind), of_source)):
+            if self._still(tx, incident, kind):
+                continue
+            if kind is IncidentKind.BLIND:
+                how = words.sees_again(incident.since, one.at)
+            else:
+                how = words.recovered(incident.version, incident.since, one.at)
+            self._resolve(tx, incident, how, one.at, done)
 
     def _still(self, tx: Writing, incident: Incident, kind: IncidentKind) -> bool:
-        bad = {State.FAILED} if kind is IncidentKind.FAILED else {State.NO_DATA, State.ERROR}
-        mine = [one for one in tx.monitors(incident.model) if one.name in incident.monitors and not one.is_paused]
-        return any(tx.standing(one.id).state in bad for one in mine)
+        bad = {State.FAILED} if kind is IncidentKind.FAILED else BLIND
+        return any(tx.standing(one.id).state in bad for one in _watching(tx, incident))
 
     # -- what time brings --------------------------------------------------------------------------------------
 
@@ -415,7 +435,7 @@ class Incidents:
 
     def _how_it_ended(self, reading: Ledger, incident: Incident, now: datetime) -> Say | None:
         """Return how an open incident has ended; None where it goes on."""
-        if incident.kind is IncidentKind.SOURCE:
+        if incident.is_of_source:
             return self._source_ended(reading, incident, now)
         served = self._rollbacks.served(reading, incident.model)
         serves = served[0] if served and served[0].until is None else None
@@ -429,7 +449,7 @@ class Incidents:
         if serves is None or serves.began.id != incident.move:
             is_moving = incident.doing in {Doing.INTENT, Doing.APPLYING, Doing.VERIFYING}
             return None if is_moving else words.overtaken(incident.version, serves.version if serves else None)
-        mine = [one for one in reading.monitors(incident.model) if one.name in incident.monitors and not one.is_paused]
+        mine = _watching(reading, incident)
         if not mine:
             return words.watched_no_more(incident.monitors[0])
         if incident.kind is IncidentKind.FAILED and all(_is_well(reading.standing(one.id)) for one in mine):
@@ -437,6 +457,8 @@ class Incidents:
         return None
 
     def _source_ended(self, reading: Ledger, incident: Incident, now: datetime) -> Say | None:
+        if incident.kind is IncidentKind.BLIND:  # else its monitors' own checks end it
+            return None if _watching(reading, incident) else words.watched_no_more(incident.monitors[0])
         standings = reading.standings()
         mine = [one for one in reading.monitors() if one.rule.source == incident.source and not one.is_paused]
         states = [standings[one.id].state for one in mine if one.id in standings]
@@ -481,9 +503,14 @@ def _if_it_loads(decided: Decided, prepared: Prepared, version: tuple[str, int])
     return Decided(Doing.HELD, why)
 
 
-def _is_common(states: Sequence[State]) -> bool:
+def _fail_together(standings: Sequence[Standing]) -> bool:
     """Tell whether so many of a source's monitors fail that the source is in doubt."""
-    return is_common_cause(sum(state in FAILING for state in states), len(states))
+    return is_common_cause(sum(one.state in FAILING for one in standings), len(standings))
+
+
+def _watching(reading: Ledger, incident: Incident) -> list[Monitor]:
+    """Return those of an incident's monitors that are there and not paused."""
+    return [one for one in of_incident(incident, reading.monitors(incident.model or None)) if not one.is_paused]
 
 
 def _as_it_is_now(tx: Writing, one: Checked) -> Checked | None:
@@ -530,13 +557,8 @@ def _is_due(reading: Ledger, incident: Incident, now: datetime) -> bool:
     last = incident.repeated_at or incident.opened_at
     if incident.acknowledged_at is not None or now - last < REPEATED_EVERY:
         return False
-    mine = [one for one in reading.monitors(incident.model or None) if _is_of(incident, one)]
+    mine = of_incident(incident, reading.monitors(incident.model or None))
     return not mine or any(not one.is_silenced(now) for one in mine)
-
-
-def _is_of(incident: Incident, monitor: Monitor) -> bool:
-    """Tell whether a monitor is one of the incident's; a source's incident names models as well."""
-    return (monitor.name if incident.model else f"{monitor.model} {monitor.name}") in incident.monitors
 
 
 def _counts(move: Move) -> bool:

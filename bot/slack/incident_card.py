@@ -70,11 +70,8 @@ def card(incident: Incident, monitors: Sequence[Monitor], *, serving: Serving | 
 
 def title(incident: Incident) -> str:
     """Return how it stands, in a few plain words behind one sign."""
-    if incident.kind is IncidentKind.SOURCE:
-        name = short(clean(incident.source), 60)
-        return (
-            f"⚠️ {name}: many monitors failed together" if incident.is_open else f"✅ {name}: the source is well again"
-        )
+    if incident.is_of_source:
+        return _of_source(incident, short(clean(incident.source), 60))
     model, names = short(clean(incident.model), 60), _names(incident)
     it = model if incident.version is None else f"{model} v{incident.version}"
     if not incident.is_open and incident.doing is Doing.SUPERSEDED:
@@ -89,6 +86,14 @@ def title(incident: Incident) -> str:
         return _over(incident, model, it)
     to = "the version before" if incident.target is None else f"v{incident.target}"
     return _TITLES[incident.doing].format(it=it, names=names, to=to)
+
+
+def _of_source(incident: Incident, name: str) -> str:
+    if not incident.is_open:
+        return f"✅ {name}: the source is well again"
+    if incident.kind is IncidentKind.BLIND:
+        return f"⚫ {name}: many monitors cannot be measured"
+    return f"⚠️ {name}: many monitors failed together"
 
 
 def _over(incident: Incident, model: str, it: str) -> str:

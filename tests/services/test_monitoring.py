@@ -539,6 +539,53 @@ def test_after_the_clock_was_set_back_it_is_said_why_nothing_is_measured(served:
     assert (standing(served, monitor).state, incidents(served)[0].is_open) == (State.OK, False)
 
 
+def all_say(bench: Bench, count: int, answer: Answer) -> None:
+    """Let `count` monitors hear this of the source, and have all of them checked."""
+    bench.clock.turn(seconds=12)
+    for number in range(count):
+        bench.sources.answers[f"q{number}"] = answer
+    tick(bench)
+
+
+def test_a_source_that_is_down_is_one_alert_until_each_of_its_monitors_is_measured_again(served: Bench) -> None:
+    for number in range(4):
+        add(served, f"q{number}", query=f"q{number}", error=2, no_data=2)
+    down = Answer(outcome=Outcome.ERROR, why=say("It is down."))
+    for _ in range(3):
+        all_say(served, 4, down)
+    [incident] = incidents(served)
+    assert (incident.kind, incident.is_of_source, incident.source) == (IncidentKind.BLIND, True, "push")
+    assert sorted(incident.monitors) == [f"churn q{number}" for number in range(4)]
+    assert any(line.startswith("Many monitors of the source push cannot be measured") for line in told(served))
+    served.sources.answers |= {f"q{number}": Answer(points=[(served.clock.now(), 0.9)]) for number in range(3)}
+    check(served, 0.9, query="q0")
+    served.incidents.tend()
+    assert incidents(served)[0].is_open  # one is still not measured
+    check(served, 0.9, query="q3")
+    [incident] = incidents(served)
+    assert (incident.is_open, str(incident.resolution)) == (False, "There are figures again, after 36s without.")
+
+
+def test_two_that_cannot_be_measured_are_no_common_cause(served: Bench) -> None:
+    for number in range(2):
+        add(served, f"q{number}", query=f"q{number}", error=2)
+    for _ in range(3):
+        all_say(served, 2, Answer(outcome=Outcome.ERROR, why=say("It is down.")))
+    [incident] = incidents(served)
+    assert (incident.model, sorted(incident.monitors)) == ("churn", ["q0", "q1"])
+
+
+def test_a_source_of_which_nobody_wants_anything_any_more_is_no_alert(served: Bench) -> None:
+    monitors = [add(served, f"q{number}", query=f"q{number}", error=2) for number in range(3)]
+    for _ in range(2):
+        all_say(served, 3, Answer(outcome=Outcome.ERROR, why=say("It is down.")))
+    with served.ledger.write() as tx:
+        for one in monitors:
+            tx.save_monitor(replace(one, removed_at=served.clock.now()))
+    served.incidents.tend()
+    assert str(incidents(served)[0].resolution).startswith("Ended: ")
+
+
 def test_one_that_was_well_and_cannot_be_measured_does_not_pass_for_well(served: Bench) -> None:
     monitor = add(served, no_data=3, error=2)
     check(served, 0.9, None)

@@ -73,6 +73,7 @@ def test_the_title_says_how_it_stands(doing: Doing, said: str) -> None:
     [
         ({"kind": IncidentKind.BLIND}, "⚫ churn: accuracy-live cannot be measured"),
         ({"kind": IncidentKind.SOURCE, "model": "", "source": "live"}, "⚠️ live: many monitors failed together"),
+        ({"kind": IncidentKind.BLIND, "model": "", "source": "live"}, "⚫ live: many monitors cannot be measured"),
         ({"monitors": ("accuracy-live", "f1", "auc")}, "🔴 churn v7: accuracy-live and 2 more failed"),
     ],
     ids=str,
