@@ -30,6 +30,7 @@ from bot.services.comparisons import Comparisons
 from bot.services.context import CHALLENGER, CHAMPION, Context, Rules
 from bot.services.errands import Errands, Hand
 from bot.services.file_monitors import FileMonitors
+from bot.services.fitness import Fitness
 from bot.services.freezing import Freezing
 from bot.services.gatekeeper import Gatekeeper
 from bot.services.gating import Gating
@@ -93,8 +94,9 @@ def build(  # noqa: PLR0913 - everything concrete meets here
     gatekeeper, gating = Gatekeeper(context), Gating(context)
     lookups = Lookups(context, gating)
     requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
-    rollbacks, sources = Rollbacks(context, lookups, gatekeeper), open_sources(rules, ledger, registry)
-    incidents = Incidents(context, rollbacks)
+    fitness, sources = Fitness(context), open_sources(rules, ledger, registry)
+    rollbacks = Rollbacks(context, lookups, gatekeeper, fitness)
+    incidents = Incidents(context, rollbacks, fitness)
     monitoring = Monitoring(context, sources, incidents)
     registrar = Registrar(
         context=context,
@@ -114,7 +116,7 @@ def build(  # noqa: PLR0913 - everything concrete meets here
         incidents=incidents,
         file_monitors=FileMonitors(context),
         sources=sources,
-        moves=Moves(context, gating),
+        moves=Moves(context, gating, fitness),
         mirror=Mirror(context),
         watch=Watch(context),
         outbox=Outbox(context, notifier) if notifier else Unsent(),

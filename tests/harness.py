@@ -26,6 +26,7 @@ from bot.ledger.audit import stream, verify
 from bot.ports import Clock, Ledger, Registry
 from bot.registry.memory import MemoryRegistry
 from bot.services.context import Context, Rules
+from bot.services.fitness import Fitness
 from bot.services.gating import Gating
 from bot.services.lookups import Lookups
 from bot.services.moves import Moves
@@ -285,7 +286,7 @@ def requests_over(ledger: Ledger) -> Requests:
 def executor(ledger: Ledger, registry: Registry, *, owner: str = "test", clock: Clock | None = None) -> Moves:
     """Return the executor of a process of this name."""
     context = context_over(ledger, registry, owner=owner, clock=clock)
-    return Moves(context, Gating(context))
+    return Moves(context, Gating(context), Fitness(context))
 
 
 def holders(registry: Registry, model: str) -> list[int]:

@@ -16,6 +16,7 @@ from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.ports import Ask, Ledger, Registry
 from bot.services.context import Context, Rules, short_id
+from bot.services.fitness import Fitness
 from bot.services.gatekeeper import Gatekeeper
 from bot.services.gating import Gating
 from bot.services.incidents import Incidents
@@ -41,10 +42,11 @@ class Watched:
         rules = Rules(read_policy(POLICY))
         self.context = Context(ledger=ledger, registry=registry, rules=rules, clock=SystemClock(), owner="host:1:test")
         gatekeeper, gating = Gatekeeper(self.context), Gating(self.context)
-        self.moves = Moves(self.context, gating)
-        self.rollbacks = Rollbacks(self.context, Lookups(self.context, gating), gatekeeper)
+        fitness = Fitness(self.context)
+        self.moves = Moves(self.context, gating, fitness)
+        self.rollbacks = Rollbacks(self.context, Lookups(self.context, gating), gatekeeper, fitness)
         sources = open_sources(rules, ledger, registry)
-        self.incidents = Incidents(self.context, self.rollbacks)
+        self.incidents = Incidents(self.context, self.rollbacks, fitness)
         self.monitoring = Monitoring(self.context, sources, self.incidents, act=self.moves.run)
 
     def serves(self, version: int, *, since: datetime, model: str = "churn") -> None:

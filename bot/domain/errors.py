@@ -111,6 +111,10 @@ class RegistryUnreachable(Unreachable):
     """MLflow does not answer, or not in time."""
 
 
+class FilesUnreachable(RegistryUnreachable):
+    """The files of a version do not come, or not in time; the registry itself may answer."""
+
+
 class Busy(Unreachable):
     """Another process of ours is at the same thing at this moment."""
 

@@ -11,7 +11,7 @@ from bot.domain.durations import show_duration
 from bot.domain.incidents import OF_ALL, Doing, Incident, IncidentKind, Tripped
 from bot.domain.monitors import Monitor
 from bot.domain.people import Actor, shown
-from bot.domain.rollback_words import CANNOT_BE_TOLD, UNFIT
+from bot.domain.rollback_words import CANNOT_BE_TOLD, NOT_LOOKED_AT, UNFIT
 from bot.domain.text import Code, Name, Say, joined, say
 
 NOTHING_TO_DO = say("Nobody has to do anything.")
@@ -128,7 +128,7 @@ def _decide(incident: Incident) -> Say:
             )
         case Doing.HELD if incident.target is None:
             return say("Decide which version should serve; nothing happens by itself.")
-        case Doing.HELD if _is_because(incident, UNFIT):
+        case Doing.HELD if _is_because(incident, UNFIT, NOT_LOOKED_AT):
             return say("Decide: another version, as {history} lists them, or this one with --force.",
                        history=Code(f"/model history {incident.model}"))  # fmt: skip
         case Doing.HELD if _is_because(incident, CANNOT_BE_TOLD):
@@ -157,8 +157,8 @@ def _reset(incident: Incident) -> Code:
     return Code("/model monitor reset --all" if is_of_all else f"/model monitor reset {incident.model}")
 
 
-def _is_because(incident: Incident, template: str) -> bool:
-    return incident.why is not None and incident.why.template == template
+def _is_because(incident: Incident, *templates: str) -> bool:
+    return incident.why is not None and incident.why.template in templates
 
 
 def _look_at_source(incident: Incident) -> Say:

@@ -9,6 +9,7 @@ from bot.domain.people import Actor, Automation, shown
 from bot.domain.text import Code, Name, Say, joined, say
 
 UNFIT = "{v} of {model} may not load: {why}. If you know better: {how}"
+NOT_LOOKED_AT = "Whether {v} of {model} loads cannot be told now. {why} If you know that it does: {how}"
 CANNOT_BE_TOLD = (
     "Whether {v} of {model} loads cannot be told now. {why} It is looked at again with each check, and gone back to "
     "once it is known to load."
@@ -87,7 +88,7 @@ def title(move: Move) -> str:
     old = f"v{move.expected_incumbent}" if move.expected_incumbent is not None else "nothing"
     return {
         MoveState.DONE: f"rolled back from {old} to v{move.version}",
-        MoveState.STALE: f"not rolled back from {old}: Production had moved",
+        MoveState.STALE: f"not rolled back from {old}",
         MoveState.FAILED: f"not rolled back from {old}: MLflow refused",
     }.get(move.state, f"rolling back from {old} to v{move.version}")
 
@@ -103,6 +104,14 @@ def unfit(model: str, version: int, reasons: Sequence[Say]) -> Say:
 def cannot_be_told(model: str, version: int, why: Say) -> Say:
     """Return why a monitor does not go back to a version yet."""
     return say(CANNOT_BE_TOLD, v=Code(f"v{version}"), model=Name(model), why=why)
+
+
+def not_looked_at(model: str, version: int, why: Say) -> Say:
+    """Return what somebody hears who rolls back while the version's files are away."""
+    return say(
+        NOT_LOOKED_AT, v=Code(f"v{version}"), model=Name(model), why=why,
+        how=Code(f'/model rollback {model} {version} --force --reason "…"'),
+    )  # fmt: skip
 
 
 def nothing_before(model: str) -> Say:

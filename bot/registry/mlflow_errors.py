@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from bot.domain.errors import RegistrarError, RegistryRefused, RegistryUnreachable
+from bot.domain.errors import FilesUnreachable, RegistrarError, RegistryRefused, RegistryUnreachable
 from bot.domain.text import Code, Say, say, short
 
 
@@ -65,15 +65,15 @@ def unreadable(error: Exception) -> RegistrarError:
     if "Timeout" in names:
         return files_late()
     if _AWAY.search(names):
-        return RegistryUnreachable(say(_NO_FILES, reason="where they lie does not answer"))
+        return FilesUnreachable(say(_NO_FILES, reason="where they lie does not answer"))
     if isinstance(error, ImportError):
         return no_files(f"the package {error.name or 'for their store'} is not installed")
     return no_files(f"{type(error).__name__} — the log says more")
 
 
-def files_late() -> RegistryUnreachable:
+def files_late() -> FilesUnreachable:
     """Return the error of files that did not come in time."""
-    return RegistryUnreachable(say(_NO_FILES, reason="they did not come in time"))
+    return FilesUnreachable(say(_NO_FILES, reason="they did not come in time"))
 
 
 def no_files(reason: str) -> RegistryRefused:

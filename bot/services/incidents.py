@@ -38,6 +38,7 @@ from bot.ports import Note, NoteKind, Writing
 from bot.ports import Reading as Ledger
 from bot.services import rolling
 from bot.services.context import Context
+from bot.services.fitness import Fitness
 from bot.services.rollbacks import MOVES, Rollbacks
 from bot.services.rows import incident_note, said_note, thread_note
 
@@ -127,8 +128,9 @@ class _Written:
 class Incidents:
     """Opens incidents and ends them. All but `prepare` and `tend` happens in the transaction of the checks."""
 
-    def __init__(self, context: Context, rollbacks: Rollbacks) -> None:
+    def __init__(self, context: Context, rollbacks: Rollbacks, fitness: Fitness) -> None:
         self._it = context
+        self._fitness = fitness
         self._rollbacks = rollbacks
 
     def prepare(self, checked: Sequence[Checked]) -> Prepared:
@@ -149,7 +151,7 @@ class Incidents:
             if target is None:
                 continue
             try:
-                reasons = self._rollbacks.unfit(one.monitor.model, target, one.term.version)
+                reasons = self._fitness.against(one.monitor.model, target, one.term.version)
             except Unreachable as error:
                 unknown[one.monitor.model, target] = cannot_be_told(one.monitor.model, target, error.sentence)
                 continue

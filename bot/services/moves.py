@@ -11,10 +11,18 @@ from datetime import timedelta
 from bot import story
 from bot.domain import mirror, rollback_words, words
 from bot.domain.approvals import Request, RequestState, Vote
-from bot.domain.errors import AlreadyDecided, RegistrarError, RegistryRefused, UnknownVersion, Unreachable
+from bot.domain.errors import (
+    AlreadyDecided,
+    FilesUnreachable,
+    RegistrarError,
+    RegistryRefused,
+    UnknownVersion,
+    Unreachable,
+)
 from bot.domain.events import Event, Tag
 from bot.domain.freezes import Frozen, frozen
 from bot.domain.gates import drift
+from bot.domain.incidents import Decided, Doing
 from bot.domain.moves import UNFINISHED, Facts, Move, MoveKind, MoveState, Plan, Step, is_settled, looks_settled, plan
 from bot.domain.people import Automation, actor_id
 from bot.domain.registry import Stage, VersionInfo
@@ -22,6 +30,7 @@ from bot.domain.text import Say, say
 from bot.ports import Copy, Writing
 from bot.services import rolling, serving
 from bot.services.context import Context
+from bot.services.fitness import Fitness
 from bot.services.gating import Gating
 from bot.services.rolling import rollback_lane
 from bot.services.rows import (
@@ -51,8 +60,9 @@ TRIES = 3  # how often a move is made again when the registry, read back, says s
 class Moves:
     """Makes the moves that were written down."""
 
-    def __init__(self, context: Context, gating: Gating) -> None:
+    def __init__(self, context: Context, gating: Gating, fitness: Fitness) -> None:
         self._it = context
+        self._fitness = fitness
         self._gating = gating
         self._left: dict[str, Move] = {}  # claimed, and dropped by an error: given back at the next occasion
 
@@ -136,7 +146,9 @@ class Moves:
             if next_step.step is Step.TRANSITION:
                 stopped = self._frozen(move)
                 if stopped is not None and move.kind is MoveKind.ROLLBACK:
-                    return self._finish(move, MoveState.STALE, str(stopped.why))
+                    return self._finish(move, MoveState.STALE, str(stopped.why), Decided(Doing.FROZEN, stopped.why))
+                if (unfit := self._may_not_load(move)) is not None:
+                    return self._finish(move, MoveState.STALE, str(unfit), Decided(Doing.HELD, unfit))
                 if stopped is not None:
                     why = words.waits_for_freeze(stopped.why)
                     return self._release(move, why, because="frozen", pause=FROZEN_PAUSE)
@@ -165,6 +177,22 @@ class Moves:
                 if incumbent.stage is move.target:
                     return [incumbent]
         return self._it.registry.versions(move.model)
+
+    def _may_not_load(self, move: Move) -> Say | None:
+        """Return why a rollback is not made that nobody forces: its version may not load.
+
+        Mostly whoever decided has looked just now; a click has not, nor has a process that takes over. Of files that
+        are away a person hears, who may force it; a monitor has looked before it decided, and waits.
+        """
+        if move.kind is not MoveKind.ROLLBACK or move.is_forced:
+            return None
+        try:
+            reasons = self._fitness.against(move.model, move.version, move.expected_incumbent)
+        except FilesUnreachable as error:
+            if isinstance(move.actor, Automation):
+                raise
+            return rollback_words.not_looked_at(move.model, move.version, error.sentence)
+        return rollback_words.unfit(move.model, move.version, reasons) if reasons else None
 
     def _through_the_gates(self, move: Move, versions: Sequence[VersionInfo]) -> Plan | None:
         """Return why a promotion cannot be made as it was decided: its rule, its figures or a gate. None: it can.
@@ -233,8 +261,11 @@ class Moves:
                 tx.add_note(thread_note(rollback_lane(move), f"{move.id}:{because}", rollback_words.waiting()))
         self._left.pop(move.id, None)
 
-    def _finish(self, move: Move, state: MoveState, why: str) -> None:
-        """Write the end of the move, of its request and of its card in one transaction."""
+    def _finish(self, move: Move, state: MoveState, why: str, instead: Decided | None = None) -> None:
+        """Write the end of the move, of its request and of its card in one transaction.
+
+        `instead` is what the incident of a rollback comes to that was not made.
+        """
         now = self._it.clock.now()
         ended = replace(move, state=state, why=why, finished_at=now)
         with self._it.ledger.write() as tx:
@@ -242,16 +273,16 @@ class Moves:
             if move.request:
                 self._end_request(tx, tx.lock_request(move.request), ended)
             else:
-                self._end_other(tx, ended)
+                self._end_other(tx, ended, instead)
             serving.moved(tx, self._it, ended, _lane(ended))
             rolling.watch_anew(tx, ended)
 
-    def _end_other(self, tx: Writing, move: Move) -> None:
+    def _end_other(self, tx: Writing, move: Move, instead: Decided | None) -> None:
         """Write the event of a move without a request, and what is told of it."""
         tx.append(_move_event(move))
         channel = self._it.policy.channel_for(move.model)
         if move.kind is MoveKind.ROLLBACK:
-            rolling.ended(tx, self._it, move)
+            rolling.ended(tx, self._it, move, instead)
         if move.kind is MoveKind.ARCHIVE and move.state is MoveState.DONE:
             tx.add_note(said_note(move.id, channel, words.archived(move)))
             tx.add_copy(Copy(id=move.id, model=move.model, version=move.version, alias=self._it.challenger))

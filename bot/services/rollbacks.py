@@ -2,49 +2,38 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 
 from bot.domain import rollback_words as words
 from bot.domain.authority import Act, standing
 from bot.domain.commands import Clear, Rollback
-from bot.domain.errors import BadInput, Refused, UnknownVersion, Unreachable
+from bot.domain.errors import BadInput, FilesUnreachable, Refused, Unreachable
 from bot.domain.events import Event, Tag
 from bot.domain.moves import UNFINISHED, Move, MoveKind
 from bot.domain.people import Caller, actor_of
-from bot.domain.registry import Package, Signature, Stage, VersionInfo, VersionRef
+from bot.domain.registry import Stage, VersionInfo, VersionRef
 from bot.domain.rollbacks import Served, rolling_back, stretches, targets
-from bot.domain.semver import breaks
-from bot.domain.text import Code, Name, Say, joined, say, short
+from bot.domain.text import Code, Name, Say, say, short
 from bot.ports import Ask, Reading
 from bot.services import rolling
 from bot.services.context import Context
 from bot.services.errands import Done, end
+from bot.services.fitness import Fitness
 from bot.services.gatekeeper import Gatekeeper
 from bot.services.lookups import Lookups
 from bot.services.rows import said_note
 
 MOVES = 400  # of Production, that are looked through for the way back
-KNOWN_FOR = timedelta(minutes=10)  # what was found of a version's run and files; neither changes often
-BREAKS = 3  # of a signature, that one sentence names
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    at: datetime
-    reasons: tuple[Say, ...]
 
 
 class Rollbacks:
     """Writes rollbacks down; the one executor makes them."""
 
-    def __init__(self, context: Context, lookups: Lookups, gatekeeper: Gatekeeper) -> None:
+    def __init__(self, context: Context, lookups: Lookups, gatekeeper: Gatekeeper, fitness: Fitness) -> None:
         self._it = context
         self._lookups = lookups
         self._gatekeeper = gatekeeper
-        self._found: dict[tuple[str, int, int | None], _Found] = {}
-        self._lock = threading.Lock()
+        self._fitness = fitness
 
     def roll_back(self, ask: Ask, command: Rollback) -> Done:
         """Write down the move that puts a version back; the executor makes it. See `Hand`.
@@ -79,8 +68,10 @@ class Rollbacks:
     def _against(self, command: Rollback, target: int, incumbent: int | None) -> tuple[Say, ...]:
         """Return why the target may not load. Who forces it does not wait for files that cannot be looked at."""
         try:
-            return self.unfit(command.model, target, incumbent)
+            return self._fitness.against(command.model, target, incumbent)
         except Unreachable as error:
+            if isinstance(error, FilesUnreachable) and not command.force:  # else it would wait for them, unseen
+                raise Refused(words.not_looked_at(command.model, target, error.sentence)) from error
             if not command.force:
                 raise
             return (say("its run and files could not be looked at ({why})", why=error.sentence),)
@@ -103,7 +94,7 @@ class Rollbacks:
             if not incident.is_open or incident.target is None or not served or served[0].began.id != incident.move:
                 raise Refused(say("Production has moved since, so nothing was done. Look at it again: {show}",
                                   show=Code(f"/model show {incident.model}")))  # fmt: skip
-            against = self._known_against(incident.model, incident.target, incident.version, now)
+            against = self._fitness.known_against(incident.model, incident.target, incident.version)
             if against:
                 raise Refused(words.unfit(incident.model, incident.target, against))
             reason = short("; ".join(str(line) for line in incident.lines), 500)
@@ -147,52 +138,6 @@ class Rollbacks:
         """Return the stretches of a model's Production, newest first."""
         return stretches(reading.moves(model, stage=Stage.PRODUCTION, most=MOVES))
 
-    def unfit(self, model: str, target: int, incumbent: int | None) -> tuple[Say, ...]:
-        """Return why a version may not load in the incumbent's place; nothing where nothing stands against it.
-
-        Its run or its MLmodel is gone, or its signature is another one. Nothing is unpickled. What was found is known
-        for ten minutes. Raises UnknownVersion for one that is not there, and Unreachable.
-        """
-        key, now = (model, target, incumbent), self._it.clock.now()
-        with self._lock:
-            known = self._found.get(key)
-        if known and timedelta() <= now - known.at < KNOWN_FOR:
-            return known.reasons
-        reasons = tuple(self._reasons(model, target, incumbent))
-        with self._lock:
-            self._found[key] = _Found(now, reasons)
-        return reasons
-
-    def _known_against(self, model: str, target: int, incumbent: int | None, now: datetime) -> tuple[Say, ...]:
-        """Return what was found lately; a click does not wait for the registry, and the failing checks look again."""
-        with self._lock:
-            known = self._found.get((model, target, incumbent))
-        return known.reasons if known and timedelta() <= now - known.at < KNOWN_FOR else ()
-
-    def _reasons(self, model: str, target: int, incumbent: int | None) -> list[Say]:
-        version = self._it.registry.version(model, target)
-        reasons = []
-        if version.run_id and not self._has_run(version.run_id):
-            reasons.append(say("its run is gone"))
-        package, other = self._it.package(version), self._package_of(model, incumbent)
-        if package is None and other is not None:
-            reasons.append(say("its MLmodel file is gone"))
-        if package and other and package.signature != other.signature:
-            reasons.append(_difference(package.signature, other.signature))
-        return reasons
-
-    def _has_run(self, run_id: str) -> bool:
-        run = self._it.registry.runs([run_id]).get(run_id)
-        return run is not None and not run.is_deleted
-
-    def _package_of(self, model: str, version: int | None) -> Package | None:
-        if version is None:
-            return None
-        try:
-            return self._it.package(self._it.registry.version(model, version))
-        except UnknownVersion:
-            return None
-
     def _incumbent(self, model: str, served: list[Served]) -> int | None:
         """Return who serves, as the history has it; of a model that we do not know yet, as the registry has it."""
         if served:
@@ -219,10 +164,3 @@ class Rollbacks:
             at=move.intended_at, actor=move.actor, tag=Tag.FORCED, subject=move.id, model=move.model, why=move.reason,
             origin="registrar", evidence={"version": move.version, "against": [str(one) for one in reasons]},
         )  # fmt: skip
-
-
-def _difference(new: Signature | None, old: Signature | None) -> Say:
-    broken = breaks(new, old) if new and old else []
-    if not broken:
-        return say("its signature is another one than the incumbent's")
-    return say("its signature is another one: {broken}", broken=joined(broken[:BREAKS], "; "))

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 from bot.domain import mirror
 from bot.domain import rollback_words as words
-from bot.domain.freezes import frozen
-from bot.domain.incidents import Doing
+from bot.domain.incidents import Decided, Doing
 from bot.domain.monitors import Standing, State
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import bar, time_of
-from bot.domain.text import Code, Say, say
+from bot.domain.text import Code, say
 from bot.ports import Copy, Note, NoteKind, Writing
 from bot.services.context import Context
 from bot.services.rows import incident_note, thread_note
@@ -39,15 +38,15 @@ def begin(tx: Writing, it: Context, move: Move) -> bool:
     return True
 
 
-def ended(tx: Writing, it: Context, move: Move) -> None:
-    """Write what follows from the end of a rollback."""
+def ended(tx: Writing, it: Context, move: Move, instead: Decided | None) -> None:
+    """Write what follows from the end of a rollback; `instead` is what its incident comes to, where that is known."""
     lane, channel = rollback_lane(move), it.policy.channel_for(move.model)
     if move.state is MoveState.DONE:
         _done(tx, it, move, lane)
     else:
         tx.add_note(thread_note(lane, f"{move.id}:ended", words.not_made(move)))
     if move.incident:
-        _tell_incident(tx, it, move, channel)
+        _tell_incident(tx, move, instead, channel)
     else:
         tx.add_note(rollback_note(move, "ended", channel))
 
@@ -92,12 +91,10 @@ def _done(tx: Writing, it: Context, move: Move, lane: str) -> None:
     )
 
 
-def _tell_incident(tx: Writing, it: Context, move: Move, channel: str) -> None:
+def _tell_incident(tx: Writing, move: Move, instead: Decided | None, channel: str) -> None:
     incident = tx.incident(str(move.incident))
-    doing = {MoveState.DONE: Doing.ROLLED_BACK, MoveState.STALE: Doing.SUPERSEDED}.get(move.state, Doing.FAILED)
-    stopped = frozen(move.model, tx.freezes(), it.policy, it.clock.now())
-    if doing is Doing.SUPERSEDED and stopped is not None and str(stopped.why) == move.why:
-        doing = Doing.FROZEN  # the bad version serves still, and a person may
-    why: Say | None = say("{why}", why=move.why) if move.why else None
-    tx.save_incident(replace(incident, doing=doing, why=why))
+    if instead is None:
+        doing = {MoveState.DONE: Doing.ROLLED_BACK, MoveState.STALE: Doing.SUPERSEDED}.get(move.state, Doing.FAILED)
+        instead = Decided(doing, say("{why}", why=move.why) if move.why else None)
+    tx.save_incident(replace(incident, doing=instead.doing, why=instead.why))
     tx.add_note(incident_note(incident, f"{move.id}:ended", channel))

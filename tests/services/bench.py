@@ -28,6 +28,7 @@ from bot.services.comparisons import Comparisons
 from bot.services.context import Context, Rules
 from bot.services.errands import Done, Errands
 from bot.services.file_monitors import FileMonitors
+from bot.services.fitness import Fitness
 from bot.services.freezing import Freezing
 from bot.services.gatekeeper import Gatekeeper
 from bot.services.gating import Gating
@@ -166,6 +167,7 @@ class Bench:
     sources: HandSources = field(init=False)
     monitoring: Monitoring = field(init=False)
     incidents: Incidents = field(init=False)
+    fitness: Fitness = field(init=False)
     file_monitors: FileMonitors = field(init=False)
 
     def __post_init__(self) -> None:
@@ -176,12 +178,15 @@ class Bench:
         gatekeeper, gating = Gatekeeper(context), Gating(context)
         lookups = Lookups(context, gating)
         requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
-        rollbacks = Rollbacks(context, lookups, gatekeeper)
-        sources, incidents, moves = HandSources(), Incidents(context, rollbacks), Moves(context, gating)
+        fitness = Fitness(context)
+        rollbacks = Rollbacks(context, lookups, gatekeeper, fitness)
+        sources, incidents, moves = (
+            HandSources(), Incidents(context, rollbacks, fitness), Moves(context, gating, fitness),
+        )  # fmt: skip
         made = {
             "sources": sources, "incidents": incidents, "file_monitors": FileMonitors(context),
             "monitoring": Monitoring(context, sources, incidents, act=moves.run, monotonic=self.clock.monotonic),
-            "rollbacks": rollbacks,
+            "rollbacks": rollbacks, "fitness": fitness,
             "context": context, "lookups": lookups, "gatekeeper": gatekeeper,
             "requests": requests, "tending": tending,
             "comparisons": Comparisons(context, lookups), "moves": moves, "mirror": Mirror(context),

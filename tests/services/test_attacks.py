@@ -142,7 +142,7 @@ def test_an_alias_that_somebody_else_keeps_moving_makes_a_moved_stage_no_failure
 ) -> None:
     request = bench.approved()
     monkeypatch.setattr(bench.registry, "set_alias", lambda name, alias, version: None)
-    Moves(bench.context, Gating(bench.context)).run("churn")
+    Moves(bench.context, Gating(bench.context), bench.fitness).run("churn")
     assert bench.state(request) is RequestState.DONE
     assert "somebody else moves it" in bench.now(request).outcome
 

@@ -288,7 +288,7 @@ def test_what_a_person_moved_between_verdict_and_act_is_superseded(served: Bench
         served.registry.by_hand("churn", 1, Stage.PRODUCTION)
         return real(name, number)
 
-    served.rollbacks.unfit("churn", 2, 4)  # known, so that the next reading is the executor's
+    served.fitness.against("churn", 2, 4)  # known, so that the next reading is the executor's
     served.registry.version = moved  # type: ignore[method-assign]
     check(served, 0.5)
     assert (served.registry.holders(), rollbacks(served)[0].state) == ([1], MoveState.STALE)
@@ -445,7 +445,7 @@ def test_whoever_fails_first_looks_whether_the_others_do(served: Bench) -> None:
 def test_a_registry_that_is_away_is_waited_for(served: Bench) -> None:
     add(served)
     check(served, 0.5)
-    served.rollbacks.unfit("churn", 2, 4)
+    served.fitness.against("churn", 2, 4)
 
     def away(*_: object, **__: object) -> Any:
         raise RegistryUnreachable("away")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bot.domain.commands import FreezeModel, UnfreezeModel
-from bot.domain.errors import Refused, RegistryUnreachable
+from bot.domain.errors import FilesUnreachable, Refused, RegistryUnreachable
 from bot.domain.incident_words import next_step
 from bot.domain.incidents import OF_ALL, REPEATED_EVERY, Doing, IncidentKind
 from bot.domain.monitors import Measurement, Monitor, Outcome, State
@@ -88,17 +88,23 @@ def test_what_was_read_while_it_warmed_up_counts_for_nothing(served: Bench) -> N
 # -- files that are away, or gone --------------------------------------------------------------------------------------
 
 
-def away(bench: Bench) -> None:
-    """Let files be out of reach, while the registry answers."""
+def files_are_away(bench: Bench, answer: str = "Its files do not answer.") -> Callable[[], None]:
+    """Let no file of a version be there to look at; return what brings them back."""
+    real = bench.registry.package
 
-    def package(version: Any) -> Any:
-        raise RegistryUnreachable("The files do not come.")
+    def away(*_: object) -> Any:
+        raise FilesUnreachable(answer)
 
-    bench.registry.package = package  # type: ignore[method-assign]
+    bench.registry.package = away  # type: ignore[method-assign, assignment]
+
+    def back() -> None:
+        bench.registry.package = real  # type: ignore[method-assign]
+
+    return back
 
 
 def test_whoever_forces_a_rollback_does_not_wait_for_files_that_are_away(served: Bench) -> None:  # noqa: F811
-    away(served)
+    files_are_away(served)
     served.do('rollback churn 2 --force --reason "it burns"', BOB)
     assert served.registry.holders() == [2]
     [forced] = [event for event in served.events() if event.tag.value.endswith(":forced")]
@@ -128,21 +134,6 @@ def test_a_click_on_a_version_that_is_known_not_to_load_is_refused(served: Bench
 
 
 # -- where it cannot be told whether a version loads -------------------------------------------------------------------
-
-
-def files_are_away(bench: Bench, answer: str = "Its files do not answer.") -> Callable[[], None]:
-    """Let no file of a version be there to look at; return what brings them back."""
-    real = bench.registry.package
-
-    def away(*_: object) -> Any:
-        raise RegistryUnreachable(answer)
-
-    bench.registry.package = away  # type: ignore[method-assign, assignment]
-
-    def back() -> None:
-        bench.registry.package = real  # type: ignore[method-assign]
-
-    return back
 
 
 def test_a_monitor_does_not_go_back_to_what_cannot_be_looked_at_until_it_can(served: Bench) -> None:  # noqa: F811
@@ -197,11 +188,60 @@ def test_a_version_that_nobody_has_looked_at_is_not_gone_back_to(served: Bench) 
     assert served.registry.holders() == [3]
 
 
-def test_a_person_who_is_asked_decides_all_the_same(served: Bench) -> None:  # noqa: F811
+def asked(bench: Bench) -> None:
+    """Have a monitor ask, and somebody press the button an hour later: then nothing is known any more."""
+    add(bench, action="ask")
+    check(bench, 0.5, 0.5)
+    [incident] = incidents(bench)
+    assert incident.doing is Doing.AWAITING_HUMAN
+    bench.clock.turn(hours=1)
+    bench.rollbacks.answer(BOB, incident.id, origin="slack")
+
+
+def test_a_click_is_looked_at_before_it_moves_anything(served: Bench) -> None:  # noqa: F811
+    asked(served)
+    served.registry.add_package(served.registry.version("churn", 4), shape("string"))
+    served.moves.run("churn")
+    [incident] = incidents(served)
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
+    assert (incident.doing, incident.is_open) == (Doing.HELD, True)
+    assert "MLmodel file is gone" in str(incident.why)
+    assert str(next_step(incident)).endswith("or this one with --force.")
+
+
+def test_a_click_while_the_files_are_away_says_how_to_force_it(served: Bench) -> None:  # noqa: F811
     files_are_away(served)
-    add(served, action="ask")
-    check(served, 0.5, 0.5)
-    assert incidents(served)[0].doing is Doing.AWAITING_HUMAN
+    asked(served)
+    served.moves.run("churn")
+    [incident] = incidents(served)
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
+    assert incident.doing is Doing.HELD
+    assert 'If you know that it does: /model rollback churn 2 --force --reason "…"' in str(incident.why)
+
+
+def test_so_does_a_command(served: Bench) -> None:  # noqa: F811
+    files_are_away(served)
+    with pytest.raises(Refused, match="Its files do not answer"):
+        served.do('rollback churn 2 --reason "it burns"', BOB)
+    assert rollbacks(served) == []
+
+
+def test_a_rollback_that_another_process_takes_over_is_looked_at_again(served: Bench) -> None:  # noqa: F811
+    add(served, fail_after=1)
+    real = served.registry.version
+    served.fitness.against("churn", 2, 4)
+
+    def away(*_: object) -> Any:
+        raise RegistryUnreachable("MLflow does not answer.")
+
+    served.registry.version = away  # type: ignore[method-assign, assignment]
+    check(served, 0.5)
+    served.registry.version = real  # type: ignore[method-assign]
+    served.registry.add_package(served.registry.version("churn", 4), shape("string"))
+    served.clock.turn(hours=1)
+    served.moves.run("churn")
+    assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
+    assert incidents(served)[0].doing is Doing.HELD
 
 
 def test_that_a_rollback_was_tried_already_is_told_once(served: Bench) -> None:  # noqa: F811
@@ -228,7 +268,7 @@ def meanwhile(bench: Bench, act: Callable[[], object]) -> None:
         act()
         return real(name, number)
 
-    bench.rollbacks.unfit("churn", 2, 4)  # known, so that the next reading is the executor's
+    bench.fitness.against("churn", 2, 4)  # known, so that the next reading is the executor's
     bench.registry.version = version  # type: ignore[method-assign]
 
 

@@ -1,0 +1,86 @@
+"""Whether a version may load that Production could go back to: what is looked at before every rollback."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.domain.errors import UnknownVersion
+from bot.domain.registry import Package, Signature
+from bot.domain.semver import breaks
+from bot.domain.text import Say, joined, say
+from bot.services.context import Context
+
+KNOWN_FOR = timedelta(minutes=10)  # what was found of a version's run and files; neither changes often
+BREAKS = 3  # of a signature, that one sentence names
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    at: datetime
+    reasons: tuple[Say, ...]
+
+
+class Fitness:
+    """Looks at runs, MLmodel files and signatures. Nothing is unpickled. What was found is known for ten minutes."""
+
+    def __init__(self, context: Context) -> None:
+        self._it = context
+        self._found: dict[tuple[str, int, int | None], _Found] = {}
+        self._lock = threading.Lock()
+
+    def against(self, model: str, target: int, incumbent: int | None) -> tuple[Say, ...]:
+        """Return why a version may not load in the incumbent's place; nothing where nothing stands against it.
+
+        Its run or its MLmodel is gone, or its signature is another one. Raises UnknownVersion for one that is not
+        there, RegistryUnreachable, and FilesUnreachable where the registry answers and the files do not.
+        """
+        known = self._known(model, target, incumbent)
+        if known is not None:
+            return known
+        reasons, now = tuple(self._reasons(model, target, incumbent)), self._it.clock.now()
+        with self._lock:
+            self._found[model, target, incumbent] = _Found(now, reasons)
+        return reasons
+
+    def known_against(self, model: str, target: int, incumbent: int | None) -> tuple[Say, ...]:
+        """Return what was found lately, without a look: a click does not wait for the registry."""
+        return self._known(model, target, incumbent) or ()
+
+    def _known(self, model: str, target: int, incumbent: int | None) -> tuple[Say, ...] | None:
+        with self._lock:
+            known = self._found.get((model, target, incumbent))
+        is_fresh = known is not None and timedelta() <= self._it.clock.now() - known.at < KNOWN_FOR
+        return known.reasons if known is not None and is_fresh else None
+
+    def _reasons(self, model: str, target: int, incumbent: int | None) -> list[Say]:
+        version = self._it.registry.version(model, target)
+        reasons = []
+        if version.run_id and not self._has_run(version.run_id):
+            reasons.append(say("its run is gone"))
+        package, other = self._it.package(version), self._package_of(model, incumbent)
+        if package is None and other is not None:
+            reasons.append(say("its MLmodel file is gone"))
+        if package and other and package.signature != other.signature:
+            reasons.append(_difference(package.signature, other.signature))
+        return reasons
+
+    def _has_run(self, run_id: str) -> bool:
+        run = self._it.registry.runs([run_id]).get(run_id)
+        return run is not None and not run.is_deleted
+
+    def _package_of(self, model: str, version: int | None) -> Package | None:
+        if version is None:
+            return None
+        try:
+            return self._it.package(self._it.registry.version(model, version))
+        except UnknownVersion:
+            return None
+
+
+def _difference(new: Signature | None, old: Signature | None) -> Say:
+    broken = breaks(new, old) if new and old else []
+    if not broken:
+        return say("its signature is another one than the incumbent's")
+    return say("its signature is another one: {broken}", broken=joined(broken[:BREAKS], "; "))
