@@ -20,7 +20,8 @@ DATES_MOST = 5  # that are named; of more, the rest is counted
 class Backtest:
     """What came of a replay. `why` says why it cannot be told, and there are no firings then.
 
-    `bound` is where worse begins, as it was at the end; `points` are the values that were judged, oldest first.
+    `bound` is where worse begins and `usual` what the baseline has, as they were at the end; `points` are the values
+    that were judged, oldest first.
     """
 
     monitor: Monitor
@@ -29,6 +30,7 @@ class Backtest:
     points: Sequence[Point] = ()
     firings: Sequence[Firing] = ()
     bound: float | None = None
+    usual: float | None = None
     why: Say | None = None
     moves: Sequence[tuple[datetime, str]] = ()  # when Production moved, and to what
 
@@ -57,6 +59,6 @@ class Backtest:
         return Chart(
             title=f"{self.monitor.model}: {self.monitor.name}, replayed",
             times=[at for at, _ in shown], values=[value for _, value in shown],
-            failed=[at in fired for at, _ in shown], bounds=bounds_of(self.monitor.rule, self.bound),
+            failed=[at in fired for at, _ in shown], bounds=bounds_of(self.monitor.rule, self.bound, self.usual),
             moves=self.moves,
         )  # fmt: skip

@@ -91,8 +91,6 @@ _DID = {
     Doing.NOTIFIED: "Nothing was moved.",
     Doing.AWAITING_HUMAN: "Nothing is moved until somebody decides.",
     Doing.INTENT: "Rolling {it} back to {to}.",
-    Doing.APPLYING: "Moving {to} into Production.",
-    Doing.VERIFYING: "Moved to {to}; reading it back from MLflow.",
     Doing.ROLLED_BACK: "Rolled back: {to} is in Production, read back from MLflow. {bad} is barred.",
     Doing.NOT_FOLLOWED: "Rolled back: {to} is in Production, {bad} is barred; the serving side has not confirmed it.",
     Doing.SILENCED: "Nothing was moved.",
@@ -141,7 +139,7 @@ def _decide(incident: Incident) -> Say:
             return say("Decide: if {bad} is really bad, type {back}", bad=v(incident.version), back=back)
 
 
-_NOBODYS = {Doing.LOGGED, Doing.INTENT, Doing.APPLYING, Doing.VERIFYING, Doing.ROLLED_BACK, Doing.NOT_FOLLOWED,
+_NOBODYS = {Doing.LOGGED, Doing.INTENT, Doing.ROLLED_BACK, Doing.NOT_FOLLOWED,
             Doing.SUPERSEDED}  # fmt: skip
 
 

@@ -38,8 +38,6 @@ class Doing(Enum):
     NOTIFIED = "notified"
     AWAITING_HUMAN = "awaiting human"  # the question with its button is out
     INTENT = "intent"  # the rollback is written down
-    APPLYING = "applying"
-    VERIFYING = "verifying"
     ROLLED_BACK = "rolled back"  # read back from the registry
     NOT_FOLLOWED = "not followed"  # rolled back, and the serving side has not confirmed it within its time limit
     SILENCED = "silenced"

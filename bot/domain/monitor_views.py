@@ -52,23 +52,31 @@ def of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor
     return [by_name[name] for name in incident.monitors if name in by_name]
 
 
-def bounds_of(rule: MonitorRule, bound: float | None) -> dict[str, float]:
-    """Return the lines that a picture shows, by name: what must hold, the baseline's bound, and the hard limit."""
+BASELINE = "baseline"  # the name of its line
+
+
+def bounds_of(rule: MonitorRule, bound: float | None, usual: float | None) -> dict[str, float]:
+    """Return the lines that a picture shows, by name: what must hold, the baseline and its bound, the hard limit."""
     lines = {"must be above": rule.greater_than, "must be below": rule.less_than}
     if not rule.is_threshold:
-        lines["fails below" if rule.better is Direction.HIGHER else "fails above"] = bound
+        lines |= {"fails below" if rule.better is Direction.HIGHER else "fails above": bound, BASELINE: usual}
     lines["hard limit"] = rule.hard_limit
     return {name: value for name, value in lines.items() if value is not None}
+
+
+def moved_since(moves: Sequence[Move], since: datetime) -> list[tuple[datetime, str]]:
+    """Return when Production moved, and to what, as a picture marks it."""
+    return [(one.since, f"v{one.version}") for one in reversed(stretches(moves)) if one.since >= since]
 
 
 def chart_of(monitor: Monitor, standing: Standing, measurements: Sequence[Measurement], moves: Sequence[Move]) -> Chart:
     """Return the picture of a monitor's last checks (given newest first), and when Production moved meanwhile."""
     shown = [one for one in reversed(measurements) if one.value is not None]
-    first = shown[0].at if shown else None
-    moved = [(one.since, f"v{one.version}") for one in reversed(stretches(moves)) if first and one.since >= first]
+    moved = moved_since(moves, shown[0].at) if shown else []
     bound = None if standing.bound == monitor.rule.hard_limit else standing.bound
     return Chart(
         title=f"{monitor.model}: {monitor.name}",
         times=[one.at for one in shown], values=[one.value for one in shown if one.value is not None],
-        failed=[one.outcome is Outcome.FAILED for one in shown], bounds=bounds_of(monitor.rule, bound), moves=moved,
+        failed=[one.outcome is Outcome.FAILED for one in shown],
+        bounds=bounds_of(monitor.rule, bound, standing.usual), moves=moved,
     )  # fmt: skip

@@ -207,6 +207,7 @@ class Standing:
     at: datetime | None = None  # of the last check
     value: float | None = None  # of the last check that had one
     bound: float | None = None
+    usual: float | None = None  # what the baseline had, when it was compared with last
     why: Say | None = None  # what the last check came to
 
     @property
@@ -222,6 +223,7 @@ class Judgement:
     is_worse: bool | None
     is_recovered: bool = True  # far enough back within the bound
     bound: float = nan
+    usual: float = nan  # what the baseline has
     why: Say | None = None
     judged_to: datetime | None = None
     is_waiting: bool = False  # it cannot be told yet, and that is nothing to alarm anybody with
@@ -299,7 +301,7 @@ def assess(
         state = State.OK if state in {State.ERROR, State.NO_DATA, State.DISABLED} else state
         why = say("Too soon after the promotion to judge." if not warm else "There is nothing new to judge.")
         return _verdict(Outcome.OK, standing, replace(seen, empty=0), state, why)
-    seen = replace(seen, bound=None if isnan(judgement.bound) else judgement.bound,
+    seen = replace(seen, bound=_known(judgement.bound, seen.bound), usual=_known(judgement.usual, seen.usual),
                    judged_to=judgement.judged_to or seen.judged_to)  # fmt: skip
     if judgement.is_worse is None:
         if judgement.judged_to is None and judgement.why is None:  # the same window still
@@ -312,6 +314,11 @@ def assess(
             return _verdict(Outcome.NO_DATA, standing, replace(seen, empty=0), state, why)
         return _empty(rule, standing, seen, why)
     return _judged(rule, standing, replace(seen, empty=0), judgement, now)
+
+
+def _known(value: float, before: float | None) -> float | None:
+    """Return a figure, or the one before where there is none: within a window nothing new is known."""
+    return before if isnan(value) else value
 
 
 def _judged(rule: MonitorRule, before: Standing, seen: Standing, judgement: Judgement, now: datetime) -> Verdict:

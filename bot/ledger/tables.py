@@ -303,6 +303,7 @@ standings = Table(
     Column("at", Utc),
     Column("value", Double),
     Column("bound", Double),
+    Column("usual", Double),
     Column("why", Sentence),
 )  # fmt: skip
 

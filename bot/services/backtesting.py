@@ -10,6 +10,7 @@ from bot.domain import rules
 from bot.domain.backtests import Backtest
 from bot.domain.errors import RegistrarError
 from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitor_views import moved_since
 from bot.domain.monitors import (
     Firing,
     Judgement,
@@ -22,6 +23,7 @@ from bot.domain.monitors import (
     assess,
 )
 from bot.domain.readings import aggregate
+from bot.domain.registry import Stage
 from bot.domain.text import Say, say
 from bot.ports import Query
 from bot.services.context import Context
@@ -41,6 +43,15 @@ class _Replay:
     began: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of a replay: the firings, where the monitor stood then, and why nothing could be told, if so."""
+
+    firings: list[Firing]
+    standing: Standing
+    why: Say | None
+
+
 class Backtesting:
     """Replays history through rules. It changes nothing."""
 
@@ -58,6 +69,7 @@ class Backtesting:
         with self._it.ledger.read() as reading:
             mine = reading.series(monitor, since=since - monitor.rule.history, until=until)
             term = present_term(reading, monitor.model)
+            moves = reading.moves(monitor.model, stage=Stage.PRODUCTION)
         raw, why = self._of_source(monitor, term.version if term else 0, since - monitor.rule.history, until)
         theirs = as_measured(monitor.rule, raw)
         points = theirs if _covers(theirs, since) > _covers(mine, since) else mine
@@ -65,11 +77,12 @@ class Backtesting:
         if not points:
             nothing = why or say("Neither the monitor nor its source has any readings of that time.")
             return Backtest(monitor=monitor, since=since, until=until, points=(), firings=(), bound=None, why=nothing)
-        firings, cannot = replay(monitor, points, since)
+        found = replay(monitor, points, since)
         shown = [point for point in points if point[0] > since]
-        bound = monitor.rule.greater_than if monitor.rule.greater_than is not None else monitor.rule.less_than
-        return Backtest(monitor=monitor, since=max(since, points[0][0]), until=until, points=shown, firings=firings,
-                        bound=bound, why=cannot)  # fmt: skip
+        bound = None if found.standing.bound == monitor.rule.hard_limit else found.standing.bound
+        return Backtest(monitor=monitor, since=max(since, points[0][0]), until=until, points=shown,
+                        firings=found.firings, bound=bound, usual=found.standing.usual, why=found.why,
+                        moves=moved_since(moves, shown[0][0]) if shown else ())  # fmt: skip
 
     def _of_source(
         self, monitor: Monitor, version: int, since: datetime, until: datetime
@@ -109,8 +122,8 @@ def as_measured(rule: MonitorRule, readings: list[Point]) -> list[Point]:
     return found
 
 
-def replay(monitor: Monitor, points: list[Point], since: datetime) -> tuple[list[Firing], Say | None]:
-    """Return the firings after `since` of a monitor that had these readings, and why it could not be told, if so.
+def replay(monitor: Monitor, points: list[Point], since: datetime) -> Replayed:
+    """Return the firings after `since` of a monitor that had these readings.
 
     A monitor that has fired goes on as it would have: it fires anew once it was well again.
     """
@@ -129,7 +142,7 @@ def replay(monitor: Monitor, points: list[Point], since: datetime) -> tuple[list
                               else verdict.standing.state)  # fmt: skip
         if verdict.has_failed and at > since:
             firings.append(Firing(at, value, verdict.why))
-    return firings, None if judged else cannot
+    return Replayed(firings, it.standing, None if judged else cannot)
 
 
 def _judge(it: _Replay, at: datetime, value: float) -> Judgement:

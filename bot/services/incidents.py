@@ -449,8 +449,11 @@ class Incidents:
                     return words.not_followed(serves.version)
                 return words.restored(serves.version, serves.since, incident.version)
         if serves is None or serves.began.id != incident.move:
-            is_moving = incident.doing in {Doing.INTENT, Doing.APPLYING, Doing.VERIFYING}
-            return None if is_moving else words.overtaken(incident.version, serves.version if serves else None)
+            return (
+                None
+                if incident.doing is Doing.INTENT
+                else words.overtaken(incident.version, serves.version if serves else None)
+            )
         mine = _watching(reading, incident)
         if not mine:
             return words.watched_no_more(incident.monitors[0])

@@ -44,13 +44,7 @@ MEASURED = 0.5  # of the checks of that time, that must have come to a value: a 
 RECENT_MOST = 10  # checks that are shown of a monitor
 CHART_MOST = 500  # checks that a picture is made of
 INCIDENTS_MOST = 100
-UNDER_WAY = {
-    Doing.INTENT,
-    Doing.APPLYING,
-    Doing.VERIFYING,
-    Doing.ROLLED_BACK,
-    Doing.NOT_FOLLOWED,
-}  # what ends without its monitor
+UNDER_WAY = {Doing.INTENT, Doing.ROLLED_BACK, Doing.NOT_FOLLOWED}  # what ends without its monitor
 
 Replay = Callable[[Monitor, timedelta], Backtest]
 

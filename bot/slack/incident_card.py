@@ -33,8 +33,6 @@ _TITLES = {
     Doing.NOTIFIED: "🔴 {it}: {names} failed",
     Doing.AWAITING_HUMAN: "🔴 {it}: {names} failed. Roll back to {to}?",
     Doing.INTENT: "🟠 {it}: {names} failed, rolling back to {to}",
-    Doing.APPLYING: "🟠 {it}: {names} failed, rolling back to {to}",
-    Doing.VERIFYING: "🟠 {it}: {names} failed, verifying {to}",
     Doing.ROLLED_BACK: "🟠 {it}: {names} failed, rolled back to {to}",
     Doing.NOT_FOLLOWED: "🆘 {it}: rolled back to {to}, not confirmed by the serving side",
     Doing.SILENCED: "🔕 {it}: {names} failed, silenced",

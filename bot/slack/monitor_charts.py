@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 
 from bot.domain.backtests import Backtest
 from bot.domain.incidents import Chart
+from bot.domain.monitor_views import BASELINE
 from bot.domain.numbers import counted, number
 from bot.domain.text import clean, short
 from bot.slack.drawing import (
@@ -73,7 +74,9 @@ def readings_chart(chart: Chart, *, failed: str = "failed") -> bytes:
     write(figure, (EDGE, 0.52), legend, WHOLE, color=_BAD if any(chart.failed) else QUIET, bold=True)
     write(figure, (EDGE + width_of(legend, SMALL, bold=True) + 0.3, 0.52), moved, WHOLE / 2, color=_MOVED, bold=True)
     write(figure, (WIDTH - EDGE, 0.52), "times in UTC", WHOLE, color=QUIET, align="right")
-    write(figure, (EDGE, 0.2), _beyond(far), WHOLE, color=QUIET)
+    # The readings lie around the baseline, so its name has no room beside it.
+    below = [f"┄ baseline {number(near[BASELINE])}"] if BASELINE in near else []
+    write(figure, (EDGE, 0.2), "    ".join([*below, *_beyond(far)]), WHOLE, color=QUIET)
     return png(figure)
 
 
@@ -149,9 +152,9 @@ def _bounds(chart: Chart) -> tuple[dict[str, float], dict[str, float]]:
     return near, {name: value for name, value in chart.bounds.items() if name not in near and isfinite(value)}
 
 
-def _beyond(far: Mapping[str, float]) -> str:
+def _beyond(far: Mapping[str, float]) -> list[str]:
     told = ", ".join(f"{name} {number(value)}" for name, value in far.items())
-    return f"Outside the picture: {told}" if told else ""
+    return [f"Outside the picture: {told}"] if told else []
 
 
 def _lines(axes: Axes, bounds: Mapping[str, float]) -> None:
@@ -160,8 +163,11 @@ def _lines(axes: Axes, bounds: Mapping[str, float]) -> None:
     taken: list[float] = []
     for name, whole in sorted(bounds.items(), key=lambda each: each[1]):
         value = float(drawable(np.asarray(whole)))
-        color = _LIMIT if name == "hard limit" else _BOUND
-        axes.axhline(value, color=color, linewidth=1.6, linestyle=(0, (5, 3)), zorder=3.5)
+        color = {"hard limit": _LIMIT, BASELINE: QUIET}.get(name, _BOUND)
+        style = (0, (1, 2)) if name == BASELINE else (0, (5, 3))
+        axes.axhline(value, color=color, linewidth=1.6, linestyle=style, zorder=3.5)
+        if name == BASELINE:
+            continue
         at = (value - low) / (high - low)
         is_below = at > 0.12 and all(abs(at - 0.07 - other) > 0.08 for other in taken)
         taken.append(at - 0.07 if is_below else at + 0.02)

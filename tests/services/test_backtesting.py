@@ -75,5 +75,13 @@ def test_of_what_the_monitor_measured_itself_and_the_source_the_longer_is_replay
     assert len(found.firings) == 1
 
 
+def test_the_picture_of_a_baseline_shows_it_its_bound_and_when_production_moved(served: Bench) -> None:  # noqa: F811
+    values = [0.9 + 0.002 * (number % 5) for number in range(3000)]
+    rule: dict[str, Any] = {"rule": "blocks", "greater_than": None}
+    found = replayed(served, values, timedelta(days=2), **rule)
+    assert found.chart.bounds == pytest.approx({"fails below": 0.886, "baseline": 0.904}, abs=0.002)
+    assert [label for _, label in found.chart.moves] == ["v2", "v4"]
+
+
 def test_without_a_reading_it_says_so(served: Bench) -> None:  # noqa: F811
     assert "cannot be told. Neither the monitor nor its source has any readings" in str(replayed(served, []).sentence)

@@ -15,6 +15,7 @@ from bot.domain.errors import Misconfigured, RegistryUnreachable
 from bot.domain.incidents import Doing, Incident, IncidentKind
 from bot.domain.monitor_commands import MonitorReset
 from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitor_views import chart_of
 from bot.domain.monitor_words import state
 from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, Standing, State
 from bot.domain.moves import Move, MoveKind, MoveState
@@ -833,6 +834,10 @@ def test_a_version_as_good_as_what_is_usual_stays(served: Bench) -> None:
     past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     goes_on(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=35)
     assert (served.registry.holders(), standing(served, monitor).state) == ([4], State.OK)
+    with served.ledger.read() as reading:
+        measured = reading.measurements(monitor.id, most=500)
+    bounds = chart_of(monitor, standing(served, monitor), measured, []).bounds
+    assert bounds == pytest.approx({"fails below": 0.886, "baseline": 0.904}, abs=0.002)
 
 
 def test_without_enough_of_a_baseline_nothing_is_judged_and_nobody_alarmed(served: Bench) -> None:

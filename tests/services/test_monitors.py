@@ -549,7 +549,7 @@ def test_what_nobody_watches_any_more_ends(watched: Desk, text: str) -> None:
     assert watched.event(Tag.INCIDENT_RESOLVED).subject == "i4k7q"
 
 
-@pytest.mark.parametrize("changes", [{"monitors": ("accuracy", "f1")}, {"doing": Doing.APPLYING}], ids=str)
+@pytest.mark.parametrize("changes", [{"monitors": ("accuracy", "f1")}, {"doing": Doing.INTENT}], ids=str)
 def test_what_somebody_else_watches_or_is_under_way_goes_on(watched: Desk, changes: dict[str, Any]) -> None:
     watched.incident(**changes)
     watched.types("monitor pause churn accuracy")

@@ -110,7 +110,7 @@ def test_it_says_why_not_more_and_what_to_do() -> None:
     assert "*Decide which version should serve; nothing happens by itself.*" in text
 
 
-@pytest.mark.parametrize("doing", [Doing.INTENT, Doing.APPLYING, Doing.VERIFYING, Doing.ROLLED_BACK])
+@pytest.mark.parametrize("doing", [Doing.INTENT, Doing.ROLLED_BACK])
 def test_while_it_works_nobody_has_to_do_anything(doing: Doing) -> None:
     assert "*Nobody has to do anything.*" in shown(card(doing))
 

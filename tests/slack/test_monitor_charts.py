@@ -168,8 +168,8 @@ def test_a_chart_is_made_of_the_checks_that_had_a_value() -> None:
 
 def test_the_bound_of_a_baseline_is_shown_and_the_hard_limit_is_not_taken_for_it() -> None:
     rule = {"greater_than": None, "rule": "blocks", "hard_limit": 0.5}
-    assert chart_of(monitor(**rule), Standing(monitor="m1", bound=0.88), [], []).bounds == {
-        "fails below": 0.88, "hard limit": 0.5,
+    assert chart_of(monitor(**rule), Standing(monitor="m1", bound=0.88, usual=0.91), [], []).bounds == {
+        "fails below": 0.88, "baseline": 0.91, "hard limit": 0.5,
     }  # fmt: skip
     assert chart_of(monitor(**rule), Standing(monitor="m1", bound=0.5), [], []).bounds == {"hard limit": 0.5}
 

@@ -1,4 +1,4 @@
-"""Monitors: the revision since which one measures the same, and the newest reading that was counted.
+"""Monitors: the revision since which one measures the same, the newest reading that counted, what is usual.
 
 Of those that are there, all figures go on counting.
 """
@@ -14,3 +14,4 @@ def upgrade() -> None:
     """Add the columns."""
     op.add_column("monitors", sa.Column("measured_from", sa.Integer(), nullable=False, server_default="1"))
     op.add_column("standings", sa.Column("newest", sa.DateTime(timezone=True)))
+    op.add_column("standings", sa.Column("usual", sa.Double()))
