@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -82,6 +83,13 @@ def held(served: Bench) -> Held:  # noqa: F811
     return Held(served)
 
 
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Return the address of a server that takes connections, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
 # -- prometheus --------------------------------------------------------------------------------------------------------
 
 
@@ -136,8 +144,13 @@ def test_a_prometheus_without_a_figure_is_alerted_and_held(held: Held, prometheu
     held.holds()
 
 
-def test_a_prometheus_that_refuses_or_hangs_is_alerted_and_held(held: Held) -> None:
+def test_a_prometheus_that_refuses_is_alerted_and_held(held: Held) -> None:
     assert held.checks(PrometheusSource(f"http://127.0.0.1:{free_port()}", token=None)) is State.ERROR
+    held.holds()
+
+
+def test_a_prometheus_that_says_nothing_is_alerted_and_held(held: Held, silent: str) -> None:
+    assert held.checks(PrometheusSource(silent, token=None), timeout="1s") is State.ERROR
     held.holds()
 
 
@@ -260,6 +273,8 @@ def logs(held: Held, value: float, back: timedelta = timedelta(), *, version: in
 LIVE: dict[str, Callable[[Held], Callable[[], None]]] = {
     "no run": lambda held: lambda: None,
     "NaN": lambda held: logs(held, math.nan),
+    "+Inf": lambda held: logs(held, math.inf),
+    "-Inf": lambda held: logs(held, -math.inf),
     "of another version": lambda held: logs(held, BAD, version=3),
     "old": lambda held: logs(held, BAD, timedelta(minutes=9)),
     "of the future": lambda held: logs(held, BAD, -timedelta(hours=1)),
@@ -275,6 +290,19 @@ def test_without_a_live_metric_that_counts_it_is_alerted_and_held(held: Held, wh
 def test_a_bad_live_metric_is_rolled_back(held: Held) -> None:
     held.checks(LiveMlflowSource(held.bench.registry), logs(held, BAD))
     assert held.bench.registry.holders() == [2]
+
+
+def test_of_live_metrics_out_of_order_the_newest_is_believed(held: Held) -> None:
+    registry = held.bench.registry
+    run = registry.add_run(tags={MODEL_TAG: "churn", VERSION_TAG: "4"}, status="RUNNING")
+
+    def log() -> None:
+        now = held.bench.clock.now()
+        for value, back in ((GOOD, 0), (BAD, 5), (BAD, 5), (BAD, 8)):
+            registry.log_metric(run, "accuracy", value, now - timedelta(seconds=back))
+
+    assert held.checks(LiveMlflowSource(registry), log) is State.OK
+    assert held.bench.registry.holders() == [4]
 
 
 # -- mlflow: how it answers --------------------------------------------------------------------------------------------
@@ -303,3 +331,20 @@ def test_an_mlflow_that_fails_is_alerted_and_held(
     finally:
         registry.close()
         sham.close()
+
+
+@pytest.mark.parametrize("source", [MlflowSource, LiveMlflowSource])
+@pytest.mark.parametrize("is_there", [True, False], ids=["silent", "refused"])
+def test_an_mlflow_that_does_not_answer_is_alerted_and_held(
+    held: Held,
+    source: Callable[[Any], MetricSource],
+    is_there: bool,
+    silent: str,
+    mlflow_patience: None,  # noqa: F811
+) -> None:
+    registry = MlflowRegistry(silent if is_there else f"http://127.0.0.1:{free_port()}", timeout=1)
+    try:
+        assert held.checks(source(registry)) is State.ERROR
+        held.holds()
+    finally:
+        registry.close()

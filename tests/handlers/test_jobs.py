@@ -8,6 +8,7 @@ from pathlib import Path
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from bot.domain.anchors import read_anchors
+from bot.domain.monitors import Pushed
 from bot.registry.memory import MemoryRegistry
 from handlers import jobs
 from localslack import LocalSlack
@@ -40,3 +41,36 @@ def test_a_clock_that_is_set_back_stops_no_job() -> None:
         assert {job.next_run_time for job in scheduler.get_jobs()} == {now - timedelta(hours=1)}
     finally:
         scheduler.shutdown(wait=False)
+
+
+def test_jobs_that_were_missed_are_made_up_for_once_and_none_runs_twice_at_a_time(
+    slack: LocalSlack, tmp_path: Path
+) -> None:
+    with running(slack, tmp_path, MemoryRegistry()) as world:
+        found = jobs.schedule(world.registrar, settings_for(slack, tmp_path))
+        found.start(paused=True)  # which gives each job what is said of all of them
+        try:
+            kept = {(job.misfire_grace_time, job.coalesce, job.max_instances) for job in found.get_jobs()}
+        finally:
+            found.shutdown(wait=False)
+    assert kept == {(None, True, 1)}
+
+
+def pushed(at: datetime) -> Pushed:
+    return Pushed(
+        source="live", model="churn", version=4, metric="f1", at=at, value=0.9, received_at=at, client="loop"
+    )  # fmt: skip
+
+
+def test_pushed_readings_are_kept_as_long_as_the_policy_says(slack: LocalSlack, tmp_path: Path) -> None:
+    policy = policy_of({"sources": {"live": {"type": "push", "keep": "2d"}}})
+    with running(slack, tmp_path, MemoryRegistry(), policy=policy) as world:
+        now = datetime.now(UTC)
+        with world.registrar.context.ledger.write() as tx:
+            tx.add_readings([pushed(now - timedelta(days=days)) for days in (3, 1)])
+        [job] = [one for one in jobs.schedule(world.registrar, settings_for(slack, tmp_path)).get_jobs()
+                 if one.name == "sweeping"]  # fmt: skip
+        job.func(*job.args)
+        with world.registrar.context.ledger.read() as reading:
+            left = reading.readings("live", [("churn", "f1")], since=now - timedelta(days=9), until=now)
+        assert [one.at for one in left] == [now - timedelta(days=1)]

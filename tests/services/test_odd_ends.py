@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,8 +13,8 @@ import pytest
 from bot.domain.commands import FreezeModel, UnfreezeModel
 from bot.domain.errors import FilesUnreachable, Refused, RegistryUnreachable
 from bot.domain.incident_words import next_step
-from bot.domain.incidents import OF_ALL, REPEATED_EVERY, Doing, IncidentKind
-from bot.domain.monitors import Measurement, Monitor, Outcome, State
+from bot.domain.incidents import OF_ALL, REPEATED_EVERY, Doing, IncidentKind, Tripped
+from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, State
 from bot.domain.moves import MoveState
 from bot.domain.parsing import build
 from bot.domain.registry import Stage
@@ -313,3 +314,108 @@ def test_the_reset_of_all_models_is_named_where_all_models_were_the_limit(served
     assert "/model monitor reset churn" in str(next_step(tripped))
     assert "/model monitor reset --all" in str(next_step(replace(tripped, why=say(OF_ALL, n=3))))
     assert served.registry.holders(stage=Stage.PRODUCTION) == [4]
+
+
+# -- what a whole check keeps to ---------------------------------------------------------------------------------------
+
+
+def test_a_little_better_than_the_bound_is_not_well_again(served: Bench) -> None:  # noqa: F811
+    monitor = add(served, **HOURS | {"action": "notify", "recover_after": 1})
+    past(served, monitor, lambda slot: 0.9 + 0.0005 * (slot % 5), hours=8)
+    goes_on(served, lambda at: 0.85, minutes=35)
+    assert standing(served, monitor).state is State.FAILED
+    goes_on(served, lambda at: 0.887, minutes=30)  # worse by 1.5 %: less than the 2 % it takes, more than half of it
+    assert standing(served, monitor).state is State.FAILED
+    goes_on(served, lambda at: 0.9, minutes=30)
+    assert standing(served, monitor).state is State.OK
+
+
+def test_no_block_that_began_while_it_warmed_up_is_judged(served: Bench) -> None:  # noqa: F811
+    monitor = add(served, **HOURS | {"warmup": "55m", "fail_after": 1})
+    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    goes_on(served, lambda at: 0.5, minutes=47)  # to the 62nd minute: the last whole block began in the 50th
+    assert (served.registry.holders(), standing(served, monitor).judged_to) == ([4], None)
+    goes_on(served, lambda at: 0.5, minutes=12)
+    assert served.registry.holders() == [2]
+
+
+def test_the_hard_limit_waits_for_no_number_of_readings(served: Bench) -> None:  # noqa: F811
+    add(served, min_points=50, hard_limit=0.3)
+    check(served, 0.5, 0.5, 0.5)
+    assert served.registry.holders() == [4]
+    check(served, 0.1, 0.1)
+    assert served.registry.holders() == [2]
+
+
+def test_the_source_hears_how_long_it_may_take(served: Bench) -> None:  # noqa: F811
+    add(served, timeout="7s")
+    check(served, 0.9)
+    assert served.sources.asked[-1][0].timeout == timedelta(seconds=7)
+
+
+def test_the_breaker_of_all_models_holds_for_each(served: Bench) -> None:  # noqa: F811
+    with served.ledger.write() as tx:
+        tx.trip(Tripped(model="", at=served.clock.now() - timedelta(days=3), why=say("Too many.")))
+    add(served)
+    check(served, 0.5, 0.5)
+    assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.TRIPPED)
+
+
+def test_a_source_s_incident_ends_when_few_fail(served: Bench) -> None:  # noqa: F811
+    for number in range(4):
+        add(served, f"q{number}", query=f"q{number}", fail_after=1, recover_after=1)
+    served.clock.turn(seconds=12)
+    say_all(served, 4, 0.1)
+    [incident] = incidents(served)
+    assert (incident.kind, incident.is_open) == (IncidentKind.SOURCE, True)
+    say_all(served, 1, 0.9)
+    served.incidents.tend()
+    assert incidents(served)[0].is_open  # three fail still
+    say_all(served, 4, 0.9)
+    served.incidents.tend()
+    [incident] = incidents(served)
+    assert not incident.is_open
+    assert str(incident.resolution).startswith("The monitors of push no longer fail together")
+
+
+def say_all(bench: Bench, count: int, value: float) -> None:
+    """Let the first `count` queries have this value, the others what they had, and have all checked."""
+    bench.clock.turn(seconds=12)
+    for number in range(4):
+        before = bench.sources.answers.get(f"q{number}")
+        last = before.points[-1][1] if isinstance(before, Answer) and before.points else value
+        bench.sources.say(f"q{number}", (bench.clock.now(), value if number < count else last))
+    tick(bench)
+
+
+def test_a_source_that_hangs_again_and_again_is_not_asked_until_it_comes_back(served: Bench) -> None:  # noqa: F811
+    monitor, free, hung = add(served), threading.Event(), threading.Semaphore(0)
+    read, asked = served.sources.read, []
+
+    def slow(name: str, queries: Any) -> Any:
+        asked.append(name)
+        hung.release()
+        free.wait(30)
+        return read(name, queries)
+
+    served.sources.read = slow  # type: ignore[method-assign]
+
+    def checks_again() -> None:
+        for span in ({"minutes": 2}, {"seconds": 12}):  # the one before is given up, and the next one is due
+            served.clock.turn(**span)
+            served.monitoring.tick()
+
+    for _ in range(monitoring.HANGING_MOST):
+        checks_again()
+        assert hung.acquire(timeout=10)
+    for _ in range(3):
+        checks_again()
+    assert len(asked) == monitoring.HANGING_MOST
+    free.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("checks of"):
+            thread.join(10)
+    served.sources.read = read  # type: ignore[method-assign]
+    check(served, 0.9)
+    check(served, 0.9)
+    assert standing(served, monitor).state is State.OK
