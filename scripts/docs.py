@@ -75,7 +75,10 @@ METHODS: dict[str, tuple[tuple[str, ...], str]] = {
         "after a lost answer, look whether the message stands already, before it is posted again",
     ),
     "conversations.replies": (("channels:history", "groups:history"), "look for it in a card's thread, too"),
-    "files.upload.v2": (("files:write",), "put charts, and what a comparison's table cannot hold, into the thread"),
+    "files.upload.v2": (
+        ("files:write",),
+        "put charts, and what a comparison's table cannot hold, into the thread or an answer",
+    ),
     "conversations.open": (("im:write",), "find the conversation with a person who is told something directly"),
     "users.info": (("users:read",), "ask at every decision whether the person is a guest, a bot or deactivated"),
     "usergroups.users.list": (("usergroups:read",), "ask who is in the user groups that the policy names"),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from slack_sdk.models.blocks import Block, ContextBlock, MarkdownTextObject, SectionBlock
+from slack_sdk.models.blocks import Block, ContextBlock, ImageBlock, MarkdownTextObject, SectionBlock
+from slack_sdk.models.blocks.basic_components import SlackFile
 
 from bot.domain.text import Say
 from bot.slack.texts import cut, mrkdwn
 
 Blocks = list[dict[str, Any]]
+ALT_MOST = 2000  # characters that say what a picture shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,13 @@ class Message:
 
     text: str
     blocks: Blocks
+
+
+def pictured(message: Message, file_id: str, alt: str) -> Message:
+    """Return the message with a picture that was uploaded, before its buttons."""
+    picture = ImageBlock(slack_file=SlackFile(id=file_id), alt_text=alt[:ALT_MOST])
+    at = next((at for at, block in enumerate(message.blocks) if block["type"] == "actions"), len(message.blocks))
+    return replace(message, blocks=[*message.blocks[:at], *dicts([picture]), *message.blocks[at:]])
 
 
 def said(sentence: Say) -> Message:

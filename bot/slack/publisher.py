@@ -50,7 +50,7 @@ class Publisher:
 
     def publish_timeline(self, found: Timeline, channel: str, *, person: str) -> Posting:
         """Post the timeline of Production with its picture: see `post`."""
-        return self.post(timeline(found), lambda: [_picture(found)], channel, person=person)
+        return self.post(timeline(found), lambda: [timeline_picture(found)], channel, person=person)
 
     def post(
         self,
@@ -106,6 +106,14 @@ def upload(client: WebClient, thread: Posting, file: Attached) -> None:
     )  # fmt: skip
 
 
+def keep(client: WebClient, file: Attached) -> str:
+    """Upload a picture without sharing it, for a block that shows it; return its id. Raises what `upload` raises."""
+    answer = client.files_upload_v2(
+        content=file.content, filename=file.name, title=file.title, alt_txt=file.alt[:1000] or None
+    )
+    return str(answer["files"][0]["id"])
+
+
 def _files(found: Comparison, shown: Compared) -> list[Attached]:
     name, files = file_name(found.model), []
     if found.metrics:
@@ -115,7 +123,8 @@ def _files(found: Comparison, shown: Compared) -> list[Attached]:
     return files
 
 
-def _picture(found: Timeline) -> Attached:
+def timeline_picture(found: Timeline) -> Attached:
+    """Return the picture of a timeline."""
     picture = history_chart(found.model, found.drawn, found.now, found.window)
     alt = history_alt(found.model, found.drawn, found.now)
     return Attached(f"{file_name(found.model)}-production.png", picture, "Timeline of Production", alt)

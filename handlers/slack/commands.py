@@ -44,12 +44,13 @@ from bot.domain.registry import parse_version
 from bot.domain.text import short
 from bot.slack import answers, governing, modals
 from bot.slack.blocks import Message, said
+from bot.slack.publisher import timeline_picture
 from bot.slack.texts import unescape
 from bot.slack.timeline import timeline
 from handlers.errors import explain
 from handlers.slack import monitors
 from handlers.slack.desk import Desk
-from handlers.slack.place import Place, of_command
+from handlers.slack.place import Pictured, Place, of_command
 
 Answer = Message | None  # what the acknowledgement says at once; nothing where the answer follows
 
@@ -266,9 +267,10 @@ def _requests(desk: Desk, place: Place, command: Requests) -> Answer:
 def _history(desk: Desk, place: Place, command: History) -> Answer:
     lookups = desk.registrar.lookups
 
-    def read() -> Message:
+    def read() -> Message | Pictured:
         found = lookups.timeline(command)
-        return timeline(found, command.at_a_moment(found.now))
+        message = timeline(found, command.at_a_moment(found.now))
+        return Pictured(message, timeline_picture(found)) if found.drawn else message
 
     desk.look_up(place, read)
     return None

@@ -31,7 +31,7 @@ from bot.slack.calls import LOST, error_of
 from bot.slack.publisher import Attached, Publisher
 from handlers.errors import explain
 from handlers.slack.after import Task, after_acknowledgement
-from handlers.slack.place import Place, Replies
+from handlers.slack.place import Pictured, Place, Replies
 
 Submit = Callable[[Task], object]
 Found = TypeVar("Found")
@@ -64,14 +64,17 @@ class Desk:
         """Answer the person after the acknowledgement, which for a click cannot say anything."""
         self.after(place, lambda: self.tell(place, message))
 
-    def look_up(self, place: Place, read: Callable[[], Message]) -> None:
+    def look_up(self, place: Place, read: Callable[[], Message | Pictured]) -> None:
         """Read something for the person after the acknowledgement, if they may look, and answer with it."""
 
         def task(patience: _Patience) -> None:
             with patience:
                 self.registrar.gatekeeper.admit(self.caller(place), Act.READ, origin="slack")
                 message = read()
-            self.tell(place, message)
+            if isinstance(message, Pictured):
+                self._replies.show(place, message)
+            else:
+                self.tell(place, message)
 
         self._patiently(place, words.answer_comes, task, self.registrar.look)
 

@@ -27,6 +27,7 @@ from bot.domain.monitor_commands import (
     MonitorSilence,
     MonitorUnsilence,
 )
+from bot.domain.monitor_views import MonitorView
 from bot.domain.monitors import Monitor
 from bot.domain.parsing import build
 from bot.domain.text import Say, short
@@ -37,7 +38,7 @@ from bot.slack.publisher import Attached, file_name
 from handlers.errors import explain
 from handlers.slack import home
 from handlers.slack.desk import Desk
-from handlers.slack.place import Place, of_interaction
+from handlers.slack.place import Pictured, Place, of_interaction
 
 SILENCE = timedelta(hours=2)  # what the button means
 BACKTEST_DAYS = 30
@@ -93,7 +94,23 @@ def _show(desk: Desk, place: Place, command: MonitorShow) -> Answer:
 
 
 def _look_at(desk: Desk, place: Place, find: Callable[[], Monitor]) -> None:
-    desk.look_up(place, lambda: monitoring.monitor_view(desk.registrar.monitors.view(find().id)))
+    """Answer with all that is known of a monitor, and the picture of its readings where there are any."""
+
+    def read() -> Message | Pictured:
+        view, picture = _view_and_picture(desk, find().id)
+        message = monitoring.monitor_view(view)
+        return Pictured(message, picture) if picture else message
+
+    desk.look_up(place, read)
+
+
+def _view_and_picture(desk: Desk, monitor_id: str) -> tuple[MonitorView, Attached | None]:
+    monitors = desk.registrar.monitors
+    view, chart = monitors.view(monitor_id), monitors.chart(monitor_id)
+    if not chart.values:
+        return view, None
+    name = f"{file_name(view.monitor.model)}-{view.monitor.name}.png"
+    return view, Attached(name, readings_chart(chart), "The last readings", readings_alt(chart))
 
 
 def _check(desk: Desk, place: Place, command: MonitorCheck) -> Answer:
@@ -233,11 +250,8 @@ def _press_chart(desk: Desk, place: Place, value: str) -> None:
     monitor_id = id_in(value)
 
     def make() -> tuple[Message, Files]:
-        monitors = desk.registrar.monitors
-        view, chart = monitors.view(monitor_id), monitors.chart(monitor_id)
-        name = f"{file_name(view.monitor.model)}-{view.monitor.name}.png"
-        picture = Attached(name, readings_chart(chart), "The last readings", readings_alt(chart))
-        return monitoring.posted(view), lambda: [picture]
+        view, picture = _view_and_picture(desk, monitor_id)
+        return monitoring.posted(view), lambda: [picture] if picture else []
 
     desk.post(place, make)
 

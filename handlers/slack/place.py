@@ -10,12 +10,16 @@ from typing import Any
 import httpx
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
+from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_fixed
 
 from bot.domain.people import Person
-from bot.slack.blocks import Message
+from bot.slack.blocks import Message, pictured
 from bot.slack.calls import LOST, QUIET
+from bot.slack.publisher import Attached, keep
 
 log = logging.getLogger(__name__)
+
+SHOWN_TRIES, PAUSE = 2, 1.5  # a response address may be used five times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +56,56 @@ def of_interaction(body: Mapping[str, Any]) -> Place:
     )
 
 
-class Replies:
-    """Tells one person something, and only them."""
+@dataclass(frozen=True, slots=True)
+class Pictured:
+    """An answer with a picture in it."""
 
-    def __init__(self, client: WebClient) -> None:
+    message: Message
+    picture: Attached
+
+
+class Replies:
+    """Tells one person something, and only them. `pause` lies between two tries to show a picture, in seconds."""
+
+    def __init__(self, client: WebClient, *, pause: float = PAUSE) -> None:
         self._client = client
+        self._pause = pause
         # One connection is kept: a new one, with its certificates, costs more than all the rest of an answer.
         self._http = httpx.Client(timeout=5)
 
     def close(self) -> None:
         """Close the kept connection."""
         self._http.close()
+
+    def show(self, place: Place, answer: Pictured) -> None:
+        """Answer with a picture that nobody else sees; where Slack shows none, without it.
+
+        The picture is uploaded and shared with nobody; the answer's block shows it. Slack looks into an upload some
+        time after it is there, and refuses the block until then.
+        """
+        try:
+            file_id = keep(self._client, answer.picture)
+        except (SlackApiError, *LOST) as error:
+            log.warning("Slack takes no picture (%s): the answer goes without", error)
+        else:
+            shown = pictured(answer.message, file_id, answer.picture.alt)
+            tries = Retrying(
+                retry=retry_if_result(lambda is_shown: not is_shown), stop=stop_after_attempt(SHOWN_TRIES),
+                wait=wait_fixed(self._pause), retry_error_callback=lambda state: False,
+            )  # fmt: skip
+            if tries(self._is_shown, place, shown):
+                return
+            log.warning("Slack does not show the picture: the answer goes without")
+        self.send(place, answer.message)
+
+    def _is_shown(self, place: Place, message: Message) -> bool:
+        """Answer on the one way that there is; tell whether Slack took it."""
+        way = self._respond if place.response_url else self._ephemeral if place.channel else self._direct
+        try:
+            return way(place, message)
+        except (SlackApiError, httpx.HTTPError, httpx.InvalidURL, *LOST) as error:
+            log.info("a picture is not shown yet (%s)", error)
+            return False
 
     def send(self, place: Place, message: Message) -> None:
         """Answer at the response address, else in the channel, else directly; what fails is logged."""

@@ -46,6 +46,7 @@ def test_a_monitor_is_shown_with_its_picture(watched: tuple[World, Screen]) -> N
     measure(world, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
     screen.types("/model monitor show churn accuracy")
     says(screen.answer(), "Last checks")
+    screen.answer().get_by_role("img").first.wait_for()
     screen.picture("monitor-show")
     screen.presses("Post the chart here", screen.answer())
     screen.page.get_by_role("button", name="1 reply").click()

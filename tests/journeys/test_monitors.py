@@ -109,6 +109,33 @@ def test_how_it_stands_is_listed_and_shown(watched: World) -> None:
     assert shown.count("🟢") == 2
 
 
+def picture_in(message: dict[str, Any]) -> dict[str, Any] | None:
+    return next((block for block in message["blocks"] if block["type"] == "image"), None)
+
+
+def test_what_is_shown_has_the_picture_in_it_and_nobody_else_sees_it(watched: World) -> None:
+    measure(watched, 0.9, 0.88, 0.61)
+    shown = answer(watched, "/model monitor show churn accuracy")
+    picture = picture_in(shown)
+    assert picture is not None
+    assert picture["alt_text"].startswith("Chart of churn: accuracy: 3 readings")
+    assert "must be above 0.85" in picture["alt_text"]
+    assert [block["type"] for block in shown["blocks"]].index("image") < len(shown["blocks"]) - 2  # above the buttons
+    assert not any(message.get("files") for message in watched.alice.sees(CHANNEL))
+
+
+def test_before_the_first_reading_there_is_no_picture(watched: World) -> None:
+    assert picture_in(answer(watched, "/model monitor show churn accuracy")) is None
+
+
+def test_where_slack_takes_no_files_the_rest_is_shown(watched: World) -> None:
+    measure(watched, 0.61)
+    watched.slack.fail("files.getUploadURLExternal", "missing_scope")
+    shown = answer(watched, "/model monitor show churn accuracy")
+    assert picture_in(shown) is None
+    assert "failed, since" in said(shown)
+
+
 @pytest.mark.parametrize(
     ("text", "answered", "channel"),
     [
@@ -208,7 +235,7 @@ def test_the_buttons_do_what_the_words_do(watched: World) -> None:
     assert "silenced the monitor" in hears(watched.bob, lambda: watched.bob.clicks(again, "Silence 2 h"))
     silenced = answer(watched, "/model monitor show churn accuracy")
     assert "post and act again" in hears(watched.bob, lambda: watched.bob.clicks(silenced, "Post again"))
-    assert the_monitor(watched).silenced_until is None
+    assert not the_monitor(watched).is_silenced(datetime.now(UTC))
     heard(watched, "paused the monitor")
 
 
