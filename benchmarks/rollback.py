@@ -74,9 +74,10 @@ class _Sides:
         return self._next, self._now
 
     def intend(self) -> None:
-        """Write down the move that `ours` makes."""
+        """Look whether the version loads, as whoever decides does, and write down the move that `ours` makes."""
         incumbent, target = self._turn()
         self._moves += 1
+        self._watched.fitness.against(self._model, target, incumbent)
         move = rolling_back(
             f"{self._uri}:{self._model}:{self._moves}", self._model, target=target, incumbent=incumbent, actor=BOB,
             now=datetime.now(UTC), reason="accuracy fell",

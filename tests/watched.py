@@ -42,7 +42,7 @@ class Watched:
         rules = Rules(read_policy(POLICY))
         self.context = Context(ledger=ledger, registry=registry, rules=rules, clock=SystemClock(), owner="host:1:test")
         gatekeeper, gating = Gatekeeper(self.context), Gating(self.context)
-        fitness = Fitness(self.context)
+        self.fitness = fitness = Fitness(self.context)
         self.moves = Moves(self.context, gating, fitness)
         self.rollbacks = Rollbacks(self.context, Lookups(self.context, gating), gatekeeper, fitness)
         sources = open_sources(rules, ledger, registry)
