@@ -17,6 +17,7 @@ from bot.domain.rollbacks import rolling_back
 from bot.ledger import SqlLedger
 from bot.ports import Registry
 from bot.registry.mlflow import MlflowRegistry
+from bot.registry.tagged import TaggedStages
 from tests.harness import executor, holders
 from tests.ledgers import PostgresServer
 from tests.registries import MlflowServer, MlflowShelf, Shelf
@@ -24,15 +25,25 @@ from tests.registries import MlflowServer, MlflowShelf, Shelf
 ROUNDS = 20
 
 
+def in_stage(registry: Registry) -> list[int]:
+    """Return who holds Production, as the registry says."""
+    return holders(registry, "churn")
+
+
+def by_alias(registry: Registry) -> list[int]:
+    """Return who serves to those that load by the alias."""
+    return [version for alias, version in registry.model("churn").aliases.items() if alias == "champion"]
+
+
 @contextmanager
-def watching(registry: Registry) -> Iterator[list[list[int]]]:
+def watching(registry: Registry, who: Callable[[Registry], list[int]] = in_stage) -> Iterator[list[list[int]]]:
     """Look at Production as fast as it goes until the block ends; give what was seen."""
     seen: list[list[int]] = []
     over = threading.Event()
 
     def look() -> None:
         while not over.is_set():
-            seen.append(holders(registry, "churn"))
+            seen.append(who(registry))
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -72,6 +83,21 @@ def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
     assert set(ends) == {MoveState.DONE}
     assert len(seen) > ROUNDS
     assert {len(one) for one in seen} == {1}
+
+
+def test_also_where_the_registry_has_no_stages_and_the_alias_says_who_serves(
+    sqlite_url: str, registries: Callable[[str], tuple[Registry, Shelf]]
+) -> None:
+    registry, shelf = registries("http")
+    shelf.add("churn", versions=3)
+    tagged, ledger = TaggedStages(registry, champion="champion", challenger="challenger"), SqlLedger(sqlite_url)
+    tagged.transition("churn", 3, Stage.PRODUCTION, archive_existing=True)
+    with watching(registry, by_alias) as seen:
+        ends = rolls_back(ledger, tagged)
+    ledger.close()
+    assert set(ends) == {MoveState.DONE}
+    assert len(seen) > ROUNDS
+    assert {tuple(one) for one in seen} == {(2,), (3,)}
 
 
 @pytest.mark.postgres
