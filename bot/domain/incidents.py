@@ -75,6 +75,11 @@ class Incident:
     resolution: Say | None = None
 
     @property
+    def chart(self) -> str:
+        """The key of the note that puts its picture into its thread, and under which it is kept where that stands."""
+        return f"chart:{self.id}:opened"
+
+    @property
     def is_of_source(self) -> bool:
         """Tell whether it is about a source and many monitors of it, not about one model."""
         return not self.model

@@ -68,7 +68,6 @@ from bot.ledger.tables import (
 from bot.ports import Ask, Backlog, Batch, Call, Copy, Note, NoteKind, Posting, Waiting
 
 # Messages of which a lane has one, drawn anew from its present state.
-STANDING = {NoteKind.CARD, NoteKind.NOTICE, NoteKind.ROLLBACK, NoteKind.INCIDENT}
 
 T = TypeVar(
     "T", Request, Vote, Move, Ask, Note, Posting, Look, Finding, Copy, Freeze, Bar, Monitor, Standing, Measurement,
@@ -464,7 +463,7 @@ class SqlReading:
 
 def place_of(note: Note) -> str:
     """Return under which key it is kept where a note's message stands: its lane's, where the lane has but one."""
-    return note.lane if note.kind in STANDING else note.key
+    return note.lane if note.kind.is_standing else note.key
 
 
 def _due_monitor(row: RowMapping) -> tuple[Monitor, Standing]:

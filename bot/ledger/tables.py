@@ -189,6 +189,7 @@ postings = Table(
     Column("key", Words, primary_key=True),
     Column("channel", Words, nullable=False),
     Column("ts", Words, nullable=False),
+    Column("file", Words, nullable=False, server_default=""),
 )  # fmt: skip
 
 looks = Table(

@@ -83,6 +83,11 @@ class NoteKind(Enum):
     CHART = "chart"  # a picture in the thread of the lane's message
     EVENT = "event"  # a signed event to an endpoint of the serving side; no message at all
 
+    @property
+    def is_standing(self) -> bool:
+        """Tell whether it is the lane's one message, which is edited."""
+        return self in {NoteKind.CARD, NoteKind.NOTICE, NoteKind.ROLLBACK, NoteKind.INCIDENT}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
@@ -102,10 +107,11 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """Where something stands in Slack."""
+    """Where something stands in Slack; `file` is the id of a file that was put there."""
 
     channel: str
     ts: str
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from bot.domain.errors import UnknownVersion
+from bot.domain import rollback_words as words
+from bot.domain.errors import FilesUnreachable, RegistrarError, UnknownVersion, Unreachable
 from bot.domain.registry import Package, Signature
 from bot.domain.semver import breaks
 from bot.domain.text import Say, joined, say
@@ -20,6 +23,31 @@ BREAKS = 3  # of a signature, that one sentence names
 class _Found:
     at: datetime
     reasons: tuple[Say, ...]
+
+
+class WayBack(NamedTuple):
+    """A version that Production could go back to, and the one that serves now."""
+
+    model: str
+    target: int
+    incumbent: int | None
+
+    @property
+    def version(self) -> tuple[str, int]:
+        """The version to go back to, by model and number."""
+        return self.model, self.target
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look at several came to, by model and version.
+
+    `unfit` tells why a version may not load, and `unknown` why that cannot be told now; `fit` are the others.
+    """
+
+    fit: set[tuple[str, int]] = field(default_factory=set)
+    unfit: dict[tuple[str, int], Say] = field(default_factory=dict)
+    unknown: dict[tuple[str, int], Say] = field(default_factory=dict)
 
 
 class Fitness:
@@ -36,7 +64,7 @@ class Fitness:
         Its run or its MLmodel is gone, or its signature is another one. Raises UnknownVersion for one that is not
         there, RegistryUnreachable, and FilesUnreachable where the registry answers and the files do not.
         """
-        known = self._known(model, target, incumbent)
+        known = self.known(model, target, incumbent)
         if known is not None:
             return known
         reasons, now = tuple(self._reasons(model, target, incumbent)), self._it.clock.now()
@@ -44,11 +72,29 @@ class Fitness:
             self._found[model, target, incumbent] = _Found(now, reasons)
         return reasons
 
-    def known_against(self, model: str, target: int, incumbent: int | None) -> tuple[Say, ...]:
-        """Return what was found lately, without a look: a click does not wait for the registry."""
-        return self._known(model, target, incumbent) or ()
+    def look(self, ways: Iterable[WayBack]) -> Looked:
+        """Return which versions may load. A registry that does not answer is not asked again for each of many."""
+        found, away = Looked(), None
+        for way in ways:
+            if away is not None and self.known(*way) is None:
+                found.unknown[way.version] = words.cannot_be_told(*way.version, away)
+                continue
+            try:
+                reasons = self.against(*way)
+            except Unreachable as error:
+                away = away if isinstance(error, FilesUnreachable) else error.sentence
+                found.unknown[way.version] = words.cannot_be_told(*way.version, error.sentence)
+                continue
+            except RegistrarError as error:
+                reasons = (error.sentence,)
+            if reasons:
+                found.unfit[way.version] = words.unfit(*way.version, reasons)
+            else:
+                found.fit.add(way.version)
+        return found
 
-    def _known(self, model: str, target: int, incumbent: int | None) -> tuple[Say, ...] | None:
+    def known(self, model: str, target: int, incumbent: int | None) -> tuple[Say, ...] | None:
+        """Return what was found lately, without a look; None where nobody has looked."""
         with self._lock:
             known = self._found.get((model, target, incumbent))
         is_fresh = known is not None and timedelta() <= self._it.clock.now() - known.at < KNOWN_FOR

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.domain import incident_words as words
-from bot.domain.errors import RegistrarError, Unreachable
 from bot.domain.events import Event, Link, Tag
 from bot.domain.freezes import frozen
 from bot.domain.incidents import (
@@ -30,7 +29,7 @@ from bot.domain.monitors import Monitor, Outcome, Reading, Standing, State, Term
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Automation
 from bot.domain.registry import TARGETS, Stage
-from bot.domain.rollback_words import cannot_be_told, unfit
+from bot.domain.rollback_words import cannot_be_told
 from bot.domain.rollbacks import Served, automatic_id, last_good, rolling_back, stretches, targets
 from bot.domain.serving import ServingState
 from bot.domain.text import Say, joined, say, short
@@ -38,7 +37,7 @@ from bot.ports import Note, NoteKind, Writing
 from bot.ports import Reading as Ledger
 from bot.services import rolling
 from bot.services.context import Context
-from bot.services.fitness import Fitness
+from bot.services.fitness import Fitness, Looked, WayBack
 from bot.services.rollbacks import MOVES, Rollbacks
 from bot.services.rows import incident_note, said_note, thread_note
 
@@ -97,18 +96,6 @@ class Checked:
         return self.goes_blind and before is not None and self.monitor.silence_ended(before, self.at)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What was asked of the registry before the transaction, by model and version.
-
-    `unfit` tells why a version may not load, and `unknown` why that cannot be told now; `fit` are the others.
-    """
-
-    fit: Collection[tuple[str, int]] = ()
-    unfit: Mapping[tuple[str, int], Say] = field(default_factory=dict)
-    unknown: Mapping[tuple[str, int], Say] = field(default_factory=dict)
-
-
 @dataclass(slots=True)
 class _Doubted:
     """Sources of which many monitors fail together, and of which many say nothing together."""
@@ -133,37 +120,21 @@ class Incidents:
         self._fitness = fitness
         self._rollbacks = rollbacks
 
-    def prepare(self, checked: Sequence[Checked]) -> Prepared:
+    def prepare(self, checked: Sequence[Checked]) -> Looked:
         """Look whether the versions may load that could be gone back to: nothing waits for the registry later."""
-        fit: set[tuple[str, int]] = set()
-        found: dict[tuple[str, int], Say] = {}
-        unknown: dict[tuple[str, int], Say] = {}
-        for one in checked:
-            if (
-                one.term is None
-                or one.verdict.standing.state not in FAILING
-                or one.monitor.acts in {"dry_run", "notify"}
-            ):
-                continue
-            with self._it.ledger.read() as reading:
-                served = self._rollbacks.served(reading, one.monitor.model)
-                target = self._target(reading, one.monitor, served, one.at)
-            if target is None:
-                continue
-            try:
-                reasons = self._fitness.against(one.monitor.model, target, one.term.version)
-            except Unreachable as error:
-                unknown[one.monitor.model, target] = cannot_be_told(one.monitor.model, target, error.sentence)
-                continue
-            except RegistrarError as error:
-                reasons = (error.sentence,)
-            if reasons:
-                found[one.monitor.model, target] = unfit(one.monitor.model, target, reasons)
-            else:
-                fit.add((one.monitor.model, target))
-        return Prepared(fit, found, unknown)
+        return self._fitness.look([one for one in map(self._way_back, checked) if one is not None])
 
-    def record(self, tx: Writing, written: Sequence[Checked], prepared: Prepared) -> tuple[bool, set[str]]:
+    def _way_back(self, one: Checked) -> WayBack | None:
+        """Return what a failing monitor may go back to, by itself or by a button."""
+        is_failing = one.verdict.standing.state in FAILING and one.monitor.acts not in {"dry_run", "notify"}
+        if one.term is None or not is_failing:
+            return None
+        with self._it.ledger.read() as reading:
+            served = self._rollbacks.served(reading, one.monitor.model)
+            target = self._target(reading, one.monitor, served, one.at)
+        return None if target is None else WayBack(one.monitor.model, target, one.term.version)
+
+    def record(self, tx: Writing, written: Sequence[Checked], looked: Looked) -> tuple[bool, set[str]]:
         """Write down what follows; return whether there is something to tell, and whose moves are to be made."""
         done = _Written()
         news = [one for one in written if one.term and (one.has_failed or one.verdict.is_news or one.is_told_late)]
@@ -173,16 +144,14 @@ class Incidents:
         for one in filter(None, (_as_it_is_now(tx, one) for one in news)):
             assert one.term is not None
             if one.has_failed:
-                self._failed(tx, one, one.term, one.monitor.rule.source in doubted.failing, prepared, done)
+                self._failed(tx, one, one.term, one.monitor.rule.source in doubted.failing, looked, done)
             else:
                 self._changed(tx, one, one.term, one.monitor.rule.source in doubted.blind, done)
         return done.tells, done.models
 
     # -- failing -----------------------------------------------------------------------------------------------
 
-    def _failed(
-        self, tx: Writing, one: Checked, term: Term, is_common: bool, prepared: Prepared, done: _Written
-    ) -> None:
+    def _failed(self, tx: Writing, one: Checked, term: Term, is_common: bool, looked: Looked, done: _Written) -> None:
         incident = self._open_one(tx, one, term, done)
         is_new = one.verdict.has_failed
         joins = incident is not None and one.monitor.name not in incident.monitors
@@ -191,7 +160,7 @@ class Incidents:
             return
         situation = self._situation(tx, one, term, is_common)
         decided = decide(situation)
-        decided = _if_it_loads(decided, prepared, (one.monitor.model, situation.target or 0))
+        decided = _if_it_loads(decided, looked, (one.monitor.model, situation.target or 0))
         if is_new:
             tx.append(_event(Tag.MONITOR_FAILED, one, term, decided))
         if decided.doing in {Doing.LOGGED, Doing.SILENCED}:
@@ -255,7 +224,7 @@ class Incidents:
             tx.add_incident(incident)
             tx.add_note(incident_note(incident, "opened", self._channel(incident)))
             tx.add_note(thread_note(incident.id, "opened", words.opened(incident)))
-            tx.add_note(_chart(incident, "opened"))
+            tx.add_note(_chart(incident))
             if situation.passed_over is not None:
                 least = words.passed_over(situation.passed_over, one.monitor.rule.min_served)
                 tx.add_note(thread_note(incident.id, "passed-over", least))
@@ -495,16 +464,16 @@ class Incidents:
         return policy.channel_for(incident.model) if incident.model else policy.channel
 
 
-def _if_it_loads(decided: Decided, prepared: Prepared, version: tuple[str, int]) -> Decided:
+def _if_it_loads(decided: Decided, looked: Looked, version: tuple[str, int]) -> Decided:
     """Return what is done once it is known whether the version may load that is gone back to.
 
     Where that cannot be told, a person may still decide; the monitor waits, and looks again at each failing check.
     """
-    if decided.doing in ASKS_OR_ACTS and version in prepared.unfit:
-        return Decided(Doing.HELD, prepared.unfit[version], decided.trips)
-    if decided.doing is not Doing.INTENT or version in prepared.fit:
+    if decided.doing in ASKS_OR_ACTS and version in looked.unfit:
+        return Decided(Doing.HELD, looked.unfit[version], decided.trips)
+    if decided.doing is not Doing.INTENT or version in looked.fit:
         return decided
-    why = prepared.unknown.get(version) or cannot_be_told(*version, say("Another one could be gone back to until now."))
+    why = looked.unknown.get(version) or cannot_be_told(*version, say("Another one could be gone back to until now."))
     return Decided(Doing.HELD, why)
 
 
@@ -599,9 +568,8 @@ def _is_forgiven(move: Move, resets: Sequence[Link]) -> bool:
     return any(event.at >= move.intended_at for event in mine)
 
 
-def _chart(incident: Incident, because: str) -> Note:
-    key = f"chart:{incident.id}:{because}"
-    return Note(key=key, lane=incident.id, kind=NoteKind.CHART, to="", data={"incident": incident.id})
+def _chart(incident: Incident) -> Note:
+    return Note(key=incident.chart, lane=incident.id, kind=NoteKind.CHART, to="", data={"incident": incident.id})
 
 
 def _event(tag: Tag, one: Checked, term: Term, decided: Decided | None) -> Event:

@@ -200,6 +200,6 @@ def _layers(due: list[Note]) -> list[list[Note]]:
 
 def _is_overtaken(note: Note, due: list[Note]) -> bool:
     """Tell whether a later row draws the same card anew anyway; a card is drawn from its present state."""
-    return note.kind in {NoteKind.CARD, NoteKind.NOTICE} and any(
+    return note.kind.is_standing and any(
         other.kind is note.kind and other.lane == note.lane and other.number > note.number for other in due
     )

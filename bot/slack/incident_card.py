@@ -63,6 +63,12 @@ def card(incident: Incident, monitors: Sequence[Monitor], *, serving: Serving | 
     return Message(cut(_notification(incident), TEXT_MOST), dicts(blocks))
 
 
+def alt(incident: Incident) -> str:
+    """Return what the picture in the message shows, for whoever cannot see it."""
+    name = incident.monitors[0] if incident.monitors else "the monitor"
+    return short(f"Chart of the readings of {clean(incident.model)} {clean(name)} when the alert began.", 500)
+
+
 # -- the title ---------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from bot.domain.registry import Stage
 from bot.domain.text import say, unpack
 from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
 from bot.slack import cards, incident_card, notices, rolling
-from bot.slack.blocks import Message, said
+from bot.slack.blocks import Message, pictured, said
 from bot.slack.calls import LOST, QUIET, error_of, sort_out
 from bot.slack.monitor_charts import readings_alt, readings_chart
 from bot.slack.publisher import Attached, file_name, upload, without_files
@@ -115,8 +116,16 @@ class SlackNotifier:
             incident, standing = reading.incident(note.lane), reading.posting(note.lane)
             monitors = of_incident(incident, reading.monitors(incident.model or None))
             serving = reading.serving(incident.rollback) if incident.rollback else None
-        message = incident_card.card(incident, monitors, serving=serving, now=self._now())
-        return self._stand(note, f"incident:{note.lane}", message, standing)
+            chart = reading.posting(incident.chart)
+        message, key = incident_card.card(incident, monitors, serving=serving, now=self._now()), f"incident:{note.lane}"
+        if chart is None or not chart.file:
+            return self._stand(note, key, message, standing)
+        try:  # Slack looks into an upload some time after it is there, and takes no block of it before
+            return self._stand(note, key, pictured(message, chart.file, incident_card.alt(incident)), standing)
+        except SlackApiError as error:
+            if error_of(error) != "invalid_blocks":
+                raise
+            return self._stand(note, key, message, standing)
 
     def _chart(self, note: Note) -> Delivery:
         """Put the readings of an incident's first monitor into its thread; what Slack does not take is told there."""
@@ -136,27 +145,28 @@ class SlackNotifier:
         if not chart.values:
             return Delivery(Outcome.DELIVERED, standing)
         name = f"{file_name(first.model)}-{first.name}-{hashlib.sha256(note.key.encode()).hexdigest()[:8]}.png"
-        if note.was_tried and self._has_file(standing, name):
-            return Delivery(Outcome.DELIVERED, standing)
+        if note.was_tried and (file := self._file_in(standing, name)):
+            return Delivery(Outcome.DELIVERED, replace(standing, file=file))
         picture = Attached(name, readings_chart(chart), f"{first.name}, the last readings", readings_alt(chart))
         self._in_time(note)
         try:
-            upload(self._client, standing, picture)
+            file = upload(self._client, standing, picture)
         except (SlackApiError, *LOST) as error:
             if isinstance(error, SlackApiError) and sort_out(error).why == "ratelimited":
                 raise
             log.warning("Slack takes no picture of an incident (%s)", error)
             words = say("{why}", why=without_files(error))
             return self._post(note, standing.channel, note.key, said(words), thread=standing.ts)
-        return Delivery(Outcome.DELIVERED, standing)
+        return Delivery(Outcome.DELIVERED, replace(standing, file=file))
 
-    def _has_file(self, standing: Posting, name: str) -> bool:
-        """Tell whether a thread holds a file of ours with this name; no, where this Slack lets nobody look."""
+    def _file_in(self, standing: Posting, name: str) -> str:
+        """Return the id of a file of ours with this name in a thread; empty too where this Slack lets nobody look."""
         try:
             answers = self._recent(standing.channel, standing.ts)
         except SlackApiError:
-            return False
-        return any(file.get("name") == name for message in answers for file in message.get("files") or [])
+            return ""
+        files = [file for message in answers for file in message.get("files") or [] if file.get("name") == name]
+        return str(files[0]["id"]) if files else ""
 
     def _rollback(self, note: Note) -> Delivery:
         with self._ledger.read() as reading:

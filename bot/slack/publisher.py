@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
+from slack_sdk.web import SlackResponse
 
 from bot.domain.comparison import Comparison, to_csv
 from bot.domain.errors import SlackUnreachable
@@ -98,20 +99,25 @@ class Publisher:
             self._client.chat_postMessage(channel=place.channel, thread_ts=place.ts, text=without_files(error), **QUIET)
 
 
-def upload(client: WebClient, thread: Posting, file: Attached) -> None:
-    """Put a file into a thread. Raises SlackApiError, and what a lost connection raises."""
-    client.files_upload_v2(
+def upload(client: WebClient, thread: Posting, file: Attached) -> str:
+    """Put a file into a thread; return its id. Raises SlackApiError, and what a lost connection raises."""
+    return _id_of(client.files_upload_v2(
         channel=thread.channel, thread_ts=thread.ts, content=file.content, filename=file.name, title=file.title,
         alt_txt=file.alt[:1000] or None,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def keep(client: WebClient, file: Attached) -> str:
     """Upload a picture without sharing it, for a block that shows it; return its id. Raises what `upload` raises."""
-    answer = client.files_upload_v2(
+    return _id_of(client.files_upload_v2(
         content=file.content, filename=file.name, title=file.title, alt_txt=file.alt[:1000] or None
-    )
-    return str(answer["files"][0]["id"])
+    ))  # fmt: skip
+
+
+def _id_of(answer: SlackResponse) -> str:
+    """Return the id of the one file that was uploaded; empty where Slack does not say."""
+    files = answer.get("files") or [{}]
+    return str(files[0].get("id") or "")
 
 
 def _files(found: Comparison, shown: Compared) -> list[Attached]:

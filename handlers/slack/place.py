@@ -83,11 +83,12 @@ class Replies:
         The picture is uploaded and shared with nobody; the answer's block shows it. Slack looks into an upload some
         time after it is there, and refuses the block until then.
         """
+        file_id = ""
         try:
             file_id = keep(self._client, answer.picture)
         except (SlackApiError, *LOST) as error:
             log.warning("Slack takes no picture (%s): the answer goes without", error)
-        else:
+        if file_id:
             shown = pictured(answer.message, file_id, answer.picture.alt)
             tries = Retrying(
                 retry=retry_if_result(lambda is_shown: not is_shown), stop=stop_after_attempt(SHOWN_TRIES),

@@ -21,6 +21,7 @@ from bot.domain.registry import Stage
 from bot.domain.rollbacks import Bar
 from bot.domain.text import say
 from bot.services import monitoring
+from bot.services.fitness import WayBack
 from bot.services.judging import judge
 from tests.services.bench import BOB, Bench
 from tests.services.test_monitoring import (
@@ -187,6 +188,20 @@ def test_a_version_that_nobody_has_looked_at_is_not_gone_back_to(served: Bench) 
     assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
     check(served, 0.5)
     assert served.registry.holders() == [3]
+
+
+def test_an_mlflow_that_is_away_is_not_asked_for_each_of_many(served: Bench) -> None:  # noqa: F811
+    asked = []
+
+    def away(name: str, number: int) -> Any:
+        asked.append(number)
+        raise RegistryUnreachable("MLflow does not answer.")
+
+    served.fitness.against("churn", 2, 4)
+    served.registry.version = away  # type: ignore[method-assign]
+    ways = [WayBack("churn", version, 4) for version in (3, 2, 1)]
+    found = served.fitness.look(ways)
+    assert (asked, found.fit, sorted(found.unknown)) == ([3], {("churn", 2)}, [("churn", 1), ("churn", 3)])
 
 
 def asked(bench: Bench) -> None:

@@ -95,11 +95,40 @@ def test_the_picture_is_in_the_thread(desk: Desk) -> None:
     assert name.startswith("churn-accuracy-")
 
 
+def picture_in(card: dict[str, Any]) -> dict[str, Any] | None:
+    return next((block for block in card["blocks"] if block["type"] == "image"), None)
+
+
+def test_once_it_is_there_the_message_shows_it_as_well(desk: Desk) -> None:
+    desk.deliver(CARD)
+    assert picture_in(desk.posted()[0]) is None
+    desk.deliver(CHART)
+    desk.deliver(AGAIN)
+    [card] = desk.posted()
+    picture = picture_in(card)
+    assert picture is not None
+    assert picture["slack_file"]["id"] == desk.thread()[0]["files"][0]["id"]
+    assert picture["alt_text"] == "Chart of the readings of churn accuracy when the alert began."
+    assert [block["type"] for block in card["blocks"]][-3:] == ["image", "actions", "context"]
+
+
+def test_before_slack_has_looked_into_it_the_message_goes_without(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.deliver(CHART)
+    desk.slack.fail("chat.update", "invalid_blocks")
+    assert desk.deliver(AGAIN).outcome is Delivered.DELIVERED
+    assert picture_in(desk.posted()[0]) is None
+    assert desk.deliver(AGAIN).outcome is Delivered.DELIVERED
+    assert picture_in(desk.posted()[0]) is not None
+
+
 def test_a_picture_that_was_tried_before_is_looked_for(desk: Desk) -> None:
     desk.deliver(CARD)
     desk.deliver(CHART)
     assert desk.deliver(CHART, was_tried=True).outcome is Delivered.DELIVERED
     assert len(files(desk)) == 1
+    desk.deliver(AGAIN)
+    assert picture_in(desk.posted()[0]) is not None
 
 
 @pytest.mark.parametrize("method", ["files.getUploadURLExternal", UPLOAD])

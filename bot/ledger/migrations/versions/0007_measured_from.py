@@ -1,4 +1,5 @@
-"""Monitors: the revision since which one measures the same, the newest reading that counted, what is usual.
+"""Monitors: the revision since which one measures the same, the newest reading that counted, what is usual;
+postings: the file that was put there.
 
 Of those that are there, all figures go on counting.
 """
@@ -15,3 +16,4 @@ def upgrade() -> None:
     op.add_column("monitors", sa.Column("measured_from", sa.Integer(), nullable=False, server_default="1"))
     op.add_column("standings", sa.Column("newest", sa.DateTime(timezone=True)))
     op.add_column("standings", sa.Column("usual", sa.Double()))
+    op.add_column("postings", sa.Column("file", sa.Text(), nullable=False, server_default=""))
