@@ -53,9 +53,7 @@ class Monitor:
     created_at: datetime
     created_by: Actor | None = None  # None: the policy file
     revision: int = 1  # counted up with every edit; a verdict belongs to one
-    measured_from: int = (
-        1  # the revision since which it measures the same: figures of earlier ones are of something else
-    )
+    measured_from: int = 1  # the revision since which it measures the same; no earlier figure counts
     is_paused: bool = False
     armed_at: datetime | None = None
     armed_by: Actor | None = None

@@ -11,6 +11,7 @@ from bot.domain import incident_words as words
 from bot.domain.events import Event, Link, Tag
 from bot.domain.freezes import frozen
 from bot.domain.incidents import (
+    COMMON_COUNT,
     ONE_DAY,
     REPEATED_EVERY,
     UPDATED_EVERY,
@@ -245,6 +246,8 @@ class Incidents:
         if decided.doing is Doing.INTENT:
             incident = self._begin(tx, incident, term, one, done)
             if before is not None and _says_the_same(incident, before):
+                if incident != before:
+                    self._save(tx, incident, f"joined:{one.monitor.id}:{one.due.slot}", done)
                 return
         self._save(tx, incident, f"{incident.doing.value}:{one.due.slot}:{one.monitor.id}", done)
         tx.add_note(thread_note(incident.id, f"did:{one.monitor.id}:{one.due.slot}", words.acted(incident)))
@@ -298,12 +301,16 @@ class Incidents:
         there = [one for one in tx.monitors() if one.rule.source in sources and not one.is_paused]
         doubted = _Doubted()
         for source in sources:
-            mine = [standings[one.id] for one in there if one.rule.source == source and one.id in standings]
-            watching = [one for one in mine if one.state is not State.DISABLED]
+            mine = [
+                (one.model, standings[one.id]) for one in there if one.rule.source == source and one.id in standings
+            ]
+            watching = [(model, one) for model, one in mine if one.state is not State.DISABLED]
             sample = [one.verdict.standing for one in written if one.monitor.rule.source == source]
-            if _fail_together(watching) or (len(sample) >= SAMPLE and _fail_together(sample)):
+            if _fail_together([one for _, one in watching]) or (len(sample) >= SAMPLE and _fail_together(sample)):
                 doubted.failing.add(source)
-            if is_common_cause(sum(one.is_blind for one in watching), len(watching)):
+            blind = [model for model, one in watching if one.is_blind]
+            # Of one model alone it is one alert anyway, and that one is its team's.
+            if is_common_cause(len(blind), len(watching)) and len(set(blind)) >= COMMON_COUNT:
                 doubted.blind.add(source)
         return doubted
 

@@ -548,15 +548,25 @@ def all_say(bench: Bench, count: int, answer: Answer) -> None:
     tick(bench)
 
 
+def serving(bench: Bench, *models: str) -> None:
+    """Let models have a version in Production, for long enough."""
+    for model in models:
+        bench.registry.add(model, versions=[Stage.PRODUCTION])
+        bench.registry.set_alias(model, "champion", 1)
+    bench.watch.poll()
+    bench.clock.turn(hours=1)
+
+
 def test_a_source_that_is_down_is_one_alert_until_each_of_its_monitors_is_measured_again(served: Bench) -> None:
-    for number in range(4):
-        add(served, f"q{number}", query=f"q{number}", error=2, no_data=2)
+    serving(served, "a", "b", "c")
+    for number, model in enumerate(("churn", "a", "b", "c")):
+        add(served, f"q{number}", model, query=f"q{number}", error=2, no_data=2)
     down = Answer(outcome=Outcome.ERROR, why=say("It is down."))
     for _ in range(3):
         all_say(served, 4, down)
     [incident] = incidents(served)
     assert (incident.kind, incident.is_of_source, incident.source) == (IncidentKind.BLIND, True, "push")
-    assert sorted(incident.monitors) == [f"churn q{number}" for number in range(4)]
+    assert sorted(incident.monitors) == ["a q1", "b q2", "c q3", "churn q0"]
     assert any(line.startswith("Many monitors of the source push cannot be measured") for line in told(served))
     served.sources.answers |= {f"q{number}": Answer(points=[(served.clock.now(), 0.9)]) for number in range(3)}
     check(served, 0.9, query="q0")
@@ -567,17 +577,19 @@ def test_a_source_that_is_down_is_one_alert_until_each_of_its_monitors_is_measur
     assert (incident.is_open, str(incident.resolution)) == (False, "There are figures again, after 36s without.")
 
 
-def test_two_that_cannot_be_measured_are_no_common_cause(served: Bench) -> None:
-    for number in range(2):
+def test_monitors_of_one_model_alone_alert_its_own_team_once(served: Bench) -> None:
+    for number in range(4):
         add(served, f"q{number}", query=f"q{number}", error=2)
     for _ in range(3):
-        all_say(served, 2, Answer(outcome=Outcome.ERROR, why=say("It is down.")))
+        all_say(served, 4, Answer(outcome=Outcome.ERROR, why=say("It is down.")))
     [incident] = incidents(served)
-    assert (incident.model, sorted(incident.monitors)) == ("churn", ["q0", "q1"])
+    assert (incident.model, sorted(incident.monitors)) == ("churn", ["q0", "q1", "q2", "q3"])
 
 
 def test_a_source_of_which_nobody_wants_anything_any_more_is_no_alert(served: Bench) -> None:
-    monitors = [add(served, f"q{number}", query=f"q{number}", error=2) for number in range(3)]
+    serving(served, "a", "b")
+    models = ("churn", "a", "b")
+    monitors = [add(served, f"q{number}", model, query=f"q{number}", error=2) for number, model in enumerate(models)]
     for _ in range(2):
         all_say(served, 3, Answer(outcome=Outcome.ERROR, why=say("It is down.")))
     with served.ledger.write() as tx:
