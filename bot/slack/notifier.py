@@ -123,8 +123,9 @@ class SlackNotifier:
         try:  # Slack looks into an upload some time after it is there, and takes no block of it before
             return self._stand(note, key, pictured(message, chart.file, incident_card.alt(incident)), standing)
         except SlackApiError as error:
-            if error_of(error) != "invalid_blocks":
+            if sort_out(error).why == "ratelimited":
                 raise
+            log.info("an alert goes without its chart (%s)", error_of(error))
             return self._stand(note, key, message, standing)
 
     def _chart(self, note: Note) -> Delivery:

@@ -112,10 +112,11 @@ def test_once_it_is_there_the_message_shows_it_as_well(desk: Desk) -> None:
     assert [block["type"] for block in card["blocks"]][-3:] == ["image", "actions", "context"]
 
 
-def test_before_slack_has_looked_into_it_the_message_goes_without(desk: Desk) -> None:
+@pytest.mark.parametrize("error", ["invalid_blocks", "invalid_arguments", "internal_error"])
+def test_where_slack_does_not_show_it_yet_the_message_goes_without(desk: Desk, error: str) -> None:
     desk.deliver(CARD)
     desk.deliver(CHART)
-    desk.slack.fail("chat.update", "invalid_blocks")
+    desk.slack.fail("chat.update", error)
     assert desk.deliver(AGAIN).outcome is Delivered.DELIVERED
     assert picture_in(desk.posted()[0]) is None
     assert desk.deliver(AGAIN).outcome is Delivered.DELIVERED
