@@ -104,10 +104,14 @@ def test_more_than_one_round_holds_is_delivered_too(bench: Bench, outbox: Outbox
 # -- cards that a later one overtakes ----------------------------------------------------------------------------------
 
 
-def test_of_several_cards_only_the_last_is_drawn(bench: Bench, outbox: Outbox, teller: Teller) -> None:
-    put(bench, "r1/opened", kind=NoteKind.CARD)
+DRAWN = (NoteKind.CARD, NoteKind.NOTICE, NoteKind.ROLLBACK, NoteKind.INCIDENT)
+
+
+@pytest.mark.parametrize("kind", DRAWN, ids=lambda kind: str(kind.value))
+def test_of_several_cards_only_the_last_is_drawn(bench: Bench, outbox: Outbox, teller: Teller, kind: NoteKind) -> None:
+    put(bench, "r1/opened", kind=kind)
     outbox.deliver()
-    put(bench, "r1/vote", "r1/approved", "r1/done", kind=NoteKind.CARD)
+    put(bench, "r1/vote", "r1/approved", "r1/done", kind=kind)
     outbox.deliver()
     assert teller.keys == ["r1/opened", "r1/done"]
 
