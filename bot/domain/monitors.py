@@ -59,7 +59,7 @@ class Monitor:
     armed_by: Actor | None = None
     removed_at: datetime | None = None
     silenced_until: datetime | None = None
-    silenced_by: Actor | None = None
+    silenced_by: Actor | None = None  # None: a person has lifted it, at that time; no clock brings it back
     silence_reason: str = ""
 
     @property
@@ -94,7 +94,7 @@ class Monitor:
 
     def is_silenced(self, now: datetime) -> bool:
         """Tell whether its posts and acts are held back at `now`."""
-        return self.silenced_until is not None and now < self.silenced_until
+        return self.silenced_by is not None and self.silenced_until is not None and now < self.silenced_until
 
     def first_check(self, now: datetime) -> datetime:
         """Return when it is checked first: soon, each monitor at a moment of its own."""

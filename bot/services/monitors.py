@@ -242,7 +242,9 @@ class Monitors:
             if not silent:
                 raise BadInput("Nothing of that is silenced.")
             for one in silent:
-                loud = replace(one, silenced_until=now)  # an end like any other: what was held back is told
+                loud = replace(
+                    one, silenced_until=now, silenced_by=None, silence_reason=""
+                )  # what was held back is told
                 tx.save_monitor(loud)
                 self._keep(tx, Tag.MONITOR_UNSILENCED, caller, loud, origin)
             said = monitor_words.unsilenced(silent, by)

@@ -211,7 +211,7 @@ def test_auto_that_nobody_armed_asks() -> None:
 
 
 def test_one_that_is_silenced_says_and_does_nothing() -> None:
-    silent = replace(a_monitor(), silenced_until=NOW + HOURS)
+    silent = replace(a_monitor(), silenced_until=NOW + HOURS, silenced_by=Person("T1", "U1"))
     assert decide(situation(silent)).doing is Doing.SILENCED
     assert decide(situation(replace(silent, silenced_until=NOW))).doing is Doing.INTENT
 

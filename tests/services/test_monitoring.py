@@ -394,7 +394,9 @@ def test_a_frozen_production_is_not_rolled_back_by_itself(served: Bench) -> None
 def test_a_silenced_monitor_measures_and_does_nothing(served: Bench) -> None:
     monitor = add(served)
     with served.ledger.write() as tx:
-        tx.save_monitor(replace(monitor, silenced_until=served.clock.now() + timedelta(hours=1)))
+        tx.save_monitor(
+            replace(monitor, silenced_until=served.clock.now() + timedelta(hours=1), silenced_by=BOB.person)
+        )
     check(served, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served), standing(served, monitor).value) == ([4], [], 0.5)
     served.clock.turn(hours=1)

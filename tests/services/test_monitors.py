@@ -353,6 +353,8 @@ def test_every_monitor_of_a_model_is_silenced_at_once(watched: Desk) -> None:
     assert all(watched.find(name).is_silenced(now) for name in ("accuracy", "f1"))
     watched.types("monitor unsilence churn f1")
     assert [watched.find(name).is_silenced(now) for name in ("accuracy", "f1")] == [True, False]
+    an_hour_ago = now - timedelta(hours=1)  # by a clock that is set back
+    assert [watched.find(name).is_silenced(an_hour_ago) for name in ("accuracy", "f1")] == [True, False]
 
 
 @pytest.mark.parametrize("text", ["monitor silence churn 2h", "monitor silence churn accuracy 2h --all"])

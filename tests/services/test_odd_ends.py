@@ -303,7 +303,9 @@ def test_nobody_is_reminded_of_what_is_silenced(served: Bench) -> None:  # noqa:
     monitor = add(served, action="notify")
     check(served, 0.5, 0.5)
     with served.ledger.write() as tx:
-        tx.save_monitor(replace(monitor, silenced_until=served.clock.now() + timedelta(hours=72)))
+        tx.save_monitor(
+            replace(monitor, silenced_until=served.clock.now() + timedelta(hours=72), silenced_by=BOB.person)
+        )
     served.clock.turn(seconds=REPEATED_EVERY.total_seconds() + 1)
     served.incidents.tend()
     assert not any("nobody looks after it" in line for line in told(served))

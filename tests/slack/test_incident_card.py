@@ -153,7 +153,14 @@ def test_who_looks_after_it_is_shown_instead_of_the_button() -> None:
 
 
 def test_what_is_silent_is_not_silenced_again() -> None:
-    silent = Monitor(id="m1", model="churn", rule=MONITOR.rule, created_at=NOW, silenced_until=NOW + timedelta(hours=1))
+    silent = Monitor(
+        id="m1",
+        model="churn",
+        rule=MONITOR.rule,
+        created_at=NOW,
+        silenced_until=NOW + timedelta(hours=1),
+        silenced_by=BOB,
+    )
     message = incident_card.card(incident(), [silent], serving=None, now=NOW)
     assert buttons(message) == [ACKNOWLEDGE, DETAILS]
     assert "🔕 until" in shown(message)
