@@ -20,7 +20,7 @@ install: ## Install what Registrar needs into .venv (PYTHON=... names the Python
 dev-install: ## The same, with the tools for tests and checks
 	@scripts/install --dev
 
-demo: install ## Try Registrar on example models and a local Slack workspace (PLAY=1 plays the story)
+demo: install ## Try Registrar on example models and a local Slack workspace (PLAY=1 plays the story; ARGS=--train trains them)
 	@$(bin)/registrar demo $(if $(PLAY),--play) $(ARGS)
 
 test: dev-install ## Run the tests (ALL=1: the slow ones too; ARGS="-k rollback": some of them)

@@ -30,7 +30,7 @@ from bot.domain.monitors import Answer, Measurement, Monitor, Pushed
 from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.ledger.sql import SqlLedger
-from bot.ports import Delivery, Ledger, Note, Outcome, Posting, Query
+from bot.ports import NO_SLACK, Delivery, Ledger, Note, Outcome, Posting, Query
 from bot.registry.mlflow import MlflowRegistry
 from bot.services.context import Rules
 from bot.settings import Settings
@@ -107,7 +107,7 @@ def watch(folder: Path, minutes: float) -> dict[str, float]:
     settings = Settings(REGISTRAR_HOME=folder, REGISTRAR_POLICY=folder / "none.yml")
     ledger, rules = open_ledger(settings), Rules(read_policy(POLICY))
     registrar = build(
-        settings, rules, ledger=ledger, registry=open_registry(settings), notifier=Silence(), directory=Nobody()
+        settings, rules, ledger=ledger, registry=open_registry(settings), notifier=Silence(), directory=NO_SLACK
     )
     registrar.poll()  # what is in Production is known now, and each model has the monitors of the policy
     _push_of(ledger, NAMES)
@@ -207,22 +207,6 @@ class Silence:
 
     def take_back(self, posting: Posting) -> None:
         """There is nothing to delete."""
-
-
-class Nobody:
-    """The port `Directory` of a workspace without people."""
-
-    def profile(self, person: Any) -> Any:
-        """Raise: nobody is asked for."""
-        raise NotImplementedError
-
-    def members(self, ids: Any) -> list[str]:
-        """Return nobody."""
-        return []
-
-    def names(self, ids: Any) -> dict[str, str]:
-        """Return no names."""
-        return {}
 
 
 # -- the metrics of fifty models ---------------------------------------------------------------------------------------

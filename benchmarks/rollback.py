@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -68,6 +69,13 @@ class _Sides:
         self._moves = 0
         held = self._watched.registry.in_production([self._model])[self._model].version
         self._now, self._next = held, 3 - held
+        with ledger.write() as tx:  # both have served
+            for version in (1, 2):
+                entry = rolling_back(
+                    f"{uri}:{self._model}:served:{version}", self._model, target=version, incumbent=None, actor=BOB,
+                    now=datetime.now(UTC), reason="",
+                )  # fmt: skip
+                tx.add_move(replace(entry, state=MoveState.DONE))
 
     def _turn(self) -> tuple[int, int]:
         self._now, self._next = self._next, self._now
@@ -81,8 +89,11 @@ class _Sides:
         move = rolling_back(
             f"{self._uri}:{self._model}:{self._moves}", self._model, target=target, incumbent=incumbent, actor=BOB,
             now=datetime.now(UTC), reason="accuracy fell",
+            identity=self._watched.registry.version(self._model, target).identity(),
         )  # fmt: skip
         with self._watched.ledger.write() as tx:
+            for bar in tx.bars(self._model):
+                tx.save_bar(replace(bar, cleared_at=move.intended_at, cleared_by=BOB))
             tx.add_move(move)
 
     def ours(self) -> None:
@@ -101,6 +112,7 @@ class _Sides:
         one = {"name": self._model, "version": str(target)}
         move = {**one, "stage": Stage.PRODUCTION.value, "archive_existing_versions": True}
         self._send("GET", "model-versions/get", params={**one, "version": str(incumbent)})
+        self._send("GET", "model-versions/get", params=one)
         self._send("POST", "model-versions/transition-stage", json=move)
         self._send("POST", "registered-models/alias", json={**one, "alias": "champion"})
         self._send("GET", "model-versions/get", params=one)

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.monitors import Nobody, Silence
+from benchmarks.monitors import Silence
 from benchmarks.ways import table, verdict
 from bot.bootstrap import build
 from bot.domain.monitor_rule import MonitorRule
@@ -31,6 +31,7 @@ from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.ledger.queue import Queue
 from bot.ledger.sql import SqlLedger
+from bot.ports import NO_SLACK
 from bot.registry.memory import MemoryRegistry
 from bot.services.context import Rules
 from bot.settings import Settings
@@ -164,7 +165,7 @@ def work(url: str, seconds: float) -> dict[str, float]:
     settings = Settings(REGISTRAR_DATABASE_URL=url)
     ledger = SqlLedger(url)
     registrar = build(settings, Rules(read_policy(POLICY)), ledger=ledger, registry=MemoryRegistry(),
-                      notifier=Silence(), directory=Nobody())  # fmt: skip
+                      notifier=Silence(), directory=NO_SLACK)  # fmt: skip
     registrar.monitoring.dispatch_by(Queue(url))
     scheduler = schedule(registrar, settings)
     registrar.monitoring.open()

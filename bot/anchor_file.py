@@ -1,9 +1,10 @@
-"""The file that heads of the audit chain are added to. It is opened to append and for nothing else."""
+"""The file that heads of the audit chain are added to, and that a start compares with the ledger."""
 
 from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 from bot.domain.errors import Misconfigured
 from bot.domain.text import Code, say
@@ -26,6 +27,15 @@ class AnchorFile:
         except (OSError, ValueError) as error:  # a path with a NUL is the latter
             why = getattr(error, "strerror", None) or error
             raise Misconfigured(say("{path} cannot be written: {why}.", path=Code(path), why=str(why))) from error
+
+    def read(self, path: str) -> str | None:
+        """Return its text; None for a pipe or a device, and where there is none yet. Raises Misconfigured."""
+        try:
+            file = Path(path)
+            return file.read_text(encoding="utf-8") if file.is_file() else None
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise Misconfigured(say("{path} can't be read: {why}.", path=Code(path), why=str(why))) from error
 
 
 def _write(handle: int, line: bytes) -> None:

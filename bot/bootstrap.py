@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import os
-import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from bot.anchor_file import AnchorFile
+from bot.domain.approvers import Electorate
 from bot.domain.commands import Archive, Describe, Register, Rollback, SetTags
-from bot.domain.errors import LedgerUnavailable, Misconfigured, SlackUnreachable
+from bot.domain.errors import LedgerUnavailable, Misconfigured, NoLedgerHere, SlackNotConnected, SlackUnreachable
 from bot.domain.grammar import Command
 from bot.domain.people import Person, Profile
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
-from bot.policy_file import PolicyFile
-from bot.ports import UNOBSERVED, Clock, Directory, Dispatcher, Ledger, Notifier, Observer, Reading, Registry, Writing
+from bot.policy_file import PolicyFile, parse_policy
+from bot.ports import (
+    NO_SLACK,
+    UNOBSERVED,
+    Clock,
+    Directory,
+    Dispatcher,
+    Ledger,
+    Notifier,
+    Observer,
+    Reading,
+    Registry,
+    Writing,
+)
 from bot.process import name_process
 from bot.registrar import Registrar, Unsent
 from bot.registry.mlflow import MlflowRegistry
@@ -35,22 +47,25 @@ from bot.services.freezing import Freezing
 from bot.services.gatekeeper import Gatekeeper
 from bot.services.gating import Gating
 from bot.services.homes import Homes
+from bot.services.importing import Importing
 from bot.services.incidents import Incidents
 from bot.services.lookups import Lookups
 from bot.services.mirror import Mirror
 from bot.services.monitoring import Monitoring
 from bot.services.monitors import Monitors
 from bot.services.moves import Moves
-from bot.services.outbox import FOR_ENDPOINTS, Outbox
-from bot.services.policies import Policies
+from bot.services.outbox import Endpoints, Outbox
+from bot.services.policies import Policies, policy_in_force
 from bot.services.registration import Registration
 from bot.services.requests import Requests
+from bot.services.restores import Restores
+from bot.services.reviews import Reviews
 from bot.services.rollbacks import Rollbacks
 from bot.services.serving import TOLD_AT_ONCE, TOLD_FOR, Servings, given_up
 from bot.services.tending import Tending
 from bot.services.watch import Watch
 from bot.serving_probe import ServingProbes
-from bot.settings import Settings
+from bot.settings import Settings, Unset
 from bot.sources import Parts
 from bot.sources.plugins import Sources
 from bot.webhooks import Webhooks
@@ -89,24 +104,29 @@ def build(  # noqa: PLR0913 - everything concrete meets here
     """Return the services over these plugs. Without a notifier nothing is delivered: another process does that."""
     context = Context(
         ledger=ledger, registry=registry, rules=rules, clock=clock or SystemClock(), owner=name_process(),
-        observer=observer,
+        observer=observer, directory=directory,
     )  # fmt: skip
     gatekeeper, gating = Gatekeeper(context), Gating(context)
     lookups = Lookups(context, gating)
     requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
     fitness, sources = Fitness(context), open_sources(rules, ledger, registry)
-    rollbacks = Rollbacks(context, lookups, gatekeeper, fitness)
+    rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
     incidents = Incidents(context, rollbacks, fitness)
     monitoring = Monitoring(context, sources, incidents)
+    errands, moves = Errands(context, requests, hands(context, tending, rollbacks)), Moves(context, gating, fitness)
+    restores = Restores(context, AnchorFile(), gatekeeper, moves, errands, requests)
+    context.gate.guard(restores.check)
     registrar = Registrar(
         context=context,
         gatekeeper=gatekeeper,
         lookups=lookups,
         homes=Homes(context),
         comparisons=Comparisons(context, lookups),
-        errands=Errands(context, requests, hands(context, tending, rollbacks)),
+        errands=errands,
         requests=requests,
+        reviews=Reviews(context),
         rollbacks=rollbacks,
+        importing=Importing(context, lookups, gatekeeper),
         tending=tending,
         freezing=Freezing(context, gatekeeper),
         anchoring=Anchoring(context, AnchorFile()),
@@ -116,17 +136,13 @@ def build(  # noqa: PLR0913 - everything concrete meets here
         incidents=incidents,
         file_monitors=FileMonitors(context),
         sources=sources,
-        moves=Moves(context, gating, fitness),
+        moves=moves,
+        restores=restores,
         mirror=Mirror(context),
         watch=Watch(context),
         outbox=Outbox(context, notifier) if notifier else Unsent(),
-        events=Outbox(
-            context,
-            Webhooks(lambda: rules.policy),
-            kinds=FOR_ENDPOINTS,
-            at_once=TOLD_AT_ONCE,
-            limit=TOLD_FOR,
-            given_up=given_up,
+        events=Endpoints(
+            context, Webhooks(lambda: rules.policy), at_once=TOLD_AT_ONCE, limit=TOLD_FOR, given_up=given_up
         ),
         servings=Servings(context, ServingProbes()),
         directory=directory,
@@ -163,13 +179,14 @@ def build_for_slack(
         ledger = open_ledger(settings, observer, serves=True)
         begun.callback(ledger.close)
         client, rules = slack_client(settings, observer=observer), Rules(policy)
+        directory = slack_directory(settings, home_team(client), rules, observer)
         registrar = build(
             settings,
             rules,
             ledger=ledger,
             registry=open_registry(settings, observer),
-            notifier=SlackNotifier(client, ledger, lambda: rules.policy, (clock or SystemClock()).now),
-            directory=slack_directory(settings, home_team(client), rules, observer),
+            notifier=SlackNotifier(client, ledger, lambda: rules.policy, (clock or SystemClock()).now, directory.names),
+            directory=directory,
             clock=clock,
             policy_file=PolicyFile(settings.policy),
             observer=observer,
@@ -180,46 +197,73 @@ def build_for_slack(
     return registrar
 
 
-class NobodyKnown:
-    """The directory of a terminal without a token of Slack's: everybody is who the policy says, in no user group."""
+class AskedLate:
+    """The directory of a terminal: Slack is asked once somebody's rights matter, for most commands never."""
+
+    def __init__(self, settings: Settings, rules: Rules) -> None:
+        self._settings = settings
+        self._rules = rules
+
+    @cached_property
+    def _slack(self) -> Directory:
+        try:
+            team = home_team(slack_client(self._settings, timeout=5))
+        except Misconfigured as error:
+            raise SlackNotConnected(error.sentence) from error
+        return slack_directory(self._settings, team, self._rules)
 
     def profile(self, person: Person) -> Profile:
-        """Return the person without groups."""
-        return Profile(person=person)
+        """Return what Slack says of the person."""
+        return self._slack.profile(person)
+
+    def profiles_now(self, people: Iterable[Person]) -> dict[str, Profile]:
+        """Return what Slack says of people now."""
+        return self._slack.profiles_now(people)
+
+    def electorate(self, ids: Sequence[str]) -> Electorate:
+        """Return who is behind ids."""
+        return self._slack.electorate(ids)
 
     def members(self, ids: Sequence[str]) -> list[str]:
-        """Return nobody."""
-        return []
+        """Return the users behind ids."""
+        return self._slack.members(ids)
 
     def names(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return nothing."""
-        return {}
+        """Return what people see in place of ids."""
+        return self._slack.names(ids)
 
 
 class NoLedger:
     """The ledger of those who only look at the registry: they need no database, nor its settings."""
 
     def write(self) -> AbstractContextManager[Writing]:
-        """Raise LedgerUnavailable."""
-        raise LedgerUnavailable("This was opened without a ledger.")
+        """Raise NoLedgerHere."""
+        raise NoLedgerHere("This was opened without a ledger.")
 
     def read(self) -> AbstractContextManager[Reading]:
-        """Raise LedgerUnavailable."""
-        raise LedgerUnavailable("This was opened without a ledger.")
+        """Raise NoLedgerHere."""
+        raise NoLedgerHere("This was opened without a ledger.")
+
+    def recognize(self, operators: Callable[[], Mapping[str, str]]) -> None:
+        """There is nobody to recognize."""
 
     def close(self) -> None:
         """There is nothing to close."""
 
 
-def build_for_terminal(settings: Settings, policy: Policy, ledger: Ledger) -> Registrar:
+def build_for_terminal(
+    settings: Settings, policy: Policy, ledger: Ledger, *, warn: Callable[[Unset], object]
+) -> Registrar:
     """Return the services for a terminal over a ledger, or over none for what only looks at the registry.
 
-    Slack hears nothing from here; what it must hear is written down for the bot.
+    Slack hears nothing from here; what it must hear is written down for the bot. Without a token, moves that need to
+    know whether their approvers can still approve are left to the bot as well. `warn` hears of an unset
+    MLFLOW_TRACKING_URI once, when MLflow is asked for the first time.
     """
-    return build(
-        settings, Rules(policy), ledger=ledger, registry=open_registry(settings), notifier=None,
-        directory=NobodyKnown(),
-    )  # fmt: skip
+    rules = Rules(policy)
+    directory = AskedLate(settings, rules) if settings.slack_bot_token else NO_SLACK
+    registry = open_registry(settings, warn=warn)
+    return build(settings, rules, ledger=ledger, registry=registry, notifier=None, directory=directory)
 
 
 def as_slack_knows(settings: Settings, policy: Policy, user: str) -> Profile:
@@ -271,9 +315,28 @@ def ledger_beside(settings: Settings) -> Ledger:
     return NoLedger()
 
 
-def open_registry(settings: Settings, observer: Observer = UNOBSERVED) -> Registry:
-    """Return the registry that the settings name."""
-    registry = MlflowRegistry(settings.mlflow_uri, settings.registry_uri, observer=observer)
+def policy_beside(settings: Settings, ledger: Ledger) -> tuple[Policy, str] | None:
+    """Return the policy that the bot on this ledger put in force last, and its revision.
+
+    None where no bot ever did, or this version can't read it: then the file counts. Raises LedgerUnavailable.
+    """
+    if isinstance(ledger, NoLedger):
+        return None
+    with ledger.read() as reading:
+        return policy_in_force(reading, lambda text: parse_policy(text, settings.policy))
+
+
+def open_registry(
+    settings: Settings, observer: Observer = UNOBSERVED, *, warn: Callable[[Unset], object] | None = None
+) -> Registry:
+    """Return the registry that the settings name. `warn` hears once of a registry of our own, before it is opened."""
+
+    @cache
+    def begin() -> None:
+        if warn and (unset := settings.unset_mlflow):
+            warn(unset)
+
+    registry = MlflowRegistry(settings.mlflow_uri, settings.registry_uri, observer=observer, begin=begin)
     return registry if settings.has_stages else TaggedStages(registry, champion=CHAMPION, challenger=CHALLENGER)
 
 
@@ -281,12 +344,13 @@ def slack_client(settings: Settings, *, timeout: int = 10, observer: Observer = 
     """Return a client that does not retry by itself: after a reset that would post twice."""
     if settings.slack_bot_token is None:
         raise Misconfigured(say("{name} is not set.", name=Code("SLACK_BOT_TOKEN")))
+    from bot.outside import certificates
     from bot.slack.client import HeardClient
 
-    token = settings.slack_bot_token.get_secret_value()
     client = HeardClient(
-        token=token, base_url=settings.slack_api_url, timeout=timeout, retry_handlers=[], ssl=_certificates()
-    )
+        token=settings.slack_bot_token.get_secret_value(), base_url=settings.slack_api_url, timeout=timeout,
+        retry_handlers=[], ssl=certificates(),
+    )  # fmt: skip
     client.observer = observer
     return client
 
@@ -299,12 +363,6 @@ def slack_directory(settings: Settings, team: str, rules: Rules, observer: Obser
         return rules.policy.groups()  # of the policy that holds at that moment
 
     return SlackDirectory(slack_client(settings, timeout=2, observer=observer), team, groups)
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Return the certificates that we trust, read once: slack_sdk would read them at every call."""
-    return ssl.create_default_context()
 
 
 def home_team(client: WebClient) -> str:

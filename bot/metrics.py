@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from prometheus_client import (
@@ -41,6 +40,7 @@ from bot.domain.monitors import Outcome, State
 from bot.domain.moves import UNFINISHED, MoveKind, MoveState
 from bot.domain.people import Automation
 from bot.ports import Backlog, Clock, Ledger, NoteKind, Waiting
+from bot.version import version
 
 OPEN = tuple(state for state in RequestState if state.is_open)
 OTHER = "other"  # in place of a value that no label may have
@@ -168,7 +168,7 @@ class Metrics:
         self._decision, self._delay = self._histogram(DECISION), self._histogram(DELAY)
         self._asked = self._histogram(REGISTRY)
         self._codes, self._operations = _Few(60), _Few(60)
-        Gauge(BUILD.name, BUILD.means, [*BUILD.labels], registry=self._registry).labels(_version()).set(1)
+        Gauge(BUILD.name, BUILD.means, [*BUILD.labels], registry=self._registry).labels(version()).set(1)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         self._begin()
@@ -328,10 +328,3 @@ def _age(waiting: Waiting, now: datetime) -> float:
 def _sum(notes: Mapping[NoteKind, Waiting], *, but: NoteKind) -> Waiting:
     mine = [waiting for kind, waiting in notes.items() if kind is not but]
     return Waiting(sum(one.number for one in mine), min((one.since for one in mine if one.since), default=None))
-
-
-def _version() -> str:
-    try:
-        return version("registrar-bot")
-    except PackageNotFoundError:  # from a folder that nobody installed
-        return "unknown"

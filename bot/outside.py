@@ -52,7 +52,7 @@ async def _call(method: str, url: str, seconds: float, headers: Mapping[str, str
     plain = {"User-Agent": "Registrar", "Accept-Encoding": "identity", **headers}
     async with (
         asyncio.timeout(seconds),
-        httpx.AsyncClient(timeout=seconds, follow_redirects=False, verify=_certificates()) as client,
+        httpx.AsyncClient(timeout=seconds, follow_redirects=False, verify=certificates()) as client,
         client.stream(method, url, headers=plain, content=content or None) as reply,
     ):
         body = b""
@@ -65,6 +65,6 @@ async def _call(method: str, url: str, seconds: float, headers: Mapping[str, str
 
 
 @cache
-def _certificates() -> ssl.SSLContext:
-    """Return the certificates that we trust, read once."""
+def certificates() -> ssl.SSLContext:
+    """Return the certificates that we trust. They're read once: slack_sdk and httpx would read them for each client."""
     return ssl.create_default_context()

@@ -22,20 +22,19 @@ class PolicyFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._mark: tuple[int, ...] | None = None
 
     @property
     def name(self) -> str:
         """What people call it."""
         return str(self._path)
 
-    def has_changed(self) -> bool:
-        """Tell whether the file was written since this was asked last, or is another one; yes at the first time."""
-        mark = self._mark_now()
-        if mark == self._mark and mark is not None:
-            return False
-        self._mark = mark
-        return True
+    def mark(self) -> tuple[int, ...] | None:
+        """Return a word that changes when the file is written or replaced; None where there is none."""
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
     def text(self) -> str:
         """Return what is in the file. Raises Misconfigured."""
@@ -44,13 +43,6 @@ class PolicyFile:
     def parse(self, text: str) -> Policy:
         """Return the policy that a text means. Raises Misconfigured with every fault."""
         return parse_policy(text, self._path)
-
-    def _mark_now(self) -> tuple[int, ...] | None:
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def read_text(path: Path) -> str:

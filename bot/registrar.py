@@ -20,15 +20,18 @@ from bot.services.file_monitors import FileMonitors
 from bot.services.freezing import Freezing
 from bot.services.gatekeeper import Gatekeeper
 from bot.services.homes import Homes
+from bot.services.importing import Importing
 from bot.services.incidents import Incidents
 from bot.services.lookups import Lookups
 from bot.services.mirror import Mirror
 from bot.services.monitoring import Monitoring
 from bot.services.monitors import Monitors
 from bot.services.moves import Moves
-from bot.services.outbox import Outbox
+from bot.services.outbox import Endpoints, Outbox
 from bot.services.policies import Policies
 from bot.services.requests import Requests
+from bot.services.restores import Restores
+from bot.services.reviews import Reviews
 from bot.services.rollbacks import Rollbacks
 from bot.services.serving import Servings
 from bot.services.tending import Tending
@@ -56,7 +59,9 @@ class Registrar:
     comparisons: Comparisons
     errands: Errands
     requests: Requests
+    reviews: Reviews
     rollbacks: Rollbacks
+    importing: Importing
     tending: Tending
     freezing: Freezing
     anchoring: Anchoring
@@ -67,10 +72,11 @@ class Registrar:
     file_monitors: FileMonitors
     sources: Sources
     moves: Moves
+    restores: Restores
     mirror: Mirror
     watch: Watch
     outbox: Outbox | Unsent  # to Slack
-    events: Outbox  # to the endpoints that the policy names
+    events: Endpoints  # to the endpoints that the policy names
     servings: Servings
     directory: Directory
     work: ThreadPoolExecutor
@@ -105,8 +111,9 @@ class Registrar:
     def look_again(self, model: str) -> None:
         """Look at a model after a move or at a hint of MLflow's, write its tags, and tell what was found."""
         story.add(model=model)
-        self.mirror.write()
-        self.watch.look_at(model)
+        if self.context.gate.is_open():  # a look would write over what shows that a backup was restored
+            self.mirror.write()
+            self.watch.look_at(model)
         self.requests.refresh()
         self.outbox.deliver()
 
@@ -119,26 +126,42 @@ class Registrar:
         self.later(self.outbox.deliver)
 
     def recover(self) -> None:
-        """Take up what was left: moves of processes that are gone, asks and messages that wait."""
-        for model in self.moves.unfinished():
-            self.later(partial(self.move, model))
-        for done in self.errands.carry_out_waiting():
-            if done.move:
-                self.later(partial(self.move, done.model))
+        """Take up what was left: moves of processes that are gone, asks and messages that wait.
+
+        While the registry is lost, it gets one question at a time; the first answer lets everything be tried. What
+        expires meanwhile ends without it.
+        """
+        if not self.context.reach.is_back(self.context.registry):
+            for model in self.moves.expired():
+                self.later(partial(self.moves.end_expired, model))
+        elif self.context.gate.is_open():
+            for model in self.moves.unfinished():
+                self.later(partial(self._take_up, model))
+            for done in self.errands.carry_out_waiting():
+                if done.move:
+                    self.later(partial(self.move, done.model))
         self.outbox.deliver()
 
+    def _take_up(self, model: str) -> None:
+        """Make the model's moves, unless another one has just found the registry lost."""
+        if not self.context.reach.is_lost:
+            self.move(model)
+
     def expire(self) -> None:
-        """End what nobody decided in time, and tell."""
-        if self.requests.expire():
+        """End what nobody decided in time, let cards say what froze or thawed by the clock, and tell."""
+        if self.requests.expire() + self.freezing.redraw():
             self.outbox.deliver()
 
     def remind(self) -> None:
-        """Remind those who can decide of what waits for long."""
-        if self.requests.remind(self.directory.members):
+        """Remind those who can decide of what waits for long, and those who can review of broken glass."""
+        members = self.directory.members
+        if self.requests.remind(members) + self.reviews.remind(members):
             self.outbox.deliver()
 
     def poll(self) -> None:
         """Look at the registry for what others did, and tell; models that are new get the monitors of the file."""
+        if not self.context.gate.is_open():
+            return
         found = self.watch.poll() + self.requests.refresh()
         self.file_monitors.sync()
         if found:
@@ -162,7 +185,7 @@ class Registrar:
 
     def anchor(self) -> None:
         """Write the audit's head down where the policy says, if it is time."""
-        if self.anchoring.anchor():
+        if self.context.gate.is_open() and self.anchoring.anchor():
             self.outbox.deliver()
 
     def take_over(self) -> None:
@@ -179,12 +202,14 @@ class Registrar:
         self.work.shutdown(wait=True)
         self.quietly(self.outbox.deliver)
         self.quietly(self.events.deliver)
+        self.events.close()
 
     def close(self) -> None:
         """Finish what is being worked on, and let go of the ledger."""
         self.monitoring.close()
         self.looking.shutdown(wait=True)
         self.work.shutdown(wait=True)
+        self.events.close()
         self.sources.close()
         self.context.ledger.close()
         getattr(self.context.registry, "close", lambda: None)()  # only one over a wire or a database has what to close

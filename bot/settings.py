@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -15,6 +15,16 @@ from bot.domain.text import Code, Say, say
 
 # Without populate_by_name: with it HOME, HOST and PORT of whoever starts us would be taken for ours.
 _ENV = SettingsConfigDict(env_file=None, extra="ignore", env_ignore_empty=True)
+
+
+class Unset(NamedTuple):
+    """What follows from a setting that isn't set, and what to do about it."""
+
+    sentence: Say
+    advice: Say
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.advice}"
 
 
 class Settings(BaseSettings):
@@ -32,7 +42,11 @@ class Settings(BaseSettings):
     slack_api_url: str = Field(
         "https://slack.com/api/", alias="SLACK_API_URL", description="The Web API, ends in /api/"
     )
-    tracking_uri: str | None = Field(None, alias="MLFLOW_TRACKING_URI", description="MLflow's own setting")
+    tracking_uri: str | None = Field(
+        None, alias="MLFLOW_TRACKING_URI",
+        description="MLflow's own: your MLflow server's address. Not set: a SQLite registry in REGISTRAR_HOME, with a "
+        "warning wherever it's used",
+    )  # fmt: skip
     registry_uri: str | None = Field(
         None, alias="MLFLOW_REGISTRY_URI", description="MLflow's own; default: the one above"
     )
@@ -64,6 +78,16 @@ class Settings(BaseSettings):
     )  # fmt: skip
     bot_token: SecretStr | None = Field(
         None, alias="REGISTRAR_TOKEN", description="The token of the client that such a terminal is, as the policy says"
+    )
+    probe_username: str = Field(
+        "", alias="REGISTRAR_PROBE_USERNAME",
+        description="An ordinary MLflow user: `registrar doctor --live` checks what they can change",
+    )  # fmt: skip
+    probe_password: SecretStr | None = Field(
+        None, alias="REGISTRAR_PROBE_PASSWORD", description="The password of that user"
+    )
+    probe_token: SecretStr | None = Field(
+        None, alias="REGISTRAR_PROBE_TOKEN", description="A token instead, where MLflow's login takes one"
     )
     poll: Duration = Field(
         "60s", alias="REGISTRAR_POLL", validate_default=True, description="How often the registry is looked at"
@@ -104,6 +128,8 @@ class Settings(BaseSettings):
         "database_url",
         "webhook_secret",
         "bot_token",
+        "probe_password",
+        "probe_token",
         mode="before",
     )
     @classmethod
@@ -126,7 +152,23 @@ class Settings(BaseSettings):
     @property
     def mlflow_uri(self) -> str:
         """Where runs are tracked: MLflow's own setting, else a SQLite file in our home."""
-        return self.tracking_uri or f"sqlite:///{self.home.absolute() / 'mlflow.db'}"
+        return self.tracking_uri or f"sqlite:///{self._own_mlflow}"
+
+    @property
+    def _own_mlflow(self) -> Path:
+        return self.home.absolute() / "mlflow.db"
+
+    @property
+    def unset_mlflow(self) -> Unset | None:
+        """What to say, before MLflow is asked, where nobody said which one it is; None where somebody did."""
+        if self.tracking_uri:
+            return None
+        what = "MLflow's runs" if self.registry_uri else "a registry"
+        verb = "uses" if self._own_mlflow.exists() else "creates"
+        told = say("{name} isn't set, so Registrar {verb} {what} in {file}.", name=Code("MLFLOW_TRACKING_URI"),
+                   verb=verb, what=what, file=Code(self._own_mlflow))  # fmt: skip
+        return Unset(told, say("Set it to your MLflow server's address, or to {this} to keep this file.",
+                               this=Code(self.mlflow_uri)))  # fmt: skip
 
     @property
     def has_stages(self) -> bool:

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from bot import outside
 from bot.domain.errors import Misconfigured, Unreachable
 from bot.domain.policy import Endpoint, Policy
-from bot.domain.signing import EVENT_ID, SIGNATURE, TIMESTAMP, signature
+from bot.domain.signing import EVENT_ID, SIGNATURE, TIMESTAMP, event_id, signature
 from bot.domain.text import Code, say
 from bot.ports import Delivery, Note, Outcome, Posting
 
@@ -57,7 +57,8 @@ class Webhooks:
 
     def _post(self, endpoint: Endpoint, key: str, body: bytes) -> outside.Answer:
         url = endpoint.url or self._needed(endpoint.url_env)
-        headers = {"Content-Type": "application/json", EVENT_ID: key, TIMESTAMP: str(int(self._now().timestamp()))}
+        stamp = str(int(self._now().timestamp()))
+        headers = {"Content-Type": "application/json", EVENT_ID: event_id(key), TIMESTAMP: stamp}
         if endpoint.secret_env:  # what is to be signed never goes out unsigned
             headers[SIGNATURE] = signature(self._needed(endpoint.secret_env), headers[TIMESTAMP], body)
         return outside.call("POST", url, seconds=SECONDS, headers=headers, content=body)

@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from bot.domain import words
-from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain.approvals import Request, RequestState, Vote, approvals
 from bot.domain.ci import pack_ci
-from bot.domain.events import Event, Tag
 from bot.domain.people import actor_id
 from bot.domain.policy import Policy
 from bot.domain.text import Code, Name, Say, say
 from bot.ports import Ask, AskState, Ledger
 from bot.services.errands import CALLED_OFF
+from bot.services.registration import registered_for
 from handlers.terminal.documents import REQUEST
 
 ASKED = "asked"  # written down; MLflow has not been read yet
@@ -52,7 +52,8 @@ def of_request(request: Request, votes: list[Vote], policy: Policy) -> dict[str,
         version=request.version, semver=request.semver, to=request.target.value, incumbent=request.incumbent,
         requester=actor_id(request.requester), reason=request.reason, required=request.required,
         votes=[
-            {"by": actor_id(vote.voter), "choice": vote.choice.value, "reason": vote.reason, "at": _time(vote.at)}
+            {"by": actor_id(vote.voter), "choice": vote.choice.value, "reason": vote.reason, "at": _time(vote.at),
+             "counts": not vote.lapsed}
             for vote in votes
         ],
         gates=[
@@ -61,34 +62,23 @@ def of_request(request: Request, votes: list[Vote], policy: Policy) -> dict[str,
         ],
         is_blocked=request.is_blocked, opened_at=_time(request.opened_at), expires_at=_time(request.expires_at),
         decided_at=_time(request.decided_at), decided_by=actor_id(request.decided_by) if request.decided_by else None,
-        outcome=request.outcome, channel=channel, ci=pack_ci(request.ci) if request.ci else {},
+        outcome=request.outcome, review=_review(request), channel=channel, ci=pack_ci(request.ci) if request.ci else {},
         sentence=str(standing(request, votes, channel)),
     ) | {"from": request.from_stage.value}  # fmt: skip
 
 
 def registered(ledger: Ledger, ask: Ask, sentence: str) -> dict[str, Any]:
     """Return the document of the version that was made. Raises LookupError where none was."""
-    event = _registration(ledger, ask)
+    with ledger.read() as reading:
+        event = registered_for(reading, ask)
+    if event is None:
+        raise LookupError(f"nothing was registered for {ask.id}")
     evidence = event.evidence
     return {
         "model": event.model, "version": int(str(event.after).lstrip("v")), "semver": evidence["semver"],
         "run_id": evidence["run"], "against": evidence["against"], "overridden": evidence["overridden"],
         "why": event.why, "ask": ask.id, "sentence": sentence,
     }  # fmt: skip
-
-
-def _registration(ledger: Ledger, ask: Ask) -> Event:
-    """Return the audit's event of what came of the ask, looking from today back to when it was asked for."""
-    before = None
-    with ledger.read() as reading:
-        while links := reading.latest(
-            model=str(ask.command["model"]), tags=[Tag.REGISTERED], since=ask.at, before=before
-        ):
-            for event in (link.event for link in links):
-                if event.evidence.get("run") == ask.command["run_id"] and event.evidence.get("ask", ask.id) == ask.id:
-                    return event
-            before = links[-1].number
-    raise LookupError(f"nothing was registered for {ask.id}")
 
 
 def standing(request: Request, votes: list[Vote], channel: str) -> Say:
@@ -100,13 +90,20 @@ def standing(request: Request, votes: list[Vote], channel: str) -> Say:
     model, path, code = Name(request.model), words.path(request), Code(request.id)
     if request.state is not RequestState.PENDING:
         return say("{model} {path} is approved and being moved (request {id}).", model=model, path=path, id=code)
-    approvals = sum(vote.choice is Choice.APPROVE for vote in votes)
     stands = say(
         "{model} {path} waits for people: {n} of {all} approvals. The card is in {channel} (request {id}, until "
-        "{until}).", model=model, path=path, n=approvals, all=request.required, channel=Code(channel), id=code,
-        until=request.expires_at,
+        "{until}).", model=model, path=path, n=len(approvals(votes)), all=request.required, channel=Code(channel),
+        id=code, until=request.expires_at,
     )  # fmt: skip
     return say("{stands} {mind}", stands=stands, mind=words.blocked(request)) if request.is_blocked else stands
+
+
+def _review(request: Request) -> dict[str, Any] | None:
+    if request.review_due is None and request.reviewed_at is None:
+        return None
+    by = actor_id(request.reviewed_by) if request.reviewed_by else None
+    return {"due_at": _time(request.review_due), "by": by, "at": _time(request.reviewed_at),
+            "reason": request.review_reason}  # fmt: skip
 
 
 def _of_ask(ask: Ask, state: str) -> Say:

@@ -1,4 +1,4 @@
-"""The terminal: run, init, doctor, demo, and the verbs that handlers/terminal takes over from Slack."""
+"""The terminal: help, version, run, init, doctor, demo, and the verbs that handlers/terminal shares with Slack."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pathlib import Path
 
 from bot.domain.errors import Misconfigured, RegistrarError
 from bot.domain.text import Code, say
+from bot.version import version
 from handlers import logs
 from handlers.errors import explain
+from handlers.terminal.listed import OWN, help_all
 
 POLICY = """\
-# Registrar's policy: who may move which model where. `registrar run` reads it at its start.
+# Registrar's policy: who may move which model where. `registrar run` reads it at its start and whenever it changes.
 # Slack shows a person's id under their profile → ⋮ → Copy member ID; a user group's begins with S.
 
 channel: "#ml-models"          # where requests are posted; invite the bot there: /invite @registrar
@@ -35,6 +37,7 @@ models:
       required: 1
       requester_may_approve: false
       expires_after: 24h
+      # tell_approvers: mention  # on the card; or direct, one message each; or none
       # remind_after: 4h       # reminds those who can decide; each pause is twice the one before
       # gates:                 # what a version must show; `registrar policy check` reads this file before it is live
       #   - {metric: accuracy, at_least: 0.85}
@@ -51,34 +54,43 @@ models:
 # clients:                     # who may push, with a token that stands in the environment
 #   serving: {token_env: REGISTRAR_CLIENT_SERVING, models: ["*"], may: [push]}
 
+# policy: {settle: 30s}        # how long this file must stay unchanged before an edit that loosens a rule applies
+
 # freeze:                      # times in which nothing moves in Production
 #   - {cron: "0 18 * * 5", for: 62h, zone: Europe/Berlin, reason: weekend}
 """
 
 
 DOCTOR = """\
-It asks Slack, MLflow and the ledger, reads the policy, and changes nothing. With --live it makes a
-model in MLflow, moves it and deletes it again, and opens a Socket Mode connection for a moment: a click
-of that very moment may be lost. It never posts, and prints no token and no password.
+It asks Slack, MLflow, and the ledger, reads the policy, and changes nothing. With --live it also creates
+a model in MLflow, moves it, and deletes it, and opens a Socket Mode connection for a moment: a click in
+that moment can be lost. It never posts, and prints no token and no password.
 
 Exit codes:
-  0  nothing is wrong; there may be things to mind
-  2  something is configured wrongly
-  3  nothing is configured wrongly, and something does not answer
+  0  nothing is wrong; there can be warnings
+  2  something is configured wrong
+  3  the configuration is right, but something doesn't answer
 """
 
 
-OWN = ("run", "worker", "init", "doctor", "demo", "completion")
+HELP = ("help", "--help", "-h")
+VERSION = ("--version", "-V")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit code of spec: 0, 1, 2 usage or configuration, 3 unreachable."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["help"]:
-        words = [*words[1:], "--help"]
+    if words and words[0] in HELP:
+        words = [*(word for word in words if word not in HELP), "--help"]
     _quiet_libraries()
     try:
-        return _verb(words) if words and words[0] not in OWN and words[0][:1] != "-" else _own(words)
+        if words in ([], ["--help"]):
+            print(help_all(), end="", flush=True)
+            return 0
+        if words[0] in VERSION:
+            print(f"registrar {version()}", flush=True)
+            return 0
+        return _own(words) if words[0] in OWN else _verb(words)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -101,7 +113,7 @@ def _verb(words: Sequence[str]) -> int:
     from bot.domain.commands import Help
     from handlers.terminal import grammar
 
-    asked = grammar.read(words, OWN)
+    asked = grammar.read(words, [*OWN, *HELP, *VERSION])
     if isinstance(asked.command, Help):
         print(grammar.help_about(asked.command), end="")
         raise SystemExit(0)
@@ -123,40 +135,37 @@ def _hung_up() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from handlers.terminal.listed import GROUPS, LISTED
-
-    parser = argparse.ArgumentParser(prog="registrar", description="Your team's model registry, run from Slack.")
+    parser = argparse.ArgumentParser(prog="registrar", allow_abbrev=False)
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add(verbs, "run", "serve your workspace, until Ctrl-C", _run)
-    _add(verbs, "worker", "do background work beside those who run, on the same PostgreSQL", _run)
-    init = _add(verbs, "init", "write a policy file with comments", _init)
+    _add(verbs, "run", _run)
+    _add(verbs, "worker", _run)
+    init = _add(verbs, "init", _init)
     init.add_argument("file", nargs="?", type=Path, help="where; default: what REGISTRAR_POLICY says, registrar.yml")
-    doctor = _add(verbs, "doctor", "say what is missing or wrong, and what to do about it", _doctor)
+    doctor = _add(verbs, "doctor", _doctor)
     doctor.formatter_class, doctor.epilog = argparse.RawDescriptionHelpFormatter, DOCTOR
-    doctor.add_argument("--live", action="store_true", help="also try what needs writing, and take it back")
+    doctor.add_argument("--live", action="store_true", help="also try what needs writing, and undo it")
     doctor.add_argument("--json", action="store_true", help="one JSON document on standard output: healthy, findings")
-    demo = _add(verbs, "demo", "live the whole story on this machine, without Slack", _demo)
-    demo.add_argument("--play", action="store_true", help="let the story play by itself, and tell it")
+    demo = _add(verbs, "demo", _demo)
+    demo.add_argument("--play", action="store_true", help="play the story automatically, and narrate it")
+    demo.add_argument("--train", action="store_true", help="train the models instead of using the trained ones")
     demo.add_argument("--port", type=int, default=0, help="the local workspace's port; default: a free one")
-    completion = _add(verbs, "completion", "print what lets your shell complete these words", _completion)
+    completion = _add(verbs, "completion", _completion)
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), help='eval "$(registrar completion bash)"')
-    for name, text in (LISTED | GROUPS).items():  # for the list of all; `main` has sent those that are typed elsewhere
-        verbs.add_parser(name, help=text)
     return parser
 
 
 def _add(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str,
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str,
     act: Callable[[argparse.Namespace], int | None],
 ) -> argparse.ArgumentParser:  # fmt: skip
-    parser = verbs.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+    parser = verbs.add_parser(name, description=f"{OWN[name]}.", allow_abbrev=False)
     parser.set_defaults(act=act, verb=name)
     return parser
 
 
 def _run(arguments: argparse.Namespace) -> None:
     from bot.settings import read_settings
-    from handlers.serve import run
+    from handlers.starting import run
 
     settings = read_settings()
     logs.set_up(settings.secrets, form=settings.log)
@@ -184,13 +193,13 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _completion(arguments: argparse.Namespace) -> None:
     from handlers.terminal.completion import script
 
-    print(script(arguments.shell, [name for name in OWN if name != "completion"]), end="")
+    print(script(arguments.shell), end="")
 
 
 def _demo(arguments: argparse.Namespace) -> int:
     from handlers.demo import demo
 
-    return demo(play=arguments.play, port=arguments.port)
+    return demo(play=arguments.play, train=arguments.train, port=arguments.port)
 
 
 def _quiet_libraries() -> None:

@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 
 from bot.domain.errors import BadInput
+from bot.version import version
 from handlers import api, health
 from handlers.bodies import read_body
 from handlers.errors import explain
@@ -52,7 +53,7 @@ def create(
     programs works with; without it there is none. `readiness` tells how our parts are, `metrics` what is measured.
     `now` is the time of day.
     """
-    web = FastAPI(title="Registrar", docs_url="/docs", redoc_url=None)
+    web = FastAPI(title="Registrar", version=version(), docs_url="/docs", redoc_url=None)
     health.mount(web, readiness or Readiness([]), metrics)
 
     if signing_secret:

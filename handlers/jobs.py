@@ -7,8 +7,15 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from math import inf
 
-from apscheduler.events import EVENT_JOB_EXECUTED
+from apscheduler.events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_EXECUTED,
+    EVENT_JOB_MAX_INSTANCES,
+    EVENT_JOB_SUBMITTED,
+    JobEvent,
+)
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 
@@ -18,6 +25,7 @@ from bot.settings import Settings
 log = logging.getLogger(__name__)
 
 WATCHED_EVERY = 1.0  # seconds between two looks whether the clock was set back
+LONG = 60.0  # seconds after which a job that is still running is worth a line in the log
 
 
 class Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
@@ -27,6 +35,8 @@ class Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has n
         """Let the clock tick."""
         self._ran = time.monotonic()
         self.add_listener(self._has_run, EVENT_JOB_EXECUTED)
+        self.add_listener(Runs(), EVENT_JOB_SUBMITTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
+        logging.getLogger("apscheduler.scheduler").addFilter(_is_no_skip)  # once, however often it's added
         super().start(paused)
         self._ended = threading.Event()
         threading.Thread(target=self._watch, name="clock watch", daemon=True).start()
@@ -46,6 +56,35 @@ class Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has n
     def _watch(self) -> None:
         while not self._ended.wait(WATCHED_EVERY):  # by the monotonic clock, which nobody sets
             bring_back(self, datetime.now(UTC))
+
+
+class Runs:
+    """Logs once that a job has been running for long. A run that is skipped meanwhile is no news: the next one is due.
+
+    `monotonic` is the clock that ages them.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._since: dict[str, float] = {}  # by job, until it has ended or its length was logged
+
+    def __call__(self, event: JobEvent) -> None:
+        """Note what APScheduler did with a job: submitted it, skipped it, or saw it end."""
+        if event.code == EVENT_JOB_SUBMITTED:
+            self._since[event.job_id] = self._monotonic()
+        elif event.code != EVENT_JOB_MAX_INSTANCES:
+            self._since.pop(event.job_id, None)
+        elif self._monotonic() - self._since.get(event.job_id, inf) >= LONG:
+            seconds = self._monotonic() - self._since.pop(event.job_id)
+            log.warning("the job %s has been running for %.0f s; it starts again when it's done", event.job_id, seconds)
+
+
+def _is_no_skip(record: logging.LogRecord) -> bool:
+    """Tell whether a line of APScheduler's is about anything but a run that it skipped since the last one still runs.
+
+    It logs one for each tick, every half second on a busy machine.
+    """
+    return "maximum number of running instances" not in str(record.msg)
 
 
 def bring_back(scheduler: BaseScheduler, now: datetime) -> list[str]:
@@ -74,7 +113,7 @@ def schedule(registrar: Registrar, settings: Settings) -> Scheduler:
         ("recovery", registrar.recover, 2),
         ("expiry", registrar.expire, 2),
         ("reminders", registrar.remind, 15),
-        ("policy file", registrar.take_up_policy, 2),
+        ("policy file", registrar.take_up_policy, 1),
         ("anchor", registrar.anchor, 15),
         ("tags", registrar.mirror.write, 2),
         ("monitors", registrar.monitoring.tick, 0.5),

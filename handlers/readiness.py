@@ -11,12 +11,12 @@ from typing import Any
 
 from bot.domain.errors import RegistryRefused, UnknownModel
 from bot.ports import Ledger, Registry
+from bot.services.reach import NO_MODEL
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 1.0  # seconds until a part that has not answered counts as one that does not
 FRESH = 1.0  # seconds for which what was seen is told again: probes are no load
-NO_MODEL = "registrar.readyz.nothing"  # that there is no such model is an answer like any other, and a short one
 
 
 class NotWell(Exception):
@@ -41,12 +41,16 @@ class Seen:
 
 
 class Readiness:
-    """Tells how the parts are. `patience` and `fresh` are seconds."""
+    """Tells how the parts are. `patience` and `fresh` are seconds.
+
+    `warnings` returns sentences about what works and needs attention; they don't change the status.
+    """
 
     def __init__(
         self, parts: Sequence[Part], *, patience: float = PATIENCE, fresh: float = FRESH,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = time.monotonic, warnings: Callable[[], Sequence[str]] = tuple,
     ) -> None:  # fmt: skip
+        self._warnings = warnings
         self._watched = [_Watched(part, fresh, monotonic) for part in parts]
         self._patience = patience
         self._monotonic = monotonic
@@ -65,7 +69,7 @@ class Readiness:
         is_ready = not self.is_stopping and all(one.is_well for one in seen.values())
         status = "stopping" if self.is_stopping else "ready" if is_ready else "not ready"
         parts = {name: {"is_well": one.is_well, "says": one.says} for name, one in seen.items()}
-        return (200 if is_ready else 503), {"status": status, "parts": parts}
+        return (200 if is_ready else 503), {"status": status, "parts": parts, "warnings": list(self._warnings())}
 
 
 class _Watched:
@@ -131,8 +135,11 @@ def of_ledger(ledger: Ledger) -> Part:
         try:
             with ledger.read() as reading:
                 reading.head()
+                hold = reading.hold()
         except Exception as error:
             raise NotWell("The ledger's database does not answer, so nothing can be decided.") from error
+        if hold:
+            return "It answers. Warning: work from before a restore is held; `registrar db status` says more."
         return "It answers."
 
     return Part("ledger", look)

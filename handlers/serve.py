@@ -17,13 +17,11 @@ import uvicorn
 from slack_bolt import App
 
 from bot.bootstrap import build_for_slack, slack_client
-from bot.domain.errors import Misconfigured
-from bot.domain.policy import Policy, unmeetable_rules, unsigned_endpoints, unused_parts
-from bot.domain.text import Code, Say, say
-from bot.ledger import engines
+from bot.domain.approvers import unmeetable_rules
+from bot.domain.policy import Policy, unsigned_endpoints
+from bot.domain.policy_changes import edit_words
 from bot.memory import keep_little
 from bot.metrics import Metrics
-from bot.policy_file import load_policy
 from bot.registrar import Registrar
 from bot.settings import Settings
 from handlers import http, jobs, logs
@@ -40,27 +38,31 @@ SWITCH = (
 )
 LEAVES = 25.0  # seconds that the end may take; what is not finished by then stands in the ledger, for who comes next
 LATELY = 15.0  # seconds within which a job has come to its end, else the clock's threads hang
-BACKLOG = 2048  # callers who wait until we begin; uvicorn's own number
 
 
-def run(settings: Settings, tell: Callable[[str], None], *, is_worker: bool = False) -> None:
+def serve(
+    settings: Settings, policy: Policy, listener: socket.socket, tell: Callable[[str], None], *, is_worker: bool = False
+) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was begun. `tell` prints for people.
 
     A worker takes nothing from Slack: it does the work behind it, beside those that do.
 
     Raises Misconfigured and SlackUnreachable before anything is served.
     """
-    policy, metrics = _what_is_needed(settings, is_worker=is_worker), Metrics()
+    load_what_computes()
+    metrics, unset = Metrics(), settings.unset_mlflow  # before the registry is made of which that warns
     sys.setswitchinterval(SWITCH)
     keep_little()
-    with listen(settings) as listener, closing(build_for_slack(settings, policy, observer=metrics)) as registrar:
+    with closing(build_for_slack(settings, policy, observer=metrics)) as registrar:
         logs.sign(registrar.context.owner)
         service = Service(settings, registrar, listener, metrics, is_worker=is_worker)
         stop: SimpleQueue[None] = SimpleQueue()
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signal_number, lambda *_: stop.put(None))
+        if unset:
+            log.warning("%s", unset)
         with service:
-            for line in [*_notices(policy), *registrar.sources.faults()]:
+            for line in [*([f"Warning: {unset}"] if unset else []), *_notices(policy), *registrar.sources.faults()]:
                 tell(line)
             ways = "background work" if is_worker else _ways(settings)
             tell(f"Registrar is ready: {ways}, HTTP at {service.address}, policy {settings.policy}.")
@@ -69,6 +71,13 @@ def run(settings: Settings, tell: Callable[[str], None], *, is_worker: bool = Fa
             tell("Stopping: finishing what was begun.")
             wait_for(stop, settings.drain.total_seconds())
             leave_anyway(LEAVES)
+
+
+def load_what_computes() -> None:
+    """Load what compares versions and draws charts: it takes seconds, which the first person to ask would wait."""
+    import pandas as pd  # noqa: F401, PLC0415 - slow to load, like the three below
+
+    from bot.slack import charts, monitor_charts, timeline_chart  # noqa: F401, PLC0415
 
 
 def leave_anyway(seconds: float) -> None:
@@ -120,7 +129,9 @@ class Service:
         self._listener = listener
         context = registrar.context
         parts = [of_ledger(context.ledger), of_registry(context.registry), Part("ticker", self._ticker)]
-        self.readiness = Readiness(parts if is_worker else [*parts, Part("slack", self._slack)])
+        self.readiness = Readiness(
+            parts if is_worker else [*parts, Part("slack", self._slack)], warnings=self._warnings
+        )  # fmt: skip
         if metrics:
             metrics.look_at(context.ledger, context.clock)
         secret = None if is_worker else settings.slack_signing_secret
@@ -139,12 +150,12 @@ class Service:
 
     def __enter__(self) -> Service:
         """Take up what was left, connect, and let the clock tick. Raises Misconfigured and SlackUnreachable."""
-        self._thread.start()
         with ExitStack() as begun:
             begun.push(self)
             self.registrar.take_over()
             if self.registrar.policies:
-                self.registrar.policies.begin()
+                self.registrar.policies.begin()  # before anything is served: it decides which policy is in force
+            self._thread.start()
             self._connect()
             self.registrar.monitoring.open()
             self._scheduler.start()
@@ -172,7 +183,8 @@ class Service:
         """Take nothing new, finish what was begun, tell what is to be told of it, and close."""
         self.stop_taking()
         self._server.should_exit = True
-        self._thread.join(timeout=10)
+        if self._thread.ident is not None:
+            self._thread.join(timeout=10)
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
         if self._has_begun:
@@ -190,6 +202,12 @@ class Service:
         if self._sockets is None or not self._sockets.is_connected():
             raise NotWell("Socket Mode is not connected; it connects again by itself as soon as Slack answers.")
         return "Socket Mode is connected."
+
+    def _warnings(self) -> list[str]:
+        """Return what to know although everything works: why the policy in force isn't the one on disk."""
+        context = self.registrar.context
+        edit = context.rules.edit
+        return [str(edit_words(edit, context.rules.revision, context.clock.now()))] if edit else []
 
     def _ticker(self) -> str:
         """Return that the clock ticks. Raises NotWell."""
@@ -209,90 +227,13 @@ def _programs(registrar: Registrar) -> Api:
     )  # fmt: skip
 
 
-def _what_is_needed(settings: Settings, *, is_worker: bool = False) -> Policy:
-    """Return the policy. Raises Misconfigured with everything that is missing, so that it can be mended in one go."""
-    faults: list[Say] = []
-    policy = None
-    try:
-        if is_worker:
-            _check_worker(settings)
-        else:
-            check_tokens(settings)
-    except Misconfigured as error:
-        faults.append(error.sentence)
-    try:
-        policy = load_policy(settings.policy)
-    except Misconfigured as error:
-        faults.append(error.sentence)
-    if policy is None or faults:
-        raise Misconfigured(faults[0] if len(faults) == 1 else say("{one}\n{two}", one=faults[0], two=faults[1]))
-    return policy
-
-
-def _check_worker(settings: Settings) -> None:
-    """Raise Misconfigured for what a worker needs: a ledger that it can share, and a voice in Slack."""
-    if not engines.is_shared(settings.ledger_url):
-        raise Misconfigured(
-            say("A worker shares the ledger of those who run, and SQLite has room for one process: set {name} to a "
-                "PostgreSQL, and see docs/operations.md.", name=Code("REGISTRAR_DATABASE_URL"))
-        )  # fmt: skip
-    _check_bot_token(settings)
-
-
-def _check_bot_token(settings: Settings) -> None:
-    if settings.slack_bot_token is None:
-        raise Misconfigured(_missing("SLACK_BOT_TOKEN", "OAuth & Permissions → Bot User OAuth Token, xoxb-…"))
-
-
-def check_tokens(settings: Settings) -> None:
-    """Raise Misconfigured, with where to get it, for what a connection to Slack needs."""
-    _check_bot_token(settings)
-    if settings.slack_app_token is None and settings.slack_signing_secret is None:
-        raise Misconfigured(
-            _missing("SLACK_APP_TOKEN", "Basic Information → App-Level Tokens, with connections:write, xapp-…; "
-                     "or SLACK_SIGNING_SECRET, from the same page, to be reached over HTTP")
-        )  # fmt: skip
-
-
-def _missing(name: str, where: str) -> Say:
-    return say(
-        "{name} is not set. You find it on your app's page at api.slack.com/apps: {where}. "
-        "To try Registrar without Slack, {demo} needs nothing.",
-        name=Code(name), where=where, demo=Code("make demo"),
-    )  # fmt: skip
-
-
 def _notices(policy: Policy) -> list[str]:
-    unused, helpless = unused_parts(policy), unmeetable_rules(policy)
     lines = []
-    if unused:
-        lines.append(f"The policy names what this version reads but does not act on yet: {', '.join(unused)}.")
-    if helpless:
-        lines.append(f"The policy names too few people who may approve: {', '.join(helpless)}.")
+    if helpless := unmeetable_rules(policy):
+        lines.append(f"The policy has rules that can't be met: {', '.join(helpless)}.")
     if unsigned := unsigned_endpoints(policy):
         lines.append(f"Events go out unsigned, for want of a secret_env: {', '.join(unsigned)}.")
     return lines
-
-
-def listen(settings: Settings) -> socket.socket:
-    """Return the listening socket, so that a taken port is told before anything starts, and nobody is turned away.
-
-    Bound alone it would be neither: Linux binds a port twice as long as nobody listens, and refuses who comes early.
-    """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # The protocol is named since asyncio turns Nagle's waiting off (45 ms an answer) only where it is.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise Misconfigured(
-            say("Cannot serve on {host}:{port}: {why}. Choose another with {name}.",
-                host=settings.host, port=str(settings.port), why=error.strerror, name=Code("REGISTRAR_PORT"))
-        ) from error  # fmt: skip
-    return listener
 
 
 def bolt_app(settings: Settings, registrar: Registrar) -> tuple[App, Desk]:

@@ -36,11 +36,13 @@ from bot.domain.policy import (  # noqa: E402
     Anchor,
     ApiClient,
     CardGate,
+    EditRule,
     Endpoint,
     FreezeWindow,
     InStagingGate,
     MetricGate,
     ModelRules,
+    NotBlockedGate,
     Policy,
     RollbackRule,
     SemverGate,
@@ -68,6 +70,7 @@ METHODS: dict[str, tuple[tuple[str, ...], str]] = {
     "chat.postMessage": (("chat:write",), "post a request's card, news in its thread, and direct messages"),
     "chat.update": (("chat:write",), "keep the card current, and take its buttons away when it is decided"),
     "chat.delete": (("chat:write",), "take back a message of its own that two processes have posted"),
+    "chat.getPermalink": ((), "link to the message that tells what ended an alert"),
     "chat.postEphemeral": (("chat:write",), "answer the person who asked, and nobody else"),
     "conversations.list": (("channels:read", "groups:read"), "find the channel that the policy names with `#`"),
     "conversations.history": (
@@ -154,6 +157,9 @@ def _terminal() -> str:
     codes = table(["code", "means"], [[str(code), _sentence(what)] for code, what in terminal.EXIT_CODES.items()])
     return f"""## At the terminal
 
+`registrar` alone and `registrar help` list every command in groups, and exit with 0. `registrar help VERB` prints what
+`registrar VERB --help` does, and `registrar --version` the installed version.
+
 {names} are typed as in Slack, with `registrar` in place of `/model`; what the words
 and flags mean stands above, and is shown by `--help`. Quotes and dashes are read by your shell there.
 
@@ -162,6 +168,8 @@ and flags mean stands above, and is shown by `--help`. Quotes and dashes are rea
 `audit` needs the ledger only, as the settings name it: it works beside a running bot and without one, and makes or
 changes nothing. [What it proves](audit.md#verify) stands there. `policy` needs a policy file and nothing else.
 `db` needs the ledger only, too; [databases.md](databases.md) says when which of its verbs is right.
+Where `MLFLOW_TRACKING_URI` isn't set, a verb that asks MLflow warns on standard error, before it creates or uses the
+SQLite registry in `REGISTRAR_HOME`; the warning says how to keep that registry without it.
 `register` is written down in the ledger first, as what the operating system's user asks for; the audit keeps it and
 what came of it. Where MLflow does not answer, a running bot does it as soon as it does. The bot tells the channel.
 
@@ -443,9 +451,10 @@ def policy(page: str) -> str:
 POLICY_PARTS: dict[str, type[BaseModel]] = {
     "At the top.": Policy, "`models`, for each pattern.": ModelRules, "`staging`, `production`.": TargetRule,
     "`gates`: a metric.": MetricGate, "`gates`: the card.": CardGate, "`gates`: the signature.": SignatureGate,
-    "`gates`: the semver.": SemverGate, "`gates`: time in Staging.": InStagingGate, "`rollback`.": RollbackRule,
+    "`gates`: the semver.": SemverGate, "`gates`: blocked versions.": NotBlockedGate,
+    "`gates`: time in Staging.": InStagingGate, "`rollback`.": RollbackRule,
     "`freeze`.": FreezeWindow, "`sources`.": Source, "`clients`.": ApiClient, "`notify`.": Endpoint,
-    "`serving`.": ServingProbe, "`anchor`.": Anchor,
+    "`serving`.": ServingProbe, "`anchor`.": Anchor, "`policy`.": EditRule,
 }  # fmt: skip
 
 
@@ -464,7 +473,7 @@ def _keys(part: type[BaseModel]) -> list[list[str]]:
 
 
 def _field_default_of(value: Any) -> str:
-    if value is None or value in ("", [], {}):
+    if value is None or value in ("", [], {}) or isinstance(value, BaseModel):
         return "left out"
     if isinstance(value, timedelta):
         return f"`{show_duration(value)}`"

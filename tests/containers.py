@@ -91,6 +91,8 @@ def in_compose(services: Mapping[str, Any] | None = None) -> Iterator[Command]:
             words = tuple(str(word) for word in value)
             if key == "healthcheck":
                 words = words[1:]
+            elif "entrypoint" in service:
+                words = (*service["entrypoint"], *words)
             elif target := service.get("build", {}).get("target"):
                 words = (*entrypoint(target), *words)
             yield Command(f"compose {name} {key}", words)
@@ -229,7 +231,7 @@ class Machine:
         *sources, target = rest.split()
         for name in sources:
             assert is_given(name), f"{name} is copied, and .dockerignore keeps it away"
-            source, to = ROOT / name, folder / target
+            source, to = ROOT / name, folder / self.here(target)
             if source.is_dir():
                 shutil.copytree(source, to, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.db"))
             else:

@@ -14,14 +14,14 @@ from types import TracebackType
 import psutil
 import pytest
 
-COMMAND = [str(Path(sys.executable).parent / "registrar"), "demo"]
-# The command with fewer customers to train on, which the command line does not offer.
-SMALL = [
+COMMAND = [sys.executable, "-X", "faulthandler", "-m", "handlers", "demo"]
+# The command that trains, with fewer customers than the command line offers.
+TRAINING = [
     sys.executable,
     "-X",
     "faulthandler",
     "-c",
-    "import sys; from handlers.demo import demo; sys.exit(demo(rows=400))",
+    "import sys; from handlers.demo import demo; sys.exit(demo(train=True, rows=400))",
 ]
 PATIENCE = 300  # seconds: a minute on a quiet machine, on one that does other things a multiple of it
 
@@ -29,20 +29,21 @@ PATIENCE = 300  # seconds: a minute on a quiet machine, on one that does other t
 class Demo:
     """A demo that runs from entering the with block to leaving it, or until it is ended."""
 
-    def __init__(self, home: Path, *, command: Sequence[str] = SMALL, **environment: str) -> None:
+    def __init__(self, home: Path, *, command: Sequence[str] = COMMAND, **environment: str) -> None:
         self.said = ""
         self.address = ""
         self.process = subprocess.Popen(
             command, env=clean_environment(REGISTRAR_HOME=str(home), **environment), start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        # A demo that hangs is ended, so that whoever reads its lines reads their end, and where it hung.
-        self._guard = Timer(PATIENCE, self.process.send_signal, [signal.SIGABRT])
-        self._guard.start()
+        # A demo that hangs while it starts or ends is aborted, so that its lines have an end, which says where it hung.
+        # In between it can run as long as the test does.
+        self._guard = self._abort_later()
 
     def __enter__(self) -> Demo:
         try:
             self.reads_until("Ctrl-C ends it")
+            self._guard.cancel()
         except BaseException:
             self.end(signal.SIGKILL)
             raise
@@ -57,6 +58,12 @@ class Demo:
         """The workspace's address, without what it shows."""
         return self.address.partition("?")[0]
 
+    def _abort_later(self) -> Timer:
+        guard = Timer(PATIENCE, self.process.send_signal, [signal.SIGABRT])
+        guard.daemon = True
+        guard.start()
+        return guard
+
     def reads_until(self, words: str) -> None:
         """Read what it says, until a line holds these words."""
         assert self.process.stdout is not None
@@ -69,6 +76,8 @@ class Demo:
     def end(self, how: signal.Signals = signal.SIGINT) -> int:
         """End it, read the rest of what it says, and return its exit code."""
         if self.process.returncode is None:
+            self._guard.cancel()
+            self._guard = self._abort_later()
             self.process.send_signal(how)
             self.said += self.process.communicate()[0] or ""
             self._guard.cancel()
@@ -82,7 +91,7 @@ class Demo:
 
 
 def run_demo(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the real command until it ends by itself."""
+    """Run the real command until it ends."""
     return subprocess.run(
         [*COMMAND, *options], env=clean_environment(**environment), text=True, capture_output=True,
         timeout=PATIENCE, check=False,

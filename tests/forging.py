@@ -73,7 +73,7 @@ LOOKING = (monitor_commands.MonitorList, monitor_commands.MonitorShow, monitor_c
 CHANGING: tuple[type[Command], ...] = (
     commands.Promote, commands.Register, commands.Describe, commands.SetTags, commands.Archive, commands.Approve,
     commands.Reject, commands.Withdraw, commands.Override, commands.Cancel, commands.FreezeModel,
-    commands.UnfreezeModel, commands.Rollback, commands.Clear,
+    commands.UnfreezeModel, commands.Rollback, commands.Unblock,
     *(verb for verb in monitor_commands.VERBS if verb not in LOOKING),
 )  # fmt: skip
 MODEL = "churn"

@@ -35,6 +35,7 @@ from bot.slack import cards
 from localslack import Person, Remote, payloads
 from localslack.seed import PersonSeed
 from localslack.signing import signed_headers
+from tests.services.bench import HandDirectory
 from tests.world import CHANNEL, POLICY, World, policy_of, said
 
 JSON = dict[str, Any]
@@ -272,7 +273,12 @@ def context_over(ledger: Ledger, registry: Registry, *, owner: str = "test", clo
     """Return what the services need, for one process of this name."""
     policy = policy_of({"models": {"*": POLICY["models"]["*"]}})
     return Context(
-        ledger=ledger, registry=registry, rules=Rules(policy), clock=clock or SystemClock(), owner=f"host:1:{owner}"
+        ledger=ledger,
+        registry=registry,
+        rules=Rules(policy),
+        clock=clock or SystemClock(),
+        owner=f"host:1:{owner}",
+        directory=HandDirectory(),
     )
 
 

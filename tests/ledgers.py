@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ import pytest
 import sqlalchemy as sa
 
 from bot.ledger import SqlLedger, engines
+from tests.templates import migrated_file
+
+MIGRATE = SqlLedger.migrate  # what users get
 
 
 class PostgresServer:
@@ -148,12 +151,35 @@ def _what_is_made_of_a_statement_is_kept() -> Iterator[None]:
     first.dispose()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _a_new_file_is_a_copy(_what_is_made_of_a_statement_is_kept: None) -> Iterator[None]:
+    """Let a ledger that is migrated from nothing begin with a copy. The template is migrated from nothing."""
+    template = migrated_file()
+
+    def copied(self: SqlLedger) -> None:
+        if self.is_file:
+            with suppress(OSError):  # where it can't be, migrating says so
+                engines.make_home(self._url)
+                file = engines.file_of(self._url)
+                if not file.stat().st_size:
+                    shutil.copyfile(template, file)
+        MIGRATE(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SqlLedger, "migrate", copied)
+        yield
+
+
+@pytest.fixture
+def migrates_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tests of a module about migrating migrate from nothing, as users do."""
+    monkeypatch.setattr(SqlLedger, "migrate", MIGRATE)
+
+
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sqlite_template() -> Path:
     """Give the file of a ledger that nobody writes to."""
-    file = tmp_path_factory.mktemp("ledger") / "migrated.db"
-    _migrate(f"sqlite:///{file}")
-    return file
+    return migrated_file()
 
 
 @pytest.fixture

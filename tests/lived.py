@@ -10,11 +10,12 @@ from bot.domain.monitors import Pushed
 from bot.domain.parsing import build
 from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
+from bot.domain.restores import Hold, HoldKind
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import say
 from bot.ledger import SqlLedger
 from bot.ports import Call, Copy, Posting
-from tests.services.bench import ALICE, BOB, CAROL, POLICY, Bench, BentRegistry, HandClock
+from tests.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, BentRegistry, HandClock
 from tests.services.test_monitoring import add, check
 
 
@@ -55,6 +56,8 @@ def _what_comes_from_outside(bench: Bench) -> None:
         tx.trip(Tripped(model="churn", at=now, why=say("{n} in a day", n=3)))
         tx.save_serving(Serving(move="m1", model="churn", version=4, lane="r1", asked_at=now, state=ServingState.ASKED,
                                 next_at=now + timedelta(minutes=1)))  # fmt: skip
+        tx.add_hold(Hold(id="h1", kind=HoldKind.UNEXPLAINED, at=now, lines=(say("{n} found", n=1),), keys=("k",),
+                         lifted_at=now, lifted_by=DAVE.person, outcome="accepted"))  # fmt: skip
         tx.add_copy(Copy(id="c1", model="churn", version=4, tags={"a": "b"}))
         note = bench.notes()[0]
         tx.delivered(note, Posting("C1", "1777000000.000100"))

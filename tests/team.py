@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from localslack import Remote
 from localslack.client import RefusedError
-from tests.registries import MlflowShelf, mlflow_subprocess
+from tests.registries import MlflowShelf
 from tests.world import CHANNEL, POLICY
 
 ROOT = Path(__file__).parents[1]
@@ -28,23 +29,26 @@ RULE: dict[str, Any] = {
     "fail_after": 1, "warmup": "0s", "cooldown": "0s", "min_served": "0s", "max_auto": 1000, "max_age": "10m",
     "action": "auto",
 }  # fmt: skip
-PRODUCTION = {"production": {"approvers": ["lead"], "expires_after": "24h"}, "monitors": [RULE]}
+# Versions that were rolled back are requested again: with three of them, nothing else would be left to do.
+PRODUCTION = {"production": {"approvers": ["lead"], "expires_after": "24h", "gates": [{"not_blocked": False}]},
+              "monitors": [RULE]}  # fmt: skip
 
 
-@contextmanager
-def workplace(folder: Path, slack: Remote, database: str, mlflow: str, shelf: MlflowShelf) -> Iterator[dict[str, str]]:
-    """Give the settings of a process of the team: a registry with some models, a workspace, a policy, a ledger."""
+def workplace(folder: Path, slack: Remote, database: str, mlflow: str, shelf: MlflowShelf) -> dict[str, str]:
+    """Return the settings of a process of the team: a workspace, a policy, a ledger, and the server at `mlflow`.
+
+    The registry behind `shelf` gets some models.
+    """
     for model in MODELS:
         shelf.add(model, versions=[Stage.PRODUCTION, Stage.NONE, Stage.NONE])
     policy = POLICY | {"models": {"*": PRODUCTION}, "sources": {"live": {"type": "push"}}, "max_auto": 1000}
     (folder / "registrar.yml").write_text(json.dumps(policy))
-    with mlflow_subprocess(mlflow, folder / "artifacts", workers=1) as uri:
-        yield {
-            "SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url,
-            "MLFLOW_TRACKING_URI": uri, "REGISTRAR_DATABASE_URL": database, "PYTHONPATH": str(ROOT),
-            "REGISTRAR_POLICY": str(folder / "registrar.yml"), "REGISTRAR_HOME": str(folder),
-            "REGISTRAR_POLL": "5s", "PYTHONUNBUFFERED": "1",
-        }  # fmt: skip
+    return {
+        "SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url,
+        "MLFLOW_TRACKING_URI": mlflow, "REGISTRAR_DATABASE_URL": database, "PYTHONPATH": str(ROOT),
+        "REGISTRAR_POLICY": str(folder / "registrar.yml"), "REGISTRAR_HOME": str(folder),
+        "REGISTRAR_POLL": "5s", "PYTHONUNBUFFERED": "1",
+    }  # fmt: skip
 
 
 @dataclass
@@ -67,10 +71,12 @@ class Load:
         acts = [threading.Thread(target=act, daemon=True) for act in everybody]
         for act in acts:
             act.start()
-        yield
-        self.over.set()
-        for act in acts:
-            act.join(60)
+        try:
+            yield
+        finally:
+            self.over.set()
+            for act in acts:
+                act.join(60)
 
     def _asks(self) -> None:
         number = 0
@@ -96,8 +102,12 @@ class Load:
     def _rolls_back(self) -> None:
         number = 0
         while not self.over.wait(self.pause * 3):
+            seen = json.dumps(self.slack.person("carol").sees(CHANNEL)[-30:])
+            moved = [model for model in MODELS if re.search(rf"{model} v\d+ is in Production", seen)]
+            if not moved:  # no model has a version to go back to yet
+                continue
             number += 1
-            text = f'/model rollback {self.dice.choice(MODELS)} --reason "back{number}"'
+            text = f'/model rollback {self.dice.choice(moved)} --reason "back{number}"'
             with suppress(RefusedError):
                 if self.slack.person("carol").types(CHANNEL, text).acked:
                     self.rolled_back.add(f"back{number}")

@@ -19,7 +19,7 @@ PACKAGES = ("bot", "handlers", "localslack")
 # every rule to one database or one chat.
 FLOORS: list[set[str]] = [
     {"bot.domain"},
-    {"bot.ports", "bot.story"},
+    {"bot.ports", "bot.story", "bot.version"},
     {"bot.services", "bot.outside"},
     {"bot.registry", "bot.ledger", "bot.sources", "bot.slack"},
     {

@@ -174,7 +174,10 @@ def test_a_card_says_what_is_missing(report: ModuleType) -> None:
 
 
 def test_a_card_of_what_was_promoted_says_who_decided_it(report: ModuleType) -> None:
-    votes = [{"by": "slack:T0/U0BOB", "choice": "approve"}, {"by": "slack:T0/U0CAROL", "choice": "approve"}]
+    votes = [
+        {"by": "slack:T0/U0BOB", "choice": "approve", "counts": True},
+        {"by": "slack:T0/U0CAROL", "choice": "approve", "counts": True},
+    ]
     request = {
         "to": "Production", "votes": votes, "decided_by": "slack:T0/U0CAROL", "decided_at": "2026-11-27T18:00:00Z",
         "reason": "better f1", "sentence": "churn v4 is in Production.",

@@ -47,7 +47,8 @@ from tests.prometheus import prometheus_binary
 from tests.registries import free_port
 from tests.waiting import wait_until
 
-OURS = ("registrar", "worker", "upgrade", "mlflow")
+OURS = ("registrar", "worker", "upgrade", "mlflow", "mlflow-users")
+ONCE = ("upgrade", "mlflow-users")  # they end before the others start
 
 # Commands that no test runs, each with the reason. What is neither here nor run fails a test.
 NOT_RUN: dict[str, str] = {}
@@ -132,14 +133,15 @@ def test_what_is_published_is_published_on_this_machine_only() -> None:
 
 def test_every_service_that_stays_is_started_again_and_has_time_to_end() -> None:
     for name, service in compose()["services"].items():
-        if name != "upgrade":
+        if name not in ONCE:
             assert service["restart"] == "unless-stopped"
             assert service["stop_grace_period"]
 
 
-def test_nothing_starts_before_the_tables_are_up_to_date() -> None:
+def test_nothing_starts_before_the_tables_are_up_to_date_and_mlflow_knows_us() -> None:
     for name in ("registrar", "worker"):
-        assert compose()["services"][name]["depends_on"]["upgrade"] == {"condition": "service_completed_successfully"}
+        before = compose()["services"][name]["depends_on"]
+        assert before == {one: {"condition": "service_completed_successfully"} for one in ONCE}
 
 
 def test_nothing_stands_in_the_way_of_more_replicas() -> None:
@@ -174,12 +176,15 @@ def test_what_the_image_copies_is_given_to_the_builder_and_a_token_is_not() -> N
     assert not is_given("deploy/.env")
 
 
-def test_the_wheel_s_folders_are_those_that_the_image_copies() -> None:
+def test_the_image_copies_all_that_the_wheel_is_made_of() -> None:
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
-    assert [name for name in wheel if not is_given(name)] == []
+    packed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
+    needed = [*packed, *project["project"]["license-files"], "pyproject.toml", "hatch_build.py", "README.md"]
+    [build] = [stage for stage in stages() if stage.name == "build"]
+    copied = {word for step, rest in build.steps if step == "COPY" for word in rest.split()[:-1]}
+    assert [name for name in needed if name not in copied or not is_given(name)] == []
 
 
 # -- Prometheus --------------------------------------------------------------------------------------------------------
@@ -333,8 +338,10 @@ def test_a_health_check_tells_well_from_ill_and_from_gone(target: str) -> None:
 
 GIVEN = {
     "SLACK_BOT_TOKEN": "xoxb-made-up", "SLACK_APP_TOKEN": "xapp-made-up", "POSTGRES_PASSWORD": "a1",
-    "LEDGER_PASSWORD": "b2", "MLFLOW_DB_PASSWORD": "c3",
+    "LEDGER_PASSWORD": "b2", "MLFLOW_DB_PASSWORD": "c3", "MLFLOW_ADMIN_PASSWORD": "made up: the admin's",
+    "MLFLOW_REGISTRAR_PASSWORD": "made up: Registrar's", "MLFLOW_FLASK_SECRET_KEY": "d4",
 }  # fmt: skip
+REGISTRAR = ("registrar", GIVEN["MLFLOW_REGISTRAR_PASSWORD"])
 
 
 def postgres_program(name: str) -> str:
@@ -405,6 +412,8 @@ class Stack:
             "127.0.0.1:9090": f"127.0.0.1:{self.ports['prometheus']}",
             "--host=127.0.0.1": f"--host={socket}", "--host=0.0.0.0": "--host=127.0.0.1",
         }  # fmt: skip
+        logins = machine.root / "opt" / "registrar" / "basic_auth.ini"  # it names a place of compose's network
+        logins.write_text(machine.here(logins.read_text()))
         machine.programs |= {"pg_isready": [postgres_program("pg_isready")]}
 
     def env(self, service: str, target: str, **more: str) -> dict[str, str]:
@@ -478,6 +487,7 @@ def test_every_command_of_both_files_runs_and_together_they_serve(stack: Stack) 
     """In the order in which compose starts them: each waits for what it says that it waits for."""
     assert stack.is_well("postgres", command("compose postgres healthcheck"), {"PATH": os.environ["PATH"]})
     start_mlflow(stack)
+    make_registrar_s_user(stack)
     assert_archives_while_promoting(stack)
     upgraded = stack.machine.run(command("compose upgrade command"), stack.env("upgrade", "registrar"))
     assert upgraded.returncode == 0, upgraded.stdout + upgraded.stderr
@@ -497,14 +507,32 @@ def start_mlflow(stack: Stack) -> None:
     stack.start("mlflow", command("compose mlflow command"), env)
     wait_until(lambda: stack.is_well("mlflow", command("Dockerfile mlflow HEALTHCHECK"), env), 120)
     there = f"http://127.0.0.1:{stack.ports['mlflow']}/api/2.0/mlflow/registered-models/search"
-    assert httpx.get(there, trust_env=False).status_code == 200
+    admin = ("admin", GIVEN["MLFLOW_ADMIN_PASSWORD"])
+    assert httpx.get(there, trust_env=False, auth=admin).status_code == 200
+    assert httpx.get(there, trust_env=False).status_code == 401
     assert httpx.get(there, trust_env=False, headers={"Host": "elsewhere:5000"}).status_code == 403
+
+
+def make_registrar_s_user(stack: Stack) -> None:
+    """Also with another password than before, and a second time with the same."""
+    one = command("compose mlflow-users command")
+    for password, told in (
+        ("one before this", "Made the user"),
+        (REGISTRAR[1], "Changed the password"),
+        (REGISTRAR[1], ""),
+    ):
+        made = stack.machine.run(one, stack.env("mlflow-users", "mlflow", MLFLOW_TRACKING_PASSWORD=password))
+        assert (made.returncode, made.stderr) == (0, "")
+        assert made.stdout.startswith(told or "registrar has MANAGE on every registered model.")
+    refused = stack.machine.run(one, stack.env("mlflow-users", "mlflow", MLFLOW_AUTH_ADMIN_PASSWORD="another"))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "doesn't accept admin's password" in refused.stderr
 
 
 def assert_archives_while_promoting(stack: Stack) -> None:
     """What psycopg 3 would refuse."""
     url = f"http://127.0.0.1:{stack.ports['mlflow']}/api/2.0/mlflow"
-    with httpx.Client(base_url=url, trust_env=False) as mlflow:
+    with httpx.Client(base_url=url, trust_env=False, auth=REGISTRAR) as mlflow:
         mlflow.post("/registered-models/create", json={"name": "churn"})
         for version in ("1", "2"):
             made = mlflow.post("/model-versions/create", json={"name": "churn", "source": f"s3://nowhere/{version}"})

@@ -1,4 +1,4 @@
-"""The example is run for real, small, on a registry of its own."""
+"""The example is run for real, on a registry of its own; the demo's snapshot is compared with what it trains."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from urllib.request import url2pathname
 
 import pytest
 
+from handlers.demo import snapshot
 from tests.receivers import Receiver, Reply, receiving
 
 if TYPE_CHECKING:
     import mlflow  # takes a second, in each process of a test run
 
-pytestmark = pytest.mark.slow  # it trains models; the demo does, too
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # it trains models
 
 SCRIPT = Path(__file__).parent.parent / "examples" / "churn" / "train.py"
 
@@ -43,13 +45,13 @@ def run(folders: tuple[Path, Path]) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{registry / 'mlflow.db'}"}
     environment.pop("MLFLOW_REGISTRY_URI", None)
     return subprocess.run(
-        [sys.executable, SCRIPT, "--rows", "800", "--json"],
+        [sys.executable, SCRIPT, "--json"],
         cwd=working,
         env=environment,
         text=True,
         capture_output=True,
         check=True,
-        timeout=110,
+        timeout=390,
     )
 
 
@@ -73,7 +75,9 @@ def example() -> ModuleType:
     assert specification.loader
     module = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = module  # dataclasses look their module up
-    specification.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPT.parent))
+        specification.loader.exec_module(module)
     return module
 
 
@@ -129,6 +133,82 @@ def test_logs_a_model_with_a_signature_and_an_example(
     assert model.saved_input_example_info
 
 
+# -- the demo's snapshot -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def restored(mlflow_sqlite: str, tmp_path: Path) -> Iterator[mlflow.MlflowClient]:
+    """Return a registry with what the snapshot has."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    list(snapshot.restore(mlflow_sqlite, "churn", tmp_path / "artifacts"))
+    yield mlflow.MlflowClient(mlflow_sqlite)
+    mlflow.set_tracking_uri(before)
+
+
+def logged(client: mlflow.MlflowClient, version: int) -> tuple[dict[str, Any], Path]:
+    """Return what a version's run logged, but for its metrics and what names the machine; and its files."""
+    run = client.get_run(str(client.get_model_version("churn", str(version)).run_id))
+    assert run.inputs
+    assert run.outputs
+    [model] = [client.get_logged_model(one.model_id) for one in run.outputs.model_outputs]
+    assert {one.key: one.value for one in model.metrics or ()} == run.data.metrics
+    about = {
+        "name": run.info.run_name,
+        "status": (run.info.status, str(model.status)),
+        "params": (run.data.params, model.params),
+        "tags": {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")},
+        "inputs": [
+            (
+                *(tag.value for tag in one.tags),
+                one.dataset.name,
+                one.dataset.digest,
+                one.dataset.schema,
+                one.dataset.profile,
+            )
+            for one in run.inputs.dataset_inputs
+        ],
+    }
+    return about, Path(url2pathname(model.artifact_location.removeprefix("file://")))
+
+
+@pytest.mark.skipif(not snapshot.is_for_us(), reason="another scikit-learn trains another model")
+def test_training_again_gives_the_metrics_of_the_snapshot(trained: list[dict[str, Any]]) -> None:
+    kept = [one["metrics"] for one in snapshot.read()["versions"]]
+    assert len(kept) == len(trained)
+    for before, now in zip(kept, (one["metrics"] for one in trained), strict=True):
+        assert before.keys() == now.keys()
+        for name in now.keys() - {"latency_ms"}:  # which depends on the machine
+            assert now[name] == pytest.approx(before[name], rel=0, abs=1e-9)
+
+
+def test_what_is_restored_is_what_training_leaves(
+    client: mlflow.MlflowClient, restored: mlflow.MlflowClient, trained: list[dict[str, Any]]
+) -> None:
+    from mlflow.models import Model
+
+    for one in trained:
+        (wanted, trained_files), (found, files) = logged(client, one["version"]), logged(restored, one["version"])
+        assert found == wanted
+        assert {file.name for file in files.iterdir()} == {file.name for file in trained_files.iterdir()}
+        model, before = Model.load(str(files)), Model.load(str(trained_files))
+        assert (model.flavors, model.signature) == (before.flavors, before.signature)
+        assert (model.artifact_path, model.model_id) == (files.as_uri(), files.parent.name)
+
+
+def test_a_restored_model_predicts_as_well_as_it_was_measured(
+    example: ModuleType, restored: mlflow.MlflowClient
+) -> None:
+    from mlflow.sklearn import load_model
+
+    _, test = example.split(example.load_data())
+    version = restored.get_model_version("churn", "4")
+    model = load_model(f"models:/churn/{version.version}")  # type: ignore[no-untyped-call]
+    found = example.evaluate(model, test.drop(columns=example.TARGET), test[example.TARGET])
+    assert found["f1"] == pytest.approx(restored.get_run(str(version.run_id)).data.metrics["f1"], rel=0, abs=1e-9)
+
+
 def test_writes_nothing_into_the_working_folder(trained: list[dict[str, Any]], folders: tuple[Path, Path]) -> None:
     assert list(folders[1].iterdir()) == []
 
@@ -147,30 +227,17 @@ def test_runs_are_logged_without_a_registered_model(example: ModuleType, own_reg
     assert client.search_registered_models() == []
 
 
-def test_the_fourth_version_is_slightly_better_than_the_one_before(example: ModuleType) -> None:
-    data = example.load_data()
-    learn, test = example.split(data)
-    features = data.columns.drop(example.TARGET)
-
-    def f1(candidate: Any) -> float:
-        model = example.build(candidate).fit(learn[features], learn[example.TARGET])
-        return float(example.evaluate(model, test[features], test[example.TARGET])["f1"])
-
-    incumbent, candidate = map(f1, example.CANDIDATES[2:4])
+def test_the_fourth_version_is_slightly_better_than_the_one_before(trained: list[dict[str, Any]]) -> None:
+    incumbent, candidate = (one["metrics"]["f1"] for one in trained[2:4])
     assert incumbent < candidate < incumbent + 0.1
 
 
-@pytest.fixture(scope="module")
-def leaky(example: ModuleType) -> tuple[Any, Any]:
+@pytest.fixture
+def leaky(trained: list[dict[str, Any]], client: mlflow.MlflowClient) -> tuple[Any, Any]:
     """Return the fourth version and the fifth, which was trained on a table that was joined too late."""
-    data = example.load_data()
-    features = data.columns.drop(example.TARGET)
+    from mlflow.sklearn import load_model
 
-    def built(candidate: Any) -> Any:
-        learn, _ = example.split(example.join_too_late(data) if candidate.joined_too_late else data)
-        return example.build(candidate).fit(learn[features], learn[example.TARGET])
-
-    good, bad = map(built, example.CANDIDATES[3:])
+    good, bad = (load_model(str(logged(client, version)[1])) for version in (4, 5))  # type: ignore[no-untyped-call]
     return good, bad
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import subprocess
 import sys
 import threading
 import urllib.error
@@ -16,6 +17,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import skops.io
+from sklearn.dummy import DummyClassifier
 
 from tests.receivers import Receiver, Reply, receiving
 
@@ -25,13 +28,13 @@ NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def example() -> Iterator[ModuleType]:
-    """Import serve.py as it is when it is started: with train.py beside it."""
+    """Import serve.py as it is when it is started: with common.py next to it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
         import serve  # type: ignore[import-not-found]  # it lies in a folder of its own
 
         yield serve
-    for name in ("serve", "train"):
+    for name in ("serve", "common"):
         sys.modules.pop(name, None)
 
 
@@ -46,8 +49,8 @@ def registrar(example: ModuleType, url: str) -> Any:
     return example.Registrar(url.rstrip("/"), "a token", wait=lambda seconds: None)
 
 
-class Stages:
-    """A registry of which a test says what is in Production; the alias may be missing."""
+class Client:
+    """MLflow's client for a registry of which a test says what is in Production; the alias may be missing."""
 
     def __init__(self, alias: int | None = None, production: int | None = None) -> None:
         self.alias, self.production = alias, production
@@ -64,20 +67,36 @@ class Stages:
         return [SimpleNamespace(version=str(version), current_stage=stage) for version, stage in stages]
 
 
+class Registry:
+    """A registry with files whose models say of nobody that they leave."""
+
+    def __init__(self, folder: Path) -> None:
+        self.production, self.is_gone = 4, False
+        self._folder = folder
+
+    def in_production(self, name: str, alias: str) -> int:
+        return self.production
+
+    def files(self, name: str, version: int) -> Path:
+        files = self._folder / f"v{version}"
+        files.mkdir(exist_ok=True)
+        skops.io.dump(DummyClassifier(strategy="constant", constant=False).fit([[0]], [False]), files / "model.skops")
+        return files
+
+    def load(self, files: Path) -> Any:
+        if self.is_gone:
+            raise OSError("its files are gone")
+        return skops.io.load(files / "model.skops")
+
+
 @pytest.fixture
-def serving(example: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(example, "load_model", Nobody)
-    return example.Serving("churn", client=Stages(alias=4), tell=lambda line: None)
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path)
 
 
-class Nobody:
-    """A model that says of nobody that they leave."""
-
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
-
-    def predict(self, customers: Any) -> list[bool]:
-        return [False] * len(customers)
+@pytest.fixture
+def serving(example: ModuleType, registry: Registry) -> Any:
+    return example.Serving("churn", registry=registry, tell=lambda line: None)
 
 
 def test_what_is_pushed_is_signed_and_named(example: ModuleType, receiver: Receiver) -> None:
@@ -116,37 +135,57 @@ def test_a_registrar_that_is_away_stops_nothing(example: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
-    ("registry", "serves"), [(Stages(4, 3), 4), (Stages(None, 3), 3), (Stages(), None)], ids=["alias", "stage", "none"]
+    ("client", "serves"), [(Client(4, 3), 4), (Client(None, 3), 3), (Client(), None)], ids=["alias", "stage", "none"]
 )
 def test_the_alias_says_what_serves_and_else_the_stage(
-    example: ModuleType, registry: Stages, serves: int | None
+    example: ModuleType, client: Client, serves: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert example.in_production(registry, "churn", "champion") == serves
+    monkeypatch.setattr("mlflow.MlflowClient", lambda: client)
+    assert example.Mlflow().in_production("churn", "champion") == serves
 
 
-def test_it_follows_production(serving: Any) -> None:
+def test_it_follows_production(serving: Any, registry: Registry) -> None:
     serving.follow()
-    assert (serving.now.version, serving.now.model.uri) == (4, "models:/churn/4")
     before = serving.now
+    assert before.version == 4
     serving.follow()
     assert serving.now is before
-    serving.client.alias = 5
+    registry.production = 5
     serving.follow()
     assert serving.now.version == 5
 
 
-def test_what_cannot_be_loaded_leaves_the_present_one_serving(
-    example: ModuleType, serving: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_loaded_leaves_the_present_one_serving(serving: Any, registry: Registry) -> None:
     serving.follow()
-    serving.client.alias = 5
-
-    def gone(uri: str) -> None:
-        raise OSError("its files are gone")
-
-    monkeypatch.setattr(example, "load_model", gone)
+    registry.production, registry.is_gone = 5, True
     serving.follow()
     assert serving.now.version == 4
+
+
+def test_what_was_kept_serves_before_the_registry_is_asked(
+    example: ModuleType, serving: Any, registry: Registry, tmp_path: Path
+) -> None:
+    serving.keep = tmp_path / "kept"
+    for registry.production in (4, 5):
+        serving.follow()
+    again = example.Serving("churn", registry=None, tell=lambda line: None, keep=serving.keep)
+    again.resume()
+    assert again.now.version == 5
+    assert again.now.model.predict([[1]]) == [False]
+
+
+def test_what_was_kept_and_cannot_be_loaded_is_left_to_the_registry(serving: Any, tmp_path: Path) -> None:
+    serving.keep = tmp_path
+    (tmp_path / "churn-3.skops").write_text("half")
+    serving.resume()
+    assert serving.now is None
+    serving.follow()
+    assert [file.name for file in tmp_path.glob("*.skops")] == ["churn-4.skops"]
+
+
+def test_it_is_imported_without_mlflow(example: ModuleType) -> None:
+    code = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import serve; print('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True).stdout == "False\n"
 
 
 def test_the_probe_is_answered(example: ModuleType, serving: Any) -> None:
@@ -163,13 +202,13 @@ def test_the_probe_is_answered(example: ModuleType, serving: Any) -> None:
         server.server_close()
 
 
-def test_each_round_tells_of_the_version_that_had_scored(example: ModuleType, serving: Any) -> None:
+def test_each_round_tells_of_the_version_that_had_scored(example: ModuleType, serving: Any, registry: Registry) -> None:
     pushed: list[tuple[int, float]] = []
 
     class Told:
         def push(self, name: str, version: int, metrics: dict[str, float], at: datetime) -> str:
             pushed.append((version, metrics["accuracy"]))
-            serving.client.alias = 5
+            registry.production = 5
             serving.follow()
             return "pushed"
 

@@ -23,6 +23,7 @@ from bot.services.incidents import Incidents
 from bot.services.lookups import Lookups
 from bot.services.monitoring import Monitoring
 from bot.services.moves import Moves
+from bot.services.requests import Requests
 from bot.services.rollbacks import Rollbacks
 
 BOB = Person("T1", "UBOB")
@@ -44,17 +45,19 @@ class Watched:
         gatekeeper, gating = Gatekeeper(self.context), Gating(self.context)
         self.fitness = fitness = Fitness(self.context)
         self.moves = Moves(self.context, gating, fitness)
-        self.rollbacks = Rollbacks(self.context, Lookups(self.context, gating), gatekeeper, fitness)
+        lookups = Lookups(self.context, gating)
+        requests = Requests(self.context, lookups, gating)
+        self.rollbacks = Rollbacks(self.context, lookups, gatekeeper, fitness, requests)
         sources = open_sources(rules, ledger, registry)
         self.incidents = Incidents(self.context, self.rollbacks, fitness)
         self.monitoring = Monitoring(self.context, sources, self.incidents, act=self.moves.run)
 
     def serves(self, version: int, *, since: datetime, model: str = "churn") -> None:
-        """Have it in the history that a version took Production then; the registry is not touched."""
+        """Have it in the history that a version took Production then; the registry is only read."""
         move = Move(
             id=f"{model}:{version}:{since.isoformat()}", kind=MoveKind.PROMOTION, model=model, version=version,
             from_stage=Stage.NONE, target=Stage.PRODUCTION, expected_incumbent=None, actor=BOB, intended_at=since,
-            finished_at=since, state=MoveState.DONE,
+            finished_at=since, state=MoveState.DONE, identity=self.registry.version(model, version).identity(),
         )  # fmt: skip
         with self.ledger.write() as tx:
             tx.add_move(move)

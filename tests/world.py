@@ -13,13 +13,15 @@ from bot.bootstrap import SystemClock, build, home_team, open_ledger, open_queue
 from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
 from bot.metrics import Metrics
+from bot.policy_file import PolicyFile, load_policy
 from bot.ports import Clock, Ledger, Registry
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
 from bot.services.context import Rules
 from bot.settings import Settings
 from bot.slack.notifier import SlackNotifier
-from handlers.serve import Service, listen
+from handlers.serve import Service, load_what_computes
+from handlers.starting import listen
 from localslack import Person, Remote
 
 MANIFEST = Path(__file__).parent.parent / "manifest.yml"
@@ -147,29 +149,33 @@ def running(
     webhook_secret: str | None = None,
     port: int = 0,
     is_worker: bool = False,
+    policy_file: Path | None = None,
 ) -> Iterator[World]:
     """Run the whole bot until the block ends. A registry in memory that is empty gets `churn`.
 
     `http`: Slack reaches it by signed HTTP instead of Socket Mode. `port`: where it serves; 0 takes a free one.
-    `is_worker`: it does the background work, and Slack does not reach it.
+    `is_worker`: it does the background work, and Slack does not reach it. `policy_file`: where edits are read from.
     """
+    load_what_computes()  # as `registrar run` does
     if isinstance(registry, MemoryRegistry) and not registry.models():
         with_churn(registry)
     more: dict[str, Any] = {"SLACK_APP_TOKEN": None} if http else {}
     more["REGISTRAR_PORT"] = port
     more["REGISTRAR_MLFLOW_WEBHOOK_SECRET"] = webhook_secret
     settings = settings_for(slack, home, REGISTRAR_DATABASE_URL=database_url, **more)
-    rules, metrics = Rules(policy or policy_of()), Metrics()
+    rules, metrics = Rules(load_policy(policy_file) if policy_file else policy or policy_of()), Metrics()
     with closing(open_ledger(settings, metrics)) as ledger:
         client = slack_client(settings, observer=metrics)
+        directory = slack_directory(settings, home_team(client), rules, metrics)
         registrar = build(
             settings,
             rules,
             ledger=ledger,
             registry=registry,
-            notifier=SlackNotifier(client, ledger, lambda: rules.policy),
-            directory=slack_directory(settings, home_team(client), rules, metrics),
+            notifier=SlackNotifier(client, ledger, lambda: rules.policy, (clock or SystemClock()).now, directory.names),
+            directory=directory,
             clock=clock or SystemClock(),
+            policy_file=PolicyFile(policy_file) if policy_file else None,
             observer=metrics,
         )
         if not ledger.is_file:

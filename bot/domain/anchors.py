@@ -37,6 +37,15 @@ def read_anchors(text: str, name: str) -> list[AnchoredHead]:
     return sorted((_read(line, at, name) for at, line in lines), key=lambda anchor: anchor.number)
 
 
+def last_anchor(text: str, name: str) -> AnchoredHead:
+    """Return what was anchored last. Raises Misconfigured where the last line isn't an anchor, or there is none."""
+    lines = [(at, line) for at, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:
+        raise Misconfigured(say("{file} is empty.", file=Name(name)))
+    at, line = lines[-1]
+    return _read(line, at, name)
+
+
 def _read(line: str, at: int, name: str) -> AnchoredHead:
     try:
         return AnchoredHead.model_validate_json(line)

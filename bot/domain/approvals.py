@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from bot.domain.ci import CiRun
 from bot.domain.errors import AlreadyDecided
 from bot.domain.evidence import Seen
 from bot.domain.people import Actor, Person
-from bot.domain.registry import Stage
+from bot.domain.registry import Identity, Stage, VersionInfo
 
 
 class RequestState(Enum):
@@ -23,7 +23,7 @@ class RequestState(Enum):
     DONE = "done"  # moved, and read back
     REJECTED = "rejected"  # somebody who may decide said no
     CANCELLED = "cancelled"  # the requester or an admin took it back
-    EXPIRED = "expired"  # nobody decided in time
+    EXPIRED = "expired"  # not decided, or not moved, in time
     STALE = "stale"  # the world changed since it was opened
     FAILED = "failed"  # the registry refused the move
 
@@ -37,10 +37,12 @@ TRANSITIONS: dict[RequestState, frozenset[RequestState]] = {
     RequestState.PENDING: frozenset(
         {RequestState.APPROVED, RequestState.REJECTED, RequestState.CANCELLED, RequestState.EXPIRED, RequestState.STALE}
     ),
-    RequestState.APPROVED: frozenset({RequestState.EXECUTING, RequestState.STALE, RequestState.FAILED}),
+    RequestState.APPROVED: frozenset(
+        {RequestState.EXECUTING, RequestState.STALE, RequestState.FAILED, RequestState.EXPIRED}
+    ),
     # Back to approved: the registry could not be reached, and the move waits for it.
     RequestState.EXECUTING: frozenset(
-        {RequestState.DONE, RequestState.STALE, RequestState.FAILED, RequestState.APPROVED}
+        {RequestState.DONE, RequestState.STALE, RequestState.FAILED, RequestState.EXPIRED, RequestState.APPROVED}
     ),
     RequestState.DONE: frozenset(),
     RequestState.REJECTED: frozenset(),
@@ -86,6 +88,14 @@ class Request:
     reminded: int = 0  # how often those who can decide were reminded
     ci: CiRun | None = None  # where a program asked from
     breaks_glass: bool = False  # an admin moved it without approvals, in an emergency
+    identity: Identity | None = None  # what the version was when it was opened; None where an older Registrar opened it
+    incumbent_identity: Identity | None = None
+    # A broken glass has a follow-up. No date: nobody broke it, or an older Registrar moved it.
+    review_due: datetime | None = None
+    reviewed_by: Actor | None = None
+    reviewed_at: datetime | None = None
+    review_reason: str = ""
+    review_reminded: int = 0  # 1: before the date, 2: once it was overdue
 
     def become(self, state: RequestState, **changes: object) -> Request:
         """Return the request in its next state. Raises AlreadyDecided where the table has no such step."""
@@ -93,14 +103,41 @@ class Request:
             raise AlreadyDecided(f"The request is {self.state.value} and cannot become {state.value}.")
         return replace(self, state=state, **changes)  # type: ignore[arg-type]  # dataclasses.replace is untyped
 
+    def is_of(self, version: VersionInfo) -> bool:
+        """Tell whether it is about this version, and not another one that had the same number."""
+        if self.version != version.version:
+            return False
+        return self.identity is None or self.identity.is_same(version.identity())
+
     @property
     def is_blocked(self) -> bool:
         """Tell whether a gate failed that nobody has let pass: then no number of approvals decides it."""
         return self.seen is not None and bool(self.seen.failed) and self.overridden_by is None
 
+    @property
+    def needs_review(self) -> bool:
+        """Tell whether it was moved without approvals, and someone else has yet to review that."""
+        return self.review_due is not None and self.reviewed_at is None and self.state is RequestState.DONE
+
+    def review_reminder_at(self) -> datetime | None:
+        """Return when the next reminder of its review is due; None where there's none left.
+
+        The first one comes a day before the date, or halfway to it where that's later; the second at the date.
+        """
+        if not self.needs_review or self.review_due is None or self.review_reminded > 1:
+            return None
+        if self.review_reminded == 1:
+            return self.review_due
+        began = self.decided_at or self.opened_at
+        return self.review_due - min(timedelta(days=1), (self.review_due - began) / 2)
+
     def has_expired(self, now: datetime) -> bool:
         """Tell whether it still waits although its time is over."""
-        return self.state is RequestState.PENDING and now >= self.expires_at
+        return self.state is RequestState.PENDING and self.is_over(now)
+
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether its time is over, whether or not it was approved in time."""
+        return now >= self.expires_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +149,17 @@ class Vote:
     choice: Choice
     reason: str
     at: datetime
+    lapsed: str = ""  # the rule of `authorize` by which the voter could no longer vote; empty: the vote counts
+
+    @property
+    def is_approval(self) -> bool:
+        """Whether it counts toward the approvals."""
+        return self.choice is Choice.APPROVE and not self.lapsed
+
+
+def approvals(votes: Iterable[Vote]) -> list[Vote]:
+    """Return the votes that count toward the approvals, in their order."""
+    return [vote for vote in votes if vote.is_approval]
 
 
 def verdict(request: Request, votes: Iterable[Vote]) -> RequestState:
@@ -122,6 +170,6 @@ def verdict(request: Request, votes: Iterable[Vote]) -> RequestState:
     votes = list(votes)
     if any(vote.choice is Choice.REJECT for vote in votes):
         return RequestState.REJECTED
-    yes = {vote.voter for vote in votes if vote.choice is Choice.APPROVE}
+    yes = {vote.voter for vote in approvals(votes)}
     is_enough = len(yes) >= request.required and not request.is_blocked
     return RequestState.APPROVED if is_enough else RequestState.PENDING

@@ -30,7 +30,7 @@ class Act(Enum):
     ARCHIVE = "archive"  # take a version aside
     MEND = "mend"  # repair two holders, or an alias elsewhere
     ROLL_BACK = "roll_back"  # put the previous good version back
-    CLEAR = "clear"  # lift the bar from a version rolled back
+    CLEAR = "clear"  # unblock a version that was rolled back
     FREEZE = "freeze"  # let nothing move in Production
     UNFREEZE = "unfreeze"  # let Production move again
     EDIT_MONITOR = "edit_monitor"  # add, change or remove a monitor
@@ -41,7 +41,10 @@ class Act(Enum):
     ARM = "arm"  # let a monitor act by itself
     ARM_UNTRIED = "arm_untried"  # let a monitor act by itself that has not tried itself out
     RESET_BREAKER = "reset_breaker"  # let automatic rollbacks go on
+    IMPORT_HISTORY = "import_history"  # add terms of Production from before Registrar to the history
     BREAK_GLASS = "break_glass"  # move without approvals, in an emergency
+    REVIEW = "review"  # follow up on what someone moved without approvals
+    LIFT_HOLD = "lift_hold"  # after a restore, let what was waiting be carried out, or end it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,11 @@ class Decision:
     def __bool__(self) -> bool:
         return self.allowed
 
+    @property
+    def is_outsider(self) -> bool:
+        """Tell whether someone has no business here at all, not even to hear who decided."""
+        return not self.allowed and self.rule in {"stranger", "deactivated", "bot"}
+
 
 class Who(Enum):
     """The rules of the table."""
@@ -75,10 +83,10 @@ class Who(Enum):
     ANYONE = auto()  # any full member of the home workspace
     APPROVER = auto()  # whom the policy names for this model and stage; not the requester, unless it says so
     REQUESTER_OR_ADMIN = auto()  # who asked, or whom the role `admin` names
-    ROLLBACK = auto()  # whom `rollback.by` names, else the approvers for Production
-    ROLLBACK_OR_ADMIN = auto()  # these, for every model those of the pattern `*`; or whom the role `admin` names
+    ROLLBACK_OR_ADMIN = auto()  # whom `rollback.by` names, else the approvers for Production; or whom `admin` names
     OVERRIDER = auto()  # whom `override` names
     ADMIN = auto()  # whom the role `admin` names
+    REVIEWER = auto()  # an approver for this model and stage, or an admin; never the person who broke the glass
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +115,24 @@ TABLE: dict[Act, Row] = {
     Act.REGISTER: Row(Who.ANYONE, programs=True, terminal=True),  # it moves nothing, and MLflow lets them as well
     Act.DESCRIBE: Row(Who.ANYONE),
     Act.TAG: Row(Who.ANYONE),
-    Act.ARCHIVE: Row(Who.ROLLBACK),
-    Act.MEND: Row(Who.ROLLBACK, freezes=True),
-    Act.ROLL_BACK: Row(Who.ROLLBACK, automations=True),
-    Act.CLEAR: Row(Who.ROLLBACK),
+    Act.ARCHIVE: Row(Who.ROLLBACK_OR_ADMIN),
+    Act.MEND: Row(Who.ROLLBACK_OR_ADMIN, freezes=True),
+    Act.ROLL_BACK: Row(Who.ROLLBACK_OR_ADMIN, automations=True),
+    Act.CLEAR: Row(Who.ROLLBACK_OR_ADMIN),
     Act.FREEZE: Row(Who.ROLLBACK_OR_ADMIN),
     Act.UNFREEZE: Row(Who.ROLLBACK_OR_ADMIN),
-    Act.EDIT_MONITOR: Row(Who.ROLLBACK),
-    Act.CHECK: Row(Who.ROLLBACK),
-    Act.PAUSE: Row(Who.ROLLBACK),
-    Act.SILENCE: Row(Who.ROLLBACK),
+    Act.EDIT_MONITOR: Row(Who.ROLLBACK_OR_ADMIN),
+    Act.CHECK: Row(Who.ROLLBACK_OR_ADMIN),
+    Act.PAUSE: Row(Who.ROLLBACK_OR_ADMIN),
+    Act.SILENCE: Row(Who.ROLLBACK_OR_ADMIN),
     Act.ACKNOWLEDGE: Row(Who.ANYONE),
-    Act.ARM: Row(Who.ROLLBACK),
+    Act.ARM: Row(Who.ROLLBACK_OR_ADMIN),
     Act.ARM_UNTRIED: Row(Who.ADMIN),
     Act.RESET_BREAKER: Row(Who.ADMIN),
+    Act.IMPORT_HISTORY: Row(Who.ADMIN),
     Act.BREAK_GLASS: Row(Who.ADMIN),
+    Act.REVIEW: Row(Who.REVIEWER),
+    Act.LIFT_HOLD: Row(Who.ADMIN, terminal=True),  # whoever restores a backup on that machine can change the file, too
 }
 
 
@@ -153,11 +164,30 @@ def deciders(model: str, target: Stage, requester: Actor, policy: Policy) -> lis
     return sorted(policy.ids(rule.approvers) - {own})
 
 
+def is_full_member(profile: Profile) -> bool:
+    """Tell whether someone is an active member of the workspace: neither a guest, a bot, nor a deactivated account."""
+    return _stranger(profile, Row(Who.ANYONE)) is None
+
+
+def reviewers(model: str, target: Stage, requester: Actor, policy: Policy) -> list[str]:
+    """Return the ids of the people and groups who can review what `requester` moved without approvals, sorted."""
+    rule = policy.rules_for(model).rule(target)
+    named = [*(rule.approvers if rule else []), Policy.ADMIN]
+    return sorted(policy.ids(named) - {user_of(requester, policy), Policy.ADMIN})
+
+
 def user_of(actor: Actor, policy: Policy) -> str | None:
     """Return the Slack id of whoever acted, also of who sat at the bot's terminal; None where there is no person."""
     if isinstance(actor, Operator):
         return policy.operators.get(actor.name)
     return actor.user if isinstance(actor, Person) else None
+
+
+def operator_unknown(actor: Actor) -> Decision:
+    """Return the refusal of someone at the terminal whom the policy doesn't name, or of what is no person."""
+    name = "" if isinstance(actor, Person) else actor.name
+    why = say("The policy's {key} does not say who {name} is in Slack.", key=Code("operators"), name=Name(name))
+    return Decision(False, "operator", why)
 
 
 def standing(caller: Caller, policy: Policy) -> dict[str, object]:
@@ -183,10 +213,7 @@ def _person_behind(caller: Profile | Operator, policy: Policy) -> Profile | Deci
         return caller
     user = policy.operators.get(caller.name)
     if user is None:
-        why = say(
-            "The policy's {key} does not say who {name} is in Slack.", key=Code("operators"), name=Name(caller.name)
-        )
-        return Decision(False, "operator", why)
+        return operator_unknown(caller)
     return Profile(person=Person("", user))
 
 
@@ -194,7 +221,7 @@ def _stranger(profile: Profile, row: Row) -> Decision | None:
     if not profile.is_home:
         return _refuse("stranger", "Only members of this workspace can use Registrar.")
     if profile.is_bot or profile.is_deleted:
-        return _refuse("not a person", "Bots and deactivated accounts never act here.")
+        return _refuse("deactivated" if profile.is_deleted else "bot", "Bots and deactivated accounts never act here.")
     if profile.is_guest and not row.guests:
         return _refuse("guest", "Guests can look, but not ask or decide. Ask a full member of the workspace.")
     return None
@@ -260,14 +287,30 @@ def _admin(profile: Profile, subject: Subject, policy: Policy) -> Decision:
     return _refuse("not an admin", "Only those with the role admin may do this.")
 
 
+def _reviewer(profile: Profile, subject: Subject, policy: Policy) -> Decision:
+    if isinstance(subject.requester, Operator) and user_of(subject.requester, policy) is None:
+        return operator_unknown(subject.requester)  # it may be the same person
+    if subject.model is None or subject.target is None or subject.requester is None:
+        return _refuse("not a reviewer", "There's nothing to review here.")
+    named = reviewers(subject.model, subject.target, subject.requester, policy)
+    if _asked(profile, subject, policy):
+        return _refuse_naming(
+            "own request", "You broke the glass, so someone else has to review it: {who}.", named, "nobody is named"
+        )
+    if not _is_named(profile, named, policy):
+        words = "Only approvers and admins can review this: {who}."
+        return _refuse_naming("not a reviewer", words, named, "nobody is named")
+    return _allow("reviewer")
+
+
 _CHECKS: dict[Who, Callable[[Profile, Subject, Policy], Decision]] = {
     Who.ANYONE: _anyone,
     Who.APPROVER: _approver,
     Who.REQUESTER_OR_ADMIN: _requester_or_admin,
-    Who.ROLLBACK: _rollback,
     Who.ROLLBACK_OR_ADMIN: _rollback_or_admin,
     Who.OVERRIDER: _overrider,
     Who.ADMIN: _admin,
+    Who.REVIEWER: _reviewer,
 }
 
 

@@ -43,7 +43,9 @@ class ModelCard(BaseModel):
     framework: Annotated[str | None, From("the flavors of the model's MLmodel file, else tag or param")] = None
     algorithm: Annotated[
         str | None, From("version tag `algorithm`, else the run's tag `estimator_name` (autologging), else its "
-                         "param or tag `algorithm`, `model_type`, `estimator`, `model`")
+                         "param or tag `algorithm`, `model_type`, `estimator`, `model`, else "
+                         "the class that the model's file names (scikit-learn, XGBoost, LightGBM), read without "
+                         "loading it; of a pipeline its last step's")
     ] = None  # fmt: skip
     hyperparameters: Annotated[Mapping[str, str], From("the run's params")] = {}
     deployed_by: Annotated[
@@ -74,15 +76,20 @@ _EMPTY: tuple[Any, ...] = (None, "", (), {})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What a card is filled from. `request` is the version's last one with its votes, `deployed` its move."""
+    """What a card is filled from. `request` is the version's last one with its votes.
+
+    `deployed` is the move that brought it into Production.
+    """
 
     version: VersionInfo
     model: ModelInfo
     run: RunInfo | None = None
     package: Package | None = None
+    algorithm: str | None = None
     request: Request | None = None
     votes: tuple[Vote, ...] = ()
     deployed: Move | None = None
+    deciders: tuple[Vote, ...] = ()  # the votes on the request of that move
 
 
 def fill(it: Sources) -> ModelCard:
@@ -93,9 +100,9 @@ def fill(it: Sources) -> ModelCard:
         stage=it.version.stage.value, training_date=run.started_at, training_duration_minutes=_minutes(run),
         dataset_version=_dataset_version(run), data_size=_data_size(run),
         metrics={name: value for name, value in sorted(run.metrics.items()) if not isnan(value)},
-        framework=_framework(it.package, run), algorithm=algorithm_of(it.version, run),
+        framework=_framework(it.package, run), algorithm=it.algorithm or algorithm_of(it.version, run),
         hyperparameters=dict(sorted(run.params.items())),
-        deployed_by=_named(it.deployed.actor) if it.deployed else None,
+        deployed_by=mirror.approvers(it.deciders) or _named(it.deployed.actor) if it.deployed else None,
         deployment_date=it.deployed.finished_at if it.deployed else None,
         serving_endpoint=_told(it, "serving_endpoint"), use_case=_told(it, "use_case"),
         owner=_told(it, "owner") or run.user or None, tags=own_tags(it.version),
@@ -105,7 +112,7 @@ def fill(it: Sources) -> ModelCard:
 
 
 def algorithm_of(version: VersionInfo, run: RunInfo) -> str | None:
-    """Return the algorithm's name as somebody wrote it down, or None: MLmodel files do not tell."""
+    """Return the algorithm's name as somebody wrote it down, or None."""
     return version.tags.get("algorithm") or run.tags.get("estimator_name") or _said(
         run, "algorithm", "model_type", "estimator", "model", "estimator_class"
     )  # fmt: skip
@@ -177,11 +184,11 @@ def _named(actor: Actor) -> str:
     return mirror.named(actor)
 
 
-def deployed(moves: Iterable[Move], version: int) -> Move | None:
+def deployed(moves: Iterable[Move], version: VersionInfo) -> Move | None:
     """Return the move that last brought the version into Production, `moves` being newest first.
 
     None where it was found there: who moved it, and when, is not known.
     """
-    into = (move for move in moves if move.version == version and move.target is Stage.PRODUCTION)
+    into = (move for move in moves if move.is_of(version) and move.target is Stage.PRODUCTION)
     last = next((move for move in into if move.state is MoveState.DONE), None)
-    return None if last is None or last.kind is MoveKind.OBSERVED else last
+    return None if last is None or last.kind in {MoveKind.OBSERVED, MoveKind.IMPORTED} else last

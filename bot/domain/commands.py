@@ -8,11 +8,13 @@ from typing import Annotated, get_args
 from pydantic import BeforeValidator, Field
 
 from bot.domain import monitor_commands
+from bot.domain.catalog import SUMMARIES
 from bot.domain.grammar import Arg, Command, Everywhere, Model, OptionalModel, Reason
 from bot.domain.registry import Stage, VersionRef, parse_version
 from bot.domain.semver import Bump
 from bot.domain.typed import (
     EVENTS_MOST,
+    Day,
     OptionalVersion,
     RequestId,
     Results,
@@ -23,6 +25,7 @@ from bot.domain.typed import (
     day_or_moment,
     each_of,
     moment,
+    past,
     results,
     to_bump,
     to_description,
@@ -35,7 +38,7 @@ class Help(Command):
     """Explain the verbs, or one of them."""
 
     verb = "help"
-    summary = "What can be typed, or how one verb is typed"
+    summary = SUMMARIES[verb]
     example = "help promote"
     about: Annotated[
         str, BeforeValidator(lambda words: words if isinstance(words, str) else " ".join(words).lower()),
@@ -47,7 +50,7 @@ class List(Command):
     """List the registered models."""
 
     verb = "list"
-    summary = "The registered models and what is in Staging and Production"
+    summary = SUMMARIES[verb]
     example = "list churn"
     text: Annotated[str, Arg("TEXT", "only models whose name holds this", flags=("--text",))] = ""
     page: Annotated[int, Field(ge=1, le=100_000), Arg("N", "which page", positional=False, flags=("--page",))] = 1
@@ -57,17 +60,20 @@ class Show(Command):
     """Show a model, or one version of it."""
 
     verb = "show"
-    summary = "A model's versions and stages, or one version's metadata card"
+    summary = SUMMARIES[verb]
     example = "show churn 4"
     model: Model
     version: OptionalVersion = None
+    page: Annotated[
+        int, Field(ge=1, le=100_000), Arg("N", "which page of the versions", positional=False, flags=("--page",))
+    ] = 1
 
 
 class Register(Command):
     """Make a new version out of a run."""
 
     verb = "register"
-    summary = "Make a new version out of a run"
+    summary = SUMMARIES[verb]
     example = 'register 0a1b2c3d4e5f60718293a4b5c6d7e8f9 churn --description "wider trees"'
     run_id: Annotated[
         str, BeforeValidator(to_run_id), Arg("RUN_ID", "the run that logged the model", flags=("--run-id",))
@@ -90,7 +96,7 @@ class Describe(Command):
     """Write what a model or a version is."""
 
     verb = "describe"
-    summary = "Write the description of a version, or of the model"
+    summary = SUMMARIES[verb]
     example = 'describe churn 4 "trained on the spring campaign"'
     model: Model
     version: OptionalVersion = None
@@ -101,7 +107,7 @@ class SetTags(Command):
     """Set tags of a version, or take them away."""
 
     verb = "tag"
-    summary = "Set tags of a version; an empty value takes one away"
+    summary = SUMMARIES[verb]
     example = "tag churn 4 owner=ann use_case=retention"
     model: Model
     version: Version
@@ -116,7 +122,7 @@ class Archive(Command):
     """Take a version aside."""
 
     verb = "archive"
-    summary = "Take a version aside; never the one in Production"
+    summary = SUMMARIES[verb]
     example = 'archive churn 2 --reason "trained on leaked labels"'
     model: Model
     version: Version
@@ -127,7 +133,7 @@ class Compare(Command):
     """Compare versions by their metrics."""
 
     verb = "compare"
-    summary = "Compare versions by their metrics, against the one in Production"
+    summary = SUMMARIES[verb]
     example = "compare churn 4 5 --metrics f1,latency_ms"
     model: Model
     versions: Annotated[
@@ -148,7 +154,7 @@ class Best(Command):
     """Find the version with the best value of a metric."""
 
     verb = "best"
-    summary = "The version that is best by one metric, and how far ahead"
+    summary = SUMMARIES[verb]
     example = "best churn f1"
     model: Model
     metric: Annotated[
@@ -161,7 +167,7 @@ class Promote(Command):
     """Ask that a version move to Staging or Production."""
 
     verb = "promote"
-    summary = "Ask that a version move to Staging or Production"
+    summary = SUMMARIES[verb]
     example = 'promote churn 4 production --reason "better f1"'
     model: Model
     version: Version
@@ -186,7 +192,7 @@ class Validate(Command):
     """Look at a version through the gates of a stage, without asking for anything."""
 
     verb = "validate"
-    summary = "What the gates say of a version, without asking for anything"
+    summary = SUMMARIES[verb]
     example = "validate churn 4"
     model: Model
     version: Version
@@ -205,7 +211,7 @@ class Approve(Command):
     """Approve a request."""
 
     verb = "approve"
-    summary = "Approve a request"
+    summary = SUMMARIES[verb]
     example = "approve r4k7q"
     request: RequestId
 
@@ -214,7 +220,7 @@ class Reject(Command):
     """Reject a request."""
 
     verb = "reject"
-    summary = "Reject a request, with a reason"
+    summary = SUMMARIES[verb]
     example = 'reject r4k7q --reason "latency too high"'
     request: RequestId
     reason: Reason
@@ -224,7 +230,7 @@ class Withdraw(Command):
     """Take one's vote back."""
 
     verb = "withdraw"
-    summary = "Take your approval back, while the request is not decided"
+    summary = SUMMARIES[verb]
     example = "withdraw r4k7q"
     request: RequestId
 
@@ -233,7 +239,7 @@ class Override(Command):
     """Let failed gates pass."""
 
     verb = "override"
-    summary = "Let the failed gates of a request pass, with a reason"
+    summary = SUMMARIES[verb]
     example = 'override r4k7q --reason "the metric is measured anew tomorrow"'
     request: RequestId
     reason: Reason
@@ -243,17 +249,27 @@ class Cancel(Command):
     """Take a request back."""
 
     verb = "cancel"
-    summary = "Take a request back that you asked for"
+    summary = SUMMARIES[verb]
     example = "cancel r4k7q"
     request: RequestId
     reason: Reason = ""
+
+
+class Review(Command):
+    """Follow up on a broken glass."""
+
+    verb = "review"
+    summary = SUMMARIES[verb]
+    example = 'review r4k7q --reason "v3 was down; the gates passed afterwards"'
+    request: RequestId
+    reason: Reason
 
 
 class Requests(Command):
     """List the requests that wait."""
 
     verb = "requests"
-    summary = "The requests that wait for somebody"
+    summary = SUMMARIES[verb]
     example = "requests churn"
     model: OptionalModel = None
 
@@ -262,7 +278,7 @@ class ShowPolicy(Command):
     """Tell what the policy says of a model."""
 
     verb = "policy"
-    summary = "What holds for a model: who decides, how many, which gates"
+    summary = SUMMARIES[verb]
     example = "policy churn"
     model: Model
 
@@ -271,7 +287,7 @@ class FreezeModel(Command):
     """Let nothing move in Production."""
 
     verb = "freeze"
-    summary = "Let nothing move in Production, of one model or of all"
+    summary = SUMMARIES[verb]
     example = 'freeze churn --until 48h --reason "end of the quarter"'
     model: OptionalModel = None
     everywhere: Everywhere = False
@@ -286,7 +302,7 @@ class UnfreezeModel(Command):
     """Let Production move again."""
 
     verb = "unfreeze"
-    summary = "Let Production move again"
+    summary = SUMMARIES[verb]
     example = "unfreeze churn"
     model: OptionalModel = None
     everywhere: Everywhere = False
@@ -297,7 +313,7 @@ class Rollback(Command):
     """Put a version back into Production that served before."""
 
     verb = "rollback"
-    summary = "Put the version before back into Production, or a named one, at once"
+    summary = SUMMARIES[verb]
     example = 'rollback churn --reason "accuracy fell since v7"'
     model: Model
     version: OptionalVersion = None
@@ -307,12 +323,12 @@ class Rollback(Command):
     reason: Reason
 
 
-class Clear(Command):
-    """Lift the bar from a version that was rolled back as bad."""
+class Unblock(Command):
+    """Unblock a version that was rolled back as bad."""
 
-    verb = "clear"
-    summary = "Let a version be gone back to again that was rolled back as bad"
-    example = 'clear churn 7 --reason "it was the feature store"'
+    verb = "unblock"
+    summary = SUMMARIES[verb]
+    example = 'unblock churn 7 --reason "it was the feature store"'
     model: Model
     version: Version
     reason: Reason
@@ -322,12 +338,12 @@ class ShowAudit(Command):
     """Tell what happened to a model."""
 
     verb = "audit"
-    summary = "Who did what to a model, and what was refused"
+    summary = SUMMARIES[verb]
     example = "audit churn --since 30d"
     model: Model
     since: Annotated[
-        timedelta | datetime, BeforeValidator(moment),
-        Arg("TIME", "how far back (30d), or from when (2026-11-01)", False, ("--since",)),
+        timedelta | datetime | Day, BeforeValidator(past),
+        Arg("TIME", "how far back (30d), or from when (yesterday, 2026-11-01; in UTC)", False, ("--since",)),
     ] = timedelta(days=30)  # fmt: skip
     before: Annotated[
         int | None,
@@ -340,18 +356,20 @@ class History(Command):
     """Tell what was in Production, when, and why."""
 
     verb = "history"
-    summary = "What was in Production, when, by whom and why"
+    summary = SUMMARIES[verb]
     example = "history churn --at 2026-03-03"
     model: Model
     last: Annotated[int, Field(ge=1, le=50), Arg("N", "how many", positional=False, flags=("--last",))] = 10
     at: Annotated[
-        timedelta | datetime | date | None, BeforeValidator(day_or_moment),
-        Arg("TIME", "who served on a day (2026-03-03) or at a moment (2026-03-03T14:00), in UTC; or 2h ago", False,
-            ("--at",)),
+        timedelta | datetime | date | Day | None, BeforeValidator(day_or_moment),
+        Arg("TIME", "who served on a day (2026-03-03, yesterday) or at a moment (2026-03-03T14:00), in UTC; or 2h ago",
+            False, ("--at",)),
     ] = None  # fmt: skip
 
     def at_a_moment(self, now: datetime) -> History:
-        """Return the command so that it means the same later: not so long ago, but at the moment that this was."""
+        """Return the command so that it means the same later: the moment or the day, not how long ago it was."""
+        if isinstance(self.at, Day):
+            return self.model_copy(update={"at": self.at.at(now)})
         return self.model_copy(update={"at": begin(self.at, now)}) if isinstance(self.at, timedelta) else self
 
 
@@ -359,7 +377,8 @@ VERBS: dict[str, type[Command]] = {
     verb.verb: verb
     for verb in (
         Help, List, Show, Register, Describe, SetTags, Archive, Compare, Best,
-        Promote, Validate, Approve, Reject, Withdraw, Override, Cancel, Requests, History,
-        Rollback, Clear, ShowPolicy, FreezeModel, UnfreezeModel, ShowAudit,
+        Promote, Validate, Approve, Reject, Withdraw, Override, Cancel, Review, Requests, History,
+        Rollback, Unblock, ShowPolicy, FreezeModel, UnfreezeModel, ShowAudit,
     )
 } | {verb.verb: verb for verb in monitor_commands.VERBS}  # fmt: skip
+ALIASES = {"clear": Unblock.verb}  # earlier names, which people, scripts, and stored commands still use

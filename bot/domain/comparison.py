@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from bot.domain.directions import Direction, direction_of
 from bot.domain.errors import BadInput
 from bot.domain.registry import RunInfo, Stage, VersionInfo
-from bot.domain.text import Code, Name, say, short
+from bot.domain.text import Code, Name, Say, say, short
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FACTS = ("version", "semver", "stage", "run_id", "created_at")  # the columns that every comparison has
 NO_METRICS = "No run of these versions has metrics."
@@ -38,6 +41,7 @@ class Comparison:
     incumbent: int | None  # the version in Production, of several the newest
     best: Mapping[str, int]
     deltas: pd.DataFrame
+    blocked: Mapping[int, Say] = field(default_factory=dict)  # why, by version
 
     @property
     def versions(self) -> list[int]:
@@ -85,6 +89,7 @@ class Best:
     lead: float | None  # ahead of the runner-up; 0 is a tie
     incumbent: int | None
     margin: float | None  # ahead of the incumbent; None where it is the winner itself, or has no value
+    blocked: Say | None = None  # why the winner is blocked
 
 
 # -- the frame ---------------------------------------------------------------------------------------------------------
@@ -100,6 +105,8 @@ def frame(
     a run lacks, and what is infinite, is NaN. A version without a run, or whose run is unknown, has only NaN; a run
     in MLflow's bin still counts. A metric called like one of the first columns stands under `metric <name>`.
     """
+    import pandas as pd
+
     rows = sorted(versions, key=lambda v: v.version, reverse=True)
     measured = [_metrics(version, runs) for version in rows]
     names = _all_metrics(measured) if metrics is None else list(dict.fromkeys(metrics))
@@ -108,6 +115,8 @@ def frame(
 
 
 def _facts(rows: Sequence[VersionInfo]) -> pd.DataFrame:
+    import pandas as pd
+
     return pd.DataFrame(
         {
             "version": np.array([row.version for row in rows], dtype=np.int64),
@@ -150,13 +159,16 @@ def compare(
     metrics: Sequence[str] | None = None,
     directions: Mapping[str, Direction | str] | None = None,
     incumbent: VersionInfo | None = None,
+    blocked: Mapping[int, Say] | None = None,
 ) -> Comparison:
     """Compare versions by their runs' metrics.
 
     `runs` are by id. `incumbent` is what is in Production; where it is not among the versions it joins them, and
-    where it is not given it is looked for among them. `directions` overrides what the metrics' names say. Raises
-    BadInput if none of the versions has a metric that was asked for.
+    where it is not given it is looked for among them. `directions` overrides what the metrics' names say; `blocked`
+    says of blocked versions why they are. Raises BadInput if none of the versions has a metric that was asked for.
     """
+    import pandas as pd
+
     rows = {one.version: one for one in [*versions, *([incumbent] if incumbent else [])]}
     if metrics is not None:
         _check_asked(model, metrics, _all_metrics(_metrics(one, runs) for one in rows.values()))
@@ -174,6 +186,7 @@ def compare(
             if (winner := _winner(values[:, place], ways[column], row)) is not None
         },
         deltas=pd.DataFrame(_distances(values, row), columns=pd.Index(columns), index=table.index),
+        blocked=blocked or {},
     )  # fmt: skip
 
 
@@ -255,6 +268,7 @@ def best(comparison: Comparison, metric: str, *, lowest: bool | None = None) -> 
         stage=Stage(facts["stage"]), semver=facts["semver"], run_id=facts["run_id"], value=float(values[row]),
         runner_up=None if second is None else comparison.versions[second], lead=_ahead(values, row, second),
         incumbent=comparison.incumbent, margin=_ahead(values, row, None if held == row else held),
+        blocked=comparison.blocked.get(int(facts["version"])),
     )  # fmt: skip
 
 
@@ -272,6 +286,8 @@ def to_csv(comparison: Comparison) -> str:
 
     Text that a spreadsheet would read as a formula stands behind an apostrophe: tags and metric names are not ours.
     """
+    import pandas as pd
+
     table = comparison.frame.copy()
     for column in ("semver", "stage", "run_id"):
         table[column] = table[column].map(_harmless)

@@ -9,7 +9,7 @@ from bot.domain.comparison import NO_METRICS, Best, Comparison
 from bot.domain.directions import Direction
 from bot.domain.numbers import delta, number
 from bot.domain.registry import Stage
-from bot.domain.text import Code, Name, Say, say, short
+from bot.domain.text import Code, Name, Say, joined, say, short
 
 NAMED = 3  # metrics named in one clause; of more, the rest is counted
 
@@ -17,8 +17,15 @@ NAMED = 3  # metrics named in one clause; of more, the rest is counted
 def sentence(comparison: Comparison) -> Say:
     """Return how the newest version does against Production; of many metrics those that differ most.
 
-    Differences are the version's value minus Production's, as in the deltas, whichever way is better.
+    Differences are the version's value minus Production's, as in the deltas, whichever way is better. Blocked versions
+    are named at the end.
     """
+    blocked = [why for _, why in sorted(comparison.blocked.items(), reverse=True)]
+    more = [say("{n} more are blocked.", n=len(blocked) - NAMED)] if len(blocked) > NAMED else []
+    return joined([_compared(comparison), *blocked[:NAMED], *more], " ")
+
+
+def _compared(comparison: Comparison) -> Say:
     if comparison.frame.empty:
         return say("There are no versions of {model} to compare.", model=Name(comparison.model))
     if not comparison.best:
@@ -33,11 +40,12 @@ def sentence(comparison: Comparison) -> Say:
 def best_sentence(best: Best) -> Say:
     """Return who wins a metric: its stage, value and lead, and its run."""
     return say(
-        "{v} ({stage}) has the {end} {metric}: {value}{lead}.{gap}{run}",
+        "{v} ({stage}) has the {end} {metric}: {value}{lead}.{gap}{run}{blocked}",
         v=_v(best.version), stage="no stage" if best.stage is Stage.NONE else best.stage,
         end="highest" if best.direction is Direction.HIGHER else "lowest", metric=_metric(best.metric),
         value=number(best.value), lead=_lead(best), gap=_gap(best),
         run=say(" Run {run}.", run=Code(best.run_id)) if best.run_id else "",
+        blocked=say(" {why}", why=best.blocked) if best.blocked else "",
     )  # fmt: skip
 
 

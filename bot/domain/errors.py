@@ -9,6 +9,7 @@
     ├── Refused                 the rules say no                            exit 1
     │   ├── AlreadyOpen         a request for this model and stage is open
     │   ├── GateFailed          a gate failed that nobody may let pass
+    │   ├── TooFewApprovers     fewer people can approve than have to
     │   └── AlreadyDecided      somebody was faster
     ├── Misconfigured           a setting or the policy file is wrong       exit 2
     │   └── WrongPolicy         the policy file, with every fault by itself
@@ -18,6 +19,7 @@
         ├── Busy                  another process is at it
         ├── LedgerUnavailable
         ├── SlackUnreachable
+        │   └── SlackNotConnected this process has no Slack to ask
         └── BotUnreachable    the terminal does not reach the bot
 
 The cause (a foreign exception) is chained, for the log; it is never shown to a person.
@@ -79,6 +81,10 @@ class GateFailed(Refused):
         super().__init__(sentence)
 
 
+class TooFewApprovers(Refused):
+    """Fewer people can approve than have to, so the request could never be decided."""
+
+
 class AlreadyDecided(Refused):
     """The request was decided before this came; the sentence says by whom."""
 
@@ -123,8 +129,16 @@ class LedgerUnavailable(Unreachable):
     """The ledger's database cannot answer in time: nothing was recorded."""
 
 
+class NoLedgerHere(LedgerUnavailable):
+    """This process has no ledger; the bot has."""
+
+
 class SlackUnreachable(Unreachable):
     """Slack does not answer, or not in time."""
+
+
+class SlackNotConnected(SlackUnreachable):
+    """This process has no Slack to ask; the bot has."""
 
 
 class BotUnreachable(Unreachable):

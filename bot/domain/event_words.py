@@ -14,14 +14,17 @@ _DID: dict[Tag, str] = {
     Tag.OPENED: "opened request {subject}: {what}",
     Tag.VOTED: "voted {choice} on {subject}: {what}",
     Tag.WITHDRAWN: "took back a vote on {subject}: {what}",
+    Tag.LAPSED: "no longer counts an approval of {subject}: {what}",
     Tag.VOTE_REFUSED: "was refused: to {act} {subject}: {what}",
     Tag.OVERRIDDEN: "let failed gates of {subject} pass: {what}",
     Tag.BROKE_GLASS: "broke the glass on {subject}: {what}",
+    Tag.REVIEWED: "reviewed the broken glass of {subject}: {what}",
+    Tag.REVIEW_OVERDUE: "found the review of {subject} overdue: {what}",
     Tag.REMINDED: "reminded of {subject}: {what}",
     Tag.APPROVED: "completed the approvals of {subject}: {what}",
     Tag.REJECTED: "rejected {subject}: {what}",
     Tag.CANCELLED: "cancelled {subject}: {what}",
-    Tag.EXPIRED: "ended {subject}, nobody decided in time: {what}",
+    Tag.EXPIRED: "ended {subject}, its time is over: {what}",
     Tag.STALE: "ended {subject} as out of date: {what}",
     Tag.FAILED: "could not move {what}",
     Tag.COMMANDED: "asked for {verb}",
@@ -33,11 +36,12 @@ _DID: dict[Tag, str] = {
     Tag.MENDED: "mended {after}",
     Tag.ROLLED_BACK: "rolled back {model} {before} → {after} in Production, read back",
     Tag.FORCED: "went back to v{version} although it may not load",
-    Tag.CLEARED: "cleared {subject}",
+    Tag.HISTORY_IMPORTED: "imported {rows} earlier terms of {model} into the history",
+    Tag.CLEARED: "unblocked {subject}",
     Tag.NOT_MOVED: "did not move {after}",
     Tag.FOUND: "found a change in MLflow",
     Tag.MOVED: "moved {what}, read back",
-    Tag.OBSERVED: "found in MLflow: {model} {before} → {after}",
+    Tag.OBSERVED: "found in MLflow: {model} {change}",
     Tag.MONITOR_FAILED: "{subject} failed on {after}",
     Tag.MONITOR_BLIND: "{subject} knows nothing of {after}",
     Tag.MONITOR_WELL: "{subject} is well again on {after}",
@@ -65,6 +69,10 @@ _DID: dict[Tag, str] = {
     Tag.SERVING_CONFIRMED: "found {model} {after} serving",
     Tag.SERVING_DENIED: "did not find {model} {after} serving",
     Tag.NOT_TOLD: "could not tell {subject} of {model} {after}",
+    Tag.HELD: "held what was waiting",
+    Tag.BARRED: "blocked {subject}",
+    Tag.HOLD_ACCEPTED: "accepted the difference between MLflow and the ledger",
+    Tag.HOLD_DROPPED: "ended what was held",
     Tag.ANCHORED: "anchored the audit up to number {after}",
 }
 
@@ -92,9 +100,16 @@ def _values(event: Event) -> dict[str, object]:
         known = isinstance(version, int)
         what = say("{model} {v} to {target}", model=model, v=Code(f"v{version}" if known else str(version)),
                    target=str(target).capitalize())  # fmt: skip
+    after = Code(event.after or "nothing")
+    stage = str(facts.get("stage") or "a stage")
+    change = (
+        say("{before} → {after}", before=Code(event.before), after=after)
+        if event.before
+        else say("{after} in {stage}", after=after, stage=stage)
+    )
     return {
-        "version": str(version), "what": what, "model": model, "subject": Code(event.subject),
-        "choice": str(facts.get("choice", "")),
+        "version": str(version), "change": change, "what": what, "model": model, "subject": Code(event.subject),
+        "choice": str(facts.get("choice", "")), "rows": str(facts.get("rows", "")),
         "act": str(facts.get("act", "it")).replace("_", " "), "verb": Code(str(facts.get("verb", "a change"))),
-        "before": Code(event.before or "nothing"), "after": Code(event.after or "nothing"),
+        "before": Code(event.before or "nothing"), "after": after,
     }  # fmt: skip

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bot.domain.callers import ForCallers, pack_callers, unpack_callers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
@@ -28,7 +30,8 @@ class Seen:
     """The facts that people decide on. `rule` is the fingerprint of the policy's rule, `policy` its revision.
 
     `metrics` are the candidate's and `against` the incumbent's, without what is missing; `validation` are results of
-    the asker's own.
+    the asker's own; `callers` is what changes for callers, where that was compared; `blocked` is the number of the
+    blocked version: the candidate, or another number for the same files.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -37,6 +40,13 @@ class Seen:
     gates: tuple[GateResult, ...] = ()
     rule: str = ""
     policy: str = ""
+    callers: ForCallers = field(default_factory=ForCallers)
+    blocked: int | None = None
+    former: Mapping[str, str | None] = field(default_factory=dict)  # tags that its opening replaced; None: not there
+
+    def fails(self, name: str) -> bool:
+        """Tell whether a gate of this name didn't pass."""
+        return any(gate.name == name for gate in self.failed)
 
     @property
     def failed(self) -> list[GateResult]:
@@ -45,14 +55,16 @@ class Seen:
 
 
 def pack_seen(seen: Seen) -> dict[str, Any]:
-    """Return it as plain JSON values, for the ledger and the audit."""
+    """Return what people decide on as plain JSON values, for the ledger and the audit."""
+    more: dict[str, Any] = {} if seen.callers == ForCallers() else {"callers": pack_callers(seen.callers)}
+    more |= {} if seen.blocked is None else {"blocked": seen.blocked}
     return {
         "metrics": dict(seen.metrics), "against": dict(seen.against), "validation": dict(seen.validation),
         "gates": [asdict(gate) for gate in seen.gates], "rule": seen.rule, "policy": seen.policy,
-    }  # fmt: skip
+    } | more  # fmt: skip
 
 
 def unpack_seen(data: Mapping[str, Any]) -> Seen:
-    """Return what `pack_seen` wrote."""
+    """Return what `pack_seen` wrote, with the former tags where they're there."""
     gates = tuple(GateResult(**gate) for gate in data["gates"])
-    return Seen(**{**data, "gates": gates})
+    return Seen(**{**data, "gates": gates, "callers": unpack_callers(data.get("callers"))})

@@ -36,10 +36,14 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """What stops Production now: the sentence that says who, why and until when, and the end where there is one."""
+    """What stops Production now: the sentence that says who, why and until when, and the end where there is one.
+
+    `reason` is what was said about it, and can be empty.
+    """
 
     why: Say
     until: datetime | None
+    reason: str = ""
 
 
 def frozen(model: str, freezes: Iterable[Freeze], policy: Policy, now: datetime) -> Frozen | None:
@@ -57,13 +61,13 @@ def _by_hand(freeze: Freeze) -> Frozen:
     until = say("until {when}", when=freeze.until) if freeze.until else say("until somebody lifts it")
     why = say("{what} is frozen by {who}, {until}: {why}.", what=what, who=shown(freeze.by), until=until,
               why=freeze.reason.rstrip("."))  # fmt: skip
-    return Frozen(why, freeze.until)
+    return Frozen(why, freeze.until, freeze.reason)
 
 
 def _by_policy(model: str, reason: str, until: datetime) -> Frozen:
     why = say("The policy freezes Production of {model} until {when}{reason}.", model=Name(model), when=until,
               reason=f": {reason.rstrip('.')}" if reason else "")  # fmt: skip
-    return Frozen(why, until)
+    return Frozen(why, until, reason)
 
 
 def unfreeze_hint(model: str | None) -> Code:

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import isclose
 from typing import Protocol
 
 from bot.domain.approvals import Request
+from bot.domain.callers import breaks
 from bot.domain.card import ModelCard
 from bot.domain.directions import Direction, direction_of
 from bot.domain.durations import show_duration
 from bot.domain.evidence import GateResult, Seen
 from bot.domain.numbers import delta, number
-from bot.domain.policy import CardGate, Gate, InStagingGate, MetricGate, SemverGate, SignatureGate
+from bot.domain.policy import (
+    CardGate,
+    Gate,
+    InStagingGate,
+    MetricGate,
+    NotBlockedGate,
+    SemverGate,
+    SignatureGate,
+)
 from bot.domain.registry import Signature, Stage, VersionInfo
-from bot.domain.semver import breaks
+from bot.domain.rollbacks import Bar
 from bot.domain.text import Code, Say, say, short
 
 SIGNATURE = "signature"
-CARD = "metadata card"  # what the results of these gates are called
+CARD = "metadata card"
+NOT_BLOCKED = "not_blocked"  # what the results of these gates are called
 VALIDATION = "validation_"  # before a metric's name: the asker's own result and no other
 SHOWN = 3  # breaks of a signature, or metrics that changed, that one sentence names; of more, the rest is counted
 NEARLY = 1e-9  # of the bound: 0.9 - 0.01 is 0.89 for people, and not quite for floating point
@@ -42,15 +52,20 @@ class GateFacts:
     signature: Signature | None = None
     incumbent_signature: Signature | None = None
     staged_since: datetime | None = None
+    block: Bar | None = None  # what blocks the version; None also where no ledger is at hand
+    has_mlmodel: bool = True  # whether an MLmodel file lies beside the version's files, where a gate asks for it
 
 
 def check(gates: Sequence[Gate], facts: GateFacts) -> tuple[GateResult, ...]:
     """Return what each gate says, in the order of the policy; a metric with two bounds gives two results.
 
     What is missing fails: a gate that could not be checked is not passed. Without an incumbent there is nothing to be
-    worse than, and what looks at one passes with a note.
+    worse than, and what looks at one passes with a note. A blocked version fails also where no gate is about that.
     """
-    return tuple(result for gate in gates for result in _CHECKS[type(gate)](gate, facts))
+    found = [result for gate in gates for result in _CHECKS[type(gate)](gate, facts)]
+    if facts.block and not any(isinstance(gate, NotBlockedGate) for gate in gates):
+        found += _not_blocked(NotBlockedGate(not_blocked=True), facts)
+    return tuple(found)
 
 
 class _Check(Protocol):
@@ -126,6 +141,8 @@ def _signature(gate: object, facts: GateFacts) -> list[GateResult]:
 
 
 def _compatible(facts: GateFacts) -> tuple[bool, str, str]:
+    if not facts.has_mlmodel:
+        return False, "missing", "the version has no MLmodel file"
     if facts.incumbent is None:
         return True, "compatible", "there is no incumbent to compare with"
     if facts.incumbent_signature is None:
@@ -142,6 +159,18 @@ def _semver(gate: object, facts: GateFacts) -> list[GateResult]:
     return [GateResult(name="semver", bound="set", value=semver or "missing", passed=bool(semver))]
 
 
+def _not_blocked(gate: object, facts: GateFacts) -> list[GateResult]:
+    assert isinstance(gate, NotBlockedGate)
+    if not gate.not_blocked:
+        return []
+    block, value = facts.block, "not blocked"
+    if block:
+        value = f"rolled back as bad on {block.at:%Y-%m-%d} ({short(block.reason, 200)})"
+    if block and block.version != facts.version.version:
+        value = f"registered from the same run as v{block.version}, which was {value}"
+    return [GateResult(name=NOT_BLOCKED, bound="not blocked", value=value, passed=block is None)]
+
+
 def _in_staging(gate: object, facts: GateFacts) -> list[GateResult]:
     assert isinstance(gate, InStagingGate)
     bound = f"at least {show_duration(gate.in_staging_for)}"
@@ -153,7 +182,8 @@ def _in_staging(gate: object, facts: GateFacts) -> list[GateResult]:
 
 
 _CHECKS: dict[type, _Check] = {
-    MetricGate: _metric, CardGate: _card, SignatureGate: _signature, SemverGate: _semver, InStagingGate: _in_staging,
+    MetricGate: _metric, CardGate: _card, SignatureGate: _signature, SemverGate: _semver,
+    NotBlockedGate: _not_blocked, InStagingGate: _in_staging,
 }  # fmt: skip
 
 
@@ -195,9 +225,18 @@ def gate_fails_now(gate: GateResult) -> Say:
 
 def told(gate: GateResult) -> Say:
     """Return a gate in words: `accuracy is 0.83, wanted: ≥ 0.85`."""
+    if gate.name == NOT_BLOCKED:
+        return say("it was {value}", value=short(gate.value, 300))
     note = say(" ({note})", note=gate.note) if gate.note else ""
     return say("{name} is {value}, wanted: {bound}{note}", name=Code(short(gate.name, 80)),
                value=short(gate.value, 300), bound=gate.bound, note=note)  # fmt: skip
+
+
+def without_block(seen: Seen) -> Seen:
+    """Return the same facts with the gate `not_blocked` passed: somebody unblocked the version since."""
+    return replace(seen, gates=tuple(
+        replace(gate, passed=True, value="unblocked") if gate.name == NOT_BLOCKED else gate for gate in seen.gates
+    ))  # fmt: skip
 
 
 def seen_sentence(version: VersionInfo, target: Stage, seen: Seen) -> Say:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from enum import Enum
 from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -13,8 +14,7 @@ from pydantic.fields import FieldInfo
 
 from bot.domain.durations import write_duration
 from bot.domain.errors import BadInput
-from bot.domain.registry import Stage, VersionRef, check_model_name
-from bot.domain.semver import Bump
+from bot.domain.registry import VersionRef, check_model_name
 from bot.domain.text import Code, clean, say
 
 REASON_MOST = 1000  # characters; a card shows it whole
@@ -110,7 +110,7 @@ class Command(BaseModel):
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
-    if isinstance(value, Bump | Stage):
+    if isinstance(value, Enum):
         return value.value
     if isinstance(value, timedelta):
         return write_duration(value)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
 from bot.domain.approvals import Request
 from bot.domain.errors import BadInput
+from bot.domain.people import Actor
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import Served, served_at
 from bot.domain.text import say
-from bot.domain.typed import begin
+from bot.domain.typed import Day, begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """Who served in Production, newest first; with the requests that promotions answer, by their ids.
+    """Who served in Production, newest first; with the requests that promotions answer and who approved, by their ids.
 
     `watched` is since when Registrar knows of it; before that nobody does. `window` is what was asked about: then
     only what overlaps with it is `served`. `drawn` is what a picture shows: all of them, the newest first.
@@ -36,6 +37,7 @@ class Timeline:
     now: datetime
     watched: datetime | None = None
     requests: Mapping[str, Request]
+    approvers: Mapping[str, tuple[Actor, ...]] = field(default_factory=dict)  # who approved each request, in order
     drawn: tuple[Served, ...] = ()
     has_more: bool = False  # older ones, that were not asked for
     window: Window | None = None
@@ -49,19 +51,21 @@ class Change:
 
     at: datetime
     version: int | None
+    is_first_look: bool = False  # it was there when Registrar first looked, and came at a time that isn't known
 
 
-def window(at: timedelta | datetime | date, now: datetime) -> Window:
-    """Return what `at` means: so long ago, a moment, or a whole day in UTC. Raises BadInput for what is to come."""
+def window(at: timedelta | datetime | date | Day, now: datetime) -> Window:
+    """Return what `at` means: that long ago, a moment, or a whole day in UTC. Raises BadInput for the future."""
     if isinstance(at, timedelta):
         return Window(begin(at, now))
     if isinstance(at, datetime):
         if at > now:
-            raise BadInput(say("{at} is still to come: nobody knows what will serve then.", at=at))
+            raise BadInput(say("{at} is in the future.", at=at))
         return Window(at.astimezone(UTC))
+    at = at.at(now) if isinstance(at, Day) else at
     midnight = datetime.combine(at, time(), UTC)
     if midnight > now:
-        raise BadInput(say("{day} is still to come: nobody knows what will serve then.", day=write_day(at)))
+        raise BadInput(say("{day} is in the future.", day=write_day(at)))
     return Window(midnight, min(midnight + timedelta(days=1), now), at)
 
 
@@ -84,7 +88,7 @@ def changes(served: Sequence[Served], asked: Window) -> list[Change]:
     found: list[Change] = []
     for one in reversed(overlapping(served, asked)):
         if one.since > asked.begin:
-            found.append(Change(one.since, one.version))
+            found.append(Change(one.since, one.version, one.is_older_than_us))
         if _leaves_nobody(one) and one.until and asked.end and asked.begin < one.until < asked.end:
             found.append(Change(one.until, None))
     return found

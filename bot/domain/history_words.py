@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from bot.domain.approvals import Request
@@ -14,6 +15,7 @@ from bot.domain.rollbacks import Served, served_at
 from bot.domain.text import Code, Name, Say, joined, say, short
 
 REASON_MOST = 200  # characters of a reason in a row; the audit has the whole
+OVERRIDE_MOST = 100  # characters of why failed gates were overridden
 CHANGES_MOST = 8  # that are told in one sentence
 
 
@@ -34,15 +36,16 @@ def span(served: Served, timeline: Timeline) -> Say:
     return say("{since} to {until} ({lasted})", since=since, until=served.until, lasted=lasted)
 
 
-def came(served: Served, request: Request | None, most: int = REASON_MOST) -> Say:
+def came(served: Served, timeline: Timeline, most: int = REASON_MOST) -> Say:
     """Return how it came into Production, and why."""
     move = served.began
+    request = timeline.requests.get(move.request or "")
     reason = (request.reason if request else "") or move.reason
     why = say(": {why}", why=short(reason, most)) if reason else say("")
-    return say("{how}{why}", how=_how(served, request), why=why)
+    return say("{how}{why}", how=_how(served, request, timeline.approvers.get(move.request or "", ())), why=why)
 
 
-def _how(served: Served, request: Request | None) -> Say:
+def _how(served: Served, request: Request | None, approvers: Sequence[Actor]) -> Say:
     move = served.began
     match move.kind:
         case MoveKind.ROLLBACK:
@@ -53,14 +56,20 @@ def _how(served: Served, request: Request | None) -> Say:
                        who=by(move.actor), id=Code(move.request or "?"))  # fmt: skip
         case MoveKind.MEND:
             return say("mended by {who}", who=by(move.actor))
+        case MoveKind.IMPORTED:
+            return say("imported by {who}", who=by(move.actor))
         case MoveKind.OBSERVED if served.is_older_than_us:
             return say("was in Production before Registrar looked")
         case MoveKind.OBSERVED:
             return say("moved in MLflow, not through Registrar")
     if request is None:
         return say("promoted by {who}", who=by(move.actor))
-    return say("promoted: asked by {asker}, approved by {who}, request {id}",
-               asker=by(request.requester), who=by(move.actor), id=Code(request.id))  # fmt: skip
+    passed = say("")
+    if request.overridden_by is not None:
+        passed = say(", gates overridden by {who} ({why})", who=by(request.overridden_by),
+                     why=short(request.override_reason, OVERRIDE_MOST))  # fmt: skip
+    return say("promoted: requested by {asker}, approved by {who}{passed}, request {id}", asker=by(request.requester),
+               who=[by(one) for one in approvers or [move.actor]], passed=passed, id=Code(request.id))  # fmt: skip
 
 
 def answer(timeline: Timeline) -> Say:
@@ -71,7 +80,7 @@ def answer(timeline: Timeline) -> Say:
     first = served_at(timeline.served, asked.begin)
     then = changes(timeline.served, asked)
     if first is None and not known and not then:
-        return _nobody_knows(timeline)
+        return _no_record(timeline)
     if asked.day is None or asked.end is None:
         return _at_a_moment(timeline, first)
     is_over = asked.end - asked.begin >= timedelta(days=1)
@@ -80,18 +89,23 @@ def answer(timeline: Timeline) -> Say:
         who = Code(f"v{first.version}") if first else "No version"
         return say("{who} of {model} was in Production all of {day} (UTC){so_far}.", who=who, model=model, day=day,
                    so_far="" if is_over else " so far")  # fmt: skip
-    began: object = Code(f"v{first.version}") if first else "nobody"
+    told = joined(_told(then), ", ")
     if first is None and not known:
-        began = "nobody knows what"
+        return say("In Production of {model} on {day} (UTC): {then}.", day=day, model=model, then=told)
+    began: object = Code(f"v{first.version}") if first else "no version"
     return say("On {day} (UTC) {began} was in Production of {model}; {then}.", day=day, began=began, model=model,
-               then=joined(_told(then), ", "))  # fmt: skip
+               then=told)  # fmt: skip
 
 
 def _told(then: list[Change]) -> list[Say]:
-    told = [say("{v} from {at}", v="nobody" if one.version is None else Code(f"v{one.version}"), at=one.at)
-            for one in then[:CHANGES_MOST]]  # fmt: skip
+    told = [_change(one) for one in then[:CHANGES_MOST]]
     more = len(then) - len(told)
     return [*told, say("and {n} more changes", n=more)] if more > 0 else told
+
+
+def _change(one: Change) -> Say:
+    who = "no version" if one.version is None else Code(f"v{one.version}")
+    return say("{v}, first seen {at}" if one.is_first_look else "{v} from {at}", v=who, at=one.at)
 
 
 def _at_a_moment(timeline: Timeline, first: Served | None) -> Say:
@@ -107,15 +121,15 @@ def _at_a_moment(timeline: Timeline, first: Served | None) -> Say:
     return say("No version of {model} was in Production at {at}.{hints}", model=model, at=at, hints=joined(hints, ""))
 
 
-def _nobody_knows(timeline: Timeline) -> Say:
+def _no_record(timeline: Timeline) -> Say:
     model = Name(timeline.model)
     if timeline.watched is None:
-        return say("Nobody knows: Registrar has not seen {model} in Production yet.", model=model)
+        return say("No record: Registrar hasn't seen {model} in Production yet.", model=model)
     hint = say("")
     if timeline.after and timeline.after.is_older_than_us:
-        hint = say(" {v} was there then already.", v=Code(f"v{timeline.after.version}"))
+        hint = say(" {v} was in Production by then.", v=Code(f"v{timeline.after.version}"))
     elif timeline.after and timeline.after.began.expected_incumbent:
-        hint = say(" Before {v} came at {at}, {old} was there.", v=Code(f"v{timeline.after.version}"),
+        hint = say(" Before {v} came at {at}, it was {old}.", v=Code(f"v{timeline.after.version}"),
                    at=timeline.after.since, old=Code(f"v{timeline.after.began.expected_incumbent}"))  # fmt: skip
-    return say("Nobody knows: Registrar has watched {model} since {at}.{hint}", model=model, at=timeline.watched,
+    return say("No record: Registrar has watched {model} since {at}.{hint}", model=model, at=timeline.watched,
                hint=hint)  # fmt: skip

@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from bot.domain.durations import show_duration
-from bot.domain.incidents import OF_ALL, Doing, Incident, IncidentKind, Tripped
+from bot.domain.incidents import OF_ALL, Doing, Ending, Incident, IncidentKind, Tripped
 from bot.domain.monitors import Monitor
-from bot.domain.people import Actor, shown
+from bot.domain.moves import Move, MoveKind
+from bot.domain.people import Actor, Automation, shown
 from bot.domain.rollback_words import CANNOT_BE_TOLD, NOT_LOOKED_AT, UNFIT
 from bot.domain.text import Code, Name, Say, joined, say
 
@@ -91,8 +92,8 @@ _DID = {
     Doing.NOTIFIED: "Nothing was moved.",
     Doing.AWAITING_HUMAN: "Nothing is moved until somebody decides.",
     Doing.INTENT: "Rolling {it} back to {to}.",
-    Doing.ROLLED_BACK: "Rolled back: {to} is in Production, read back from MLflow. {bad} is barred.",
-    Doing.NOT_FOLLOWED: "Rolled back: {to} is in Production, {bad} is barred; the serving side has not confirmed it.",
+    Doing.ROLLED_BACK: "Rolled back: {to} is in Production, read back from MLflow. {bad} is blocked.",
+    Doing.NOT_FOLLOWED: "Rolled back: {to} is in Production, {bad} is blocked; the serving side has not confirmed it.",
     Doing.SILENCED: "Nothing was moved.",
     Doing.FROZEN: "Nothing was moved: Production is frozen.",
     Doing.COOLDOWN: "Nothing was moved: the last rollback is too recent to make another one without a person.",
@@ -192,11 +193,19 @@ def repeated(incident: Incident, now: datetime) -> Say:
 # -- how it ends: sentences for `resolution` ---------------------------------------------------------------------------
 
 
-def restored(version: int, since: datetime, bad: int | None) -> Say:
-    """Return how a rollback ends that worked."""
+def restored(version: int, since: datetime, bad: int | None, by: Actor | None = None) -> Say:
+    """Return how a rollback ends that worked; `by` is the person who pressed the button, where one did."""
+    who = say(" {who} rolled it back.", who=shown(by)) if by else say("")
     if bad is None:
-        return say("Restored: {v} has served since {since}.", v=v(version), since=since)
-    return say("Restored: {v} has served since {since}, {bad} is barred.", v=v(version), since=since, bad=v(bad))
+        return say("Restored: {v} has served since {since}.{who}", v=v(version), since=since, who=who)
+    return say("Restored: {v} has served since {since}, {bad} is blocked.{who}", v=v(version), since=since, bad=v(bad),
+               who=who)  # fmt: skip
+
+
+def recovered_since(version: int, since: datetime, now: datetime) -> Say:
+    """Return how it ends where the restored version has passed its checks."""
+    return say("Restored and recovered: {v} is healthy, {age} after the rollback.", v=v(version),
+               age=show_duration(now - since))  # fmt: skip
 
 
 def recovered(version: int | None, since: datetime, now: datetime) -> Say:
@@ -225,33 +234,48 @@ def source_is_well(source: str, since: datetime, now: datetime) -> Say:
                age=show_duration(now - since))  # fmt: skip
 
 
-def overtaken(version: int | None, now_serves: int | None) -> Say:
-    """Return how it ends where Production moved meanwhile, by whomever."""
-    if now_serves is None:
-        return say(_OVERTAKEN_BY_NOBODY, v=v(version))
-    return say(_OVERTAKEN, v=v(version), now=v(now_serves))
+def rolled_back_by_hand(move: Move) -> Say:
+    """Return how it ends where a person rolled Production back."""
+    if move.expected_incumbent is None:
+        return say("{who} rolled Production back to {now}.", who=shown(move.actor), now=v(move.version))
+    return say("{who} rolled Production back from {was} to {now}.", who=shown(move.actor),
+               was=v(move.expected_incumbent), now=v(move.version))  # fmt: skip
 
 
-_OVERTAKEN_BY_NOBODY = "Overtaken: {v} serves no more, and nothing is in Production."
-_OVERTAKEN = "Overtaken: {v} serves no more, {now} does. This was about {v} only."
+def overtaken(version: int | None, began: Move | None) -> Say:
+    """Return how it ends where Production moved in another way; `began` is the move that did it, None where it left."""
+    if began is None:
+        return say("Overtaken: {v} serves no more, and nothing is in Production.", v=v(version))
+    how = say(_MOVED_BY.get(began.kind, "{who} moved it."), who=shown(began.actor))
+    if began.version == version:
+        return say("Overtaken: {v} left Production and is back. This was about its earlier time there. {how}",
+                   v=v(version), how=how)  # fmt: skip
+    return say("Overtaken: {now} replaced {v} in Production. This was about {v} only. {how}", v=v(version),
+               now=v(began.version), how=how)  # fmt: skip
 
 
-def is_overtaken(how: Say) -> bool:
-    """Tell whether an incident ended because Production moved meanwhile."""
-    return how.template in {_OVERTAKEN, _OVERTAKEN_BY_NOBODY}
+_MOVED_BY = {
+    MoveKind.PROMOTION: "{who} approved that last.",
+    MoveKind.BREAK_GLASS: "{who} broke the glass.",
+    MoveKind.ROLLBACK: "{who} rolled it back.",
+    MoveKind.OBSERVED: "It was moved in MLflow.",
+}
 
 
-def watched_no_more(monitor: str) -> Say:
-    """Return how it ends where the monitor was removed, paused or changed."""
-    return say(_WATCHED_NO_MORE, monitor=Code(monitor))
+def unwatched(ending: Ending, monitor: str, by: Actor | None) -> Say:
+    """Return how it ends where its last monitor was paused, changed, or removed."""
+    if by is None:
+        return say("Ended: {monitor} was paused, changed, or removed, so nothing watches this now.",
+                   monitor=Code(monitor))  # fmt: skip
+    who = say("The policy file") if isinstance(by, Automation) else say("{who}", who=shown(by))
+    return say(_UNWATCHED[ending], who=who, monitor=Code(monitor))
 
 
-_WATCHED_NO_MORE = "Ended: {monitor} was paused, changed or removed, so nobody watches this now."
-
-
-def is_watched_no_more(how: Say) -> bool:
-    """Tell whether an incident ended because nobody watched any more."""
-    return how.template == _WATCHED_NO_MORE
+_UNWATCHED = {
+    Ending.PAUSED: "{who} paused {monitor}, so nothing watches this now.",
+    Ending.EDITED: "{who} changed {monitor}, so it starts over, and this ends.",
+    Ending.REMOVED: "{who} removed {monitor}, so nothing watches this now.",
+}
 
 
 def resolved(incident: Incident) -> Say:

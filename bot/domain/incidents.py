@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -49,6 +49,36 @@ class Doing(Enum):
     FAILED = "failed"  # the rollback was tried and refused
 
 
+class Ending(Enum):
+    """How an incident ended. Only the first one is good news."""
+
+    RECOVERED = "recovered"  # its monitors are healthy again, with this version or with the one restored
+    RESTORED = "restored"  # rolled back, read back, and confirmed where the endpoint is asked; not measured since
+    NOT_CONFIRMED = "not confirmed"  # rolled back, and the endpoint hasn't confirmed it in time
+    ROLLED_BACK = "rolled back"  # a person rolled Production back, not by this incident's button
+    OVERTAKEN = "overtaken"  # Production moved in another way
+    PAUSED = "paused"  # someone paused the last monitor that watched
+    EDITED = "edited"  # someone changed it, so it starts over
+    REMOVED = "removed"  # someone removed it
+    UNWATCHED = "unwatched"  # one of these three; an older Registrar didn't keep which, or who
+
+
+UNWATCHED = frozenset({Ending.PAUSED, Ending.EDITED, Ending.REMOVED, Ending.UNWATCHED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How an incident ended, the sentence that says so, who ended it, and where Slack tells of it.
+
+    `told_in` is the lane of that message; empty where there is none, or where it's the incident's own.
+    """
+
+    ending: Ending
+    how: Say
+    by: Actor | None = None
+    told_in: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """One alert. `monitors` are the names of those that failed, the first one first; `source` for one of a source."""
@@ -73,6 +103,15 @@ class Incident:
     repeated_at: datetime | None = None
     resolved_at: datetime | None = None
     resolution: Say | None = None
+    ending: Ending | None = None
+    ended_by: Actor | None = None
+    ended_in: str = ""  # the lane of the message in Slack that tells what ended it
+
+    def ended(self, end: End, at: datetime) -> Incident:
+        """Return it as it is once it has ended so."""
+        return replace(
+            self, resolved_at=at, resolution=end.how, ending=end.ending, ended_by=end.by, ended_in=end.told_in
+        )
 
     @property
     def chart(self) -> str:
@@ -119,6 +158,7 @@ class Situation:
     passed_over: int | None  # a nearer one, that has served for too short a time
     is_common: bool  # many monitors of the source fail together
     now: datetime
+    held: Say | None = None  # why no automation acts at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +190,8 @@ def decide(it: Situation) -> Decided:
         return Decided(Doing.SILENCED, say("It is silenced until {until}.", until=it.monitor.silenced_until))
     if acts == "notify":
         return Decided(Doing.NOTIFIED, say("This monitor tells and moves nothing."))
+    if it.held:
+        return Decided(Doing.HELD, it.held)
     if it.frozen:
         return Decided(Doing.FROZEN, it.frozen.why)
     if it.target is None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
-from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.mirror import digest
+from bot.domain.moves import Move, MoveKind, MoveState, time_of
+from bot.domain.numbers import counted
 from bot.domain.people import Actor
-from bot.domain.registry import TARGETS, ModelInfo, Stage, VersionInfo
+from bot.domain.registry import TARGETS, Identity, ModelInfo, Stage, VersionInfo
 from bot.domain.text import Code, Name, Say, say, short
 
 BASELINE = ""  # no model is called so: its row says that Registrar has looked at this registry before
@@ -18,7 +20,11 @@ NAMED = 5  # versions named in one line; of more, the rest is counted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """One model as it was seen. `stages` says where each version stood; `after` is our last move known then."""
+    """One model as it was seen. `stages` says where each version stood; `after` is our last move known then.
+
+    `marks` says what each version was (`Identity.mark`), None in a look by an older Registrar; `tags` holds a digest of
+    each version's tags that only Registrar sets (`mirror.digest`).
+    """
 
     model: str
     at: datetime
@@ -26,6 +32,9 @@ class Look:
     stages: Mapping[int, Stage] = field(default_factory=dict)
     aliases: Mapping[str, int] = field(default_factory=dict)
     after: str | None = None
+    created_at: datetime | None = None  # the model
+    marks: Mapping[int, str] | None = None
+    tags: Mapping[int, str] | None = None
 
     def holders(self, stage: Stage) -> list[int]:
         """Return the versions in `stage`, newest first."""
@@ -34,9 +43,38 @@ class Look:
     def is_as(self, model: ModelInfo) -> bool:
         """Tell whether the registry's summary of the model is the one that was seen here.
 
-        Moves, new versions and deletions change `updated_at`; aliases do not, but the summary holds them.
+        Moves, new versions and deletions change `updated_at`; aliases do not, but the summary holds them. A look by an
+        older Registrar didn't see what the versions were.
         """
-        return self.updated_at == model.updated_at and dict(self.aliases) == dict(model.aliases)
+        return (
+            self.marks is not None
+            and (self.updated_at, self.created_at) == (model.updated_at, model.created_at)
+            and dict(self.aliases) == dict(model.aliases)
+            and all(self.marks.get(number) == identity.mark for number, identity in model.identities.items())
+        )
+
+    def has_replaced(self, version: int, identity: Identity | None) -> bool:
+        """Tell whether something else than this version was seen under its number: another one, or none."""
+        if self.marks is None or identity is None:
+            return False
+        is_another_model = None not in {self.created_at, identity.model_created_at} and (
+            self.created_at != identity.model_created_at
+        )
+        return is_another_model or self.marks.get(version) != identity.mark
+
+    def has_moved(self, model: ModelInfo) -> bool | None:
+        """Tell whether the files of the versions in the summary lie elsewhere, and nothing else about them changed.
+
+        None where the summary or the look doesn't tell what the versions are.
+        """
+        if not model.identities or self.marks is None or self.created_at not in {None, model.created_at}:
+            return None
+        return are_elsewhere(self.marks, {number: one.mark for number, one in model.identities.items()})
+
+    def elsewhere(self, versions: Sequence[VersionInfo]) -> Look:
+        """Return the same look as if it had seen where the files of these versions lie now."""
+        marks = {one.version: one.identity().mark for one in versions if one.version in (self.marks or {})}
+        return replace(self, marks=marks)
 
 
 class FindingKind(Enum):
@@ -71,11 +109,13 @@ class Finding:
         return self.mend is not None and self.mended_at is None
 
 
-def seen(model: ModelInfo, versions: Iterable[VersionInfo], at: datetime, after: str | None) -> Look:
+def seen(model: ModelInfo, versions: Sequence[VersionInfo], at: datetime, after: str | None) -> Look:
     """Return the look at a model that a reading of it and its versions gives."""
     return Look(
         model=model.name, at=at, updated_at=model.updated_at, after=after, aliases=dict(model.aliases),
-        stages={one.version: one.stage for one in versions},
+        stages={one.version: one.stage for one in versions}, created_at=model.created_at,
+        marks={one.version: one.identity().mark for one in versions},
+        tags={one.version: told for one in versions if (told := digest(one.tags))},
     )  # fmt: skip
 
 
@@ -83,12 +123,24 @@ def expected(before: Look, moves: Sequence[Move], aliases: Mapping[Stage, str]) 
     """Return what the model looks like after our own finished moves (oldest first) since `before`."""
     now = before
     for move in moves:
-        if move.state is MoveState.DONE and move.kind is not MoveKind.OBSERVED:
-            now = _after(now, move, aliases)
+        if move.state is MoveState.DONE and move.kind not in {MoveKind.OBSERVED, MoveKind.IMPORTED}:
+            now = after(now, move, aliases)
     return now
 
 
-def _after(look: Look, move: Move, aliases: Mapping[Stage, str]) -> Look:
+def since(moves: Sequence[Move], look: Look) -> list[Move]:
+    """Return the moves (newest first) that the look doesn't include, oldest first.
+
+    That's all after `look.after`, and earlier ones that were still waiting then and have finished since.
+    """
+    place = next((at for at, move in enumerate(moves) if move.id == look.after), len(moves))
+    fresh, late = list(moves[:place]), [move for move in moves[place + 1 :] if (move.finished_at or look.at) > look.at]
+    fresh.reverse()
+    return sorted([*late, *fresh], key=time_of) if late else fresh
+
+
+def after(look: Look, move: Move, aliases: Mapping[Stage, str]) -> Look:
+    """Return what the model looks like when the move is made."""
     stages, names = dict(look.stages), dict(look.aliases)
     if move.target in TARGETS:
         if not move.keep_existing:
@@ -108,7 +160,8 @@ def changes(before: Look, ours: Look, now: Look, aliases: Mapping[Stage, str]) -
 
     `ours` is what our moves made of `before`. An alias of Staging that went with its version is our own tidying.
     """
-    lines = []
+    replaced = other_versions(before, now)
+    lines = [_replaced(replaced)] if replaced else []
     for number, stage in sorted(now.stages.items()):
         was = ours.stages.get(number, Stage.NONE)
         lines += [_moved(number, was, stage)] if stage is not was else []
@@ -118,6 +171,46 @@ def changes(before: Look, ours: Look, now: Look, aliases: Mapping[Stage, str]) -
     if ours.holders(Stage.PRODUCTION) and not now.holders(Stage.PRODUCTION):
         lines.append(say("Nothing is in Production now. Ask for a version: {how}", how=Code("/model promote")))
     return lines
+
+
+def other_versions(before: Look, now: Look) -> list[int]:
+    """Return the numbers under which another version is found than before."""
+    was, found = before.marks or {}, now.marks or {}
+    is_another_model = None not in {before.created_at, now.created_at} and before.created_at != now.created_at
+    return sorted(number for number in was.keys() & found.keys() if is_another_model or was[number] != found[number])
+
+
+def _replaced(numbers: list[int]) -> Say:
+    words = (
+        "{which} isn't the same version any more: it was deleted and created again, its model was renamed, or its "
+        "files are somewhere else."
+        if len(numbers) == 1
+        else "{which} aren't the same versions any more: they were deleted and created again, their model was renamed, "
+        "or their files are somewhere else."
+    )
+    return say(words, which=_few([f"v{number}" for number in numbers]))
+
+
+def are_elsewhere(was: Mapping[int, str], now: Mapping[int, str]) -> bool | None:
+    """Tell whether all versions in both have other sources now, and are the same otherwise; None where none is in both.
+
+    Both are marks: see `Identity.mark`.
+    """
+    pairs = [(was[number].split("."), now[number].split(".")) for number in was.keys() & now.keys()]
+    return all(old[0] == new[0] and old != new for old, new in pairs) if pairs else None
+
+
+def have_moved(looks: Mapping[str, Look], models: Iterable[ModelInfo]) -> bool:
+    """Tell whether the whole registry was migrated in place: all files lie elsewhere, and nothing else has changed."""
+    said = [look.has_moved(model) for model in models if (look := looks.get(model.name))]
+    return any(said) and False not in said
+
+
+def migrated(models: Sequence[ModelInfo]) -> Say:
+    """Return what changed where the sources of all versions did; one of them is an example."""
+    source = next(iter(models[0].identities.values())).source
+    return say("The files of {n} are somewhere else now, for example {source}.", n=counted(len(models), "model"),
+               source=Code(short(source, 200)))  # fmt: skip
 
 
 def _deleted(before: Look, lost: list[int]) -> Say:

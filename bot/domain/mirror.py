@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
-from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain.approvals import Request, RequestState, Vote
+from bot.domain.approvals import approvals as counted
 from bot.domain.moves import Move
-from bot.domain.people import Actor, Automation, Person
+from bot.domain.people import Actor, Automation, Person, as_person
 from bot.domain.registry import Stage
 from bot.domain.text import short
 
@@ -25,7 +27,25 @@ OURS = frozenset(
     }
 )  # fmt: skip
 
+# Those whose values come from the ledger alone: a registry without stages keeps them in `stage`, programs set `semver`.
+OURS_ALONE = OURS - {"semver", "stage"}
+
 Tags = Mapping[str, str | None]  # None takes a tag away
+
+
+def ours(tags: Tags) -> dict[str, str]:
+    """Return the tags that only Registrar sets, from the ledger."""
+    return {key: value for key, value in tags.items() if key in OURS_ALONE and value is not None}
+
+
+def fingerprints(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return a short hash of each tag's key and value, by key."""
+    return {key: hashlib.sha256(f"{key}\n{value}".encode()).hexdigest()[:12] for key, value in tags.items()}
+
+
+def digest(tags: Tags) -> str:
+    """Return the fingerprints of a version's tags that only Registrar sets, separated by spaces; empty for none."""
+    return " ".join(sorted(fingerprints(ours(tags)).values()))
 
 
 def opened(request: Request) -> Tags:
@@ -45,12 +65,12 @@ def opened(request: Request) -> Tags:
 def ended(request: Request, votes: Iterable[Vote], at: datetime) -> Tags:
     """Return the tags of a version whose request has ended.
 
-    One that moved nothing puts the former `approval_status` back; a rejection stays to be seen.
+    One that moved nothing puts back what was there before; a rejection stays to be seen.
     """
     if request.state is RequestState.REJECTED:
         return {STATUS: "rejected"}
     if request.state is not RequestState.DONE:
-        return {STATUS: request.former_status}
+        return _former(request)
     by = _deciders(request, votes)
     decided = _date(request.decided_at or at)
     tags: dict[str, str | None] = {
@@ -63,6 +83,36 @@ def ended(request: Request, votes: Iterable[Vote], at: datetime) -> Tags:
     if request.target is Stage.PRODUCTION:
         tags |= {"production_approver": by, "production_date": _date(at)}
     return tags
+
+
+def replaced(request: Request, tags: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return those of a version's tags that the opening of a request replaces; None for one that isn't there."""
+    return {key: tags.get(key) for key in opened(request)}
+
+
+def reverted(request: Request, others: Iterable[Request], overwritten: Collection[str]) -> Tags:
+    """Return the tags that a request, which ended without a move, puts back; none that was `overwritten` since.
+
+    `others` are the version's requests, newest first. What the request found there may come from one that has ended
+    the same way since: then what that one found is put back.
+    """
+    tags = dict(_former(request))
+    for other in others:
+        is_under = other.id != request.id and other.opened_at <= request.opened_at
+        if is_under and has_reverted(other) and other.decided_at and other.decided_at >= request.opened_at:
+            wrote, found = opened(other), _former(other)
+            tags |= {key: found[key] for key, value in tags.items() if key in found and value == wrote.get(key)}
+    return {key: value for key, value in tags.items() if key not in overwritten}
+
+
+def has_reverted(request: Request) -> bool:
+    """Tell whether a request has ended in a way that puts the version's tags back."""
+    return not request.state.is_open and request.state not in {RequestState.DONE, RequestState.REJECTED}
+
+
+def _former(request: Request) -> Tags:
+    """Return the tags that its opening replaced; of one that an older Registrar opened, the status alone is known."""
+    return {**(request.seen.former if request.seen else {}), STATUS: request.former_status}
 
 
 def promoted(request: Request, votes: Iterable[Vote], at: datetime) -> str:
@@ -84,7 +134,7 @@ def restored(move: Move, at: datetime) -> Tags:
 
 def approvers(votes: Iterable[Vote]) -> str:
     """Return who approved, comma-joined, in the order in which they did."""
-    return ",".join(named(vote.voter) for vote in votes if vote.choice is Choice.APPROVE)
+    return ",".join(named(vote.voter) for vote in counted(votes))
 
 
 def _deciders(request: Request, votes: Iterable[Vote]) -> str:
@@ -102,9 +152,10 @@ def with_line(description: str, line: str) -> str | None:
 
 def named(actor: Actor) -> str:
     """Return an actor as a tag names them: a Slack user id, or the name of what is no person."""
-    if isinstance(actor, Person):
-        return actor.user
-    return "automated-monitor" if isinstance(actor, Automation) else actor.name
+    known = as_person(actor)
+    if isinstance(known, Person):
+        return known.user
+    return "automated-monitor" if isinstance(known, Automation) else known.name
 
 
 def _word(request: Request) -> str:

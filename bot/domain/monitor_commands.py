@@ -151,7 +151,7 @@ class MonitorAdd(_Ruled):
     """Let a monitor watch a model in Production."""
 
     verb = "monitor add"
-    summary = "Watch the version in Production: by a bound that must hold, or against the one before"
+    summary = "Watch the version in Production: against a bound, or against the previous version"
     example = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
 
     @classmethod
@@ -181,7 +181,7 @@ class MonitorEdit(_Ruled):
     """Change what a monitor watches."""
 
     verb = "monitor edit"
-    summary = "Change a monitor; one that may roll back by itself has to be armed again"
+    summary = "Change a monitor; one that can roll back automatically has to be armed again"
     example = "monitor edit churn accuracy --greater-than 0.9 --fail-after 3"
 
     @classmethod
@@ -239,7 +239,7 @@ class MonitorList(Command):
     """List the monitors."""
 
     verb = "monitor list"
-    summary = "The monitors and how they stand, the worst first"
+    summary = "List monitors and their state, worst first"
     example = "monitor list churn"
     model: OptionalModel = None
 
@@ -248,7 +248,7 @@ class MonitorShow(_OfOne):
     """Show a monitor."""
 
     verb = "monitor show"
-    summary = "How a monitor stands: its last value, its rule, what it does, its last checks"
+    summary = "Show a monitor's state, last value, rule, action, and last checks"
     example = "monitor show churn accuracy"
 
 
@@ -256,7 +256,7 @@ class MonitorCheck(_OfOne):
     """Check now."""
 
     verb = "monitor check"
-    summary = "Check now, without waiting for the next time"
+    summary = "Check now, without waiting for the next scheduled check"
     example = "monitor check churn accuracy"
 
 
@@ -264,7 +264,7 @@ class MonitorPause(_OfOne):
     """Stop checking."""
 
     verb = "monitor pause"
-    summary = "Stop checking until somebody resumes it"
+    summary = "Pause a monitor until someone resumes it"
     example = "monitor pause churn accuracy"
 
 
@@ -272,7 +272,7 @@ class MonitorResume(_OfOne):
     """Check again."""
 
     verb = "monitor resume"
-    summary = "Check again"
+    summary = "Resume a paused monitor"
     example = "monitor resume churn accuracy"
 
 
@@ -280,7 +280,7 @@ class MonitorRemove(_OfOne):
     """Take a monitor away."""
 
     verb = "monitor remove"
-    summary = "Take a monitor away; what it measured stays"
+    summary = "Remove a monitor; its measurements stay"
     example = "monitor remove churn accuracy"
 
 
@@ -288,7 +288,7 @@ class MonitorBacktest(_OfOne):
     """Replay the past."""
 
     verb = "monitor backtest"
-    summary = "When it would have failed in the past: a sentence and a picture, in the channel"
+    summary = "Find when a monitor would have failed in the past: a sentence and a chart, in the channel"
     example = "monitor backtest churn accuracy --days 30"
     days: Annotated[
         int, Field(ge=1, le=366), Arg("N", "how far back", positional=False, flags=("--days",))
@@ -299,7 +299,7 @@ class MonitorArm(_OfOne):
     """Let a monitor roll back by itself."""
 
     verb = "monitor arm"
-    summary = "Let a monitor with the action auto roll back by itself; a second person does this"
+    summary = "Arm a monitor with the action auto, so that it can roll back; a second person does this"
     example = "monitor arm churn accuracy"
     override: Annotated[
         bool, Arg("", "an admin's: although it has not tried itself out; needs a reason", False, ("--override",))
@@ -311,7 +311,7 @@ class MonitorSilence(Command):
     """Hold back what a monitor would post and do."""
 
     verb = "monitor silence"
-    summary = "Hold back what a monitor would post and do for a while, 72h at most; it measures on"
+    summary = "Silence a monitor for a while, 72h at most: it measures, but doesn't post or act"
     example = 'monitor silence churn accuracy 2h --reason "the feature store is being moved"'
     model: Model
     name: OptionalName = None
@@ -335,7 +335,7 @@ class MonitorReset(Command):
     """Let automatic rollbacks go on."""
 
     verb = "monitor reset"
-    summary = "Let automatic rollbacks go on that have stopped, of one model or of all together"
+    summary = "Reset the circuit breaker, so that automatic rollbacks run again, for one model or for all"
     example = "monitor reset churn"
     model: OptionalModel = None
     everywhere: Everywhere = False

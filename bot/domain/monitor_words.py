@@ -202,12 +202,15 @@ def armed(monitor: Monitor, by: Actor, reason: str) -> Say:
 
 
 def checked(monitor: Monitor, standing: Standing) -> Say:
-    """Return the answer to whoever had it checked now."""
+    """Return the answer to whoever had it checked now: its state, what was read, and why it's judged that way."""
     stands = state(monitor, standing)
-    checked = say("Checked {it}: {state}.", it=which(monitor), state=stands)
-    if standing.why is None or str(standing.why).rstrip(".").casefold() == str(stands).casefold():
-        return checked
-    return joined([checked, standing.why], " ")
+    said = [say("Checked {it}: {state}.", it=which(monitor), state=stands)]
+    if standing.value is not None and not standing.is_blind:
+        said.append(say("{query} of {v}: {value}.", query=_value(monitor.rule), v=Code(f"v{standing.version}"),
+                        value=value(standing)))  # fmt: skip
+    if standing.why is not None and str(standing.why).rstrip(".").casefold() != str(stands).casefold():
+        said.append(standing.why)
+    return joined(said, " ")
 
 
 # -- why not -----------------------------------------------------------------------------------------------------------

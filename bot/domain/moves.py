@@ -9,8 +9,9 @@ from enum import Enum, auto
 
 from bot.domain.approvals import Request, Vote
 from bot.domain.errors import BadInput, Refused
+from bot.domain.identity import difference
 from bot.domain.people import Actor
-from bot.domain.registry import TARGETS, ModelInfo, Stage, VersionInfo, is_legal
+from bot.domain.registry import TARGETS, Identity, ModelInfo, Stage, VersionInfo, is_legal
 from bot.domain.text import Code, Name, Say, say
 
 
@@ -22,6 +23,7 @@ class MoveKind(Enum):
     BREAK_GLASS = "break_glass"  # an admin moved it without approvals, in an emergency
     ROLLBACK = "rollback"  # the version before it again: somebody said so, or a monitor did
     MEND = "mend"  # somebody pressed the button that gives a stage its one holder back
+    IMPORTED = "imported"  # from before Registrar, out of a file that an admin imported
     OBSERVED = "observed"  # made in MLflow, behind our back, and found by the poll
 
 
@@ -61,6 +63,15 @@ class Move:
     reason: str = ""  # what the person said who caused it
     incident: str | None = None  # that an automatic rollback answers
     is_forced: bool = False  # the person knew that the version may not load, and said why
+    identity: Identity | None = None  # what the version is; None where an older Registrar wrote the move
+    trusted_at: datetime | None = None  # when `identity` was filled in afterward, taken on trust
+    began_at: datetime | None = None  # right before the first write to the registry; None: nothing was moved yet
+
+    def is_of(self, version: VersionInfo) -> bool:
+        """Tell whether it moved this version, and not another one that had the same number."""
+        if self.version != version.version:
+            return False
+        return self.identity is None or self.identity.is_same(version.identity())
 
     @property
     def has_alias(self) -> bool:
@@ -70,13 +81,22 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the registry says right before a move: all versions of the model."""
+    """What the registry says right before a move: all versions of the model, or those that a rollback is about.
+
+    `model` is None where it wasn't read.
+    """
 
     versions: tuple[VersionInfo, ...]
+    model: ModelInfo | None = None
 
     def version(self, number: int) -> VersionInfo | None:
         """Return that version, or None where it is gone."""
         return next((one for one in self.versions if one.version == number), None)
+
+    def identity(self, number: int | None) -> Identity | None:
+        """Return what that version is, or None where it is gone."""
+        found = None if number is None else self.version(number)
+        return None if found is None else found.identity(self.model.created_at if self.model else None)
 
     def holders(self, stage: Stage) -> list[int]:
         """Return the versions that hold `stage`, newest first."""
@@ -99,6 +119,11 @@ class Plan:
     why: Say | None = None
 
 
+def time_of(move: Move) -> datetime:
+    """Return when a move was made."""
+    return move.finished_at or move.intended_at
+
+
 def intended(request: Request, last: Vote, now: datetime) -> Move:
     """Return the move that a request means which is approved `now`; `last` is the vote that completed it.
 
@@ -116,6 +141,7 @@ def intended(request: Request, last: Vote, now: datetime) -> Move:
         intended_at=now,
         request=request.id,
         keep_existing=request.keep_existing,
+        identity=request.identity,
     )
 
 
@@ -125,7 +151,7 @@ def in_an_emergency(request: Request, now: datetime) -> Move:
         id=f"break_glass:{request.id}", kind=MoveKind.BREAK_GLASS, model=request.model, version=request.version,
         from_stage=request.from_stage, target=request.target, expected_incumbent=request.incumbent,
         actor=request.requester, intended_at=now, request=request.id, keep_existing=request.keep_existing,
-        reason=request.reason,
+        reason=request.reason, identity=request.identity,
     )  # fmt: skip
 
 
@@ -135,6 +161,7 @@ def archiving(move_id: str, version: VersionInfo, actor: Actor, now: datetime, r
     return Move(
         id=move_id, kind=MoveKind.ARCHIVE, model=version.model, version=version.version, from_stage=version.stage,
         target=Stage.ARCHIVED, expected_incumbent=None, actor=actor, intended_at=now, reason=reason,
+        identity=version.identity(),
     )  # fmt: skip
 
 
@@ -177,11 +204,12 @@ def check_can_be_asked(version: VersionInfo, target: Stage) -> None:
 
 def plan(move: Move, facts: Facts) -> Plan:
     """Compare what was decided with what is true now, and return what is left to do."""
+    if another := difference(move.model, move.version, move.identity, facts.identity(move.version)):
+        return Plan(Step.NOTHING, another)
     if move.kind is MoveKind.ROLLBACK:
         return _plan_back(move, facts)
     candidate = facts.version(move.version)
-    if candidate is None:
-        return Plan(Step.NOTHING, say("v{v} of {model} is gone from MLflow.", v=move.version, model=Name(move.model)))
+    assert candidate is not None
     holders = facts.holders(move.target)
     if move.kind is MoveKind.ARCHIVE and candidate.stage is Stage.PRODUCTION:
         return Plan(Step.NOTHING, serves(candidate))
@@ -226,12 +254,25 @@ def looks_settled(move: Move, model: ModelInfo, alias: str | None) -> bool:
     return model.latest.get(move.target) == move.version and (alias is None or model.aliases.get(alias) == move.version)
 
 
+def empties_staging(move: Move, facts: Facts) -> bool:
+    """Tell whether a promotion takes the only version out of Staging."""
+    leaves = move.request is not None and move.from_stage is Stage.STAGING and move.target is Stage.PRODUCTION
+    return leaves and not set(facts.holders(Stage.STAGING)) - {move.version}
+
+
 def serves(version: VersionInfo) -> Say:
     """Return why the version in Production is not taken aside."""
     return say(
         "v{v} of {model} serves in Production, so it stays. Promote another version first; that archives this one.",
         v=version.version, model=Name(version.model),
     )  # fmt: skip
+
+
+def incumbent_changed(request: Request, facts: Facts) -> Say | None:
+    """Return how the incumbent isn't the one that people compared with, though it has the same number; else None."""
+    if request.incumbent is None or request.incumbent_identity is None:
+        return None
+    return difference(request.model, request.incumbent, request.incumbent_identity, facts.identity(request.incumbent))
 
 
 def _incumbent_changed(move: Move, holders: list[int]) -> Plan | None:
@@ -245,7 +286,7 @@ def overtaken(request: Request, facts: Facts) -> Say | None:
     """Return what is different in the registry since the request was opened, or None: stage and incumbent."""
     candidate = facts.version(request.version)
     if candidate is None:
-        return say("v{v} of {model} is gone from MLflow.", v=request.version, model=Name(request.model))
+        return difference(request.model, request.version, request.identity, None)
     if candidate.stage is not request.from_stage:
         return _another_stage(request.version, request.from_stage, candidate.stage)
     now = incumbent(facts, request.target)

@@ -8,15 +8,17 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
 from bot.domain import monitor_commands
-from bot.domain.commands import VERBS, Help, Promote
+from bot.domain.commands import ALIASES, VERBS, Help, Promote
 from bot.domain.errors import BadInput
 from bot.domain.grammar import Command, MissingArguments, amiss
 from bot.domain.text import Code, Name, clean, say
+from bot.domain.typed import is_version
 
 SomeCommand = TypeVar("SomeCommand", bound=Command)
 
@@ -70,6 +72,7 @@ def load(data: Mapping[str, Any]) -> Command:
 def find_verb(word: str) -> type[Command]:
     """Return the verb. Raises BadInput with the nearest one."""
     wanted = word.lower().lstrip("/")
+    wanted = ALIASES.get(wanted, wanted)
     if wanted in VERBS:
         return VERBS[wanted]
     near = difflib.get_close_matches(wanted, [*VERBS, monitor_commands.GROUP], n=1, cutoff=0.6)
@@ -123,6 +126,7 @@ def _given(verb: type[Command], words: Sequence[str]) -> dict[str, Any]:
     A positional argument whose field was given as a flag is skipped, so `promote churn --version 7 production` works.
     """
     # The parser knows the flags only: argparse gives up a positional argument that stands behind a flag.
+    words = _spoken(verb, words)
     end = words.index("--") if "--" in words else len(words)
     spaces, placed = _parser(verb).parse_known_args(list(words[:end]))
     flags = [word for word in placed if word.startswith("-")]
@@ -135,6 +139,25 @@ def _given(verb: type[Command], words: Sequence[str]) -> dict[str, Any]:
     if placed:
         raise BadInput(_superfluous(verb, placed[0]))
     return fields
+
+
+def _spoken(verb: type[Command], words: Sequence[str]) -> list[str]:
+    """Return the words as a command takes them where somebody wrote `to` before a stage or a version.
+
+    The first word is the model, whatever it is called, and words of a text stay as they are: what follows `--reason`
+    may be one without quotes, and chooses no version.
+    """
+    args = list(verb.args())
+    if not any(name == "version" for name, _, _ in args) or any(arg.many and arg.positional for _, _, arg in args):
+        return list(words)
+    has_target = any(name == "to" for name, _, _ in args)
+    why = next((at for at, word in enumerate(words) if word.partition("=")[0] == "--reason"), len(words))
+    spoken, instead = list(words[:1]), ["--to"] if has_target else []
+    for at, (before, word) in enumerate(pairwise(words), start=1):
+        following = words[at + 1] if at + 1 < len(words) else ""
+        is_spoken = at < why and word.lower() == "to" and is_version(following) and not before.startswith("-")
+        spoken += instead if is_spoken else [word]
+    return spoken
 
 
 def _place(verb: type[Command], fields: dict[str, Any], words: list[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bot.domain.text import Code, Mention
 
@@ -31,9 +31,13 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Somebody at the terminal of the bot's own machine, by operating-system user."""
+    """Somebody at the terminal of the bot's own machine, by operating-system user.
+
+    `user` is the Slack id that the policy's `operators` gives them now, empty for none. It isn't stored.
+    """
 
     name: str
+    user: str = field(default="", compare=False)
 
 
 Actor = Person | Automation | Client | Operator
@@ -63,8 +67,13 @@ Caller = Profile | Automation | Client | Operator
 def actor_of(caller: Caller) -> Actor:
     """Return who the caller is, without what Slack says of them."""
     if isinstance(caller, Profile):
-        return Operator(caller.operator) if caller.operator else caller.person
+        return Operator(caller.operator, caller.person.user) if caller.operator else caller.person
     return caller
+
+
+def as_person(actor: Actor) -> Actor:
+    """Return an operator as the person who they are in Slack, where that is known; anyone else as they are."""
+    return Person("", actor.user) if isinstance(actor, Operator) and actor.user else actor
 
 
 def actor_id(actor: Actor) -> str:
@@ -90,4 +99,5 @@ def parse_actor(text: str) -> Actor:
 
 def shown(actor: Actor) -> Mention | Code:
     """Return the actor as a value for a sentence."""
-    return Mention(actor.user) if isinstance(actor, Person) else Code(actor.name)
+    known = as_person(actor)
+    return Mention(known.user) if isinstance(known, Person) else Code(known.name)

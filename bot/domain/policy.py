@@ -1,12 +1,10 @@
-"""The policy file: who may do what, to which models. Its whole shape, also of parts that are not used yet."""
+"""The policy file: who can do what, to which models."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
-import itertools
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -20,12 +18,11 @@ from bot.domain.durations import Duration
 from bot.domain.errors import Misconfigured, WrongPolicy
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.parts import Part
+from bot.domain.patterns import covers, is_plain
 from bot.domain.registry import Stage
 from bot.domain.serving import ASKED_EVERY, GIVEN_UP_AFTER
 from bot.domain.text import say
 from bot.domain.windows import check_cron
-
-STARS_MOST = 8  # stars of a pattern that are looked into: each doubles what has to be tried
 
 
 class MetricGate(Part):
@@ -70,6 +67,12 @@ class SemverGate(Part):
     semver: Literal["set"]  # the word set
 
 
+class NotBlockedGate(Part):
+    """Whether a version that was rolled back as bad is refused until it's unblocked. Without this gate, it is."""
+
+    not_blocked: bool = Field(strict=True)  # true, or false to let blocked versions pass
+
+
 class InStagingGate(Part):
     """How long the version must have been in Staging."""
 
@@ -77,7 +80,7 @@ class InStagingGate(Part):
 
 
 def _gate_kind(gate: Any) -> str:
-    for key in ("metric", "card", "signature", "semver", "in_staging_for"):
+    for key in ("metric", "card", "signature", "semver", "not_blocked", "in_staging_for"):
         if (key in gate) if isinstance(gate, Mapping) else hasattr(gate, key):
             return key
     return "metric"
@@ -88,6 +91,7 @@ Gate = Annotated[
     | Annotated[CardGate, Tag("card")]
     | Annotated[SignatureGate, Tag("signature")]
     | Annotated[SemverGate, Tag("semver")]
+    | Annotated[NotBlockedGate, Tag("not_blocked")]
     | Annotated[InStagingGate, Tag("in_staging_for")],
     Discriminator(_gate_kind),
 ]
@@ -107,6 +111,14 @@ class FreezeWindow(Part):
         return self
 
 
+_DECIDES_NOTHING = {
+    "expires_after",
+    "remind_after",
+    "tell_approvers",
+    "review_within",
+}  # keys of a rule: see Policy.fingerprint
+
+
 class TargetRule(Part):
     """What holds for moving a version into one stage."""
 
@@ -114,18 +126,28 @@ class TargetRule(Part):
     # Strict: `yes` is no number of people.
     required: int = Field(default=1, ge=1, le=50, strict=True)  # how many different people have to approve
     requester_may_approve: bool = False  # whether whoever asked may also decide
-    # how long a request waits; durations are 30m, 24h, 7d
+    # how long a request lasts, until its version is moved; durations are 30m, 24h, 7d
     expires_after: Duration = Field(default=timedelta(days=7), gt=timedelta(0), le=timedelta(days=3650))
     remind_after: Duration | None = Field(default=None, gt=timedelta(0))  # when those who can decide are reminded
+    # how approvers hear of a request: mentioned on its card, messaged directly, or only named on the card
+    tell_approvers: Literal["mention", "direct", "none"] = "mention"
     gates: list[Gate] = Field(default_factory=list)  # what a version must show
     override: list[str] = Field(default_factory=list)  # who may let failed gates pass, with a reason
+    # how long after someone broke the glass another person has to review it
+    review_within: Duration = Field(default=timedelta(days=3), gt=timedelta(0), le=timedelta(days=3650))
 
 
 class RollbackRule(Part):
     """Who may roll back alone."""
 
     by: list[str]  # roles, user ids or user groups
-    fast: bool = True  # alone and at once; false is not acted on yet
+    fast: bool = True  # always true: whoever can roll back does so alone, and it takes effect immediately
+
+    @model_validator(mode="after")
+    def _is_fast(self) -> RollbackRule:
+        if not self.fast:
+            raise ValueError("a rollback by someone in `by` is always immediate; remove `fast: false`")
+        return self
 
 
 class ModelRules(Part):
@@ -168,7 +190,7 @@ class ApiClient(Part):
     token_env: str | None = None  # the variable that holds the token
     token_file: str | None = None  # or the file that does
     models: list[str] = Field(default_factory=lambda: ["*"])  # patterns of the models that it may speak of
-    # push: hand over readings; request: ask, register, cancel its own; read: not acted on yet
+    # push: send readings; request: request, register, and read or cancel its own requests; read: read every request
     may: list[Literal["request", "push", "read"]] = Field(default_factory=list)
 
 
@@ -221,6 +243,13 @@ class Anchor(Part):
         return self
 
 
+class EditRule(Part):
+    """How edits of this file apply while the bot runs."""
+
+    # how long the file must stay unchanged before an edit that loosens a rule applies
+    settle: Duration = Field(default=timedelta(seconds=30), ge=timedelta(0), le=timedelta(days=1))
+
+
 class Policy(Part):
     """The whole file. See docs/policy.md."""
 
@@ -239,6 +268,7 @@ class Policy(Part):
     anchor: Anchor | None = None  # where the audit's head is written down
     freeze: list[FreezeWindow] = Field(default_factory=list)  # for every model, beside its own windows
     max_auto: int = Field(default=3, ge=0, le=1000)  # automatic rollbacks of all models together in 24 hours
+    edits: EditRule = Field(default_factory=EditRule, alias="policy")  # how edits of this file apply
 
     @model_validator(mode="after")
     def _names_known_roles(self) -> Policy:
@@ -290,13 +320,13 @@ class Policy(Part):
     def fingerprint(self, model: str, target: Stage) -> str:
         """Return a word that changes with whatever a decision about `model` and `target` rests on.
 
-        Roles count as the ids that they stand for. How long a request lives and when people are reminded decides
-        nothing, and is left out.
+        Roles count as the ids that they stand for. How long a request lives and how people hear of it decides
+        nothing, and is left out: requests that are pending stay so when that is edited, or when a key is new.
         """
         rule = self.rules_for(model).rule(target)
         if rule is None:
             return ""
-        said = rule.model_dump(mode="json", exclude={"expires_after", "remind_after"})
+        said = rule.model_dump(mode="json", exclude=_DECIDES_NOTHING)
         people = {key: sorted(self.ids(getattr(rule, key))) for key in ("approvers", "override")}
         return hashlib.sha256(json.dumps(said | people, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -330,29 +360,9 @@ def read_policy(data: object) -> Policy:
         raise WrongPolicy(say("The policy file is wrong. {faults}", faults=" ".join(faults)), faults) from error
 
 
-def unused_parts(policy: Policy) -> list[str]:
-    """Return the parts of the file that this version reads but does not act on yet, each once, as its path."""
-    reading = [f"clients.{name}.may: read" for name, client in policy.clients.items() if "read" in client.may]
-    slow = [f"models.{pattern}.rollback.fast: false" for pattern, rules in policy.models.items()
-            if rules.rollback and not rules.rollback.fast]  # fmt: skip
-    return reading + slow
-
-
 def unsigned_endpoints(policy: Policy) -> list[str]:
     """Return who is told of moves without a signature, so that they cannot know who tells them."""
     return [f"notify.{at} ({one.shown})" for at, one in enumerate(policy.notify) if one.secret_env is None]
-
-
-def unmeetable_rules(policy: Policy) -> list[str]:
-    """Return the stages' rules that nobody can meet, each as its path with what they need and whom they name."""
-    found = []
-    for pattern, rules in policy.models.items():
-        for target in ("staging", "production"):
-            rule: TargetRule | None = getattr(rules, target)
-            ids = policy.ids(rule.approvers) if rule else frozenset()
-            if rule and len(ids) < rule.required and not any(one.startswith("S") for one in ids):
-                found.append(f"models.{pattern}.{target} (needs {rule.required}, names {len(ids)})")
-    return found
 
 
 def beaten_patterns(policy: Policy) -> list[str]:
@@ -361,24 +371,10 @@ def beaten_patterns(policy: Policy) -> list[str]:
     for at, pattern in enumerate(order):
         for other in order:
             is_before = (len(other), -order.index(other)) > (len(pattern), -at)
-            if other != pattern and is_before and _covers(other, pattern):
+            if other != pattern and is_before and not is_plain(pattern) and covers(other, pattern):
                 found.append(f"models.{pattern} ({other} wins)")
                 break
     return found
-
-
-def _covers(wide: str, narrow: str) -> bool:
-    """Tell whether `wide` matches whatever `narrow` does; of patterns with brackets nothing is said.
-
-    A star stands for nothing or for very much, made of characters that no pattern has.
-    """
-    if not set("*?") & set(narrow) or "[" in wide + narrow:  # a model's own name always wins
-        return False
-    parts = [["\ue000"] if part == "?" else ["", "\ue001" * (len(wide) + 1)] if part == "*" else [part]
-             for part in re.sub(r"\*+", "*", narrow)]  # fmt: skip
-    if narrow.count("*") > STARS_MOST:
-        return False
-    return all(fnmatchcase("".join(name), wide) for name in itertools.product(*parts))
 
 
 def _wrong_names(policy: Policy) -> Iterator[str]:
@@ -486,19 +482,22 @@ def _unknown_key(path: list[int | str]) -> str:
 _KEYS: dict[str, type[BaseModel]] = {
     "staging": TargetRule, "production": TargetRule, "rollback": RollbackRule, "monitors": MonitorRule,
     "clients": ApiClient, "notify": Endpoint, "serving": ServingProbe, "anchor": Anchor, "models": ModelRules,
-    "freeze": FreezeWindow,
+    "freeze": FreezeWindow, "policy": EditRule,
 }  # fmt: skip
 
 
 def _known_keys(path: list[int | str]) -> list[str]:
     """Return the keys that may stand at `path`: of the innermost part that it names."""
     if not path:
-        return list(Policy.model_fields)
+        return _keys_of(Policy)
     if "gates" in path:
-        gates = (MetricGate, CardGate, SignatureGate, SemverGate, InStagingGate)
+        gates = (MetricGate, CardGate, SignatureGate, SemverGate, NotBlockedGate, InStagingGate)
         return [name for gate in gates for name in gate.model_fields]
     for step in reversed(path):
         if step in _KEYS:
-            fields = _KEYS[str(step)].model_fields
-            return [field.alias or name for name, field in fields.items()]
-    return list(Policy.model_fields)
+            return _keys_of(_KEYS[str(step)])
+    return _keys_of(Policy)
+
+
+def _keys_of(part: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in part.model_fields.items()]

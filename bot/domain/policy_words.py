@@ -13,6 +13,7 @@ from bot.domain.policy import (
     InStagingGate,
     MetricGate,
     ModelRules,
+    NotBlockedGate,
     Policy,
     SemverGate,
     SignatureGate,
@@ -48,6 +49,8 @@ def gate_words(gate: Gate) -> Say:
             return say("the signature accepts what the incumbent's accepts")
         case SemverGate():
             return say("the semver is set")
+        case NotBlockedGate():
+            return say("the version isn't blocked" if gate.not_blocked else "a blocked version passes")
         case InStagingGate():
             return say("in Staging for {time} at least", time=show_duration(gate.in_staging_for))
 
@@ -68,17 +71,25 @@ def _stage(policy: Policy, stage: Stage, rule: TargetRule | None) -> list[Say]:
     if rule is None or not rule.approvers:
         return [say("{stage}: the policy names nobody who may decide.", stage=stage)]
     lines = [
-        say("{stage}: {n} of {who} {has} to approve; whoever asks {may}. A request lives {time}{reminders}.",
+        say("{stage}: {n} of {who} {has} to approve; whoever asks {may}. A request lives {time}{reminders}. "
+            "{told}",
             stage=stage, n="one" if rule.required == 1 else rule.required, who=_people(policy, rule.approvers),
             has="has" if rule.required == 1 else "have", time=show_duration(rule.expires_after),
             may="may be among them" if rule.requester_may_approve else "is not among them",
-            reminders=f", with a reminder after {show_duration(rule.remind_after)}" if rule.remind_after else "")
+            reminders=f", with a reminder after {show_duration(rule.remind_after)}" if rule.remind_after else "",
+            told=_TOLD[rule.tell_approvers])
     ]  # fmt: skip
     if rule.gates:
         lines.append(say("{stage} has gates: {gates}.", stage=stage,
                          gates=joined([gate_words(gate) for gate in rule.gates], "; ")))  # fmt: skip
         lines.append(_override(policy, stage, rule))
     return lines
+
+
+_TOLD = {
+    "mention": "Approvers are mentioned on its card.", "direct": "Approvers get a direct message.",
+    "none": "Approvers aren't notified.",
+}  # fmt: skip
 
 
 def _override(policy: Policy, stage: Stage, rule: TargetRule) -> Say:
@@ -90,9 +101,10 @@ def _override(policy: Policy, stage: Stage, rule: TargetRule) -> Say:
 
 def _rollback(policy: Policy, rules: ModelRules) -> Say:
     names = rules.rollback.by if rules.rollback else rules.production.approvers if rules.production else []
-    if not names:
-        return say("The policy names nobody who may freeze, mend or archive.")
-    return say("Freezing, mending and archiving is for {who}.", who=_people(policy, names))
+    who = _people(policy, list(dict.fromkeys([*names, *({Policy.ADMIN} & policy.roles.keys())])))
+    if not who:
+        return say("The policy names nobody who can roll back, freeze, repair, or archive.")
+    return say("Rolling back, freezing, repairing, and archiving is for {who}.", who=who)
 
 
 def _window(window: FreezeWindow) -> Say:

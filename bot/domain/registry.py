@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from bot.domain.errors import BadInput, UnknownVersion
-from bot.domain.text import Code, Name, clean, say
+from bot.domain.errors import BadInput, UnknownModel, UnknownVersion
+from bot.domain.text import Code, Name, Say, clean, say
 
 
 class Stage(Enum):
@@ -28,6 +29,48 @@ SEMVER = "semver"  # the version tag that holds it
 ASK_TAG = "registrar.ask"  # the version tag that tells which ask of ours made it, should the answer get lost
 MODEL_TAG, VERSION_TAG = "registrar.model", "registrar.version"  # the tags of a run that monitors a version
 TARGETS = (Stage.STAGING, Stage.PRODUCTION)  # what a person can ask for; each has one holder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What a version is, whatever its name and number: its run, its source, and when it and its model were created.
+
+    A time is None where the registry, or the reading that this comes from, doesn't tell it.
+    """
+
+    run_id: str | None = None
+    source: str = ""
+    created_at: datetime | None = None
+    model_created_at: datetime | None = None
+
+    def is_same(self, other: Identity) -> bool:
+        """Tell whether both are the same version. A time that one of them doesn't know is not compared."""
+        return self.is_same_but_moved(other) and self.source == other.source
+
+    def is_same_but_moved(self, other: Identity) -> bool:
+        """Tell whether both are the same version, wherever its files lie now."""
+        return (
+            self.run_id == other.run_id
+            and _same_time(self.created_at, other.created_at)
+            and _same_time(self.model_created_at, other.model_created_at)
+        )
+
+    @property
+    def mark(self) -> str:
+        """Return a short text that differs for different versions: what it was made from, a dot, where its files lie.
+
+        The model's creation time is left out: a reading of versions doesn't tell it.
+        """
+        made = self.created_at.isoformat() if self.created_at else ""
+        return f"{_digest(f'{self.run_id or str()} {made}')}.{_digest(self.source)}"
+
+
+def _same_time(one: datetime | None, other: datetime | None) -> bool:
+    return one is None or other is None or one == other
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +93,16 @@ class VersionInfo:
     def semver(self) -> str | None:
         """Its semantic version: ours, kept as a tag."""
         return self.tags.get(SEMVER)
+
+    def has_files_of(self, other: VersionInfo) -> bool:
+        """Tell whether the other version is the same run's files, registered once more."""
+        return bool(self.run_id and self.source) and (self.run_id, self.source) == (other.run_id, other.source)
+
+    def identity(self, model_created_at: datetime | None = None) -> Identity:
+        """Return what this version is; `model_created_at` is known to whoever has read the model."""
+        return Identity(
+            run_id=self.run_id, source=self.source, created_at=self.created_at, model_created_at=model_created_at
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +171,10 @@ class Package:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """One registered model. `latest` holds the highest version number in each stage, as MLflow tells it."""
+    """One registered model. `latest` holds the highest version number in each stage, as MLflow tells it.
+
+    `identities` says what these versions are, where the registry's summary tells it.
+    """
 
     name: str
     description: str = ""
@@ -126,6 +182,8 @@ class ModelInfo:
     aliases: Mapping[str, int] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     updated_at: datetime | None = None
+    created_at: datetime | None = None
+    identities: Mapping[int, Identity] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +282,19 @@ def check_model_name(text: str) -> str:
     if clean(name) != name or _UNSEEN.search(name):
         raise BadInput(say("{name} has characters that nobody sees; it would pass for another model.", name=Name(name)))
     return name
+
+
+def not_that_model(name: str, near: str | None) -> Say:
+    """Return the sentence for a name that the registry doesn't have; `near` is one that it has."""
+    if near is None:
+        return say("MLflow has no model {name}.", name=Name(name))
+    return say("MLflow has no model {name}. Did you mean {near}?", name=Name(name), near=Name(near))
+
+
+def check_spelling(name: str, stored: str) -> None:
+    """Raise UnknownModel unless `name` is the registry's own, letter for letter."""
+    if name != stored:
+        raise UnknownModel(not_that_model(name, stored))
 
 
 def is_legal(current: Stage, target: Stage) -> bool:

@@ -1,15 +1,25 @@
-"""What people are told about rollbacks and bars."""
+"""What people are told about rollbacks and blocked versions."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
+from bot.domain.freezes import Frozen
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor, Automation, shown
-from bot.domain.text import Code, Name, Say, joined, say
+from bot.domain.rollbacks import Bar, NotATarget
+from bot.domain.text import Code, Name, Say, joined, say, short
 
 UNFIT = "{v} of {model} may not load: {why}. If you know better: {how}"
 NOT_LOOKED_AT = "Whether {v} of {model} loads cannot be told now. {why} If you know that it does: {how}"
+NEVER_SERVED = (
+    "{v} of {model} has never been in Production, so a rollback can't put it there. To request a promotion: {promote}"
+)
+ANOTHER_VERSION = (
+    "{v} of {model} isn't the version that was in Production: it was replaced since. To request a promotion: {promote}"
+)
+BLOCKED = "{v} of {model} was rolled back as bad, so it's blocked. Unblock it with {unblock} or request it: {promote}"
 CANNOT_BE_TOLD = (
     "Whether {v} of {model} loads cannot be told now. {why} It is looked at again with each check, and gone back to "
     "once it is known to load."
@@ -43,9 +53,28 @@ def moved(move: Move, alias: str) -> Say:
 
 def barred(move: Move) -> Say:
     """Return the line about the version that was taken out."""
-    how = f'/model clear {move.model} {move.expected_incumbent} --reason "…"'
-    return say("{old} is barred: no automation goes back to it until somebody clears it with {how}",
-               old=Code(f"v{move.expected_incumbent}"), how=Code(how))  # fmt: skip
+    return say("{old} is blocked: rollbacks and requests refuse it until someone unblocks it: {how}",
+               old=Code(f"v{move.expected_incumbent}"),
+               how=unblock_hint(move.model, move.expected_incumbent))  # fmt: skip
+
+
+def blocked(block: Bar) -> Say:
+    """Return why a version is blocked, for where everyone reads it: nobody is mentioned."""
+    return say("{v} is blocked: rolled back as bad ({when}). {why}", v=Code(f"v{block.version}"), when=block.at,
+               why=_sentence(short(block.reason, 300)))  # fmt: skip
+
+
+def blocked_by(block: Bar) -> Say:
+    """Return why a version is blocked, by whom, and how to unblock it."""
+    who = "" if isinstance(block.by, Automation) else say(" by {who}", who=shown(block.by))
+    return say("{v} was rolled back as bad{who} ({when}): {why} To unblock it: {how}", v=Code(f"v{block.version}"),
+               when=block.at, who=who, why=_sentence(short(block.reason, 300)),
+               how=unblock_hint(block.model, block.version))  # fmt: skip
+
+
+def unblock_hint(model: str, version: int | None) -> Code:
+    """Return the command that unblocks a version."""
+    return Code(f'/model unblock {shlex.quote(model)} {version} --reason "…"')
 
 
 def tags_written() -> Say:
@@ -101,6 +130,28 @@ def unfit(model: str, version: int, reasons: Sequence[Say]) -> Say:
     )  # fmt: skip
 
 
+_WHY = {
+    NotATarget.NEVER_SERVED: NEVER_SERVED,
+    NotATarget.ANOTHER_VERSION: ANOTHER_VERSION,
+    NotATarget.BLOCKED: BLOCKED,
+}
+
+
+def not_a_target(model: str, version: int, why: NotATarget) -> Say:
+    """Return why a version can't be rolled back to, and the command that requests its promotion."""
+    name = shlex.quote(model)
+    return say(
+        _WHY[why], v=Code(f"v{version}"), model=Name(model),
+        promote=Code(f'/model promote {name} {version} production --reason "…"'),
+        unblock=unblock_hint(model, version),
+    )  # fmt: skip
+
+
+def frozen(stop: Frozen) -> Say:
+    """Return what the channel reads when a person rolls back while Production is frozen."""
+    return say("{why} Rollbacks by people still go through.", why=stop.why)
+
+
 def cannot_be_told(model: str, version: int, why: Say) -> Say:
     """Return why a monitor does not go back to a version yet."""
     return say(CANNOT_BE_TOLD, v=Code(f"v{version}"), model=Name(model), why=why)
@@ -117,21 +168,21 @@ def not_looked_at(model: str, version: int, why: Say) -> Say:
 def nothing_before(model: str) -> Say:
     """Return what somebody hears who wants to go back where nothing good served before."""
     return say(
-        "{model} has no version to go back to: none served in Production before, that Registrar knows of and that was "
-        "not rolled back as bad. Name one: {how}",
-        model=Name(model), how=Code(f'/model rollback {model} VERSION --reason "…"'),
+        "{model} has no version to go back to: Registrar knows of no earlier Production version that isn't blocked. "
+        "To request a promotion: {how}",
+        model=Name(model), how=Code(f'/model promote {shlex.quote(model)} VERSION production --reason "…"'),
     )  # fmt: skip
 
 
 def cleared(model: str, version: int, who: Actor, reason: str) -> Say:
-    """Return what the channel hears of a bar that was lifted."""
-    return say("{who} cleared {v} of {model}: it may be gone back to again. {why}", who=shown(who),
+    """Return what the channel hears when someone unblocks a version."""
+    return say("{who} unblocked {v} of {model}: {why}", who=shown(who),
                v=Code(f"v{version}"), model=Name(model), why=_sentence(reason))  # fmt: skip
 
 
 def not_barred(model: str, version: int) -> Say:
-    """Return what somebody hears who clears a version that is not barred."""
-    return say("{v} of {model} is not barred; nothing was changed.", v=Code(f"v{version}"), model=Name(model))
+    """Return the refusal to unblock a version that isn't blocked."""
+    return say("{v} of {model} isn't blocked, so nothing was changed.", v=Code(f"v{version}"), model=Name(model))
 
 
 def _sentence(text: str) -> str:

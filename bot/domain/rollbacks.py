@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum
 
-from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.looks import Look
+from bot.domain.moves import Move, MoveKind, MoveState, time_of
 from bot.domain.people import Actor
-from bot.domain.registry import Stage
+from bot.domain.registry import Identity, Stage
+
+TRUSTED_AFTER = timedelta(hours=24)  # until an automation acts on an identity that was taken on trust
 
 BEFORE_US = "in Production before Registrar looked"  # why of the move that the first look writes down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """A version was rolled back as bad: nothing goes back to it by itself until a person clears it."""
+    """A version was rolled back as bad: until a person unblocks it, nothing rolls back to it, and gates refuse it."""
 
     id: str
     model: str
@@ -59,11 +63,6 @@ class Served:
     def lasted(self, now: datetime) -> timedelta:
         """Return how long it served, as far as we know."""
         return (self.until or now) - self.since
-
-
-def time_of(move: Move) -> datetime:
-    """Return when a move was made."""
-    return move.finished_at or move.intended_at
 
 
 def stretches(moves: Sequence[Move]) -> list[Served]:
@@ -110,34 +109,104 @@ def way_back(found: Sequence[Served]) -> list[Served]:
     return stack[::-1]
 
 
-def targets(found: Sequence[Served], barred: Collection[int]) -> list[int]:
-    """Return the versions to go back to, the best first: those that served before, without the barred ones."""
-    now = found[0].version if found and found[0].until is None else None
-    return list(
-        dict.fromkeys(one.version for one in way_back(found) if one.version not in barred and one.version != now)
-    )
+class NotATarget(Enum):
+    """Why no rollback can put a version into Production, whoever asks and however hard."""
+
+    NEVER_SERVED = "never_served"  # no finished move ever put it into Production
+    ANOTHER_VERSION = "another_version"  # one with this number served, and was replaced since
+    BLOCKED = "blocked"  # it was rolled back as bad, and nobody has unblocked it since
 
 
-def last_good(found: Sequence[Served], barred: Collection[int], now: datetime, min_served: timedelta) -> int | None:
-    """Return the version that an automation may go back to: of `targets` the first that has served for long enough.
+def refusal(version: int, entries: Sequence[Move], barred: Collection[int], look: Look | None) -> NotATarget | None:
+    """Return why a version isn't a target of a rollback, or None where it is one.
 
-    One that was there before Registrar looked has served for longer than anybody here knows, and is long enough.
+    `entries` are the finished moves that put this version into Production; `barred` are the model's blocked versions;
+    `look` is the last look at the model.
     """
-    for version in targets(found, barred):
-        mine = [one for one in found if one.version == version]
+    if not entries:
+        return NotATarget.NEVER_SERVED
+    if not any(is_still_there(entry, look) for entry in entries):
+        return NotATarget.ANOTHER_VERSION
+    return NotATarget.BLOCKED if version in barred else None
+
+
+def blocks(
+    bars: Iterable[Bar], entries: Callable[[int], Sequence[Move]], identities: Mapping[int, Identity | None]
+) -> dict[int, Bar]:
+    """Return the newest block of each of these versions that is blocked, by number.
+
+    `bars` are the model's, oldest first; `entries` gives the finished moves that put a number into Production, newest
+    first, and is asked for blocked numbers only. A block is about the version that was rolled back: another one under
+    its number isn't blocked. Where nobody knows what one of the two is, the number counts.
+    """
+    return {
+        bar.version: bar for bar in bars
+        if bar.version in identities and _is_about(bar, entries(bar.version), identities[bar.version])
+    }  # fmt: skip
+
+
+def _is_about(block: Bar, entries: Sequence[Move], identity: Identity | None) -> bool:
+    out = next((entry.identity for entry in entries if time_of(entry) <= block.at), None)
+    return out is None or identity is None or out.is_same_but_moved(identity)
+
+
+def is_still_there(entry: Move, look: Look | None) -> bool:
+    """Tell whether the version that a move put into Production is still under its number, as the last look has it.
+
+    Where nobody has looked since, or an older Registrar did, nothing says that it isn't: the executor compares again.
+    """
+    return look is None or look.at < time_of(entry) or not look.has_replaced(entry.version, entry.identity)
+
+
+def served_as(entries: Sequence[Move], look: Look | None) -> Identity | None:
+    """Return what a version was when it last came into Production and still is; None where nobody knows."""
+    return next((entry.identity for entry in entries if is_still_there(entry, look)), None)
+
+
+def targets(found: Sequence[Served], barred: Collection[int], look: Look | None = None) -> list[int]:
+    """Return the versions to roll back to, the best first: those that served before, without the barred ones.
+
+    A version that isn't what served any more, as the last look has it, is no target.
+    """
+    now = found[0].version if found and found[0].until is None else None
+    back = (one for one in way_back(found) if is_still_there(one.began, look))
+    return list(dict.fromkeys(one.version for one in back if one.version not in barred and one.version != now))
+
+
+def last_good(
+    found: Sequence[Served], barred: Collection[int], now: datetime, min_served: timedelta, look: Look | None = None
+) -> int | None:
+    """Return the version that an automation can roll back to: of `targets` the first that has served for long enough.
+
+    One that was there before Registrar looked has served for longer than anybody here knows, and is long enough. What a
+    version is, where that was taken on trust, counts after a day.
+    """
+    for version in targets(found, barred, look):
+        mine = [one for one in found if one.version == version and _is_proven(one.began, now)]
         served = sum((one.lasted(now) for one in mine), timedelta())
-        if served >= min_served or any(one.is_older_than_us for one in mine):
+        if mine and (served >= min_served or any(one.is_older_than_us for one in mine)):
             return version
     return None
 
 
+def _is_proven(move: Move, now: datetime) -> bool:
+    if move.identity is None:
+        return False
+    return move.trusted_at is None or now - move.trusted_at >= TRUSTED_AFTER
+
+
 def rolling_back(
-    move_id: str, model: str, *, target: int, incumbent: int | None, actor: Actor, now: datetime, reason: str
-) -> Move:
-    """Return the move that puts `target` into Production in place of `incumbent`, whoever caused it."""
+    move_id: str, model: str, *, target: int, incumbent: int | None, actor: Actor, now: datetime, reason: str,
+    identity: Identity | None = None,
+) -> Move:  # fmt: skip
+    """Return the move that puts `target` into Production in place of `incumbent`, whoever caused it.
+
+    `identity` is what the target was when it served: only that is moved.
+    """
     return Move(
         id=move_id, kind=MoveKind.ROLLBACK, model=model, version=target, from_stage=Stage.ARCHIVED,
         target=Stage.PRODUCTION, expected_incumbent=incumbent, actor=actor, intended_at=now, reason=reason,
+        identity=identity,
     )  # fmt: skip
 
 

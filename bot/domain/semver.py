@@ -7,22 +7,19 @@ known of a build is said and raises nothing: a missing signature is no proof of 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import chain
 
 from semver import Version
 
-from bot.domain.registry import Column, Signature, Stage
-from bot.domain.text import Code, Say, say, short
+from bot.domain.callers import Effect, caller_changes, listed, named, word
+from bot.domain.registry import Signature, Stage
+from bot.domain.text import Code, Say, say
 
 FIRST = "1.0.0"
-LISTED = 5  # names in one sentence; of more, the rest is counted
 REASONS = 10  # sentences of one proposal; of more, the rest is counted
 _LONGEST = 256  # characters of a semver, as in npm: beyond, it is no number that anybody meant
-_NAME_MOST = 80  # characters of one name or type in a sentence
 
 
 class Bump(Enum):
@@ -223,127 +220,25 @@ def _found(new: Build, old: Build, is_better: IsBetter) -> list[Change]:
     return sorted(found, key=lambda change: weight(change[0]))
 
 
-class _Shift(Enum):
-    """What can happen to one column."""
-
-    REMOVED = "removed"
-    RETYPED = "retyped"
-    REQUIRED = "required"  # it was optional
-    OPTIONAL = "optional"  # it was required
-    ADDED_REQUIRED = "added_required"
-    ADDED = "added"
-
-
-_Rules = Mapping[_Shift, tuple[Bump, str]]
-_INPUTS: _Rules = {
-    _Shift.REMOVED: (Bump.MAJOR, "{it} {was} removed"),
-    _Shift.RETYPED: (Bump.MAJOR, "{it} changed from {old} to {new}"),
-    _Shift.REQUIRED: (Bump.MAJOR, "{it} {be} required now"),
-    # MLflow infers nearly every column as required; so would each new feature be MAJOR, and the number say little.
-    _Shift.ADDED_REQUIRED: (Bump.MINOR, "{it} {was} added and {be} required"),
-    _Shift.ADDED: (Bump.MINOR, "{it} {was} added"),
-    _Shift.OPTIONAL: (Bump.PATCH, "{it} {be} optional now"),
-}
-_OUTPUTS: _Rules = {
-    _Shift.REMOVED: (Bump.MAJOR, "{it} {was} removed"),
-    _Shift.RETYPED: (Bump.MAJOR, "{it} changed from {old} to {new}"),
-    _Shift.OPTIONAL: (Bump.MAJOR, "{it} may be missing now"),
-    _Shift.ADDED_REQUIRED: (Bump.MAJOR, "{it} {was} added"),
-    _Shift.ADDED: (Bump.MAJOR, "{it} {was} added"),
-    _Shift.REQUIRED: (Bump.PATCH, "{it} {be} always there now"),  # what it gives is the same, and promised
-}
+_BUMPS = {Effect.BREAKS: Bump.MAJOR, Effect.ADDS: Bump.MINOR, Effect.FITS: Bump.PATCH}
 
 
 def _signature(new: Build, old: Build) -> Iterator[Change]:
-    ours, theirs = new.signature, old.signature
-    if ours is None or theirs is None:
-        return
-    if ours.inputs and theirs.inputs:
-        yield from _columns("input", ours.inputs, theirs.inputs, _INPUTS)
-    if ours.outputs and theirs.outputs:
-        yield from _columns("output", ours.outputs, theirs.outputs, _OUTPUTS)
-    # Callers hand these over like inputs; none at all is a fact here, not a gap.
-    yield from _columns("prediction parameter", ours.params, theirs.params, _INPUTS)
-
-
-def breaks(new: Signature, old: Signature) -> list[Say]:
-    """Return why callers of `old` cannot go on with `new`, one sentence each.
-
-    An input that was added and is required breaks them too, although it raises the semver by MINOR only: the number
-    tells what is new, this whether what was accepted still is.
-    """
-    found = [*_signature(Build(signature=new), Build(signature=old))]
-    added = [*_columns("input", new.inputs, old.inputs, _NEEDED)] if new.inputs and old.inputs else []
-    added += _columns("prediction parameter", new.params, old.params, _NEEDED)
-    return [sentence for bump, sentence in [*found, *added] if bump is Bump.MAJOR]
-
-
-_NEEDED: _Rules = {_Shift.ADDED_REQUIRED: (Bump.MAJOR, "{it} {was} added and {be} required")}
-
-
-def _columns(kind: str, new: Sequence[Column], old: Sequence[Column], rules: _Rules) -> Iterator[Change]:
-    """Yield one change for all columns that shifted alike, in the order of `rules`."""
-    ours, theirs = _keyed(new), _keyed(old)
-    is_alone = len(ours) == len(theirs) == 1
-    alike: dict[tuple[_Shift, str, str], list[object]] = {}
-    for key in dict.fromkeys(chain(theirs, ours)):
-        for group in _shifts(ours.get(key), theirs.get(key)):
-            alike.setdefault(group, []).append(_label(key, is_alone))
-    for shift, (bump, template) in rules.items():
-        for (what, before, after), labels in alike.items():
-            if what is shift:
-                yield bump, _column_sentence(template, kind, labels, before, after)
-
-
-def _keyed(columns: Iterable[Column]) -> dict[tuple[str, int], Column]:
-    """Return the columns by name and by how often it came before: so unnamed ones are compared by position."""
-    uses: Counter[str] = Counter()
-    keyed = {}
-    for column in columns:
-        keyed[column.name, uses[column.name]] = column
-        uses[column.name] += 1
-    return keyed
-
-
-def _shifts(new: Column | None, old: Column | None) -> Iterator[tuple[_Shift, str, str]]:
-    if old is None:
-        assert new is not None
-        yield (_Shift.ADDED_REQUIRED if new.required else _Shift.ADDED), "", ""
-    elif new is None:
-        yield _Shift.REMOVED, "", ""
-    else:
-        if new.type != old.type:
-            yield _Shift.RETYPED, old.type, new.type
-        if new.required != old.required:
-            yield (_Shift.REQUIRED if new.required else _Shift.OPTIONAL), "", ""
-
-
-def _label(key: tuple[str, int], is_alone: bool) -> object:
-    name, nth = key
-    if name:
-        return _code(name)
-    return "" if is_alone else str(nth + 1)
-
-
-def _column_sentence(template: str, kind: str, labels: Sequence[object], before: str, after: str) -> Say:
-    is_one = len(labels) == 1
-    it: object = say("{kind} {these}", kind=kind if is_one else f"{kind}s", these=_listed(labels))
-    if labels == [""]:
-        it = kind  # "output changed from double to long": there is only the one
-    return say(template, it=it, was="was" if is_one else "were", be="is" if is_one else "are",
-               old=_word(before), new=_word(after))  # fmt: skip
+    if new.signature is not None and old.signature is not None:
+        for change in caller_changes(new.signature, old.signature):
+            yield _BUMPS[change.effect], change.says
 
 
 def _kind(new: Build, old: Build) -> Iterator[Change]:
     if new.algorithm and old.algorithm and new.algorithm != old.algorithm:
         yield (
             Bump.MAJOR,
-            say("algorithm changed from {old} to {new}", old=_word(old.algorithm), new=_word(new.algorithm)),
+            say("algorithm changed from {old} to {new}", old=word(old.algorithm), new=word(new.algorithm)),
         )
     ours, theirs = sorted(set(new.flavors)), sorted(set(old.flavors))
     if ours and theirs and ours != theirs:
         what = "flavor" if len(ours) == len(theirs) == 1 else "flavors"
-        before, after = (_listed([_word(one) for one in side]) for side in (theirs, ours))
+        before, after = (listed([word(one) for one in side]) for side in (theirs, ours))
         yield Bump.MAJOR, say("{what} changed from {old} to {new}", what=what, old=before, new=after)
 
 
@@ -351,9 +246,9 @@ def _training(new: Build, old: Build, is_better: IsBetter) -> Iterator[Change]:
     names = sorted(key for key in {*new.params, *old.params} if new.params.get(key) != old.params.get(key))
     if not names:
         return
-    what, these = "parameter" if len(names) == 1 else "parameters", _listed([_code(name) for name in names])
+    what, these = "parameter" if len(names) == 1 else "parameters", listed([named(name) for name in names])
     if better := _improved(new.metrics, old.metrics, is_better):
-        yield Bump.MINOR, say("{what} {these} changed and {gain}", what=what, these=these, gain=_listed(better))
+        yield Bump.MINOR, say("{what} {these} changed and {gain}", what=what, these=these, gain=listed(better))
     elif new.metrics.keys() & old.metrics.keys():
         yield Bump.PATCH, say("{what} {these} changed and no metric improved", what=what, these=these)
     else:
@@ -375,22 +270,4 @@ def _moved(metric: str, new: float, old: float) -> Say:
     if before == after:  # they differ, so that has to be seen
         before, after = repr(float(old)), repr(float(new))
     verb = "rose" if new > old else "fell"
-    return say("{metric} {verb} from {old} to {new}", metric=_code(metric), verb=verb, old=before, new=after)
-
-
-# --- Words from outside
-
-
-def _code(name: str) -> Code:
-    return Code(short(name, _NAME_MOST))
-
-
-def _word(text: str) -> str:
-    """Return MLflow's word as it is; set apart where it has signs that Slack could read as markup."""
-    return text if text.isalnum() and len(text) <= _NAME_MOST else _code(text)
-
-
-def _listed(items: Sequence[object]) -> object:
-    if len(items) <= LISTED:
-        return list(items)
-    return say("{these} and {n} more", these=list(items[:LISTED]), n=len(items) - LISTED)
+    return say("{metric} {verb} from {old} to {new}", metric=named(metric), verb=verb, old=before, new=after)

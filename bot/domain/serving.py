@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from bot.domain.moves import Move
-from bot.domain.people import actor_id
+from bot.domain.approvals import Request, Vote, approvals
+from bot.domain.moves import Move, time_of
+from bot.domain.people import actor_id, as_person
 from bot.domain.registry import Stage
-from bot.domain.rollbacks import time_of
 from bot.domain.text import short
 
 FIRST_ASKED = timedelta(seconds=1)  # after the move
@@ -81,12 +82,20 @@ def judge(serving: Serving, heard: Heard, now: datetime, every: timedelta) -> Se
     return replace(serving, next_at=min(now + every, serving.deadline))
 
 
-def event(move: Move, reason: str) -> dict[str, object]:
-    """Return what endpoints are told of a move of Production; without a `version` nobody is there any more."""
+def event(move: Move, reason: str, request: Request | None = None, votes: Sequence[Vote] = ()) -> dict[str, object]:
+    """Return what endpoints are told of a move of Production; without a `version` nobody is there any more.
+
+    `request` is the one that the move answers, `votes` are those on it.
+    """
+    passed = request.overridden_by if request else None
     taken = move.target is Stage.PRODUCTION
     return {
         "event": "moved", "id": move.id, "model": move.model, "version": move.version if taken else None,
         "stage": str(Stage.PRODUCTION), "previous": move.expected_incumbent if taken else move.version,
-        "cause": move.kind.value, "actor": actor_id(move.actor), "request": move.request,
-        "reason": reason, "at": time_of(move).isoformat(),
+        "cause": move.kind.value, "actor": actor_id(as_person(move.actor)),
+        "request": move.request, "reason": reason, "at": time_of(move).isoformat(),
+        "requester": actor_id(as_person(request.requester)) if request else None,
+        "approvers": [actor_id(vote.voter) for vote in approvals(votes)],
+        "overridden_by": actor_id(as_person(passed)) if passed else None,
+        "override_reason": request.override_reason if request else "",
     }  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -60,6 +60,15 @@ def joined(sentences: Iterable[Say], between: str) -> Say:
         between.join(f"{{part{at}}}" for at in range(len(parts))),
         **{f"part{at}": part for at, part in enumerate(parts)},
     )
+
+
+def either(values: Sequence[object], word: str) -> Say:
+    """Return a list as people say it: `a`, `a or b`, `a, b, or c`, with `word` (ours) before the last."""
+    names = [f"{{one{at}}}" for at in range(len(values))]
+    rest, last = names[:-1], names[-1:]
+    comma = "," if len(rest) > 1 else ""
+    template = f"{', '.join(rest)}{comma} {word} {last[0]}" if rest else "".join(last)
+    return say(template, **{f"one{at}": value for at, value in enumerate(values)})
 
 
 def plain(value: object) -> str:

@@ -9,10 +9,11 @@ from bot.domain.approvals import Choice, Request, RequestState, Vote
 from bot.domain.durations import show_duration
 from bot.domain.evidence import Seen
 from bot.domain.freezes import Freeze, unfreeze_hint
-from bot.domain.gates import told
+from bot.domain.gates import NOT_BLOCKED, told
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor, Person, shown
 from bot.domain.registry import Stage
+from bot.domain.rollback_words import unblock_hint
 from bot.domain.semver import Proposal
 from bot.domain.text import Code, Mention, Name, Say, joined, say
 
@@ -20,28 +21,22 @@ MENTIONED = 6  # people named in one sentence; of more, the rest is counted
 
 
 def path(request: Request) -> Say:
-    """Return what a request changes, as in the question before a decision: `v5 → v7 in Production`."""
-    return change(request.incumbent, request.version, request.target)
+    """Return what a request changes, as in the question before a decision: `v5 → v7 in Production`.
+
+    Where nothing holds the stage, it's the version's own way: `v7: Staging → Production`, or `v7 → Production`.
+    """
+    v = Code(f"v{request.version}")
+    if request.incumbent is not None:
+        return say("{old} → {v} in {stage}", old=Code(f"v{request.incumbent}"), v=v, stage=request.target)
+    if request.from_stage is Stage.NONE:
+        return say("{v} → {stage}", v=v, stage=request.target)
+    return say("{v}: {old} → {stage}", v=v, old=request.from_stage, stage=request.target)
 
 
-def change(before: int | None, after: int, stage: Stage) -> Say:
-    """Return one change of a stage's holder."""
-    if before is None:
-        return say("nothing → {v} in {stage}", v=Code(f"v{after}"), stage=stage)
-    return say("{old} → {v} in {stage}", old=Code(f"v{before}"), v=Code(f"v{after}"), stage=stage)
-
-
-def asked(request: Request, channel: str, deciders: Sequence[str]) -> Say:
-    """Return the answer to whoever asked: where the card is, and who can decide (user and group ids)."""
-    named: list[object] = [Mention(one) for one in deciders[:MENTIONED]]
-    more = [f"{len(deciders) - MENTIONED} more"] if len(deciders) > MENTIONED else []
-    if not deciders:
-        more = ["nobody else that the policy names"]
-    return say(
-        "Asked: {model} {path}. The card is in {channel}; {n} of {who} {has} to approve. Request {id}.",
-        model=Name(request.model), path=path(request), channel=Code(channel), id=Code(request.id), who=named + more,
-        n="one" if request.required == 1 else request.required, has="has" if request.required == 1 else "have",
-    )  # fmt: skip
+def asked(request: Request, channel: str, waiting: Say) -> Say:
+    """Return the answer to whoever asked: where the card is, and whom it waits for."""
+    return say("Requested {model} {path}: {id} in {channel}. {waiting}", model=Name(request.model), path=path(request),
+               channel=Code(channel), id=Code(request.id), waiting=waiting)  # fmt: skip
 
 
 def voted(request: Request, vote: Vote, approvals: int) -> Say:
@@ -53,6 +48,13 @@ def voted(request: Request, vote: Vote, approvals: int) -> Say:
 
 def gates_failed(model: str, version: int, seen: Seen) -> Say:
     """Return why a promotion cannot be asked for: each failed gate, and what to do."""
+    if seen.fails(NOT_BLOCKED):
+        more = "" if len(seen.failed) == 1 else " To check it again after that: {validate}"
+        return say(
+            "{model} {v} can't be requested: {gates}. No request was opened. To unblock it: {unblock}" + more,
+            model=Name(model), v=Code(f"v{version}"), gates=joined([told(gate) for gate in seen.failed], "; "),
+            unblock=unblock_hint(model, seen.blocked or version), validate=Code(f"/model validate {model} {version}"),
+        )  # fmt: skip
     return say(
         "{model} {v} does not pass: {gates}. Nothing was asked for. To look again after a change: {validate}",
         model=Name(model), v=Code(f"v{version}"), gates=joined([told(gate) for gate in seen.failed], "; "),
@@ -63,8 +65,11 @@ def gates_failed(model: str, version: int, seen: Seen) -> Say:
 def blocked(request: Request) -> Say:
     """Return what is added to an answer while a gate stands in the way."""
     failed = [told(gate) for gate in request.seen.failed] if request.seen else []
-    return say("Mind: {gates}. Somebody whom the policy names under {override} has to let that pass first.",
-               gates=joined(failed, "; "), override=Code("override"))  # fmt: skip
+    version = (request.seen.blocked if request.seen else None) or request.version
+    unblock = say(" To unblock the version: {how}", how=unblock_hint(request.model, version))
+    return say("Blocked: {gates}. People whom the policy lists under {override} can override that.{unblock}",
+               gates=joined(failed, "; "), override=Code("override"),
+               unblock=unblock if request.seen and request.seen.fails(NOT_BLOCKED) else "")  # fmt: skip
 
 
 def withdrawn(request: Request, voter: Person, approvals: int) -> Say:
@@ -79,6 +84,49 @@ def withdrawal_counted(request: Request, approvals: int) -> Say:
         "Your approval of {model} {path} is taken back: {n} of {all}. You can vote again.",
         model=Name(request.model), path=path(request), n=approvals, all=request.required,
     )  # fmt: skip
+
+
+def lapsed(vote: Vote) -> Say:
+    """Return the news of an approval whose voter can no longer approve."""
+    return say("{who}'s approval no longer counts: {why}.", who=Mention(vote.voter.user), why=lapsed_by(vote.lapsed))
+
+
+def lapsed_by(rule: str) -> str:
+    """Return why someone can no longer do what they did, by the rule of the table of rights that refuses them."""
+    return _LAPSED.get(rule, "the policy no longer lets them")
+
+
+_LAPSED = {
+    "deactivated": "the account is deactivated", "bot": "the account is a bot", "guest": "the account is a guest now",
+    "stranger": "the account isn't in this workspace", "not an approver": "they're no longer an approver",
+    "own request": "it's their own request",
+}  # fmt: skip
+
+
+def too_few_left(request: Request, left: int) -> Say:
+    """Return why an approved request ends that has lost approvals before its move."""
+    return say("{left} of {all} approvals still count.", left=left, all=request.required)
+
+
+def override_lapsed(rule: str) -> Say:
+    """Return why an approved request ends whose failed gates nobody can vouch for anymore."""
+    return say("The override of its failed gates no longer counts: {why}.", why=lapsed_by(rule))
+
+
+def glass_lapsed(rule: str) -> Say:
+    """Return why a move without approvals isn't made after all."""
+    return say("The person who broke the glass can no longer do that: {why}.", why=lapsed_by(rule))
+
+
+def not_moved_in_time(request: Request) -> Say:
+    """Return why an approved request ends that wasn't moved before it expired."""
+    return say("Approved, but not moved by {when}.", when=request.expires_at)
+
+
+def waiting_for_slack() -> Say:
+    """Return the news that an approved move waits because nobody can tell whether its approvers still can approve."""
+    return say("Approved, but Slack can't confirm the approvers right now. I'll move it as soon as it does. "
+               "No action needed.")  # fmt: skip
 
 
 def overridden(request: Request) -> Say:
@@ -122,9 +170,71 @@ def reminder_to_you(request: Request, now: datetime) -> Say:
 def broke_glass(request: Request) -> Say:
     """Return what the channel hears of a version that is moved without approvals."""
     return say(
-        "🚨 {who} broke the glass: {model} goes {path} without approvals. {why} The audit keeps it; talk about it.",
+        "🚨 {who} broke the glass: {model} goes {path} without approvals. {why} Recorded in the audit log.{review}",
         who=shown(request.requester), model=Name(request.model), path=path(request), why=_sentence(request.reason),
+        review=_review_by(request),
     )  # fmt: skip
+
+
+def _review_by(request: Request) -> Say:
+    if request.review_due is None:
+        return say("")
+    return say(" Someone else has to review it by {due}: {review}", due=request.review_due, review=review_it(request))
+
+
+def review_it(request: Request) -> Code:
+    """Return the command that reviews it."""
+    return Code(f'/model review {request.id} --reason "…"')
+
+
+def review_due_soon(request: Request, people: Sequence[str]) -> Say:
+    """Return what the thread hears before the date of a review; `people` can give it."""
+    who: list[object] = [Mention(one) for one in people[:MENTIONED]]
+    who += [f"{len(people) - MENTIONED} more"] if len(people) > MENTIONED else []
+    return say("Not reviewed yet; due by {due}: {who}. {review}", due=request.review_due,
+               who=who or ["nobody who can review it is known"], review=review_it(request))  # fmt: skip
+
+
+def review_due_to_you(request: Request) -> Say:
+    """Return what someone hears directly who can review it."""
+    return say("{who} broke the glass: {model} {path}. {why} Review it by {due}: {review}",
+               who=shown(request.requester), model=Name(request.model), path=path(request),
+               why=_sentence(request.reason), due=request.review_due, review=review_it(request))  # fmt: skip
+
+
+def review_overdue(request: Request) -> Say:
+    """Return what the channel and the thread hear once a review is overdue."""
+    return say("⚠️ Nobody has reviewed the broken glass of {id} ({model} {path}, by {who}). It was due by {due}. "
+               "{review}", id=Code(request.id), model=Name(request.model), path=path(request),
+               who=shown(request.requester), due=request.review_due, review=review_it(request))  # fmt: skip
+
+
+def reviewed(request: Request) -> Say:
+    """Return the news of a review, for the thread."""
+    assert request.reviewed_by is not None
+    return say("{who} reviewed it: {why}", who=shown(request.reviewed_by), why=request.review_reason)
+
+
+def reviewed_for_you(request: Request) -> Say:
+    """Return what the person who broke the glass hears directly."""
+    return say("{model} {path}: {news}", model=Name(request.model), path=path(request), news=reviewed(request))
+
+
+def review_counted(request: Request) -> Say:
+    """Return the answer to the reviewer."""
+    return say("Reviewed: {model} {path}, moved by {who}. The thread and the audit log have it.",
+               model=Name(request.model), path=path(request), who=shown(request.requester))  # fmt: skip
+
+
+def unreviewed(waiting: Sequence[Request], now: datetime) -> Say | None:
+    """Return how many broken glasses nobody has reviewed yet; None where there are none."""
+    if not waiting:
+        return None
+    ids: list[object] = [Code(one.id) for one in waiting[:MENTIONED]]
+    ids += [f"{len(waiting) - MENTIONED} more"] if len(waiting) > MENTIONED else []
+    overdue = sum(one.review_due is not None and one.review_due <= now for one in waiting)
+    return say("Break glass without a review: {n}, {overdue} overdue ({ids}).", n=len(waiting), overdue=overdue,
+               ids=ids)  # fmt: skip
 
 
 def glass_broken(request: Request) -> Say:
@@ -205,8 +315,13 @@ def rejection_counted(request: Request) -> Say:
 
 
 def cancelled(request: Request) -> Say:
-    """Return the answer to whoever cancelled, and the news."""
-    return say("{model} {path} was cancelled.", model=Name(request.model), path=path(request))
+    """Return the answer to whoever cancelled."""
+    return say("Cancelled {model} {path}.", model=Name(request.model), path=path(request))
+
+
+def staging_is_empty() -> Say:
+    """Return the news that a promotion took the only version out of Staging."""
+    return say("Staging is empty now.")
 
 
 def decided_before(request: Request) -> Say:
@@ -271,6 +386,13 @@ def ended(request: Request) -> Say:
         case RequestState.REJECTED if request.decided_by:
             return say("{who} rejected {model} {path}: {why}", who=shown(request.decided_by), model=model,
                        path=path(request), why=request.outcome)  # fmt: skip
+        case RequestState.CANCELLED if request.decided_by:
+            why = say(": {why}", why=_sentence(request.outcome)) if request.outcome else "."
+            return say("{who} cancelled {model} {path}{why}", who=shown(request.decided_by), model=model,
+                       path=path(request), why=why)  # fmt: skip
+        case RequestState.EXPIRED if request.decided_by:
+            return say("{model} {path} expired: it was approved, but not moved by {when}. Its card has a button to "
+                       "request it again.", model=model, path=path(request), when=request.expires_at)  # fmt: skip
         case RequestState.EXPIRED:
             return say("{model} {path} expired: nobody decided by {when}. Ask again if it is still wanted.",
                        model=model, path=path(request), when=request.expires_at)  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
@@ -17,7 +18,7 @@ from bot.domain.ci import CiRun, pack_ci
 from bot.domain.evidence import Seen, pack_seen, unpack_seen
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.people import Actor, actor_id, parse_actor
-from bot.domain.registry import Stage
+from bot.domain.registry import Identity, Stage
 from bot.domain.text import Say, pack, unpack
 
 E = TypeVar("E", bound=Enum)
@@ -147,7 +148,9 @@ class Evidence(TypeDecorator[Seen]):
 
     def process_bind_param(self, value: Seen | None, dialect: Dialect) -> str | None:
         """Return it as text."""
-        return None if value is None else dump(pack_seen(value))
+        if value is None:
+            return None
+        return dump(pack_seen(value) | ({"former": dict(value.former)} if value.former else {}))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Seen | None:
         """Return it."""
@@ -186,6 +189,44 @@ class Stages(TypeDecorator[dict[int, Stage]]):
         if value is None:
             return None
         return {number: Stage(stage) for stage, numbers in json.loads(value).items() for number in numbers}
+
+
+class Being(TypeDecorator[Identity]):
+    """What a version is, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Identity | None, dialect: Dialect) -> str | None:
+        """Return it as text."""
+        if value is None:
+            return None
+        return dump(
+            {key: each.isoformat() if isinstance(each, datetime) else each for key, each in asdict(value).items()}
+        )
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Identity | None:
+        """Return it."""
+        if value is None:
+            return None
+        said = json.loads(value)
+        times = {key: datetime.fromisoformat(said[key]) for key in ("created_at", "model_created_at") if said[key]}
+        return Identity(run_id=said["run_id"], source=said["source"], **times)
+
+
+class Marks(TypeDecorator[dict[int, str]]):
+    """A short text for each version of a model, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[int, str] | None, dialect: Dialect) -> str | None:
+        """Return them as text."""
+        return None if value is None else dump({str(number): mark for number, mark in value.items()})
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[int, str] | None:
+        """Return them by version."""
+        return None if value is None else {int(number): mark for number, mark in json.loads(value).items()}
 
 
 class Numbers(TypeDecorator[tuple[int, ...]]):

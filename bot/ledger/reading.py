@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
+    CompoundSelect,
     Connection,
     RowMapping,
     Select,
@@ -33,17 +35,20 @@ from bot.domain.monitors import Measurement, Monitor, Point, Pushed, Standing
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Actor
 from bot.domain.registry import Stage
+from bot.domain.restores import Hold
 from bot.domain.rollbacks import Bar
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import Name, say
-from bot.ledger import backlog, pages, rows, statements
+from bot.ledger import backlog, holding, pages, rows, statements
 from bot.ledger.audit import LOWEST, Record
 from bot.ledger.tables import (
     ASK_WAITS,
     COPY_WAITS,
+    IS_INTENDED,
     IS_OPEN,
     IS_PENDING,
     NOTE_WAITS,
+    TO_REVIEW,
     asks,
     audit_events,
     audit_head,
@@ -53,6 +58,7 @@ from bot.ledger.tables import (
     copies,
     findings,
     freezes,
+    holds,
     incidents,
     looks,
     measurements,
@@ -65,21 +71,25 @@ from bot.ledger.tables import (
     servings,
     standings,
 )
-from bot.ports import Ask, Backlog, Batch, Call, Copy, Note, NoteKind, Posting, Waiting
+from bot.ports import Ask, Backlog, Batch, Call, Copy, Held, Note, NoteKind, Posting, Waiting
 
-# Messages of which a lane has one, drawn anew from its present state.
+NOBODY: Mapping[str, str] = MappingProxyType({})  # no operator is known
 
 T = TypeVar(
     "T", Request, Vote, Move, Ask, Note, Posting, Look, Finding, Copy, Freeze, Bar, Monitor, Standing, Measurement,
-    Pushed, Call, Incident, Tripped, Serving,
+    Pushed, Call, Incident, Tripped, Serving, Hold,
 )  # fmt: skip
 
 
 class SqlReading:
-    """`bot.ports.Reading` on one connection, whose transaction the ledger opens and ends."""
+    """`bot.ports.Reading` on one connection, whose transaction the ledger opens and ends.
 
-    def __init__(self, connection: Connection) -> None:
+    `operators` are the Slack ids of users of the bot's machine.
+    """
+
+    def __init__(self, connection: Connection, operators: Mapping[str, str] = NOBODY) -> None:
         self._connection = connection
+        self._operators = operators
 
     def request(self, request_id: str) -> Request:
         """Return the request. Raises UnknownRequest."""
@@ -111,6 +121,12 @@ class SqlReading:
         this = and_(requests.c.model == model, requests.c.target == target, IS_OPEN)
         return self._first(Request, select(requests).where(this))
 
+    def to_review(self, model: str | None = None, most: int = 1000) -> list[Request]:
+        """Return the requests that were moved without approvals and need a review, those due first."""
+        query = select(requests).where(TO_REVIEW, requests.c.state == RequestState.DONE)
+        query = query if model is None else query.where(requests.c.model == model)
+        return self._all(Request, query.order_by(requests.c.review_due, requests.c.number).limit(most))
+
     def expired(self, now: datetime) -> list[str]:
         """Return the ids of pending requests whose time is over."""
         over = select(requests.c.id).where(IS_PENDING, requests.c.expires_at <= now)
@@ -140,19 +156,33 @@ class SqlReading:
             self._connection.dialect.name, of_stage=stage is not None, is_before=before is not None,
             until=until is not None,
         )  # fmt: skip
-        return [rows.read(Move, row) for row in self._connection.execute(query, given).mappings()]
+        return [self._read(Move, row) for row in self._connection.execute(query, given).mappings()]
 
     def first_move(self, model: str, stage: Stage) -> Move | None:
         """Return the first move that put a version of the model into the stage."""
         given = {statements.KEY: model, statements.STAGE: stage}
         row = self._connection.execute(statements.first_move_into(self._connection.dialect.name), given)
         found = row.mappings().first()
-        return None if found is None else rows.read(Move, found)
+        return None if found is None else self._read(Move, found)
+
+    def entries(self, model: str, version: int) -> list[Move]:
+        """Return the finished moves that put this version into Production, newest first: the last 100."""
+        query = select(moves).where(
+            moves.c.model == model, moves.c.version == version, moves.c.target == Stage.PRODUCTION,
+            moves.c.state == MoveState.DONE,
+        )  # fmt: skip
+        return self._all(Move, query.order_by(moves.c.number.desc()).limit(100))
 
     def models_with_moves(self, states: Sequence[MoveState]) -> list[str]:
         """Return the models that have moves in these states."""
         # Sorted here: the databases do not agree on the order of letters.
         return sorted(self._column(select(moves.c.model).where(moves.c.state.in_(states)).distinct()))
+
+    def models_with_expired_moves(self, now: datetime) -> list[str]:
+        """Return the models that have a move to be made whose request expired before anything was moved."""
+        query = select(moves.c.model).join(requests, requests.c.id == moves.c.request).distinct()
+        query = query.where(IS_INTENDED, moves.c.began_at.is_(None), requests.c.expires_at <= now)
+        return sorted(self._column(query))
 
     def ask(self, ask_id: str) -> Ask:
         """Return what was asked. Raises KeyError."""
@@ -164,12 +194,17 @@ class SqlReading:
 
     def waiting_asks(self, now: datetime) -> list[str]:
         """Return the ids of asks that wait and whose time has come, oldest first."""
-        ready = select(asks.c.id).where(ASK_WAITS, has_come(asks.c.not_before, now))
+        ready = select(asks.c.id).where(ASK_WAITS, has_come(asks.c.not_before, now), ~holding.is_held(asks))
         return self._column(ready.order_by(asks.c.at, asks.c.number))
 
     def look(self, model: str) -> Look | None:
         """Return how the model looked when the registry was read last."""
         return self._first(Look, self._row(looks, "model"), model)
+
+    def seen_as(self, name: str) -> str | None:
+        """Return the model that the poll has seen by this name in another letter case, and not in this one."""
+        there = self._column(select(looks.c.model).where(func.lower(looks.c.model) == name.lower()))
+        return None if name in there else min(there, default=None)
 
     def looks(self) -> dict[str, Look]:
         """Return how every model looked, by its name."""
@@ -186,8 +221,49 @@ class SqlReading:
         first = (
             select(func.min(copies.c.number)).where(COPY_WAITS).group_by(copies.c.model, copies.c.version)
         ).scalar_subquery()
-        due = select(copies).where(copies.c.number.in_(first), has_come(copies.c.not_before, now))
+        due = select(copies).where(
+            copies.c.number.in_(first), has_come(copies.c.not_before, now), ~holding.is_held(copies)
+        )
         return self._all(Copy, due.order_by(copies.c.number).limit(most))
+
+    def copies(self, model: str, *, version: int | None = None, since: int = 0) -> list[Copy]:
+        """Return what was ever to be written to the model's versions, or to one, written or not, oldest first.
+
+        From the number `since` on.
+        """
+        query = select(copies).where(copies.c.model == model, copies.c.number >= since).order_by(copies.c.number)
+        return self._all(Copy, query if version is None else query.where(copies.c.version == version))
+
+    def first_unwritten(self, model: str) -> int:
+        """Return the number of the first copy that isn't written to the model's versions yet, else of the next one."""
+        of_model = copies.c.model == model
+        waits = select(func.min(copies.c.number)).where(of_model, COPY_WAITS).scalar_subquery()
+        last = select(func.max(copies.c.number)).where(of_model).scalar_subquery()
+        return self._number(select(func.coalesce(waits, last + 1, 0)))
+
+    def hold(self) -> Hold | None:
+        """Return the active hold."""
+        return self._first(Hold, select(holds).where(holding.HOLDS).order_by(holds.c.number))
+
+    def holds(self, most: int = 20) -> list[Hold]:
+        """Return holds, newest first; lifted ones too."""
+        return self._all(Hold, select(holds).order_by(holds.c.number.desc()).limit(most))
+
+    def held(self) -> Held:
+        """Return what the active hold covers: everything that waited when it was opened or widened."""
+        return Held(
+            moves=self._all(Move, holding.held(moves)), asks=self._all(Ask, holding.held(asks)),
+            requests=self._all(Request, holding.held(requests)), copies=self._all(Copy, holding.held(copies)),
+        )  # fmt: skip
+
+    def is_held(self, request_id: str) -> bool:
+        """Tell whether the active hold covers a request."""
+        mine = select(requests.c.id).where(requests.c.id == request_id, holding.is_held(requests))
+        return bool(self._column(mine))
+
+    def models_waiting(self) -> list[str]:
+        """Return the models that have open requests, unfinished moves, or tags still to be written."""
+        return sorted(self._column(holding.models_waiting()))
 
     def backlog(self, now: datetime) -> Backlog:
         """Return what is not finished. However much has ended, it costs no more."""
@@ -250,7 +326,7 @@ class SqlReading:
             .where(~exists().where(_IS_NEXT, measurements.c.claimed_until >= now))
             .limit(most)
         )
-        return [_due_monitor(row) for row in self._rows(query)]
+        return [self._due_monitor(row) for row in self._rows(query)]
 
     def claimed(self, batch: Batch, now: datetime) -> list[tuple[Monitor, Standing]]:
         """Return those of a batch whose claim holds, the longest due first."""
@@ -260,7 +336,7 @@ class SqlReading:
             .where(tuple_(measurements.c.monitor, measurements.c.slot).in_(batch.slots))
             .where(measurements.c.claimed_by == batch.owner, measurements.c.claimed_until > now)
         )
-        return [_due_monitor(row) for row in self._rows(query)]
+        return [self._due_monitor(row) for row in self._rows(query)]
 
     def measurements(
         self, monitor_id: str, *, since: datetime | None = None, move: str | None = None, revision: int = 1,
@@ -359,7 +435,7 @@ class SqlReading:
         """Return audit events, newest first: of a model, of these tags, since a time, before a number."""
         page, values = pages.wanted(model=model, tags=tags, since=since, before=before, most=most)
         found = self._connection.execute(pages.events(page, self._connection.dialect.name), values)
-        return [rows.link(row) for row in found.mappings()]
+        return [rows.link(row, self._operators) for row in found.mappings()]
 
     def posting(self, key: str) -> Posting | None:
         """Return where the message with this key stands in Slack."""
@@ -373,21 +449,29 @@ class SqlReading:
         """Tell whether a note is neither delivered nor given up."""
         return bool(self._column(select(notes.c.key).where(notes.c.key == note.key, NOTE_WAITS)))
 
-    def due_notes(self, now: datetime, most: int = 100, *, kinds: Collection[NoteKind] = ()) -> list[Note]:
+    def due_notes(
+        self, now: datetime, most: int = 100, *, kinds: Collection[NoteKind] = (), to: str | None = None
+    ) -> list[Note]:
         """Return the undelivered notes: of each lane those before the first that has to wait, in order.
 
         The lanes take turns, so that one with much to say holds up nobody: first the first note of every
         lane, oldest first, then every second one.
         """
         due = _due(now).where(notes.c.kind.in_(kinds)) if kinds else _due(now)
+        due = due if to is None else due.where(notes.c.to == to)
         return self._all(Note, due.limit(most))
+
+    def waited_for(self, kind: NoteKind) -> list[str]:
+        """Return for whom there are undelivered notes of this kind, due or not, sorted."""
+        query = select(notes.c.to).distinct().where(NOTE_WAITS, notes.c.kind == kind).order_by(notes.c.to)
+        return [str(to) for to in self._connection.execute(query).scalars()]
 
     def links(self, *, model: str | None = None, after: int = 0, most: int = 1000) -> list[Link]:
         """Return audit events as they stand in the chain, oldest first."""
         query = _after(after, most)
         if model is not None:
             query = query.where(audit_events.c.model == model)
-        return [rows.link(row) for row in self._rows(query)]
+        return [rows.link(row, self._operators) for row in self._rows(query)]
 
     def records(
         self, *, model: str | None = None, since: datetime | None = None, after: int = LOWEST, most: int = 1000
@@ -439,13 +523,20 @@ class SqlReading:
 
     def _first(self, kind: type[T], query: Select[Any], key: str | None = None) -> T | None:
         row = self._connection.execute(query, _bound(key)).mappings().first()
-        return None if row is None else rows.read(kind, row)
+        return None if row is None else self._read(kind, row)
 
     def _all(self, kind: type[T], query: Select[Any], key: str | None = None) -> list[T]:
-        return [rows.read(kind, row) for row in self._rows(query, key)]
+        return [self._read(kind, row) for row in self._rows(query, key)]
+
+    def _read(self, kind: type[T], row: RowMapping) -> T:
+        return rows.recognized(rows.read(kind, row), self._operators)
 
     def _rows(self, query: Select[Any], key: str | None = None) -> Sequence[RowMapping]:
         return self._connection.execute(query, _bound(key)).mappings().all()
+
+    def _due_monitor(self, row: RowMapping) -> tuple[Monitor, Standing]:
+        standing = {field.name: row[field.name] for field in fields(Standing) if field.name != "revision"}
+        return self._read(Monitor, row), Standing(**standing, revision=row["judged_revision"])
 
     def _waiting(self, query: Select[Any]) -> dict[Any, Waiting]:
         return {kind: Waiting(number, since) for kind, number, since in self._connection.execute(query)}
@@ -457,18 +548,13 @@ class SqlReading:
     def _number(self, query: Select[Any]) -> int:
         return int(self._connection.execute(query).scalar_one())
 
-    def _column(self, query: Select[Any]) -> list[str]:
+    def _column(self, query: Select[Any] | CompoundSelect[Any]) -> list[str]:
         return list(self._connection.execute(query).scalars())
 
 
 def place_of(note: Note) -> str:
     """Return under which key it is kept where a note's message stands: its lane's, where the lane has but one."""
     return note.lane if note.kind.is_standing else note.key
-
-
-def _due_monitor(row: RowMapping) -> tuple[Monitor, Standing]:
-    standing = {field.name: row[field.name] for field in fields(Standing) if field.name != "revision"}
-    return rows.read(Monitor, row), Standing(**standing, revision=row["judged_revision"])
 
 
 def _bound(key: str | None) -> dict[str, str]:

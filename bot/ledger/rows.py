@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import RowMapping
 
 from bot.domain.events import Event, Head, Link, canonical, canonical_time, chain, from_canonical
-from bot.domain.people import actor_id, parse_actor
+from bot.domain.people import Actor, Operator, actor_id, parse_actor
 from bot.ledger.audit import Record
 from bot.ledger.columns import storable, storable_data
 
@@ -35,9 +36,26 @@ def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
-def link(row: RowMapping) -> Link:
-    """Return an audit row as an event in its chain."""
-    return Link(number=row["number"], event=from_canonical(row["body"]), previous=row["previous"], hash=row["hash"])
+def recognized(value: T, operators: Mapping[str, str]) -> T:
+    """Return a domain value in which every operator has their Slack id, where `operators` gives one."""
+    found = {name: _known(getattr(value, name), operators) for name in _acting(type(value))} if operators else {}
+    return replace(value, **found) if found else value
+
+
+@cache
+def _acting(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    """Return the names of the fields that hold an actor."""
+    return tuple(field.name for field in fields(kind) if str(field.type).startswith("Actor"))
+
+
+def _known(actor: Actor | None, operators: Mapping[str, str]) -> Actor | None:
+    return Operator(actor.name, operators.get(actor.name, "")) if isinstance(actor, Operator) else actor
+
+
+def link(row: RowMapping, operators: Mapping[str, str]) -> Link:
+    """Return an audit row as an event in its chain, an operator with the Slack id that `operators` gives."""
+    event = recognized(from_canonical(row["body"]), operators)
+    return Link(number=row["number"], event=event, previous=row["previous"], hash=row["hash"])
 
 
 def storable_event(event: Event) -> Event:

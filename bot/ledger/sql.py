@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -76,6 +76,7 @@ class SqlLedger:
         self._url = engines.parse_url(url)
         self._patience = patience
         self._alone: Alone | None = None
+        self._operators: Callable[[], Mapping[str, str]] = dict
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         if self._is_sqlite:
             self._turns = Turns(1)
@@ -95,7 +96,7 @@ class SqlLedger:
         with self._turn() as wait, _kindly(SILENT), self._writer.connect() as connection:
             transaction = connection.execution_options(wait=wait).begin()
             with transaction:
-                writing = SqlWriting(connection)
+                writing = SqlWriting(connection, self._operators())
                 yield writing
                 events = writing.seal()
                 with _kindly(SILENT, lost=UNSURE):
@@ -107,7 +108,11 @@ class SqlLedger:
     def read(self) -> Iterator[SqlReading]:
         """Open one consistent reading. It waits for no writer. Raises LedgerUnavailable."""
         with self.snapshot() as connection:
-            yield SqlReading(connection)
+            yield SqlReading(connection, self._operators())
+
+    def recognize(self, operators: Callable[[], Mapping[str, str]]) -> None:
+        """Read every operator together with the Slack id that `operators` gives them at that moment."""
+        self._operators = operators
 
     def migrate(self) -> None:
         """Bring the tables up to date; of two processes that start at once the second waits.

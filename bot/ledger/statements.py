@@ -27,6 +27,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import array
 
 from bot.domain.moves import UNFINISHED, MoveState
+from bot.ledger.holding import is_held
 from bot.ledger.tables import (
     IS_EXECUTING,
     IS_INTENDED,
@@ -156,15 +157,16 @@ def change(table: Table) -> Update:
 def claim_move() -> Any:
     """Return the update that takes the oldest move of model :b_key that is due :b_now, or whose lease is over.
 
-    The columns are those of the values given. None is taken while another one of the model is being made.
+    The columns are those of the values given. None is taken while another one of the model is being made, and none that
+    is held.
     """
     other, now = moves.alias("other"), bindparam(NOW, type_=moves.c.not_before.type)
-    is_held = exists().where(other.c.model == bindparam(KEY), is_in(other.c.state, MoveState.EXECUTING))
-    due = and_(IS_INTENDED, or_(moves.c.not_before.is_(None), moves.c.not_before <= now), ~is_held)
+    is_taken = exists().where(other.c.model == bindparam(KEY), is_in(other.c.state, MoveState.EXECUTING))
+    due = and_(IS_INTENDED, or_(moves.c.not_before.is_(None), moves.c.not_before <= now), ~is_taken)
     lapsed = and_(IS_EXECUTING, or_(moves.c.claimed_until.is_(None), moves.c.claimed_until <= now))
     first = (
         select(moves.c.number)
-        .where(moves.c.model == bindparam(KEY), or_(due, lapsed))
+        .where(moves.c.model == bindparam(KEY), or_(due, lapsed), ~is_held(moves))
         .order_by(moves.c.number)
         .limit(1)
         .with_for_update()

@@ -21,20 +21,24 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     false,
     literal_column,
 )
 from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.approvals import Choice, RequestState
-from bot.domain.incidents import Doing, IncidentKind
+from bot.domain.incidents import Doing, Ending, IncidentKind
 from bot.domain.looks import FindingKind
 from bot.domain.monitors import Outcome, State
 from bot.domain.moves import MoveKind, MoveState
 from bot.domain.registry import Stage
+from bot.domain.restores import HoldKind
 from bot.domain.serving import ServingState
 from bot.ledger.columns import (
+    Being,
     Evidence,
+    Marks,
     Member,
     Numbers,
     Plain,
@@ -105,6 +109,13 @@ requests = Table(
     Column("reminded", Integer, nullable=False, server_default="0"),
     Column("ci", Run),
     Column("breaks_glass", Boolean, nullable=False, server_default=false()),
+    Column("identity", Being),
+    Column("incumbent_identity", Being),
+    Column("review_due", Utc),
+    Column("reviewed_by", Who),
+    Column("reviewed_at", Utc),
+    Column("review_reason", Words, nullable=False, server_default=""),
+    Column("review_reminded", Integer, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -115,6 +126,7 @@ votes = Table(
     Column("choice", Member(Choice), nullable=False),
     Column("reason", Words, nullable=False),
     Column("at", Utc, nullable=False),
+    Column("lapsed", Words, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -143,6 +155,9 @@ moves = Table(
     Column("reason", Words, nullable=False, server_default=""),
     Column("incident", Words),
     Column("is_forced", Boolean, nullable=False, server_default=false()),
+    Column("identity", Being),
+    Column("trusted_at", Utc),
+    Column("began_at", Utc),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -200,6 +215,9 @@ looks = Table(
     Column("stages", Stages, nullable=False),
     Column("aliases", Plain, nullable=False),
     Column("after", Words),
+    Column("created_at", Utc),
+    Column("marks", Marks),
+    Column("tags", Marks),
 )  # fmt: skip
 
 findings = Table(
@@ -228,6 +246,22 @@ freezes = Table(
     Column("until", Utc),
     Column("lifted_at", Utc),
     Column("lifted_by", Who),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+# Discrepancies between ledger and registry. One that isn't lifted covers the rows that were there when it was opened:
+# those of each of four tables, up to a number.
+holds = Table(
+    "holds", metadata, _number(),
+    Column("id", Words, nullable=False, unique=True),
+    Column("kind", Member(HoldKind), nullable=False),
+    Column("at", Utc, nullable=False),
+    Column("lines", Sentences, nullable=False),
+    Column("keys", Texts, nullable=False),
+    Column("lifted_at", Utc),
+    Column("lifted_by", Who),
+    Column("outcome", Words, nullable=False, server_default=""),
+    *(Column(name, Count, nullable=False, server_default="0") for name in ("requests", "moves", "asks", "copies")),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -377,6 +411,9 @@ incidents = Table(
     Column("repeated_at", Utc),
     Column("resolved_at", Utc),
     Column("resolution", Sentence),
+    Column("ending", Member(Ending)),
+    Column("ended_by", Who),
+    Column("ended_in", Words, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -442,6 +479,7 @@ def is_in(column: Column[Any], *members: Enum) -> ColumnElement[bool]:
 
 IS_OPEN = is_in(requests.c.state, *OPEN)
 IS_PENDING = is_in(requests.c.state, RequestState.PENDING)
+TO_REVIEW = and_(requests.c.review_due.is_not(None), requests.c.reviewed_at.is_(None))
 IS_EXECUTING = is_in(moves.c.state, MoveState.EXECUTING)
 IS_INTENDED = is_in(moves.c.state, MoveState.INTENDED)
 ASK_WAITS = is_in(asks.c.state, AskState.WAITING)
@@ -455,6 +493,7 @@ def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool], uniqu
 
 _partial("one_open_request", requests.c.model, requests.c.target, where=IS_OPEN, unique=True)
 _partial("requests_by_expiry", requests.c.expires_at, where=IS_PENDING)
+_partial("requests_to_review", requests.c.review_due, where=TO_REVIEW)
 Index("requests_by_time", requests.c.opened_at, requests.c.number)
 Index("requests_by_model", requests.c.model, requests.c.opened_at, requests.c.number)
 Index("requests_by_requester", requests.c.requester, requests.c.opened_at, requests.c.number)
@@ -470,6 +509,8 @@ _partial("one_ask_of_a_key", asks.c.caller, asks.c.key, where=asks.c.key.is_not(
 _partial("notes_waiting", notes.c.lane, notes.c.number, where=NOTE_WAITS)
 _partial("copies_waiting", copies.c.model, copies.c.version, copies.c.number, where=COPY_WAITS)
 _partial("freezes_that_hold", freezes.c.number, where=freezes.c.lifted_at.is_(None))
+Index("copies_by_model", copies.c.model, copies.c.number)
+_partial("holds_that_hold", holds.c.number, where=holds.c.lifted_at.is_(None))
 Index("bars_by_model", bars.c.model, bars.c.number)
 _partial("one_monitor_of_a_name", monitors.c.model, monitors.c.name, where=monitors.c.removed_at.is_(None), unique=True)
 Index("standings_by_time", standings.c.next_at)

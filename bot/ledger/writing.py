@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, delete, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, delete, func, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.approvals import Request, RequestState, Vote
@@ -20,11 +20,13 @@ from bot.domain.looks import Finding, Look
 from bot.domain.monitors import Measurement, Monitor, Pushed, Standing
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Person
+from bot.domain.registry import Identity
+from bot.domain.restores import Hold
 from bot.domain.rollbacks import Bar
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import Code, Name, Say, say
-from bot.ledger import rows, statements, tables
-from bot.ledger.reading import SqlReading, has_come, place_of
+from bot.ledger import holding, rows, statements, tables
+from bot.ledger.reading import NOBODY, SqlReading, has_come, place_of
 from bot.ledger.tables import (
     ASK_WAITS,
     COPY_WAITS,
@@ -38,6 +40,7 @@ from bot.ledger.tables import (
     copies,
     findings,
     freezes,
+    holds,
     incidents,
     leases,
     looks,
@@ -75,8 +78,8 @@ def _under_way(column: Column[Any], *holds: ColumnElement[bool]) -> Select[Any]:
 class SqlWriting(SqlReading):
     """`bot.ports.Writing` on one connection. The ledger calls `seal` right before it commits."""
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: Connection, operators: Mapping[str, str] = NOBODY) -> None:
+        super().__init__(connection, operators)
         self._events: list[Event] = []
         self._dialect = connection.dialect.name
         self._is_shared = self._dialect == "postgresql"
@@ -124,6 +127,11 @@ class SqlWriting(SqlReading):
         """Take the person's vote away, the audit keeps it; return False where there is none."""
         return self._run(delete(votes).where(votes.c.request == request_id, votes.c.voter == voter))
 
+    def save_vote(self, vote: Vote) -> None:
+        """Write its present state."""
+        mine = and_(votes.c.request == vote.request, votes.c.voter == vote.voter)
+        self._run(update(votes).where(mine).values(**rows.write(vote)))
+
     def add_freeze(self, freeze: Freeze) -> None:
         """Insert it."""
         self._run(freezes.insert().values(**rows.write(freeze)))
@@ -131,6 +139,23 @@ class SqlWriting(SqlReading):
     def save_freeze(self, freeze: Freeze) -> None:
         """Write its present state."""
         self._set(freezes, freeze.id, rows.write(freeze))
+
+    def add_hold(self, hold: Hold) -> bool:
+        """Insert it, covering everything that waits now; return False where one is active."""
+        self.lock("hold")
+        if self.hold() is not None:
+            return False
+        self._connection.execute(holds.insert().values(**rows.write(hold), **holding.marks()))
+        return True
+
+    def save_hold(self, hold: Hold, *, widen: bool = False) -> None:
+        """Write its present state. With `widen` it also covers everything that waits now."""
+        more = holding.marks() if widen else {}
+        self._run(update(holds).where(holds.c.id == hold.id).values(**rows.write(hold), **more))
+
+    def drop_copies(self, why: str) -> None:
+        """Take the tag updates that are held out of the queue; they're never written."""
+        self._run(holding.drop_copies().values(why=why))
 
     def add_bar(self, bar: Bar) -> bool:
         """Insert it; return False where it is there already."""
@@ -234,6 +259,13 @@ class SqlWriting(SqlReading):
         """Insert it; return False where a move with this id is there already."""
         return self._add(moves, rows.write(move), "id")
 
+    def add_earlier(self, earlier: Sequence[Move]) -> None:
+        """Insert moves (oldest first) that come before every move that is there: with numbers below theirs."""
+        lowest = self._connection.execute(select(func.coalesce(func.min(moves.c.number), 1))).scalar_one()
+        numbers = range(min(lowest, 1) - len(earlier), min(lowest, 1))
+        rows_of = [{"number": number} | rows.write(move) for number, move in zip(numbers, earlier, strict=True)]
+        self._connection.execute(moves.insert(), rows_of)
+
     def claim_move(self, model: str, owner: str, now: datetime, until: datetime) -> Move | None:
         """Take the model's oldest move that is intended and due, or executing with a lease that is over.
 
@@ -246,13 +278,42 @@ class SqlWriting(SqlReading):
                 row = self._connection.execute(statements.claim_move(), claim).mappings().first()
         except IntegrityError:  # one executing move a model: somebody took another one at this moment
             return None
-        return None if row is None else rows.read(Move, row)
+        return None if row is None else self._read(Move, row)
+
+    def begin_move(self, move: Move, now: datetime) -> bool:
+        """Record that a claimed move is about to write to the registry; return False where it was taken over."""
+        began = func.coalesce(moves.c.began_at, literal(now, moves.c.began_at.type))
+        return self._run(update(moves).where(_is_claim(move)).values(began_at=began))
 
     def release_move(self, move: Move, not_before: datetime) -> bool:
         """Give a claimed move back as intended; return False where it was taken over since it was claimed."""
-        mine = and_(moves.c.id == move.id, moves.c.attempts == move.attempts, IS_EXECUTING)
-        given = update(moves).where(mine).values(state=MoveState.INTENDED, not_before=not_before, **FREE)
+        given = update(moves).where(_is_claim(move)).values(state=MoveState.INTENDED, not_before=not_before, **FREE)
         return self._run(given)
+
+    def trust(self, model: str, identities: Mapping[int, Identity], now: datetime) -> None:
+        """Fill in what a model's versions are, where an older Registrar's moves and open requests don't tell."""
+        for table, written, more in (
+            (moves, moves.c.intended_at, {"trusted_at": now}),
+            (requests, requests.c.opened_at, {}),
+        ):
+            unknown = and_(table.c.model == model, table.c.identity.is_(None))
+            for version in self._connection.execute(select(table.c.version).where(unknown).distinct()).scalars():
+                identity = identities.get(version)
+                if identity is not None:
+                    mine = and_(unknown, table.c.version == version, written >= (identity.created_at or _BEFORE_ALL))
+                    self._run(update(table).where(mine).values(identity=identity, **more))
+
+    def take_over_sources(self, model: str, identities: Mapping[int, Identity]) -> None:
+        """Let the model's requests and moves name where the files of their versions are now."""
+        kept = ((moves, "version", "identity"), (requests, "version", "identity"),
+                (requests, "incumbent", "incumbent_identity"))  # fmt: skip
+        for table, number, name in kept:
+            columns = (table.c.id, table.c[number].label("version"), table.c[name].label("identity"))
+            known = select(*columns).where(table.c.model == model, table.c[name].is_not(None))
+            for row in self._connection.execute(known).all():
+                now = identities.get(row.version)
+                if now is not None and row.identity.is_same_but_moved(now) and row.identity.source != now.source:
+                    self._set(table, row.id, {name: replace(row.identity, source=now.source)})
 
     def finish_move(self, move: Move) -> None:
         """Write its end state and let go of the model.
@@ -261,7 +322,8 @@ class SqlWriting(SqlReading):
         `move` was claimed: `attempts` tells, since every claim counts it up.
         """
         claim = {statements.KEY: move.id, statements.ATTEMPTS: move.attempts}
-        ended = self._connection.execute(statements.end_move(), claim | rows.write(move) | FREE)
+        values = rows.write(move, but=frozenset({"began_at"}))
+        ended = self._connection.execute(statements.end_move(), claim | values | FREE)
         if not ended.rowcount:
             now = self.move(move.id)
             raise AlreadyDecided(
@@ -270,8 +332,8 @@ class SqlWriting(SqlReading):
 
     def disown(self, owner: str) -> None:
         """End the leases of an owner that is known to be gone."""
-        for table, holds in _HELD:
-            self._run(update(table).where(holds, table.c.claimed_by == owner).values(**FREE))
+        for table, is_at_work in _HELD:
+            self._run(update(table).where(is_at_work, table.c.claimed_by == owner).values(**FREE))
         if checks := self._claimed_checks(measurements.c.number, measurements.c.claimed_by == owner):
             held = [{statements.KEY: number, statements.OWNER: owner} for number in checks]
             self._connection.execute(statements.free_slot(), held)
@@ -295,8 +357,8 @@ class SqlWriting(SqlReading):
         return self._add(asks, rows.write(ask), "caller", "key")
 
     def claim_ask(self, ask_id: str, now: datetime, until: datetime) -> bool:
-        """Take a waiting ask whose time has come for oneself until then; return False where somebody else has."""
-        free = and_(asks.c.id == ask_id, ASK_WAITS, has_come(asks.c.not_before, now))
+        """Take a waiting ask whose time has come for oneself until then; False where it's taken, or held."""
+        free = and_(asks.c.id == ask_id, ASK_WAITS, has_come(asks.c.not_before, now), ~holding.is_held(asks))
         return self._run(update(asks).where(free).values(not_before=until))
 
     def save_ask(self, ask: Ask) -> None:
@@ -329,8 +391,8 @@ class SqlWriting(SqlReading):
         self._add(copies, row | {"is_done": False, "why": ""}, "id")
 
     def claim_copy(self, copy: Copy, now: datetime, until: datetime) -> bool:
-        """Take a due row for oneself until then; return False where somebody else has."""
-        free = and_(copies.c.id == copy.id, COPY_WAITS, has_come(copies.c.not_before, now))
+        """Take a due row for oneself until then; return False where somebody else has, or it's held."""
+        free = and_(copies.c.id == copy.id, COPY_WAITS, has_come(copies.c.not_before, now), ~holding.is_held(copies))
         return self._run(update(copies).where(free).values(not_before=until))
 
     def copied(self, copy: Copy, *, why: str = "") -> None:
@@ -421,6 +483,11 @@ class SqlWriting(SqlReading):
 
 def _held(slots: list[tuple[str, int]], owner: str) -> dict[str, Any]:
     return {statements.SLOT: slots, statements.OWNER: owner}
+
+
+def _is_claim(move: Move) -> ColumnElement[bool]:
+    """Return what is true while a move is claimed as `move` says: `attempts` counts the claims."""
+    return and_(moves.c.id == move.id, moves.c.attempts == move.attempts, IS_EXECUTING)
 
 
 def _number_of(name: str) -> int:

@@ -2,11 +2,13 @@
 
 from bot.ports.ledger import Dispatcher, Ledger
 from bot.ports.outside import (
+    NO_SLACK,
     UNOBSERVED,
     AnchorFile,
     Clock,
     Directory,
     MetricSource,
+    NoSlack,
     Notifier,
     Observer,
     PolicyFile,
@@ -22,6 +24,7 @@ from bot.ports.records import (
     Call,
     Copy,
     Delivery,
+    Held,
     Note,
     NoteKind,
     Outcome,
@@ -33,6 +36,7 @@ from bot.ports.registry import Registry
 from bot.ports.writing import Writing
 
 __all__ = [
+    "NO_SLACK",
     "UNOBSERVED",
     "AnchorFile",
     "Ask",
@@ -45,8 +49,10 @@ __all__ = [
     "Delivery",
     "Directory",
     "Dispatcher",
+    "Held",
     "Ledger",
     "MetricSource",
+    "NoSlack",
     "Note",
     "NoteKind",
     "Notifier",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -22,6 +22,10 @@ class Ledger(Protocol):
 
     def read(self) -> AbstractContextManager[Reading]:
         """Open one consistent reading."""
+        ...
+
+    def recognize(self, operators: Callable[[], Mapping[str, str]]) -> None:
+        """Read every operator together with the Slack id that `operators` gives them at that moment."""
         ...
 
     def close(self) -> None:

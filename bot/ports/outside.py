@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from bot.domain.approvers import Electorate
+from bot.domain.errors import SlackNotConnected
 from bot.domain.events import Event
 from bot.domain.monitors import Answer
 from bot.domain.monitors import Outcome as CheckOutcome
@@ -113,8 +115,8 @@ class PolicyFile(Protocol):
         """What people call it."""
         ...
 
-    def has_changed(self) -> bool:
-        """Tell whether it may have changed since this was asked last; yes at the first time."""
+    def mark(self) -> object:
+        """Return a value that changes when it's written or replaced; None where there is none."""
         ...
 
     def text(self) -> str:
@@ -127,10 +129,14 @@ class PolicyFile(Protocol):
 
 
 class AnchorFile(Protocol):
-    """A file that lines can only be added to."""
+    """A file that lines can only be added to, and that is compared at a start."""
 
     def append(self, path: str, line: str) -> None:
         """Add the line, its end included, and let it reach the disk. Raises Misconfigured."""
+        ...
+
+    def read(self, path: str) -> str | None:
+        """Return its text, None where it isn't a file that can be read back. Raises Misconfigured."""
         ...
 
 
@@ -141,6 +147,21 @@ class Directory(Protocol):
         """Return the person's standing and user groups. Raises SlackUnreachable when it cannot be learnt."""
         ...
 
+    def profiles_now(self, people: Iterable[Person]) -> dict[str, Profile]:
+        """Return the standing of people who acted before, by user id; their accounts are read now, not remembered.
+
+        At the terminal nobody knows a person's workspace: an empty one is this one. Raises SlackUnreachable.
+        """
+        ...
+
+    def electorate(self, ids: Sequence[str]) -> Electorate:
+        """Return who is behind user and user group ids, as remembered for a minute.
+
+        An account that Slack doesn't tell of counts as active, and so do those of a large group, which
+        would take too long to ask about. Raises SlackUnreachable where Slack can't be asked at all.
+        """
+        ...
+
     def members(self, ids: Sequence[str]) -> list[str]:
         """Return the users behind user and user group ids, sorted; of what Slack does not tell now, nobody."""
         ...
@@ -148,3 +169,30 @@ class Directory(Protocol):
     def names(self, ids: Sequence[str]) -> dict[str, str]:
         """Return what people see in place of user and user group ids; what Slack does not tell is left out."""
         ...
+
+
+class NoSlack:
+    """The directory of a process that has no Slack to ask: it knows nobody, so it can't confirm anyone's rights."""
+
+    def profile(self, person: Person) -> Profile:
+        """Raise SlackNotConnected."""
+        raise SlackNotConnected("This process isn't connected to Slack.")
+
+    def profiles_now(self, people: Iterable[Person]) -> dict[str, Profile]:
+        """Raise SlackNotConnected."""
+        raise SlackNotConnected("This process isn't connected to Slack.")
+
+    def electorate(self, ids: Sequence[str]) -> Electorate:
+        """Return the people among the ids."""
+        return Electorate.listed(ids)
+
+    def members(self, ids: Sequence[str]) -> list[str]:
+        """Return nobody."""
+        return []
+
+    def names(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return nothing."""
+        return {}
+
+
+NO_SLACK: Final = NoSlack()

@@ -15,6 +15,7 @@ from bot.domain.monitors import Measurement, Monitor, Point, Pushed, Standing
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor
 from bot.domain.registry import Stage
+from bot.domain.restores import Hold
 from bot.domain.rollbacks import Bar
 from bot.domain.serving import Serving
 from bot.ports.records import (
@@ -23,6 +24,7 @@ from bot.ports.records import (
     Batch,
     Call,
     Copy,
+    Held,
     Note,
     NoteKind,
     Posting,
@@ -52,6 +54,10 @@ class Reading(Protocol):
         """Return the request of this model and target that has not ended, if there is one."""
         ...
 
+    def to_review(self, model: str | None = None, most: int = 1000) -> list[Request]:
+        """Return the requests that were moved without approvals and need a review, those due first."""
+        ...
+
     def expired(self, now: datetime) -> list[str]:
         """Return the ids of pending requests whose time is over."""
         ...
@@ -78,8 +84,16 @@ class Reading(Protocol):
         """Return the first move that put a version of the model into the stage."""
         ...
 
+    def entries(self, model: str, version: int) -> list[Move]:
+        """Return the finished moves that put this version into Production, newest first: the last 100."""
+        ...
+
     def models_with_moves(self, states: Sequence[MoveState]) -> list[str]:
         """Return the models that have moves in these states."""
+        ...
+
+    def models_with_expired_moves(self, now: datetime) -> list[str]:
+        """Return the models that have a move to be made whose request expired before anything was moved."""
         ...
 
     def ask(self, ask_id: str) -> Ask:
@@ -91,11 +105,15 @@ class Reading(Protocol):
         ...
 
     def waiting_asks(self, now: datetime) -> list[str]:
-        """Return the ids of asks that wait and whose time has come, oldest first."""
+        """Return the ids of asks that wait and whose time has come, oldest first; none that are held."""
         ...
 
     def look(self, model: str) -> Look | None:
         """Return how the model looked when the registry was read last."""
+        ...
+
+    def seen_as(self, name: str) -> str | None:
+        """Return the model that the poll has seen by this name in another letter case, and not in this one."""
         ...
 
     def looks(self) -> dict[str, Look]:
@@ -107,7 +125,41 @@ class Reading(Protocol):
         ...
 
     def due_copies(self, now: datetime, most: int = 100) -> list[Copy]:
-        """Return what has to be written to versions: of each version that which comes first, if it is due."""
+        """Return what has to be written to versions: of each version that which comes first, if it is due.
+
+        A version whose first one is held waits with all that came later: the order stays.
+        """
+        ...
+
+    def copies(self, model: str, *, version: int | None = None, since: int = 0) -> list[Copy]:
+        """Return what was ever to be written to the model's versions, or to one, written or not, oldest first.
+
+        From the number `since` on.
+        """
+        ...
+
+    def first_unwritten(self, model: str) -> int:
+        """Return the number of the first copy that isn't written to the model's versions yet, else of the next one."""
+        ...
+
+    def hold(self) -> Hold | None:
+        """Return the active hold."""
+        ...
+
+    def holds(self, most: int = 20) -> list[Hold]:
+        """Return holds, newest first; lifted ones too."""
+        ...
+
+    def held(self) -> Held:
+        """Return what the active hold covers: everything that waited when it was opened or widened."""
+        ...
+
+    def is_held(self, request_id: str) -> bool:
+        """Tell whether the active hold covers a request."""
+        ...
+
+    def models_waiting(self) -> list[str]:
+        """Return the models that have open requests, unfinished moves, or tags still to be written."""
         ...
 
     def posting(self, key: str) -> Posting | None:
@@ -122,11 +174,17 @@ class Reading(Protocol):
         """Tell whether a note is neither delivered nor given up."""
         ...
 
-    def due_notes(self, now: datetime, most: int = 100, *, kinds: Collection[NoteKind] = ()) -> list[Note]:
+    def due_notes(
+        self, now: datetime, most: int = 100, *, kinds: Collection[NoteKind] = (), to: str | None = None
+    ) -> list[Note]:
         """Return the undelivered notes: of each lane those before the first that has to wait, in order.
 
-        Only those of `kinds`, where any are named; the notes of one lane go out by one way.
+        Only those of `kinds`, where any are named, and those for `to`; the notes of one lane go out by one way.
         """
+        ...
+
+    def waited_for(self, kind: NoteKind) -> list[str]:
+        """Return for whom there are undelivered notes of this kind, due or not, sorted."""
         ...
 
     def links(self, *, model: str | None = None, after: int = 0, most: int = 1000) -> list[Link]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from bot.domain.approvals import RequestState
+from bot.domain.approvals import Request, RequestState
 from bot.domain.ci import CiRun
 from bot.domain.incidents import IncidentKind
 from bot.domain.monitors import State
-from bot.domain.moves import MoveState
+from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor
 
 
@@ -68,6 +68,16 @@ class Copy:
     number: int = 0
     attempts: int = 0
     lane: str = ""  # whose thread hears that it is written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What the active hold covers and nobody has ended, oldest first each. Empty where there's no active hold."""
+
+    moves: Sequence[Move] = ()
+    asks: Sequence[Ask] = ()
+    requests: Sequence[Request] = ()  # pending ones; of approved ones the move is held
+    copies: Sequence[Copy] = ()
 
 
 class NoteKind(Enum):

@@ -13,7 +13,8 @@ class Registry(Protocol):
 
     Prompts share MLflow's tables; no method ever returns or touches one (UnknownModel). The writes take one request
     where the model was read within the last minute, and one more where it was not. A name with both kinds of quotes
-    is an UnknownModel.
+    is an UnknownModel. A registry that ignores case may find a model by a name in another letter case: what it returns
+    then has the stored name, and whoever passes a typed name compares the two.
     """
 
     def models(self, text: str = "") -> list[ModelInfo]:
@@ -69,6 +70,13 @@ class Registry(Protocol):
 
     def package(self, version: VersionInfo) -> Package | None:
         """Return what lies beside the version's files, or None where no MLmodel does. A few requests."""
+        ...
+
+    def estimator(self, version: VersionInfo) -> str | None:
+        """Return the name of the class of the version's model, read from its files; None where they don't tell.
+
+        Nothing is loaded. Of a scikit-learn pipeline it's the last step's. A few requests for the first time.
+        """
         ...
 
     def register(

@@ -14,6 +14,8 @@ from bot.domain.looks import Finding, Look
 from bot.domain.monitors import Measurement, Monitor, Pushed, Standing
 from bot.domain.moves import Move
 from bot.domain.people import Person
+from bot.domain.registry import Identity
+from bot.domain.restores import Hold
 from bot.domain.rollbacks import Bar
 from bot.domain.serving import Serving
 from bot.ports.reading import Reading
@@ -49,12 +51,28 @@ class Writing(Reading, Protocol):
         """Take the person's vote away, the audit keeps it; return False where there is none."""
         ...
 
+    def save_vote(self, vote: Vote) -> None:
+        """Write its present state."""
+        ...
+
     def add_freeze(self, freeze: Freeze) -> None:
         """Insert it."""
         ...
 
     def save_freeze(self, freeze: Freeze) -> None:
         """Write its present state."""
+        ...
+
+    def add_hold(self, hold: Hold) -> bool:
+        """Insert it, covering everything that waits now; return False where one is active."""
+        ...
+
+    def save_hold(self, hold: Hold, *, widen: bool = False) -> None:
+        """Write its present state. With `widen` it also covers everything that waits now."""
+        ...
+
+    def drop_copies(self, why: str) -> None:
+        """Take the tag updates that are held out of the queue; they're never written."""
         ...
 
     def add_bar(self, bar: Bar) -> bool:
@@ -129,22 +147,47 @@ class Writing(Reading, Protocol):
         """Insert it; return False where a move with this id is there already."""
         ...
 
+    def add_earlier(self, moves: Sequence[Move]) -> None:
+        """Insert moves (oldest first) that come before every move that is there."""
+        ...
+
     def claim_move(self, model: str, owner: str, now: datetime, until: datetime) -> Move | None:
         """Take the model's oldest move that is intended and due, or executing with an owner whose lease is over.
 
-        Return it as executing, or None where there is none or the model is held by another owner.
+        None that is held. Return it as executing, or None where there is none or the model is held by another owner.
         """
         ...
 
-    def release_move(self, move: Move, not_before: datetime) -> bool:
-        """Give a claimed move back as intended, to be tried again at `not_before`.
+    def begin_move(self, move: Move, now: datetime) -> bool:
+        """Record that a claimed move is about to write to the registry; the first such time is kept.
 
         Return False where it was taken over since `move` was claimed: then nothing was changed.
         """
         ...
 
+    def release_move(self, move: Move, not_before: datetime) -> bool:
+        """Give a claimed move back as intended, to be tried again at `not_before`. `began_at` is kept.
+
+        Return False where it was taken over since `move` was claimed: then nothing was changed.
+        """
+        ...
+
+    def trust(self, model: str, identities: Mapping[int, Identity], now: datetime) -> None:
+        """Fill in what a model's versions are, where an older Registrar's moves and open requests don't tell.
+
+        Moves are marked as taken on trust. A version that was created after the row was written is another one.
+        """
+        ...
+
+    def take_over_sources(self, model: str, identities: Mapping[int, Identity]) -> None:
+        """Let the model's requests and moves name where the files of their versions are now."""
+        ...
+
     def finish_move(self, move: Move) -> None:
-        """Write its end state and let go of the model. Raises AlreadyDecided where it was taken over or has ended."""
+        """Write its end state and let go of the model; `began_at` is kept as `begin_move` wrote it.
+
+        Raises AlreadyDecided where it was taken over or has ended.
+        """
         ...
 
     def disown(self, owner: str) -> None:
@@ -160,7 +203,7 @@ class Writing(Reading, Protocol):
         ...
 
     def claim_ask(self, ask_id: str, now: datetime, until: datetime) -> bool:
-        """Take a waiting ask whose time has come for oneself until then; return False where somebody else has."""
+        """Take a waiting ask whose time has come for oneself until then; False where it's taken, or held."""
         ...
 
     def save_ask(self, ask: Ask) -> None:
@@ -188,7 +231,7 @@ class Writing(Reading, Protocol):
         ...
 
     def claim_copy(self, copy: Copy, now: datetime, until: datetime) -> bool:
-        """Take a due row for oneself until then; return False where somebody else has."""
+        """Take a due row for oneself until then; return False where somebody else has, or it's held."""
         ...
 
     def copied(self, copy: Copy, *, why: str = "") -> None:

@@ -36,8 +36,9 @@ class MemoryRegistry(MemoryShelf):
     """The port `Registry`, with what a test needs to prepare it and to make it fail.
 
     `down`: nothing is answered. `loses_answers`: what is asked is done, but the answer never comes.
-    `delay`: how many seconds each answer takes; `wait` does the waiting. `requests` counts by method what was asked
-    of it, with one for each tag that is set and for each 1,000 runs.
+    `ignores_case`: a name in another letter case finds the model, as where MLflow's database is MySQL; what is returned
+    has the stored name. `delay`: how many seconds each answer takes; `wait` does the waiting. `requests` counts by
+    method what was asked of it, with one for each tag that is set and for each 1,000 runs.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class MemoryRegistry(MemoryShelf):
         super().__init__(now)
         self.down = False
         self.loses_answers = False
+        self.ignores_case = False
         self.delay = 0.0
         self.requests: Counter[str] = Counter()
         self._wait = wait
@@ -67,7 +69,7 @@ class MemoryRegistry(MemoryShelf):
         """Return every version, newest number first; none for an unknown model."""
         with self._answering("versions"):
             check_speakable(name)
-            model = self._models.get(name)
+            model = self._stored(name)
             there = {} if model is None or model.is_prompt else model.versions
             return [there[number] for number in sorted(there, reverse=True)]
 
@@ -123,6 +125,11 @@ class MemoryRegistry(MemoryShelf):
         with self._answering("package"):
             return self._packages.get(version.source)
 
+    def estimator(self, version: VersionInfo) -> str | None:
+        """Return the class of the version's model, or None where nobody has said it."""
+        with self._answering("estimator"):
+            return self._estimators.get(version.source)
+
     def register(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:
@@ -136,10 +143,10 @@ class MemoryRegistry(MemoryShelf):
         check_artifact(artifact)
         with self._answering("register"):
             source = _source(self._run(run_id), artifact)
-            self._find_or_add(name)
+            model = self._find_or_add(name)
             _check_keys(tags)
-            number = self.add_version(name, run_id=run_id, description=description, tags=tags, source=source)
-            return self._models[name].versions[number]
+            number = self.add_version(model.name, run_id=run_id, description=description, tags=tags, source=source)
+            return model.versions[number]
 
     def set_tags(self, name: str, version: int, tags: Mapping[str, str | None]) -> None:
         """Set the version's tags, or with None take one away. Raises UnknownVersion."""
@@ -200,8 +207,14 @@ class MemoryRegistry(MemoryShelf):
         if self.loses_answers:
             raise RegistryUnreachable("The registry did not answer in time.")
 
+    def _stored(self, name: str) -> Model | None:
+        found = self._models.get(name)
+        if found is None and self.ignores_case:
+            return next((one for one in self._models.values() if one.name.lower() == name.lower()), None)
+        return found
+
     def _find(self, name: str) -> Model:
-        model = self._models.get(name)
+        model = self._stored(name)
         if model is None or model.is_prompt:
             raise unknown_model(name)
         return model
@@ -212,13 +225,16 @@ class MemoryRegistry(MemoryShelf):
             raise unknown_version(name, version)
         return model
 
-    def _find_or_add(self, name: str) -> None:
+    def _find_or_add(self, name: str) -> Model:
         if not name.strip() or "/" in name or ":" in name:
             raise RegistryRefused(say("The registry takes no model name {name}.", name=Name(name)))
-        if name not in self._models:
+        if self._stored(name) is None:
             self.add(name)
-        elif self._models[name].is_prompt:
+        model = self._stored(name)
+        assert model is not None
+        if model.is_prompt:
             raise prompt_in_the_way(name)
+        return model
 
     def _run(self, run_id: str) -> LoggedRun:
         run = self._runs.get(run_id)
@@ -263,11 +279,14 @@ def _check_keys(keys: Iterable[str]) -> None:
 
 
 def _told(model: Model) -> ModelInfo:
+    latest = {model.versions[number].stage: number for number in sorted(model.versions)}
     return ModelInfo(
         name=model.name,
         description=model.description,
-        latest={model.versions[number].stage: number for number in sorted(model.versions)},
+        latest=latest,
         aliases=MappingProxyType(dict(model.aliases)),
         tags=model.tags,
         updated_at=model.updated_at,
+        created_at=model.created_at,
+        identities={number: model.versions[number].identity(model.created_at) for number in latest.values()},
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import RLock
 from types import MappingProxyType
+from typing import Any
 from uuid import uuid4
 
 from bot.domain.registry import Dataset, Logged, Package, RunInfo, Stage, VersionInfo
@@ -23,6 +24,7 @@ class Model:
     tags: Mapping[str, str]
     is_prompt: bool
     updated_at: datetime
+    created_at: datetime
     versions: dict[int, VersionInfo] = field(default_factory=dict)
     aliases: dict[str, int] = field(default_factory=dict)
     highest: int = 0  # numbers of deleted versions never come back
@@ -46,6 +48,7 @@ class MemoryShelf:
         self._models: dict[str, Model] = {}
         self._runs: dict[str, LoggedRun] = {}
         self._packages: dict[str, Package] = {}
+        self._estimators: dict[str, str] = {}
 
     def add(
         self,
@@ -58,7 +61,9 @@ class MemoryShelf:
     ) -> None:
         """Add a model with so many versions, or with one version in each of these stages, v1 first."""
         with self._lock:
-            self._models[name] = Model(name, description, MappingProxyType(dict(tags or {})), prompt, self._now())
+            self._models[name] = Model(
+                name, description, MappingProxyType(dict(tags or {})), prompt, self._now(), self._now()
+            )
             for stage in [Stage.NONE] * versions if isinstance(versions, int) else versions:
                 self.add_version(name, stage=stage)
 
@@ -96,6 +101,29 @@ class MemoryShelf:
         """Take a model away, with all its versions."""
         with self._lock:
             del self._models[name]
+
+    def replace_version(self, name: str, number: int, **changes: Any) -> None:
+        """Let another version be found under this number, as after a restore; `changes` are fields of `VersionInfo`."""
+        with self._lock:
+            versions = self._models[name].versions
+            versions[number] = replace(versions[number], **changes)
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a model another name, as MLflow does: its versions and aliases stay what they are."""
+        with self._lock:
+            model = self._models.pop(name)
+            model.name, model.updated_at = new, self._now()
+            model.versions = {number: replace(one, model=new) for number, one in model.versions.items()}
+            self._models[new] = model
+
+    def move_files(self, old: str, new: str) -> None:
+        """Let every source that begins with `old` begin with `new`, as a migration in the database does."""
+        with self._lock:
+            for model in self._models.values():
+                model.versions = {
+                    number: replace(one, source=one.source.replace(old, new, 1))
+                    for number, one in model.versions.items()
+                }
 
     def add_run(  # noqa: PLR0913 - a run has as many sides
         self,
@@ -145,3 +173,13 @@ class MemoryShelf:
         """Let this lie beside the files of a version, or of every version with this source."""
         with self._lock:
             self._packages[of if isinstance(of, str) else of.source] = package
+
+    def add_estimator(self, of: VersionInfo | str, name: str) -> None:
+        """Let the files of a version, or of every version with this source, hold a model of this class."""
+        with self._lock:
+            self._estimators[of if isinstance(of, str) else of.source] = name
+
+    def remove_package(self, of: VersionInfo) -> None:
+        """Let nothing lie beside the files of a version."""
+        with self._lock:
+            del self._packages[of.source]

@@ -25,7 +25,9 @@ from bot.registry import (
     unknown_version,
 )
 from bot.registry.mlflow_calls import (
+    Begin,
     after_another_set_it_first,
+    nothing,
     patience,
     prepare_environment,
     registry_line,
@@ -33,12 +35,13 @@ from bot.registry.mlflow_calls import (
 )
 from bot.registry.mlflow_entities import model_info, version_info
 from bot.registry.mlflow_errors import compares_number_with_text, is_there_already
-from bot.registry.mlflow_files import read_package
+from bot.registry.mlflow_files import read_estimator, read_package
 from bot.registry.mlflow_rest import search_model_versions
 from bot.registry.mlflow_runs import LoggedModel, Runs
 
 _MODELS_A_PAGE = 1_000  # MLflow's limit
 _VERSIONS_A_PAGE = 5_000  # MLflow allows 200,000, which no server answers within our time limit
+_ESTIMATORS_MOST = 1_000  # versions whose models' classes are remembered
 _TRUSTED_FOR = 60.0  # seconds for which a name that was read as a model's is taken for one
 
 
@@ -47,7 +50,8 @@ class MlflowRegistry:
 
     Built with where MLflow is and how many seconds we wait for an answer. MLflow reads its patience from the
     environment at every call: what is set there wins, else the first registry of a process sets it for all.
-    MLflow's own retries are turned off, because it would send writes again, too.
+    MLflow's own retries are turned off, because it would send writes again, too. `begin` is called before what
+    `tracking_uri` names is opened, for models or for runs.
     """
 
     def __init__(
@@ -59,17 +63,20 @@ class MlflowRegistry:
         versions_a_page: int = _VERSIONS_A_PAGE,
         monotonic: Callable[[], float] = time.monotonic,
         observer: Observer = UNOBSERVED,
+        begin: Begin = nothing,
     ) -> None:
         prepare_environment(timeout)
         opening = Lock()
         setting = "MLFLOW_REGISTRY_URI" if registry_uri else "MLFLOW_TRACKING_URI"
-        self._line = registry_line(registry_uri or tracking_uri, tracking_uri, setting, opening, observer)
-        self._tracking_line = tracking_line(tracking_uri, opening, observer)
+        self._line = registry_line(registry_uri or tracking_uri, tracking_uri, setting, opening, observer,
+                                   nothing if registry_uri else begin)  # fmt: skip
+        self._tracking_line = tracking_line(tracking_uri, opening, observer, begin)
         self._runs = Runs(self._tracking_line)
         self._tracking_uri = tracking_uri
         self._versions_a_page = versions_a_page
         self._monotonic = monotonic
         self._models_seen: dict[str, float] = {}
+        self._estimators: dict[tuple[str, int, str], str | None] = {}
 
     def close(self) -> None:
         """Let go of the connections to a database. The registry can still be asked: that opens new ones."""
@@ -171,14 +178,32 @@ class MlflowRegistry:
         UnknownVersion, and RegistryRefused or RegistryUnreachable where they cannot be read in time.
         """
         self._check_is_model(version.model)
-        place = self._line.read(
+        return read_package(self._place(version), self._tracking_uri, patience())
+
+    def estimator(self, version: VersionInfo) -> str | None:
+        """Return the class of the version's model, read from its files without loading them; None: they don't tell.
+
+        A few requests for the first time, then none. Raises like `package`.
+        """
+        key = (version.model, version.version, version.identity().mark)
+        if key not in self._estimators:
+            self._check_is_model(version.model)
+            found = read_estimator(self._place(version), self._tracking_uri, patience())
+            if len(self._estimators) >= _ESTIMATORS_MOST:
+                self._estimators.clear()
+            self._estimators[key] = found
+        return self._estimators[key]
+
+    def _place(self, version: VersionInfo) -> str:
+        """Return where the version's files lie."""
+        place: str = self._line.read(
             lambda client: client.get_model_version_download_uri(version.model, version.version),
             unknown_version(version.model, version.version),
         )
         if urlsplit(place).scheme == "runs":
             run_id, _, path = urlsplit(place).path.strip("/").partition("/")
-            place = self._runs.place(run_id, path)
-        return read_package(place, self._tracking_uri, patience())
+            return self._runs.place(run_id, path)
+        return place
 
     def register(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]

@@ -16,6 +16,12 @@ from bot.domain.errors import RegistrarError, RegistryRefused, RegistryUnreachab
 from bot.ports import UNOBSERVED, Observer
 from bot.registry.mlflow_errors import Broke, expected_errors, translated, was_set_first_by_another
 
+Begin = Callable[[], object]
+
+
+def nothing() -> None:
+    """Do nothing before MLflow is opened."""
+
 
 def prepare_environment(timeout: int) -> None:
     """Tell MLflow how patient to be, and to keep quiet. What is set already wins."""
@@ -42,18 +48,19 @@ class Line:
     """A line to one of MLflow's two sides, the registry's or the runs'.
 
     `open` makes its client at the first call: the import takes seconds, and a database gets its tables. One thread
-    does that, the others wait at `opening`: two that make the same tables at once would fail. `observer` hears of
-    each question.
+    does that, the others wait at `opening`: two that make the same tables at once would fail. `begin` is called right
+    before. `observer` hears of each question.
     """
 
     def __init__(
         self, uri: str, setting: str, opening: Lock, open: Callable[[], Any],  # noqa: A002
-        observer: Observer = UNOBSERVED,
+        observer: Observer = UNOBSERVED, begin: Begin = nothing,
     ) -> None:  # fmt: skip
         self._uri = uri
         self._setting = setting
         self._opening = opening
         self._open = open
+        self._begin = begin
         self._observer = observer
         self._opened: Any = None
 
@@ -99,6 +106,7 @@ class Line:
     def _client(self) -> Any:
         with self._opening:
             if self._opened is None:
+                self._begin()
                 self._opened = self._open()
             return self._opened
 
@@ -122,8 +130,9 @@ def _kind(error: RegistrarError) -> str:
 
 
 def registry_line(
-    registry_uri: str, tracking_uri: str, setting: str, opening: Lock, observer: Observer = UNOBSERVED
-) -> Line:
+    registry_uri: str, tracking_uri: str, setting: str, opening: Lock, observer: Observer = UNOBSERVED,
+    begin: Begin = nothing,
+) -> Line:  # fmt: skip
     """Return the line to models and versions."""
 
     def open_it() -> Any:
@@ -134,10 +143,10 @@ def registry_line(
         make_quick()
         return ModelRegistryClient(registry_uri, tracking_uri)  # type: ignore[no-untyped-call]
 
-    return Line(registry_uri, setting, opening, open_it, observer)
+    return Line(registry_uri, setting, opening, open_it, observer, begin)
 
 
-def tracking_line(uri: str, opening: Lock, observer: Observer = UNOBSERVED) -> Line:
+def tracking_line(uri: str, opening: Lock, observer: Observer = UNOBSERVED, begin: Begin = nothing) -> Line:
     """Return the line to runs and what they logged."""
 
     def open_it() -> Any:
@@ -148,7 +157,7 @@ def tracking_line(uri: str, opening: Lock, observer: Observer = UNOBSERVED) -> L
         make_quick()
         return TrackingServiceClient(uri)  # type: ignore[no-untyped-call]
 
-    return Line(uri, "MLFLOW_TRACKING_URI", opening, open_it, observer)
+    return Line(uri, "MLFLOW_TRACKING_URI", opening, open_it, observer, begin)
 
 
 after_another_set_it_first = Retrying(

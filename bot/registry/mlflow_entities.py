@@ -25,6 +25,10 @@ def model_info(found: Any) -> ModelInfo:
         aliases=MappingProxyType({alias: int(number) for alias, number in found.aliases.items()}),
         tags=_tags(found),
         updated_at=_moment(found.last_updated_timestamp),
+        created_at=_moment(found.creation_timestamp),
+        identities={
+            each.version: each.identity(_moment(found.creation_timestamp)) for each in map(version_info, latest)
+        },
     )
 
 

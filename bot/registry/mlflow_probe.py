@@ -24,7 +24,7 @@ from bot.registry.mlflow_errors import compares_number_with_text, place
 _NO_SOURCE = "prompt-template"  # MLflow's own word for a version behind which no file lies
 # MLflow and Registrar keep prompts out of every list of models, and a running bot announces none.
 _UNSEEN = {"mlflow.prompt.is_prompt": "true"}
-_NO_TAG = "registrar.doctor"  # a tag that no model has
+_NO_ALIAS = "registrar-doctor"  # an alias that no model has
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,11 @@ class MlflowProbe:
 
         It is asked before anything else is: whoever opens a database without them makes them.
         """
-        from mlflow.store.model_registry import sqlalchemy_store  # noqa: PLC0415 - takes seconds
-
         url = make_url(self.uri)
         if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
             return False
+        from mlflow.store.model_registry import sqlalchemy_store  # noqa: PLC0415 - takes seconds
+
         engine = create_engine(url, hide_parameters=True)
         try:
             return bool(sqlalchemy_store._all_tables_exist(engine))  # type: ignore[attr-defined,no-untyped-call]
@@ -87,17 +87,25 @@ class MlflowProbe:
         finally:
             engine.dispose()
 
-    def get(self, path: str) -> Reply:
-        """Ask the server for a page with our credentials. Raises RegistryUnreachable and RegistryRefused."""
-        return self._line.ask(lambda client: _get(client, path))  # type: ignore[no-any-return]
+    def get(self, path: str, params: Mapping[str, str] | None = None, most: int = 1000) -> Reply:
+        """Ask the server for a page with our credentials; of its text, at most so many characters are kept.
 
-    def may_edit(self, model: str) -> bool:
-        """Tell whether we may write on a model, by taking a tag away that it does not have: that changes nothing.
+        Raises RegistryUnreachable and RegistryRefused.
+        """
+        return self._line.ask(lambda client: _get(client, path, params, most))  # type: ignore[no-any-return]
 
+    def credentials(self) -> Any:
+        """Return where MLflow's client finds the server, and with what."""
+        return self._line.ask(lambda client: client.store.get_host_creds())
+
+    def may_manage(self, model: str) -> bool:
+        """Tell whether we can do everything with a model, by taking away an alias that it doesn't have.
+
+        That changes nothing. MLflow's basic auth wants MANAGE for it, as for a version's tag; EDIT does for the rest.
         Raises RegistryUnreachable, and RegistryRefused for another reason.
         """
         try:
-            self._line.ask(lambda client: client.delete_registered_model_tag(model, _NO_TAG))
+            self._line.ask(lambda client: client.delete_registered_model_alias(model, _NO_ALIAS))
         except RegistryRefused as refusal:
             if getattr(refusal.__cause__, "error_code", "") != "PERMISSION_DENIED":
                 raise
@@ -150,13 +158,14 @@ class MlflowProbe:
         self._line.ask(lambda client: client.delete_registered_model(name))
 
 
-def _get(client: Any, path: str) -> Reply:
+def _get(client: Any, path: str, params: Mapping[str, str] | None, most: int) -> Reply:
     from mlflow.utils.rest_utils import http_request  # noqa: PLC0415 - takes seconds
 
     began = time.perf_counter()
-    answer = http_request(client.store.get_host_creds(), path, "GET", timeout=patience())  # type: ignore[no-untyped-call]
+    creds = client.store.get_host_creds()
+    answer = http_request(creds, path, "GET", timeout=patience(), params=params)  # type: ignore[no-untyped-call]
     with closing(answer):
         return Reply(
-            answer.status_code, answer.text[:1000], {name.lower(): value for name, value in answer.headers.items()},
+            answer.status_code, answer.text[:most], {name.lower(): value for name, value in answer.headers.items()},
             time.perf_counter() - began,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Reading an MLmodel file: its YAML and the JSON in it, never a pickle."""
+"""Reading an MLmodel file: its YAML and the JSON in it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from bot.domain.registry import Column, Package, Signature
+from bot.registry.estimators import checked
 
 LARGEST = 1_000_000  # bytes; an MLmodel with a thousand columns has a tenth of it
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in pure Python, so large a file would take seconds
@@ -27,6 +28,20 @@ def package_of(mlmodel: bytes, requirements: bytes = b"") -> Package:
         )
     except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise ValueError("this is no MLmodel") from error
+
+
+def estimator_of(mlmodel: bytes) -> tuple[str | None, str]:
+    """Return the class of the model that the file names, if it does, and the name of the scikit-learn file beside it.
+
+    Raises ValueError where this is no MLmodel.
+    """
+    try:
+        flavors = yaml.load(mlmodel, Loader=_Loader)["flavors"]  # noqa: S506 - both loaders are safe ones
+        named = (str(told["model_class"]) for told in flavors.values() if told.get("model_class"))
+        file = str((flavors.get("sklearn") or {}).get("pickled_model") or "")
+    except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError("this is no MLmodel") from error
+    return next((checked(name.rpartition(".")[2]) for name in named), None), file
 
 
 def _flavors(told: Mapping[str, Any]) -> tuple[str, ...]:

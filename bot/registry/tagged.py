@@ -73,6 +73,10 @@ class TaggedStages:
         """Return what lies beside the version's files, as the registry behind does."""
         return self._registry.package(version)
 
+    def estimator(self, version: VersionInfo) -> str | None:
+        """Return the class of the version's model, as the registry behind does."""
+        return self._registry.estimator(version)
+
     def register(
         self, name: str, run_id: str, *, artifact: str = "", description: str = "", tags: Mapping[str, str]
     ) -> VersionInfo:

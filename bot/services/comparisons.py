@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from bot.domain.commands import Best, Compare
 from bot.domain.registry import TARGETS, ModelInfo, RunInfo, Stage, VersionInfo, VersionRef, find_version
+from bot.domain.rollback_words import blocked
+from bot.services.blocks import blocks_now
 from bot.services.context import Context
 from bot.services.lookups import Lookups
 
@@ -50,7 +52,10 @@ class Comparisons:
 
     def _versions(self, model: str) -> list[VersionInfo]:
         """Return the versions, newest first: one request, and another one only for a model without any."""
-        return self._it.registry.versions(model) or self._lookups.model_and_versions(model)[1]
+        found = self._it.registry.versions(model)
+        if found and found[0].model == model:
+            return found
+        return self._lookups.model_and_versions(model)[1]
 
     def _chosen(self, model: str, refs: Sequence[VersionRef], versions: Sequence[VersionInfo]) -> list[VersionInfo]:
         """Return the versions that are named, newest first. An alias costs one request more."""
@@ -69,6 +74,7 @@ class Comparisons:
         return comparison.compare(
             model, needed, self._read(needed), metrics=metrics, incumbent=incumbent,
             directions=self._it.policy.directions_for(model),
+            blocked={number: blocked(one) for number, one in blocks_now(self._it, needed).items()},
         )  # fmt: skip
 
     def _read(self, versions: Iterable[VersionInfo]) -> dict[str, RunInfo]:

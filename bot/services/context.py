@@ -6,14 +6,19 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bot.domain.card import algorithm_of
 from bot.domain.errors import RegistrarError, Unreachable
 from bot.domain.policy import Policy
-from bot.domain.registry import Package, Stage, VersionInfo
-from bot.ports import UNOBSERVED, Clock, Ledger, Observer, Registry
+from bot.domain.policy_changes import FileEdit
+from bot.domain.registry import Package, RunInfo, Stage, VersionInfo
+from bot.ports import NO_SLACK, UNOBSERVED, Clock, Directory, Ledger, Observer, Registry
+from bot.services.gate import Gate
+from bot.services.reach import Reach
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that can be mistaken for another on a phone
 
 
+ESTIMATORS = {"sklearn", "xgboost", "lightgbm"}  # the flavors whose files tell the class of a model
 CHAMPION, CHALLENGER = "champion", "challenger"  # the aliases that go along with Production and Staging
 
 
@@ -23,10 +28,11 @@ def short_id() -> str:
 
 
 class Rules:
-    """The policy that holds now, and its revision. An edited file is put in place of the one before at one stroke."""
+    """The policy in force and its revision, replaced together; and what the file says instead, where it differs."""
 
     def __init__(self, policy: Policy, revision: str = "") -> None:
         self._now = (policy, revision)
+        self.edit: FileEdit | None = None
 
     @property
     def policy(self) -> Policy:
@@ -39,13 +45,16 @@ class Rules:
         return self._now[1]
 
     def replace(self, policy: Policy, revision: str) -> None:
-        """Let another policy hold from now on."""
+        """Put another policy in force."""
         self._now = (policy, revision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The ports and the policy. `aliases` are the registry's names for the holders of the two stages."""
+    """The ports and the policy. `aliases` are the registry's names for the holders of the two stages.
+
+    Whoever executes what was waiting asks the `gate` first.
+    """
 
     ledger: Ledger
     registry: Registry
@@ -56,6 +65,12 @@ class Context:
     challenger: str = CHALLENGER
     new_id: Callable[[], str] = field(default=short_id)
     observer: Observer = UNOBSERVED
+    directory: Directory = NO_SLACK
+    gate: Gate = field(default_factory=Gate)
+    reach: Reach = field(default_factory=Reach)  # of the registry
+
+    def __post_init__(self) -> None:
+        self.ledger.recognize(lambda: self.policy.operators)
 
     @property
     def policy(self) -> Policy:
@@ -69,6 +84,21 @@ class Context:
         """
         try:
             return self.registry.package(version)
+        except Unreachable:
+            raise
+        except RegistrarError:
+            return None
+
+    def algorithm(self, version: VersionInfo, run: RunInfo, package: Package | None) -> str | None:
+        """Return what kind of model a version is: as somebody wrote it down, else the class that its files name.
+
+        Raises Unreachable.
+        """
+        known = algorithm_of(version, run)
+        if known or package is None or not ESTIMATORS & set(package.flavors):
+            return known
+        try:
+            return self.registry.estimator(version)
         except Unreachable:
             raise
         except RegistrarError:

@@ -13,7 +13,16 @@ from bot.domain.approvals import Request
 from bot.domain.authority import Act, Subject, authorize, standing
 from bot.domain.ci import CiRun, pack_ci
 from bot.domain.commands import Archive, Describe, Promote, Register, Rollback, SetTags
-from bot.domain.errors import BadInput, GateFailed, Refused, RegistrarError, UnknownRequest, Unreachable
+from bot.domain.errors import (
+    BadInput,
+    FilesUnreachable,
+    GateFailed,
+    Refused,
+    RegistrarError,
+    RegistryUnreachable,
+    UnknownRequest,
+    Unreachable,
+)
 from bot.domain.events import Event, Tag
 from bot.domain.grammar import Command
 from bot.domain.moves import in_an_emergency
@@ -29,7 +38,7 @@ log = logging.getLogger(__name__)
 
 # Whoever wrote an ask down tries it at once; after this it is taken for lost, by this process or another one.
 FIRST_TRY = timedelta(seconds=15)
-ASK_RETRY = timedelta(seconds=5)  # how long an ask waits for a registry that did not answer
+ASK_RETRY = timedelta(seconds=2)  # how long an ask waits for a registry that did not answer
 ASK_RETRY_MOST = timedelta(minutes=1)
 
 CALLED_OFF = "CalledOff"  # in the place of an error: who asked took it back
@@ -182,8 +191,8 @@ class Errands:
     def _carry_out(self, ask: Ask, *, tell: bool) -> Done:
         try:
             done = self._do(ask)
-        except Unreachable:
-            self._wait(ask)
+        except Unreachable as error:
+            self._wait(ask, error)
             raise
         except RegistrarError as error:
             opened = self._refuse(ask, error, tell=tell)
@@ -197,8 +206,11 @@ class Errands:
     def carry_out_waiting(self) -> list[Done]:
         """Try every ask again whose time has come; who asked is told directly what came of it.
 
-        Of several processes one tries it. Who dies at it, or takes too long, leaves it to the next one.
+        Of several processes one tries it. Who dies at it, or takes too long, leaves it to the next one. What is held
+        after a restore waits.
         """
+        if not self._it.gate.is_open():
+            return []
         with self._it.ledger.read() as reading:
             waiting = reading.waiting_asks(self._it.clock.now())
         done = []
@@ -215,7 +227,7 @@ class Errands:
                 log.exception("ask %s cannot be carried out", ask_id)
                 with self._it.ledger.read() as reading:
                     ask = reading.ask(ask_id)
-                self._wait(ask)
+                self._wait(ask, None)
         return done
 
     def _claim(self, ask_id: str) -> bool:
@@ -255,8 +267,12 @@ class Errands:
     def _first_try(self) -> datetime:
         return self._it.clock.now() + FIRST_TRY
 
-    def _wait(self, ask: Ask) -> None:
-        pause = min(ASK_RETRY * 2 ** min(ask.attempts, 10), ASK_RETRY_MOST)
+    def _wait(self, ask: Ask, error: Unreachable | None) -> None:
+        """Let an ask be due again later: soon where it waits for the registry, of which one question is asked first."""
+        is_lost = isinstance(error, RegistryUnreachable) and not isinstance(error, FilesUnreachable)
+        if is_lost:
+            self._it.reach.lost()
+        pause = ASK_RETRY if is_lost else min(ASK_RETRY * 2 ** min(ask.attempts, 10), ASK_RETRY_MOST)
         later = replace(ask, attempts=ask.attempts + 1, not_before=self._it.clock.now() + pause)
         with self._it.ledger.write() as tx:
             if tx.ask(ask.id).state is AskState.WAITING:
@@ -270,13 +286,17 @@ class Errands:
                 return Done(request=tx.request(now.request))
             if now.state is not AskState.WAITING:  # refused by another thread, which writes it down once
                 return None
-            why = str(error.sentence)
-            tx.save_ask(replace(ask, state=AskState.REFUSED, error=type(error).__name__, outcome=why))
-            seen = error.evidence if isinstance(error, GateFailed) else None
-            found = {"error": type(error).__name__, "seen": seen}
-            tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=why, origin="registrar", **found))
-            self._note(tx, ask, error.sentence, tell)
+            self.end_refused(tx, ask, error, tell=tell)
         return None
+
+    def end_refused(self, tx: Writing, ask: Ask, error: RegistrarError, *, tell: bool) -> None:
+        """Write down that a waiting ask is refused, and why."""
+        why = str(error.sentence)
+        tx.save_ask(replace(ask, state=AskState.REFUSED, error=type(error).__name__, outcome=why))
+        seen = error.evidence if isinstance(error, GateFailed) else None
+        found = {"error": type(error).__name__, "seen": seen}
+        tx.append(_event(ask, _refused(ask), self._it.clock.now(), why=why, origin="registrar", **found))
+        self._note(tx, ask, error.sentence, tell)
 
     def _tell(self, ask: Ask, answer: Say) -> None:
         with self._it.ledger.write() as tx:

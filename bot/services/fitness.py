@@ -9,14 +9,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from bot.domain import rollback_words as words
+from bot.domain.callers import misfit
 from bot.domain.errors import FilesUnreachable, RegistrarError, UnknownVersion, Unreachable
-from bot.domain.registry import Package, Signature
-from bot.domain.semver import breaks
-from bot.domain.text import Say, joined, say
+from bot.domain.registry import Package
+from bot.domain.text import Say, say
 from bot.services.context import Context
 
 KNOWN_FOR = timedelta(minutes=10)  # what was found of a version's run and files; neither changes often
-BREAKS = 3  # of a signature, that one sentence names
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,8 @@ class Fitness:
     def against(self, model: str, target: int, incumbent: int | None) -> tuple[Say, ...]:
         """Return why a version may not load in the incumbent's place; nothing where nothing stands against it.
 
-        Its run or its MLmodel is gone, or its signature is another one. Raises UnknownVersion for one that is not
-        there, RegistryUnreachable, and FilesUnreachable where the registry answers and the files do not.
+        Its run or its MLmodel is gone, or the incumbent's callers can't call it. Raises UnknownVersion for one that is
+        not there, RegistryUnreachable, and FilesUnreachable where the registry answers and the files do not.
         """
         known = self.known(model, target, incumbent)
         if known is not None:
@@ -105,12 +104,8 @@ class Fitness:
         reasons = []
         if version.run_id and not self._has_run(version.run_id):
             reasons.append(say("its run is gone"))
-        package, other = self._it.package(version), self._package_of(model, incumbent)
-        if package is None and other is not None:
-            reasons.append(say("its MLmodel file is gone"))
-        if package and other and package.signature != other.signature:
-            reasons.append(_difference(package.signature, other.signature))
-        return reasons
+        unfit = misfit(self._it.package(version), self._package_of(model, incumbent))
+        return [*reasons, unfit] if unfit else reasons
 
     def _has_run(self, run_id: str) -> bool:
         run = self._it.registry.runs([run_id]).get(run_id)
@@ -123,10 +118,3 @@ class Fitness:
             return self._it.package(self._it.registry.version(model, version))
         except UnknownVersion:
             return None
-
-
-def _difference(new: Signature | None, old: Signature | None) -> Say:
-    broken = breaks(new, old) if new and old else []
-    if not broken:
-        return say("its signature is another one than the incumbent's")
-    return say("its signature is another one: {broken}", broken=joined(broken[:BREAKS], "; "))

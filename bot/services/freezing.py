@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -13,8 +14,10 @@ from bot.domain.errors import BadInput
 from bot.domain.events import Event, Tag
 from bot.domain.freezes import Freeze, Frozen, frozen
 from bot.domain.people import Actor, Caller, actor_of
+from bot.domain.policy import Policy
 from bot.domain.registry import Stage
 from bot.domain.text import Name, Say, joined, say
+from bot.domain.windows import window_at
 from bot.ports import Writing
 from bot.services.context import Context
 from bot.services.gatekeeper import Gatekeeper
@@ -29,6 +32,7 @@ class Freezing:
     def __init__(self, context: Context, gatekeeper: Gatekeeper) -> None:
         self._it = context
         self._gatekeeper = gatekeeper
+        self._drawn: tuple[Policy, datetime, object] | None = None  # under what, when, and for which freezes: `redraw`
 
     def freeze(self, caller: Caller, command: FreezeModel, *, origin: str) -> Say:
         """Let nothing move in Production from now on, and return the answer.
@@ -75,6 +79,31 @@ class Freezing:
         with self._it.ledger.read() as reading:
             return frozen(model, reading.freezes(), self._it.policy, self._it.clock.now())
 
+    def redraw(self) -> int:
+        """Draw the cards again whose Production froze or thawed by the clock since the last call; return how many.
+
+        Since they were opened, at the first call. An edit of the policy's windows counts as well; what people freeze
+        or unfreeze is drawn as they do it.
+        """
+        now, policy = self._it.clock.now(), self._it.policy
+        with self._it.ledger.read() as reading:
+            freezes = reading.freezes()
+            state = _by_the_clock(policy, freezes, now)
+            if self._drawn and self._drawn[2] == state:
+                return 0
+            pending = reading.requests(states=[RequestState.PENDING], most=REQUESTS_MOST)
+        changed = []
+        for request in (one for one in pending if one.target is Stage.PRODUCTION):
+            before, then, _ = self._drawn or (policy, request.opened_at, None)
+            was, stop = (_mark(frozen(request.model, freezes, *at)) for at in ((before, then), (policy, now)))
+            if was != stop:
+                changed.append(card_note(request, f"freeze:{was}:{stop}", policy.channel_for(request.model)))
+        with self._it.ledger.write() as tx:
+            for note in changed:
+                tx.add_note(note)
+        self._drawn = (policy, now, state)
+        return len(changed)
+
     def _left(self, tx: Writing, model: str | None, now: datetime) -> Frozen | None:
         return frozen(model, tx.freezes(), self._it.policy, now) if model else None
 
@@ -99,6 +128,20 @@ class Freezing:
             at=self._it.clock.now(), actor=actor_of(caller), tag=tag, subject=f"freeze:{freeze.id}",
             model=freeze.model, why=why, origin=origin, evidence=evidence,
         )  # fmt: skip
+
+
+def _by_the_clock(policy: Policy, freezes: Sequence[Freeze], now: datetime) -> object:
+    """Return what changes when a freeze begins or ends by the clock."""
+    windows = [*policy.freeze, *(window for rules in policy.models.values() for window in rules.freeze)]
+    spans = [window_at(one.cron, one.lasts, one.zone, now) for one in windows]
+    return spans, [one.id for one in freezes if one.is_active(now)]
+
+
+def _mark(stop: Frozen | None) -> str:
+    """Return what tells a freeze from others that the clock begins or ends: its own end."""
+    if stop is None:
+        return "none"
+    return stop.until.isoformat() if stop.until else "open"
 
 
 def _subject(model: str | None, everywhere: bool, verb: str) -> str | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bot.domain.authority import TABLE, Act, Subject, authorize, standing
-from bot.domain.errors import Refused
+from bot.domain.errors import Refused, UnknownModel
 from bot.domain.events import Event, Tag
 from bot.domain.freezes import frozen
 from bot.domain.people import Caller, actor_of
-from bot.domain.registry import Stage
+from bot.domain.registry import Stage, not_that_model
 from bot.services.context import Context
 
 
@@ -20,11 +20,14 @@ class Gatekeeper:
     def admit(
         self, caller: Caller, act: Act, *, model: str | None = None, target: Stage | None = None, origin: str
     ) -> None:
-        """Return if `caller` may do `act` now. Raises Refused with the sentence that says why not."""
+        """Return if `caller` may do `act` now. Raises Refused with the sentence that says why not.
+
+        Raises UnknownModel for a model that Registrar knows in another letter case.
+        """
         now = self._it.clock.now()
         decision = authorize(caller, act, self._subject(act, model, target), self._it.policy, now)
         if decision:
-            return
+            return self._check_spelling(model)
         event = Event(
             at=now, actor=actor_of(caller), tag=Tag.REFUSED, subject=model or "registry", model=model,
             why=str(decision.why), origin=origin,
@@ -33,6 +36,15 @@ class Gatekeeper:
         with self._it.ledger.write() as tx:
             tx.append(event)
         raise Refused(decision.why)
+
+    def _check_spelling(self, model: str | None) -> None:
+        """Raise UnknownModel for a name that only differs in its letter case: a freeze of `Churn` stops nothing."""
+        if model is None:
+            return
+        with self._it.ledger.read() as reading:
+            near = reading.seen_as(model)
+        if near is not None:
+            raise UnknownModel(not_that_model(model, near))
 
     def _subject(self, act: Act, model: str | None, target: Stage | None) -> Subject:
         if model is None or not TABLE[act].freezes:

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from math import isnan
 
 from bot.domain import gates
 from bot.domain.approvals import Request
-from bot.domain.card import ModelCard, Sources, fill
-from bot.domain.errors import LedgerUnavailable
+from bot.domain.callers import Effect, ForCallers, for_callers, no_way_back, nothing_before
+from bot.domain.card import Sources, fill
+from bot.domain.errors import LedgerUnavailable, Unreachable
 from bot.domain.evidence import GateResult, Seen
 from bot.domain.gates import GateFacts
 from bot.domain.moves import Facts, MoveState, incumbent
 from bot.domain.policy import CardGate, Gate, SignatureGate, TargetRule
 from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo
+from bot.domain.rollbacks import Bar
+from bot.services.blocks import blocks_to_decide
 from bot.services.context import Context
 
 _IN_FILES = frozenset({"framework", "dependencies"})  # fields of the card that only a model's files tell
+
+
+class _Files:
+    """The files of the versions of one look, each read once."""
+
+    def __init__(self, it: Context) -> None:
+        self._it = it
+        self._read: dict[int, Package | None] = {}
+
+    def of(self, version: VersionInfo) -> Package | None:
+        """Return a version's files. Raises Unreachable."""
+        if version.version not in self._read:
+            self._read[version.version] = self._it.package(version)
+        return self._read[version.version]
 
 
 class Gating:
@@ -33,76 +51,76 @@ class Gating:
         version: VersionInfo,
         target: Stage,
         validation: Mapping[str, float],
+        *,
+        callers: bool = False,
     ) -> Seen:
-        """Return what is seen of a version now. Raises Unreachable.
+        """Return what is seen of a version now. Raises Unreachable, also where the ledger can't tell what's blocked.
 
-        One request for the runs, and where the rule asks for signatures or for what only files tell, those files.
+        One request for the runs, and where the rule asks for signatures or for what only files tell, those files. With
+        `callers` both versions' files are read, to tell what changes for callers; files that are away are said to be.
         """
         rule = self._it.policy.rules_for(model.name).rule(target) or TargetRule()
         holder = _version(versions, incumbent(Facts(versions=tuple(versions)), target))
         runs = self._runs([version, holder])
-        package = self._it.package(version) if _needs_files(rule.gates) else None
-        before = self._it.package(holder) if _asks_for(rule.gates, SignatureGate) and holder else None
+        files = _Files(self._it)
+        package = files.of(version) if _needs_files(rule.gates) else None
+        before = files.of(holder) if _asks_for(rule.gates, SignatureGate) and holder else None
         facts = GateFacts(
             version=version, now=self._it.clock.now(), incumbent=holder.version if holder else None,
+            block=self._block(version, versions),
             card=fill(Sources(version=version, model=model, run=_run_of(version, runs), package=package)),
             metrics=_figures(version, runs), against=_figures(holder, runs), validation=validation,
             directions=self._it.policy.directions_for(model.name), staged_since=self._staged_since(version),
             signature=package.signature if package else None, incumbent_signature=before.signature if before else None,
+            has_mlmodel=package is not None,
         )  # fmt: skip
-        return self._seen(model.name, target, facts, gates.check(rule.gates, facts))
+        seen = self._seen(model.name, target, facts, gates.check(rule.gates, facts))
+        return replace(seen, callers=self._callers(version, holder, target, files)) if callers else seen
 
-    def again(self, request: Request, versions: Sequence[VersionInfo]) -> Seen | None:
+    def _block(self, version: VersionInfo, versions: Sequence[VersionInfo]) -> Bar | None:
+        """Return what blocks a version: its own block, or else that of another number for the same files."""
+        found = blocks_to_decide(self._it, [version, *(one for one in versions if version.has_files_of(one))])
+        return found.get(version.version) or next(iter(found.values()), None)
+
+    def _callers(self, version: VersionInfo, holder: VersionInfo | None, target: Stage, files: _Files) -> ForCallers:
+        """Return what changes for callers. That no rollback undoes it is said if one could, or if callers break."""
+        acts = target is Stage.PRODUCTION and self._rolls_back(version.model)
+        if holder is None:
+            return ForCallers(way_back=nothing_before() if acts else None)
+        try:
+            ours, theirs = files.of(version), files.of(holder)
+        except Unreachable as error:
+            return ForCallers(unknown=error.sentence)
+        found = for_callers(ours, theirs, version.version, holder.version)
+        is_told = target is Stage.PRODUCTION and (acts or found.says(Effect.BREAKS))
+        return replace(found, way_back=no_way_back(ours, theirs, holder.version) if is_told else None)
+
+    def _rolls_back(self, model: str) -> bool:
+        """Tell whether a monitor of the model can roll back, alone or after a click."""
+        try:
+            with self._it.ledger.read() as reading:
+                return any(one.rule.action in {"ask", "auto"} and not one.is_paused for one in reading.monitors(model))
+        except LedgerUnavailable:
+            return False
+
+    def again(self, request: Request, facts: Facts) -> Seen | None:
         """Return what is seen of a request's version right before its move, or None where nothing was seen before.
 
-        One request for the runs; another one only where a field of the metadata card is missing but for the model's
-        own tags. The files of a version do not change, so its signature is not read a second time.
+        Every gate is checked again, on what `look` reads. Of a rule that has changed only that is said.
         """
         if request.seen is None:
             return None
-        policy = self._it.policy
-        if policy.fingerprint(request.model, request.target) != request.seen.rule:
-            return Seen(rule=policy.fingerprint(request.model, request.target), policy=self._it.rules.revision)
-        rule = policy.rules_for(request.model).rule(request.target) or TargetRule()
-        version = _version(versions, request.version)
-        if version is None:
-            return request.seen
-        facts = self._facts_again(request, rule, versions, version)
-        fresh = gates.check([gate for gate in rule.gates if not isinstance(gate, SignatureGate)], facts)
-        if any(gate.name == gates.CARD and not gate.passed for gate in fresh):
-            facts = self._facts_again(request, rule, versions, version, self._it.registry.model(request.model))
-            fresh = gates.check([gate for gate in rule.gates if not isinstance(gate, SignatureGate)], facts)
-        kept = [gate for gate in request.seen.gates if gate.name == gates.SIGNATURE]
-        return self._seen(request.model, request.target, facts, [*fresh, *kept])
-
-    def _facts_again(
-        self,
-        request: Request,
-        rule: TargetRule,
-        versions: Sequence[VersionInfo],
-        version: VersionInfo,
-        model: ModelInfo | None = None,
-    ) -> GateFacts:
-        assert request.seen is not None
-        holder = _version(versions, request.incumbent)
-        runs = self._runs([version, holder])
-        package = self._it.package(version) if _names_files(rule.gates) else None
-        return GateFacts(
-            version=version, now=self._it.clock.now(), incumbent=request.incumbent,
-            card=self._card(version, model or ModelInfo(name=request.model), runs, package),
-            metrics=_figures(version, runs), against=_figures(holder, runs), validation=request.seen.validation,
-            directions=self._it.policy.directions_for(request.model), staged_since=self._staged_since(version),
-        )  # fmt: skip
-
-    def _card(
-        self, version: VersionInfo, model: ModelInfo, runs: Mapping[str, RunInfo], package: Package | None
-    ) -> ModelCard:
-        return fill(Sources(version=version, model=model, run=_run_of(version, runs), package=package))
+        rule = self._it.policy.fingerprint(request.model, request.target)
+        version = facts.version(request.version)
+        if rule != request.seen.rule or version is None or facts.model is None:
+            return Seen(rule=rule, policy=self._it.rules.revision)
+        return self.look(facts.model, facts.versions, version, request.target, request.seen.validation)
 
     def _seen(self, model: str, target: Stage, facts: GateFacts, results: Iterable[GateResult]) -> Seen:
         return Seen(
             metrics=facts.metrics, against=facts.against, validation=facts.validation, gates=tuple(results),
             rule=self._it.policy.fingerprint(model, target), policy=self._it.rules.revision,
+            blocked=facts.block.version if facts.block else None,
         )  # fmt: skip
 
     def _runs(self, versions: Iterable[VersionInfo | None]) -> Mapping[str, RunInfo]:
@@ -121,7 +139,7 @@ class Gating:
                 moves = reading.moves(version.model, stage=Stage.STAGING)
         except LedgerUnavailable:  # a terminal that is not beside the bot has none
             moves = []
-        done = [move for move in moves if move.version == version.version and move.state is MoveState.DONE]
+        done = [move for move in moves if move.state is MoveState.DONE and move.is_of(version)]
         if done and done[0].target is Stage.STAGING:
             return done[0].finished_at
         return version.changed_at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,9 +14,13 @@ from bot.domain.looks import BASELINE
 from bot.domain.monitor_views import MonitorRow, worst_first
 from bot.domain.monitors import Standing
 from bot.domain.people import Caller, actor_of
+from bot.domain.policy_changes import edit_words
 from bot.domain.registry import Stage
+from bot.domain.restores import Hold
+from bot.domain.rollbacks import Bar
 from bot.domain.text import Say
 from bot.ports import Reading
+from bot.services.blocks import blocks
 from bot.services.context import Context
 
 WAITING_MOST = 15  # requests with buttons; of more, the rest is counted
@@ -29,6 +34,7 @@ LATELY = (
     Tag.MOVED, Tag.REJECTED, Tag.STALE, Tag.EXPIRED, Tag.FAILED, Tag.OVERRIDDEN, Tag.FROZEN, Tag.UNFROZEN, Tag.OBSERVED,
     Tag.ROLLED_BACK, Tag.BREAKER_TRIPPED, Tag.MENDED, Tag.ARCHIVED, Tag.REGISTERED, Tag.POLICY_TAKEN, Tag.POLICY_BROKEN,
     Tag.SERVING_CONFIRMED, Tag.SERVING_DENIED, Tag.NOT_TOLD, Tag.MONITOR_ARMED, Tag.BREAKER_RESET,
+    Tag.HELD, Tag.HOLD_ACCEPTED, Tag.HOLD_DROPPED, Tag.REVIEWED, Tag.REVIEW_OVERDUE,
 )  # fmt: skip
 
 
@@ -47,6 +53,8 @@ class HomeView:
     """One person's Home. `more` is how many requests wait for them beyond those that are shown."""
 
     waiting: list[Request]
+    frozen: frozenset[str]  # those of them that a freeze keeps from being approved now, by id
+    blocks: Mapping[str, Bar]  # by the id of a request that waits: what blocks its version
     more: int
     mine: list[Request]
     serving: list[Serving]
@@ -54,7 +62,10 @@ class HomeView:
     monitors: list[MonitorRow]  # the worst first; `monitors_more` beyond those that are shown
     monitors_more: int
     lately: list[Link]
+    policy: Say | None  # why the policy in force isn't the one on disk
     now: datetime
+    hold: Hold | None = None
+    reviews: Sequence[Request] = ()  # moved without approvals, and theirs to review
 
 
 class Homes:
@@ -67,17 +78,21 @@ class Homes:
         """Return what the Home of somebody shows now. Raises LedgerUnavailable."""
         with self._it.ledger.read() as reading:
             waiting = self._waiting(reading, caller)
-            now = self._it.clock.now()
+            now, rules = self._it.clock.now(), self._it.rules
             freezes = [one for one in reading.freezes() if one.is_active(now)]
             standings = reading.standings()
             monitors = worst_first(MonitorRow(one, standings.get(one.id) or Standing(monitor=one.id))
                                    for one in reading.monitors())  # fmt: skip
             return HomeView(
-                waiting=waiting[:WAITING_MOST], more=max(0, len(waiting) - WAITING_MOST),
+                waiting=waiting[:WAITING_MOST], frozen=self._frozen(waiting, freezes),
+                blocks=_blocks(reading, waiting[:WAITING_MOST]),
+                more=max(0, len(waiting) - WAITING_MOST),
                 mine=reading.requests(requester=actor_of(caller), most=MINE_MOST),
                 serving=self._serving(reading, freezes), freezes=[one for one in freezes if one.model is None],
                 monitors=monitors[:MONITORS_MOST], monitors_more=max(0, len(monitors) - MONITORS_MOST),
-                lately=reading.latest(tags=LATELY, most=LATELY_MOST), now=now,
+                lately=reading.latest(tags=LATELY, most=LATELY_MOST), hold=reading.hold(),
+                policy=edit_words(rules.edit, rules.revision, now) if rules.edit else None, now=now,
+                reviews=[one for one in reading.to_review() if self._can(caller, Act.REVIEW, one)][:WAITING_MOST],
             )  # fmt: skip
 
     def _waiting(self, reading: Reading, caller: Caller) -> list[Request]:
@@ -86,10 +101,18 @@ class Homes:
         return [request for request in reversed(pending) if self._can_decide(reading, caller, request)]
 
     def _can_decide(self, reading: Reading, caller: Caller, request: Request) -> bool:
-        subject = Subject(model=request.model, target=request.target, requester=request.requester)
-        if not authorize(caller, Act.REJECT, subject, self._it.policy, self._it.clock.now()):
+        if not self._can(caller, Act.REJECT, request):
             return False
-        return actor_of(caller) not in {vote.voter for vote in reading.votes(request.id)}
+        return actor_of(caller) not in {vote.voter for vote in reading.votes(request.id) if not vote.lapsed}
+
+    def _frozen(self, waiting: list[Request], freezes: list[Freeze]) -> frozenset[str]:
+        now, policy = self._it.clock.now(), self._it.policy
+        return frozenset(one.id for one in waiting
+                         if one.target is Stage.PRODUCTION and frozen(one.model, freezes, policy, now))  # fmt: skip
+
+    def _can(self, caller: Caller, act: Act, request: Request) -> bool:
+        subject = Subject(model=request.model, target=request.target, requester=request.requester)
+        return bool(authorize(caller, act, subject, self._it.policy, self._it.clock.now()))
 
     def _serving(self, reading: Reading, freezes: list[Freeze]) -> list[Serving]:
         found = []
@@ -101,3 +124,8 @@ class Homes:
             found.append(Serving(model=name, production=tuple(production), staging=tuple(staging),
                                  stopped=stop.why if stop else None))  # fmt: skip
         return found
+
+
+def _blocks(reading: Reading, requests: Sequence[Request]) -> dict[str, Bar]:
+    found = {one.id: blocks(reading, one.model, {one.version: one.identity}).get(one.version) for one in requests}
+    return {request_id: block for request_id, block in found.items() if block}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.domain import incident_words as words
+from bot.domain import restore_words
 from bot.domain.events import Event, Link, Tag
 from bot.domain.freezes import frozen
 from bot.domain.incidents import (
@@ -18,6 +19,8 @@ from bot.domain.incidents import (
     WATCH,
     Decided,
     Doing,
+    End,
+    Ending,
     Incident,
     IncidentKind,
     Situation,
@@ -28,7 +31,7 @@ from bot.domain.incidents import (
 from bot.domain.monitor_views import of_incident
 from bot.domain.monitors import Monitor, Outcome, Reading, Standing, State, Term, Verdict
 from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.people import Automation
+from bot.domain.people import Automation, actor_id
 from bot.domain.registry import TARGETS, Stage
 from bot.domain.rollback_words import cannot_be_told
 from bot.domain.rollbacks import Served, automatic_id, last_good, rolling_back, stretches, targets
@@ -45,6 +48,7 @@ from bot.services.rows import incident_note, said_note, thread_note
 log = logging.getLogger(__name__)
 
 LINES_MOST = 8  # of an incident
+RECENT = 50  # incidents or events of a model that are looked through for the one that matters
 RESETS_MOST = 100  # of breakers in a day, that are looked at
 # What may become more by itself while the monitor goes on failing: what held it back may be over.
 HELD_BACK = {Doing.SILENCED, Doing.FROZEN, Doing.COOLDOWN, Doing.HELD, Doing.TRIPPED, Doing.NOTIFIED}
@@ -176,7 +180,7 @@ class Incidents:
         incident = _find(tx, one.monitor.model, "", IncidentKind.FAILED)
         if incident is None or incident.move == term.move:
             return incident
-        self._resolve(tx, incident, words.overtaken(incident.version, term.version), one.at, done)
+        self._resolve(tx, incident, self._moved_on(tx, incident), one.at, done)
         return None
 
     def _situation(self, tx: Writing, one: Checked, term: Term, is_common: bool) -> Situation:
@@ -197,16 +201,18 @@ class Incidents:
             auto_of_model=sum(move.model == model for move in day), auto_of_all=len(day),
             auto_most=self._it.policy.max_auto, tripped=tripped[0] if tripped else None,
             frozen=frozen(model, tx.freezes(), self._it.policy, now), open_request=request.id if request else None,
+            held=restore_words.stops_automation() if tx.hold() else None,
             target=target, passed_over=nearest if nearest != target else None, is_common=is_common,
         )  # fmt: skip
 
     def _target(self, reading: Ledger, monitor: Monitor, served: Sequence[Served], now: datetime) -> int | None:
         barred = {bar.version for bar in reading.bars(monitor.model)}
-        return last_good(served, barred, now, monitor.rule.min_served)
+        return last_good(served, barred, now, monitor.rule.min_served, reading.look(monitor.model))
 
     def _nearest(self, reading: Ledger, model: str, served: Sequence[Served]) -> int | None:
         """Return the version before, however long it served."""
-        return next(iter(targets(served, {bar.version for bar in reading.bars(model)})), None)
+        barred = {bar.version for bar in reading.bars(model)}
+        return next(iter(targets(served, barred, reading.look(model))), None)
 
     def _alert(
         self, tx: Writing, incident: Incident | None, one: Checked, term: Term, situation: Situation, decided: Decided,
@@ -259,6 +265,7 @@ class Incidents:
         move = rolling_back(
             automatic_id(incident.model, term.move), incident.model, target=incident.target, incumbent=term.version,
             actor=WATCH, now=one.at, reason=reason,
+            identity=rolling.served_as(tx, incident.model, incident.target),
         )  # fmt: skip
         if not rolling.begin(tx, self._it, replace(move, incident=incident.id)):
             why = say("A rollback was tried already for v{v}, and came to nothing.", v=term.version)
@@ -344,6 +351,8 @@ class Incidents:
             self._well(tx, one, term, IncidentKind.BLIND, done)
         if before is State.FAILED:
             self._well(tx, one, term, IncidentKind.FAILED, done)
+        if one.verdict.standing.state is State.OK:
+            self._recovered_since(tx, one, term, done)
 
     def _blind(self, tx: Writing, one: Checked, term: Term, is_common: bool, done: _Written) -> None:
         tx.append(_event(Tag.MONITOR_BLIND, one, term, None))
@@ -380,7 +389,20 @@ class Incidents:
                 how = words.sees_again(incident.since, one.at)
             else:
                 how = words.recovered(incident.version, incident.since, one.at)
-            self._resolve(tx, incident, how, one.at, done)
+            self._resolve(tx, incident, End(ending=Ending.RECOVERED, how=how), one.at, done)
+
+    def _recovered_since(self, tx: Writing, one: Checked, term: Term, done: _Written) -> None:
+        """Say of the incident whose rollback began this term that the restored version has passed its checks."""
+        recent = tx.incidents(model=one.monitor.model, most=RECENT)
+        mine = [each for each in recent if each.rollback == term.move and each.ending is Ending.RESTORED]
+        for incident in mine:
+            watching = _watching(tx, incident)
+            if watching and all(_is_well(tx.standing(each.id)) for each in watching):
+                since = incident.resolved_at or one.at
+                end = End(ending=Ending.RECOVERED, how=words.recovered_since(term.version, since, one.at))
+                self._save(tx, replace(incident, ending=end.ending, resolution=end.how), "recovered", done)
+                tx.add_note(thread_note(incident.id, "recovered", end.how))
+                tx.append(_resolved(incident, end, one.at))
 
     def _still(self, tx: Writing, incident: Incident, kind: IncidentKind) -> bool:
         bad = {State.FAILED} if kind is IncidentKind.FAILED else BLIND
@@ -411,7 +433,7 @@ class Incidents:
                     self._save(tx, told, f"repeated:{now.isoformat()}", done)
         return done.tells
 
-    def _how_it_ended(self, reading: Ledger, incident: Incident, now: datetime) -> Say | None:
+    def _how_it_ended(self, reading: Ledger, incident: Incident, now: datetime) -> End | None:
         """Return how an open incident has ended; None where it goes on."""
         if incident.is_of_source:
             return self._source_ended(reading, incident, now)
@@ -421,32 +443,44 @@ class Incidents:
             if incident.rollback and _is_asked(reading, incident.rollback):
                 return None
             if serves and serves.began.id == incident.rollback:
+                by = None if isinstance(serves.began.actor, Automation) else serves.began.actor
                 if _is_denied(reading, incident.rollback):
-                    return words.not_followed(serves.version)
-                return words.restored(serves.version, serves.since, incident.version)
+                    return End(ending=Ending.NOT_CONFIRMED, how=words.not_followed(serves.version), by=by)
+                how = words.restored(serves.version, serves.since, incident.version, by)
+                return End(ending=Ending.RESTORED, how=how, by=by)
         if serves is None or serves.began.id != incident.move:
-            return (
-                None
-                if incident.doing is Doing.INTENT
-                else words.overtaken(incident.version, serves.version if serves else None)
-            )
+            return None if incident.doing is Doing.INTENT else self._moved_on(reading, incident)
         mine = _watching(reading, incident)
         if not mine:
-            return words.watched_no_more(incident.monitors[0])
+            return _nobody_watches(reading, incident)
         if incident.kind is IncidentKind.FAILED and all(_is_well(reading.standing(one.id)) for one in mine):
-            return words.recovered(incident.version, incident.since, now)  # by a rule that was changed meanwhile
+            how = words.recovered(incident.version, incident.since, now)  # by a rule that was changed meanwhile
+            return End(ending=Ending.RECOVERED, how=how)
         return None
 
-    def _source_ended(self, reading: Ledger, incident: Incident, now: datetime) -> Say | None:
+    def _moved_on(self, reading: Ledger, incident: Incident) -> End:
+        """Return how an incident ended whose version doesn't serve any more, or serves again."""
+        served = self._rollbacks.served(reading, incident.model)
+        began = served[0].began if served and served[0].until is None else None
+        if began is None:
+            return End(ending=Ending.OVERTAKEN, how=words.overtaken(incident.version, None))
+        told_in = began.request or began.finding or rolling.rollback_lane(began)
+        if began.kind is MoveKind.ROLLBACK and not isinstance(began.actor, Automation):
+            how, ending = words.rolled_back_by_hand(began), Ending.ROLLED_BACK
+        else:
+            how, ending = words.overtaken(incident.version, began), Ending.OVERTAKEN
+        return End(ending=ending, how=how, by=began.actor, told_in="" if told_in == incident.id else told_in)
+
+    def _source_ended(self, reading: Ledger, incident: Incident, now: datetime) -> End | None:
         if incident.kind is IncidentKind.BLIND:  # else its monitors' own checks end it
-            return None if _watching(reading, incident) else words.watched_no_more(incident.monitors[0])
+            return None if _watching(reading, incident) else _nobody_watches(reading, incident)
         standings = reading.standings()
         mine = [one for one in reading.monitors() if one.rule.source == incident.source and not one.is_paused]
         states = [standings[one.id].state for one in mine if one.id in standings]
         failing = sum(state in FAILING for state in states)
         if is_common_cause(failing, sum(state is not State.DISABLED for state in states)):
             return None
-        return words.source_is_well(incident.source, incident.since, now)
+        return End(ending=Ending.RECOVERED, how=words.source_is_well(incident.source, incident.since, now))
 
     # -- writing -----------------------------------------------------------------------------------------------
 
@@ -455,16 +489,15 @@ class Incidents:
         tx.add_note(incident_note(incident, because, self._channel(incident)))
         done.tells = True
 
-    def _resolve(self, tx: Writing, incident: Incident, how: Say, now: datetime, done: _Written) -> None:
-        ended = replace(incident, resolved_at=now, resolution=how)
+    def _resolve(self, tx: Writing, incident: Incident, end: End, now: datetime, done: _Written) -> None:
+        ended = incident.ended(end, now)
         if incident.doing is Doing.ROLLED_BACK and incident.rollback and _is_denied(tx, incident.rollback):
             ended = replace(ended, doing=Doing.NOT_FOLLOWED)
-        elif incident.doing is not Doing.ROLLED_BACK and words.is_overtaken(how):
+        elif incident.doing is not Doing.ROLLED_BACK and end.ending in {Ending.OVERTAKEN, Ending.ROLLED_BACK}:
             ended = replace(ended, doing=Doing.SUPERSEDED)
         self._save(tx, ended, "resolved", done)
-        tx.add_note(thread_note(ended.id, "resolved", words.resolved(ended)))
-        tx.append(Event(at=now, actor=WATCH, tag=Tag.INCIDENT_RESOLVED, subject=ended.id, model=ended.model or None,
-                        why=str(how), origin="job"))  # fmt: skip
+        tx.add_note(thread_note(ended.id, "resolved", end.how))
+        tx.append(_resolved(ended, end, now))
 
     def _channel(self, incident: Incident) -> str:
         policy = self._it.policy
@@ -492,6 +525,36 @@ def _fail_together(standings: Sequence[Standing]) -> bool:
 def _watching(reading: Ledger, incident: Incident) -> list[Monitor]:
     """Return those of an incident's monitors that are there and not paused."""
     return [one for one in of_incident(incident, reading.monitors(incident.model or None)) if not one.is_paused]
+
+
+def _nobody_watches(reading: Ledger, incident: Incident) -> End:
+    """Return how an incident ended whose monitors are all paused or gone: what happened to one of them last, and who.
+
+    It's read from the audit, where whoever pauses, changes, or removes a monitor writes it in the same transaction.
+    """
+    names = {one if incident.is_of_source else f"{incident.model} {one}" for one in incident.monitors}
+    found = reading.latest(model=incident.model or None, tags=tuple(_UNWATCHING), most=RECENT)
+    event = next((one.event for one in found if one.event.subject in names), None)
+    if event is None:
+        ending, name, by, told_in = Ending.UNWATCHED, incident.monitors[0], None, ""
+    else:
+        ending, name = _UNWATCHING[event.tag], event.subject.rpartition(" ")[2]
+        if event.tag is Tag.MONITORS_TAKEN and event.after is None:
+            ending = Ending.REMOVED
+        by, told_in = event.actor, str(event.evidence.get("told_in", ""))
+    return End(ending=ending, how=words.unwatched(ending, name, by), by=by, told_in=told_in)
+
+
+_UNWATCHING = {
+    Tag.MONITOR_PAUSED: Ending.PAUSED, Tag.MONITOR_EDITED: Ending.EDITED, Tag.MONITOR_REMOVED: Ending.REMOVED,
+    Tag.MONITORS_TAKEN: Ending.EDITED,
+}  # fmt: skip
+
+
+def _resolved(incident: Incident, end: End, now: datetime) -> Event:
+    evidence = {"ending": end.ending.value} | ({"ended_by": actor_id(end.by)} if end.by else {})
+    return Event(at=now, actor=WATCH, tag=Tag.INCIDENT_RESOLVED, subject=incident.id, model=incident.model or None,
+                 why=str(end.how), origin="job", evidence=evidence)  # fmt: skip
 
 
 def _as_it_is_now(tx: Writing, one: Checked) -> Checked | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bot.domain.approvals import Request, RequestState, Vote
+from bot.domain import words
+from bot.domain.approvals import Request, RequestState, Vote, approvals
 from bot.domain.card import ModelCard, Sources, deployed, fill
 from bot.domain.commands import History, ShowAudit, Validate
 from bot.domain.errors import LedgerUnavailable, RegistrarError, UnknownModel
@@ -18,13 +19,24 @@ from bot.domain.evidence import Seen
 from bot.domain.freezes import frozen
 from bot.domain.history import Timeline, Window, overlapping, window
 from bot.domain.looks import BASELINE
-from bot.domain.moves import Move
+from bot.domain.moves import Move, time_of
 from bot.domain.policy_words import what_holds
-from bot.domain.registry import ModelInfo, Package, RunInfo, Stage, VersionInfo, VersionRef, find_version
-from bot.domain.rollbacks import Served, stretches, time_of
-from bot.domain.text import Name, Say, say
+from bot.domain.registry import (
+    ModelInfo,
+    Package,
+    RunInfo,
+    Stage,
+    VersionInfo,
+    VersionRef,
+    check_spelling,
+    find_version,
+    not_that_model,
+)
+from bot.domain.rollbacks import Bar, Served, stretches
+from bot.domain.text import Say
 from bot.domain.typed import begin
 from bot.ports import Reading
+from bot.services.blocks import blocks_now
 from bot.services.context import Context
 from bot.services.gating import Gating
 
@@ -38,11 +50,12 @@ WAITING = (RequestState.PENDING, RequestState.APPROVED, RequestState.EXECUTING)
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A model with all its versions, newest first, each with its aliases, and the requests that wait."""
+    """A model with all its versions, newest first, each with its aliases, the requests that wait, and the blocks."""
 
     model: ModelInfo
     versions: list[VersionInfo]
     requests: list[Request]
+    blocks: Mapping[int, Bar] = field(default_factory=dict)  # by version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +65,7 @@ class CardView:
     version: VersionInfo
     run: RunInfo | None
     card: ModelCard
+    block: Bar | None = None
 
 
 class Lookups:
@@ -66,11 +80,17 @@ class Lookups:
         return self._it.registry.models(text)
 
     def model_and_versions(self, name: str) -> tuple[ModelInfo, list[VersionInfo]]:
-        """Return a model and its versions, newest first: two requests. Raises UnknownModel, with a near one."""
+        """Return a model and its versions, newest first: two requests.
+
+        Raises UnknownModel, with a near one; also for a name in another letter case, which some databases find: the
+        policy's rules go by the exact name.
+        """
         try:
-            return self._it.registry.model(name), self._it.registry.versions(name)
+            model, versions = self._it.registry.model(name), self._it.registry.versions(name)
         except UnknownModel as error:
             raise UnknownModel(self._nearest(name)) from error
+        check_spelling(name, model.name)
+        return model, versions
 
     def show(self, name: str) -> ModelView:
         """Return everything about a model, without the requests where no ledger answers. Raises UnknownModel."""
@@ -78,7 +98,8 @@ class Lookups:
         waiting: list[Request] = []
         with suppress(LedgerUnavailable), self._it.ledger.read() as reading:
             waiting = reading.requests(model=name, states=WAITING)
-        return ModelView(model, [_named(one, model) for one in versions], waiting)
+        named, blocked = [_named(one, model) for one in versions], blocks_now(self._it, versions)
+        return ModelView(model, named, waiting, blocked)
 
     def version(self, name: str, ref: VersionRef) -> VersionInfo:
         """Return one version. Raises UnknownModel, UnknownVersion."""
@@ -96,22 +117,36 @@ class Lookups:
         run = self._it.registry.runs([version.run_id]).get(version.run_id) if version.run_id else None
         request: Request | None = None
         votes: tuple[Vote, ...] = ()
-        moves: list[Move] = []
+        brought: Move | None = None
+        deciders: tuple[Vote, ...] = ()
         with suppress(LedgerUnavailable), self._it.ledger.read() as reading:
             request = next(iter(reading.requests(model=name, version=version.version, most=1)), None)
+            request = request if request and request.is_of(version) else None
             votes = tuple(reading.votes(request.id)) if request else ()
             moves = reading.moves(name, stage=Stage.PRODUCTION)
+            brought = deployed(moves, version)
+            deciders = tuple(reading.votes(brought.request)) if brought and brought.request else ()
+        package = self._package(version)
         sources = Sources(
-            version=version, model=model, run=run, package=self._package(version), request=request, votes=votes,
-            deployed=deployed(moves, version.version),
+            version=version, model=model, run=run, package=package,
+            algorithm=self._algorithm(version, run, package), request=request, votes=votes,
+            deployed=brought, deciders=deciders,
         )  # fmt: skip
-        return CardView(version=version, run=run, card=fill(sources))
+        block = blocks_now(self._it, [version]).get(version.version)
+        return CardView(version=version, run=run, card=fill(sources), block=block)
 
     def _package(self, version: VersionInfo) -> Package | None:
         try:
             return self._it.registry.package(version)
         except RegistrarError as error:
             log.info("the files of %s v%s cannot be read: %s", version.model, version.version, error)
+            return None
+
+    def _algorithm(self, version: VersionInfo, run: RunInfo | None, package: Package | None) -> str | None:
+        try:
+            return self._it.algorithm(version, run or RunInfo(id=""), package)
+        except RegistrarError as error:
+            log.info("the model file of %s v%s cannot be read: %s", version.model, version.version, error)
             return None
 
     def requests(self, model: str | None = None) -> list[Request]:
@@ -138,12 +173,16 @@ class Lookups:
             stop = frozen(model, reading.freezes(), policy, self._it.clock.now())
         return lines + ([stop.why] if stop else [])
 
-    def audit(self, command: ShowAudit) -> list[Link]:
-        """Return a model's audit events, newest first, one more than a page holds where there are more."""
+    def audit(self, command: ShowAudit) -> tuple[list[Link], Say | None]:
+        """Return a model's audit events, newest first, one more than a page holds where there are more.
+
+        With how many of its broken glasses nobody has reviewed, where there are any.
+        """
         now = self._it.clock.now()
         since = begin(command.since, now)
         with self._it.ledger.read() as reading:
-            return reading.latest(model=command.model, since=since, before=command.before, most=AUDIT_PAGE + 1)
+            links = reading.latest(model=command.model, since=since, before=command.before, most=AUDIT_PAGE + 1)
+            return links, words.unreviewed(reading.to_review(command.model), now)
 
     def history(self, name: str, most: int) -> list[Served]:
         """Return who was in Production, the present one first. Raises UnknownModel for one that nobody has heard of."""
@@ -162,6 +201,7 @@ class Lookups:
             first, first_look = reading.first_move(command.model, Stage.PRODUCTION), reading.look(BASELINE)
             shown = tuple(found[: command.last]) if asked is None else overlapping(found, asked)
             requests = {one.began.request: reading.request(one.began.request) for one in shown if one.began.request}
+            approvers = {one: tuple(vote.voter for vote in approvals(reading.votes(one))) for one in requests}
             is_known = bool(reading.moves(command.model, stage=Stage.PRODUCTION, most=1))
         if not is_known:
             self.model_and_versions(command.model)
@@ -169,16 +209,15 @@ class Lookups:
         known += [first_look.at] if first_look else []
         return Timeline(
             model=command.model, served=shown, now=now, watched=min(known, default=None), requests=requests,
-            drawn=tuple(lately[: command.last if asked is None else DRAWN_MOST]),
+            approvers=approvers, drawn=tuple(lately[: command.last if asked is None else DRAWN_MOST]),
             has_more=asked is None and len(found) > len(shown), window=asked, **_around(found, asked),
         )  # fmt: skip
 
     def _nearest(self, name: str) -> Say:
         names = [model.name for model in self._it.registry.models()]
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        if near:
-            return say("MLflow has no model {name}. Did you mean {near}?", name=Name(name), near=Name(near[0]))
-        return say("MLflow has no model {name}.", name=Name(name))
+        same = [one for one in names if one.casefold() == name.casefold()]
+        near = same or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        return not_that_model(name, near[0] if near else None)
 
 
 def _lately(reading: Reading, model: str, most: int) -> list[Served]:

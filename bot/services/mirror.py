@@ -4,22 +4,49 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from bot import story
+from bot.domain import mirror
+from bot.domain.approvals import Request
 from bot.domain.errors import RegistrarError, Unreachable
 from bot.domain.mirror import with_line
 from bot.domain.registry import Stage, VersionInfo
 from bot.domain.rollback_words import tags_written
-from bot.ports import Copy
+from bot.ports import Copy, Reading
 from bot.services.context import Context
-from bot.services.rows import thread_note
+from bot.services.rows import copy, thread_note
 
 log = logging.getLogger(__name__)
 
 PAUSE = timedelta(seconds=2)  # doubled with each attempt
 PAUSE_MOST = timedelta(minutes=2)
 LEASE = timedelta(seconds=60)  # in which nobody else writes a row that this process has begun with
+
+
+def end_copy(tx: Reading, ended: Request, at: datetime, *, line: str = "", alias: str = "") -> Copy:
+    """Return what the version of a request that has ended has to say, seen from the transaction that ends it.
+
+    What others have written to the same tags since it was opened stays.
+    """
+    tags = mirror.ended(ended, tx.votes(ended.id), at)
+    if mirror.has_reverted(ended):
+        others = tx.requests(model=ended.model, version=ended.version)
+        tags = mirror.reverted(ended, others, _written_since(tx, ended, others))
+    return copy(ended, ended.state.value, tags, line=line, alias=alias)
+
+
+def _written_since(tx: Reading, ended: Request, others: Sequence[Request]) -> set[str]:
+    """Return the tags of the version that others have written to stay, or are about to, since the request was opened.
+
+    What a request wrote that has put it back doesn't count.
+    """
+    copies = tx.copies(ended.model, version=ended.version)
+    opened = next((one.number for one in copies if one.id == f"{ended.id}:opened"), None)
+    gone = {one.id for one in others if mirror.has_reverted(one)}
+    since = [one for one in copies if opened is not None and one.number > opened]
+    return {key for one in since if one.id.partition(":")[0] not in gone for key in one.tags}
 
 
 class Mirror:
@@ -35,7 +62,7 @@ class Mirror:
         A registry that does not answer leaves the rest for later; a version that is gone or a registry that refuses
         ends the row, and the log says so.
         """
-        if not self._running.acquire(blocking=False):
+        if not self._it.gate.is_open() or not self._running.acquire(blocking=False):
             return 0
         try:
             written = 0
@@ -48,18 +75,18 @@ class Mirror:
     def _round(self) -> int:
         with self._it.ledger.read() as reading:
             due = reading.due_copies(self._it.clock.now())
-        for at, copy in enumerate(due):
-            if not self._claim(copy):
+        for at, one in enumerate(due):
+            if not self._claim(one):
                 continue
             try:
-                why = self._copy(copy)
+                why = self._copy(one)
             except Unreachable as error:
                 self._postpone(due[at:], error)
                 return 0
             with self._it.ledger.write() as tx:
-                tx.copied(copy, why=why)
-                if copy.lane and not why:
-                    tx.add_note(thread_note(copy.lane, f"tags:{copy.id}", tags_written()))
+                tx.copied(one, why=why)
+                if one.lane and not why:
+                    tx.add_note(thread_note(one.lane, f"tags:{one.id}", tags_written()))
         return len(due)
 
     def _claim(self, copy: Copy) -> bool:

@@ -17,7 +17,7 @@ from bot.domain.authority import Act, standing
 from bot.domain.backtests import Backtest
 from bot.domain.errors import AlreadyDecided, BadInput, Refused, UnknownModel, UnknownRequest
 from bot.domain.events import Event, Tag
-from bot.domain.incidents import Chart, Doing, Incident
+from bot.domain.incidents import Chart, Doing, End, Ending, Incident
 from bot.domain.looks import BASELINE
 from bot.domain.monitor_commands import (
     MonitorAdd,
@@ -158,11 +158,11 @@ class Monitors:
             after = replace(before.changed(rule), created_by=by, created_at=now, armed_at=None, armed_by=None)
             tx.save_monitor(after)
             tx.save_standing(replace(tx.standing(after.id), next_at=after.first_check(now)))
-            ended = self._end_incidents(tx, after, by, origin)
-            self._keep(tx, Tag.MONITOR_EDITED, caller, after, origin, before=before.rule.model_dump(mode="json"),
-                       after=rule.model_dump(mode="json"), incidents=ended)  # fmt: skip
             said = monitor_words.edited(after, by, was_armed=before.armed_at is not None)
-            self._say(tx, after, f"edited:{after.revision}", said)
+            told_in = self._say(tx, after, f"edited:{after.revision}", said)
+            ended = self._end_incidents(tx, after, Ending.EDITED, by, told_in, origin)
+            self._keep(tx, Tag.MONITOR_EDITED, caller, after, origin, before=before.rule.model_dump(mode="json"),
+                       after=rule.model_dump(mode="json"), incidents=ended, told_in=told_in)  # fmt: skip
         return said
 
     def remove(self, caller: Caller, model: str, name: str, *, origin: str) -> Say:
@@ -172,9 +172,9 @@ class Monitors:
         with self._it.ledger.write() as tx:
             monitor = replace(_changeable(_find(tx, model, name)), removed_at=self._it.clock.now())
             tx.save_monitor(monitor)
-            ended = self._end_incidents(tx, monitor, by, origin)
-            self._keep(tx, Tag.MONITOR_REMOVED, caller, monitor, origin, incidents=ended)
-            self._say(tx, monitor, "removed", monitor_words.removed(monitor, by))
+            told_in = self._say(tx, monitor, "removed", monitor_words.removed(monitor, by))
+            ended = self._end_incidents(tx, monitor, Ending.REMOVED, by, told_in, origin)
+            self._keep(tx, Tag.MONITOR_REMOVED, caller, monitor, origin, incidents=ended, told_in=told_in)
         return monitor_words.removed(monitor, by)
 
     # -- whether it checks, posts and acts -----------------------------------------------------------------------------
@@ -189,9 +189,9 @@ class Monitors:
                 raise BadInput(say("{it} is paused already.", it=monitor_words.which(monitor)))
             monitor = replace(monitor, is_paused=True)
             tx.save_monitor(monitor)
-            ended = self._end_incidents(tx, monitor, by, origin)
-            self._keep(tx, Tag.MONITOR_PAUSED, caller, monitor, origin, incidents=ended)
-            self._say(tx, monitor, f"paused:{self._it.new_id()}", monitor_words.paused(monitor, by))
+            told_in = self._say(tx, monitor, f"paused:{self._it.new_id()}", monitor_words.paused(monitor, by))
+            ended = self._end_incidents(tx, monitor, Ending.PAUSED, by, told_in, origin)
+            self._keep(tx, Tag.MONITOR_PAUSED, caller, monitor, origin, incidents=ended, told_in=told_in)
         return monitor_words.paused(monitor, by)
 
     def resume(self, caller: Caller, model: str, name: str, *, origin: str) -> Say:
@@ -356,18 +356,20 @@ class Monitors:
             self._tell_thread(tx, incident, "acknowledged", incident_words.acknowledged(incident))
         return monitor_words.acknowledged_by_you()
 
-    def _end_incidents(self, tx: Writing, monitor: Monitor, by: Actor, origin: str) -> list[str]:
+    def _end_incidents(
+        self, tx: Writing, monitor: Monitor, ending: Ending, by: Actor, told_in: str, origin: str
+    ) -> list[str]:
         """End the open incidents that nobody would watch any more; return their ids."""
+        end = End(ending=ending, how=incident_words.unwatched(ending, monitor.name, by), by=by, told_in=told_in)
         ended = []
         for incident in tx.incidents(model=monitor.model, is_open=True, most=INCIDENTS_MOST):
             if set(incident.monitors) == {monitor.name} and incident.doing not in UNDER_WAY:
-                resolution = incident_words.watched_no_more(monitor.name)
-                over = replace(incident, resolved_at=self._it.clock.now(), resolution=resolution)
+                over = incident.ended(end, self._it.clock.now())
                 tx.save_incident(over)
                 self._tell_thread(tx, over, "resolved", incident_words.resolved(over))
                 tx.append(Event(
                     at=self._it.clock.now(), actor=by, tag=Tag.INCIDENT_RESOLVED, subject=over.id, model=over.model,
-                    why=str(resolution), origin=origin,
+                    why=str(end.how), origin=origin, evidence={"ending": ending.value},
                 ))  # fmt: skip
                 ended.append(incident.id)
         return ended
@@ -384,8 +386,11 @@ class Monitors:
     def _channel(self, model: str) -> str:
         return self._it.policy.channel_for(model) if model else self._it.policy.channel
 
-    def _say(self, tx: Writing, monitor: Monitor, what: str, sentence: Say) -> None:
-        tx.add_note(said_note(f"monitor:{monitor.id}:{what}", self._channel(monitor.model), sentence))
+    def _say(self, tx: Writing, monitor: Monitor, what: str, sentence: Say) -> str:
+        """Let the channel hear it; return the lane of that message."""
+        note = said_note(f"monitor:{monitor.id}:{what}", self._channel(monitor.model), sentence)
+        tx.add_note(note)
+        return note.lane
 
     def _keep(
         self, tx: Writing, tag: Tag, caller: Caller, monitor: Monitor, origin: str, *, why: str = "", **evidence: Any

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 from bot import story
+from bot.domain.errors import RegistrarError
 from bot.ports import Delivery, Note, NoteKind, Notifier, Outcome, Posting, Writing
 from bot.services.context import Context
 
@@ -22,6 +25,7 @@ LEASE = timedelta(seconds=30)  # in which nobody else delivers a note that this 
 STRAYS_MOST = 1000
 FOR_SLACK = frozenset(NoteKind) - {NoteKind.EVENT}
 FOR_ENDPOINTS = frozenset({NoteKind.EVENT})
+LEAVING = 5.0  # seconds that the end of the process waits for endpoints
 
 GivenUp = Callable[[Writing, Context, Note, str, timedelta | None], None]  # the reason, and the limit if it was that
 
@@ -29,9 +33,9 @@ GivenUp = Callable[[Writing, Context, Note, str, timedelta | None], None]  # the
 class Outbox:
     """Delivers the rows that services wrote together with their changes.
 
-    Each outbox takes rows of its own `kinds`: an endpoint that hangs then holds up no card. `at_once` rows of
-    different lanes go out at the same time. What cannot be delivered within `limit` is given up, which like a refusal
-    is told to `given_up`.
+    Each outbox takes rows of its own `kinds`, and with `to` only those for one receiver. `at_once` rows of different
+    lanes go out at the same time. What cannot be delivered within `limit` is given up, which like a refusal is told to
+    `given_up`.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class Outbox:
         notifier: Notifier,
         *,
         kinds: Collection[NoteKind] = FOR_SLACK,
+        to: str | None = None,
         at_once: int = 1,
         limit: timedelta | None = None,
         given_up: GivenUp = lambda *_: None,
@@ -47,6 +52,7 @@ class Outbox:
         self._it = context
         self._notifier = notifier
         self._kinds = kinds
+        self._to = to
         self._at_once = at_once
         self._limit = limit
         self._given_up = given_up
@@ -79,7 +85,7 @@ class Outbox:
         layer, where each note alone would take two of its own and keep those who decide waiting.
         """
         with self._it.ledger.read() as reading:
-            due = reading.due_notes(self._it.clock.now(), kinds=self._kinds)
+            due = reading.due_notes(self._it.clock.now(), kinds=self._kinds, to=self._to)
         stuck: set[str] = set()
         for batch in _batches(due):
             going = [note for note in batch if note.lane not in stuck]
@@ -174,6 +180,72 @@ class Outbox:
     def _is_over(self, note: Note) -> bool:
         """Tell whether it was tried for as long as it may be."""
         return bool(self._limit and note.created_at and self._it.clock.now() >= note.created_at + self._limit)
+
+
+class Endpoints:
+    """Delivers events: each endpoint has an outbox and, while events wait for it, a thread of its own.
+
+    So one that hangs, fails, or has much to hear delays no other, and there are never more threads than endpoints.
+    `at_once` models' events go to one endpoint at the same time; `limit` and `given_up` are as for an outbox.
+    """
+
+    def __init__(
+        self, context: Context, notifier: Notifier, *, at_once: int = 1, limit: timedelta | None = None,
+        given_up: GivenUp = lambda *_: None,
+    ) -> None:  # fmt: skip
+        self._it = context
+        self._outbox = partial(
+            Outbox, context, notifier, kinds=FOR_ENDPOINTS, at_once=at_once, limit=limit, given_up=given_up
+        )
+        self._lock = threading.Lock()
+        self._outboxes: dict[str, Outbox] = {}
+        self._threads: dict[str, threading.Thread] = {}
+        self._is_closed = False
+
+    def deliver(self, *, wait: float = 0.0) -> None:
+        """Begin to deliver what is due, and wait up to `wait` seconds until that was tried.
+
+        An endpoint that is still being told gets what is new from the same thread, or at the next call.
+        """
+        with self._it.ledger.read() as reading:
+            waited_for = reading.waited_for(NoteKind.EVENT)
+        with self._lock:
+            for to in waited_for:
+                self._begin(to)
+        self._wait(wait)
+
+    def close(self, *, wait: float = LEAVING) -> None:
+        """Begin nothing new, and wait a moment for what is under way; what is left is sent after the next start."""
+        with self._lock:
+            self._is_closed = True
+        self._wait(wait)
+
+    def _begin(self, to: str) -> None:
+        running = self._threads.get(to)
+        if self._is_closed or (running and running.is_alive()):
+            return
+        outbox = self._outboxes.setdefault(to, self._outbox(to=to))
+        thread = threading.Thread(target=_quietly, args=(outbox.deliver,), name=f"tell {to}", daemon=True)
+        self._threads[to] = thread
+        thread.start()
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        with self._lock:
+            threads = list(self._threads.values())
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+
+def _quietly(deliver: Callable[[], None]) -> None:
+    """Deliver; what goes wrong is logged, and the next call tries again."""
+    with story.about():
+        try:
+            deliver()
+        except RegistrarError as error:
+            log.warning("%s", error)
+        except Exception:
+            log.exception("an endpoint cannot be told")
 
 
 def _taker(note: Note) -> str:

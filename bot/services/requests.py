@@ -5,35 +5,54 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from bot import story
-from bot.domain import mirror, words
+from bot.domain import mirror, restore_words, words
 from bot.domain.approvals import Choice, Request, RequestState, Vote, verdict
-from bot.domain.authority import Act, Decision, Subject, authorize, deciders, standing, user_of
+from bot.domain.approvals import approvals as counted
+from bot.domain.approvers import TOLD_MOST, Electorate
+from bot.domain.authority import Act, Subject, authorize, deciders, standing, user_of
 from bot.domain.ci import pack_ci
 from bot.domain.commands import Promote
 from bot.domain.errors import AlreadyDecided, BadInput, GateFailed, Refused
 from bot.domain.events import Event, Tag, canonical_time
 from bot.domain.evidence import Seen, pack_seen
 from bot.domain.freezes import frozen
-from bot.domain.gates import rule_changed
+from bot.domain.gates import NOT_BLOCKED, rule_changed, without_block
+from bot.domain.identity import replaced
 from bot.domain.looks import Look
 from bot.domain.moves import Facts, check_can_be_asked, in_an_emergency, incumbent, intended, overtaken
-from bot.domain.people import Actor, Caller, Person, Profile, actor_of
+from bot.domain.people import Actor, Caller, Person, Profile, actor_id, actor_of
 from bot.domain.policy import TargetRule
 from bot.domain.registry import VersionInfo, find_version
 from bot.domain.text import Code, Name, Say, say
 from bot.ports import Ask, AskState, Note, Reading, Writing
+from bot.services.acting import act
+from bot.services.approvers import Approvers
+from bot.services.blocks import blocks
 from bot.services.context import Context
 from bot.services.gating import Gating
 from bot.services.lookups import Lookups
-from bot.services.rows import card_note, copy, end_notes, news_note, reminders, request_event, said_note
+from bot.services.mirror import end_copy
+from bot.services.rows import (
+    OPENED,
+    card_note,
+    copy,
+    end_notes,
+    news_note,
+    reminders,
+    request_event,
+    said_note,
+)
+from bot.services.voters import Profiles, Voters, meanwhile
 
 MANY = 10_000  # pending requests at one time: one a model and stage, and no team has so many models
-REMINDED_MOST = 20  # people who get a message each; a larger group reads it in the thread
 # What nobody does to a request that the ledger knows to be out of date. Taking it or a vote back still is fine.
 _ON_TODAYS_FACTS = frozenset({Act.APPROVE, Act.OVERRIDE})
+_DECIDING = frozenset({Act.APPROVE, Act.OVERRIDE, Act.REJECT})  # what nobody does to a request that is held
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +70,8 @@ class Requests:
         self._it = context
         self._lookups = lookups
         self._gating = gating
+        self._voters = Voters(context)
+        self._approvers = Approvers(context)
 
     # -- opening -----------------------------------------------------------------------------------------------
 
@@ -59,13 +80,17 @@ class Requests:
 
         Raises what stands against it (BadInput, Refused, RegistryRefused) and Unreachable.
         """
+        with self._it.ledger.read() as reading:
+            unwritten = reading.first_unwritten(command.model)  # these may or may not show in the tags read below
         model, versions = self._lookups.model_and_versions(command.model)
         version = find_version(command.version, model, versions)
         rule = self._rule(command, version)
-        seen = self._gating.look(model, versions, version, command.to, command.results())
+        approvers = Electorate() if command.break_glass else self._approvers.check(command.model, rule, ask.caller)
+        seen = self._gating.look(model, versions, version, command.to, command.results(), callers=True)
         if seen.failed and not rule.override and not command.break_glass:
             raise GateFailed(words.gates_failed(command.model, version.version, seen), pack_seen(seen))
-        request = self._request(ask, command, version, Facts(versions=tuple(versions)), rule, seen)
+        facts = Facts(versions=tuple(versions), model=model)
+        request = self._request(ask, command, version, facts, rule, seen)
         with self._it.ledger.write() as tx:
             now = tx.ask(ask.id)
             if now.request:  # another thread was faster with the same ask
@@ -74,11 +99,14 @@ class Requests:
                 raise Refused("This was refused a moment ago; ask again.")
             if request.breaks_glass:
                 self._set_aside(tx, request)
+            request = _unless_unblocked(tx, _with_former(tx, request, version, unwritten), versions)
             tx.add_request(request)
             tx.save_ask(replace(ask, state=AskState.OPENED, request=request.id))
-            evidence = _rule_evidence(rule) | {"seen": pack_seen(seen)} | _ci_evidence(request)
+            evidence = _rule_evidence(rule) | {"seen": pack_seen(request.seen or seen)} | _ci_evidence(request)
             tx.append(self._request_event(request, Tag.OPENED, ask.caller, evidence=evidence))
-            tx.add_note(self._card(request, "opened"))
+            tx.add_note(self._card(request, OPENED))
+            for note in self._approvers.invitations(request, rule, approvers):
+                tx.add_note(note)
             tx.add_copy(copy(request, "opened", mirror.opened(request)))
             return self._break_glass(tx, request) if request.breaks_glass else request
 
@@ -92,7 +120,10 @@ class Requests:
     def _break_glass(self, tx: Writing, request: Request) -> Request:
         """Write down the decision of the one who asked, and the move; the channel is alarmed."""
         now = self._it.clock.now()
-        decided = request.become(RequestState.APPROVED, decided_at=now, decided_by=request.requester)
+        rule = self._it.policy.rules_for(request.model).rule(request.target) or TargetRule()
+        decided = request.become(
+            RequestState.APPROVED, decided_at=now, decided_by=request.requester, review_due=now + rule.review_within
+        )
         tx.save_request(decided)
         tx.add_move(in_an_emergency(decided, now))
         tx.append(
@@ -117,16 +148,15 @@ class Requests:
     def _request(
         self, ask: Ask, command: Promote, version: VersionInfo, facts: Facts, rule: TargetRule, seen: Seen
     ) -> Request:
-        now = self._it.clock.now()
+        now, holder = self._it.clock.now(), incumbent(facts, command.to)
         return Request(
             id=ask.id,
             model=command.model,
             version=version.version,
             semver=version.semver,
-            former_status=version.tags.get(mirror.STATUS),
             from_stage=version.stage,
             target=command.to,
-            incumbent=incumbent(facts, command.to),
+            incumbent=holder,
             requester=ask.caller,
             reason=command.reason,
             required=rule.required,
@@ -136,6 +166,8 @@ class Requests:
             expires_at=now + rule.expires_after,
             ci=ask.ci,
             breaks_glass=command.break_glass,
+            identity=facts.identity(version.version),
+            incumbent_identity=facts.identity(holder),
         )
 
     # -- deciding ----------------------------------------------------------------------------------------------
@@ -145,78 +177,54 @@ class Requests:
 
         Raises UnknownRequest, Refused and AlreadyDecided (kept in the audit), LedgerUnavailable.
         """
-        act = Act.APPROVE if choice is Choice.APPROVE else Act.REJECT
-        with self._it.ledger.write() as tx:
-            request = tx.lock_request(request_id)
-            story.add(request=request.id, model=request.model)
-            outcome = self._refusal(tx, caller, act, request) or self._count(
-                tx, caller, request, choice, reason, origin
-            )
-            if isinstance(outcome, Refused):
-                tx.append(self._refusal_event(request, caller, act, outcome, origin))
-        if isinstance(outcome, Refused):
-            raise outcome
-        return outcome
+        is_yes = choice is Choice.APPROVE
+        profiles = self._voters.before_the_last(request_id, coming=1) if is_yes else {}
+
+        def count(tx: Writing, request: Request) -> Refused | Counted:
+            return self._count(tx, caller, request, choice, reason, origin, profiles)
+
+        return self._act(caller, Act.APPROVE if is_yes else Act.REJECT, request_id, count, origin)
 
     def withdraw(self, caller: Caller, request_id: str, *, origin: str) -> Counted:
         """Take the caller's own vote back while the request is pending. Raises like `vote`."""
-        with self._it.ledger.write() as tx:
-            request = tx.lock_request(request_id)
-            story.add(request=request.id, model=request.model)
-            outcome = self._refusal(tx, caller, Act.WITHDRAW, request) or self._take_back(tx, caller, request, origin)
-            if isinstance(outcome, Refused):
-                tx.append(self._refusal_event(request, caller, Act.WITHDRAW, outcome, origin))
-        if isinstance(outcome, Refused):
-            raise outcome
-        return outcome
+        return self._act(
+            caller, Act.WITHDRAW, request_id, lambda tx, request: self._take_back(tx, caller, request, origin), origin
+        )
 
     def override(self, caller: Caller, request_id: str, *, reason: str, origin: str) -> Counted:
         """Let the failed gates of a pending request pass; where that was all it waited for, it is approved.
 
         Raises like `vote`; Refused also where no gate failed.
         """
-        with self._it.ledger.write() as tx:
-            request = tx.lock_request(request_id)
-            story.add(request=request.id, model=request.model)
-            outcome = self._refusal(tx, caller, Act.OVERRIDE, request) or self._let_pass(
-                tx, caller, request, reason, origin
-            )
-            if isinstance(outcome, Refused):
-                tx.append(self._refusal_event(request, caller, Act.OVERRIDE, outcome, origin))
-        if isinstance(outcome, Refused):
-            raise outcome
-        return outcome
+        profiles = self._voters.before_the_last(request_id, coming=0)
+
+        def let_pass(tx: Writing, request: Request) -> Refused | Counted:
+            return self._let_pass(tx, caller, request, reason, origin, profiles)
+
+        return self._act(caller, Act.OVERRIDE, request_id, let_pass, origin)
 
     def cancel(self, caller: Caller, request_id: str, *, reason: str = "", origin: str) -> Request:
         """Take a pending request back. Raises like `vote`."""
-        with self._it.ledger.write() as tx:
-            request = tx.lock_request(request_id)
-            story.add(request=request.id, model=request.model)
-            refusal = self._refusal(tx, caller, Act.CANCEL, request)
-            if refusal:
-                tx.append(self._refusal_event(request, caller, Act.CANCEL, refusal, origin))
-            else:
-                request = self._end(
-                    tx, request, RequestState.CANCELLED, Tag.CANCELLED, actor_of(caller), reason, caller
-                )
-        if refusal:
-            raise refusal
-        return request
+
+        def end(tx: Writing, request: Request) -> Request:
+            return self._end(tx, request, RequestState.CANCELLED, Tag.CANCELLED, actor_of(caller), reason, caller)
+
+        return self._act(caller, Act.CANCEL, request_id, end, origin)
 
     def may(self, caller: Caller, request_id: str, act: Act) -> Request:
         """Return the request when `caller` may do `act` to it now; asked again when they do it.
 
         Raises UnknownRequest, Refused, AlreadyDecided; a refusal is kept in the audit.
         """
-        with self._it.ledger.write() as tx:
-            request = tx.lock_request(request_id)
-            story.add(request=request.id, model=request.model)
-            refusal = self._refusal(tx, caller, act, request)
-            if refusal:
-                tx.append(self._refusal_event(request, caller, act, refusal, "slack"))
-        if refusal:
-            raise refusal
-        return request
+        return self._act(caller, act, request_id, lambda _, request: request, "slack")
+
+    def _act(
+        self, caller: Caller, what: Act, request_id: str, do: Callable[[Writing, Request], Refused | T], origin: str
+    ) -> T:
+        def checked(tx: Writing, request: Request) -> Refused | T:
+            return self._refusal(tx, caller, what, request) or do(tx, request)
+
+        return act(self._it, caller, what, request_id, checked, origin=origin)
 
     def expire(self) -> int:
         """End the pending requests whose time is over; return how many."""
@@ -252,14 +260,66 @@ class Requests:
             self._end(tx, request, RequestState.STALE, Tag.STALE, None, str(why))
         return True
 
+    def end_as_outdated(self, tx: Writing, request_id: str, why: Say) -> None:
+        """End a pending request in the caller's transaction; another one is left."""
+        request = tx.lock_request(request_id)
+        if request.state is RequestState.PENDING:
+            self._end(tx, request, RequestState.STALE, Tag.STALE, None, str(why))
+
+    def before_unblocking(self, model: str, version: int) -> Profiles:
+        """Return the profiles of those who approved requests that might wait only until `version` is unblocked.
+
+        Raises LedgerUnavailable.
+        """
+        with self._it.ledger.read() as reading:
+            pending = reading.requests(model=model, states=[RequestState.PENDING], most=MANY)
+        found: dict[str, Profile] = {}
+        for one in pending:
+            if _is_blocked_by(one, version):
+                found |= self._voters.before_the_last(one.id, coming=0)
+        return found
+
+    def unblock(self, tx: Writing, model: str, version: int, block: str, profiles: Profiles) -> None:
+        """Let the gate `not_blocked` of a version's pending requests pass, in the transaction that lifts `block`.
+
+        One that waited for nothing else is approved; the executor checks everything again. `profiles` are those of
+        `before_unblocking`.
+        """
+        for one in tx.requests(model=model, states=[RequestState.PENDING], most=MANY):
+            if not _is_blocked_by(one, version):
+                continue
+            request = tx.lock_request(one.id)
+            if request.seen is not None and request.seen.fails(NOT_BLOCKED):
+                tx.save_request(replace(request, seen=without_block(request.seen)))
+            if not self.settle(tx, one.id, profiles):
+                tx.add_note(self._card(tx.request(one.id), f"unblocked:{block}"))
+
+    def settle(self, tx: Writing, request_id: str, profiles: Profiles) -> bool:
+        """Decide a pending request that waits for nobody, in the caller's transaction; return whether it was decided.
+
+        Approvals that don't count any more by `profiles` lapse. One that is out of date ends.
+        """
+        request = tx.lock_request(request_id)
+        if request.state is not RequestState.PENDING or request.has_expired(self._it.clock.now()):
+            return False
+        if tx.is_held(request_id) or verdict(request, tx.votes(request_id)) is not RequestState.APPROVED:
+            return False
+        if (why := self._out_of_date(tx, request)) is not None:
+            self._end(tx, request, RequestState.STALE, Tag.STALE, None, str(why))
+            return True
+        votes = self._voters.lapse(tx, request, tx.votes(request_id), profiles)
+        if verdict(request, votes) is not RequestState.APPROVED:
+            return False
+        self._approve(tx, request, counted(votes)[-1])
+        return True
+
     def _out_of_date(self, reading: Reading, request: Request) -> Say | None:
         """Return why a request can no longer be decided, as far as the ledger knows; None where it can."""
         if self._has_another_rule(request):
             return rule_changed(request)
         look = reading.look(request.model)
-        if look is None or look.at <= request.opened_at or request.keep_existing:
-            return None
-        return overtaken(request, _as_facts(look))
+        changed = None if look is None or look.at <= request.opened_at else _changed(request, look)
+        return changed or meanwhile(reading, request)
 
     def _has_another_rule(self, request: Request) -> bool:
         if request.seen is None:  # opened by an older Registrar
@@ -289,8 +349,8 @@ class Requests:
                 return False
             reminded = replace(now, reminded=now.reminded + 1)
             tx.save_request(reminded)
-            voted = {vote.voter.user for vote in tx.votes(now.id)}
-            asked = [one for one in who if one not in voted and one != self._own(now)][:REMINDED_MOST]
+            voted = {vote.voter.user for vote in tx.votes(now.id) if not vote.lapsed}
+            asked = [one for one in who if one not in voted and one != self._own(now)][:TOLD_MOST]
             tx.append(self._request_event(reminded, Tag.REMINDED, None, evidence={"people": asked}))
             for note in reminders(reminded, asked, self._it.clock.now()):
                 tx.add_note(note)
@@ -309,13 +369,15 @@ class Requests:
             frozen=frozen(request.model, tx.freezes(), self._it.policy, now),
         )  # fmt: skip
         decision = authorize(caller, act, subject, self._it.policy, now)
-        if _is_outsider(decision):
+        if decision.is_outsider:
             return Refused(decision.why)
         if request.has_expired(now):
             request = self._end(tx, request, RequestState.EXPIRED, Tag.EXPIRED, None, "nobody decided in time")
             return AlreadyDecided(words.ended(request))
         if request.state is not RequestState.PENDING:
             return AlreadyDecided(words.decided_before(request))
+        if decision and act in _DECIDING and tx.is_held(request.id):
+            return Refused(restore_words.undecidable())
         why = self._out_of_date(tx, request) if act in _ON_TODAYS_FACTS else None
         if why is not None:
             request = self._end(tx, request, RequestState.STALE, Tag.STALE, None, str(why))
@@ -323,13 +385,19 @@ class Requests:
         return None if decision else Refused(decision.why)
 
     def _count(
-        self, tx: Writing, caller: Caller, request: Request, choice: Choice, reason: str, origin: str
-    ) -> Refused | Counted:
+        self, tx: Writing, caller: Caller, request: Request, choice: Choice, reason: str, origin: str,
+        profiles: Profiles,
+    ) -> Refused | Counted:  # fmt: skip
         voter = self._voter(caller)
         vote = Vote(request=request.id, voter=voter, choice=choice, reason=reason, at=self._it.clock.now())
-        before = tx.votes(request.id)
+        before = self._voters.lapse(tx, request, tx.votes(request.id), profiles)
         # By user: at the terminal of the bot's machine nobody knows the workspace, and nobody counts twice.
-        if any(one.voter.user == voter.user for one in before) or not tx.add_vote(vote):
+        mine = next((one for one in before if one.voter.user == voter.user), None)
+        if mine is not None and mine.lapsed:  # they can vote again by now
+            tx.take_vote(request.id, mine.voter)
+            before.remove(mine)
+            mine = None
+        if mine is not None or not tx.add_vote(vote):
             return Refused(say("You have voted on request {id} already.", id=Code(request.id)))
         votes = [*before, vote]
         approvals = _approvals(votes)
@@ -339,7 +407,7 @@ class Requests:
             self._request_event(request, Tag.VOTED, actor_of(caller), why=reason, origin=origin, evidence=evidence)
         )
         if choice is Choice.APPROVE:
-            tx.add_note(self._news(request, f"vote:{voter.user}", words.voted(request, vote, approvals)))
+            tx.add_note(self._news(request, _of_vote(vote), words.voted(request, vote, approvals)))
         return Counted(self._decide(tx, request, votes, vote), approvals)
 
     def _take_back(self, tx: Writing, caller: Caller, request: Request, origin: str) -> Refused | Counted:
@@ -355,7 +423,9 @@ class Requests:
         tx.add_note(self._news(request, f"withdrawn:{number}", words.withdrawn(request, voter, approvals)))
         return Counted(request, approvals)
 
-    def _let_pass(self, tx: Writing, caller: Caller, request: Request, reason: str, origin: str) -> Refused | Counted:
+    def _let_pass(
+        self, tx: Writing, caller: Caller, request: Request, reason: str, origin: str, profiles: Profiles
+    ) -> Refused | Counted:
         if not request.is_blocked or request.seen is None:
             return Refused(say("No gate of request {id} stands in the way.", id=Code(request.id)))
         by = actor_of(caller)
@@ -364,9 +434,9 @@ class Requests:
         evidence = {"gates": pack_seen(request.seen)["gates"], "by": standing(caller, self._it.policy)}
         tx.append(self._request_event(passed, Tag.OVERRIDDEN, by, why=reason, origin=origin, evidence=evidence))
         tx.add_note(self._news(passed, "overridden", words.overridden(passed)))
-        votes = tx.votes(request.id)
-        if votes and verdict(passed, votes) is RequestState.APPROVED:
-            passed = self._approve(tx, passed, votes[-1])
+        votes = self._voters.lapse(tx, passed, tx.votes(request.id), profiles)
+        if verdict(passed, votes) is RequestState.APPROVED:
+            passed = self._approve(tx, passed, counted(votes)[-1])
         else:
             tx.add_note(self._card(passed, "overridden"))
         return Counted(passed, _approvals(votes))
@@ -377,7 +447,7 @@ class Requests:
             return self._approve(tx, request, last)
         if state is RequestState.REJECTED:
             return self._end(tx, request, state, Tag.REJECTED, last.voter, last.reason)
-        tx.add_note(self._card(request, f"vote:{last.voter.user}"))
+        tx.add_note(self._card(request, _of_vote(last)))
         return request
 
     def _approve(self, tx: Writing, request: Request, last: Vote) -> Request:
@@ -387,6 +457,7 @@ class Requests:
         tx.save_request(approved)
         tx.add_move(intended(approved, last, now))
         evidence = _since(approved) | ({"seen": pack_seen(approved.seen)} if approved.seen else {})
+        evidence |= {"approvers": [actor_id(vote.voter) for vote in counted(tx.votes(request.id))]}
         tx.append(
             self._request_event(
                 approved, Tag.APPROVED, last.voter, before="pending", after="approved", evidence=evidence
@@ -416,7 +487,7 @@ class Requests:
         )
         for note in end_notes(ended, self._it.policy.channel_for(ended.model), told=by):
             tx.add_note(note)
-        tx.add_copy(copy(ended, state.value, mirror.ended(ended, tx.votes(ended.id), now)))
+        tx.add_copy(end_copy(tx, ended, now))
         return ended
 
     def _voter(self, caller: Caller) -> Person:
@@ -435,17 +506,32 @@ class Requests:
     def _request_event(self, request: Request, tag: Tag, actor: Actor | None, **more: Any) -> Event:
         return request_event(request, tag, actor, self._it.clock.now(), **more)
 
-    def _refusal_event(self, request: Request, caller: Caller, act: Act, refusal: Refused, origin: str) -> Event:
-        by = standing(caller, self._it.policy)
-        evidence = {"act": act.value, "error": type(refusal).__name__, "by": by}
-        return self._request_event(
-            request, Tag.VOTE_REFUSED, actor_of(caller), why=str(refusal.sentence), origin=origin, evidence=evidence
-        )
+
+def _with_former(tx: Writing, request: Request, version: VersionInfo, unwritten: int) -> Request:
+    """Return the request with the tags that its opening replaces, as the ledger has them from its `unwritten` on."""
+    tags: dict[str, str | None] = dict(version.tags)
+    for one in tx.copies(request.model, version=request.version, since=unwritten):
+        tags |= one.tags
+    seen = replace(request.seen, former=mirror.replaced(request, tags)) if request.seen else None
+    return replace(request, seen=seen, former_status=tags.get(mirror.STATUS))
 
 
-def _is_outsider(decision: Decision) -> bool:
-    """Tell whether somebody has no business here at all, not even to hear who decided."""
-    return not decision and decision.rule in {"stranger", "not a person"}
+def _unless_unblocked(tx: Reading, request: Request, versions: Sequence[VersionInfo]) -> Request:
+    """Return the request with the gate `not_blocked` passed where someone unblocked the version since it was read."""
+    if request.seen is None or not request.seen.fails(NOT_BLOCKED):
+        return request
+    about = {one.version: one.identity() for one in versions if one.version == request.seen.blocked}
+    return request if blocks(tx, request.model, about) else replace(request, seen=without_block(request.seen))
+
+
+def _is_blocked_by(request: Request, version: int) -> bool:
+    """Tell whether a request is about a version that can be blocked, or about the same files."""
+    return ((request.seen and request.seen.blocked) or request.version) == version
+
+
+def _of_vote(vote: Vote) -> str:
+    """Return what tells a vote's messages from others: also from those of an earlier vote by the same person."""
+    return f"vote:{vote.voter.user}:{vote.at:%Y%m%dT%H%M%S.%f}"
 
 
 def reminder_at(request: Request, pause: timedelta) -> datetime:
@@ -455,7 +541,14 @@ def reminder_at(request: Request, pause: timedelta) -> datetime:
 
 
 def _approvals(votes: Sequence[Vote]) -> int:
-    return sum(one.choice is Choice.APPROVE for one in votes)
+    return len(counted(votes))
+
+
+def _changed(request: Request, look: Look) -> Say | None:
+    """Return what a look at the registry since a request was opened found different, or None."""
+    if request.version in look.stages and look.has_replaced(request.version, request.identity):
+        return replaced(request.model, request.version)
+    return None if request.keep_existing else overtaken(request, _as_facts(look))
 
 
 def _as_facts(look: Look) -> Facts:

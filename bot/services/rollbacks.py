@@ -1,4 +1,4 @@
-"""Rolling back at a person's word: which version, whether it may load, and the bar that is lifted again."""
+"""Rolling back at a person's word: which version, whether it may load, and unblocking one that was rolled back."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from bot.domain import rollback_words as words
 from bot.domain.authority import Act, standing
-from bot.domain.commands import Clear, Rollback
+from bot.domain.commands import Rollback, Unblock
 from bot.domain.errors import BadInput, FilesUnreachable, Refused, Unreachable
 from bot.domain.events import Event, Tag
+from bot.domain.looks import Look
 from bot.domain.moves import UNFINISHED, Move, MoveKind
 from bot.domain.people import Caller, actor_of
 from bot.domain.registry import Stage, VersionInfo, VersionRef
@@ -21,6 +22,7 @@ from bot.services.errands import Done, end
 from bot.services.fitness import Fitness
 from bot.services.gatekeeper import Gatekeeper
 from bot.services.lookups import Lookups
+from bot.services.requests import Requests
 from bot.services.rows import said_note
 
 MOVES = 400  # of Production, that are looked through for the way back
@@ -29,8 +31,11 @@ MOVES = 400  # of Production, that are looked through for the way back
 class Rollbacks:
     """Writes rollbacks down; the one executor makes them."""
 
-    def __init__(self, context: Context, lookups: Lookups, gatekeeper: Gatekeeper, fitness: Fitness) -> None:
+    def __init__(
+        self, context: Context, lookups: Lookups, gatekeeper: Gatekeeper, fitness: Fitness, requests: Requests
+    ) -> None:
         self._it = context
+        self._requests = requests
         self._lookups = lookups
         self._gatekeeper = gatekeeper
         self._fitness = fitness
@@ -38,24 +43,28 @@ class Rollbacks:
     def roll_back(self, ask: Ask, command: Rollback) -> Done:
         """Write down the move that puts a version back; the executor makes it. See `Hand`.
 
-        Raises Refused where there is nothing to go back to, or the version may not load and nobody forces it;
-        BadInput where it serves already.
+        Raises Refused where there is nothing to go back to, where the named version never served or is blocked, or
+        where it may not load and nobody forces it; BadInput where it serves already.
         """
         if not command.reason:
             raise BadInput("A rollback needs a reason: whoever made the version gets to read it.")
         with self._it.ledger.read() as reading:
             served = self.served(reading, command.model)
             barred = {bar.version for bar in reading.bars(command.model)}
+            look = reading.look(command.model)
         incumbent = self._incumbent(command.model, served)
-        target = self._target(command, served, barred)
+        target = self._target(command, served, barred, look)
         if target == incumbent:
             raise BadInput(say("v{v} of {model} serves in Production already.", v=target, model=Name(command.model)))
+        self._check_target(command.model, target)
+        with self._it.ledger.read() as reading:
+            identity = rolling.served_as(reading, command.model, target)
         reasons = self._against(command, target, incumbent)
         if reasons and not command.force:
             raise Refused(words.unfit(command.model, target, reasons))
         move = rolling_back(
             f"rollback:{ask.id}", command.model, target=target, incumbent=incumbent, actor=ask.caller,
-            now=self._it.clock.now(), reason=command.reason,
+            now=self._it.clock.now(), reason=command.reason, identity=identity,
         )  # fmt: skip
         move = replace(move, is_forced=bool(reasons))
         with self._it.ledger.write() as tx:
@@ -64,6 +73,24 @@ class Rollbacks:
                 if reasons:
                     tx.append(self._forced(move, reasons))
         return Done(move=move.id, model=command.model)
+
+    def check(self, command: Rollback) -> None:
+        """Return if the named version can be a target, before anyone is asked for a reason. Raises Refused.
+
+        Only the ledger is read, so whatever it can't tell (another way to name a version, a model without a history) is
+        left to `roll_back`.
+        """
+        with self._it.ledger.read() as reading:
+            is_known = bool(reading.moves(command.model, stage=Stage.PRODUCTION, most=1))
+        if is_known and command.version is not None and command.version.kind == "number":
+            self._check_target(command.model, int(command.version.value))
+
+    def _check_target(self, model: str, version: int) -> None:
+        """Raise Refused for a version that never served or is blocked: no `--force` helps against that."""
+        with self._it.ledger.read() as reading:
+            no_target = rolling.no_target(reading, model, version)
+        if no_target is not None:
+            raise Refused(no_target)
 
     def _against(self, command: Rollback, target: int, incumbent: int | None) -> tuple[Say, ...]:
         """Return why the target may not load. Who forces it does not wait for files that cannot be looked at."""
@@ -94,6 +121,8 @@ class Rollbacks:
             if not incident.is_open or incident.target is None or not served or served[0].began.id != incident.move:
                 raise Refused(say("Production has moved since, so nothing was done. Look at it again: {show}",
                                   show=Code(f"/model show {incident.model}")))  # fmt: skip
+            if (no_target := rolling.no_target(tx, incident.model, incident.target)) is not None:
+                raise Refused(no_target)
             against = self._fitness.known(incident.model, incident.target, incident.version)
             if against:  # a click does not wait for the registry; the executor looks
                 raise Refused(words.unfit(incident.model, incident.target, against))
@@ -101,26 +130,31 @@ class Rollbacks:
             move = rolling_back(
                 f"rollback:{incident.id}:{self._it.new_id()}", incident.model, target=incident.target,
                 incumbent=incident.version, actor=actor_of(caller), now=now, reason=reason,
+                identity=rolling.served_as(tx, incident.model, incident.target),
             )  # fmt: skip
             move = replace(move, incident=incident.id)
             rolling.begin(tx, self._it, move)
             tx.save_incident(replace(incident, rollback=move.id))
         return incident.model
 
-    def clear(self, caller: Caller, command: Clear, *, origin: str) -> Say:
-        """Lift the bar from a version, and return the answer. It needs the ledger only.
+    def unblock(self, caller: Caller, command: Unblock, *, origin: str) -> Say:
+        """Unblock a version, and return the answer. It needs the ledger, and asks Slack about earlier approvals.
 
-        Raises Refused (kept in the audit), BadInput where the version is not barred, and LedgerUnavailable.
+        Moves may be due after this: of requests that waited for nothing else.
+
+        Raises Refused (kept in the audit), BadInput for a version that isn't blocked, and LedgerUnavailable.
         """
         if not command.reason:
-            raise BadInput("Clearing needs a reason: somebody rolled that version back as bad.")
+            raise BadInput("Unblocking needs a reason: someone rolled that version back as bad.")
         self._gatekeeper.admit(caller, Act.CLEAR, model=command.model, origin=origin)
         version, now, by = self._number(command.model, command.version), self._it.clock.now(), actor_of(caller)
+        profiles = self._requests.before_unblocking(command.model, version)
         with self._it.ledger.write() as tx:
             mine = [bar for bar in tx.bars(command.model) if bar.version == version]
             for one in mine:
                 tx.save_bar(replace(one, cleared_at=now, cleared_by=by, clear_reason=command.reason))
             if mine:
+                self._requests.unblock(tx, command.model, version, mine[-1].id, profiles)
                 said = words.cleared(command.model, version, by, command.reason)
                 channel = self._it.policy.channel_for(command.model)
                 tx.add_note(said_note(f"cleared:{mine[0].id}", channel, said))
@@ -130,9 +164,7 @@ class Rollbacks:
                 )  # fmt: skip
         if not mine:
             raise BadInput(words.not_barred(command.model, version))
-        return say(
-            "{v} of {model} is cleared, and the channel is told.", v=Code(f"v{version}"), model=Name(command.model)
-        )
+        return say("Unblocked {v} of {model}, and told the channel.", v=Code(f"v{version}"), model=Name(command.model))
 
     def served(self, reading: Reading, model: str) -> list[Served]:
         """Return the stretches of a model's Production, newest first."""
@@ -145,10 +177,10 @@ class Rollbacks:
         _, versions = self._lookups.model_and_versions(model)
         return next((one.version for one in versions if one.stage is Stage.PRODUCTION), None)
 
-    def _target(self, command: Rollback, served: list[Served], barred: set[int]) -> int:
+    def _target(self, command: Rollback, served: list[Served], barred: set[int], look: Look | None) -> int:
         if command.version is not None:
             return self._number(command.model, command.version)
-        found = targets(served, barred)
+        found = targets(served, barred, look)
         if not found:
             raise Refused(words.nothing_before(command.model))
         return found[0]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.domain import mirror
+from bot.domain import mirror, rollbacks
 from bot.domain import rollback_words as words
+from bot.domain.freezes import frozen
 from bot.domain.incidents import Decided, Doing
 from bot.domain.monitors import Standing, State
-from bot.domain.moves import Move, MoveKind, MoveState
-from bot.domain.registry import Stage
-from bot.domain.rollbacks import bar, time_of
-from bot.domain.text import Code, say
-from bot.ports import Copy, Note, NoteKind, Writing
+from bot.domain.moves import Move, MoveKind, MoveState, time_of
+from bot.domain.people import Automation
+from bot.domain.registry import Identity, Stage
+from bot.domain.rollbacks import bar, refusal
+from bot.domain.text import Code, Say, say
+from bot.ports import Copy, Note, NoteKind, Reading, Writing
 from bot.services.context import Context
 from bot.services.rows import incident_note, thread_note
 
@@ -27,6 +29,18 @@ def rollback_note(move: Move, because: str, channel: str) -> Note:
     return Note(key=f"rollback:{move.id}:{because}", lane=move.id, kind=NoteKind.ROLLBACK, to=channel)
 
 
+def no_target(reading: Reading, model: str, version: int) -> Say | None:
+    """Return why no rollback can put this version into Production, as the ledger has it now; None where one can."""
+    barred = {bar.version for bar in reading.bars(model)}
+    why = refusal(version, reading.entries(model, version), barred, reading.look(model))
+    return None if why is None else words.not_a_target(model, version, why)
+
+
+def served_as(reading: Reading, model: str, version: int) -> Identity | None:
+    """Return what a version was when it served: that and nothing else is what a rollback moves."""
+    return rollbacks.served_as(reading.entries(model, version), reading.look(model))
+
+
 def begin(tx: Writing, it: Context, move: Move) -> bool:
     """Write a rollback down as intended, with what is told of it; return False where it is there already."""
     if not tx.add_move(move):
@@ -35,6 +49,9 @@ def begin(tx: Writing, it: Context, move: Move) -> bool:
     if not move.incident:
         tx.add_note(rollback_note(move, "begun", channel))
     tx.add_note(thread_note(rollback_lane(move), f"{move.id}:begun", words.begun(move)))
+    stop = None if isinstance(move.actor, Automation) else frozen(move.model, tx.freezes(), it.policy, it.clock.now())
+    if stop is not None:
+        tx.add_note(thread_note(rollback_lane(move), f"{move.id}:frozen", words.frozen(stop)))
     return True
 
 
@@ -81,8 +98,7 @@ def _done(tx: Writing, it: Context, move: Move, lane: str) -> None:
     tx.add_note(thread_note(lane, f"{move.id}:moved", words.moved(move, it.champion)))
     barred = bar(move, it.new_id(), at)
     if barred:
-        if barred.version not in {one.version for one in tx.bars(move.model)}:
-            tx.add_bar(barred)
+        tx.add_bar(barred)  # also beside an older one: it came back since, or another version got its number
         tx.add_note(thread_note(lane, f"{move.id}:barred", words.barred(move)))
         tx.add_copy(Copy(id=f"{move.id}:out", model=move.model, version=barred.version,
                          tags=mirror.rolled_back(move, at)))  # fmt: skip

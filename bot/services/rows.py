@@ -11,11 +11,12 @@ from bot.domain.approvals import Request
 from bot.domain.events import Event, Tag
 from bot.domain.incidents import Incident
 from bot.domain.looks import Finding
-from bot.domain.mirror import Tags
-from bot.domain.people import Actor, Automation, Person, actor_id
+from bot.domain.mirror import Tags, named
+from bot.domain.people import Actor, Automation, Person, actor_id, as_person
 from bot.domain.text import Say, pack
 from bot.ports import Copy, Note, NoteKind
 
+OPENED = "opened"  # why a request's card is posted
 CLOCK = Automation("clock")  # who acts when a time is over
 
 
@@ -34,7 +35,7 @@ def end_notes(request: Request, channel: str, *, told: Actor | None) -> list[Not
     """Return what is told when a request ends: the card, its thread, and the requester unless they did it."""
     because = request.state.value
     notes = [card_note(request, because, channel), news_note(request, because, words.ended(request))]
-    if request.requester != told:
+    if told is None or named(request.requester) != named(told):
         direct = direct_note(request.id, f"direct:{request.id}:{because}", request.requester, words.ended(request))
         notes += [direct] if direct else []
     return notes
@@ -49,6 +50,16 @@ def reminders(request: Request, people: Sequence[str], now: datetime) -> list[No
         direct = direct_note(
             f"{request.id}:{user}", f"direct:{request.id}:{because}:{user}", Person("", user), sentence
         )
+        notes += [direct] if direct else []
+    return notes
+
+
+def review_reminders(request: Request, people: Sequence[str]) -> list[Note]:
+    """Return what is told before a review is due: the thread, and each of these users directly."""
+    notes = [news_note(request, "review-due", words.review_due_soon(request, people))]
+    for user in people:
+        key = f"direct:{request.id}:review-due:{user}"
+        direct = direct_note(f"{request.id}:{user}", key, Person("", user), words.review_due_to_you(request))
         notes += [direct] if direct else []
     return notes
 
@@ -77,10 +88,18 @@ def request_event(
 
 
 def direct_note(lane: str, key: str, to: Actor, sentence: Say) -> Note | None:
-    """Return the outbox row of a direct message; None for whoever is no person."""
-    if not isinstance(to, Person):
+    """Return the outbox row of a direct message; None for whoever is no person in Slack."""
+    person = as_person(to)
+    if not isinstance(person, Person):
         return None
-    return Note(key=key, lane=f"{lane}:direct", kind=NoteKind.DIRECT, to=to.user, data={"say": pack(sentence)})
+    return Note(key=key, lane=f"{lane}:direct", kind=NoteKind.DIRECT, to=person.user, data={"say": pack(sentence)})
+
+
+def invitation(request: Request, user: str, sentence: Say) -> Note:
+    """Return the outbox row of a direct message to someone who can approve a new request, with a link to its card."""
+    data = {"say": pack(sentence), "card": request.id, "after": card_note(request, OPENED, "").key}
+    key = f"direct:{request.id}:{OPENED}:{user}"
+    return Note(key=key, lane=f"{request.id}:{user}:direct", kind=NoteKind.DIRECT, to=user, data=data)
 
 
 def copy(request: Request, because: str, tags: Tags, *, line: str = "", alias: str = "") -> Copy:

@@ -27,7 +27,7 @@ from bot.services.rows import thread_note
 log = logging.getLogger(__name__)
 
 TOLD_FOR = timedelta(hours=24)  # how long an endpoint is tried
-TOLD_AT_ONCE = 8  # endpoints that are told at the same time
+TOLD_AT_ONCE = 4  # models whose events go to one endpoint at the same time
 CLAIMED_FOR = timedelta(seconds=30)  # longer than one probe takes; then another process may ask
 AT_ONCE = 8  # probes that are asked at the same time: one that hangs keeps nobody waiting
 ASKER = Automation("serving-probe")
@@ -56,8 +56,9 @@ def moved(tx: Writing, it: Context, move: Move, lane: str) -> None:
 
 def _event_note(tx: Writing, it: Context, move: Move, endpoint: Endpoint, lane: str) -> Note:
     """Return the outbox row of an event. Its text is fixed here: a retry says the same."""
-    reason = tx.request(move.request).reason if move.request else move.reason
-    body = json.dumps(event(move, reason), ensure_ascii=False, separators=(",", ":"))
+    request = tx.request(move.request) if move.request else None
+    told = event(move, request.reason if request else move.reason, request, tx.votes(request.id) if request else ())
+    body = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
     return Note(
         key=f"event:{move.id}:{endpoint.key}", lane=f"event:{endpoint.key}:{move.model}", kind=NoteKind.EVENT,
         to=endpoint.key, created_at=it.clock.now(),

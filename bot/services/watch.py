@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -14,11 +14,13 @@ from bot.domain.events import Event, Tag
 from bot.domain.looks import BASELINE, Finding, FindingKind, Look
 from bot.domain.moves import UNFINISHED, Move, MoveKind, MoveState
 from bot.domain.people import Actor, Automation
-from bot.domain.registry import ASK_TAG, ModelInfo, Stage, VersionInfo
+from bot.domain.registry import ASK_TAG, Identity, ModelInfo, Stage, VersionInfo
+from bot.domain.restores import HoldKind, Trace
 from bot.domain.rollbacks import BEFORE_US
 from bot.domain.text import Say
 from bot.ports import AskState, Writing
 from bot.services.context import Context
+from bot.services.restores import begin_hold
 from bot.services.rows import notice_note
 from bot.services.serving import moved
 
@@ -35,6 +37,7 @@ class _Known:
     before: Look | None  # None: never seen
     moves: list[Move]  # newest first
     is_first_poll: bool
+    held: frozenset[str] = frozenset()  # moves that aren't made until an admin lifts the hold
 
     @property
     def is_baseline(self) -> bool:
@@ -42,9 +45,33 @@ class _Known:
         return self.before is None and self.is_first_poll
 
     @property
+    def is_beginning(self) -> bool:
+        """Tell whether the history of Production begins with what is found now, whatever waits already."""
+        return self.is_baseline and _last_of_production(self.moves) is None
+
+    @property
     def is_busy(self) -> bool:
-        """Tell whether a move of ours is under way: what is seen now may be half of it."""
-        return any(move.state in UNFINISHED for move in self.moves)
+        """Tell whether a move of ours is under way: what is seen now may be half of it.
+
+        One that waits and hasn't begun, or that is held, changes nothing now.
+        """
+        return any(
+            move.state is MoveState.EXECUTING or (move.state in UNFINISHED and move.began_at is not None)
+            for move in self.moves
+            if move.id not in self.held
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A model as the registry tells it now."""
+
+    model: ModelInfo
+    versions: Sequence[VersionInfo]
+
+    def identities(self) -> dict[int, Identity]:
+        """Return what each version is."""
+        return {one.version: one.identity(self.model.created_at) for one in self.versions}
 
 
 class Watch:
@@ -62,14 +89,28 @@ class Watch:
         with self._it.ledger.read() as reading:
             known = reading.looks()
         is_first = BASELINE not in known
-        changed = [model for model in models if model.name not in known or not known[model.name].is_as(model)]
-        found = sum(self._look_quietly(model, is_first_poll=is_first) for model in changed)
+        if is_migrated := looks.have_moved(known, models):
+            self._report_migration(known, models)
+        changed = [model for model in models if not _is_as_known(known.get(model.name), model, is_migrated=is_migrated)]
+        found = is_migrated + sum(self._look_quietly(model, is_first_poll=is_first) for model in changed)
         there = {model.name for model in models} | {BASELINE}
         found += sum(self._forget(look) for name, look in known.items() if name not in there)
         if is_first:
             with self._it.ledger.write() as tx:
                 tx.save_look(Look(model=BASELINE, at=self._it.clock.now()))
         return found
+
+    def _report_migration(self, known: Mapping[str, Look], models: Sequence[ModelInfo]) -> None:
+        """Hold what waits, and report once that every source has changed: an admin accepts that, or doesn't."""
+        moved = [model for model in models if (look := known.get(model.name)) and look.has_moved(model)]
+        line = looks.migrated(moved)
+        key = f"sources:{moved[0].name}:{next(iter(moved[0].identities.values())).mark}"
+        with self._it.ledger.write() as tx:
+            hold = tx.hold()
+            if hold is None or key not in hold.keys:
+                begin_hold(tx, self._it, HoldKind.REGISTRY_MIGRATED, [
+                    Trace(key=key, kind=HoldKind.REGISTRY_MIGRATED, line=line)
+                ])  # fmt: skip
 
     def look_at(self, name: str) -> bool:
         """Look at one model now, as somebody said that it changed; nothing is believed but the registry's own answer.
@@ -96,7 +137,9 @@ class Watch:
 
     def _look(self, model: ModelInfo, *, is_first_poll: bool) -> bool:
         with self._it.ledger.read() as reading:
-            known = _Known(reading.look(model.name), reading.moves(model.name), is_first_poll)
+            hold = reading.hold()
+            held = frozenset(move.id for move in reading.held().moves) if hold else frozenset()
+            known = _Known(reading.look(model.name), reading.moves(model.name), is_first_poll, held)
         if known.is_busy and not known.is_baseline:
             return False  # seen at the next poll, since nothing of this one is written down
         versions = self._it.registry.versions(model.name)
@@ -104,7 +147,12 @@ class Watch:
             return False  # the registration tells of it when it is whole, with its semver and who asked
         newest = next((move.id for move in known.moves if move.state not in UNFINISHED), None)
         now = looks.seen(model, versions, self._it.clock.now(), newest)
-        return self._begin(known, now) if known.is_busy else self._record(known, now, versions)
+        is_migrating = hold is not None and hold.kind is HoldKind.REGISTRY_MIGRATED
+        if is_migrating and known.before and looks.are_elsewhere(known.before.marks or {}, now.marks or {}):
+            return False  # reported for the whole registry, and looked at once that is accepted
+        if known.is_busy:
+            return self._begin(known, now)
+        return self._record(known, now, _Found(model, versions))
 
     def _is_registering(self, before: Look | None, versions: Sequence[VersionInfo]) -> bool:
         """Tell whether a version that was not there before is one that we are registering at this moment."""
@@ -125,44 +173,75 @@ class Watch:
                 tx.save_look(now)
         return False
 
-    def _record(self, known: _Known, now: Look, versions: Sequence[VersionInfo]) -> bool:
+    def _record(self, known: _Known, now: Look, there: _Found) -> bool:
         """Write the look down with what was found, unless we moved the model ourselves while we looked."""
         before = known.before or Look(model=now.model, at=now.at)
         if known.is_baseline:
             before = now
-        ours = looks.expected(before, _since(known.moves, before.after), self._it.aliases)
+        ours = looks.expected(before, looks.since(known.moves, before), self._it.aliases)
+        identities = there.identities()
         with self._it.ledger.write() as tx:
             tx.lock(f"look:{now.model}")  # two that look at the same time find it once
             if tx.moves(now.model) != known.moves or tx.look(now.model) != known.before:
                 return False
-            why = BEFORE_US if known.is_baseline else ""
-            observed = self._observe(tx, now, known.moves, why)
-            tx.save_look(now if observed is None else replace(now, after=observed.id))
-            found = self._announce(tx, looks.new_versions(before, now), versions)
+            if known.before is None or known.before.marks is None:  # an older Registrar kept no identities
+                tx.trust(now.model, identities, now.at)
+            observed = self._observe(tx, known, now, identities)
+            tx.save_look(replace(now, after=observed.id) if observed and not known.is_beginning else now)
+            found = self._announce(tx, looks.new_versions(before, now), there.versions)
             findings = self._tell(tx, known, before, ours, now)
             if observed:
                 moved(tx, self._it, observed, findings[0].id if findings else "")
         return bool(found or findings or observed)
 
-    def _observe(self, tx: Writing, now: Look, moves: list[Move], why: str = "") -> Move | None:
-        """Write a change of Production into the history; return what was written."""
-        holder, holders = _known_holder(moves), now.holders(Stage.PRODUCTION)
-        if holder in holders or (holder is None and not holders):
+    def _observe(self, tx: Writing, known: _Known, now: Look, identities: Mapping[int, Identity]) -> Move | None:
+        """Write a change of Production into the history; return what was written, of several moves the last.
+
+        Of a model without a holder so far, every version in Production is written down, since each of them serves; last
+        the one that the alias names, else the highest. Another version under the holder's number is a change as well.
+        What the first poll finds was there before all that waits.
+        """
+        last, holders = _last_of_production(tx.moves(now.model)), now.holders(Stage.PRODUCTION)
+        holder = last.version if last and last.target is Stage.PRODUCTION else None
+        if holder is None and not holders:
             return None
-        if holders:
-            move = self._move(now.model, holders[0], Stage.NONE, Stage.PRODUCTION, holder, why)
-        else:
+        if holder in holders:
+            was, found = (last.identity if last else None), identities.get(holder or 0)
+            if was is None or found is None or was.is_same(found):
+                return None
+            holders = [holder] if holder else []
+        if not holders:
             assert holder is not None
-            move = self._move(now.model, holder, Stage.PRODUCTION, now.stages.get(holder, Stage.NONE), holder, why)
-        tx.add_move(move)
+            left = [(holder, Stage.PRODUCTION, now.stages.get(holder, Stage.NONE))]
+        else:
+            named = now.aliases.get(self._it.champion)
+            holders = sorted(holders, key=lambda one: (one == named, one)) if holder is None else holders[:1]
+            left = [(version, Stage.NONE, Stage.PRODUCTION) for version in holders]
+        why = BEFORE_US if known.is_baseline else ""
+        moves = [
+            replace(self._move(now.model, *each, known=holder, why=why), identity=identities.get(each[0]))
+            for each in left
+        ]
+        return self._write(tx, moves, is_first=known.is_beginning)
+
+    def _write(self, tx: Writing, moves: list[Move], *, is_first: bool) -> Move:
+        """Write down what was found (oldest first), before all that is there or behind it; return the last."""
+        if is_first:
+            tx.add_earlier(moves)
+        for move in moves:
+            if not is_first:
+                tx.add_move(move)
+            self._append(tx, move)
+        return moves[-1]
+
+    def _append(self, tx: Writing, move: Move) -> None:
         tx.append(
             Event(at=move.intended_at, actor=POLL, tag=Tag.OBSERVED, subject=move.id, model=move.model,
                   before=_v(move.expected_incumbent), after=_v(move.version), origin="job",
                   why=move.why, evidence={"stage": move.target.value})
         )  # fmt: skip
-        return move
 
-    def _move(self, model: str, version: int, was: Stage, now_in: Stage, known: int | None, why: str) -> Move:
+    def _move(self, model: str, version: int, was: Stage, now_in: Stage, *, known: int | None, why: str) -> Move:
         now = self._it.clock.now()
         return Move(
             id=f"observed:{self._it.new_id()}", kind=MoveKind.OBSERVED, model=model, version=version, from_stage=was,
@@ -211,8 +290,7 @@ class Watch:
             tx.lock(f"look:{look.model}")
             if tx.look(look.model) != look:
                 return False
-            moves = tx.moves(look.model)
-            observed = self._observe(tx, now, moves)
+            observed = self._observe(tx, _Known(look, [], is_first_poll=False), now, {})
             tx.forget_look(look.model)
             finding = self._finding(now, [looks.gone(look.model)], None)
             self._save(tx, finding)
@@ -239,25 +317,16 @@ def _announcement_id(version: VersionInfo) -> str:
     return "n" + hashlib.sha256(f"{version.model}\n{version.version}\n{made}".encode()).hexdigest()[:15]
 
 
-def _since(moves: list[Move], after: str | None) -> list[Move]:
-    """Return the moves (newest first) that came after that one, oldest first; all of them where it is None."""
-    fresh: list[Move] = []
-    for move in moves:
-        if move.id == after:
-            break
-        fresh.append(move)
-    return fresh[::-1]
-
-
-def _known_holder(moves: list[Move]) -> int | None:
-    """Return who was in Production, as the finished moves (newest first) have it."""
-    for move in (one for one in moves if one.state is MoveState.DONE):
-        if move.target is Stage.PRODUCTION:
-            return move.version
-        if move.from_stage is Stage.PRODUCTION:
-            return None
-    return None
+def _last_of_production(moves: list[Move]) -> Move | None:
+    """Return the last finished move (given newest first) into or out of Production."""
+    done = (move for move in moves if move.state is MoveState.DONE)
+    return next((move for move in done if Stage.PRODUCTION in {move.target, move.from_stage}), None)
 
 
 def _v(version: int | None) -> str | None:
     return None if version is None else f"v{version}"
+
+
+def _is_as_known(look: Look | None, model: ModelInfo, *, is_migrated: bool) -> bool:
+    """Tell whether there is nothing new to look at; a registry that was migrated gets one report for all its models."""
+    return look is not None and (look.is_as(model) or (is_migrated and bool(look.has_moved(model))))

@@ -15,9 +15,11 @@ from bot.domain.grammar import Command
 from bot.domain.numbers import counted, number
 from bot.domain.policy import is_slack_id
 from bot.domain.registry import ModelInfo, Stage, VersionInfo
+from bot.domain.rollbacks import Bar
 from bot.domain.text import short
 from bot.services.lookups import CardView, ModelView
 from bot.slack.blocks import Message, chunks, dicts, markdown, section, small
+from bot.slack.cards import blocked_line
 from bot.slack.links import run_page, version_page
 from bot.slack.texts import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
 
@@ -26,6 +28,7 @@ PAGE_BACK, PAGE_ON = "page_back", "page_on"
 ARCHIVE, KEEP = "archive_confirmed", "archive_kept"
 LINK_MOST = 1200  # characters of an address; a name in letters far from Latin can make a longer one
 ALIASES_MOST = 10  # that are shown of a version; of more, the rest is counted
+RUN_MOST = 8  # characters of a run's id in a row; the version's own answer links to it
 LIST_MOST = 20  # rows of a list in one answer; more are counted
 
 
@@ -46,13 +49,18 @@ def model_list(models: Sequence[ModelInfo], text: str, page: int = 1) -> Message
 def _paging(page: int, pages: int, count: int, text: str) -> list[Block]:
     """Return where in the list we are, and the buttons that turn the page; they hold what was typed."""
     typed = f"list {shlex.quote(text)}" if text else "list"
+    narrow = f"Page {page} of {pages}, {count} models. Narrow it down: {code('/model list TEXT')}"
+    return [small(narrow), _turning(page, pages, typed, ("Previous", "Next"))]
+
+
+def _turning(page: int, pages: int, typed: str, names: tuple[str, str]) -> ActionsBlock:
+    """Return the buttons that turn the page; they hold what was typed."""
     buttons = [
         ButtonElement(text=name, action_id=action, value=f"{typed} --page {to}")
-        for name, action, to in (("Previous", PAGE_BACK, page - 1), ("Next", PAGE_ON, page + 1))
+        for name, action, to in zip(names, (PAGE_BACK, PAGE_ON), (page - 1, page + 1), strict=True)
         if 1 <= to <= pages
     ]
-    narrow = f"Page {page} of {pages}, {count} models. Narrow it down: {code('/model list TEXT')}"
-    return [small(narrow), ActionsBlock(block_id="pages", elements=buttons)]
+    return ActionsBlock(block_id="pages", elements=buttons)
 
 
 def _model_row(model: ModelInfo) -> str:
@@ -63,29 +71,35 @@ def _model_row(model: ModelInfo) -> str:
 _SHOWN = (Stage.PRODUCTION, Stage.STAGING)
 
 
-def model_view(view: ModelView) -> Message:
-    """Return a model's versions, stages, aliases and open requests."""
+def model_view(view: ModelView, page: int = 1) -> Message:
+    """Return a model's versions, one page of them (the first is 1), and its open requests."""
     name = code(short(view.model.name, 120))
+    pages = -(-len(view.versions) // LIST_MOST)
+    page = max(1, min(page, pages))
     blocks: list[Block] = [section(f"*{name}*" + _described(view.model.description))]
-    rows = [_version_row(version) for version in view.versions[:LIST_MOST]]
+    here = view.versions[(page - 1) * LIST_MOST : page * LIST_MOST]
+    rows = [_version_row(version, view.blocks.get(version.version)) for version in here]
     blocks += [section(chunk) for chunk in chunks(rows)] or [section("No versions yet.")]
-    more = len(view.versions) - len(rows)
-    if more > 0:
-        blocks.append(small(f"{more} older versions. One of them: {code(f'/model show {view.model.name} VERSION')}"))
+    if pages > 1:
+        one = code(f"/model show {short(view.model.name, 120)} VERSION")
+        blocks.append(small(f"Page {page} of {pages}, {counted(len(view.versions), 'version')}. One of them: {one}"))
+        blocks.append(_turning(page, pages, f"show {shlex.quote(view.model.name)}", ("Newer", "Older")))
     if view.requests:
         blocks.append(section("\n".join(_request_row(request) for request in view.requests[:LIST_MOST])))
     return Message(f"{name}: {counted(len(view.versions), 'version')}", dicts(blocks))
 
 
-def _version_row(version: VersionInfo) -> str:
+def _version_row(version: VersionInfo, block: Bar | None) -> str:
     parts = [code(f"v{version.version}"), _stage(version.stage)]
     if semver := version.tags.get("semver"):
         parts.append(code(semver))
     parts += [code(f"@{alias}") for alias in version.aliases]
-    if status := _status(version):
-        parts.append(status)
+    parts.append(_status(version) or "ready")
+    parts.append(f"run {code(version.run_id[:RUN_MOST])}" if version.run_id else "no run")
     if version.created_at:
         parts.append(f"registered {when(version.created_at)}")
+    if block:
+        parts.append(f"⛔ rolled back as bad ({when(block.at)}): {fit(block.reason, 100)}")
     return "• " + "  ·  ".join(parts)
 
 
@@ -114,6 +128,7 @@ def version_card(view: CardView, web: str | None) -> Message:
     head = f"*{name}*: {_stage(version.stage)}{status}{_aliases(version)}{_described(version.description)}"
     blocks: list[Block] = [
         section(cut(head, TEXT_MOST)),
+        *([section(blocked_line(view.block))] if view.block else []),
         *(SectionBlock(fields=[markdown(field) for field in fields[at : at + 10]]) for at in range(0, len(fields), 10)),
         *(section(chunk) for chunk in chunks(rows)),
         *_links(view, web),

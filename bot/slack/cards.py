@@ -14,20 +14,27 @@ from slack_sdk.models.blocks import (
     SectionBlock,
 )
 
-from bot.domain import words
-from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain import rollback_words, words
+from bot.domain.approvals import Request, RequestState, Vote, approvals
+from bot.domain.callers import Effect
 from bot.domain.ci import CiRun
 from bot.domain.directions import Direction, is_better
 from bot.domain.evidence import GateResult, Seen
+from bot.domain.freezes import Frozen
+from bot.domain.gates import NOT_BLOCKED
 from bot.domain.numbers import delta, number
+from bot.domain.rollbacks import Bar
 from bot.domain.text import Say, clean, short
 from bot.slack.blocks import Message, dicts, markdown, section, small
 from bot.slack.texts import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
 
 APPROVE, REJECT, DETAILS = "request_approve", "request_reject", "request_details"
 OVERRIDE, AGAIN, WITHDRAW = "request_override", "request_again", "request_withdraw"
+REVIEW = "request_review"
 METRICS_MOST = 8  # figures on the card; of more, the rest is counted: Details and compare have them all
 GATES_MOST = 12
+TITLE_MOST = 150  # characters that Slack takes in a header
+CHANGES_MOST = 5  # for callers
 
 # -- the card ----------------------------------------------------------------------------------------------------------
 
@@ -49,28 +56,49 @@ def card(
     votes: Sequence[Vote],
     *,
     directions: Mapping[str, Direction | str] | None = None,
-    stopped: Say | None = None,
+    stopped: Frozen | None = None,
+    waiting: Say | None = None,
+    block: Bar | None = None,
 ) -> Message:
     """Return a request's one message as it has to look now. Buttons are there only while it can be decided.
 
-    `directions` are the policy's, of metrics; `stopped` is why nothing moves in Production now.
+    `directions` are the policy's, of metrics; `stopped` is why nothing moves in Production now, `waiting` says whom a
+    pending request waits for, and `block` is what blocks the version now, shown while the request can be decided.
     """
-    title = _TITLES[request.state].format(
-        model=short(clean(request.model), 80), version=request.version, target=request.target
-    )
     blocks: list[Block] = [
-        HeaderBlock(text=PlainTextObject(text=short(title, 150), emoji=True)),
+        HeaderBlock(text=PlainTextObject(text=_title(request, stopped), emoji=True)),
         section(_what(request)),
-        *(section(text) for text in (_figures(request, directions or {}), _gates(request)) if text),
+        *([section(blocked_line(block))] if block and request.state is RequestState.PENDING else []),
+        *(section(text) for text in (_figures(request, directions or {}), _callers(request), _gates(request)) if text),
         SectionBlock(fields=[markdown(field) for field in _fields(request, votes)]),
     ]
     if request.state is RequestState.PENDING:
-        blocks += [section(f"❄️ {mrkdwn(stopped)}")] if stopped else []
-        blocks.append(decision_buttons(request))
+        blocks += [section(f"❄️ {mrkdwn(stopped.why)}")] if stopped else []
+        blocks += [section(mrkdwn(waiting))] if waiting else []
+        blocks.append(decision_buttons(request, is_frozen=stopped is not None))
     if request.state in {RequestState.STALE, RequestState.EXPIRED}:
         blocks.append(_again(request))
+    blocks += [review_button(request)] if request.needs_review else []
     blocks.append(small(_footer(request)))
     return Message(_notification(request), dicts(blocks))
+
+
+def _title(request: Request, stopped: Frozen | None) -> str:
+    """Return the headline: what there is to decide, or why it can't be decided now and what that takes."""
+    change = f"{short(clean(request.model), 60)} v{request.version} → {request.target}"
+    if request.state is RequestState.PENDING and stopped:
+        reason = clean(stopped.reason).rstrip(".")
+        return short(f"❄️ {change} is frozen{f': {reason}' if reason else ' by the policy'}", TITLE_MOST)
+    if request.state is RequestState.PENDING and request.is_blocked and request.seen:
+        failed = [gate.name for gate in request.seen.failed]
+        if failed == [NOT_BLOCKED]:
+            return short(f"⛔ {change} is blocked: rolled back as bad, unblock or override needed", TITLE_MOST)
+        what = short(clean(failed[0]), 25) if len(failed) == 1 else f"{len(failed)} gates"
+        return short(f"⛔ {change} is blocked: {what} failed, override needed", TITLE_MOST)
+    title = _TITLES[request.state].format(
+        model=short(clean(request.model), 80), version=request.version, target=request.target
+    )
+    return short(title, TITLE_MOST)
 
 
 def _what(request: Request) -> str:
@@ -83,6 +111,11 @@ def _what(request: Request) -> str:
     if request.reason:
         lines.append(f"> {fit(request.reason, 2000)}")
     return "\n".join(lines)
+
+
+def blocked_line(block: Bar) -> str:
+    """Return the line about a blocked version, wherever people decide."""
+    return cut(f"⛔ {mrkdwn(rollback_words.blocked_by(block))}", TEXT_MOST)
 
 
 def _figures(request: Request, directions: Mapping[str, Direction | str]) -> str:
@@ -110,6 +143,30 @@ def _figure(name: str, seen: Seen, directions: Mapping[str, Direction | str]) ->
     return f"{code(short(name, 60))} {code(number(value))} ({delta(value - was)}{better})"
 
 
+def _callers(request: Request) -> str:
+    """Return what changes for callers, breaking changes first; nothing where nothing does."""
+    if request.seen is None:
+        return ""
+    found, lines = request.seen.callers, []
+    breaking, others = found.says(Effect.BREAKS), found.says(Effect.ADDS, Effect.FITS)
+    room = max(0, CHANGES_MOST - len(breaking))
+    if breaking:
+        lines.append(f"⚠️ *Breaking for callers:* {_changes(breaking[:CHANGES_MOST])}")
+    if others[:room]:
+        lines.append(f"*{'Also for' if breaking else 'For'} callers:* {_changes(others[:room])}")
+    if more := len(found.changes) + found.more - CHANGES_MOST:
+        lines += [f"and {more} more changes"] if more > 0 else []
+    if found.unknown:
+        lines.append(f"*For callers:* can't compare with {code(f'v{request.incumbent}')}: {mrkdwn(found.unknown)}")
+    if found.way_back:
+        lines.append(f"⚠️ {mrkdwn(found.way_back)}")
+    return cut("\n".join(lines), TEXT_MOST)
+
+
+def _changes(said: Sequence[Say]) -> str:
+    return cut("; ".join(mrkdwn(one) for one in said), 1000)
+
+
 def _gates(request: Request) -> str:
     if request.seen is None or not request.seen.gates:
         return ""
@@ -134,14 +191,33 @@ def _gate(gate: GateResult, *, passed_over: bool) -> str:
 
 
 def _fields(request: Request, votes: Sequence[Vote]) -> list[str]:
-    yes = [vote for vote in votes if vote.choice is Choice.APPROVE]
+    yes = approvals(votes)
     names = ": " + ", ".join(who(vote.voter) for vote in yes) if yes else ""
-    approvals = "none: the glass is broken" if request.breaks_glass else f"{len(yes)} of {request.required}{names}"
-    fields = [f"*Asked by*\n{who(request.requester)}", f"*Approvals*\n{approvals}"]
+    counted = "none: the glass is broken" if request.breaks_glass else f"{len(yes)} of {request.required}{names}"
+    fields = [f"*Asked by*\n{who(request.requester)}", f"*Approvals*\n{counted}"]
+    lapsed = [f"{who(vote.voter)}: {words.lapsed_by(vote.lapsed)}" for vote in votes if vote.lapsed]
+    fields += ["*No longer counts*\n" + cut("\n".join(lapsed), 1500)] if lapsed else []
     fields += [f"*Asked from*\n{ci_link(request.ci)}"] if request.ci else []
+    fields += [f"*Review*\n{_review(request)}"] if request.breaks_glass and _review(request) else []
     if request.state is RequestState.PENDING:
         return [*fields, f"*Expires*\n{when(request.expires_at)}"]
     return fields + _decision(request)
+
+
+def _review(request: Request) -> str:
+    """Return who reviewed what was moved without approvals, or by when someone has to."""
+    if request.reviewed_by and request.reviewed_at:
+        said = fit(request.review_reason, 1000)
+        return f"Reviewed by {who(request.reviewed_by)}, {when(request.reviewed_at)}: {said}"
+    if not request.needs_review or request.review_due is None:
+        return ""
+    return f"{'⚠️ Overdue since' if request.review_reminded > 1 else 'Review due by'} {when(request.review_due)}"
+
+
+def review_button(request: Request) -> ActionsBlock:
+    """Return the button with which someone else follows up on a broken glass."""
+    button = ButtonElement(text="Review…", action_id=REVIEW, value=request.id)
+    return ActionsBlock(block_id=f"review:{request.id}", elements=[button])
 
 
 def ci_link(ci: CiRun) -> str:
@@ -167,15 +243,16 @@ def _decision(request: Request) -> list[str]:
     return fields
 
 
-def decision_buttons(request: Request) -> ActionsBlock:
-    """Return the buttons with which a pending request is decided."""
+def decision_buttons(request: Request, *, is_frozen: bool = False) -> ActionsBlock:
+    """Return the buttons that decide a pending request. Approve stands out only where an approval can decide it."""
     path = short(str(words.path(request)), 200)
     confirm = ConfirmObject(
         title="Approve?", text=PlainTextObject(text=f"{short(clean(request.model), 80)}: {path}"),
         confirm="Approve", deny="Not yet",
     )  # fmt: skip
+    style = None if is_frozen or request.is_blocked else "primary"
     elements = [
-        ButtonElement(text="Approve", action_id=APPROVE, value=request.id, style="primary", confirm=confirm),
+        ButtonElement(text="Approve", action_id=APPROVE, value=request.id, style=style, confirm=confirm),
         ButtonElement(text="Reject", action_id=REJECT, value=request.id, style="danger"),
         ButtonElement(text="Details", action_id=DETAILS, value=request.id),
     ]
@@ -197,6 +274,13 @@ def counted(request: Request, sentence: Say) -> Message:
         button = ButtonElement(text="Take it back", action_id=WITHDRAW, value=request.id)
         blocks.append(ActionsBlock(block_id=f"withdraw:{request.id}", elements=[button]))
     return Message(text, dicts(blocks))
+
+
+def invitation(request: str, sentence: Say, link: str) -> Message:
+    """Return the message to someone who can approve a new request (its id), with the address of its card if known."""
+    text, typed = mrkdwn(sentence), f"or type {code(f'/model approve {request}')}"
+    card = f"<{escape(link)}|Open the card>" if link else "Its card is in the channel"
+    return Message(text, dicts([section(text), section(f"{card}, {typed}")]))
 
 
 def _footer(request: Request) -> str:

@@ -18,7 +18,7 @@ ROWS, COLUMNS = 100, 20  # what Slack's table holds; the first row is the headin
 CHARACTERS = 9_000  # of all cells together; Slack takes 10,000
 FIXED = 3  # columns in front of the metrics
 NOTHING = "–"  # a cell may not be empty
-BEST = "★"
+BEST, BLOCKED = "★", "⛔"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def _row(found: Comparison, at: int, metrics: Sequence[str]) -> list[str]:
     semver, stage = found.frame["semver"].iloc[at], found.frame["stage"].iloc[at]
     values, gaps = found.row(at), found.gaps(at)
     return [
-        f"v{version}",
+        f"v{version} {BLOCKED}" if version in found.blocked else f"v{version}",
         short(_shown(str(semver)), 40) if semver else NOTHING,
         NOTHING if stage == "None" else str(stage),
         *(_cell(values[metric], gaps[metric], is_best=found.best.get(metric) == version) for metric in metrics),

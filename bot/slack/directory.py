@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from bot.domain.approvers import Electorate
 from bot.domain.errors import SlackUnreachable
 from bot.domain.people import Person, Profile
 from bot.domain.text import clean
@@ -21,6 +23,7 @@ from bot.slack.calls import LOST, error_of
 log = logging.getLogger(__name__)
 
 FRESH = 60.0  # seconds
+CHECKED_MOST = 40  # people whose accounts are looked up for one question
 _ABSENT = {"unknown_method", "missing_scope", "plan_upgrade_required", "paid_teams_only", "no_such_subteam"}
 
 
@@ -52,27 +55,74 @@ class SlackDirectory:
             ) from error
         return _profile(person, user, groups, self._team)
 
+    def profiles_now(self, people: Iterable[Person]) -> dict[str, Profile]:
+        """Return people's standing by user id: their accounts as of now, their groups at most a minute old.
+
+        All are asked together. A person whose workspace isn't known acted at the terminal, and is looked for here.
+        Raises SlackUnreachable.
+        """
+        now, groups = self._fresh.now(), sorted(self._groups())
+        wanted = {person.user: person for person in people}
+        here = [user for user, person in wanted.items() if person.team in {self._team, ""}]
+        reads = [partial(self._fresh.get, f"user:{user}", partial(self._user, user), since=now) for user in here]
+        reads += [partial(self._fresh.get, f"group:{group}", partial(self._members, group)) for group in groups]
+        try:
+            found = list(self._asking.map(lambda read: read(), reads))
+        except (SlackApiError, *LOST) as error:
+            raise SlackUnreachable("Slack doesn't say who approved this can still do that.") from error
+        accounts, members = dict(zip(here, found, strict=False)), dict(zip(groups, found[len(here) :], strict=True))
+        return {
+            user: _profile(person, accounts[user], frozenset(g for g in groups if user in members[g]), self._team)
+            if user in accounts else Profile(person=person, is_home=False)
+            for user, person in wanted.items()
+        }  # fmt: skip
+
     def members(self, ids: Sequence[str]) -> list[str]:
         """Return the users behind user and user group ids, sorted; of what Slack does not tell now, nobody."""
-        found: set[str] = set()
-        for one in ids:
-            if not one.startswith("S"):
-                found.add(one)
-                continue
-            try:
-                found |= set(self._fresh.get(f"group:{one}", partial(self._members, one)))
-            except (SlackApiError, *LOST) as error:
-                log.warning("who is in %s is not known now: %s", one, error)
-        return sorted(found)
+        return sorted(self._behind(ids)[0])
+
+    def electorate(self, ids: Sequence[str]) -> Electorate:
+        """Return who is behind user and user group ids; Slack is asked about all of them together."""
+        users, is_whole = self._behind(ids)
+        people = {user: Profile(person=Person(self._team, user)) for user in users}
+        if len(people) <= CHECKED_MOST:
+            people = dict(zip(people, self._asking.map(self._profile_if_known, people.values()), strict=True))
+        return Electorate(people, is_whole)
+
+    def _behind(self, ids: Sequence[str]) -> tuple[set[str], bool]:
+        """Return the users behind user and user group ids, and whether Slack says who is in every group."""
+        groups = [one for one in ids if one.startswith("S")]
+        members = list(self._asking.map(self._members_if_known, groups))
+        found = {one for one in ids if not one.startswith("S")}.union(*(known or () for known in members))
+        return found, None not in members
+
+    def _members_if_known(self, group: str) -> frozenset[str] | None:
+        """Return who is in a group; None where Slack can't say, be it down or without groups on this plan."""
+        try:
+            members: _Members = self._fresh.get(f"group:{group}", partial(self._members, group))
+        except (SlackApiError, *LOST) as error:
+            log.warning("who is in %s is not known now: %s", group, error)
+            return None
+        return members.users if members.is_known else None
+
+    def _profile_if_known(self, one: Profile) -> Profile:
+        """Return what Slack says of someone; themselves as they are where it says nothing now."""
+        user = one.person.user
+        try:
+            account = self._fresh.get(f"user:{user}", partial(self._user, user))
+        except (SlackApiError, *LOST) as error:
+            log.warning("whether %s can decide is not known now: %s", user, error)
+            return one
+        return _profile(one.person, account, one.groups, self._team)
 
     def names(self, ids: Sequence[str]) -> dict[str, str]:
         """Return what people see in place of user and user group ids; what Slack does not tell is left out."""
         found: dict[str, str] = {}
         try:
             groups = self._fresh.get("groups", self._handles) if any(one.startswith("S") for one in ids) else {}
-            for one in ids:
-                named = one.startswith("S")
-                found[one] = groups.get(one, "") if named else self._name_of(one)
+            found = {one: groups.get(one, "") for one in ids if one.startswith("S")}
+            users = [one for one in ids if not one.startswith("S")]
+            found.update(zip(users, self._asking.map(self._name_of, users), strict=False))
         except (SlackApiError, *LOST) as error:
             log.warning("what people are called is not known now: %s", error)
         return {one: name for one, name in found.items() if name}
@@ -115,14 +165,14 @@ class SlackDirectory:
             log.warning("this Slack does not tell who people are: going by listed ids")
             return {}
 
-    def _members(self, group: str) -> list[str]:
+    def _members(self, group: str) -> _Members:
         try:
-            return list(self._client.usergroups_users_list(usergroup=group)["users"])
+            return _Members(frozenset(self._client.usergroups_users_list(usergroup=group)["users"]))
         except SlackApiError as error:
             if error_of(error) not in _ABSENT:
                 raise
             log.warning("this Slack has no user group %s (%s): nobody is in it", group, error_of(error))
-            return []
+            return _Members(is_known=error_of(error) == "no_such_subteam")
 
 
 def _profile(person: Person, user: dict[str, Any], groups: frozenset[str], home: str) -> Profile:
@@ -144,6 +194,17 @@ def _name(user: dict[str, Any]) -> str:
     return clean(str(next((name for name in names if name), "")))
 
 
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """Who is in a user group; nobody where `is_known` is False, since this Slack tells of no groups."""
+
+    users: frozenset[str] = frozenset()
+    is_known: bool = True
+
+    def __contains__(self, user: str) -> bool:
+        return user in self.users
+
+
 class _Fresh:
     """Values that are read once a minute, however many ask at the same moment."""
 
@@ -154,10 +215,18 @@ class _Fresh:
         self._failures: dict[str, tuple[float, Exception]] = {}
         self._guard = threading.Lock()
 
+    def now(self) -> float:
+        """Return the time by the clock that ages what is remembered."""
+        return self._monotonic()
+
     def knows(self, key: str) -> bool:
         """Tell whether the value is there and fresh."""
+        return self._known(key) is not None
+
+    def _known(self, key: str, since: float = 0.0) -> tuple[float, Any] | None:
         known = self._values.get(key)
-        return known is not None and self._monotonic() - known[0] <= FRESH
+        is_fresh = known is not None and self._monotonic() - known[0] <= FRESH and known[0] >= since
+        return known if is_fresh else None
 
     def _raise_again(self, key: str, began: float) -> None:
         """Raise what a read raised for which this one has waited; else all who wait would time out in turn."""
@@ -165,14 +234,14 @@ class _Fresh:
         if error is not None and when > began:
             raise error
 
-    def get(self, key: str, read: Callable[[], Any]) -> Any:
-        """Return the value if it is fresh, else read it; one thread reads, the others wait for it."""
+    def get(self, key: str, read: Callable[[], Any], *, since: float = 0.0) -> Any:
+        """Return the value if it is fresh and was read since then, else read it; one thread reads, others wait."""
         began = self._monotonic()
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
-            known = self._values.get(key)
-            if known is None or self._monotonic() - known[0] > FRESH:
+            known = self._known(key, since)
+            if known is None:
                 self._raise_again(key, began)
                 try:
                     known = (self._monotonic(), read())

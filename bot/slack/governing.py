@@ -39,15 +39,19 @@ def _row(link: Link) -> str:
     return f"• {code(str(link.number))} {when(link.event.at)}  {told}"
 
 
-def audit(command: ShowAudit, links: Sequence[Link]) -> Message:
-    """Return one page of a model's audit, newest first, and how to see what is older."""
+def audit(command: ShowAudit, links: Sequence[Link], unreviewed: Say | None) -> Message:
+    """Return one page of a model's audit, newest first, and how to see what is older.
+
+    `unreviewed` says how many broken glasses nobody has reviewed yet.
+    """
     name = code(short(command.model, 120))
     if not links:
         text = f"The audit has nothing about {name} in that time."
         return Message(text, dicts([section(text)]))
     shown = links[:AUDIT_PAGE]
     rows = [_row(link) for link in shown]
-    blocks: list[Block] = [section(f"*Audit of {name}*, newest first"), *(section(chunk) for chunk in chunks(rows))]
+    head = f"*Audit of {name}*, newest first" + (f"\n⚠️ {mrkdwn(unreviewed)}" if unreviewed else "")
+    blocks: list[Block] = [section(head), *(section(chunk) for chunk in chunks(rows))]
     if len(links) > AUDIT_PAGE:
         older = f"/model audit {command.model} --before {shown[-1].number}"
         blocks.append(small(f"There are older ones: {code(short(older, 300))}"))

@@ -7,14 +7,15 @@ from typing import Any
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, DividerBlock, HeaderBlock, PlainTextObject
 
-from bot.domain import event_words, words
+from bot.domain import event_words, restore_words, words
 from bot.domain.approvals import Request, RequestState
 from bot.domain.events import Link
+from bot.domain.rollbacks import Bar
 from bot.domain.text import Say, short
 from bot.services.homes import HomeView, Serving
 from bot.slack.answers import MENU_ASK, MENU_HELP, MENU_MODELS, MENU_REQUESTS
 from bot.slack.blocks import chunks, dicts, section, small
-from bot.slack.cards import decision_buttons, gate_rows
+from bot.slack.cards import blocked_line, decision_buttons, gate_rows, review_button
 from bot.slack.monitoring import ADD, row
 from bot.slack.texts import TEXT_MOST, code, cut, fit, mrkdwn, when, who
 
@@ -24,7 +25,9 @@ SERVING_MOST = 40  # models; of more, the rest is counted
 def home(view: HomeView) -> dict[str, Any]:
     """Return somebody's Home. Buttons carry ids, as on cards."""
     blocks: list[Block] = [
+        *([section(mrkdwn(restore_words.summary(view.hold)))] if view.hold else []),
         *(section(mrkdwn(words.froze(freeze))) for freeze in view.freezes[:3]),
+        *([section(f"⚠️ {mrkdwn(view.policy)}")] if view.policy else []),
         _title("Waits for you"),
         *_waiting(view),
         DividerBlock(),
@@ -58,19 +61,31 @@ def _title(text: str) -> HeaderBlock:
 
 
 def _waiting(view: HomeView) -> list[Block]:
-    if not view.waiting:
+    if not (view.waiting or view.reviews):
         return [section("Nothing. You are free to look around.")]
     blocks: list[Block] = []
+    for request in view.reviews:
+        blocks += [section(_to_review(request)), review_button(request)]
     for request in view.waiting:
-        blocks += [section(_request(request)), decision_buttons(request)]
+        blocks.append(section(_request(request, view.blocks.get(request.id))))
+        blocks.append(decision_buttons(request, is_frozen=request.id in view.frozen))
     return blocks + _counted(view.more, "/model requests")
 
 
-def _request(request: Request) -> str:
+def _request(request: Request, block: Bar | None) -> str:
     lines = [f"{code(short(request.model, 120))} *{mrkdwn(words.path(request))}*, asked by {who(request.requester)}, "
              f"until {when(request.expires_at)}"]  # fmt: skip
     lines += [f"> {fit(request.reason, 300)}"] if request.reason else []
+    lines += [blocked_line(block)] if block else []
     lines += gate_rows(request.seen, passed_over=request.overridden_by is not None) if request.seen else []
+    return cut("\n".join(lines), TEXT_MOST)
+
+
+def _to_review(request: Request) -> str:
+    due = f", review due by {when(request.review_due)}" if request.review_due else ""
+    lines = [f"🚨 {code(short(request.model, 120))} *{mrkdwn(words.path(request))}*: {who(request.requester)} broke "
+             f"the glass{due}"]  # fmt: skip
+    lines += [f"> {fit(request.reason, 300)}"] if request.reason else []
     return cut("\n".join(lines), TEXT_MOST)
 
 

@@ -16,12 +16,12 @@ from slack_sdk.models.blocks import (
 
 from bot.domain import incident_words
 from bot.domain.durations import show_duration
-from bot.domain.incidents import Doing, Incident, IncidentKind
+from bot.domain.incidents import Doing, Ending, Incident, IncidentKind
 from bot.domain.monitors import Monitor
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import clean, joined, short
 from bot.slack.blocks import Message, dicts, section, small
-from bot.slack.texts import TEXT_MOST, code, cut, fit, mrkdwn, when, who
+from bot.slack.texts import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
 
 ACKNOWLEDGE, SILENCE, DETAILS = "incident_acknowledge", "incident_silence", "incident_details"
 UNDO, ROLL_BACK = "incident_undo", "incident_roll_back"
@@ -45,17 +45,19 @@ _TITLES = {
 }
 
 
-def card(incident: Incident, monitors: Sequence[Monitor], *, serving: Serving | None, now: datetime) -> Message:
+def card(
+    incident: Incident, monitors: Sequence[Monitor], *, serving: Serving | None, now: datetime, link: str = ""
+) -> Message:
     """Return an incident's one message as it has to look now. Its buttons carry its id and nothing else.
 
     `monitors` are those of its monitors that are still there; `serving` is what the serving side said after the
-    rollback.
+    rollback; `link` leads to the message that tells what ended it.
     """
     heading = short(title(incident), 150)
     blocks: list[Block] = [
         HeaderBlock(text=PlainTextObject(text=heading, emoji=True)),
         section(cut(_what(incident, now), TEXT_MOST)),
-        section(cut(_state(incident, serving), TEXT_MOST)),
+        section(cut(_state(incident, serving, link), TEXT_MOST)),
     ]
     if buttons := _buttons(incident, monitors, now):
         blocks.append(ActionsBlock(block_id=f"incident:{incident.id}", elements=buttons))
@@ -78,34 +80,47 @@ def title(incident: Incident) -> str:
         return _of_source(incident, short(clean(incident.source), 60))
     model, names = short(clean(incident.model), 60), _names(incident)
     it = model if incident.version is None else f"{model} v{incident.version}"
-    if not incident.is_open and incident.doing is Doing.SUPERSEDED:
-        return _TITLES[incident.doing].format(it=it)
-    if incident.kind is IncidentKind.BLIND:
-        if incident.is_open:
-            return f"⚫ {model}: {names} cannot be measured"
-        if incident_words.is_watched_no_more(incident_words.resolved(incident)):
-            return f"⚪ {model}: {names} is watched no more"
-        return f"✅ {model}: {names} can be measured again"
     if not incident.is_open:
-        return _over(incident, model, it)
+        return _over(incident, model, it, names)
+    if incident.kind is IncidentKind.BLIND:
+        return f"⚫ {model}: {names} cannot be measured"
     to = "the version before" if incident.target is None else f"v{incident.target}"
     return _TITLES[incident.doing].format(it=it, names=names, to=to)
 
 
 def _of_source(incident: Incident, name: str) -> str:
     if not incident.is_open:
-        return f"✅ {name}: the source is well again"
+        if incident.ending is Ending.RECOVERED:
+            return f"✅ {name}: the source is well again"
+        return f"⏹️ {name}: no longer watched"
     if incident.kind is IncidentKind.BLIND:
         return f"⚫ {name}: many monitors cannot be measured"
     return f"⚠️ {name}: many monitors failed together"
 
 
-def _over(incident: Incident, model: str, it: str) -> str:
-    if incident.doing is Doing.ROLLED_BACK and incident.target is not None:
-        return f"✅ {model}: restored, v{incident.target} serves"
-    if incident.doing is Doing.NOT_FOLLOWED and incident.target is not None:
-        return f"🆘 {model}: v{incident.target} is in Production, not confirmed by the serving side"
-    return f"✅ {it}: over"
+def _over(incident: Incident, model: str, it: str, names: str) -> str:
+    """Return the title of what is over. Only what recovered has a check mark."""
+    match incident.ending:
+        case Ending.RECOVERED if incident.kind is IncidentKind.BLIND:
+            return f"✅ {model}: {names} can be measured again"
+        case Ending.RECOVERED | Ending.RESTORED if incident.doing is Doing.ROLLED_BACK and incident.target is not None:
+            sign = "✅" if incident.ending is Ending.RECOVERED else "↩️"
+            return f"{sign} {model}: restored, v{incident.target} serves"
+        case Ending.RECOVERED:
+            return f"✅ {it}: recovered"
+        case Ending.NOT_CONFIRMED:
+            return f"🆘 {model}: v{incident.target} is in Production, not confirmed by the serving side"
+        case Ending.ROLLED_BACK:
+            return f"↩️ {it}: rolled back by a person"
+        case Ending.PAUSED | Ending.EDITED | Ending.REMOVED:
+            return f"⏹️ {it}: {names} {_WATCHED_UNTIL[incident.ending]}"
+        case Ending.UNWATCHED:
+            return f"⏹️ {it}: {names} is no longer watched"
+        case _:
+            return f"⚪ {it}: overtaken" if incident.ending else f"⚪ {it}: over"
+
+
+_WATCHED_UNTIL = {Ending.PAUSED: "paused", Ending.EDITED: "changed", Ending.REMOVED: "removed"}
 
 
 def _names(incident: Incident) -> str:
@@ -132,9 +147,10 @@ def _what(incident: Incident, now: datetime) -> str:
     return "\n".join([*lines, f"{began}{version}"])
 
 
-def _state(incident: Incident, serving: Serving | None) -> str:
+def _state(incident: Incident, serving: Serving | None, link: str) -> str:
     if not incident.is_open:
-        parts = [f"*{mrkdwn(incident_words.resolved(incident))}*"]
+        see = f" <{escape(link)}|See the message>" if link else ""
+        parts = [f"*{mrkdwn(incident_words.resolved(incident))}*{see}"]
     else:
         did = [incident_words.did(incident), *([incident.why] if incident.why else [])]
         parts = [mrkdwn(joined(did, " ")), f"*{mrkdwn(incident_words.next_step(incident))}*"]
@@ -190,7 +206,9 @@ def _buttons(incident: Incident, monitors: Sequence[Monitor], now: datetime) -> 
 
 def _roll_back(incident: Incident) -> ButtonElement:
     to = f"v{incident.target}"
-    text = f"Production of {short(clean(incident.model), 80)} goes back to {to} at once; v{incident.version} is barred."
+    text = (
+        f"Production of {short(clean(incident.model), 80)} goes back to {to} at once; v{incident.version} is blocked."
+    )
     confirm = ConfirmObject(title="Roll back?", text=PlainTextObject(text=text), confirm="Roll back", deny="Not yet")
     return ButtonElement(
         text=f"Roll back to {to}", action_id=ROLL_BACK, value=incident.id, style="primary", confirm=confirm

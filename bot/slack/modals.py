@@ -23,9 +23,9 @@ from bot.domain.grammar import REASON_MOST
 from bot.domain.registry import TARGETS
 from bot.domain.text import short
 from bot.slack.blocks import Message, markdown
-from bot.slack.texts import TEXT_MOST, code, cut, mrkdwn
+from bot.slack.texts import TEXT_MOST, code, cut, fit, mrkdwn
 
-PROMOTE, REJECT, OVERRIDE, DETAILS = "promote", "reject", "override", "details"
+PROMOTE, REJECT, OVERRIDE, REVIEW, DETAILS = "promote", "reject", "override", "review", "details"
 ROLLBACK, MONITOR = "rollback", "monitor"
 VALUE = "value"  # the action id of every input: the block id says which field it is
 
@@ -42,12 +42,20 @@ def promote(draft: str, given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def rollback(draft: str, given: Mapping[str, str]) -> dict[str, Any]:
-    """Return the modal that asks why a model is rolled back. `draft` is the ask's id."""
-    to = f"to {code(short(given['version'], 40))}" if given.get("version") else "to the good version before"
-    blocks: list[Block] = [
-        SectionBlock(text=markdown(f"{code(short(given['model'], 120))}: Production goes back {to}, at once.")),
-        _text("reason", "Why?", {}, multiline=True, hint="The thread, the tags and the audit keep it"),
-    ]
+    """Return the modal that asks why a model is rolled back, and which one if that wasn't typed.
+
+    `draft` is the ask's id.
+    """
+    if "model" in given:
+        to = f"to {code(short(given['version'], 40))}" if given.get("version") else "to the previous good version"
+        what = f"Rolls back Production of {code(short(given['model'], 120))} {to} immediately."
+        blocks: list[Block] = [SectionBlock(text=markdown(what))]
+    else:
+        blocks = [
+            _text("model", "Model", given, hint="The registered model's name in MLflow"),
+            _text("version", "Version", given, optional=True, hint="Empty: the previous good version"),
+        ]
+    blocks.append(_text("reason", "Why?", {}, multiline=True, hint="The thread, the tags and the audit keep it"))
     return _form(ROLLBACK, "Roll back", "Roll back now", draft, blocks)
 
 
@@ -70,6 +78,18 @@ def override(request: Request) -> dict[str, Any]:
         _text("reason", "Why may they pass?", {}, multiline=True, hint="The card shows it, and the audit keeps it"),
     ]
     return _form(OVERRIDE, "Let gates pass", "Let them pass", request.id, blocks)
+
+
+def review(request: Request) -> dict[str, Any]:
+    """Return the modal that asks for the review of what was moved without approvals."""
+    lines = [f"{code(short(request.model, 120))} {mrkdwn(words.path(request))}"]
+    lines += [f"> {fit(request.reason, 2000)}"] if request.reason else []
+    blocks: list[Block] = [
+        SectionBlock(text=markdown(cut("\n".join(lines), TEXT_MOST))),
+        _text("reason", "Was it right, and what follows?", {}, multiline=True,
+              hint="The thread shows it, and the audit log keeps it"),
+    ]  # fmt: skip
+    return _form(REVIEW, "Review the move", "Review", request.id, blocks)
 
 
 def details(message: Message | None = None) -> dict[str, Any]:

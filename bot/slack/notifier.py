@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from bot.domain.approvals import Request, RequestState, Vote
+from bot.domain.approver_words import waiting_for
+from bot.domain.approvers import TOLD_MOST, awaited
 from bot.domain.freezes import frozen
 from bot.domain.monitor_views import chart_of, of_incident
 from bot.domain.policy import Policy
 from bot.domain.registry import Stage
-from bot.domain.text import say, unpack
+from bot.domain.rollbacks import blocks
+from bot.domain.text import Say, say, unpack
 from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
 from bot.slack import cards, incident_card, notices, rolling
 from bot.slack.blocks import Message, pictured, said
 from bot.slack.calls import LOST, QUIET, error_of, sort_out
-from bot.slack.monitor_charts import readings_alt, readings_chart
 from bot.slack.publisher import Attached, file_name, upload, without_files
 
 log = logging.getLogger(__name__)
 
 EVENT_TYPE = "registrar_message"  # of the metadata that holds our key; readable by the whole workspace
 ANSWERED_IN = timedelta(seconds=10)  # the client's time limit
+CARDS_MOST = 100  # cards of which it's remembered where they were posted
 CHARTED = 500  # checks of a monitor that a picture shows
+A_MOMENT = timedelta(seconds=1)  # until a message is tried again that links to one on its way
 _GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
 
 
@@ -39,7 +45,7 @@ class _Late(Exception):
 class SlackNotifier:
     """Delivers notes through Slack's Web API. The client must not retry by itself: that posts twice.
 
-    `policy` gives the one that holds now.
+    `policy` gives the one that holds now, `names` what people see in place of user and group ids.
     """
 
     def __init__(
@@ -48,11 +54,14 @@ class SlackNotifier:
         ledger: Ledger,
         policy: Callable[[], Policy],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        names: Callable[[Sequence[str]], Mapping[str, str]] = lambda _: {},
     ) -> None:
         self._client = client
         self._ledger = ledger
         self._policy = policy
         self._now = now
+        self._names = names
+        self._cards: dict[str, Posting] = {}  # the latest cards by request, perhaps not written down yet
         self._channels: dict[str, str] = {}
 
     def deliver(self, note: Note) -> Delivery:
@@ -74,6 +83,8 @@ class SlackNotifier:
                 return self._notice(note)
             case NoteKind.NEWS:
                 return self._news(note)
+            case NoteKind.DIRECT if "card" in note.data:
+                return self._invitation(note, str(note.data["card"]))
             case NoteKind.DIRECT | NoteKind.SAID:
                 return self._post(note, note.to, note.key, _sentence(note))
             case NoteKind.ROLLBACK:
@@ -99,12 +110,42 @@ class SlackNotifier:
         with self._ledger.read() as reading:
             request, votes, standing = reading.request(note.lane), reading.votes(note.lane), reading.posting(note.lane)
             freezes = reading.freezes()
+            found = blocks(reading.bars(request.model), partial(reading.entries, request.model),
+                           {request.version: request.identity})  # fmt: skip
         policy = self._policy()
         stop = frozen(request.model, freezes, policy, self._now()) if request.target is Stage.PRODUCTION else None
         message = cards.card(
-            request, votes, directions=policy.directions_for(request.model), stopped=stop.why if stop else None
-        )
-        return self._stand(note, f"card:{note.lane}", message, standing)
+            request, votes, directions=policy.directions_for(request.model), stopped=stop,
+            waiting=self._waiting(request, votes, policy) if request.state is RequestState.PENDING else None,
+            block=found.get(request.version),
+        )  # fmt: skip
+        delivery = self._stand(note, f"card:{note.lane}", message, standing)
+        if delivery.posting:
+            self._cards[note.lane] = delivery.posting
+            for older in list(self._cards)[:-CARDS_MOST]:
+                del self._cards[older]
+        return delivery
+
+    def _waiting(self, request: Request, votes: Sequence[Vote], policy: Policy) -> Say | None:
+        """Return whom a request waits for: mentioned, if the policy says so, else by name, which notifies nobody.
+
+        None for one that has what it needs: it's decided once the hold over it is accepted.
+        """
+        found, rule = awaited(request, votes, policy), policy.rules_for(request.model).rule(request.target)
+        if not (found.approvals or request.is_blocked):
+            return None
+        is_mention = rule is None or rule.tell_approvers == "mention"
+        return waiting_for(found, None if is_mention else self._names(found.ids[:TOLD_MOST]))
+
+    def _invitation(self, note: Note, request: str) -> Delivery:
+        """Send someone the link to a request's card; without one, where the card was given up."""
+        opened = Note(key=str(note.data["after"]), lane=request, kind=NoteKind.CARD, to="")
+        with self._ledger.read() as reading:
+            standing, is_waiting = reading.posting(request) or self._cards.get(request), reading.is_waiting(opened)
+        if standing is None and is_waiting:
+            return Delivery(Outcome.LATER, why="its card isn't posted yet")
+        message = cards.invitation(request, unpack(note.data["say"]), self._link(standing) if standing else "")
+        return self._post(note, note.to, note.key, message)
 
     def _notice(self, note: Note) -> Delivery:
         with self._ledger.read() as reading:
@@ -117,7 +158,11 @@ class SlackNotifier:
             monitors = of_incident(incident, reading.monitors(incident.model or None))
             serving = reading.serving(incident.rollback) if incident.rollback else None
             chart = reading.posting(incident.chart)
-        message, key = incident_card.card(incident, monitors, serving=serving, now=self._now()), f"incident:{note.lane}"
+            cause = reading.posting(incident.ended_in) if incident.ended_in else None
+            if incident.ended_in and cause is None and reading.is_waiting(_said(incident.ended_in)):
+                return Delivery(Outcome.LATER, wait=A_MOMENT, why="the message that it links to comes first")
+        link, key = self._link(cause) if cause else "", f"incident:{note.lane}"
+        message = incident_card.card(incident, monitors, serving=serving, now=self._now(), link=link)
         if chart is None or not chart.file:
             return self._stand(note, key, message, standing)
         try:  # Slack looks into an upload some time after it is there, and takes no block of it before
@@ -127,6 +172,17 @@ class SlackNotifier:
                 raise
             log.info("an alert goes without its chart (%s)", error_of(error))
             return self._stand(note, key, message, standing)
+
+    def _link(self, posting: Posting) -> str:
+        """Return where a message can be opened; empty where Slack doesn't say."""
+        try:
+            answer = self._client.chat_getPermalink(channel=posting.channel, message_ts=posting.ts)
+        except SlackApiError as error:
+            if sort_out(error).why == "ratelimited":
+                raise
+            log.warning("no link to a message (%s)", error_of(error))
+            return ""
+        return str(answer["permalink"])
 
     def _chart(self, note: Note) -> Delivery:
         """Put the readings of an incident's first monitor into its thread; what Slack does not take is told there."""
@@ -148,6 +204,8 @@ class SlackNotifier:
         name = f"{file_name(first.model)}-{first.name}-{hashlib.sha256(note.key.encode()).hexdigest()[:8]}.png"
         if note.was_tried and (file := self._file_in(standing, name)):
             return Delivery(Outcome.DELIVERED, replace(standing, file=file))
+        from bot.slack.monitor_charts import readings_alt, readings_chart
+
         picture = Attached(name, readings_chart(chart), f"{first.name}, the last readings", readings_alt(chart))
         self._in_time(note)
         try:
@@ -172,7 +230,8 @@ class SlackNotifier:
     def _rollback(self, note: Note) -> Delivery:
         with self._ledger.read() as reading:
             move, serving, standing = reading.move(note.lane), reading.serving(note.lane), reading.posting(note.lane)
-        return self._stand(note, f"rollback:{note.lane}", rolling.rollback(move, serving), standing)
+            stop = frozen(move.model, reading.freezes(), self._policy(), move.intended_at)
+        return self._stand(note, f"rollback:{note.lane}", rolling.rollback(move, serving, stop), standing)
 
     def _stand(self, note: Note, key: str, message: Message, standing: Posting | None) -> Delivery:
         """Edit the lane's one message, or post it where there is none yet."""
@@ -285,6 +344,11 @@ class SlackNotifier:
 
 def _is_person(channel: str) -> bool:
     return channel[:1] in {"U", "W"}
+
+
+def _said(key: str) -> Note:
+    """Return the outbox row of a sentence in a channel, as far as it takes to find it."""
+    return Note(key=key, lane=key, kind=NoteKind.SAID, to="")
 
 
 def _sentence(note: Note) -> Message:

@@ -17,10 +17,8 @@ from bot.domain.text import Code, clean, say
 from bot.ports import Posting
 from bot.slack.blocks import Message
 from bot.slack.calls import LOST, QUIET, error_of
-from bot.slack.charts import chart_alt, comparison_chart
 from bot.slack.comparing import Compared, comparison
 from bot.slack.timeline import timeline
-from bot.slack.timeline_chart import history_alt, history_chart
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +121,8 @@ def _id_of(answer: SlackResponse) -> str:
 def _files(found: Comparison, shown: Compared) -> list[Attached]:
     name, files = file_name(found.model), []
     if found.metrics:
+        from bot.slack.charts import chart_alt, comparison_chart
+
         files.append(Attached(f"{name}-metrics.png", comparison_chart(found), "Metrics by version", chart_alt(found)))
     if shown.is_cut:
         files.append(Attached(f"{name}-versions.csv", to_csv(found).encode(), "All versions and metrics"))
@@ -131,6 +131,8 @@ def _files(found: Comparison, shown: Compared) -> list[Attached]:
 
 def timeline_picture(found: Timeline) -> Attached:
     """Return the picture of a timeline."""
+    from bot.slack.timeline_chart import history_alt, history_chart
+
     picture = history_chart(found.model, found.drawn, found.now, found.window)
     alt = history_alt(found.model, found.drawn, found.now)
     return Attached(f"{file_name(found.model)}-production.png", picture, "Timeline of Production", alt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, HeaderBlock, PlainTextObject, SectionBlock
 
 from bot.domain import rollback_words
+from bot.domain.freezes import Frozen
 from bot.domain.moves import Move, MoveState
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import clean, short
@@ -15,8 +16,11 @@ UNDO = "rollback_undo"
 _SIGNS = {MoveState.DONE: "⏪", MoveState.STALE: "⚠️", MoveState.FAILED: "⚠️"}
 
 
-def rollback(move: Move, serving: Serving | None) -> Message:
-    """Return a rollback's one message as it has to look now; its button opens a request that undoes it."""
+def rollback(move: Move, serving: Serving | None, stop: Frozen | None = None) -> Message:
+    """Return a rollback's one message as it has to look now; its button opens a request that undoes it.
+
+    `stop` is what froze Production when the person rolled back.
+    """
     head = f"{_SIGNS.get(move.state, '⏳')} {short(clean(move.model), 80)} {rollback_words.title(move)}"
     fields = [f"*Rolled back by*\n{who(move.actor)}", f"*When*\n{when(move.finished_at or move.intended_at)}"]
     if said := serving_line(serving):
@@ -28,6 +32,8 @@ def rollback(move: Move, serving: Serving | None) -> Message:
     ]
     if move.why:
         blocks.append(section(fit(move.why, 1500)))
+    if stop is not None:
+        blocks.append(section(f"❄️ {mrkdwn(rollback_words.frozen(stop))}"))
     if move.state is MoveState.DONE and move.expected_incumbent is not None:
         undo = ButtonElement(text=f"Ask for v{move.expected_incumbent} again…", action_id=UNDO, value=move.id)
         blocks.append(ActionsBlock(block_id=f"rollback:{move.id}"[:255], elements=[undo]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from bot.domain.people import Actor, Person
+from bot.domain.people import Actor, Person, as_person
 from bot.domain.text import Code, Mention, Name, Say, clean, short
 
 TEXT_MOST = 2900  # below Slack's 3,000 for a section, with room for what stands around it
@@ -50,7 +50,8 @@ def when(time: datetime) -> str:
 
 def who(actor: Actor) -> str:
     """Return the actor as a mention, or by name where it is no person."""
-    return _mention(actor.user) if isinstance(actor, Person) else code(actor.name)
+    known = as_person(actor)
+    return _mention(known.user) if isinstance(known, Person) else code(known.name)
 
 
 def _mention(user: str) -> str:

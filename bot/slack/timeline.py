@@ -60,8 +60,7 @@ def _fitting(found: Timeline) -> list[str]:
 
 
 def _row(found: Timeline, one: Served, reason: int) -> str:
-    request = found.requests.get(one.began.request or "")
-    span, came = mrkdwn(words.span(one, found)), mrkdwn(words.came(one, request, reason))
+    span, came = mrkdwn(words.span(one, found)), mrkdwn(words.came(one, found, reason))
     return f"• {code(f'v{one.version}')}  {span.replace('serves now', '*serves now*', 1)}\n      {came}"
 
 

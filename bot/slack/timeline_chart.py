@@ -73,7 +73,7 @@ class How(Enum):
 
 def how(served: Served) -> How:
     """Return how a stretch began."""
-    kinds = {MoveKind.ROLLBACK: How.ROLLED_BACK, MoveKind.OBSERVED: How.FOUND}
+    kinds = {MoveKind.ROLLBACK: How.ROLLED_BACK, MoveKind.OBSERVED: How.FOUND, MoveKind.IMPORTED: How.FOUND}
     return kinds.get(served.began.kind, How.PROMOTED)
 
 

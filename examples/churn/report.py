@@ -113,7 +113,7 @@ def decided(request: Document) -> Document:
         "deployed_by": request["decided_by"],
         "deployment_date": request["decided_at"],
         "approval_status": f"approved_{request['to'].lower()}",
-        "approver": [vote["by"] for vote in request["votes"] if vote["choice"] == "approve"],
+        "approver": [vote["by"] for vote in request["votes"] if vote["choice"] == "approve" and vote["counts"]],
         "approval_date": request["decided_at"],
         "request_reason": request["reason"],
     }

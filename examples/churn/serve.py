@@ -6,6 +6,9 @@
 It scores customers, learns a moment later who really left, and pushes accuracy, f1 and latency_ms. When another version
 comes to Production it loads that one; `GET /version` says which one serves. Without REGISTRAR_URL nothing is pushed.
 
+With --keep FOLDER it keeps a copy of the model that serves, and the next start serves that one at once: it doesn't wait
+for MLflow, which takes seconds to import and can be unavailable.
+
 Replace `arriving` by your own requests and answers to make it yours; the rest is what Registrar likes to hear.
 """
 
@@ -14,6 +17,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -21,16 +25,16 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
-import mlflow
 import pandas as pd
-from mlflow.exceptions import MlflowException
-from mlflow.sklearn import load_model
+from common import TARGET, TREES, load_data  # type: ignore[import-not-found]  # it is next to this file
 from sklearn.metrics import accuracy_score, f1_score
-from train import TARGET, load_data  # type: ignore[import-not-found]  # it lies beside this file
+from skops.io import load
 
 CUSTOMERS = 1_000  # of one round: enough for an accuracy that is known to a percent
 DEARER = 0.01  # how much more everybody pays with each round: the world drifts
@@ -53,42 +57,96 @@ class Served:
     model: Any
 
 
-def in_production(client: mlflow.MlflowClient, name: str, alias: str) -> int | None:
-    """Return the version that the alias names, else the one whose stage is Production; None for none."""
-    try:
-        return int(client.get_model_version_by_alias(name, alias).version)
-    except MlflowException:  # there is no such alias, or no such model
-        found = client.search_model_versions(f"name = '{name}'")
-        return max((int(one.version) for one in found if one.current_stage == "Production"), default=None)
+class Mlflow:
+    """The registry. MLflow is imported with the first question, so that a kept model serves before that."""
+
+    @cached_property
+    def _client(self) -> Any:
+        import mlflow  # noqa: PLC0415 - it takes seconds
+
+        return mlflow.MlflowClient()
+
+    def in_production(self, name: str, alias: str) -> int | None:
+        """Return the version that the alias names, else the one whose stage is Production; None for none."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 - as above
+
+        try:
+            return int(self._client.get_model_version_by_alias(name, alias).version)
+        except MlflowException:  # there is no such alias, or no such model
+            found = self._client.search_model_versions(f"name = '{name}'")
+            return max((int(one.version) for one in found if one.current_stage == "Production"), default=None)
+
+    def files(self, name: str, version: int) -> Path:
+        """Return the folder with a version's files: here, or a copy."""
+        import mlflow  # noqa: PLC0415 - as above
+
+        return Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
+
+    def load(self, files: Path) -> Any:
+        """Return the model that these files are."""
+        from mlflow.sklearn import load_model  # noqa: PLC0415 - as above
+
+        return load_model(str(files))  # type: ignore[no-untyped-call]
 
 
 @dataclass
 class Serving:
-    """What serves now. `follow` looks who is in Production, and loads it."""
+    """What serves now. `follow` looks who is in Production, and loads it.
+
+    `keep` is the folder for a copy of what serves; None keeps none.
+    """
 
     name: str
     alias: str = "champion"
     tell: Tell = print
-    client: mlflow.MlflowClient = field(default_factory=mlflow.MlflowClient)
+    registry: Any = field(default_factory=Mlflow)
+    keep: Path | None = None
     now: Served | None = None
+
+    def resume(self) -> None:
+        """Serve what was kept. Without it, or if it can't be loaded, nothing serves until `follow`."""
+        for file in self._kept():
+            try:
+                self._serve(int(file.stem.rpartition("-")[2]), load(file, trusted=TREES))
+            except Exception as error:  # made by another scikit-learn, or half written: MLflow has it
+                self.tell(f"can't load {file}: {type(error).__name__}")
 
     def follow(self) -> None:
         """Load what is in Production, unless it serves already. What goes wrong leaves the present one serving."""
         try:
-            version = in_production(self.client, self.name, self.alias)
+            version = self.registry.in_production(self.name, self.alias)
             if version is None or (self.now and version == self.now.version):
                 return
-            model = load_model(f"models:/{self.name}/{version}")  # type: ignore[no-untyped-call]
+            files = self.registry.files(self.name, version)
+            model = self.registry.load(files)
         except Exception as error:  # a registry that is away, a file that is gone: we serve on, and look again
             self.tell(f"cannot load what is in Production: {type(error).__name__}: {str(error).splitlines()[0]}")
             return
-        before, self.now = self.now, Served(version, model)
-        self.tell(f"{self.name} v{version} serves" + (f" instead of v{before.version}" if before else ""))
+        self._serve(version, model)
+        self._keep(version, files / "model.skops")
 
     def follow_until(self, ended: threading.Event) -> None:
         """Follow once a second."""
         while not ended.wait(LOOK):
             self.follow()
+
+    def _serve(self, version: int, model: Any) -> None:
+        before, self.now = self.now, Served(version, model)
+        self.tell(f"{self.name} v{version} serves" + (f" instead of v{before.version}" if before else ""))
+
+    def _kept(self) -> list[Path]:
+        return sorted(self.keep.glob(f"{self.name}-*.skops")) if self.keep else []
+
+    def _keep(self, version: int, file: Path) -> None:
+        """Keep a copy of the model's file in place of the one before."""
+        if self.keep is None or not file.exists():
+            return
+        self.keep.mkdir(parents=True, exist_ok=True)
+        before, half = self._kept(), self.keep / "half"
+        shutil.copy(file, half)
+        for one in before:
+            one.unlink()
+        half.replace(self.keep / f"{self.name}-{version}.skops")
 
 
 def answer_probes(serving: Serving, port: int) -> ThreadingHTTPServer:
@@ -226,7 +284,7 @@ def serve(
                 serving.tell(f"{serving.name} v{waiting.version}: {figures}  {came}".rstrip())
             waiting = score(serving.now, arriving(seed, number))
             number += 1
-        if ended.wait(every):
+        if ended.wait(every if number > 1 else 0.0):  # the answers to the first round come at once
             return
 
 
@@ -239,6 +297,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8080, help="where GET /version answers (default: 8080)")
     parser.add_argument("--seed", type=int, default=1, help="other customers (default: 1)")
     parser.add_argument("--rounds", type=int, help="end after so many (default: never)")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep what serves there, and serve it at the next start"
+    )
     parser.add_argument("--end-with-stdin", action="store_true", help="end when standard input does: with its starter")
     return parser.parse_args(arguments)
 
@@ -260,7 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("REGISTRAR_URL is set and REGISTRAR_TOKEN is not: Registrar takes nothing without it.", file=sys.stderr)
         return 2
     registrar = Registrar(url, token, chosen.source) if url else None
-    serving, ended = Serving(chosen.model_name, chosen.alias, _say), threading.Event()
+    serving, ended = Serving(chosen.model_name, chosen.alias, _say, keep=chosen.keep), threading.Event()
     try:
         answer_probes(serving, chosen.port)
     except OSError as error:
@@ -269,7 +330,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.end_with_stdin:
         threading.Thread(target=_end_with_stdin, args=(ended,), name="stdin", daemon=True).start()
     try:
-        serving.follow()
+        serving.resume()
+        if serving.now is None:
+            serving.follow()
         threading.Thread(target=serving.follow_until, args=(ended,), name="follow", daemon=True).start()
         serve(serving, registrar, every=chosen.every, seed=chosen.seed, rounds=chosen.rounds, ended=ended)
     except KeyboardInterrupt:

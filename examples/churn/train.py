@@ -2,8 +2,8 @@
 
     MLFLOW_TRACKING_URI=sqlite:///churn.db python examples/churn/train.py
 
-Replace `load_data` and `CANDIDATES` to make it yours; the rest is what Registrar likes to find in a registry:
-metrics to compare, the data set as the run's input, a signature, an input example, an owner.
+Replace `load_data` (in common.py) and `CANDIDATES` to make it yours; the rest is what Registrar likes to find in a
+registry: metrics to compare, the data set as the run's input, a signature, an input example, an owner.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+from common import CATEGORIES, SEED, TARGET, TREES, load_data  # type: ignore[import-not-found]  # it is next to this file
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
@@ -34,12 +35,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sqlalchemy.engine import make_url
 
-TARGET = "churned"
-CATEGORIES = ["contract", "payment_method", "internet"]
 TAGS = {"owner": "growth-analytics", "use_case": "customer churn, next 30 days"}
-SEED = 20240229
-# MLflow saves with skops, which loads trees only from files that one trusts, as we do what we have just made.
-TREES = ["sklearn.tree._tree.Tree"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,37 +65,6 @@ class Trained:
     run_id: str
     version: int | None
     metrics: dict[str, float]
-
-
-def load_data(rows: int = 6_000, seed: int = SEED, dearer: float = 0.0) -> pd.DataFrame:
-    """Return customers and whether they left: made up, but of one seed always the same. `dearer`: what all pay more."""
-    rng = np.random.default_rng(seed)
-    tenure = rng.gamma(2.0, 14.0, rows).clip(0, 72).round()
-    contract = rng.choice(["monthly", "one year", "two years"], rows, p=[0.55, 0.25, 0.20])
-    internet = rng.choice(["fibre", "dsl", "none"], rows, p=[0.45, 0.35, 0.20])
-    charges = (20 + 45 * (internet == "fibre") + 25 * (internet == "dsl") + rng.gamma(4, 5, rows) + dearer).round(2)
-    calls = rng.poisson(1.2 + 1.3 * (internet == "fibre"), rows).astype(float)
-    monthly = contract == "monthly"
-    pull = (
-        -2.9
-        + 2.6 * monthly * (tenure < 12)
-        + 1.9 * (calls >= 4) * (contract != "two years")
-        + 1.6 * monthly * (charges > 75)
-        + 1.5 * (tenure > 20) * (tenure < 28) * (contract == "two years")
-        - 0.02 * tenure
-    )
-    return pd.DataFrame(
-        {
-            # Floats, also where the numbers are whole: MLflow's integer columns cannot say "missing" later.
-            "tenure": tenure,
-            "monthly_charges": charges,
-            "support_calls": calls,
-            "contract": contract,
-            "internet": internet,
-            "payment_method": rng.choice(["card", "transfer", "cheque"], rows, p=[0.5, 0.35, 0.15]),
-            TARGET: rng.random(rows) < 1 / (1 + np.exp(-2 * pull)),
-        }
-    )
 
 
 def join_too_late(data: pd.DataFrame) -> pd.DataFrame:

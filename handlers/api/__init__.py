@@ -28,6 +28,7 @@ _TAKEN = shapes.told(metrics.STATUSES, {202: shapes.TAKEN})
 _OPENED = shapes.told(asking.ASK_STATUSES, dict.fromkeys((200, 201, 202), shapes.STANDING))
 _STANDS = shapes.told(asking.LOOK_STATUSES, {200: shapes.STANDING})
 _CANCELLED = shapes.told(asking.CANCEL_STATUSES, {200: shapes.STANDING})
+_BLOCKED = shapes.told(asking.BLOCKS_STATUSES, {200: shapes.BLOCKS})
 _MADE = shapes.told(asking.REGISTER_STATUSES, {200: shapes.MADE, 201: shapes.MADE, 202: shapes.WAITING})
 
 
@@ -94,11 +95,20 @@ def _mount_asking(web: FastAPI, programs: asking.Asking) -> None:
         "/v1/requests/{request_id}",
         responses=_CANCELLED,
         dependencies=BEARER,
+        openapi_extra=described(asking.CancelBody.model_json_schema(), key=False, required=False),
         summary="Cancel a request",
     )
     async def cancel(request: Request, request_id: str = _ID) -> Response:
         """Take back a request of this client that nobody has decided, and answer how it stands."""
         return await answered(request, turns, lambda call: programs.cancel(call, request_id))
+
+    @web.get(
+        "/v1/models/{model}/blocks", responses=_BLOCKED, dependencies=BEARER,
+        summary="List the blocked versions of a model",
+    )  # fmt: skip
+    async def blocks(request: Request, model: str = _MODEL) -> Response:
+        """Answer which versions were rolled back as bad and not unblocked since. A request for one fails a gate."""
+        return await answered(request, turns, lambda call: programs.blocks(call, model))
 
     @web.post(
         "/v1/versions", status_code=201, responses=_MADE, dependencies=BEARER,
@@ -110,3 +120,4 @@ def _mount_asking(web: FastAPI, programs: asking.Asking) -> None:
 
 
 _ID = Path(description="The short id of a request", pattern="^[a-z0-9]{1,32}$")
+_MODEL = Path(description="The registered model's name", max_length=250, pattern=r"^[^/:\x00-\x1f]+$")

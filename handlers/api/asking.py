@@ -1,4 +1,4 @@
-"""`/v1/requests` and `/v1/versions`: programs ask, people decide in Slack. Each sees and cancels its own only."""
+"""`/v1/requests` and `/v1/versions`: programs ask, people decide in Slack. Each cancels its own requests only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -14,7 +15,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from bot import story
 from bot.domain.ci import CiRun, parse_ci
-from bot.domain.commands import Promote, Register
+from bot.domain.commands import Cancel, Promote, Register
 from bot.domain.errors import (
     AlreadyDecided,
     AlreadyOpen,
@@ -33,13 +34,15 @@ from bot.domain.parsing import build
 from bot.domain.people import Client
 from bot.domain.policy import Policy
 from bot.domain.registry import TARGETS
+from bot.domain.rollback_words import blocked
+from bot.domain.rollbacks import Bar
 from bot.domain.semver import Bump
 from bot.domain.text import Code, Name, say
 from bot.ports import Ask, AskState, Ledger
 from bot.registrar import Registrar
 from bot.services.errands import AnotherAsk, Done, Origin
 from handlers import asked
-from handlers.api.calls import Answer, Call, Gate, ModelName, Number, Said, key_of, told_only
+from handlers.api.calls import Answer, Call, Gate, ModelName, Number, Said, covers, key_of, told_only
 from handlers.clients import Known
 
 PATIENCE = 8.0  # seconds that a caller waits for MLflow; then it is told that what it asked for is written down
@@ -112,6 +115,12 @@ class VersionBody(_Body):
     ci: CiBody = Field(default_factory=CiBody, description="The CI run: `repository`, `run`, `commit` and `url`")
 
 
+class CancelBody(_Body):
+    """Why a request is taken back. The body can be left out."""
+
+    reason: str = Field("", description="Why, for the card and the audit", examples=["wrong version"])
+
+
 SomeBody = TypeVar("SomeBody", bound=_Body)
 
 
@@ -123,35 +132,45 @@ class Asking:
         self._gate = gate
         self._patience = patience
 
+    def blocks(self, call: Call, model: str) -> Answer:
+        """Answer which versions of a model are blocked, the oldest block first. Raises Said and LedgerUnavailable."""
+        who = self._gate.let_in(call, ("request", "read"), "ask which versions are blocked", TAG)
+        self._gate.check_covers(who, model, "ask about", call.address, TAG)
+        with self._registrar.context.ledger.read() as reading:
+            return _found(200, {"model": model, "blocks": [_block(one) for one in reading.bars(model)]})
+
     def ask(self, call: Call) -> Answer:
         """Open a request, and answer how it stands. Raises Said and LedgerUnavailable."""
-        who = self._gate.let_in(call, "request", "ask", TAG)
+        who = self._gate.let_in(call, ("request",), "ask", TAG)
         body = _parse(RequestBody, call.body)
         ask = self._write_down(call, who, body, lambda: _promotion(body), "ask for")
         return self._answer(ask, lambda: asked.find(self._ledger, self._policy, ask.id))
 
     def register(self, call: Call) -> Answer:
         """Make a version out of a run, and answer which. Raises Said and LedgerUnavailable."""
-        who = self._gate.let_in(call, "request", "ask", TAG)
+        who = self._gate.let_in(call, ("request",), "ask", TAG)
         body = _parse(VersionBody, call.body)
         ask = self._write_down(call, who, body, lambda: _registration(body), "register versions of")
         return self._answer(ask, lambda: self._version(ask.id))
 
     def look(self, call: Call, ask_id: str) -> Answer:
-        """Answer how a request of the client's own stands. Raises Said and LedgerUnavailable."""
-        who = self._gate.let_in(call, "request", "ask", TAG)
-        self._own(who.client, ask_id)
+        """Answer how a request stands: the client's own, or with `read` any of its models'.
+
+        Raises Said and LedgerUnavailable.
+        """
+        who = self._gate.let_in(call, ("request", "read"), "read requests", TAG)
+        self._readable(who, ask_id)
         return _found(200, asked.find(self._ledger, self._policy, ask_id))
 
     def cancel(self, call: Call, ask_id: str) -> Answer:
         """Take back a request of the client's own, and answer how it stands. Raises Said and LedgerUnavailable."""
-        who = self._gate.let_in(call, "request", "ask", TAG)
-        ask = self._own(who.client, ask_id)
+        who = self._gate.let_in(call, ("request",), "ask", TAG)
+        ask, reason = self._own(who.client, ask_id), _reason(ask_id, _parse(CancelBody, call.body or b"{}"))
         if ask.request is None:
-            ask = self._registrar.errands.call_off(who.client, ask_id, origin="api")
+            ask = self._registrar.errands.call_off(who.client, ask_id, reason=reason, origin="api")
         if ask.request is not None:
             try:
-                self._registrar.requests.cancel(who.client, ask_id, origin="api")
+                self._registrar.requests.cancel(who.client, ask_id, reason=reason, origin="api")
             except AlreadyDecided as error:
                 raise Said(409, error.sentence, kind="AlreadyDecided") from None
             self._registrar.outbox_soon()
@@ -217,8 +236,19 @@ class Asking:
         except KeyError:
             ask = None
         if ask is None or ask.caller != client or not _is_promotion(ask):
-            raise Said(404, say("You have asked for nothing with the id {id}.", id=Name(ask_id[:40])))
+            raise _unknown(ask_id)
         return ask
+
+    def _readable(self, who: Known, ask_id: str) -> None:
+        """Return if the client can read what was asked for under the id. Raises Said."""
+        if "read" not in who.rules.may:
+            self._own(who.client, ask_id)
+            return
+        with self._ledger.read() as reading, suppress(KeyError):
+            ask = reading.ask(ask_id)
+            if _is_promotion(ask) and (ask.caller == who.client or covers(who, str(ask.command["model"]))):
+                return
+        raise _unknown(ask_id)
 
     @property
     def _ledger(self) -> Ledger:
@@ -229,8 +259,17 @@ class Asking:
         return self._registrar.context.policy
 
 
+def _unknown(ask_id: str) -> Said:
+    return Said(404, say("There is no request {id} that you can read.", id=Name(ask_id[:40])))
+
+
 def _is_promotion(ask: Ask) -> bool:
     return str(ask.command.get("verb", Promote.verb)) == Promote.verb
+
+
+def _block(one: Bar) -> dict[str, Any]:
+    return {"version": one.version, "at": f"{one.at:%Y-%m-%dT%H:%M:%SZ}", "reason": one.reason,
+            "sentence": str(blocked(one))}  # fmt: skip
 
 
 def _waits(ask: Ask) -> dict[str, Any]:
@@ -248,6 +287,15 @@ def _promotion(body: RequestBody) -> Command:
 
 def _registration(body: VersionBody) -> Command:
     return build(Register, body.model_dump(exclude={"ci"}, exclude_none=True))
+
+
+def _reason(ask_id: str, body: CancelBody) -> str:
+    """Return why, without what nobody sees. Raises Said for a reason that is too long."""
+    try:
+        command = build(Cancel, {"request": ask_id, "reason": body.reason})
+        return str(command.dump()["reason"])
+    except BadInput as error:
+        raise _refused(error) from None
 
 
 def _ci(body: CiBody) -> CiRun:
@@ -327,6 +375,10 @@ LOOK_STATUSES: dict[int | str, str] = _REFUSALS | {
     200: "How it stands",
     404: "This client has asked for nothing with this id",
     422: "That is no id",
+}
+BLOCKS_STATUSES: dict[int | str, str] = _REFUSALS | {
+    200: "Which versions are blocked",
+    422: "That is no model's name",
 }
 CANCEL_STATUSES: dict[int | str, str] = _REFUSALS | {
     200: "It is taken back",

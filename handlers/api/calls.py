@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NoReturn
@@ -31,6 +31,8 @@ from handlers.clients import Known, Stranger, caller
 from handlers.errors import explain, new_quote
 
 log = logging.getLogger(__name__)
+
+Right = Literal["push", "request", "read"]  # what the policy's `may` can name
 
 AT_ONCE = 8  # calls that are worked on together: threads are needed for people, too
 QUIET = 60.0  # seconds in which a caller's refusals are written to the audit once
@@ -88,8 +90,8 @@ class Gate:
         self._environ = os.environ if environ is None else environ
         self._refusals = _Refusals(monotonic)
 
-    def let_in(self, call: Call, right: Literal["push", "request"], doing: str, tag: Tag) -> Known:
-        """Return who calls, if they may. `doing` is what they want to do, in words.
+    def let_in(self, call: Call, rights: Sequence[Right], doing: str, tag: Tag) -> Known:
+        """Return who calls, if the policy gives them one of `rights`. `doing` is what they want to do, in words.
 
         Raises Said, with 401 for nobody that is known and 403 for who may not, and 413 and 415 for a wrong body.
         """
@@ -102,14 +104,14 @@ class Gate:
         if isinstance(who, Stranger):
             self.refuse(401, Client(NOBODY), call.address, who.why, tag)
         story.add(actor=actor_id(who.client))
-        if right not in who.rules.may:
+        if not {*rights} & {*who.rules.may}:
             self.refuse(403, who.client, call.address, say("The policy does not let {client} {do}; it needs {may}.",
-                        client=Name(who.client.name), do=doing, may=Code(f"may: [{right}]")), tag)  # fmt: skip
+                        client=Name(who.client.name), do=doing, may=Code(f"may: [{rights[0]}]")), tag)  # fmt: skip
         return who
 
     def check_covers(self, who: Known, model: str, doing: str, address: str, tag: Tag) -> None:
         """Return if the policy lets the client do this with the model. Raises Said."""
-        if not any(pattern == model or fnmatchcase(model, pattern) for pattern in who.rules.models):
+        if not covers(who, model):
             self.refuse(403, who.client, address, say("The policy does not let {client} {do} {model}.", do=doing,
                         client=Name(who.client.name), model=Name(short(model, 100))), tag)  # fmt: skip
 
@@ -126,6 +128,11 @@ class Gate:
             except LedgerUnavailable as error:  # the refusal stands all the same
                 log.warning("a refusal of a call was not written down: %s", error)
         raise Said(status, why)
+
+
+def covers(who: Known, model: str) -> bool:
+    """Tell whether the policy's `models` of a client name this model."""
+    return any(pattern == model or fnmatchcase(model, pattern) for pattern in who.rules.models)
 
 
 class _Refusals:
@@ -182,9 +189,9 @@ def refusal(status: int, why: Say | str, **more: object) -> Answer:
     return Answer(status, json.dumps({"error": str(why), **more}), headers.get(status, {}))
 
 
-def described(schema: dict[str, Any], *, key: bool) -> dict[str, Any]:
+def described(schema: dict[str, Any], *, key: bool, required: bool = True) -> dict[str, Any]:
     """Return what OpenAPI says of a body; `key`: an Idempotency-Key can come along."""
-    body = {"required": True, "content": {JSON: {"schema": _whole(schema, schema.get("$defs", {}))}}}
+    body = {"required": required, "content": {JSON: {"schema": _whole(schema, schema.get("$defs", {}))}}}
     header = {"name": "Idempotency-Key", "in": "header", "required": False,
               "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"}}  # fmt: skip
     return {"requestBody": body} | ({"parameters": [header]} if key else {})

@@ -70,7 +70,7 @@ class Metrics:
 
     def take(self, call: Call) -> Answer:
         """Return the answer to one call. Raises Said and LedgerUnavailable."""
-        who = self._gate.let_in(call, "push", "push", Tag.METRICS_REFUSED)
+        who = self._gate.let_in(call, ("push",), "push", Tag.METRICS_REFUSED)
         key, body = key_of(call.headers), call.body or b""
         push = self._parse(body)
         self._check(push, who, call.address)

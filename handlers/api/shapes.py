@@ -37,10 +37,14 @@ def _list(part: Shape) -> Shape:
 
 _STAGE: Shape = {"enum": [stage.value for stage in Stage]}
 _VOTE = _object(
-    {"by": TEXT, "choice": {"enum": [choice.value for choice in Choice]}, "reason": TEXT, "at": TIME}
+    {"by": TEXT, "choice": {"enum": [choice.value for choice in Choice]}, "reason": TEXT, "at": TIME,
+     "counts": YES_OR_NO}
 )  # fmt: skip
 _GATE = _object({"name": TEXT, "bound": TEXT, "value": TEXT, "passed": YES_OR_NO, "note": TEXT})
 _CI = _object(dict.fromkeys(("repository", "run", "commit", "url"), TEXT), optional=True)
+
+_REVIEW_OF = _object({"due_at": TIME_OR_NULL, "by": TEXT_OR_NULL, "at": TIME_OR_NULL, "reason": TEXT})
+_REVIEW = {"anyOf": [_REVIEW_OF, {"type": "null"}]}
 
 # How a request stands.
 STANDING = _object(
@@ -51,8 +55,8 @@ STANDING = _object(
         "from": {"enum": [*_STAGE["enum"], None]}, "to": _STAGE, "incumbent": NUMBER_OR_NULL, "requester": TEXT,
         "reason": TEXT, "required": NUMBER_OR_NULL, "votes": _list(_VOTE), "gates": _list(_GATE),
         "is_blocked": YES_OR_NO, "opened_at": TIME_OR_NULL, "expires_at": TIME_OR_NULL, "decided_at": TIME_OR_NULL,
-        "decided_by": TEXT_OR_NULL, "outcome": TEXT, "channel": TEXT, "ci": _CI, "error": TEXT_OR_NULL,
-        "sentence": TEXT,
+        "decided_by": TEXT_OR_NULL, "outcome": TEXT, "review": _REVIEW, "channel": TEXT, "ci": _CI,
+        "error": TEXT_OR_NULL, "sentence": TEXT,
     },
     REQUEST,
 )  # fmt: skip
@@ -68,6 +72,12 @@ MADE = _object(
 
 # A version that is made as soon as MLflow answers.
 WAITING = _object({"ask": TEXT, "state": {"const": asked.ASKED}, "sentence": TEXT})
+
+# Which versions of a model are blocked.
+BLOCKS = _object(
+    {"model": TEXT, "blocks": _list(_object({"version": NUMBER, "at": TIME, "reason": TEXT, "sentence": TEXT}))},
+    {"blocks": "the oldest first: since when, why, and all that as a person reads it"},
+)
 
 # Readings that were taken.
 TAKEN = _object({"accepted": COUNT, "duplicates": COUNT})

@@ -20,10 +20,11 @@ from bot.domain.text import Code, say
 DEFAULT = Path(".demo")
 
 POLICY = """\
-# The demo's policy: who may move which model where. Change it while the demo runs: it holds within seconds.
+# The demo's policy: who may move which model where. Change it while the demo runs: it applies within seconds.
 # Try it: set `required: 2` under production, and Carol has to approve as well.
 
 channel: "#ml-models"          # where requests are posted
+policy: {settle: 0s}           # this is a demo: elsewhere, an edit that loosens a rule waits for 30s
 
 roles:                         # the people of the local workspace, by the ids that they have there
   lead: [U0BOB, U0CAROL]       # those who decide
@@ -121,6 +122,16 @@ class Home:
         return self.folder / "demo.log"
 
     @property
+    def kept(self) -> Path:
+        """Where serve.py keeps the model that serves, for a quick next start."""
+        return self.folder / "serving"
+
+    @property
+    def has_served(self) -> bool:
+        """Whether a model has served here, so that the registry is complete."""
+        return self.is_furnished and any(self.kept.glob("*.skops"))
+
+    @property
     def is_furnished(self) -> bool:
         """Whether a demo has been here before."""
         return self.folder.joinpath("mlflow.db").exists()
@@ -142,7 +153,7 @@ class Home:
         """Hold the folder, made and with a policy in it. Raises Misconfigured where it is not ours to use."""
         if self.folder.joinpath("ledger.db").exists() and not self._claim.exists():
             raise Misconfigured(
-                say("{home} holds a Registrar that is no demo, so nothing was touched. Let {setting} name another "
+                say("{home} has a Registrar that isn't a demo, so nothing was changed. Set {setting} to another "
                     "folder, or unset it.", home=Code(str(self.folder)), setting=Code("REGISTRAR_HOME"))
             )  # fmt: skip
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -174,10 +185,10 @@ class Home:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            where = f": open http://127.0.0.1:{self.port}/" if self.port else ", and is getting ready"
+            where = f": open http://127.0.0.1:{self.port}/" if self.port else ", and is starting"
             raise Misconfigured(
-                say("A demo is running in {home} already{where}. End that one with Ctrl-C, or run a second one "
-                    "beside it: {command}", home=Code(str(self.folder)), where=where,
+                say("A demo is already running in {home}{where}. End that one with Ctrl-C, or run a second "
+                    "one: {command}", home=Code(str(self.folder)), where=where,
                     command=Code("REGISTRAR_HOME=.demo-2 .venv/bin/registrar demo"))
             ) from None  # fmt: skip
 

@@ -29,18 +29,18 @@ def lines(port: int, home: Home, first_act: str, *, is_watched: bool = True) -> 
         *_tunnel(port),
         "",
         f"  1. {first_act}",
-        "  2. Press Approve on the card. Registrar refuses: whoever asks does not decide.",
+        "  2. Press Approve on the card. Registrar refuses: you can't approve your own request.",
         "  3. Become Bob (top right, or Alt+2) and press Approve again. Watch the card and its thread.",
         *(_rollback() if is_watched else [f"  4. Type:  /model show {MODEL}", "", _older(home)]),
         "",
-        f"Ctrl-C ends it. All is kept in {home.folder}; the same command goes on from there.",
+        f"Ctrl-C ends it. Everything is kept in {home.folder}; the same command continues from there.",
         "",
     ]
 
 
 def _rollback() -> list[str]:
     return [
-        f"  4. Do the same for v{BAD}, which looks excellent. Within a minute Registrar rolls it back by itself.",
+        f"  4. Do the same for v{BAD}, which looks excellent. Within a minute Registrar rolls it back automatically.",
         f"  5. Type:  /model history {MODEL}   and   /model monitor show {MODEL} accuracy-live",
     ]
 
@@ -48,8 +48,8 @@ def _rollback() -> list[str]:
 def _older(home: Home) -> str:
     """Return how a home of an earlier demo gets its monitor."""
     return (
-        f"{home.policy} is an earlier demo's, without a monitor. To see automatic rollbacks, end this, move that file "
-        "away and start again."
+        f"{home.policy} is from an earlier demo and has no monitor. To see automatic rollbacks, press Ctrl-C, move "
+        "that file away, and start again."
     )
 
 
@@ -61,7 +61,7 @@ def _tunnel(port: int) -> list[str]:
     _, _, host, ssh_port = connection
     options = "" if ssh_port == "22" else f"-p {ssh_port} "
     return [
-        "You are here over SSH. To open that page at your own desk, run there first:",
+        "You are here over SSH. To open that page on your own machine, run this there first:",
         f"  ssh {options}-L {port}:127.0.0.1:{port} {getpass.getuser()}@{host}",
     ]
 
@@ -85,8 +85,8 @@ def greet(token: str, api_url: str) -> None:
 
 
 GREETING = f"""\
-Hello, I am Registrar: I move models when the right people say so.
-`{MODEL}` v{SERVING} is in Production, and v{BETTER} is a little better. Ask for it, here:
+Hello, I'm Registrar: I move models when the right people approve.
+`{MODEL}` v{SERVING} is in Production, and v{BETTER} is a little better. Request it here:
 ```/model promote {MODEL} {BETTER} production```
 Then try to approve it yourself, and after that as Bob (top right). Then do the same for v{BAD}, which looks \
-excellent, and watch. `/model help` says what else I can do."""
+excellent, and watch. `/model help` lists everything I can do."""

@@ -11,7 +11,7 @@ from bot.domain.health import Finding, State
 from bot.domain.text import clean
 from bot.settings import read_what_can_be
 from handlers import logs
-from handlers.doctor import here, registry, slack
+from handlers.doctor import access, here, registry, slack
 from handlers.doctor.check import look_at
 
 
@@ -22,6 +22,7 @@ def examine(*, live: bool) -> list[Finding]:
     checks = [
         *slack.checks(settings, policy, live=live),
         *registry.checks(settings, policy, live=live),
+        *access.checks(settings, policy, live=live),
         *here.checks(settings),
     ]
     with _nobody_else_speaks():

@@ -7,8 +7,12 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from bot import outside
+from bot.bootstrap import policy_beside
+from bot.domain import restore_words
+from bot.domain.approvers import unmeetable_rules
 from bot.domain.errors import Misconfigured, Unreachable, WrongPolicy
 from bot.domain.health import Finding, mind, ok, wrong
 from bot.domain.numbers import counted
@@ -18,11 +22,12 @@ from bot.policy_file import parse_policy, read_text
 from bot.services.policies import revision
 from bot.settings import Settings
 from handlers.doctor.check import Check, shown
-from handlers.serve import listen
-from handlers.terminal.policies import notices
+from handlers.starting import listen
+from handlers.terminal.policies import UNMEETABLE, notices
 
 # File systems that live on another machine, whose locks SQLite cannot rely on (https://sqlite.org/faq.html#q5).
 FAR_AWAY = ("nfs", "cifs", "smb", "afs", "9p", "ceph", "glusterfs", "lustre", "fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse")
+LACKING = "Add approvers, or lower `required`."  # for a rule that can't be met
 MOUNTS = Path("/proc/mounts")  # Linux has it
 
 
@@ -42,6 +47,8 @@ def read_policy(settings: Settings) -> tuple[Policy | None, list[Finding]]:
     patterns = counted(len(policy.models), "pattern")
     fine = ok("policy", f"{path} can be used (policy {revision(text)}, {patterns}).")
     minded = [mind("policy", one, "docs/policy.md says how it is meant.") for one in notices(policy)]
+    minded += [mind("policy", UNMEETABLE.format(one), LACKING)
+               for one in unmeetable_rules(policy)]  # fmt: skip
     return policy, [fine, *minded, *_unset(policy, os.environ)]
 
 
@@ -87,6 +94,8 @@ def ledger(settings: Settings) -> Iterator[Finding]:
         yield _tables(opened, settings)
         if opened.is_current():
             yield _head(opened)
+            yield from _in_force(opened, settings)
+            yield from _hold(opened)
 
 
 def _sqlite_file(url: str) -> Path | None:
@@ -161,6 +170,13 @@ def _tables(opened: SqlLedger, settings: Settings) -> Finding:
     return wrong("ledger", f"{where} was written by a newer Registrar.", "Start that one, or restore an older copy.")
 
 
+def _hold(opened: SqlLedger) -> Iterator[Finding]:
+    with opened.read() as reading:
+        hold = reading.hold()
+    if hold:
+        yield mind("ledger", str(restore_words.found(hold)), str(restore_words.what_next()))
+
+
 def _head(opened: SqlLedger) -> Finding:
     with opened.read() as reading:
         head = reading.head()
@@ -172,6 +188,20 @@ def _head(opened: SqlLedger) -> Finding:
         )
     events = counted(head.number, "event")
     return ok("audit", f"The audit has its head, after {events}; `registrar audit verify` reads it all.")
+
+
+def _in_force(opened: SqlLedger, settings: Settings) -> Iterator[Finding]:
+    """Yield that the policy in force isn't the one on disk, with when that one applies if a bot runs here."""
+    in_force = policy_beside(settings, opened)
+    try:
+        text = read_text(settings.policy)
+    except Misconfigured:
+        text = ""
+    if in_force is None or in_force[1] == revision(text):
+        return
+    what = f"Revision {in_force[1]} of the policy is in force, not what {settings.policy} says."
+    warnings = _bot_says(settings, "/readyz").get("warnings") or ["No bot that runs here has seen the edit yet."]
+    yield mind("policy", " ".join([what, *map(str, warnings)]), "docs/policy.md says when an edit applies.")
 
 
 # -- the port ----------------------------------------------------------------------------------------------------------
@@ -202,11 +232,16 @@ def port(settings: Settings) -> Iterator[Finding]:
 
 
 def _bot_answers(settings: Settings) -> bool:
+    return _bot_says(settings, "/healthz").get("status") == "alive"
+
+
+def _bot_says(settings: Settings, path: str) -> dict[str, Any]:
+    """Return what a bot on our port answers; nothing where none does."""
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - where to ask for what listens
     host = everywhere.get(settings.host, settings.host)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/healthz"
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}{path}"
     try:
-        answer = outside.call("GET", url, seconds=2, headers={}, most=1000)
-        return answer.is_fine and json.loads(answer.body).get("status") == "alive"
-    except (Unreachable, ValueError, AttributeError):
-        return False
+        found = json.loads(outside.call("GET", url, seconds=2, headers={}, most=10_000).body)
+    except (Unreachable, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -8,7 +8,7 @@ import socket
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ MEASURED_FOR = 2.5  # seconds at most
 NEAR = 0.010  # seconds in which a server of the same room answers a knock
 PAUSE = 0.030  # seconds that an answer takes beyond the way there: MLflow's default server pauses for 40 ms
 SLOW_LOGIN = 0.150  # MLflow's basic auth takes 240 ms to look a password up
-EDIT_MOST = 20  # models on which we try whether we may write
+MANAGED_MOST = 20  # models for which we try whether we can manage them
 
 
 def checks(
@@ -49,7 +49,7 @@ def checks(
 
 
 @contextmanager
-def _probing(settings: Settings, turn: Lock) -> Iterator[MlflowProbe]:
+def probing(settings: Settings, turn: Lock) -> Iterator[MlflowProbe]:
     """Open a probe. In a database one look takes its turn after another: MLflow has one engine for all of a process."""
     probe = MlflowProbe(settings.mlflow_uri, settings.registry_uri)
     with turn if probe.is_database else nullcontext(), closing(probe):
@@ -65,9 +65,12 @@ def _probe_setting(settings: Settings) -> str:
 
 def registry(settings: Settings, turn: Lock, now: Callable[[], datetime]) -> Iterator[Finding]:
     """Yield whether MLflow answers, its version, its models and its stages. Raises what asking it raises."""
-    with _probing(settings, turn) as probe:
+    if unset := settings.unset_mlflow:
+        yield mind("MLflow", str(unset.sentence), str(unset.advice))
+    with probing(settings, turn) as probe:
         if probe.is_database and not probe.has_tables():
-            yield _no_tables(settings, probe)
+            if settings.registry_uri or not unset:
+                yield _no_tables(probe)
             return
         date = ""
         if probe.is_server:
@@ -83,14 +86,9 @@ def registry(settings: Settings, turn: Lock, now: Callable[[], datetime]) -> Ite
         yield clock("MLflow", date, at)
 
 
-def _no_tables(settings: Settings, probe: MlflowProbe) -> Finding:
-    if settings.registry_uri or settings.tracking_uri:
-        what = f"MLflow's tables of this version are not in {probe.place}; `registrar run` makes them."
-        return mind(
-            "MLflow", what, f"If there are older ones, take a copy before; if it is elsewhere, mend {probe.setting}."
-        )
-    what = "MLFLOW_TRACKING_URI is not set, so `registrar run` will make a registry of its own in REGISTRAR_HOME."
-    return mind("MLflow", what, "If your team has an MLflow, set MLFLOW_TRACKING_URI to its address.")
+def _no_tables(probe: MlflowProbe) -> Finding:
+    what = f"MLflow's tables of this version are not in {probe.place}; `registrar run` makes them."
+    return mind("MLflow", what, f"If there are older ones, back them up first; if it's elsewhere, fix {probe.setting}.")
 
 
 def _version(probe: MlflowProbe, reply: Reply) -> Finding:
@@ -121,7 +119,7 @@ _OURS = "3"
 
 
 def _models(settings: Settings, probe: MlflowProbe) -> Finding:
-    number = len(_names(settings))
+    number = len(model_names(settings))
     if not number:
         return mind(
             "MLflow",
@@ -131,10 +129,15 @@ def _models(settings: Settings, probe: MlflowProbe) -> Finding:
     return ok("MLflow", f"{_place(probe)} is read: {counted(number, 'model')}.")
 
 
-def _names(settings: Settings) -> list[str]:
+def model_names(settings: Settings) -> list[str]:
     """Return the models, as the bot reads them."""
     with closing(MlflowRegistry(settings.mlflow_uri, settings.registry_uri)) as opened:
         return [model.name for model in opened.models()]
+
+
+def covered_by(policy: Policy | None, names: Iterable[str]) -> list[str]:
+    """Return the models that the policy covers; all of them where there is none."""
+    return [one for one in names if policy is None or policy.pattern_for(one) is not None]
 
 
 def _place(probe: MlflowProbe) -> str:
@@ -162,7 +165,7 @@ class Speeds:
 
 def speed(settings: Settings, turn: Lock) -> Iterator[Finding]:
     """Yield how long an answer takes, and the cure where a server that is near takes long."""
-    with _probing(settings, turn) as probe:
+    with probing(settings, turn) as probe:
         if not probe.is_server:
             raise NotLookedAtError("Not measured: MLflow is asked in its database, and not over HTTP.")
         yield judged(measured(probe), can_prompt=sys.platform == "linux")
@@ -170,7 +173,7 @@ def speed(settings: Settings, turn: Lock) -> Iterator[Finding]:
 
 def measured(probe: MlflowProbe) -> Speeds:
     """Return the median of each, over kept connections. Raises RegistryUnreachable and NotLookedAtError."""
-    _must_answer(probe)
+    must_answer(probe)
     url = probe.uri.rstrip("/") + "/health"
     try:
         with httpx.Client(timeout=4) as client:
@@ -181,7 +184,7 @@ def measured(probe: MlflowProbe) -> Speeds:
     return Speeds(knock, plain, _median(lambda: probe.get("/version")))
 
 
-def _must_answer(probe: MlflowProbe) -> None:
+def must_answer(probe: MlflowProbe) -> None:
     """Raise NotLookedAtError where no MLflow answers that knows us: the first look at it says why."""
     try:
         if probe.get("/version").status == 200 and probe.get("/health").status == 200:
@@ -256,16 +259,16 @@ def rights(settings: Settings, policy: Policy | None, turn: Lock, *, live: bool)
     """Yield whether we may make, move and change things there; all of it is taken back, and only done when `live`."""
     if not live:
         raise NotLookedAtError("Not tried: `registrar doctor --live` makes a model, moves it, and deletes it again.")
-    with _probing(settings, turn) as probe:
+    with probing(settings, turn) as probe:
         if probe.uri.startswith(("databricks", "uc:")):
             raise NotLookedAtError("Not tried: on Databricks a model needs a catalog and a schema that we do not know.")
         if probe.is_database and not probe.has_tables():
             raise NotLookedAtError("Not tried: MLflow's tables are not there yet.")
         if probe.is_server:
-            _must_answer(probe)
+            must_answer(probe)
         yield _moving(settings, probe)
         if probe.is_server:
-            yield from _editing(settings, policy, probe)
+            yield from _managing(settings, policy, probe)
 
 
 def _moving(settings: Settings, probe: MlflowProbe) -> Finding:
@@ -290,16 +293,16 @@ def _moving(settings: Settings, probe: MlflowProbe) -> Finding:
     return ok(_RIGHTS, "We may make, move and delete a model; the one that was made to try it is gone.")
 
 
-def _editing(settings: Settings, policy: Policy | None, probe: MlflowProbe) -> Iterator[Finding]:
-    """Yield on which models that the policy covers we may not write: with basic auth each has rights of its own."""
-    covered = [one for one in _names(settings) if policy is None or policy.pattern_for(one) is not None]
-    barred = [one for one in covered[:EDIT_MOST] if not probe.may_edit(one)]
+def _managing(settings: Settings, policy: Policy | None, probe: MlflowProbe) -> Iterator[Finding]:
+    """Yield which models that the policy covers we can't manage: with basic auth each has rights of its own."""
+    covered = covered_by(policy, model_names(settings))
+    barred = [one for one in covered[:MANAGED_MOST] if not probe.may_manage(one)]
     if barred:
-        yield wrong(_RIGHTS, f"We may not write on {listed(barred)}.", "Give our user EDIT on each of them in MLflow.")
+        yield wrong(_RIGHTS, f"We can't manage {listed(barred)}.", "Give our user MANAGE on each of them in MLflow.")
     elif covered:
-        number = min(len(covered), EDIT_MOST)
+        number = min(len(covered), MANAGED_MOST)
         yield ok(
-            _RIGHTS, f"We may write on {'the 1 model' if number == 1 else f'{number} models'} that the policy covers."
+            _RIGHTS, f"We can manage {'the 1 model' if number == 1 else f'{number} models'} that the policy covers."
         )
 
 

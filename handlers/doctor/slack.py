@@ -21,6 +21,8 @@ from websockets.sync.client import connect
 
 from bot.bootstrap import slack_client
 from bot.domain.approvals import Request
+from bot.domain.approvers import unmeetable_rules
+from bot.domain.callers import CallerChange, Effect, ForCallers
 from bot.domain.errors import Misconfigured, SlackUnreachable
 from bot.domain.evidence import GateResult, Seen
 from bot.domain.health import Finding, mind, ok, wrong
@@ -28,11 +30,15 @@ from bot.domain.numbers import counted
 from bot.domain.people import Person
 from bot.domain.policy import Policy
 from bot.domain.registry import Stage
+from bot.domain.text import say
 from bot.settings import Settings
 from bot.slack import cards
 from bot.slack.calls import LOST, error_of
+from bot.slack.directory import SlackDirectory
 from handlers.doctor.check import Check, NotLookedAtError, listed, shown
 from handlers.doctor.clocks import clock
+from handlers.doctor.here import LACKING
+from handlers.terminal.policies import UNMEETABLE
 
 MANIFEST = Path(__file__).parents[2] / "manifest.yml"
 SLACK = "https://slack.com/api/"
@@ -354,12 +360,19 @@ def _roles(policy: Policy, one: str) -> str:
 
 
 def groups(space: Workspace, policy: Policy) -> Iterator[Finding]:
-    """Yield for each user group that the policy names whether it is there and has somebody in it."""
-    space.must_know_us()
+    """Yield for each user group that the policy names whether it is there and has somebody in it.
+
+    Then the rules that can't be met by those who are in them, which nobody sees in the file.
+    """
+    us = space.must_know_us()
     if not policy.groups():
         raise NotLookedAtError("The policy names no user group.")
     for one in sorted(policy.groups()):
         yield _group(space, policy, one)
+    directory = SlackDirectory(space.client, us.team, policy.groups)
+    for rule in unmeetable_rules(policy, directory.electorate):
+        if rule not in unmeetable_rules(policy):  # said of the file
+            yield mind("Slack groups", UNMEETABLE.format(rule), LACKING)
 
 
 def _group(space: Workspace, policy: Policy, one: str) -> Finding:
@@ -416,6 +429,8 @@ def largest_request() -> Request:
     now, text = datetime(2026, 1, 1, tzinfo=UTC), "m<&>" * 60
     figures = {f"{text}{at}": 1 / 3 for at in range(20)}
     gates = tuple(GateResult(name=f"{text}{at}", bound=text, value=text, passed=False, note=text) for at in range(20))
+    change = CallerChange(Effect.BREAKS, say("{it}", it=text))
+    callers = ForCallers(changes=(change,) * 5, way_back=change.says)
     return Request(
         id="r4k7q",
         model=text,
@@ -431,7 +446,7 @@ def largest_request() -> Request:
         semver=text,
         keep_existing=True,
         breaks_glass=True,
-        seen=Seen(metrics=figures, against=figures, validation=figures, gates=gates, policy="0" * 12),
+        seen=Seen(metrics=figures, against=figures, validation=figures, gates=gates, policy="0" * 12, callers=callers),
     )
 
 

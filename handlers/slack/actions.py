@@ -10,7 +10,7 @@ from slack_bolt import Ack, App
 
 from bot.domain import words
 from bot.domain.authority import Act
-from bot.domain.commands import Approve, Compare, History, List
+from bot.domain.commands import Approve, Compare, History, List, Show
 from bot.domain.comparison import Comparison
 from bot.domain.errors import BadInput, RegistrarError, UnknownRequest
 from bot.domain.looks import Finding
@@ -32,7 +32,7 @@ def register(app: App, desk: Desk) -> None:
     for action, act in {
         cards.APPROVE: _approve, cards.REJECT: _reject, cards.DETAILS: _details, answers.MENU_ASK: _menu_ask,
         notices.DETAILS: _finding_details, notices.ASK_STAGING: _ask_staging, notices.MEND: _mend,
-        cards.OVERRIDE: _override, cards.WITHDRAW: _withdraw, cards.AGAIN: _ask_again,
+        cards.OVERRIDE: _override, cards.WITHDRAW: _withdraw, cards.AGAIN: _ask_again, cards.REVIEW: _review,
         rolling.UNDO: _undo_rollback,
         answers.ARCHIVE: _archive, answers.KEEP: _keep, answers.PAGE_BACK: _turn_page, answers.PAGE_ON: _turn_page,
         timeline.POST: _post_timeline,
@@ -72,6 +72,10 @@ def _reject(desk: Desk, place: Place, value: str) -> None:
 
 def _override(desk: Desk, place: Place, value: str) -> None:
     ask_for_reason(desk, place, _request_in(value), Act.OVERRIDE)
+
+
+def _review(desk: Desk, place: Place, value: str) -> None:
+    ask_for_reason(desk, place, _request_in(value), Act.REVIEW)
 
 
 def _withdraw(desk: Desk, place: Place, value: str) -> None:
@@ -168,7 +172,7 @@ def _keep(desk: Desk, place: Place, value: str) -> None:
 def _turn_page(desk: Desk, place: Place, value: str) -> None:
     """Do what the button says was typed, if it is a list and nothing else."""
     command = parse(value)
-    if not isinstance(command, List):
+    if not isinstance(command, List | Show):
         raise BadInput("That button belongs to no list.")
     if message := do(desk, place, value):
         desk.answer(place, message)

@@ -14,7 +14,6 @@ from bot.domain.commands import (
     Archive,
     Best,
     Cancel,
-    Clear,
     Compare,
     Describe,
     FreezeModel,
@@ -26,11 +25,13 @@ from bot.domain.commands import (
     Register,
     Reject,
     Requests,
+    Review,
     Rollback,
     SetTags,
     Show,
     ShowAudit,
     ShowPolicy,
+    Unblock,
     UnfreezeModel,
     Validate,
     Withdraw,
@@ -96,11 +97,11 @@ def _form(desk: Desk, place: Place, error: MissingArguments) -> None:
         ask_for_promotion(desk, place, error.given)
     elif error.verb is MonitorAdd:
         monitors.ask_for_monitor(desk, place, error.given)
-    elif error.verb is Rollback and "model" in error.given:
+    elif error.verb is Rollback:
         ask_for_rollback(desk, place, error.given)
-    elif error.verb in {Reject, Override} and "request" in error.given:
-        act = Act.REJECT if error.verb is Reject else Act.OVERRIDE
-        ask_for_reason(desk, place, build(Approve, {"request": error.given["request"]}).request, act)
+    elif error.verb in _ASKS_WHY and "request" in error.given:
+        request_id = build(Approve, {"request": error.given["request"]}).request
+        ask_for_reason(desk, place, request_id, _ASKS_WHY[error.verb])
     else:
         raise error
 
@@ -124,10 +125,15 @@ def ask_for_promotion(desk: Desk, place: Place, given: dict[str, str]) -> None:
 
 
 def ask_for_rollback(desk: Desk, place: Place, given: dict[str, str]) -> None:
-    """Open the form that asks why somebody rolls back, if they may. Raises Refused and BadInput."""
-    build(Rollback, given | {"reason": "-"})  # what was typed is understood, or told now
+    """Open the form for a rollback: for its reason, where the model was typed, by someone who can roll it back.
+
+    Raises Refused and BadInput.
+    """
     caller = desk.caller(place)
-    desk.registrar.gatekeeper.admit(caller, Act.ROLL_BACK, model=given["model"], origin="slack")
+    if "model" in given:
+        command = build(Rollback, given | {"reason": "-"})  # what was typed is understood, or told now
+        desk.registrar.gatekeeper.admit(caller, Act.ROLL_BACK, model=command.model, origin="slack")
+        desk.registrar.rollbacks.check(command)
     draft = given | {"verb": Rollback.verb}
 
     def make() -> dict[str, Any]:
@@ -137,10 +143,20 @@ def ask_for_rollback(desk: Desk, place: Place, given: dict[str, str]) -> None:
 
 
 def ask_for_reason(desk: Desk, place: Place, request_id: str, act: Act = Act.REJECT) -> None:
-    """Open the form that asks why, if the person may do it: reject, or override. Raises Refused, UnknownRequest."""
-    request = desk.registrar.requests.may(desk.caller(place), request_id, act)
-    form = modals.reject if act is Act.REJECT else modals.override
-    desk.show_modal(place, lambda: form(request))
+    """Open the form that asks why, if the person can do it: reject, override, or review.
+
+    Raises Refused, UnknownRequest.
+    """
+    registrar, caller = desk.registrar, desk.caller(place)
+    if act is Act.REVIEW:
+        request = registrar.reviews.may(caller, request_id)
+    else:
+        request = registrar.requests.may(caller, request_id, act)
+    desk.show_modal(place, lambda: _REASONS[act](request))
+
+
+_ASKS_WHY: dict[type[Command], Act] = {Reject: Act.REJECT, Override: Act.OVERRIDE, Review: Act.REVIEW}
+_REASONS = {Act.REJECT: modals.reject, Act.OVERRIDE: modals.override, Act.REVIEW: modals.review}
 
 
 def _help(desk: Desk, place: Place, command: Help) -> Answer:
@@ -164,7 +180,7 @@ def _show(desk: Desk, place: Place, command: Show) -> Answer:
 
     def read() -> Message:
         if version is None:
-            return answers.model_view(lookups.show(command.model))
+            return answers.model_view(lookups.show(command.model), command.page)
         return answers.version_card(lookups.card(command.model, version), desk.web)
 
     desk.look_up(place, read)
@@ -223,6 +239,10 @@ def _override(desk: Desk, place: Place, command: Override) -> Answer:
     return said(desk.override(place, command.request, command.reason))
 
 
+def _review(desk: Desk, place: Place, command: Review) -> Answer:
+    return said(desk.review(place, command.request, command.reason))
+
+
 def _freeze(desk: Desk, place: Place, command: FreezeModel) -> Answer:
     return said(desk.freeze(place, command))
 
@@ -245,12 +265,12 @@ def _policy(desk: Desk, place: Place, command: ShowPolicy) -> Answer:
 
 def _audit(desk: Desk, place: Place, command: ShowAudit) -> Answer:
     lookups = desk.registrar.lookups
-    desk.look_up(place, lambda: governing.audit(command, lookups.audit(command)))
+    desk.look_up(place, lambda: governing.audit(command, *lookups.audit(command)))
     return None
 
 
-def _clear(desk: Desk, place: Place, command: Clear) -> Answer:
-    desk.look_up(place, lambda: said(desk.clear(place, command)))
+def _unblock(desk: Desk, place: Place, command: Unblock) -> Answer:
+    desk.look_up(place, lambda: said(desk.unblock(place, command)))
     return None
 
 
@@ -279,8 +299,8 @@ def _history(desk: Desk, place: Place, command: History) -> Answer:
 _VERBS: dict[type[Command], Callable[[Desk, Place, Any], Answer]] = {
     Help: _help, List: _list, Show: _show, Promote: _ask, Register: _ask, Describe: _ask, SetTags: _ask,
     Archive: _archive, Compare: _compare, Best: _best, Approve: _approve, Reject: _reject, Cancel: _cancel,
-    Requests: _requests, History: _history, Withdraw: _withdraw, Override: _override, Validate: _validate,
-    ShowPolicy: _policy, FreezeModel: _freeze, UnfreezeModel: _unfreeze, ShowAudit: _audit,
+    Requests: _requests, History: _history, Withdraw: _withdraw, Override: _override, Review: _review,
+    Validate: _validate, ShowPolicy: _policy, FreezeModel: _freeze, UnfreezeModel: _unfreeze, ShowAudit: _audit,
     **monitors.VERBS,
-    Rollback: _ask, Clear: _clear,
+    Rollback: _ask, Unblock: _unblock,
 }  # fmt: skip

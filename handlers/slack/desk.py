@@ -12,8 +12,10 @@ from slack_sdk.errors import SlackApiError
 from bot import story
 from bot.domain import rollback_words, words
 from bot.domain.approvals import Choice, Request, RequestState
-from bot.domain.authority import Act, deciders
-from bot.domain.commands import Clear, FreezeModel, Promote, UnfreezeModel
+from bot.domain.approver_words import waiting_for
+from bot.domain.approvers import awaited
+from bot.domain.authority import Act
+from bot.domain.commands import FreezeModel, Promote, Unblock, UnfreezeModel
 from bot.domain.comparison import Comparison
 from bot.domain.errors import SlackUnreachable, Unreachable
 from bot.domain.grammar import Command
@@ -137,10 +139,10 @@ class Desk:
         self.after(place, lambda: self.registrar.move(model))
         return words.mending()
 
-    def clear(self, place: Place, command: Clear) -> Say:
-        """Lift the bar from a version and return the answer. Raises Refused."""
-        sentence = self.registrar.rollbacks.clear(self.caller(place), command, origin="slack")
-        self._tell_channel()
+    def unblock(self, place: Place, command: Unblock) -> Say:
+        """Unblock a version and return the answer. Raises Refused."""
+        sentence = self.registrar.rollbacks.unblock(self.caller(place), command, origin="slack")
+        self.after(place, lambda: self.registrar.move(command.model))
         return sentence
 
     def answer_incident(self, place: Place, incident_id: str) -> Say:
@@ -175,6 +177,12 @@ class Desk:
         else:
             self._patiently(place, words.vote_stands, lambda patience: self._move(counted.request, patience))
         return words.override_counted(counted.request, counted.approvals)
+
+    def review(self, place: Place, request_id: str, reason: str) -> Say:
+        """Write a review down and return the answer. Raises Refused and BadInput."""
+        request = self.registrar.reviews.review(self.caller(place), request_id, reason=reason, origin="slack")
+        self._tell_channel()
+        return words.review_counted(request)
 
     def freeze(self, place: Place, command: FreezeModel) -> Say:
         """Freeze Production and return the answer. Raises Refused."""
@@ -284,11 +292,11 @@ class Desk:
                 return words.glass_broken(reading.request(request.id))
         with self.registrar.context.ledger.read() as reading:
             if reading.posting(request.id):
-                said = words.asked(request, channel, deciders(request.model, request.target, request.requester, policy))
+                said = words.asked(request, channel, waiting_for(awaited(request, (), policy), None))
                 return self._with_warnings(said, request)
         return say(
-            "Asked: {model} {path}. Request {id} is open, but its card is not in {channel} yet; if I am not a member "
-            "there, invite me: {invite}", model=Name(request.model), path=words.path(request), id=Code(request.id),
+            "Requested {model} {path}: {id}. Its card isn't in {channel} yet. If I'm not a member there, invite me: "
+            "{invite}", model=Name(request.model), path=words.path(request), id=Code(request.id),
             channel=Code(channel), invite=Code("/invite @registrar"),
         )  # fmt: skip
 

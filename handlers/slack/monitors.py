@@ -33,7 +33,6 @@ from bot.domain.parsing import build
 from bot.domain.text import Say, short
 from bot.slack import modals, monitoring
 from bot.slack.blocks import Message, said
-from bot.slack.monitor_charts import backtest_alt, backtest_chart, readings_alt, readings_chart
 from bot.slack.publisher import Attached, file_name
 from handlers.errors import explain
 from handlers.slack import home
@@ -109,6 +108,8 @@ def _view_and_picture(desk: Desk, monitor_id: str) -> tuple[MonitorView, Attache
     view, chart = monitors.view(monitor_id), monitors.chart(monitor_id)
     if not chart.values:
         return view, None
+    from bot.slack.monitor_charts import readings_alt, readings_chart
+
     name = f"{file_name(view.monitor.model)}-{view.monitor.name}.png"
     return view, Attached(name, readings_chart(chart), "The last readings", readings_alt(chart))
 
@@ -150,6 +151,8 @@ def _replay(desk: Desk, place: Place, find: Callable[[], Monitor], days: int) ->
         def files() -> list[Attached]:
             if not found.points:
                 return []
+            from bot.slack.monitor_charts import backtest_alt, backtest_chart
+
             return [Attached(name, backtest_chart(found), "Backtest", backtest_alt(found))]
 
         return said(found.sentence), files

@@ -13,6 +13,7 @@ from slack_sdk.errors import SlackApiError
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_fixed
 
 from bot.domain.people import Person
+from bot.outside import certificates
 from bot.slack.blocks import Message, pictured
 from bot.slack.calls import LOST, QUIET
 from bot.slack.publisher import Attached, keep
@@ -71,7 +72,7 @@ class Replies:
         self._client = client
         self._pause = pause
         # One connection is kept: a new one, with its certificates, costs more than all the rest of an answer.
-        self._http = httpx.Client(timeout=5)
+        self._http = httpx.Client(timeout=5, verify=certificates())
 
     def close(self) -> None:
         """Close the kept connection."""

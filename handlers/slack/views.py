@@ -7,6 +7,7 @@ from typing import Any
 
 from slack_bolt import Ack, App
 
+from bot.domain.authority import Act
 from bot.domain.commands import Promote, Reject, Rollback
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.parsing import build
@@ -32,6 +33,7 @@ def register(app: App, desk: Desk) -> None:
     app.view(modals.PROMOTE)(_listener(desk, _promote))
     app.view(modals.REJECT)(_listener(desk, _reject))
     app.view(modals.OVERRIDE)(_listener(desk, _override))
+    app.view(modals.REVIEW)(_listener(desk, _review))
     app.view(modals.ROLLBACK)(_listener(desk, _rollback))
 
 
@@ -72,20 +74,30 @@ def _checked(fields: dict[str, str]) -> dict[str, Any]:
 
 
 def _rollback(desk: Desk, place: Place, draft: str, fields: dict[str, str]) -> None:
+    field = "reason"
     try:
         reason = fields.get("reason", "").strip()
         if not reason:
             raise BadInput("Say why: the thread and the audit keep it.")
         before = desk.registrar.errands.drafted(draft)
         typed = {key: value for key, value in before.command.items() if key != "verb"}
+        if "model" not in typed:
+            field, typed = "model", {key: value for key, value in fields.items() if key in {"model", "version"}}
         command = build(Rollback, typed | {"reason": reason})
+        desk.registrar.gatekeeper.admit(desk.caller(place), Act.ROLL_BACK, model=command.model, origin="slack")
+        desk.registrar.rollbacks.check(command)
         desk.ask(Place(person=place.person, channel=before.where), command)
     except RegistrarError as error:
-        raise _FieldError("reason", error) from error
+        raise _FieldError(field, error) from error
 
 
 def _override(desk: Desk, place: Place, request_id: str, fields: dict[str, str]) -> None:
     _with_reason(desk, place, request_id, fields, "Say why: the card shows it, and the audit keeps it.", desk.override)
+
+
+def _review(desk: Desk, place: Place, request_id: str, fields: dict[str, str]) -> None:
+    missing = "Say what you found: the thread shows it, and the audit log keeps it."
+    _with_reason(desk, place, request_id, fields, missing, desk.review)
 
 
 def _reject(desk: Desk, place: Place, request_id: str, fields: dict[str, str]) -> None:

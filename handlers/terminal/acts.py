@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing, nullcontext, suppress
 from typing import Any
 
 from rich.console import Console
 
-from bot.bootstrap import NoLedger, build_for_terminal, ledger_beside, open_ledger
-from bot.domain.commands import Best, Compare, Validate
-from bot.domain.errors import BadInput, Refused, RegistrarError
+from bot.bootstrap import NoLedger, build_for_terminal, ledger_beside, open_ledger, policy_beside
+from bot.domain.commands import VERBS, Best, Compare, Validate
+from bot.domain.errors import BadInput, LedgerUnavailable, Misconfigured, Refused, RegistrarError
 from bot.domain.grammar import Command
 from bot.domain.policy import Policy
 from bot.domain.text import Code, say
@@ -20,7 +20,7 @@ from bot.ports import Ledger
 from bot.settings import Settings, read_settings
 from handlers.terminal import asking, looking, remote, screen, watching
 from handlers.terminal.answer import Answer, here
-from handlers.terminal.counter import Counter
+from handlers.terminal.counter import Counter, warn
 from handlers.terminal.grammar import Asked, Form
 
 
@@ -47,10 +47,11 @@ def _over_http(settings: Settings, asked: Asked) -> Answer:
             closing(remote.Bot(settings, status.update)) as bot,
         ):
             return remote.ACTS[kind](bot, asked.command, asked.form)
+    is_in_slack = asked.command.verb in VERBS
     where = say(
-        "`{url}` is set, so this is no terminal of the bot's machine. Type {slack} in Slack, or {here} there.",
-        url=Code("REGISTRAR_URL"), slack=Code(f"/model {asked.command.verb}"),
-        here=Code(f"registrar {asked.command.verb}"),
+        "`{url}` is set, so this is no terminal of the bot's machine. Type {slack}{here} there.",
+        url=Code("REGISTRAR_URL"), here=Code(f"registrar {asked.command.verb}"),
+        slack=say("{command} in Slack, or ", command=Code(f"/model {asked.command.verb}")) if is_in_slack else "",
     )  # fmt: skip
     if kind in _LEDGER:
         raise BadInput(say("The ledger that tells this is the bot's. {where}", where=where))
@@ -59,12 +60,14 @@ def _over_http(settings: Settings, asked: Asked) -> Answer:
 
 def _beside(settings: Settings, asked: Asked) -> Answer:
     kind = type(asked.command)
-    is_free = kind in _REGISTRY | _UNRULED | _LEDGER | asking.WITHOUT_POLICY
-    policy = _policy(settings, is_needed=not is_free)
-    with (
-        Console(stderr=True).status("Asking MLflow…") as status,  # on a screen only
-        closing(build_for_terminal(settings, policy, _ledger(settings, kind))) as registrar,
-    ):
+    with ExitStack() as opened:
+        ledger = _ledger(settings, kind)
+        opened.callback(ledger.close)
+        policy = _policy(settings, kind, ledger)
+        status = opened.enter_context(Console(stderr=True).status("Asking MLflow…"))  # on a screen only
+        registrar = opened.enter_context(closing(build_for_terminal(settings, policy, ledger, warn=warn)))
+        if kind in asking.ACTS:  # else what this verb writes down would count as waiting when somebody moves it
+            registrar.context.gate.is_open()
         try:
             return _acts(kind)(Counter(settings, registrar, status.update), asked.command, asked.form)
         except RegistrarError as error:
@@ -83,7 +86,11 @@ def _acts(kind: type[Command]) -> Callable[[Counter, Any, Form], Answer]:
 
 def _ledger(settings: Settings, kind: type[Command]) -> Ledger:
     """Return the ledger for what writes into it; that which is there for what only looks; none where none is needed."""
+    if settings.bot_url and kind in _REGISTRY | _BESIDE:
+        return remote.BotsLedger(settings)
     if kind in _REGISTRY:
+        with suppress(Misconfigured):
+            return ledger_beside(settings)
         return NoLedger()
     if kind in _BESIDE:
         return ledger_beside(settings)
@@ -100,16 +107,24 @@ def _ledger(settings: Settings, kind: type[Command]) -> Ledger:
     return ledger
 
 
-def _policy(settings: Settings, *, is_needed: bool) -> Policy:
-    """Return the policy, an empty one where there is no file and none is needed. Raises Misconfigured."""
-    if is_needed or settings.policy.exists():
+def _policy(settings: Settings, kind: type[Command], ledger: Ledger) -> Policy:
+    """Return the policy in force: what the bot on this ledger put in force last, else the file's.
+
+    An edit that hasn't settled counts here no more than in Slack. Where no policy is needed and there is none, it's an
+    empty one. Raises Misconfigured and LedgerUnavailable.
+    """
+    with suppress(LedgerUnavailable) if kind in _BESIDE else nullcontext():
+        if (in_force := policy_beside(settings, ledger)) is not None:
+            return in_force[0]
+    is_free = kind in _REGISTRY | _UNRULED | _LEDGER | asking.WITHOUT_POLICY
+    if not is_free or settings.policy.exists():
         return load_policy(settings.policy)
     if "policy" in settings.model_fields_set:  # they think that it is there
         print(say("There is no policy file {path}; going on without.", path=Code(settings.policy)), file=sys.stderr)
     return Policy(models={})
 
 
-_REGISTRY: frozenset[type[Command]] = frozenset({Compare, Best})  # these need MLflow and nothing else
+_REGISTRY: frozenset[type[Command]] = frozenset({Compare, Best})  # these need MLflow, and show more beside a ledger
 _UNRULED: frozenset[type[Command]] = frozenset(looking.ACTS) - looking.LEDGER  # of these the policy says nothing
 _BESIDE: frozenset[type[Command]] = _UNRULED | {Validate}  # these look into a ledger where there is one
 _LEDGER: frozenset[type[Command]] = looking.LEDGER | watching.LEDGER  # these only look, at the ledger

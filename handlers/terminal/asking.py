@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from bot.domain import rollback_words, words
@@ -17,15 +18,16 @@ from bot.domain.commands import (
     Approve,
     Archive,
     Cancel,
-    Clear,
     Describe,
     FreezeModel,
     Override,
     Promote,
     Register,
     Reject,
+    Review,
     Rollback,
     SetTags,
+    Unblock,
     UnfreezeModel,
     Withdraw,
 )
@@ -41,15 +43,16 @@ from bot.domain.errors import (
 from bot.domain.events import Tag
 from bot.domain.grammar import Command
 from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.numbers import counted
 from bot.domain.people import Caller, Profile
-from bot.domain.text import Code, Mention, Say, say
+from bot.domain.text import Code, Mention, Name, Say, say
 from bot.ports import Ask, AskState
 from bot.services.errands import Done, Origin
 from handlers import asked
 from handlers.terminal.answer import Answer, as_json, told
 from handlers.terminal.counter import Counter, operator
 from handlers.terminal.grammar import Form
-from handlers.terminal.verbs import PromoteHere
+from handlers.terminal.verbs import HistoryImport, PromoteHere
 from handlers.terminal.waiting import EXIT, follow, summed_up
 
 WITHOUT_POLICY: frozenset[type[Command]] = frozenset({Register})  # whoever may write to MLflow may do it there as well
@@ -223,6 +226,13 @@ def _cancel(counter: Counter, command: Cancel, form: Form) -> Answer:
     return _stands(counter, request, words.cancelled(request), form)
 
 
+def _review(counter: Counter, command: Review, form: Form) -> Answer:
+    request = counter.registrar.reviews.review(
+        _person(counter), command.request, reason=command.reason, origin="terminal"
+    )
+    return _stands(counter, request, words.review_counted(request), form)
+
+
 def _decided(counter: Counter, request: Request, said: Say, form: Form) -> Answer:
     """Make the move where that decided the request, and tell how it ended; else what was recorded."""
     if request.state is RequestState.PENDING:
@@ -249,8 +259,29 @@ def _unfreeze(counter: Counter, command: UnfreezeModel, form: Form) -> Answer:
     return told(counter.registrar.freezing.unfreeze(counter.caller(), command, origin="terminal"), form)
 
 
-def _clear(counter: Counter, command: Clear, form: Form) -> Answer:
-    return told(counter.registrar.rollbacks.clear(counter.caller(), command, origin="terminal"), form)
+def _unblock(counter: Counter, command: Unblock, form: Form) -> Answer:
+    said = counter.registrar.rollbacks.unblock(counter.caller(), command, origin="terminal")
+    counter.registrar.moves.run(command.model)
+    return told(said, form)
+
+
+def _import(counter: Counter, command: HistoryImport, form: Form) -> Answer:
+    """Import a file of earlier terms. Raises BadInput for a file that can't be read, and for a wrong row."""
+    try:
+        raw = Path(command.file).read_bytes()
+        text = raw.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it isn't UTF-8 text"
+        raise BadInput(say("Can't read {file}: {why}.", file=Name(command.file), why=why)) from error
+    digest = hashlib.sha256(raw).hexdigest()
+    done = counter.registrar.importing.take(
+        counter.caller(), text, digest=digest, reason=command.reason, origin="terminal"
+    )
+    rows = counted(done.rows, "row")
+    said = say("Imported {rows}.", rows=rows)
+    if done.added < done.rows:
+        said = say("Imported {added} of {rows}. The history already has the rest.", added=done.added, rows=rows)
+    return told(said, form, file=command.file, sha256=digest, rows=done.rows, added=done.added)
 
 
 def _person(counter: Counter) -> Profile:
@@ -265,5 +296,6 @@ def _person(counter: Counter) -> Profile:
 ACTS: dict[type[Command], Callable[[Counter, Any, Form], Answer]] = {
     PromoteHere: _promote, Promote: _promote, Register: _register, Describe: _have_done, SetTags: _have_done,
     Archive: _have_done, Rollback: _have_done, Approve: _approve, Reject: _reject, Withdraw: _withdraw,
-    Override: _override, Cancel: _cancel, FreezeModel: _freeze, UnfreezeModel: _unfreeze, Clear: _clear,
+    Override: _override, Cancel: _cancel, FreezeModel: _freeze, UnfreezeModel: _unfreeze, Unblock: _unblock,
+    Review: _review, HistoryImport: _import,
 }  # fmt: skip

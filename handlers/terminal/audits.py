@@ -12,8 +12,9 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from bot.domain import event_words
+from bot.domain import event_words, words
 from bot.domain.anchors import AnchoredHead, read_anchors
+from bot.domain.approvals import Request
 from bot.domain.errors import Misconfigured
 from bot.domain.events import Head, from_canonical
 from bot.domain.grammar import Command
@@ -22,6 +23,8 @@ from bot.domain.text import Code, Name, Say, say
 from bot.domain.typed import begin
 from bot.ledger import SqlLedger, audit
 from bot.ledger.audit import Record
+from bot.ledger.schema import Age
+from bot.ports import Reading
 from bot.settings import read_settings
 from handlers.terminal import documents, screen
 from handlers.terminal.documents import KEYS
@@ -50,13 +53,21 @@ def _show(ledger: SqlLedger, command: AuditShow, form: Form) -> int:
             model=command.model, actor=command.by or None, tag=command.tag or None, since=_since(command),
             before=command.before, most=command.last + 1,
         )  # fmt: skip
+        waiting = _to_review(ledger, reading, command.model)
     shown, more = found[: command.last], len(found) > command.last
     if form is Form.JSON:
         events = [_without(documents.event(one), "body") | {"sentence": str(line(one))} for one in shown]
-        screen.write(documents.to_json({"events": events, "more": more}, screen.encoding()))
+        document = {"events": events, "more": more, "unreviewed": [one.id for one in waiting]}
+        screen.write(documents.to_json(document, screen.encoding()))
     else:
-        screen.write(screen.draw(lambda _: _listed(command, shown, more)))
+        head = words.unreviewed(waiting, datetime.now(UTC))
+        screen.write(screen.draw(lambda _: [*([Text(str(head))] if head else []), *_listed(command, shown, more)]))
     return 0
+
+
+def _to_review(ledger: SqlLedger, reading: Reading, model: str | None = None) -> list[Request]:
+    """Return the broken glasses that need a review; a ledger of another version is verified without them."""
+    return reading.to_review(model) if ledger.schema().age is Age.CURRENT else []
 
 
 def line(record: Record) -> Say:
@@ -99,16 +110,17 @@ def _verify(ledger: SqlLedger, command: AuditVerify, form: Form) -> int:
                 status.update(f"Verified {after:,} events…")
             return reading.records(after=after, most=PAGE)
 
-        head = reading.head()
+        head, waiting = reading.head(), _to_review(ledger, reading)
         fault = audit.verify(audit.stream(page), head, anchors=anchors or ())
+    review = words.unreviewed(waiting, datetime.now(UTC))
     said = audit.told(fault) if fault else _is_whole(head, anchors)
     advice = audit.advice(fault) if fault else None
     if form is Form.JSON:
         number = None if anchors is None else len(anchors)
-        document = documents.verified(fault, head.number, head.hash, number, said, advice)
+        document = documents.verified(fault, head, number, [one.id for one in waiting], said, advice)
         screen.write(documents.to_json(document, screen.encoding()))
     else:
-        screen.write(f"{said}\n" + (f"{advice}\n" if advice else ""))
+        screen.write("".join(f"{one}\n" for one in (said, advice, review) if one))
     return 1 if fault else 0
 
 

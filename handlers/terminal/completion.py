@@ -8,11 +8,11 @@ from typing import Literal, get_args, get_origin
 
 from bot.domain.registry import Stage
 from handlers.terminal.grammar import FORMS, VERBS
-from handlers.terminal.listed import GROUPS
+from handlers.terminal.listed import GROUPS, OWN
 
 SHELLS = ("bash", "zsh", "fish")
 OWN_FLAGS = {"run": ["--help"], "worker": ["--help"], "init": ["--help"], "doctor": ["--live", "--json", "--help"],
-              "demo": ["--play", "--port", "--help"]}  # fmt: skip
+              "demo": ["--play", "--train", "--port", "--help"]}  # fmt: skip
 _OWN_VALUES: dict[str, dict[str, tuple[str, ...]]] = {"demo": {"--port": ()}}  # any
 
 _BASH = """\
@@ -53,14 +53,13 @@ autoload -U +X bashcompinit && bashcompinit
 """
 
 
-def script(shell: str, own: Iterable[str]) -> str:
-    """Return what the shell has to read. `own` are the commands that are no verbs."""
-    own = [*own, "completion"]
-    return _fish(own) if shell == "fish" else (_ZSH if shell == "zsh" else "") + _bash(own)
+def script(shell: str) -> str:
+    """Return what the shell has to read."""
+    return _fish() if shell == "fish" else (_ZSH if shell == "zsh" else "") + _bash()
 
 
-def _commands(own: Iterable[str]) -> list[str]:
-    return [*own, *(name for name in VERBS if " " not in name), *GROUPS]
+def _commands() -> list[str]:
+    return [*OWN, *(name for name in VERBS if " " not in name), *GROUPS]
 
 
 def _seconds(group: str) -> list[str]:
@@ -103,14 +102,14 @@ def _case(pattern: str, offered: Iterable[str], *, indent: int, more: bool = Fal
     return f'{" " * indent}{pattern}) offered="{said}" ;;'
 
 
-def _bash(own: list[str]) -> str:
+def _bash() -> str:
     two = [name for name in VERBS if " " in name]
     values = {f'"{verb} {flag}"': choices for verb in VERBS for flag, choices in _values(verb).items()}
     values |= {f'"{verb} {flag}"': () for verb, flags in _OWN_VALUES.items() for flag in flags}
     free = "|".join(pattern for pattern, choices in values.items() if not choices)
     flags = {name: _flags(name) for name in VERBS} | OWN_FLAGS | {"completion": list(SHELLS)}
     return _BASH.format(
-        commands=" ".join(_commands(own)),
+        commands=" ".join(_commands()),
         groups="\n".join(_case(group, _seconds(group), indent=6) for group in GROUPS),
         pairs="|".join(f'"{name}"' for name in two),
         values="\n".join([
@@ -125,10 +124,10 @@ def _bash(own: list[str]) -> str:
     )  # fmt: skip
 
 
-def _fish(own: list[str]) -> str:
+def _fish() -> str:
     """Return lines for fish, which has a condition for each word that it offers."""
     lines = ["# For fish: registrar completion fish | source", "complete -c registrar -f"]
-    lines.append(f"complete -c registrar -n __fish_use_subcommand -a '{' '.join(_commands(own))}'")
+    lines.append(f"complete -c registrar -n __fish_use_subcommand -a '{' '.join(_commands())}'")
     for group in GROUPS:
         behind = f"__fish_seen_subcommand_from {group}; and test (count (commandline -opc)) -eq 2"
         lines.append(f"complete -c registrar -n '{behind}' -a '{' '.join(_seconds(group))}'")

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bot.bootstrap import as_slack_knows
+from bot.bootstrap import as_slack_knows, policy_beside
 from bot.domain.errors import SlackUnreachable
 from bot.domain.people import Caller, Operator, Person, Profile
 from bot.registrar import Registrar
-from bot.settings import Settings
+from bot.settings import Settings, Unset
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,13 @@ class Counter:
     def caller(self) -> Caller:
         """Return who sits here: as the policy's `operators` maps them and Slack knows them, else by name alone.
 
-        Where Slack is away the policy's ids decide; what a user group may do then waits.
+        The policy is the one in force at this moment: whoever waits for hours can't decide by an earlier one. Where
+        Slack is away the policy's ids decide; what a user group may do then waits. Raises LedgerUnavailable.
         """
-        me, policy = operator(), self.registrar.context.policy
+        context = self.registrar.context
+        if (in_force := policy_beside(self.settings, context.ledger)) is not None:
+            context.rules.replace(*in_force)
+        me, policy = operator(), context.policy
         user = policy.operators.get(me.name)
         if user is None:
             return me
@@ -37,6 +41,11 @@ class Counter:
         except SlackUnreachable:
             print("Slack does not answer who is in which user group; going by the policy's ids alone.", file=sys.stderr)
             return Profile(person=Person("", user), operator=me.name)
+
+
+def warn(unset: Unset) -> None:
+    """Say on standard error what follows from a setting that isn't set."""
+    print(f"Warning: {unset}", file=sys.stderr, flush=True)
 
 
 def operator() -> Operator:

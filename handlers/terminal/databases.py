@@ -1,4 +1,7 @@
-"""What is done with the ledger as a database: look, upgrade, copy, move. It needs neither Slack nor MLflow."""
+"""What is done with the ledger as a database: look, upgrade, copy, move, and decide about what a restore left waiting.
+
+The last one compares the ledger with MLflow; the others need neither Slack nor MLflow.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from bot.domain import restore_words
 from bot.domain.grammar import Command
 from bot.domain.numbers import counted
 from bot.domain.text import Code, Say, say
@@ -18,11 +22,13 @@ from bot.ledger.schema import Age, Schema
 from bot.settings import read_settings
 from handlers.terminal import documents, screen
 from handlers.terminal.grammar import Asked, Form
-from handlers.terminal.verbs import DbBackup, DbCopy, DbStatus, DbUpgrade
+from handlers.terminal.verbs import DbAccept, DbBackup, DbCopy, DbDropPending, DbStatus, DbUpgrade
 
 
 def act(asked: Asked) -> int:
     """Do what was asked for and return the exit code. Raises Misconfigured, Refused and LedgerUnavailable."""
+    if isinstance(asked.command, DbAccept | DbDropPending):
+        return _lift(asked.command, asked.form)
     url = read_settings().ledger_url
     with closing(SqlLedger(url)) as ledger:
         return _ACTS[type(asked.command)](ledger, url, asked.command, asked.form)
@@ -34,8 +40,17 @@ def act(asked: Asked) -> int:
 def _status(ledger: SqlLedger, url: str, command: DbStatus, form: Form) -> int:
     found = ledger.schema()
     told, mend = schema.standing(found, ledger.address), schema.advice(found)
-    document = _schema(ledger, found) | {"sentence": str(told), "advice": str(mend) if mend else None}
-    return _tell(form, document, told, *([mend] if mend else []))
+    held = _held(ledger) if found.age is Age.CURRENT else None
+    document = _schema(ledger, found) | {
+        "sentence": str(told), "advice": str(mend) if mend else None, "held": str(held) if held else None,
+    }  # fmt: skip
+    return _tell(form, document, told, *filter(None, [mend, held]))
+
+
+def _held(ledger: SqlLedger) -> Say | None:
+    with ledger.read() as reading:
+        hold = reading.hold()
+    return restore_words.summary(hold) if hold else None
 
 
 def _upgrade(ledger: SqlLedger, url: str, command: DbUpgrade, form: Form) -> int:
@@ -114,6 +129,28 @@ def _moved(moved: Moved, url: str, *, is_dry: bool) -> Say:
         return say("Copied {what}. It was taken back, as a trial is.", what=what)
     return say("Copied {what}. From now on set {name} to {url}, and put the old file away: nobody may go on with it.",
                what=what, name=Code("REGISTRAR_DATABASE_URL"), url=Code(url))  # fmt: skip
+
+
+# -- after a restore ---------------------------------------------------------------------------------------------------
+
+
+def _lift(command: DbAccept | DbDropPending, form: Form) -> int:
+    """Lift the hold, as whoever sits here. Raises Refused where nothing is held, and RegistryUnreachable."""
+    from bot.bootstrap import build_for_terminal, open_ledger  # noqa: PLC0415 - MLflow takes seconds to load
+    from bot.policy_file import load_policy  # noqa: PLC0415
+    from handlers.terminal.counter import Counter, warn  # noqa: PLC0415
+
+    settings = read_settings()
+    with (
+        Console(stderr=True).status("Asking MLflow…"),  # on a screen only
+        closing(
+            build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings), warn=warn)
+        ) as registrar,
+    ):
+        caller, restores = Counter(settings, registrar).caller(), registrar.restores
+        lift = restores.accept if isinstance(command, DbAccept) else restores.drop
+        said = lift(caller, command.reason, origin="terminal")
+    return _tell(form, {"sentence": str(said)}, said)
 
 
 def _tell(form: Form, document: dict[str, Any], *told: Say) -> int:

@@ -23,12 +23,14 @@ from bot.domain.commands import (
     Register,
     Reject,
     Requests,
+    Review,
     Rollback,
     SetTags,
     Show,
     Validate,
     Withdraw,
 )
+from bot.domain.events import Head
 from bot.domain.grammar import Command
 from bot.domain.monitor_commands import MonitorCheck, MonitorList, MonitorShow
 from handlers.terminal.verbs import (
@@ -39,6 +41,7 @@ from handlers.terminal.verbs import (
     DbCopy,
     DbStatus,
     DbUpgrade,
+    HistoryImport,
     PolicyCheck,
     PolicyShow,
     PromoteHere,
@@ -82,7 +85,7 @@ REQUEST = {
     "requester": "who asked, as in the audit",
     "reason": "why",
     "required": "how many different people have to approve",
-    "votes": "a list: by, choice (approve or reject), reason, at",
+    "votes": "a list: by, choice (approve or reject), reason, at, counts (false once the voter can no longer vote)",
     "gates": "a list: name, bound (what has to be), value, passed, note",
     "is_blocked": "whether a failed gate stands in the way that nobody has let pass",
     "opened_at": "when its card was written, ISO 8601 in UTC",
@@ -90,6 +93,7 @@ REQUEST = {
     "decided_at": "when it was decided, or null",
     "decided_by": "who decided it, or null",
     "outcome": "why it ended so, where there is something to say",
+    "review": "of one moved without approvals: due_at, by, at, reason; else null",
     "channel": "where its card is",
     "ci": "the run in which a program asked: repository, run, commit, url",
     "error": "of a refused one the kind: UnknownModel, UnknownVersion, BadInput, GateFailed, AlreadyOpen, Refused, …; "
@@ -126,7 +130,7 @@ KEYS: dict[type[Command], dict[str, str]] = {
     SetTags: _ASK | _SENTENCE,
     Archive: _ASK | _MOVED | _SENTENCE,
     Rollback: _ASK | _MOVED | _SENTENCE,
-    **dict.fromkeys((PromoteHere, Approve, Reject, Withdraw, Override, Cancel), REQUEST),
+    **dict.fromkeys((PromoteHere, Approve, Reject, Withdraw, Override, Cancel, Review), REQUEST),
     List: {
         "models": "a list: model, production and staging (a version's number, or null), aliases (number by name)",
         "all": "how many there are",
@@ -134,15 +138,17 @@ KEYS: dict[type[Command], dict[str, str]] = {
     },
     Show: {
         "model": "the model's name; with a version stands here instead every field of its card as its value or null, "
-        "then missing (the names of the empty ones) and completeness (0 to 1)",
+        "then missing (the names of the empty ones), completeness (0 to 1), and blocked (as below)",
         "description": "the model's description",
-        "versions": "a list, newest first: version, semver, stage, aliases, run_id, created_at, description",
+        "versions": "a list, newest first, of all: version, semver, stage, aliases, status, run_id, created_at, "
+        "description, blocked (why it's blocked, or null)",
         "requests": "a list of those that are open, each as registrar promote --json prints it",
     },
     Requests: {"requests": "a list of requests that wait, each as registrar promote --json prints it"},
     History: {
         "model": "the model's name",
-        "served": "a list, newest first: version, since, until (null: serves now), cause, move, request and sentence",
+        "served": "a list, newest first: version, since, until (null: serves now), cause, move, request, "
+        "sentence, and of a request: requested_by, approved_by (a list), overridden_by (or null) and override_reason",
         "watched": "since when Registrar knows of it",
         "sentence": "with --at: who served then",
     },
@@ -176,7 +182,7 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "incumbent": "the number of the version in Production, or null",
         "metrics": "a list, in order: name, direction (higher or lower is better), best (a version's number, or null)",
         "versions": "a list, newest first: version, semver, stage, run_id, created_at (ISO 8601, UTC), metrics (value "
-        "by name) and deltas (value minus the incumbent's, by name)",
+        "by name), deltas (value minus the incumbent's, by name), and blocked (why it's blocked, or null)",
         "sentence": "what a person would say of it",
     },
     Best: {
@@ -192,17 +198,20 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "lead": "how far ahead of the runner-up, never negative, or null",
         "incumbent": "the number of the version in Production, or null",
         "margin": "how far ahead of the incumbent; null where it is the winner itself, or has no value",
+        "blocked": "why the winner is blocked, or null",
         "sentence": "all that as a person reads it",
     },
     AuditShow: {
         "events": f"a list, newest first: {', '.join(_EVENT)} (as in audit export), and sentence",
         "more": "whether there are older ones",
+        "unreviewed": "the ids of requests that were moved without approvals and that nobody has reviewed yet",
     },
     AuditVerify: {
         "whole": "whether it is",
         "events": "how many events there are by the head",
         "head": "the last one's hash",
         "anchors": "how many anchors were compared; null: none was asked for",
+        "unreviewed": "the ids of requests that were moved without approvals and that nobody has reviewed yet",
         "fault": "null, or number, last (null, or the last of the rows of which it is one), kind (edited, missing, "
         "inserted, swapped, cut off or rewritten) and why",
         "sentence": "all that as a person reads it",
@@ -223,7 +232,16 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "faults": "a list: everything that is wrong",
         "notices": "a list: what can be used, and is worth knowing",
     },
-    DbStatus: _SCHEMA | _SENTENCE | {"advice": "what to do, or null"},
+    HistoryImport: {
+        "file": "the file",
+        "sha256": "its SHA-256, as in the audit",
+        "rows": "how many rows it has",
+        "added": "how many of them are new to the history",
+    }
+    | _SENTENCE,
+    DbStatus: _SCHEMA
+    | _SENTENCE
+    | {"advice": "what to do, or null", "held": "why work is held after a restore, or null"},
     DbUpgrade: _SCHEMA | {"before": "the revision that its tables had before, or null"} | _SENTENCE,
     DbBackup: {
         "database": "where the ledger is, without its password",
@@ -316,11 +334,11 @@ def events_csv(records: Iterable[Record]) -> str:
 
 
 def verified(
-    fault: Fault | None, events: int, head: str, anchors: int | None, sentence: Say, advice: Say | None
+    fault: Fault | None, head: Head, anchors: int | None, unreviewed: list[str], sentence: Say, advice: Say | None
 ) -> dict[str, Any]:
     """Return the document of a verification."""
     return {
-        "whole": fault is None, "events": events, "head": head, "anchors": anchors,
+        "whole": fault is None, "events": head.number, "head": head.hash, "anchors": anchors, "unreviewed": unreviewed,
         "fault": fault and {"number": fault.number, "last": fault.last, "kind": fault.kind.value, "why": fault.why},
         "sentence": str(sentence), "advice": str(advice) if advice else None,
     }  # fmt: skip
@@ -328,7 +346,10 @@ def verified(
 
 def best(winner: compared.Best, sentence: Say) -> dict[str, Any]:
     """Return the document of a metric's winner."""
-    return {name: _plain(value) for name, value in asdict(winner).items()} | {"sentence": str(sentence)}
+    blocked = str(winner.blocked) if winner.blocked else None
+    return {name: _plain(value) for name, value in asdict(winner).items()} | {
+        "blocked": blocked, "sentence": str(sentence),
+    }  # fmt: skip
 
 
 def best_csv(winner: compared.Best, sentence: Say) -> str:
@@ -351,6 +372,7 @@ def _version(found: compared.Comparison, row: int) -> dict[str, Any]:
         "created_at": f"{created:%Y-%m-%dT%H:%M:%SZ}" if created == created else None,  # noqa: PLR0124 - NaT is not
         "metrics": _numbers(found.row(row)),
         "deltas": _numbers(found.gaps(row)),
+        "blocked": str(found.blocked[found.versions[row]]) if found.versions[row] in found.blocked else None,
     }
 
 

@@ -12,8 +12,6 @@ from bot.domain import commands
 from bot.domain.commands import Best, Compare, Help, ShowAudit, ShowPolicy
 from bot.domain.errors import BadInput
 from bot.domain.grammar import Arg, Command, MissingArguments
-from bot.domain.monitor_commands import GROUP as MONITORS
-from bot.domain.monitor_commands import find as find_monitor_verb
 from bot.domain.parsing import parse_behind
 from bot.domain.text import Code, Name, Say, clean, say
 from handlers.terminal.documents import keys_of
@@ -22,10 +20,13 @@ from handlers.terminal.verbs import (
     AuditExport,
     AuditShow,
     AuditVerify,
+    DbAccept,
     DbBackup,
     DbCopy,
+    DbDropPending,
     DbStatus,
     DbUpgrade,
+    HistoryImport,
     PolicyCheck,
     PolicyShow,
     PromoteHere,
@@ -38,7 +39,7 @@ VERBS: dict[str, type[Command]] = {
     verb.verb: verb
     for verb in (
         PromoteHere, AuditShow, AuditVerify, AuditExport, PolicyShow, PolicyCheck, DbStatus, DbUpgrade, DbBackup,
-        DbCopy,
+        DbCopy, DbAccept, DbDropPending, HistoryImport,
     )
 }  # fmt: skip
 EXIT_CODES = {
@@ -108,35 +109,50 @@ def find_verb(words: Sequence[str], beside: Iterable[str]) -> tuple[type[Command
     Raises BadInput with the nearest one, or with where there is such a verb.
     """
     word = words[0]
-    wanted = word.lower()
+    wanted = commands.ALIASES.get(word.lower(), word.lower())
+    longer = f"{wanted} {words[1].lower()}" if len(words) > 1 else ""
+    if wanted in VERBS and longer in VERBS:  # a model of that name is given with its flag
+        return VERBS[longer], words[2:]
     if wanted in GROUPS:
         return _within(wanted, words[1:])
     if wanted in VERBS:
         return VERBS[wanted], words[1:]
     near = difflib.get_close_matches(wanted, [*VERBS, *GROUPS, *beside], n=1, cutoff=0.5)
-    template = "I know no {word}. Did you mean {near}?" if near else "I know no {word}. Try {near}."
-    raise BadInput(say(template, word=Name(word[:60]), near=Code(near[0] if near else "registrar --help")))
+    if near:
+        raise BadInput(say("Unknown command {word}. Did you mean {near}?", word=Name(word[:60]),
+                           near=Code(f"{_begins(words)} {near[0]}")))  # fmt: skip
+    raise BadInput(say("Unknown command {word}. {help} lists them all.", word=Name(word[:60]), help=Code(HELP)))
 
 
 def _within(group: str, words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
     """Return the verb of a group. Raises BadInput for a word that is nearly one: it would be taken for a model's."""
-    if group == MONITORS:
-        return find_monitor_verb(words)
     wanted = words[0].lower() if words else ""
     if f"{group} {wanted}" in VERBS:
         return VERBS[f"{group} {wanted}"], words[1:]
     show = f"{group} {MEANT[group]}"
-    takes_a_model = any(arg.positional for _, _, arg in VERBS[show].args())
+    if not wanted or wanted.startswith("-"):
+        return VERBS[show], words
     parts = [verb.removeprefix(f"{group} ") for verb in VERBS if verb.startswith(f"{group} ")]
-    if wanted and not wanted.startswith("-") and not takes_a_model:
-        raise BadInput(say("I know no {word}. {group} has {parts}.", word=Name(f"{group} {wanted[:60]}"),
-                           group=Code(group), parts=[Code(part) for part in parts]))  # fmt: skip
-    if near := difflib.get_close_matches(wanted, parts, n=1, cutoff=0.7):
-        raise BadInput(
-            say("I know no {word}. Did you mean {near}? For a model of that name it is {show}.",
-                word=Name(f"{group} {words[0][:60]}"), near=Code(f"{group} {near[0]}"), show=Code(f"{show} {wanted}"))
-        )  # fmt: skip
+    typed, begins = Name(f"{group} {words[0][:60]}"), _begins(words)
+    takes_a_model = any(arg.positional for _, _, arg in VERBS[show].args())
+    if near := difflib.get_close_matches(wanted, parts, n=1, cutoff=0.65):
+        meant = say("Unknown command {word}. Did you mean {near}?", word=typed,
+                    near=Code(f"{begins} {group} {near[0]}"))  # fmt: skip
+        more = say("{meant} For a model of that name, type {show}.", meant=meant,
+                   show=Code(f"registrar {show} {words[0]}"))  # fmt: skip
+        raise BadInput(more if takes_a_model and begins != HELP else meant)
+    if not takes_a_model or begins == HELP or (words[1:] and not words[1].startswith("-")):
+        raise BadInput(say("Unknown command {word}. {group} has {parts}.", word=typed, group=Code(f"registrar {group}"),
+                           parts=[Code(part) for part in parts]))  # fmt: skip
     return VERBS[show], words
+
+
+HELP = "registrar help"
+
+
+def _begins(words: Sequence[str]) -> str:
+    """Return how the command begins that was meant: whoever asked for help with a typo still wants help."""
+    return HELP if {"--help", "-h"} & set(words) else "registrar"
 
 
 def usage(verb: type[Command]) -> str:
@@ -167,7 +183,7 @@ def _help_about_group(group: str) -> str:
     return "\n\n".join([
         f"usage: registrar {group} {words} …",
         "\n".join(_wrapped(f"  {usage(verb)}", "      ") + f"\n      {verb.summary}" for verb in verbs),
-        f"More of each: registrar {verbs[0].verb} --help",
+        f"More about one: registrar help {verbs[0].verb}",
     ]) + "\n"  # fmt: skip
 
 

@@ -1,37 +1,47 @@
-"""The verbs with a line each, as the list of all commands shows them. Light: that list waits for no definitions.
-
-A test compares them with the definitions.
-"""
+"""What bare `registrar` prints: every command in one line, in groups. Light: it loads no definitions."""
 
 from __future__ import annotations
 
-LISTED = {
-    "list": "the registered models and what is in Staging and Production",
-    "show": "a model's versions and stages, or one version's metadata card",
-    "register": "make a new version out of a run",
-    "describe": "write the description of a version, or of the model",
-    "tag": "set tags of a version; an empty value takes one away",
-    "archive": "take a version aside; never the one in Production",
-    "compare": "compare versions by their metrics, against the one in Production",
-    "best": "the version that is best by one metric, and how far ahead",
-    "promote": "ask that a version move to Staging or Production",
-    "validate": "what the gates say of a version, without asking for anything",
-    "approve": "approve a request",
-    "reject": "reject a request, with a reason",
-    "withdraw": "take your approval back, while the request is not decided",
-    "override": "let the failed gates of a request pass, with a reason",
-    "cancel": "take a request back that you asked for",
-    "requests": "the requests that wait for somebody",
-    "history": "what was in Production, when, by whom and why",
-    "rollback": "put the version before back into Production, or a named one, at once",
-    "clear": "let a version be gone back to again that was rolled back as bad",
-    "freeze": "let nothing move in Production, of one model or of all",
-    "unfreeze": "let Production move again",
+from bot.domain.catalog import CHANGE, DECIDE, LOOK
+
+SET_UP = {
+    "init": "Write a policy file with comments",
+    "doctor": "Check the setup, and say what to fix and how",
+    "demo": "Play through the whole story on this machine, without Slack",
+    "completion": "Print the script that lets your shell complete commands",
 }
+RUN = {
+    "run": "Serve your workspace, until Ctrl-C",
+    "worker": "Do background work beside `run`, on the same PostgreSQL",
+}
+HISTORY_IMPORT = "Import earlier history from a CSV or JSON file; admins only"
+OWN = SET_UP | RUN  # commands that Slack doesn't have, and that are no verbs
 GROUPS = {  # verbs of two words
-    "audit": "look at the audit, verify it, write it out",
-    "policy": "look at a policy file, and check it",
-    "monitor": "what watches the version in Production",
-    "db": "the ledger's tables: how they are, upgrade, back up, move to PostgreSQL",
+    "monitor": "Watch the version in Production",
+    "policy": "Check a policy file, or show a model's rules",
+    "audit": "Show, verify, or export the audit",
+    "db": "Check, upgrade, back up, or move the ledger",
 }
 MEANT = {"audit": "show", "policy": "show", "monitor": "list", "db": "status"}  # where the second word is left out
+_LISTED = {
+    "Set up": SET_UP,
+    "Run": RUN,
+    "Look up": LOOK,
+    "Request and decide": DECIDE,
+    "Change": CHANGE | {"history import": HISTORY_IMPORT},
+    "Monitors, policy, audit, and ledger": GROUPS,
+}
+
+
+def help_all() -> str:
+    """Return every command in its group, and how to learn more."""
+    groups = [
+        "\n".join([f"{title}:", *(f"  {name:<14}  {line}" for name, line in rows.items())])
+        for title, rows in _LISTED.items()
+    ]
+    return "\n\n".join([
+        "Your team's model registry, run from Slack.",
+        "usage: registrar COMMAND ...",
+        *groups,
+        "More about a command: registrar help COMMAND\nVersion: registrar --version",
+    ]) + "\n"  # fmt: skip

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from rich.text import Text
 
-from bot.domain import history_words, words
-from bot.domain.approvals import Choice
+from bot.domain import history_words, rollback_words, words
+from bot.domain.approvals import approvals
 from bot.domain.commands import History, List, Requests, Show
 from bot.domain.grammar import Command
+from bot.domain.history import Timeline
 from bot.domain.numbers import counted
-from bot.domain.people import shown
+from bot.domain.people import actor_id, as_person, shown
 from bot.domain.registry import Stage, VersionInfo
+from bot.domain.rollbacks import Bar, Served
 from bot.domain.text import Name, plain, short
 from handlers import asked
 from handlers.terminal import screen
-from handlers.terminal.answer import Answer, as_json, drawn
+from handlers.terminal.answer import Answer, as_json, drawn, here
 from handlers.terminal.counter import Counter
 from handlers.terminal.grammar import Form
 
-PAGE = 50  # models on a page
+PAGE = 50  # models, or versions of one, on a page
 
 
 def _list(counter: Counter, command: List, form: Form) -> Answer:
@@ -54,33 +57,45 @@ def _show(counter: Counter, command: Show, form: Form) -> Answer:
     if form is Form.JSON:
         return as_json({
             "model": view.model.name, "description": view.model.description,
-            "versions": [_version(one) for one in view.versions],
+            "versions": [_version(one, view.blocks.get(one.version)) for one in view.versions],
             "requests": [asked.of_request(one, [], counter.registrar.context.policy) for one in view.requests],
         })  # fmt: skip
+    page = view.versions[(command.page - 1) * PAGE : command.page * PAGE]
+    if view.versions and not page:
+        return Answer(f"Page {command.page} is empty; there are {-(-len(view.versions) // PAGE)}.\n")
     table = screen.table()
-    for heading in ("Version", "Semver", "Stage", "Aliases", "Made"):
+    for heading in ("Version", "Semver", "Stage", "Aliases", "Status", "Run", "Made"):
         table.add_column(heading, overflow="fold")
-    for one in view.versions:
+    for one in page:
         aliases = ", ".join(one.aliases) or "–"
-        table.add_row(f"v{one.version}", one.semver or "–", _stage(one), aliases, _day(one.created_at))
+        status = one.status.lower().replace("_", " ")
+        table.add_row(f"v{one.version}", one.semver or "–", _stage(one), aliases, status, one.run_id or "–",
+                      _day(one.created_at))  # fmt: skip
     about = f": {short(view.model.description, 300)}" if view.model.description else ""
     head = Text(f"{view.model.name}{about}")
     waiting = [Text(f"Request {one.id}: {words.path(one)}, {one.state.value}") for one in view.requests]
-    return drawn(lambda _: [head, Text(), table, *waiting])
+    if command.page * PAGE < len(view.versions):
+        typed = f"registrar show {shlex.quote(view.model.name)} --page {command.page + 1}"
+        waiting.insert(0, Text(f"{counted(len(view.versions), 'version')}; older: {typed}"))
+    blocked = [Text(str(here(rollback_words.blocked_by(one)))) for one in view.blocks.values()]
+    return drawn(lambda _: [head, Text(), table, *blocked, *waiting])
 
 
 def _card(counter: Counter, command: Show, form: Form) -> Answer:
     assert command.version is not None
-    card = counter.registrar.lookups.card(command.model, command.version).card
+    view = counter.registrar.lookups.card(command.model, command.version)
+    card, blocked = view.card, [here(rollback_words.blocked_by(view.block))] if view.block else []
     if form is Form.JSON:
-        return as_json({**card.model_dump(mode="json"), "missing": card.missing(), "completeness": card.completeness()})
+        return as_json({**card.model_dump(mode="json"), "missing": card.missing(), "completeness": card.completeness(),
+                        "blocked": _blocked(view.block)})  # fmt: skip
     table = screen.table()
     table.add_column("Field")
     table.add_column("Value", overflow="fold")
     missing = card.missing()
     for name, value in card.model_dump().items():
         table.add_row(_label(name), "missing" if name in missing else _value(value))
-    return drawn(lambda _: [table, Text(f"{round(100 * card.completeness())} % filled")])
+    lines = [*map(str, blocked), f"{round(100 * card.completeness())} % filled"]
+    return drawn(lambda _: [table, *map(Text, lines)])
 
 
 def _requests(counter: Counter, command: Requests, form: Form) -> Answer:
@@ -95,9 +110,8 @@ def _requests(counter: Counter, command: Requests, form: Form) -> Answer:
     for heading in ("Request", "Model", "Change", "Asked by", "Approvals", "Until (UTC)"):
         table.add_column(heading, overflow="fold", no_wrap=heading in {"Request", "Until (UTC)"})
     for one, votes in found:
-        yes = sum(vote.choice is Choice.APPROVE for vote in votes)
-        table.add_row(one.id, one.model, str(words.path(one)), plain(shown(one.requester)), f"{yes} of {one.required}",
-                      f"{one.expires_at:%Y-%m-%d %H:%M}")  # fmt: skip
+        table.add_row(one.id, one.model, str(words.path(one)), plain(shown(one.requester)),
+                      f"{len(approvals(votes))} of {one.required}", f"{one.expires_at:%Y-%m-%d %H:%M}")  # fmt: skip
     return drawn(lambda _: [table])
 
 
@@ -108,22 +122,40 @@ def _history(counter: Counter, command: History, form: Form) -> Answer:
         served = [{
             "version": one.version, "since": _time(one.since), "until": _time(one.until), "cause": one.began.kind.value,
             "move": one.began.id, "request": one.began.request,
-            "sentence": str(history_words.came(one, found.requests.get(one.began.request or ""))),
+            "sentence": str(history_words.came(one, found)), **_who(one, found),
         } for one in found.served]  # fmt: skip
         return as_json({"model": found.model, "served": served, "watched": _time(found.watched), "sentence": answer})
     lines = [answer] if answer else []
     lines += [
-        f"v{one.version}  {history_words.span(one, found)}\n    "
-        f"{history_words.came(one, found.requests.get(one.began.request or ''))}"
+        f"v{one.version}  {history_words.span(one, found)}\n    {history_words.came(one, found)}"
         for one in found.served
     ]
     empty = f"{found.model} has not been in Production since Registrar watches it."
     return drawn(lambda _: [Text(line) for line in lines or [empty]])
 
 
-def _version(one: VersionInfo) -> dict[str, Any]:
-    return {"version": one.version, "semver": one.semver, "stage": one.stage.value, "aliases": list(one.aliases),
-            "run_id": one.run_id, "created_at": _time(one.created_at), "description": one.description}  # fmt: skip
+def _who(one: Served, found: Timeline) -> dict[str, Any]:
+    """Return who stands behind a move of a request: who asked, who approved, who overrode failed gates, and why."""
+    request = found.requests.get(one.began.request or "")
+    passed = request.overridden_by if request else None
+    return {
+        "requested_by": actor_id(as_person(request.requester)) if request else None,
+        "approved_by": [actor_id(as_person(actor)) for actor in found.approvers.get(one.began.request or "", ())],
+        "overridden_by": actor_id(as_person(passed)) if passed else None,
+        "override_reason": request.override_reason if request else "",
+    }
+
+
+def _version(one: VersionInfo, block: Bar | None) -> dict[str, Any]:
+    return {
+        "version": one.version, "semver": one.semver, "stage": one.stage.value, "aliases": list(one.aliases),
+        "status": one.status, "run_id": one.run_id, "created_at": _time(one.created_at), "description": one.description,
+        "blocked": _blocked(block),
+    }  # fmt: skip
+
+
+def _blocked(block: Bar | None) -> str | None:
+    return str(rollback_words.blocked(block)) if block else None
 
 
 def _label(field: str) -> str:

@@ -7,18 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bot.domain.approvers import rules_for_others, unmeetable_rules
 from bot.domain.errors import Misconfigured, WrongPolicy
 from bot.domain.grammar import Command
 from bot.domain.numbers import counted
-from bot.domain.policy import Policy, beaten_patterns, unmeetable_rules, unsigned_endpoints, unused_parts
+from bot.domain.policy import Policy, beaten_patterns, unsigned_endpoints
 from bot.domain.policy_words import what_holds
-from bot.domain.text import Code, say
+from bot.domain.text import Code, Say, say
 from bot.policy_file import parse_policy, read_text
 from bot.services.policies import revision
 from bot.settings import read_settings
 from handlers.terminal import documents, screen
 from handlers.terminal.grammar import Asked, Form
 from handlers.terminal.verbs import PolicyCheck, PolicyShow
+
+UNMEETABLE = "This rule can't be met: {}."
 
 
 def act(asked: Asked) -> int:
@@ -29,8 +32,7 @@ def act(asked: Asked) -> int:
 def notices(policy: Policy) -> list[str]:
     """Return what is right and worth knowing."""
     kinds = (
-        ("This is read but not acted on yet: {}.", unused_parts(policy)),
-        ("Nobody can meet this rule, for it names too few people: {}.", unmeetable_rules(policy)),
+        ("Only people who aren't approvers can request here: {}.", rules_for_others(policy)),
         ("Events go out unsigned for want of a secret_env: {}.", unsigned_endpoints(policy)),
         ("This pattern holds for no model, since another one wins wherever it matches: {}.", beaten_patterns(policy)),
     )
@@ -44,8 +46,12 @@ def _check(command: PolicyCheck, form: Form) -> int:
         policy = parse_policy(text, path)
     except Misconfigured as error:
         faults = list(error.faults) if isinstance(error, WrongPolicy) else [str(error.sentence)]
-        return _tell_faults(path, faults, form)
+        title = say("{path} cannot be used; {n} to mend:", path=Code(path), n=counted(len(faults), "thing"))
+        return _tell_faults(_document(path, None, faults, []), title, form)
     found, word = notices(policy), revision(text)
+    if faults := [UNMEETABLE.format(one) for one in unmeetable_rules(policy)]:
+        title = say("{path} can be read, but has {n}:", path=Code(path), n=counted(len(faults), "error"))
+        return _tell_faults(_document(path, word, faults, found), title, form)
     if form is Form.JSON:
         return _write(_document(path, word, [], found))
     patterns = counted(len(policy.models), "pattern")
@@ -55,14 +61,11 @@ def _check(command: PolicyCheck, form: Form) -> int:
     return 0
 
 
-def _tell_faults(path: Path, faults: list[str], form: Form) -> int:
+def _tell_faults(document: dict[str, Any], title: Say, form: Form) -> int:
     if form is Form.JSON:
-        _write(_document(path, None, faults, []))
+        _write(document)
     else:
-        number = counted(len(faults), "thing")
-        lines = [say("{path} cannot be used; {n} to mend:", path=Code(path), n=number)]
-        lines += [say("  {fault}", fault=fault) for fault in faults]
-        print(*lines, sep="\n", file=sys.stderr)
+        print(title, *(say("  {fault}", fault=fault) for fault in document["faults"]), sep="\n", file=sys.stderr)
     return Misconfigured.exit_code
 
 

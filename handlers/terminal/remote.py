@@ -5,24 +5,33 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from typing import Any, NoReturn, cast
+from urllib.parse import quote
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from bot.bootstrap import NoLedger
 from bot.domain import errors
 from bot.domain.ci import ci_around, pack_ci
 from bot.domain.commands import Cancel, Promote, Register
-from bot.domain.errors import BotUnreachable, Misconfigured, Refused, RegistrarError
+from bot.domain.errors import BotUnreachable, LedgerUnavailable, Misconfigured, NoLedgerHere, Refused, RegistrarError
 from bot.domain.grammar import Command
+from bot.domain.moves import Move
+from bot.domain.people import Automation
+from bot.domain.rollbacks import Bar
 from bot.domain.text import Code, say
+from bot.ports import Reading
 from bot.settings import Settings
 from handlers.terminal.answer import Answer, as_json, told
 from handlers.terminal.grammar import Form
 from handlers.terminal.verbs import PromoteHere
 from handlers.terminal.waiting import follow, summed_up
 
+GLANCE = 5.0  # seconds for what is only shown beside something else
 CALL = 30.0  # seconds for one call; opening a request waits for MLflow a little
 AGAIN_FOR = 60.0  # seconds for which a call is tried again that got no answer; its key opens nothing twice
 
@@ -30,7 +39,9 @@ AGAIN_FOR = 60.0  # seconds for which a call is tried again that got no answer; 
 class Bot:
     """The bot, over HTTP. `status` says on a screen what is waited for."""
 
-    def __init__(self, settings: Settings, status: Callable[[str], object] = lambda text: None) -> None:
+    def __init__(
+        self, settings: Settings, status: Callable[[str], object] = lambda text: None, *, timeout: float = CALL
+    ) -> None:
         self.status = status
         if settings.bot_token is None:
             raise Misconfigured(
@@ -43,7 +54,7 @@ class Bot:
         token = settings.bot_token.get_secret_value()
         if not token.isascii() or not token.isprintable() or " " in token:
             raise Misconfigured(say("{token} holds what no token can.", token=Code("REGISTRAR_TOKEN")))
-        self._client = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=CALL)
+        self._client = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=timeout)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -89,6 +100,40 @@ class Bot:
         return errors.BadInput(why) if answer.status_code in {404, 413, 415, 422} and not kind else Refused(why)
 
 
+class BotsLedger(NoLedger):
+    """What a terminal away from the bot can know of its ledger: which versions are blocked, as the API tells it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @contextmanager
+    def read(self) -> Iterator[Reading]:
+        """Yield a view of the ledger that knows blocks; whatever else it's asked for raises LedgerUnavailable."""
+        yield cast(Reading, _Blocks(self._settings))
+
+
+class _Blocks:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise LedgerUnavailable("The ledger is the bot's.")
+
+    def bars(self, model: str) -> list[Bar]:
+        try:
+            with closing(Bot(self._settings, timeout=GLANCE)) as bot:
+                found = bot.call("GET", f"/v1/models/{quote(model, safe='')}/blocks")["blocks"]
+        except RegistrarError as error:
+            raise NoLedgerHere(error.sentence) from error
+        return [
+            Bar(id="", model=model, version=one["version"], move="", at=datetime.fromisoformat(one["at"]),
+                by=Automation("bot"), reason=one["reason"]) for one in found
+        ]  # fmt: skip
+
+    def entries(self, model: str, version: int) -> list[Move]:
+        return []  # the API doesn't tell what was rolled back: the number counts
+
+
 def _promote(bot: Bot, command: PromoteHere, form: Form) -> Answer:
     if command.approver or command.break_glass:
         raise Refused("A program never approves. A person does it in Slack, or at the terminal of the bot's machine.")
@@ -119,7 +164,8 @@ def _register(bot: Bot, command: Register, form: Form) -> Answer:
 
 
 def _cancel(bot: Bot, command: Cancel, form: Form) -> Answer:
-    document = bot.call("DELETE", f"/v1/requests/{command.request}")
+    why = {"reason": command.reason} if command.reason else None
+    document = bot.call("DELETE", f"/v1/requests/{command.request}", why)
     if form is Form.JSON:
         return as_json(document)
     return told(str(document["sentence"]), form)

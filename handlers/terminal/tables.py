@@ -69,7 +69,7 @@ def fixed(found: Comparison) -> list[Column]:
     """Return the columns in front of the metrics."""
     semvers = [_shown(one) if one else MISSING for one in found.frame["semver"]]
     stages = [MISSING if one == "None" else str(one) for one in found.frame["stage"]]
-    versions = [f"v{number}" for number in found.versions]
+    versions = [f"v{number} blocked" if number in found.blocked else f"v{number}" for number in found.versions]
     return [
         _column("Version", versions), _column("Semver", semvers, SEMVER_MOST), _column("Stage", stages),
     ]  # fmt: skip

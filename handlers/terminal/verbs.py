@@ -7,13 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from bot.domain.catalog import SUMMARIES
 from bot.domain.ci import CiRun
 from bot.domain.commands import Promote
 from bot.domain.durations import parse_duration
 from bot.domain.errors import BadInput
-from bot.domain.grammar import Arg, Command, Model, OptionalModel
+from bot.domain.grammar import Arg, Command, Model, OptionalModel, Reason
 from bot.domain.text import Code, Name, say
-from bot.domain.typed import EVENTS_MOST, moment
+from bot.domain.typed import EVENTS_MOST, Day, past
+from handlers.terminal.listed import HISTORY_IMPORT
 
 
 def _span(text: object) -> timedelta | None:
@@ -29,8 +31,8 @@ def _span(text: object) -> timedelta | None:
 
 
 Since = Annotated[
-    timedelta | datetime | None, BeforeValidator(moment),
-    Arg("TIME", "how far back (30d), or from when (2026-11-01)", False, ("--since",)),
+    timedelta | datetime | Day | None, BeforeValidator(past),
+    Arg("TIME", "how far back (30d), or from when (yesterday, 2026-11-01; in UTC)", False, ("--since",)),
 ]  # fmt: skip
 PolicyFile = Annotated[str, Arg("FILE", "the policy file; without, what REGISTRAR_POLICY says", flags=("--file",))]
 
@@ -39,7 +41,7 @@ class AuditShow(Command):
     """Tell what happened."""
 
     verb = "audit show"
-    summary = "Who did what, and what was refused, newest first"
+    summary = "Show who did what, and what was refused, newest first"
     example = "audit show churn --since 30d"
     model: OptionalModel = None
     since: Since = None
@@ -68,7 +70,7 @@ class AuditVerify(Command):
     """Look whether the audit is whole."""
 
     verb = "audit verify"
-    summary = "Whether the audit is whole; else the first row that is not, and what was done to it"
+    summary = "Verify that the audit is whole; if it isn't, name the first bad row and what was done to it"
     example = "audit verify --anchor anchor.jsonl"
     anchor: Annotated[
         str, Arg("FILE", "heads that were anchored, to be compared as well", positional=False, flags=("--anchor",))
@@ -79,7 +81,7 @@ class AuditExport(Command):
     """Write the audit out."""
 
     verb = "audit export"
-    summary = "The audit, whole or in part, oldest first, one event a line"
+    summary = "Export the audit or a part of it, oldest first, one event per line"
     example = "audit export --since 2026-11-01 > audit.jsonl"
     model: OptionalModel = None
     since: Since = None
@@ -88,11 +90,23 @@ class AuditExport(Command):
     ] = "jsonl"  # fmt: skip
 
 
+class HistoryImport(Command):
+    """Add what was in Production before Registrar to the history."""
+
+    verb = "history import"
+    summary = HISTORY_IMPORT
+    example = 'history import before.csv --reason "exported from the old registry"'
+    file: Annotated[
+        str, Arg("FILE", "rows with model, version, since; optionally until, by, why", flags=("--file",))
+    ]  # fmt: skip
+    reason: Reason
+
+
 class DbStatus(Command):
     """Tell how the ledger's tables are."""
 
     verb = "db status"
-    summary = "Where the ledger is, whether its tables are up to date, and what to do"
+    summary = "Show where the ledger is, whether its tables are up to date, and what to do"
     example = "db status"
 
 
@@ -100,7 +114,7 @@ class DbUpgrade(Command):
     """Bring the ledger's tables up to date."""
 
     verb = "db upgrade"
-    summary = "Make the ledger's tables, or bring those of an older Registrar up to date"
+    summary = "Create the ledger's tables, or bring those of an older Registrar up to date"
     example = "db upgrade"
 
 
@@ -117,7 +131,7 @@ class DbCopy(Command):
     """Move the ledger to PostgreSQL."""
 
     verb = "db copy"
-    summary = "Copy the ledger from SQLite into an empty one on PostgreSQL, its audit chain intact; stop the bot before"
+    summary = "Copy the ledger from SQLite to an empty PostgreSQL, its audit chain intact; stop the bot first"
     example = "db copy --to postgresql+psycopg://registrar@db.internal/registrar"
     to: Annotated[
         str, Arg("URL", "where to; libpq finds the password in PGPASSWORD or ~/.pgpass", False, ("--to",))
@@ -130,11 +144,29 @@ class DbCopy(Command):
     ] = False  # fmt: skip
 
 
+class DbAccept(Command):
+    """Lift the hold after a restore, and carry out what was waiting."""
+
+    verb = "db accept"
+    summary = "After a restore, carry out what was pending, with every check that a transition has"
+    example = 'db accept --reason "the registry was moved to a new server"'
+    reason: Reason
+
+
+class DbDropPending(Command):
+    """Lift the hold after a restore, and end what was waiting."""
+
+    verb = "db drop-pending"
+    summary = "After a restore, end every pending request, transition, command, and tag update"
+    example = 'db drop-pending --reason "the ledger is from Friday, all of that was done"'
+    reason: Reason
+
+
 class PolicyCheck(Command):
     """Look for what is wrong in a policy file."""
 
     verb = "policy check"
-    summary = "Everything that is wrong in a policy file, and what to know about it"
+    summary = "Check a policy file, and list every error in it and what to know about it"
     example = "policy check registrar.yml"
     file: PolicyFile = ""
 
@@ -143,7 +175,7 @@ class PolicyShow(Command):
     """Tell what a policy file says of a model."""
 
     verb = "policy show"
-    summary = "What holds for a model: who decides, how many, which gates"
+    summary = SUMMARIES["policy"]
     example = "policy show churn"
     model: Model
     file: PolicyFile = ""

@@ -38,19 +38,20 @@ def follow(
 ) -> tuple[dict[str, Any], int]:
     """Wait until a request has ended, and return its document and the exit code; 5 where the time was over first.
 
-    What changes is told on standard error, and `status` shows it on a screen. A bot, a ledger or a network that is
-    away is waited for: until `timeout`, else for half an hour. Raises Unreachable then.
+    What changes until then is told on standard error, and `status` shows it on a screen; the caller prints how it
+    ended. A bot, a ledger, or a network that is away is waited for: until `timeout`, else for half an hour. Raises
+    Unreachable then.
     """
     began = heard = monotonic()
     until = None if timeout is None else began + timeout.total_seconds()
     told, pause, is_lost = "", FIRST, False
     while True:
+        if document["is_final"]:  # whoever called prints it
+            return document, EXIT.get(str(document["state"]), 1)
         if (said := str(document["sentence"])) != told:
             told = said
             status(said)
             _tell(said)
-        if document["is_final"]:
-            return document, EXIT.get(str(document["state"]), 1)
         left = pause if until is None else min(pause, until - monotonic())
         if left <= 0:
             _tell("The time to wait is over; the request goes on without this terminal.")

@@ -26,7 +26,7 @@ def gated(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
 
 def test_a_card_with_its_gates_from_the_question_to_the_end(gated: World, open_window: Callable[..., Screen]) -> None:
     screen = open_window(gated.slack.url)
-    screen.page.set_viewport_size({"width": 1200, "height": 760})  # two of the pictures are in the README
+    screen.page.set_viewport_size({"width": 1200, "height": 760})
     screen.types('/model promote churn 4 production --reason "better on last month, and nearly as fast"')
     says(screen.card(), "at most 5 worse than the incumbent")
     screen.becomes("Bob")

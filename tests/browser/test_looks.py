@@ -66,7 +66,7 @@ def test_a_card_fits(world: World, open_window: Callable[..., Screen], name: str
     screen = open_window(world.slack.url, **how)
     screen.types('/model promote churn 4 production --reason "better f1"')
     says(screen.card(), "better f1")
-    says(screen.answer(), "Asked")
+    says(screen.answer(), "Requested")
     screen.picture(f"card-{name}")
     assert screen.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     screen.becomes("Bob Tanaka")

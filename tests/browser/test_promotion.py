@@ -17,7 +17,7 @@ def test_alice_asks_is_refused_and_bob_approves(screen: Screen, world: World) ->
     screen.page.set_viewport_size({"width": 1200, "height": 700})
     screen.types(ASK)
     says(screen.card(), "f1 0.77 instead of 0.74")
-    says(screen.answer(), "Asked")
+    says(screen.answer(), "Requested")
     screen.picture("card-pending")
 
     screen.presses("Approve")

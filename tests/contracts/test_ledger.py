@@ -36,13 +36,17 @@ from bot.domain.monitors import Measurement, Monitor, Outcome, Standing
 from bot.domain.moves import UNFINISHED, Move, MoveKind, MoveState
 from bot.domain.people import Actor, Automation, Client, Operator, Person
 from bot.domain.registry import Stage
+from bot.domain.restores import Hold, HoldKind
 from bot.domain.serving import Serving, ServingState
+from bot.domain.text import say
 from bot.ledger import SqlLedger, audit, rows
 from bot.ledger.audit import Fault, FaultKind
 from bot.ledger.engines import parse_url
 from bot.ledger.tables import metadata
-from bot.ports import Ask, AskState, Batch, Ledger, Note, NoteKind, Posting, Unobserved, Waiting
+from bot.ports import Ask, AskState, Batch, Copy, Held, Ledger, Note, NoteKind, Posting, Unobserved, Waiting
 from tests.many import add_many_events
+
+pytestmark = pytest.mark.usefixtures("migrates_itself")
 
 pytest_plugins = ("tests.ledgers",)
 
@@ -396,6 +400,47 @@ def test_moves_come_newest_first(ledger: SqlLedger) -> None:
         assert r.models_with_moves([MoveState.DONE]) == ["churn"]
 
 
+def test_what_put_a_version_into_production_is_found_however_long_ago(ledger: SqlLedger) -> None:
+    done = {"state": MoveState.DONE, "finished_at": NOW}
+    entered = a_move(**done)
+    others = [
+        a_move(version=8, **done), a_move(model="fraud", **done), a_move(target=Stage.STAGING, **done),
+        a_move(from_stage=Stage.PRODUCTION, target=Stage.ARCHIVED, **done), a_move(state=MoveState.STALE), a_move(),
+    ]  # fmt: skip
+    with ledger.write() as tx:
+        for move in [entered, *others]:
+            tx.add_move(move)
+    with ledger.read() as reading:
+        assert reading.entries("churn", 7) == [entered]
+
+
+def test_earlier_moves_come_before_all_that_are_there_page_by_page(ledger: SqlLedger) -> None:
+    done = {"state": MoveState.DONE, "finished_at": NOW}
+    there, *earlier = (a_move(version=version, **done) for version in (9, 3, 4, 1, 2))
+    later = a_move(version=10, **done)
+    with ledger.write() as tx:
+        tx.add_move(there)
+        tx.add_earlier(earlier[:2])
+        tx.add_earlier(earlier[2:])
+        tx.add_move(later)
+    with ledger.read() as reading:
+        found = reading.moves("churn", stage=Stage.PRODUCTION)
+        assert [move.version for move in found] == [10, 9, 4, 3, 2, 1]
+        page = reading.moves("churn", before=found[2].id, most=2)
+        assert [move.version for move in page] == [3, 2]
+        first = reading.first_move("churn", Stage.PRODUCTION)
+        assert first is not None
+        assert first.version == 1
+
+
+def test_earlier_moves_fit_into_a_ledger_without_any(ledger: SqlLedger) -> None:
+    with ledger.write() as tx:
+        tx.add_earlier([a_move(version=1), a_move(version=2)])
+        tx.add_move(a_move(version=3))
+    with ledger.read() as reading:
+        assert [move.version for move in reading.moves("churn")] == [3, 2, 1]
+
+
 def test_the_oldest_due_move_is_claimed_and_the_model_is_held(ledger: SqlLedger) -> None:
     old, new = a_move(), a_move(intended_at=NOW - timedelta(hours=1))  # the clock was set back in between
     save(ledger, old, new)
@@ -520,6 +565,33 @@ def test_a_finished_move_cannot_be_given_back(ledger: SqlLedger) -> None:
         assert w.move(done.id) == done
 
 
+def test_a_move_keeps_when_it_first_began_however_it_goes_on(ledger: SqlLedger) -> None:
+    save(ledger, a_move(id="m"))
+    taken = claim(ledger)
+    assert taken is not None
+    with ledger.write() as w:
+        assert w.begin_move(taken, NOW)
+        assert w.begin_move(taken, LATER)
+        assert w.move("m").began_at == NOW
+        w.release_move(taken, SOON)
+    again = claim(ledger, "two", SOON)
+    assert again is not None
+    with ledger.write() as w:
+        w.finish_move(replace(again, state=MoveState.DONE, finished_at=SOON, began_at=None))
+        assert w.move("m").began_at == NOW
+
+
+def test_a_move_that_was_taken_over_does_not_begin(ledger: SqlLedger) -> None:
+    save(ledger, a_move(id="m"))
+    taken = claim(ledger)
+    assert taken is not None
+    with ledger.write() as w:
+        assert not w.begin_move(replace(taken, attempts=taken.attempts - 1), NOW)
+        w.release_move(taken, SOON)
+        assert not w.begin_move(taken, NOW)
+        assert w.move("m").began_at is None
+
+
 # Asks
 
 
@@ -569,6 +641,9 @@ def test_notes_of_some_kinds_can_be_asked_for_alone(ledger: SqlLedger) -> None:
     with ledger.read() as r:
         assert [note.key for note in r.due_notes(NOW, kinds={NoteKind.EVENT})] == ["e1", "e2"]
         assert [note.key for note in r.due_notes(NOW, kinds=set(NoteKind) - {NoteKind.EVENT})] == ["a1"]
+        assert r.due_notes(NOW, kinds={NoteKind.EVENT}, to="nobody") == []
+        assert r.waited_for(NoteKind.EVENT) == [r.due_notes(NOW, kinds={NoteKind.EVENT})[0].to]
+        assert r.waited_for(NoteKind.NOTICE) == []
     assert due(ledger) == ["a1", "e1", "e2"]
 
 
@@ -1312,6 +1387,14 @@ def test_a_vote_that_was_taken_back_is_gone_and_can_be_cast_again(ledger: SqlLed
         assert w.add_vote(a_vote(request))
 
 
+def test_a_vote_that_lapsed_says_by_which_rule_and_no_other_does(ledger: SqlLedger) -> None:
+    request = a_request()
+    save(ledger, request, a_vote(request), a_vote(request, ALICE))
+    with ledger.write() as w:
+        w.save_vote(replace(a_vote(request), lapsed="deactivated"))
+        assert {vote.voter: vote.lapsed for vote in w.votes(request.id)} == {BOB: "deactivated", ALICE: ""}
+
+
 def test_freezes_that_nobody_has_lifted_are_told_oldest_first(ledger: SqlLedger) -> None:
     first, second, lifted = a_freeze(until=SOON), a_freeze(model=None), a_freeze()
     with ledger.write() as w:
@@ -1473,6 +1556,104 @@ def a_measurement(monitor: str, slot: int) -> Measurement:
                        value=0.9)  # fmt: skip
 
 
+# What a hold covers
+
+
+def a_hold(**changes: Any) -> Hold:
+    hold = Hold(id=f"h{next(_ids)}", kind=HoldKind.LEDGER_RESTORED, at=NOW, lines=(say("{n} tags", n=2),), keys=("k",))
+    return replace(hold, **changes)
+
+
+def test_a_hold_covers_what_was_waiting_and_nothing_that_comes_later(ledger: SqlLedger) -> None:
+    old, new = a_request(), a_request(model="fraud")
+    with ledger.write() as w:
+        w.add_request(old)
+        w.add_move(a_move(id="old"))
+        w.add_ask(an_ask(id="old"))
+        w.add_copy(Copy(id="old", model="churn", version=7, tags={"approver": "U1"}))
+        assert w.add_hold(a_hold())
+        w.add_request(new)
+        w.add_move(a_move(id="new"))
+        w.add_ask(an_ask(id="new"))
+        w.add_copy(Copy(id="behind", model="churn", version=7))
+        w.add_copy(Copy(id="new", model="churn", version=8))
+        held = w.held()
+        assert [[one.id for one in each] for each in (held.moves, held.asks, held.requests, held.copies)] == [
+            ["old"], ["old"], [old.id], ["old"],
+        ]  # fmt: skip
+        assert (w.is_held(old.id), w.is_held(new.id)) == (True, False)
+        claimed = w.claim_move("churn", "one", NOW, SOON)
+        assert claimed is not None
+        assert claimed.id == "new"
+        assert w.waiting_asks(NOW) == ["new"]
+        assert not w.claim_ask("old", NOW, SOON)
+        assert [one.id for one in w.due_copies(NOW)] == ["new"]
+        assert not w.claim_copy(held.copies[0], NOW, SOON)
+
+
+def test_one_hold_is_active_at_a_time_and_can_be_widened_and_lifted(ledger: SqlLedger) -> None:
+    hold = a_hold()
+    with ledger.write() as w:
+        assert w.add_hold(hold)
+        assert not w.add_hold(a_hold())
+        w.add_copy(Copy(id="later", model="churn", version=7))
+        assert w.held().copies == []
+        wider = replace(hold, keys=("k", "l"))
+        w.save_hold(wider, widen=True)
+        assert [one.id for one in w.held().copies] == ["later"]
+    with ledger.write() as w:
+        assert w.hold() == wider
+        lifted = replace(wider, lifted_at=SOON, lifted_by=BOB, outcome="accepted")
+        w.save_hold(lifted)
+        assert (w.hold(), w.held(), w.holds()) == (None, Held(moves=[], asks=[], requests=[], copies=[]), [lifted])
+        assert [one.id for one in w.due_copies(NOW)] == ["later"]
+
+
+def test_held_tag_updates_can_be_dropped(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        w.add_copy(Copy(id="old", model="churn", version=7))
+        assert w.models_waiting() == ["churn"]
+        w.add_hold(a_hold())
+        w.add_copy(Copy(id="new", model="churn", version=7))
+        w.drop_copies("done since")
+        assert [one.id for one in w.due_copies(NOW)] == ["new"]
+        assert [one.id for one in w.copies("churn")] == ["old", "new"]
+
+
+def test_what_is_to_be_written_to_one_version_is_found_from_a_number_on(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        assert w.first_unwritten("churn") == 0
+        for name, model, version in [("a", "churn", 7), ("b", "churn", 8), ("c", "fraud", 7), ("d", "churn", 7)]:
+            w.add_copy(Copy(id=name, model=model, version=version))
+        a, b, d = w.copies("churn")
+        assert w.first_unwritten("churn") == a.number
+        w.copied(a)
+        assert w.first_unwritten("churn") == b.number
+        assert [one.id for one in w.copies("churn", version=7)] == ["a", "d"]
+        assert [one.id for one in w.copies("churn", version=7, since=b.number)] == ["d"]
+        w.copied(b)
+        w.copied(d)
+        assert w.first_unwritten("churn") == d.number + 1
+
+
+def test_an_operator_is_read_with_the_slack_id_that_is_known_of_them(ledger: SqlLedger) -> None:
+    request = a_request(requester=Operator("ann"))
+    with ledger.write() as w:
+        w.add_request(request)
+        w.append(an_event(actor=Operator("ann")))
+
+    def users() -> list[str]:
+        with ledger.read() as r:
+            actors = [r.request(request.id).requester, *(link.event.actor for link in r.links())]
+        return [actor.user for actor in actors if isinstance(actor, Operator)]
+
+    assert users() == ["", ""]
+    ledger.recognize(lambda: {"ann": "UANN"})
+    assert users() == ["UANN", "UANN"]
+    ledger.recognize(lambda: {"bob": "UBOB"})
+    assert users() == ["", ""]
+
+
 # Speed: no query reads a whole table
 
 
@@ -1486,6 +1667,7 @@ def test_every_question_has_an_index(sqlite_url: str, tmp_path: Path) -> None:
     try:
         with opened(sqlite_url) as ledger:
             _ask_everything(ledger)
+            _ask_about_holds(ledger)
     finally:
         event.remove(Engine, "before_cursor_execute", listen)
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
@@ -1556,6 +1738,16 @@ def _ask_everything(ledger: SqlLedger) -> None:
         r.links(after=3)
         r.links(model="churn", after=3)
         r.records()
+
+
+def _ask_about_holds(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        w.add_hold(a_hold())
+        w.claim_move("churn", "one", NOW, SOON)
+        w.is_held("r1")
+        w.copies("churn")
+        w.copies("churn", version=7, since=3)
+        w.first_unwritten("churn")
 
 
 # The serving side

@@ -112,6 +112,16 @@ class TestReading:
         created, updated = registry.versions("churn")[0].created_at, registry.model("churn").updated_at
         assert [moment and moment.tzinfo for moment in (created, updated)] == [UTC, UTC]
 
+    def test_the_summary_of_a_model_tells_what_its_versions_are(self, registry: Registry, shelf: Shelf) -> None:
+        shelf.add("churn")
+        shelf.add_version("churn", run_id="4711", source="s3://models/churn")
+        model, [version] = registry.model("churn"), registry.versions("churn")
+        told = version.identity(model.created_at)
+        assert (told.run_id, told.source, told.created_at is None) == ("4711", "s3://models/churn", False)
+        assert dict(model.identities) == {1: told}
+        assert registry.models()[0].identities == model.identities
+        assert registry.version("churn", 1).identity(model.created_at) == told
+
     def test_a_deleted_version_is_gone_and_its_number_stays_free(self, registry: Registry, shelf: Shelf) -> None:
         shelf.add("churn", versions=2)
         shelf.delete_version("churn", 2)
@@ -131,6 +141,19 @@ class TestReading:
     def test_an_unknown_model_is_said_to_be_unknown(self, registry: Registry) -> None:
         with pytest.raises(UnknownModel, match="The registry has no model “churn”"):
             registry.model("churn")
+
+    def test_a_name_in_another_letter_case_is_unknown(self, registry: Registry, shelf: Shelf) -> None:
+        shelf.add("churn", versions=1)
+        with pytest.raises(UnknownModel):
+            registry.model("CHURN")
+        assert registry.versions("CHURN") == []
+
+    def test_a_registry_that_ignores_case_tells_the_stored_name(self) -> None:
+        registry = MemoryRegistry()
+        registry.ignores_case = True
+        registry.add("churn", versions=1)
+        told = registry.model("CHURN").name, registry.versions("Churn")[0].model, registry.version("CHURN", 1).model
+        assert told == ("churn",) * 3
 
     def test_models_are_sorted_by_name(self, registry: Registry, shelf: Shelf) -> None:
         for name in ("fraud", "churn", "Churn"):
@@ -843,6 +866,7 @@ CALLS = READING | WRITING
 OTHERS: dict[str, Callable[[Registry], object]] = {
     "runs": lambda registry: registry.runs(["a" * 32]),
     "package": lambda registry: registry.package(VersionInfo(model="churn", version=1, stage=NONE)),
+    "estimator": lambda registry: registry.estimator(VersionInfo(model="churn", version=1, stage=NONE)),
     "register": lambda registry: registry.register("churn", "a" * 32, tags={}),
 }
 
@@ -1348,6 +1372,7 @@ def test_a_model_that_mlflow_logged_is_registered_and_read(command_line_server: 
     )
     assert any(line.startswith("scikit-learn==") for line in package.dependencies)
     assert package.size
+    assert registry.estimator(version) == "LogisticRegression"
 
 
 @pytest.mark.postgres

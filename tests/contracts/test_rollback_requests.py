@@ -20,7 +20,8 @@ from tests.watched import Watched
 Open = Callable[[int], Watched]
 
 READ, MOVE, ALIAS = "model-versions/get", "model-versions/transition-stage", "registered-models/alias"
-THE_MOVE = [READ, MOVE, ALIAS, READ]  # the incumbent is read, then it is moved with archiving, named, and read back
+# The incumbent and the target are read, then it is moved with archiving, named, and read back.
+THE_MOVE = [READ, READ, MOVE, ALIAS, READ]
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ REQUEST = Request(
 # Written down a second time on purpose: a change of the table has to be meant.
 LEGAL = {
     "pending": {"approved", "rejected", "cancelled", "expired", "stale"},
-    "approved": {"executing", "stale", "failed"},
-    "executing": {"done", "stale", "failed", "approved"},
+    "approved": {"executing", "stale", "failed", "expired"},
+    "executing": {"done", "stale", "failed", "expired", "approved"},
 }
 ENDS = {"done", "rejected", "cancelled", "expired", "stale", "failed"}
 

@@ -23,7 +23,7 @@ from bot.domain.directions import Direction, direction_of
 from bot.domain.errors import BadInput
 from bot.domain.numbers import delta, number
 from bot.domain.registry import RunInfo, Stage, VersionInfo
-from bot.domain.text import pack, unpack
+from bot.domain.text import pack, say, unpack
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 NAN = float("nan")
@@ -305,6 +305,19 @@ def test_the_best_is_told_with_its_lead(
     expected: str, metric: str, metrics: dict[int, Metrics], production: int | None, lowest: bool | None
 ) -> None:
     assert best_said(metric, metrics, production, lowest=lowest) == expected
+
+
+def test_a_winner_that_is_blocked_is_told_to_be() -> None:
+    found = replace(compared({1: {"f1": 0.1}, 2: {"f1": 0.9}}), blocked={2: say("v2 is blocked.")})
+    assert str(best_sentence(best(found, "f1"))).endswith("v2 is blocked.")
+    assert best(found, "f1", lowest=True).blocked is None
+
+
+def test_of_many_blocked_versions_the_newest_are_named_and_the_others_counted() -> None:
+    metrics = {number: {"f1": number / 10} for number in range(1, 7)}
+    blocked = {number: say("v{n} is blocked.", n=number) for number in range(1, 6)}
+    told = str(sentence(replace(compared(metrics), blocked=blocked)))
+    assert told.endswith("v5 is blocked. v4 is blocked. v3 is blocked. 2 more are blocked.")
 
 
 def test_nan_never_wins() -> None:

@@ -18,6 +18,7 @@ from bot.domain.parsing import load, parse
 from bot.domain.people import Person
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import BEFORE_US, Served, served_at, stretches
+from bot.domain.typed import Day
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 BOB = Person("T1", "UBOB")
@@ -84,8 +85,8 @@ def test_who_served_at_a_moment(when: datetime, version: int | None) -> None:
         (timedelta(hours=2), "v6 of “churn” was in Production at 2026-03-10 10:00 UTC."),
         (at(6, 10, 30), "No version of “churn” was in Production at 2026-03-06 10:30 UTC. v4 was there until "
          "2026-03-06 10:00 UTC. v6 came at 2026-03-06 11:00 UTC."),
-        (at(1, 8), "Nobody knows: Registrar has watched “churn” since 2026-03-01 09:00 UTC. v3 was there then "
-         "already."),
+        (at(1, 8), "No record: Registrar has watched “churn” since 2026-03-01 09:00 UTC. v3 was in Production "
+         "by then."),
     ],
 )  # fmt: skip
 def test_a_moment_has_an_answer(when: Any, said: str) -> None:
@@ -99,13 +100,13 @@ def test_of_a_model_that_came_later_it_is_known_that_nobody_served() -> None:
 
 
 def test_who_was_there_when_the_first_one_came_is_told() -> None:
-    assert "Before v4 came at 2026-03-05 00:00 UTC, v3 was there." in asked(
+    assert "Before v4 came at 2026-03-05 00:00 UTC, it was v3." in asked(
         at(2), stretches([move(4, at(5), expected_incumbent=3)])
     )
 
 
-def test_of_a_model_that_was_never_seen_nobody_knows() -> None:
-    assert asked(at(2), []) == "Nobody knows: Registrar has not seen “churn” in Production yet."
+def test_of_a_model_that_was_never_seen_there_is_no_record() -> None:
+    assert asked(at(2), []) == "No record: Registrar hasn't seen “churn” in Production yet."
 
 
 # -- days --------------------------------------------------------------------------------------------------------------
@@ -117,9 +118,9 @@ def test_of_a_model_that_was_never_seen_nobody_knows() -> None:
         (2, "v3 of “churn” was in Production all of 2 March 2026 (UTC)."),
         (3, "On 3 March 2026 (UTC) v3 was in Production of “churn”; v4 from 2026-03-03 14:00 UTC, v5 from "
             "2026-03-03 15:00 UTC, v4 from 2026-03-03 15:30 UTC."),
-        (6, "On 6 March 2026 (UTC) v4 was in Production of “churn”; nobody from 2026-03-06 10:00 UTC, v6 from "
+        (6, "On 6 March 2026 (UTC) v4 was in Production of “churn”; no version from 2026-03-06 10:00 UTC, v6 from "
             "2026-03-06 11:00 UTC."),
-        (1, "On 1 March 2026 (UTC) nobody knows what was in Production of “churn”; v3 from 2026-03-01 09:00 UTC."),
+        (1, "In Production of “churn” on 1 March 2026 (UTC): v3, first seen 2026-03-01 09:00 UTC."),
         (10, "v6 of “churn” was in Production all of 10 March 2026 (UTC) so far."),
     ],
 )  # fmt: skip
@@ -128,7 +129,12 @@ def test_a_day_has_an_answer(day: int, said: str) -> None:
 
 
 def test_a_day_before_anybody_looked_has_none() -> None:
-    assert asked(date(2026, 2, 27)).startswith("Nobody knows: Registrar has watched “churn” since 2026-03-01")
+    assert asked(date(2026, 2, 27)).startswith("No record: Registrar has watched “churn” since 2026-03-01")
+
+
+@pytest.mark.parametrize(("word", "day"), [(Day.TODAY, 10), (Day.YESTERDAY, 9)])
+def test_yesterday_and_today_are_days_in_utc(word: Day, day: int) -> None:
+    assert asked(word) == asked(date(2026, 3, day))
 
 
 def test_an_empty_day_has_an_answer() -> None:
@@ -153,8 +159,8 @@ def test_changes_tell_of_nobody_too() -> None:
 
 
 @pytest.mark.parametrize("when", [date(2026, 3, 11), at(10, 12, 1)])
-def test_what_is_to_come_is_refused_kindly(when: Any) -> None:
-    with pytest.raises(BadInput, match="is still to come: nobody knows what will serve then"):
+def test_the_future_is_refused(when: Any) -> None:
+    with pytest.raises(BadInput, match="is in the future"):
         window(when, NOW)
 
 
@@ -186,7 +192,7 @@ def test_a_time_is_read_and_kept(typed: str, meant: Any) -> None:
     assert load(command.dump()) == command
 
 
-@pytest.mark.parametrize("typed", ["2026-02-30", "0001-01-01", "yesterday", "2026-13-01", "9999-01-01"])
+@pytest.mark.parametrize("typed", ["2026-02-30", "0001-01-01", "tomorrow", "2026-13-01", "9999-01-01"])
 def test_what_is_no_time_is_refused(typed: str) -> None:
     with pytest.raises(BadInput):
         parse(f"history churn --at {typed}")
@@ -209,7 +215,7 @@ def test_so_long_ago_means_the_same_moment_later() -> None:
     ],
 )  # fmt: skip
 def test_how_it_came_is_told(place: int, said: str) -> None:
-    assert str(came(STORY[place], None)) == said
+    assert str(came(STORY[place], Timeline(model="churn", served=tuple(STORY), now=NOW, requests={}))) == said
 
 
 def test_when_and_how_long_is_told() -> None:

@@ -17,8 +17,6 @@ from bot.domain.policy import (
     SemverGate,
     SignatureGate,
     read_policy,
-    unmeetable_rules,
-    unused_parts,
 )
 from bot.domain.registry import Stage
 from bot.policy_file import load_policy
@@ -133,18 +131,6 @@ def test_the_user_groups_of_the_file_are_known() -> None:
     assert read(WHOLE).groups() == {"S01LEADS"}
 
 
-def test_what_is_read_but_not_used_yet_is_told_by_its_path() -> None:
-    assert unused_parts(read(WHOLE)) == []
-    reads = WHOLE.replace("may: [request]", "may: [request, read]")
-    assert unused_parts(read(reads)) == ["clients.github-churn.may: read"]
-    slow = read("models: {'*': {rollback: {by: [U0BOB], fast: false}}}")
-    assert unused_parts(slow) == ["models.*.rollback.fast: false"]
-
-
-def test_a_plain_policy_has_nothing_unused() -> None:
-    assert unused_parts(read(in_production("approvers: [lead], required: 2, expires_after: 24h"))) == []
-
-
 # -- mistakes ----------------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +184,7 @@ def test_a_key_near_to_none_is_answered_with_all() -> None:
         ("models: {}\nnotify: [{url: x, url_env: X}]", "notify.0: needs url_env or url, and not both"),
         ("models: {}\nserving: {a: {url: x, every: 0s}}", "serving.a.every"),
         ("models: {}\nserving: {a: {url: x, timeout: 0s}}", "serving.a.timeout"),
+        ('models: {"*": {rollback: {by: [U1], fast: false}}}', "models.*.rollback: a rollback by someone in `by` is"),
         ("models: {}\noperators: {ann: ann}", "operators.ann: 'ann' is no Slack id"),
     ],
 )
@@ -322,26 +309,12 @@ def test_a_key_that_stands_twice_is_refused(path: Path, content: str, said: str)
     assert said in file_fault(path, content)
 
 
-# -- what nobody can meet ----------------------------------------------------------------------------------------------
+# -- which pattern wins ------------------------------------------------------------------------------------------------
 
 
 def test_a_name_wins_over_a_pattern_of_the_same_length() -> None:
     policy = read_policy({"models": {"chur*": {"channel": "#pattern"}, "churn": {"channel": "#name"}}})
     assert policy.channel_for("churn") == "#name"
-
-
-@pytest.mark.parametrize(
-    ("rule", "told"),
-    [
-        ({"approvers": []}, ["models.*.production (needs 1, names 0)"]),
-        ({"approvers": ["U02BOB"], "required": 2}, ["models.*.production (needs 2, names 1)"]),
-        ({"approvers": ["U02BOB", "S01LEADS"], "required": 2}, []),
-        ({"approvers": ["U02BOB", "U03EVE"], "required": 2}, []),
-    ],
-    ids=["nobody", "too few", "a group may hold enough", "enough"],
-)
-def test_a_rule_that_nobody_can_meet_is_told(rule: dict[str, object], told: list[str]) -> None:
-    assert unmeetable_rules(read_policy({"models": {"*": {"production": rule}}})) == told
 
 
 # -- the serving side --------------------------------------------------------------------------------------------------
@@ -357,3 +330,15 @@ def test_an_address_is_told_once_however_often_it_is_named() -> None:
     assert told[0].secret_env == "S"
     assert policy.endpoint(told[1].key) == told[1]
     assert policy.endpoint("gone") is None
+
+
+def test_the_rule_of_a_policy_file_from_before_there_was_the_gate_not_blocked_is_still_the_same_rule() -> None:
+    rule = {"approvers": ["lead"], "required": 2, "gates": [{"semver": "set"}], "override": ["admin"]}
+    policy = read_policy({"roles": {"lead": ["UBOB"], "admin": ["UDAVE"]}, "models": {"*": {"production": rule}}})
+    assert policy.fingerprint("churn", Stage.PRODUCTION) == "100cdf6da7d38eff"
+
+
+def test_whether_blocked_versions_are_refused_is_true_or_false() -> None:
+    for word in ("yes", 1, "set"):
+        with pytest.raises(Misconfigured, match="not_blocked"):
+            read_policy({"models": {"*": {"production": {"approvers": ["UBOB"], "gates": [{"not_blocked": word}]}}}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -528,7 +529,14 @@ def test_an_alpha_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
 
 Rule = Callable[..., Judged]
 BOTH = pytest.mark.parametrize("rule", [judged, since])
-A_BASELINE = a_week(phi=0.5, days=7)
+
+
+@cache
+def a_baseline() -> Points:
+    """Return the baseline of the tests below. Not a constant: loading SciPy's signals costs every process seconds."""
+    return a_week(phi=0.5, days=7)
+
+
 levels = st.lists(st.floats(0.8, 1.0), min_size=12, max_size=12)
 
 
@@ -536,8 +544,8 @@ levels = st.lists(st.floats(0.8, 1.0), min_size=12, max_size=12)
 @settings(max_examples=25, deadline=None)
 @given(values=levels)
 def test_turning_values_and_direction_around_changes_nothing(rule: Rule, values: list[float]) -> None:
-    one = rule(series(values), A_BASELINE)
-    other = rule(scaled(series(values), -1), scaled(A_BASELINE, -1), higher_is_better=False)
+    one = rule(series(values), a_baseline())
+    other = rule(scaled(series(values), -1), scaled(a_baseline(), -1), higher_is_better=False)
     assert (one.is_worse, one.effect, one.noise) == (other.is_worse, other.effect, other.noise)
     assert one.bound == -other.bound
 
@@ -546,8 +554,8 @@ def test_turning_values_and_direction_around_changes_nothing(rule: Rule, values:
 @settings(max_examples=25, deadline=None)
 @given(values=levels, power=st.integers(-30, 30))
 def test_the_unit_changes_nothing(rule: Rule, values: list[float], power: int) -> None:
-    one, by = rule(series(values), A_BASELINE), 2.0**power  # a power of two is exact
-    other = rule(scaled(series(values), by), scaled(A_BASELINE, by))
+    one, by = rule(series(values), a_baseline()), 2.0**power  # a power of two is exact
+    other = rule(scaled(series(values), by), scaled(a_baseline(), by))
     assert (one.is_worse, one.effect, one.noise) == (other.is_worse, other.effect, other.noise)
 
 
@@ -555,23 +563,23 @@ def test_the_unit_changes_nothing(rule: Rule, values: list[float], power: int) -
 @settings(max_examples=25, deadline=None)
 @given(values=levels, less=st.floats(0, 0.5))
 def test_what_is_worse_stays_so_when_it_gets_worse(rule: Rule, values: list[float], less: float) -> None:
-    lower = rule(scaled(series(values), 1, -less), A_BASELINE)
-    assert lower.is_worse or not rule(series(values), A_BASELINE).is_worse
+    lower = rule(scaled(series(values), 1, -less), a_baseline())
+    assert lower.is_worse or not rule(series(values), a_baseline()).is_worse
 
 
 @BOTH
 @settings(max_examples=25, deadline=None)
 @given(values=levels, days=st.integers(0, 400))
 def test_whole_days_later_is_the_same(rule: Rule, values: list[float], days: int) -> None:
-    later = Points(A_BASELINE.at + days * DAY, A_BASELINE.value)
-    assert rule(series(values, START + days * DAY), later) == rule(series(values), A_BASELINE)
+    later = Points(a_baseline().at + days * DAY, a_baseline().value)
+    assert rule(series(values, START + days * DAY), later) == rule(series(values), a_baseline())
 
 
 @BOTH
 @settings(max_examples=25, deadline=None)
 @given(values=levels)
 def test_a_reason_is_one_sentence_that_survives_the_outbox(rule: Rule, values: list[float]) -> None:
-    why = rule(series(values), A_BASELINE).why
+    why = rule(series(values), a_baseline()).why
     assert unpack(pack(why)) == why
     assert str(why).endswith(".")
     assert "nan" not in str(why)

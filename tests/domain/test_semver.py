@@ -75,9 +75,9 @@ CASES: dict[str, tuple[Build, str, str]] = {
         takes("tenure:integer?", "age:long?", "region:string"), "patch", "input tenure is optional now",
     ),
     "an optional input is new": (takes(*SAME, "city:string?"), "minor", "input city was added"),
-    "a required input is new": (takes(*SAME, "city:string"), "minor", "input city was added and is required"),
+    "a required input is new": (takes(*SAME, "city:string"), "major", "input city was added and is required"),
     "two required inputs are new": (
-        takes(*SAME, "city:string", "zip:string"), "minor", "inputs city, zip were added and are required",
+        takes(*SAME, "city:string", "zip:string"), "major", "inputs city, zip were added and are required",
     ),
     "two inputs are gone": (takes("tenure:integer"), "major", "inputs age, region were removed"),
     "the output has another type": (takes(*SAME, gives=(":long",)), "major", "output changed from double to long"),

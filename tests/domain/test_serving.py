@@ -28,7 +28,8 @@ def test_a_rollback_is_told_with_its_cause_and_reason() -> None:
     assert event(MOVE, MOVE.reason) == {
         "event": "moved", "id": "rollback:churn:m7", "model": "churn", "version": 6, "stage": "Production",
         "previous": 7, "cause": "rollback", "actor": "automation:automated-monitor", "request": None,
-        "reason": "accuracy 0.7", "at": "2026-05-04T12:00:00+00:00",
+        "reason": "accuracy 0.7", "at": "2026-05-04T12:00:00+00:00", "requester": None, "approvers": [],
+        "overridden_by": None, "override_reason": "",
     }  # fmt: skip
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from bot.domain import words
-from bot.domain.approvals import Request
+from bot.domain.approvals import Request, RequestState
 from bot.domain.people import Person
 from bot.domain.registry import Stage
+from bot.domain.text import Mention, say
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 REQUEST = Request(
@@ -17,23 +20,24 @@ REQUEST = Request(
 )  # fmt: skip
 
 
-def test_who_asked_hears_where_the_card_is_and_who_can_decide() -> None:
-    told = str(words.asked(REQUEST, "#churn", ["UBOB", "UCAROL"]))
-    assert "The card is in #churn; one of @UBOB, @UCAROL has to approve." in told
+def test_who_asked_hears_where_the_card_is_and_whom_it_waits_for() -> None:
+    told = str(words.asked(REQUEST, "#churn", say("Waiting for {who}.", who=Mention("UBOB"))))
+    assert told == "Requested “churn” v3 → v4 in Production: r4k7q in #churn. Waiting for @UBOB."
 
 
-def test_two_of_several_have_to() -> None:
-    assert "2 of @UBOB, @UCAROL have to" in str(words.asked(replace(REQUEST, required=2), "#churn", ["UBOB", "UCAROL"]))
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        (Stage.STAGING, "v4: Staging → Production"), (Stage.ARCHIVED, "v4: Archived → Production"),
+        (Stage.NONE, "v4 → Production"),
+    ],
+)  # fmt: skip
+def test_a_move_into_an_empty_stage_reads_as_the_version_s_own_way(stage: Stage, said: str) -> None:
+    assert str(words.path(replace(REQUEST, incumbent=None, from_stage=stage))) == said
 
 
-def test_a_crowd_is_counted_after_six() -> None:
-    told = str(words.asked(REQUEST, "#churn", [f"U{number}" for number in range(9)]))
-    assert "@U5, 3 more has to" in told
-
-
-def test_nobody_to_decide_is_said() -> None:
-    assert "nobody else that the policy names" in str(words.asked(REQUEST, "#churn", []))
-
-
-def test_a_first_version_replaces_nothing() -> None:
-    assert str(words.path(replace(REQUEST, incumbent=None))) == "nothing → v4 in Production"
+def test_a_cancellation_names_who_and_why() -> None:
+    cancelled = replace(REQUEST, state=RequestState.CANCELLED, decided_by=Person("T1", "UDAVE"))
+    assert str(words.ended(cancelled)) == "@UDAVE cancelled “churn” v3 → v4 in Production."
+    why = replace(cancelled, outcome="wrong version")
+    assert str(words.ended(why)) == "@UDAVE cancelled “churn” v3 → v4 in Production: wrong version."

@@ -24,7 +24,10 @@ from tests.harness import MODEL_LAYOUT
 from tests.ledgers import PostgresServer
 from tests.receivers import Receiver, receiving
 from tests.registries import MlflowShelf
+from tests.services.bench import bench
 from tests.world import MANIFEST
+
+__all__ = ["bench"]
 
 ROOT = MANIFEST.parent
 MEMORY = "/dev/shm"  # noqa: S108 - a folder with a name of its own is made in it

@@ -151,7 +151,7 @@ class Bot:
     def works(self) -> None:
         """Do what waits, as the threads and the clock of a bot do."""
         self.queue.work()
-        self.registrar.events.deliver()
+        self.registrar.events.deliver(wait=20)
         self.registrar.mirror.write()
         self.registrar.tend()
 

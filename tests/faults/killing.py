@@ -21,7 +21,8 @@ from functools import partial
 from bot.bootstrap import build_for_slack
 from bot.policy_file import load_policy
 from bot.settings import Settings, read_settings
-from handlers.serve import bolt_app, run
+from handlers.serve import bolt_app
+from handlers.starting import run
 
 STARTS = 120.0  # seconds until a start that does not come to its end is a failure
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TypeVar
 
+T = TypeVar("T")
 CHAOS = bool(os.environ.get("CHAOS"))
 
 
-def size(whole: int, part: int) -> int:
-    """Return how often to do something: `whole` under `make chaos`, `part` else."""
+def size(whole: T, part: T) -> T:
+    """Return how much of something to do: `whole` under `make chaos`, otherwise `part`."""
     return whole if CHAOS else part

@@ -20,8 +20,9 @@ from bot.ledger import SqlLedger
 from localslack import Remote
 from tests.faults.books import disagreements, is_quiet, keys_in
 from tests.faults.conftest import program
+from tests.faults.sizes import size
 from tests.harness import links
-from tests.registries import MlflowShelf, free_port
+from tests.registries import MlflowServer, MlflowShelf, free_port
 from tests.replicas import Replica
 from tests.team import Load, workplace
 from tests.waiting import wait_until
@@ -29,7 +30,7 @@ from tests.waiting import wait_until
 KILLS = int(os.environ.get("KILLS", "16"))  # in all, half of them on each database; of real programs a twentieth of it
 SEED = int(os.environ.get("KILLS_SEED", "7"))
 LIVES_MOST = 2.0  # seconds after it was ready
-PAUSE = 0.1  # seconds between two acts of one person
+PAUSE = size(0.1, 0.25)  # seconds between two acts of one person
 STARTING = 0.2  # share of kills that come while it starts
 
 both = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -38,13 +39,12 @@ slow = pytest.mark.slow
 
 @pytest.fixture
 def environment(
-    database: str, request: pytest.FixtureRequest, apart: Remote, tmp_path: Path, mlflow_sqlite: str,
+    database: str, request: pytest.FixtureRequest, apart: Remote, tmp_path: Path, mlflow_server: MlflowServer,
     mlflow_shelf: MlflowShelf,
-) -> Iterator[dict[str, str]]:  # fmt: skip
-    """Give the settings of a process, over a fresh ledger on this database and a real MLflow."""
+) -> dict[str, str]:  # fmt: skip
+    """Return the settings of a process, over a fresh ledger on this database and a real MLflow."""
     url = str(request.getfixturevalue(f"{database}_url"))
-    with workplace(tmp_path, apart, url, mlflow_sqlite, mlflow_shelf) as settings:
-        yield settings
+    return workplace(tmp_path, apart, url, mlflow_server.uri, mlflow_shelf)
 
 
 @pytest.mark.parametrize(("database", "kills"), [
@@ -94,6 +94,7 @@ def test_also_the_real_program(environment: dict[str, str], apart: Remote, tmp_p
                     time.sleep(dice.uniform(0, 2))  # so long it lives: this is no waiting for anything
                     one.kill()
                     one.start().wait()
+                wait_until(lambda: load.asked)  # on a busy machine, it may have died before anyone asked
             wait_until(lambda: is_quiet(ledger), 300)
             code = one.end()
             found = disagreements(ledger, apart, load, environment)

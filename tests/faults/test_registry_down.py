@@ -12,13 +12,19 @@ from threading import Event, Semaphore
 
 import pytest
 
-from bot.domain.approvals import RequestState
-from bot.domain.errors import RegistryUnreachable
+from bot.bootstrap import build
+from bot.domain.approvals import Request, RequestState
+from bot.domain.errors import RegistryRefused, RegistryUnreachable
 from bot.domain.events import Tag
 from bot.domain.moves import MoveState
+from bot.domain.registry import ModelInfo
 from bot.ledger import SqlLedger
 from bot.ports import Registry
+from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
+from bot.services.context import Rules
+from bot.services.reach import Reach
+from bot.settings import Settings
 from localslack import LocalSlack
 from tests.harness import (
     MODEL_LAYOUT,
@@ -33,6 +39,7 @@ from tests.harness import (
     the_request,
 )
 from tests.registries import MlflowServer, Shelf
+from tests.services.bench import Bench
 from tests.waiting import wait_until
 from tests.world import CHANNEL, TurnedClock, World, running, said
 
@@ -226,7 +233,7 @@ def test_an_ask_that_the_clock_takes_up_while_mlflow_is_slow_opens_one_request(w
     [ask] = [link.event.subject.removeprefix("ask:") for link in links(world.ledger, Tag.ASKED)]
     opening: list[Callable[[], object]] = [partial(world.registrar.errands.carry_out, ask) for _ in range(4)]
     all_at_once([*opening, lambda: registry.wakes(after=5)])
-    assert "Asked:" in world.answer(world.alice, "Asked:")
+    assert "Waiting for" in world.answer(world.alice, "Requested ")
     assert len(links(world.ledger, Tag.OPENED)) == 1
     assert links(world.ledger, Tag.ASK_REFUSED) == []
 
@@ -358,3 +365,88 @@ def test_the_request_is_approved_and_not_executing_while_its_move_waits(world: W
     world.bob.clicks(card, "Approve")
     world.answer(world.bob, VOTE_STANDS)
     assert the_request(world.ledger).state is RequestState.APPROVED
+
+
+# -- back again ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waiting(bench: Bench, tmp_path: Path) -> Iterator[tuple[Registrar, list[Request]]]:
+    """Twenty models whose approved moves wait for the registry, and a bot that has just found it down."""
+    settings = Settings.model_validate({"REGISTRAR_HOME": str(tmp_path)})
+    registrar = build(
+        settings, Rules(bench.policy), ledger=bench.ledger, registry=bench.registry, notifier=None,
+        directory=bench.directory, clock=bench.clock,
+    )  # fmt: skip
+    registrar.recover()  # what a start compares with MLflow is compared
+    requests = []
+    for number in range(20):
+        bench.registry.add(f"churn-{number}", versions=MODEL_LAYOUT)
+        requests.append(bench.approved(f"promote churn-{number} 4 production"))
+    bench.registry.down = True
+    registrar.moves.run("churn-0")
+    yield registrar, requests
+    bench.registry.down = False
+    registrar.work.shutdown(wait=True)
+    registrar.looking.shutdown(wait=True)
+
+
+def test_while_moves_wait_for_the_registry_it_gets_one_request_each_time(
+    bench: Bench, waiting: tuple[Registrar, list[Request]]
+) -> None:
+    registrar, requests = waiting
+    bench.registry.requests.clear()
+    for _ in range(30):
+        bench.clock.turn(seconds=2)
+        registrar.recover()
+    assert bench.registry.requests == {"model": 30}
+    assert sum(bench.move(request).attempts for request in requests) == 1
+
+
+def test_the_first_answer_of_the_registry_lets_every_waiting_move_be_made(
+    bench: Bench, waiting: tuple[Registrar, list[Request]]
+) -> None:
+    registrar, requests = waiting
+    for _ in range(30):
+        bench.clock.turn(seconds=2)
+        registrar.recover()
+    bench.registry.down = False
+    bench.clock.turn(seconds=2)
+    registrar.recover()
+    wait_until(lambda: all(bench.state(request) is RequestState.DONE for request in requests))
+
+
+def test_what_expires_while_the_registry_is_away_ends_without_it(
+    bench: Bench, waiting: tuple[Registrar, list[Request]]
+) -> None:
+    registrar, requests = waiting
+    bench.registry.down = False
+    lasts = bench.approve(bench.open("promote churn-1 2 staging")).request  # for a week
+    bench.registry.down = True
+    registrar.moves.run("churn-0")
+    bench.clock.turn(hours=25)
+    bench.registry.requests.clear()
+    registrar.recover()
+    wait_until(lambda: all(bench.state(request) is RequestState.EXPIRED for request in requests))
+    wait_until(lambda: bench.state(lasts) is RequestState.APPROVED)  # it's claimed while it's looked at
+    assert bench.registry.requests == {"model": 1}
+
+
+def test_a_question_that_hangs_does_not_hide_that_the_registry_answers_again() -> None:
+    registry, reach = Tired(), Reach()
+    reach.lost()
+    registry.tires()
+    assert not reach.is_back(registry, patience=0.01)
+    registry.delay = 0.0  # the next question is answered at once, while the first one still hangs
+    assert reach.is_back(registry, patience=10)
+    registry.rested.set()
+
+
+def test_a_registry_that_refuses_the_question_has_answered() -> None:
+    class Refusing(MemoryRegistry):
+        def model(self, name: str) -> ModelInfo:
+            raise RegistryRefused("You have no permission.")
+
+    reach = Reach()
+    reach.lost()
+    assert reach.is_back(Refusing(), patience=10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from bot.ledger import SqlLedger
 from bot.ports import Registry
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
-from tests.harness import executor, holders
+from tests.harness import executor, holders, move_of
 from tests.ledgers import PostgresServer
 from tests.registries import MlflowServer, MlflowShelf, Shelf
 
@@ -55,15 +56,20 @@ def watching(registry: Registry, who: Callable[[Registry], list[int]] = in_stage
 
 
 def rolls_back(ledger: SqlLedger, registry: Registry, rounds: int = ROUNDS) -> list[MoveState]:
-    """Roll back and forth between two versions; return how each ended."""
-    moves = executor(ledger, registry)
+    """Roll back and forth between two versions that have both served; return how each ended."""
+    moves, bob = executor(ledger, registry), Person("T0LOCAL", "U0BOB")
+    with ledger.write() as tx:
+        for version in (2, 3):
+            tx.add_move(replace(move_of("churn", version, after=version), state=MoveState.DONE))
     for number in range(rounds):
         target, incumbent = ((2, 3), (3, 2))[number % 2]
         move = rolling_back(
-            f"rollback:{number}", "churn", target=target, incumbent=incumbent, actor=Person("T0LOCAL", "U0BOB"),
+            f"rollback:{number}", "churn", target=target, incumbent=incumbent, actor=bob,
             now=datetime.now(UTC), reason="it fell",
         )  # fmt: skip
         with ledger.write() as tx:
+            for bar in tx.bars("churn"):
+                tx.save_bar(replace(bar, cleared_at=move.intended_at, cleared_by=bob))
             tx.add_move(move)
         moves.run("churn")
     with ledger.read() as reading:

@@ -17,7 +17,7 @@ import pytest
 
 from bot.ledger import SqlLedger
 from localslack import Remote
-from tests.registries import MlflowShelf
+from tests.registries import MlflowShelf, mlflow_subprocess
 from tests.replicas import Replica
 from tests.team import Load, workplace
 from tests.waiting import wait_until
@@ -36,7 +36,8 @@ def test_after_a_long_time_under_load_nothing_is_left_and_memory_is_flat(
 ) -> None:  # fmt: skip
     database = str(request.getfixturevalue("sqlite_url" if len(verbs) == 1 else "postgres_url"))
     with ExitStack() as open_things:
-        settings = open_things.enter_context(workplace(tmp_path, apart, database, mlflow_sqlite, mlflow_shelf))
+        uri = open_things.enter_context(mlflow_subprocess(mlflow_sqlite, tmp_path / "artifacts", workers=1))
+        settings = workplace(tmp_path, apart, database, uri, mlflow_shelf)
         ledger = open_things.enter_context(closing(SqlLedger(database, patience=20)))
         team = [Replica(verb, settings, tmp_path / f"{verb}.log").start().wait() for verb in verbs]
         for one in team:

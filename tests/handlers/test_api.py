@@ -36,7 +36,7 @@ from bot.sources.plugins import Sources
 from handlers.api import CALLERS_MOST, Api
 from handlers.bodies import BODY_MOST
 from handlers.http import create
-from handlers.serve import listen
+from handlers.starting import listen
 from tests.harness import links
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -92,6 +92,9 @@ class Site:
 
     def read(self) -> Any:
         return self.ledger.read()
+
+    def recognize(self, operators: Any) -> None:
+        self.ledger.recognize(operators)
 
     def close(self) -> None:
         self.ledger.close()

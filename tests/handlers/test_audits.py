@@ -19,9 +19,11 @@ import pytest
 from rich.console import Console
 
 from bot.domain.anchors import write_anchor
+from bot.domain.approvals import Request, RequestState
 from bot.domain.commands import Help
 from bot.domain.events import GENESIS, Event, Tag
 from bot.domain.people import Person
+from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from handlers.cli import main
 from handlers.terminal import audits, grammar, listed, screen
@@ -29,6 +31,7 @@ from handlers.terminal.documents import KEYS
 from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify
 from scripts import docs
 from tests.saying import Registrar, command
+from tests.yesterday import LEDGER, database
 
 NOW = datetime.now(UTC)
 
@@ -361,16 +364,40 @@ def test_the_help_of_a_group_names_its_verbs(group: str, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        ("audit verfy", "Did you mean audit verify?"),
+        ("audit verfy", "Did you mean registrar audit verify?"),
         ("audit verify churn", "one word too many"),
         ("audit export --format xml", "--format"),
-        ("audit show --since soon", "is no time"),
-        ("policy shwo churn", "Did you mean policy show?"),
+        ("audit show --since soon", "Can't read “soon” as a time"),
+        ("policy shwo churn", "Did you mean registrar policy show?"),
         ("policy", "MODEL is missing"),
-        ("adit", "Did you mean audit?"),
+        ("adit", "Did you mean registrar audit?"),
     ],
 )
 def test_what_cannot_be_understood_is_told(registrar: Registrar, words: str, hint: str) -> None:
     said = registrar(*words.split())
     assert (said.code, said.out) == (2, "")
     assert hint in said.err
+
+
+def test_broken_glass_without_a_review_is_counted(registrar: Registrar, ledger: SqlLedger) -> None:
+    broken = Request(
+        id="r4k7q", model="churn", version=4, from_stage=Stage.NONE, target=Stage.PRODUCTION, incumbent=3,
+        requester=Person("T1", "U1DAVE"), reason="v3 is down", required=1, opened_at=NOW, expires_at=NOW,
+        state=RequestState.DONE, breaks_glass=True, review_due=NOW - timedelta(days=1),
+    )  # fmt: skip
+    with ledger.write() as tx:
+        tx.add_request(broken)
+        tx.append(VOTE)
+    said = "Break glass without a review: 1, 1 overdue (r4k7q)."
+    assert said in registrar("audit", "verify").out
+    assert registrar("audit", "verify", "--json").document["unreviewed"] == ["r4k7q"]
+    assert said in registrar("audit", "show", "churn").out
+    assert said not in registrar("audit", "show", "fraud").out
+    assert registrar("audit", "show", "--json").document["unreviewed"] == ["r4k7q"]
+
+
+def test_a_ledger_of_the_version_before_is_verified_as_it_is(registrar: Registrar, home: Path) -> None:
+    (home / "ledger.db").unlink()
+    database(LEDGER, home / "ledger.db")
+    assert registrar("audit", "verify").code == 0
+    assert registrar("audit", "show").code == 0

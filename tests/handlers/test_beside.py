@@ -18,23 +18,31 @@ from bot.domain.errors import Refused, RegistryUnreachable
 from bot.domain.events import Event, Tag
 from bot.domain.grammar import Command
 from bot.domain.monitor_commands import MonitorAdd, MonitorCheck, MonitorShow
+from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.parsing import parse
 from bot.domain.people import Automation, Operator, Person, Profile
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
-from bot.policy_file import load_policy
-from bot.ports import NoteKind
+from bot.policy_file import PolicyFile, load_policy
+from bot.ports import NO_SLACK, NoteKind
+from bot.registry.memory import MemoryRegistry
+from bot.services.context import Context, Rules
 from bot.services.errands import Done, Errands
+from bot.services.policies import Policies
 from bot.settings import read_settings
 from handlers.cli import main
 from handlers.terminal.counter import operator
 from handlers.terminal.documents import keys_of
-from handlers.terminal.verbs import PromoteHere
+from handlers.terminal.verbs import HistoryImport, PromoteHere
 from handlers.terminal.waiting import follow
 from localslack import LocalSlack
+from localslack.seed import PersonSeed
 from tests.registries import MlflowShelf
 from tests.saying import Said
+from tests.services.bench import HandClock
 
 ME, ANOTHER = "U05ANN", "U02BOB"
+BOTH = f"{ME}, {ANOTHER}"
 POLICY = """\
 channel: "#ml-models"
 roles: {{lead: [{leads}], admin: [{admins}]}}
@@ -80,10 +88,36 @@ class Desk:
         with closing(open_ledger(read_settings())) as ledger, ledger.write() as tx:
             tx.append(taken)
 
-    def votes_in_slack(self, request: str, user: str, team: str = "T1") -> None:
+    def a_bot_took_the_policy(self) -> None:
+        """Let a bot start with the file as it is, and let it settle."""
+        with closing(open_ledger(read_settings())) as ledger:
+            file = PolicyFile(self.folder / "registrar.yml")
+            context = Context(
+                ledger=ledger, registry=MemoryRegistry(), rules=Rules(file.parse(file.text())), clock=HandClock(),
+                owner="here:1:bot",
+            )  # fmt: skip
+            policies = Policies(context, file, NO_SLACK)
+            policies.begin()
+            context.clock.turn(seconds=30)  # type: ignore[attr-defined]  # it's the hand clock
+            policies.take_up()
+
+    def serves(self, *versions: int) -> None:
+        """Let the history have these versions in Production, one after the other."""
+        now = datetime.now(UTC)
+        with closing(open_ledger(read_settings())) as ledger, ledger.write() as tx:
+            for version in versions:
+                tx.add_move(
+                    Move(id=f"found:{version}", kind=MoveKind.OBSERVED, model="churn", version=version,
+                         from_stage=Stage.NONE, target=Stage.PRODUCTION, expected_incumbent=None,
+                         actor=Automation("registry-poll"), intended_at=now, finished_at=now, state=MoveState.DONE)
+                )  # fmt: skip
+
+    def votes_in_slack(self, request: str, user: str, team: str = "T0LOCAL") -> None:
         """Let somebody approve by the card's button."""
         settings = read_settings()
-        with closing(build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings))) as registrar:
+        with closing(
+            build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings), warn=print)
+        ) as registrar:
             person = Profile(person=Person(team, user))
             registrar.requests.vote(person, request, Choice.APPROVE, origin="slack")
 
@@ -103,9 +137,13 @@ class Desk:
 @pytest.fixture
 def desk(
     mlflow_sqlite: str, mlflow_shelf: MlflowShelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], slack: LocalSlack,
 ) -> Desk:  # fmt: skip
-    """`churn` with v1 archived, v2 in Production and v3."""
+    """`churn` with v1 archived, v2 in Production and v3; Slack can be asked who people are."""
+    for user, name in ((ME, "ann"), (ANOTHER, "ben")):
+        slack.add_person(PersonSeed(id=user, name=name))
+    monkeypatch.setenv("SLACK_BOT_TOKEN", slack.bot_token)
+    monkeypatch.setenv("SLACK_API_URL", slack.api_url)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_sqlite)
     mlflow_shelf.add("churn")
@@ -118,6 +156,44 @@ def holder(desk: Desk) -> int | None:
     models = desk.types("list", "--json").document["models"]
     found: int | None = next(one["production"] for one in models if one["model"] == "churn")
     return found
+
+
+class TestRollingBack:
+    @pytest.mark.parametrize("force", [(), ("--force",)], ids=["plain", "forced"])
+    @pytest.mark.parametrize("version", ["1", "3"], ids=["archived", "just registered"])
+    def test_a_version_that_never_served_needs_a_promotion(
+        self, desk: Desk, version: str, force: tuple[str, ...]
+    ) -> None:
+        said = desk.types("rollback", "churn", version, *force, "--reason", "it is better")
+        assert (said.code, "has never been in Production" in said.err) == (1, True)
+        assert f'registrar promote churn {version} production --reason "…"' in said.err
+        assert holder(desk) == 2
+
+
+class TestImportingHistory:
+    def test_an_admin_imports_a_file(self, desk: Desk) -> None:
+        (desk.folder / "before.csv").write_text("model,version,since,until\nchurn,1,2026-01-10,2026-02-01\n")
+        said = desk.types("history", "import", "before.csv", "--reason", "from the old registry", "--json")
+        assert (said.code, list(said.document)) == (0, list(keys_of(HistoryImport)))
+        assert (said.document["rows"], said.document["added"]) == (1, 1)
+        [event] = desk.events(Tag.HISTORY_IMPORTED)
+        assert (event.why, event.evidence["sha256"]) == ("from the old registry", said.document["sha256"])
+        assert "imported by" in desk.types("history", "churn").out
+
+    def test_only_admins_do(self, desk: Desk) -> None:
+        desk.rule(admins=ANOTHER)
+        (desk.folder / "before.csv").write_text("model,version,since,until\nchurn,1,2026-01-10,2026-02-01\n")
+        said = desk.types("history", "import", "before.csv", "--reason", "from the old registry")
+        assert (said.code, desk.events(Tag.HISTORY_IMPORTED)) == (1, [])
+
+    def test_a_file_that_is_not_there_is_a_mistake(self, desk: Desk) -> None:
+        said = desk.types("history", "import", "before.csv", "--reason", "from the old registry")
+        assert (said.code, "Can't read" in said.err) == (2, True)
+
+    def test_a_model_of_that_name_is_given_with_its_flag(self, desk: Desk) -> None:
+        desk.a_bot_was_here()
+        said = desk.types("history", "--model-name", "import")
+        assert (said.code, "“import”" in said.err) == (2, True)
 
 
 class TestAsking:
@@ -196,7 +272,7 @@ class TestApproving:
         assert (said.code, holder(desk), desk.events(Tag.OPENED)) == (1, 2, [])
 
     def test_one_s_own_request_only_where_the_rule_lets_one(self, desk: Desk) -> None:
-        desk.rule(may="false")
+        desk.rule(leads=BOTH, may="false")
         said = desk.types("promote", "churn", "3", "production", "--approver", ME)
         assert (said.code, "somebody else has to decide" in said.err, holder(desk)) == (1, True, 2)
         with desk.ledger() as ledger, ledger.read() as reading:
@@ -211,31 +287,31 @@ class TestApproving:
         )  # fmt: skip
 
     def test_a_program_reads_how_the_request_stands(self, desk: Desk) -> None:
-        desk.rule(more="required: 2")
+        desk.rule(leads=BOTH, more="required: 2")
         document = desk.types("approve", desk.asks(), "--json").document
         assert (list(document), document["state"]) == (list(keys_of(Approve)), "pending")
         assert document["sentence"].endswith("is recorded: 1 of 2.")
 
     def test_a_person_who_voted_in_slack_does_not_count_again_here(self, desk: Desk) -> None:
-        desk.rule(more="required: 2")
+        desk.rule(leads=BOTH, more="required: 2")
         asked = desk.asks()
         desk.votes_in_slack(asked, ME)
         said = desk.types("approve", asked)
         assert (said.code, said.err, holder(desk)) == (1, f"You have voted on request {asked} already.\n", 2)
 
     def test_a_vote_from_slack_and_one_from_here_are_two(self, desk: Desk) -> None:
-        desk.rule(leads=f"{ME}, {ANOTHER}", more="required: 2")
+        desk.rule(leads=BOTH, more="required: 2")
         asked = desk.asks()
         desk.votes_in_slack(asked, ANOTHER)
         assert (desk.types("approve", asked).code, holder(desk)) == (0, 3)
 
     def test_one_s_own_request_from_here_is_one_s_own_in_slack(self, desk: Desk) -> None:
-        desk.rule(may="false")
+        desk.rule(leads=BOTH, may="false")
         with pytest.raises(Refused, match="somebody else has to decide"):
             desk.votes_in_slack(desk.asks(), ME)
 
     def test_with_the_same_key_again_the_vote_stands(self, desk: Desk) -> None:
-        desk.rule(more="required: 2")
+        desk.rule(leads=BOTH, more="required: 2")
         words = ("promote", "churn", "3", "production", "--approver", ME, "--idempotency-key", "k1", "--json")
         assert [(said.code, len(said.document["votes"])) for said in (desk.types(*words), desk.types(*words))] == [
             (0, 1), (0, 1),
@@ -256,7 +332,7 @@ class TestApproving:
             policy = load_policy(settings.policy)
             with desk.ledger() as ledger, ledger.read() as reading:
                 [asked] = reading.waiting_asks(datetime.now(UTC) + timedelta(hours=1))
-            with closing(build_for_terminal(settings, policy, open_ledger(settings))) as registrar:
+            with closing(build_for_terminal(settings, policy, open_ledger(settings), warn=print)) as registrar:
                 registrar.errands.carry_out(asked)
 
         monkeypatch.setattr(Errands, "carry_out", at_first_in_vain)
@@ -291,6 +367,43 @@ class TestApproving:
         assert desk.types("cancel", asked).code == 1
 
 
+class TestUnderAnEditedPolicy:
+    """An edit counts at the terminal when the bot has put it in force, not when it's on disk."""
+
+    @pytest.fixture
+    def desk(self, desk: Desk) -> Desk:
+        """The bot has put a policy in force under which somebody else decides."""
+        desk.rule(leads=ANOTHER, admins=ANOTHER)
+        desk.a_bot_took_the_policy()
+        return desk
+
+    @pytest.mark.parametrize("words", [
+        ("approve", "{request}"),
+        ("reject", "{request}", "--reason", "no"),
+        ("override", "{request}", "--reason", "no"),
+        ("rollback", "churn", "1", "--reason", "no"),
+        ("freeze", "churn", "--reason", "no"),
+        ("archive", "churn", "3", "--reason", "no"),
+        ("promote", "churn", "3", "production", "--break-glass", "--reason", "no"),
+        ("review", "{request}", "--reason", "no"),
+    ])  # fmt: skip
+    def test_nobody_decides_by_an_edit_that_loosens_it(self, desk: Desk, words: tuple[str, ...]) -> None:
+        desk.rule(more="override: [admin], gates: [{metric: f1, at_least: 0.9}]" if "override" in words else "")
+        request = desk.asks()
+        said = desk.types(*(word.format(request=request) for word in words))
+        assert (said.code, holder(desk)) == (1, 2), said
+
+    def test_a_broken_file_stops_nobody(self, desk: Desk) -> None:
+        (desk.folder / "registrar.yml").write_text("modles: {}")
+        assert desk.types("promote", "churn", "3", "production").code == 0
+
+    def test_what_the_bot_puts_in_force_counts_here_too(self, desk: Desk) -> None:
+        desk.rule()
+        desk.a_bot_took_the_policy()
+        request = desk.asks()
+        assert (desk.types("approve", request).code, holder(desk)) == (0, 3)
+
+
 class TestBreakingTheGlass:
     def test_an_admin_does(self, desk: Desk) -> None:
         desk.rule(leads=ANOTHER, may="false")
@@ -302,6 +415,34 @@ class TestBreakingTheGlass:
         desk.types("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud")
         assert any("fraud" in note and "broke the glass" in note for note in desk.waits_for_slack())
 
+    def test_another_person_reviews_it(self, desk: Desk) -> None:
+        desk.rule(leads=ME, admins=ANOTHER)
+        settings = read_settings()
+        with closing(
+            build_for_terminal(settings, load_policy(settings.policy), open_ledger(settings), warn=print)
+        ) as registrar:
+            command = parse("promote churn 3 production --break-glass --reason fraud")
+            assert command is not None
+            admin = Profile(person=Person("T0LOCAL", ANOTHER))
+            asked = registrar.errands.ask(admin, command, where="C1", origin="slack").id
+            registrar.errands.carry_out(asked)
+            registrar.moves.run("churn")
+        said = desk.types("review", asked, "--reason", "it was right", "--json")
+        assert (said.code, said.document["review"]["by"], said.document["review"]["reason"]) == (
+            0, f"operator:{operator().name}", "it was right",
+        )  # fmt: skip
+        assert desk.types("review", asked, "--reason", "it was wrong").code == 1
+
+    def test_nobody_reviews_their_own_under_another_name(self, desk: Desk) -> None:
+        desk.rule(leads=ME, admins=ANOTHER, user=ANOTHER)
+        words = ("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud", "--json")
+        request = str(desk.types(*words).document["id"])
+        own = desk.types("review", request, "--reason", "it was right")
+        assert (own.code, "someone else has to review it" in own.err) == (1, True)
+        assert desk.types("review", request).code == 2  # a reason is missing
+        desk.rule(leads=ME, admins=ANOTHER, user=ME)  # `operators` says that the same person is someone else
+        assert desk.types("review", request, "--reason", "it was right").code == 1
+
     def test_nobody_else_does(self, desk: Desk) -> None:
         desk.rule(admins=ANOTHER)
         said = desk.types("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud")
@@ -310,10 +451,18 @@ class TestBreakingTheGlass:
 
 class TestChanging:
     def test_a_rollback_is_made_at_once(self, desk: Desk) -> None:
+        desk.serves(2)
         desk.types("promote", "churn", "3", "production", "--approver", ME)
         said = desk.types("rollback", "churn", "2", "--reason", "bad figures", "--json")
         assert (said.code, said.document["state"], holder(desk)) == (0, "done", 2)
-        assert desk.types("clear", "churn", "3", "--reason", "it was the feature store").code == 0
+        assert "was rolled back as bad" in desk.types("show", "churn").out
+        assert "registrar unblock churn 3 --reason" in desk.types("show", "churn", "3").out
+        shown = desk.types("show", "churn", "--json").document["versions"]
+        assert [one["version"] for one in shown if one["blocked"]] == [3]
+        assert "bad figures" in desk.types("show", "churn", "3", "--json").document["blocked"]
+        compared = desk.types("compare", "churn", "--json").document["versions"]
+        assert [one["version"] for one in compared if one["blocked"]] == [3]
+        assert desk.types("unblock", "churn", "3", "--reason", "it was the feature store").code == 0
         told = desk.types("history", "churn")
         assert "rolled back from v3" in told.out
         served = desk.types("history", "churn", "--json").document["served"]
@@ -365,6 +514,7 @@ class TestChanging:
         ids=lambda it: getattr(it, "__name__", ""),
     )
     def test_programs_read_every_key_that_is_promised(self, desk: Desk, verb: type[Command], words: list[str]) -> None:
+        desk.serves(1, 2)
         said = desk.types(*words, "--json")
         assert (said.code, said.err, list(said.document)) == (0, "", list(keys_of(verb)))
 
@@ -406,7 +556,7 @@ class TestLooking:
     def test_who_served_then_is_a_sentence(self, desk: Desk) -> None:
         desk.types("promote", "churn", "3", "production", "--approver", ME)
         said = desk.types("history", "churn", "--at", "2020-01-01")
-        assert (said.code, said.out.startswith("Nobody knows: Registrar has watched “churn” since")) == (0, True)
+        assert (said.code, said.out.startswith("No record: Registrar has watched “churn” since")) == (0, True)
 
     def test_a_card_is_read_by_people(self, desk: Desk, mlflow_shelf: MlflowShelf) -> None:
         mlflow_shelf.add_version("churn", run_id=mlflow_shelf.add_run(metrics={"f1": 0.91}))
@@ -441,11 +591,6 @@ class TestLooking:
 
 
 class TestWithSlack:
-    @pytest.fixture(autouse=True)
-    def _connected(self, slack: LocalSlack, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("SLACK_BOT_TOKEN", slack.bot_token)
-        monkeypatch.setenv("SLACK_API_URL", slack.api_url)
-
     def test_slack_says_who_one_is(self, desk: Desk) -> None:
         desk.rule(leads="U0BOB", user="U0BOB")
         assert desk.types("promote", "churn", "3", "production", "--approver", "U0BOB").code == 0
@@ -473,4 +618,35 @@ class TestWithSlack:
     def test_where_slack_is_away_the_policy_s_ids_decide(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SLACK_API_URL", "http://127.0.0.1:9/api/")
         said = desk.types("promote", "churn", "3", "production", "--approver", ME)
-        assert (said.code, "Slack does not answer" in said.err) == (0, True)
+        assert (said.code, "Slack does not answer" in said.err, holder(desk)) == (0, True, 2)
+
+    def test_an_approver_whose_account_is_gone_since_does_not_count(self, desk: Desk, slack: LocalSlack) -> None:
+        desk.rule(leads=f"{ME}, {ANOTHER}", more="required: 2")
+        asked = desk.asks()
+        desk.votes_in_slack(asked, ANOTHER)
+        slack.change_person("ben", deleted=True)
+        said = desk.types("approve", asked, "--json").document
+        assert (said["state"], [vote["counts"] for vote in said["votes"]], holder(desk)) == (
+            "pending",
+            [False, True],
+            2,
+        )
+
+
+class TestWithoutSlack:
+    @pytest.fixture(autouse=True)
+    def _alone(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("SLACK_BOT_TOKEN")
+
+    def test_the_vote_counts_and_the_bot_makes_the_move(self, desk: Desk) -> None:
+        said = desk.types("approve", desk.asks(), "--json")
+        assert (said.code, said.document["state"], holder(desk)) == (0, "approved", 2)
+
+    def test_so_does_it_for_a_broken_glass(self, desk: Desk) -> None:
+        said = desk.types("promote", "churn", "3", "production", "--break-glass", "--reason", "fraud", "--json")
+        assert (said.code, said.document["state"], holder(desk)) == (0, "approved", 2)
+
+    def test_a_rollback_is_made_at_once(self, desk: Desk) -> None:
+        desk.serves(1, 2)
+        assert desk.types("rollback", "churn", "1", "--force", "--reason", "bad figures").code == 0
+        assert holder(desk) == 1

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import socket
 import subprocess
 import sys
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from bot.domain.policy import unused_parts
+from bot.domain.commands import Help
 from bot.ledger import SqlLedger
 from bot.policy_file import load_policy
 from bot.settings import Settings, read_settings
@@ -19,7 +22,8 @@ from handlers.cli import main
 from handlers.terminal import grammar, listed
 from localslack import LocalSlack
 from tests.demo_process import clean_environment
-from tests.saying import Registrar, command
+from tests.registries import MlflowShelf
+from tests.saying import Registrar, Said, command
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,7 +52,7 @@ TOKENS = {"SLACK_BOT_TOKEN": "xoxb-made-up", "SLACK_APP_TOKEN": "xapp-made-up"}
 def test_init_writes_a_policy_that_can_be_read(registrar: Registrar, tmp_path: Path) -> None:
     said = registrar("init")
     assert (said.code, said.err) == (0, "")
-    assert unused_parts(load_policy(tmp_path / "registrar.yml")) == []
+    assert load_policy(tmp_path / "registrar.yml").models
 
 
 def test_init_says_what_comes_next(registrar: Registrar) -> None:
@@ -174,7 +178,7 @@ def test_run_with_a_token_that_slack_does_not_take_says_so(
     assert "SLACK_BOT_TOKEN" in said.err
 
 
-def test_run_serves_until_it_is_ended_and_logs_no_tick_and_no_warning(policy: Path, slack: LocalSlack) -> None:
+def test_run_serves_until_it_is_ended_and_warns_of_its_own_registry_only(policy: Path, slack: LocalSlack) -> None:
     tokens = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url}
     with subprocess.Popen(
         [sys.executable, "-m", "handlers", "run"], cwd=policy.parent, text=True,
@@ -189,7 +193,11 @@ def test_run_serves_until_it_is_ended_and_logs_no_tick_and_no_warning(policy: Pa
                 process.terminate()
     assert process.returncode == 0
     assert "Stopping: finishing what was begun." in log
-    assert [line for line in log.splitlines() if "apscheduler" in line or "WARNING" in line] == []
+    unset = "MLFLOW_TRACKING_URI isn't set, so Registrar creates a registry in"
+    [warning] = [line for line in log.splitlines() if "WARNING" in line]
+    assert unset in warning
+    assert f"\nWarning: {unset} {policy.parent}/.registrar/mlflow.db." in log
+    assert [line for line in log.splitlines() if "apscheduler" in line or "alembic.runtime.plugins" in line] == []
 
 
 def test_no_secret_is_ever_printed(registrar: Registrar, policy: Path, slack: LocalSlack) -> None:
@@ -222,6 +230,42 @@ def test_the_ledger_and_the_runs_are_at_home_where_nothing_else_is_said(monkeypa
     )  # fmt: skip
 
 
+def test_a_registry_of_our_own_is_warned_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REGISTRAR_HOME", str(tmp_path))
+    file = tmp_path / "mlflow.db"
+    advice = f"Set it to your MLflow server's address, or to sqlite:///{file} to keep this file."
+    told = "MLFLOW_TRACKING_URI isn't set, so Registrar {} in {}. {}"
+    assert str(read_settings().unset_mlflow) == told.format("creates a registry", file, advice)
+    file.touch()
+    assert str(read_settings().unset_mlflow) == told.format("uses a registry", file, advice)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://127.0.0.1:1")
+    assert str(read_settings().unset_mlflow) == told.format("uses MLflow's runs", file, advice)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+    assert read_settings().unset_mlflow is None
+
+
+def test_a_verb_that_asks_mlflow_warns_once_of_a_registry_of_our_own(
+    registrar: Registrar, tmp_path: Path, mlflow_sqlite: str, mlflow_shelf: MlflowShelf
+) -> None:
+    mlflow_shelf.add("churn", versions=2)
+    (tmp_path / ".registrar").mkdir()
+    shutil.copy(mlflow_sqlite.removeprefix("sqlite:///"), tmp_path / ".registrar" / "mlflow.db")
+    said = registrar("compare", "churn", "1", "2", "--json")
+    assert said.document["model"] == "churn"
+    assert said.err == f"Warning: {read_settings().unset_mlflow}\n"
+    assert registrar("compare", "churn", "1", "2", MLFLOW_TRACKING_URI=mlflow_sqlite).err == ""
+
+
+def test_a_verb_that_does_not_ask_mlflow_warns_of_nothing(
+    registrar: Registrar, policy: Path, tmp_path: Path, sqlite_template: Path
+) -> None:
+    (tmp_path / ".registrar").mkdir()
+    (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
+    for words in ("requests", "monitor list", "audit show", "policy check", "db status"):
+        assert registrar(*words.split()).err == ""
+    assert not (tmp_path / ".registrar" / "mlflow.db").exists()
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/api", "http://127.0.0.1:1/api/"])
 def test_the_web_api_s_address_ends_in_a_slash(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLACK_API_URL", url)
@@ -236,19 +280,84 @@ def test_a_secret_shows_itself_to_nobody(monkeypatch: pytest.MonkeyPatch) -> Non
 # -- the command line --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("words", "code"), [(["--help"], 0), ([], 2), (["run", "--fast"], 2)], ids=str)
-def test_what_cannot_be_understood_is_usage(words: list[str], code: int) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(words)
-    assert stopped.value.code == code
+def said_by(words: list[str], capsys: pytest.CaptureFixture[str]) -> Said:
+    """Return how a command line ended, also where argparse ends it."""
+    try:
+        code = main(words)
+    except SystemExit as stopped:
+        code = int(str(stopped.code))
+    printed = capsys.readouterr()
+    return Said(code, printed.out, printed.err)
 
 
-def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    assert {"run", "init", "doctor", "demo", "register", "validate", "compare", "best", "audit", "policy", "db"} <= set(
-        capsys.readouterr().out.split()
-    )
+def test_a_flag_that_is_none_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said_by(["run", "--fast"], capsys).code == 2
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_the_version_is_that_of_what_is_installed(flag: str, registrar: Registrar) -> None:
+    assert registrar(flag) == Said(0, f"registrar {metadata.version('registrar-bot')}\n", "")
+
+
+def test_the_version_of_source_that_is_not_installed_is_unknown(
+    registrar: Registrar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert registrar("--version") == Said(0, "registrar unknown\n", "")
+
+
+@pytest.mark.parametrize("words", [[], ["help"], ["--help"], ["-h"], ["help", "help"], ["help", "--help"]], ids=str)
+def test_without_a_command_everything_is_listed_in_groups(words: list[str], registrar: Registrar) -> None:
+    said = registrar(*words)
+    assert (said.code, said.err) == (0, "")
+    titles = [line for line in said.out.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert titles == [
+        "Set up:", "Run:", "Look up:", "Request and decide:", "Change:", "Monitors, policy, audit, and ledger:",
+    ]  # fmt: skip
+    assert max(map(len, said.out.splitlines())) <= 80
+
+
+def test_every_command_is_listed_once_with_a_line(registrar: Registrar) -> None:
+    rows = re.findall(r"^  (\S+(?: \S+)?) {2,}(\S.*)$", registrar().out, re.MULTILINE)
+    grouped = {name for name in grammar.VERBS if name.partition(" ")[0] in listed.GROUPS}
+    assert sorted(name for name, _ in rows) == sorted(({*grammar.VERBS} - grouped) | {*listed.GROUPS} | {*listed.OWN})
+    assert {name: line for name, line in rows if name in grammar.VERBS} == {
+        name: verb.summary for name, verb in grammar.VERBS.items() if name not in grouped
+    }
+    assert {name.partition(" ")[0] for name in grouped} == {*listed.GROUPS}
+
+
+@pytest.mark.parametrize(
+    "words", ["run", "doctor", "promote", "monitor", "monitor add", "history import", "db", "policy check"]
+)
+def test_help_says_of_a_command_what_its_flag_says(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    helped = said_by(["help", *words.split()], capsys)
+    assert (helped.code, helped.err) == (0, "")
+    assert helped.out.startswith(f"usage: registrar {words} ")
+    for flag in ("--help", "-h"):
+        assert said_by([*words.split(), flag], capsys) == helped
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("help prmote", "Unknown command “prmote”. Did you mean registrar help promote?"),
+        ("prmote --help", "Unknown command “prmote”. Did you mean registrar help promote?"),
+        ("help doktor", "Did you mean registrar help doctor?"),
+        ("help monitor ad", "Unknown command “monitor ad”. Did you mean registrar help monitor add?\n"),
+        ("help monitor elsewhere", "registrar monitor has add, list, show"),
+        ("help audit elsewhere", "Unknown command “audit elsewhere”. registrar audit has show, verify, export."),
+        ("help zzz", "Unknown command “zzz”. registrar help lists them all."),
+        ("--verison", "Did you mean registrar --version?"),
+    ],
+)
+def test_help_for_a_typo_names_the_nearest_command(words: str, told: str, registrar: Registrar) -> None:
+    said = registrar(*words.split())
+    assert (said.code, said.out) == (2, "")
+    assert told in said.err
 
 
 SLOW = {"mlflow", "pandas", "numpy", "slack_bolt", "slack_sdk", "sqlalchemy", "fastapi", "apscheduler", "matplotlib",
@@ -256,8 +365,19 @@ SLOW = {"mlflow", "pandas", "numpy", "slack_bolt", "slack_sdk", "sqlalchemy", "f
 
 
 def test_what_needs_no_library_loads_none(tmp_path: Path) -> None:
-    every = ["--help", "run --help", "doctor --help", "init there.yml", "compare --help", "compare", "audit -h"]
+    every = ["", "--help", "--version", "help promote", "prmote", "run --help", "doctor --help", "init there.yml",
+             "completion bash", "compare --help", "compare", "audit -h"]  # fmt: skip
     assert loaded(every, SLOW, tmp_path) == {words: [] for words in every}
+
+
+def test_what_has_no_token_and_no_settings_fails_before_what_serves_is_loaded(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        demo = f"demo --port {taken.getsockname()[1]}"  # last: it forgets the settings of the real world
+        every = ["init", "run", "worker", "doctor", "promote churn 4 production", demo]
+        found = loaded(every, SLOW - {"structlog"}, tmp_path, REGISTRAR_URL="http://127.0.0.1:1")
+    slow = {"mlflow", "pandas", "matplotlib", "slack_bolt", "fastapi"}
+    assert {words: slow & {*libraries} for words, libraries in found.items()} == {words: set() for words in every}
+    assert found["run"] == ["apscheduler"]  # its triggers, for the policy's windows
 
 
 def test_what_needs_neither_mlflow_nor_slack_loads_neither(policy: Path, tmp_path: Path, sqlite_template: Path) -> None:
@@ -270,6 +390,7 @@ def test_what_needs_neither_mlflow_nor_slack_loads_neither(policy: Path, tmp_pat
         "audit verify",
         "audit export",
         "db",
+        "db upgrade",
         "db backup copy.db",
     ]
     assert loaded(every, SLOW - {"sqlalchemy", "apscheduler"}, tmp_path) == {words: [] for words in every}
@@ -285,7 +406,7 @@ def test_only_who_draws_compares_or_asks_mlflow_waits_for_that(
     assert loaded(["compare churn"], {"matplotlib", "slack_sdk"}, tmp_path) == {"compare churn": []}
 
 
-def loaded(every: list[str], libraries: set[str], folder: Path) -> dict[str, list[str]]:
+def loaded(every: list[str], libraries: set[str], folder: Path, **settings: str) -> dict[str, list[str]]:
     """Return which of these libraries are loaded after each of the commands, one after the other in one process."""
     script = (
         "import json, sys\nfrom handlers.cli import main\n"
@@ -296,17 +417,22 @@ def loaded(every: list[str], libraries: set[str], folder: Path) -> dict[str, lis
     )
     command = [sys.executable, "-c", script]
     ended = subprocess.run(
-        command, cwd=folder, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, check=True
+        command,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""} | settings,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     told = [line.removeprefix("loaded ") for line in ended.stdout.splitlines() if line.startswith("loaded ")]
     return dict(json.loads(line) for line in told)
 
 
 def test_the_list_of_all_commands_waits_for_no_definitions(tmp_path: Path) -> None:
-    assert loaded(["--help"], {"pydantic"}, tmp_path) == {"--help": []}
+    assert loaded(["", "--version"], {"pydantic"}, tmp_path) == {"": [], "--version": []}
 
 
-def test_the_list_of_all_commands_says_what_the_definitions_say() -> None:
-    verbs = {name: verb.summary for name, verb in grammar.VERBS.items() if " " not in name}
-    assert {name: text[:1].lower() + text[1:] for name, text in verbs.items()} == listed.LISTED
-    assert set(listed.GROUPS) == {name.partition(" ")[0] for name in grammar.VERBS if " " in name}
+def test_an_earlier_name_of_a_verb_still_means_it_at_the_terminal() -> None:
+    typed = ["churn", "7", "--reason", "fixed"]
+    assert grammar.read(["clear", *typed], []) == grammar.read(["unblock", *typed], [])
+    assert grammar.read(["clear", "--help"], []).command == Help(about="unblock")

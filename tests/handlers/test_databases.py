@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import sqlalchemy as sa
 from bot.domain.approvals import RequestState
 from bot.domain.events import Tag
 from bot.domain.registry import Stage
+from bot.domain.restores import Hold, HoldKind
+from bot.domain.text import say
 from bot.ledger import SqlLedger, engines, moving, schema
 from bot.ledger.schema import Age
 from bot.ledger.tables import audit_events, metadata, requests
@@ -28,6 +31,9 @@ from tests.saying import Registrar, command
 from tests.services.bench import ALICE, Bench
 from tests.test_docs import ROOT
 
+pytestmark = pytest.mark.usefixtures("migrates_itself")
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 TOKENS = {"SLACK_BOT_TOKEN": "xoxb-made-up", "SLACK_APP_TOKEN": "xapp-made-up"}
 OLD_LEDGER = ROOT / "tests" / "data" / "ledger-0001.sql"
 
@@ -473,3 +479,37 @@ def test_every_column_is_copied_as_it_is_stored() -> None:
     assert list(plain.c.keys()) == list(requests.c.keys())
     assert isinstance(plain.c["seen"].type, sa.Text)
     assert plain.c["opened_at"].type is requests.c["opened_at"].type
+
+
+# -- after a restore ---------------------------------------------------------------------------------------------------
+
+
+def hold(ledger: SqlLedger) -> None:
+    with ledger.write() as tx:
+        tx.add_hold(
+            Hold(id="h2", kind=HoldKind.LEDGER_RESTORED, at=NOW, lines=(say("v4 has other tags."),), keys=("k",))
+        )
+
+
+def test_the_status_says_that_work_is_held_and_what_to_do(registrar: Registrar, lived: Bench) -> None:
+    assert registrar("db", "status", "--json").document["held"] is None
+    hold(lived.ledger)
+    said = registrar("db", "status").out
+    assert "restored from a backup" in said
+    assert "registrar db accept" in said
+    assert "registrar db drop-pending" in said
+
+
+def test_whoever_sits_at_the_machine_drops_what_was_waiting(registrar: Registrar, lived: Bench, policy: Path) -> None:
+    with lived.ledger.read() as reading:
+        request = reading.requests(states=[RequestState.PENDING])[0]
+    hold(lived.ledger)
+    said = registrar("db", "drop-pending", "--reason", "restored Friday's copy")
+    assert (said.code, "ended what was waiting" in said.out) == (0, True)
+    assert lived.state(request) is RequestState.STALE
+    assert Tag.HOLD_DROPPED.value in lived.tags()
+
+
+def test_where_nothing_is_held_nothing_is_accepted(registrar: Registrar, sqlite_url: str, policy: Path) -> None:
+    said = registrar("db", "accept", "--reason", "why not", REGISTRAR_DATABASE_URL=sqlite_url)
+    assert (said.code, "Nothing is held" in said.err) == (1, True)

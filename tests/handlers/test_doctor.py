@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -22,12 +23,18 @@ from sqlalchemy import create_engine, text
 from werkzeug.wrappers import Response
 
 from bot.domain.errors import LedgerUnavailable, Misconfigured
+from bot.domain.events import Event, Tag
 from bot.domain.health import Finding, State, exit_code, is_healthy, mind, ok, summary, wrong
+from bot.domain.people import Automation
+from bot.domain.policy_changes import EditState, FileEdit
 from bot.domain.registry import Stage
+from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
+from bot.registry.mlflow_access import Account, Grant
 from bot.registry.mlflow_probe import MlflowProbe
 from handlers.cli import main
 from handlers.doctor import here, registry
+from handlers.doctor.access import able
 from handlers.doctor.check import Check, NotLookedAtError, look_at, shown
 from handlers.doctor.clocks import clock
 from handlers.doctor.registry import Speeds, judged
@@ -44,7 +51,7 @@ channel: "#ml-models"
 roles: {lead: [U0BOB], others: [S0LEADS], admin: [U0DAVE]}
 models:
   "*": {production: {approvers: [lead, others]}}
-  "churn*": {channel: "#churn", production: {approvers: [lead]}}
+  "churn*": {channel: "#churn", production: {approvers: [lead, others]}}
 anchor: {channel: "#general"}
 """
 
@@ -97,7 +104,7 @@ def test_where_all_is_well_nothing_is_wrong(
     mlflow_shelf.add("churn", versions=1)
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri, REGISTRAR_DATABASE_URL=sqlite_url)
     assert (said.code, said.err, said.document["healthy"]) == (0, "", True)
-    assert {one["state"] for one in said.document["findings"]} == {"ok"}
+    assert [one["area"] for one in said.document["findings"] if one["state"] != "ok"] == ["MLflow access"]
 
 
 def test_the_document_holds_what_is_promised_and_nothing_else(doctor: Doctor) -> None:
@@ -135,7 +142,9 @@ def test_help_says_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["doctor", "--help"])
     printed = capsys.readouterr().out
-    assert [word for word in ("--live", "--json", "  2  something", "  3  nothing") if word not in printed] == []
+    assert [
+        word for word in ("--live", "--json", "  2  something", "  3  the configuration") if word not in printed
+    ] == []
 
 
 def test_a_setting_that_is_wrong_hides_nothing_else(doctor: Doctor) -> None:
@@ -361,6 +370,16 @@ def test_an_empty_group_is_told(doctor: Doctor, slack: LocalSlack) -> None:
     assert "Nobody is in the user group S0LEADS (roles.others)" in doctor().of("Slack groups", "wrong")
 
 
+def test_a_rule_that_the_members_of_its_group_cannot_meet_is_told(
+    doctor: Doctor, slack: LocalSlack, tmp_path: Path
+) -> None:
+    slack.set_group("S0LEADS", "leads", ["bob", "carol"])
+    slack.change_person("carol", is_restricted=True)
+    rule = "{approvers: [S0LEADS], required: 2}"
+    (tmp_path / "registrar.yml").write_text(f'models: {{"*": {{production: {rule}}}}}')
+    assert "can't be met: models.*.production (needs 2 approvals, has 1)" in doctor().of("Slack groups", "mind")
+
+
 @pytest.mark.parametrize("error", ["no_such_subteam", "plan_upgrade_required", "paid_teams_only"])
 def test_a_group_that_is_not_there_is_told(doctor: Doctor, slack: LocalSlack, error: str) -> None:
     slack.fail("usergroups.users.list", error)
@@ -441,8 +460,24 @@ def test_who_does_not_say_the_time_is_not_compared_with() -> None:
 
 def test_a_registry_that_is_not_there_yet_is_not_made(doctor: Doctor, tmp_path: Path) -> None:
     said = doctor("--live")
-    assert "MLFLOW_TRACKING_URI is not set" in said.of("MLflow", "mind")
-    assert not (tmp_path / ".registrar").exists()
+    file = tmp_path / ".registrar" / "mlflow.db"
+    assert said.of("MLflow", "mind") == (
+        f"MLFLOW_TRACKING_URI isn't set, so Registrar creates a registry in {file}. → "
+        f"Set it to your MLflow server's address, or to sqlite:///{file} to keep this file."
+    )
+    assert said.states("MLflow") == ["mind"]
+    assert not file.parent.exists()
+
+
+def test_a_registry_of_ours_that_is_there_is_read_and_warned_of(
+    doctor: Doctor, tmp_path: Path, mlflow_sqlite: str, mlflow_shelf: MlflowShelf
+) -> None:
+    mlflow_shelf.add("churn")
+    (tmp_path / ".registrar").mkdir()
+    shutil.copy(mlflow_sqlite.removeprefix("sqlite:///"), tmp_path / ".registrar" / "mlflow.db")
+    said = doctor()
+    assert "isn't set, so Registrar uses a registry in" in said.of("MLflow", "mind")
+    assert "1 model" in said.of("MLflow", "ok")
 
 
 def test_a_registry_in_a_database_is_read(doctor: Doctor, mlflow_sqlite: str, mlflow_shelf: MlflowShelf) -> None:
@@ -492,8 +527,101 @@ def test_a_registry_without_stages_is_told(doctor: Doctor, mlflow_sqlite: str) -
 
 def test_what_was_made_to_try_the_rights_is_gone(doctor: Doctor, mlflow_server: MlflowServer) -> None:
     doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
-    asked = [request.rpartition("/")[2] for request in mlflow_server.requests if not request.startswith("GET")]
-    assert asked == ["create", "create", "alias", "transition-stage", "delete"]
+    writes = [request for request in mlflow_server.requests if not request.startswith("GET")]
+    asked = [request.rpartition("/")[2] for request in writes]
+    assert [one for one in asked if one != "alias"] == ["create", "create", "transition-stage", "delete"]
+    assert asked.count("alias") == 3  # for the model that was made, and twice without a login for one that isn't there
+
+
+def test_a_server_that_asks_for_no_login_is_open_to_anyone_and_nothing_is_changed(
+    doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf
+) -> None:
+    mlflow_shelf.add("churn", versions=1)
+    said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
+    assert "can set `@champion` and move versions without a login" in said.of("MLflow access", "mind")
+    assert "--app-name basic-auth" in said.of("MLflow access", "mind")
+    [churn] = mlflow_shelf._client.search_registered_models()
+    assert (churn.name, churn.aliases) == ("churn", {})
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "told"),
+    [
+        (401, "ok", "refuses changes without a login"),
+        (403, "ok", "refuses changes without a login"),
+        (302, "ok", "refuses changes without a login"),
+        (500, "skipped", "Can't tell whether MLflow asks for a login"),
+    ],
+)
+def test_what_a_login_that_is_not_mlflow_s_answers_is_understood(
+    doctor: Doctor, mlflow_server: MlflowServer, status: int, state: str, told: str
+) -> None:
+    with bent(mlflow_server, "registered-models/alias", status, {"error": "by a proxy"}):
+        said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
+    assert told in said.of("MLflow access", state)
+    assert "isn't basic auth" in said.of("MLflow access", "skipped")
+
+
+def test_a_token_that_is_let_through_can_move_every_model_and_is_not_printed(
+    doctor: Doctor, mlflow_server: MlflowServer
+) -> None:
+    ask = mlflow_server._ask_mlflow
+
+    def only_with_a_token(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        knocks = environ["PATH_INFO"].endswith("/alias") and b"registrar-doctor-" in environ["wsgi.input"].peek()
+        if knocks and not environ.get("HTTP_AUTHORIZATION"):
+            return Response("", 401)(environ, start_response)
+        return ask(environ, start_response)
+
+    with patch.object(mlflow_server, "_ask_mlflow", only_with_a_token):
+        said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri, REGISTRAR_PROBE_TOKEN="of-a-pipeline")
+    assert "refuses changes without a login" in said.of("MLflow access", "ok")
+    assert "The user in REGISTRAR_PROBE_* can move every model without Registrar" in said.of("MLflow access", "mind")
+    assert "of-a-pipeline" not in said.out
+
+
+def test_a_page_without_a_login_at_one_of_two_addresses_is_enough_to_be_open(
+    doctor: Doctor, mlflow_server: MlflowServer
+) -> None:
+    with bent(mlflow_server, "/api/2.0/mlflow/registered-models/alias", 401, {}):
+        said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
+    assert "without a login" in said.of("MLflow access", "mind")
+
+
+@pytest.mark.parametrize(
+    ("grants", "told"),
+    [
+        ([], ""),
+        ([Grant("registered_model", "churn", "READ")], ""),
+        ([Grant("registered_model", "other", "MANAGE")], ""),
+        ([Grant("experiment", "churn", "MANAGE")], ""),
+        ([Grant("registered_model", "churn", "EDIT")], "ann (churn)"),
+        ([Grant("registered_model", "churn", "EDIT"), Grant("registered_model", "churn", "DENY")], ""),
+        ([Grant("registered_model", "*", "USE"), Grant("registered_model", "churn", "MANAGE")], "ann (churn)"),
+        ([Grant("registered_model", "*", "EDIT")], "ann (every model)"),
+        ([Grant("registered_model_version", "*", "EDIT")], "ann (every model)"),
+        ([Grant("workspace", "*", "MANAGE"), Grant("registered_model", "*", "DENY")], "ann (every model)"),
+        ([Grant("workspace", "*", "USE")], ""),
+        ([Grant("registered_model", "*", "A LATER ONE")], ""),
+    ],
+)
+def test_who_can_move_a_model_follows_from_what_mlflow_grants(grants: list[Grant], told: str) -> None:
+    ann, root = Account("ann", grants=tuple(grants)), Account("root", is_admin=True)
+    found = list(able("registrar", [ann, root], ["churn", "fraud"], "READ"))
+    if told:
+        assert [one.state for one in found] == [State.MIND, State.OK]
+        assert f"1 user can move models without Registrar: {told}." in found[0].sentence
+        assert found[1].sentence == "MLflow's admins can, too: root."
+    else:
+        only = "Only registrar and MLflow's admins (root) can move the models that the policy covers."
+        assert [(one.state, one.sentence) for one in found] == [(State.OK, only)]
+
+
+def test_of_many_who_can_move_a_model_the_first_are_named() -> None:
+    many = [Account(f"user{number}", grants=(Grant("registered_model", "*", "EDIT"),)) for number in range(1000)]
+    [found] = able("registrar", many, ["churn"], "READ")
+    assert "1,000 users can" in found.sentence
+    assert "user5 (every model) and 994 more." in found.sentence
 
 
 def test_a_server_that_cannot_archive_is_told_of_its_driver(doctor: Doctor, mlflow_server: MlflowServer) -> None:
@@ -508,12 +636,13 @@ _FORBIDDEN = {"error_code": "PERMISSION_DENIED", "message": "Permission denied"}
 
 
 @contextmanager
-def bent(server: MlflowServer, path: str, status: int, body: dict[str, str]) -> Iterator[None]:
+def bent(server: MlflowServer, path: str, status: int, body: dict[str, str], only: str = "") -> Iterator[None]:
     """Answer the calls to such a path so, and all others as MLflow does."""
     ask = server._ask_mlflow
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if not environ["PATH_INFO"].endswith(path) or environ["REQUEST_METHOD"] == "GET":
+        method = environ["REQUEST_METHOD"]
+        if not environ["PATH_INFO"].endswith(path) or method == "GET" or only not in {"", method}:
             return ask(environ, start_response)
         return Response(json.dumps(body), status, content_type="application/json")(environ, start_response)
 
@@ -537,14 +666,14 @@ def test_a_model_that_cannot_be_deleted_again_is_named(doctor: Doctor, mlflow_se
     assert "registrar-doctor-" in said.of("MLflow rights", "wrong")
 
 
-def test_a_model_that_we_may_not_write_on_is_named(
+def test_a_model_that_we_cannot_manage_is_named(
     doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf
 ) -> None:
     mlflow_shelf.add("churn", versions=[Stage.PRODUCTION])
-    with bent(mlflow_server, "delete-tag", 403, _FORBIDDEN):
+    with bent(mlflow_server, "registered-models/alias", 403, _FORBIDDEN, "DELETE"):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
     assert said.code == 2
-    assert "We may not write on churn" in said.of("MLflow rights", "wrong")
+    assert "We can't manage churn" in said.of("MLflow rights", "wrong")
 
 
 @pytest.mark.parametrize(
@@ -669,6 +798,30 @@ def test_a_ledger_on_a_network_file_system_is_told(
 # -- the policy --------------------------------------------------------------------------------------------------------
 
 
+def test_a_file_that_is_not_in_force_is_told(doctor: Doctor, tmp_path: Path, sqlite_url: str) -> None:
+    taken = Event(
+        at=datetime.now(UTC), actor=Automation("policy-file"), tag=Tag.POLICY_TAKEN, subject="policy:one", after="one",
+        evidence={"text": POLICY},
+    )  # fmt: skip
+    with closing(SqlLedger(sqlite_url)) as ledger, ledger.write() as tx:
+        tx.append(taken)
+    said = doctor(REGISTRAR_DATABASE_URL=sqlite_url)
+    assert "Revision one of the policy is in force, not what registrar.yml says." in said.of("policy", "mind")
+
+
+def test_a_running_bot_says_when_the_file_applies(
+    slack: LocalSlack, doctor: Doctor, tmp_path: Path, sqlite_url: str
+) -> None:
+    (tmp_path / "bot").mkdir()
+    with running(slack, tmp_path / "bot", MemoryRegistry(), database_url=sqlite_url) as world:
+        world.registrar.context.rules.edit = FileEdit(EditState.SETTLING, datetime.now(UTC) + timedelta(hours=1))
+        with world.registrar.context.ledger.write() as tx:
+            tx.append(Event(at=datetime.now(UTC), actor=Automation("policy-file"), tag=Tag.POLICY_TAKEN,
+                            subject="policy:one", after="one", evidence={"text": POLICY}))  # fmt: skip
+        said = doctor(REGISTRAR_DATABASE_URL=sqlite_url, REGISTRAR_PORT=world.service.address.rpartition(":")[2])
+    assert "the edit applies at" in said.of("policy", "mind")
+
+
 def test_without_a_policy_what_writes_one_is_named(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").unlink()
     said = doctor()
@@ -689,7 +842,7 @@ def test_a_policy_that_is_no_yaml_is_told_where(doctor: Doctor, tmp_path: Path) 
 
 def test_what_is_worth_knowing_of_a_policy_is_told(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").write_text('models: {"*": {production: {approvers: []}}}')
-    assert "Nobody can meet this rule" in doctor().of("policy", "mind")
+    assert "This rule can't be met: models.*.production (needs 1 approval, has 0)." in doctor().of("policy", "mind")
 
 
 def test_a_variable_that_the_policy_names_and_nobody_set_is_told(doctor: Doctor, tmp_path: Path) -> None:

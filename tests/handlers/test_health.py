@@ -49,10 +49,15 @@ def hanging(name: str = "registry") -> Iterator[tuple[Part, list[int]]]:
 # -- readiness ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_warning_is_told_and_changes_nothing_else() -> None:
+    status, document = seen(WELL, warnings=lambda: ["The policy file has errors."])
+    assert (status, document["status"], document["warnings"]) == (200, "ready", ["The policy file has errors."])
+
+
 def test_where_every_part_is_well_we_are_ready() -> None:
     says = {"is_well": True, "says": "It answers."}
     assert seen(WELL, Part("registry", lambda: "It answers.")) == (
-        200, {"status": "ready", "parts": {"ledger": says, "registry": says}},
+        200, {"status": "ready", "parts": {"ledger": says, "registry": says}, "warnings": []},
     )  # fmt: skip
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_SUBMITTED, JobEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from bot.domain.anchors import read_anchors
@@ -12,6 +16,7 @@ from bot.domain.monitors import Pushed
 from bot.registry.memory import MemoryRegistry
 from handlers import jobs
 from localslack import LocalSlack
+from tests.services.bench import HandClock
 from tests.world import CHANNEL, policy_of, running, said, settings_for
 
 
@@ -74,3 +79,53 @@ def test_pushed_readings_are_kept_as_long_as_the_policy_says(slack: LocalSlack, 
         with world.registrar.context.ledger.read() as reading:
             left = reading.readings("live", [("churn", "f1")], since=now - timedelta(days=9), until=now)
         assert [one.at for one in left] == [now - timedelta(days=1)]
+
+
+# -- jobs that take longer than their interval -------------------------------------------------------------------------
+
+
+class HeldJob:
+    """A job that runs until it is let go, and tells when it has begun."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self) -> None:
+        self.begun.set()
+        self.go_on.wait(20)
+
+
+def test_runs_that_are_skipped_on_a_busy_machine_log_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, held, skipped = jobs.Scheduler(timezone=UTC), HeldJob(), threading.Semaphore(0)
+    scheduler.add_job(held, "interval", id="outbox", seconds=0.01, max_instances=1)
+    scheduler.add_listener(lambda _: skipped.release(), EVENT_JOB_MAX_INSTANCES)
+    scheduler.start()
+    try:
+        assert held.begun.wait(20)
+        assert all(skipped.acquire(timeout=20) for _ in range(5))
+    finally:
+        held.go_on.set()
+        scheduler.shutdown()
+    assert caplog.messages == []
+
+
+def ran(runs: Callable[[JobEvent], None], *codes: int) -> None:
+    """Let these events happen to a job."""
+    for code in codes:
+        runs(JobEvent(code, "outbox", "default"))
+
+
+def test_a_job_that_runs_for_long_is_logged_once_until_it_has_run_again(caplog: pytest.LogCaptureFixture) -> None:
+    clock = HandClock()
+    runs = jobs.Runs(clock.monotonic)
+    ran(runs, EVENT_JOB_SUBMITTED, EVENT_JOB_MAX_INSTANCES)
+    clock.turn(seconds=jobs.LONG - 1)
+    ran(runs, EVENT_JOB_MAX_INSTANCES)
+    assert caplog.messages == []
+    clock.turn(seconds=1)
+    ran(runs, *[EVENT_JOB_MAX_INSTANCES] * 3)
+    assert caplog.messages == ["the job outbox has been running for 60 s; it starts again when it's done"]
+    ran(runs, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED, EVENT_JOB_MAX_INSTANCES)
+    clock.turn(seconds=jobs.LONG)
+    ran(runs, EVENT_JOB_MAX_INSTANCES)
+    assert len(caplog.messages) == 2

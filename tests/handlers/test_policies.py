@@ -13,7 +13,7 @@ from handlers.terminal.verbs import PolicyCheck, PolicyShow
 from tests.saying import Said
 
 Registrar = Callable[..., Said]
-GOOD = 'roles: {lead: [U0BOB]}\nmodels: {"*": {production: {approvers: [lead]}}}\n'
+GOOD = 'roles: {lead: [U0BOB, U0CAROL]}\nmodels: {"*": {production: {approvers: [lead]}}}\n'
 
 
 @pytest.fixture
@@ -79,8 +79,10 @@ def test_a_file_that_is_not_there_is_told(registrar: Registrar) -> None:
 @pytest.mark.parametrize(
     ("models", "notice"),
     [
-        ("{}\nclients: {ci: {may: [read]}}", "not acted on yet: clients.ci.may: read"),
-        ('{"*": {production: {approvers: [lead], required: 2}}}', "models.*.production (needs 2, names 1)"),
+        (
+            '{"*": {production: {approvers: [lead]}}}',
+            "request here: models.*.production (needs 1 approval, has 1)",
+        ),
         ('{"*": {}, "**": {}}', "models.* (** wins)"),
         ('{"churn*": {}, "churn**": {}}', "models.churn* (churn** wins)"),
         ('{"a?": {}, "a*": {}, "b?": {}, "?b": {}, "a*?*": {}}', "models.a? (a*?* wins)"),
@@ -90,6 +92,17 @@ def test_what_is_worth_knowing_is_told_and_is_no_fault(registrar: Registrar, mod
     said = registrar(f"roles: {{lead: [U0BOB]}}\nmodels: {models}", "check")
     assert (said.code, said.err) == (0, "")
     assert notice in said.out
+
+
+def test_a_rule_that_nobody_can_meet_is_an_error_although_the_file_can_be_read(registrar: Registrar) -> None:
+    text = GOOD.replace("[lead]}", "[lead], required: 3}")
+    said, document = registrar(text, "check"), registrar(text, "check", "--json").document
+    assert (said.code, said.out) == (2, "")
+    assert said.err.splitlines() == [
+        "registrar.yml can be read, but has 1 error:",
+        "  This rule can't be met: models.*.production (needs 3 approvals, has 2).",
+    ]
+    assert (document["valid"], len(document["faults"]), len(document["policy"])) == (False, 1, 12)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +128,7 @@ def test_what_holds_for_a_model_is_told_in_words(registrar: Registrar) -> None:
     said = registrar(GOOD, "show", "churn")
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith("For “churn” the pattern * holds (policy ")
-    assert "Production: one of lead (@U0BOB) has to approve" in said.out
+    assert "Production: one of lead (@U0BOB, @U0CAROL) has to approve" in said.out
     assert registrar(GOOD, "churn").out == said.out
 
 

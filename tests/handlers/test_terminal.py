@@ -375,9 +375,9 @@ def test_the_help_comes_from_the_definitions(words: str, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        ("cmopare churn", "Did you mean compare?"),
-        ("rum", "Did you mean run?"),
-        ("fly", "registrar --help"),
+        ("cmopare churn", "Did you mean registrar compare?"),
+        ("rum", "Did you mean registrar run?"),
+        ("fly", "Unknown command “fly”. registrar help lists them all."),
         ("compare", "MODEL is missing"),
         ("compare churn --metrcs f1", "Did you mean --metrics?"),
         ("compare churn --json --csv", "Choose one of --json, --csv"),
@@ -480,6 +480,24 @@ def test_no_cell_is_cut() -> None:
 def test_all_of_a_thousand_versions_are_shown() -> None:
     text = lines(many(2, versions=1000))
     assert [line.split()[0] for line in text if line.startswith("v")][1:] == [f"v{at}" for at in range(1000, 0, -1)]
+
+
+def test_a_model_is_shown_with_status_and_run_of_each_version_page_by_page(
+    registrar: Registrar, mlflow_shelf: MlflowShelf
+) -> None:
+    runs = [mlflow_shelf.add_run() for _ in range(2)]
+    mlflow_shelf.add("many", versions=50)
+    for run in runs:
+        mlflow_shelf.add_version("many", run_id=run)
+    first = registrar("show", "many", COLUMNS="200").out
+    assert "52 versions; older: registrar show many --page 2" in first
+    [newest] = [line for line in first.splitlines() if line.strip().startswith("v52")]
+    assert ["ready", runs[1]] == [word for word in newest.split() if word in {"ready", runs[1]}]
+    second = registrar("show", "many", "--page", "2").out
+    assert [line.split()[0] for line in second.splitlines() if line.strip().startswith("v")] == ["v2", "v1"]
+    assert registrar("show", "many", "--page", "9").out == "Page 9 is empty; there are 2.\n"
+    told = registrar("show", "many", "--json").document["versions"]
+    assert (len(told), told[0]["status"], told[0]["run_id"]) == (52, "READY", runs[1])
 
 
 def test_a_narrow_screen_still_shows_every_version() -> None:

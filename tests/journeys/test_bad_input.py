@@ -46,7 +46,7 @@ def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Ite
     _workspace.set_members(CHANNEL, [*_workspace.members(CHANNEL), *(who.id for who in STRANGERS)])
     with running(_workspace, tmp_path_factory.mktemp("bot"), MemoryRegistry(), http=True) as world:
         world.alice.types(CHANNEL, "/model promote churn 4 production")
-        world.answer(world.alice, "Asked:")
+        world.answer(world.alice, "Requested ")
         yield world
 
 

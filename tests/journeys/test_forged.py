@@ -25,7 +25,7 @@ from tests.slack.test_cards import objects
 from tests.slack.worst import every_message
 
 BUTTONS = (
-    cards.APPROVE, cards.REJECT, cards.DETAILS, cards.OVERRIDE, cards.WITHDRAW, cards.AGAIN,
+    cards.APPROVE, cards.REJECT, cards.DETAILS, cards.OVERRIDE, cards.WITHDRAW, cards.AGAIN, cards.REVIEW,
     answers.MENU_ASK, answers.MENU_REQUESTS, answers.MENU_MODELS, answers.MENU_HELP, answers.ARCHIVE, answers.KEEP,
     answers.PAGE_BACK, answers.PAGE_ON, notices.DETAILS, notices.COMPARE, notices.ASK_STAGING, notices.MEND,
     timeline.POST, rolling.UNDO,
@@ -35,7 +35,8 @@ BUTTONS = (
     incident_card.ROLL_BACK,
 )  # fmt: skip
 FORMS = (
-    modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.DETAILS, modals.ROLLBACK, modals.MONITOR, "nobody's",
+    modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.REVIEW, modals.DETAILS, modals.ROLLBACK, modals.MONITOR,
+    "nobody's",
 )  # fmt: skip
 
 OUTSIDE = [actor(one) for one in OUTSIDERS]

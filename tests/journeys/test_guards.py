@@ -45,17 +45,17 @@ TYPED = (
     "override REQUEST --reason urgent", "cancel REQUEST", "freeze churn --reason now", "freeze --all --reason now",
     "unfreeze churn", "unfreeze --all", "promote", "reject REQUEST", "override REQUEST",
     "rollback churn --reason now", "rollback churn 2 --force --reason now", "rollback churn",
-    "clear churn 2 --reason fine", "monitor add churn f1 --source push --greater-than 0.8", "monitor add",
+    "unblock churn 2 --reason fine", "monitor add churn f1 --source push --greater-than 0.8", "monitor add",
     "monitor edit churn accuracy --fail-after 5", "monitor pause churn accuracy", "monitor resume churn accuracy",
     "monitor remove churn accuracy", "monitor check churn accuracy", "monitor arm churn accuracy",
     "monitor silence churn accuracy 2h", "monitor unsilence churn accuracy", "monitor reset churn",
     "monitor reset --all",
 )  # fmt: skip
 PRESSED = (
-    cards.APPROVE, cards.REJECT, cards.OVERRIDE, cards.WITHDRAW, cards.AGAIN, answers.ARCHIVE, answers.MENU_ASK,
-    notices.ASK_STAGING, notices.MEND,
+    cards.APPROVE, cards.REJECT, cards.OVERRIDE, cards.WITHDRAW, cards.AGAIN, cards.REVIEW, answers.ARCHIVE,
+    answers.MENU_ASK, notices.ASK_STAGING, notices.MEND,
 )  # fmt: skip
-FILLED_IN = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.ROLLBACK, modals.MONITOR)
+FILLED_IN = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.REVIEW, modals.ROLLBACK, modals.MONITOR)
 FIELDS = {"model": "churn", "version": "2", "to": "staging", "reason": "because"}
 
 WATCHED = {"model": "churn", "name": "f1", "source": "push", "greater_than": "0.8", "every": "5m"}

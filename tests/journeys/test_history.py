@@ -45,7 +45,7 @@ def test_the_asker_alone_hears_who_served_and_why(lived: World) -> None:
     told = types_and_hears(lived.alice, "/model history churn")
     assert "`v2`  *serves now*" in told
     assert "moved in MLflow, not through Registrar" in told
-    assert "promoted: asked by <@U0ALICE>, approved by <@U0BOB>" in told
+    assert "promoted: requested by <@U0ALICE>, approved by <@U0BOB>" in told
     assert "better f1" in told
     assert "was in Production before Registrar looked" in told
 
@@ -63,12 +63,16 @@ def test_what_was_in_production_on_a_day_has_an_answer(lived: World) -> None:
         lived.alice, f"/model history churn --at {day}"
     )
     before = types_and_hears(lived.alice, "/model history churn --at 2020-03-03")
-    assert "Nobody knows: Registrar has watched `churn` since" in before
+    assert "No record: Registrar has watched `churn` since" in before
     assert "`v4` of `churn` was in Production at" in types_and_hears(lived.alice, "/model history churn --at 30h")
 
 
-def test_what_is_to_come_is_refused(lived: World) -> None:
-    assert "is still to come" in types_and_hears(lived.alice, "/model history churn --at 2199-01-01")
+def test_yesterday_can_be_typed(lived: World) -> None:
+    assert "(UTC)" in types_and_hears(lived.alice, "/model history churn --at yesterday")
+
+
+def test_the_future_is_refused(lived: World) -> None:
+    assert "is in the future" in types_and_hears(lived.alice, "/model history churn --at 2199-01-01")
 
 
 def test_the_button_posts_the_timeline_with_its_picture(lived: World) -> None:

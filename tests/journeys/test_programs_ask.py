@@ -30,9 +30,12 @@ from tests.world import CHANNEL, POLICY, TurnedClock, World, policy_of, running,
 
 ROOT = Path(__file__).parents[2]
 TOKEN, OTHER = "t0ken-of-the-ci-job", "t0ken-of-another"
+READER, ELSEWHERE = "t0ken-of-a-reader", "t0ken-of-a-reader-of-other-models"
 CLIENTS = {
     "github-churn": {"token_env": "CI_TOKEN", "models": ["churn*"], "may": ["request"]},
     "other": {"token_env": "OTHER_TOKEN", "may": ["request"]},
+    "reader": {"token_env": "READER_TOKEN", "models": ["churn*"], "may": ["read"]},
+    "elsewhere": {"token_env": "ELSEWHERE_TOKEN", "models": ["fraud"], "may": ["read"]},
     "pusher": {"token_env": "PUSHER_TOKEN", "may": ["push"]},
 }
 GITHUB = {
@@ -65,6 +68,8 @@ def _as_ci(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("CI_TOKEN", "REGISTRAR_TOKEN"):
         monkeypatch.setenv(name, TOKEN)
     monkeypatch.setenv("OTHER_TOKEN", OTHER)
+    monkeypatch.setenv("READER_TOKEN", READER)
+    monkeypatch.setenv("ELSEWHERE_TOKEN", ELSEWHERE)
     monkeypatch.setenv("PUSHER_TOKEN", "t0ken-of-a-pusher")
     for name, value in GITHUB.items():
         monkeypatch.setenv(name, value)
@@ -114,7 +119,9 @@ class TestTheJobEndsAsItWasDecided:
         job = asks()
         world.bob.clicks(world.card(), "Approve")
         assert (job.ends(), world.production()) == (0, [4])
-        assert "Done: “churn” v3 → v4 in Production" in capsys.readouterr().out
+        printed = capsys.readouterr()
+        assert "Done: “churn” v3 → v4 in Production" in printed.out
+        assert "Done:" not in printed.err  # where both go to one log, it's there once
 
     def test_with_1_after_reject(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
         job = asks()
@@ -237,6 +244,50 @@ def test_a_bot_that_is_killed_meanwhile_is_waited_for(
         assert job.ends() == 0
 
 
+class TestBlockedVersions:
+    @pytest.fixture
+    def blocked(self, world: World, mlflow_sqlite: str, mlflow_shelf: MlflowShelf, monkeypatch: Any) -> World:
+        """The bot whose v4 was rolled back as bad, and a terminal elsewhere that reads the same model in MLflow."""
+        mlflow_shelf.add("churn")
+        for at, stage in enumerate((Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE)):
+            run_id = mlflow_shelf.add_run(metrics={"f1": 0.8 + at / 100})
+            mlflow_shelf.add_version("churn", stage=stage, run_id=run_id)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_sqlite)
+        world.registrar.poll()
+        world.alice.types(CHANNEL, "/model promote churn 4 production")
+        world.bob.clicks(world.card(), "Approve")
+        world.card(holds="is in Production")
+        world.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
+        world.card(holds="rolled back from v4 to v3")
+        return world
+
+    def test_are_told_to_a_client_of_the_model(self, blocked: World) -> None:
+        answer = call(blocked, "GET", "/v1/models/churn/blocks")
+        [block] = answer.json()["blocks"]
+        assert (answer.status_code, block["version"], block["reason"]) == (200, 4, "accuracy fell")
+        assert call(blocked, "GET", "/v1/models/fraud/blocks").status_code == 403
+        assert call(blocked, "GET", "/v1/models/churn/blocks", "t0ken-of-a-pusher").status_code == 403
+
+    def test_are_shown_at_a_terminal_away_from_the_bot(
+        self, blocked: World, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for words in (["show", "churn"], ["show", "churn", "4"], ["compare", "churn"], ["best", "churn", "f1"]):
+            assert main(words) == 0
+            assert "accuracy fell." in capsys.readouterr().out, words
+
+    def test_fail_the_gate_when_a_job_validates_one(self, blocked: World, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("registrar.yml").write_text('models: {"*": {production: {approvers: [U0BOB]}}}')
+        assert main(["validate", "churn", "4"]) == 1
+        assert "rolled back as bad" in capsys.readouterr().out
+
+    def test_of_a_bot_that_does_not_answer_nothing_is_known(
+        self, blocked: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("REGISTRAR_URL", f"http://127.0.0.1:{free_port()}")
+        assert main(["show", "churn"]) == 0
+        assert "accuracy fell" not in capsys.readouterr().out
+
+
 class TestTheKey:
     def test_the_same_one_never_opens_two(self, world: World) -> None:
         key = {"Idempotency-Key": "job-4711"}
@@ -280,6 +331,14 @@ class TestOnesOwnOnly:
         asked = request_of(world)
         assert call(world, "GET", f"/v1/requests/{asked}").status_code == 404
 
+    def test_a_reader_reads_every_request_about_its_models_and_does_nothing_else(self, world: World) -> None:
+        world.alice.types(CHANNEL, "/model promote churn 4 production")
+        asked = request_of(world)
+        assert call(world, "GET", f"/v1/requests/{asked}", READER).json()["state"] == "pending"
+        assert call(world, "GET", f"/v1/requests/{asked}", ELSEWHERE).status_code == 404
+        assert call(world, "DELETE", f"/v1/requests/{asked}", READER).status_code == 403
+        assert call(world, "POST", "/v1/requests", READER, json=BODY).status_code == 403
+
     def test_one_s_own_is_cancelled_and_the_card_says_so(self, world: World) -> None:
         asked = call(world, "POST", "/v1/requests", json=BODY).json()["id"]
         assert call(world, "DELETE", f"/v1/requests/{asked}").json()["state"] == "cancelled"
@@ -288,8 +347,10 @@ class TestOnesOwnOnly:
 
     def test_it_is_cancelled_from_the_terminal_as_well(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
         asked = call(world, "POST", "/v1/requests", json=BODY).json()["id"]
-        assert main(["cancel", asked]) == 0
-        assert "was cancelled" in capsys.readouterr().out
+        assert main(["cancel", asked, "--reason", "wrong version"]) == 0
+        said_there = "github-churn cancelled “churn” v3 → v4 in Production: wrong version."
+        assert said_there in capsys.readouterr().out
+        assert "wrong version" in said(world.card(holds="cancelled"))
 
 
 @pytest.mark.parametrize(
@@ -364,6 +425,47 @@ class TestBreakingTheGlass:
         assert "Done" in world.answer(dave, "read back from MLflow")
         assert world.production() == [4]
         assert Tag.BROKE_GLASS.value in world.audit()
+
+    def test_another_person_reviews_it_by_command(self, world: World) -> None:
+        request = self.broken(world)
+        world.alice.types(CHANNEL, f'/model review {request} --reason "fine"')
+        world.answer(world.alice, "Only approvers and admins")
+        dave = world.slack.person("dave")
+        dave.types(CHANNEL, f'/model review {request} --reason "fine"')
+        world.answer(dave, "someone else has to review it")
+        world.bob.types(CHANNEL, f'/model review {request} --reason "v3 was down"')
+        world.answer(world.bob, "Reviewed:")
+        card = world.card(holds="Reviewed by")
+        assert "v3 was down" in said(card)
+        world.slack.wait_for(lambda: any("reviewed it: v3 was down" in said(one) for one in world.bob.thread(card)))
+        assert Tag.REVIEWED.value in world.audit()
+
+    def test_another_person_reviews_it_by_the_cards_button(self, world: World) -> None:
+        self.broken(world)
+        card = world.card(holds="Review due by")
+        world.bob.clicks(card, "Review…")
+        world.bob.waits_for_modal()
+        world.bob.submits({"reason": "v3 was down"})
+        assert "v3 was down" in said(world.card(holds="Reviewed by"))
+
+    def test_who_broke_it_is_not_even_shown_the_form(self, world: World) -> None:
+        self.broken(world)
+        dave = world.slack.person("dave")
+        dave.clicks(world.card(holds="Review due by"), "Review…")
+        world.answer(dave, "someone else has to review it")
+
+    def test_without_a_reason_the_command_opens_the_form(self, world: World) -> None:
+        request = self.broken(world)
+        world.bob.types(CHANNEL, f"/model review {request}")
+        world.bob.waits_for_modal()
+
+    def broken(self, world: World) -> str:
+        """Let Dave break the glass; return the request's id."""
+        dave = world.slack.person("dave")
+        dave.types(CHANNEL, '/model promote churn 4 production --break-glass --reason "fraud in v3"')
+        world.answer(dave, "read back from MLflow")
+        with world.ledger.read() as reading:
+            return reading.to_review()[0].id
 
     def test_nobody_else_does(self, world: World) -> None:
         world.bob.types(CHANNEL, '/model promote churn 4 production --break-glass --reason "fraud in v3"')

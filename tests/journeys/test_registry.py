@@ -196,6 +196,15 @@ def test_a_long_list_is_turned_with_buttons(measured: World) -> None:
     assert "`m20`" in said(second)
 
 
+def test_older_versions_of_a_model_are_a_click_away(measured: World) -> None:
+    memory(measured).add("many", versions=45)
+    measured.alice.types(CHANNEL, "/model show many")
+    first = measured.alice.waits_for(CHANNEL, lambda m: "Page 1 of 3, 45 versions" in said(m))
+    measured.alice.clicks(first, "Older")
+    second = measured.alice.waits_for(CHANNEL, lambda m: "Page 2 of 3, 45 versions" in said(m))
+    assert "`v25`" in said(second)
+
+
 # -- MLflow's webhooks -------------------------------------------------------------------------------------------------
 
 

@@ -89,7 +89,7 @@ def test_a_bad_reading_brings_the_good_version_back_and_the_thread_tells_why(wat
         "is not greater than 0.85",
         "v4",
         "read back from MLflow",
-        "is barred",
+        "is blocked",
         "Tags are",
         "Restored",
     ):
@@ -110,9 +110,15 @@ def test_whoever_has_no_token_pushes_nothing(watched: World) -> None:
     assert watched.production() == [4]
 
 
-def test_undo_opens_a_request_for_the_version_that_was_taken_out(watched: World) -> None:
+def test_undo_opens_a_request_for_the_version_that_was_taken_out_once_it_is_unblocked(watched: World) -> None:
     push(watched, 0.42)
     look_now(watched)
+    assert watched.alice.clicks(watched.card(holds="Undo"), "Undo…").acked
+    watched.alice.waits_for_modal()
+    assert watched.alice.submits() is None
+    assert '/model unblock churn 4 --reason "…"' in watched.answer(watched.alice, "can't be requested")
+    watched.bob.types(CHANNEL, '/model unblock churn 4 --reason "it was the feature store"')
+    watched.answer(watched.bob, "Unblocked")
     assert watched.alice.clicks(watched.card(holds="Undo"), "Undo…").acked
     watched.alice.waits_for_modal()
     assert watched.alice.submits() is None

@@ -10,7 +10,7 @@ from bot.domain.events import Event, Tag
 from bot.domain.people import actor_id
 from bot.domain.registry import Stage
 
-ENDS_UNDECIDED = {Tag.REJECTED, Tag.CANCELLED, Tag.EXPIRED}
+ENDS_UNDECIDED = {Tag.REJECTED, Tag.CANCELLED}
 OF_A_MOVE = {Tag.MOVED, Tag.FAILED}
 
 
@@ -21,6 +21,7 @@ class File:
     model: str
     opened: dict[str, Any]
     votes: dict[str, str] = field(default_factory=dict)
+    lapsed: set[str] = field(default_factory=set)
     overridden: bool = False
     decided: Tag | None = None
     ended: Tag | None = None
@@ -51,15 +52,23 @@ class Auditor:
     def _hear_of_request(self, file: File, event: Event, who: str) -> None:
         assert file.ended is None, f"{event.tag} after {file.ended}"
         if event.tag is Tag.VOTED:
-            assert who not in file.votes, "voted twice"
+            assert who not in file.votes or who in file.lapsed, "voted twice"
+            file.lapsed.discard(who)
             file.votes[who] = event.evidence["choice"]
         elif event.tag is Tag.WITHDRAWN:
             del file.votes[who]
+            file.lapsed.discard(who)
         elif event.tag is Tag.OVERRIDDEN:
             assert event.why
             file.overridden = True
         elif event.tag is Tag.APPROVED:
             self._approved(file, event.at)
+        elif event.tag is Tag.LAPSED:
+            [voter] = [one for one in file.votes if one.endswith(f"/{event.evidence['voter']}")]
+            assert voter not in file.lapsed, "lapsed twice"
+            file.lapsed.add(voter)
+        elif event.tag is Tag.EXPIRED:
+            file.ended = event.tag
         elif event.tag in ENDS_UNDECIDED:
             assert file.decided is None, "decided twice"
             assert event.tag is not Tag.REJECTED or "reject" in file.votes.values()
@@ -75,7 +84,10 @@ class Auditor:
 
     def _approved(self, file: File, at: datetime) -> None:
         assert file.decided is None, "decided twice"
-        rule, yes = file.opened["rule"], {who for who, choice in file.votes.items() if choice == "approve"}
+        rule, yes = (
+            file.opened["rule"],
+            {who for who, choice in file.votes.items() if choice == "approve"} - file.lapsed,
+        )
         assert len(yes) >= rule.get("required", 1), "too few said yes"
         assert "reject" not in file.votes.values()
         assert rule.get("requester_may_approve") or file.opened["requester"] not in yes, "one's own request"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
@@ -16,15 +17,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bot.domain.approvals import Choice, RequestState
-from bot.domain.commands import FreezeModel, Promote, UnfreezeModel
+from bot.domain.commands import FreezeModel, Promote, Rollback, Unblock, UnfreezeModel
 from bot.domain.errors import RegistrarError
 from bot.domain.events import START, Event, Head, Tag
-from bot.domain.moves import MoveKind, MoveState
+from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.parsing import parse
-from bot.domain.people import actor_id
+from bot.domain.people import Caller, Profile, actor_id
+from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.ledger.audit import verify
+from bot.policy_file import PolicyFile
 from bot.services.moves import LEASE
+from bot.services.policies import Policies
 from tests.machine.auditor import Auditor
 from tests.machine.model import (
     ACCURACY,
@@ -46,27 +50,28 @@ from tests.machine.model import (
     Stumbled,
     strike,
 )
-from tests.machine.world import NAMES, PEOPLE, MortalLedger, MortalRegistry, policy_of
-from tests.services.bench import Bench, HandClock
+from tests.machine.world import NAMES, PEOPLE, MortalLedger, MortalRegistry, written
+from tests.services.bench import Bench, HandClock, HandDirectory
 
 MODELS = ("churn", "pair")
+PROCESSES = ("here", "there")
 FIRST_RULES = {
     ("churn", STAGING): Rule(own=True),
     ("churn", PRODUCTION): Rule(gates=(ACCURACY, F1), override=frozenset({"dave"}), remind=timedelta(hours=1)),
     ("pair", STAGING): Rule(gates=(ACCURACY,)),
     ("pair", PRODUCTION): Rule(required=2, lives=timedelta(hours=4), remind=timedelta(hours=1)),
 }
-FOUND_BY_THE_POLL = {Tag.FOUND, Tag.OBSERVED}  # told in tests of the watch; here only what follows from it matters
+JOBS = {Tag.FOUND, Tag.OBSERVED, Tag.POLICY_TAKEN}  # told in tests of their own; here what follows from it matters
 LEGAL = {  # what may have become of a request between two looks at it
     "pending": {"pending", "approved", "executing", "done", "failed", "rejected", "cancelled", "expired", "stale"},
-    "approved": {"approved", "executing", "done", "failed", "stale"},
-    "executing": {"approved", "executing", "done", "failed", "stale"},
+    "approved": {"approved", "executing", "done", "failed", "stale", "expired"},
+    "executing": {"approved", "executing", "done", "failed", "stale", "expired"},
 }
 DECIDERS = [name for name in PEOPLE if name != "desk"]  # nothing of Slack's comes from a terminal
 ASKED, VOTED = "who asked", "who voted last"
 WRITES, READS = {"transition", "set_alias"}, {"model", "version", "versions"}
 
-processes = st.sampled_from(["here", "there"])
+processes = st.sampled_from(PROCESSES)
 models = st.sampled_from(MODELS)
 which = st.integers(0, 3)  # of several, counted from the newest
 versions = st.integers(1, 5)
@@ -125,7 +130,8 @@ class RequestsMachine(RuleBasedStateMachine):
         self.url = f"sqlite:///{shutil.copy(template, folder / f'{uuid4().hex}.db')}"
         self.clock = HandClock()
         self.registry = MortalRegistry(self.clock)
-        self.model = Model(self.clock.now(), {name: {} for name in MODELS})
+        self.directory = HandDirectory()
+        self.model = Model(self.clock.now(), MODELS)
         self.ledger = MortalLedger(self.url)
         self.benches: dict[str, Bench] = {}
         self.mishaps: list[Mishap] = []
@@ -138,7 +144,11 @@ class RequestsMachine(RuleBasedStateMachine):
         self.calls: list[str] = []
         self.excused: set[str] = set()  # models with several holders, or none, and somebody wanted it so
         self._fill()
-        self._edit(FIRST_RULES)
+        self.file, self.policies = folder / f"{uuid4().hex}.yml", dict[str, Policies]()
+        self._write(FIRST_RULES)
+        self.model.rules.update(FIRST_RULES)
+        for process in PROCESSES:
+            self._start(process)
 
     def _fill(self) -> None:
         good, fair = {ACCURACY: 0.9, F1: 0.8}, {ACCURACY: 0.8}
@@ -151,19 +161,18 @@ class RequestsMachine(RuleBasedStateMachine):
         self.model.aliases["churn"]["champion"] = 3
         self.registry.tap, self.registry.moving = self._tap, self._moving
 
-    def _edit(self, rules: dict[tuple[str, str], Rule]) -> None:
-        self.model.rules.update(rules)
-        self.policy = policy_of(self.model.rules)
-        for process in ("here", "there"):
-            if process in self.benches:
-                self.benches[process].context.rules.replace(self.policy, "")
-            else:
-                self._start(process)
+    def _write(self, rules: dict[tuple[str, str], Rule]) -> None:
+        self.text = written(self.model.rules | rules)
+        self.file.write_text(self.text, encoding="utf-8")
 
     def _start(self, process: str) -> None:
         self.benches[process] = Bench(
-            ledger=self.ledger, registry=self.registry, clock=self.clock, policy=self.policy, owner=f"{process}:1:a"
-        )
+            ledger=self.ledger, registry=self.registry, clock=self.clock, policy=read_policy(json.loads(self.text)),
+            owner=f"{process}:1:a",
+            directory=self.directory,
+        )  # fmt: skip
+        self.policies[process] = Policies(self.benches[process].context, PolicyFile(self.file), self.directory)
+        self.policies[process].begin()
 
     def teardown(self) -> None:
         """Let everything come to its end: nothing that was approved or asked for may be lost."""
@@ -173,6 +182,7 @@ class RequestsMachine(RuleBasedStateMachine):
         finally:
             self.ledger.close()
             Path(self.url.removeprefix("sqlite:///")).unlink()
+            self.file.unlink()
 
     # -- both sides ------------------------------------------------------------------------------------------------
 
@@ -235,9 +245,15 @@ class RequestsMachine(RuleBasedStateMachine):
             moves = [one for one in reading.moves(model) if one.state is MoveState.EXECUTING]
             approved = {link.event.subject for link in reading.latest(model=model, tags=[Tag.APPROVED])}
             [moving] = [one for one in moves if (one.version, one.target) == (version, stage)]
-            assert moving.request in approved
-            assert reading.request(moving.request or "").state is RequestState.EXECUTING
-        assert stage is not Stage.PRODUCTION or not self.model.frozen(model)
+            if moving.kind is MoveKind.ROLLBACK:
+                assert reading.entries(model, version), "it never served"
+                assert version not in {bar.version for bar in reading.bars(model)}, "it is blocked"
+            else:
+                assert moving.request in approved
+                assert reading.request(moving.request or "").state is RequestState.EXECUTING
+                assert stage is not Stage.PRODUCTION or not self.model.frozen(model)
+        [made] = [one.made for one in self.model.moves[model] if one.request.ask.id == self._ask_of(moving)]
+        assert self.model.made[model].get(version, made) == made, "it is another version"
         if moving.keep_existing:
             self.excused.add(model)
 
@@ -279,7 +295,7 @@ class RequestsMachine(RuleBasedStateMachine):
         ask = Ask("", who, model, version, stage, keep, validation, at=now, not_before=now)
 
         def write_down() -> str:
-            ask.id = errands.ask(PEOPLE[who], command, where="C1", origin="slack").id
+            ask.id = errands.ask(self.person(who), command, where="C1", origin="slack").id
             return "asked"
 
         if not self.model.may_ask(who):
@@ -333,12 +349,13 @@ class RequestsMachine(RuleBasedStateMachine):
             return
         self.arm(process, mishaps)
         errands = self.benches[process].errands
-        self.both(self.model.carry_out_waiting, then("tried", errands.carry_out_waiting), process)
+        self.both(lambda: self.model.carry_out_waiting(process), then("tried", errands.carry_out_waiting), process)
 
     def _carry_out(self, ask_id: str, mishaps: list[Mishap], process: str) -> None:
         self.arm(process, mishaps)
         errands = self.benches[process].errands
-        self.both(lambda: self.model.carry_out(ask_id), then("opened", lambda: errands.carry_out(ask_id)), process)
+        self.both(lambda: self.model.carry_out(ask_id, process),
+                  then("opened", lambda: errands.carry_out(ask_id)), process)  # fmt: skip
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
@@ -395,7 +412,7 @@ class RequestsMachine(RuleBasedStateMachine):
                   lambda: self._press(act, who, ask_id, process))  # fmt: skip
 
     def _press(self, act: str, who: str, ask_id: str, process: str) -> str:
-        requests, caller, one = self.benches[process].requests, PEOPLE[who], self.ids[ask_id]
+        requests, caller, one = self.benches[process].requests, self.person(who), self.ids[ask_id]
         if act == "cancel":
             return requests.cancel(caller, one, origin="slack").state.value
         if act == "withdraw":
@@ -434,13 +451,56 @@ class RequestsMachine(RuleBasedStateMachine):
             self._is_read_back_last()
 
     def done(self) -> int:
-        """Return how many requests ended with a move."""
-        return [one.state for one in self.model.requests.values()].count("done")
+        """Return how many moves were made."""
+        return [one.state for moves in self.model.moves.values() for one in moves].count("done")
 
     def _is_read_back_last(self) -> None:
         """See that after the last write something was read: nobody says done for what they only wrote."""
         order = {call: number for number, call in enumerate(self.calls)}
         assert max(order.get(call, -1) for call in READS) > max(order.get(call, -1) for call in WRITES)
+
+    @rule(who=st.sampled_from(["bob", "bob", "dave", "monitor", "desk", *PEOPLE]), model=models,
+          version=st.none() | versions, clears=st.sampled_from(["", "", "dave", "bob", "alice"]),
+          mishaps=st.none() | in_moving, process=processes)  # fmt: skip
+    def roll_back(
+        self, who: str, model: str, version: int | None, clears: str, mishaps: list[Mishap] | None, process: str
+    ) -> None:
+        """Somebody wants a version back, or with None one that served; perhaps it's unblocked before."""
+        named = version or self._served_before(model, process)
+        if clears:
+            unblock = parse(f"unblock {model} {named} --reason fixed")
+            assert isinstance(unblock, Unblock)
+            rollbacks = self.benches[process].rollbacks
+            self.both(lambda: self.model.unblock(clears, model, named),
+                      then("cleared", lambda: rollbacks.unblock(self.person(clears), unblock,
+                                                                origin="slack")))  # fmt: skip
+        command = parse(f"rollback {model} {named} --reason bad")
+        assert isinstance(command, Rollback)
+        errands, now = self.benches[process].errands, self.clock.now()
+        ask = Ask("", who, model, named, PRODUCTION, False, {}, at=now, not_before=now, is_back=True)
+
+        def write_down() -> str:
+            ask.id = errands.ask(self.person(who), command, where="C1", origin="slack").id
+            return "asked"
+
+        if not self.model.may_roll_back(who, model):
+            self.both(lambda: self.model.refuse_to_ask(who, "person:registry:failed"), write_down)
+            return
+        self.both(lambda: "asked", write_down)
+        self.model.ask(ask)
+        self._carry_out(ask.id, [], process)
+        if mishaps is not None:
+            self._run(process, model, mishaps)
+
+    def _served_before(self, model: str, process: str) -> int:
+        """Return a version that served before the present one; let another one serve where there is none."""
+        others = sorted(set(self.model.stages[model]) - set(self.model.holders(model, PRODUCTION)))
+        if len({one.version for one in self.model.past[model] if one.state == "done"}) < 2 and others:
+            self.tick(timedelta(0), process, "poll")
+            self.in_mlflow(Hand(model, others[0], PRODUCTION))
+            self.tick(timedelta(0), process, "poll")
+        served = [one.version for one in self.model.past[model] if (one.state, one.stages[1]) == ("done", PRODUCTION)]
+        return next((one for one in reversed(served) if one != served[-1]), 1)
 
     # -- the clock -------------------------------------------------------------------------------------------------
 
@@ -478,19 +538,56 @@ class RequestsMachine(RuleBasedStateMachine):
         assert isinstance(command, FreezeModel)
         freezing = self.benches[process].freezing
         self.both(lambda: self.model.freeze(who, model, lasts),
-                  then("frozen", lambda: freezing.freeze(PEOPLE[who], command, origin="slack")))  # fmt: skip
+                  then("frozen", lambda: freezing.freeze(self.person(who), command, origin="slack")))  # fmt: skip
 
     def _unfreeze(self, who: str, model: str | None, process: str = "here") -> None:
         command = parse(f"unfreeze {model or '--all'}")
         assert isinstance(command, UnfreezeModel)
         freezing = self.benches[process].freezing
         self.both(lambda: self.model.unfreeze(who, model),
-                  then("unfrozen", lambda: freezing.unfreeze(PEOPLE[who], command, origin="slack")))  # fmt: skip
+                  then("unfrozen", lambda: freezing.unfreeze(self.person(who), command, origin="slack")))  # fmt: skip
 
-    @rule(model=models, stage=stages, new=rules)
-    def edit_the_policy(self, model: str, stage: str, new: Rule) -> None:
-        """Somebody writes another rule into the policy file."""
-        self._edit({(model, stage): new})
+    @rule(model=models, stage=stages, new=rules, busy=st.integers(0, 2), restarts=st.booleans(), number=which,
+          process=processes)  # fmt: skip
+    def edit_the_policy(
+        self, model: str, stage: str, new: Rule, busy: int, restarts: bool, number: int, process: str
+    ) -> None:
+        """Somebody writes another rule into the policy file, which settles; the ledger may be busy when it has."""
+        before, rules = self.model.rules[model, stage], {(model, stage): new}
+        self._write(rules)
+        if new == before:
+            return
+        self._take_up("False")
+        waits = timedelta(seconds=30 if new.loosens(before) else 2)
+        self.seen["loosened" if new.loosens(before) else "edited"] += 1
+        self.clock.time += waits - timedelta(seconds=1)
+        self._take_up("False")
+        ask_id = nth(self.pending(), number)
+        if ask_id:  # under the rule before
+            self._let_approve(ask_id, 1, process)
+        self.clock.time += timedelta(seconds=1)
+        other = "there" if process == "here" else "here"
+        if restarts:  # which settles a loosened rule once more, and takes up another one at once
+            if not new.loosens(before):
+                self.model.rules.update(rules)
+            self._restart(other, is_known_dead=True)
+        for _ in range(busy if not restarts or new.loosens(before) else 0):
+            self.ledger.is_busy = True
+            self._take_up("LedgerUnavailable", [process] if restarts else PROCESSES)
+            self.ledger.is_busy = False
+            self.clock.time += timedelta(seconds=1)
+        self._take_up("True", [process])
+        self._take_up("False" if restarts and not new.loosens(before) else "True", [other])
+        self.model.rules.update(rules)
+        if ask_id:  # under the new one
+            self._let_approve(ask_id, 5, process)
+
+    def _take_up(self, comes: str, by: Sequence[str] = PROCESSES) -> None:
+        """Let these processes look at the policy file."""
+        for process in by:
+            take_up = self.policies[process].take_up
+            found = outcome(lambda take_up=take_up: str(take_up()))  # type: ignore[misc]  # a default has no type here
+            assert found == comes, f"{found}, and should be {comes}"
 
     @rule(what=hands() | st.builds(Measured, models, st.none() | versions, figures) | st.integers(1, 6))
     def in_mlflow(self, what: Hand | Measured | int) -> None:
@@ -509,10 +606,76 @@ class RequestsMachine(RuleBasedStateMachine):
 
     def _add(self, model: str, stage: str, figures: dict[str, float]) -> None:
         self.registry.add_measured(model, Stage(stage), figures)
-        number = max((number for name, number in self.model.metrics if name == model), default=0) + 1
-        self.model.stages[model][number] = stage
-        self.model.metrics[model, number] = figures
-        self.model.changes[model] += 1
+        self.model.add(model, stage, figures)
+
+    @rule(who=st.sampled_from([VOTED, VOTED, "bob", "carol", "dave", "alice"]), number=which,
+          most=st.sampled_from([0, 1, 5, 5]), returns=st.booleans(), process=processes)  # fmt: skip
+    def deactivate(self, who: str, number: int, most: int, returns: bool, process: str) -> None:
+        """Somebody's account is deactivated, perhaps after they voted, and people go on; then perhaps they return."""
+        ask_id = self._request(number, process)
+        if ask_id is None:
+            return
+        self._let_approve(ask_id, most, process)
+        left = next(reversed(self.model.requests[ask_id].votes), "bob") if who == VOTED else who
+        self.seen[f"left with a request {self.model.requests[ask_id].state}"] += 1
+        self._become(left, is_gone=True)
+        self._let_approve(ask_id, 5, process)
+        self._run(process, self.model.asks[ask_id].model)
+        if returns:
+            for one in list(self.model.gone):
+                self._become(one, is_gone=False)
+            self._let_approve(ask_id, 5, process)
+
+    def _become(self, who: str, *, is_gone: bool) -> None:
+        (self.model.gone.add if is_gone else self.model.gone.discard)(who)
+        profile = PEOPLE[who]
+        assert isinstance(profile, Profile)
+        self.directory.become(profile, is_deleted=is_gone)
+
+    def person(self, who: str) -> Caller:
+        """Return somebody as Slack says they are now."""
+        found = PEOPLE[who]
+        return replace(found, is_deleted=True) if who in self.model.gone and isinstance(found, Profile) else found
+
+    @rule(how=st.sampled_from(["created again", "created again", "replaced", "renamed"]), number=which,
+          most=st.sampled_from([0, 1, 5]), polls=st.booleans(), process=processes)  # fmt: skip
+    def get_another_version(self, how: str, number: int, most: int, polls: bool, process: str) -> None:
+        """Another version gets the name and number of a requested one, which looks the same; then people go on."""
+        ask_id = self._request(number, process)
+        if ask_id is None:
+            return
+        self._let_approve(ask_id, most, process)
+        ask = self.model.asks[ask_id]
+        self.seen[f"{how} with a request {self.model.requests[ask_id].state}"] += 1
+        if how == "created again":
+            self._create_again(ask.model)
+        elif how == "renamed":
+            self._swap()
+        elif ask.version in self.model.stages[ask.model]:
+            self.registry.replace(ask.model, ask.version)
+            self.model.replace(ask.model, ask.version)
+        if polls:
+            self.tick(timedelta(0), process, "poll")
+        self._let_approve(ask_id, 5, process)
+        self._run(process, ask.model)
+
+    def _create_again(self, model: str) -> None:
+        """Delete a model in MLflow, and create it again with the same numbers, stages and figures."""
+        was, metrics, highest = self.model.stages[model], dict(self.model.metrics), self.model.highest[model]
+        self.excused.add(model)
+        self.registry.delete(model)
+        self.registry.add(model)
+        self.model.clear(model)
+        for version in range(1, highest + 1):
+            self._add(model, was.get(version, NONE), metrics[model, version])
+
+    def _swap(self) -> None:
+        """Rename the two models in MLflow, each to the other's name."""
+        self.excused.update(MODELS)
+        one, other = MODELS
+        for name, new in ((one, "neither"), (other, one), ("neither", other)):
+            self.registry.rename(name, new)
+        self.model.swap(one, other)
 
     # -- what always holds -----------------------------------------------------------------------------------------
 
@@ -535,7 +698,11 @@ class RequestsMachine(RuleBasedStateMachine):
             records, head = reading.records(after=self.head.number), reading.head()
         assert verify(records, head, after=self.head) is None
         self.head = Head(head.number, head.hash)
-        events = [link.event for link in links if link.event.tag not in FOUND_BY_THE_POLL]
+        with self.ledger.read() as reading:
+            [taken] = reading.latest(tags=[Tag.POLICY_TAKEN], most=1)
+        assert taken.event.evidence["text"] == self.text
+        assert {bench.context.rules.revision for bench in self.benches.values()} == {taken.event.after}
+        events = [link.event for link in links if link.event.tag not in JOBS]
         for event in events:
             self.auditor.hear(event)
         assert by_subject([self._told(event) for event in events]) == by_subject(self.model.told)
@@ -547,6 +714,10 @@ class RequestsMachine(RuleBasedStateMachine):
             for ask_id in [one for one in self.model.requests if one not in self.ids]:
                 self.ids[ask_id] = reading.ask(ask_id).request or ""
                 self.asks[self.ids[ask_id]] = ask_id
+
+    def _ask_of(self, move: Move) -> str:
+        """Return the ask that a move came of."""
+        return self.asks[move.request] if move.request else move.id.removeprefix("rollback:")
 
     def _told(self, event: Event) -> tuple[str, str, str, object]:
         more: object = None
@@ -568,7 +739,7 @@ class RequestsMachine(RuleBasedStateMachine):
             requests = reading.requests(most=10_000)
             votes = {one.id: {NAMES[actor_id(vote.voter)]: vote.choice.value for vote in reading.votes(one.id)}
                      for one in requests if one.state.is_open}  # fmt: skip
-            moves = {model: [move for move in reading.moves(model, most=10_000) if move.kind is MoveKind.PROMOTION]
+            moves = {model: [move for move in reading.moves(model, most=10_000) if move.kind is not MoveKind.OBSERVED]
                      for model in MODELS}  # fmt: skip
             waiting = set(reading.waiting_asks(self.clock.now() + timedelta(days=9999)))
         assert waiting == {ask.id for ask in self.model.asks.values() if ask.waits}
@@ -577,7 +748,7 @@ class RequestsMachine(RuleBasedStateMachine):
         for request_id, cast in votes.items():
             assert cast == self.model.requests[self.asks[request_id]].votes
         for model, made in moves.items():
-            assert [(self.asks[move.request or ""], move.state.value, move.attempts) for move in reversed(made)] == [
+            assert [(self._ask_of(move), move.state.value, move.attempts) for move in reversed(made)] == [
                 (move.request.ask.id, move.state, move.attempts) for move in self.model.moves[model]
             ]
         for key, (state, _, _) in found.items():
@@ -611,12 +782,14 @@ class RequestsMachine(RuleBasedStateMachine):
         rounds = 0
         while self.unfinished() or any(ask.waits for ask in self.model.asks.values()):
             self.clock.time += 2 * LEASE
-            for process in ("here", "there"):
+            for process in PROCESSES:
                 self.tick(timedelta(0), process, "run")
                 self.carry_out(None, [], process)
             rounds += 1
             assert rounds < 5, "something waits for ever"
         self.everything_is_as_it_has_to_be()
+        for move in (one for moves in self.model.moves.values() for one in moves if one.is_back):
+            self.seen[f"rollback {move.state}"] += 1
         for request in self.model.requests.values():
             self.seen[f"ended {request.state}"] += 1
             assert request.state not in {"approved", "executing"}

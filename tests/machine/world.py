@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import event
 
+from bot.domain.errors import LedgerUnavailable
 from bot.domain.people import Automation, Caller, Client, Operator, Person, Profile, actor_id, actor_of
-from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.ledger.writing import SqlWriting
@@ -31,12 +31,12 @@ GATES: dict[str, dict[str, Any]] = {
 }
 
 
-def policy_of(rules: Mapping[tuple[str, str], Rule]) -> Policy:
-    """Return the policy that says these rules of models and targets, and something plain of every other model."""
+def written(rules: Mapping[tuple[str, str], Rule]) -> str:
+    """Return the policy file that says these rules of models and targets, and something plain of every other model."""
     models: dict[str, dict[str, Any]] = {"*": {"production": {"approvers": ["lead"]}}}
     for (model, target), rule in rules.items():
         models.setdefault(model, {})[target.lower()] = _written(rule)
-    return read_policy(
+    return json.dumps(
         {
             "roles": {"lead": _users(LEADS), "admin": _users(ADMINS)},
             "operators": {name: USERS[person] for name, person in SAME_PERSON.items()},
@@ -69,6 +69,7 @@ class MortalLedger(SqlLedger):
     def __init__(self, url: str) -> None:
         super().__init__(url, patience=20)
         self.dies = False
+        self.is_busy = False
 
         @event.listens_for(self._writer, "connect")
         def connect(connection: Any, _: object) -> None:
@@ -76,7 +77,9 @@ class MortalLedger(SqlLedger):
 
     @contextmanager
     def write(self) -> Iterator[SqlWriting]:
-        """Open one transaction, the process's last one where that was ordered."""
+        """Open one transaction, the process's last one where that was ordered; none while the ledger is busy."""
+        if self.is_busy:
+            raise LedgerUnavailable("The ledger is busy.")
         with super().write() as tx:
             yield tx
             if self.dies:
@@ -113,14 +116,18 @@ class MortalRegistry(BentRegistry):
 
     def measure(self, model: str, version: int, metrics: Mapping[str, float]) -> None:
         """Let the version's run have these metrics."""
-        self.add_run(run_of(model, version), metrics=metrics)
+        self.add_run(self._models[model].versions[version].run_id or "", metrics=metrics)
 
     def add_measured(self, model: str, stage: Stage, metrics: Mapping[str, float]) -> None:
         """Add a version with a run of these metrics."""
-        number = self.add_version(model, stage=stage)
-        versions = self._models[model].versions
-        versions[number] = replace(versions[number], run_id=run_of(model, number))
-        self.measure(model, number, metrics)
+        self.add_version(model, stage=stage, run_id=self.add_run(f"run-{self._ticks}", metrics=metrics))
+
+    def replace(self, model: str, version: int) -> None:
+        """Let another version be found under the same number, with a run of the same metrics."""
+        was = self._runs[self._models[model].versions[version].run_id or ""].info
+        run = self.add_run(f"run-{self._tick():%f}", metrics=was.metrics)
+        self.replace_version(model, version, run_id=run, created_at=self._tick())
+        self._models[model].updated_at = self._tick()
 
     def stages(self) -> dict[str, dict[int, str]]:
         """Return where every version of every model stands."""
@@ -151,8 +158,3 @@ class MortalRegistry(BentRegistry):
     def _tick(self) -> Any:
         self._ticks += 1
         return self._clock.now() + timedelta(microseconds=self._ticks)
-
-
-def run_of(model: str, version: int) -> str:
-    """Return the id of a version's run."""
-    return f"{model}-{version}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from bot.anchor_file import AnchorFile
 from bot.bootstrap import hands
 from bot.domain.approvals import Choice, Request, RequestState
+from bot.domain.approvers import Electorate
+from bot.domain.errors import SlackUnreachable
 from bot.domain.events import Event
 from bot.domain.looks import Finding
 from bot.domain.monitors import Answer, Point
@@ -38,6 +41,8 @@ from bot.services.mirror import Mirror
 from bot.services.monitoring import Monitoring
 from bot.services.moves import Moves
 from bot.services.requests import Counted, Requests
+from bot.services.restores import Restores
+from bot.services.reviews import Reviews
 from bot.services.rollbacks import Rollbacks
 from bot.services.tending import Tending
 from bot.services.watch import Watch
@@ -83,6 +88,55 @@ class HandClock:
         """Put it forward."""
         self.time += timedelta(**span)
         self.ticks += timedelta(**span).total_seconds()
+
+
+class HandDirectory:
+    """People as a test says they are now: members of this workspace, until `become` changes one."""
+
+    def __init__(self) -> None:
+        self.people: dict[str, Profile] = {}
+        self.groups: dict[str, list[str]] = {}  # who is in a user group; of others Slack can't say
+        self.is_down = False
+        self.asked: list[list[str]] = []
+        self.meanwhile: Callable[[], None] | None = None  # happens once, while Slack is asked
+
+    def become(self, who: Profile, **changes: Any) -> None:
+        """Change someone's account, such as `is_deleted=True` or `groups=frozenset()`."""
+        self.people[who.person.user] = replace(self.people.get(who.person.user, who), **changes)
+
+    def profile(self, person: Person) -> Profile:
+        """Return who that is."""
+        return self.profiles_now([person])[person.user]
+
+    def profiles_now(self, people: Iterable[Person]) -> dict[str, Profile]:
+        """Return who these are."""
+        asked = list(people)
+        self.asked.append([person.user for person in asked])
+        during, self.meanwhile = self.meanwhile, None
+        if during:
+            during()
+        if self.is_down:
+            raise SlackUnreachable("Slack doesn't answer.")
+        return {person.user: self.people.get(person.user, Profile(person=person)) for person in asked}
+
+    def electorate(self, ids: Sequence[str]) -> Electorate:
+        """Return the users among the ids, and who is in the groups that a test has filled."""
+        if self.is_down:
+            raise SlackUnreachable("Slack doesn't answer.")
+        groups = [one for one in ids if one.startswith("S")]
+        found = [one for one in ids if one not in groups] + [
+            user for one in groups for user in self.groups.get(one, [])
+        ]
+        people = {user: self.people.get(user, Profile(person=Person("T1", user))) for user in found}
+        return Electorate(people, is_whole=all(one in self.groups for one in groups))
+
+    def members(self, ids: Sequence[str]) -> list[str]:
+        """Return the users among the ids."""
+        return list(ids)
+
+    def names(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return no names."""
+        return {}
 
 
 class HandSources:
@@ -152,6 +206,7 @@ class Bench:
     policy: Policy
     owner: str = "here:1:a"
     metrics: Metrics = field(default_factory=Metrics)
+    directory: HandDirectory = field(default_factory=HandDirectory)
     context: Context = field(init=False)
     lookups: Lookups = field(init=False)
     gatekeeper: Gatekeeper = field(init=False)
@@ -169,29 +224,33 @@ class Bench:
     incidents: Incidents = field(init=False)
     fitness: Fitness = field(init=False)
     file_monitors: FileMonitors = field(init=False)
+    restores: Restores = field(init=False)
+    reviews: Reviews = field(init=False)
 
     def __post_init__(self) -> None:
         context = Context(
             ledger=self.ledger, registry=self.registry, rules=Rules(self.policy), clock=self.clock, owner=self.owner,
-            observer=self.metrics,
+            observer=self.metrics, directory=self.directory,
         )  # fmt: skip
         gatekeeper, gating = Gatekeeper(context), Gating(context)
         lookups = Lookups(context, gating)
         requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
         fitness = Fitness(context)
-        rollbacks = Rollbacks(context, lookups, gatekeeper, fitness)
+        rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
         sources, incidents, moves = (
             HandSources(), Incidents(context, rollbacks, fitness), Moves(context, gating, fitness),
         )  # fmt: skip
+        errands = Errands(context, requests, hands(context, tending, rollbacks))
         made = {
             "sources": sources, "incidents": incidents, "file_monitors": FileMonitors(context),
             "monitoring": Monitoring(context, sources, incidents, act=moves.run, monotonic=self.clock.monotonic),
             "rollbacks": rollbacks, "fitness": fitness,
             "context": context, "lookups": lookups, "gatekeeper": gatekeeper,
-            "requests": requests, "tending": tending,
+            "requests": requests, "reviews": Reviews(context), "tending": tending,
             "comparisons": Comparisons(context, lookups), "moves": moves, "mirror": Mirror(context),
             "freezing": Freezing(context, gatekeeper),
-            "watch": Watch(context), "errands": Errands(context, requests, hands(context, tending, rollbacks)),
+            "watch": Watch(context), "errands": errands,
+            "restores": Restores(context, AnchorFile(), gatekeeper, moves, errands, requests),
         }  # fmt: skip
         for name, value in made.items():
             object.__setattr__(self, name, value)
@@ -301,5 +360,10 @@ def bench(sqlite_url: str) -> Iterator[Bench]:
 def beside(bench: Bench) -> Bench:
     """Return another process's services over the same ledger and registry."""
     return Bench(
-        ledger=bench.ledger, registry=bench.registry, clock=bench.clock, policy=bench.policy, owner="there:2:b"
+        ledger=bench.ledger,
+        registry=bench.registry,
+        clock=bench.clock,
+        policy=bench.policy,
+        owner="there:2:b",
+        directory=bench.directory,
     )

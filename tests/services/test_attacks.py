@@ -45,7 +45,7 @@ def test_a_request_is_out_of_date_when_a_role_of_its_rule_names_somebody_else(be
     assert bench.state(request) is RequestState.STALE
 
 
-@pytest.mark.parametrize("more", [{"expires_after": "9d"}, {"remind_after": "4h"}], ids=str)
+@pytest.mark.parametrize("more", [{"expires_after": "9d"}, {"remind_after": "4h"}, {"review_within": "1d"}], ids=str)
 def test_how_long_a_request_lives_makes_no_other_rule(bench: Bench, more: dict[str, object]) -> None:
     request = bench.open()
     assert under(bench, {"approvers": ["lead"]} | more).approve(request, BOB).request.state is RequestState.APPROVED

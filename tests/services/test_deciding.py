@@ -75,7 +75,20 @@ def test_votes_are_in_the_audit_with_the_count(bench: Bench, two: Request) -> No
 
 def test_after_a_vote_the_card_is_drawn_anew_and_the_thread_is_told(bench: Bench, two: Request) -> None:
     bench.approve(two)
-    assert bench.keys() == {"card:opened", "card:vote:UBOB", "news:vote:UBOB"}
+    assert bench.keys() == {
+        "card:opened",
+        "card:vote:UBOB:20260504T120000.000000",
+        "news:vote:UBOB:20260504T120000.000000",
+    }
+
+
+def test_a_second_vote_by_the_same_person_updates_the_card_as_well(bench: Bench, two: Request) -> None:
+    bench.approve(two)
+    bench.requests.withdraw(BOB, two.id, origin="slack")
+    bench.clock.turn(minutes=1)
+    before = bench.keys()
+    bench.approve(two)
+    assert {key.split(":U")[0] for key in bench.keys() - before} == {"card:vote", "news:vote"}
 
 
 def test_who_asked_does_not_decide(bench: Bench) -> None:
@@ -152,7 +165,8 @@ def test_who_cancels_is_not_told_what_they_did(bench: Bench, request_: Request) 
 
 def test_who_asked_is_told_when_an_admin_cancels(bench: Bench, request_: Request) -> None:
     bench.requests.cancel(DAVE, request_.id, reason="wrong model", origin="slack")
-    assert "was cancelled" in bench.told("direct")
+    for kind in ("direct", "news"):
+        assert bench.told(kind) == "@UDAVE cancelled “churn” v3 → v4 in Production: wrong model."
 
 
 def test_an_approved_request_cannot_be_cancelled(bench: Bench, request_: Request) -> None:
@@ -208,7 +222,7 @@ def test_nothing_expires_before_its_time(bench: Bench, request_: Request) -> Non
     assert bench.requests.expire() == 0
 
 
-def test_what_is_approved_does_not_expire(bench: Bench, request_: Request) -> None:
+def test_what_is_approved_is_left_to_the_executor_to_expire(bench: Bench, request_: Request) -> None:
     bench.approve(request_)
     bench.clock.turn(days=30)
     assert bench.requests.expire() == 0

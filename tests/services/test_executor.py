@@ -11,6 +11,8 @@ from bot.domain.approvals import Request, RequestState
 from bot.domain.errors import RegistryRefused, RegistryUnreachable
 from bot.domain.moves import Move, MoveState
 from bot.domain.registry import Stage, VersionInfo
+from bot.domain.text import unpack
+from bot.ports import NoteKind
 from bot.services.moves import LEASE
 from tests.services.bench import CAROL, Bench, beside
 
@@ -84,6 +86,32 @@ def test_the_first_version_ever_is_moved_into_an_empty_stage(bench: Bench) -> No
     bench.approved("promote new 1 production")
     bench.moves.run("new")
     assert bench.registry.holders("new") == [1]
+
+
+def news(bench: Bench) -> list[str]:
+    return [str(unpack(note.data["say"])) for note in bench.notes() if note.kind is NoteKind.NEWS]
+
+
+def test_a_promotion_that_leaves_staging_empty_says_so(bench: Bench) -> None:
+    bench.approved("promote churn 2 production")
+    bench.registry.requests.clear()
+    bench.moves.run("churn")
+    assert news(bench)[-1] == "Staging is empty now."
+    assert sum(bench.registry.requests.values()) == 5  # as many as without
+
+
+def test_a_promotion_of_one_of_two_in_staging_says_nothing_of_it(bench: Bench) -> None:
+    bench.registry.by_hand("churn", 1, Stage.STAGING, archive_existing=False)
+    bench.approved("promote churn 2 production")
+    bench.moves.run("churn")
+    assert "Staging is empty now." not in news(bench)
+
+
+def test_a_promotion_from_elsewhere_says_nothing_of_staging(bench: Bench) -> None:
+    bench.registry.by_hand("churn", 2, Stage.ARCHIVED)
+    bench.approved("promote churn 4 production")
+    bench.moves.run("churn")
+    assert "Staging is empty now." not in news(bench)
 
 
 def test_moves_of_one_model_are_made_in_their_order(bench: Bench) -> None:
@@ -233,7 +261,7 @@ def test_a_lost_answer_is_looked_up_and_the_move_is_not_made_twice(bench: Bench,
     assert bench.registry.model("churn").aliases["champion"] == 4
 
 
-def test_what_waits_for_the_registry_is_no_longer_anybody_s_to_decide(bench: Bench, request_: Request) -> None:
+def test_what_waits_for_the_registry_is_left_to_the_executor_to_expire(bench: Bench, request_: Request) -> None:
     bench.registry.down = True
     bench.moves.run("churn")
     bench.clock.turn(days=3)

@@ -15,8 +15,9 @@ from bot.domain.evidence import GateResult
 from bot.domain.moves import MoveState
 from bot.domain.parsing import build
 from bot.domain.people import Caller
+from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
-from tests.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, Bench
+from tests.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, STRANGER, Bench, beside
 
 
 def freeze(
@@ -181,3 +182,63 @@ def test_mending_production_waits_as_well(bench: Bench) -> None:
     freeze(bench)
     with pytest.raises(Refused, match="is frozen"):
         bench.tending.mend(BOB, finding.id, origin="slack")
+
+
+# -- cards follow the clock --------------------------------------------------------------------------------------------
+
+
+def with_window(bench: Bench, cron: str) -> None:
+    """Put a policy in force whose window begins so and lasts an hour."""
+    window = {"cron": cron, "for": "1h", "reason": "audit"}
+    bench.context.rules.replace(read_policy(POLICY | {"freeze": [window]}), cron)
+
+
+def redrawn(bench: Bench) -> list[str]:
+    """Return why cards are drawn again, without the ids."""
+    return [":".join(note.key.split(":")[2:4]) for note in bench.notes() if note.key.split(":")[2] == "freeze"]
+
+
+def test_a_card_is_drawn_again_when_a_window_begins_and_when_it_ends(bench: Bench) -> None:
+    with_window(bench, "0 13 * * *")  # the clock stands at 12:00
+    bench.open()
+    bench.open("promote churn 1 staging")
+    counts = []
+    for _ in range(5):
+        counts.append(bench.freezing.redraw())
+        bench.clock.turn(minutes=30)
+    assert counts == [0, 0, 1, 0, 1]
+    assert len(redrawn(bench)) == 2
+
+
+def test_a_card_is_drawn_again_when_a_freeze_runs_out(bench: Bench) -> None:
+    freeze(bench, until="1h")
+    bench.open()
+    assert bench.freezing.redraw() == 0
+    bench.clock.turn(hours=1)
+    assert [bench.freezing.redraw(), bench.freezing.redraw()] == [1, 0]
+
+
+def test_what_people_freeze_and_unfreeze_is_not_drawn_twice(bench: Bench) -> None:
+    bench.open()
+    bench.freezing.redraw()
+    freeze(bench)
+    assert bench.freezing.redraw() == 0
+    unfreeze(bench)
+    assert bench.freezing.redraw() == 0
+
+
+def test_a_card_is_drawn_again_when_the_policy_gets_a_window_that_holds_now(bench: Bench) -> None:
+    bench.open()
+    bench.freezing.redraw()
+    with_window(bench, "0 12 * * *")
+    assert bench.freezing.redraw() == 1
+
+
+def test_what_changed_while_the_bot_was_away_is_drawn_after_its_start_by_one_process(bench: Bench) -> None:
+    with_window(bench, "0 13 * * *")
+    bench.open()
+    bench.clock.turn(hours=1)
+    other = beside(bench)
+    other.context.rules.replace(bench.context.policy, "same")
+    assert (bench.freezing.redraw(), other.freezing.redraw()) == (1, 1)
+    assert len(redrawn(bench)) == 1

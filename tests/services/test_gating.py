@@ -205,6 +205,32 @@ def test_where_no_gate_failed_there_is_nothing_to_let_pass(fraud: Bench) -> None
         let_pass(fraud, request)
 
 
+def test_an_override_doesn_t_replace_the_approvals_that_are_missing(fraud: Bench) -> None:
+    hold(fraud, ACCURATE, override=["admin"], required=2)
+    measure(fraud, 2, accuracy=0.83)
+    request = fraud.open(FRAUD)
+    fraud.approve(request)
+    assert let_pass(fraud, request).state is RequestState.PENDING
+    assert fraud.approve(request, CAROL).request.state is RequestState.APPROVED
+
+
+def test_an_overridden_request_was_decided_by_its_last_approver(fraud: Bench) -> None:
+    hold(fraud, ACCURATE, override=["admin"], required=2)
+    measure(fraud, 2, accuracy=0.83)
+    request = fraud.open(FRAUD)
+    fraud.approve(request, BOB)
+    fraud.approve(request, CAROL)
+    assert let_pass(fraud, request).decided_by == CAROL.person
+
+
+def test_a_refused_withdrawal_and_a_refused_override_are_in_the_audit(fraud: Bench, blocked: Request) -> None:
+    with pytest.raises(Refused):
+        withdraw(fraud, blocked)
+    with pytest.raises(Refused):
+        let_pass(fraud, blocked, ALICE)
+    assert [event.evidence["act"] for event in events(fraud, Tag.VOTE_REFUSED)] == ["withdraw", "override"]
+
+
 def test_gates_are_let_pass_once(fraud: Bench, blocked: Request) -> None:
     let_pass(fraud, blocked)
     with pytest.raises(Refused, match="No gate of request"):
@@ -359,17 +385,37 @@ def test_another_gate_that_begins_to_fail_was_not_let_pass(fraud: Bench) -> None
     assert "f1 is 0.8" in ended.outcome
 
 
-def test_a_signature_is_read_once(fraud: Bench) -> None:
+def test_a_signature_is_read_again_before_the_move(fraud: Bench) -> None:
     for version in fraud.registry.versions("fraud"):
         fraud.registry.add_package(version, Package(signature=SIGNATURE))
     request = approved(fraud, {"signature": "compatible"})
     assert fraud.registry.requests["package"] == 2
     assert moved(fraud, request).state is RequestState.DONE
-    assert fraud.registry.requests["package"] == 2
+    assert fraud.registry.requests["package"] == 4
+
+
+def test_a_version_whose_signature_has_changed_since_the_approval_is_not_moved(fraud: Bench) -> None:
+    for version in fraud.registry.versions("fraud"):
+        fraud.registry.add_package(version, Package(signature=SIGNATURE))
+    request = approved(fraud, {"signature": "compatible"})
+    fraud.registry.add_package(
+        fraud.registry.version("fraud", request.version),
+        Package(signature=Signature(inputs=(Column(name="other", type="string"),), outputs=SIGNATURE.outputs)),
+    )
+    assert moved(fraud, request).state is RequestState.STALE
+
+
+def test_a_version_whose_mlmodel_file_has_gone_since_the_approval_is_not_moved(fraud: Bench) -> None:
+    for version in fraud.registry.versions("fraud"):
+        fraud.registry.add_package(version, Package(signature=SIGNATURE))
+    request = approved(fraud, {"signature": "compatible"})
+    fraud.registry.remove_package(fraud.registry.version("fraud", request.version))
+    ended = moved(fraud, request)
+    assert (ended.state, "no MLmodel file" in ended.outcome) == (RequestState.STALE, True)
 
 
 @pytest.mark.parametrize("number", [0, 200], ids=lambda number: f"{number} more versions")
-def test_before_the_move_the_registry_is_asked_twice_at_any_number_of_versions(fraud: Bench, number: int) -> None:
+def test_before_the_move_the_registry_is_asked_three_times_at_any_number_of_versions(fraud: Bench, number: int) -> None:
     for version in range(3, 3 + number):
         measure(fraud, version, **GOOD)
         fraud.registry.add_version("fraud", run_id=f"run{version}")
@@ -378,7 +424,7 @@ def test_before_the_move_the_registry_is_asked_twice_at_any_number_of_versions(f
     asked: list[int] = []
     fraud.registry.before = lambda: asked.append(fraud.registry.requests.total())
     assert moved(fraud, request).state is RequestState.DONE
-    assert asked == [2]
+    assert asked == [3]  # versions, the model, the runs
 
 
 # -- time in Staging ---------------------------------------------------------------------------------------------------
@@ -450,6 +496,13 @@ def test_who_can_decide_is_reminded_and_not_who_asked(reminding: Bench) -> None:
     assert reminded(reminding) == ["UBOB", "UCAROL"]
 
 
+def test_of_a_large_group_twenty_people_are_reminded(reminding: Bench) -> None:
+    reminding.open()
+    reminding.clock.turn(hours=1)
+    reminding.requests.remind(lambda _: [f"U{number:02}" for number in range(30)])
+    assert reminded(reminding) == [f"U{number:02}" for number in range(20)]
+
+
 def test_who_voted_is_not_reminded(reminding: Bench) -> None:
     reminding.approve(reminding.open())
     reminding.clock.turn(hours=1)
@@ -519,6 +572,16 @@ def test_a_click_on_what_the_ledger_knows_to_be_out_of_date_ends_it(fraud: Bench
     with pytest.raises(AlreadyDecided, match="rule for Production was changed"):
         fraud.approve(request)
     assert fraud.state(request) is RequestState.STALE
+
+
+def test_overriding_the_gates_of_an_outdated_request_ends_it(fraud: Bench, blocked: Request) -> None:
+    fraud.clock.turn(minutes=1)
+    fraud.registry.by_hand("fraud", 1, Stage.ARCHIVED)
+    fraud.watch.poll()
+    with pytest.raises(AlreadyDecided):
+        let_pass(fraud, blocked)
+    assert fraud.state(blocked) is RequestState.STALE
+    assert events(fraud, Tag.OVERRIDDEN) == []
 
 
 def test_an_incumbent_that_the_poll_found_moved_ends_what_waits(fraud: Bench) -> None:

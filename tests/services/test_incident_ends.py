@@ -10,17 +10,18 @@ import pytest
 
 from bot.domain.errors import RegistryRefused
 from bot.domain.events import Tag
-from bot.domain.incidents import REPEATED_EVERY, Doing, Incident
+from bot.domain.incidents import REPEATED_EVERY, Doing, Ending, Incident
 from bot.domain.monitors import Answer
 from bot.domain.policy import ServingProbe, read_policy
 from bot.domain.registry import Stage
 from bot.domain.serving import ServingState
 from bot.domain.text import say
 from bot.ledger import SqlLedger
+from bot.ports import NoteKind
 from bot.services.serving import Servings
 from bot.slack.incident_card import title
 from tests.services.bench import BOB, POLICY, Bench, BentRegistry, HandClock
-from tests.services.test_monitoring import add, check, incidents, rollbacks, told
+from tests.services.test_monitoring import QUICK, add, check, incidents, policy_with, rollbacks, told
 
 SERVING = {"churn*": {"url": "http://127.0.0.1:1/v", "json": "version", "timeout": "10m"}}
 
@@ -76,8 +77,73 @@ def test_until_the_serving_side_confirms_it_nothing_is_restored(probed: Bench) -
     probe.reports = "2"
     asks(probed, probe, seconds=2)
     ended = the_incident(probed)
-    assert (ended.is_open, title(ended)) == (False, "✅ churn: restored, v2 serves")
+    assert (ended.is_open, title(ended)) == (False, "↩️ churn: restored, v2 serves")
     assert str(ended.resolution).startswith("Restored: v2 has served since")
+
+
+def test_a_restored_version_that_passes_its_checks_is_a_recovery(probed: Bench) -> None:
+    add(probed)
+    check(probed, 0.5, 0.5)
+    probe = Probe()
+    probe.reports = "2"
+    asks(probed, probe, seconds=2)
+    probed.clock.turn(hours=1)
+    check(probed, 0.9)
+    ended = the_incident(probed)
+    assert (ended.ending, title(ended)) == (Ending.RECOVERED, "✅ churn: restored, v2 serves")
+    assert "Restored and recovered: v2 is healthy" in told(probed)[-1]
+    check(probed, 0.9, 0.9)
+    assert sum("Restored and recovered" in line for line in told(probed)) == 1
+
+
+def test_a_restored_version_that_fails_as_well_is_none(probed: Bench) -> None:
+    add(probed)
+    check(probed, 0.5, 0.5)
+    probe = Probe()
+    probe.reports = "2"
+    asks(probed, probe, seconds=2)
+    probed.clock.turn(hours=1)
+    check(probed, 0.5, 0.5)
+    [_, first] = incidents(probed)
+    assert first.ending is Ending.RESTORED
+
+
+def test_a_persons_rollback_ends_it_with_their_name_and_their_thread(probed: Bench) -> None:
+    add(probed, action="notify")
+    check(probed, 0.5, 0.5)
+    probed.do("rollback churn 2 --reason 'wrong letters'", BOB)
+    probed.incidents.tend()
+    ended = the_incident(probed)
+    assert (ended.ending, ended.ended_by, title(ended)) == (
+        Ending.ROLLED_BACK, BOB.person, "↩️ churn v4: rolled back by a person",
+    )  # fmt: skip
+    assert str(ended.resolution) == f"@{BOB.person.user} rolled Production back from v4 to v2."
+    assert ended.ended_in in {note.lane for note in probed.notes() if note.kind is NoteKind.ROLLBACK}
+    assert probed.events()[-1].evidence == {"ending": "rolled back", "ended_by": "slack:T1/UBOB"}
+
+
+def test_a_promotion_overtakes_it_and_its_request_is_linked(probed: Bench) -> None:
+    add(probed, action="notify")
+    check(probed, 0.5, 0.5)
+    request = probed.approved("promote churn 1 production")
+    probed.moves.run("churn")
+    probed.incidents.tend()
+    ended = the_incident(probed)
+    assert (ended.ending, ended.ended_by, ended.ended_in) == (Ending.OVERTAKEN, BOB.person, request.id)
+    assert f"@{BOB.person.user} approved that last." in str(ended.resolution)
+
+
+def test_where_the_policy_file_took_its_last_monitor_away_it_says_so(probed: Bench) -> None:
+    probed.context.rules.replace(policy_with({"name": "accuracy", **QUICK, "action": "notify"}), "with")
+    probed.file_monitors.sync()
+    check(probed, 0.5, 0.5, 0.5)
+    assert the_incident(probed).is_open
+    probed.context.rules.replace(policy_with(), "without")
+    probed.file_monitors.sync()
+    probed.incidents.tend()
+    ended = the_incident(probed)
+    assert (ended.ending, title(ended)) == (Ending.REMOVED, "⏹️ churn v4: accuracy removed")
+    assert str(ended.resolution) == "The policy file removed accuracy, so nothing watches this now."
 
 
 def test_a_serving_side_that_does_not_follow_is_no_restored_one(probed: Bench) -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from bot.domain.authority import Act
 from bot.domain.commands import History
-from bot.domain.errors import Refused, UnknownModel, UnknownRequest
+from bot.domain.errors import FilesUnreachable, Refused, UnknownModel, UnknownRequest
 from bot.domain.history import Window, overlapping
 from bot.domain.history_words import answer
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.parsing import parse
-from bot.domain.registry import Stage, parse_version
+from bot.domain.registry import Package, Stage, parse_version
 from bot.domain.rollbacks import stretches
 from bot.ledger import statements
 from bot.services import lookups
@@ -54,6 +54,38 @@ def test_a_card_tells_who_moved_the_version_into_production(bench: Bench) -> Non
     promote(bench, 4)
     card = bench.lookups.card("churn", parse_version("production")).card
     assert (card.deployed_by, card.deployment_date) == ("UBOB", bench.clock.now())
+
+
+@pytest.mark.parametrize(
+    ("flavor", "tags", "said"),
+    [
+        ("sklearn", {}, "LogisticRegression"), ("sklearn", {"estimator_name": "Lasso"}, "Lasso"),
+        ("pytorch", {}, None),
+    ],
+)  # fmt: skip
+def test_a_card_takes_the_algorithm_from_the_files_where_nobody_wrote_it_down(
+    bench: Bench, flavor: str, tags: dict[str, str], said: str | None
+) -> None:
+    bench.registry.add_run("run1", tags=tags)
+    version = bench.registry.register("churn", "run1", tags={})
+    bench.registry.add_package(version, Package(flavors=(flavor,)))
+    bench.registry.add_estimator(version, "LogisticRegression")
+    bench.registry.requests.clear()
+    assert bench.lookups.card("churn", parse_version("5")).card.algorithm == said
+    assert bench.registry.requests["estimator"] == (said == "LogisticRegression")
+
+
+def test_a_card_whose_model_file_cannot_be_read_lacks_the_algorithm_alone(bench: Bench) -> None:
+    bench.registry.add_run("run1", params={"C": "1"})
+    version = bench.registry.register("churn", "run1", tags={})
+    bench.registry.add_package(version, Package(flavors=("sklearn",)))
+
+    def refuse(version: object) -> None:
+        raise FilesUnreachable("they did not come in time")
+
+    bench.registry.estimator = refuse  # type: ignore[method-assign]
+    found = bench.lookups.card("churn", parse_version("5")).card
+    assert (found.algorithm, found.framework, dict(found.hyperparameters)) == (None, "sklearn", {"C": "1"})
 
 
 def test_a_card_names_nobody_for_what_was_moved_in_mlflow(bench: Bench) -> None:
@@ -184,7 +216,7 @@ def test_who_served_at_a_time_is_told(bench: Bench) -> None:
     assert "v3 of “churn” was in Production at 2026-05-05 00:00 UTC" in at(bench, "2026-05-05T00:00")
     assert at(bench, "2026-05-05").startswith("On 5 May 2026 (UTC) v3 was in Production of “churn”; v4 from")
     assert at(bench, "2026-05-06") == "v4 of “churn” was in Production all of 6 May 2026 (UTC)."
-    assert at(bench, "2026-05-03").startswith("Nobody knows: Registrar has watched “churn” since 2026-05-04 12:00")
+    assert at(bench, "2026-05-03").startswith("No record: Registrar has watched “churn” since 2026-05-04 12:00")
 
 
 def test_a_promotion_in_the_history_comes_with_its_request(bench: Bench) -> None:

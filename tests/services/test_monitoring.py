@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.domain.commands import FreezeModel
-from bot.domain.errors import Misconfigured, RegistryUnreachable
+from bot.domain.errors import Misconfigured, Refused, RegistryUnreachable
 from bot.domain.incidents import Doing, Incident, IncidentKind
 from bot.domain.monitor_commands import MonitorReset
 from bot.domain.monitor_rule import MonitorRule
@@ -29,7 +29,7 @@ from bot.services.context import Rules
 from bot.services.judging import blocks_judged
 from bot.services.monitors import Monitors
 from bot.services.moves import LEASE
-from tests.services.bench import BOB, DAVE, POLICY, Bench, beside
+from tests.services.bench import BOB, CAROL, DAVE, POLICY, Bench, beside
 from tests.services.test_rollbacks import shape
 
 QUICK: dict[str, Any] = {
@@ -206,7 +206,7 @@ def test_the_thread_tells_each_step(served: Bench) -> None:
     add(served)
     check(served, 0.5, 0.5)
     lines = " / ".join(told(served))
-    for words in ("0.5 is not greater than 0.85", "v4 → v2", "read back from MLflow", "v4 is barred"):
+    for words in ("0.5 is not greater than 0.85", "v4 → v2", "read back from MLflow", "v4 is blocked"):
         assert words in lines
 
 
@@ -216,7 +216,7 @@ def test_it_ends_with_who_serves_and_who_is_barred(served: Bench) -> None:
     served.incidents.tend()
     [incident] = incidents(served)
     assert str(incident.resolution).startswith("Restored: v2 has served since")
-    assert "v4 is barred" in str(incident.resolution)
+    assert "v4 is blocked" in str(incident.resolution)
 
 
 def test_the_audit_has_the_verdict_and_the_rollback(served: Bench) -> None:
@@ -250,6 +250,18 @@ def test_ask_waits_for_a_person_who_presses(served: Bench) -> None:
     served.moves.run(served.rollbacks.answer(BOB, incident.id, origin="slack"))
     assert served.registry.holders() == [2]
     assert rollbacks(served)[0].actor == BOB.person
+
+
+def test_a_press_does_not_move_what_was_blocked_since_the_question(served: Bench) -> None:
+    add(served, action="ask")
+    check(served, 0.5, 0.5)
+    [incident] = incidents(served)
+    bar = Bar(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=CAROL.person, reason="bad")
+    with served.ledger.write() as tx:
+        tx.add_bar(bar)
+    with pytest.raises(Refused, match="it's blocked"):
+        served.rollbacks.answer(BOB, incident.id, origin="slack")
+    assert (served.registry.holders(), rollbacks(served)) == ([4], [])
 
 
 def test_auto_that_nobody_armed_asks(served: Bench) -> None:
@@ -765,6 +777,19 @@ def test_where_production_moves_the_alert_is_overtaken(served: Bench) -> None:
     [incident] = incidents(served)
     assert (incident.doing, incident.is_open) == (Doing.SUPERSEDED, False)
     assert str(incident.resolution).startswith("Overtaken")
+
+
+def test_an_alert_is_about_one_time_in_production_and_not_about_the_version(served: Bench) -> None:
+    add(served, action="notify")
+    check(served, 0.5, 0.5)
+    version = incidents(served)[0].version
+    for number in (1, version):
+        served.approved(f"promote churn {number} production")
+        served.moves.run("churn")
+    served.incidents.tend()
+    [incident] = incidents(served)
+    assert (incident.doing, incident.is_open) == (Doing.SUPERSEDED, False)
+    assert str(incident.resolution).startswith(f"Overtaken: v{version} left Production and is back.")
 
 
 # -- the policy file ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from bot.domain.backtests import Backtest
 from bot.domain.errors import AlreadyDecided, BadInput, Refused, UnknownModel, UnknownRequest
 from bot.domain.events import Event, Tag
-from bot.domain.incidents import Doing, Incident, IncidentKind, Tripped
+from bot.domain.incidents import Doing, Ending, Incident, IncidentKind, Tripped
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Firing, Measurement, Monitor, Outcome, Standing, State
 from bot.domain.parsing import parse
@@ -22,6 +22,7 @@ from bot.domain.text import Say, say
 from bot.ports import NoteKind
 from bot.services.context import Rules
 from bot.services.monitors import Monitors
+from bot.slack import incident_card
 from tests.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, STRANGER, Bench
 
 ADD = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
@@ -538,15 +539,24 @@ def test_an_incident_s_monitors_are_silenced_together(watched: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["monitor remove churn accuracy", "monitor pause churn accuracy", "monitor edit churn accuracy --every 10m"],
+    ("text", "ending", "title"),
+    [
+        ("monitor remove churn accuracy", Ending.REMOVED, "⏹️ churn v7: accuracy removed"),
+        ("monitor pause churn accuracy", Ending.PAUSED, "⏹️ churn v7: accuracy paused"),
+        ("monitor edit churn accuracy --every 10m", Ending.EDITED, "⏹️ churn v7: accuracy changed"),
+    ],
 )
-def test_what_nobody_watches_any_more_ends(watched: Desk, text: str) -> None:
+def test_what_nobody_watches_any_more_ends_with_who_did_what(
+    watched: Desk, text: str, ending: Ending, title: str
+) -> None:
     watched.incident()
     watched.types(text)
     incident = watched.incident_now()
     assert not incident.is_open
-    assert "nobody watches this now" in str(incident.resolution)
+    assert (incident.ending, incident.ended_by) == (ending, BOB.person)
+    assert incident_card.title(incident) == title.replace("v7", f"v{incident.version}")
+    assert str(incident.resolution).startswith(f"@{BOB.person.user} {title.rpartition(' ')[2]} accuracy, so")
+    assert incident.ended_in in {note.key for note in watched.bench.notes() if note.kind is NoteKind.SAID}
     assert notes(watched, NoteKind.INCIDENT) == ["incident:i4k7q:resolved"]
     assert watched.event(Tag.INCIDENT_RESOLVED).subject == "i4k7q"
 

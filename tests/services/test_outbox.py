@@ -288,6 +288,83 @@ def test_the_pauses_grow_and_end_at_two_minutes(bench: Bench, outbox: Outbox, te
     assert len(teller.told) == 9
 
 
+def test_a_message_is_tried_again_after_its_pause_and_not_before(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [UNKNOWN]
+    outbox.deliver()
+    for attempts, seconds in enumerate((1, 2, 4, 8, 16, 32, 64, 120, 120), start=1):
+        bench.clock.turn(seconds=seconds - 0.001)
+        outbox.deliver()
+        assert len(teller.told) == attempts
+        bench.clock.turn(seconds=0.001)
+        outbox.deliver()
+        assert len(teller.told) == attempts + 1
+
+
+def test_another_process_takes_a_message_over_after_thirty_seconds_and_not_before(
+    bench: Bench, outbox: Outbox, teller: Teller
+) -> None:
+    put(bench, "r1/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller)
+    given: list[int] = []
+
+    def stopped() -> None:
+        teller.meanwhile = lambda: None
+        for seconds in (29.999, 0.001):
+            bench.clock.turn(seconds=seconds)
+            other.deliver()
+            given.append(len(teller.told))
+
+    teller.meanwhile = stopped
+    outbox.deliver()
+    assert given == [1, 2]
+
+
+def test_a_message_that_is_given_up_is_reported_once_with_its_reason(bench: Bench, teller: Teller) -> None:
+    reports: list[tuple[str, str, timedelta | None]] = []
+    outbox = Outbox(
+        bench.context, teller, given_up=lambda _tx, _it, note, why, limit: reports.append((note.key, why, limit))
+    )
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [NEVER]
+    outbox.deliver()
+    outbox.deliver()
+    assert reports == [("r1/a", "invalid_blocks", None)]
+
+
+def test_a_message_taken_over_meanwhile_is_not_reported_as_given_up(bench: Bench, teller: Teller) -> None:
+    reports: list[str] = []
+    outbox = Outbox(bench.context, teller, given_up=lambda _tx, _it, note, _why, _limit: reports.append(note.key))
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller)
+    put(bench, "r1/a")
+
+    def stopped() -> None:
+        teller.meanwhile = lambda: None
+        bench.clock.turn(seconds=31)
+        other.deliver()
+        teller.answers["r1/a"] = [NEVER]
+
+    teller.meanwhile = stopped
+    outbox.deliver()
+    assert reports == []
+
+
+def test_lanes_go_out_at_the_same_time_where_the_outbox_may(bench: Bench, teller: Teller) -> None:
+    both = threading.Barrier(2)
+    teller.meanwhile = lambda: (both.wait(20), None)[1]
+    put(bench, "r1/a", "r2/a")
+    Outbox(bench.context, teller, at_once=2).deliver()
+    assert sorted(teller.keys) == ["r1/a", "r2/a"]
+
+
+def test_one_at_a_time_is_the_rule(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    threads: set[str] = set()
+    teller.meanwhile = lambda: threads.add(threading.current_thread().name)
+    put(bench, "r1/a", "r2/a", "r3/a")
+    outbox.deliver()
+    assert threads == {threading.current_thread().name}
+
+
 def test_an_outage_of_hours_loses_nothing(bench: Bench, outbox: Outbox, teller: Teller) -> None:
     put(bench, "r1/a")
     teller.answers["r1/a"] = [UNKNOWN] * 60 + [DELIVERED]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot.domain.authority import Act
-from bot.domain.commands import Clear
-from bot.domain.errors import BadInput, Refused
+from bot.domain.commands import FreezeModel, Unblock
+from bot.domain.errors import BadInput, Refused, UnknownModel
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.parsing import build
 from bot.domain.registry import Column, Package, Signature, Stage
+from bot.domain.rollbacks import Bar, rolling_back
 from bot.domain.text import unpack
 from bot.ports import NoteKind
 from bot.services.moves import LEASE
@@ -86,16 +89,16 @@ def test_a_barred_version_is_passed_over(served: Bench) -> None:
 
 def test_clearing_lifts_the_bar(served: Bench) -> None:
     served.do(BACK, BOB)
-    command = build(Clear, {"model": "churn", "version": "4", "reason": "it was the feature store"})
-    served.rollbacks.clear(BOB, command, origin="slack")
+    command = build(Unblock, {"model": "churn", "version": "4", "reason": "it was the feature store"})
+    served.rollbacks.unblock(BOB, command, origin="slack")
     assert barred(served) == set()
     assert served.events()[-1].why == "it was the feature store"
 
 
 def test_what_is_not_barred_cannot_be_cleared(served: Bench) -> None:
-    command = build(Clear, {"model": "churn", "version": "2", "reason": "?"})
-    with pytest.raises(BadInput, match="not barred"):
-        served.rollbacks.clear(BOB, command, origin="slack")
+    command = build(Unblock, {"model": "churn", "version": "2", "reason": "?"})
+    with pytest.raises(BadInput, match="isn't blocked"):
+        served.rollbacks.unblock(BOB, command, origin="slack")
 
 
 def test_whoever_the_policy_does_not_name_cannot_roll_back(served: Bench) -> None:
@@ -106,9 +109,9 @@ def test_whoever_the_policy_does_not_name_cannot_roll_back(served: Bench) -> Non
 
 def test_whoever_the_policy_does_not_name_cannot_clear(served: Bench) -> None:
     served.do(BACK, BOB)
-    command = build(Clear, {"model": "churn", "version": "4", "reason": "?"})
+    command = build(Unblock, {"model": "churn", "version": "4", "reason": "?"})
     with pytest.raises(Refused, match="Only those who may roll back"):
-        served.rollbacks.clear(ALICE, command, origin="slack")
+        served.rollbacks.unblock(ALICE, command, origin="slack")
     assert (served.events()[-1].evidence["act"], barred(served)) == (Act.CLEAR.value, {4})
 
 
@@ -128,7 +131,7 @@ def test_one_message_and_a_thread_of_steps(served: Bench) -> None:
     assert "v4 → v2" in begun
     assert "accuracy fell." in begun
     assert "read back" in moved
-    assert "v4 is barred" in bar
+    assert "v4 is blocked" in bar
     assert tags == "Tags are written in MLflow."
 
 
@@ -179,6 +182,58 @@ def test_a_registry_that_says_yes_and_does_nothing_is_not_believed(served: Bench
     assert not any("read back" in line for line in thread(served, rollback(served).id))
 
 
+# -- what is no target -------------------------------------------------------------------------------------------------
+
+
+def test_a_version_that_served_before_many_others_is_still_a_target(served: Bench) -> None:
+    for version in (1, 4) * 3:
+        served.approved(f"promote churn {version} production")
+        served.moves.run("churn")
+    with served.ledger.read() as reading:
+        assert [move.version for move in reading.entries("churn", 3)] == [3]
+    served.do('rollback churn 2 --reason "the others are worse"', BOB)
+    assert served.registry.holders() == [2]
+
+
+def test_a_target_that_was_blocked_after_the_decision_is_not_moved(served: Bench) -> None:
+    done = served.errands.carry_out(served.ask('rollback churn 2 --reason "it fell"', BOB).id)
+    with served.ledger.write() as tx:
+        tx.add_bar(
+            Bar(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=CAROL.person, reason="bad")
+        )
+    served.moves.run(done.model)
+    move = rollback(served)
+    assert (served.registry.holders(), move.state) == ([4], MoveState.STALE)
+    assert "it's blocked" in move.why
+
+
+def test_a_rollback_to_what_never_served_is_not_made_whoever_wrote_it_down(served: Bench) -> None:
+    move = rolling_back("r", "churn", target=1, incumbent=4, actor=BOB.person, now=served.clock.now(), reason="it fell")
+    with served.ledger.write() as tx:
+        tx.add_move(replace(move, is_forced=True))
+    served.moves.run("churn")
+    assert (served.registry.holders(), rollback(served).state) == ([4], MoveState.STALE)
+
+
+def test_a_name_in_another_letter_case_is_no_other_model(served: Bench) -> None:
+    served.registry.ignores_case = True
+    for text in ('rollback CHURN 3 --reason "?"', "promote Churn 1 production", "describe CHURN hello",
+                 "tag CHURN 1 owner=me", "archive CHURN 1", f"register {served.registry.add_run()} CHURN"):  # fmt: skip
+        with pytest.raises(UnknownModel, match="Did you mean “churn”"):
+            served.do(text, BOB)
+    assert served.registry.holders() == [4]
+
+
+def test_neither_is_it_where_only_the_ledger_is_asked(served: Bench) -> None:
+    reason = {"reason": "end of the quarter"}
+    with pytest.raises(UnknownModel, match="Did you mean “churn”"):
+        served.freezing.freeze(BOB, build(FreezeModel, {"model": "Churn"} | reason), origin="slack")
+    with pytest.raises(UnknownModel, match="Did you mean “churn”"):
+        served.rollbacks.unblock(BOB, build(Unblock, {"model": "CHURN", "version": "4"} | reason), origin="slack")
+    served.freezing.freeze(BOB, build(FreezeModel, {"model": "churn"} | reason), origin="slack")
+    assert served.freezing.stops("churn") is not None
+
+
 # -- what may not load -------------------------------------------------------------------------------------------------
 
 
@@ -204,9 +259,32 @@ def test_a_version_whose_run_is_gone_needs_force(served: Bench) -> None:
 def test_a_version_with_another_signature_needs_force(served: Bench) -> None:
     served.registry.add_package(served.registry.version("churn", 4), shape("string"))
     served.registry.add_package(served.registry.version("churn", 2), shape("integer"))
-    with pytest.raises(Refused, match="signature is another one"):
+    with pytest.raises(Refused, match="signature differs"):
         served.do(BACK, BOB)
     assert served.registry.holders() == [4]
+
+
+def columns(*columns: Column) -> Package:
+    return Package(flavors=("sklearn",), signature=Signature(inputs=columns))
+
+
+def test_a_version_that_lacks_an_input_which_callers_send_by_now_needs_force(served: Bench) -> None:
+    age, city = Column(name="age", type="long"), Column(name="city", type="string")
+    served.registry.add_package(served.registry.version("churn", 4), columns(age, city))
+    served.registry.add_package(served.registry.version("churn", 2), columns(age))
+    with pytest.raises(Refused, match=r"input city was removed.*--force"):
+        served.do(BACK, BOB)
+    assert served.registry.holders() == [4]
+
+
+def test_a_version_that_takes_every_call_of_the_incumbent_s_callers_needs_no_force(served: Bench) -> None:
+    age, plan = Column(name="age", type="long"), Column(name="plan", type="string")
+    served.registry.add_package(served.registry.version("churn", 4), columns(age, plan))
+    served.registry.add_package(
+        served.registry.version("churn", 2), columns(plan, Column(name="age", type="long", required=False))
+    )
+    served.do(BACK, BOB)
+    assert served.registry.holders() == [2]
 
 
 def test_a_version_whose_files_are_gone_needs_force(served: Bench) -> None:

@@ -18,6 +18,18 @@ def test_what_was_there_before_us_is_found_and_shown_as_such(bench: Bench) -> No
     assert found.why == "in Production before Registrar looked"
 
 
+@pytest.mark.parametrize(("champion", "order"), [(1, [1, 4, 3]), (3, [3, 4, 1]), (2, [4, 3, 1])])
+def test_of_several_holders_before_us_each_has_served_and_the_alias_says_who_does_now(
+    bench: Bench, champion: int, order: list[int]
+) -> None:
+    for version in (1, 4):
+        bench.registry.by_hand("churn", version, Stage.PRODUCTION, archive_existing=False)
+    bench.registry.set_alias("churn", "champion", champion)
+    bench.watch.poll()
+    assert [move.version for move in bench.moves_of()] == order
+    assert bench.watch.poll() == 0
+
+
 def test_a_second_look_finds_nothing_new(bench: Bench) -> None:
     bench.watch.poll()
     assert bench.watch.poll() == 0
@@ -131,3 +143,12 @@ def test_a_deleted_model_left_production_too(bench: Bench, monkeypatch: pytest.M
     monkeypatch.setattr(bench.registry, "versions", lambda name: [])
     assert bench.watch.poll() == 1
     assert bench.moves_of()[0].from_stage is Stage.PRODUCTION
+
+
+def test_what_moved_in_mlflow_after_our_first_promotion_and_before_the_first_poll_is_the_newest(bench: Bench) -> None:
+    bench.approved()
+    bench.moves.run("churn")
+    bench.clock.turn(minutes=1)
+    bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
+    bench.watch.poll()
+    assert [move.version for move in bench.moves_of()] == [1, 4]

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from bot.domain.approvals import RequestState
+from bot.domain.approvals import Request, RequestState
+from bot.domain.evidence import GateResult, Seen
+from bot.domain.freezes import Frozen
 from bot.domain.registry import ModelInfo, RunInfo, Stage, VersionInfo
-from bot.domain.text import say
+from bot.domain.text import Mention, say
 from bot.services.lookups import ModelView
 from bot.slack import answers, cards
 from bot.slack.blocks import Message
@@ -21,6 +23,7 @@ from tests.slack.worst import (
     BOB,
     TEXTS,
     a_bare_card,
+    a_block,
     a_model,
     a_request,
     a_version,
@@ -144,7 +147,7 @@ def test_approve_asks_back_what_it_will_do() -> None:
 
 
 def test_a_card_tells_who_asks_for_what_and_why() -> None:
-    shown = said({"blocks": cards.card(a_request(reason="better f1", version=7, incumbent=5), []).blocks})
+    shown = said({"blocks": cards.card(a_request(reason="better f1", version=7, incumbent=5, seen=None), []).blocks})
     for part in ("Promote churn v7 to Production?", "`v5` → `v7` in Production", "<@U0ALICE>", "better f1", "0 of 50"):
         assert part in shown
 
@@ -164,9 +167,57 @@ def test_a_card_tells_that_the_incumbent_stays() -> None:
 
 
 def test_a_card_tells_what_stops_production_while_it_can_be_decided() -> None:
-    stopped = say("Production is frozen.")
+    stopped = Frozen(say("Production is frozen."), None, "audit")
     assert "frozen" in said({"blocks": cards.card(a_request(), [], stopped=stopped).blocks})
     assert "frozen" not in said({"blocks": cards.card(a_request(state=RequestState.DONE), [], stopped=stopped).blocks})
+
+
+def header(message: Message) -> str:
+    """Return a card's headline."""
+    return str(message.blocks[0]["text"]["text"])
+
+
+def approve_style(message: Message) -> str | None:
+    """Return how Approve stands out."""
+    return next(part.get("style") for part in objects(message.blocks) if part.get("action_id") == cards.APPROVE)
+
+
+CHURN = a_request(model="churn", version=7, incumbent=5)
+ONE_FAILED = replace(CHURN, seen=Seen(gates=(GateResult(name="f1", bound="≥ 0.9", value="0.8", passed=False),)))
+FROZEN = Frozen(say("Production is frozen."), None, "end of quarter.")
+
+
+@pytest.mark.parametrize(
+    ("request_", "stopped", "headline", "style"),
+    [
+        (replace(CHURN, seen=None), None, "Promote churn v7 to Production?", "primary"),
+        (ONE_FAILED, None, "⛔ churn v7 → Production is blocked: f1 failed, override needed", None),
+        (CHURN, None, "⛔ churn v7 → Production is blocked: 50 gates failed, override needed", None),
+        (replace(ONE_FAILED, overridden_by=BOB), None, "Promote churn v7 to Production?", "primary"),
+        (ONE_FAILED, FROZEN, "❄️ churn v7 → Production is frozen: end of quarter", None),
+        (CHURN, replace(FROZEN, reason=""), "❄️ churn v7 → Production is frozen by the policy", None),
+    ],
+    ids=["open", "blocked", "blocked by many", "overridden", "frozen", "frozen by a window"],
+)
+def test_approve_stands_out_only_where_it_decides_and_the_headline_says_why_not(
+    request_: Request, stopped: Frozen | None, headline: str, style: str | None
+) -> None:
+    card = cards.card(request_, [], stopped=stopped)
+    assert (header(card), approve_style(card)) == (headline, style)
+
+
+def test_a_card_that_can_be_decided_says_whom_it_waits_for() -> None:
+    waiting = say("Waiting for {who}.", who=Mention("U0BOB"))
+    assert "Waiting for <@U0BOB>." in shown(cards.card(a_request(), [], waiting=waiting))
+    assert "Waiting for" not in shown(cards.card(a_request(state=RequestState.DONE), [], waiting=waiting))
+
+
+def test_a_card_tells_that_the_version_is_blocked_while_it_can_be_decided() -> None:
+    block = a_block("plain")
+    assert "⛔ `v999999999` was rolled back as bad by" in said(
+        {"blocks": cards.card(a_request(), [], block=block).blocks}
+    )
+    assert "⛔" not in said({"blocks": cards.card(a_request(state=RequestState.DONE), [], block=block).blocks})
 
 
 def test_the_text_of_a_notification_says_who_asks_for_what() -> None:
@@ -190,9 +241,33 @@ def test_a_list_shows_twenty_and_counts_the_others(kind: str, number: int, shown
         "versions": lambda: answers.model_view(ModelView(a_model(), [a_version(aliases=())] * number, [])),
     }[kind]()
     assert rows(listed) == shown
-    begins = "Page 1 of " if kind == "models" else f"{number - shown} "  # models have pages, the others a rest
+    begins = f"{number - shown} " if kind == "requests" else "Page 1 of "  # requests have a rest, the others pages
     counted = [text for text in texts(listed) if text.startswith(begins)]
     assert len(counted) == (number > shown)
+
+
+def versions(number: int, page: int) -> str:
+    """Return what one page of a model with so many versions says."""
+    view = ModelView(a_model(), [a_version(version=at) for at in range(number, 0, -1)], [])
+    return said({"blocks": answers.model_view(view, page).blocks})
+
+
+def test_every_version_of_a_model_has_its_page() -> None:
+    shown = [[at for at in range(1, 46) if f"• `v{at}`" in versions(45, page)] for page in (1, 2, 3)]
+    assert shown == [list(range(26, 46)), list(range(6, 26)), list(range(1, 6))]
+    assert "Page 3 of 3, 45 versions" in versions(45, 99)
+
+
+def test_the_first_page_leads_to_older_versions_and_the_last_to_newer_ones() -> None:
+    assert ("Older" in versions(45, 1), "Newer" in versions(45, 1)) == (True, False)
+    assert ("Older" in versions(45, 3), "Newer" in versions(45, 3)) == (False, True)
+    assert "Older" not in versions(20, 1)
+
+
+def test_a_version_is_listed_with_its_semver_stage_status_and_run() -> None:
+    version = VersionInfo(model="m", version=7, stage=Stage.STAGING, run_id="0a1b2c3d4e5f", tags={"semver": "1.2.0"})
+    shown = said({"blocks": answers.model_view(ModelView(a_model(), [version], [])).blocks})
+    assert "• `v7`  ·  *Staging*  ·  `1.2.0`  ·  ready  ·  run `0a1b2c3d`" in shown
 
 
 def test_no_models_at_all_is_told_apart_from_none_of_that_name() -> None:

@@ -10,7 +10,7 @@ from slack_sdk import WebClient
 
 from bot.domain.errors import SlackUnreachable
 from bot.domain.people import Person, Profile
-from bot.slack.directory import FRESH, SlackDirectory
+from bot.slack.directory import CHECKED_MOST, FRESH, SlackDirectory
 from localslack import LocalSlack
 
 BOB = Person("T0LOCAL", "U0BOB")
@@ -153,3 +153,78 @@ def test_many_who_ask_at_the_same_moment_ask_slack_once(look_up: LookUp, slack: 
     with ThreadPoolExecutor(10) as threads:
         list(threads.map(look_up, [BOB] * 10))
     assert len(slack.calls("users.info")) == 1
+
+
+def test_whoever_acted_before_is_looked_up_now_and_not_remembered(slack: LocalSlack, watch: Watch) -> None:
+    client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+    directory = SlackDirectory(client, "T0LOCAL", lambda: GROUPS, watch)
+    assert not directory.profile(BOB).is_deleted
+    watch.seconds += 1
+    slack.change_person("bob", deleted=True)
+    found = directory.profiles_now([Person("", "U0BOB"), Person("T0LOCAL", "U0CAROL"), Person("T9", "U0EVE")])
+    assert (found["U0BOB"].is_deleted, found["U0BOB"].is_home) == (True, True)
+    assert (found["U0CAROL"].groups, found["U0CAROL"].is_deleted) == (GROUPS, False)
+    assert not found["U0EVE"].is_home
+
+
+def test_slack_that_does_not_answer_confirms_nobody(slack: LocalSlack, watch: Watch) -> None:
+    client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+    directory = SlackDirectory(client, "T0LOCAL", lambda: GROUPS, watch)
+    directory.profile(BOB)
+    watch.seconds += 1
+    slack.fail("users.info", "internal_error", times=None)
+    with pytest.raises(SlackUnreachable):
+        directory.profiles_now([BOB])
+
+
+# -- who is behind a rule's approvers ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def directory(slack: LocalSlack, watch: Watch) -> SlackDirectory:
+    """Return the local workspace's directory; Bob and Carol are leads."""
+    slack.set_group("S0LEADS", "leads", ["bob", "carol"])
+    client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+    return SlackDirectory(client, "T0LOCAL", lambda: GROUPS, watch)
+
+
+def test_people_and_members_of_groups_are_the_electorate(directory: SlackDirectory, slack: LocalSlack) -> None:
+    slack.change_person("carol", deleted=True)
+    found = directory.electorate(["S0LEADS", "U0BOB", "U0DAVE"])
+    assert (sorted(found.people), found.is_whole) == (["U0BOB", "U0CAROL", "U0DAVE"], True)
+    assert found.able() == ["U0BOB", "U0DAVE"]
+
+
+def test_whoever_was_looked_up_a_moment_ago_is_not_asked_about_again(
+    directory: SlackDirectory, slack: LocalSlack
+) -> None:
+    directory.electorate(["S0LEADS"])
+    directory.electorate(["S0LEADS", "U0CAROL"])
+    assert [len(slack.calls(method)) for method in ("users.info", "usergroups.users.list")] == [2, 1]
+
+
+@pytest.mark.parametrize("error", ["internal_error", "missing_scope", "plan_upgrade_required"])
+def test_an_electorate_is_not_whole_where_slack_cannot_say_who_is_in_a_group(
+    directory: SlackDirectory, slack: LocalSlack, error: str
+) -> None:
+    slack.fail("usergroups.users.list", error)
+    found = directory.electorate(["S0LEADS", "U0DAVE"])
+    assert (found.able(), found.most()) == (["U0DAVE"], None)
+
+
+def test_nobody_is_in_a_group_that_slack_does_not_know(directory: SlackDirectory) -> None:
+    assert directory.electorate(["S0GONE"]).most() == 0
+
+
+def test_an_account_that_slack_does_not_tell_of_counts(directory: SlackDirectory, slack: LocalSlack) -> None:
+    slack.fail("users.info", "internal_error", times=None)
+    assert directory.electorate(["S0LEADS"]).able() == ["U0BOB", "U0CAROL"]
+
+
+def test_the_accounts_of_a_large_group_are_not_looked_up(directory: SlackDirectory, slack: LocalSlack) -> None:
+    assert directory.electorate([f"U{number}" for number in range(CHECKED_MOST + 1)]).most() == CHECKED_MOST + 1
+    assert slack.calls("users.info") == []
+
+
+def test_people_and_groups_have_names(directory: SlackDirectory) -> None:
+    assert directory.names(["S0LEADS", "U0BOB", "U0CAROL"]) == {"S0LEADS": "leads", "U0BOB": "bob", "U0CAROL": "carol"}

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from bot.domain import incident_words
-from bot.domain.incidents import Doing, Incident, IncidentKind
+from bot.domain.incidents import Doing, Ending, Incident, IncidentKind
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Monitor
 from bot.domain.serving import Serving, ServingState
-from bot.domain.text import Say, say
+from bot.domain.text import say
 from bot.slack import incident_card
 from bot.slack.blocks import Message
 from bot.slack.incident_card import ACKNOWLEDGE, DETAILS, ROLL_BACK, SILENCE, UNDO
@@ -43,9 +43,9 @@ def card(doing: Doing = Doing.NOTIFIED, *, serving: Serving | None = None, **cha
     return incident_card.card(incident(doing, **changes), [MONITOR], serving=serving, now=NOW)
 
 
-def over(doing: Doing = Doing.NOTIFIED, **changes: Any) -> Message:
+def over(doing: Doing = Doing.NOTIFIED, ending: Ending | None = Ending.RECOVERED, **changes: Any) -> Message:
     how = incident_words.restored(6, NOW, 7)
-    return card(doing, resolved_at=NOW, resolution=how, **changes)
+    return card(doing, resolved_at=NOW, resolution=how, ending=ending, **changes)
 
 
 def title(message: Message) -> str:
@@ -84,18 +84,36 @@ def test_the_title_says_what_it_is_about(changes: dict[str, Any], said: str) -> 
 
 def test_the_end_is_in_the_title() -> None:
     assert title(over(Doing.ROLLED_BACK)) == "✅ churn: restored, v6 serves"
-    assert title(over(Doing.NOTIFIED)) == "✅ churn v7: over"
-    assert title(over(Doing.SUPERSEDED)) == "⚪ churn v7: overtaken"
+    assert title(over(Doing.ROLLED_BACK, Ending.RESTORED)) == "↩️ churn: restored, v6 serves"
+    assert title(over(Doing.NOTIFIED)) == "✅ churn v7: recovered"
+    assert title(over(Doing.SUPERSEDED, Ending.OVERTAKEN)) == "⚪ churn v7: overtaken"
+    assert title(over(Doing.SUPERSEDED, Ending.ROLLED_BACK)) == "↩️ churn v7: rolled back by a person"
+    assert title(over(Doing.NOTIFIED, Ending.UNWATCHED)) == "⏹️ churn v7: accuracy-live is no longer watched"
+
+
+@pytest.mark.parametrize("doing", Doing)
+@pytest.mark.parametrize("kind", IncidentKind)
+@pytest.mark.parametrize("ending", [None, *(one for one in Ending if one is not Ending.RECOVERED)])
+def test_only_what_recovered_has_a_check_mark(doing: Doing, kind: IncidentKind, ending: Ending | None) -> None:
+    assert "✅" not in shown(over(doing, ending, kind=kind))
+    assert "✅" not in shown(over(doing, ending, kind=kind, model="", source="live"))
+
+
+def test_what_ended_it_is_linked() -> None:
+    ended = incident(
+        resolved_at=NOW, ending=Ending.PAUSED, resolution=incident_words.unwatched(Ending.PAUSED, "a", BOB)
+    )
+    message = incident_card.card(ended, [], serving=None, now=NOW, link="https://slack/archives/C1/p1?a&b")
+    assert "<https://slack/archives/C1/p1?a&amp;b|See the message>" in shown(message)
 
 
 def test_the_end_of_what_could_not_be_measured_is_no_good_news_unless_it_is_measured_again() -> None:
-    def title_of(how: Say, doing: Doing = Doing.NOTIFIED) -> str:
-        return title(card(doing, kind=IncidentKind.BLIND, resolved_at=NOW, resolution=how))
+    def title_of(ending: Ending) -> str:
+        return title(over(Doing.NOTIFIED, ending, kind=IncidentKind.BLIND))
 
-    assert title_of(incident_words.sees_again(NOW, NOW)) == "✅ churn: accuracy-live can be measured again"
-    assert title_of(incident_words.overtaken(7, 6), Doing.SUPERSEDED) == "⚪ churn v7: overtaken"
-    removed = incident_words.watched_no_more("accuracy-live")
-    assert title_of(removed) == "⚪ churn: accuracy-live is watched no more"
+    assert title_of(Ending.RECOVERED) == "✅ churn: accuracy-live can be measured again"
+    assert title_of(Ending.OVERTAKEN) == "⚪ churn v7: overtaken"
+    assert title_of(Ending.REMOVED) == "⏹️ churn v7: accuracy-live removed"
 
 
 def test_it_says_value_against_bound_since_when_and_which_version() -> None:
@@ -133,7 +151,7 @@ def test_a_question_has_its_button_and_asks_back(doing: Doing) -> None:
     assert buttons(message) == [ROLL_BACK, *OPEN]
     [button] = [one for one in objects(message.blocks) if one.get("action_id") == ROLL_BACK]
     assert (button["text"]["text"], button["style"]) == ("Roll back to v6", "primary")
-    assert "goes back to v6 at once; v7 is barred" in button["confirm"]["text"]["text"]
+    assert "goes back to v6 at once; v7 is blocked" in button["confirm"]["text"]["text"]
 
 
 @pytest.mark.parametrize("doing", [Doing.AWAITING_HUMAN, Doing.TRIPPED, Doing.COOLDOWN])

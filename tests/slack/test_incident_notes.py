@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from slack_sdk import WebClient
 
-from bot.domain.incidents import Doing, Incident, IncidentKind
+from bot.domain.incidents import Doing, Ending, Incident, IncidentKind
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Measurement, Monitor, Outcome
 from bot.domain.serving import Serving, ServingState
-from bot.domain.text import say
+from bot.domain.text import pack, say
 from bot.ledger import SqlLedger
 from bot.ports import Note, NoteKind
 from bot.ports import Outcome as Delivered
@@ -65,10 +65,10 @@ def files(desk: Desk) -> list[str]:
 def test_an_incident_is_one_message_drawn_from_its_present_state(desk: Desk) -> None:
     desk.deliver(CARD)
     assert "🔴 churn v7: accuracy failed" in said(desk.posted()[0])
-    save(desk, resolved_at=NOW, resolution=say("Recovered."))
+    save(desk, resolved_at=NOW, resolution=say("Recovered."), ending=Ending.RECOVERED)
     desk.deliver(AGAIN)
     [card] = desk.posted()
-    assert "✅ churn v7: over" in said(card)
+    assert "✅ churn v7: recovered" in said(card)
     assert "Recovered." in said(card)
 
 
@@ -171,3 +171,27 @@ def test_without_readings_or_a_monitor_there_is_no_picture(desk: Desk) -> None:
 def test_a_picture_of_a_message_that_was_given_up_holds_nothing_up(desk: Desk) -> None:
     assert desk.deliver(CHART).outcome is Delivered.NEVER
     assert desk.posted() == []
+
+
+def test_what_ended_it_is_linked_once_it_is_posted(desk: Desk) -> None:
+    cause = Note(key="said:monitor:m4k7q:paused:1", lane="said:monitor:m4k7q:paused:1", kind=NoteKind.SAID,
+                 to="#ml-models", data={"say": pack(say("Bob paused it."))})  # fmt: skip
+    desk.deliver(CARD)
+    with desk.ledger.write() as tx:
+        tx.add_note(cause)
+    save(desk, resolved_at=NOW, resolution=say("Paused."), ending=Ending.PAUSED, ended_in=cause.lane)
+    assert desk.deliver(AGAIN).outcome is Delivered.LATER  # it comes right after
+    desk.deliver(cause)
+    desk.deliver(AGAIN)
+    card, told = desk.posted()
+    assert str(told["ts"]).replace(".", "") in said(card)
+    assert "|See the message>" in said(card)
+
+
+def test_a_cause_that_never_reached_slack_is_not_linked(desk: Desk) -> None:
+    desk.deliver(CARD)
+    save(desk, resolved_at=NOW, resolution=say("Paused."), ending=Ending.PAUSED, ended_in="said:gone")
+    desk.deliver(AGAIN)
+    [card] = desk.posted()
+    assert "Paused." in said(card)
+    assert "See the message" not in said(card)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from slack_sdk import WebClient
 
-from bot.domain.approvals import Request, RequestState
+from bot.domain.approvals import Choice, Request, RequestState, Vote
 from bot.domain.people import Person
 from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
@@ -76,6 +76,77 @@ def desk(slack: LocalSlack, sqlite_url: str) -> Iterator[Desk]:
     client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
     yield Desk(slack, ledger, SlackNotifier(client, ledger, lambda: POLICY))
     ledger.close()
+
+
+# -- who is told -------------------------------------------------------------------------------------------------------
+
+
+def under(desk: Desk, **rule: Any) -> SlackNotifier:
+    """Return a notifier under a rule with two approvers, for a Slack that knows Bob by name."""
+    policy = read_policy({"models": {"*": {"production": {"approvers": ["U0BOB", "U0CAROL"], **rule}}}})
+    client = WebClient(desk.slack.bot_token, base_url=desk.slack.api_url, retry_handlers=[], timeout=5)
+    return SlackNotifier(client, desk.ledger, lambda: policy, lambda: NOW, lambda _: {"U0BOB": "Bob & <!here>"})
+
+
+def test_a_card_mentions_whom_it_waits_for(desk: Desk) -> None:
+    under(desk).deliver(CARD)
+    assert "Waiting for <@U0BOB> or <@U0CAROL>." in said(desk.posted()[0])
+
+
+@pytest.mark.parametrize("how", ["direct", "none"])
+def test_a_card_that_notifies_nobody_names_people_without_a_mention(desk: Desk, how: str) -> None:
+    under(desk, tell_approvers=how).deliver(CARD)
+    shown = said(desk.posted()[0])
+    assert "Waiting for Bob &amp; &lt;!here&gt; or `U0CAROL`." in shown
+    assert "<@U0BOB>" not in shown
+    assert "<@U0CAROL>" not in shown
+
+
+def test_a_card_waits_for_nobody_where_everyone_approved(desk: Desk) -> None:
+    with desk.ledger.write() as tx:
+        for number in range(REQUEST.required):
+            tx.add_vote(
+                Vote(request=REQUEST.id, voter=Person("T1", f"U{number}"), choice=Choice.APPROVE, reason="", at=NOW)
+            )
+    under(desk).deliver(CARD)
+    assert "Waiting for" not in said(desk.posted()[0])
+
+
+INVITATION = Note(
+    key="direct:r4k7q:opened:U0BOB", lane="r4k7q:U0BOB:direct", kind=NoteKind.DIRECT, to="U0BOB",
+    data=SENTENCE | {"card": "r4k7q", "after": CARD.key},
+)  # fmt: skip
+
+
+def invited(desk: Desk) -> str:
+    """Return what Bob was told directly."""
+    return " ".join(said(one) for one in desk.slack.person("bob").direct_messages())
+
+
+def test_an_invitation_links_to_the_card_even_before_that_is_written_down(desk: Desk) -> None:
+    posting = desk.notifier.deliver(CARD).posting
+    assert posting is not None
+    assert desk.deliver(INVITATION).outcome is Outcome.DELIVERED
+    assert f"/archives/{posting.channel}/p{posting.ts.replace('.', '')}|Open the card>" in invited(desk)
+
+
+def test_an_invitation_waits_for_its_card(desk: Desk) -> None:
+    with desk.ledger.write() as tx:
+        tx.add_note(CARD)
+    assert desk.deliver(INVITATION).outcome is Outcome.LATER
+    assert invited(desk) == ""
+
+
+def test_an_invitation_to_a_card_that_was_given_up_goes_without_a_link(desk: Desk) -> None:
+    assert desk.deliver(INVITATION).outcome is Outcome.DELIVERED
+    assert "Its card is in the channel, or type `/model approve r4k7q`" in invited(desk)
+
+
+def test_an_invitation_goes_without_a_link_that_slack_does_not_tell(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.slack.fail("chat.getPermalink", "message_not_found")
+    assert desk.deliver(INVITATION).outcome is Outcome.DELIVERED
+    assert "Its card is in the channel" in invited(desk)
 
 
 # -- where it stands ---------------------------------------------------------------------------------------------------

@@ -175,7 +175,7 @@ def test_what_does_not_fit_is_counted() -> None:
 
 
 def test_a_promotion_says_who_asked_who_approved_and_why() -> None:
-    assert "promoted: asked by <@U0ALICE>, approved by <@U0BOB>, request `r4k7q`: churnchurn" in text()
+    assert "promoted: requested by <@U0ALICE>, approved by <@U0BOB>, request `r4k7q`: churnchurn" in text()
 
 
 def test_a_rollback_says_from_which_version_by_whom_and_why() -> None:

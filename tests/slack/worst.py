@@ -8,14 +8,18 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from bot.domain import incident_words, looks, monitor_words, words
+from bot.domain import incident_words, looks, monitor_words, rollback_words, words
 from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain.approver_words import invited, waiting_for
+from bot.domain.approvers import Awaited
+from bot.domain.callers import for_callers, no_way_back
 from bot.domain.card import Sources, fill
 from bot.domain.ci import CiRun
 from bot.domain.commands import VERBS, History, ShowAudit, Validate
 from bot.domain.comparison import Comparison, compare
 from bot.domain.events import Event, Link, Tag
 from bot.domain.evidence import GateResult, Seen
+from bot.domain.freezes import Frozen
 from bot.domain.history import Timeline, Window
 from bot.domain.incidents import Doing, Incident, IncidentKind, Tripped
 from bot.domain.looks import Finding, FindingKind
@@ -26,8 +30,8 @@ from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Actor, Automation, Client, Person
 from bot.domain.policy import Policy, read_policy
 from bot.domain.policy_words import what_holds
-from bot.domain.registry import Dataset, ModelInfo, Package, RunInfo, Stage, VersionInfo, VersionRef
-from bot.domain.rollbacks import Served
+from bot.domain.registry import Column, Dataset, ModelInfo, Package, RunInfo, Signature, Stage, VersionInfo, VersionRef
+from bot.domain.rollbacks import Bar, Served
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import Code, Mention, Name, Say, say
 from bot.services.lookups import CardView, ModelView
@@ -52,6 +56,15 @@ TEXTS = {
     "lines": "a\n" * 100,
 }
 REASONS = {name: (text * 1000)[:1000] for name, text in TEXTS.items()}
+
+
+def broken_glass(name: str) -> Iterator[tuple[str, Message]]:
+    """Yield the cards of what was moved without approvals, before and after its review."""
+    moved = replace(a_request(name), state=RequestState.DONE, breaks_glass=True, review_due=NOW)
+    yield "card to review", cards.card(moved, [])
+    yield "card with an overdue review", cards.card(replace(moved, review_reminded=2), [])
+    said = replace(moved, reviewed_by=BOB, reviewed_at=NOW, review_reason=TEXTS[name])
+    yield "card with its review", cards.card(said, [])
 
 
 def a_request(name: str = "plain", state: RequestState = RequestState.PENDING, **changes: Any) -> Request:
@@ -81,7 +94,12 @@ def seen(name: str = "plain") -> Seen:
         GateResult(name=f"{text}{n}", bound=text * 3, value=text * 5, passed=n % 2 > 0, note=text) for n in range(100)
     )
     figures = {f"{text}{n}": 1.0 / (n + 1) for n in range(100)}
-    return Seen(metrics=figures, against=figures, validation=figures, gates=gates, rule="f" * 16, policy="0123456789ab")
+    old, new = (Signature(inputs=tuple(Column(name=f"{text}{n}", type=kind * 9) for n in range(60)))
+                for kind in ("a", text))  # fmt: skip
+    callers = for_callers(Package(signature=new), Package(signature=old), 999_999_999, 999_999_998)
+    way_back = no_way_back(Package(signature=new), Package(signature=old), 999_999_998)
+    return Seen(metrics=figures, against=figures, validation=figures, gates=gates, rule="f" * 16, policy="0123456789ab",
+                callers=replace(callers, unknown=say("{it}", it=text), way_back=way_back))  # fmt: skip
 
 
 def votes(number: int) -> list[Vote]:
@@ -146,7 +164,13 @@ def a_card(name: str = "plain") -> CardView:
     request = a_request(name, RequestState.DONE)
     sources = Sources(version=version, model=a_model(name), run=run, package=package, request=request,
                       votes=tuple(votes(50)), deployed=a_term(name).began)  # fmt: skip
-    return CardView(version=version, run=run, card=fill(sources))
+    return CardView(version=version, run=run, card=fill(sources), block=a_block(name))
+
+
+def a_block(name: str) -> Bar:
+    """Return the block of a version that somebody rolled back for a long reason."""
+    return Bar(id="b1", model=TEXTS[name] or "m", version=999_999_999, move="rollback:r4k7q", at=NOW, by=ALICE,
+               reason=REASONS[name])  # fmt: skip
 
 
 def a_bare_card() -> CardView:
@@ -172,7 +196,19 @@ def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
     values = {f"{TEXTS[name]}{metric}": metric / 7 for metric in range(metrics)}
     runs = {f"run{number}": RunInfo(id=f"run{number}", metrics={m: v * number for m, v in values.items()})
             for number in range(1, versions + 1)}  # fmt: skip
-    return compare(TEXTS[name] or "m", rows, runs)
+    blocked = {row.version: rollback_words.blocked(replace(a_block(name), version=row.version)) for row in rows[1:4]}
+    return compare(TEXTS[name] or "m", rows, runs, blocked=blocked)
+
+
+def a_freeze(name: str) -> Frozen:
+    """Return what stops Production, with a reason as long as they get."""
+    return Frozen(say("{it}.", it=TEXTS[name] * 3), None, REASONS[name])
+
+
+def a_wait(name: str) -> Say:
+    """Return whom a request waits for: more people than are named, by names as long as they get."""
+    ids = ["S0LEADS", *(f"U0{number:08}" for number in range(30))]
+    return waiting_for(Awaited(ids, 2), dict.fromkeys(ids[:10], TEXTS[name]))
 
 
 @cache
@@ -185,11 +221,15 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     for state in RequestState:
         yield (
             f"card {state.value}",
-            cards.card(a_request(name, state), votes(50), stopped=say("{it}.", it=TEXTS[name] * 3)),
+            cards.card(
+                a_request(name, state), votes(50), stopped=a_freeze(name), waiting=a_wait(name), block=a_block(name)
+            ),
         )
         yield f"ended {state.value}", blocks.said(words.ended(a_request(name, state)))
         yield f"decided {state.value}", blocks.said(words.decided_before(a_request(name, state)))
         yield f"broken glass {state.value}", cards.card(a_request(name, state, breaks_glass=True), [])
+    yield "invitation", cards.invitation("r4k7q", invited(a_request(name)), "https://ci.example/rr?a=1&b=2")
+    yield "frozen", cards.card(a_request(name, seen=None), [], stopped=a_freeze(name))
     yield "glass", blocks.said(words.broke_glass(a_request(name)))
     yield "counted", cards.counted(a_request(name), words.voted(a_request(name), votes(1)[0], 1))
     version, looked = a_version(name), seen(name)
@@ -199,12 +239,15 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     yield "policy", governing.policy(TEXTS[name] or "m", what_holds(a_policy(), "m", "0123456789ab"))
     for number in (0, 1, 20, 21):
         found_events = [a_link(name, tag) for tag in Tag] * number
-        yield f"audit of {number}", governing.audit(ShowAudit(model="m"), found_events[:number])
+        unreviewed = words.unreviewed([a_request(name)] * number, NOW)
+        yield f"audit of {number}", governing.audit(ShowAudit(model="m"), found_events[:number], unreviewed)
+    yield from broken_glass(name)
     yield "card by a program", cards.card(a_request(name, requester=Client("ci")), [])
     for number in (0, 1, 20, 21, 1000):
         yield f"{number} models", answers.model_list([a_model(name)] * number, TEXTS[name])
         yield f"{number} requests", answers.request_list([a_request(name)] * number)
-        view = ModelView(a_model(name), [a_version(name)] * number, [a_request(name)] * min(number, 2))
+        view = ModelView(a_model(name), [a_version(name)] * number, [a_request(name)] * min(number, 2),
+                         {a_version(name).version: a_block(name)})  # fmt: skip
         yield f"a model of {number} versions", answers.model_view(view)
         yield f"history of {number}", timeline(a_timeline(name, min(number, 50)), a_history(name))
     yield "a version", answers.version_card(a_card(name), "https://mlflow.example:5000/base")
@@ -338,7 +381,7 @@ def a_link(name: str, tag: Tag) -> Link:
 def every_sentence(name: str) -> Iterator[Say]:
     """Yield every sentence that holds outside text."""
     request = a_request(name, RequestState.REJECTED)
-    yield words.asked(request, "#ml-models", ["S0LEADS", "U0BOB"] * 5)
+    yield words.asked(request, "#ml-models", waiting_for(Awaited(["S0LEADS", "U0BOB"] * 5, 2), None))
     yield words.voted(request, replace(votes(1)[0], choice=Choice.REJECT, reason=REASONS[name]), 1)
     yield words.vote_counted(request, 1)
     yield words.rejection_counted(request)

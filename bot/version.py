@@ -1,0 +1,13 @@
+"""Which version of Registrar this is."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+
+def version() -> str:
+    """Return the installed package's version, or "unknown" in a folder that isn't installed."""
+    try:
+        return metadata.version("registrar-bot")
+    except metadata.PackageNotFoundError:
+        return "unknown"

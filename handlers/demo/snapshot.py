@@ -1,0 +1,99 @@
+"""The demo's models as scripts/snapshot.py has written them, put into a registry without training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import yaml
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param
+from mlflow.exceptions import MlflowException
+
+FOLDER = Path(__file__).parents[2] / "examples" / "churn" / "snapshot"
+CONTEXT = "mlflow.data.context"  # MLflow's tag for what a data set was used for
+SOURCE = {"mlflow.source.name": "examples/churn/train.py", "mlflow.source.type": "LOCAL"}
+
+
+def read() -> Mapping[str, Any]:
+    """Return what is in the snapshot: `made_with` (versions of libraries), and `versions`, oldest first."""
+    document: Mapping[str, Any] = json.loads((FOLDER / "models.json").read_text(encoding="utf-8"))
+    return document
+
+
+def is_for_us() -> bool:
+    """Tell whether this scikit-learn is the one that made the models; another one might not load them."""
+    return bool(read()["made_with"]["scikit-learn"] == version("scikit-learn"))
+
+
+def restore(uri: str, model: str, artifacts: Path, *, after: int = 0) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Register each version after `after`, and yield its number and what the snapshot says about its run.
+
+    `artifacts` is the folder for the files of the model's experiment.
+    """
+    mlflow.set_tracking_uri(uri)  # a client's own is not enough: to register a model, MLflow opens another client
+    client = mlflow.MlflowClient()
+    found = client.get_experiment_by_name(model)
+    experiment = found.experiment_id if found else client.create_experiment(model, artifacts.resolve().as_uri())
+    for number, about in enumerate(read()["versions"][after:], after + 1):
+        run_id = _log_run(client, experiment, about)
+        model_id = _log_model(client, experiment, run_id, about["params"], FOLDER / f"v{number}")
+        _log_metrics(client, run_id, model_id, about["metrics"])
+        client.set_terminated(run_id)
+        _register(client, model, run_id, model_id)
+        yield number, about
+
+
+def _log_run(client: mlflow.MlflowClient, experiment: str, about: Mapping[str, Any]) -> str:
+    run_id = str(client.create_run(experiment, tags=SOURCE | about["tags"], run_name=about["name"]).info.run_id)
+    client.log_inputs(run_id, [_input(one) for one in about["inputs"]])
+    client.log_batch(run_id, params=[Param(key, value) for key, value in about["params"].items()])
+    return run_id
+
+
+def _input(about: Mapping[str, Any]) -> DatasetInput:
+    dataset = Dataset(
+        name=about["name"], digest=about["digest"], source_type="code", source=json.dumps({"tags": SOURCE}),
+        schema=json.dumps(about["schema"]), profile=json.dumps(about["profile"]),
+    )  # fmt: skip
+    return DatasetInput(dataset, [InputTag(CONTEXT, about["context"])])
+
+
+def _log_model(
+    client: mlflow.MlflowClient, experiment: str, run_id: str, params: dict[str, str], files: Path
+) -> str:  # fmt: skip
+    model = client.create_logged_model(experiment, name="model", source_run_id=run_id, params=params, tags=SOURCE)
+    of_this_registry = {
+        "artifact_path": model.artifact_location, "model_id": model.model_id, "model_uuid": model.model_id,
+        "run_id": run_id, "utc_time_created": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="registrar-demo-") as folder:
+        copied = shutil.copytree(files, Path(folder) / "model")
+        with (copied / "MLmodel").open("a", encoding="utf-8") as about:
+            yaml.safe_dump(of_this_registry, about)
+        client.log_model_artifacts(model.model_id, str(copied))
+    client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_id)
+
+
+def _log_metrics(client: mlflow.MlflowClient, run_id: str, model_id: str, metrics: Mapping[str, float]) -> None:
+    now = int(time.time() * 1000)
+    client.log_batch(run_id, [Metric(key, value, now, 0, model_id=model_id) for key, value in metrics.items()])
+
+
+def _register(client: mlflow.MlflowClient, name: str, run_id: str, model_id: str) -> None:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    client.create_model_version(
+        name, source=f"models:/{model_id}", run_id=run_id, model_id=model_id, await_creation_for=0
+    )

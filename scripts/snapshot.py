@@ -1,0 +1,96 @@
+"""Train the models of examples/churn, and write them to examples/churn/snapshot, from which the demo restores them.
+
+    python scripts/snapshot.py
+
+Run it after a change in train.py or common.py, or when requirements.lock has another scikit-learn.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.request import url2pathname
+
+import mlflow
+import yaml
+from mlflow.entities import Run
+
+FOLDER = Path(__file__).parent.parent / "examples" / "churn"
+SNAPSHOT = FOLDER / "snapshot"
+LIBRARIES = ("scikit-learn", "skops", "mlflow")
+# What only the registry knows in which a model is. The demo's restore adds it.
+OF_A_REGISTRY = ("artifact_path", "model_id", "model_uuid", "run_id", "utc_time_created")
+OF_A_MACHINE = "mlflow."  # a tag with this prefix names the user, the program, and the commit
+ABOUT = "Written by scripts/snapshot.py. latency_ms depends on the machine; the other metrics don't."
+
+
+def main() -> None:
+    """Train, and replace the snapshot."""
+    with tempfile.TemporaryDirectory(prefix="snapshot-") as folder:
+        uri = f"sqlite:///{folder}/mlflow.db"
+        subprocess.run(  # noqa: S603 - our own script
+            [sys.executable, str(FOLDER / "train.py")], env=os.environ | {"MLFLOW_TRACKING_URI": uri}, check=True
+        )
+        shutil.rmtree(SNAPSHOT, ignore_errors=True)
+        write(mlflow.MlflowClient(uri), SNAPSHOT)
+
+
+def write(client: mlflow.MlflowClient, folder: Path, model: str = "churn") -> None:
+    """Write each version of a model: its run into models.json, its files into v1, v2, …"""
+    versions = sorted(int(one.version) for one in client.search_model_versions(f"name = '{model}'"))
+    runs = []
+    for number in versions:
+        found = client.get_model_version(model, str(number))
+        runs.append(described(client.get_run(found.run_id)))
+        files = client.get_logged_model(found.source.removeprefix("models:/")).artifact_location.removeprefix("file://")
+        copy(Path(url2pathname(files)), folder / f"v{number}")
+    made_with = {name: version(name) for name in LIBRARIES}
+    document = {"about": ABOUT, "made_with": made_with, "versions": runs}
+    (folder / "models.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def described(run: Run) -> dict[str, Any]:
+    """Return what a run logged, without what only holds for this machine."""
+    inputs = [
+        {
+            "context": one.tags[0].value,
+            "name": one.dataset.name,
+            "digest": one.dataset.digest,
+            "schema": json.loads(one.dataset.schema),
+            "profile": json.loads(one.dataset.profile),
+        }
+        for one in run.inputs.dataset_inputs
+    ]
+    return {
+        "name": run.info.run_name,
+        "params": run.data.params,
+        "metrics": run.data.metrics,
+        "tags": {key: value for key, value in run.data.tags.items() if not key.startswith(OF_A_MACHINE)},
+        "inputs": inputs,
+    }
+
+
+def copy(files: Path, target: Path) -> None:
+    """Copy a model's files. skops doesn't compress: an archive packed again is an eighth as large."""
+    shutil.copytree(files, target)
+    about = yaml.safe_load((target / "MLmodel").read_text(encoding="utf-8"))
+    kept = {key: value for key, value in about.items() if key not in OF_A_REGISTRY}
+    (target / "MLmodel").write_text(yaml.safe_dump(kept), encoding="utf-8")
+    with (
+        zipfile.ZipFile(files / "model.skops") as before,
+        zipfile.ZipFile(target / "model.skops", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed,
+    ):
+        for name in before.namelist():
+            packed.writestr(zipfile.ZipInfo(name), before.read(name), zipfile.ZIP_DEFLATED)
+
+
+if __name__ == "__main__":
+    main()

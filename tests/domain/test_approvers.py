@@ -1,0 +1,214 @@
+"""Who could approve a request, whom it waits for, and whether they can be enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.approvals import Choice, Request, Vote
+from bot.domain.approver_words import waiting_for
+from bot.domain.approvers import (
+    TOLD_MOST,
+    Awaited,
+    Electorate,
+    awaited,
+    check_can_be_met,
+    rules_for_others,
+    unmeetable_rules,
+)
+from bot.domain.errors import TooFewApprovers
+from bot.domain.evidence import GateResult, Seen
+from bot.domain.people import Person, Profile
+from bot.domain.policy import Policy, TargetRule, read_policy
+from bot.domain.registry import Stage
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+FAILED = Seen(gates=(GateResult(name="f1", bound="≥ 0.9", value="0.8", passed=False),))
+
+
+def a_policy(**rule: Any) -> Policy:
+    """Return a policy with this rule for Production."""
+    return read_policy({"models": {"*": {"production": {"approvers": ["UBOB", "UCAROL"], **rule}}}})
+
+
+def a_request(**changes: Any) -> Request:
+    """Return Alice's request."""
+    request = Request(
+        id="r4k7q", model="churn", version=7, from_stage=Stage.STAGING, target=Stage.PRODUCTION, incumbent=5,
+        requester=Person("T1", "UALICE"), reason="", required=1, opened_at=NOW, expires_at=NOW + timedelta(days=1),
+    )  # fmt: skip
+    return replace(request, **changes)
+
+
+def yes(user: str, lapsed: str = "") -> Vote:
+    """Return someone's approval."""
+    return Vote(
+        request="r4k7q", voter=Person("T1", user), choice=Choice.APPROVE, reason="", at=NOW, lapsed=lapsed
+    )  # fmt: skip
+
+
+# -- whom a request waits for ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ids", "missing", "said"),
+    [
+        (["UBOB"], 1, "Waiting for @UBOB."),
+        (["UBOB", "UCAROL"], 1, "Waiting for @UBOB or @UCAROL."),
+        (["UBOB", "UCAROL", "UDAVE"], 1, "Waiting for @UBOB, @UCAROL, or @UDAVE."),
+        (["UBOB", "UCAROL"], 2, "Waiting for @UBOB and @UCAROL."),
+        (["UBOB", "UCAROL", "UDAVE"], 2, "Waiting for 2 approvals from @UBOB, @UCAROL, or @UDAVE."),
+        (["SLEADS"], 1, "Waiting for @SLEADS."),
+        (["SLEADS", "UDAVE"], 2, "Waiting for 2 approvals from @SLEADS or @UDAVE."),
+        (["UCAROL"], 2, "Waiting for 2 approvals, but only @UCAROL can still approve."),
+        ([], 1, "Waiting for 1 approval, but nobody can approve."),
+        (["UDAVE"], 0, "Waiting for @UDAVE to override the failed gates."),
+    ],
+)
+def test_a_card_says_whom_it_waits_for(ids: list[str], missing: int, said: str) -> None:
+    assert str(waiting_for(Awaited(ids, missing), None)) == said
+
+
+def test_of_many_people_twenty_are_named_and_the_others_counted() -> None:
+    said = str(waiting_for(Awaited([f"U{number:02}" for number in range(23)], 1), None))
+    assert said.count("@U") == TOLD_MOST
+    assert said.endswith(", or 3 more.")
+
+
+def test_people_are_called_by_name_where_they_are_not_to_be_notified() -> None:
+    said = waiting_for(Awaited(["UBOB", "UCAROL"], 1), {"UBOB": "Bob Tanaka"})
+    assert str(said) == "Waiting for Bob Tanaka or UCAROL."
+
+
+@pytest.mark.parametrize(
+    ("votes", "ids"),
+    [([], ["UBOB", "UCAROL"]), ([yes("UBOB")], ["UCAROL"]), ([yes("UBOB", "deactivated")], ["UCAROL"])],
+    ids=["nobody voted", "one approved", "one vote lapsed"],
+)
+def test_whoever_voted_is_not_waited_for(votes: list[Vote], ids: list[str]) -> None:
+    assert awaited(a_request(required=2), votes, a_policy(required=2)).ids == ids
+
+
+@pytest.mark.parametrize(("may", "ids"), [(False, ["UCAROL"]), (True, ["UBOB", "UCAROL"])])
+def test_the_requester_is_waited_for_where_they_can_approve(may: bool, ids: list[str]) -> None:
+    own = a_request(requester=Person("T1", "UBOB"))
+    assert awaited(own, [], a_policy(requester_may_approve=may)).ids == ids
+
+
+def test_a_request_with_its_approvals_waits_for_an_override() -> None:
+    blocked = a_request(seen=FAILED)
+    assert awaited(blocked, [yes("UBOB")], a_policy(override=["UDAVE"])) == Awaited(["UDAVE"], 0)
+    assert awaited(blocked, [], a_policy(override=["UDAVE"])) == Awaited(["UBOB", "UCAROL"], 1)
+
+
+# -- whether they can be enough ----------------------------------------------------------------------------------------
+
+
+def people(users: Iterable[str], *, is_whole: bool = True, **changes: Any) -> Electorate:
+    """Return active members, of whom Bob's account may be something else."""
+    found = {user: Profile(person=Person("T1", user)) for user in users}
+    found["UBOB"] = replace(found.get("UBOB") or Profile(person=Person("T1", "UBOB")), **changes)
+    return Electorate(found, is_whole)
+
+
+def refusal(rule: dict[str, Any], electorate: Electorate, requester: str | None = "UALICE") -> str:
+    """Return why a request under this rule is refused; nothing where it's opened."""
+    try:
+        check_can_be_met("churn", TargetRule.model_validate(rule), requester, electorate)
+    except TooFewApprovers as error:
+        return str(error.sentence)
+    return ""
+
+
+TWO = {"approvers": ["UBOB", "UCAROL"], "required": 2}
+
+
+def test_a_request_that_an_approver_makes_of_a_rule_that_needs_them_all_is_refused() -> None:
+    assert refusal(TWO, people(["UBOB", "UCAROL"]), "UBOB") == (
+        "No request was opened: it needs 2 approvals, and besides you only @UCAROL can approve. "
+        "Ask someone who isn't an approver to request it."
+    )
+
+
+def test_a_request_that_nobody_can_make_is_refused_with_what_to_change() -> None:
+    assert refusal(TWO, people(["UBOB"]), "UBOB") == (
+        "No request was opened: it needs 2 approvals, and besides you nobody can approve. "
+        "Add approvers for “churn” to registrar.yml."
+    )
+
+
+@pytest.mark.parametrize(
+    "changes", [{"is_deleted": True}, {"is_guest": True}, {"is_bot": True}, {"is_home": False}], ids=str
+)
+def test_an_account_that_cannot_decide_does_not_count(changes: dict[str, bool]) -> None:
+    assert "only @UCAROL can approve" in refusal(TWO, people(["UBOB", "UCAROL"], **changes))
+
+
+@pytest.mark.parametrize(
+    ("rule", "electorate", "requester"),
+    [
+        (TWO, people(["UBOB", "UCAROL"]), "UALICE"),
+        (TWO | {"requester_may_approve": True}, people(["UBOB", "UCAROL"]), "UBOB"),
+        (TWO, people(["UBOB", "UCAROL"]), None),
+        (TWO, people(["UBOB"], is_whole=False), "UBOB"),
+    ],
+    ids=["by someone else", "own requests count", "by a program", "nobody knows who is in the group"],
+)
+def test_a_request_that_can_be_met_is_not_refused(
+    rule: dict[str, Any], electorate: Electorate, requester: str | None
+) -> None:
+    assert refusal(rule, electorate, requester) == ""
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"approvers": []}, ["models.*.production (needs 1 approval, has 0)"]),
+        ({"approvers": ["U02BOB"], "required": 2}, ["models.*.production (needs 2 approvals, has 1)"]),
+        ({"approvers": ["U02BOB", "S01LEADS"], "required": 2}, []),
+        ({"approvers": ["U02BOB", "U03EVE"], "required": 2}, []),
+    ],
+    ids=["nobody", "too few", "a group may hold enough", "enough"],
+)
+def test_a_rule_that_nobody_can_meet_is_told(rule: dict[str, object], told: list[str]) -> None:
+    assert unmeetable_rules(read_policy({"models": {"*": {"production": rule}}})) == told
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({}, []),
+        ({"required": 2}, ["models.*.production (needs 2 approvals, has 2)"]),
+        ({"required": 2, "requester_may_approve": True}, []),
+        ({"required": 3}, []),
+        ({"required": 2, "approvers": ["UBOB", "SLEADS"]}, []),
+    ],
+    ids=str,
+)
+def test_a_rule_that_needs_everyone_it_lists_is_told(rule: dict[str, object], told: list[str]) -> None:
+    assert rules_for_others(a_policy(**rule)) == told
+
+
+# -- what a pending request doesn't depend on --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["mention", "direct", "none"])
+def test_how_approvers_are_told_makes_no_other_rule(how: str) -> None:
+    assert a_policy(tell_approvers=how).fingerprint("churn", Stage.PRODUCTION) == a_policy().fingerprint(
+        "churn", Stage.PRODUCTION
+    )
+
+
+def test_a_file_from_before_keeps_the_fingerprints_that_pending_requests_were_opened_under() -> None:
+    production = {
+        "approvers": ["lead"], "required": 2, "expires_after": "24h", "override": ["U0DAVE"],
+        "gates": [{"metric": "accuracy", "at_least": 0.85}, {"semver": "set"}],
+    }  # fmt: skip
+    rules = {"staging": {"approvers": ["lead"]}, "production": production}
+    policy = read_policy({"roles": {"lead": ["U0BOB", "U0CAROL"]}, "models": {"*": rules}})
+    found = [policy.fingerprint("churn", stage) for stage in (Stage.PRODUCTION, Stage.STAGING)]
+    assert found == ["6c4c90025ee8ff8b", "d9df1aa35461f77c"]  # as version 0.2.0 computed them
