@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from math import ceil, nan
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -157,8 +158,8 @@ def _json(value: float | tuple[float, ...]) -> object:
     return value if np.isfinite(value) else str(value)  # JSON has neither NaN nor infinity
 
 
-def _from_json(value: object) -> float | tuple[float, ...]:
-    return tuple(map(float, value)) if isinstance(value, list) else float(value)  # type: ignore[arg-type]
+def _from_json(value: Any) -> Any:
+    return tuple(map(float, value)) if isinstance(value, list) else float(value)
 
 
 def day_of(history: float) -> float:
@@ -229,7 +230,7 @@ def _cut(points: Points, start: float, window: float, day: float) -> _Cut:
     first = float(which[0]) if len(which) else 0.0
     cells = ((which - first).astype(np.int64) * per_day + slot)[whole]
     values = points.value[whole]
-    rows = int(which[-1] - first) + 1 if len(which) else 0
+    rows = int(which[-1] - first) + 1 if len(which) else 1
     counts = np.bincount(cells, minlength=rows * per_day)
     size = float(np.median(counts[counts > 0])) if counts.any() else 1.0
     grid = ratio(np.bincount(cells, weights=values, minlength=rows * per_day), counts)

@@ -87,8 +87,8 @@ def limits(
     number of readings, where `size` is usual. The noise is that of the difference of a block and of a mean that is
     worth D others, s·√(1+1/D), with Student's t in place of the normal distribution since s is estimated. It's no
     prediction interval: `sigma` stands for no probability, since blocks resemble their neighbors and have heavier tails
-    than a normal distribution. Blocks that lack readings are noisier: √(size/points), as if one stretch of them were missing,
-    which errs on the safe side.
+    than a normal distribution. Blocks that lack readings are noisier: √(size/points), as if one stretch of them were
+    missing, which errs on the safe side.
 
     A single shock moves the means of two blocks where it comes between them and dies away slowly. Therefore most
     readings of a block must show the effect, too, which costs a real drop nothing, and its last half must still be
