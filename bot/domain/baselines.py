@@ -36,6 +36,7 @@ MOST_ALIKE = 0.98  # correlation beyond which noise can't be told from drift
 FAR = 4.0  # robust standard deviations from the other days at the same time: what lies beyond is pulled in
 SURE = 1.4  # standard errors of the noise that are added to it
 NORMAL = 1 / NormalDist().inv_cdf(0.75)  # 1.4826: a normal variable's standard deviation, in median absolute deviations
+ROUNDING = 1e-12  # of a value: what floating point may add or lose
 SATURDAY = 2 * DAY  # of the first week of 1970, which began on a Thursday
 
 Floats = npt.NDArray[np.float64]
@@ -288,6 +289,7 @@ def usual(
     days = there.sum(axis=-2).astype(np.float64)
     same = ratio(np.where(there, grid, 0.0).sum(axis=-2), days)
     residual = grid - same[..., None, :]
+    residual = np.where(np.abs(residual) <= ROUNDING * np.abs(same[..., None, :]), 0.0, residual)  # has no correlation
     degrees = np.maximum(days - 1, 0).sum(axis=-1)
     variance = ratio(np.nansum(residual**2, axis=(-2, -1)), degrees)
     alike = lag1(residual.reshape(*residual.shape[:-2], -1))

@@ -16,7 +16,19 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from bot.domain.baselines import HALF_FULL, MIN_DAYS, MOSTLY, Baseline, Floats, Ints, Points, Usual, ratio, student
+from bot.domain.baselines import (
+    HALF_FULL,
+    MIN_DAYS,
+    MOSTLY,
+    ROUNDING,
+    Baseline,
+    Floats,
+    Ints,
+    Points,
+    Usual,
+    ratio,
+    student,
+)
 from bot.domain.durations import show_duration
 from bot.domain.effects import Effect, EffectKind
 from bot.domain.numbers import number
@@ -25,7 +37,6 @@ from bot.domain.text import Say, say
 STILL = 0.9  # of what makes a block worse: what its last half must be worse by
 FEWEST = 4  # readings of a confidence sequence: it counts on means being nearly normal
 TUNED_FOR = 2  # hours after which the confidence sequence is narrowest: bad versions are bad at once
-ROUNDING = 1e-12  # of a value: what floating point may add or lose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
