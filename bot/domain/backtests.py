@@ -3,25 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from bot.domain.durations import show_duration
 from bot.domain.incidents import Chart
+from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitor_views import bounds_of
-from bot.domain.monitors import Firing, Monitor, Point
+from bot.domain.monitors import Firing, Judgement, Monitor, Point
 from bot.domain.numbers import counted
 from bot.domain.text import Code, Name, Say, say
 
 DATES_MOST = 5  # that are named; of more, the rest is counted
+ENOUGH = 0.9  # of the time must have been judged: a rule that looked at little would have missed much
+HOUR = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class Judged:
+    """How much of the time from `since` to `until` a replayed rule has judged, and why not the rest.
+
+    A block that was judged counts its window. Of another rule, each judged check counts the time since the check
+    before, at most twice as long as checks are apart.
+    """
+
+    since: datetime
+    until: datetime
+    time: timedelta = timedelta()
+    before: datetime | None = None  # the last check so far
+    _reasons: dict[str, tuple[timedelta, Say]] = field(default_factory=dict)  # for how long each, by its words
+
+    def add(self, rule: MonitorRule, at: datetime, judgement: Judgement | None, why: Say | None) -> None:
+        """Count a check; `why` says why the rule wasn't asked, where it wasn't."""
+        last = max(self.before or self.since, self.since)
+        share = min(at - last, 2 * rule.every)
+        if at - last > share:
+            self._miss(at - last - share, _UNMEASURED)
+        if judgement is None:
+            self._miss(share, why or _UNMEASURED)
+            return
+        if judgement.judged_to is not None:
+            share = min(judgement.judged_to, self.until) - max(judgement.judged_to - rule.window, self.since)
+        if judgement.is_worse is not None:
+            self.time += max(share, timedelta())
+        elif judgement.why is not None:
+            self._miss(share, judgement.why)
+
+    @property
+    def why(self) -> Say | None:
+        """Return why most of what wasn't judged wasn't; None where enough was."""
+        if self.time >= ENOUGH * (self.until - self.since):
+            return None
+        left = {**self._reasons}
+        end = self.until - max(self.before or self.since, self.since)
+        left[_UNMEASURED.template] = (left.get(_UNMEASURED.template, (timedelta(), _UNMEASURED))[0] + end, _UNMEASURED)
+        return max(left.values(), key=lambda one: one[0])[1]
+
+    def _miss(self, span: timedelta, why: Say) -> None:
+        words = _words(why)
+        self._reasons[words] = (self._reasons.get(words, (timedelta(), why))[0] + span, why)
+
+
+_UNMEASURED = say("Nothing was measured in the rest of the time.")
+
+
+def _words(why: Say) -> str:
+    """Return a sentence without its figures: of one reason, there are many."""
+    return why.template + "".join(_words(one) for one in why.args.values() if isinstance(one, Say))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
-    """What came of a replay. `why` says why it cannot be told, and there are no firings then.
+    """What came of a replay of the time from `since` to `until`.
 
-    `bound` is where worse begins and `usual` what the baseline has, as they were at the end; `points` are the values
-    that were judged, oldest first.
+    `judged` is how much of it the rule has judged; where that's less than `ENOUGH`, `why` says why. `bound` is where
+    worse begins and `usual` what the baseline has, as they were at the end; `points` are the values that were measured,
+    oldest first.
     """
 
     monitor: Monitor
@@ -31,25 +88,48 @@ class Backtest:
     firings: Sequence[Firing] = ()
     bound: float | None = None
     usual: float | None = None
+    judged: timedelta = timedelta()
     why: Say | None = None
     moves: Sequence[tuple[datetime, str]] = ()  # when Production moved, and to what
 
     @property
+    def hours(self) -> int:
+        """How many hours were replayed."""
+        return round((self.until - self.since) / HOUR)
+
+    @property
+    def hours_judged(self) -> int:
+        """How many of them were judged."""
+        return round(self.judged / HOUR)
+
+    @property
+    def is_judged(self) -> bool:
+        """Tell whether enough of the time was judged to go by."""
+        return self.judged >= ENOUGH * (self.until - self.since)
+
+    @property
+    def coverage(self) -> str:
+        """Return how much was judged: `judged 166 of 168 hours`."""
+        return f"judged {self.hours_judged:,} of {self.hours:,} hours"
+
+    @property
     def sentence(self) -> Say:
-        """Return in one sentence what it would have done."""
-        name = {"model": Name(self.monitor.model), "name": Code(self.monitor.name)}
+        """Return in one sentence what it would have done, how much was judged, and why not the rest."""
+        name = {"model": Name(self.monitor.model), "name": Code(self.monitor.name), "coverage": self.coverage}
         span = show_duration(self.until - self.since)
-        if self.why is not None:
-            return say("What {model} {name} would have done in {span} cannot be told. {why}", span=span, why=self.why,
-                       **name)  # fmt: skip
+        why = say(" {why}", why=self.why) if self.why is not None else say("")
+        if not self.judged and not self.firings:
+            return say("Can't tell what {model} {name} would have done in {span} ({coverage}).{why}", span=span,
+                       why=why, **name)  # fmt: skip
         if not self.firings:
-            return say("{model} {name} would not have fired in {span} ({n}).", span=span,
-                       n=counted(len(self.points), "value"), **name)  # fmt: skip
+            return say("{model} {name} would not have fired in {span} ({coverage}, {n}).{why}", span=span,
+                       n=counted(len(self.points), "value"), why=why, **name)  # fmt: skip
         count = len(self.firings)
         times = "once" if count == 1 else f"{count} times"
         more = say(" and {n} more", n=count - DATES_MOST) if count > DATES_MOST else say("")
-        return say("{model} {name} would have fired {times} in {span}: on {dates}{more}.", times=times, span=span,
-                   dates=[one.at for one in self.firings[:DATES_MOST]], more=more, **name)  # fmt: skip
+        return say("{model} {name} would have fired {times} in {span} ({coverage}): on {dates}{more}.{why}",
+                   times=times, span=span, dates=[one.at for one in self.firings[:DATES_MOST]], more=more, why=why,
+                   **name)  # fmt: skip
 
     @property
     def chart(self) -> Chart:
@@ -57,7 +137,7 @@ class Backtest:
         fired = {one.at: one.value for one in self.firings}
         shown = sorted((dict(self.points) | fired).items())
         return Chart(
-            title=f"{self.monitor.model}: {self.monitor.name}, replayed",
+            title=f"{self.monitor.model}: {self.monitor.name}, replayed ({self.coverage})",
             times=[at for at, _ in shown], values=[value for _, value in shown],
             failed=[at in fired for at, _ in shown], bounds=bounds_of(self.monitor.rule, self.bound, self.usual),
             moves=self.moves,

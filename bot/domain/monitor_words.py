@@ -242,8 +242,8 @@ def not_measured(monitor: Monitor, values: int, wanted: int) -> Say:
 def backtest_forbids(monitor: Monitor, sentence: Say) -> Say:
     """Return why a backtest keeps it from being armed."""
     return say(
-        "{it} can be armed once it has not fired in a backtest of 7 whole days. {sentence} An admin can do it all the "
-        "same: {override}", it=which(monitor), sentence=sentence, override=arm_anyway(monitor),
+        "{it} can be armed once a backtest has judged 90% of 7 days and it has not fired. {sentence} An admin can arm "
+        "it anyway: {override}", it=which(monitor), sentence=sentence, override=arm_anyway(monitor),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from hashlib import sha256
 from math import isnan, nan
+from typing import NamedTuple
 
 from bot.domain.directions import Direction
 from bot.domain.monitor_rule import HARD_LIMIT_AFTER, MonitorRule
@@ -171,6 +172,17 @@ class Measurement:
     value: float | None = None
     points: int = 0
     why: Say | None = None
+
+
+class Check(NamedTuple):
+    """As much of a finished check as a replay needs; a replay has hundreds of thousands of them."""
+
+    at: datetime
+    move: str | None  # that began the term that it is about
+    version: int | None
+    outcome: Outcome
+    value: float | None
+    points: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
+from bot.domain.baselines import Baseline, dump_baseline, load_baseline
 from bot.domain.ci import CiRun, pack_ci
 from bot.domain.evidence import Seen, pack_seen, unpack_seen
 from bot.domain.monitor_rule import MonitorRule
@@ -287,6 +288,21 @@ class Texts(TypeDecorator[tuple[str, ...]]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:
         """Return them."""
         return None if value is None else tuple(json.loads(value))
+
+
+class Summary(TypeDecorator[Baseline]):
+    """A baseline's summary, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Baseline | None, dialect: Dialect) -> str | None:
+        """Return it as text."""
+        return None if value is None else dump_baseline(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Baseline | None:
+        """Return it."""
+        return None if value is None else load_baseline(value)
 
 
 class Rules(TypeDecorator[MonitorRule]):

@@ -27,11 +27,12 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import UnknownRequest
+from bot.domain.evaluation import FrozenBaseline
 from bot.domain.events import Head, Link, Tag
 from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
-from bot.domain.monitors import Measurement, Monitor, Point, Pushed, Standing
+from bot.domain.monitors import Check, Measurement, Monitor, Point, Pushed, Standing
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Actor
 from bot.domain.registry import Stage
@@ -53,6 +54,7 @@ from bot.ledger.tables import (
     audit_events,
     audit_head,
     bars,
+    baselines,
     breakers,
     calls,
     copies,
@@ -77,7 +79,7 @@ NOBODY: Mapping[str, str] = MappingProxyType({})  # no operator is known
 
 T = TypeVar(
     "T", Request, Vote, Move, Ask, Note, Posting, Look, Finding, Copy, Freeze, Bar, Monitor, Standing, Measurement,
-    Pushed, Call, Incident, Tripped, Serving, Hold,
+    Pushed, Call, Incident, Tripped, Serving, Hold, FrozenBaseline,
 )  # fmt: skip
 
 
@@ -372,6 +374,19 @@ class SqlReading:
         if without:
             query = query.where(measurements.c.version.not_in(list(without)))
         return [(at, value) for at, value in self._connection.execute(query.order_by(measurements.c.at))]
+
+    def checks(self, monitor: Monitor, *, since: datetime, until: datetime) -> list[Check]:
+        """Return a monitor's finished checks after `since` and up to `until`, oldest first: see `Reading`."""
+        mine = measurements.c
+        query = select(mine.at, mine.move, mine.version, mine.outcome, mine.value, mine.points).where(
+            mine.monitor == monitor.id, mine.at > since, mine.at <= until, mine.outcome.is_not(None),
+            mine.revision >= monitor.measured_from,
+        )  # fmt: skip
+        return [Check(*row) for row in self._connection.execute(query.order_by(mine.at))]
+
+    def baseline(self, monitor_id: str) -> FrozenBaseline | None:
+        """Return the frozen baseline of a monitor; of which term, and by which rule, it says itself."""
+        return self._first(FrozenBaseline, statements.one(baselines, "monitor"), monitor_id)
 
     def readings(
         self, source: str, metrics: Collection[tuple[str, str]], *, since: datetime, until: datetime

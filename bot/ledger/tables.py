@@ -47,6 +47,7 @@ from bot.ledger.columns import (
     Sentence,
     Sentences,
     Stages,
+    Summary,
     Texts,
     Utc,
     Who,
@@ -359,6 +360,18 @@ measurements = Table(
     Column("claimed_until", Utc),
     UniqueConstraint("monitor", "slot"),
     sqlite_autoincrement=True,
+)  # fmt: skip
+
+# One row a monitor: the baseline of its present term. What it is made of stays as long as it does.
+baselines = Table(
+    "baselines", metadata,
+    Column("monitor", Words, primary_key=True),
+    Column("move", Words, nullable=False),
+    Column("key", Words, nullable=False),
+    Column("since", Utc, nullable=False),
+    Column("until", Utc, nullable=False),
+    Column("made_at", Utc, nullable=False),
+    Column("summary", Summary, nullable=False),
 )  # fmt: skip
 
 # What was pushed. Version 0: whoever pushed it did not say which.

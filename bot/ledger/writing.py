@@ -8,11 +8,25 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, Table, and_, delete, func, literal, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import AlreadyDecided, AlreadyOpen
+from bot.domain.evaluation import FrozenBaseline
 from bot.domain.events import Event, Head
 from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
@@ -211,6 +225,12 @@ class SqlWriting(SqlReading):
             self._connection.execute(statements.end_slot(), ends)
         return mine
 
+    def save_baselines(self, baselines: Sequence[FrozenBaseline]) -> None:
+        """Write monitors' frozen baselines; each takes the place of its monitor's former one."""
+        if baselines:
+            put = statements.put(tables.baselines, "monitor", "made_at", self._dialect)
+            self._connection.execute(put, [rows.write(one) for one in baselines])
+
     def add_readings(self, pushed: Sequence[Pushed]) -> int:
         """Insert what was pushed, but for what is there already; return how many are new."""
         same = ("source", "model", "metric", "version", "at")
@@ -221,9 +241,22 @@ class SqlWriting(SqlReading):
         return self._add(calls, rows.write(call), "client", "key")
 
     def sweep(self, *, measurements: datetime, readings: datetime) -> int:
-        """Throw away checks, and readings and calls, that are older than that; return how many rows."""
-        old = {tables.measurements.c.at: measurements, tables.readings.c.received_at: readings, calls.c.at: readings}
-        return sum(self._connection.execute(delete(at.table).where(at < then)).rowcount for at, then in old.items())
+        """Throw away checks, and readings and calls, that are older than that; return how many rows.
+
+        Checks that a frozen baseline is made of stay, however old they are, until their monitor is removed.
+        """
+        baselines, checks, all_readings = tables.baselines.c, tables.measurements.c, tables.readings.c
+        removed = select(monitors.c.id).where(monitors.c.removed_at.is_not(None))
+        self._run(delete(tables.baselines).where(baselines.monitor.in_(removed)))
+        is_needed = exists().where(
+            baselines.monitor == checks.monitor, checks.at >= baselines.since, checks.at <= baselines.until
+        )
+        old = (
+            delete(tables.measurements).where(checks.at < measurements, ~is_needed),
+            delete(tables.readings).where(all_readings.received_at < readings),
+            delete(calls).where(calls.c.at < readings),
+        )
+        return sum(self._connection.execute(one).rowcount for one in old)
 
     def add_incident(self, incident: Incident) -> bool:
         """Insert it; return False where one of this model, source and kind is open."""

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Protocol
 
 from bot.domain.approvals import Request, RequestState, Vote
+from bot.domain.evaluation import FrozenBaseline
 from bot.domain.events import Head, Link, Tag
 from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
-from bot.domain.monitors import Measurement, Monitor, Point, Pushed, Standing
+from bot.domain.monitors import Check, Measurement, Monitor, Point, Pushed, Standing
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor
 from bot.domain.registry import Stage
@@ -269,6 +270,17 @@ class Reading(Protocol):
         None of before it was changed to measure something else. Those of one term, where `move` names it; those of
         every other term, where `but` does; never of the versions in `without`.
         """
+        ...
+
+    def checks(self, monitor: Monitor, *, since: datetime, until: datetime) -> list[Check]:
+        """Return a monitor's finished checks after `since` and up to `until`, oldest first.
+
+        None of before it was changed to measure something else.
+        """
+        ...
+
+    def baseline(self, monitor_id: str) -> FrozenBaseline | None:
+        """Return the frozen baseline of a monitor; of which term, and by which rule, it says itself."""
         ...
 
     def readings(

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from bot.domain.approvals import Request, Vote
+from bot.domain.evaluation import FrozenBaseline
 from bot.domain.events import Event
 from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
@@ -107,6 +108,10 @@ class Writing(Reading, Protocol):
         """Write what claimed checks came to; return which of them were the owner's still. The others are left."""
         ...
 
+    def save_baselines(self, baselines: Sequence[FrozenBaseline]) -> None:
+        """Write monitors' frozen baselines; each takes the place of its monitor's former one."""
+        ...
+
     def add_readings(self, pushed: Sequence[Pushed]) -> int:
         """Insert what was pushed, but for what is there already; return how many are new."""
         ...
@@ -116,7 +121,10 @@ class Writing(Reading, Protocol):
         ...
 
     def sweep(self, *, measurements: datetime, readings: datetime) -> int:
-        """Throw away checks, and readings and calls, that are older than that; return how many rows."""
+        """Throw away checks, and readings and calls, that are older than that; return how many rows.
+
+        Checks that a frozen baseline is made of stay, however old they are, until their monitor is removed.
+        """
         ...
 
     def add_incident(self, incident: Incident) -> bool:

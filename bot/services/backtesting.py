@@ -1,55 +1,46 @@
-"""Replaying what was measured, or what a source still knows, through a monitor's rule: when would it have fired?"""
+"""Replaying what was measured, or what a source still knows, through a monitor's rule: when would it have fired?
+
+The same `judge` asks the rule, and the same `assess` counts its answers, as in a live check. Only what the rule looks
+back at comes from memory.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from bot.domain import rules
-from bot.domain.backtests import Backtest
+from bot.domain.backtests import Backtest, Judged
+from bot.domain.baselines import MOSTLY, Baseline, Points
 from bot.domain.errors import RegistrarError
+from bot.domain.evaluation import FrozenBaseline, judge, key_of, span_of_baseline, summary_of
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitor_views import moved_since
 from bot.domain.monitors import (
+    Check,
     Firing,
-    Judgement,
     Monitor,
     Outcome,
     Point,
     Reading,
     Standing,
-    State,
+    Term,
     assess,
+    begin,
+    is_warm,
 )
 from bot.domain.readings import aggregate
 from bot.domain.registry import Stage
+from bot.domain.rollbacks import Bar, Served, stretches
+from bot.domain.rules import Tally
 from bot.domain.text import Say, say
 from bot.ports import Query
 from bot.services.context import Context
-from bot.services.judging import blocks_judged, judgement_of, sequential_judged
-from bot.services.monitoring import SourceBook, present_term
+from bot.services.monitoring import KEPT, SourceBook
 
-POINTS_MOST = 20_000  # that are replayed
-
-
-@dataclass(slots=True)
-class _Replay:
-    """A replay under way: where the monitor stands, and the points so far."""
-
-    monitor: Monitor
-    standing: Standing
-    seen: list[Point]
-    began: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """What came of a replay: the firings, where the monitor stood then, and why nothing could be told, if so."""
-
-    firings: list[Firing]
-    standing: Standing
-    why: Say | None
+UNKNOWN = "unknown"  # the move that began the term of a version that the ledger knows nothing of
 
 
 class Backtesting:
@@ -62,27 +53,38 @@ class Backtesting:
     def backtest(self, monitor: Monitor, span: timedelta) -> Backtest:
         """Return when the monitor would have fired within the last `span`.
 
-        What the monitor measured itself is replayed; where that is less than the source still knows, the source's.
+        Each stretch of Production that reaches into that time is replayed from its beginning, as its live checks were
+        judged. What the monitor measured itself is replayed; where that is less than the source still knows, the
+        source's readings.
         """
         until = self._it.clock.now()
         since = until - span
         with self._it.ledger.read() as reading:
-            mine = reading.series(monitor, since=since - monitor.rule.history, until=until)
-            term = present_term(reading, monitor.model)
             moves = reading.moves(monitor.model, stage=Stage.PRODUCTION)
-        raw, why = self._of_source(monitor, term.version if term else 0, since - monitor.rule.history, until)
-        theirs = as_measured(monitor.rule, raw)
-        points = theirs if _covers(theirs, since) > _covers(mine, since) else mine
-        points = points[-POINTS_MOST:]
+            served = [one for one in stretches(moves) if one.until is None or one.until > since][::-1]
+            stored, bars = reading.baseline(monitor.id), reading.bars(monitor.model)
+            earliest = min([since, *(_looked_back(monitor, _term(one), stored) for one in served)])
+            checks = reading.checks(monitor, since=earliest, until=until)
+        terms, why = [_term(one) for one in served], None
+        mine = _covers((one.at for one in checks if one.value is not None), since)
+        if mine < MOSTLY * span:
+            back = max(min([since, *(one.since for one in terms)]), since - KEPT)
+            first = _looked_back(monitor, Term(move="", version=0, since=back), None)
+            version = terms[-1].version if served and served[-1].until is None else 0
+            raw, why = self._of_source(monitor, version, first, until)
+            theirs = as_measured(monitor.rule, raw)
+            if MOSTLY * _covers((at for at, _ in theirs), since) > mine:
+                terms, checks = _as_checks(served, theirs)
+                stored = None
+        points = [(one.at, one.value) for one in checks if one.value is not None and one.at > since]
         if not points:
             nothing = why or say("Neither the monitor nor its source has any readings of that time.")
-            return Backtest(monitor=monitor, since=since, until=until, points=(), firings=(), bound=None, why=nothing)
-        found = replay(monitor, points, since)
-        shown = [point for point in points if point[0] > since]
-        bound = None if found.standing.bound == monitor.rule.hard_limit else found.standing.bound
-        return Backtest(monitor=monitor, since=max(since, points[0][0]), until=until, points=shown,
-                        firings=found.firings, bound=bound, usual=found.standing.usual, why=found.why,
-                        moves=moved_since(moves, shown[0][0]) if shown else ())  # fmt: skip
+            return Backtest(monitor=monitor, since=since, until=until, why=nothing)
+        found = replay(monitor, terms, checks, since=since, until=until, stored=stored, bars=bars)
+        bound = None if found.bound == monitor.rule.hard_limit else found.bound
+        return Backtest(monitor=monitor, since=since, until=until, points=points, firings=found.firings, bound=bound,
+                        usual=found.usual, judged=found.judged.time, why=found.judged.why,
+                        moves=moved_since(moves, points[0][0]))  # fmt: skip
 
     def _of_source(
         self, monitor: Monitor, version: int, since: datetime, until: datetime
@@ -96,6 +98,9 @@ class Backtesting:
         if answer.outcome is not Outcome.OK:
             return [], answer.why
         return sorted((at, float(value)) for at, value in answer.points if math.isfinite(value)), None
+
+
+# -- what is replayed --------------------------------------------------------------------------------------------------
 
 
 def as_measured(rule: MonitorRule, readings: list[Point]) -> list[Point]:
@@ -122,55 +127,152 @@ def as_measured(rule: MonitorRule, readings: list[Point]) -> list[Point]:
     return found
 
 
-def replay(monitor: Monitor, points: list[Point], since: datetime) -> Replayed:
-    """Return the firings after `since` of a monitor that had these readings.
+def _as_checks(served: Sequence[Served], points: Sequence[Point]) -> tuple[list[Term], list[Check]]:
+    """Return a source's readings as checks of the versions that served then, with the terms of these.
 
-    A monitor that has fired goes on as it would have: it fires anew once it was well again.
+    What was in Production before the ledger knew of it has been there since the first reading.
     """
-    it = _Replay(monitor, Standing(monitor=monitor.id, state=State.OK), [], points[0][0])
-    firings, judged, cannot = [], 0, None
+    first = points[0][0]
+    terms = [_term(one) for one in served] or [Term(move=UNKNOWN, version=0, since=first)]
+    ends = [one.until for one in served] or [None]
+    if served and served[0].is_older_than_us:
+        terms[0] = replace(terms[0], since=min(first, terms[0].since))
+    begins = [one.since for one in terms]
+    checks = []
     for at, value in points:
-        it.seen.append((at, value))
-        judgement = _judge(it, at, value)
-        if judgement.is_worse is not None:
-            judged += 1
-        elif judgement.why is not None:
-            cannot = judgement.why
-        found = Reading(value=value, points=1, newest=at)
-        verdict = assess(monitor, it.standing, found, judgement, now=at, warm=True)
-        it.standing = replace(verdict.standing, state=State.OK if verdict.standing.state is State.WARMUP
-                              else verdict.standing.state)  # fmt: skip
-        if verdict.has_failed and at > since:
-            firings.append(Firing(at, value, verdict.why))
-    return Replayed(firings, it.standing, None if judged else cannot)
+        number = bisect_right(begins, at) - 1
+        end = ends[number] if number >= 0 else None
+        term = terms[number] if number >= 0 and (end is None or at <= end) else None
+        checks.append(Check(at, term.move if term else None, term.version if term else None, Outcome.OK, value, 1))
+    return terms, checks
 
 
-def _judge(it: _Replay, at: datetime, value: float) -> Judgement:
-    rule = it.monitor.rule
-    if rule.is_threshold:
-        one = rules.threshold(value, greater_than=rule.greater_than, less_than=rule.less_than)
-        return Judgement(is_worse=one.is_worse, bound=one.bound, why=one.why)
-    if rule.rule == "blocks":
-        return _judge_block(it, at)
-    recent = [point for point in it.seen if point[0] > at - rule.history]
-    one = sequential_judged(rule, recent[-200:], [point for point in it.seen if point[0] <= at - timedelta(days=1)])
-    return judgement_of(rule, one)
+def _term(one: Served) -> Term:
+    return Term(move=one.began.id, version=one.version, since=one.since)
 
 
-def _judge_block(it: _Replay, at: datetime) -> Judgement:
-    rule = it.monitor.rule
-    count = int((at - it.began) / rule.window)
-    end = it.began + count * rule.window
-    if count < 1 or (it.standing.judged_to is not None and end <= it.standing.judged_to):
-        return Judgement(is_worse=None)
-    start = end - rule.window
-    block = [point for point in it.seen if start < point[0] <= end]
-    before = [point for point in it.seen if start - 3 * rule.history < point[0] <= start]
-    one = blocks_judged(rule, block, before)
-    return replace(judgement_of(rule, one), judged_to=end)
+def _looked_back(monitor: Monitor, term: Term, stored: FrozenBaseline | None) -> datetime:
+    """Return since when checks are needed to replay a term: those of its baseline included, unless that is stored."""
+    rule = monitor.rule
+    if rule.is_threshold or rule.baseline != "previous" or _is_of(stored, monitor, term):
+        return term.since
+    return span_of_baseline(rule, term)[0]
 
 
-def _covers(points: list[Point], since: datetime) -> timedelta:
-    """Return how much time after `since` the points cover."""
-    mine = [at for at, _ in points if at > since]
-    return mine[-1] - mine[0] if mine else timedelta()
+def _is_of(stored: FrozenBaseline | None, monitor: Monitor, term: Term) -> bool:
+    key = key_of(monitor.rule, monitor.measured_from)
+    return stored is not None and (stored.move, stored.key) == (term.move, key)
+
+
+# -- the replay --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What came of a replay: the firings, how much was judged, and by what it was judged last."""
+
+    judged: Judged
+    firings: list[Firing] = field(default_factory=list)
+    bound: float | None = None
+    usual: float | None = None
+
+
+def replay(
+    monitor: Monitor, terms: Sequence[Term], checks: Sequence[Check], *, since: datetime, until: datetime,
+    stored: FrozenBaseline | None = None, bars: Collection[Bar] = (),
+) -> Replayed:  # fmt: skip
+    """Return what a monitor that had these checks (oldest first) in these terms would have found after `since`.
+
+    `stored` is its frozen baseline, if there is one; those of other terms are made as they were made then.
+    """
+    found = Replayed(Judged(since, until))
+    for term in terms:
+        mine = [one for one in checks if one.move == term.move]
+        bad = {one.version for one in bars if one.at <= term.since or one.move == term.move}  # as it was known then
+        past = _Memory(monitor.rule, term, mine, checks, bad, stored if _is_of(stored, monitor, term) else None)
+        _replay_term(monitor, term, mine, past, found)
+    return found
+
+
+def _replay_term(monitor: Monitor, term: Term, checks: Sequence[Check], past: _Memory, into: Replayed) -> None:
+    rule, judged = monitor.rule, into.judged
+    standing = begin(Standing(monitor=monitor.id), monitor, term)
+    for at, _, _, outcome, value, points in checks:
+        past.now = at
+        found = _reading(rule, at, outcome, value, points)
+        judgement = judge(rule, standing, term, found, at, past)
+        warm = is_warm(monitor, term, at)
+        verdict = assess(monitor, standing, found, judgement, now=at, warm=warm)
+        if at > judged.since:
+            judged.add(rule, at, judgement, verdict.why if judgement is None else None)
+            if verdict.has_failed and value is not None:
+                into.firings.append(Firing(at, value, verdict.why))
+        judged.before = at
+        standing = verdict.standing
+    into.bound = into.bound if standing.bound is None else standing.bound
+    into.usual = into.usual if standing.usual is None else standing.usual
+
+
+def _reading(rule: MonitorRule, at: datetime, outcome: Outcome, value: float | None, points: int) -> Reading:
+    """Return what the source told, as far as a check in the ledger says it."""
+    if value is None:
+        is_error = outcome is Outcome.ERROR
+        return Reading(outcome=Outcome.ERROR if is_error else Outcome.NO_DATA, why=_ERROR if is_error else _EMPTY)
+    fresh = min(points, 1) if rule.is_threshold else points  # a threshold looks at some readings more than once
+    return Reading(value=value, points=points, fresh=fresh, newest=at)
+
+
+_ERROR, _EMPTY = say("The source gave an error."), say("The source had no data.")
+
+
+class _Memory:
+    """`bot.domain.evaluation.Past` from memory, for one term. `now` is the time of the check that is judged."""
+
+    def __init__(
+        self, rule: MonitorRule, term: Term, mine: Sequence[Check], everything: Sequence[Check], bad: Collection[int],
+        stored: FrozenBaseline | None,
+    ) -> None:  # fmt: skip
+        self.now = term.since
+        self._rule, self._term, self._everything, self._bad = rule, term, everything, bad
+        self._mine = _points(mine)
+        self._frozen = stored.summary if stored else None
+        self._tally: Tally | None = None
+        self._counted = 0  # of the readings: those before are in the tally, or before its beginning
+
+    def readings(self, since: datetime, until: datetime) -> Points:
+        """Return the term's readings from `since` on and before `until`."""
+        return self._mine.between(since.timestamp(), until.timestamp())
+
+    def frozen(self) -> Baseline:
+        """Return the baseline that is stored, or one made of what was measured before the term."""
+        if self._frozen is None:
+            since, until = span_of_baseline(self._rule, self._term)
+            before = [
+                one for one in self._everything
+                if since < one.at <= until and one.move != self._term.move and one.version not in self._bad
+            ]  # fmt: skip
+            self._frozen = summary_of(self._rule, self._term, _points(before))
+        return self._frozen
+
+    def tally(self, baseline: Baseline, since: datetime) -> Tally:
+        """Return the tally of the term's readings from `since` on, up to the one that is judged."""
+        if self._tally is None:
+            self._tally = Tally.of(Points.of([], []), baseline)
+            self._counted = int(self._mine.at.searchsorted(since.timestamp()))
+        until = int(self._mine.at.searchsorted(self.now.timestamp(), side="right"))
+        if until > self._counted:
+            some = slice(self._counted, until)
+            self._tally.add(Points(self._mine.at[some], self._mine.value[some]))
+            self._counted = until
+        return self._tally
+
+
+def _points(checks: Sequence[Check]) -> Points:
+    some = [one for one in checks if one.value is not None and one.move is not None]
+    return Points.of((one.at.timestamp() for one in some), (one.value for one in some if one.value is not None))
+
+
+def _covers(times: Iterable[datetime], since: datetime) -> timedelta:
+    """Return how much time after `since` these times cover."""
+    some = [at for at in times if at > since]
+    return some[-1] - some[0] if some else timedelta()

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from bot.domain import incident_words as words
 from bot.domain import restore_words
+from bot.domain.evaluation import FrozenBaseline
 from bot.domain.events import Event, Link, Tag
 from bot.domain.freezes import frozen
 from bot.domain.incidents import (
@@ -78,6 +79,7 @@ class Checked:
     reading: Reading
     verdict: Verdict
     at: datetime
+    baseline: FrozenBaseline | None = None  # that was made for this check, and isn't in the ledger yet
 
     @property
     def monitor(self) -> Monitor:

@@ -1,21 +1,16 @@
-"""What a monitor's rule says of a check: the pure rules, put in front of what the ledger remembers."""
+"""What the ledger has for a monitor's rule to look back at, and the span that a source is asked about."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.domain import rules
-from bot.domain.directions import Direction
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Judgement, Monitor, Point, Reading, Standing, Term
-from bot.domain.rules import Judged, Points
-from bot.domain.text import say
+from bot.domain.baselines import Baseline, Points
+from bot.domain.evaluation import FrozenBaseline, key_of, span_of_baseline, summary_of
+from bot.domain.monitors import Monitor, Point, Standing, Term
+from bot.domain.rules import Tally
 from bot.ports import Reading as Ledger
 
-BASELINES = 3  # how many times the needed baseline is looked back, for the previous Production's days may have gaps
+TICK = timedelta(microseconds=1)  # the least there is between two times
 
 
 def span(monitor: Monitor, standing: Standing, term: Term, now: datetime) -> tuple[datetime, datetime]:
@@ -33,97 +28,51 @@ def span(monitor: Monitor, standing: Standing, term: Term, now: datetime) -> tup
     return max(term.since, min(last, until)), until
 
 
-def judge(
-    reading: Ledger, monitor: Monitor, standing: Standing, term: Term, found: Reading, now: datetime
-) -> Judgement | None:
-    """Return what the rule makes of a check's value; `reading` is the ledger, for rules that look back."""
-    rule = monitor.rule
-    seen = standing.points + found.fresh
-    if seen < rule.points_needed:
-        why = say("It needs {n} readings since the promotion, and has {seen}.", n=rule.points_needed, seen=seen)
-        return Judgement(is_worse=None, why=why, is_waiting=True)
-    if rule.is_threshold:
-        judged = rules.threshold(found.value, greater_than=rule.greater_than, less_than=rule.less_than)
-        return Judgement(is_worse=judged.is_worse, bound=judged.bound, why=judged.why)
-    if rule.rule == "blocks":
-        return _blocks(reading, monitor, standing, term, Past(now, found.value))
-    return _sequential(reading, monitor, term, Past(now, found.value))
+class LedgerPast:
+    """`bot.domain.evaluation.Past` for one check, from the ledger.
 
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """The check that is being judged, which the ledger does not hold yet."""
-
-    at: datetime
-    value: float
-
-
-def _blocks(reading: Ledger, monitor: Monitor, standing: Standing, term: Term, now: Past) -> Judgement:
-    """Judge the last complete block, once."""
-    rule = monitor.rule
-    start, end = last_block(term.since, rule.window, now.at)
-    was = standing.judged_to if standing.move == term.move else None
-    if end <= start or start < term.since + rule.warms_up or (was is not None and end <= was):
-        return Judgement(is_worse=None)
-    mine = reading.series(monitor, since=start, until=end, move=term.move)
-    if not mine:
-        return Judgement(is_worse=None, why=say("The last window has no readings."), judged_to=end)
-    judged = blocks_judged(rule, mine, _baseline(reading, monitor, term, start))
-    return replace(judgement_of(rule, judged), judged_to=end)
-
-
-def _sequential(reading: Ledger, monitor: Monitor, term: Term, now: Past) -> Judgement:
-    begin = term.since + monitor.rule.warms_up  # what was read before is nothing to go by
-    mine = [*reading.series(monitor, since=begin, until=now.at, move=term.move), (now.at, now.value)]
-    return judgement_of(
-        monitor.rule, sequential_judged(monitor.rule, mine, _baseline(reading, monitor, term, term.since))
-    )
-
-
-def blocks_judged(rule: MonitorRule, block: Sequence[Point], baseline: Sequence[Point]) -> Judged:
-    """Return what `blocks` says of the mean of these points: each is what a check made of its readings already."""
-    return rules.blocks(
-        points(block), points(baseline), window=rule.window.total_seconds(), min_effect=rule.min_effect,
-        higher_is_better=rule.better is Direction.HIGHER, sigma=rule.sigma, history=rule.history.total_seconds(),
-    )  # fmt: skip
-
-
-def sequential_judged(rule: MonitorRule, recent: Sequence[Point], baseline: Sequence[Point]) -> Judged:
-    """Return what `sequential` says of these points."""
-    return rules.sequential(
-        points(recent), points(baseline), alpha=rule.alpha, min_effect=rule.min_effect,
-        higher_is_better=rule.better is Direction.HIGHER, history=rule.history.total_seconds(),
-    )  # fmt: skip
-
-
-def last_block(since: datetime, window: timedelta, now: datetime) -> tuple[datetime, datetime]:
-    """Return the begin and the end of the last complete block since the promotion; equal where there is none yet."""
-    count = max(0, math.floor((now - since) / window))
-    end = since + count * window
-    return (end - window, end) if count else (since, since)
-
-
-def _baseline(reading: Ledger, monitor: Monitor, term: Term, before: datetime) -> list[Point]:
-    """Return what the monitor measured of the versions before, frozen at the promotion; or of this one's past days.
-
-    A version that was rolled back as bad is nobody's baseline.
+    `made` is the frozen baseline where this check is the first to need it: to be written down with the check.
     """
-    rule = monitor.rule
-    if rule.baseline == "live":
-        return reading.series(monitor, since=max(term.since, before - BASELINES * rule.history), until=before,
-                              move=term.move)  # fmt: skip
-    bad = [bar.version for bar in reading.bars(monitor.model)]
-    return reading.series(monitor, since=term.since - BASELINES * rule.history, until=term.since, but=term.move,
-                          without=bad)  # fmt: skip
+
+    def __init__(self, reading: Ledger, monitor: Monitor, term: Term, now: datetime, value: float) -> None:
+        self._reading, self._monitor, self._term = reading, monitor, term
+        self._now, self._value = now, value
+        self._frozen: FrozenBaseline | None = None
+        self.made: FrozenBaseline | None = None
+
+    def readings(self, since: datetime, until: datetime) -> Points:
+        """Return the term's readings from `since` on and before `until`."""
+        return points(self._reading.series(self._monitor, since=since - TICK, until=until - TICK, move=self._term.move))
+
+    def frozen(self) -> Baseline:
+        """Return the baseline that the ledger has of this term, or make it of what was measured before."""
+        if self._frozen is None:
+            self._frozen = self._stored() or self._make()
+        return self._frozen.summary
+
+    def tally(self, baseline: Baseline, since: datetime) -> Tally:
+        """Return the tally of the term's readings from `since` on, and of the check's value, which isn't there yet."""
+        earlier = self._reading.series(self._monitor, since=since - TICK, until=self._now, move=self._term.move)
+        return Tally.of(points([*earlier, (self._now, self._value)]), baseline)
+
+    def _stored(self) -> FrozenBaseline | None:
+        found = self._reading.baseline(self._monitor.id)
+        key = key_of(self._monitor.rule, self._monitor.measured_from)
+        return found if found is not None and (found.move, found.key) == (self._term.move, key) else None
+
+    def _make(self) -> FrozenBaseline:
+        """Return a new one, without versions that were rolled back as bad: they're nobody's baseline."""
+        monitor, term = self._monitor, self._term
+        since, until = span_of_baseline(monitor.rule, term)
+        bad = [bar.version for bar in self._reading.bars(monitor.model)]
+        before = self._reading.series(monitor, since=since, until=until, but=term.move, without=bad)
+        self.made = FrozenBaseline(
+            monitor=monitor.id, move=term.move, key=key_of(monitor.rule, monitor.measured_from), since=since,
+            until=until, made_at=self._now, summary=summary_of(monitor.rule, term, points(before)),
+        )  # fmt: skip
+        return self.made
 
 
-def judgement_of(rule: MonitorRule, judged: Judged) -> Judgement:
-    """Return what a rule against a baseline has judged, with whether it is well again: the hysteresis is ours."""
-    is_back = math.isnan(judged.effect) or judged.effect < rule.hysteresis * rule.min_effect
-    return Judgement(is_worse=judged.is_worse, is_recovered=is_back, bound=judged.bound, usual=judged.expected,
-                     why=judged.why, is_waiting=judged.is_worse is None)  # fmt: skip
-
-
-def points(pairs: Sequence[Point]) -> Points:
+def points(pairs: list[Point]) -> Points:
     """Return points as the rules take them."""
     return Points.of((at.timestamp() for at, _ in pairs), (value for _, value in pairs))

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from bot import story
 from bot.domain.errors import BadInput, RegistrarError
+from bot.domain.evaluation import judge
 from bot.domain.incidents import COMMON_COUNT
 from bot.domain.monitors import (
     Answer,
@@ -41,7 +42,7 @@ from bot.ports import Reading as Ledger
 from bot.services.context import Context
 from bot.services.dispatching import Threads
 from bot.services.incidents import Checked, Due, Incidents
-from bot.services.judging import judge, span
+from bot.services.judging import LedgerPast, span
 
 log = logging.getLogger(__name__)
 
@@ -357,6 +358,7 @@ class Monitoring:
             ours = _finish(tx, checked)
             written = [one for one in checked if (one.monitor.id, one.due.slot) in ours]
             tx.save_standings([_standing(one) for one in written])
+            tx.save_baselines([one.baseline for one in written if one.baseline is not None])
             told, models = self._incidents.record(tx, written, prepared)
         for one in written:
             self._it.observer.checked(one.verdict.outcome, _delay(one))
@@ -381,11 +383,13 @@ class Monitoring:
         else:
             found = measure(answer, monitor.rule, since=since, until=until, now=now, seen=standing.newest)
         warm = is_warm(monitor, term, now)
-        judgement = None
-        if warm and found.outcome is Outcome.OK:
-            judgement = judge(reading, monitor, standing, term, found, now)
+        past = LedgerPast(reading, monitor, term, now, found.value)
+        is_new = standing.points == 0 and now >= term.since and found.outcome is not Outcome.ERROR
+        if is_new and not monitor.rule.is_threshold and monitor.rule.baseline == "previous":
+            past.frozen()  # also where nothing is measured for weeks: what it's made of is still there now
+        judgement = judge(monitor.rule, standing, term, found, now, past)
         verdict = assess(monitor, standing, found, judgement, now=now, warm=warm)
-        return Checked(due=one, term=term, reading=found, verdict=verdict, at=now)
+        return Checked(due=one, term=term, reading=found, verdict=verdict, at=now, baseline=past.made)
 
     def _terms(self, reading: Ledger, models: Iterable[str]) -> dict[str, Term | None]:
         return {model: present_term(reading, model) for model in models}

@@ -305,12 +305,11 @@ class Monitors:
         if values < wanted:
             raise Refused(monitor_words.not_measured(monitor, values, wanted))
         found = self._replay(monitor, BACKTESTED)
-        covered = found.until - found.since
-        is_whole = covered >= BACKTESTED - max(monitor.rule.every, monitor.rule.window, timedelta(hours=1))
-        if found.why is not None or found.firings or not is_whole:
+        if found.firings or not found.is_judged:
             raise Refused(monitor_words.backtest_forbids(monitor, found.sentence))
         return {"backtest": {"since": found.since.isoformat(), "until": found.until.isoformat(),
-                             "values": len(found.points)}}  # fmt: skip
+                             "values": len(found.points), "hours": found.hours,
+                             "hours_judged": found.hours_judged}}  # fmt: skip
 
     def reset(self, caller: Caller, command: MonitorReset, *, origin: str) -> Say:
         """Let automatic rollbacks go on, and return the answer. Raises Refused (kept in the audit) and BadInput."""

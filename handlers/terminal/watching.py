@@ -93,7 +93,8 @@ def _check(counter: Counter, command: MonitorCheck, form: Form) -> Answer:
 def _backtest(counter: Counter, command: MonitorBacktest, form: Form) -> Answer:
     monitors = counter.registrar.monitors
     found = monitors.backtest(monitors.find(command.model, command.name), timedelta(days=command.days))
-    return told(found.sentence, form)
+    return told(found.sentence, form, hours=found.hours, hours_judged=found.hours_judged,
+                firings=[f"{one.at:%Y-%m-%dT%H:%M:%SZ}" for one in found.firings])  # fmt: skip
 
 
 def _add(counter: Counter, command: MonitorAdd, form: Form) -> Answer:

@@ -197,7 +197,7 @@ def test_a_check_out_of_turn_tells_what_came_of_it(watched: World) -> None:
 
 def test_a_backtest_is_posted_for_all(watched: World) -> None:
     watched.bob.types(CHANNEL, "/model monitor backtest churn accuracy --days 7")
-    assert "`churn` `accuracy` would have done in 7d cannot be told" in heard(watched, "in 7d")
+    assert "Can't tell what `churn` `accuracy` would have done in 7d (judged 0 of 168 hours)" in heard(watched, "in 7d")
 
 
 # -- filled in ---------------------------------------------------------------------------------------------------------

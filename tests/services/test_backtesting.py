@@ -29,13 +29,15 @@ def test_it_says_how_often_it_would_have_fired_and_when(served: Bench) -> None: 
     found = replayed(served, [0.9] * 20 + [0.5] * 5 + [0.9] * 20 + [0.5] * 3, recover_after=3)
     now = served.clock.now()
     assert [one.at for one in found.firings] == [now - STEP * 26, now - STEP]  # the second failure in a row, each time
-    assert "would have fired 2 times in 3h" in str(found.sentence)
+    assert "would have fired 2 times in 7d (judged 4 of 168 hours): on" in str(found.sentence)
 
 
 def test_a_quiet_past_fires_nothing(served: Bench) -> None:  # noqa: F811
     found = replayed(served, [0.9] * 40)
     assert found.firings == []
-    assert "would not have fired in 3h 15m (40 values)" in str(found.sentence)
+    assert "would not have fired in 7d (judged 3 of 168 hours, 40 values). Nothing was measured in the rest" in str(
+        found.sentence
+    )
 
 
 def test_what_came_before_the_span_does_not_count(served: Bench) -> None:  # noqa: F811
@@ -77,11 +79,13 @@ def test_of_what_the_monitor_measured_itself_and_the_source_the_longer_is_replay
 
 def test_the_picture_of_a_baseline_shows_it_its_bound_and_when_production_moved(served: Bench) -> None:  # noqa: F811
     values = [0.9 + 0.002 * (number % 5) for number in range(3000)]
-    rule: dict[str, Any] = {"rule": "blocks", "greater_than": None}
+    rule: dict[str, Any] = {"rule": "blocks", "greater_than": None, "min_points": 1, "warmup": "1h"}
     found = replayed(served, values, timedelta(days=2), **rule)
     assert found.chart.bounds == pytest.approx({"fails below": 0.886, "baseline": 0.904}, abs=0.002)
     assert [label for _, label in found.chart.moves] == ["v2", "v4"]
 
 
 def test_without_a_reading_it_says_so(served: Bench) -> None:  # noqa: F811
-    assert "cannot be told. Neither the monitor nor its source has any readings" in str(replayed(served, []).sentence)
+    assert "(judged 0 of 168 hours). Neither the monitor nor its source has any readings" in str(
+        replayed(served, []).sentence
+    )

@@ -26,7 +26,6 @@ from bot.domain.rollbacks import Bar
 from bot.domain.text import say, unpack
 from bot.ports import NoteKind
 from bot.services.context import Rules
-from bot.services.judging import blocks_judged
 from bot.services.monitors import Monitors
 from bot.services.moves import LEASE
 from tests.services.bench import BOB, CAROL, DAVE, POLICY, Bench, beside
@@ -862,10 +861,16 @@ def test_a_version_that_is_worse_than_what_is_usual_is_rolled_back(served: Bench
 
 
 def test_a_block_of_rates_is_their_mean_and_no_rate_of_them(served: Bench) -> None:
-    rule = MonitorRule(name="errors", source="push", aggregate="rate", direction="lower", window="10m", history="7h")
-    at = [served.clock.now() + timedelta(minutes=minute) for minute in range(490)]
-    judged = blocks_judged(rule, [(each, 3.0) for each in at[480:]], [(each, 3.0) for each in at[:480]])
-    assert (judged.value, judged.is_worse) == (3.0, False)
+    monitor = add(served, **HOURS, aggregate="rate", direction="lower")
+    past(served, monitor, lambda slot: 3.0, hours=8)
+    for minute in range(35):
+        served.clock.turn(seconds=66)
+        now = served.clock.now()
+        grown = [(now - timedelta(seconds=back), 3.0 * (66 * minute - back) + 1e6) for back in (60, 30, 0)]
+        served.sources.answers["accuracy"] = Answer(points=grown)
+        tick(served)
+    assert standing(served, monitor).state is State.OK
+    assert standing(served, monitor).usual == pytest.approx(3.0)
 
 
 def test_a_version_as_good_as_what_is_usual_stays(served: Bench) -> None:
@@ -885,7 +890,10 @@ def test_without_enough_of_a_baseline_nothing_is_judged_and_nobody_alarmed(serve
     goes_on(served, lambda at: 0.5, minutes=35)
     assert (served.registry.holders(), incidents(served)) == ([4], [])
     assert standing(served, monitor).state is State.WARMUP
-    assert str(standing(served, monitor).why) == "The baseline covers 3h, and 7h are needed."
+    assert str(standing(served, monitor).why) == (
+        "The baseline covers 19m 48s, and 7h are needed. It judges from 2026-05-07 07:20 UTC. Compared with v4's own "
+        "past days: only 3h were measured before it."
+    )
 
 
 def test_a_version_that_is_worse_from_its_first_reading_on_is_seen_one_reading_after_the_other(served: Bench) -> None:
@@ -921,13 +929,15 @@ def lately(bench: Bench, monitor: Monitor, value: float, *, hours: float) -> Non
         ))  # fmt: skip
 
 
-@pytest.mark.parametrize(("baseline", "holder"), [("live", 2), ("previous", 4)])
-def test_what_is_usual_may_be_the_present_version_s_own_past(served: Bench, baseline: str, holder: int) -> None:
+@pytest.mark.parametrize("baseline", ["live", "previous"])
+def test_without_days_before_it_a_version_s_own_past_is_what_is_usual(served: Bench, baseline: str) -> None:
     served.clock.turn(hours=9)
     monitor = add(served, **HOURS, baseline=baseline)
     lately(served, monitor, 0.9, hours=8)
     goes_on(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
-    assert served.registry.holders() == [holder]
+    assert served.registry.holders() == [2]
+    has_remark = "Compared with v4's own past days: nothing was measured before it." in str(told(served))
+    assert has_remark is (baseline == "previous")
 
 
 def test_a_version_that_was_rolled_back_as_bad_is_nobody_s_baseline(served: Bench) -> None:

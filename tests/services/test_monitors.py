@@ -37,14 +37,13 @@ class Desk:
         self.bench = bench
         self.firings: list[Firing] = []
         self.why: Say | None = None
-        self.covers = timedelta(days=7)
+        self.judged = timedelta(hours=166)
         self.service = Monitors(bench.context, bench.gatekeeper, self._replay)
 
     def _replay(self, monitor: Monitor, span: timedelta) -> Backtest:
         now = self.bench.clock.now()
-        return Backtest(
-            monitor=monitor, since=now - min(span, self.covers), until=now, firings=self.firings, why=self.why
-        )
+        return Backtest(monitor=monitor, since=now - span, until=now, firings=self.firings, judged=self.judged,
+                        why=self.why)  # fmt: skip
 
     def types(self, text: str, who: Caller = BOB) -> str:
         """Do what was typed, and return the answer."""
@@ -418,11 +417,7 @@ def _sleeps(desk: Desk) -> None:
 
 
 def _short(desk: Desk) -> None:
-    desk.covers = timedelta(days=3)
-
-
-def _unknown(desk: Desk) -> None:
-    desk.why = say("There are two days of history.")
+    desk.judged, desk.why = timedelta(hours=151), say("The windows were not complete.")
 
 
 @pytest.mark.parametrize(
@@ -430,8 +425,7 @@ def _unknown(desk: Desk) -> None:
     [
         (_younger, "has to be measured for 24 hours"), (_changed, "has to be measured for 24 hours"),
         (_fires, "would have fired once in 7d"), (_sleeps, "at least 144 of its checks .* and 143 did"),
-        (_short, r"7 whole days\. “churn” accuracy would not have fired in 3d"),
-        (_unknown, "There are two days of history"),
+        (_short, r"would not have fired in 7d \(judged 151 of 168 hours, 0 values\)\. The windows were not complete\."),
     ],
 )  # fmt: skip
 def test_what_has_not_tried_itself_out_is_not_armed(tried: Desk, spoil: Callable[[Desk], None], said: str) -> None:

@@ -12,9 +12,11 @@ import pytest
 
 from bot.domain.commands import FreezeModel, UnfreezeModel
 from bot.domain.errors import FilesUnreachable, Refused, RegistryUnreachable
+from bot.domain.evaluation import judge
 from bot.domain.incident_words import next_step
 from bot.domain.incidents import OF_ALL, REPEATED_EVERY, Doing, IncidentKind, Tripped
-from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, State
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Answer, Measurement, Outcome, Reading, Standing, State, Term
 from bot.domain.moves import MoveState
 from bot.domain.parsing import build
 from bot.domain.registry import Stage
@@ -22,7 +24,6 @@ from bot.domain.rollbacks import Bar
 from bot.domain.text import say
 from bot.services import monitoring
 from bot.services.fitness import WayBack
-from bot.services.judging import judge
 from tests.services.bench import BOB, Bench
 from tests.services.test_monitoring import (
     HOURS,
@@ -42,10 +43,10 @@ from tests.services.test_rollbacks import shape
 
 def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
 
-    def odd(reading: Any, monitor: Monitor, *more: Any) -> Any:
-        if monitor.name == "odd":
+    def odd(rule: MonitorRule, standing: Standing, term: Term, found: Reading, *more: Any) -> Any:
+        if rule.name == "odd" and found.outcome is Outcome.OK:
             raise ZeroDivisionError("oops")
-        return judge(reading, monitor, *more)
+        return judge(rule, standing, term, found, *more)
 
     monkeypatch.setattr(monitoring, "judge", odd)
     broken, other = add(served, "odd", query="accuracy", error=2), add(served)

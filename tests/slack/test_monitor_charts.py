@@ -180,18 +180,25 @@ def test_the_bound_of_a_baseline_is_shown_and_the_hard_limit_is_not_taken_for_it
 def replayed(*fired: int, **more: Any) -> Backtest:
     points = [(START + timedelta(hours=n), 0.9) for n in range(24 * 30)]
     firings = [Firing(START + timedelta(hours=n), 0.7, say("low")) for n in fired]
-    fields: dict[str, Any] = {"points": points, "firings": firings} | more
+    fields: dict[str, Any] = {"points": points, "firings": firings, "judged": timedelta(hours=718)} | more
     return Backtest(monitor=monitor(), since=START, until=START + timedelta(days=30), **fields)
 
 
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (replayed(), "“churn” accuracy would not have fired in 30d (720 values)."),
-        (replayed(24), "“churn” accuracy would have fired once in 30d: on 2026-05-04 20:00 UTC."),
-        (replayed(24, 48), "fired 2 times in 30d: on 2026-05-04 20:00 UTC, 2026-05-05 20:00 UTC."),
-        (replayed(*range(9)), "fired 9 times in 30d: on 2026-05-03 20:00 UTC, 2026-05-03 21:00 UTC, "),
-        (replayed(why=say("There are two days.")), "would have done in 30d cannot be told. There are two days."),
+        (replayed(), "“churn” accuracy would not have fired in 30d (judged 718 of 720 hours, 720 values)."),
+        (replayed(24), "would have fired once in 30d (judged 718 of 720 hours): on 2026-05-04 20:00 UTC."),
+        (replayed(24, 48), "2 times in 30d (judged 718 of 720 hours): on 2026-05-04 20:00 UTC, 2026-05-05 20:00 UTC."),
+        (replayed(*range(9)), "9 times in 30d (judged 718 of 720 hours): on 2026-05-03 20:00 UTC, 2026-05-03 21:00 "),
+        (
+            replayed(judged=timedelta(hours=20), why=say("The windows had no readings.")),
+            "would not have fired in 30d (judged 20 of 720 hours, 720 values). The windows had no readings.",
+        ),
+        (
+            replayed(judged=timedelta(), why=say("There are two days.")),
+            "Can't tell what “churn” accuracy would have done in 30d (judged 0 of 720 hours). There are two days.",
+        ),
     ],
 )  # fmt: skip
 def test_a_backtest_is_told_in_one_sentence(found: Backtest, said: str) -> None:
@@ -201,5 +208,6 @@ def test_a_backtest_is_told_in_one_sentence(found: Backtest, said: str) -> None:
 def test_a_backtest_s_picture_marks_what_would_have_fired() -> None:
     found = replayed(24, 10_000)  # the last one lies between no values
     assert size(backtest_chart(found)) == SIZE
+    assert "replayed (judged 718 of 720 hours)" in backtest_alt(found)
     assert "2 would have fired" in backtest_alt(found)
     assert backtest_chart(found) != backtest_chart(replayed())

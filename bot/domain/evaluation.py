@@ -1,0 +1,237 @@
+"""What a monitor's rule makes of a check: the one evaluation behind live checks and backtests. Pure.
+
+What a rule looks back at comes through `Past`: from the ledger in bot/services/judging.py, from memory in
+bot/services/backtesting.py. Nothing else differs between the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import isnan, nan
+from typing import Protocol
+
+from bot.domain import rules
+from bot.domain.baselines import DAY, DAYS, MOSTLY, Baseline, Points, day_of, lookback, summarize
+from bot.domain.directions import Direction
+from bot.domain.durations import show_duration
+from bot.domain.effects import Effect, parse_effect
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Judgement, Outcome, Reading, Standing, Term
+from bot.domain.rules import Judged, Tally
+from bot.domain.text import Code, Say, joined, say
+
+SLOTS = 24  # of a day, that `sequential` compares by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenBaseline:
+    """A monitor's baseline of one term: what was measured before the term began, summarized once and never again.
+
+    The readings are those from `since` to `until`. `key` says what else the summary depends on (`key_of`).
+    """
+
+    monitor: str
+    move: str  # that began the term
+    key: str
+    since: datetime
+    until: datetime
+    made_at: datetime
+    summary: Baseline
+
+
+class Past(Protocol):
+    """What a rule looks back at, for one monitor in one term."""
+
+    def readings(self, since: datetime, until: datetime) -> Points:
+        """Return the term's readings from `since` on and before `until`."""
+        ...
+
+    def frozen(self) -> Baseline:
+        """Return what was usual before the term began."""
+        ...
+
+    def tally(self, baseline: Baseline, since: datetime) -> Tally:
+        """Return the tally of the term's readings from `since` on, the one that is judged included."""
+        ...
+
+
+# -- the baseline ------------------------------------------------------------------------------------------------------
+
+
+def key_of(rule: MonitorRule, measured_from: int) -> str:
+    """Return what a frozen baseline depends on besides its term; of another key, it's made again."""
+    window = f" {rule.window.total_seconds():g}" if rule.rule == "blocks" else ""
+    return f"{measured_from} {rule.rule} {rule.history.total_seconds():g}{window}"
+
+
+def span_of_baseline(rule: MonitorRule, term: Term) -> tuple[datetime, datetime]:
+    """Return from when and until when the readings are that a term's frozen baseline is made of."""
+    return term.since - timedelta(seconds=lookback(rule.history.total_seconds())), term.since
+
+
+def summary_of(rule: MonitorRule, term: Term, points: Points) -> Baseline:
+    """Return what is usual of these readings, as the rule compares with it.
+
+    For `blocks`, it's cut like the blocks of the term. For `sequential`, it's cut into hours of the day (UTC), or into
+    days where readings come less often.
+    """
+    history = rule.history.total_seconds()
+    if rule.rule == "blocks":
+        return summarize(points, start=term.since.timestamp(), window=rule.window.total_seconds(), history=history)
+    day = day_of(history)
+    window = day if points.spacing > day / SLOTS else day / SLOTS
+    return summarize(points, start=0.0, window=window, history=history)
+
+
+def is_enough(rule: MonitorRule, baseline: Baseline) -> bool:
+    """Tell whether a baseline covers as much as the rule needs."""
+    return baseline.covers >= MOSTLY * rule.history.total_seconds()
+
+
+# -- the evaluation ----------------------------------------------------------------------------------------------------
+
+
+def judge(
+    rule: MonitorRule, standing: Standing, term: Term, found: Reading, now: datetime, past: Past
+) -> Judgement | None:
+    """Return what the rule makes of a check; None where it isn't asked: no value, or too soon after the promotion.
+
+    `standing` is that of `begin`, before the check.
+    """
+    if found.outcome is not Outcome.OK or now < term.since + rule.warms_up:
+        return None
+    seen = standing.points + found.fresh
+    if seen < rule.points_needed:
+        return _cannot(say("It needs {n} readings since the promotion, and has {seen}.", n=rule.points_needed,
+                           seen=seen))  # fmt: skip
+    if rule.is_threshold:
+        judged = rules.threshold(found.value, greater_than=rule.greater_than, less_than=rule.less_than)
+        return Judgement(is_worse=judged.is_worse, bound=judged.bound, why=judged.why)
+    return _blocks(rule, standing, term, now, past) if rule.rule == "blocks" else _sequential(rule, term, past)
+
+
+def last_block(rule: MonitorRule, since: datetime, now: datetime) -> tuple[datetime, datetime] | None:
+    """Return the begin and the end of the last complete block of a term that began at `since`; None before the first.
+
+    Blocks begin with the term and again with each period: a day, or as many whole days as a block needs. What is left
+    of a period that is no whole number of blocks belongs to none.
+    """
+    count = _complete(rule, since, now)
+    return _block(rule, since, count - 1) if count else None
+
+
+def _complete(rule: MonitorRule, since: datetime, now: datetime) -> int:
+    """Return how many blocks of a term have ended by `now`."""
+    period, per_period = _period(rule)
+    whole, rest = divmod(max(now - since, timedelta()), period)
+    return whole * per_period + min(rest // rule.window, per_period)
+
+
+def _block(rule: MonitorRule, since: datetime, number: int) -> tuple[datetime, datetime]:
+    """Return the begin and the end of a term's block, counted from 0."""
+    period, per_period = _period(rule)
+    begin = since + number // per_period * period + number % per_period * rule.window
+    return begin, begin + rule.window
+
+
+def _period(rule: MonitorRule) -> tuple[timedelta, int]:
+    """Return after how long the same block comes again, and how many whole blocks there are in that time."""
+    day = min(rule.history / DAYS, timedelta(seconds=DAY))
+    period = -(-rule.window // day) * day
+    return period, period // rule.window
+
+
+def _blocks(rule: MonitorRule, standing: Standing, term: Term, now: datetime, past: Past) -> Judgement:
+    """Judge the last complete block, once.
+
+    The window that ends with the warm-up counts as the first of several, but is never enough by itself.
+    """
+    block = last_block(rule, term.since, now)
+    first = term.since + rule.warms_up - (rule.window if rule.fail_after > 1 else timedelta())
+    if block is None or block[0] < first or (standing.judged_to is not None and block[1] <= standing.judged_to):
+        return Judgement(is_worse=None)
+    start, end = block
+    mine = past.readings(start, end)
+    if not len(mine):
+        return Judgement(is_worse=None, why=say("The last window has no readings."), judged_to=end)
+    baseline, remark = _compared(rule, term, start, past)
+    judged = rules.blocks(
+        mine, start.timestamp(), baseline, history=rule.history.total_seconds(),
+        higher_is_better=rule.better is Direction.HIGHER, effect=_effect(rule), sigma=rule.sigma,
+    )  # fmt: skip
+    return _judgement(rule, judged, remark, end)
+
+
+def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tuple[Baseline, list[Say]]:
+    """Return the baseline for the block that begins at `start`, and what there is to say of it.
+
+    Where too little was measured before the term, it's the version's own past days.
+    """
+    remark: list[Say] = []
+    if rule.baseline == "previous":
+        frozen = past.frozen()
+        if is_enough(rule, frozen):
+            return frozen, []
+        remark = [_own_days(term, frozen)]
+    back = timedelta(seconds=lookback(rule.history.total_seconds()))
+    own = past.readings(max(term.since, start - back), start)
+    live = summary_of(rule, term, own)
+    if not is_enough(rule, live):
+        remark.insert(0, say("It judges from {at}.", at=_judges_from(rule, term, own, start)))
+    return live, remark
+
+
+def _own_days(term: Term, frozen: Baseline) -> Say:
+    whose = say("{v}'s", v=Code(f"v{term.version}")) if term.version else say("its")
+    if not frozen.covers:
+        return say("Compared with {whose} own past days: nothing was measured before it.", whose=whose)
+    covers = show_duration(timedelta(seconds=frozen.covers))
+    return say("Compared with {whose} own past days: only {covers} were measured before it.", whose=whose,
+               covers=covers)  # fmt: skip
+
+
+def _judges_from(rule: MonitorRule, term: Term, own: Points, start: datetime) -> datetime:
+    """Return when the first block ends that has enough of the version's own past before it."""
+    first = datetime.fromtimestamp(float(own.at[0]), UTC) if len(own) else start
+    enough = first + MOSTLY * rule.history
+    number = _complete(rule, term.since, enough)
+    while _block(rule, term.since, number)[0] < enough:
+        number += 1
+    return _block(rule, term.since, number)[1]
+
+
+def _sequential(rule: MonitorRule, term: Term, past: Past) -> Judgement:
+    """Judge all readings since the warm-up; what was read before it is nothing to go by."""
+    if rule.baseline == "live":
+        return _cannot(say("A sequence since the promotion can't be its own baseline. Use the rule {blocks}, or the "
+                           "baseline {previous}.", blocks=Code("blocks"), previous=Code("previous")))  # fmt: skip
+    frozen = past.frozen()
+    if not is_enough(rule, frozen):
+        covers, needed = (show_duration(timedelta(seconds=span)) for span in (
+            frozen.covers, rule.history.total_seconds()))  # fmt: skip
+        return _cannot(say("{covers} were measured before {v}, and {needed} are needed.", covers=covers,
+                           v=Code(f"v{term.version}"), needed=needed))  # fmt: skip
+    judged = rules.sequential(
+        past.tally(frozen, term.since + rule.warms_up), alpha=rule.alpha, effect=_effect(rule),
+        higher_is_better=rule.better is Direction.HIGHER, history=rule.history.total_seconds(),
+    )  # fmt: skip
+    return _judgement(rule, judged, [], None)
+
+
+def _effect(rule: MonitorRule) -> Effect:
+    return parse_effect(rule.min_effect)
+
+
+def _judgement(rule: MonitorRule, judged: Judged, remark: list[Say], judged_to: datetime | None) -> Judgement:
+    """Return what a rule against a baseline has judged, with whether it is well again: the hysteresis is ours."""
+    enough = rule.hysteresis * _effect(rule).distance(judged.expected).item()
+    why = joined([judged.why, *remark], " ") if remark else judged.why
+    if judged.is_worse is None:
+        return _cannot(why, judged_to)
+    return Judgement(is_worse=judged.is_worse, is_recovered=isnan(judged.gap) or judged.gap < enough,
+                     bound=judged.bound, usual=judged.expected, why=why, judged_to=judged_to)  # fmt: skip
+
+
+def _cannot(why: Say, judged_to: datetime | None = None) -> Judgement:
+    return Judgement(is_worse=None, bound=nan, usual=nan, why=why, judged_to=judged_to, is_waiting=True)

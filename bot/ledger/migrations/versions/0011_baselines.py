@@ -1,0 +1,22 @@
+"""Baselines, each frozen as a summary when its term began."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0009"
+
+
+def upgrade() -> None:
+    """Add the table. Each monitor's baseline is made with its next check, of what was measured before its term."""
+    utc = sa.DateTime(timezone=True)
+    op.create_table(
+        "baselines",
+        sa.Column("monitor", sa.Text(), primary_key=True),
+        sa.Column("move", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("since", utc, nullable=False),
+        sa.Column("until", utc, nullable=False),
+        sa.Column("made_at", utc, nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+    )
