@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from math import isnan, nan
 from typing import Protocol
 
@@ -137,9 +138,14 @@ def _block(rule: MonitorRule, since: datetime, number: int) -> tuple[datetime, d
 
 def _period(rule: MonitorRule) -> tuple[timedelta, int]:
     """Return after how long the same block comes again, and how many whole blocks there are in that time."""
-    day = min(rule.history / DAYS, timedelta(seconds=DAY))
-    period = -(-rule.window // day) * day
-    return period, period // rule.window
+    return _period_of(rule.window, rule.history)
+
+
+@lru_cache(maxsize=4096)
+def _period_of(window: timedelta, history: timedelta) -> tuple[timedelta, int]:
+    day = min(history / DAYS, timedelta(seconds=DAY))
+    period = -(-window // day) * day
+    return period, period // window
 
 
 def _blocks(rule: MonitorRule, standing: Standing, term: Term, now: datetime, past: Past) -> Judgement:
@@ -220,7 +226,10 @@ def _sequential(rule: MonitorRule, term: Term, past: Past) -> Judgement:
 
 
 def _effect(rule: MonitorRule) -> Effect:
-    return parse_effect(rule.min_effect)
+    return _parsed(rule.min_effect)
+
+
+_parsed = lru_cache(maxsize=4096)(parse_effect)  # a replay asks for the same one at each check
 
 
 def _judgement(rule: MonitorRule, judged: Judged, remark: list[Say], judged_to: datetime | None) -> Judgement:
