@@ -348,13 +348,19 @@ class Bench:
 @pytest.fixture
 def bench(sqlite_url: str) -> Iterator[Bench]:
     """Return a workbench."""
+    made = bench_over(sqlite_url)
+    yield made
+    made.ledger.close()
+
+
+def bench_over(url: str) -> Bench:
+    """Return a workbench over a ledger that is set up and empty; the ledger is the caller's to close."""
     metrics = Metrics()
-    ledger = SqlLedger(sqlite_url, observer=metrics)
     registry = BentRegistry()
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
-    yield Bench(ledger=ledger, registry=registry, clock=HandClock(), policy=read_policy(POLICY), metrics=metrics)
-    ledger.close()
+    return Bench(ledger=SqlLedger(url, observer=metrics), registry=registry, clock=HandClock(),
+                 policy=read_policy(POLICY), metrics=metrics)  # fmt: skip
 
 
 def beside(bench: Bench) -> Bench:

@@ -1,0 +1,356 @@
+"""A check and a backtest judge alike, and a baseline that was frozen at a promotion stays what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.domain.backtests import Backtest
+from bot.domain.evaluation import FrozenBaseline
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Answer, Check, Measurement, Monitor, Outcome, State, Term, Verdict
+from bot.services import backtesting
+from bot.services.backtesting import Backtesting
+from tests.services.bench import Bench, bench_over
+from tests.services.test_monitoring import add, served, standing, tick  # noqa: F401
+
+DAY = timedelta(days=1)
+BLOCKS: dict[str, Any] = {
+    "rule": "blocks", "greater_than": None, "every": "5m", "min_points": 1, "warmup": None, "action": "notify",
+}  # fmt: skip
+
+
+def usual(at: datetime) -> float:
+    """Return an accuracy that is lower at night, with noise that any machine makes the same of."""
+    night = 0.01 if at.hour < 6 else 0.0
+    return 0.9 - night + 0.004 * ((at.toordinal() * 7919 + at.hour * 104_729 + at.minute * 613) % 997 / 997 - 0.5)
+
+
+def wrote(bench: Bench, monitor: Monitor, span: timedelta, value: Callable[[datetime], float] = usual) -> None:
+    """Let the time go by, with a check every five minutes that is written down as the service does it."""
+    before = standing(bench, monitor)
+    with bench.ledger.read() as reading:
+        term = bench.rollbacks.served(reading, "churn")[0]
+    count = span // timedelta(minutes=5)
+    times = [bench.clock.now() + timedelta(minutes=5) * number for number in range(count)]
+    checks = [
+        Measurement(monitor=monitor.id, slot=before.slot + 1 + number, at=at, revision=1, version=term.version,
+                    move=term.began.id, outcome=Outcome.OK, points=1, value=value(at))
+        for number, at in enumerate(times)
+    ]  # fmt: skip
+    bench.clock.turn(seconds=span.total_seconds())
+    now = bench.clock.now()
+    with bench.ledger.write() as tx:
+        tx.claim_slots({(monitor.id, one.slot): now for one in checks}, "x", now)
+        tx.finish_slots(checks, "x")
+        tx.save_standing(replace(before, slot=before.slot + count, next_at=now, points=before.points + count))
+
+
+def went_on(bench: Bench, monitor: Monitor, value: Callable[[datetime], float], until: timedelta) -> timedelta | None:
+    """Check every five minutes and a half, the most that jitter makes of five; return after how long it failed."""
+    began = bench.clock.now()
+    while bench.clock.now() - began < until:
+        bench.clock.turn(seconds=330)
+        bench.sources.say("accuracy", (bench.clock.now(), value(bench.clock.now())))
+        tick(bench)
+        if standing(bench, monitor).state is State.FAILED:
+            return bench.clock.now() - began
+    return None
+
+
+def promoted(bench: Bench, version: int) -> None:
+    bench.approved(f"promote churn {version} production")
+    bench.moves.run("churn")
+
+
+def frozen(bench: Bench, monitor: Monitor) -> FrozenBaseline:
+    with bench.ledger.read() as reading:
+        found = reading.baseline(monitor.id)
+    assert found is not None
+    return found
+
+
+def kept(bench: Bench, monitor: Monitor, since: datetime, until: datetime) -> int:
+    with bench.ledger.read() as reading:
+        return len(reading.series(monitor, since=since, until=until))
+
+
+@pytest.fixture
+def watched(served: Bench) -> tuple[Bench, Monitor]:  # noqa: F811
+    """Return a bench with 21 days of accuracy of v4, and v1 promoted just now."""
+    monitor = add(served, **BLOCKS)
+    wrote(served, monitor, 21 * DAY)
+    promoted(served, 1)
+    return served, monitor
+
+
+# -- a baseline that stays ---------------------------------------------------------------------------------------------
+
+
+def test_accuracy_that_halves_weeks_after_a_promotion_is_seen_within_two_hours(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    assert went_on(bench, monitor, usual, timedelta(hours=4)) is None
+    wrote(bench, monitor, timedelta(hours=20))
+    for day in range(1, 34):
+        bench.monitoring.sweep(35 * DAY)
+        if day >= 26:
+            after = went_on(bench, monitor, lambda at: usual(at) / 2, timedelta(hours=3))
+            assert after is not None, f"day {day}: {standing(bench, monitor).why}"
+            assert after <= timedelta(hours=2, minutes=15)
+            assert went_on(bench, monitor, usual, timedelta(minutes=1)) is not None
+            while standing(bench, monitor).state is State.FAILED:
+                went_on(bench, monitor, usual, timedelta(minutes=1))
+        wrote(bench, monitor, DAY - (bench.clock.now() - bench.clock.now().replace(hour=0, minute=0)) % DAY)
+
+
+def test_the_sweep_leaves_the_days_of_a_baseline_however_old_they_are(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    found = frozen(bench, monitor)
+    days = kept(bench, monitor, found.since, found.until)
+    assert days == 21 * 288 - 1
+    bench.clock.turn(days=400)
+    bench.monitoring.sweep(35 * DAY)
+    assert kept(bench, monitor, found.since, found.until) == days
+    assert kept(bench, monitor, found.until, bench.clock.now()) == 0
+
+
+def test_a_new_term_s_baseline_takes_the_place_of_the_old_one_and_its_days_go(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    old = frozen(bench, monitor)
+    wrote(bench, monitor, 40 * DAY)
+    promoted(bench, 2)
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    bench.monitoring.sweep(35 * DAY)
+    new = frozen(bench, monitor)
+    assert (new.until - old.until >= 40 * DAY, kept(bench, monitor, old.since, old.until)) == (True, 0)
+    assert kept(bench, monitor, new.since, new.until) == 21 * 288 - 1
+
+
+def test_a_removed_monitor_keeps_no_baseline(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    with bench.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, removed_at=bench.clock.now()))
+    bench.clock.turn(days=36)
+    bench.monitoring.sweep(35 * DAY)
+    with bench.ledger.read() as reading:
+        assert (reading.baseline(monitor.id), reading.measurements(monitor.id)) == (None, [])
+
+
+def test_an_edit_makes_the_baseline_again_of_the_same_days(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    before = frozen(bench, monitor)
+    wrote(bench, monitor, 40 * DAY)
+    bench.monitoring.sweep(35 * DAY)
+    changed = monitor.changed(monitor.rule.model_copy(update={"window": timedelta(hours=2)}))
+    with bench.ledger.write() as tx:
+        tx.save_monitor(changed)
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    after = frozen(bench, monitor)
+    assert (after.since, after.until, after.summary.window) == (before.since, before.until, 7200.0)
+    assert after.summary.covers == before.summary.covers > (20 * DAY).total_seconds()
+
+
+def test_what_is_measured_later_changes_no_frozen_baseline(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    before = frozen(bench, monitor)
+    went_on(bench, monitor, lambda at: 0.7, timedelta(hours=5))
+    assert frozen(bench, monitor) is not before
+    assert repr(frozen(bench, monitor)) == repr(before)
+
+
+# -- a ledger of yesterday ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("days", "remark"), [(20, ""), (40, "Compared with v1's own past days: nothing was measured")])
+def test_a_monitor_of_yesterday_s_ledger_judges_with_what_is_there(
+    watched: tuple[Bench, Monitor], days: int, remark: str
+) -> None:
+    """No baseline was written down; after 40 days, an older Registrar has swept the days before the promotion away."""
+    bench, monitor = watched
+    wrote(bench, monitor, days * DAY)
+    with bench.ledger.write() as tx:
+        tx.save_standing(
+            replace(standing(bench, monitor), revision=1, version=1, state=State.OK, move=promotion(bench))
+        )
+    bench.monitoring.sweep(35 * DAY)
+    assert went_on(bench, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
+    assert remark in str(standing(bench, monitor).why)
+    assert ("Compared with" in str(standing(bench, monitor).why)) is bool(remark)
+
+
+def promotion(bench: Bench) -> str:
+    with bench.ledger.read() as reading:
+        return bench.rollbacks.served(reading, "churn")[0].began.id
+
+
+# -- before the first promotion ----------------------------------------------------------------------------------------
+
+
+def test_before_the_first_promotion_a_version_is_compared_with_its_own_days_and_that_is_said(bench: Bench) -> None:
+    bench.watch.poll()
+    monitor = add(bench, **BLOCKS)
+    assert went_on(bench, monitor, usual, timedelta(hours=4)) is None
+    began = bench.clock.now() - timedelta(hours=4)
+    assert f"It judges from {began + 7 * DAY:%Y-%m-%d} 12:00 UTC" in str(standing(bench, monitor).why)
+    wrote(bench, monitor, 7 * DAY)
+    assert went_on(bench, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
+    assert "Compared with v3's own past days: nothing was measured before it." in str(standing(bench, monitor).why)
+
+
+# -- a version that is worse from its first reading on -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rule", "warmup", "most"), [
+    ({"rule": "blocks"}, timedelta(hours=2), timedelta(hours=2)),
+    ({"rule": "sequential", "warmup": "30m"}, timedelta(minutes=30), timedelta(minutes=30)),
+])  # fmt: skip
+def test_a_version_that_is_a_fifth_worse_is_seen_soon_after_the_warm_up(
+    watched: tuple[Bench, Monitor], rule: dict[str, Any], warmup: timedelta, most: timedelta
+) -> None:
+    bench, monitor = watched
+    with bench.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, rule=MonitorRule(**{"name": "accuracy", "source": "push"} | BLOCKS | rule)))
+    after = went_on(bench, monitor, lambda at: 0.8 * usual(at), timedelta(hours=6))
+    assert after is not None
+    assert warmup <= after <= warmup + most
+
+
+# -- how much a backtest judges ----------------------------------------------------------------------------------------
+
+
+def replayed(bench: Bench, monitor: Monitor, days: int = 7) -> Backtest:
+    bench.sources.answers.clear()
+    return Backtesting(bench.context, bench.sources).backtest(monitor, days * DAY)
+
+
+def test_a_backtest_says_how_many_hours_were_judged(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    wrote(bench, monitor, 7 * DAY)
+    found = replayed(bench, monitor)
+    assert (found.hours, found.hours_judged, found.is_judged, found.why) == (168, 166, True, None)
+    assert "would not have fired in 7d (judged 166 of 168 hours, 2,015 values)." in str(found.sentence)
+    assert "(judged 166 of 168 hours)" in found.chart.title
+
+
+def test_a_backtest_that_judged_too_little_says_why(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    wrote(bench, monitor, 4 * DAY)
+    bench.clock.turn(days=3)
+    found = replayed(bench, monitor)
+    assert (found.hours_judged, found.is_judged) == (94, False)
+    assert str(found.sentence).endswith("Nothing was measured in the rest of the time.")
+
+
+def test_a_backtest_of_a_version_without_days_before_it_says_why_most_was_not_judged(served: Bench) -> None:  # noqa: F811
+    monitor = add(served, **BLOCKS)
+    wrote(served, monitor, 8 * DAY)
+    found = replayed(served, monitor, 8)
+    assert found.hours_judged == 25
+    assert "and 7d are needed. It judges from 2026-05-14 00:00 UTC. Compared with v4's own" in str(found.sentence)
+
+
+def test_a_slow_decay_fires_in_a_backtest_as_it_does_live(watched: tuple[Bench, Monitor]) -> None:
+    """A rolling baseline would follow it down, and never see it."""
+    bench, monitor = watched
+    began = bench.clock.now()
+    wrote(bench, monitor, 20 * DAY, lambda at: usual(at) * (1 - 0.004 * ((at - began) / DAY)))
+    found = replayed(bench, monitor, 20)
+    assert len(found.firings) == 1
+    assert 5 * DAY < found.firings[0].at - began < 10 * DAY
+
+
+def test_every_stretch_that_reaches_into_the_span_is_replayed_from_its_start(
+    watched: tuple[Bench, Monitor],
+) -> None:
+    bench, monitor = watched
+    wrote(bench, monitor, 10 * DAY, lambda at: usual(at) / 2)  # failed from its third hour on: before the span
+    assert replayed(bench, monitor, 7).firings == []
+    assert len(replayed(bench, monitor, 10).firings) == 1
+
+
+def test_a_monitor_that_is_checked_every_ten_seconds_can_be_backtested(served: Bench) -> None:  # noqa: F811
+    rule = MonitorRule(**{"name": "m", "source": "push"} | BLOCKS | {"every": "10s"})
+    monitor = Monitor(id="m", model="churn", rule=rule, created_at=served.clock.now())
+    term = Term(move="b", version=2, since=served.clock.now())
+    times = [term.since + timedelta(seconds=10) * number for number in range(-8 * 8640, 8640)]
+    checks = [Check(at, "b" if at > term.since else "a", 1, Outcome.OK, usual(at), 1) for at in times]
+    found = backtesting.replay(monitor, [term], checks, since=term.since, until=times[-1])
+    assert (found.firings, round(found.judged.time / timedelta(hours=1))) == ([], 22)
+
+
+# -- live and backtest -------------------------------------------------------------------------------------------------
+
+WEEK: dict[str, Any] = {"greater_than": None, "history": "7h", "every": "3m", "window": "15m", "min_points": 1}
+RULES: dict[str, dict[str, Any]] = {
+    "blocks": WEEK | {"rule": "blocks", "warmup": "30m"},
+    "live blocks": WEEK | {"rule": "blocks", "warmup": "30m", "baseline": "live"},
+    "sequential": WEEK | {"rule": "sequential", "warmup": "15m"},
+    "threshold": {"greater_than": 0.85, "every": "3m", "warmup": "15m"},
+}
+LEVELS = st.sampled_from([0.9, 0.9, 0.9, 0.895, 0.87, 0.8])
+STRETCHES = st.lists(
+    st.tuples(st.integers(5, 120), LEVELS, st.sampled_from(["", "", "", "promotion", "gap", "no data", "error"])),
+    min_size=6, max_size=10,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(stretches=STRETCHES, seed=st.integers(0, 996))
+def test_live_checks_and_a_backtest_come_to_the_same(
+    rule: str, stretches: list[tuple[int, float, str]], seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A month of a monitor whose week has seven hours: drops, gaps, and promotions at any time."""
+    bench = bench_over(f"sqlite:///{tmp_path / uuid4().hex}.db")
+    bench.ledger.migrate()
+    bench.watch.poll()
+    monitor = add(bench, **RULES[rule] | {"action": "notify"})
+    live: list[tuple[datetime, State, int, int]] = []
+    version, number = 3, seed
+    began = bench.clock.now()
+    for count, level, what in stretches:
+        if what == "promotion":
+            version = 4 if version != 4 else 2
+            promoted(bench, version)
+        elif what == "gap":
+            bench.clock.turn(minutes=100)
+        for _ in range(count):
+            bench.clock.turn(seconds=198 - number % 30)
+            number += 1
+            now = bench.clock.now()
+            answers = {"no data": Answer(), "error": Answer(outcome=Outcome.ERROR)}
+            noise = 0.01 * ((number * 613) % 997 / 997 - 0.5)
+            bench.sources.answers["accuracy"] = answers.get(what, Answer(points=[(now, level + noise)]))
+            if tick(bench):
+                stands = standing(bench, monitor)
+                live.append((now, stands.state, stands.bad, stands.good))
+    replayed: list[tuple[datetime, State, int, int]] = []
+    assess = backtesting.assess
+
+    def assessed(*given: Any, now: datetime, **more: Any) -> Verdict:
+        verdict = assess(*given, now=now, **more)
+        after = verdict.standing
+        replayed.append((now, after.state, after.bad, after.good))
+        return verdict
+
+    monkeypatch.setattr(backtesting, "assess", assessed)
+    found = Backtesting(bench.context, bench.sources).backtest(monitor, bench.clock.now() - began)
+    monkeypatch.undo()
+    assert replayed == live
+    fired = [at for (at, state, *_), before in zip(live, [State.OK, *(one[1] for one in live)], strict=False)
+             if state is State.FAILED and before is not State.FAILED]  # fmt: skip
+    assert [one.at for one in found.firings] == fired
+    bench.ledger.close()
