@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot.domain import monitors
 from bot.domain.backtests import Backtest
 from bot.domain.evaluation import FrozenBaseline
 from bot.domain.monitor_rule import MonitorRule
@@ -338,10 +339,9 @@ def test_live_checks_and_a_backtest_come_to_the_same(
                 stands = standing(bench, monitor)
                 live.append((now, stands.state, stands.bad, stands.good))
     replayed: list[tuple[datetime, State, int, int]] = []
-    assess = backtesting.assess
 
     def assessed(*given: Any, now: datetime, **more: Any) -> Verdict:
-        verdict = assess(*given, now=now, **more)
+        verdict = monitors.assess(*given, now=now, **more)
         after = verdict.standing
         replayed.append((now, after.state, after.bad, after.good))
         return verdict
