@@ -469,7 +469,7 @@ def weeks_table(months: int, seed: int) -> str:
         _note(f"weeks: {row}")
     head = ["at φ = 0.7", "acts without a cause", "sees 5%", "sees 10%"]
     said = (
-        f"{_dice(seed)}, {months:,} months of each kind, and {RUNS} drops at a random minute; minutes, the median / nine "
+        f"{_dice(seed)}, {months:,} months of each kind, and {RUNS} drops at a random minute; minutes, median / nine "
         "in ten:"
     )
     return f"{said}\n\n{_table(head, rows)}"
