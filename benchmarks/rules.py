@@ -220,21 +220,21 @@ def plain_sequence(*, widened: bool) -> Rule:
 
 
 def single(months: Months) -> Bools:
-    """Tell which readings are 2 % worse than the baseline's mean."""
+    """Tell which readings are 2% worse than the baseline's mean."""
     return np.asarray(
         months.live < (1 - MIN_EFFECT.amount) * months.baseline.mean(axis=1, keepdims=True), dtype=np.bool_
     )
 
 
 def three_of_five(months: Months) -> Bools:
-    """Tell when three of the last five readings were 2 % worse."""
+    """Tell when three of the last five readings were 2% worse."""
     sums = np.cumsum(single(months), axis=1)
     sums[:, 5:] = sums[:, 5:] - sums[:, :-5]
     return np.asarray(sums >= 3, dtype=np.bool_)
 
 
 def sliding(months: Months) -> Bools:
-    """Tell when the mean of the last hour was 2 % worse at three checks in a row."""
+    """Tell when the mean of the last hour was 2% worse at three checks in a row."""
     sums = np.cumsum(months.live, axis=1)
     means = np.full(sums.shape, np.nan)
     means[:, HOUR - 1] = sums[:, HOUR - 1] / HOUR
@@ -304,10 +304,10 @@ SHIPPED: dict[str, Rule] = {
     "**`sequential`**": sequential_rule,
 }
 OTHERS: dict[str, Rule] = {
-    "2 % worse, one check": single,
-    "2 % worse, three in a row": lambda months: in_a_row(single(months), 3),
-    "2 % worse, three of five": three_of_five,
-    "mean of the last hour 2 % worse, three in a row": sliding,
+    "2% worse, one check": single,
+    "2% worse, three in a row": lambda months: in_a_row(single(months), 3),
+    "2% worse, three of five": three_of_five,
+    "mean of the last hour 2% worse, three in a row": sliding,
     "confidence sequence, readings taken as independent": plain_sequence(widened=False),
     "the same, widened, the baseline's mean taken as the truth": plain_sequence(widened=True),
 }
@@ -317,8 +317,8 @@ CHOICES: dict[str, Rule] = {
     "`blocks`, `window: 30m`": blocks_rule(HOUR // 2),
     "`blocks`, `window: 30m`, `fail_after: 3`": blocks_rule(HOUR // 2, 3),
     "`sequential`": sequential_rule,
-    "`hard_limit` 5 % below the mean": hard_limit(0.05),
-    "`hard_limit` 10 % below the mean": hard_limit(0.10),
+    "`hard_limit` 5% below the mean": hard_limit(0.05),
+    "`hard_limit` 10% below the mean": hard_limit(0.10),
     "not shipped: `blocks` by the mean alone": blocks_rule(by_mean=True),
     "not shipped: `blocks`, and 1.75 × both acts alone": blocks_rule(gross=1.75),
 }
@@ -386,7 +386,7 @@ def first_table(seed: int) -> str:
     }
     _note("first table: drops are played")
     head = ["rule", "acts in a month without a cause, φ = 0", "φ = 0.7"]
-    head += [f"{100 * drop:g} % {when}" for when in ("with the promotion", "a week later") for drop in DROPS]
+    head += [f"{100 * drop:g}% {when}" for when in ("with the promotion", "a week later") for drop in DROPS]
     rows = [
         [name, *(_share(false[phi][name], RUNS) for phi in false), *(_minutes(each[name]) for each in caught.values())]
         for name in rules
@@ -413,8 +413,8 @@ def harder_tables(months: int, seed: int) -> str:
                      for rule in rules for drop in (0.05, 0.03)]  # fmt: skip
             rows.append([f"{phi:g}", kind, *(f"{false[rule]:,}" for rule in rules), *times])
             _note(f"harder months: φ = {phi:g}, {kind}: {false}")
-    head = ["φ", "months", "`blocks` acts without a cause", "`sequential` does", "`blocks` sees 5 %", "3 %",
-            "`sequential` sees 5 %", "3 %"]  # fmt: skip
+    head = ["φ", "months", "`blocks` acts without a cause", "`sequential` does", "`blocks` sees 5%", "3%",
+            "`sequential` sees 5%", "3%"]  # fmt: skip
     said = (
         f"{_dice(seed)}, {months:,} months of each kind, {RUNS} drops for each time. Times are median minutes: a drop "
         "that comes with the promotion · one at any time of the eighth day."
@@ -443,11 +443,11 @@ class _Aims:
         five, three = sum(each <= 60 for each in self.five), sum(each <= 120 for each in self.three)
         return "\n".join([
             f"- Aim: `blocks` never acts without a cause in {months:,} months. {_met(quiet, kinds)}; over all kinds it "
-            f"acted in {sum(self.false):,} of {of:,} months ({100 * sum(self.false) / of:.2f} %). "
-            f"No act at all in {months:,} months means at most {300 / months:.2f} % of months, with 95 % confidence.",
-            f"- Aim: `blocks` sees 5 % within 60 minutes. {_met(five, kinds)}; the median of the kinds is "
+            f"acted in {sum(self.false):,} of {of:,} months ({100 * sum(self.false) / of:.2f}%). "
+            f"No act at all in {months:,} months means at most {300 / months:.2f}% of months, with 95% confidence.",
+            f"- Aim: `blocks` sees 5% within 60 minutes. {_met(five, kinds)}; the median of the kinds is "
             f"{_minutes(float(np.median(self.five)))} minutes.",
-            f"- Aim: `blocks` sees 3 % within 120 minutes. {_met(three, kinds)}; the median of the kinds is "
+            f"- Aim: `blocks` sees 3% within 120 minutes. {_met(three, kinds)}; the median of the kinds is "
             f"{_minutes(float(np.median(self.three)))} minutes.",
         ])  # fmt: skip
 
@@ -486,7 +486,7 @@ def choices_table(months: int, seed: int) -> str:
             caught[kind, drop] = minutes_to_catch(world, CHOICES, drop, RUNS, seed + 40 + at, day=None)
         _note(f"choices: {kind}")
     head = ["rule", *(f"{kind}: acts without a cause" for kind in worlds)]
-    head += [f"{kind}: sees 5 % · 3 %" for kind in worlds]
+    head += [f"{kind}: sees 5% · 3%" for kind in worlds]
     rows = [
         [name, *(f"{false[kind][name]:,}" for kind in worlds),
          *(" · ".join(_minutes(caught[kind, drop][name]) for drop in (0.05, 0.03)) for kind in worlds)]
@@ -506,7 +506,7 @@ def _dice(seed: int) -> str:
 
 
 def _share(some: int, of: int) -> str:
-    return f"{100 * some / of:.3g} %"
+    return f"{100 * some / of:.3g}%"
 
 
 def _minutes(found: npt.ArrayLike, part: float = 0.5) -> str:
