@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bot.domain.baselines import HALF_FULL, Floats, Usual, corrected, long_run, usual
 from bot.domain.effects import Effect
-from bot.domain.rules import FEWEST, limits, margin, radius
+from bot.domain.rules import FEWEST, TUNED_FOR, limits, margin, radius
 
 PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
 SEED = 20_260_504
@@ -192,9 +192,10 @@ def sequential_rule(months: Months) -> Bools:
     in_slot = there[: len(counts), :, None] & (slot[:, None] == np.arange(DAY // HOUR))
     shares = in_slot.cumsum(axis=1) / counts[..., None]
     off = margin(found, counts, shares, size=HOUR, alpha=ALPHA, rest=rest)
-    enough = there.cumsum(axis=1) >= FEWEST
-    worse = (gaps > np.maximum(off, MIN_EFFECT.distance(expected))) & enough
-    return in_a_row(np.asarray(worse, dtype=np.bool_), 2)
+    passed = there.cumsum(axis=1)
+    most = np.where(there, level - months.live > MIN_EFFECT.distance(level), False).cumsum(axis=1) > passed / 2
+    worse = (gaps > np.maximum(off, MIN_EFFECT.distance(expected))) & (passed >= FEWEST)
+    return in_a_row(np.asarray(worse & (most | (passed > TUNED_FOR * HOUR)), dtype=np.bool_), 2)
 
 
 # Those that are not shipped.

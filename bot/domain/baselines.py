@@ -33,8 +33,8 @@ MIN_DAYS = 5  # of those, at the hours that are judged: an outage on one day mus
 HALF_FULL = 0.5  # of the usual number of readings: a block with fewer is incomplete and says nothing
 SHARP = 2.0  # standard errors by which a time of day may differ from its neighbors and still be smoothed
 MOST_ALIKE = 0.98  # correlation beyond which noise can't be told from drift
-FAR = 4.0  # robust standard deviations from the other days at the same time: what lies beyond is pulled in
-SURE = 1.4  # standard errors of the noise that are added to it
+FAR = 3.0  # robust standard deviations from the other days at the same time: what lies beyond is pulled in
+SURE = 1.8  # standard errors of the noise that are added to it
 NORMAL = 1 / NormalDist().inv_cdf(0.75)  # 1.4826: a normal variable's standard deviation, in median absolute deviations
 SATURDAY = 2 * DAY  # of the first week of 1970, which began on a Thursday
 

@@ -23,7 +23,7 @@ from bot.domain.numbers import number
 from bot.domain.text import Say, say
 
 STILL = 0.9  # of what makes a block worse: what its last half must be worse by
-FEWEST = 4  # readings of a confidence sequence: it counts on means being nearly normal
+FEWEST = 4  # readings of a confidence sequence
 TUNED_FOR = 2  # hours after which the confidence sequence is narrowest: bad versions are bad at once
 ROUNDING = 1e-12  # of a value: what floating point may add or lose
 
@@ -198,15 +198,18 @@ class Tally:
     """
 
     baseline: Baseline
+    effect: Effect
+    higher_is_better: bool
     counts: Ints  # (slots)
     total: float = 0.0
+    worse: int = 0  # how many of them are worse by the effect
     rest: float = 0.0  # how many of them are from weekends
     passed: int = 0  # readings, those that don't count included
 
     @classmethod
-    def of(cls, points: Points, baseline: Baseline) -> Self:
+    def of(cls, points: Points, baseline: Baseline, *, effect: Effect, higher_is_better: bool) -> Self:
         """Return the tally of all these readings."""
-        found = cls(baseline, np.zeros(len(baseline.same), dtype=np.int64))
+        found = cls(baseline, effect, higher_is_better, np.zeros(len(baseline.same), dtype=np.int64))
         found.add(points)
         return found
 
@@ -215,20 +218,23 @@ class Tally:
         self.passed += len(points)
         slots = self.baseline.slots(points.at)
         known = self.baseline.usual.days[slots] >= MIN_DAYS
-        self.counts += np.bincount(slots[known], minlength=len(self.counts))
-        self.total += float(points.value[known].sum())
-        self.rest += float(self.baseline.rest(points.at[known]).sum())
+        slots, values, rest = slots[known], points.value[known], self.baseline.rest(points.at[known])
+        expected = self.baseline.usual.same[slots] + rest * self.baseline.weekend
+        gaps = (expected - values) * (1 if self.higher_is_better else -1)
+        self.counts += np.bincount(slots, minlength=len(self.counts))
+        self.total += float(values.sum())
+        self.rest += float(rest.sum())
+        self.worse += int((gaps > self.effect.distance(expected)).sum())
 
 
-def sequential(
-    tally: Tally, *, alpha: float, effect: Effect, higher_is_better: bool, history: float
-) -> Judged:  # fmt: skip
+def sequential(tally: Tally, *, alpha: float, history: float) -> Judged:
     """Judge the mean of all readings since the promotion by a confidence sequence.
 
-    It is worse where it is worse than expected by more than `effect`, and where the sequence excludes that it is not
-    worse at all. One may look as often as one likes: that it ever calls worse what is not has about the probability
-    `alpha` for each promotion. A drop that comes long after the promotion is diluted by the good time before it: then
-    `blocks` is quicker.
+    It is worse where it is worse than expected by more than the effect, where the sequence excludes that it is not
+    worse at all. In the first `TUNED_FOR` hours most readings must be worse by the effect, too: a few wild ones among
+    the first are no bad version, and the mean of so few isn't normal. One may look as often as one likes: that it ever calls worse what is not has about the probability `alpha` for each
+    promotion. A drop that comes long after the promotion is diluted by the good time before it: then `blocks` is
+    quicker.
 
     What is expected is the baseline's mean at the same hours (UTC), each reading having its own hour. It cannot be told
     where the baseline covers less than `history` seconds, where fewer than `FEWEST` readings count, or where the effect
@@ -236,7 +242,7 @@ def sequential(
     """
     if not 0 < alpha < 0.5:
         raise ValueError("alpha must lie between 0 and 0.5")
-    baseline, count = tally.baseline, int(tally.counts.sum())
+    baseline, effect, count = tally.baseline, tally.effect, int(tally.counts.sum())
     value = tally.total / count if count else nan
     if (why := _why_not(baseline, history, effect)) is not None:
         return _cannot_tell(value, why)
@@ -250,8 +256,10 @@ def sequential(
     expected = float(np.nansum(shares * np.nan_to_num(found.same))) + rest * baseline.weekend
     deviation = baseline.noise * (baseline.size / count) ** 0.5
     least = max(off, effect.distance(expected).item(), ROUNDING * abs(expected))
+    is_early = count <= max(TUNED_FOR * baseline.size, FEWEST)
+    but = "but most readings are not" if is_early and 2 * tally.worse <= count else ""
     return _against(
-        value, expected, least, deviation, higher_is_better, effect,
+        value, expected, least, deviation, tally.higher_is_better, effect, but=but,
         by=say("{effect} and {off}, which noise explains", effect=_show(effect), off=number(off)),
     )  # fmt: skip
 
