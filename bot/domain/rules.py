@@ -230,11 +230,11 @@ class Tally:
 def sequential(tally: Tally, *, alpha: float, history: float) -> Judged:
     """Judge the mean of all readings since the promotion by a confidence sequence.
 
-    It is worse where it is worse than expected by more than the effect, where the sequence excludes that it is not
+    It is worse where it is worse than expected by more than the effect, and where the sequence excludes that it is not
     worse at all. In the first `TUNED_FOR` hours most readings must be worse by the effect, too: a few wild ones among
-    the first are no bad version, and the mean of so few isn't normal. One may look as often as one likes: that it ever calls worse what is not has about the probability `alpha` for each
-    promotion. A drop that comes long after the promotion is diluted by the good time before it: then `blocks` is
-    quicker.
+    the first are no bad version, and the mean of so few isn't normal. One may look as often as one likes: that it ever
+    calls worse what is not has about the probability `alpha` for each promotion. A drop that comes long after the
+    promotion is diluted by the good time before it: then `blocks` is quicker.
 
     What is expected is the baseline's mean at the same hours (UTC), each reading having its own hour. It cannot be told
     where the baseline covers less than `history` seconds, where fewer than `FEWEST` readings count, or where the effect
