@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bot.domain.directions import Direction, direction_of
 from bot.domain.durations import Duration
+from bot.domain.effects import Effect, EffectSize
 from bot.domain.parts import Part
 
 SHORTEST = timedelta(seconds=10)  # between two checks
@@ -72,8 +73,10 @@ class MonitorRule(Part):
         description="readings since the promotion that a verdict needs; left out 50, and 1 for a threshold",
     )
     max_age: Span | None = Field(default=None, description="how old the newest reading may be; left out 2 x every")
-    min_effect: float = Field(
-        default=0.02, ge=0, le=10, description="how much worse than the baseline counts, as a part of it: 0.02 is 2 %"
+    min_effect: EffectSize = Field(
+        default=Effect(0.02),
+        json_schema_extra={"default": "2%"},
+        description="how much worse than the baseline counts: 2%, 0.01 abs, or 10% of error",
     )
     sigma: float = Field(
         default=3.0, gt=0, le=100, description="how far outside the noise, in standard deviations (blocks)"

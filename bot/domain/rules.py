@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bot.domain.durations import show_duration
+from bot.domain.effects import Effect
 from bot.domain.numbers import number
 from bot.domain.text import Code, Say, say, short
 
@@ -267,7 +268,9 @@ class Limits:
     noise: Floats  # one sigma
 
 
-def limits(usual: Usual, slots: Ints, *, points: npt.ArrayLike, size: float, min_effect: float, sigma: float) -> Limits:
+def limits(
+    usual: Usual, slots: Ints, *, points: npt.ArrayLike, size: float, min_effect: Effect | float, sigma: float
+) -> Limits:
     """Return what blocks must exceed to be called worse.
 
     `slots` (m) has the blocks' times of day, `points` (…, m) their number of readings, where `size` is usual. The
@@ -282,9 +285,14 @@ def limits(usual: Usual, slots: Ints, *, points: npt.ArrayLike, size: float, min
     few = np.sqrt(np.maximum(size / np.maximum(points, 1), 1.0))
     wide = student(sigma, usual.degrees) / sigma
     noise = (usual.noise * wide)[..., None] * np.sqrt(1 + _ratio(1, usual.worth[..., slots])) * few
-    effect = max(min_effect, ROUNDING) * np.abs(usual.expected[..., slots])
+    expected = usual.expected[..., slots]
+    effect = np.maximum(_as_effect(min_effect).distance(expected), ROUNDING * np.abs(expected))
     mean = np.maximum(effect, sigma * noise)
     return Limits(mean=mean, most=effect, last=STILL * mean, noise=noise)
+
+
+def _as_effect(least: Effect | float) -> Effect:
+    return least if isinstance(least, Effect) else Effect(least)
 
 
 def blocks(
@@ -293,7 +301,7 @@ def blocks(
     *,
     window: float,
     higher_is_better: bool,
-    min_effect: float,
+    min_effect: Effect | float,
     sigma: float,
     how: str = "mean",
     history: float = MIN_BASELINE,
@@ -314,7 +322,8 @@ def blocks(
     sigma that is not above 0.
     """
     check_aggregate(how)
-    if not (window > 0 and sigma > 0 and min_effect >= 0):
+    min_effect = _as_effect(min_effect)
+    if not (window > 0 and sigma > 0 and min_effect.amount >= 0):
         raise ValueError("window and sigma must be above 0, and min_effect not below")
     if not len(block):
         return _cannot_tell(nan, say("The window has no readings."))
@@ -336,7 +345,8 @@ def blocks(
     expected, sign = float(found.expected[0]), 1 if higher_is_better else -1
     but = _excuse((expected - block.value) * sign, least) if how == "mean" else ""
     return _against(value, expected, least.mean.item(), least.noise.item(), higher_is_better, but=but,
-                    by=say("{least} % and {sigma} σ", least=number(100 * min_effect), sigma=number(sigma)))  # fmt: skip
+                    by=say("{least} and {sigma} σ", least=str(min_effect).replace("%", " %"),
+                           sigma=number(sigma)))  # fmt: skip
 
 
 def _excuse(gaps: Floats, least: Limits) -> str:
@@ -417,7 +427,7 @@ def margin(usual: Usual, points: npt.ArrayLike, shares: Floats, *, size: float, 
 
 
 def sequential(
-    recent: Points, baseline: Points, *, alpha: float, min_effect: float, higher_is_better: bool,
+    recent: Points, baseline: Points, *, alpha: float, min_effect: Effect | float, higher_is_better: bool,
     history: float = MIN_BASELINE,
 ) -> Judged:  # fmt: skip
     """Judge the mean of all readings since the promotion (or since somebody armed it) by a confidence sequence.
@@ -432,7 +442,8 @@ def sequential(
     (seconds, as for `blocks`), or where fewer than `FEWEST` readings count. Raises ValueError for an alpha outside of
     0 … 0.5.
     """
-    if not (0 < alpha < 0.5 and min_effect >= 0):
+    min_effect = _as_effect(min_effect)
+    if not (0 < alpha < 0.5 and min_effect.amount >= 0):
         raise ValueError("alpha must lie between 0 and 0.5, and min_effect must not be below 0")
     if len(recent) < FEWEST:
         few = say("There are {n} readings, and {least} are needed.", n=len(recent), least=FEWEST)
@@ -455,9 +466,9 @@ def sequential(
     expected = float(found.same[slots].mean())
     deviation = float(found.noise) * (cut.size / len(values)) ** 0.5
     return _against(
-        float(values.mean()), expected, max(off, max(min_effect, ROUNDING) * abs(expected)), deviation,
-        higher_is_better, by=say("{least} % and {off}, which noise explains", least=number(100 * min_effect),
-                                 off=number(off)),
+        float(values.mean()), expected, max(off, min_effect.distance(expected).item(), ROUNDING * abs(expected)),
+        deviation, higher_is_better,
+        by=say("{least} and {off}, which noise explains", least=str(min_effect).replace("%", " %"), off=number(off)),
     )  # fmt: skip
 
 
