@@ -16,6 +16,7 @@ from bot.domain.durations import parse_duration, write_duration
 from bot.domain.effects import Effect
 from bot.domain.errors import BadInput, WrongField
 from bot.domain.grammar import Arg, Command, Everywhere, Model, OptionalModel, Reason, amiss
+from bot.domain.judgeable import unfit
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import longest_silence
 from bot.domain.text import Code, Name, say
@@ -107,12 +108,14 @@ def _flags(*, with_defaults: bool) -> tuple[tuple[str, FieldInfo, Arg], ...]:
 def rule_of(settings: Mapping[str, Any]) -> MonitorRule:
     """Return the rule of these settings. Raises BadInput with one sentence that names the flag.
 
-    That is WrongField where one field is wrong.
+    That is WrongField where one field is wrong, also where the rule could never judge.
     """
     try:
         rule = MonitorRule(**{field: _understood(field, value) for field, value in settings.items()})
     except ValidationError as error:
         raise _fault(error.errors()[0]) from error
+    if found := unfit(rule):
+        raise WrongField(found.field, say("{flag}: {why}", flag=Code(flag(found.field)), why=found.why))
     return rule
 
 

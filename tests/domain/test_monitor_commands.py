@@ -189,6 +189,10 @@ def test_a_bound_makes_a_threshold_of_it_and_another_rule_drops_the_bound() -> N
         ("monitor add churn a --every 1s", "--every: it should be greater than or equal to 10 seconds."),
         ("monitor add churn a --every soon", "--every: is no duration; write one like 30m, 24h or 7d."),
         ("monitor add churn a --window 0s", "--window: it should be greater than nothing."),
+        ("monitor add churn a --window 5d", "--window: A baseline has at most 21d; a window of 5d fits"),
+        ("monitor add churn a --window 7h", "never judged. Use 6h or 8h."),
+        ("monitor add churn a --every 2h", "--window: A window of 1h is shorter than the 2h between checks"),
+        ("monitor add churn loss --min-effect 10% of error", "--min-effect: Lower is better for loss, so a plain"),
         ("monitor add churn a --min-effect much", "--min-effect: isn't an effect; write one like 2%, 0.01 abs, or"),
         ("monitor add churn a --min-effect '2% abs'", "--min-effect: is a percentage and a distance at once; write 2%"),
         ("monitor add churn a --fail-after two", "--fail-after: it should be a whole number, such as 2."),
@@ -211,10 +215,19 @@ def test_what_cannot_be_understood_gets_a_sentence(text: str, said: str) -> None
 
 
 def test_what_is_wrong_says_which_field_it_is() -> None:
-    for text, field in (("--window 0s", "window"), ("--min-effect much", "min_effect")):
+    for text, field in (("--window 7h", "window"), ("--every 5d", "every"), ("--min-effect much", "min_effect")):
         with pytest.raises(WrongField) as caught:
             parse(f"monitor add churn a {text}")
         assert caught.value.field == field
+
+
+def test_an_edit_to_what_cannot_be_judged_is_refused() -> None:
+    with pytest.raises(WrongField, match="Use 6h or 8h"):
+        edited("monitor edit churn accuracy --window 7h")
+    with pytest.raises(WrongField, match="Use 6h or 8h"):
+        edited("monitor edit churn accuracy --action notify", window="7h")
+    assert edited("monitor edit churn accuracy --window 6h", window="7h").window == timedelta(hours=6)
+    assert edited("monitor edit churn accuracy --greater-than 0.9", window="7h").rule == "threshold"
 
 
 def test_what_is_missing_of_a_new_monitor_is_asked_for_in_a_form() -> None:
