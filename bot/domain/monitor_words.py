@@ -6,6 +6,7 @@ from datetime import datetime
 
 from bot.domain.directions import Direction
 from bot.domain.durations import show_duration
+from bot.domain.effects import Effect, EffectKind
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Monitor, Standing, State
 from bot.domain.numbers import number
@@ -43,13 +44,21 @@ def _hits(it: MonitorRule) -> Say:
 
 def _is_worse(it: MonitorRule) -> Say:
     before = "the Production before it" if it.baseline == "previous" else "its own past days"
-    least = say("by more than {least} %", least=number(100 * it.min_effect))
+    least = say("by more than {effect}", effect=effect(it.min_effect))
     if it.rule == "sequential":
-        return say("{value} is worse than {before} {least}, with at most {alpha} % risk of a false alarm{times}",
+        return say("{value} is worse than {before} {least}, with at most {alpha}% risk of a false alarm{times}",
                    value=_value(it), before=before, least=least, alpha=number(100 * it.alpha),
                    times=_times(it, "checks"))  # fmt: skip
     return say("{value} is worse than {before} {least} and {sigma} standard deviations{times}", value=_value(it),
                before=before, least=least, sigma=number(it.sigma), times=_times(it, "windows"))  # fmt: skip
+
+
+def effect(it: Effect) -> Say:
+    """Return an effect in words: `2%`, `0.01`, `10% of the error`."""
+    if it.kind is EffectKind.ABSOLUTE:
+        return say("{amount}", amount=number(it.amount))
+    of = " of the error" if it.kind is EffectKind.OF_ERROR else ""
+    return say("{amount}%" + of, amount=number(100 * it.amount))
 
 
 def _value(it: MonitorRule) -> Say:

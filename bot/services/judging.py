@@ -119,7 +119,8 @@ def _baseline(reading: Ledger, monitor: Monitor, term: Term, before: datetime) -
 
 def judgement_of(rule: MonitorRule, judged: Judged) -> Judgement:
     """Return what a rule against a baseline has judged, with whether it is well again: the hysteresis is ours."""
-    is_back = math.isnan(judged.effect) or judged.effect < rule.hysteresis * rule.min_effect
+    least = rule.min_effect.distance(judged.expected).item() / abs(judged.expected or math.inf)
+    is_back = math.isnan(judged.effect) or judged.effect < rule.hysteresis * least
     return Judgement(is_worse=judged.is_worse, is_recovered=is_back, bound=judged.bound, usual=judged.expected,
                      why=judged.why, is_waiting=judged.is_worse is None)  # fmt: skip
 

@@ -18,6 +18,7 @@ from typing import Protocol
 from bot import story
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.incidents import COMMON_COUNT
+from bot.domain.judgeable import KEPT
 from bot.domain.monitors import (
     Answer,
     Measurement,
@@ -49,7 +50,6 @@ DUE_MOST = 1000  # checks that one tick begins
 BATCH = 100  # monitors of one source that are asked for, and written down, together
 MARGIN = timedelta(seconds=5)  # beyond the source's own time limits, before a check counts as hung
 HANGING_MOST = 8  # batches of one source that may hang; after that it is not asked again until one comes back
-KEPT = timedelta(days=35)  # measurements: five weeks of the same hours
 STEP = timedelta(seconds=30)  # by which the clock may drift from the monotonic one before it counts as set anew
 FRESH = timedelta(seconds=2)  # a check that is so recent need not be repeated to see whether others fail as well
 MOVES = 40  # of Production, that tell who serves now

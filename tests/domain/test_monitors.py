@@ -125,11 +125,20 @@ def test_what_was_counted_belongs_to_one_term_and_one_revision(monitor: Monitor,
     assert begin(counted, a_monitor(), TERM) is counted
 
 
+BLOCKS: dict[str, Any] = {"rule": "blocks", "greater_than": None}
+SEQUENTIAL: dict[str, Any] = {"rule": "sequential", "greater_than": None}
+
+
 @pytest.mark.parametrize(
     ("rule", "minutes"),
-    [({}, 120), ({"window": "5m"}, 30), ({"warmup": "7m"}, 7), ({"warmup": "0s"}, 0)],
-    ids=["two windows", "half an hour at least", "as said", "none"],
-)
+    [
+        ({}, 120), ({"window": "5m"}, 30), ({"warmup": "7m"}, 7), ({"warmup": "0s"}, 0), (BLOCKS, 120),
+        (BLOCKS | {"window": "1d"}, 2880), (SEQUENTIAL, 30), (SEQUENTIAL | {"window": "1d"}, 30),
+        (SEQUENTIAL | {"warmup": "7m"}, 7),
+    ],
+    ids=["two windows", "half an hour at least", "as said", "none", "two blocks", "two days", "no window",
+         "no window of a day", "as said of a sequence"],
+)  # fmt: skip
 def test_how_long_it_warms_up(rule: dict[str, Any], minutes: int) -> None:
     monitor, warm_at = a_monitor(**rule), NOW + timedelta(minutes=minutes)
     term = replace(TERM, since=NOW)
@@ -137,7 +146,10 @@ def test_how_long_it_warms_up(rule: dict[str, Any], minutes: int) -> None:
     assert not is_warm(monitor, term, warm_at - timedelta(seconds=1))
 
 
-@pytest.mark.parametrize(("rule", "needed"), [({}, 1), ({"min_points": 7}, 7), ({"greater_than": None}, 50)])
+@pytest.mark.parametrize(
+    ("rule", "needed"),
+    [({}, 1), ({"min_points": 7}, 7), (BLOCKS, 0), (SEQUENTIAL, 0), (BLOCKS | {"min_points": 7}, 7)],
+)
 def test_how_many_readings_a_verdict_needs(rule: dict[str, Any], needed: int) -> None:
     assert a_monitor(**rule).rule.points_needed == needed
 
