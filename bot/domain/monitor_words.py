@@ -114,7 +114,7 @@ def reason(monitor: Monitor, standing: Standing) -> Say | None:
 
 _STATES = {
     State.DISABLED: say("nothing is in Production"),
-    State.WARMUP: say("warming up after the promotion"),
+    State.WARMUP: say("warming up"),
     State.OK: say("well"),
     State.FAILED: say("failed"),
     State.NO_DATA: say("no data"),

@@ -377,9 +377,11 @@ def _late(rule: MonitorRule, seen: Standing, due: datetime | None) -> Say | None
 
 def _waits(rule: MonitorRule, seen: Standing, now: datetime, due: datetime | None) -> bool:
     """Tell whether it merely lacks readings for its first verdict, and could not plausibly have them yet."""
+    if due is not None and seen.judged_to is not None and seen.judged_to - rule.window < due:
+        return True  # the monitor, or its last change, is younger than this window
     if seen.points < rule.points_needed:
         return due is None or now <= due + 2 * rule.points_needed * rule.every
-    is_first = due is not None and (seen.judged_at is None or seen.judged_at < due)
+    is_first = due is not None and (seen.judged_at is None or seen.judged_at <= due)
     return rule.rule == "sequential" and is_first and due is not None and now <= due + 2 * FIRST_FEW * rule.every
 
 

@@ -181,8 +181,16 @@ def test_how_long_it_may_lack_readings_at_first(rule: dict[str, Any], minutes: i
 
 def test_after_its_first_verdict_it_lacks_nothing() -> None:
     monitor = a_monitor(**EVERY_HOUR | {"rule": "sequential"})
-    found = checked(monitor, Standing(monitor="m", judged_at=NOW), "u", after=timedelta(minutes=5))
+    since = NOW + timedelta(minutes=1)
+    found = checked(monitor, Standing(monitor="m", judged_at=since), "u", after=timedelta(minutes=5))
     assert found.outcome is Outcome.UNJUDGED
+
+
+def test_a_window_from_before_the_monitor_or_its_last_change_is_not_due() -> None:
+    monitor, judgement = a_monitor(**EVERY_HOUR), Judgement(is_worse=None, why=say("half empty"), judged_to=NOW)
+    for due, outcome in ((NOW - timedelta(minutes=59), Outcome.OK), (NOW - timedelta(hours=1), Outcome.UNJUDGED)):
+        found = assess(monitor, Standing(monitor="m"), figure(0.9), judgement, now=NOW, warm=True, due=due)
+        assert found.outcome is outcome
 
 
 def test_sequential_is_given_the_time_for_the_readings_that_it_needs() -> None:
