@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.directions import Direction
@@ -124,6 +125,7 @@ _STATES = {
 
 def _cant_judge(monitor: Monitor, standing: Standing) -> Say:
     why = standing.why or say("It can't be told yet.")
+    why = replace(why, template=why.template.removesuffix("."))  # more follows it
     if monitor.is_armed:
         return say("armed, but can't judge: {why}", why=why)
     return say("can't judge{yet}: {why}", yet=say(" yet") if standing.judged_at is None else say(""), why=why)
@@ -225,17 +227,13 @@ def armed(monitor: Monitor, by: Actor, reason: str) -> Say:
 
 def checked(monitor: Monitor, standing: Standing) -> Say:
     """Return the answer to whoever had it checked now: its state, what was read, and why it's judged that way."""
-    said = [say("Checked {it}: {state}" + _stop(standing), it=which(monitor), state=state(monitor, standing))]
+    said = [say("Checked {it}: {state}.", it=which(monitor), state=state(monitor, standing))]
     if standing.value is not None and not standing.has_no_figure:
         said.append(say("{query} of {v}: {value}.", query=_value(monitor.rule), v=Code(f"v{standing.version}"),
                         value=value(standing)))  # fmt: skip
     if (why := reason(monitor, standing)) is not None:
         said.append(why)
     return joined(said, " ")
-
-
-def _stop(standing: Standing) -> str:
-    return "" if standing.state is State.CANT_JUDGE else "."  # a reason is a sentence already
 
 
 # -- why not -----------------------------------------------------------------------------------------------------------

@@ -11,13 +11,16 @@ import pytest
 
 from bot.domain.events import Tag
 from bot.domain.incidents import Ending, IncidentKind
+from bot.domain.monitor_views import MonitorRow, MonitorView, worst_first
 from bot.domain.monitor_words import checked, state
 from bot.domain.monitors import Answer, Judgement, Monitor, Outcome, Standing, State
 from bot.domain.parsing import parse
 from bot.domain.text import say
 from bot.services import monitoring
+from bot.services.judging import judge as real_judge
 from bot.services.monitors import Monitors
-from bot.slack.monitoring import sign
+from bot.slack.monitoring import monitor_view, row
+from handlers.terminal.watching import document
 from tests.services.bench import BOB, DAVE, Bench
 from tests.services.test_monitoring import (
     HOURS,
@@ -73,13 +76,12 @@ def until_judged(bench: Bench, monitor: Monitor, most: int = 30) -> int:
 def rule(monkeypatch: pytest.MonkeyPatch) -> dict[str, Judgement | Exception]:
     """Return what the rules of monitors say, by name: set one, and its rule says or raises that."""
     said: dict[str, Judgement | Exception] = {}
-    real = monitoring.judge
 
     def judge(reading: Any, monitor: Monitor, *more: Any) -> Judgement | None:
         found = said.get(monitor.name)
         if isinstance(found, Exception):
             raise found
-        return found or real(reading, monitor, *more)
+        return found or real_judge(reading, monitor, *more)
 
     monkeypatch.setattr(monitoring, "judge", judge)
     return said
@@ -118,7 +120,7 @@ def test_a_baseline_that_is_too_short_after_a_promotion_is_told_of(served: Bench
     goes_on(served, lambda at: 0.9, minutes=15)
     now = standing(served, monitor)
     assert (now.state, now.judged_at) == (State.CANT_JUDGE, None)
-    assert str(state(monitor, now)) == "armed, but can't judge: The baseline covers 3h, and 7h are needed."
+    assert str(state(monitor, now)) == "armed, but can't judge: The baseline covers 3h, and 7h are needed"
     assert str(incidents(served)[0].lines[0]) == (
         "accuracy: can't judge. The baseline covers 3h, and 7h are needed. It stays armed, but won't roll back until "
         "it judges again."
@@ -202,9 +204,17 @@ def test_a_new_one_that_nobody_has_armed_only_shows_it(served: Bench, rule: dict
     minutes(served, "++++")
     now = standing(served, monitor)
     assert (now.state, incidents(served)) == (State.CANT_JUDGE, [])
-    assert str(state(monitor, now)) == "can't judge yet: The baseline is gone."
+    assert str(state(monitor, now)) == "can't judge yet: The baseline is gone"
     assert str(checked(monitor, now)).startswith("Checked “churn” accuracy: can't judge yet: The baseline is gone. the")
-    assert sign(monitor, now) == "🟣"
+    assert row(MonitorRow(monitor, now), served.clock.now()).startswith(
+        "🟣 `churn` `accuracy`  can't judge yet: The baseline is gone  ·  "
+    )
+    view = MonitorView(monitor=monitor, standing=now, recent=[], incident=None, tripped=None, now=served.clock.now())
+    assert str(monitor_view(view).blocks).count("The baseline is gone") == 1
+    assert document(monitor, now)["why"] == "The baseline is gone."
+    others = [MonitorRow(monitor, replace(now, state=one)) for one in State if one is not State.CANT_JUDGE]
+    states = [one.standing.state for one in worst_first([MonitorRow(monitor, now), *others])]
+    assert states[:5] == [State.FAILED, State.ERROR, State.NO_DATA, State.CANT_JUDGE, State.PENDING]
 
 
 def test_a_dry_run_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
@@ -212,7 +222,7 @@ def test_a_dry_run_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
     rule["accuracy"] = CANT
     minutes(served, "++++")
     assert (standing(served, monitor).state, incidents(served)) == (State.CANT_JUDGE, [])
-    assert str(state(monitor, standing(served, monitor))) == "can't judge: The baseline is gone."
+    assert str(state(monitor, standing(served, monitor))) == "can't judge: The baseline is gone"
 
 
 def test_what_was_silenced_is_told_afterwards(served: Bench, rule: dict[str, Any]) -> None:
