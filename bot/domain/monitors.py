@@ -297,7 +297,7 @@ def resumed(standing: Standing, monitor: Monitor, now: datetime) -> Standing:
     """
     anew = replace(
         standing, next_at=monitor.first_check(now), empty=0, broken=0, unjudged=0, judged_at=standing.judged_at and now,
-        judged_to=now + monitor.rule.window,
+        judged_to=now + monitor.rule.window if monitor.rule.rule == "blocks" else None,
     )  # fmt: skip
     return replace(anew, state=State.OK, value=None) if anew.state in BLIND else anew
 
@@ -307,9 +307,13 @@ def is_warm(monitor: Monitor, term: Term, now: datetime) -> bool:
     return now >= term.since + monitor.rule.warms_up
 
 
-def due_from(monitor: Monitor, term: Term) -> datetime:
-    """Return since when verdicts are due: the end of the warm-up, or the monitor's last change if that was later."""
-    return max(term.since + monitor.rule.warms_up, monitor.created_at)
+def due_from(monitor: Monitor, term: Term, now: datetime) -> datetime:
+    """Return since when verdicts are due: the end of the warm-up, or the monitor's last change if that was later.
+
+    A change that is yet to come, since the clock was set back, doesn't count.
+    """
+    warm = term.since + monitor.rule.warms_up
+    return max(warm, monitor.created_at) if monitor.created_at <= now else warm
 
 
 def assess(
@@ -344,7 +348,7 @@ def assess(
     if judgement.why is None and judgement.judged_to is None:
         return _nothing_new(rule, standing, seen, due)
     why = judgement.why or say("It can't be told yet.")
-    if _waits(rule, seen, now, due):
+    if _waits(rule, seen, judgement, due):
         state = standing.state if standing.state in {State.FAILED, *BLIND} else State.WARMUP
         return _verdict(Outcome.OK, standing, seen, state, why)
     return _unjudged(standing, seen, why)
@@ -365,7 +369,7 @@ def _late(rule: MonitorRule, seen: Standing, due: datetime | None) -> Say | None
     """Return since when there is no verdict, if that is longer ago than it can be, whatever the reason; else None."""
     if due is None or seen.at is None:
         return None
-    window = timedelta() if rule.is_threshold or rule.rule == "sequential" else rule.window
+    window = rule.window if rule.rule == "blocks" else timedelta()
     checks = UNJUDGED_MOST * (1 + JITTER) * rule.every
     last = max(due, seen.judged_at or due)
     if seen.judged_to is not None and seen.judged_to - seen.at > window + checks:
@@ -375,14 +379,15 @@ def _late(rule: MonitorRule, seen: Standing, due: datetime | None) -> Say | None
     return None
 
 
-def _waits(rule: MonitorRule, seen: Standing, now: datetime, due: datetime | None) -> bool:
+def _waits(rule: MonitorRule, seen: Standing, judgement: Judgement, due: datetime | None) -> bool:
     """Tell whether it merely lacks readings for its first verdict, and could not plausibly have them yet."""
-    if due is not None and seen.judged_to is not None and seen.judged_to - rule.window < due:
+    if due is None or seen.at is None:
+        return seen.points < rule.points_needed
+    if judgement.judged_to is not None and judgement.judged_to - rule.window < due:
         return True  # the monitor, or its last change, is younger than this window
-    if seen.points < rule.points_needed:
-        return due is None or now <= due + 2 * rule.points_needed * rule.every
-    is_first = due is not None and (seen.judged_at is None or seen.judged_at <= due)
-    return rule.rule == "sequential" and is_first and due is not None and now <= due + 2 * FIRST_FEW * rule.every
+    is_first = rule.rule == "sequential" and (seen.judged_at is None or seen.judged_at <= due)
+    needed = rule.points_needed if seen.points < rule.points_needed else FIRST_FEW if is_first else 0
+    return needed > 0 and seen.at <= due + 2 * needed * rule.every
 
 
 def _unjudged(before: Standing, seen: Standing, why: Say) -> Verdict:

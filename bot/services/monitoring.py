@@ -399,7 +399,7 @@ class Monitoring:
         judgement = None
         if warm and found.outcome is Outcome.OK:
             judgement = self._ruled(reading, monitor, standing, term, found, now)
-        verdict = assess(monitor, standing, found, judgement, now=now, warm=warm, due=due_from(monitor, term))
+        verdict = assess(monitor, standing, found, judgement, now=now, warm=warm, due=due_from(monitor, term, now))
         return Checked(due=one, term=term, reading=found, verdict=verdict, at=now)
 
     def _terms(self, reading: Ledger, models: Iterable[str]) -> dict[str, Term | None]:

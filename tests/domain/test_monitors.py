@@ -206,13 +206,14 @@ def test_a_check_without_a_figure_does_not_hide_why_it_cannot_judge() -> None:
 
 def test_verdicts_are_due_after_the_warm_up_and_after_the_last_change() -> None:
     monitor = a_monitor(warmup="1h")
-    assert due_from(monitor, TERM) == TERM.since + timedelta(hours=1)
-    assert due_from(replace(monitor, created_at=NOW), TERM) == NOW
+    assert due_from(monitor, TERM, NOW) == TERM.since + timedelta(hours=1)
+    assert due_from(replace(monitor, created_at=NOW), TERM, NOW) == NOW
+    assert due_from(replace(monitor, created_at=NOW + HOURS), TERM, NOW) == TERM.since + timedelta(hours=1)
 
 
 def test_the_windows_of_a_pause_are_not_judged() -> None:
     standing = Standing(monitor="m", state=State.NO_DATA, value=0.9, empty=4, unjudged=1, judged_at=TERM.since)
-    now = resumed(standing, a_monitor(window="1h"), NOW)
+    now = resumed(standing, a_monitor(greater_than=None, window="1h"), NOW)
     assert (now.state, now.value, now.empty, now.unjudged) == (State.OK, None, 0, 0)
     assert (now.judged_to, now.judged_at) == (NOW + timedelta(hours=1), NOW)
     assert resumed(replace(standing, state=State.FAILED, judged_at=None), a_monitor(), NOW).state is State.FAILED

@@ -13,11 +13,12 @@ from bot.domain.events import Tag
 from bot.domain.incidents import Ending, IncidentKind
 from bot.domain.monitor_views import MonitorRow, MonitorView, worst_first
 from bot.domain.monitor_words import checked, state
-from bot.domain.monitors import Answer, Judgement, Monitor, Outcome, Standing, State
+from bot.domain.monitors import Answer, Judgement, Measurement, Monitor, Outcome, Standing, State
 from bot.domain.parsing import parse
 from bot.domain.text import say
 from bot.services import monitoring
 from bot.services.judging import judge as real_judge
+from bot.services.monitoring import present_term
 from bot.services.monitors import Monitors
 from bot.slack.monitoring import monitor_view, row
 from handlers.terminal.watching import document
@@ -370,6 +371,47 @@ def test_an_outage_of_a_source_is_one_alert_that_ends_when_each_of_its_monitors_
     minutes(served, "+", query="q")
     [incident] = incidents(served)
     assert (incident.is_open, incident.ending) == (False, Ending.RECOVERED)
+
+
+def live_fleet(bench: Bench) -> list[Monitor]:
+    """Return the same, judged by the real rule against their own past eight hours."""
+    for model in MODELS[1:]:
+        serving(bench, model)
+        bench.clock.turn(minutes=3)
+    bench.clock.turn(hours=9)
+    monitors = [add(bench, "q", model, **BLOCKS | {"query": "q", "baseline": "live"}) for model in MODELS]
+    now, slots = bench.clock.now(), 8 * 60
+    with bench.ledger.write() as tx:
+        for one in monitors:
+            term = present_term(tx, one.model)
+            assert term is not None
+            for slot in range(1, slots + 1):
+                at = now - timedelta(minutes=slots - slot)
+                tx.claim_slots({(one.id, slot): at + timedelta(minutes=1)}, "x", at)
+                tx.finish_slots([Measurement(
+                    monitor=one.id, slot=slot, at=at, revision=1, version=term.version, move=term.move,
+                    outcome=Outcome.OK, value=0.9 + 0.002 * (slot % 5), points=1,
+                )], "x")  # fmt: skip
+            tx.save_standing(Standing(monitor=one.id, slot=slots, next_at=now, revision=1, version=term.version,
+                                      move=term.move, state=State.WARMUP, at=now, points=slots))  # fmt: skip
+            tx.save_monitor(replace(one, created_at=term.since))
+    minutes(bench, 22 * "+", query="q")
+    assert {standing(bench, one).state for one in monitors} == {State.OK}
+    assert incidents(bench) == []
+    return monitors
+
+
+@pytest.mark.parametrize("outage", ["." * 7, "!" * 7, ".+..+..+.." * 3])
+def test_whatever_a_source_lacks_is_one_alert_until_each_window_is_whole_again(served: Bench, outage: str) -> None:
+    monitors = live_fleet(served)
+    minutes(served, outage, query="q")
+    minutes(served, "+", query="q")
+    assert [(one.is_of_source, one.is_open) for one in incidents(served)] == [(True, True)]
+    minutes(served, 28 * "+", query="q")
+    assert {standing(served, one).state for one in monitors} == {State.OK}
+    assert [(one.is_of_source, one.is_open, one.ending) for one in incidents(served)] == [
+        (True, False, Ending.RECOVERED)
+    ]
 
 
 def test_the_last_ones_of_an_outage_get_no_alert_of_their_own(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
