@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.directions import Direction
 from bot.domain.durations import show_duration
 from bot.domain.effects import Effect, EffectKind
 from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Monitor, Standing, State
+from bot.domain.monitors import BLIND, UNJUDGED_MOST, Monitor, Standing, State
 from bot.domain.numbers import number
 from bot.domain.people import Actor, shown
 from bot.domain.text import Code, Name, Say, joined, say
@@ -102,15 +103,28 @@ def state(monitor: Monitor, standing: Standing) -> Say:
     if standing.state is State.PENDING:
         return say("failed {n} of {all}", n=standing.bad or standing.beyond, all=monitor.rule.fail_after)
     if standing.state is State.FAILED and standing.since is not None:
-        return say("failed, since {since}", since=standing.since)
-    if standing.state is State.OK and (standing.empty or standing.broken):
+        blind = say("; can't judge now") if standing.unjudged >= UNJUDGED_MOST else say("")
+        return say("failed, since {since}{blind}", since=standing.since, blind=blind)
+    if standing.state is State.CANT_JUDGE:
+        return _cant_judge(monitor, standing)
+    if standing.state in BLIND and not standing.has_no_figure:
+        return say("measured again, but not judged yet")
+    if standing.state is State.OK and (standing.has_no_figure or standing.unjudged):
         return _was_well(monitor, standing)
     return _STATES[standing.state]
 
 
+def reason(monitor: Monitor, standing: Standing) -> Say | None:
+    """Return what the last check came to; None if that's unknown, or if `state` says so in the same words."""
+    if standing.why is None:
+        return None
+    why, stands = (str(one).rstrip(".").casefold() for one in (standing.why, state(monitor, standing)))
+    return None if stands.endswith(why) else standing.why
+
+
 _STATES = {
     State.DISABLED: say("nothing is in Production"),
-    State.WARMUP: say("warming up after the promotion"),
+    State.WARMUP: say("warming up"),
     State.OK: say("well"),
     State.FAILED: say("failed"),
     State.NO_DATA: say("no data"),
@@ -118,11 +132,21 @@ _STATES = {
 }
 
 
+def _cant_judge(monitor: Monitor, standing: Standing) -> Say:
+    why = standing.why or say("It can't be told yet.")
+    why = replace(why, template=why.template.removesuffix("."))  # more follows it
+    if monitor.is_armed:
+        return say("armed, but can't judge: {why}", why=why)
+    return say("can't judge{yet}: {why}", yet=say(" yet") if standing.judged_at is None else say(""), why=why)
+
+
 def _was_well(monitor: Monitor, standing: Standing) -> Say:
     """Return how a monitor stands that was well and could not be measured since, not often enough yet to be told."""
     if standing.broken:
         return say("well when last measured; error {n} of {all}", n=standing.broken, all=monitor.rule.error)
-    return say("well when last measured; no data {n} of {all}", n=standing.empty, all=monitor.rule.no_data)
+    if standing.empty:
+        return say("well when last measured; no data {n} of {all}", n=standing.empty, all=monitor.rule.no_data)
+    return say("healthy when last judged; can't judge {n} of {all}", n=standing.unjudged, all=UNJUDGED_MOST)
 
 
 def is_unmeasured(standing: Standing) -> bool:
@@ -212,13 +236,12 @@ def armed(monitor: Monitor, by: Actor, reason: str) -> Say:
 
 def checked(monitor: Monitor, standing: Standing) -> Say:
     """Return the answer to whoever had it checked now: its state, what was read, and why it's judged that way."""
-    stands = state(monitor, standing)
-    said = [say("Checked {it}: {state}.", it=which(monitor), state=stands)]
-    if standing.value is not None and not standing.is_blind:
+    said = [say("Checked {it}: {state}.", it=which(monitor), state=state(monitor, standing))]
+    if standing.value is not None and not standing.has_no_figure:
         said.append(say("{query} of {v}: {value}.", query=_value(monitor.rule), v=Code(f"v{standing.version}"),
                         value=value(standing)))  # fmt: skip
-    if standing.why is not None and str(standing.why).rstrip(".").casefold() != str(stands).casefold():
-        said.append(standing.why)
+    if (why := reason(monitor, standing)) is not None:
+        said.append(why)
     return joined(said, " ")
 
 

@@ -41,7 +41,7 @@ def judge(
     seen = standing.points + found.fresh
     if seen < rule.points_needed:
         why = say("It needs {n} readings since the promotion, and has {seen}.", n=rule.points_needed, seen=seen)
-        return Judgement(is_worse=None, why=why, is_waiting=True)
+        return Judgement(is_worse=None, why=why)
     if rule.is_threshold:
         judged = rules.threshold(found.value, greater_than=rule.greater_than, less_than=rule.less_than)
         return Judgement(is_worse=judged.is_worse, bound=judged.bound, why=judged.why)
@@ -122,7 +122,7 @@ def judgement_of(rule: MonitorRule, judged: Judged) -> Judgement:
     least = rule.min_effect.distance(judged.expected).item() / abs(judged.expected or math.inf)
     is_back = math.isnan(judged.effect) or judged.effect < rule.hysteresis * least
     return Judgement(is_worse=judged.is_worse, is_recovered=is_back, bound=judged.bound, usual=judged.expected,
-                     why=judged.why, is_waiting=judged.is_worse is None)  # fmt: skip
+                     why=judged.why)  # fmt: skip
 
 
 def points(pairs: Sequence[Point]) -> Points:

@@ -21,6 +21,7 @@ from bot.domain.incidents import COMMON_COUNT
 from bot.domain.judgeable import KEPT
 from bot.domain.monitors import (
     Answer,
+    Judgement,
     Measurement,
     Monitor,
     Outcome,
@@ -31,6 +32,7 @@ from bot.domain.monitors import (
     Verdict,
     assess,
     begin,
+    due_from,
     is_warm,
 )
 from bot.domain.readings import measure
@@ -341,15 +343,28 @@ class Monitoring:
                     for one, answer in zip(checks, answers, strict=True)]  # fmt: skip
 
     def _judge_one(self, reading: Ledger, one: Due, term: Term | None, answer: Answer, now: datetime) -> Checked:
-        """Judge a check; where the rule itself raises, that is an error of this monitor and of no other."""
+        """Judge a check; where that raises, it is an error of this monitor and of no other."""
         try:
             return self._judge(reading, one, term, answer, now)
         except RegistrarError:
             raise  # the ledger is away: nothing can be written down
         except Exception as error:
-            log.exception("the monitor %s of %s cannot be judged", one.monitor.name, one.monitor.model)
-            why = say("Its rule raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            log.exception("the check of the monitor %s of %s raised", one.monitor.name, one.monitor.model)
+            why = say("The check raised an error ({kind}); the log has it.", kind=type(error).__name__)
             return self._judge(reading, one, term, Answer(outcome=Outcome.ERROR, why=why), now)
+
+    def _ruled(
+        self, reading: Ledger, monitor: Monitor, standing: Standing, term: Term, found: Reading, now: datetime
+    ) -> Judgement | None:
+        """Return what the rule says; where it raises, it can't judge."""
+        try:
+            return judge(reading, monitor, standing, term, found, now)
+        except RegistrarError:
+            raise  # the ledger is away: nothing can be written down
+        except Exception as error:
+            log.exception("the rule of the monitor %s of %s raised", monitor.name, monitor.model)
+            why = say("Its rule raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            return Judgement(is_worse=None, why=why)
 
     def _write(self, checked: Sequence[Checked]) -> None:
         prepared = self._incidents.prepare(checked)
@@ -383,8 +398,8 @@ class Monitoring:
         warm = is_warm(monitor, term, now)
         judgement = None
         if warm and found.outcome is Outcome.OK:
-            judgement = judge(reading, monitor, standing, term, found, now)
-        verdict = assess(monitor, standing, found, judgement, now=now, warm=warm)
+            judgement = self._ruled(reading, monitor, standing, term, found, now)
+        verdict = assess(monitor, standing, found, judgement, now=now, warm=warm, due=due_from(monitor, term, now))
         return Checked(due=one, term=term, reading=found, verdict=verdict, at=now)
 
     def _terms(self, reading: Ledger, models: Iterable[str]) -> dict[str, Term | None]:

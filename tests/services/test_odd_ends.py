@@ -48,10 +48,10 @@ def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest
         return judge(reading, monitor, *more)
 
     monkeypatch.setattr(monitoring, "judge", odd)
-    broken, other = add(served, "odd", query="accuracy", error=2), add(served)
-    check(served, 0.9, 0.9)
-    assert (standing(served, other).state, standing(served, other).slot) == (State.OK, 2)
-    assert standing(served, broken).state is State.ERROR
+    broken, other = add(served, "odd", query="accuracy"), add(served)
+    check(served, 0.9, 0.9, 0.9)
+    assert (standing(served, other).state, standing(served, other).slot) == (State.OK, 3)
+    assert standing(served, broken).state is State.CANT_JUDGE
     assert [one.kind for one in incidents(served)] == [IncidentKind.BLIND]
 
 
