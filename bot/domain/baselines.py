@@ -126,7 +126,10 @@ class Baseline:
 
     def slot(self, at: float) -> int:
         """Return the time of day, counted in blocks, of the block nearest to the one that begins at `at`."""
-        return round((at - self.start) % self.period / self.window) % len(self.same)
+        later, last = (at - self.start) % self.period, (len(self.same) - 1) * self.window
+        if later <= last:
+            return round(later / self.window)
+        return 0 if self.period - later < later - last else len(self.same) - 1
 
     def slots(self, at: Floats) -> Ints:
         """Return the times of day, counted in blocks, in which readings lie."""

@@ -395,6 +395,16 @@ def test_a_period_has_as_many_blocks_as_fit(window: float, slots: int, period: f
 
 
 @settings(max_examples=100, deadline=None)
+@given(at=st.integers(-3_000_000, 3_000_000), hours=st.sampled_from([0.5, 1, 5, 6, 7, 9, 24, 36, 48]))
+def test_a_block_s_time_of_day_is_the_nearest_one(at: int, hours: float) -> None:
+    period = DAY * math.ceil(hours / 24)
+    count = int(period // (hours * HOUR))
+    found = replace(A_SUMMARY, window=hours * HOUR, same=(0.9,) * count)
+    away = [abs((at - slot * found.window + period / 2) % period - period / 2) for slot in range(count)]
+    assert away[found.slot(START + at)] == pytest.approx(min(away), abs=1e-3)
+
+
+@settings(max_examples=100, deadline=None)
 @given(at=st.integers(-3_000_000, 3_000_000), hours=st.sampled_from([0.5, 1, 6, 24, 48]))
 def test_a_reading_lies_in_the_block_that_began_last(at: int, hours: float) -> None:
     count = max(int(24 / hours), 1)
