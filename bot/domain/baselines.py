@@ -228,7 +228,8 @@ def _cut(points: Points, start: float, window: float, day: float) -> _Cut:
     period = _period(window, day)
     per_day = max(int(period / window + 1e-9), 1)
     which = np.floor((points.at - start) / period)
-    slot = np.minimum(np.floor((points.at - start - which * period) / window), per_day).astype(np.int64)
+    slot = np.floor((points.at - start - which * period) / window)
+    slot = np.clip(slot, 0, per_day).astype(np.int64)  # rounding puts a reading at its day's very start before it
     whole = slot < per_day  # what is left of a day that is no multiple of the window belongs to no block
     first = float(which[0]) if len(which) else 0.0
     cells = ((which - first).astype(np.int64) * per_day + slot)[whole]

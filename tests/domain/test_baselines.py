@@ -440,7 +440,7 @@ def test_readings_that_come_every_six_hours_fill_four_hours_of_the_day() -> None
     assert (found.size, max(found.days)) == (1, 21)
 
 
-@pytest.mark.parametrize("history", [420.0, 600.0, 3_600.0, 14 * HOUR])
+@pytest.mark.parametrize("history", [420.0, 600.0, 3_600.0, 10_000.0, 14 * HOUR])
 @pytest.mark.parametrize("start", [0.0, START])
 def test_a_short_history_has_short_days_and_no_weekends(history: float, start: float) -> None:
     begin = START // history * history
@@ -450,6 +450,12 @@ def test_a_short_history_has_short_days_and_no_weekends(history: float, start: f
     assert sum(found.days) == pytest.approx(168, abs=2)
     assert (found.weekend, found.weekend_worth) == (0, math.inf)
     assert (found.rest(points.at) == 0).all()
+
+
+def test_a_reading_at_the_very_beginning_of_a_day_that_is_no_whole_number_lies_in_it() -> None:
+    history = 10_000.0
+    for at in START // history * history + history * np.arange(50):
+        assert summary(series([0.9] * 2010, at, every=5.0), 0.0, window=history / 168, history=history).covers > history
 
 
 def test_a_longer_history_has_days_as_long_as_any() -> None:
