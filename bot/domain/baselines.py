@@ -183,7 +183,7 @@ def summarize(points: Points, *, start: float, window: float, history: float) ->
     """
     day = day_of(history)
     cut = _cut(points, start, window, day)
-    reach = round(HOUR / window)  # smoothed over the blocks within an hour
+    reach = round(day / 24 / window)  # smoothed over the blocks within an hour, or within the 24th of a short day
     rest = weekend_share(cut.starts, window) if day == DAY else None
     found = usual(cut.grid, reach=reach, points=cut.points, cells=cut.cells, size=cut.size, rest=rest)
     low, high = np.quantile(points.value, [0.01, 0.99]).tolist() if len(points) else (nan, nan)

@@ -458,6 +458,13 @@ def test_a_reading_at_the_very_beginning_of_a_day_that_is_no_whole_number_lies_i
         assert summary(series([0.9] * 2010, at, every=5.0), 0.0, window=history / 168, history=history).covers > history
 
 
+def test_a_short_history_is_smoothed_within_the_hours_of_its_short_days() -> None:
+    swing = 0.001 * np.sin(2 * np.pi * np.arange(2016) / 288)
+    found = summary(series(0.9 + swing + dice(2016, sd=0.01), START, every=420 / 2016), START, 2.5, 420)
+    assert max(found.worth) == pytest.approx(7 / (0.25**2 + 0.5**2 + 0.25**2))  # not more than the 168 that there are
+    assert found.expected[0] == pytest.approx(0.25 * found.same[-1] + 0.5 * found.same[0] + 0.25 * found.same[1])
+
+
 def test_a_longer_history_has_days_as_long_as_any() -> None:
     assert baselines.day_of(14 * DAY) == DAY
     assert (baselines.lookback(MIN_BASELINE), baselines.lookback(28 * DAY)) == (21 * DAY, 28 * DAY)
