@@ -20,7 +20,6 @@ from bot.domain.baselines import (
     FAR,
     HOUR,
     MIN_BASELINE,
-    SURE,
     Baseline,
     Floats,
     Points,
@@ -114,7 +113,7 @@ def test_the_noise_of_blocks_is_that_of_an_analysis_of_variance() -> None:
     degrees = 144 * (1 - rho**2) / (1 + rho**2)
     standard_error = 1 / math.sqrt(2 * degrees)
     assert found.degrees == pytest.approx(degrees)
-    assert found.noise == pytest.approx(math.sqrt(within * (1 + rho) / (1 - rho)) * (1 + SURE * standard_error))
+    assert found.noise == pytest.approx(math.sqrt(within * (1 + rho) / (1 - rho)) * (1 + 1.4 * standard_error))
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.7, 0.9])

@@ -170,7 +170,7 @@ def test_the_mixture_is_the_integral_that_it_is_said_to_be() -> None:
 
 @pytest.mark.parametrize(("alpha", "tuned_for"), [(0.05, 24), (0.01, 24), (0.001, 1000)])
 def test_the_radius_is_that_of_the_paper(alpha: float, tuned_for: float) -> None:
-    # Waudby-Smith et al. (2024), Proposition 3.1 with σ = 1, and the ρ of their Appendix B.2
+    # Waudby-Smith et al. (2024) with σ = 1: √((tρ²+1)/(t²ρ²) · log((tρ²+1)/α²))
     rho = math.sqrt((-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / tuned_for)
     t = np.arange(1, 2000)
     paper = np.sqrt((t * rho**2 + 1) / (t**2 * rho**2) * np.log((t * rho**2 + 1) / alpha**2))
