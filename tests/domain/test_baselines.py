@@ -113,7 +113,7 @@ def test_the_noise_of_blocks_is_that_of_an_analysis_of_variance() -> None:
     degrees = 144 * (1 - rho**2) / (1 + rho**2)
     standard_error = 1 / math.sqrt(2 * degrees)
     assert found.degrees == pytest.approx(degrees)
-    assert found.noise == pytest.approx(math.sqrt(within * (1 + rho) / (1 - rho)) * (1 + 1.4 * standard_error))
+    assert found.noise == pytest.approx(math.sqrt(within * (1 + rho) / (1 - rho)) * (1 + 1.8 * standard_error))
 
 
 @pytest.mark.parametrize("phi", [0.0, 0.7, 0.9])
@@ -122,7 +122,7 @@ def test_the_noise_of_a_block_is_what_many_blocks_have(phi: float) -> None:
     grid = weeks.reshape(40, 7, 24, 12).mean(axis=-1)
     found = baselines.usual(grid, points=weeks, cells=np.arange(2016) // 12, size=12)
     in_the_long_run = 0.01 * math.sqrt((1 + phi) / (1 - phi) / 12)
-    assert 1.05 < found.noise.mean() / in_the_long_run < 1.3  # 1.4 standard errors more, and the larger of two
+    assert 1.05 < found.noise.mean() / in_the_long_run < 1.3  # 1.8 standard errors more, and the larger of two
 
 
 def test_noise_that_single_readings_do_not_show_is_seen_in_the_blocks() -> None:
@@ -357,7 +357,7 @@ def test_where_most_blocks_are_equal_nothing_is_pulled_in() -> None:
 def test_an_old_incident_hardly_adds_to_the_noise(days: int) -> None:
     plain = a_week(sd=0.0095, phi=0.7, days=days)
     found = summary(during(plain, START - 4 * DAY + 9 * HOUR, START - 4 * DAY + 13 * HOUR, -0.09))
-    assert summary(plain).noise < found.noise < 1.35 * summary(plain).noise
+    assert summary(plain).noise < found.noise < 1.5 * summary(plain).noise
 
 
 # -- summaries ---------------------------------------------------------------------------------------------------------
