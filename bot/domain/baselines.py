@@ -338,9 +338,9 @@ def pulled_in(grid: Floats) -> Floats:
 
     A block farther than `FAR` robust standard deviations from the median at its time of day counts as if it were just
     there. The deviations of all times of day are pooled, as the noise is, since a time of day alone has few days; the
-    median of D values takes 1/D of the variance with it. What came back at the same hour a week before or after is no
-    incident but the week's own shape, and stays: nothing but noise that is too small makes a monitor act without a
-    cause. Where more than half of the blocks are equal, nothing is pulled in.
+    median of D values takes 1/D of the variance with it. What came back at the same hour a week before or after, at
+    least half as far away, is no incident but the week's own shape, and stays: nothing but noise that is too small
+    makes a monitor act without a cause. Where more than half of the blocks are equal, nothing is pulled in.
     """
     days = grid.shape[-2]
     if days < 2:
@@ -356,7 +356,8 @@ def pulled_in(grid: Floats) -> Floats:
         later = np.zeros_like(apart)
         later[..., :-DAYS, :] = np.nan_to_num(apart[..., DAYS:, :])
         sign = np.sign(apart)
-        is_far &= ~((sign * week > far / 2) | (sign * later > far / 2))
+        half = np.maximum(np.abs(apart), far) / 2  # noise that happens to lie on the same side is no return
+        is_far &= ~((sign * week > half) | (sign * later > half))
     return np.where(is_far, center + np.clip(apart, -far, far), grid)
 
 

@@ -328,7 +328,7 @@ def test_what_is_not_far_is_left_as_it_is() -> None:
 def test_what_comes_back_a_week_later_is_no_incident() -> None:
     grid = dice(21, 24, sd=0.1)
     grid[2::7, 5] -= 3
-    assert (baselines.pulled_in(grid) == grid).all()
+    assert (baselines.pulled_in(grid) == grid)[:, 5].all()
 
 
 def test_what_came_once_in_three_weeks_is_an_incident() -> None:
@@ -336,14 +336,22 @@ def test_what_came_once_in_three_weeks_is_an_incident() -> None:
     grid[9, 5] -= 3
     pulled = baselines.pulled_in(grid)
     assert -0.7 < pulled[9, 5] < -0.3
-    assert (pulled != grid).sum() == 1
+    assert (pulled != grid)[:, 5].sum() == 1
+
+
+@pytest.mark.parametrize("back", [0.25, 0.4, 0.6, 2.0])
+def test_what_came_back_a_little_is_no_return(back: float) -> None:
+    grid = dice(21, 24, sd=0.1)
+    grid[9, 5] = -3
+    grid[16, 5] = -3 * back
+    assert bool(baselines.pulled_in(grid)[9, 5] == -3) is (back > 0.5)
 
 
 def test_what_came_back_the_other_way_is_an_incident() -> None:
     grid = dice(21, 24, sd=0.1)
     grid[2, 5] -= 3
     grid[9, 5] += 3
-    assert (baselines.pulled_in(grid) != grid).sum() == 2
+    assert (baselines.pulled_in(grid) != grid)[:, 5].sum() == 2
 
 
 def test_where_most_blocks_are_equal_nothing_is_pulled_in() -> None:
