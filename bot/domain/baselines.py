@@ -126,7 +126,10 @@ class Baseline:
 
     def slot(self, at: float) -> int:
         """Return the time of day, counted in blocks, of the block nearest to the one that begins at `at`."""
-        return round((at - self.start) % self.period / self.window) % len(self.same)
+        later, last = (at - self.start) % self.period, (len(self.same) - 1) * self.window
+        if later <= last:
+            return round(later / self.window)
+        return 0 if self.period - later < later - last else len(self.same) - 1
 
     def slots(self, at: Floats) -> Ints:
         """Return the times of day, counted in blocks, in which readings lie."""
@@ -180,7 +183,7 @@ def summarize(points: Points, *, start: float, window: float, history: float) ->
     """
     day = day_of(history)
     cut = _cut(points, start, window, day)
-    reach = round(HOUR / window)  # smoothed over the blocks within an hour
+    reach = round(day / 24 / window)  # smoothed over the blocks within an hour, or within the 24th of a short day
     rest = weekend_share(cut.starts, window) if day == DAY else None
     found = usual(cut.grid, reach=reach, points=cut.points, cells=cut.cells, size=cut.size, rest=rest)
     low, high = np.quantile(points.value, [0.01, 0.99]).tolist() if len(points) else (nan, nan)
@@ -225,7 +228,8 @@ def _cut(points: Points, start: float, window: float, day: float) -> _Cut:
     period = _period(window, day)
     per_day = max(int(period / window + 1e-9), 1)
     which = np.floor((points.at - start) / period)
-    slot = np.minimum(np.floor((points.at - start - which * period) / window), per_day).astype(np.int64)
+    slot = np.floor((points.at - start - which * period) / window)
+    slot = np.clip(slot, 0, per_day).astype(np.int64)  # rounding puts a reading at its day's very start before it
     whole = slot < per_day  # what is left of a day that is no multiple of the window belongs to no block
     first = float(which[0]) if len(which) else 0.0
     cells = ((which - first).astype(np.int64) * per_day + slot)[whole]
@@ -334,9 +338,9 @@ def pulled_in(grid: Floats) -> Floats:
 
     A block farther than `FAR` robust standard deviations from the median at its time of day counts as if it were just
     there. The deviations of all times of day are pooled, as the noise is, since a time of day alone has few days; the
-    median of D values takes 1/D of the variance with it. What came back at the same hour a week before or after is no
-    incident but the week's own shape, and stays: nothing but noise that is too small makes a monitor act without a
-    cause. Where more than half of the blocks are equal, nothing is pulled in.
+    median of D values takes 1/D of the variance with it. What came back at the same hour a week before or after, at
+    least half as far away, is no incident but the week's own shape, and stays: nothing but noise that is too small
+    makes a monitor act without a cause. Where more than half of the blocks are equal, nothing is pulled in.
     """
     days = grid.shape[-2]
     if days < 2:
@@ -352,7 +356,8 @@ def pulled_in(grid: Floats) -> Floats:
         later = np.zeros_like(apart)
         later[..., :-DAYS, :] = np.nan_to_num(apart[..., DAYS:, :])
         sign = np.sign(apart)
-        is_far &= ~((sign * week > far / 2) | (sign * later > far / 2))
+        half = np.maximum(np.abs(apart), far) / 2  # noise that happens to lie on the same side is no return
+        is_far &= ~((sign * week > half) | (sign * later > half))
     return np.where(is_far, center + np.clip(apart, -far, far), grid)
 
 
