@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bot.domain.baselines import HALF_FULL, Floats, Usual, corrected, long_run, usual
+from bot.domain.baselines import HALF_FULL, Floats, Usual, corrected, long_run, usual, weekend_offset
 from bot.domain.effects import Effect
 from bot.domain.rules import FEWEST, TUNED_FOR, limits, margin, radius
 
@@ -169,11 +169,14 @@ def _middles(cut: Floats, counts: npt.NDArray[np.intp]) -> Floats:
 
 def baseline_of(months: Months, window: int) -> Usual:
     """Return what the baselines say of blocks of so many readings."""
-    days, per_day = months.baseline.shape[1] // DAY, DAY // window
-    grid = months.baseline.reshape(len(months.baseline), days, per_day, window).mean(axis=-1)
-    rest = np.broadcast_to(months.rest[:, :days, None], grid.shape)
-    cells = np.arange(days * DAY) // window
-    return usual(grid, reach=round(HOUR / window), points=months.baseline, cells=cells, size=window, rest=rest)
+    count, readings = len(months.baseline), months.baseline.shape[1]
+    hours = months.baseline.reshape(count, -1, DAY // HOUR, HOUR).mean(axis=-1)
+    rest = np.broadcast_to(months.rest[:, : readings // DAY, None], hours.shape)
+    weekend = weekend_offset(hours, rest)
+    level = months.baseline - weekend.offset[:, None] * np.repeat(rest[:, :, 0], DAY, axis=1)
+    grid = level.reshape(count, -1, DAY // window, window).mean(axis=-1)
+    cells = np.arange(readings) // window
+    return usual(grid, reach=round(HOUR / window), points=level, cells=cells, size=window, weekend=weekend)
 
 
 def sequential_rule(months: Months) -> Bools:
@@ -183,7 +186,7 @@ def sequential_rule(months: Months) -> Bools:
     free = np.repeat(months.since_promotion, DAY, axis=1)[:, :length]
     there = ~np.isnan(months.live)
     counts = np.maximum(there.cumsum(axis=1), 1)
-    level = found.same[:, slot] + free * found.weekend[:, None]
+    level = found.same[:, slot] + free * found.weekend.offset[:, None]
     gaps = np.where(there, level - months.live, 0.0).cumsum(axis=1) / counts
     expected = np.where(there, level, 0.0).cumsum(axis=1) / counts
     rest = np.where(there, free, 0.0).cumsum(axis=1) / counts

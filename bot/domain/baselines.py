@@ -121,7 +121,7 @@ class Baseline:
         return Usual(
             same=np.array(self.same), days=np.array(self.days), expected=np.array(self.expected),
             worth=np.array(self.worth), noise=np.array(self.noise), degrees=np.array(self.degrees),
-            weekend=np.array(self.weekend), weekend_worth=np.array(self.weekend_worth),
+            weekend=Weekend(np.array(self.weekend), np.array(self.weekend_worth)),
         )  # fmt: skip
 
     def slot(self, at: float) -> int:
@@ -138,10 +138,9 @@ class Baseline:
             found, len(self.same) - 1
         )  # a day need not be a whole number of windows: the last has the rest
 
-    def rest(self, at: npt.ArrayLike, length: float = 0.0) -> Floats:
-        """Return which part of the time from `at` on, for `length` seconds, is a weekend that counts as one."""
-        starts = np.asarray(at, dtype=np.float64)
-        return weekend_share(starts, length) if self.day == DAY else np.zeros_like(starts)
+    def rest(self, at: Floats) -> Floats:
+        """Return 1 for each time that's on a weekend that counts as one, else 0."""
+        return weekend_share(at, 0) if self.day == DAY else np.zeros_like(at)
 
 
 def dump_baseline(it: Baseline) -> str:
@@ -182,16 +181,20 @@ def summarize(points: Points, *, start: float, window: float, history: float) ->
     are too few for a comparison are summarized, too: the rules say that they can't judge.
     """
     day = day_of(history)
-    cut = _cut(points, start, window, day)
+    weekend = NO_WEEKEND
+    if day == DAY:
+        hours = _cut(points, 0.0, HOUR, day)
+        weekend = weekend_offset(hours.grid, weekend_share(hours.starts, HOUR))
+    level = Points(points.at, points.value - weekend.offset * weekend_share(points.at, 0))
+    cut = _cut(level, start, window, day)
     reach = round(day / 24 / window)  # smoothed over the blocks within an hour, or within the 24th of a short day
-    rest = weekend_share(cut.starts, window) if day == DAY else None
-    found = usual(cut.grid, reach=reach, points=cut.points, cells=cut.cells, size=cut.size, rest=rest)
+    found = usual(cut.grid, reach=reach, points=cut.points, cells=cut.cells, size=cut.size, weekend=weekend)
     low, high = np.quantile(points.value, [0.01, 0.99]).tolist() if len(points) else (nan, nan)
     if low == high and len(points):
         low, high = float(np.min(points.value)), float(np.max(points.value))
     return Baseline(
         covers=points.span, start=start, window=window, day=day, size=cut.size, low=low, high=high,
-        weekend=found.weekend.item(), weekend_worth=found.weekend_worth.item(), same=tuple(found.same.tolist()),
+        weekend=weekend.offset.item(), weekend_worth=weekend.worth.item(), same=tuple(found.same.tolist()),
         days=tuple(found.days.tolist()), expected=tuple(found.expected.tolist()), worth=tuple(found.worth.tolist()),
         noise=found.noise.item(), degrees=found.degrees.item(),
     )  # fmt: skip
@@ -246,6 +249,17 @@ def _cut(points: Points, start: float, window: float, day: float) -> _Cut:
 # -- what is usual -----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Weekend:
+    """By how much a metric is higher on Saturdays and Sundays, and how certain that is. Several series: (…)."""
+
+    offset: Floats
+    worth: Floats  # how many independent blocks have a mean as certain as that
+
+
+NO_WEEKEND = Weekend(np.zeros(()), np.array(np.inf))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usual:
     """A baseline's means and noise, as in `Baseline`. Several series lie along the first axes."""
@@ -256,20 +270,18 @@ class Usual:
     worth: Floats  # (…, slots)
     noise: Floats  # (…)
     degrees: Floats  # (…)
-    weekend: Floats  # (…)
-    weekend_worth: Floats  # (…)
+    weekend: Weekend
 
 
 def usual(
     grid: Floats, *, reach: int = 0, points: Floats | None = None, cells: Ints | None = None, size: float = 1.0,
-    rest: Floats | None = None,
+    weekend: Weekend = NO_WEEKEND,
 ) -> Usual:  # fmt: skip
     """Return what a baseline says of its blocks.
 
-    `grid` (…, days, slots) has the blocks' means, NaN where one is missing. `rest` (…, days, slots), where weekends are
-    leveled, has which part of each block is a weekend. What is expected is smoothed over so many neighbors as `reach`
-    says. Weekends are leveled (`weekend_offset`) and incidents pulled in (`pulled_in`) first. The noise is measured
-    twice, and the larger is taken, since each has a weakness:
+    `grid` (…, days, slots) has the blocks' means, NaN where one is missing; weekends are leveled already, by `weekend`.
+    What is expected is smoothed over so many neighbors as `reach` says. Incidents are pulled in first (`pulled_in`).
+    The noise is measured twice, and the larger is taken, since each has a weakness:
 
     - From the blocks: s², pooled over the times of day (a one-way analysis of variance, so each time of day costs a
       degree of freedom), times (1+ρ)/(1−ρ) with ρ the correlation of neighbors: the long-run variance of an AR(1)
@@ -284,9 +296,6 @@ def usual(
     Bartlett, times (1−ρ²)/(1+ρ²). The noise is taken `SURE` standard errors of itself higher, 1/√(2ν) of it: what acts
     without a cause does so after a baseline that was quieter than usual.
     """
-    offset, offset_worth = weekend_offset(grid, rest)
-    if rest is not None:
-        grid = grid - rest * offset[..., None, None]
     grid = pulled_in(grid)
     there = ~np.isnan(grid)
     days = there.sum(axis=-2).astype(np.float64)
@@ -299,8 +308,6 @@ def usual(
     if points is not None and cells is not None and len(cells):
         taken = variance / np.maximum(days.max(axis=-1), 1)
         apart = points - same[..., cells % grid.shape[-1]]
-        if rest is not None:
-            apart = apart - rest.reshape(*rest.shape[:-2], -1)[..., cells] * offset[..., None]
         reach_of_points = FAR * NORMAL * median(np.abs(apart), -1)[..., None]
         apart = np.where(reach_of_points > 0, np.clip(apart, -reach_of_points, reach_of_points), apart)
         spread = ratio(np.nansum(apart**2, axis=-1), (~np.isnan(apart)).sum(axis=-1)) + taken
@@ -309,20 +316,16 @@ def usual(
     degrees = degrees * (1 - alike**2) / (1 + alike**2)
     noise = noise * (1 + SURE / np.sqrt(2 * np.maximum(degrees, 1)))
     expected, worth = smoothed(same, days, noise, reach)
-    return Usual(same=same, days=days, expected=expected, worth=worth, noise=noise, degrees=degrees, weekend=offset,
-                 weekend_worth=offset_worth)  # fmt: skip
+    return Usual(same=same, days=days, expected=expected, worth=worth, noise=noise, degrees=degrees, weekend=weekend)
 
 
-def weekend_offset(grid: Floats, rest: Floats | None) -> tuple[Floats, Floats]:
-    """Return by how much weekends are higher, and how many independent blocks have a mean as certain as that: (…).
+def weekend_offset(grid: Floats, rest: Floats) -> Weekend:
+    """Return what levels the weekends of hourly means (…, days, slots), of which `rest` says which are a weekend.
 
-    The offset is the mean of the weekends' blocks, each beside the median of the weekdays' at its time of day, with
-    those beyond `FAR` pulled in: an incident on one Saturday is no weekend. It is 0, and certain, where there is no
-    weekend or nothing else, and where `rest` is None.
+    The offset is the mean of the weekends' hours, each beside the median of the weekdays' at its time of day, with
+    those beyond `FAR` pulled in: an incident on one Saturday is no weekend. Where there is no weekend or nothing else,
+    there is nothing to level.
     """
-    nothing = np.zeros(grid.shape[:-2])
-    if rest is None:
-        return nothing, np.full(grid.shape[:-2], np.inf)
     apart = grid - median(np.where(rest == 0, grid, nan), -2)[..., None, :]
     free = np.where(rest == 1, apart, nan).reshape(*grid.shape[:-2], -1)
     center = median(free, -1)
@@ -330,7 +333,7 @@ def weekend_offset(grid: Floats, rest: Floats | None) -> tuple[Floats, Floats]:
     inside = np.clip(free - center[..., None], -FAR * spread[..., None], FAR * spread[..., None])
     many, few = (~np.isnan(np.where(rest == 0, apart, nan))).sum(axis=(-2, -1)), (~np.isnan(free)).sum(axis=-1)
     offset = np.nan_to_num(center + ratio(np.nansum(inside, axis=-1), few))
-    return offset, ratio(1, np.where(few > 0, ratio(1, few) + ratio(1, np.maximum(many, 1)), 0))
+    return Weekend(offset, ratio(1, np.where(few > 0, ratio(1, few) + ratio(1, np.maximum(many, 1)), 0)))
 
 
 def pulled_in(grid: Floats) -> Floats:

@@ -95,10 +95,10 @@ def limits(
     about as bad: what recovers by itself is no reason to act.
     """
     share = np.asarray(rest, dtype=np.float64)
-    expected = usual.expected[..., slots] + share * usual.weekend[..., None]
+    expected = usual.expected[..., slots] + share * usual.weekend.offset[..., None]
     few = np.sqrt(np.maximum(size / np.maximum(points, 1), 1.0))
     wide = student(sigma, usual.degrees) / sigma
-    unsure = ratio(1, usual.worth[..., slots]) + share**2 / usual.weekend_worth[..., None]
+    unsure = ratio(1, usual.worth[..., slots]) + share**2 / usual.weekend.worth[..., None]
     noise = (usual.noise * wide)[..., None] * np.sqrt(1 + unsure) * few
     least = np.maximum(effect.distance(expected), ROUNDING * np.abs(expected))
     mean = np.maximum(least, sigma * noise)
@@ -135,7 +135,7 @@ def blocks(
         return _cannot_tell(value, say("Only {n} past days have readings at these hours, and {least} are needed.",
                                        n=int(baseline.days[slot]), least=MIN_DAYS))  # fmt: skip
     least = limits(baseline.usual, np.array([slot]), points=len(block), size=baseline.size, effect=effect, sigma=sigma,
-                   rest=baseline.rest([start], baseline.window))  # fmt: skip
+                   rest=baseline.rest(block.at).mean(keepdims=True))  # fmt: skip
     expected, sign = least.expected.item(), 1 if higher_is_better else -1
     but = _excuse((expected - block.value) * sign, least)
     return _against(value, expected, least.mean.item(), least.noise.item(), higher_is_better, effect, but=but,
@@ -183,7 +183,7 @@ def margin(
     z = NormalDist().inv_cdf(1 - alpha / 2)
     wide = (usual.noise * student(z, usual.degrees) / z)[..., None]
     days = np.maximum(usual.days, 1)
-    weekends = np.asarray(rest, dtype=np.float64) ** 2 / usual.weekend_worth[..., None]
+    weekends = np.asarray(rest, dtype=np.float64) ** 2 / usual.weekend.worth[..., None]
     base = np.sqrt((shares**2 @ (1 / days)[..., None])[..., 0] + weekends)
     tuned = radius(points, alpha=alpha, tuned_for=max(TUNED_FOR * size, 1.0))
     found: Floats = wide * (np.sqrt(size) * tuned + z * base)

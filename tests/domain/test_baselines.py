@@ -134,12 +134,19 @@ def test_noise_that_single_readings_do_not_show_is_seen_in_the_blocks() -> None:
 
 def test_many_series_at_once_are_each_what_they_are_alone() -> None:
     grid, points, cells = dice(3, 14, 24), dice(3, 14 * 288, seed=6), np.arange(14 * 288) // 12
-    rest = a_calendar(14)
-    many = baselines.usual(grid, reach=1, points=points, cells=cells, size=12, rest=rest)
+    many = baselines.usual(grid, reach=1, points=points, cells=cells, size=12)
     for one in range(3):
-        alone = baselines.usual(grid[one], reach=1, points=points[one], cells=cells, size=12, rest=rest)
-        for name in ("same", "days", "expected", "worth", "noise", "degrees", "weekend", "weekend_worth"):
+        alone = baselines.usual(grid[one], reach=1, points=points[one], cells=cells, size=12)
+        for name in ("same", "days", "expected", "worth", "noise", "degrees"):
             assert getattr(many, name)[one] == pytest.approx(getattr(alone, name))
+
+
+def test_weekends_of_many_series_at_once_are_each_what_they_are_alone() -> None:
+    grid, rest = dice(3, 14, 24), a_calendar(14)
+    many = baselines.weekend_offset(grid, rest)
+    for one in range(3):
+        alone = baselines.weekend_offset(grid[one], rest)
+        assert (many.offset[one], many.worth[one]) == (pytest.approx(alone.offset), alone.worth)
 
 
 def test_what_is_expected_is_smoothed_by_a_triangle() -> None:
@@ -248,8 +255,8 @@ def a_calendar(days: int) -> Floats:
 def test_an_offset_of_weekends_is_found(days: int, offset: float) -> None:
     rest = a_calendar(days)
     swing = np.sin(2 * np.pi * np.arange(24) / 24)
-    found, worth = baselines.weekend_offset(swing + offset * rest + dice(days, 24, sd=0.1), rest)
-    free = int(rest.sum())
+    weekend = baselines.weekend_offset(swing + offset * rest + dice(days, 24, sd=0.1), rest)
+    found, worth, free = weekend.offset, weekend.worth, int(rest.sum())
     assert worth == pytest.approx(1 / (1 / free + 1 / (days * 24 - free)))
     assert found == pytest.approx(offset, abs=4 * 0.1 / math.sqrt(worth) + 0.05)  # it stands on medians of few days
     assert abs(found - offset) < 0.08
@@ -257,22 +264,22 @@ def test_an_offset_of_weekends_is_found(days: int, offset: float) -> None:
 
 def test_without_noise_an_offset_is_exact() -> None:
     rest = a_calendar(14)
-    assert baselines.weekend_offset(5 - 2.0 * rest, rest)[0] == -2.0
+    assert baselines.weekend_offset(5 - 2.0 * rest, rest).offset == -2.0
 
 
 @pytest.mark.parametrize("days", [14, 21])
 def test_an_incident_on_one_saturday_is_no_weekend(days: int) -> None:
     rest, grid = a_calendar(days), dice(days, 24, sd=0.1)
-    quiet = baselines.weekend_offset(grid, rest)[0]
+    quiet = baselines.weekend_offset(grid, rest).offset
     grid[5, 10:14] -= 9  # of 48 hours a weekend, so that the plain mean is off by a third
-    assert baselines.weekend_offset(grid, rest)[0] == pytest.approx(quiet, abs=0.06)
+    assert baselines.weekend_offset(grid, rest).offset == pytest.approx(quiet, abs=0.06)
 
 
 def test_nothing_is_leveled_where_there_is_no_weekend_or_nothing_else() -> None:
     grid = dice(5, 24)
-    for rest in (None, np.zeros((5, 24)), np.ones((5, 24)), np.full((5, 24), 0.4)):
-        offset, worth = baselines.weekend_offset(grid, rest)
-        assert (offset.item(), worth.item()) == (0, math.inf)
+    for rest in (np.zeros((5, 24)), np.ones((5, 24)), np.full((5, 24), 0.4)):
+        weekend = baselines.weekend_offset(grid, rest)
+        assert (weekend.offset, weekend.worth) == (0, math.inf)
 
 
 @pytest.mark.parametrize("days", [7, 14, 21])
@@ -284,11 +291,12 @@ def test_weekends_at_another_level_make_no_noise(days: int) -> None:
     assert found.weekend == pytest.approx(other.weekend - 0.03)
 
 
-def test_blocks_that_are_partly_on_a_weekend_are_leveled_in_part() -> None:
-    found = summary(on_weekends(a_week(sd=0, days=14), -0.03), START + HOUR / 2)
+@pytest.mark.parametrize(("window", "start"), [(HOUR, HOUR / 2), (DAY, DAY / 2), (2 * DAY, DAY / 4), (4 * DAY, 0)])
+def test_blocks_that_are_partly_on_a_weekend_are_leveled_reading_by_reading(window: float, start: float) -> None:
+    found = summary(on_weekends(a_week(sd=0, days=21), -0.03), START + start, window)
     assert found.weekend == pytest.approx(-0.03)
-    assert found.same == pytest.approx(np.full(24, 0.9))
-    assert found.noise < 0.05 * 0.03  # the readings of such a block are at two levels
+    assert found.same == pytest.approx(np.full(len(found.same), 0.9))
+    assert found.noise == pytest.approx(0, abs=1e-9)
 
 
 # -- old incidents -----------------------------------------------------------------------------------------------------

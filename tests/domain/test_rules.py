@@ -98,8 +98,8 @@ def test_a_threshold_needs_a_bound_that_something_can_hold(bounds: dict[str, flo
 def some_usual(**changes: Any) -> baselines.Usual:
     plain: dict[str, Any] = {
         "same": np.full(24, 0.9), "days": np.full(24, 21.0), "expected": np.full(24, 0.9), "worth": np.full(24, 56.0),
-        "noise": np.array(0.01), "degrees": np.array(100.0), "weekend": np.array(-0.03),
-        "weekend_worth": np.array(102.0),
+        "noise": np.array(0.01), "degrees": np.array(100.0),
+        "weekend": baselines.Weekend(np.array(-0.03), np.array(102.0)),
     }  # fmt: skip
     return baselines.Usual(**plain | changes)
 
@@ -137,14 +137,13 @@ def test_an_effect_is_measured_from_what_is_expected_on_a_weekend() -> None:
 def test_a_day_s_block_is_judged_by_a_closed_form() -> None:
     baseline = a_week(days=14)
     found = judged(series(np.full(288, 0.89)), baseline, window=DAY, effect=absolute(0))
-    rest = weekend_share(np.arange(START - 14 * DAY, START, DAY), DAY)
-    daily = baseline.value.reshape(14, 288).mean(axis=1)
-    grid = daily[:, None]
-    noise_of_a_day = baselines.usual(
-        grid, points=baseline.value, cells=np.arange(14 * 288) // 288, size=288, rest=rest[:, None]
-    )
-    offset = found.expected - daily[rest == 0].mean()
-    assert abs(offset) < 1e-3  # a weekend is leveled, and this block is on a Monday
+    rest = weekend_share(baseline.at, 0)
+    hours = baseline.value.reshape(14, 24, 12).mean(axis=2)
+    weekend = baselines.weekend_offset(hours, rest.reshape(14, 24, 12)[:, :, 0])
+    level = baseline.value - weekend.offset * rest
+    daily = level.reshape(14, 288).mean(axis=1)
+    noise_of_a_day = baselines.usual(daily[:, None], points=level, cells=np.arange(14 * 288) // 288, size=288)
+    assert found.expected == pytest.approx(daily.mean())  # the block is on a Monday
     t = scipy.stats.t.isf(scipy.stats.norm.sf(3), noise_of_a_day.degrees)
     assert found.expected - found.bound == pytest.approx(t * noise_of_a_day.noise * math.sqrt(1 + 1 / 14), rel=0.01)
 
