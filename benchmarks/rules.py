@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bot.domain.baselines import HALF_FULL, Floats, Usual, corrected, long_run, usual, weekend_offset
 from bot.domain.effects import Effect
-from bot.domain.rules import FEWEST, TUNED_FOR, limits, margin, radius
+from bot.domain.rules import FEWEST, limits, margin, radius
 
 PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
 SEED = 20_260_504
@@ -187,7 +187,8 @@ def sequential_rule(months: Months) -> Bools:
     there = ~np.isnan(months.live)
     counts = np.maximum(there.cumsum(axis=1), 1)
     level = found.same[:, slot] + free * found.weekend.offset[:, None]
-    gaps = np.where(there, level - months.live, 0.0).cumsum(axis=1) / counts
+    apart = np.where(there, level - months.live, 0.0)
+    gaps, worst = apart.cumsum(axis=1), np.maximum.accumulate(np.where(there, apart, -np.inf), axis=1)
     expected = np.where(there, level, 0.0).cumsum(axis=1) / counts
     rest = np.where(there, free, 0.0).cumsum(axis=1) / counts
     if there.all():
@@ -196,9 +197,9 @@ def sequential_rule(months: Months) -> Bools:
     shares = in_slot.cumsum(axis=1) / counts[..., None]
     off = margin(found, counts, shares, size=HOUR, alpha=ALPHA, rest=rest)
     passed = there.cumsum(axis=1)
-    most = np.where(there, level - months.live > MIN_EFFECT.distance(level), False).cumsum(axis=1) > passed / 2
-    worse = (gaps > np.maximum(off, MIN_EFFECT.distance(expected))) & (passed >= FEWEST)
-    return in_a_row(np.asarray(worse & (most | (passed > TUNED_FOR * HOUR)), dtype=np.bool_), 2)
+    least = np.maximum(off, MIN_EFFECT.distance(expected))
+    worse = (passed >= FEWEST) & (gaps > passed * least) & (gaps - worst > (passed - 1) * least)
+    return in_a_row(np.asarray(worse, dtype=np.bool_), 2)
 
 
 # Those that are not shipped.

@@ -198,18 +198,17 @@ class Tally:
     """
 
     baseline: Baseline
-    effect: Effect
     higher_is_better: bool
     counts: Ints  # (slots)
     total: float = 0.0
-    worse: int = 0  # how many of them are worse by the effect
+    worst: float = -inf  # by how much the worst of them is worse than expected
     rest: float = 0.0  # how many of them are from weekends
     passed: int = 0  # readings, those that don't count included
 
     @classmethod
-    def of(cls, points: Points, baseline: Baseline, *, effect: Effect, higher_is_better: bool) -> Self:
+    def of(cls, points: Points, baseline: Baseline, *, higher_is_better: bool) -> Self:
         """Return the tally of all these readings."""
-        found = cls(baseline, effect, higher_is_better, np.zeros(len(baseline.same), dtype=np.int64))
+        found = cls(baseline, higher_is_better, np.zeros(len(baseline.same), dtype=np.int64))
         found.add(points)
         return found
 
@@ -224,17 +223,17 @@ class Tally:
         self.counts += np.bincount(slots, minlength=len(self.counts))
         self.total += float(values.sum())
         self.rest += float(rest.sum())
-        self.worse += int((gaps > self.effect.distance(expected)).sum())
+        self.worst = max(self.worst, float(np.max(gaps, initial=-inf)))
 
 
-def sequential(tally: Tally, *, alpha: float, history: float) -> Judged:
+def sequential(tally: Tally, *, alpha: float, effect: Effect, history: float) -> Judged:
     """Judge the mean of all readings since the promotion by a confidence sequence.
 
-    It is worse where it is worse than expected by more than the effect, and where the sequence excludes that it is not
-    worse at all. In the first `TUNED_FOR` hours most readings must be worse by the effect, too: a few wild ones among
-    the first are no bad version, and the mean of so few isn't normal. One may look as often as one likes: that it ever
-    calls worse what is not has about the probability `alpha` for each promotion. A drop that comes long after the
-    promotion is diluted by the good time before it: then `blocks` is quicker.
+    It is worse where it is worse than expected by more than `effect`, and where the sequence excludes that it is not
+    worse at all, also without its worst reading: a single wild one is no bad version, and the mean of a few isn't
+    normal. One may look as often as one likes: that it ever calls worse what is not has about the probability `alpha`
+    for each promotion. A drop that comes long after the promotion is diluted by the good time before it: then `blocks`
+    is quicker.
 
     What is expected is the baseline's mean at the same hours (UTC), each reading having its own hour. It cannot be told
     where the baseline covers less than `history` seconds, where fewer than `FEWEST` readings count, or where the effect
@@ -242,7 +241,7 @@ def sequential(tally: Tally, *, alpha: float, history: float) -> Judged:
     """
     if not 0 < alpha < 0.5:
         raise ValueError("alpha must lie between 0 and 0.5")
-    baseline, effect, count = tally.baseline, tally.effect, int(tally.counts.sum())
+    baseline, count = tally.baseline, int(tally.counts.sum())
     value = tally.total / count if count else nan
     if (why := _why_not(baseline, history, effect)) is not None:
         return _cannot_tell(value, why)
@@ -256,8 +255,8 @@ def sequential(tally: Tally, *, alpha: float, history: float) -> Judged:
     expected = float(np.nansum(shares * np.nan_to_num(found.same))) + rest * baseline.weekend
     deviation = baseline.noise * (baseline.size / count) ** 0.5
     least = max(off, effect.distance(expected).item(), ROUNDING * abs(expected))
-    is_early = count <= max(TUNED_FOR * baseline.size, FEWEST)
-    but = "but most readings are not" if is_early and 2 * tally.worse <= count else ""
+    gap = (expected - value) * (1 if tally.higher_is_better else -1)
+    but = "" if count * gap - tally.worst > (count - 1) * least else "but not without its worst reading"
     return _against(
         value, expected, least, deviation, tally.higher_is_better, effect, but=but,
         by=say("{effect} and {off}, which noise explains", effect=_show(effect), off=number(off)),
