@@ -12,19 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bot.domain.rules import (
-    FEWEST,
-    HALF_FULL,
-    Floats,
-    Usual,
-    corrected,
-    limits,
-    long_run,
-    margin,
-    radius,
-    reach_of,
-    usual,
-)
+from bot.domain.baselines import HALF_FULL, Floats, Usual, corrected, long_run, usual, weekend_offset
+from bot.domain.effects import Effect
+from bot.domain.rules import FEWEST, limits, margin, radius
 
 PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
 SEED = 20_260_504
@@ -35,19 +25,28 @@ WEEK, MONTH = 7 * DAY, 30 * DAY
 CHUNK = 100  # months that are played at once: as many as fit in the processor's cache
 HORIZON = 3 * DAY  # a drop that nobody sees for so long was not seen
 DROPS = (0.01, 0.02, 0.03, 0.05)
-MIN_EFFECT, SIGMA, ALPHA = 0.02, 3.0, 0.01
+SATURDAY = 5  # of a week that begins on Monday, as the months' first one does
+INCIDENT = 0.10
+MIN_EFFECT, SIGMA, ALPHA = Effect(0.02), 3.0, 0.01
 
 Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class World:
-    """What months look like. `delay` is how many minutes after its time a reading is taken; 0: labels are at once."""
+    """What months look like. `delay` is how many minutes after its time a reading is taken; 0: labels are at once.
+
+    `days` is how long the baseline is, `weekend` by how much the metric is lower on Saturdays and Sundays, and
+    `incident` how many hours of the baseline, at a random time, are 10% lower.
+    """
 
     phi: float  # lag-1 correlation of the readings
     season: float = 0.0  # how far the day's swing goes to each side, in the unit of the metric
     tails: float = 0.0  # degrees of freedom of Student's t; 0 is a normal distribution
     delay: float = 0.0
+    days: int = 7
+    weekend: float = 0.0
+    incident: int = 0
 
     @property
     def labelled(self) -> float:
@@ -60,22 +59,31 @@ LABELS = 20.0  # minutes: the mean of the exponential distribution of how late a
 
 @dataclass(frozen=True)
 class Months:
-    """A chunk of months: the baseline's readings (months, week) and those since the promotion, NaN where missing."""
+    """A chunk of months: the baseline's readings (months, n) and those since the promotion, NaN where missing.
+
+    `rest` (months, days) tells which days are a weekend, the baseline's and then the others; all begin at midnight.
+    """
 
     baseline: Floats
     live: Floats
+    rest: Floats
+
+    @property
+    def since_promotion(self) -> Floats:
+        """Tell which days since the promotion are a weekend: (months, days)."""
+        return self.rest[:, self.baseline.shape[1] // DAY :]
 
 
 def play(world: World, rng: np.random.Generator, months: int, length: int) -> Months:
-    """Return so many months: a week of baseline, then `length` readings, with nothing wrong.
+    """Return so many months: the baseline, then `length` readings, with nothing wrong.
 
     The noise is an AR(1) series, its shocks normal or of Student's t with the same standard deviation. The day's swing
     is two waves with other phases in each month. Late labels: the baseline is complete, while of the live readings
     each is taken once, when `labelled` of its labels are there. So many readings are there at all, and they are
-    noisier as if so many labels made them up.
+    noisier as if so many labels made them up. The promotion comes on another day of the week in each month.
     """
-    warm = 200 if world.phi else 0
-    total = warm + WEEK + length
+    warm, before = 200 if world.phi else 0, world.days * DAY
+    total = warm + before + length
     shape = (total, months)
     shocks = rng.standard_t(world.tails, shape) if world.tails else rng.standard_normal(shape)
     shocks *= SD * (1 - world.phi**2) ** 0.5 / ((world.tails / (world.tails - 2)) ** 0.5 if world.tails else 1)
@@ -84,14 +92,22 @@ def play(world: World, rng: np.random.Generator, months: int, length: int) -> Mo
             shocks[at] += world.phi * shocks[at - 1]
     values = MEAN + shocks[warm:].T
     if world.season:
-        clock = 2 * np.pi * np.arange(WEEK + length) / DAY
+        clock = 2 * np.pi * np.arange(before + length) / DAY
         first, second = rng.uniform(0, 2 * np.pi, (2, months, 1))
         values = values + world.season * (np.sin(clock + first) + 0.5 * np.sin(2 * clock + second))
-    baseline, live = values[:, :WEEK].copy(), values[:, WEEK:].copy()
+    day = np.arange(months)[:, None] - world.days + np.arange(world.days + -(-length // DAY))
+    rest = (day % 7 >= SATURDAY).astype(np.float64)
+    if world.weekend:
+        values = values - world.weekend * np.repeat(rest, DAY, axis=1)[:, : before + length]
+    baseline, live = values[:, :before].copy(), values[:, before:].copy()
+    if world.incident:
+        begins = rng.integers(0, before - world.incident * HOUR, (months, 1))
+        passed = np.arange(before) - begins
+        baseline -= INCIDENT * MEAN * ((passed >= 0) & (passed < world.incident * HOUR))
     if world.delay:
         live += rng.standard_normal(live.shape) * SD * (1 / world.labelled - 1) ** 0.5
         live[rng.random(live.shape) > world.labelled] = np.nan
-    return Months(baseline, live)
+    return Months(baseline, live, rest)
 
 
 # -- the rules ---------------------------------------------------------------------------------------------------------
@@ -122,9 +138,10 @@ def worse_blocks(months: Months, window: int = HOUR, *, by_mean: bool = False, f
     found = baseline_of(months, window)
     cut = months.live[:, : months.live.shape[1] // window * window].reshape(len(months.live), -1, window)
     counts = (~np.isnan(cut)).sum(axis=-1)
-    slots = np.arange(counts.shape[1]) % (DAY // window)
-    least = limits(found, slots, points=counts, size=window, min_effect=MIN_EFFECT, sigma=SIGMA)
-    gaps = found.expected[:, slots, None] - cut
+    at, per_day = np.arange(counts.shape[1]), DAY // window
+    rest = months.since_promotion[:, at // per_day]
+    least = limits(found, at % per_day, points=counts, size=window, effect=MIN_EFFECT, sigma=SIGMA, rest=rest)
+    gaps = least.expected[:, :, None] - cut
     worse: Bools = (counts >= HALF_FULL * window) & (_means(gaps) > factor * least.mean)
     if not by_mean:
         nth = (~np.isnan(gaps)).cumsum(axis=-1)
@@ -152,27 +169,37 @@ def _middles(cut: Floats, counts: npt.NDArray[np.intp]) -> Floats:
 
 def baseline_of(months: Months, window: int) -> Usual:
     """Return what the baselines say of blocks of so many readings."""
-    grid = months.baseline.reshape(len(months.baseline), 7, -1, window).mean(axis=-1)
-    slots = np.arange(WEEK) % DAY // window
-    reach = reach_of(window * EVERY * 60)
-    return usual(grid, reach=reach, points=months.baseline, slots=slots, size=window)
+    count, readings = len(months.baseline), months.baseline.shape[1]
+    hours = months.baseline.reshape(count, -1, DAY // HOUR, HOUR).mean(axis=-1)
+    rest = np.broadcast_to(months.rest[:, : readings // DAY, None], hours.shape)
+    weekend = weekend_offset(hours, rest)
+    level = months.baseline - weekend.offset[:, None] * np.repeat(rest[:, :, 0], DAY, axis=1)
+    grid = level.reshape(count, -1, DAY // window, window).mean(axis=-1)
+    cells = np.arange(readings) // window
+    return usual(grid, reach=round(HOUR / window), points=level, cells=cells, size=window, weekend=weekend)
 
 
 def sequential_rule(months: Months) -> Bools:
-    """Tell when `sequential` acts, which is at its first verdict."""
-    found = baseline_of(months, HOUR)
-    slot = np.arange(months.live.shape[1]) % DAY // HOUR
+    """Tell when `sequential` acts, which is at its second verdict in a row."""
+    found, length = baseline_of(months, HOUR), months.live.shape[1]
+    slot = np.arange(length) % DAY // HOUR
+    free = np.repeat(months.since_promotion, DAY, axis=1)[:, :length]
     there = ~np.isnan(months.live)
     counts = np.maximum(there.cumsum(axis=1), 1)
-    gaps = np.where(there, found.same[:, slot] - months.live, 0.0).cumsum(axis=1) / counts
-    expected = np.where(there, found.same[:, slot], 0.0).cumsum(axis=1) / counts
+    level = found.same[:, slot] + free * found.weekend.offset[:, None]
+    apart = np.where(there, level - months.live, 0.0)
+    gaps, worst = apart.cumsum(axis=1), np.maximum.accumulate(np.where(there, apart, -np.inf), axis=1)
+    expected = np.where(there, level, 0.0).cumsum(axis=1) / counts
+    rest = np.where(there, free, 0.0).cumsum(axis=1) / counts
     if there.all():
         counts = counts[:1]
     in_slot = there[: len(counts), :, None] & (slot[:, None] == np.arange(DAY // HOUR))
     shares = in_slot.cumsum(axis=1) / counts[..., None]
-    off = margin(found, counts, shares, size=HOUR, alpha=ALPHA)
-    enough = there.cumsum(axis=1) >= FEWEST
-    return np.asarray((gaps > np.maximum(off, MIN_EFFECT * expected)) & enough, dtype=np.bool_)
+    off = margin(found, counts, shares, size=HOUR, alpha=ALPHA, rest=rest)
+    passed = there.cumsum(axis=1)
+    least = np.maximum(off, MIN_EFFECT.distance(expected))
+    worse = (passed >= FEWEST) & (gaps > passed * least) & (gaps - worst > (passed - 1) * least)
+    return in_a_row(np.asarray(worse, dtype=np.bool_), 2)
 
 
 # Those that are not shipped.
@@ -198,24 +225,26 @@ def plain_sequence(*, widened: bool) -> Rule:
 
 
 def single(months: Months) -> Bools:
-    """Tell which readings are 2 % worse than the baseline's mean."""
-    return np.asarray(months.live < (1 - MIN_EFFECT) * months.baseline.mean(axis=1, keepdims=True), dtype=np.bool_)
+    """Tell which readings are 2% worse than the baseline's mean."""
+    return np.asarray(
+        months.live < (1 - MIN_EFFECT.amount) * months.baseline.mean(axis=1, keepdims=True), dtype=np.bool_
+    )
 
 
 def three_of_five(months: Months) -> Bools:
-    """Tell when three of the last five readings were 2 % worse."""
+    """Tell when three of the last five readings were 2% worse."""
     sums = np.cumsum(single(months), axis=1)
     sums[:, 5:] = sums[:, 5:] - sums[:, :-5]
     return np.asarray(sums >= 3, dtype=np.bool_)
 
 
 def sliding(months: Months) -> Bools:
-    """Tell when the mean of the last hour was 2 % worse at three checks in a row."""
+    """Tell when the mean of the last hour was 2% worse at three checks in a row."""
     sums = np.cumsum(months.live, axis=1)
     means = np.full(sums.shape, np.nan)
     means[:, HOUR - 1] = sums[:, HOUR - 1] / HOUR
     means[:, HOUR:] = (sums[:, HOUR:] - sums[:, :-HOUR]) / HOUR
-    return in_a_row(means < (1 - MIN_EFFECT) * months.baseline.mean(axis=1, keepdims=True), 3)
+    return in_a_row(means < (1 - MIN_EFFECT.amount) * months.baseline.mean(axis=1, keepdims=True), 3)
 
 
 def hard_limit(below: float) -> Rule:
@@ -246,24 +275,25 @@ def false_months(world: World, rules: Mapping[str, Rule], months: int, seed: int
 
 
 def minutes_to_catch(
-    world: World, rules: Mapping[str, Rule], drop: float, runs: int, seed: int, *, later: bool
-) -> dict[str, float]:
-    """Return the median minutes from a lasting drop to the act; infinite where most are not seen within the horizon.
+    world: World, rules: Mapping[str, Rule], drop: float, runs: int, seed: int, *, day: int | None, spread: int = 1
+) -> dict[str, Floats]:
+    """Return the minutes from each lasting drop to the act; infinite where it isn't seen within the horizon.
 
-    The drop comes with the first reading (bad versions are bad at once), or `later`: at any time of the eighth day.
+    The drop comes with the first reading (bad versions are bad at once) where `day` is None; else at any time of that
+    day after the promotion, or of one of so many days as `spread` says.
     """
     taken: dict[str, list[Floats]] = {name: [] for name in rules}
     for rng, some in _chunks(runs, seed):
-        before = WEEK if later else 0
-        played = play(world, rng, some, before + (DAY if later else 0) + HORIZON)
-        begins = before + (rng.integers(0, DAY, some) if later else np.zeros(some, dtype=np.int64))
+        before = (day or 0) * DAY
+        played = play(world, rng, some, before + (0 if day is None else spread * DAY) + HORIZON)
+        begins = before + (np.zeros(some, dtype=np.int64) if day is None else rng.integers(0, spread * DAY, some))
         after = np.arange(played.live.shape[1]) >= begins[:, None]
         dropped = replace(played, live=played.live - drop * MEAN * after)
         for name, rule in rules.items():
             acts = rule(dropped) & after
             minutes = (acts.argmax(axis=1) - begins + 1) * EVERY + world.delay
             taken[name].append(np.where(acts.any(axis=1), minutes, np.inf))
-    return {name: float(np.median(np.concatenate(each))) for name, each in taken.items()}
+    return {name: np.concatenate(each) for name, each in taken.items()}
 
 
 def _chunks(months: int, seed: int) -> Iterable[tuple[np.random.Generator, int]]:
@@ -279,10 +309,10 @@ SHIPPED: dict[str, Rule] = {
     "**`sequential`**": sequential_rule,
 }
 OTHERS: dict[str, Rule] = {
-    "2 % worse, one check": single,
-    "2 % worse, three in a row": lambda months: in_a_row(single(months), 3),
-    "2 % worse, three of five": three_of_five,
-    "mean of the last hour 2 % worse, three in a row": sliding,
+    "2% worse, one check": single,
+    "2% worse, three in a row": lambda months: in_a_row(single(months), 3),
+    "2% worse, three of five": three_of_five,
+    "mean of the last hour 2% worse, three in a row": sliding,
     "confidence sequence, readings taken as independent": plain_sequence(widened=False),
     "the same, widened, the baseline's mean taken as the truth": plain_sequence(widened=True),
 }
@@ -292,8 +322,8 @@ CHOICES: dict[str, Rule] = {
     "`blocks`, `window: 30m`": blocks_rule(HOUR // 2),
     "`blocks`, `window: 30m`, `fail_after: 3`": blocks_rule(HOUR // 2, 3),
     "`sequential`": sequential_rule,
-    "`hard_limit` 5 % below the mean": hard_limit(0.05),
-    "`hard_limit` 10 % below the mean": hard_limit(0.10),
+    "`hard_limit` 5% below the mean": hard_limit(0.05),
+    "`hard_limit` 10% below the mean": hard_limit(0.10),
     "not shipped: `blocks` by the mean alone": blocks_rule(by_mean=True),
     "not shipped: `blocks`, and 1.75 × both acts alone": blocks_rule(gross=1.75),
 }
@@ -306,6 +336,16 @@ KINDS: dict[str, World] = {
     "all together": World(0, season=0.008, tails=3, delay=30),
 }
 PHIS = (0.0, 0.7, 0.9)
+WEEKS: dict[str, tuple[World, int, int]] = {  # with the day of the drop, and over how many days it's spread
+    "a baseline of 7 days": (World(0.7), 7, 7),
+    "a baseline of 21 days": (World(0.7, days=21), 7, 7),
+    "21 days; the drop comes on day 33": (World(0.7, days=21), 33, 1),
+    "21 days; weekends 1 point lower": (World(0.7, days=21, weekend=0.01), 7, 7),
+    "21 days; weekends 3 points lower": (World(0.7, days=21, weekend=0.03), 7, 7),
+    "7 days; weekends 3 points lower": (World(0.7, weekend=0.03), 7, 7),
+    "7 days, one of them with 4 hours at −10%": (World(0.7, incident=4), 7, 7),
+    "21 days, one of them with 4 hours at −10%": (World(0.7, days=21, incident=4), 7, 7),
+}
 RUNS = 400  # of each drop, and of the months of the first table
 
 
@@ -320,6 +360,7 @@ def main() -> None:
     parts = {
         "first": first_table(told.seed),
         "harder": harder_tables(told.months, told.seed),
+        "weeks": weeks_table(told.months, told.seed),
         "choices": choices_table(told.months, told.seed),
     }
     for part, text in parts.items():
@@ -344,13 +385,13 @@ def first_table(seed: int) -> str:
     false = {phi: false_months(World(phi), rules, RUNS, seed) for phi in (0.0, 0.7)}
     _note("first table: months without a cause are played")
     caught = {
-        (later, drop): minutes_to_catch(World(0.7), rules, drop, RUNS, seed + 1, later=later)
-        for later in (False, True)
+        (day, drop): minutes_to_catch(World(0.7), rules, drop, RUNS, seed + 1, day=day)
+        for day in (None, 7)
         for drop in DROPS
     }
     _note("first table: drops are played")
     head = ["rule", "acts in a month without a cause, φ = 0", "φ = 0.7"]
-    head += [f"{100 * drop:g} % {when}" for when in ("with the promotion", "a week later") for drop in DROPS]
+    head += [f"{100 * drop:g}% {when}" for when in ("with the promotion", "a week later") for drop in DROPS]
     rows = [
         [name, *(_share(false[phi][name], RUNS) for phi in false), *(_minutes(each[name]) for each in caught.values())]
         for name in rules
@@ -368,17 +409,17 @@ def harder_tables(months: int, seed: int) -> str:
             world = replace(of, phi=phi)
             false = false_months(world, rules, months, seed + 10 + at)
             caught = {
-                (later, drop): minutes_to_catch(world, rules, drop, RUNS, seed + 20 + at, later=later)
+                (day, drop): minutes_to_catch(world, rules, drop, RUNS, seed + 20 + at, day=day)
                 for drop in (0.05, 0.03)
-                for later in (False, True)
+                for day in (None, 7)
             }
-            aims.note(false["blocks"], caught[False, 0.05]["blocks"], caught[False, 0.03]["blocks"])
-            times = [f"{_minutes(caught[False, drop][rule])} · {_minutes(caught[True, drop][rule])}"
+            aims.note(false["blocks"], *(float(np.median(caught[None, drop]["blocks"])) for drop in (0.05, 0.03)))
+            times = [f"{_minutes(caught[None, drop][rule])} · {_minutes(caught[7, drop][rule])}"
                      for rule in rules for drop in (0.05, 0.03)]  # fmt: skip
             rows.append([f"{phi:g}", kind, *(f"{false[rule]:,}" for rule in rules), *times])
             _note(f"harder months: φ = {phi:g}, {kind}: {false}")
-    head = ["φ", "months", "`blocks` acts without a cause", "`sequential` does", "`blocks` sees 5 %", "3 %",
-            "`sequential` sees 5 %", "3 %"]  # fmt: skip
+    head = ["φ", "months", "`blocks` acts without a cause", "`sequential` does", "`blocks` sees 5%", "3%",
+            "`sequential` sees 5%", "3%"]  # fmt: skip
     said = (
         f"{_dice(seed)}, {months:,} months of each kind, {RUNS} drops for each time. Times are median minutes: a drop "
         "that comes with the promotion · one at any time of the eighth day."
@@ -407,17 +448,36 @@ class _Aims:
         five, three = sum(each <= 60 for each in self.five), sum(each <= 120 for each in self.three)
         return "\n".join([
             f"- Aim: `blocks` never acts without a cause in {months:,} months. {_met(quiet, kinds)}; over all kinds it "
-            f"acted in {sum(self.false):,} of {of:,} months ({100 * sum(self.false) / of:.2f} %). "
-            f"No act at all in {months:,} months means at most {300 / months:.2f} % of months, with 95 % confidence.",
-            f"- Aim: `blocks` sees 5 % within 60 minutes. {_met(five, kinds)}; the median of the kinds is "
+            f"acted in {sum(self.false):,} of {of:,} months ({100 * sum(self.false) / of:.2f}%). "
+            f"No act at all in {months:,} months means at most {300 / months:.2f}% of months, with 95% confidence.",
+            f"- Aim: `blocks` sees 5% within 60 minutes. {_met(five, kinds)}; the median of the kinds is "
             f"{_minutes(float(np.median(self.five)))} minutes.",
-            f"- Aim: `blocks` sees 3 % within 120 minutes. {_met(three, kinds)}; the median of the kinds is "
+            f"- Aim: `blocks` sees 3% within 120 minutes. {_met(three, kinds)}; the median of the kinds is "
             f"{_minutes(float(np.median(self.three)))} minutes.",
         ])  # fmt: skip
 
 
 def _met(kinds: int, of: int) -> str:
     return f"Met in all {of} kinds" if kinds == of else f"Met in {kinds or 'none'} of the {of} kinds"
+
+
+def weeks_table(months: int, seed: int) -> str:
+    """Return what `blocks` does where weeks have a shape, long after a promotion, and after an old incident."""
+    rows, rules = [], {"blocks": blocks_rule()}
+    for at, (kind, (world, day, spread)) in enumerate(WEEKS.items()):
+        false = false_months(world, rules, months, seed + 50 + at)["blocks"]
+        row = [kind, f"{false:,}"]
+        for drop in (0.05, 0.10):
+            found = minutes_to_catch(world, rules, drop, RUNS, seed + 60 + at, day=day, spread=spread)["blocks"]
+            row += [f"{_minutes(found)} / {_minutes(found, 0.9)}"]
+        rows.append(row)
+        _note(f"weeks: {row}")
+    head = ["at φ = 0.7", "acts without a cause", "sees 5%", "sees 10%"]
+    said = (
+        f"{_dice(seed)}, {months:,} months of each kind, and {RUNS} drops at a random minute; minutes, median / nine "
+        "in ten:"
+    )
+    return f"{said}\n\n{_table(head, rows)}"
 
 
 def choices_table(months: int, seed: int) -> str:
@@ -428,10 +488,10 @@ def choices_table(months: int, seed: int) -> str:
     for at, (kind, world) in enumerate(worlds.items()):
         false[kind] = false_months(world, CHOICES, months, seed + 30 + at)
         for drop in (0.05, 0.03):
-            caught[kind, drop] = minutes_to_catch(world, CHOICES, drop, RUNS, seed + 40 + at, later=False)
+            caught[kind, drop] = minutes_to_catch(world, CHOICES, drop, RUNS, seed + 40 + at, day=None)
         _note(f"choices: {kind}")
     head = ["rule", *(f"{kind}: acts without a cause" for kind in worlds)]
-    head += [f"{kind}: sees 5 % · 3 %" for kind in worlds]
+    head += [f"{kind}: sees 5% · 3%" for kind in worlds]
     rows = [
         [name, *(f"{false[kind][name]:,}" for kind in worlds),
          *(" · ".join(_minutes(caught[kind, drop][name]) for drop in (0.05, 0.03)) for kind in worlds)]
@@ -451,11 +511,16 @@ def _dice(seed: int) -> str:
 
 
 def _share(some: int, of: int) -> str:
-    return f"{100 * some / of:.3g} %"
+    return f"{100 * some / of:.3g}%"
 
 
-def _minutes(found: float) -> str:
-    return f"{found:,.0f}" if np.isfinite(found) else "> 3 d"
+def _minutes(found: npt.ArrayLike, part: float = 0.5) -> str:
+    """Return what so large a part of the times lies below, the median if nothing is said."""
+    ordered = np.sort(np.atleast_1d(np.asarray(found, dtype=np.float64)))
+    at = part * (len(ordered) - 1)
+    low, high = ordered[int(at)], ordered[-int(-at // 1)]
+    value = low if low == high else low + (high - low) * (at % 1)
+    return f"{value:,.0f}" if np.isfinite(value) else "> 3d"
 
 
 def _note(text: str) -> None:

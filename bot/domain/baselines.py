@@ -33,8 +33,8 @@ MIN_DAYS = 5  # of those, at the hours that are judged: an outage on one day mus
 HALF_FULL = 0.5  # of the usual number of readings: a block with fewer is incomplete and says nothing
 SHARP = 2.0  # standard errors by which a time of day may differ from its neighbors and still be smoothed
 MOST_ALIKE = 0.98  # correlation beyond which noise can't be told from drift
-FAR = 4.0  # robust standard deviations from the other days at the same time: what lies beyond is pulled in
-SURE = 1.4  # standard errors of the noise that are added to it
+FAR = 3.0  # robust standard deviations from the other days at the same time: what lies beyond is pulled in
+SURE = 1.8  # standard errors of the noise that are added to it
 NORMAL = 1 / NormalDist().inv_cdf(0.75)  # 1.4826: a normal variable's standard deviation, in median absolute deviations
 ROUNDING = 1e-12  # of a value: what floating point may add or lose
 SATURDAY = 2 * DAY  # of the first week of 1970, which began on a Thursday
@@ -122,12 +122,15 @@ class Baseline:
         return Usual(
             same=np.array(self.same), days=np.array(self.days), expected=np.array(self.expected),
             worth=np.array(self.worth), noise=np.array(self.noise), degrees=np.array(self.degrees),
-            weekend=np.array(self.weekend), weekend_worth=np.array(self.weekend_worth),
+            weekend=Weekend(np.array(self.weekend), np.array(self.weekend_worth)),
         )  # fmt: skip
 
     def slot(self, at: float) -> int:
         """Return the time of day, counted in blocks, of the block nearest to the one that begins at `at`."""
-        return round((at - self.start) % self.period / self.window) % len(self.same)
+        later, last = (at - self.start) % self.period, (len(self.same) - 1) * self.window
+        if later <= last:
+            return round(later / self.window)
+        return 0 if self.period - later < later - last else len(self.same) - 1
 
     def slots(self, at: Floats) -> Ints:
         """Return the times of day, counted in blocks, in which readings lie."""
@@ -136,10 +139,9 @@ class Baseline:
             found, len(self.same) - 1
         )  # a day need not be a whole number of windows: the last has the rest
 
-    def rest(self, at: npt.ArrayLike, length: float = 0.0) -> Floats:
-        """Return which part of the time from `at` on, for `length` seconds, is a weekend that counts as one."""
-        starts = np.asarray(at, dtype=np.float64)
-        return weekend_share(starts, length) if self.day == DAY else np.zeros_like(starts)
+    def rest(self, at: Floats) -> Floats:
+        """Return 1 for each time that's on a weekend that counts as one, else 0."""
+        return weekend_share(at, 0) if self.day == DAY else np.zeros_like(at)
 
 
 def dump_baseline(it: Baseline) -> str:
@@ -180,16 +182,20 @@ def summarize(points: Points, *, start: float, window: float, history: float) ->
     are too few for a comparison are summarized, too: the rules say that they can't judge.
     """
     day = day_of(history)
-    cut = _cut(points, start, window, day)
-    reach = round(HOUR / window)  # smoothed over the blocks within an hour
-    rest = weekend_share(cut.starts, window) if day == DAY else None
-    found = usual(cut.grid, reach=reach, points=cut.points, cells=cut.cells, size=cut.size, rest=rest)
+    weekend = NO_WEEKEND
+    if day == DAY:
+        hours = _cut(points, 0.0, HOUR, day)
+        weekend = weekend_offset(hours.grid, weekend_share(hours.starts, HOUR))
+    level = Points(points.at, points.value - weekend.offset * weekend_share(points.at, 0))
+    cut = _cut(level, start, window, day)
+    reach = round(day / 24 / window)  # smoothed over the blocks within an hour, or within the 24th of a short day
+    found = usual(cut.grid, reach=reach, points=cut.points, cells=cut.cells, size=cut.size, weekend=weekend)
     low, high = np.quantile(points.value, [0.01, 0.99]).tolist() if len(points) else (nan, nan)
     if low == high and len(points):
         low, high = float(np.min(points.value)), float(np.max(points.value))
     return Baseline(
         covers=points.span, start=start, window=window, day=day, size=cut.size, low=low, high=high,
-        weekend=found.weekend.item(), weekend_worth=found.weekend_worth.item(), same=tuple(found.same.tolist()),
+        weekend=weekend.offset.item(), weekend_worth=weekend.worth.item(), same=tuple(found.same.tolist()),
         days=tuple(found.days.tolist()), expected=tuple(found.expected.tolist()), worth=tuple(found.worth.tolist()),
         noise=found.noise.item(), degrees=found.degrees.item(),
     )  # fmt: skip
@@ -226,7 +232,8 @@ def _cut(points: Points, start: float, window: float, day: float) -> _Cut:
     period = _period(window, day)
     per_day = max(int(period / window + 1e-9), 1)
     which = np.floor((points.at - start) / period)
-    slot = np.minimum(np.floor((points.at - start - which * period) / window), per_day).astype(np.int64)
+    slot = np.floor((points.at - start - which * period) / window)
+    slot = np.clip(slot, 0, per_day).astype(np.int64)  # rounding puts a reading at its day's very start before it
     whole = slot < per_day  # what is left of a day that is no multiple of the window belongs to no block
     first = float(which[0]) if len(which) else 0.0
     cells = ((which - first).astype(np.int64) * per_day + slot)[whole]
@@ -243,6 +250,17 @@ def _cut(points: Points, start: float, window: float, day: float) -> _Cut:
 # -- what is usual -----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Weekend:
+    """By how much a metric is higher on Saturdays and Sundays, and how certain that is. Several series: (…)."""
+
+    offset: Floats
+    worth: Floats  # how many independent blocks have a mean as certain as that
+
+
+NO_WEEKEND = Weekend(np.zeros(()), np.array(np.inf))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usual:
     """A baseline's means and noise, as in `Baseline`. Several series lie along the first axes."""
@@ -253,20 +271,18 @@ class Usual:
     worth: Floats  # (…, slots)
     noise: Floats  # (…)
     degrees: Floats  # (…)
-    weekend: Floats  # (…)
-    weekend_worth: Floats  # (…)
+    weekend: Weekend
 
 
 def usual(
     grid: Floats, *, reach: int = 0, points: Floats | None = None, cells: Ints | None = None, size: float = 1.0,
-    rest: Floats | None = None,
+    weekend: Weekend = NO_WEEKEND,
 ) -> Usual:  # fmt: skip
     """Return what a baseline says of its blocks.
 
-    `grid` (…, days, slots) has the blocks' means, NaN where one is missing. `rest` (…, days, slots), where weekends are
-    leveled, has which part of each block is a weekend. What is expected is smoothed over so many neighbors as `reach`
-    says. Weekends are leveled (`weekend_offset`) and incidents pulled in (`pulled_in`) first. The noise is measured
-    twice, and the larger is taken, since each has a weakness:
+    `grid` (…, days, slots) has the blocks' means, NaN where one is missing; weekends are leveled already, by `weekend`.
+    What is expected is smoothed over so many neighbors as `reach` says. Incidents are pulled in first (`pulled_in`).
+    The noise is measured twice, and the larger is taken, since each has a weakness:
 
     - From the blocks: s², pooled over the times of day (a one-way analysis of variance, so each time of day costs a
       degree of freedom), times (1+ρ)/(1−ρ) with ρ the correlation of neighbors: the long-run variance of an AR(1)
@@ -281,9 +297,6 @@ def usual(
     Bartlett, times (1−ρ²)/(1+ρ²). The noise is taken `SURE` standard errors of itself higher, 1/√(2ν) of it: what acts
     without a cause does so after a baseline that was quieter than usual.
     """
-    offset, offset_worth = weekend_offset(grid, rest)
-    if rest is not None:
-        grid = grid - rest * offset[..., None, None]
     grid = pulled_in(grid)
     there = ~np.isnan(grid)
     days = there.sum(axis=-2).astype(np.float64)
@@ -297,8 +310,6 @@ def usual(
     if points is not None and cells is not None and len(cells):
         taken = variance / np.maximum(days.max(axis=-1), 1)
         apart = points - same[..., cells % grid.shape[-1]]
-        if rest is not None:
-            apart = apart - rest.reshape(*rest.shape[:-2], -1)[..., cells] * offset[..., None]
         reach_of_points = FAR * NORMAL * median(np.abs(apart), -1)[..., None]
         apart = np.where(reach_of_points > 0, np.clip(apart, -reach_of_points, reach_of_points), apart)
         spread = ratio(np.nansum(apart**2, axis=-1), (~np.isnan(apart)).sum(axis=-1)) + taken
@@ -307,20 +318,16 @@ def usual(
     degrees = degrees * (1 - alike**2) / (1 + alike**2)
     noise = noise * (1 + SURE / np.sqrt(2 * np.maximum(degrees, 1)))
     expected, worth = smoothed(same, days, noise, reach)
-    return Usual(same=same, days=days, expected=expected, worth=worth, noise=noise, degrees=degrees, weekend=offset,
-                 weekend_worth=offset_worth)  # fmt: skip
+    return Usual(same=same, days=days, expected=expected, worth=worth, noise=noise, degrees=degrees, weekend=weekend)
 
 
-def weekend_offset(grid: Floats, rest: Floats | None) -> tuple[Floats, Floats]:
-    """Return by how much weekends are higher, and how many independent blocks have a mean as certain as that: (…).
+def weekend_offset(grid: Floats, rest: Floats) -> Weekend:
+    """Return what levels the weekends of hourly means (…, days, slots), of which `rest` says which are a weekend.
 
-    The offset is the mean of the weekends' blocks, each beside the median of the weekdays' at its time of day, with
-    those beyond `FAR` pulled in: an incident on one Saturday is no weekend. It is 0, and certain, where there is no
-    weekend or nothing else, and where `rest` is None.
+    The offset is the mean of the weekends' hours, each beside the median of the weekdays' at its time of day, with
+    those beyond `FAR` pulled in: an incident on one Saturday is no weekend. Where there is no weekend or nothing else,
+    there is nothing to level.
     """
-    nothing = np.zeros(grid.shape[:-2])
-    if rest is None:
-        return nothing, np.full(grid.shape[:-2], np.inf)
     apart = grid - median(np.where(rest == 0, grid, nan), -2)[..., None, :]
     free = np.where(rest == 1, apart, nan).reshape(*grid.shape[:-2], -1)
     center = median(free, -1)
@@ -328,7 +335,7 @@ def weekend_offset(grid: Floats, rest: Floats | None) -> tuple[Floats, Floats]:
     inside = np.clip(free - center[..., None], -FAR * spread[..., None], FAR * spread[..., None])
     many, few = (~np.isnan(np.where(rest == 0, apart, nan))).sum(axis=(-2, -1)), (~np.isnan(free)).sum(axis=-1)
     offset = np.nan_to_num(center + ratio(np.nansum(inside, axis=-1), few))
-    return offset, ratio(1, np.where(few > 0, ratio(1, few) + ratio(1, np.maximum(many, 1)), 0))
+    return Weekend(offset, ratio(1, np.where(few > 0, ratio(1, few) + ratio(1, np.maximum(many, 1)), 0)))
 
 
 def pulled_in(grid: Floats) -> Floats:
@@ -336,9 +343,9 @@ def pulled_in(grid: Floats) -> Floats:
 
     A block farther than `FAR` robust standard deviations from the median at its time of day counts as if it were just
     there. The deviations of all times of day are pooled, as the noise is, since a time of day alone has few days; the
-    median of D values takes 1/D of the variance with it. What came back at the same hour a week before or after is no
-    incident but the week's own shape, and stays: nothing but noise that is too small makes a monitor act without a
-    cause. Where more than half of the blocks are equal, nothing is pulled in.
+    median of D values takes 1/D of the variance with it. What came back at the same hour a week before or after, at
+    least half as far away, is no incident but the week's own shape, and stays: nothing but noise that is too small
+    makes a monitor act without a cause. Where more than half of the blocks are equal, nothing is pulled in.
     """
     days = grid.shape[-2]
     if days < 2:
@@ -354,7 +361,8 @@ def pulled_in(grid: Floats) -> Floats:
         later = np.zeros_like(apart)
         later[..., :-DAYS, :] = np.nan_to_num(apart[..., DAYS:, :])
         sign = np.sign(apart)
-        is_far &= ~((sign * week > far / 2) | (sign * later > far / 2))
+        half = np.maximum(np.abs(apart), far) / 2  # noise that happens to lie on the same side is no return
+        is_far &= ~((sign * week > half) | (sign * later > half))
     return np.where(is_far, center + np.clip(apart, -far, far), grid)
 
 
@@ -408,15 +416,13 @@ def student(sigma: npt.ArrayLike, degrees: npt.ArrayLike) -> Floats:
     """
     x = sigma if isinstance(sigma, float) else np.asarray(sigma, dtype=np.float64)  # a float's polynomials are quicker
     v = np.maximum(np.asarray(degrees, dtype=np.float64), 1.0)
-    found: Floats = x + sum(
-        _horner(terms, x) / under / v**power for power, (terms, under) in enumerate(_EXPANSION, start=1)
-    )
-    return found
+    found = x + sum(_horner(terms, x) / under / v**power for power, (terms, under) in enumerate(_EXPANSION, start=1))
+    return np.asarray(found, dtype=np.float64)
 
 
-def _horner(terms: list[int], x: float | Floats) -> float | Floats:
+def _horner(terms: list[int], x: Any) -> Any:
     """Return a polynomial's value, as np.polyval does, which takes longer than all the rest of a verdict."""
-    found: float | Floats = 0.0
+    found = 0.0
     for term in terms:
         found = found * x + term
     return found

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from math import inf, isfinite
-from typing import Annotated
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from bot.domain.numbers import number
 from bot.domain.text import Code, Say, say
+
+if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
+    import numpy as np
+    import numpy.typing as npt
 
 MOST = 10.0  # of what is usual, or of the error: ten times
 
@@ -40,7 +42,9 @@ class Effect:
         return f"{100 * self.amount:.12g}%{' of error' if self.kind is EffectKind.OF_ERROR else ''}"
 
     def distance(self, expected: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return how far from each expected value it is, in the unit of the metric."""
+        """Return how far from each expected value it is, in the unit of the metric; of the same shape."""
+        import numpy as np
+
         usual = np.asarray(expected, dtype=np.float64)
         if self.kind is EffectKind.ABSOLUTE:
             return np.full(usual.shape, self.amount)
@@ -66,7 +70,8 @@ class Effect:
 def parse_effect(said: object) -> Effect:
     """Return the effect that is meant: `2%`, `0.02` (a part of what is usual), `0.01 abs`, `10% of error`.
 
-    Raises ValueError for anything else, for what is below 0, and for more than ten times what is usual.
+    Amounts have 12 significant digits, so that what is written is read back as it was. Raises ValueError for anything
+    else, for what is below 0, and for more than ten times what is usual.
     """
     if isinstance(said, Effect):
         return said
@@ -74,11 +79,13 @@ def parse_effect(said: object) -> Effect:
     if found is None:
         raise ValueError("isn't an effect; write one like 2%, 0.01 abs, or 10% of error")
     kind = EffectKind.ABSOLUTE if found["abs"] else EffectKind.OF_ERROR if found["error"] else EffectKind.RELATIVE
-    amount = float(found["amount"]) / (100 if found["percent"] else 1)
+    amount = float(f"{float(found['amount']) / (100 if found['percent'] else 1):.12g}")
     if kind is EffectKind.ABSOLUTE and found["percent"]:
         raise ValueError("is a percentage and a distance at once; write 2% or 0.02 abs")
-    if not isfinite(amount) or amount > (inf if kind is EffectKind.ABSOLUTE else MOST):
-        raise ValueError(f"is too much; at most {100 * MOST:.0f}%")
+    if kind is not EffectKind.ABSOLUTE and amount > MOST:
+        raise ValueError(f"is too much; use at most {100 * MOST:.0f}%")
+    if not isfinite(amount):
+        raise ValueError("is too much; use a finite number")
     return Effect(amount, kind)
 
 
@@ -88,12 +95,12 @@ def write_effect(effect: Effect) -> float | str:
 
 
 _WRITTEN = re.compile(
-    r"(?P<amount>\d+(?:\.\d*)?(?:e-?\d+)?|\.\d+)\s*(?P<percent>%)?\s*(?:(?P<abs>abs(?:olute)?)|(?P<error>of\s+(?:the\s+)?error))?"
+    r"(?P<amount>\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+)\s*(?P<percent>%)?\s*(?:(?P<abs>abs(?:olute)?)|(?P<error>of\s+(?:the\s+)?error))?"
 )
 
 EffectSize = Annotated[
     Effect,
     BeforeValidator(parse_effect),
     PlainSerializer(write_effect),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]}),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": MOST}, {"type": "string"}]}),
 ]

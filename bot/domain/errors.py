@@ -2,6 +2,7 @@
 
     RegistrarError
     ├── BadInput                what was typed cannot be understood         exit 2
+    │   ├── WrongField          one field of a form or a flag
     │   ├── UnknownModel
     │   ├── UnknownVersion
     │   ├── UnknownRun
@@ -47,6 +48,14 @@ class BadInput(RegistrarError):
     """What was typed cannot be understood; nothing was changed."""
 
     exit_code = 2
+
+
+class WrongField(BadInput):
+    """A value that a field can't have; `field` is its name, so that a form can show the sentence there."""
+
+    def __init__(self, field: str, sentence: Say | str) -> None:
+        self.field = field
+        super().__init__(sentence)
 
 
 class UnknownModel(BadInput):

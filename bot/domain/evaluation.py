@@ -16,9 +16,8 @@ from bot.domain import rules
 from bot.domain.baselines import DAY, DAYS, MOSTLY, Baseline, Points, day_of, lookback, summarize
 from bot.domain.directions import Direction
 from bot.domain.durations import show_duration
-from bot.domain.effects import Effect, parse_effect
 from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Judgement, Outcome, Reading, Standing, Term
+from bot.domain.monitors import Judgement, Monitor, Outcome, Reading, Standing, Term
 from bot.domain.rules import Judged, Tally
 from bot.domain.text import Code, Say, joined, say
 
@@ -94,12 +93,13 @@ def is_enough(rule: MonitorRule, baseline: Baseline) -> bool:
 
 
 def judge(
-    rule: MonitorRule, standing: Standing, term: Term, found: Reading, now: datetime, past: Past
+    monitor: Monitor, standing: Standing, term: Term, found: Reading, now: datetime, past: Past
 ) -> Judgement | None:
     """Return what the rule makes of a check; None where it isn't asked: no value, or too soon after the promotion.
 
     `standing` is that of `begin`, before the check.
     """
+    rule = monitor.rule
     if found.outcome is not Outcome.OK or now < term.since + rule.warms_up:
         return None
     seen = standing.points + found.fresh
@@ -164,7 +164,7 @@ def _blocks(rule: MonitorRule, standing: Standing, term: Term, now: datetime, pa
     baseline, remark = _compared(rule, term, start, past)
     judged = rules.blocks(
         mine, start.timestamp(), baseline, history=rule.history.total_seconds(),
-        higher_is_better=rule.better is Direction.HIGHER, effect=_effect(rule), sigma=rule.sigma,
+        higher_is_better=rule.better is Direction.HIGHER, effect=rule.min_effect, sigma=rule.sigma,
     )  # fmt: skip
     return _judgement(rule, judged, remark, end)
 
@@ -219,22 +219,15 @@ def _sequential(rule: MonitorRule, term: Term, past: Past) -> Judgement:
         return _cannot(say("{covers} were measured before {v}, and {needed} are needed.", covers=covers,
                            v=Code(f"v{term.version}"), needed=needed))  # fmt: skip
     judged = rules.sequential(
-        past.tally(frozen, term.since + rule.warms_up), alpha=rule.alpha, effect=_effect(rule),
-        higher_is_better=rule.better is Direction.HIGHER, history=rule.history.total_seconds(),
+        past.tally(frozen, term.since + rule.warms_up), alpha=rule.alpha, effect=rule.min_effect,
+        history=rule.history.total_seconds(),
     )  # fmt: skip
     return _judgement(rule, judged, [], None)
 
 
-def _effect(rule: MonitorRule) -> Effect:
-    return _parsed(rule.min_effect)
-
-
-_parsed = lru_cache(maxsize=4096)(parse_effect)  # a replay asks for the same one at each check
-
-
 def _judgement(rule: MonitorRule, judged: Judged, remark: list[Say], judged_to: datetime | None) -> Judgement:
     """Return what a rule against a baseline has judged, with whether it is well again: the hysteresis is ours."""
-    enough = rule.hysteresis * _effect(rule).distance(judged.expected).item()
+    enough = rule.hysteresis * rule.min_effect.distance(judged.expected).item()
     why = joined([judged.why, *remark], " ") if remark else judged.why
     if judged.is_worse is None:
         return _cannot(why, judged_to)
@@ -243,4 +236,4 @@ def _judgement(rule: MonitorRule, judged: Judged, remark: list[Say], judged_to: 
 
 
 def _cannot(why: Say, judged_to: datetime | None = None) -> Judgement:
-    return Judgement(is_worse=None, bound=nan, usual=nan, why=why, judged_to=judged_to, is_waiting=True)
+    return Judgement(is_worse=None, bound=nan, usual=nan, why=why, judged_to=judged_to)

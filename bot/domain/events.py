@@ -71,8 +71,8 @@ class Tag(Enum):
     MOVED = "registrar:version:moved"  # moved, and read back
     OBSERVED = "registry:version:moved"  # the poll found a move that nobody asked us for
     MONITOR_FAILED = "monitor:version:failed"  # a monitor's rule says that the version in Production is bad
-    MONITOR_BLIND = "monitor:version:blind"  # a monitor has had no data, or errors, for too long
-    MONITOR_WELL = "monitor:version:well"  # it is well again, or there are figures again
+    MONITOR_BLIND = "monitor:version:blind"  # a monitor has had no data, errors, or no verdict for too long
+    MONITOR_WELL = "monitor:version:well"  # it is well again, or measured and judged again
     INCIDENT_RESOLVED = "registrar:incident:resolved"  # an incident is over, and how it ended
     BREAKER_TRIPPED = "registrar:breaker:tripped"  # automatic rollbacks stop until an admin resets them
     MONITORS_TAKEN = "registrar:monitor:taken"  # a monitor of the policy file was taken up, changed or taken away

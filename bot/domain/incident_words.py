@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.durations import show_duration
 from bot.domain.incidents import OF_ALL, Doing, Ending, Incident, IncidentKind, Tripped
-from bot.domain.monitors import Monitor
+from bot.domain.monitors import Monitor, State
 from bot.domain.moves import Move, MoveKind
 from bot.domain.people import Actor, Automation, shown
 from bot.domain.rollback_words import CANNOT_BE_TOLD, NOT_LOOKED_AT, UNFIT
@@ -42,6 +42,15 @@ def source_line(monitor: Monitor, why: Say) -> Say:
     return say("{model} {monitor}: {why}", model=Name(monitor.model), monitor=Code(monitor.name), why=why)
 
 
+def blind(monitor: Monitor, state: State, why: Say) -> Say:
+    """Return why nothing is known, for `line` and `source_line`, and what that means for an armed monitor."""
+    if state is not State.CANT_JUDGE:
+        return why
+    if not monitor.is_armed:
+        return say("can't judge. {why}", why=why)
+    return say("can't judge. {why} It stays armed, but won't roll back until it judges again.", why=why)
+
+
 # -- how it begins, and what is done -----------------------------------------------------------------------------------
 
 
@@ -53,10 +62,10 @@ def opened(incident: Incident) -> Say:
             return say("{it} fails in Production, since {since}. {what}", it=subject(incident), since=incident.since,
                        what=what)  # fmt: skip
         case IncidentKind.BLIND if incident.is_of_source:
-            return say("Many monitors of {it} cannot be measured, since {since}; so nothing is moved. {what}",
+            return say("Many monitors of {it} can't judge, since {since}; so they move nothing. {what}",
                        it=subject(incident), since=incident.since, what=what)  # fmt: skip
         case IncidentKind.BLIND:
-            return say("Nothing is known of {it}, since {since}; so nothing is moved. {what}", it=subject(incident),
+            return say("Nothing is known about {it}, since {since}; so nothing is moved. {what}", it=subject(incident),
                        since=incident.since, what=what)  # fmt: skip
         case IncidentKind.SOURCE:
             return say("Many monitors of {it} fail together, since {since}: look at the source, not at the models. "
@@ -163,7 +172,7 @@ def _is_because(incident: Incident, *templates: str) -> bool:
 def _look_at_source(incident: Incident) -> Say:
     if incident.model and incident.monitors:
         check = Code(f"/model monitor check {incident.model} {incident.monitors[0]}")
-        return say("See why nothing can be measured, then {check}", check=check)
+        return say("Find out why it can't judge, then {check}", check=check)
     return say("Look at {source}: is it up, and are its figures right?", source=Code(incident.source))
 
 
@@ -224,8 +233,8 @@ def not_followed(version: int) -> Say:
 
 
 def sees_again(since: datetime, now: datetime) -> Say:
-    """Return how it ends where data came back."""
-    return say("There are figures again, after {age} without.", age=show_duration(now - since))
+    """Return how it ends where the last of its monitors is measured and judged again, or warms up."""
+    return say("Monitoring is back after {age}.", age=show_duration(now - since))
 
 
 def source_is_well(source: str, since: datetime, now: datetime) -> Say:

@@ -25,8 +25,8 @@ class IncidentKind(Enum):
     """What went wrong."""
 
     FAILED = "failed"  # a monitor's rule says that the version is bad
-    # A monitor has no data, or its source gives errors: nothing is known, and nothing is moved. One of many monitors of
-    # a source is the source's, as SOURCE is.
+    # A monitor has no data, its source gives errors, or it can't judge: nothing is known, and nothing is moved. One of
+    # many monitors of a source is the source's, as SOURCE is.
     BLIND = "blind"
     SOURCE = "source"  # many monitors of one source fail together: it is not the models
 
@@ -106,6 +106,14 @@ class Incident:
     ending: Ending | None = None
     ended_by: Actor | None = None
     ended_in: str = ""  # the lane of the message in Slack that tells what ended it
+
+    def telling(self, monitor: str, line: Say, most: int) -> Incident:
+        """Return it with this line for a monitor, which joins it if it isn't part of it; at most so many are kept."""
+        if monitor not in self.monitors:
+            return replace(self, monitors=(*self.monitors, monitor), lines=(*self.lines, line)[:most])
+        at = self.monitors.index(monitor)
+        lines = tuple(line if n == at else old for n, old in enumerate(self.lines))
+        return replace(self, lines=lines)
 
     def ended(self, end: End, at: datetime) -> Incident:
         """Return it as it is once it has ended so."""

@@ -13,11 +13,13 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from bot.domain.durations import parse_duration, write_duration
-from bot.domain.errors import BadInput
+from bot.domain.effects import Effect
+from bot.domain.errors import BadInput, WrongField
 from bot.domain.grammar import Arg, Command, Everywhere, Model, OptionalModel, Reason, amiss
+from bot.domain.judgeable import unfit
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import longest_silence
-from bot.domain.text import Code, Name, Say, say
+from bot.domain.text import Code, Name, say
 
 GROUP = "monitor"
 NONE = "none"  # what is typed to take a setting away again
@@ -72,13 +74,15 @@ def _shown(field: str, info: FieldInfo) -> str:
     kind = _kind(info.annotation)
     if get_origin(kind) is Literal:
         return "|".join(get_args(kind))
-    return {float: "X", int: "N", timedelta: "TIME"}.get(kind, field.upper())
+    return {float: "X", int: "N", timedelta: "TIME", Effect: "EFFECT"}.get(kind, field.upper())
 
 
 def _written(default: object) -> object:
     """Return a default as it is typed; nothing where there is none."""
     if isinstance(default, timedelta):
         return _short_duration(default)
+    if isinstance(default, Effect):
+        return str(default)
     return default if isinstance(default, str | int | float) and default != "" else None
 
 
@@ -102,11 +106,17 @@ def _flags(*, with_defaults: bool) -> tuple[tuple[str, FieldInfo, Arg], ...]:
 
 
 def rule_of(settings: Mapping[str, Any]) -> MonitorRule:
-    """Return the rule of these settings. Raises BadInput with one sentence that names the flag."""
+    """Return the rule of these settings. Raises BadInput with one sentence that names the flag.
+
+    That is WrongField where one field is wrong, also where the rule could never judge.
+    """
     try:
-        return MonitorRule(**{field: _understood(field, value) for field, value in settings.items()})
+        rule = MonitorRule(**{field: _understood(field, value) for field, value in settings.items()})
     except ValidationError as error:
-        raise BadInput(_fault(error.errors()[0])) from error
+        raise _fault(error.errors()[0]) from error
+    if found := unfit(rule):
+        raise WrongField(found.field, say("{flag}: {why}", flag=Code(flag(found.field)), why=found.why))
+    return rule
 
 
 def _understood(field: str, value: Any) -> Any:
@@ -116,15 +126,16 @@ def _understood(field: str, value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-def _fault(fault: Any) -> Say:
+def _fault(fault: Any) -> BadInput:
     words = re.sub(r"^Value error, ", "", amiss(fault))
     words = re.sub(r"datetime\.timedelta\(0\)", "nothing", words)
     words = re.sub(
         r"\b[a-z]+(?:_[a-z]+)+\b", lambda it: flag(it[0]) if it[0] in MonitorRule.model_fields else it[0], words
     )
     if not fault["loc"]:
-        return say("{what}.", what=words[:1].upper() + words[1:] if not words.startswith("--") else words)
-    return say("{flag}: {what}.", flag=Code(flag(str(fault["loc"][0]))), what=words)
+        return BadInput(say("{what}.", what=words[:1].upper() + words[1:] if not words.startswith("--") else words))
+    field = str(fault["loc"][0])
+    return WrongField(field, say("{flag}: {what}.", flag=Code(flag(field)), what=words))
 
 
 class _Ruled(Command):

@@ -9,10 +9,12 @@ from pydantic import Field, field_validator, model_validator
 
 from bot.domain.directions import Direction, direction_of
 from bot.domain.durations import Duration
+from bot.domain.effects import Effect, EffectSize
 from bot.domain.parts import Part
 
 SHORTEST = timedelta(seconds=10)  # between two checks
 LONGEST = timedelta(days=366)
+SHORTEST_WARMUP = timedelta(minutes=30)  # where nothing is said
 HARD_LIMIT_AFTER = 2  # checks in a row beyond the hard limit
 AGGREGATES = ("mean", "last", "rate", *(f"p{percent}" for percent in range(50, 100)))
 
@@ -69,11 +71,13 @@ class MonitorRule(Part):
     min_points: int | None = Field(
         default=None,
         ge=1,
-        description="readings since the promotion that a verdict needs; left out 50, and 1 for a threshold",
+        description="readings since the promotion that a verdict needs; left out, 1 for a threshold, else no minimum",
     )
     max_age: Span | None = Field(default=None, description="how old the newest reading may be; left out 2 x every")
-    min_effect: float = Field(
-        default=0.02, ge=0, le=10, description="how much worse than the baseline counts, as a part of it: 0.02 is 2 %"
+    min_effect: EffectSize = Field(
+        default=Effect(0.02),
+        json_schema_extra={"default": "2%"},
+        description="how much worse than the baseline counts: 2%, 0.01 abs, or 10% of error",
     )
     sigma: float = Field(
         default=3.0, gt=0, le=100, description="how far outside the noise, in standard deviations (blocks)"
@@ -88,7 +92,8 @@ class MonitorRule(Part):
     history: Span = Field(default=timedelta(days=7), description="how much of a baseline is needed")
     warmup: Pause | None = Field(
         default=None,
-        description="how long after a promotion only the hard limit counts; left out, the longer of 2 x window and 30m",
+        description="how long after a promotion only the hard limit counts; left out, 30m for sequential, else the "
+        "longer of 2 x window and 30m",
     )
     fail_after: int = Field(default=2, ge=1, le=1000, description="failures in a row until it has failed")
     recover_after: int = Field(default=3, ge=1, le=1000, description="good checks in a row until it is well again")
@@ -165,8 +170,8 @@ class MonitorRule(Part):
 
     @property
     def points_needed(self) -> int:
-        """How many readings since the promotion a verdict needs."""
-        return self.min_points or (1 if self.is_threshold else 50)
+        """How many readings since the promotion a verdict needs; 0 where the rule itself knows what it needs."""
+        return self.min_points or int(self.is_threshold)
 
     @property
     def oldest(self) -> timedelta:
@@ -176,4 +181,6 @@ class MonitorRule(Part):
     @property
     def warms_up(self) -> timedelta:
         """How long after a promotion nothing is judged but the hard limit."""
-        return max(2 * self.window, timedelta(minutes=30)) if self.warmup is None else self.warmup
+        if self.warmup is not None:
+            return self.warmup
+        return SHORTEST_WARMUP if self.rule == "sequential" else max(2 * self.window, SHORTEST_WARMUP)

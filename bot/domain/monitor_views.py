@@ -34,7 +34,8 @@ class MonitorView:
     now: datetime
 
 
-_WORST_FIRST = (State.FAILED, State.ERROR, State.NO_DATA, State.PENDING, State.WARMUP, State.OK, State.DISABLED)
+_WORST_FIRST = (State.FAILED, State.ERROR, State.NO_DATA, State.CANT_JUDGE, State.PENDING, State.WARMUP, State.OK,
+                State.DISABLED)  # fmt: skip
 
 
 def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:

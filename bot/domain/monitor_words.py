@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.directions import Direction
 from bot.domain.durations import show_duration
+from bot.domain.effects import Effect, EffectKind
 from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Monitor, Standing, State
+from bot.domain.monitors import BLIND, UNJUDGED_MOST, Monitor, Standing, State
 from bot.domain.numbers import number
 from bot.domain.people import Actor, shown
 from bot.domain.text import Code, Name, Say, joined, say
@@ -43,13 +45,21 @@ def _hits(it: MonitorRule) -> Say:
 
 def _is_worse(it: MonitorRule) -> Say:
     before = "the Production before it" if it.baseline == "previous" else "its own past days"
-    least = say("by more than {least} %", least=number(100 * it.min_effect))
+    least = say("by more than {effect}", effect=effect(it.min_effect))
     if it.rule == "sequential":
-        return say("{value} is worse than {before} {least}, with at most {alpha} % risk of a false alarm{times}",
+        return say("{value} is worse than {before} {least}, with at most {alpha}% risk of a false alarm{times}",
                    value=_value(it), before=before, least=least, alpha=number(100 * it.alpha),
                    times=_times(it, "checks"))  # fmt: skip
     return say("{value} is worse than {before} {least} and {sigma} standard deviations{times}", value=_value(it),
                before=before, least=least, sigma=number(it.sigma), times=_times(it, "windows"))  # fmt: skip
+
+
+def effect(it: Effect) -> Say:
+    """Return an effect in words: `2%`, `0.01`, `10% of the error`."""
+    if it.kind is EffectKind.ABSOLUTE:
+        return say("{amount}", amount=number(it.amount))
+    of = " of the error" if it.kind is EffectKind.OF_ERROR else ""
+    return say("{amount}%" + of, amount=number(100 * it.amount))
 
 
 def _value(it: MonitorRule) -> Say:
@@ -93,15 +103,28 @@ def state(monitor: Monitor, standing: Standing) -> Say:
     if standing.state is State.PENDING:
         return say("failed {n} of {all}", n=standing.bad or standing.beyond, all=monitor.rule.fail_after)
     if standing.state is State.FAILED and standing.since is not None:
-        return say("failed, since {since}", since=standing.since)
-    if standing.state is State.OK and (standing.empty or standing.broken):
+        blind = say("; can't judge now") if standing.unjudged >= UNJUDGED_MOST else say("")
+        return say("failed, since {since}{blind}", since=standing.since, blind=blind)
+    if standing.state is State.CANT_JUDGE:
+        return _cant_judge(monitor, standing)
+    if standing.state in BLIND and not standing.has_no_figure:
+        return say("measured again, but not judged yet")
+    if standing.state is State.OK and (standing.has_no_figure or standing.unjudged):
         return _was_well(monitor, standing)
     return _STATES[standing.state]
 
 
+def reason(monitor: Monitor, standing: Standing) -> Say | None:
+    """Return what the last check came to; None if that's unknown, or if `state` says so in the same words."""
+    if standing.why is None:
+        return None
+    why, stands = (str(one).rstrip(".").casefold() for one in (standing.why, state(monitor, standing)))
+    return None if stands.endswith(why) else standing.why
+
+
 _STATES = {
     State.DISABLED: say("nothing is in Production"),
-    State.WARMUP: say("warming up after the promotion"),
+    State.WARMUP: say("warming up"),
     State.OK: say("well"),
     State.FAILED: say("failed"),
     State.NO_DATA: say("no data"),
@@ -109,11 +132,21 @@ _STATES = {
 }
 
 
+def _cant_judge(monitor: Monitor, standing: Standing) -> Say:
+    why = standing.why or say("It can't be told yet.")
+    why = replace(why, template=why.template.removesuffix("."))  # more follows it
+    if monitor.is_armed:
+        return say("armed, but can't judge: {why}", why=why)
+    return say("can't judge{yet}: {why}", yet=say(" yet") if standing.judged_at is None else say(""), why=why)
+
+
 def _was_well(monitor: Monitor, standing: Standing) -> Say:
     """Return how a monitor stands that was well and could not be measured since, not often enough yet to be told."""
     if standing.broken:
         return say("well when last measured; error {n} of {all}", n=standing.broken, all=monitor.rule.error)
-    return say("well when last measured; no data {n} of {all}", n=standing.empty, all=monitor.rule.no_data)
+    if standing.empty:
+        return say("well when last measured; no data {n} of {all}", n=standing.empty, all=monitor.rule.no_data)
+    return say("healthy when last judged; can't judge {n} of {all}", n=standing.unjudged, all=UNJUDGED_MOST)
 
 
 def is_unmeasured(standing: Standing) -> bool:
@@ -203,13 +236,12 @@ def armed(monitor: Monitor, by: Actor, reason: str) -> Say:
 
 def checked(monitor: Monitor, standing: Standing) -> Say:
     """Return the answer to whoever had it checked now: its state, what was read, and why it's judged that way."""
-    stands = state(monitor, standing)
-    said = [say("Checked {it}: {state}.", it=which(monitor), state=stands)]
-    if standing.value is not None and not standing.is_blind:
+    said = [say("Checked {it}: {state}.", it=which(monitor), state=state(monitor, standing))]
+    if standing.value is not None and not standing.has_no_figure:
         said.append(say("{query} of {v}: {value}.", query=_value(monitor.rule), v=Code(f"v{standing.version}"),
                         value=value(standing)))  # fmt: skip
-    if standing.why is not None and str(standing.why).rstrip(".").casefold() != str(stands).casefold():
-        said.append(standing.why)
+    if (why := reason(monitor, standing)) is not None:
+        said.append(why)
     return joined(said, " ")
 
 

@@ -1,7 +1,8 @@
 """Monitors: what one check found, what is made of it, and the states between. No I/O, no clock.
 
-A monitor's own state says what its readings mean: DISABLED, WARMUP, OK ⇄ PENDING → FAILED, beside them NO_DATA and
-ERROR. What was done about a failure is the state of the incident that it opens (bot/domain/incidents.py).
+A monitor's own state says what its readings mean: DISABLED, WARMUP, OK ⇄ PENDING → FAILED, beside them NO_DATA,
+ERROR, and CANT_JUDGE. What was done about a failure is the state of the incident that it opens
+(bot/domain/incidents.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from bot.domain.people import Actor
 from bot.domain.text import Say, say
 
 JITTER = 0.1  # of the interval, to either side: monitors of one interval do not all come at once
+UNJUDGED_MOST = 3  # checks in a row without a verdict that was due, until the monitor can't judge
+FIRST_FEW = 6  # readings after the warm-up that `sequential` needs before its first verdict
 
 
 class Outcome(Enum):
@@ -30,6 +33,7 @@ class Outcome(Enum):
     FAILED = "failed"
     NO_DATA = "no data"  # nothing, too little, too old, or nonsense
     ERROR = "error"  # the source did not answer, or the monitor is set up wrongly
+    UNJUDGED = "can't judge"  # there was a figure, and a verdict was due, but the rule gave none
 
 
 class State(Enum):
@@ -42,6 +46,11 @@ class State(Enum):
     FAILED = "failed"
     NO_DATA = "no data"
     ERROR = "error"
+    CANT_JUDGE = "can't judge"  # there are figures, but its rule has given no verdict when one was due
+
+
+# Nothing is known of the version. Such a state ends with a verdict, not with a mere figure.
+BLIND = frozenset({State.NO_DATA, State.ERROR, State.CANT_JUDGE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +219,9 @@ class Standing:
     empty: int = 0  # checks in a row without data
     broken: int = 0  # checks in a row with an error
     beyond: int = 0  # checks in a row beyond the hard limit
+    unjudged: int = 0  # checks in a row since a verdict was due and could not be given
+    judged_at: datetime | None = None  # the last verdict, also one about an earlier version
+    missed_at: datetime | None = None  # the last check without a figure
     points: int = 0  # readings since the promotion, each counted once
     newest: datetime | None = None  # of those readings
     judged_to: datetime | None = None  # the end of the last block that was judged
@@ -222,13 +234,22 @@ class Standing:
 
     @property
     def is_blind(self) -> bool:
-        """Tell whether the last check had no figure, however soon people are told of that."""
-        return self.state in {State.NO_DATA, State.ERROR} or self.empty > 0 or self.broken > 0
+        """Tell whether the version isn't measured or isn't judged now, however soon people hear of that."""
+        return self.state in BLIND or self.has_no_figure or self.unjudged > 0
+
+    @property
+    def has_no_figure(self) -> bool:
+        """Tell whether the last check had no figure."""
+        return self.empty > 0 or self.broken > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What a rule made of a value. `is_worse` None: it cannot be told, or there is nothing new to judge."""
+    """What a rule made of a value.
+
+    `is_worse` None with a `why` or a `judged_to`: a verdict is due, and the rule can't give one. None with neither:
+    there is nothing new to judge.
+    """
 
     is_worse: bool | None
     is_recovered: bool = True  # far enough back within the bound
@@ -236,7 +257,6 @@ class Judgement:
     usual: float = nan  # what the baseline has
     why: Say | None = None
     judged_to: datetime | None = None
-    is_waiting: bool = False  # it cannot be told yet, and that is nothing to alarm anybody with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,8 +298,20 @@ def begin(standing: Standing, monitor: Monitor, term: Term | None) -> Standing:
         return standing
     return Standing(
         monitor=standing.monitor, slot=standing.slot, next_at=standing.next_at, revision=monitor.revision,
-        version=version, move=move, state=State.OK if term else State.DISABLED,
+        version=version, move=move, state=State.OK if term else State.DISABLED, judged_at=standing.judged_at,
     )  # fmt: skip
+
+
+def resumed(standing: Standing, monitor: Monitor, now: datetime) -> Standing:
+    """Return the standing from which a monitor that was paused goes on.
+
+    Windows with a pause in them are incomplete for a good reason, so they count as judged.
+    """
+    anew = replace(
+        standing, next_at=monitor.first_check(now), empty=0, broken=0, unjudged=0, judged_at=standing.judged_at and now,
+        judged_to=now + monitor.rule.window if monitor.rule.rule == "blocks" else None,
+    )  # fmt: skip
+    return replace(anew, state=State.OK, value=None) if anew.state in BLIND else anew
 
 
 def is_warm(monitor: Monitor, term: Term, now: datetime) -> bool:
@@ -287,13 +319,24 @@ def is_warm(monitor: Monitor, term: Term, now: datetime) -> bool:
     return now >= term.since + monitor.rule.warms_up
 
 
+def due_from(monitor: Monitor, term: Term, now: datetime) -> datetime:
+    """Return since when verdicts are due: the end of the warm-up, or the monitor's last change if that was later.
+
+    A change that is yet to come, since the clock was set back, doesn't count.
+    """
+    warm = term.since + monitor.rule.warms_up
+    return max(warm, monitor.created_at) if monitor.created_at <= now else warm
+
+
 def assess(
-    monitor: Monitor, standing: Standing, reading: Reading, judgement: Judgement | None, *, now: datetime, warm: bool
-) -> Verdict:
+    monitor: Monitor, standing: Standing, reading: Reading, judgement: Judgement | None, *, now: datetime, warm: bool,
+    due: datetime | None = None,
+) -> Verdict:  # fmt: skip
     """Return what a check comes to.
 
     `standing` is that of `begin`; `judgement` is the rule's, or None where the rule was not asked: while it is not
-    `warm`, or where there is no value. Pure: the same arguments give the same verdict.
+    `warm`, or where there is no value. `due` is that of `due_from`; without it, a monitor that only ever has nothing
+    new to judge is not noticed. Pure: the same arguments give the same verdict.
     """
     rule = monitor.rule
     seen = replace(standing, slot=standing.slot + 1, at=now, points=standing.points + reading.fresh,
@@ -302,28 +345,73 @@ def assess(
         return _broken(rule, standing, seen, reading.why or say("The source gave an error."))
     if reading.outcome is Outcome.NO_DATA:
         return _empty(rule, standing, seen, reading.why or say("The source had no data."))
-    seen = replace(seen, value=reading.value, broken=0)
+    seen = replace(seen, value=reading.value, broken=0, empty=0)
     if beyond_limit(rule, reading.value):
         return _beyond(rule, standing, seen, now)
     seen = replace(seen, beyond=0)
-    if not warm or judgement is None:
-        state = State.FAILED if standing.state is State.FAILED else State.WARMUP if not warm else standing.state
-        state = State.OK if state in {State.ERROR, State.NO_DATA, State.DISABLED} else state
-        why = say("Too soon after the promotion to judge." if not warm else "There is nothing new to judge.")
-        return _verdict(Outcome.OK, standing, replace(seen, empty=0), state, why)
+    if not warm:
+        state = State.FAILED if standing.state is State.FAILED else State.WARMUP
+        return _verdict(Outcome.OK, standing, seen, state, say("Too soon after the promotion to judge."))
+    judgement = judgement or Judgement(is_worse=None)
     seen = replace(seen, bound=_known(judgement.bound, seen.bound), usual=_known(judgement.usual, seen.usual),
                    judged_to=judgement.judged_to or seen.judged_to)  # fmt: skip
-    if judgement.is_worse is None:
-        if judgement.judged_to is None and judgement.why is None:  # the same window still
-            state = State.OK if standing.state in {State.ERROR, State.NO_DATA} else standing.state
-            why = standing.why or say("The first window is not complete yet.")
-            return _verdict(Outcome.OK, standing, replace(seen, empty=0), state, why)
-        why = judgement.why or say("It cannot be told yet.")
-        if judgement.is_waiting:
-            state = State.FAILED if standing.state is State.FAILED else State.WARMUP
-            return _verdict(Outcome.NO_DATA, standing, replace(seen, empty=0), state, why)
-        return _empty(rule, standing, seen, why)
-    return _judged(rule, standing, replace(seen, empty=0), judgement, now)
+    if judgement.is_worse is not None:
+        return _judged(rule, standing, replace(seen, unjudged=0, judged_at=now), judgement, now)
+    if judgement.why is None and judgement.judged_to is None:
+        return _nothing_new(rule, standing, seen, due)
+    why = judgement.why or say("It can't be told yet.")
+    if _waits(rule, seen, judgement, due):
+        state = standing.state if standing.state in {State.FAILED, *BLIND} else State.WARMUP
+        return _verdict(Outcome.OK, standing, seen, state, why)
+    return _unjudged(standing, seen, why)
+
+
+def _nothing_new(rule: MonitorRule, before: Standing, seen: Standing, due: datetime | None) -> Verdict:
+    """The last window has had its verdict, or has none: then each check until the next window counts as well."""
+    if before.state in {State.NO_DATA, State.ERROR}:
+        return _verdict(Outcome.OK, before, seen, before.state, say("Measured again, but not judged yet."))
+    if before.unjudged:
+        return _unjudged(before, seen, before.why or say("It can't be told yet."))
+    if (why := _late(rule, seen, due)) is not None:
+        return _unjudged(before, seen, why)
+    return _verdict(Outcome.OK, before, seen, before.state, before.why or say("The first window is not complete yet."))
+
+
+def _late(rule: MonitorRule, seen: Standing, due: datetime | None) -> Say | None:
+    """Return since when there is no verdict, if that is longer ago than it can be, whatever the reason; else None."""
+    if due is None or seen.at is None:
+        return None
+    window = rule.window if rule.rule == "blocks" else timedelta()
+    checks = UNJUDGED_MOST * (1 + JITTER) * rule.every
+    last = max(due, seen.judged_at or due)
+    if seen.judged_to is not None and seen.judged_to - seen.at > window + checks:
+        return say("It was judged up to {to}, which is yet to come: the clock was set back.", to=seen.judged_to)
+    if seen.at - last > 2 * window + checks:
+        return say("There was no verdict since {since}.", since=last)
+    return None
+
+
+def _waits(rule: MonitorRule, seen: Standing, judgement: Judgement, due: datetime | None) -> bool:
+    """Tell whether it merely lacks readings for its first verdict, and could not plausibly have them yet."""
+    if due is None or seen.at is None:
+        return seen.points < rule.points_needed
+    if judgement.judged_to is not None and judgement.judged_to - rule.window < due:
+        return True  # the monitor, or its last change, is younger than this window
+    is_first = rule.rule == "sequential" and (seen.judged_at is None or seen.judged_at <= due)
+    needed = rule.points_needed if seen.points < rule.points_needed else FIRST_FEW if is_first else 0
+    return needed > 0 and seen.at <= due + 2 * needed * rule.every
+
+
+def _unjudged(before: Standing, seen: Standing, why: Say) -> Verdict:
+    """A verdict was due, and there is none. That proves nothing either: what failed before stays failed."""
+    seen = replace(seen, unjudged=before.unjudged + 1)
+    return _verdict(Outcome.UNJUDGED, before, seen, _unjudged_state(before, seen), why)
+
+
+def _unjudged_state(before: Standing, seen: Standing) -> State:
+    if before.state is State.FAILED or seen.unjudged < UNJUDGED_MOST:
+        return before.state
+    return State.CANT_JUDGE
 
 
 def _known(value: float, before: float | None) -> float | None:
@@ -346,25 +434,36 @@ def _judged(rule: MonitorRule, before: Standing, seen: Standing, judgement: Judg
 
 
 def _beyond(rule: MonitorRule, before: Standing, seen: Standing, now: datetime) -> Verdict:
-    seen = replace(seen, beyond=seen.beyond + 1, empty=0, bound=rule.hard_limit, good=0, since=seen.since or now)
+    seen = replace(seen, beyond=seen.beyond + 1, bound=rule.hard_limit, good=0, since=seen.since or now)
     why = say("{value} lies beyond the hard limit of {limit}, {n} times in a row.",
               value=number(seen.value if seen.value is not None else nan), limit=number(rule.hard_limit or 0.0),
               n=seen.beyond)  # fmt: skip
-    failed = before.state is State.FAILED or seen.beyond >= HARD_LIMIT_AFTER
-    return _verdict(Outcome.FAILED, before, seen, State.FAILED if failed else State.PENDING, why)
+    if before.state is State.FAILED or seen.beyond >= HARD_LIMIT_AFTER:
+        return _verdict(Outcome.FAILED, before, replace(seen, unjudged=0), State.FAILED, why)
+    # One such reading is no verdict yet, so a monitor that knows nothing goes on knowing nothing.
+    return _verdict(Outcome.FAILED, before, seen, before.state if before.state in BLIND else State.PENDING, why)
 
 
 def _empty(rule: MonitorRule, before: Standing, seen: Standing, why: Say) -> Verdict:
     """A gap proves nothing: what failed before stays failed, and what was counted so far is kept."""
-    seen = replace(seen, empty=seen.empty + 1, broken=0, beyond=0)
-    silent = before.state is not State.FAILED and seen.empty >= rule.no_data
-    return _verdict(Outcome.NO_DATA, before, seen, State.NO_DATA if silent else before.state, why)
+    seen = replace(seen, empty=seen.empty + 1, broken=0, beyond=0, missed_at=seen.at)
+    return _missed(Outcome.NO_DATA, before, seen, State.NO_DATA if seen.empty >= rule.no_data else None, why)
 
 
 def _broken(rule: MonitorRule, before: Standing, seen: Standing, why: Say) -> Verdict:
-    seen = replace(seen, broken=seen.broken + 1, beyond=0)
-    silent = before.state is not State.FAILED and seen.broken >= rule.error
-    return _verdict(Outcome.ERROR, before, seen, State.ERROR if silent else before.state, why)
+    seen = replace(seen, broken=seen.broken + 1, beyond=0, missed_at=seen.at)
+    return _missed(Outcome.ERROR, before, seen, State.ERROR if seen.broken >= rule.error else None, why)
+
+
+def _missed(outcome: Outcome, before: Standing, seen: Standing, silent: State | None, why: Say) -> Verdict:
+    """A check without a figure. If a verdict is due, this one brings none either, and the reason remains."""
+    if before.state is not State.FAILED and silent is not None:
+        return _verdict(outcome, before, seen, silent, why)
+    if not before.unjudged or before.state in {State.NO_DATA, State.ERROR}:
+        return _verdict(outcome, before, seen, before.state, why)
+    seen = replace(seen, unjudged=before.unjudged + 1, why=before.why or why)
+    return Verdict(outcome=outcome, standing=replace(seen, state=_unjudged_state(before, seen)), before=before.state,
+                   why=why)  # fmt: skip
 
 
 def _verdict(outcome: Outcome, before: Standing, seen: Standing, state: State, why: Say) -> Verdict:

@@ -126,7 +126,7 @@ def _given(verb: type[Command], words: Sequence[str]) -> dict[str, Any]:
     A positional argument whose field was given as a flag is skipped, so `promote churn --version 7 production` works.
     """
     # The parser knows the flags only: argparse gives up a positional argument that stands behind a flag.
-    words = _spoken(verb, words)
+    words = _whole(_spoken(verb, words))
     end = words.index("--") if "--" in words else len(words)
     spaces, placed = _parser(verb).parse_known_args(list(words[:end]))
     flags = [word for word in placed if word.startswith("-")]
@@ -158,6 +158,19 @@ def _spoken(verb: type[Command], words: Sequence[str]) -> list[str]:
         is_spoken = at < why and word.lower() == "to" and is_version(following) and not before.startswith("-")
         spoken += instead if is_spoken else [word]
     return spoken
+
+
+def _whole(words: Sequence[str]) -> list[str]:
+    """Return the words with an effect of several words as one: `--min-effect 10% of error`, `--min-effect 0.01 abs`."""
+    whole: list[str] = []
+    for word in words:
+        last = whole[-1].lower() if whole[-2:-1] == ["--min-effect"] else "--"
+        is_part = not last.startswith("--") and (
+            word.lower() in {"%", "abs", "absolute", "of"}
+            or (word.lower() in {"the", "error"} and last.endswith((" of", " the")))
+        )
+        whole = [*whole[:-1], f"{whole[-1]} {word}"] if is_part else [*whole, word]
+    return whole
 
 
 def _place(verb: type[Command], fields: dict[str, Any], words: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from bot.domain.card import ModelCard
 from bot.domain.durations import Duration
 from bot.domain.errors import Misconfigured, WrongPolicy
+from bot.domain.judgeable import unfit
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.parts import Part
 from bot.domain.patterns import covers, is_plain
@@ -395,7 +396,7 @@ def _wrong_names(policy: Policy) -> Iterator[str]:
 
 
 def _wrong_monitors(policy: Policy) -> Iterator[str]:
-    """Yield what is wrong with the names of monitors and of their sources."""
+    """Yield what is wrong with the names of monitors and of their sources, and which could never judge."""
     for pattern, rules in policy.models.items():
         seen: set[str] = set()
         for at, monitor in enumerate(rules.monitors):
@@ -408,6 +409,9 @@ def _wrong_monitors(policy: Policy) -> Iterator[str]:
                 near = difflib.get_close_matches(monitor.source, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"sources are: {', '.join(known)}"
                 yield f"{path}.source: {monitor.source!r} is no source; {hint}"
+            if found := unfit(monitor):
+                why = str(found.why).removesuffix(".")
+                yield f"{path}.{found.field}: {why[:1].lower()}{why[1:]}"
 
 
 def _named_people(policy: Policy) -> Iterator[tuple[str, list[str]]]:

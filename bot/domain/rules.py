@@ -35,7 +35,7 @@ from bot.domain.numbers import number
 from bot.domain.text import Say, say
 
 STILL = 0.9  # of what makes a block worse: what its last half must be worse by
-FEWEST = 4  # readings of a confidence sequence: it counts on means being nearly normal
+FEWEST = 4  # readings of a confidence sequence
 TUNED_FOR = 2  # hours after which the confidence sequence is narrowest: bad versions are bad at once
 
 
@@ -106,10 +106,10 @@ def limits(
     about as bad: what recovers by itself is no reason to act.
     """
     share = np.asarray(rest, dtype=np.float64)
-    expected = usual.expected[..., slots] + share * usual.weekend[..., None]
+    expected = usual.expected[..., slots] + share * usual.weekend.offset[..., None]
     few = np.sqrt(np.maximum(size / np.maximum(points, 1), 1.0))
     wide = student(sigma, usual.degrees) / sigma
-    unsure = ratio(1, usual.worth[..., slots]) + share**2 / usual.weekend_worth[..., None]
+    unsure = ratio(1, usual.worth[..., slots]) + share**2 / usual.weekend.worth[..., None]
     noise = (usual.noise * wide)[..., None] * np.sqrt(1 + unsure) * few
     least = np.maximum(effect.distance(expected), ROUNDING * np.abs(expected))
     mean = np.maximum(least, sigma * noise)
@@ -146,7 +146,7 @@ def blocks(
         return _cannot_tell(value, say("Only {n} past days have readings at these hours, and {least} are needed.",
                                        n=int(baseline.days[slot]), least=MIN_DAYS))  # fmt: skip
     least = limits(baseline.usual, np.array([slot]), points=len(block), size=baseline.size, effect=effect, sigma=sigma,
-                   rest=baseline.rest([start], baseline.window))  # fmt: skip
+                   rest=baseline.rest(block.at).mean(keepdims=True))  # fmt: skip
     expected, sign = least.expected.item(), 1 if higher_is_better else -1
     but = _excuse((expected - block.value) * sign, least)
     return _against(value, expected, least.mean.item(), least.noise.item(), higher_is_better, effect, but=but,
@@ -194,7 +194,7 @@ def margin(
     z = NormalDist().inv_cdf(1 - alpha / 2)
     wide = (usual.noise * student(z, usual.degrees) / z)[..., None]
     days = np.maximum(usual.days, 1)
-    weekends = np.asarray(rest, dtype=np.float64) ** 2 / usual.weekend_worth[..., None]
+    weekends = np.asarray(rest, dtype=np.float64) ** 2 / usual.weekend.worth[..., None]
     base = np.sqrt((shares**2 @ (1 / days)[..., None])[..., 0] + weekends)
     tuned = radius(points, alpha=alpha, tuned_for=max(TUNED_FOR * size, 1.0))
     found: Floats = wide * (np.sqrt(size) * tuned + z * base)
@@ -209,15 +209,17 @@ class Tally:
     """
 
     baseline: Baseline
+    higher_is_better: bool
     counts: Ints  # (slots)
     total: float = 0.0
+    worst: float = -inf  # by how much the worst of them is worse than expected
     rest: float = 0.0  # how many of them are from weekends
     passed: int = 0  # readings, those that don't count included
 
     @classmethod
-    def of(cls, points: Points, baseline: Baseline) -> Self:
+    def of(cls, points: Points, baseline: Baseline, *, higher_is_better: bool) -> Self:
         """Return the tally of all these readings."""
-        found = cls(baseline, np.zeros(len(baseline.same), dtype=np.int64))
+        found = cls(baseline, higher_is_better, np.zeros(len(baseline.same), dtype=np.int64))
         found.add(points)
         return found
 
@@ -226,20 +228,23 @@ class Tally:
         self.passed += len(points)
         slots = self.baseline.slots(points.at)
         known = self.baseline.usual.days[slots] >= MIN_DAYS
-        self.counts += np.bincount(slots[known], minlength=len(self.counts))
-        self.total += float(points.value[known].sum())
-        self.rest += float(self.baseline.rest(points.at[known]).sum())
+        slots, values, rest = slots[known], points.value[known], self.baseline.rest(points.at[known])
+        expected = self.baseline.usual.same[slots] + rest * self.baseline.weekend
+        gaps = (expected - values) * (1 if self.higher_is_better else -1)
+        self.counts += np.bincount(slots, minlength=len(self.counts))
+        self.total += float(values.sum())
+        self.rest += float(rest.sum())
+        self.worst = max(self.worst, float(np.max(gaps, initial=-inf)))
 
 
-def sequential(
-    tally: Tally, *, alpha: float, effect: Effect, higher_is_better: bool, history: float
-) -> Judged:  # fmt: skip
+def sequential(tally: Tally, *, alpha: float, effect: Effect, history: float) -> Judged:
     """Judge the mean of all readings since the promotion by a confidence sequence.
 
     It is worse where it is worse than expected by more than `effect`, and where the sequence excludes that it is not
-    worse at all. One may look as often as one likes: that it ever calls worse what is not has about the probability
-    `alpha` for each promotion. A drop that comes long after the promotion is diluted by the good time before it: then
-    `blocks` is quicker.
+    worse at all, also without its worst reading: a single wild one is no bad version, and the mean of a few isn't
+    normal. One may look as often as one likes: that it ever calls worse what is not has about the probability `alpha`
+    for each promotion. A drop that comes long after the promotion is diluted by the good time before it: then `blocks`
+    is quicker.
 
     What is expected is the baseline's mean at the same hours (UTC), each reading having its own hour. It cannot be told
     where the baseline covers less than `history` seconds, where fewer than `FEWEST` readings count, or where the effect
@@ -261,8 +266,10 @@ def sequential(
     expected = float(np.nansum(shares * np.nan_to_num(found.same))) + rest * baseline.weekend
     deviation = baseline.noise * (baseline.size / count) ** 0.5
     least = max(off, effect.distance(expected).item(), ROUNDING * abs(expected))
+    gap = (expected - value) * (1 if tally.higher_is_better else -1)
+    but = "" if count * gap - tally.worst > (count - 1) * least else "but not without its worst reading"
     return _against(
-        value, expected, least, deviation, higher_is_better, effect,
+        value, expected, least, deviation, tally.higher_is_better, effect, but=but,
         by=say("{effect} and {off}, which noise explains", effect=_show(effect), off=number(off)),
     )  # fmt: skip
 

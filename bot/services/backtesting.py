@@ -14,8 +14,10 @@ from datetime import datetime, timedelta
 
 from bot.domain.backtests import Backtest, Judged
 from bot.domain.baselines import MOSTLY, Baseline, Points
+from bot.domain.directions import Direction
 from bot.domain.errors import RegistrarError
 from bot.domain.evaluation import FrozenBaseline, judge, key_of, span_of_baseline, summary_of
+from bot.domain.judgeable import KEPT
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitor_views import moved_since
 from bot.domain.monitors import (
@@ -29,6 +31,7 @@ from bot.domain.monitors import (
     Term,
     assess,
     begin,
+    due_from,
     is_warm,
 )
 from bot.domain.readings import aggregate
@@ -38,7 +41,7 @@ from bot.domain.rules import Tally
 from bot.domain.text import Say, say
 from bot.ports import Query
 from bot.services.context import Context
-from bot.services.monitoring import KEPT, SourceBook
+from bot.services.monitoring import SourceBook
 
 UNKNOWN = "unknown"  # the move that began the term of a version that the ledger knows nothing of
 
@@ -169,9 +172,10 @@ def _is_of(stored: FrozenBaseline | None, monitor: Monitor, term: Term) -> bool:
 
 @dataclass(slots=True)
 class Replayed:
-    """What came of a replay: the firings, how much was judged, and by what it was judged last."""
+    """What came of a replay: how much was judged, where the monitor stands, and when it would have fired."""
 
     judged: Judged
+    standing: Standing
     firings: list[Firing] = field(default_factory=list)
     bound: float | None = None
     usual: float | None = None
@@ -185,7 +189,7 @@ def replay(
 
     `stored` is its frozen baseline, if there is one; those of other terms are made as they were made then.
     """
-    found = Replayed(Judged(since, until))
+    found = Replayed(Judged(since, until), Standing(monitor=monitor.id))
     for term in terms:
         mine = [one for one in checks if one.move == term.move]
         bad = {one.version for one in bars if one.at <= term.since or one.move == term.move}  # as it was known then
@@ -196,19 +200,20 @@ def replay(
 
 def _replay_term(monitor: Monitor, term: Term, checks: Sequence[Check], past: _Memory, into: Replayed) -> None:
     rule, judged = monitor.rule, into.judged
-    standing = begin(Standing(monitor=monitor.id), monitor, term)
+    standing = begin(into.standing, monitor, term)
     for at, _, _, outcome, value, points in checks:
         past.now = at
         found = _reading(rule, at, outcome, value, points)
-        judgement = judge(rule, standing, term, found, at, past)
+        judgement = judge(monitor, standing, term, found, at, past)
         warm = is_warm(monitor, term, at)
-        verdict = assess(monitor, standing, found, judgement, now=at, warm=warm)
+        verdict = assess(monitor, standing, found, judgement, now=at, warm=warm, due=due_from(monitor, term, at))
         if at > judged.since:
             judged.add(rule, at, judgement, verdict.why if judgement is None else None)
             if verdict.has_failed and value is not None:
                 into.firings.append(Firing(at, value, verdict.why))
         judged.before = at
         standing = verdict.standing
+    into.standing = standing
     into.bound = into.bound if standing.bound is None else standing.bound
     into.usual = into.usual if standing.usual is None else standing.usual
 
@@ -257,7 +262,8 @@ class _Memory:
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
         """Return the tally of the term's readings from `since` on, up to the one that is judged."""
         if self._tally is None:
-            self._tally = Tally.of(Points.of([], []), baseline)
+            is_higher = self._rule.better is Direction.HIGHER
+            self._tally = Tally.of(Points.of([], []), baseline, higher_is_better=is_higher)
             self._counted = int(self._mine.at.searchsorted(since.timestamp()))
         until = int(self._mine.at.searchsorted(self.now.timestamp(), side="right"))
         if until > self._counted:

@@ -63,7 +63,7 @@ class FileMonitors:
             tx.append(_event(key, now, before=_said(there.rule), after=None))
             return
         if there is not None and there.is_from_file:
-            tx.save_monitor(there.changed(rule))
+            tx.save_monitor(replace(there.changed(rule), created_at=now))
             tx.append(_event(key, now, before=_said(there.rule), after=_said(rule)))
             return
         if there is not None:  # somebody made one of this name in Slack; the file has its own review, and wins

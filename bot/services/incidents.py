@@ -30,7 +30,7 @@ from bot.domain.incidents import (
     is_common_cause,
 )
 from bot.domain.monitor_views import of_incident
-from bot.domain.monitors import Monitor, Outcome, Reading, Standing, State, Term, Verdict
+from bot.domain.monitors import BLIND, Monitor, Outcome, Reading, Standing, State, Term, Verdict
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Automation, actor_id
 from bot.domain.registry import TARGETS, Stage
@@ -57,7 +57,6 @@ SAMPLE = 50  # of a source's monitors, checked together: they speak for very man
 # What ends in a rollback, by itself or by a button: not to a version that may not load.
 ASKS_OR_ACTS = {Doing.INTENT, Doing.AWAITING_HUMAN, Doing.COOLDOWN, Doing.FROZEN, Doing.TRIPPED}
 FAILING = {State.FAILED, State.PENDING}
-BLIND = {State.NO_DATA, State.ERROR}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +96,30 @@ class Checked:
         return self.verdict.standing.state in BLIND
 
     @property
+    def sees_again(self) -> bool:
+        """Tell whether it's known again how the version does."""
+        return self.verdict.before in BLIND and not self.goes_blind
+
+    @property
     def is_told_late(self) -> bool:
-        """Tell whether nobody was told so far that nothing is known: a silence has ended since the check before."""
-        before = self.due.standing.at
-        return self.goes_blind and before is not None and self.monitor.silence_ended(before, self.at)
+        """Tell whether nobody was told so far that nothing is known: since the check before a silence has ended, or
+        somebody has armed it.
+        """
+        before, armed = self.due.standing.at, self.monitor.armed_at
+        if not self.goes_blind or before is None:
+            return False
+        return self.monitor.silence_ended(before, self.at) or (armed is not None and armed >= before)
+
+    @property
+    def is_blind_otherwise(self) -> bool:
+        """Tell whether it can't judge for another reason than before."""
+        before, now = self.due.standing.why, self.why
+        return self.verdict.standing.state is State.CANT_JUDGE and (before is None or before.template != now.template)
+
+    @property
+    def why(self) -> Say:
+        """Why the monitor stands as it does: of one that can't judge, the check itself may say something else."""
+        return self.verdict.standing.why or self.verdict.why
 
 
 @dataclass(slots=True)
@@ -144,12 +163,14 @@ class Incidents:
     def record(self, tx: Writing, written: Sequence[Checked], looked: Looked) -> tuple[bool, set[str]]:
         """Write down what follows; return whether there is something to tell, and whose moves are to be made."""
         done = _Written()
-        news = [one for one in written if one.term and (one.has_failed or one.verdict.is_news or one.is_told_late)]
+        news = [one for one in written if one.term and _is_news(one)]
         if news:
             tx.lock("incidents")  # two of one model that fail at the same time have one incident
         doubted = self._common_causes(tx, news, written)
         for one in filter(None, (_as_it_is_now(tx, one) for one in news)):
             assert one.term is not None
+            if one.sees_again:
+                self._over(tx, one, IncidentKind.BLIND, done)
             if one.has_failed:
                 self._failed(tx, one, one.term, one.monitor.rule.source in doubted.failing, looked, done)
             else:
@@ -303,6 +324,7 @@ class Incidents:
     def _common_causes(self, tx: Writing, news: Sequence[Checked], written: Sequence[Checked]) -> _Doubted:
         """Return the sources of which so many monitors fail, or say nothing, that it is the source's own fault."""
         loud = [one for one in news if one.monitor.acts != "dry_run" and (one.has_failed or one.goes_blind)]
+        loud = [one for one in loud if not _never_judged(one.monitor, one.verdict.standing)]
         sources = {one.monitor.rule.source for one in loud}
         if not sources:
             return _Doubted()
@@ -310,14 +332,16 @@ class Incidents:
         there = [one for one in tx.monitors() if one.rule.source in sources and not one.is_paused]
         doubted = _Doubted()
         for source in sources:
-            mine = [
-                (one.model, standings[one.id]) for one in there if one.rule.source == source and one.id in standings
-            ]
-            watching = [(model, one) for model, one in mine if one.state is not State.DISABLED]
+            mine = [(one, standings[one.id]) for one in there if one.rule.source == source and one.id in standings]
+            watching = [
+                (one.model, standing) for one, standing in mine
+                if standing.state is not State.DISABLED and not _never_judged(one, standing)
+            ]  # fmt: skip
             sample = [one.verdict.standing for one in written if one.monitor.rule.source == source]
             if _fail_together([one for _, one in watching]) or (len(sample) >= SAMPLE and _fail_together(sample)):
                 doubted.failing.add(source)
-            blind = [model for model, one in watching if one.is_blind]
+            since = min((at for one in loud if one.monitor.rule.source == source for at in _gaps(one)), default=None)
+            blind = [model for model, one in watching if one.is_blind or _missed(one, since)]
             # Of one model alone it is one alert anyway, and that one is its team's.
             if is_common_cause(len(blind), len(watching)) and len(set(blind)) >= COMMON_COUNT:
                 doubted.blind.add(source)
@@ -325,9 +349,9 @@ class Incidents:
 
     def _of_source(self, tx: Writing, one: Checked, kind: IncidentKind, since: datetime, done: _Written) -> None:
         """Open the incident of a check's source, or let it be one of its monitors."""
-        source, line = one.monitor.rule.source, words.source_line(one.monitor, one.verdict.why)
+        source, line = one.monitor.rule.source, words.source_line(one.monitor, _line_of(one))
         incident = _find(tx, "", source, kind)
-        name = f"{one.monitor.model} {one.monitor.name}"
+        name = _in_source(one.monitor)
         if incident is None:
             incident = Incident(
                 id=self._it.new_id(), kind=kind, model="", source=source, version=None, move=None, monitors=(name,),
@@ -337,10 +361,14 @@ class Incidents:
             tx.add_note(incident_note(incident, "opened", self._channel(incident)))
             tx.add_note(thread_note(incident.id, "opened", words.opened(incident)))
             done.tells = True
-        elif name not in incident.monitors:
-            lines = (*incident.lines, line)[:LINES_MOST]
-            incident = replace(incident, monitors=(*incident.monitors, name), lines=lines)
-            self._save(tx, incident, f"joined:{one.monitor.id}:{one.due.slot}", done)
+        elif kind is IncidentKind.BLIND or name not in incident.monitors:
+            self._tell_of(tx, incident, name, line, one, done)
+
+    def _tell_of(self, tx: Writing, incident: Incident, name: str, line: Say, one: Checked, done: _Written) -> None:
+        """Let an open incident tell of one more monitor, or of another reason for one that it tells of."""
+        told = incident.telling(name, line, LINES_MOST)
+        if told != incident:
+            self._save(tx, told, f"joined:{one.monitor.id}:{one.due.slot}", done)
 
     # -- other changes -----------------------------------------------------------------------------------------
 
@@ -349,22 +377,27 @@ class Incidents:
         if one.goes_blind:
             self._blind(tx, one, term, is_common, done)
             return
-        if before in BLIND and one.verdict.outcome is Outcome.OK:
-            self._well(tx, one, term, IncidentKind.BLIND, done)
         if before is State.FAILED:
-            self._well(tx, one, term, IncidentKind.FAILED, done)
+            self._over(tx, one, IncidentKind.FAILED, done)
+        if before is State.FAILED or (one.sees_again and one.verdict.outcome is Outcome.OK):
+            tx.append(_event(Tag.MONITOR_WELL, one, term, None))
         if one.verdict.standing.state is State.OK:
             self._recovered_since(tx, one, term, done)
 
     def _blind(self, tx: Writing, one: Checked, term: Term, is_common: bool, done: _Written) -> None:
         tx.append(_event(Tag.MONITOR_BLIND, one, term, None))
-        if one.monitor.acts == "dry_run" or one.monitor.is_silenced(one.at):
+        is_quiet = one.monitor.acts == "dry_run" or _never_judged(one.monitor, one.verdict.standing)
+        if is_quiet or one.monitor.is_silenced(one.at):
             return
-        if is_common:
+        incident = _find(tx, one.monitor.model, "", IncidentKind.BLIND)
+        of_source = _find(tx, "", one.monitor.rule.source, IncidentKind.BLIND)
+        # Each is told of in one alert, and stays there also when others of its source come or go.
+        is_mine = incident is not None and one.monitor.name in incident.monitors
+        is_theirs = of_source is not None and _in_source(one.monitor) in of_source.monitors
+        if is_theirs or (is_common and not is_mine):
             self._of_source(tx, one, IncidentKind.BLIND, one.at, done)
             return
-        line = words.line(one.monitor, one.verdict.why)
-        incident = _find(tx, one.monitor.model, "", IncidentKind.BLIND)
+        line = words.line(one.monitor, _line_of(one))
         if incident is None:
             incident = Incident(
                 id=self._it.new_id(), kind=IncidentKind.BLIND, model=one.monitor.model, source="",
@@ -375,14 +408,11 @@ class Incidents:
             tx.add_note(incident_note(incident, "opened", self._channel(incident)))
             tx.add_note(thread_note(incident.id, "opened", words.opened(incident)))
             done.tells = True
-        elif one.monitor.name not in incident.monitors:
-            lines = (*incident.lines, line)[:LINES_MOST]
-            incident = replace(incident, monitors=(*incident.monitors, one.monitor.name), lines=lines)
-            self._save(tx, incident, f"joined:{one.monitor.id}:{one.due.slot}", done)
+        else:
+            self._tell_of(tx, incident, one.monitor.name, line, one, done)
 
-    def _well(self, tx: Writing, one: Checked, term: Term, kind: IncidentKind, done: _Written) -> None:
+    def _over(self, tx: Writing, one: Checked, kind: IncidentKind, done: _Written) -> None:
         """End the incident where none of its monitors stands as it did."""
-        tx.append(_event(Tag.MONITOR_WELL, one, term, None))
         of_source = _find(tx, "", one.monitor.rule.source, kind) if kind is IncidentKind.BLIND else None
         for incident in filter(None, (_find(tx, one.monitor.model, "", kind), of_source)):
             if self._still(tx, incident, kind):
@@ -406,9 +436,9 @@ class Incidents:
                 tx.add_note(thread_note(incident.id, "recovered", end.how))
                 tx.append(_resolved(incident, end, one.at))
 
-    def _still(self, tx: Writing, incident: Incident, kind: IncidentKind) -> bool:
+    def _still(self, reading: Ledger, incident: Incident, kind: IncidentKind) -> bool:
         bad = {State.FAILED} if kind is IncidentKind.FAILED else BLIND
-        return any(tx.standing(one.id).state in bad for one in _watching(tx, incident))
+        return any(reading.standing(one.id).state in bad for one in _watching(reading, incident))
 
     # -- what time brings --------------------------------------------------------------------------------------
 
@@ -474,8 +504,13 @@ class Incidents:
         return End(ending=ending, how=how, by=began.actor, told_in="" if told_in == incident.id else told_in)
 
     def _source_ended(self, reading: Ledger, incident: Incident, now: datetime) -> End | None:
-        if incident.kind is IncidentKind.BLIND:  # else its monitors' own checks end it
-            return None if _watching(reading, incident) else _nobody_watches(reading, incident)
+        if incident.kind is IncidentKind.BLIND:
+            if not _watching(reading, incident):
+                return _nobody_watches(reading, incident)
+            if self._still(reading, incident, IncidentKind.BLIND):
+                return None
+            # Its last one was judged with its own check, or Production has moved and it began anew.
+            return End(ending=Ending.RECOVERED, how=words.sees_again(incident.since, now))
         standings = reading.standings()
         mine = [one for one in reading.monitors() if one.rule.source == incident.source and not one.is_paused]
         states = [standings[one.id].state for one in mine if one.id in standings]
@@ -517,6 +552,38 @@ def _if_it_loads(decided: Decided, looked: Looked, version: tuple[str, int]) -> 
         return decided
     why = looked.unknown.get(version) or cannot_be_told(*version, say("Another one could be gone back to until now."))
     return Decided(Doing.HELD, why)
+
+
+def _is_news(one: Checked) -> bool:
+    return one.has_failed or one.verdict.is_news or one.is_told_late or one.is_blind_otherwise
+
+
+def _never_judged(monitor: Monitor, standing: Standing) -> bool:
+    """Tell whether it can't judge yet, and nobody relies on it: a new monitor whose baseline still has to grow."""
+    return standing.state is State.CANT_JUDGE and standing.judged_at is None and not monitor.is_armed
+
+
+def _gaps(one: Checked) -> Sequence[datetime]:
+    """Return since when gaps may be why it can't judge, if it had any: those in its last window."""
+    standing, since = one.verdict.standing, one.at - 2 * one.monitor.rule.window
+    return [since] if standing.state is State.CANT_JUDGE and _missed(standing, since) else []
+
+
+def _missed(standing: Standing, since: datetime | None) -> bool:
+    """Tell whether it had a check without a figure since then.
+
+    Of a source with gaps every window becomes incomplete, but each at its own time.
+    """
+    return since is not None and standing.missed_at is not None and standing.missed_at >= since
+
+
+def _in_source(monitor: Monitor) -> str:
+    """Return what an incident of a source calls a monitor."""
+    return f"{monitor.model} {monitor.name}"
+
+
+def _line_of(one: Checked) -> Say:
+    return words.blind(one.monitor, one.verdict.standing.state, one.why)
 
 
 def _fail_together(standings: Sequence[Standing]) -> bool:

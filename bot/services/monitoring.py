@@ -19,8 +19,10 @@ from bot import story
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.evaluation import judge
 from bot.domain.incidents import COMMON_COUNT
+from bot.domain.judgeable import KEPT
 from bot.domain.monitors import (
     Answer,
+    Judgement,
     Measurement,
     Monitor,
     Outcome,
@@ -31,6 +33,7 @@ from bot.domain.monitors import (
     Verdict,
     assess,
     begin,
+    due_from,
     is_warm,
 )
 from bot.domain.readings import measure
@@ -50,7 +53,6 @@ DUE_MOST = 1000  # checks that one tick begins
 BATCH = 100  # monitors of one source that are asked for, and written down, together
 MARGIN = timedelta(seconds=5)  # beyond the source's own time limits, before a check counts as hung
 HANGING_MOST = 8  # batches of one source that may hang; after that it is not asked again until one comes back
-KEPT = timedelta(days=35)  # measurements: five weeks of the same hours
 STEP = timedelta(seconds=30)  # by which the clock may drift from the monotonic one before it counts as set anew
 FRESH = timedelta(seconds=2)  # a check that is so recent need not be repeated to see whether others fail as well
 MOVES = 40  # of Production, that tell who serves now
@@ -342,15 +344,28 @@ class Monitoring:
                     for one, answer in zip(checks, answers, strict=True)]  # fmt: skip
 
     def _judge_one(self, reading: Ledger, one: Due, term: Term | None, answer: Answer, now: datetime) -> Checked:
-        """Judge a check; where the rule itself raises, that is an error of this monitor and of no other."""
+        """Judge a check; where that raises, it is an error of this monitor and of no other."""
         try:
             return self._judge(reading, one, term, answer, now)
         except RegistrarError:
             raise  # the ledger is away: nothing can be written down
         except Exception as error:
-            log.exception("the monitor %s of %s cannot be judged", one.monitor.name, one.monitor.model)
-            why = say("Its rule raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            log.exception("the check of the monitor %s of %s raised", one.monitor.name, one.monitor.model)
+            why = say("The check raised an error ({kind}); the log has it.", kind=type(error).__name__)
             return self._judge(reading, one, term, Answer(outcome=Outcome.ERROR, why=why), now)
+
+    def _ruled(
+        self, monitor: Monitor, standing: Standing, term: Term, found: Reading, now: datetime, past: LedgerPast
+    ) -> Judgement | None:
+        """Return what the rule says; where it raises, it can't judge."""
+        try:
+            return judge(monitor, standing, term, found, now, past)
+        except RegistrarError:
+            raise  # the ledger is away: nothing can be written down
+        except Exception as error:
+            log.exception("the rule of the monitor %s of %s raised", monitor.name, monitor.model)
+            why = say("Its rule raised an error ({kind}); the log has it.", kind=type(error).__name__)
+            return Judgement(is_worse=None, why=why)
 
     def _write(self, checked: Sequence[Checked]) -> None:
         prepared = self._incidents.prepare(checked)
@@ -387,8 +402,8 @@ class Monitoring:
         is_new = standing.points == 0 and now >= term.since and found.outcome is not Outcome.ERROR
         if is_new and not monitor.rule.is_threshold and monitor.rule.baseline == "previous":
             past.frozen()  # also where nothing is measured for weeks: what it's made of is still there now
-        judgement = judge(monitor.rule, standing, term, found, now, past)
-        verdict = assess(monitor, standing, found, judgement, now=now, warm=warm)
+        judgement = self._ruled(monitor, standing, term, found, now, past)
+        verdict = assess(monitor, standing, found, judgement, now=now, warm=warm, due=due_from(monitor, term, now))
         return Checked(due=one, term=term, reading=found, verdict=verdict, at=now, baseline=past.made)
 
     def _terms(self, reading: Ledger, models: Iterable[str]) -> dict[str, Term | None]:

@@ -28,7 +28,7 @@ from bot.domain.monitor_commands import (
     MonitorUnsilence,
 )
 from bot.domain.monitor_views import MonitorRow, MonitorView, chart_of, of_incident, worst_first
-from bot.domain.monitors import Monitor, Standing
+from bot.domain.monitors import Monitor, Standing, resumed
 from bot.domain.people import Actor, Caller, actor_of, shown
 from bot.domain.policy import BUILT_IN, Policy
 from bot.domain.registry import Stage
@@ -204,8 +204,7 @@ class Monitors:
                 raise BadInput(say("{it} is not paused.", it=monitor_words.which(monitor)))
             monitor = replace(monitor, is_paused=False)
             tx.save_monitor(monitor)
-            first = monitor.first_check(self._it.clock.now())
-            tx.save_standing(replace(tx.standing(monitor.id), next_at=first))
+            tx.save_standing(resumed(tx.standing(monitor.id), monitor, self._it.clock.now()))
             self._keep(tx, Tag.MONITOR_RESUMED, caller, monitor, origin)
             self._say(tx, monitor, f"resumed:{self._it.new_id()}", monitor_words.resumed(monitor, by))
         return monitor_words.resumed(monitor, by)

@@ -77,7 +77,8 @@ def watch_anew(tx: Writing, move: Move) -> None:
         why = say("Nothing is measured yet of {v}.", v=Code(f"v{move.version}"))
         tx.save_standing(
             Standing(monitor=monitor.id, slot=before.slot, next_at=before.next_at, revision=monitor.revision,
-                     version=move.version, move=move.id, state=State.WARMUP, why=why)
+                     version=move.version, move=move.id, state=State.WARMUP, why=why,
+                     judged_at=before.judged_at)
         )  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def title(incident: Incident) -> str:
     if not incident.is_open:
         return _over(incident, model, it, names)
     if incident.kind is IncidentKind.BLIND:
-        return f"⚫ {model}: {names} cannot be measured"
+        return f"⚫ {model}: {names} can't judge"
     to = "the version before" if incident.target is None else f"v{incident.target}"
     return _TITLES[incident.doing].format(it=it, names=names, to=to)
 
@@ -94,7 +94,7 @@ def _of_source(incident: Incident, name: str) -> str:
             return f"✅ {name}: the source is well again"
         return f"⏹️ {name}: no longer watched"
     if incident.kind is IncidentKind.BLIND:
-        return f"⚫ {name}: many monitors cannot be measured"
+        return f"⚫ {name}: many monitors can't judge"
     return f"⚠️ {name}: many monitors failed together"
 
 
@@ -102,7 +102,7 @@ def _over(incident: Incident, model: str, it: str, names: str) -> str:
     """Return the title of what is over. Only what recovered has a check mark."""
     match incident.ending:
         case Ending.RECOVERED if incident.kind is IncidentKind.BLIND:
-            return f"✅ {model}: {names} can be measured again"
+            return f"✅ {model}: {names} can judge again"
         case Ending.RECOVERED | Ending.RESTORED if incident.doing is Doing.ROLLED_BACK and incident.target is not None:
             sign = "✅" if incident.ending is Ending.RECOVERED else "↩️"
             return f"{sign} {model}: restored, v{incident.target} serves"

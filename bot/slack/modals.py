@@ -110,13 +110,15 @@ _ACTIONS = {
     "dry_run": "try itself out: tell nobody", "notify": "tell the channel", "ask": "ask whether to roll back",
     "auto": "roll back by itself, once it is armed",
 }  # fmt: skip
-MONITOR_FIELDS = ("model", "name", "source", "query", "rule", "greater_than", "less_than", "every", "action")
+MONITOR_FIELDS = (
+    "model", "name", "source", "query", "rule", "greater_than", "less_than", "min_effect", "window", "every", "action",
+)  # fmt: skip
 
 
 def monitor(draft: str, given: Mapping[str, str], sources: Sequence[str]) -> dict[str, Any]:
     """Return the modal that adds a monitor, with what was typed already. `draft` is the ask's id."""
     typed = {"every": "5m", "rule": "threshold", "action": "dry_run"} | dict(given)
-    equality = "For a bound; equality fails"
+    equality, compared = "For a bound; equality fails", "When compared with a baseline. Empty:"
     blocks: list[Block] = [
         _text("model", "Model", typed, hint="The registered model's name in MLflow"),
         _text("name", "Name of the monitor", typed, hint="Such as accuracy"),
@@ -125,6 +127,8 @@ def monitor(draft: str, given: Mapping[str, str], sources: Sequence[str]) -> dic
         _choice("rule", "How is it judged?", _RULES, typed),
         _text("greater_than", "Must be above", typed, optional=True, hint=equality),
         _text("less_than", "Must be below", typed, optional=True, hint=equality),
+        _text("min_effect", "How much worse counts", typed, optional=True, hint=f"{compared} 2%. Or 0.01 abs"),
+        _text("window", "Window", typed, optional=True, hint=f"{compared} 1h"),
         _text("every", "Checked every", typed, hint="10s, 5m, 1h"),
         _choice("action", "What does a failure do?", _ACTIONS, typed),
     ]

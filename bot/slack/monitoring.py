@@ -24,9 +24,10 @@ DETAILS_MOST = 4  # monitors of an incident that are shown whole
 
 _SIGNS = {
     State.DISABLED: "⚪", State.WARMUP: "🕐", State.OK: "🟢", State.PENDING: "🟡", State.FAILED: "🔴",
-    State.NO_DATA: "⚫", State.ERROR: "🟠",
+    State.NO_DATA: "⚫", State.ERROR: "🟠", State.CANT_JUDGE: "🟣",
 }  # fmt: skip
-_CAME_TO = {Outcome.OK: "🟢", Outcome.FAILED: "🔴", Outcome.NO_DATA: "⚫", Outcome.ERROR: "🟠"}
+_CAME_TO = {Outcome.OK: "🟢", Outcome.FAILED: "🔴", Outcome.NO_DATA: "⚫", Outcome.ERROR: "🟠",
+            Outcome.UNJUDGED: "🟣"}  # fmt: skip
 
 
 # -- many --------------------------------------------------------------------------------------------------------------
@@ -82,8 +83,8 @@ def monitor_view(view: MonitorView) -> Message:
     monitor, standing = view.monitor, view.standing
     state = mrkdwn(monitor_words.state(monitor, standing))
     head = f"{sign(monitor, standing)} *{_name(monitor)}*: {state}"
-    if standing.why is not None and not monitor.is_paused:
-        head += f"\n{mrkdwn(standing.why)}"
+    if (why := monitor_words.reason(monitor, standing)) is not None and not monitor.is_paused:
+        head += f"\n{mrkdwn(why)}"
     blocks: list[Block] = [
         section(cut(head, TEXT_MOST)),
         SectionBlock(fields=[markdown(field) for field in _fields(view)]),

@@ -10,7 +10,7 @@ from typing import Any
 from slack_bolt import Ack, App
 
 from bot.domain import monitor_words
-from bot.domain.errors import BadInput, RegistrarError
+from bot.domain.errors import BadInput, RegistrarError, WrongField
 from bot.domain.grammar import Command
 from bot.domain.monitor_commands import (
     MonitorAdd,
@@ -301,13 +301,15 @@ def _on_submit(desk: Desk) -> Callable[..., None]:
 
     def on_submit(ack: Ack, body: dict[str, Any]) -> None:
         view, place = body["view"], of_interaction(body)
-        fields = modals.values(view.get("state") or {})
+        state = view.get("state") or {}
+        fields, shown = modals.values(state), set(state.get("values") or {})
         try:
             before = desk.registrar.errands.drafted(str(view.get("private_metadata") or ""))
-            answer = _add(desk, place, _filled_in(before.command, fields))
+            answer = _add(desk, place, _filled_in(before.command, fields, shown))
         except RegistrarError as error:
             sentence = str(explain(error))
-            ack(response_action="errors", errors={_field_of(sentence): short(_under_it(sentence), FIELD_ERROR_MOST)})
+            field = _field_of(error, sentence)
+            ack(response_action="errors", errors={field: short(_under_it(sentence), FIELD_ERROR_MOST)})
             return
         except Exception as error:  # unforeseen ones get an id to quote
             desk.answer(place, explain(error))
@@ -319,9 +321,9 @@ def _on_submit(desk: Desk) -> Callable[..., None]:
     return on_submit
 
 
-def _filled_in(typed: dict[str, Any], fields: dict[str, str]) -> MonitorAdd:
-    """Return the command of the form; what was typed before is kept where the form has no field for it."""
-    kept = {key: value for key, value in typed.items() if key not in {"verb", *modals.MONITOR_FIELDS}}
+def _filled_in(typed: dict[str, Any], fields: dict[str, str], shown: set[str]) -> MonitorAdd:
+    """Return the command of the form; what was typed before is kept where the form shows no field for it."""
+    kept = {key: value for key, value in typed.items() if key != "verb" and key not in shown}
     for field, label in (("model", "model"), ("name", "name")):
         if not fields.get(field):
             raise BadInput(f"{field}: name the {label}.")
@@ -336,8 +338,10 @@ def _under_it(sentence: str) -> str:
     return what[:1].upper() + what[1:]
 
 
-def _field_of(sentence: str) -> str:
-    """Return the field of the form that a sentence is about: it names its flag."""
+def _field_of(error: RegistrarError, sentence: str) -> str:
+    """Return the field of the form that an error is about: it says so, or its sentence names the flag."""
+    if isinstance(error, WrongField) and error.field in modals.MONITOR_FIELDS:
+        return error.field
     found = re.search(r"--([a-z-]+)", sentence)
     field = found[1].replace("-", "_") if found else ""
     if field in modals.MONITOR_FIELDS:

@@ -64,7 +64,7 @@ def _show(counter: Counter, command: MonitorShow, form: Form) -> Answer:
         str(monitor_words.rule(monitor.rule)),
         str(here(monitor_words.action(monitor))),
         f"Source {monitor.rule.source}, every {show_duration(monitor.rule.every)}.",
-        *([str(here(standing.why))] if standing.why else []),
+        *([str(here(why))] if (why := monitor_words.reason(monitor, standing)) else []),
     ]
     return drawn(lambda _: [Text(line) for line in lines])
 
@@ -74,7 +74,9 @@ def document(monitor: Monitor, standing: Standing) -> dict[str, Any]:
     return {
         "model": monitor.model, "name": monitor.name, "state": standing.state.value, "is_paused": monitor.is_paused,
         "version": standing.version, "value": standing.value, "bound": standing.bound,
-        "at": f"{standing.at:%Y-%m-%dT%H:%M:%SZ}" if standing.at else None, "does": monitor.acts,
+        "at": f"{standing.at:%Y-%m-%dT%H:%M:%SZ}" if standing.at else None,
+        "judged_at": f"{standing.judged_at:%Y-%m-%dT%H:%M:%SZ}" if standing.judged_at else None,
+        "why": str(here(standing.why)) if standing.why else None, "does": monitor.acts,
         "rule": monitor.rule.model_dump(mode="json"),
         "sentence": f"{monitor_words.state(monitor, standing)}; {monitor_words.value(standing)}",
     }  # fmt: skip

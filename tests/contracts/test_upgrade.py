@@ -15,6 +15,7 @@ from alembic import command
 
 from bot.domain.approvals import RequestState
 from bot.domain.incidents import Ending
+from bot.domain.monitors import State
 from bot.domain.moves import MoveKind, MoveState
 from bot.domain.people import Person
 from bot.ledger import SqlLedger, engines
@@ -103,6 +104,13 @@ def test_blocked_versions_incidents_and_armed_monitors_are_kept(upgraded: SqlLed
         assert {one.model for one in reading.incidents()} == {"churn", "leads"}
         armed = {one.model: one.is_armed for name in ("churn", "leads", "mail") for one in reading.monitors(name)}
     assert armed == {"churn": True, "leads": False, "mail": True}
+
+
+def test_who_has_been_judging_is_known(upgraded: SqlLedger) -> None:
+    with upgraded.read() as reading:
+        found = {one.state: one.judged_at for one in reading.standings().values()}
+    judged_at = datetime(2026, 12, 2, 5, 5, 39, 635416, tzinfo=UTC)
+    assert found == {State.WARMUP: None, State.FAILED: judged_at, State.OK: judged_at}
 
 
 def test_what_waited_still_waits(upgraded: SqlLedger) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from bot.domain.commands import VERBS, Help
 from bot.domain.durations import parse_duration
-from bot.domain.errors import BadInput
+from bot.domain.effects import Effect, EffectKind, parse_effect
+from bot.domain.errors import BadInput, WrongField
 from bot.domain.grammar import MissingArguments
 from bot.domain.monitor_commands import (
     MonitorAdd,
@@ -107,6 +108,8 @@ def test_what_is_shown_as_the_default_is_the_default() -> None:
         default = MonitorRule.model_fields[name].default if name in MonitorRule.model_fields else None
         if isinstance(default, timedelta):
             assert parse_duration(field.default) == default
+        if isinstance(default, Effect):
+            assert parse_effect(field.default) == default
 
 
 def test_dashes_and_capitals_in_a_choice_are_understood() -> None:
@@ -119,6 +122,38 @@ def test_a_bound_below_zero_is_no_flag() -> None:
 
 def test_without_a_bound_it_is_compared_with_the_production_before() -> None:
     assert added("monitor add churn a").rule == "blocks"
+
+
+@pytest.mark.parametrize(
+    ("typed", "effect"),
+    [
+        ("3%", Effect(0.03)),
+        ("0.03", Effect(0.03)),
+        ("3 %", Effect(0.03)),
+        ("'0.01 abs'", Effect(0.01, EffectKind.ABSOLUTE)),
+        ("‘0.01 abs’", Effect(0.01, EffectKind.ABSOLUTE)),
+        ("0.01 abs", Effect(0.01, EffectKind.ABSOLUTE)),
+        ("'10% of error'", Effect(0.1, EffectKind.OF_ERROR)),
+        ("10% of error", Effect(0.1, EffectKind.OF_ERROR)),
+        ("10 % of the error", Effect(0.1, EffectKind.OF_ERROR)),
+    ],
+)
+def test_how_much_worse_counts_is_typed_with_quotes_or_without(typed: str, effect: Effect) -> None:
+    assert added(f"monitor add churn a --min-effect {typed} --every 1m").min_effect == effect
+    assert added(f"monitor add --min-effect {typed} churn a").min_effect == effect
+    assert edited(f"monitor edit churn accuracy --min-effect {typed}").min_effect == effect
+
+
+def test_a_monitor_called_error_is_no_part_of_an_effect() -> None:
+    command = parse("monitor add churn --min-effect 2% error")
+    assert isinstance(command, MonitorAdd)
+    assert (command.name, command.rule("push").min_effect) == ("error", Effect(0.02))
+
+
+def test_a_command_with_an_effect_can_be_kept() -> None:
+    command = parse("monitor add churn a --min-effect '0.01 abs'")
+    assert isinstance(command, MonitorAdd)
+    assert load(command.dump()) == command
 
 
 # -- changing ----------------------------------------------------------------------------------------------------------
@@ -154,6 +189,12 @@ def test_a_bound_makes_a_threshold_of_it_and_another_rule_drops_the_bound() -> N
         ("monitor add churn a --every 1s", "--every: it should be greater than or equal to 10 seconds."),
         ("monitor add churn a --every soon", "--every: is no duration; write one like 30m, 24h or 7d."),
         ("monitor add churn a --window 0s", "--window: it should be greater than nothing."),
+        ("monitor add churn a --window 5d", "--window: A baseline has at most 21d; a window of 5d fits"),
+        ("monitor add churn a --window 7h", "never judged. Use 6h or 8h."),
+        ("monitor add churn a --every 2h", "--window: A window of 1h is shorter than the 2h between checks"),
+        ("monitor add churn loss --min-effect 10% of error", "--min-effect: Lower is better for loss, so a plain"),
+        ("monitor add churn a --min-effect much", "--min-effect: isn't an effect; write one like 2%, 0.01 abs, or"),
+        ("monitor add churn a --min-effect '2% abs'", "--min-effect: is a percentage and a distance at once; write 2%"),
         ("monitor add churn a --fail-after two", "--fail-after: it should be a whole number, such as 2."),
         ("monitor add churn a --action boo", "--action: it should be 'dry_run', 'notify', 'ask' or 'auto'."),
         ("monitor add churn a --aggregate p1", "--aggregate: 'p1' is no aggregate; there are mean, last"),
@@ -171,6 +212,22 @@ def test_a_bound_makes_a_threshold_of_it_and_another_rule_drops_the_bound() -> N
 )
 def test_what_cannot_be_understood_gets_a_sentence(text: str, said: str) -> None:
     assert said in refusal(text)
+
+
+def test_what_is_wrong_says_which_field_it_is() -> None:
+    for text, field in (("--window 7h", "window"), ("--every 5d", "every"), ("--min-effect much", "min_effect")):
+        with pytest.raises(WrongField) as caught:
+            parse(f"monitor add churn a {text}")
+        assert caught.value.field == field
+
+
+def test_an_edit_to_what_cannot_be_judged_is_refused() -> None:
+    with pytest.raises(WrongField, match="Use 6h or 8h"):
+        edited("monitor edit churn accuracy --window 7h")
+    with pytest.raises(WrongField, match="Use 6h or 8h"):
+        edited("monitor edit churn accuracy --action notify", window="7h")
+    assert edited("monitor edit churn accuracy --window 6h", window="7h").window == timedelta(hours=6)
+    assert edited("monitor edit churn accuracy --greater-than 0.9", window="7h").rule == "threshold"
 
 
 def test_what_is_missing_of_a_new_monitor_is_asked_for_in_a_form() -> None:

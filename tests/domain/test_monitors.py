@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from bot.domain import rules
 from bot.domain.freezes import Frozen
 from bot.domain.incidents import Doing, Situation, Tripped, decide, is_common_cause
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import (
+    FIRST_FEW,
     Judgement,
     Monitor,
     Outcome,
@@ -20,9 +22,12 @@ from bot.domain.monitors import (
     Standing,
     State,
     Term,
+    Verdict,
     assess,
     begin,
+    due_from,
     is_warm,
+    resumed,
 )
 from bot.domain.people import Person
 from bot.domain.text import say
@@ -38,20 +43,25 @@ def a_monitor(**rule: Any) -> Monitor:
     return Monitor(id="m", model="churn", rule=MonitorRule(**fields), created_at=NOW - timedelta(days=9))
 
 
+def figure(value: float) -> Reading:
+    """Return a reading that no check before has seen."""
+    return Reading(value=value, points=1, fresh=1)
+
+
 # What one check says: a letter each.
 SAYS: dict[str, tuple[Reading, Judgement | None]] = {
-    "g": (Reading(value=0.9, points=1), Judgement(is_worse=False)),
-    "b": (Reading(value=0.7, points=1), Judgement(is_worse=True)),
-    "h": (Reading(value=0.88, points=1), Judgement(is_worse=False, is_recovered=False)),  # within, not far enough
-    "x": (Reading(value=0.3, points=1), Judgement(is_worse=True)),  # beyond the hard limit
+    "g": (figure(0.9), Judgement(is_worse=False)),
+    "b": (figure(0.7), Judgement(is_worse=True)),
+    "h": (figure(0.88), Judgement(is_worse=False, is_recovered=False)),  # within, not far enough
+    "x": (figure(0.3), Judgement(is_worse=True)),  # beyond the hard limit
     "n": (Reading(outcome=Outcome.NO_DATA), None),
     "e": (Reading(outcome=Outcome.ERROR), None),
-    "w": (Reading(value=0.9, points=1), Judgement(is_worse=None, why=say("too few"), is_waiting=True)),
-    "u": (Reading(value=0.9, points=1), Judgement(is_worse=None, why=say("the baseline is gone"))),
+    "u": (figure(0.9), Judgement(is_worse=None, why=say("the baseline is gone"))),
     "s": (Reading(value=0.9, points=1), Judgement(is_worse=None)),  # the same window still
 }
 LETTERS = {
     State.OK: "o", State.PENDING: "p", State.FAILED: "F", State.NO_DATA: "N", State.ERROR: "E", State.WARMUP: "W",
+    State.CANT_JUDGE: "C",
 }  # fmt: skip
 
 
@@ -87,9 +97,22 @@ def lives(monitor: Monitor, checks: str, *, warm: bool = True) -> str:
         ({"fail_after": 3, "hard_limit": 0.5}, "gxxg", "opFF"),  # twice in a row, whatever fail_after says
         ({"fail_after": 3, "hard_limit": 0.5}, "xgx", "pop"),
         ({"fail_after": 3, "hard_limit": 0.5}, "xnx", "ppp"),  # a gap in between is none in a row
-        ({"fail_after": 1}, "w", "W"),
-        ({"fail_after": 1}, "bw", "FF"),
-        ({"no_data": 2}, "guu", "ooN"),  # what cannot be told is no data
+        ({"no_data": 2, "hard_limit": 0.5}, "nnxg", "oNNo"),  # one reading beyond it is no verdict yet
+        ({"no_data": 2, "hard_limit": 0.5}, "nnxx", "oNNF"),
+        ({"min_points": 9}, "uuuuu", "WWWWW"),  # so few readings that it is too soon to judge
+        ({"fail_after": 1, "min_points": 9}, "bu", "FF"),
+        ({"no_data": 9}, "guuug", "oooCo"),  # three checks in a row without a verdict that was due
+        ({}, "guugu", "ooooo"),
+        ({}, "gussg", "oooCo"),  # within the window that could not be judged each check counts
+        ({"no_data": 9}, "gunsg", "oooCo"),  # also one without a figure
+        ({"error": 9}, "gueeg", "oooCo"),
+        ({"no_data": 2}, "guunn", "oooCN"),
+        ({"no_data": 9}, "guuunnn", "oooCCCC"),
+        ({"fail_after": 2}, "buuub", "pppCF"),  # and nothing that was counted is lost
+        ({"fail_after": 1}, "buuus", "FFFFF"),  # what failed stays failed
+        ({"no_data": 2}, "nnsssg", "oNNNNo"),  # a mere figure makes nothing well
+        ({"error": 2}, "eesssg", "oEEEEo"),
+        ({"no_data": 2}, "nnsuuug", "oNNNNCo"),  # nor does a window with a gap in it
         ({"fail_after": 2}, "bsb", "ppF"),  # the same window is counted once
     ],
 )
@@ -99,6 +122,101 @@ def test_where_checks_lead(rule: dict[str, Any], checks: str, states: str) -> No
 
 def test_while_it_warms_up_only_the_hard_limit_counts() -> None:
     assert lives(a_monitor(fail_after=1, hard_limit=0.5), "bbxx", warm=False) == "WWpF"
+
+
+def test_while_it_warms_up_a_figure_ends_a_gap() -> None:
+    assert lives(a_monitor(no_data=2), "gnngg", warm=False) == "WWNWW"
+
+
+def checked(monitor: Monitor, standing: Standing, says: str, *, after: timedelta) -> Verdict:
+    """Return what a check comes to so long after verdicts were due first."""
+    return assess(monitor, standing, *SAYS[says], now=NOW + after, warm=True, due=NOW)
+
+
+EVERY_HOUR: dict[str, Any] = {"greater_than": None, "window": "1h", "min_points": 1, "no_data": 100}
+
+
+@pytest.mark.parametrize(
+    ("rule", "minutes", "outcome"),
+    [
+        (EVERY_HOUR, 136, Outcome.OK),
+        (EVERY_HOUR, 137, Outcome.UNJUDGED),
+        (EVERY_HOUR | {"window": "2h"}, 137, Outcome.OK),
+        (EVERY_HOUR | {"every": "10m"}, 137, Outcome.OK),
+        (EVERY_HOUR | {"rule": "sequential"}, 16, Outcome.OK),
+        (EVERY_HOUR | {"rule": "sequential"}, 17, Outcome.UNJUDGED),
+        ({}, 17, Outcome.UNJUDGED),
+    ],
+)
+@pytest.mark.parametrize("judged", [None, NOW])
+def test_one_that_only_ever_has_nothing_new_to_judge_is_noticed(
+    rule: dict[str, Any], minutes: int, outcome: Outcome, judged: datetime | None
+) -> None:
+    found = checked(a_monitor(**rule), Standing(monitor="m", judged_at=judged), "s", after=timedelta(minutes=minutes))
+    assert found.outcome is outcome
+
+
+def test_a_clock_that_was_set_back_by_more_than_a_window_is_noticed() -> None:
+    monitor = a_monitor(**EVERY_HOUR)
+    ahead = Standing(monitor="m", judged_at=NOW + timedelta(hours=9), judged_to=NOW + timedelta(minutes=77))
+    assert checked(monitor, ahead, "s", after=timedelta()).outcome is Outcome.UNJUDGED
+    assert checked(monitor, ahead, "s", after=timedelta(minutes=1)).outcome is Outcome.OK
+
+
+@pytest.mark.parametrize(
+    ("rule", "minutes", "outcome"),
+    [
+        ({"min_points": 4}, 40, Outcome.OK),
+        ({"min_points": 4}, 41, Outcome.UNJUDGED),
+        ({}, 0, Outcome.UNJUDGED),
+        (EVERY_HOUR | {"rule": "sequential"}, 60, Outcome.OK),
+        (EVERY_HOUR | {"rule": "sequential"}, 61, Outcome.UNJUDGED),
+        (EVERY_HOUR, 0, Outcome.UNJUDGED),
+    ],
+)
+def test_how_long_it_may_lack_readings_at_first(rule: dict[str, Any], minutes: int, outcome: Outcome) -> None:
+    found = checked(a_monitor(**rule), Standing(monitor="m"), "u", after=timedelta(minutes=minutes))
+    assert (found.outcome, found.standing.unjudged) == (outcome, int(outcome is Outcome.UNJUDGED))
+
+
+def test_after_its_first_verdict_it_lacks_nothing() -> None:
+    monitor = a_monitor(**EVERY_HOUR | {"rule": "sequential"})
+    since = NOW + timedelta(minutes=1)
+    found = checked(monitor, Standing(monitor="m", judged_at=since), "u", after=timedelta(minutes=5))
+    assert found.outcome is Outcome.UNJUDGED
+
+
+def test_a_window_from_before_the_monitor_or_its_last_change_is_not_due() -> None:
+    monitor, judgement = a_monitor(**EVERY_HOUR), Judgement(is_worse=None, why=say("half empty"), judged_to=NOW)
+    for due, outcome in ((NOW - timedelta(minutes=59), Outcome.OK), (NOW - timedelta(hours=1), Outcome.UNJUDGED)):
+        found = assess(monitor, Standing(monitor="m"), figure(0.9), judgement, now=NOW, warm=True, due=due)
+        assert found.outcome is outcome
+
+
+def test_sequential_is_given_the_time_for_the_readings_that_it_needs() -> None:
+    assert FIRST_FEW >= rules.FEWEST
+
+
+def test_a_check_without_a_figure_does_not_hide_why_it_cannot_judge() -> None:
+    monitor, standing = a_monitor(no_data=9), begin(Standing(monitor="m"), a_monitor(), TERM)
+    for letter in "un":
+        standing = checked(monitor, standing, letter, after=timedelta()).standing
+    assert str(standing.why) == "the baseline is gone"
+
+
+def test_verdicts_are_due_after_the_warm_up_and_after_the_last_change() -> None:
+    monitor = a_monitor(warmup="1h")
+    assert due_from(monitor, TERM, NOW) == TERM.since + timedelta(hours=1)
+    assert due_from(replace(monitor, created_at=NOW), TERM, NOW) == NOW
+    assert due_from(replace(monitor, created_at=NOW + HOURS), TERM, NOW) == TERM.since + timedelta(hours=1)
+
+
+def test_the_windows_of_a_pause_are_not_judged() -> None:
+    standing = Standing(monitor="m", state=State.NO_DATA, value=0.9, empty=4, unjudged=1, judged_at=TERM.since)
+    now = resumed(standing, a_monitor(greater_than=None, window="1h"), NOW)
+    assert (now.state, now.value, now.empty, now.unjudged) == (State.OK, None, 0, 0)
+    assert (now.judged_to, now.judged_at) == (NOW + timedelta(hours=1), NOW)
+    assert resumed(replace(standing, state=State.FAILED, judged_at=None), a_monitor(), NOW).state is State.FAILED
 
 
 def test_since_when_it_fails_is_told_of_the_first_failure_in_the_row() -> None:
@@ -118,18 +236,28 @@ def test_since_when_it_fails_is_told_of_the_first_failure_in_the_row() -> None:
     ids=["edited", "moved", "nobody serves"],
 )
 def test_what_was_counted_belongs_to_one_term_and_one_revision(monitor: Monitor, term: Term | None) -> None:
-    counted = Standing(monitor="m", slot=9, revision=1, move="m1", version=7, state=State.FAILED, bad=3, points=99)
+    counted = Standing(monitor="m", slot=9, revision=1, move="m1", version=7, state=State.FAILED, bad=3, points=99,
+                       unjudged=2, judged_at=NOW)  # fmt: skip
     anew = begin(counted, monitor, term)
-    assert (anew.bad, anew.points, anew.slot) == (0, 0, 9)
+    assert (anew.bad, anew.points, anew.unjudged, anew.slot, anew.judged_at) == (0, 0, 0, 9, NOW)
     assert anew.state is (State.OK if term else State.DISABLED)
     assert begin(counted, a_monitor(), TERM) is counted
 
 
+BLOCKS: dict[str, Any] = {"rule": "blocks", "greater_than": None}
+SEQUENTIAL: dict[str, Any] = {"rule": "sequential", "greater_than": None}
+
+
 @pytest.mark.parametrize(
     ("rule", "minutes"),
-    [({}, 120), ({"window": "5m"}, 30), ({"warmup": "7m"}, 7), ({"warmup": "0s"}, 0)],
-    ids=["two windows", "half an hour at least", "as said", "none"],
-)
+    [
+        ({}, 120), ({"window": "5m"}, 30), ({"warmup": "7m"}, 7), ({"warmup": "0s"}, 0), (BLOCKS, 120),
+        (BLOCKS | {"window": "1d"}, 2880), (SEQUENTIAL, 30), (SEQUENTIAL | {"window": "1d"}, 30),
+        (SEQUENTIAL | {"warmup": "7m"}, 7),
+    ],
+    ids=["two windows", "half an hour at least", "as said", "none", "two blocks", "two days", "no window",
+         "no window of a day", "as said of a sequence"],
+)  # fmt: skip
 def test_how_long_it_warms_up(rule: dict[str, Any], minutes: int) -> None:
     monitor, warm_at = a_monitor(**rule), NOW + timedelta(minutes=minutes)
     term = replace(TERM, since=NOW)
@@ -137,7 +265,10 @@ def test_how_long_it_warms_up(rule: dict[str, Any], minutes: int) -> None:
     assert not is_warm(monitor, term, warm_at - timedelta(seconds=1))
 
 
-@pytest.mark.parametrize(("rule", "needed"), [({}, 1), ({"min_points": 7}, 7), ({"greater_than": None}, 50)])
+@pytest.mark.parametrize(
+    ("rule", "needed"),
+    [({}, 1), ({"min_points": 7}, 7), (BLOCKS, 0), (SEQUENTIAL, 0), (BLOCKS | {"min_points": 7}, 7)],
+)
 def test_how_many_readings_a_verdict_needs(rule: dict[str, Any], needed: int) -> None:
     assert a_monitor(**rule).rule.points_needed == needed
 

@@ -76,6 +76,11 @@ def fault(text: str) -> str:
     return str(caught.value)
 
 
+def monitor(setting: str) -> str:
+    """Return a file with one monitor against a baseline that has this setting."""
+    return f"models: {{churn: {{monitors: [{{name: a, source: push, {setting}}}]}}}}"
+
+
 def in_production(text: str) -> str:
     """Return a policy with this in the rule for Production."""
     return f'roles: {{lead: [U02BOB]}}\nmodels: {{"*": {{production: {{{text}}}}}}}'
@@ -178,6 +183,12 @@ def test_a_key_near_to_none_is_answered_with_all() -> None:
         (in_production("expires_after: 24"), "models.*.production.expires_after: is no duration; write one like 30m"),
         (in_production("expires_after: 0h"), "models.*.production.expires_after: input should be greater than 0"),
         ('models: {"*": {monitors: [{name: a, source: b}]}}', "models.*.monitors.0.source: 'b' is no source"),
+        (monitor("window: 5d"), "models.churn.monitors.0.window: a baseline has at most 21d; a window of 5d fits into"),
+        (monitor("window: 7h"), "models.churn.monitors.0.window: a window of 7h fits 3 times into 1d"),
+        (monitor("every: 2h"), "models.churn.monitors.0.window: a window of 1h is shorter than the 2h between checks"),
+        (monitor("every: 5d"), "models.churn.monitors.0.every: a baseline has at most 21d; checked every 5d"),
+        (monitor("min_effect: 10% of error, direction: lower"), "models.churn.monitors.0.min_effect: lower is better"),
+        (monitor("min_effect: much"), "models.churn.monitors.0.min_effect: isn't an effect; write one like 2%"),
         ("models: {}\nclients: {ci: {may: [fly]}}", "clients.ci.may.0: input should be 'request', 'push' or 'read'"),
         ("models: {}\nsources: {x: {url: y}}", "sources.x.type: field required"),
         ("models: {}\nnotify: [{}]", "notify.0: needs url_env or url, and not both"),
@@ -190,6 +201,16 @@ def test_a_key_near_to_none_is_answered_with_all() -> None:
 )
 def test_a_wrong_value_is_told_with_its_path(text: str, said: str) -> None:
     assert said in fault(text)
+
+
+def test_a_file_says_how_much_worse_counts_in_each_way() -> None:
+    for setting, effect in (("3%", "3%"), ("0.03", "3%"), ("0.01 abs", "0.01 abs"), ("10% of error", "10% of error")):
+        [rule] = read(monitor(f"min_effect: {setting}")).rules_for("churn").monitors
+        assert str(rule.min_effect) == effect
+
+
+def test_what_is_wrong_with_a_window_is_a_sentence_like_the_others() -> None:
+    assert fault(monitor("window: 7h")).endswith("leaves 3h that are never judged. Use 6h or 8h.")
 
 
 @pytest.mark.parametrize(

@@ -223,12 +223,26 @@ def test_an_error_stands_under_its_field_and_the_form_stays_open(world: World) -
         ({"less_than": "low"}, "less_than", "It should be a number, such as 0.85."),
         ({"less_than": ""}, "greater_than", "needs --greater-than"), ({"name": "a b"}, "name", "no name for a monitor"),
         ({"model": "chrun"}, "model", "Did you mean churn?"),
+        ({"less_than": "", "rule": "blocks", "window": "7h"}, "window", "A window of 7h fits 3 times into 1d"),
+        ({"less_than": "", "rule": "blocks", "min_effect": "much"}, "min_effect", "Isn't an effect; write one like 2%"),
     ):  # fmt: skip
         errors = world.bob.submits(FILLED | changes)
         assert errors is not None
         assert words in errors[field]
-    assert world.bob.submits(FILLED) is None
+    assert world.bob.submits(FILLED | {"rule": "threshold", "window": "", "min_effect": ""}) is None
     assert the_monitor(world, "latency").created_by is not None
+
+
+def test_how_much_worse_counts_is_typed_and_filled_in(world: World) -> None:
+    world.bob.types(CHANNEL, "/model monitor add churn --min-effect 10% of error --window 30m")
+    world.bob.waits_for_modal()
+    assert world.bob.submits({"model": "churn", "name": "accuracy", "rule": "blocks"}) is None
+    heard(world, "by more than 10% of the error and 3 standard deviations")
+    rule = the_monitor(world, "accuracy").rule
+    assert (str(rule.min_effect), rule.window) == ("10% of error", timedelta(minutes=30))
+    world.bob.types(CHANNEL, "/model monitor edit churn accuracy --min-effect '0.01 abs'")
+    heard(world, "by more than 0.01 and 3 standard deviations")
+    assert str(the_monitor(world, "accuracy").rule.min_effect) == "0.01 abs"
 
 
 def test_who_may_not_hears_it_in_the_form(world: World) -> None:

@@ -112,6 +112,15 @@ def test_tags_that_were_due_are_written(world: World) -> None:
     wait_until(lambda: world.registry.version("billing", 4).tags.get("approval_status") == "rejected")
 
 
+def test_no_monitor_of_the_unchanged_policy_file_counts_as_changed(world: World) -> None:
+    with world.ledger.read() as reading:
+        kept = [one for one in reading.monitors() if one.is_from_file]
+    assert {one.model: one.rule for one in kept} == {
+        model: policy().rules_for(model).monitors[0] for model in ("churn", "leads")
+    }
+    assert [one.revision for one in kept] == [1, 1]
+
+
 def test_the_armed_monitor_is_checked_and_alerts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN_ENV, TOKEN)
     push(world, "mail", 4, 0.42)

@@ -105,7 +105,7 @@ def test_a_baseline_of_something_else_judges_nothing(served: Bench) -> None:  # 
     past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     edit(served, "--query accuracy")
     goes_on(served, lambda at: 0.5, minutes=35)
-    assert (served.registry.holders(), standing(served, monitor).state) == ([4], State.WARMUP)
+    assert (served.registry.holders(), standing(served, monitor).state) == ([4], State.CANT_JUDGE)
     assert "baseline" in str(standing(served, monitor).why)
 
 

@@ -15,8 +15,7 @@ from bot.domain.errors import FilesUnreachable, Refused, RegistryUnreachable
 from bot.domain.evaluation import judge
 from bot.domain.incident_words import next_step
 from bot.domain.incidents import OF_ALL, REPEATED_EVERY, Doing, IncidentKind, Tripped
-from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Answer, Measurement, Outcome, Reading, Standing, State, Term
+from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, State
 from bot.domain.moves import MoveState
 from bot.domain.parsing import build
 from bot.domain.registry import Stage
@@ -43,16 +42,16 @@ from tests.services.test_rollbacks import shape
 
 def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
 
-    def odd(rule: MonitorRule, standing: Standing, term: Term, found: Reading, *more: Any) -> Any:
-        if rule.name == "odd" and found.outcome is Outcome.OK:
+    def odd(monitor: Monitor, *more: Any) -> Any:
+        if monitor.name == "odd":
             raise ZeroDivisionError("oops")
-        return judge(rule, standing, term, found, *more)
+        return judge(monitor, *more)
 
     monkeypatch.setattr(monitoring, "judge", odd)
-    broken, other = add(served, "odd", query="accuracy", error=2), add(served)
-    check(served, 0.9, 0.9)
-    assert (standing(served, other).state, standing(served, other).slot) == (State.OK, 2)
-    assert standing(served, broken).state is State.ERROR
+    broken, other = add(served, "odd", query="accuracy"), add(served)
+    check(served, 0.9, 0.9, 0.9)
+    assert (standing(served, other).state, standing(served, other).slot) == (State.OK, 3)
+    assert standing(served, broken).state is State.CANT_JUDGE
     assert [one.kind for one in incidents(served)] == [IncidentKind.BLIND]
 
 

@@ -71,9 +71,9 @@ def test_the_title_says_how_it_stands(doing: Doing, said: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"kind": IncidentKind.BLIND}, "⚫ churn: accuracy-live cannot be measured"),
+        ({"kind": IncidentKind.BLIND}, "⚫ churn: accuracy-live can't judge"),
         ({"kind": IncidentKind.SOURCE, "model": "", "source": "live"}, "⚠️ live: many monitors failed together"),
-        ({"kind": IncidentKind.BLIND, "model": "", "source": "live"}, "⚫ live: many monitors cannot be measured"),
+        ({"kind": IncidentKind.BLIND, "model": "", "source": "live"}, "⚫ live: many monitors can't judge"),
         ({"monitors": ("accuracy-live", "f1", "auc")}, "🔴 churn v7: accuracy-live and 2 more failed"),
     ],
     ids=str,
@@ -111,7 +111,7 @@ def test_the_end_of_what_could_not_be_measured_is_no_good_news_unless_it_is_meas
     def title_of(ending: Ending) -> str:
         return title(over(Doing.NOTIFIED, ending, kind=IncidentKind.BLIND))
 
-    assert title_of(Ending.RECOVERED) == "✅ churn: accuracy-live can be measured again"
+    assert title_of(Ending.RECOVERED) == "✅ churn: accuracy-live can judge again"
     assert title_of(Ending.OVERTAKEN) == "⚪ churn v7: overtaken"
     assert title_of(Ending.REMOVED) == "⏹️ churn v7: accuracy-live removed"
 
@@ -139,7 +139,7 @@ def test_a_rollback_that_failed_says_exactly_what_to_type() -> None:
 
 def test_where_nothing_is_known_it_says_what_to_look_at_and_type() -> None:
     said = shown(card(Doing.NOTIFIED, kind=IncidentKind.BLIND, source=""))
-    assert "*See why nothing can be measured, then `/model monitor check churn accuracy-live`*" in said
+    assert "*Find out why it can't judge, then `/model monitor check churn accuracy-live`*" in said
 
 
 # -- buttons -----------------------------------------------------------------------------------------------------------

@@ -53,6 +53,8 @@ def test_what_was_typed_of_a_monitor_is_in_the_form() -> None:
     assert (values["model"], values["name"], values["greater_than"]) == ("churn", "accuracy", "0.85")
     assert (values["source"]["value"], values["action"]["value"]) == ("live", "dry_run")
     assert (values["every"], values["rule"]["value"]) == ("5m", "threshold")
+    typed = held(modals.monitor("rdraft", {"window": "30m", "min_effect": "0.01 abs"}, ["push"]))
+    assert (typed["window"], typed["min_effect"]) == ("30m", "0.01 abs")
 
 
 @pytest.mark.parametrize("name", TEXTS)

@@ -1,0 +1,202 @@
+"""How much worse counts: what people write, what is kept, and how far that is from a value."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.effects import Effect, EffectKind, parse_effect, write_effect
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.policy import Policy
+
+RELATIVE, ABSOLUTE, OF_ERROR = EffectKind.RELATIVE, EffectKind.ABSOLUTE, EffectKind.OF_ERROR
+AMOUNTS = st.decimals(min_value="1e-9", max_value=10, places=9).map(float)  # as many digits as anybody writes
+EFFECTS = st.builds(Effect, AMOUNTS, st.sampled_from(EffectKind))
+VALUES = st.floats(min_value=-1e6, max_value=1e6)
+
+
+# -- written -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "effect", "shown"),
+    [
+        ("2%", Effect(0.02), "2%"),
+        (" 2 % ", Effect(0.02), "2%"),
+        ("7%", Effect(0.07), "7%"),
+        ("0.02", Effect(0.02), "2%"),
+        (0.02, Effect(0.02), "2%"),
+        (0, Effect(0.0), "0%"),
+        (10, Effect(10.0), "1000%"),
+        (1e-05, Effect(1e-05), "0.001%"),
+        (".5", Effect(0.5), "50%"),
+        ("2.", Effect(2.0), "200%"),
+        ("0.01 abs", Effect(0.01, ABSOLUTE), "0.01 abs"),
+        ("0.01abs", Effect(0.01, ABSOLUTE), "0.01 abs"),
+        ("250 Absolute", Effect(250.0, ABSOLUTE), "250 abs"),
+        ("1e+22 abs", Effect(1e22, ABSOLUTE), "1e+22 abs"),
+        ("10% of error", Effect(0.1, OF_ERROR), "10% of error"),
+        ("10 % OF THE ERROR", Effect(0.1, OF_ERROR), "10% of error"),
+        ("0.1 of error", Effect(0.1, OF_ERROR), "10% of error"),
+        (Effect(0.1, OF_ERROR), Effect(0.1, OF_ERROR), "10% of error"),
+    ],
+)
+def test_what_is_written_is_understood(said: object, effect: Effect, shown: str) -> None:
+    assert parse_effect(said) == effect
+    assert str(effect) == shown
+
+
+@pytest.mark.parametrize(
+    "said", ["", "%", "much", "-2%", "-0.01 abs", "2%%", "2 3", "nan", "inf", "2% of errors", "2 percent", "abs", True,
+             None, [], "0.01 abs of error", "1,5%"],
+)  # fmt: skip
+def test_what_is_no_effect_is_refused_with_what_to_write(said: object) -> None:
+    with pytest.raises(ValueError, match=r"isn't an effect; write one like 2%, 0\.01 abs, or 10% of error"):
+        parse_effect(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("2% abs", r"is a percentage and a distance at once; write 2% or 0\.02 abs"),
+        ("1001%", "is too much; use at most 1000%"),
+        (11, "is too much; use at most 1000%"),
+        ("1001% of error", "is too much; use at most 1000%"),
+        ("1e999 abs", "is too much; use a finite number"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_the_reason(said: object, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parse_effect(said)
+
+
+@given(EFFECTS)
+def test_what_is_shown_is_read_back(effect: Effect) -> None:
+    assert parse_effect(str(effect)) == effect
+    assert parse_effect(json.loads(json.dumps(write_effect(effect)))) == effect
+
+
+@given(st.floats(min_value=0, max_value=10))
+def test_a_number_of_any_precision_is_read_back_as_it_was_read_once(amount: float) -> None:
+    once = parse_effect(amount)
+    assert parse_effect(write_effect(once)) == once == parse_effect(str(once))
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_an_effect_or_refused(text: str) -> None:
+    try:
+        effect = parse_effect(text)
+    except ValueError:
+        return
+    assert parse_effect(str(effect)) == effect
+
+
+# -- how far it is -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "usual", "far"),
+    [
+        ("2%", 0.9, 0.018),
+        ("2%", -50.0, 1.0),
+        ("2%", 0.0, 0.0),
+        ("0.01 abs", 0.9, 0.01),
+        ("0.01 abs", -50.0, 0.01),
+        ("0.01 abs", 0.0, 0.01),
+        ("10% of error", 0.999, 0.0001),
+        ("10% of error", 0.9, 0.01),
+        ("10% of error", 1.0, 0.0),
+        ("10% of error", 0.0, 0.1),
+    ],
+)
+def test_how_far_an_effect_is_from_what_is_usual(said: str, usual: float, far: float) -> None:
+    assert parse_effect(said).distance(usual).item() == pytest.approx(far, abs=1e-12)
+
+
+@given(EFFECTS, st.lists(VALUES, max_size=5))
+def test_every_value_has_its_own_distance_and_none_is_below_0(effect: Effect, values: list[float]) -> None:
+    found = effect.distance(np.array(values).reshape(-1, 1))
+    assert found.shape == (len(values), 1)
+    assert found.ravel().tolist() == [effect.distance(value).item() for value in values]
+    assert (found >= 0).all()
+
+
+@given(st.tuples(AMOUNTS, AMOUNTS), st.sampled_from(EffectKind), VALUES)
+def test_a_larger_effect_is_never_nearer(amounts: tuple[float, float], kind: EffectKind, usual: float) -> None:
+    less, more = sorted(amounts)
+    assert Effect(less, kind).distance(usual) <= Effect(more, kind).distance(usual)
+
+
+@given(AMOUNTS, st.floats(min_value=0, max_value=1))
+def test_a_part_of_the_error_is_that_part_of_the_other_side(amount: float, p: float) -> None:
+    assert Effect(amount, OF_ERROR).distance(p).item() == Effect(amount).distance(1 - p).item()
+
+
+# -- where it says nothing ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "low", "high", "why"),
+    [
+        ("2%", -1.0, 2.0, "The baseline's readings are on both sides of 0, so a percentage of them says nothing."),
+        ("2%", 0.0, 0.0, "The baseline's readings are all 0, so a percentage of them says nothing."),
+        ("10% of error", 0.9, 1.2, "1.2 in the baseline isn't between 0 and 1, so it has no error rate."),
+        ("10% of error", -0.1, 0.9, "-0.1 in the baseline isn't between 0 and 1, so it has no error rate."),
+        ("10% of error", 1.0, 1.0, "The baseline's readings are all 1, so a percentage of the error is 0."),
+    ],
+)
+def test_where_an_effect_says_nothing_a_distance_is_suggested(said: str, low: float, high: float, why: str) -> None:
+    assert str(parse_effect(said).senseless(low, high)) == f"{why} Set a distance, such as --min-effect '0.01 abs'."
+
+
+@pytest.mark.parametrize(
+    ("said", "low", "high"),
+    [*product(["0.01 abs"], [-1.0, 0.0], [0.0, 5.0]), ("2%", 0.1, 5.0), ("2%", -5.0, -0.1), ("2%", 0.0, 0.1),
+     ("10% of error", 0.0, 1.0), ("10% of error", 0.999, 0.9999)],
+)  # fmt: skip
+def test_elsewhere_it_says_something(said: str, low: float, high: float) -> None:
+    assert parse_effect(said).senseless(low, high) is None
+
+
+# -- as a monitor has it -----------------------------------------------------------------------------------------------
+
+
+def a_rule(**fields: Any) -> MonitorRule:
+    return MonitorRule(name="accuracy", source="push", **fields)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [("3%", 0.03), (0.03, 0.03), ("0.01 abs", "0.01 abs"), ("10% of error", "10% of error"), (None, 0.02)],
+)
+def test_a_rule_keeps_a_relative_effect_as_the_number_that_it_always_was(said: object, kept: object) -> None:
+    rule = a_rule() if said is None else a_rule(min_effect=said)
+    assert json.loads(rule.model_dump_json())["min_effect"] == kept
+    assert MonitorRule.model_validate_json(rule.model_dump_json()) == rule
+
+
+def test_what_an_earlier_version_kept_is_the_rule_that_an_unchanged_policy_file_says() -> None:
+    """Else the monitor would count as changed by the upgrade, and begin anew."""
+    kept = (
+        '{"action":"auto","aggregate":null,"alpha":0.01,"baseline":"previous","cooldown":"21600s","direction":null,'
+        '"error":4,"every":"300s","fail_after":2,"greater_than":null,"hard_limit":null,"history":"604800s",'
+        '"hysteresis":0.5,"label_delay":"0s","less_than":null,"max_age":null,"max_auto":1,"min_effect":0.02,'
+        '"min_points":null,"min_served":"86400s","name":"accuracy","no_data":3,"query":"accuracy","recover_after":3,'
+        '"retries":2,"rule":"blocks","sigma":3.0,"source":"push","timeout":"10s","warmup":null,"window":"3600s"}'
+    )
+    assert MonitorRule.model_validate_json(kept) == a_rule(action="auto") == a_rule(action="auto", min_effect=0.02)
+    odd = kept.replace("0.02", "0.012345678901234567")
+    assert MonitorRule.model_validate_json(odd) == a_rule(action="auto", min_effect=0.012345678901234567)
+    assert a_rule(action="auto").model_dump(mode="json") == json.loads(kept)
+
+
+def test_the_schema_of_the_policy_takes_numbers_and_words() -> None:
+    schema = Policy.model_json_schema()["$defs"]["MonitorRule"]["properties"]["min_effect"]
+    assert [one["type"] for one in schema["anyOf"]] == ["number", "string"]
+    assert schema["default"] == "2%"

@@ -1,0 +1,152 @@
+"""Monitors that could never judge: each is refused with the reason, and with what to write instead."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from bot.domain import baselines
+from bot.domain.judgeable import COVERED, DAYS, LEAST, MOST_DAYS, nearest, unfit
+from bot.domain.monitor_rule import MonitorRule
+
+DAY = timedelta(days=1)
+MINUTES = st.integers(min_value=1, max_value=10 * 24 * 60).map(lambda minutes: timedelta(minutes=minutes))
+
+
+def a_rule(**fields: Any) -> MonitorRule:
+    return MonitorRule.model_validate({"name": "accuracy", "source": "push", "rule": "blocks"} | fields)
+
+
+def said(**fields: Any) -> tuple[str, str]:
+    """Return the field that is wrong, and the sentence about it."""
+    found = unfit(a_rule(**fields))
+    assert found is not None
+    return found.field, str(found.why)
+
+
+@pytest.mark.parametrize("window", ["5m", "30m", "50m", "1h", "6h", "8h", "12h", "22h", "1d", "2d", "3d", "90h", "4d"])
+def test_windows_that_cover_days_can_be_judged(window: str) -> None:
+    assert unfit(a_rule(window=window)) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"window": "5d"},
+         "A baseline has at most 21d; a window of 5d fits into it 4 times, and 5 are needed. Use at most 4d."),
+        ({"window": "97h"},
+         "A baseline has at most 21d; a window of 4d 1h fits into it 4 times, and 5 are needed. Use at most 4d."),
+        ({"window": "20d"},
+         "A baseline has at most 21d; a window of 20d fits into it 1 time, and 5 are needed. Use at most 4d."),
+        ({"window": "30d"},
+         "A baseline has at most 21d; a window of 30d fits into it 0 times, and 5 are needed. Use at most 4d."),
+        ({"window": "5h", "history": "7h", "every": "1m"},
+         "A baseline has at most 21h; a window of 5h fits into it 4 times, and 5 are needed. Use at most 4h."),
+    ],
+)  # fmt: skip
+def test_a_window_that_a_baseline_has_too_seldom_is_refused(fields: dict[str, Any], sentence: str) -> None:
+    assert said(**fields) == ("window", sentence)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"window": "7h"}, "A window of 7h fits 3 times into 1d and leaves 3h that are never judged. Use 6h or 8h."),
+        ({"window": "5h"},
+         "A window of 5h fits 4 times into 1d and leaves 4h that are never judged. Use 4h 48m or 6h."),
+        ({"window": "13h"},
+         "A window of 13h fits 1 time into 1d and leaves 11h that are never judged. Use 12h or 1d."),
+        ({"window": "36h"},
+         "A window of 1d 12h fits 1 time into 2d and leaves 12h that are never judged. Use 1d or 2d."),
+        ({"window": "7h", "every": "6h30m"},
+         "A window of 7h fits 3 times into 1d and leaves 3h that are never judged. Use 8h."),
+        ({"window": "25m", "history": "7h"},
+         "A window of 25m fits 2 times into 1h and leaves 10m that are never judged. Use 20m or 30m."),
+    ],
+)  # fmt: skip
+def test_windows_that_leave_a_part_of_the_day_over_are_refused(fields: dict[str, Any], sentence: str) -> None:
+    assert said(**fields) == ("window", sentence)
+
+
+def test_a_window_shorter_than_the_time_between_checks_is_refused() -> None:
+    field, sentence = said(window="5m", every="10m")
+    assert field == "window"
+    assert sentence == ("A window of 5m is shorter than the 10m between checks, so most windows would have no reading. "
+                        "Use at least 10m.")  # fmt: skip
+    assert unfit(a_rule(window="10m", every="10m")) is None
+
+
+@pytest.mark.parametrize("rule", ["blocks", "sequential"])
+def test_checks_that_are_too_far_apart_for_a_baseline_are_refused(rule: str) -> None:
+    field, sentence = said(rule=rule, every="5d")
+    assert field == "every"
+    assert sentence == ("A baseline has at most 21d; checked every 5d, it has 4 readings, and 5 are needed. Check at "
+                        "least every 4d.")  # fmt: skip
+    assert said(rule=rule, every="1h", history="1h")[0] == "every"
+    assert unfit(a_rule(rule=rule, every="4d", window="4d")) is None
+
+
+@pytest.mark.parametrize("rule", ["blocks", "sequential"])
+def test_a_part_of_the_error_is_refused_where_the_metric_is_an_error(rule: str) -> None:
+    field, sentence = said(rule=rule, query="log_loss", direction="lower", min_effect="10% of error")
+    assert field == "min_effect"
+    assert sentence == "Lower is better for log_loss, so a plain percentage is already a part of the error. Use 10%."
+    assert unfit(a_rule(rule=rule, direction="higher", min_effect="10% of error")) is None
+    assert unfit(a_rule(rule=rule, direction="lower", min_effect="10%")) is None
+
+
+@pytest.mark.parametrize("fields", [{"window": "5d"}, {"window": "7h"}, {"window": "1m"}, {"every": "30d"}])
+def test_a_threshold_needs_no_baseline(fields: dict[str, Any]) -> None:
+    assert unfit(a_rule(rule="threshold", greater_than=0.9, aggregate="mean", **fields)) is None
+
+
+@pytest.mark.parametrize("window", ["5d", "7h", "1m"])
+def test_a_sequence_has_no_windows(window: str) -> None:
+    assert unfit(a_rule(rule="sequential", window=window)) is None
+
+
+@pytest.mark.parametrize("fields", [{"window": "5d"}, {"window": "7h"}, {"window": "1m"}, {"every": "5d"}])
+def test_what_an_earlier_version_took_is_still_read(fields: dict[str, Any]) -> None:
+    rule = a_rule(**fields)
+    assert unfit(rule) is not None
+    assert MonitorRule.model_validate_json(rule.model_dump_json()) == rule
+
+
+@given(window=MINUTES, history=st.sampled_from(["7d", "10d", "14d", "7h", "1d"]))
+def test_what_is_suggested_is_taken(window: timedelta, history: str) -> None:
+    rule = a_rule(window=window, history=history, every="10s")
+    found, day = unfit(rule), min(rule.history / DAYS, DAY)
+    assume(found is not None and "never judged" in str(found.why))
+    shorter, longer = nearest(window, day)
+    assert shorter < window < longer
+    assert [unfit(rule.model_copy(update={"window": one})) for one in (shorter, longer)] == [None, None]
+
+
+@given(window=MINUTES)
+def test_windows_that_are_taken_cover_most_of_a_day(window: timedelta) -> None:
+    assume(unfit(a_rule(window=window, every="10s")) is None)
+    period = next(days * DAY for days in range(1, 5) if days * DAY >= window)
+    assert period // window * window >= COVERED * period
+
+
+def test_what_a_baseline_needs_is_what_the_rules_say() -> None:
+    assert (DAYS, MOST_DAYS, LEAST) == (baselines.DAYS, baselines.MOST_DAYS, baselines.MIN_DAYS)
+
+
+@pytest.mark.parametrize("rule", ["blocks", "sequential"])
+def test_a_baseline_longer_than_checks_are_kept_is_refused(rule: str) -> None:
+    found = unfit(a_rule(rule=rule, history="40d"))
+    assert found is not None
+    assert (found.field, str(found.why)) == (
+        "history", "Checks are kept for 35d, so a baseline never covers 40d. Use at most 35d."
+    )  # fmt: skip
+    assert unfit(a_rule(rule=rule, history="35d")) is None
+
+
+def test_days_of_a_longer_history_are_days() -> None:
+    assert unfit(a_rule(history="14d", window="4d")) is None
+    assert unfit(a_rule(history="14d", window="5d")) is not None
