@@ -27,7 +27,9 @@ from sqlalchemy.pool import NullPool
 
 from bot.domain.anchors import AnchoredHead
 from bot.domain.approvals import Choice, Request, RequestState, Vote
+from bot.domain.baselines import Points, summarize
 from bot.domain.errors import AlreadyDecided, AlreadyOpen, LedgerUnavailable, Misconfigured, UnknownRequest
+from bot.domain.evaluation import FrozenBaseline
 from bot.domain.events import GENESIS, START, Event, Head, Tag, chain
 from bot.domain.evidence import GateResult, Seen
 from bot.domain.freezes import Freeze
@@ -1554,6 +1556,47 @@ def a_monitor(number: str = "m1", name: str = "accuracy") -> Monitor:
 def a_measurement(monitor: str, slot: int) -> Measurement:
     return Measurement(monitor=monitor, slot=slot, at=NOW, revision=1, version=3, move="m1", outcome=Outcome.OK,
                        value=0.9)  # fmt: skip
+
+
+# Frozen baselines
+
+
+def a_baseline(monitor: str, since: datetime, until: datetime) -> FrozenBaseline:
+    """Return one of two readings: most of its figures are no numbers."""
+    points = Points.of([since.timestamp(), until.timestamp()], [0.9, 0.91])
+    summary = summarize(points, start=until.timestamp(), window=3600.0, history=7 * 86_400.0)
+    return FrozenBaseline(
+        monitor=monitor, move="m1", key="1 blocks", since=since, until=until, made_at=NOW, summary=summary
+    )
+
+
+def test_a_frozen_baseline_is_read_as_it_was_written_and_a_later_one_takes_its_place(ledger: SqlLedger) -> None:
+    first, second = (a_baseline("m1", NOW - timedelta(days=days), NOW) for days in (1, 2))
+    for one in (first, second):
+        with ledger.write() as w:
+            w.save_baselines([one])
+            w.save_baselines([])
+        with ledger.read() as r:
+            assert repr(r.baseline("m1")) == repr(one)  # NaN equals nothing, not even itself
+            assert r.baseline("m2") is None
+
+
+def test_the_sweep_keeps_the_checks_of_each_baseline_until_its_monitor_is_removed(ledger: SqlLedger) -> None:
+    old = [NOW - timedelta(days=days) for days in (3, 2, 1)]
+    with ledger.write() as w:
+        w.add_monitor(a_monitor())
+        w.claim_slots({(monitor, slot): SOON for monitor in ("m1", "m2") for slot in (1, 2, 3)}, "one", NOW)
+        w.finish_slots([replace(a_measurement(monitor, slot), at=old[slot - 1]) for monitor in ("m1", "m2")
+                        for slot in (1, 2, 3)], "one")  # fmt: skip
+        w.save_baselines([a_baseline("m1", old[1], old[2])])
+        assert w.sweep(measurements=NOW, readings=NOW) == 4
+    with ledger.read() as r:
+        assert [one.at for one in r.checks(a_monitor(), since=NOW - timedelta(days=9), until=NOW)] == old[1:]
+        assert r.measurements("m2") == []
+    with ledger.write() as w:
+        w.save_monitor(replace(a_monitor(), removed_at=NOW))
+        assert w.sweep(measurements=NOW, readings=NOW) == 2
+        assert w.baseline("m1") is None
 
 
 # What a hold covers
