@@ -279,7 +279,7 @@ def test_nothing_is_leveled_where_there_is_no_weekend_or_nothing_else() -> None:
     grid = dice(5, 24)
     for rest in (np.zeros((5, 24)), np.ones((5, 24)), np.full((5, 24), 0.4)):
         weekend = baselines.weekend_offset(grid, rest)
-        assert (weekend.offset, weekend.worth) == (0, math.inf)
+        assert (weekend.offset.item(), weekend.worth.item()) == (0, math.inf)
 
 
 @pytest.mark.parametrize("days", [7, 14, 21])
