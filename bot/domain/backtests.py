@@ -64,7 +64,7 @@ class Judged:
         self._reasons[words] = (self._reasons.get(words, (timedelta(), why))[0] + span, why)
 
 
-_UNMEASURED = say("Nothing was measured in the rest of the time.")
+_UNMEASURED = say("Most of the time that wasn't judged, nothing was measured.")
 
 
 def _words(why: Say) -> str:

@@ -162,6 +162,8 @@ def _blocks(rule: MonitorRule, standing: Standing, term: Term, now: datetime, pa
     if not len(mine):
         return Judgement(is_worse=None, why=say("The last window has no readings."), judged_to=end)
     baseline, remark = _compared(rule, term, start, past)
+    if not is_enough(rule, baseline):
+        return _cannot(remark, end)
     judged = rules.blocks(
         mine, start.timestamp(), baseline, history=rule.history.total_seconds(),
         higher_is_better=rule.better is Direction.HIGHER, effect=rule.min_effect, sigma=rule.sigma,
@@ -169,32 +171,41 @@ def _blocks(rule: MonitorRule, standing: Standing, term: Term, now: datetime, pa
     return _judgement(rule, judged, remark, end)
 
 
-def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tuple[Baseline, list[Say]]:
+def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tuple[Baseline, Say]:
     """Return the baseline for the block that begins at `start`, and what there is to say of it.
 
-    Where too little was measured before the term, it's the version's own past days.
+    Where too little was measured before the term, it's the version's own past days; where those are too few as well,
+    what there is to say is why, and from when on it judges.
     """
-    remark: list[Say] = []
+    before = say("")
     if rule.baseline == "previous":
         frozen = past.frozen()
         if is_enough(rule, frozen):
-            return frozen, []
-        remark = [_own_days(term, frozen)]
+            return frozen, before
+        before = _measured_before(term, frozen)
     back = timedelta(seconds=lookback(rule.history.total_seconds()))
     own = past.readings(max(term.since, start - back), start)
     live = summary_of(rule, term, own)
-    if not is_enough(rule, live):
-        remark.insert(0, say("It judges from {at}.", at=_judges_from(rule, term, own, start)))
-    return live, remark
+    if is_enough(rule, live):
+        return live, say("{before}, so this compares with its own past days.", before=before) if str(before) else before
+    also = say("{before}. ", before=before) if str(before) else before
+    return live, say("{also}{v}'s own past days cover {covers}, and {needed} are needed: it judges from {at}.",
+                     also=also, v=_v(term), covers=_span(live.covers), needed=show_duration(rule.history),
+                     at=_judges_from(rule, term, own, start))  # fmt: skip
 
 
-def _own_days(term: Term, frozen: Baseline) -> Say:
-    whose = say("{v}'s", v=Code(f"v{term.version}")) if term.version else say("its")
+def _measured_before(term: Term, frozen: Baseline) -> Say:
     if not frozen.covers:
-        return say("Compared with {whose} own past days: nothing was measured before it.", whose=whose)
-    covers = show_duration(timedelta(seconds=frozen.covers))
-    return say("Compared with {whose} own past days: only {covers} were measured before it.", whose=whose,
-               covers=covers)  # fmt: skip
+        return say("Nothing was measured before {v}", v=_v(term))
+    return say("Only {covers} were measured before {v}", covers=_span(frozen.covers), v=_v(term))
+
+
+def _v(term: Term) -> Code | str:
+    return Code(f"v{term.version}") if term.version else "this version"
+
+
+def _span(seconds: float) -> str:
+    return show_duration(timedelta(seconds=seconds))
 
 
 def _judges_from(rule: MonitorRule, term: Term, own: Points, start: datetime) -> datetime:
@@ -214,21 +225,19 @@ def _sequential(rule: MonitorRule, term: Term, past: Past) -> Judgement:
                            "baseline {previous}.", blocks=Code("blocks"), previous=Code("previous")))  # fmt: skip
     frozen = past.frozen()
     if not is_enough(rule, frozen):
-        covers, needed = (show_duration(timedelta(seconds=span)) for span in (
-            frozen.covers, rule.history.total_seconds()))  # fmt: skip
-        return _cannot(say("{covers} were measured before {v}, and {needed} are needed.", covers=covers,
-                           v=Code(f"v{term.version}"), needed=needed))  # fmt: skip
+        return _cannot(say("{before}, and {needed} are needed.", before=_measured_before(term, frozen),
+                           needed=show_duration(rule.history)))  # fmt: skip
     judged = rules.sequential(
         past.tally(frozen, term.since + rule.warms_up), alpha=rule.alpha, effect=rule.min_effect,
         history=rule.history.total_seconds(),
     )  # fmt: skip
-    return _judgement(rule, judged, [], None)
+    return _judgement(rule, judged, say(""), None)
 
 
-def _judgement(rule: MonitorRule, judged: Judged, remark: list[Say], judged_to: datetime | None) -> Judgement:
+def _judgement(rule: MonitorRule, judged: Judged, remark: Say, judged_to: datetime | None) -> Judgement:
     """Return what a rule against a baseline has judged, with whether it is well again: the hysteresis is ours."""
     enough = rule.hysteresis * rule.min_effect.distance(judged.expected).item()
-    why = joined([judged.why, *remark], " ") if remark else judged.why
+    why = joined([judged.why, remark], " ") if str(remark) else judged.why
     if judged.is_worse is None:
         return _cannot(why, judged_to)
     return Judgement(is_worse=judged.is_worse, is_recovered=isnan(judged.gap) or judged.gap < enough,

@@ -146,3 +146,26 @@ def test_a_person_rolls_back_and_one_message_tells_it(rolling: Watched, open_win
     says(screen.thread(), "Tags are written")
     screen.picture("rollback-by-hand")
     assert world.production() == [3]
+
+
+def test_an_armed_monitor_that_cannot_judge_says_so(
+    slack: LocalSlack, tmp_path: Path, open_window: Callable[..., Screen]
+) -> None:
+    rule = {"rule": "blocks", "greater_than": None, "window": "60s"}
+    with watched(slack, tmp_path, **rule) as (world, _, _):
+        screen = open_window(world.slack.url, **DESK)
+        card = incident(screen, f"{MONITOR}: can't judge.")
+        says(card, "it judges from")
+        says(card, "It stays armed")
+        screen.picture("incident-cannot-judge")
+        small = open_window(world.slack.url, **PHONE)
+        small.picture("incident-cannot-judge-phone")
+        screen.types(f"/model monitor show churn {MONITOR}")
+        says(screen.answer(), "armed, but can't judge")
+        screen.picture("monitor-cannot-judge")
+        screen.types(f"/model monitor backtest churn {MONITOR} --days 1")
+        says(screen.page.get_by_test_id("message").filter(has_text="judged 0").last, "nothing was measured")
+        screen.picture("backtest-cannot-judge")
+        screen.opens_home()
+        says(screen.home(), "armed, but can't judge")
+        screen.picture("home-cannot-judge")

@@ -122,10 +122,10 @@ def test_a_baseline_that_is_too_short_after_a_promotion_is_told_of(served: Bench
     now = standing(served, monitor)
     assert (now.state, now.judged_at) == (State.CANT_JUDGE, None)
     why = (
-        "The baseline covers 0s, and 7h are needed. It judges from 2026-05-07 07:20 UTC. Compared with v4's own past "
-        "days: only 3h were measured before it"
+        "Only 3h were measured before v4. v4's own past days cover 0s, and 7h are needed: it judges from "
+        "2026-05-07 07:20 UTC"
     )
-    assert str(state(monitor, now)) == f"armed, but can't judge: {why}."
+    assert str(state(monitor, now)) == f"armed, but can't judge: {why}"
     assert str(incidents(served)[0].lines[0]) == (
         f"accuracy: can't judge. {why}. It stays armed, but won't roll back until it judges again."
     )
