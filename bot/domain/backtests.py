@@ -137,7 +137,7 @@ class Backtest:
         fired = {one.at: one.value for one in self.firings}
         shown = sorted((dict(self.points) | fired).items())
         return Chart(
-            title=f"{self.monitor.model}: {self.monitor.name}, replayed ({self.coverage})",
+            title=f"{self.monitor.model}: {self.monitor.name} ({self.coverage})",
             times=[at for at, _ in shown], values=[value for _, value in shown],
             failed=[at in fired for at, _ in shown], bounds=bounds_of(self.monitor.rule, self.bound, self.usual),
             moves=self.moves,

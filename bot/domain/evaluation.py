@@ -188,9 +188,9 @@ def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tup
     live = summary_of(rule, term, own)
     if is_enough(rule, live):
         return live, say("{before}, so this compares with its own past days.", before=before) if str(before) else before
-    also = say("{before}. ", before=before) if str(before) else before
-    return live, say("{also}{v}'s own past days cover {covers}, and {needed} are needed: it judges from {at}.",
-                     also=also, v=_v(term), covers=_span(live.covers), needed=show_duration(rule.history),
+    whose = say("{before}, and its own", before=before) if str(before) else say("{v}'s", v=_v(term))
+    return live, say("{whose} past days cover {covers} of the {needed} needed. It judges from {at}.", whose=whose,
+                     covers=_span(live.covers), needed=show_duration(rule.history),
                      at=_judges_from(rule, term, own, start))  # fmt: skip
 
 

@@ -155,7 +155,7 @@ def test_an_armed_monitor_that_cannot_judge_says_so(
     with watched(slack, tmp_path, **rule) as (world, _, _):
         screen = open_window(world.slack.url, **DESK)
         card = incident(screen, f"{MONITOR}: can't judge.")
-        says(card, "it judges from")
+        says(card, "It judges from")
         says(card, "It stays armed")
         screen.picture("incident-cannot-judge")
         small = open_window(world.slack.url, **PHONE)

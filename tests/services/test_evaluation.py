@@ -205,7 +205,7 @@ def test_before_the_first_promotion_a_version_is_compared_with_its_own_days_and_
     monitor = add(bench, **BLOCKS)
     assert went_on(bench, monitor, usual, timedelta(hours=4)) is None
     began = bench.clock.now() - timedelta(hours=4)
-    assert f"it judges from {began + 7 * DAY:%Y-%m-%d} 12:00 UTC" in str(standing(bench, monitor).why)
+    assert f"It judges from {began + 7 * DAY:%Y-%m-%d} 12:00 UTC" in str(standing(bench, monitor).why)
     wrote(bench, monitor, 7 * DAY)
     assert went_on(bench, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
     assert "Nothing was measured before v3, so this compares with its own past days." in str(
@@ -262,7 +262,7 @@ def test_a_backtest_of_a_version_without_days_before_it_says_why_most_was_not_ju
     wrote(served, monitor, 8 * DAY)
     found = replayed(served, monitor, 8)
     assert found.hours_judged == 25
-    assert "and 7d are needed: it judges from 2026-05-14 00:00 UTC." in str(found.sentence)
+    assert "of the 7d needed. It judges from 2026-05-14 00:00 UTC." in str(found.sentence)
 
 
 def test_a_slow_decay_fires_in_a_backtest_as_it_does_live(watched: tuple[Bench, Monitor]) -> None:

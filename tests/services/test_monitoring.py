@@ -891,7 +891,7 @@ def test_without_enough_of_a_baseline_nothing_is_judged_and_nothing_moved(served
     assert (served.registry.holders(), rollbacks(served)) == ([4], [])
     assert standing(served, monitor).state is State.CANT_JUDGE
     assert str(standing(served, monitor).why) == (
-        "Only 3h were measured before v4. v4's own past days cover 19m 48s, and 7h are needed: it judges from "
+        "Only 3h were measured before v4, and its own past days cover 19m 48s of the 7h needed. It judges from "
         "2026-05-07 07:20 UTC."
     )
 
