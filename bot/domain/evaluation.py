@@ -211,7 +211,7 @@ def _span(seconds: float) -> str:
 def _judges_from(rule: MonitorRule, term: Term, own: Points, start: datetime) -> datetime:
     """Return when the first block ends that has enough of the version's own past before it."""
     first = datetime.fromtimestamp(float(own.at[0]), UTC) if len(own) else start
-    enough = first + MOSTLY * rule.history
+    enough = max(first + MOSTLY * rule.history, start + rule.window)  # this block can't, however old its past is
     number = _complete(rule, term.since, enough)
     while _block(rule, term.since, number)[0] < enough:
         number += 1

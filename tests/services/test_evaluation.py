@@ -213,6 +213,16 @@ def test_before_the_first_promotion_a_version_is_compared_with_its_own_days_and_
     )
 
 
+def test_after_an_outage_it_says_when_it_judges_again_and_not_when_it_would_have(bench: Bench) -> None:
+    bench.watch.poll()
+    monitor = add(bench, **BLOCKS)
+    wrote(bench, monitor, 6 * DAY)
+    bench.clock.turn(days=4)
+    went_on(bench, monitor, usual, timedelta(hours=1, minutes=1))
+    now = bench.clock.now()
+    assert f"It judges from {now + timedelta(hours=1):%Y-%m-%d %H}:00 UTC" in str(standing(bench, monitor).why)
+
+
 # -- a version that is worse from its first reading on -----------------------------------------------------------------
 
 
