@@ -328,4 +328,6 @@ def _why_not(baseline: Baseline, history: float, effect: Effect) -> Say | None:
     if baseline.covers < MOSTLY * history:
         covers, needed = (show_duration(timedelta(seconds=span)) for span in (baseline.covers, history))
         return say("The baseline covers {covers}, and {needed} are needed.", covers=covers, needed=needed)
+    if not isfinite(baseline.noise):
+        return say("The baseline's readings are too large to be judged.")  # nothing would ever be beyond the noise
     return effect.senseless(baseline.low, baseline.high)

@@ -552,6 +552,14 @@ def test_what_is_measured_in_nothing_cannot_be_told(rule: Rule, effect: Effect) 
     assert f"are all {level:g}" in str(found.why)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # they overflow, and that's what this is about
+@RULES
+def test_readings_whose_noise_is_beyond_all_numbers_cannot_be_told(rule: Rule) -> None:
+    found = rule(series(np.full(12, 1e200)), a_week(mean=1e300, sd=1e298))
+    assert found.is_worse is None
+    assert str(found.why) == "The baseline's readings are too large to be judged."
+
+
 @RULES
 def test_a_metric_beyond_one_has_no_error(rule: Rule) -> None:
     found = rule(series(np.full(12, 50.0)), a_week(mean=120), effect=TEN_PERCENT_OF_ERROR)
