@@ -32,7 +32,7 @@ from bot.domain.baselines import (
 from bot.domain.durations import show_duration
 from bot.domain.effects import Effect, EffectKind
 from bot.domain.numbers import number
-from bot.domain.text import Say, say
+from bot.domain.text import Code, Say, say
 
 STILL = 0.9  # of what makes a block worse: what its last half must be worse by
 FEWEST = 4  # readings of a confidence sequence
@@ -136,7 +136,7 @@ def blocks(
     if not len(block):
         return _cannot_tell(nan, say("The window has no readings."))
     value = float(block.value.mean())
-    if (why := _why_not(baseline, history, effect)) is not None:
+    if (why := _why_not(baseline, history, effect, higher_is_better)) is not None:
         return _cannot_tell(value, why)
     if len(block) < HALF_FULL * baseline.size:
         return _cannot_tell(value, say("The window has {n} readings, and {usual} are usual: it is not complete.",
@@ -254,7 +254,7 @@ def sequential(tally: Tally, *, alpha: float, effect: Effect, history: float) ->
         raise ValueError("alpha must lie between 0 and 0.5")
     baseline, count = tally.baseline, int(tally.counts.sum())
     value = tally.total / count if count else nan
-    if (why := _why_not(baseline, history, effect)) is not None:
+    if (why := _why_not(baseline, history, effect, tally.higher_is_better)) is not None:
         return _cannot_tell(value, why)
     if tally.passed < FEWEST:
         few = say("There are {n} readings, and {least} are needed.", n=tally.passed, least=FEWEST)
@@ -323,11 +323,14 @@ def _cannot_tell(value: float, why: Say) -> Judged:
     return Judged(is_worse=None, value=value, bound=nan, why=why)
 
 
-def _why_not(baseline: Baseline, history: float, effect: Effect) -> Say | None:
+def _why_not(baseline: Baseline, history: float, effect: Effect, higher_is_better: bool) -> Say | None:
     """Return why nothing can be judged against a baseline; None where it can."""
     if baseline.covers < MOSTLY * history:
         covers, needed = (show_duration(timedelta(seconds=span)) for span in (baseline.covers, history))
         return say("The baseline covers {covers}, and {needed} are needed.", covers=covers, needed=needed)
     if not isfinite(baseline.noise):
         return say("The baseline's readings are too large to be judged.")  # nothing would ever be beyond the noise
+    if effect.kind is EffectKind.RELATIVE and effect.amount >= 1 and higher_is_better and baseline.low >= 0:
+        return say("It can't fall by more than 100%, so an effect of {effect} never counts. Set a smaller one, such as "
+                   "{instead}.", effect=_show(effect), instead=Code("--min-effect 2%"))  # fmt: skip
     return effect.senseless(baseline.low, baseline.high)

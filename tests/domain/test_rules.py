@@ -561,6 +561,15 @@ def test_readings_whose_noise_is_beyond_all_numbers_cannot_be_told(rule: Rule) -
 
 
 @RULES
+def test_what_cannot_fall_so_far_cannot_be_told(rule: Rule) -> None:
+    found = rule(series(np.zeros(12)), a_week(), effect=Effect(2.0))
+    why = "It can't fall by more than 100%, so an effect of 200% never counts. Set a smaller one, such as "
+    assert (found.is_worse, str(found.why)) == (None, why + "--min-effect 2%.")
+    assert rule(series(np.full(12, -3.6)), Points.of(a_week().at, -a_week().value), effect=Effect(2.0)).is_worse is True
+    assert rule(series(np.full(12, 3.6)), a_week(), effect=Effect(2.0), higher_is_better=False).is_worse is True
+
+
+@RULES
 def test_a_metric_beyond_one_has_no_error(rule: Rule) -> None:
     found = rule(series(np.full(12, 50.0)), a_week(mean=120), effect=TEN_PERCENT_OF_ERROR)
     assert found.is_worse is None
