@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.baselines import Baseline, Points
 from bot.domain.directions import Direction
-from bot.domain.evaluation import FrozenBaseline, key_of, span_of_baseline, summary_of
+from bot.domain.evaluation import FrozenBaseline, is_enough, key_of, span_of_baseline, summary_of
 from bot.domain.monitors import Monitor, Point, Standing, Term
 from bot.domain.rules import Tally
 from bot.ports import Reading as Ledger
@@ -63,16 +63,29 @@ class LedgerPast:
         return found if found is not None and (found.move, found.key) == (self._term.move, key) else None
 
     def _make(self) -> FrozenBaseline:
-        """Return a new one, without versions that were rolled back as bad: they're nobody's baseline."""
+        """Return a new one, without versions that were rolled back as bad: they're nobody's baseline.
+
+        After a bad version that served for weeks, it's made of the days that the baseline before was made of. They stay
+        in the ledger for as long as the term lasts, also after an edit that needs fewer: the next one may need more.
+        """
         monitor, term = self._monitor, self._term
         since, until = span_of_baseline(monitor.rule, term)
-        bad = [bar.version for bar in self._reading.bars(monitor.model)]
-        before = self._reading.series(monitor, since=since, until=until, but=term.move, without=bad)
+        summary, stored = self._summary(since, until), self._reading.baseline(monitor.id)
+        has_enough = is_enough(monitor.rule, summary)
+        if stored is not None and stored.since < since and (stored.move == term.move or not has_enough):
+            since = stored.since
+            summary = summary if has_enough else self._summary(since, until)
         self.made = FrozenBaseline(
             monitor=monitor.id, move=term.move, key=key_of(monitor.rule, monitor.measured_from), since=since,
-            until=until, made_at=self._now, summary=summary_of(monitor.rule, term, points(before)),
+            until=until, made_at=self._now, summary=summary,
         )  # fmt: skip
         return self.made
+
+    def _summary(self, since: datetime, until: datetime) -> Baseline:
+        monitor, term = self._monitor, self._term
+        bad = [bar.version for bar in self._reading.bars(monitor.model)]
+        before = self._reading.series(monitor, since=since, until=until, but=term.move, without=bad)
+        return summary_of(monitor.rule, term, points(before))
 
 
 def points(pairs: list[Point]) -> Points:

@@ -20,7 +20,7 @@ from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Answer, Check, Measurement, Monitor, Outcome, State, Term, Verdict
 from bot.services import backtesting
 from bot.services.backtesting import Backtesting
-from tests.services.bench import Bench, bench_over
+from tests.services.bench import DAVE, Bench, bench_over
 from tests.services.test_monitoring import add, served, standing, tick  # noqa: F401
 
 DAY = timedelta(days=1)
@@ -161,6 +161,38 @@ def test_an_edit_makes_the_baseline_again_of_the_same_days(watched: tuple[Bench,
     after = frozen(bench, monitor)
     assert (after.since, after.until, after.summary.window) == (before.since, before.until, 7200.0)
     assert after.summary.covers == before.summary.covers > (20 * DAY).total_seconds()
+
+
+def test_an_edit_to_a_shorter_history_and_back_keeps_the_days(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    before = frozen(bench, monitor)
+    wrote(bench, monitor, 40 * DAY)
+    for history in (timedelta(hours=7), 7 * DAY):
+        with bench.ledger.write() as tx:
+            monitor = monitor.changed(monitor.rule.model_copy(update={"history": history}))
+            tx.save_monitor(monitor)
+        went_on(bench, monitor, usual, timedelta(minutes=10))
+        bench.monitoring.sweep(35 * DAY)
+    assert frozen(bench, monitor).summary == before.summary
+
+
+def test_after_a_bad_version_that_served_for_weeks_the_days_before_it_are_compared_with(
+    watched: tuple[Bench, Monitor],
+) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    before = frozen(bench, monitor)
+    wrote(bench, monitor, 40 * DAY, lambda at: usual(at) / 2)
+    bench.do('rollback churn --reason "bad"', DAVE)
+    bench.monitoring.sweep(35 * DAY)
+    assert went_on(bench, monitor, usual, timedelta(hours=4)) is None
+    assert (standing(bench, monitor).state, frozen(bench, monitor).summary.covers) == (State.OK, before.summary.covers)
+    bench.monitoring.sweep(35 * DAY)
+    with bench.ledger.write() as tx:
+        tx.save_monitor(monitor.changed(monitor.rule.model_copy(update={"window": timedelta(minutes=30)})))
+    assert went_on(bench, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
+    assert frozen(bench, monitor).summary.covers == before.summary.covers
 
 
 def test_what_is_measured_later_changes_no_frozen_baseline(watched: tuple[Bench, Monitor]) -> None:
