@@ -271,6 +271,12 @@ def not_measured(monitor: Monitor, values: int, wanted: int) -> Say:
                had=f"{values:,}", show=Code(f"/model monitor show {monitor.model} {monitor.name}"))  # fmt: skip
 
 
+def not_armed_blind(monitor: Monitor, standing: Standing) -> Say:
+    """Return why a monitor that can't judge now isn't armed: it couldn't roll back."""
+    return say("{it} can be armed once it can judge. {why} An admin can arm it anyway: {override}", it=which(monitor),
+               why=standing.why or say("It can't be told yet."), override=arm_anyway(monitor))  # fmt: skip
+
+
 def backtest_forbids(monitor: Monitor, sentence: Say) -> Say:
     """Return why a backtest keeps it from being armed."""
     return say(

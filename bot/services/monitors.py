@@ -28,7 +28,7 @@ from bot.domain.monitor_commands import (
     MonitorUnsilence,
 )
 from bot.domain.monitor_views import MonitorRow, MonitorView, chart_of, of_incident, worst_first
-from bot.domain.monitors import Monitor, Standing, resumed
+from bot.domain.monitors import Monitor, Standing, State, resumed
 from bot.domain.people import Actor, Caller, actor_of, shown
 from bot.domain.policy import BUILT_IN, Policy
 from bot.domain.registry import Stage
@@ -300,9 +300,12 @@ class Monitors:
             raise Refused(monitor_words.too_young(monitor, monitor.created_at + TRIED_OUT))
         with self._it.ledger.read() as reading:
             values = len(reading.series(monitor, since=max(monitor.created_at, now - TRIED_OUT), until=now))
+            stands = reading.standing(monitor.id)
         wanted = max(1, math.floor(MEASURED * (TRIED_OUT / monitor.rule.every)))
         if values < wanted:
             raise Refused(monitor_words.not_measured(monitor, values, wanted))
+        if stands.state is State.CANT_JUDGE:  # whatever its source's history would have let it judge
+            raise Refused(monitor_words.not_armed_blind(monitor, stands))
         found = self._replay(monitor, BACKTESTED)
         if found.firings or not found.is_judged:
             raise Refused(monitor_words.backtest_forbids(monitor, found.sentence))

@@ -420,9 +420,17 @@ def _short(desk: Desk) -> None:
     desk.judged, desk.why = timedelta(hours=151), say("The windows were not complete.")
 
 
+def _blind(desk: Desk) -> None:
+    with desk.bench.ledger.write() as tx:
+        now = tx.standing(desk.find().id)
+        why = say("The baseline covers 1d, and 7d are needed.")
+        tx.save_standing(replace(now, state=State.CANT_JUDGE, unjudged=3, why=why))
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
+        (_blind, "can be armed once it can judge. The baseline covers 1d, and 7d are needed."),
         (_younger, "has to be measured for 24 hours"), (_changed, "has to be measured for 24 hours"),
         (_fires, "would have fired once in 7d"), (_sleeps, "at least 144 of its checks .* and 143 did"),
         (_short, r"would not have fired in 7d \(judged 151 of 168 hours, 0 values\)\. The windows were not complete\."),
