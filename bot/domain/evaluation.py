@@ -62,7 +62,8 @@ class Past(Protocol):
 def key_of(rule: MonitorRule, measured_from: int) -> str:
     """Return what a frozen baseline depends on besides its term; of another key, it's made again."""
     window = f" {rule.window.total_seconds():g}" if rule.rule == "blocks" else ""
-    return f"{measured_from} {rule.rule} {rule.history.total_seconds():g}{window}"
+    delay = f" -{rule.label_delay.total_seconds():g}" if rule.label_delay else ""
+    return f"{measured_from} {rule.rule} {rule.history.total_seconds():g}{window}{delay}"
 
 
 def span_of_baseline(rule: MonitorRule, term: Term) -> tuple[datetime, datetime]:
@@ -76,12 +77,18 @@ def summary_of(rule: MonitorRule, term: Term, points: Points) -> Baseline:
     For `blocks`, it's cut like the blocks of the term. For `sequential`, it's cut into hours of the day (UTC), or into
     days where readings come less often.
     """
-    history = rule.history.total_seconds()
+    history, points = rule.history.total_seconds(), predicted(rule, points)
     if rule.rule == "blocks":
-        return summarize(points, start=term.since.timestamp(), window=rule.window.total_seconds(), history=history)
+        start = (term.since - rule.label_delay).timestamp()
+        return summarize(points, start=start, window=rule.window.total_seconds(), history=history)
     day = day_of(history)
     window = day if points.spacing > day / SLOTS else day / SLOTS
     return summarize(points, start=0.0, window=window, history=history)
+
+
+def predicted(rule: MonitorRule, points: Points) -> Points:
+    """Return what was measured by the times of the predictions, whose labels came later: weekends are theirs."""
+    return Points(points.at - rule.label_delay.total_seconds(), points.value)
 
 
 def is_enough(rule: MonitorRule, baseline: Baseline) -> bool:
@@ -97,9 +104,13 @@ def judge(
 ) -> Judgement | None:
     """Return what the rule makes of a check; None where it isn't asked: no value, or too soon after the promotion.
 
-    `standing` is that of `begin`, before the check.
+    `standing` is that of `begin`, before the check. Before the first labels can have come, it says that instead.
     """
     rule = monitor.rule
+    if found.outcome is Outcome.NO_DATA and term.since <= now < term.since + rule.label_delay:
+        return _cannot(say("Labels come {delay} late: nothing of {v} can be measured before {at}.",
+                           delay=show_duration(rule.label_delay), v=Code(f"v{term.version}"),
+                           at=term.since + rule.label_delay))  # fmt: skip
     if found.outcome is not Outcome.OK or now < term.since + rule.warms_up:
         return None
     seen = standing.points + found.fresh
@@ -165,7 +176,7 @@ def _blocks(rule: MonitorRule, standing: Standing, term: Term, now: datetime, pa
     if not is_enough(rule, baseline):
         return _cannot(remark, end)
     judged = rules.blocks(
-        mine, start.timestamp(), baseline, history=rule.history.total_seconds(),
+        predicted(rule, mine), (start - rule.label_delay).timestamp(), baseline, history=rule.history.total_seconds(),
         higher_is_better=rule.better is Direction.HIGHER, effect=rule.min_effect, sigma=rule.sigma,
     )  # fmt: skip
     return _judgement(rule, judged, remark, end)

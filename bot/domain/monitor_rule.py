@@ -180,7 +180,8 @@ class MonitorRule(Part):
 
     @property
     def warms_up(self) -> timedelta:
-        """How long after a promotion nothing is judged but the hard limit."""
+        """How long after a promotion nothing is judged but the hard limit; late labels make it longer."""
         if self.warmup is not None:
-            return self.warmup
-        return SHORTEST_WARMUP if self.rule == "sequential" else max(2 * self.window, SHORTEST_WARMUP)
+            return self.label_delay + self.warmup
+        shortest = SHORTEST_WARMUP if self.rule == "sequential" else max(2 * self.window, SHORTEST_WARMUP)
+        return self.label_delay + shortest

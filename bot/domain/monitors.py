@@ -335,14 +335,18 @@ def assess(
     """Return what a check comes to.
 
     `standing` is that of `begin`; `judgement` is the rule's, or None where the rule was not asked: while it is not
-    `warm`, or where there is no value. `due` is that of `due_from`; without it, a monitor that only ever has nothing
-    new to judge is not noticed. Pure: the same arguments give the same verdict.
+    `warm`, or where there is no value; with no data, it says that there can be none yet. `due` is that of `due_from`;
+    without it, a monitor that only ever has nothing new to judge is not noticed. Pure: the same arguments give the
+    same verdict.
     """
     rule = monitor.rule
     seen = replace(standing, slot=standing.slot + 1, at=now, points=standing.points + reading.fresh,
                    newest=latest(standing.newest, reading.newest))  # fmt: skip
     if reading.outcome is Outcome.ERROR:
         return _broken(rule, standing, seen, reading.why or say("The source gave an error."))
+    if reading.outcome is Outcome.NO_DATA and judgement is not None:
+        state = State.FAILED if standing.state is State.FAILED else State.WARMUP
+        return _verdict(Outcome.NO_DATA, standing, seen, state, judgement.why or say("It can't be told yet."))
     if reading.outcome is Outcome.NO_DATA:
         return _empty(rule, standing, seen, reading.why or say("The source had no data."))
     seen = replace(seen, value=reading.value, broken=0, empty=0)

@@ -16,7 +16,7 @@ from bot.domain.backtests import Backtest, Judged
 from bot.domain.baselines import MOSTLY, Baseline, Points
 from bot.domain.directions import Direction
 from bot.domain.errors import RegistrarError
-from bot.domain.evaluation import FrozenBaseline, judge, key_of, span_of_baseline, summary_of
+from bot.domain.evaluation import FrozenBaseline, judge, key_of, predicted, span_of_baseline, summary_of
 from bot.domain.judgeable import KEPT
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitor_views import moved_since
@@ -268,7 +268,7 @@ class _Memory:
         until = int(self._mine.at.searchsorted(self.now.timestamp(), side="right"))
         if until > self._counted:
             some = slice(self._counted, until)
-            self._tally.add(Points(self._mine.at[some], self._mine.value[some]))
+            self._tally.add(predicted(self._rule, Points(self._mine.at[some], self._mine.value[some])))
             self._counted = until
         return self._tally
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from bot.domain.baselines import Baseline, Points
 from bot.domain.directions import Direction
-from bot.domain.evaluation import FrozenBaseline, is_enough, key_of, span_of_baseline, summary_of
+from bot.domain.evaluation import FrozenBaseline, is_enough, key_of, predicted, span_of_baseline, summary_of
 from bot.domain.monitors import Monitor, Point, Standing, Term
 from bot.domain.rules import Tally
 from bot.ports import Reading as Ledger
@@ -54,8 +54,9 @@ class LedgerPast:
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
         """Return the tally of the term's readings from `since` on, and of the check's value, which isn't there yet."""
         earlier = self._reading.series(self._monitor, since=since - TICK, until=self._now, move=self._term.move)
-        found = points([*earlier, (self._now, self._value)])
-        return Tally.of(found, baseline, higher_is_better=self._monitor.rule.better is Direction.HIGHER)
+        rule = self._monitor.rule
+        found = predicted(rule, points([*earlier, (self._now, self._value)]))
+        return Tally.of(found, baseline, higher_is_better=rule.better is Direction.HIGHER)
 
     def _stored(self) -> FrozenBaseline | None:
         found = self._reading.baseline(self._monitor.id)

@@ -21,7 +21,7 @@ from bot.domain.monitors import Answer, Check, Measurement, Monitor, Outcome, St
 from bot.services import backtesting
 from bot.services.backtesting import Backtesting
 from tests.services.bench import DAVE, Bench, bench_over
-from tests.services.test_monitoring import add, served, standing, tick  # noqa: F401
+from tests.services.test_monitoring import add, incidents, served, standing, tick  # noqa: F401
 
 DAY = timedelta(days=1)
 BLOCKS: dict[str, Any] = {
@@ -60,7 +60,7 @@ def went_on(bench: Bench, monitor: Monitor, value: Callable[[datetime], float], 
     began = bench.clock.now()
     while bench.clock.now() - began < until:
         bench.clock.turn(seconds=330)
-        bench.sources.say("accuracy", (bench.clock.now(), value(bench.clock.now())))
+        bench.sources.say("accuracy", (bench.clock.now() - monitor.rule.label_delay, value(bench.clock.now())))
         tick(bench)
         if standing(bench, monitor).state is State.FAILED:
             return bench.clock.now() - began
@@ -255,6 +255,46 @@ def test_after_an_outage_it_says_when_it_judges_again_and_not_when_it_would_have
     assert f"It judges from {now + timedelta(hours=1):%Y-%m-%d %H}:00 UTC" in str(standing(bench, monitor).why)
 
 
+# -- labels that come late ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def labeled(served: Bench) -> tuple[Bench, Monitor]:  # noqa: F811
+    """Return a bench with seven days of accuracy of v4, by labels that come a day late, and v1 promoted just now."""
+    monitor = add(served, **BLOCKS | {"label_delay": "1d"})
+    wrote(served, monitor, 7 * DAY, of_yesterday)
+    promoted(served, 1)
+    return served, monitor
+
+
+def of_yesterday(at: datetime) -> float:
+    """Return what is measured of predictions a day old: on Saturdays and Sundays, they're worse."""
+    return usual(at) - 0.03 * ((at - DAY).weekday() >= 5)
+
+
+def test_nothing_is_missing_before_the_first_labels_come(labeled: tuple[Bench, Monitor]) -> None:
+    bench, monitor = labeled
+    went_on(bench, monitor, usual, timedelta(hours=1))
+    assert standing(bench, monitor).state is State.WARMUP
+    assert "Labels come 1d late: nothing of v1 can be measured before 2026-05-15" in str(standing(bench, monitor).why)
+    assert incidents(bench) == []
+
+
+def test_a_version_s_first_predictions_are_its_warm_up_however_late_their_labels_come(
+    labeled: tuple[Bench, Monitor],
+) -> None:
+    _, monitor = labeled
+    assert monitor.rule.warms_up == timedelta(hours=26)
+
+
+def test_a_weekend_is_that_of_the_predictions_and_not_of_their_labels(labeled: tuple[Bench, Monitor]) -> None:
+    bench, monitor = labeled
+    wrote(bench, monitor, 4 * DAY, of_yesterday)
+    assert went_on(bench, monitor, of_yesterday, timedelta(hours=6)) is None
+    assert (bench.clock.now().strftime("%a"), standing(bench, monitor).state) == ("Mon", State.OK)
+    assert went_on(bench, monitor, lambda at: 0.9 * of_yesterday(at), timedelta(hours=3)) is not None
+
+
 # -- a version that is worse from its first reading on -----------------------------------------------------------------
 
 
@@ -342,7 +382,9 @@ WEEK: dict[str, Any] = {"greater_than": None, "history": "7h", "every": "3m", "w
 RULES: dict[str, dict[str, Any]] = {
     "blocks": WEEK | {"rule": "blocks", "warmup": "30m"},
     "live blocks": WEEK | {"rule": "blocks", "warmup": "30m", "baseline": "live"},
+    "late blocks": WEEK | {"rule": "blocks", "warmup": "30m", "label_delay": "40m"},
     "sequential": WEEK | {"rule": "sequential", "warmup": "15m"},
+    "late sequential": WEEK | {"rule": "sequential", "warmup": "15m", "label_delay": "40m"},
     "threshold": {"greater_than": 0.85, "every": "3m", "warmup": "15m"},
 }
 LEVELS = st.sampled_from([0.9, 0.9, 0.9, 0.895, 0.87, 0.8])
@@ -380,7 +422,9 @@ def test_live_checks_and_a_backtest_come_to_the_same(
             now = bench.clock.now()
             answers = {"no data": Answer(), "error": Answer(outcome=Outcome.ERROR)}
             noise = 0.01 * ((number * 613) % 997 / 997 - 0.5)
-            bench.sources.answers["accuracy"] = answers.get(what, Answer(points=[(now, level + noise)]))
+            bench.sources.answers["accuracy"] = answers.get(
+                what, Answer(points=[(now - monitor.rule.label_delay, level + noise)])
+            )
             if tick(bench):
                 stands = standing(bench, monitor)
                 live.append((now, stands.state, stands.bad, stands.good))
