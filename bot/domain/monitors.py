@@ -344,7 +344,7 @@ def assess(
                    newest=latest(standing.newest, reading.newest))  # fmt: skip
     if reading.outcome is Outcome.ERROR:
         return _broken(rule, standing, seen, reading.why or say("The source gave an error."))
-    if reading.outcome is Outcome.NO_DATA and judgement is not None:
+    if reading.outcome is Outcome.NO_DATA and judgement is not None and not warm:
         state = State.FAILED if standing.state is State.FAILED else State.WARMUP
         return _verdict(Outcome.NO_DATA, standing, seen, state, judgement.why or say("It can't be told yet."))
     if reading.outcome is Outcome.NO_DATA:
