@@ -13,7 +13,7 @@ from math import isnan, nan
 from typing import Protocol
 
 from bot.domain import rules
-from bot.domain.baselines import DAY, DAYS, MOSTLY, Baseline, Points, day_of, lookback, summarize
+from bot.domain.baselines import DAY, DAYS, MIN_DAYS, MOSTLY, Baseline, Points, day_of, lookback, summarize
 from bot.domain.directions import Direction
 from bot.domain.durations import show_duration
 from bot.domain.monitor_rule import MonitorRule
@@ -108,7 +108,7 @@ def judge(
     """
     rule = monitor.rule
     if found.outcome is Outcome.NO_DATA and term.since <= now < term.since + rule.label_delay:
-        return _cannot(say("Labels come {delay} late: nothing of {v} can be measured before {at}.",
+        return _cannot(say("Labels come {delay} late, so {v} can't be measured before {at}.",
                            delay=show_duration(rule.label_delay), v=Code(f"v{term.version}"),
                            at=term.since + rule.label_delay))  # fmt: skip
     if found.outcome is not Outcome.OK or now < term.since + rule.warms_up:
@@ -185,15 +185,16 @@ def _blocks(rule: MonitorRule, standing: Standing, term: Term, now: datetime, pa
 def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tuple[Baseline, Say]:
     """Return the baseline for the block that begins at `start`, and what there is to say of it.
 
-    Where too little was measured before the term, it's the version's own past days; where those are too few as well,
-    what there is to say is why, and from when on it judges.
+    Where too little was measured before the term, at all or at these hours, it's the version's own past days; where
+    those are too few as well, what there is to say is why, and from when on it judges.
     """
     before = say("")
     if rule.baseline == "previous":
         frozen = past.frozen()
-        if is_enough(rule, frozen):
+        days = frozen.days[frozen.slot((start - rule.label_delay).timestamp())]
+        if is_enough(rule, frozen) and days >= MIN_DAYS:
             return frozen, before
-        before = _measured_before(term, frozen)
+        before = _measured_before(rule, term, frozen)
     back = timedelta(seconds=lookback(rule.history.total_seconds()))
     own = past.readings(max(term.since, start - back), start)
     live = summary_of(rule, term, own)
@@ -205,7 +206,9 @@ def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tup
                      at=_judges_from(rule, term, own, start))  # fmt: skip
 
 
-def _measured_before(term: Term, frozen: Baseline) -> Say:
+def _measured_before(rule: MonitorRule, term: Term, frozen: Baseline) -> Say:
+    if is_enough(rule, frozen):
+        return say("Before {v}, too few windows at this time of day were complete", v=_v(term))
     if not frozen.covers:
         return say("Nothing was measured before {v}", v=_v(term))
     return say("Only {covers} were measured before {v}", covers=_span(frozen.covers), v=_v(term))
@@ -236,7 +239,7 @@ def _sequential(rule: MonitorRule, term: Term, past: Past) -> Judgement:
                            "baseline {previous}.", blocks=Code("blocks"), previous=Code("previous")))  # fmt: skip
     frozen = past.frozen()
     if not is_enough(rule, frozen):
-        return _cannot(say("{before}, and {needed} are needed.", before=_measured_before(term, frozen),
+        return _cannot(say("{before}, and {needed} are needed.", before=_measured_before(rule, term, frozen),
                            needed=show_duration(rule.history)))  # fmt: skip
     judged = rules.sequential(
         past.tally(frozen, term.since + rule.warms_up), alpha=rule.alpha, effect=rule.min_effect,

@@ -255,6 +255,25 @@ def test_after_an_outage_it_says_when_it_judges_again_and_not_when_it_would_have
     assert f"It judges from {now + timedelta(hours=1):%Y-%m-%d %H}:00 UTC" in str(standing(bench, monitor).why)
 
 
+def test_hours_that_too_few_days_before_the_promotion_have_are_compared_with_the_version_s_own(
+    served: Bench,  # noqa: F811
+) -> None:
+    """Two outages at the same hour would make that hour blind until the next promotion, and alert every day."""
+    monitor = add(served, **BLOCKS)
+    for day in range(7):
+        wrote(served, monitor, timedelta(hours=11))
+        if day < 3:
+            served.clock.turn(hours=1)
+        wrote(served, monitor, timedelta(hours=12 if day < 3 else 13))
+    promoted(served, 1)
+    wrote(served, monitor, 8 * DAY)
+    assert went_on(served, monitor, usual, timedelta(hours=9, minutes=50)) is None
+    assert str(standing(served, monitor).why).endswith("not by more than 2% and 3 σ.")
+    assert went_on(served, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
+    assert frozen(served, monitor).summary.days[11] == 4
+    assert "Before v1, too few windows at this time of day were complete, so this compares with its own past" in str(standing(served, monitor).why)
+
+
 # -- labels that come late ---------------------------------------------------------------------------------------------
 
 
@@ -276,7 +295,7 @@ def test_nothing_is_missing_before_the_first_labels_come(labeled: tuple[Bench, M
     bench, monitor = labeled
     went_on(bench, monitor, usual, timedelta(hours=1))
     assert standing(bench, monitor).state is State.WARMUP
-    assert "Labels come 1d late: nothing of v1 can be measured before 2026-05-15" in str(standing(bench, monitor).why)
+    assert "Labels come 1d late, so v1 can't be measured before 2026-05-15" in str(standing(bench, monitor).why)
     assert incidents(bench) == []
 
 
