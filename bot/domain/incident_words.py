@@ -62,11 +62,13 @@ def opened(incident: Incident) -> Say:
             return say("{it} fails in Production, since {since}. {what}", it=subject(incident), since=incident.since,
                        what=what)  # fmt: skip
         case IncidentKind.BLIND if incident.is_of_source:
-            return say("Many monitors of {it} can't judge, since {since}; so they move nothing. {what}",
+            return say("Many monitors of {it} can't judge, since {since}, so they won't roll anything back. {what}",
                        it=subject(incident), since=incident.since, what=what)  # fmt: skip
         case IncidentKind.BLIND:
-            return say("Nothing is known about {it}, since {since}; so nothing is moved. {what}", it=subject(incident),
-                       since=incident.since, what=what)  # fmt: skip
+            return say("{monitors} of {it} can't judge, since {since}, so {they} won't roll anything back. {what}",
+                       monitors="A monitor" if len(incident.monitors) == 1 else "Monitors", it=subject(incident),
+                       since=incident.since, they="it" if len(incident.monitors) == 1 else "they",
+                       what=what)  # fmt: skip
         case IncidentKind.SOURCE:
             return say("Many monitors of {it} fail together, since {since}: look at the source, not at the models. "
                        "Nothing is moved. {what}", it=subject(incident), since=incident.since, what=what)  # fmt: skip

@@ -133,7 +133,7 @@ _STATES = {
 
 
 def _cant_judge(monitor: Monitor, standing: Standing) -> Say:
-    why = standing.why or say("It can't be told yet.")
+    why = standing.why or say("There's no verdict yet.")
     why = replace(why, template=why.template.removesuffix("."))  # more follows it
     if monitor.is_armed:
         return say("armed, but can't judge: {why}", why=why)
@@ -274,7 +274,7 @@ def not_measured(monitor: Monitor, values: int, wanted: int) -> Say:
 def not_armed_blind(monitor: Monitor, standing: Standing) -> Say:
     """Return why a monitor that can't judge now isn't armed: it couldn't roll back."""
     return say("{it} can be armed once it can judge. {why} An admin can arm it anyway: {override}", it=which(monitor),
-               why=standing.why or say("It can't be told yet."), override=arm_anyway(monitor))  # fmt: skip
+               why=standing.why or say("There's no verdict yet."), override=arm_anyway(monitor))  # fmt: skip
 
 
 def backtest_forbids(monitor: Monitor, sentence: Say) -> Say:

@@ -346,7 +346,7 @@ def assess(
         return _broken(rule, standing, seen, reading.why or say("The source gave an error."))
     if reading.outcome is Outcome.NO_DATA and judgement is not None and not warm:
         state = State.FAILED if standing.state is State.FAILED else State.WARMUP
-        return _verdict(Outcome.NO_DATA, standing, seen, state, judgement.why or say("It can't be told yet."))
+        return _verdict(Outcome.NO_DATA, standing, seen, state, judgement.why or say("There's no verdict yet."))
     if reading.outcome is Outcome.NO_DATA:
         return _empty(rule, standing, seen, reading.why or say("The source had no data."))
     seen = replace(seen, value=reading.value, broken=0, empty=0)
@@ -363,7 +363,7 @@ def assess(
         return _judged(rule, standing, replace(seen, unjudged=0, judged_at=now), judgement, now)
     if judgement.why is None and judgement.judged_to is None:
         return _nothing_new(rule, standing, seen, due)
-    why = judgement.why or say("It can't be told yet.")
+    why = judgement.why or say("There's no verdict yet.")
     if _waits(rule, seen, judgement, due):
         state = standing.state if standing.state in {State.FAILED, *BLIND} else State.WARMUP
         return _verdict(Outcome.OK, standing, seen, state, why)
@@ -375,10 +375,10 @@ def _nothing_new(rule: MonitorRule, before: Standing, seen: Standing, due: datet
     if before.state in {State.NO_DATA, State.ERROR}:
         return _verdict(Outcome.OK, before, seen, before.state, say("Measured again, but not judged yet."))
     if before.unjudged:
-        return _unjudged(before, seen, before.why or say("It can't be told yet."))
+        return _unjudged(before, seen, before.why or say("There's no verdict yet."))
     if (why := _late(rule, seen, due)) is not None:
         return _unjudged(before, seen, why)
-    return _verdict(Outcome.OK, before, seen, before.state, before.why or say("The first window is not complete yet."))
+    return _verdict(Outcome.OK, before, seen, before.state, before.why or say("The first window isn't complete yet."))
 
 
 def _late(rule: MonitorRule, seen: Standing, due: datetime | None) -> Say | None:
@@ -389,9 +389,9 @@ def _late(rule: MonitorRule, seen: Standing, due: datetime | None) -> Say | None
     checks = UNJUDGED_MOST * (1 + JITTER) * rule.every
     last = max(due, seen.judged_at or due)
     if seen.judged_to is not None and seen.judged_to - seen.at > window + checks:
-        return say("It was judged up to {to}, which is yet to come: the clock was set back.", to=seen.judged_to)
+        return say("It has judged up to {to}, which is in the future: the clock was set back.", to=seen.judged_to)
     if seen.at - last > 2 * window + checks:
-        return say("There was no verdict since {since}.", since=last)
+        return say("There's been no verdict since {since}.", since=last)
     return None
 
 

@@ -139,12 +139,13 @@ def blocks(
     if (why := _why_not(baseline, history, effect, higher_is_better)) is not None:
         return _cannot_tell(value, why)
     if len(block) < HALF_FULL * baseline.size:
-        return _cannot_tell(value, say("The window has {n} readings, and {usual} are usual: it is not complete.",
+        return _cannot_tell(value, say("The window is incomplete: it has {n} readings, and {usual} are usual.",
                                        n=len(block), usual=number(baseline.size)))  # fmt: skip
     slot = baseline.slot(start)
     if baseline.days[slot] < MIN_DAYS:
-        return _cannot_tell(value, say("Only {n} past days have readings at these hours, and {least} are needed.",
-                                       n=int(baseline.days[slot]), least=MIN_DAYS))  # fmt: skip
+        few = say("Only {n} past windows at this time of day are complete, and {least} are needed.",
+                  n=int(baseline.days[slot]), least=MIN_DAYS)  # fmt: skip
+        return _cannot_tell(value, few)
     least = limits(baseline.usual, np.array([slot]), points=len(block), size=baseline.size, effect=effect, sigma=sigma,
                    rest=baseline.rest(block.at).mean(keepdims=True))  # fmt: skip
     expected, sign = least.expected.item(), 1 if higher_is_better else -1

@@ -461,7 +461,7 @@ def test_days_that_have_a_few_readings_of_an_hour_do_not_have_it() -> None:
     baseline = a_week()
     kept = (baseline.at % HOUR >= HOUR - 5 * EVERY) | (baseline.at >= START - 4 * DAY) | (baseline.at % DAY >= HOUR)
     found = judged(an_hour(0.87), Points(baseline.at[kept], baseline.value[kept]))
-    assert str(found.why) == "Only 4 past days have readings at these hours, and 5 are needed."
+    assert str(found.why) == "Only 4 past windows at this time of day are complete, and 5 are needed."
 
 
 def test_hours_that_few_days_have_cannot_be_told() -> None:
@@ -469,7 +469,7 @@ def test_hours_that_few_days_have_cannot_be_told() -> None:
     kept = (baseline.at % DAY >= HOUR) | (baseline.at >= START - 4 * DAY)
     found = judged(an_hour(0.87), Points(baseline.at[kept], baseline.value[kept]))
     assert found.is_worse is None
-    assert str(found.why) == "Only 4 past days have readings at these hours, and 5 are needed."
+    assert str(found.why) == "Only 4 past windows at this time of day are complete, and 5 are needed."
 
 
 def test_hours_that_are_missing_in_the_baseline_leave_the_others_to_be_judged() -> None:

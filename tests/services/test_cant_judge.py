@@ -160,7 +160,7 @@ def test_a_rule_that_finds_nothing_new_forever_is_told_of(served: Bench, rule: d
     assert standing(served, monitor).state is State.OK
     minutes(served, 10 * "+")
     assert standing(served, monitor).state is State.CANT_JUDGE
-    assert "There was no verdict since" in str(incidents(served)[0].lines[0])
+    assert "There's been no verdict since" in str(incidents(served)[0].lines[0])
 
 
 def test_readings_that_take_far_too_long_to_come_are_told_of(served: Bench) -> None:

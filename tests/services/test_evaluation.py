@@ -271,7 +271,7 @@ def test_hours_that_too_few_days_before_the_promotion_have_are_compared_with_the
     assert str(standing(served, monitor).why).endswith("not by more than 2% and 3 σ.")
     assert went_on(served, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
     assert frozen(served, monitor).summary.days[11] == 4
-    assert "Before v1, too few windows at this time of day were complete, so this compares with its own past" in str(standing(served, monitor).why)
+    assert "Before v1, too few windows at this time of day were complete" in str(standing(served, monitor).why)
 
 
 # -- labels that come late ---------------------------------------------------------------------------------------------
