@@ -48,9 +48,9 @@ def _is_worse(it: MonitorRule) -> Say:
     least = say("by more than {effect}", effect=effect(it.min_effect))
     if it.rule == "sequential":
         return say("{value} is worse than {before} {least}, with at most {alpha}% risk of a false alarm{times}",
-                   value=_value(it), before=before, least=least, alpha=number(100 * it.alpha),
+                   value=_mean(it), before=before, least=least, alpha=number(100 * it.alpha),
                    times=_times(it, "checks"))  # fmt: skip
-    return say("{value} is worse than {before} {least} and {sigma} standard deviations{times}", value=_value(it),
+    return say("{value} is worse than {before} {least} and {sigma} standard deviations{times}", value=_mean(it),
                before=before, least=least, sigma=number(it.sigma), times=_times(it, "windows"))  # fmt: skip
 
 
@@ -67,6 +67,14 @@ def _value(it: MonitorRule) -> Say:
         return say("{query}", query=Code(it.query))
     return say("the {reckons} of {query} over {window}", reckons=it.reckons, query=Code(it.query),
                window=show_duration(it.window))  # fmt: skip
+
+
+def _mean(it: MonitorRule) -> Say:
+    """Return what is compared with a baseline: the mean of the checks' values."""
+    of = "" if it.reckons in {"mean", "last"} else f" {it.reckons}"
+    over = say("since the promotion") if it.rule == "sequential" else say("over {window}",
+                                                                          window=show_duration(it.window))  # fmt: skip
+    return say("the mean{of} of {query} {over}", of=of, query=Code(it.query), over=over)
 
 
 def _times(it: MonitorRule, what: str) -> Say:
@@ -238,11 +246,19 @@ def checked(monitor: Monitor, standing: Standing) -> Say:
     """Return the answer to whoever had it checked now: its state, what was read, and why it's judged that way."""
     said = [say("Checked {it}: {state}.", it=which(monitor), state=state(monitor, standing))]
     if standing.value is not None and not standing.has_no_figure:
-        said.append(say("{query} of {v}: {value}.", query=_value(monitor.rule), v=Code(f"v{standing.version}"),
-                        value=value(standing)))  # fmt: skip
+        said.append(_read(monitor.rule, standing))
     if (why := reason(monitor, standing)) is not None:
         said.append(why)
     return joined(said, " ")
+
+
+def _read(it: MonitorRule, standing: Standing) -> Say:
+    """Return what was read. Against a baseline, that is one reading of many, and the bound is for their mean."""
+    v = Code(f"v{standing.version}")
+    if it.is_threshold:
+        return say("{query} of {v}: {value}.", query=_value(it), v=v, value=value(standing))
+    return say("The latest reading of {query} for {v} is {value}.", query=Code(it.query), v=v,
+               value=number(standing.value or 0.0))  # fmt: skip
 
 
 # -- why not -----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from bot.domain.events import Tag
 from bot.domain.incidents import Ending, IncidentKind
 from bot.domain.monitor_views import MonitorRow, MonitorView, worst_first
 from bot.domain.monitor_words import checked, state
+from bot.domain.monitor_words import rule as rule_in_words
 from bot.domain.monitors import Answer, Judgement, Measurement, Monitor, Outcome, Standing, State
 from bot.domain.parsing import parse
 from bot.domain.text import say
@@ -209,7 +210,7 @@ def test_a_new_one_that_nobody_has_armed_only_shows_it(served: Bench, rule: dict
     now = standing(served, monitor)
     assert (now.state, incidents(served)) == (State.CANT_JUDGE, [])
     assert str(state(monitor, now)) == "can't judge yet: The baseline is gone"
-    assert str(checked(monitor, now)).startswith("Checked “churn” accuracy: can't judge yet: The baseline is gone. the")
+    assert str(checked(monitor, now)).startswith("Checked “churn” accuracy: can't judge yet: The baseline is gone. The")
     assert row(MonitorRow(monitor, now), served.clock.now()).startswith(
         "🟣 `churn` `accuracy`  can't judge yet: The baseline is gone  ·  "
     )
@@ -516,3 +517,24 @@ def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench,
     assert standing(served, monitor).state is State.CANT_JUDGE
     assert bool(incidents(served)) is was_judging
     assert bool([line for line in told(served) if "can't judge" in line]) is was_judging
+
+
+# -- what is compared --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("fields", "said"), [
+    ({"rule": "blocks"}, "the mean of accuracy over 10m is worse"),
+    ({"rule": "blocks", "aggregate": "p95"}, "the mean p95 of accuracy over 10m is worse"),
+    ({"rule": "sequential"}, "the mean of accuracy since the promotion is worse"),
+])  # fmt: skip
+def test_a_rule_says_what_it_compares(served: Bench, fields: dict[str, Any], said: str) -> None:
+    monitor = add(served, **BLOCKS | fields)
+    assert said in str(rule_in_words(monitor.rule))
+
+
+def test_one_bad_reading_is_not_said_to_be_the_window_s_mean(served: Bench) -> None:
+    monitor = watched(served)
+    served.sources.say("accuracy", (served.clock.now() + timedelta(seconds=66), 0.7))
+    served.clock.turn(seconds=66)
+    tick(served)
+    assert "The latest reading of accuracy for v4 is 0.7." in str(checked(monitor, standing(served, monitor)))
