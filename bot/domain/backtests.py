@@ -86,6 +86,7 @@ class Backtest:
     until: datetime
     points: Sequence[Point] = ()
     firings: Sequence[Firing] = ()
+    failed: Firing | None = None  # before `since`, if it still stood as failed then
     bound: float | None = None
     usual: float | None = None
     judged: timedelta = timedelta()
@@ -108,6 +109,11 @@ class Backtest:
         return self.judged >= ENOUGH * (self.until - self.since)
 
     @property
+    def has_failed(self) -> bool:
+        """Tell whether it would have failed in that time, or have stood as failed when it began."""
+        return bool(self.firings) or self.failed is not None
+
+    @property
     def coverage(self) -> str:
         """Return how much was judged: `judged 166 of 168 hours`."""
         return f"judged {self.hours_judged:,} of {self.hours:,} hours"
@@ -118,6 +124,9 @@ class Backtest:
         name = {"model": Name(self.monitor.model), "name": Code(self.monitor.name), "coverage": self.coverage}
         span = show_duration(self.until - self.since)
         why = say(" {why}", why=self.why) if self.why is not None else say("")
+        if self.failed is not None:
+            why = say(" It had failed on {at} and hadn't recovered by the beginning of that time.{why}", why=why,
+                      at=self.failed.at)  # fmt: skip
         if not self.judged and not self.firings:
             return say("Can't tell what {model} {name} would have done in {span} ({coverage}).{why}", span=span,
                        why=why, **name)  # fmt: skip

@@ -28,6 +28,7 @@ from bot.domain.monitors import (
     Point,
     Reading,
     Standing,
+    State,
     Term,
     assess,
     begin,
@@ -85,9 +86,9 @@ class Backtesting:
             return Backtest(monitor=monitor, since=since, until=until, why=nothing)
         found = replay(monitor, terms, checks, since=since, until=until, stored=stored, bars=bars)
         bound = None if found.bound == monitor.rule.hard_limit else found.bound
-        return Backtest(monitor=monitor, since=since, until=until, points=points, firings=found.firings, bound=bound,
-                        usual=found.usual, judged=found.judged.time, why=found.judged.why,
-                        moves=moved_since(moves, points[0][0]))  # fmt: skip
+        return Backtest(monitor=monitor, since=since, until=until, points=points, firings=found.firings,
+                        failed=found.failed, bound=bound, usual=found.usual, judged=found.judged.time,
+                        why=found.judged.why, moves=moved_since(moves, points[0][0]))  # fmt: skip
 
     def _of_source(
         self, monitor: Monitor, version: int, since: datetime, until: datetime
@@ -177,6 +178,7 @@ class Replayed:
     judged: Judged
     standing: Standing
     firings: list[Firing] = field(default_factory=list)
+    failed: Firing | None = None  # before what's replayed for, if it stood as failed then
     bound: float | None = None
     usual: float | None = None
 
@@ -211,6 +213,10 @@ def _replay_term(monitor: Monitor, term: Term, checks: Sequence[Check], past: _M
             judged.add(rule, at, judgement, verdict.why if judgement is None else None)
             if verdict.has_failed and value is not None:
                 into.firings.append(Firing(at, value, verdict.why))
+        elif verdict.has_failed and value is not None:
+            into.failed = Firing(at, value, verdict.why)
+        elif verdict.standing.state is not State.FAILED:
+            into.failed = None
         judged.before = at
         standing = verdict.standing
     into.standing = standing

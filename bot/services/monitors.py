@@ -307,7 +307,7 @@ class Monitors:
         if stands.state is State.CANT_JUDGE:  # whatever its source's history would have let it judge
             raise Refused(monitor_words.not_armed_blind(monitor, stands))
         found = self._replay(monitor, BACKTESTED)
-        if found.firings or not found.is_judged:
+        if found.has_failed or not found.is_judged:
             raise Refused(monitor_words.backtest_forbids(monitor, found.sentence))
         return {"backtest": {"since": found.since.isoformat(), "until": found.until.isoformat(),
                              "values": len(found.points), "hours": found.hours,

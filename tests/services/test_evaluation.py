@@ -381,7 +381,9 @@ def test_every_stretch_that_reaches_into_the_span_is_replayed_from_its_start(
 ) -> None:
     bench, monitor = watched
     wrote(bench, monitor, 10 * DAY, lambda at: usual(at) / 2)  # failed from its third hour on: before the span
-    assert replayed(bench, monitor, 7).firings == []
+    found = replayed(bench, monitor, 7)
+    assert (found.firings, found.has_failed) == ([], True)
+    assert "It had failed on 2026-05-28 03:10 UTC and hadn't recovered by the beginning" in str(found.sentence)
     assert len(replayed(bench, monitor, 10).firings) == 1
 
 

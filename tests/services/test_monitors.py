@@ -36,14 +36,15 @@ class Desk:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.firings: list[Firing] = []
+        self.failed: Firing | None = None
         self.why: Say | None = None
         self.judged = timedelta(hours=166)
         self.service = Monitors(bench.context, bench.gatekeeper, self._replay)
 
     def _replay(self, monitor: Monitor, span: timedelta) -> Backtest:
         now = self.bench.clock.now()
-        return Backtest(monitor=monitor, since=now - span, until=now, firings=self.firings, judged=self.judged,
-                        why=self.why)  # fmt: skip
+        return Backtest(monitor=monitor, since=now - span, until=now, firings=self.firings, failed=self.failed,
+                        judged=self.judged, why=self.why)  # fmt: skip
 
     def types(self, text: str, who: Caller = BOB) -> str:
         """Do what was typed, and return the answer."""
@@ -412,6 +413,10 @@ def _fires(desk: Desk) -> None:
     desk.firings = [Firing(desk.bench.clock.now(), 0.5, say("low"))]
 
 
+def _failing(desk: Desk) -> None:
+    desk.failed = Firing(desk.bench.clock.now() - timedelta(days=9), 0.5, say("low"))
+
+
 def _sleeps(desk: Desk) -> None:
     desk.bench.clock.turn(minutes=10)  # of the oldest value a day has passed, and no new one came
 
@@ -432,7 +437,8 @@ def _blind(desk: Desk) -> None:
     [
         (_blind, "can be armed once it can judge. The baseline covers 1d, and 7d are needed."),
         (_younger, "has to be measured for 24 hours"), (_changed, "has to be measured for 24 hours"),
-        (_fires, "would have fired once in 7d"), (_sleeps, "at least 144 of its checks .* and 143 did"),
+        (_fires, "would have fired once in 7d"), (_failing, "It had failed on .* and hadn't recovered"),
+        (_sleeps, "at least 144 of its checks .* and 143 did"),
         (_short, r"would not have fired in 7d \(judged 151 of 168 hours, 0 values\)\. The windows were not complete\."),
     ],
 )  # fmt: skip
