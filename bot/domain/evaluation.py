@@ -207,11 +207,12 @@ def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tup
 
 
 def _measured_before(rule: MonitorRule, term: Term, frozen: Baseline) -> Say:
+    """Return how little there is from before a term. What bad versions measured, or other queries, isn't usable."""
     if is_enough(rule, frozen):
         return say("Before {v}, too few windows at this time of day were complete", v=_v(term))
     if not frozen.covers:
-        return say("Nothing was measured before {v}", v=_v(term))
-    return say("Only {covers} were measured before {v}", covers=_span(frozen.covers), v=_v(term))
+        return say("There's no usable data from before {v}", v=_v(term))
+    return say("There's only {covers} of usable data from before {v}", covers=_span(frozen.covers), v=_v(term))
 
 
 def _v(term: Term) -> Code | str:

@@ -123,8 +123,8 @@ def test_a_baseline_that_is_too_short_after_a_promotion_is_told_of(served: Bench
     now = standing(served, monitor)
     assert (now.state, now.judged_at) == (State.CANT_JUDGE, None)
     why = (
-        "Only 3h were measured before v4, and its own past days cover 0s of the 7h needed. It judges from "
-        "2026-05-07 07:20 UTC"
+        "There's only 3h of usable data from before v4, and its own past days cover 0s of the 7h needed. "
+        "It judges from 2026-05-07 07:20 UTC"
     )
     assert str(state(monitor, now)) == f"armed, but can't judge: {why}"
     assert str(incidents(served)[0].lines[0]) == (

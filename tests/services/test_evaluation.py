@@ -207,7 +207,7 @@ def test_what_is_measured_later_changes_no_frozen_baseline(watched: tuple[Bench,
 # -- a ledger of yesterday ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("days", "remark"), [(20, ""), (40, "Nothing was measured before v1")])
+@pytest.mark.parametrize(("days", "remark"), [(20, ""), (40, "There's no usable data from before v1")])
 def test_a_monitor_of_yesterday_s_ledger_judges_with_what_is_there(
     watched: tuple[Bench, Monitor], days: int, remark: str
 ) -> None:
@@ -240,7 +240,7 @@ def test_before_the_first_promotion_a_version_is_compared_with_its_own_days_and_
     assert f"It judges from {began + 7 * DAY:%Y-%m-%d} 12:00 UTC" in str(standing(bench, monitor).why)
     wrote(bench, monitor, 7 * DAY)
     assert went_on(bench, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
-    assert "Nothing was measured before v3, so this compares with its own past days." in str(
+    assert "There's no usable data from before v3, so this compares with its own past days." in str(
         standing(bench, monitor).why
     )
 

@@ -891,8 +891,8 @@ def test_without_enough_of_a_baseline_nothing_is_judged_and_nothing_moved(served
     assert (served.registry.holders(), rollbacks(served)) == ([4], [])
     assert standing(served, monitor).state is State.CANT_JUDGE
     assert str(standing(served, monitor).why) == (
-        "Only 3h were measured before v4, and its own past days cover 19m 48s of the 7h needed. It judges from "
-        "2026-05-07 07:20 UTC."
+        "There's only 3h of usable data from before v4, and its own past days cover 19m 48s of the 7h needed. "
+        "It judges from 2026-05-07 07:20 UTC."
     )
 
 
@@ -936,7 +936,7 @@ def test_without_days_before_it_a_version_s_own_past_is_what_is_usual(served: Be
     lately(served, monitor, 0.9, hours=8)
     goes_on(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
     assert served.registry.holders() == [2]
-    has_remark = "Nothing was measured before v4, so this compares with its own past days." in str(told(served))
+    has_remark = "There's no usable data from before v4, so this compares with its own past days." in str(told(served))
     assert has_remark is (baseline == "previous")
 
 
