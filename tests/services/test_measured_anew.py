@@ -106,7 +106,7 @@ def test_a_baseline_of_something_else_judges_nothing(served: Bench) -> None:  # 
     edit(served, "--query accuracy")
     goes_on(served, lambda at: 0.5, minutes=35)
     assert (served.registry.holders(), standing(served, monitor).state) == ([4], State.CANT_JUDGE)
-    assert "baseline" in str(standing(served, monitor).why)
+    assert "no usable data from before v4" in str(standing(served, monitor).why)
 
 
 def test_a_backtest_replays_nothing_of_before(served: Bench) -> None:  # noqa: F811
