@@ -158,6 +158,11 @@ class MonitorRule(Part):
         return self.rule == "threshold"
 
     @property
+    def has_frozen_baseline(self) -> bool:
+        """Tell whether it compares with what was measured before the promotion."""
+        return not self.is_threshold and self.baseline == "previous"
+
+    @property
     def reckons(self) -> str:
         """How the readings of one check become a value."""
         return self.aggregate or ("last" if self.is_threshold else "mean")

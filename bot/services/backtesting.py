@@ -158,7 +158,7 @@ def _term(one: Served) -> Term:
 def _looked_back(monitor: Monitor, term: Term, stored: FrozenBaseline | None) -> datetime:
     """Return since when checks are needed to replay a term: those of its baseline included, unless that is stored."""
     rule = monitor.rule
-    if rule.is_threshold or rule.baseline != "previous" or _is_of(stored, monitor, term):
+    if not rule.has_frozen_baseline or _is_of(stored, monitor, term):
         return term.since
     return span_of_baseline(rule, term)[0]
 

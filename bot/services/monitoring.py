@@ -13,11 +13,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import nan
 from typing import Protocol
 
 from bot import story
 from bot.domain.errors import BadInput, RegistrarError
-from bot.domain.evaluation import judge
+from bot.domain.evaluation import FrozenBaseline, judge
 from bot.domain.incidents import COMMON_COUNT
 from bot.domain.judgeable import KEPT
 from bot.domain.monitors import (
@@ -175,10 +176,30 @@ class Monitoring:
             return reading.standing(monitor_id)
 
     def sweep(self, keep: timedelta) -> int:
-        """Throw away what is older than `keep`, checks not before five weeks; return how many rows."""
+        """Throw away what is older than `keep`, checks not before five weeks; return how many rows.
+
+        What a baseline is made of stays. Where no check has made it yet, because the monitor is paused or its source is
+        away, it's made first.
+        """
         now = self._it.clock.now()
+        with self._it.ledger.read() as reading:
+            made = self._baselines(reading, now)
         with self._it.ledger.write() as tx:
+            tx.save_baselines(made)
             return tx.sweep(measurements=now - max(keep, KEPT), readings=now - keep)
+
+    def _baselines(self, reading: Ledger, now: datetime) -> list[FrozenBaseline]:
+        """Return the baselines of the present terms that aren't in the ledger yet."""
+        monitors = [one for one in reading.monitors() if one.rule.has_frozen_baseline]
+        terms = self._terms(reading, {one.model for one in monitors})
+        found = []
+        for one in monitors:
+            term = terms[one.model]
+            if term is not None and now >= term.since:
+                past = LedgerPast(reading, one, term, now, nan)
+                past.frozen()
+                found += [past.made] if past.made else []
+        return found
 
     def close(self) -> None:
         """Wait a moment for what is under way, and give up the rest: whoever is there later checks those slots."""
@@ -400,7 +421,7 @@ class Monitoring:
         warm = is_warm(monitor, term, now)
         past = LedgerPast(reading, monitor, term, now, found.value)
         is_new = standing.points == 0 and now >= term.since and found.outcome is not Outcome.ERROR
-        if is_new and not monitor.rule.is_threshold and monitor.rule.baseline == "previous":
+        if is_new and monitor.rule.has_frozen_baseline:
             past.frozen()  # also where nothing is measured for weeks: what it's made of is still there now
         judgement = self._ruled(monitor, standing, term, found, now, past)
         verdict = assess(monitor, standing, found, judgement, now=now, warm=warm, due=due_from(monitor, term, now))

@@ -124,6 +124,21 @@ def test_the_sweep_leaves_the_days_of_a_baseline_however_old_they_are(watched: t
     assert kept(bench, monitor, found.until, bench.clock.now()) == 0
 
 
+def test_the_days_before_a_promotion_stay_for_a_monitor_that_is_paused_meanwhile(
+    watched: tuple[Bench, Monitor],
+) -> None:
+    bench, monitor = watched
+    with bench.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, is_paused=True))
+    for _ in range(50):
+        bench.clock.turn(days=1)
+        bench.monitoring.sweep(35 * DAY)
+    with bench.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, is_paused=False))
+    assert went_on(bench, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
+    assert kept(bench, monitor, frozen(bench, monitor).since, frozen(bench, monitor).until) == 21 * 288 - 1
+
+
 def test_a_new_term_s_baseline_takes_the_place_of_the_old_one_and_its_days_go(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
     went_on(bench, monitor, usual, timedelta(minutes=10))
