@@ -6,7 +6,6 @@ bot/services/backtesting.py. Nothing else differs between the two.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import isnan, nan
@@ -22,22 +21,6 @@ from bot.domain.rules import Judged, Tally
 from bot.domain.text import Code, Say, joined, say
 
 SLOTS = 24  # of a day, that `sequential` compares by
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrozenBaseline:
-    """A monitor's baseline of one term: what was measured before the term began, summarized once and never again.
-
-    The readings are those from `since` to `until`. `key` says what else the summary depends on (`key_of`).
-    """
-
-    monitor: str
-    move: str  # that began the term
-    key: str
-    since: datetime
-    until: datetime
-    made_at: datetime
-    summary: Baseline
 
 
 class Past(Protocol):

@@ -13,13 +13,16 @@ from datetime import datetime, timedelta
 from enum import Enum
 from hashlib import sha256
 from math import isnan, nan
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bot.domain.directions import Direction
 from bot.domain.monitor_rule import HARD_LIMIT_AFTER, MonitorRule
 from bot.domain.numbers import number
 from bot.domain.people import Actor
 from bot.domain.text import Say, say
+
+if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
+    from bot.domain.baselines import Baseline
 
 JITTER = 0.1  # of the interval, to either side: monitors of one interval do not all come at once
 UNJUDGED_MOST = 3  # checks in a row without a verdict that was due, until the monitor can't judge
@@ -201,6 +204,22 @@ class Term:
     move: str
     version: int
     since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenBaseline:
+    """A monitor's baseline of one term: what was measured before the term began, summarized once and never again.
+
+    The readings are those from `since` to `until`. `key` says what else the summary depends on.
+    """
+
+    monitor: str
+    move: str  # that began the term
+    key: str
+    since: datetime
+    until: datetime
+    made_at: datetime
+    summary: Baseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,18 +9,20 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
-from bot.domain.baselines import Baseline, dump_baseline, load_baseline
 from bot.domain.ci import CiRun, pack_ci
 from bot.domain.evidence import Seen, pack_seen, unpack_seen
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.people import Actor, actor_id, parse_actor
 from bot.domain.registry import Identity, Stage
 from bot.domain.text import Say, pack, unpack
+
+if TYPE_CHECKING:
+    from bot.domain.baselines import Baseline
 
 E = TypeVar("E", bound=Enum)
 
@@ -290,7 +292,7 @@ class Texts(TypeDecorator[tuple[str, ...]]):
         return None if value is None else tuple(json.loads(value))
 
 
-class Summary(TypeDecorator[Baseline]):
+class Summary(TypeDecorator["Baseline"]):
     """A baseline's summary, as JSON."""
 
     impl = Text
@@ -298,10 +300,14 @@ class Summary(TypeDecorator[Baseline]):
 
     def process_bind_param(self, value: Baseline | None, dialect: Dialect) -> str | None:
         """Return it as text."""
+        from bot.domain.baselines import dump_baseline
+
         return None if value is None else dump_baseline(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Baseline | None:
         """Return it."""
+        from bot.domain.baselines import load_baseline
+
         return None if value is None else load_baseline(value)
 
 

@@ -27,12 +27,11 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import UnknownRequest
-from bot.domain.evaluation import FrozenBaseline
 from bot.domain.events import Head, Link, Tag
 from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
-from bot.domain.monitors import Check, Measurement, Monitor, Point, Pushed, Standing
+from bot.domain.monitors import Check, FrozenBaseline, Measurement, Monitor, Point, Pushed, Standing
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Actor
 from bot.domain.registry import Stage

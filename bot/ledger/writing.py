@@ -26,12 +26,11 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.domain.approvals import Request, RequestState, Vote
 from bot.domain.errors import AlreadyDecided, AlreadyOpen
-from bot.domain.evaluation import FrozenBaseline
 from bot.domain.events import Event, Head
 from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
-from bot.domain.monitors import Measurement, Monitor, Pushed, Standing
+from bot.domain.monitors import FrozenBaseline, Measurement, Monitor, Pushed, Standing
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Person
 from bot.domain.registry import Identity

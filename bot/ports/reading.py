@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import Protocol
 
 from bot.domain.approvals import Request, RequestState, Vote
-from bot.domain.evaluation import FrozenBaseline
 from bot.domain.events import Head, Link, Tag
 from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
-from bot.domain.monitors import Check, Measurement, Monitor, Point, Pushed, Standing
+from bot.domain.monitors import Check, FrozenBaseline, Measurement, Monitor, Point, Pushed, Standing
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor
 from bot.domain.registry import Stage

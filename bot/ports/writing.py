@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import Protocol
 
 from bot.domain.approvals import Request, Vote
-from bot.domain.evaluation import FrozenBaseline
 from bot.domain.events import Event
 from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
-from bot.domain.monitors import Measurement, Monitor, Pushed, Standing
+from bot.domain.monitors import FrozenBaseline, Measurement, Monitor, Pushed, Standing
 from bot.domain.moves import Move
 from bot.domain.people import Person
 from bot.domain.registry import Identity

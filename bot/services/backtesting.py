@@ -16,13 +16,14 @@ from bot.domain.backtests import Backtest, Judged
 from bot.domain.baselines import MOSTLY, Baseline, Points
 from bot.domain.directions import Direction
 from bot.domain.errors import RegistrarError
-from bot.domain.evaluation import FrozenBaseline, judge, key_of, predicted, span_of_baseline, summary_of
+from bot.domain.evaluation import judge, key_of, predicted, span_of_baseline, summary_of
 from bot.domain.judgeable import KEPT
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitor_views import moved_since
 from bot.domain.monitors import (
     Check,
     Firing,
+    FrozenBaseline,
     Monitor,
     Outcome,
     Point,

@@ -9,7 +9,6 @@ from datetime import datetime
 
 from bot.domain import incident_words as words
 from bot.domain import restore_words
-from bot.domain.evaluation import FrozenBaseline
 from bot.domain.events import Event, Link, Tag
 from bot.domain.freezes import frozen
 from bot.domain.incidents import (
@@ -30,7 +29,7 @@ from bot.domain.incidents import (
     is_common_cause,
 )
 from bot.domain.monitor_views import of_incident
-from bot.domain.monitors import BLIND, Monitor, Outcome, Reading, Standing, State, Term, Verdict
+from bot.domain.monitors import BLIND, FrozenBaseline, Monitor, Outcome, Reading, Standing, State, Term, Verdict
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Automation, actor_id
 from bot.domain.registry import TARGETS, Stage

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from bot.domain.baselines import Baseline, Points
 from bot.domain.directions import Direction
-from bot.domain.evaluation import FrozenBaseline, is_enough, key_of, predicted, span_of_baseline, summary_of
-from bot.domain.monitors import Monitor, Point, Standing, Term
+from bot.domain.evaluation import is_enough, key_of, predicted, span_of_baseline, summary_of
+from bot.domain.monitors import FrozenBaseline, Monitor, Point, Standing, Term
 from bot.domain.rules import Tally
 from bot.ports import Reading as Ledger
 

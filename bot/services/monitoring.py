@@ -18,11 +18,12 @@ from typing import Protocol
 
 from bot import story
 from bot.domain.errors import BadInput, RegistrarError
-from bot.domain.evaluation import FrozenBaseline, judge
+from bot.domain.evaluation import judge
 from bot.domain.incidents import COMMON_COUNT
 from bot.domain.judgeable import KEPT
 from bot.domain.monitors import (
     Answer,
+    FrozenBaseline,
     Judgement,
     Measurement,
     Monitor,

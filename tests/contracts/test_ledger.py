@@ -29,12 +29,11 @@ from bot.domain.anchors import AnchoredHead
 from bot.domain.approvals import Choice, Request, RequestState, Vote
 from bot.domain.baselines import Points, summarize
 from bot.domain.errors import AlreadyDecided, AlreadyOpen, LedgerUnavailable, Misconfigured, UnknownRequest
-from bot.domain.evaluation import FrozenBaseline
 from bot.domain.events import GENESIS, START, Event, Head, Tag, chain
 from bot.domain.evidence import GateResult, Seen
 from bot.domain.freezes import Freeze
 from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Measurement, Monitor, Outcome, Standing
+from bot.domain.monitors import FrozenBaseline, Measurement, Monitor, Outcome, Standing
 from bot.domain.moves import UNFINISHED, Move, MoveKind, MoveState
 from bot.domain.people import Actor, Automation, Client, Operator, Person
 from bot.domain.registry import Stage

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from bot.domain import monitors
 from bot.domain.backtests import Backtest
-from bot.domain.evaluation import FrozenBaseline
 from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Answer, Check, Measurement, Monitor, Outcome, State, Term, Verdict
+from bot.domain.monitors import Answer, Check, FrozenBaseline, Measurement, Monitor, Outcome, State, Term, Verdict
 from bot.services import backtesting
 from bot.services.backtesting import Backtesting
 from tests.services.bench import DAVE, Bench, bench_over
@@ -233,7 +232,7 @@ def test_a_monitor_of_yesterday_s_ledger_judges_with_what_is_there(
         tx.save_standing(
             replace(standing(bench, monitor), revision=1, version=1, state=State.OK, move=promotion(bench))
         )
-    bench.monitoring.sweep(35 * DAY)
+        tx.sweep(measurements=bench.clock.now() - 35 * DAY, readings=bench.clock.now() - 35 * DAY)
     assert went_on(bench, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
     assert remark in str(standing(bench, monitor).why)
     assert ("own past days" in str(standing(bench, monitor).why)) is bool(remark)
