@@ -12,7 +12,7 @@ from math import isnan, nan
 from typing import Protocol
 
 from bot.domain import rules
-from bot.domain.baselines import DAY, DAYS, MIN_DAYS, MOSTLY, Baseline, Points, day_of, lookback, summarize
+from bot.domain.baselines import MIN_DAYS, MOSTLY, Baseline, Points, day_of, lookback, summarize
 from bot.domain.directions import Direction
 from bot.domain.durations import show_duration
 from bot.domain.monitor_rule import MonitorRule
@@ -132,12 +132,11 @@ def _block(rule: MonitorRule, since: datetime, number: int) -> tuple[datetime, d
 
 def _period(rule: MonitorRule) -> tuple[timedelta, int]:
     """Return after how long the same block comes again, and how many whole blocks there are in that time."""
-    return _period_of(rule.window, rule.history)
+    return _period_of(rule.window, rule.day)
 
 
 @lru_cache(maxsize=4096)
-def _period_of(window: timedelta, history: timedelta) -> tuple[timedelta, int]:
-    day = min(history / DAYS, timedelta(seconds=DAY))
+def _period_of(window: timedelta, day: timedelta) -> tuple[timedelta, int]:
     period = -(-window // day) * day
     return period, period // window
 

@@ -12,7 +12,6 @@ from bot.domain.monitor_rule import MonitorRule
 from bot.domain.numbers import counted
 from bot.domain.text import Code, Say, either, say, short
 
-DAYS = 7  # of a baseline: a seventh of a shorter `history` counts as a day
 MOST_DAYS = 21  # of a baseline where `history` isn't longer
 KEPT = timedelta(days=35)  # checks are kept for so long: five weeks of the same hours
 LEAST = 5  # windows of the past that a window is compared with
@@ -42,7 +41,7 @@ def unfit(rule: MonitorRule) -> Unfit | None:
         why = say("Checks are kept for {kept}, so a baseline never covers {history}. Use at most {kept}.",
                   kept=show_duration(KEPT), history=show_duration(rule.history))  # fmt: skip
         return Unfit("history", why)
-    day = min(rule.history / DAYS, timedelta(days=1))
+    day = rule.day
     most = max(rule.history, MOST_DAYS * day)
     longest = day * (most // day // LEAST)
     if rule.every > longest:

@@ -163,6 +163,11 @@ class MonitorRule(Part):
         return not self.is_threshold and self.baseline == "previous"
 
     @property
+    def day(self) -> timedelta:
+        """What counts as a day of its baseline: a seventh of a `history` shorter than a week, as a demo has."""
+        return min(self.history / 7, timedelta(days=1))
+
+    @property
     def reckons(self) -> str:
         """How the readings of one check become a value."""
         return self.aggregate or ("last" if self.is_threshold else "mean")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # numpy is slow to import, and the terminal knows this module
 
 JITTER = 0.1  # of the interval, to either side: monitors of one interval do not all come at once
 UNJUDGED_MOST = 3  # checks in a row without a verdict that was due, until the monitor can't judge
-FIRST_FEW = 6  # readings after the warm-up that `sequential` needs before its first verdict
+FIRST_FEW = 6  # checks that bring `sequential` the readings for its first verdict, with two to spare
 
 
 class Outcome(Enum):

@@ -196,10 +196,16 @@ class Monitoring:
         found = []
         for one in monitors:
             term = terms[one.model]
-            if term is not None and now >= term.since:
-                past = LedgerPast(reading, one, term, now, nan)
+            if term is None or now < term.since:
+                continue
+            past = LedgerPast(reading, one, term, now, nan)
+            try:
                 past.frozen()
-                found += [past.made] if past.made else []
+            except RegistrarError:
+                raise  # the ledger is away: nothing can be swept either
+            except Exception:  # of one monitor, which says so at its next check; old checks are removed anyway
+                log.exception("the baseline of the monitor %s of %s can't be made", one.name, one.model)
+            found += [past.made] if past.made else []
         return found
 
     def close(self) -> None:

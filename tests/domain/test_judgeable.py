@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bot.domain import baselines
-from bot.domain.judgeable import COVERED, DAYS, LEAST, MOST_DAYS, nearest, unfit
+from bot.domain.judgeable import COVERED, LEAST, MOST_DAYS, nearest, unfit
 from bot.domain.monitor_rule import MonitorRule
 
 DAY = timedelta(days=1)
@@ -119,7 +119,7 @@ def test_what_an_earlier_version_took_is_still_read(fields: dict[str, Any]) -> N
 @given(window=MINUTES, history=st.sampled_from(["7d", "10d", "14d", "7h", "1d"]))
 def test_what_is_suggested_is_taken(window: timedelta, history: str) -> None:
     rule = a_rule(window=window, history=history, every="10s")
-    found, day = unfit(rule), min(rule.history / DAYS, DAY)
+    found, day = unfit(rule), rule.day
     assume(found is not None and "never judged" in str(found.why))
     shorter, longer = nearest(window, day)
     assert shorter < window < longer
@@ -134,7 +134,10 @@ def test_windows_that_are_taken_cover_most_of_a_day(window: timedelta) -> None:
 
 
 def test_what_a_baseline_needs_is_what_the_rules_say() -> None:
-    assert (DAYS, MOST_DAYS, LEAST) == (baselines.DAYS, baselines.MOST_DAYS, baselines.MIN_DAYS)
+    assert (MOST_DAYS, LEAST) == (baselines.MOST_DAYS, baselines.MIN_DAYS)
+    for history in ("7h", "7d", "14d"):
+        rule = a_rule(history=history)
+        assert rule.day.total_seconds() == baselines.day_of(rule.history.total_seconds())
 
 
 @pytest.mark.parametrize("rule", ["blocks", "sequential"])

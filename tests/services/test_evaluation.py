@@ -138,6 +138,17 @@ def test_the_days_before_a_promotion_stay_for_a_monitor_that_is_paused_meanwhile
     assert kept(bench, monitor, frozen(bench, monitor).since, frozen(bench, monitor).until) == 21 * 288 - 1
 
 
+def test_a_baseline_that_cannot_be_made_keeps_no_old_checks_from_being_removed(
+    watched: tuple[Bench, Monitor], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench, monitor = watched
+    monkeypatch.setattr("bot.services.judging.summary_of", lambda *_: 1 / 0)
+    bench.clock.turn(days=36)
+    assert bench.monitoring.sweep(35 * DAY) > 0
+    assert kept(bench, monitor, bench.clock.now() - 60 * DAY, bench.clock.now()) == 0
+    assert "can't be made" in caplog.text
+
+
 def test_a_new_term_s_baseline_takes_the_place_of_the_old_one_and_its_days_go(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
     went_on(bench, monitor, usual, timedelta(minutes=10))
