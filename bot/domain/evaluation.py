@@ -44,7 +44,7 @@ class Past(Protocol):
 
 def key_of(rule: MonitorRule, measured_from: int) -> str:
     """Return what a frozen baseline depends on besides its term; of another key, it's made again."""
-    window = f" {rule.window.total_seconds():g}" if rule.rule == "blocks" else ""
+    window = f" {rule.window.total_seconds():g}" if rule.has_blocks else ""
     delay = f" -{rule.label_delay.total_seconds():g}" if rule.label_delay else ""
     return f"{measured_from} {rule.rule} {rule.history.total_seconds():g}{window}{delay}"
 
@@ -61,7 +61,7 @@ def summary_of(rule: MonitorRule, term: Term, points: Points) -> Baseline:
     days where readings come less often.
     """
     history, points = rule.history.total_seconds(), predicted(rule, points)
-    if rule.rule == "blocks":
+    if rule.has_blocks:
         start = (term.since - rule.label_delay).timestamp()
         return summarize(points, start=start, window=rule.window.total_seconds(), history=history)
     day = day_of(history)
@@ -103,7 +103,7 @@ def judge(
     if rule.is_threshold:
         judged = rules.threshold(found.value, greater_than=rule.greater_than, less_than=rule.less_than)
         return Judgement(is_worse=judged.is_worse, bound=judged.bound, why=judged.why)
-    return _blocks(rule, standing, term, now, past) if rule.rule == "blocks" else _sequential(rule, term, past)
+    return _blocks(rule, standing, term, now, past) if rule.has_blocks else _sequential(rule, term, past)
 
 
 def last_block(rule: MonitorRule, since: datetime, now: datetime) -> tuple[datetime, datetime] | None:

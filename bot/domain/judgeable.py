@@ -50,7 +50,7 @@ def unfit(rule: MonitorRule) -> Unfit | None:
                   readings=counted(_fits(rule.every, most, day), "reading"), least=LEAST,
                   longest=show_duration(longest))  # fmt: skip
         return Unfit("every", why)
-    why_window = _unfit_window(rule, day, most, longest) if rule.rule == "blocks" else None
+    why_window = _unfit_window(rule, day, most, longest) if rule.has_blocks else None
     return Unfit("window", why_window) if why_window else None
 
 

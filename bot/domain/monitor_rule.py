@@ -40,8 +40,8 @@ class MonitorRule(Part):
     direction: Literal["higher", "lower"] | None = Field(
         default=None, description="which is better; left out, the metric's name says"
     )
-    rule: Literal["threshold", "blocks", "sequential"] | None = Field(
-        default=None, description="how it is judged; left out, threshold where a bound is given, else blocks"
+    rule: Literal["default", "threshold", "blocks", "sequential"] | None = Field(
+        default=None, description="how it is judged; left out, threshold where a bound is given, else default"
     )
     greater_than: float | None = Field(default=None, description="what must hold: above this; equality fails")
     less_than: float | None = Field(default=None, description="what must hold: below this; equality fails")
@@ -129,7 +129,7 @@ class MonitorRule(Part):
             filled["query"] = filled["name"]
         if filled.get("rule") is None:
             has_bound = filled.get("greater_than") is not None or filled.get("less_than") is not None
-            filled["rule"] = "threshold" if has_bound else "blocks"
+            filled["rule"] = "threshold" if has_bound else "default"
         return filled
 
     @model_validator(mode="after")
@@ -156,6 +156,11 @@ class MonitorRule(Part):
     def is_threshold(self) -> bool:
         """Tell whether it compares with a fixed bound, not with a baseline."""
         return self.rule == "threshold"
+
+    @property
+    def has_blocks(self) -> bool:
+        """Tell whether it compares windows with those of past days."""
+        return self.rule in {"default", "blocks"}
 
     @property
     def has_frozen_baseline(self) -> bool:

@@ -328,7 +328,7 @@ def resumed(standing: Standing, monitor: Monitor, now: datetime) -> Standing:
     """
     anew = replace(
         standing, next_at=monitor.first_check(now), empty=0, broken=0, unjudged=0, judged_at=standing.judged_at and now,
-        judged_to=now + monitor.rule.window if monitor.rule.rule == "blocks" else None,
+        judged_to=now + monitor.rule.window if monitor.rule.has_blocks else None,
     )  # fmt: skip
     return replace(anew, state=State.OK, value=None) if anew.state in BLIND else anew
 
@@ -404,7 +404,7 @@ def _late(rule: MonitorRule, seen: Standing, due: datetime | None) -> Say | None
     """Return since when there is no verdict, if that is longer ago than it can be, whatever the reason; else None."""
     if due is None or seen.at is None:
         return None
-    window = rule.window if rule.rule == "blocks" else timedelta()
+    window = rule.window if rule.has_blocks else timedelta()
     checks = UNJUDGED_MOST * (1 + JITTER) * rule.every
     last = max(due, seen.judged_at or due)
     if seen.judged_to is not None and seen.judged_to - seen.at > window + checks:
