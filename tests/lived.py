@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from math import inf
 
@@ -43,6 +44,9 @@ def live(bench: Bench) -> None:
     bench.clock.turn(minutes=10)
     add(bench)
     check(bench, 0.9, None, 0.5, 0.5)
+    with bench.ledger.write() as tx:
+        for standing in tx.standings().values():
+            tx.save_standing(replace(standing, evidence=(0.1 + 0.2, -inf)))
     bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
     bench.watch.poll()
     bench.do("rollback churn 3 --reason again", BOB)
@@ -53,7 +57,7 @@ def _what_comes_from_outside(bench: Bench) -> None:
     now = bench.clock.now()
     with bench.ledger.write() as tx:
         tx.add_readings([Pushed(source="live", model="churn", version=4, metric="f1", at=now, received_at=now,
-                                value=0.1 + 0.2, client="ci")])  # fmt: skip
+                                value=0.1 + 0.2, total=340.0, client="ci")])  # fmt: skip
         tx.add_call(Call(client="ci", key="k1", digest="d", status=200, answer="{}", at=now))
         tx.trip(Tripped(model="churn", at=now, why=say("{n} in a day", n=3)))
         tx.save_serving(Serving(move="m1", model="churn", version=4, lane="r1", asked_at=now, state=ServingState.ASKED,

@@ -140,6 +140,7 @@ class Pushed:
     metric: str
     at: datetime
     value: float
+    total: float | None = None  # out of how many; None where it is no count
     received_at: datetime
     client: str
 
@@ -182,6 +183,7 @@ class Measurement:
     move: str | None
     outcome: Outcome
     value: float | None = None
+    total: float | None = None  # out of how many `value` is; None where the metric is no count
     points: int = 0
     why: Say | None = None
 
@@ -244,11 +246,13 @@ class Standing:
     points: int = 0  # readings since the promotion, each counted once
     newest: datetime | None = None  # of those readings
     judged_to: datetime | None = None  # the end of the last block that was judged
+    failed_at: datetime | None = None  # the last failed verdict of the term
     since: datetime | None = None  # when the present run of failures began
     at: datetime | None = None  # of the last check
     value: float | None = None  # of the last check that had one
     bound: float | None = None
     usual: float | None = None  # what the baseline had, when it was compared with last
+    evidence: tuple[float, ...] | None = None  # what a rule has gathered in this term, as logarithms
     why: Say | None = None  # what the last check came to
 
     @property
@@ -311,13 +315,19 @@ def beyond_limit(rule: MonitorRule, value: float) -> bool:
 
 
 def begin(standing: Standing, monitor: Monitor, term: Term | None) -> Standing:
-    """Return the standing to go on from: of another term or revision everything is counted anew."""
+    """Return the standing to go on from: of another term or revision everything is counted anew.
+
+    Another revision keeps when the version failed last and, where it measures the same, the evidence.
+    """
     move, version = (term.move, term.version) if term else (None, None)
     if (standing.move, standing.revision) == (move, monitor.revision):
         return standing
+    is_same = standing.move == move  # the term; what was found of its version stays true
     return Standing(
         monitor=standing.monitor, slot=standing.slot, next_at=standing.next_at, revision=monitor.revision,
         version=version, move=move, state=State.OK if term else State.DISABLED, judged_at=standing.judged_at,
+        failed_at=standing.failed_at if is_same else None,
+        evidence=standing.evidence if is_same and standing.revision >= monitor.measured_from else None,
     )  # fmt: skip
 
 
@@ -445,7 +455,7 @@ def _known(value: float, before: float | None) -> float | None:
 def _judged(rule: MonitorRule, before: Standing, seen: Standing, judgement: Judgement, now: datetime) -> Verdict:
     why = judgement.why or say("{value}", value=number(seen.value if seen.value is not None else nan))
     if judgement.is_worse:
-        seen = replace(seen, bad=seen.bad + 1, good=0, since=seen.since or now)
+        seen = replace(seen, bad=seen.bad + 1, good=0, since=seen.since or now, failed_at=now)
         if before.state is State.FAILED or seen.bad >= rule.fail_after:
             return _verdict(Outcome.FAILED, before, seen, State.FAILED, why)
         return _verdict(Outcome.FAILED, before, seen, State.PENDING, why)
@@ -462,7 +472,7 @@ def _beyond(rule: MonitorRule, before: Standing, seen: Standing, now: datetime) 
               value=number(seen.value if seen.value is not None else nan), limit=number(rule.hard_limit or 0.0),
               n=seen.beyond)  # fmt: skip
     if before.state is State.FAILED or seen.beyond >= HARD_LIMIT_AFTER:
-        return _verdict(Outcome.FAILED, before, replace(seen, unjudged=0), State.FAILED, why)
+        return _verdict(Outcome.FAILED, before, replace(seen, unjudged=0, failed_at=now), State.FAILED, why)
     # One such reading is no verdict yet, so a monitor that knows nothing goes on knowing nothing.
     return _verdict(Outcome.FAILED, before, seen, before.state if before.state in BLIND else State.PENDING, why)
 

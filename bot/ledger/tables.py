@@ -38,6 +38,7 @@ from bot.domain.serving import ServingState
 from bot.ledger.columns import (
     Being,
     Evidence,
+    Figures,
     Marks,
     Member,
     Numbers,
@@ -338,11 +339,13 @@ standings = Table(
     Column("points", Integer, nullable=False),
     Column("newest", Utc),
     Column("judged_to", Utc),
+    Column("failed_at", Utc),
     Column("since", Utc),
     Column("at", Utc),
     Column("value", Double),
     Column("bound", Double),
     Column("usual", Double),
+    Column("evidence", Figures),
     Column("why", Sentence),
 )  # fmt: skip
 
@@ -357,6 +360,7 @@ measurements = Table(
     Column("move", Words),
     Column("outcome", Member(Outcome)),
     Column("value", Double),
+    Column("total", Double),
     Column("points", Integer, nullable=False),
     Column("why", Sentence),
     Column("claimed_by", Words),
@@ -386,6 +390,7 @@ readings = Table(
     Column("metric", Words, nullable=False),
     Column("at", Utc, nullable=False),
     Column("value", Double, nullable=False),
+    Column("total", Double),
     Column("received_at", Utc, nullable=False),
     Column("client", Words, nullable=False),
     UniqueConstraint("source", "model", "metric", "version", "at"),

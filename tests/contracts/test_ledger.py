@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -1555,6 +1556,14 @@ def a_monitor(number: str = "m1", name: str = "accuracy") -> Monitor:
 def a_measurement(monitor: str, slot: int) -> Measurement:
     return Measurement(monitor=monitor, slot=slot, at=NOW, revision=1, version=3, move="m1", outcome=Outcome.OK,
                        value=0.9)  # fmt: skip
+
+
+def test_what_a_standing_knows_is_read_as_it_was_written(ledger: SqlLedger) -> None:
+    known = Standing(monitor="m1", failed_at=NOW, evidence=(0.1 + 0.2, -1.5, inf, -inf))
+    with ledger.write() as w:
+        w.save_standings([known, Standing(monitor="m2")])
+    with ledger.read() as r:
+        assert (r.standing("m1"), r.standing("m2")) == (known, Standing(monitor="m2"))
 
 
 # Frozen baselines
