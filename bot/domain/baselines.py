@@ -15,13 +15,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import ceil, nan
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from bot.domain.effects import Effect
 
 HOUR = 3_600.0
 DAY = 24 * HOUR
@@ -37,6 +39,7 @@ FAR = 3.0  # robust standard deviations from the other days at the same time: wh
 SURE = 1.8  # standard errors of the noise that are added to it
 NORMAL = 1 / NormalDist().inv_cdf(0.75)  # 1.4826: a normal variable's standard deviation, in median absolute deviations
 SCANNED = (0.5, 1.0, 2.0, 4.0, 8.0)  # windows: the lengths of the means that a scan looks at (bot/domain/scans.py)
+ONE = SCANNED.index(1.0)
 CLIP = 3.0  # standard deviations: what one reading may add, however wild it is
 ROUNDING = 1e-12  # of a value: what floating point may add or lose
 SATURDAY = 2 * DAY  # of the first week of 1970, which began on a Thursday
@@ -153,11 +156,26 @@ class Baseline:
         return weekend_share(at, 0) if self.day == DAY else np.zeros_like(at)
 
 
+def is_better(one: Baseline, other: Baseline, higher_is_better: bool, effect: Effect) -> bool:
+    """Tell whether a baseline is better than another of the same blocks: by half the effect, and beyond the noise.
+
+    At the times of day that both have. The noise is that of both means together; three standard errors count.
+    """
+    mine, theirs = one.usual, other.usual
+    both = (mine.days >= MIN_DAYS) & (theirs.days >= MIN_DAYS)
+    if not both.any():
+        return False
+    gain = (mine.expected - theirs.expected)[both].mean().item() * (1 if higher_is_better else -1)
+    error = ((one.noise**2 / mine.days[both].sum()) + (other.noise**2 / theirs.days[both].sum())) ** 0.5
+    return bool(gain > max(3 * error, effect.distance(theirs.expected[both]).mean() / 2))
+
+
 def dump_baseline(it: Baseline) -> str:
     """Return a baseline as JSON; `load_baseline` reads it."""
     return json.dumps({key: _json(value) for key, value in asdict(it).items()}, separators=(",", ":"))
 
 
+@lru_cache(maxsize=1024)  # a monitor's is read with each check
 def load_baseline(text: str) -> Baseline:
     """Return the baseline that `dump_baseline` wrote; fields of a later Registrar are left out."""
     said, known = json.loads(text), {one.name for one in fields(Baseline)}

@@ -11,26 +11,27 @@ a check needs the last one only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import numpy as np
 
 from bot.domain.baselines import (
-    FAR,
     HALF_FULL,
     MIN_DAYS,
-    NORMAL,
     ROUNDING,
     SCANNED,
     Baseline,
     Floats,
-    Ints,
     Points,
     ratio,
     sliding_start,
     steps_of,
 )
+from bot.domain.durations import show_duration
 from bot.domain.effects import Effect
+from bot.domain.rules import Judged, against, by_noise, confirmed
+from bot.domain.text import say
 
 Bools = np.typing.NDArray[np.bool_]
 
@@ -49,7 +50,6 @@ class Scanned:
     expected: Floats
     noise: Floats  # one standard deviation of such a mean
     least: Floats  # what `gap` must exceed
-    confirmed: Floats  # standard errors by which the single readings confirm it
     is_worse: Bools
 
 
@@ -76,7 +76,7 @@ def scanned(
     steps = steps_of(gaps, at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
     unsure = ratio(1, baseline.usual.worth[slots]) + rest / baseline.weekend_worth
     sums = {name: np.concatenate([[0.0], np.cumsum(one)]) for name, one in
-            {"gap": gaps, "expected": expected, "step": steps, "unsure": unsure}.items()}  # fmt: skip
+            {"gap": gaps, "expected": expected, "unsure": unsure}.items()}  # fmt: skip
     found: list[Scanned] = []
     for windows, spread, size, spread_of_steps in zip(
         SCANNED, baseline.spread, baseline.sizes, baseline.steps, strict=True
@@ -91,11 +91,35 @@ def scanned(
         worse = (count >= max(FEWEST, HALF_FULL * size)) & (gap > least)
         if not found:
             now = (gaps > NOW * effect.distance(expected)) & (gap > effect.distance(usual))
-        confirmed = np.full(len(at), np.nan)
         for index in np.flatnonzero(worse & now):
-            mine = steps[first[index] : index + 1]
-            confirmed[index] = (mine.sum() - mine.max()) / (len(mine) - 1) ** 0.5 / spread_of_steps
-        worse &= now & (np.nan_to_num(confirmed) > SURE)
-        found.append(Scanned(length=length, gap=gap, expected=usual, noise=noise, least=least, confirmed=confirmed,
-                             is_worse=worse))  # fmt: skip
+            worse[index] = confirmed(steps[first[index] : index + 1], spread_of_steps) > SURE
+        worse &= now
+        found.append(Scanned(length=length, gap=gap, expected=usual, noise=noise, least=least, is_worse=worse))
     return found
+
+
+def is_down(points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, part: float) -> bool:
+    """Tell whether the mean of some readings is worse than expected by more than a part of the effect.
+
+    What `scanned` calls worse is down with its newest reading by `NOW`, and over the shortest length by all of it: a
+    look at few readings saves reading the others in nearly all checks.
+    """
+    if not len(points):
+        return False
+    expected = baseline.usual.expected[baseline.slots(points.at)] + baseline.rest(points.at) * baseline.weekend
+    gaps = (expected - points.value) * (1 if higher_is_better else -1)
+    return bool(gaps.mean() > (part * effect.distance(expected)).mean())
+
+
+def scan(points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, sigma: float) -> Judged | None:
+    """Judge the newest reading by `scanned`: the clearest of the means that are worse; None where none is."""
+    found = [one for one in scanned(points, baseline, higher_is_better=higher_is_better, effect=effect, sigma=sigma)
+             if len(one.is_worse) and one.is_worse[-1]]  # fmt: skip
+    if not found:
+        return None
+    best = max(found, key=lambda one: float(one.gap[-1] / one.least[-1]))
+    gap, expected, noise, least = (float(one[-1]) for one in (best.gap, best.expected, best.noise, best.least))
+    judged = against(expected - gap if higher_is_better else expected + gap, expected, least, noise, higher_is_better,
+                     effect, by=by_noise(effect, WIDER * sigma))  # fmt: skip
+    length = show_duration(timedelta(seconds=best.length))
+    return replace(judged, why=say("Over the last {length}: {what}", length=length, what=judged.why))

@@ -26,6 +26,7 @@ from bot.domain.monitors import (
     FrozenBaseline,
     Monitor,
     Outcome,
+    Own,
     Point,
     Reading,
     Standing,
@@ -67,7 +68,7 @@ class Backtesting:
         with self._it.ledger.read() as reading:
             moves = reading.moves(monitor.model, stage=Stage.PRODUCTION)
             served = [one for one in stretches(moves) if one.until is None or one.until > since][::-1]
-            stored, bars = reading.baseline(monitor.id), reading.bars(monitor.model)
+            stored, bars = reading.baselines([monitor.id]).get(monitor.id), reading.bars(monitor.model)
             earliest = min([since, *(_looked_back(monitor, _term(one), stored) for one in served)])
             checks = reading.checks(monitor, since=earliest, until=until)
         terms, why = [_term(one) for one in served], None
@@ -248,12 +249,26 @@ class _Memory:
         self._rule, self._term, self._everything, self._bad = rule, term, everything, bad
         self._mine = _points(mine)
         self._frozen = stored.summary if stored else None
+        self._own: dict[Own, tuple[datetime, Baseline]] = {}
         self._tally: Tally | None = None
         self._counted = 0  # of the readings: those before are in the tally, or before its beginning
 
     def readings(self, since: datetime, until: datetime) -> Points:
         """Return the term's readings from `since` on and before `until`."""
         return self._mine.between(since.timestamp(), until.timestamp())
+
+    def recent(self, since: datetime) -> Points:
+        """Return the term's readings after `since`, up to the one that is judged."""
+        first, after = (int(self._mine.at.searchsorted(at.timestamp(), side="right")) for at in (since, self.now))
+        return Points(self._mine.at[first:after], self._mine.value[first:after])
+
+    def own(self, kind: Own) -> tuple[datetime, Baseline] | None:
+        """Return what was kept of the version's own days."""
+        return self._own.get(kind)
+
+    def keep(self, kind: Own, since: datetime, until: datetime, summary: Baseline) -> None:
+        """Keep it for the rest of the replay."""
+        self._own[kind] = until, summary
 
     def frozen(self) -> Baseline:
         """Return the baseline that is stored, or one made of what was measured before the term."""

@@ -103,7 +103,8 @@ def details(message: Message | None = None) -> dict[str, Any]:
 
 
 _RULES = {
-    "threshold": "a bound that must hold", "default": "against the Production before (default)", "blocks": "against the Production before (blocks)",
+    "threshold": "a bound that must hold", "default": "against the Production before (default)",
+    "blocks": "against the Production before (blocks)",
     "sequential": "against the Production before (sequential)",
 }  # fmt: skip
 _ACTIONS = {
