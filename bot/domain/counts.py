@@ -1,0 +1,192 @@
+"""Counts: how many of how many were bad, and what that's evidence of. Pure; nothing here reads a clock.
+
+Where a reading is a handful of cases, its share says next to nothing, and the middle one of twelve such shares says
+nothing at all. Here every single case counts. A detector bets on each one being bad, at odds that are fair as long as
+no more are bad than the baseline allows. Its capital is the evidence that more are: it's multiplied by a thousand once
+in a thousand tries at most, whenever and however often one looks (Waudby-Smith and Ramdas 2024; Ramdas, Grünwald, Vovk
+and Shafer 2023). Capital below 1 is made 1 again, which makes it an e-detector: it looks for a change at any time, and
+a threshold c is passed once in c tries at most, on average (Shin, Ramdas and Rinaldo 2023).
+
+The functions take any number of series at once: series lie along the first axes, so that `make bench-rules` plays
+thousands of months through them. docs/decisions/0037-counts.md has what else was tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import nan
+
+import numpy as np
+import numpy.typing as npt
+
+from bot.domain.baselines import (
+    FAR,
+    NORMAL,
+    Baseline,
+    Floats,
+    Ints,
+    Points,
+    corrected,
+    median,
+    ratio,
+)
+from bot.domain.effects import Effect
+from bot.domain.numbers import number
+from bot.domain.rules import Judged
+from bot.domain.text import say
+
+ODDS = (1.4, 1.8, 2.5, 4.0)  # what is bet on: the odds of a bad case are so many times what the null allows
+SURE = 2.0  # standard errors of the baseline's share that the null allows for
+SHRUNK = 2.0  # so many squared standard errors are taken from what seems to be overdispersion
+FEWEST = 7  # blocks that say how dispersed counts are
+SPARSE = 5.0  # bad cases, or good ones, in a usual reading: with fewer, its share is hardly a number
+MONTHS = 20.0  # between two false alarms where as many are bad as the null just allows
+DAYS_OF_MONTH = 30.0
+LEAST = 1_000.0  # what evidence must reach, however rarely anything is bad
+HOLDS = 0.5  # of the log evidence that it takes: what has failed once goes on failing above that
+
+
+# -- the baseline ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What a baseline's counts were like. Several series: (…)."""
+
+    share: Floats  # k of n, over all readings
+    trials: Floats  # n, over all readings
+    dispersion: Floats  # how many times the variance of independent cases theirs is, in the long run; at least 1
+    each: Floats  # n of the usual reading
+
+
+def counted(count: Floats, total: Floats, day: Ints, rest: npt.ArrayLike = 0.0) -> Counted:
+    """Return what counts of so many of so many, (…, readings), were like; oldest first, without empty readings.
+
+    `day` (readings) numbers their days from 0, and `rest` (readings) says which are on a weekend. Days far from the
+    others are pulled in (`steady`), those of weekends among themselves.
+    """
+    rest = np.broadcast_to(np.asarray(rest, dtype=np.float64), day.shape)
+    for free in (0.0, 1.0):
+        some = rest == free
+        if some.any():
+            count = count.copy()
+            count[..., some] = steady(count[..., some], total[..., some], np.unique(day[some], return_inverse=True)[1])
+    share = ratio(count.sum(axis=-1), total.sum(axis=-1))
+    return Counted(share=share, trials=total.sum(axis=-1), dispersion=dispersion(count, total, share),
+                   each=median(np.where(total > 0, total, nan), -1))  # fmt: skip
+
+
+def steady(count: Floats, total: Floats, day: Ints) -> Floats:
+    """Return counts with incidents pulled in: winsorized by day.
+
+    A day's count beyond `FAR` robust standard deviations of what the middle half of the days lets expect counts as if
+    it were just there. The bound is Wilson's, which holds for a handful of cases, too: μ + √(w(μ(1−p) + w/4)) + w/2
+    with w = `FAR`² times the dispersion; and the same for what is left of the total. Of fewer than four days, none is
+    pulled in.
+    """
+    days = int(day.max(initial=-1)) + 1
+    if days < 4:
+        return count
+    member = (day[:, None] == np.arange(days)).astype(np.float64)
+    k, n = count @ member, total @ member
+    order = np.argsort(np.where(n > 0, ratio(k, n), np.inf), axis=-1)[..., days // 4 : days - days // 4]
+    share = ratio(*(np.take_along_axis(some, order, -1).sum(axis=-1) for some in (k, n)))[..., None]
+    spread = NORMAL * median(np.abs(ratio(k - n * share, np.sqrt(n * share * (1 - share)))), -1)
+    wide = FAR**2 * np.maximum(np.nan_to_num(spread), 1.0)[..., None] ** 2
+    most = n * share + np.sqrt(wide * (n * share * (1 - share) + wide / 4)) + wide / 2
+    left = n * (1 - share) + np.sqrt(wide * (n * share * (1 - share) + wide / 4)) + wide / 2
+    fewer = np.where(k > most, ratio(most, k), 1.0) @ member.T
+    more = np.where(n - k > left, ratio(left, n - k), 1.0) @ member.T
+    found: Floats = total - (total - count * fewer) * more
+    return found
+
+
+def dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
+    """Return how many times the variance of independent cases that of counts is in the long run: (…), at least 1.
+
+    Errors come in clusters, and a share wanders. That's measured in blocks of 1, 2, 4, … consecutive readings while
+    there are `FEWEST`: Σ(k−np)² ÷ Σnp(1−p). In single readings, times (1+φ)/(1−φ), with φ the correlation of neighbors:
+    blocks that are long enough are few. The largest is taken. Of each, what chance explains is taken away: x·(1 −
+    `SHRUNK`·se²/x²) remains of an excess x, nothing where that's below 0 (the positive part of James and Stein). If
+    nothing were, counts of independent cases would nearly always seem dispersed, and be judged later.
+    """
+    apart, whole = count - total * share[..., None], total
+    variance, rarer = share * (1 - share), np.minimum(share, 1 - share)
+    found = np.ones(share.shape)
+    while apart.shape[-1] >= FEWEST:
+        blocks = apart.shape[-1]
+        trials = whole.sum(axis=-1)
+        excess = ratio((apart**2).sum(axis=-1), variance * trials * (1 - 1 / blocks)) - 1
+        excess = _shrunk(excess, np.sqrt((2 + ratio(blocks, trials * rarer)) / blocks))
+        if whole is total:
+            phi = ratio((apart[..., 1:] * apart[..., :-1]).sum(axis=-1), (apart**2).sum(axis=-1))
+            phi = _shrunk(corrected(phi, blocks), np.full(share.shape, blocks**-0.5))
+            found = np.fmax(found, (1 + excess) * (1 + phi) / (1 - phi))
+        found = np.fmax(found, 1 + excess)
+        even = blocks // 2 * 2
+        apart, whole = (
+            some[..., :even].reshape(*some.shape[:-1], -1, 2).sum(axis=-1) for some in (apart, whole)
+        )
+    return found
+
+
+def _shrunk(excess: Floats, error: Floats) -> Floats:
+    found: Floats = np.where(excess > 0, excess * np.maximum(1 - SHRUNK * ratio(error, excess) ** 2, 0.0), 0.0)
+    return found
+
+
+# -- the detector ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detector:
+    """Bets against a share of bad cases. Several series: (…)."""
+
+    null: Floats  # the largest share of bad cases that's no evidence
+    lost: Floats  # (…, bets): what a bad case adds to the log evidence
+    won: Floats  # (…, bets): what a good case does; below 0
+    enough: Floats  # log evidence at which it acts
+
+
+def detector(usual: npt.ArrayLike, trials: npt.ArrayLike, *, dispersion: npt.ArrayLike, distance: npt.ArrayLike,
+             tries: npt.ArrayLike) -> Detector:  # fmt: skip
+    """Return the bets against `usual`, a share of bad cases of so many trials, being worse by more than `distance`.
+
+    The null is the larger of usual + distance and the upper bound of Wilson's interval at `SURE` standard errors, of
+    trials ÷ dispersion independent cases. Each bet is a likelihood ratio against one of the `ODDS`; counts are divided
+    by their dispersion (quasi-likelihood). `tries` says how often a day it tries: it takes `MONTHS` months of tries,
+    and `LEAST`.
+    """
+    p, spread = np.asarray(usual, dtype=np.float64), np.asarray(dispersion, dtype=np.float64)
+    half = ratio(SURE**2 * spread, 2 * np.asarray(trials, dtype=np.float64))
+    highest = (p + half + np.sqrt(2 * half * p * (1 - p) + half**2)) / (1 + 2 * half)
+    null = np.maximum(p + distance, highest)
+    odds = ratio(null, 1 - null)[..., None] * np.array(ODDS)
+    bet = odds / (1 + odds)
+    return Detector(
+        null=null, lost=np.log(ratio(bet, null[..., None])) / spread[..., None],
+        won=np.log(ratio(1 - bet, 1 - null[..., None])) / spread[..., None],
+        enough=np.log(np.maximum(MONTHS * DAYS_OF_MONTH * np.asarray(tries, dtype=np.float64), LEAST)),
+    )  # fmt: skip
+
+
+def gathered(evidence: Floats, bad: Floats, total: Floats, by: Detector) -> tuple[Floats, Floats]:
+    """Return the log evidence of each bet, (…, bets), after one more reading, and that of all together, (…).
+
+    One reading brings at most half of what it takes: a single burst never suffices. All together is the mean of the
+    bets, which started alike. What it has beyond what it takes is taken from every bet: else the end of a failure would
+    be seen the later, the longer it has lasted.
+    """
+    gains = bad[..., None] * by.lost + (total - bad)[..., None] * by.won
+    after = np.maximum(evidence, 0.0) + np.minimum(gains, by.enough[..., None] / 2)
+    top = after.max(axis=-1)
+    together = top + np.log(np.exp(after - top[..., None]).mean(axis=-1))
+    return after - np.maximum(together - by.enough, 0.0)[..., None], together
+
+
+def is_worse(together: Floats, by: Detector, has_failed: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Tell whether it has passed what it takes, or, where it had before, is still above `HOLDS` of that."""
+    found: npt.NDArray[np.bool_] = together >= np.where(has_failed, HOLDS, 1.0) * by.enough
+    return found
