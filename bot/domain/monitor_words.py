@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from bot.domain.people import Actor, shown
 from bot.domain.text import Code, Name, Say, joined, say
 
 MEASURES_ANEW = "It measures something else now, so its earlier figures count no more, in its baseline neither."
+NAMED_MOST = 10  # monitors in one sentence; of more, the rest is counted
 
 
 def which(monitor: Monitor) -> Say:
@@ -198,6 +200,20 @@ def _told(monitor: Monitor) -> Say:
     return joined([rule(monitor.rule), action(monitor)], " ")
 
 
+def judged_by_default(monitors: Sequence[Monitor]) -> Say:
+    """Return what people hear of monitors that are judged by `default` now, since the policy file sets no rule."""
+    is_one, armed = len(monitors) == 1, sum(one.is_armed for one in monitors)
+    more = say(" and {n} more", n=len(monitors) - NAMED_MOST) if len(monitors) > NAMED_MOST else say("")
+    said = [say("The policy file sets no rule for the {what} {names}{more}, so {default} now judges {them} instead of {blocks}.",
+                names=[which(one) for one in monitors[:NAMED_MOST]], more=more, default=Code("default"),
+                what="monitor" if is_one else "monitors", them="it" if is_one else "them", blocks=Code("blocks"))]  # fmt: skip
+    if armed == len(monitors):
+        said.append(say("It stays armed.") if is_one else say("They stay armed."))
+    elif armed:
+        said.append(say("Those that were armed stay armed."))
+    return joined([*said, say("To keep {blocks}, set {rule}.", blocks=Code("blocks"), rule=Code("rule: blocks"))], " ")
+
+
 def paused(monitor: Monitor, by: Actor) -> Say:
     """Return what the channel hears of a paused monitor."""
     return say("{who} paused the monitor {it}; nobody checks until it is resumed: {resume}", who=shown(by),
@@ -230,8 +246,8 @@ def unsilenced(monitors: list[Monitor], by: Actor) -> Say:
 def _all(monitors: list[Monitor]) -> Say:
     if len(monitors) == 1:
         return say("the monitor {it}", it=which(monitors[0]))
-    names = [Code(one.name) for one in monitors[:10]]
-    more = say(" and {n} more", n=len(monitors) - 10) if len(monitors) > 10 else say("")
+    names = [Code(one.name) for one in monitors[:NAMED_MOST]]
+    more = say(" and {n} more", n=len(monitors) - NAMED_MOST) if len(monitors) > NAMED_MOST else say("")
     return say("the monitors {names}{more} of {model}", names=names, more=more, model=Name(monitors[0].model))
 
 

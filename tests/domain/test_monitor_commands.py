@@ -121,7 +121,7 @@ def test_a_bound_below_zero_is_no_flag() -> None:
 
 
 def test_without_a_bound_it_is_compared_with_the_production_before() -> None:
-    assert added("monitor add churn a").rule == "blocks"
+    assert added("monitor add churn a").rule == "default"
 
 
 @pytest.mark.parametrize(
