@@ -9,11 +9,12 @@ from datetime import datetime
 from bot.domain.directions import Direction
 from bot.domain.durations import show_duration
 from bot.domain.effects import Effect, EffectKind
+from bot.domain.false_rollbacks import Expected
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import BLIND, UNJUDGED_MOST, Monitor, Standing, State
-from bot.domain.numbers import number
+from bot.domain.numbers import counted, number
 from bot.domain.people import Actor, shown
-from bot.domain.text import Code, Name, Say, joined, say
+from bot.domain.text import Code, Name, Say, either, joined, say
 
 MEASURES_ANEW = "It measures something else now, so its earlier figures count no more, in its baseline neither."
 NAMED_MOST = 10  # monitors in one sentence; of more, the rest is counted
@@ -173,6 +174,21 @@ def value(standing: Standing) -> Say:
     return say("{value}, bound {bound}", value=number(standing.value), bound=number(standing.bound))
 
 
+def expected(it: Expected) -> Say:
+    """Return how many monitors are armed, and how often they can be expected to act although nothing is wrong."""
+    is_one = it.armed == 1
+    armed = say("{monitors} {are} armed.", monitors=counted(it.armed, "monitor"), are="is" if is_one else "are")
+    if not it.counted:
+        return say("{armed} Backtest {them} to see how often {they} would act without a cause.", armed=armed,
+                   them="it" if is_one else "them", they="it" if is_one else "they")  # fmt: skip
+    some = ((it.thresholds, "threshold", ""), (it.hard_limits, "hard limit", ""),
+            (it.others, "monitor", " with looser settings"))  # fmt: skip
+    left_out = [counted(n, what) + how for n, what, how in some if n]
+    return say("{armed} Expect at most {n} rollbacks a month without a cause (docs/rules.md).{left_out}", armed=armed,
+               n=number(it.per_month, 3),
+               left_out=say(" Not counted: {them}.", them=either(left_out, "and")) if left_out else "")  # fmt: skip
+
+
 # -- what somebody did: the answer to them, and the channel's line -----------------------------------------------------
 
 
@@ -204,9 +220,10 @@ def judged_by_default(monitors: Sequence[Monitor]) -> Say:
     """Return what people hear of monitors that are judged by `default` now, since the policy file sets no rule."""
     is_one, armed = len(monitors) == 1, sum(one.is_armed for one in monitors)
     more = say(" and {n} more", n=len(monitors) - NAMED_MOST) if len(monitors) > NAMED_MOST else say("")
-    said = [say("The policy file sets no rule for the {what} {names}{more}, so {default} now judges {them} instead of {blocks}.",
+    said = [say("The policy file sets no rule for the {what} {names}{more}, so {default} now judges {them} instead of "
+                "{blocks}.", what="monitor" if is_one else "monitors",
                 names=[which(one) for one in monitors[:NAMED_MOST]], more=more, default=Code("default"),
-                what="monitor" if is_one else "monitors", them="it" if is_one else "them", blocks=Code("blocks"))]  # fmt: skip
+                them="it" if is_one else "them", blocks=Code("blocks"))]  # fmt: skip
     if armed == len(monitors):
         said.append(say("It stays armed.") if is_one else say("They stay armed."))
     elif armed:
