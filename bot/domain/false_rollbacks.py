@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from math import fsum
 from types import MappingProxyType
 
-from bot.domain.effects import Effect, EffectKind
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Monitor
 
@@ -18,7 +17,7 @@ from bot.domain.monitors import Monitor
 # φ = 0.7 and without heavy tails. A test compares them with that page's table.
 PER_MONTH: Mapping[str, float] = MappingProxyType({"default": 0.002, "blocks": 0.002, "sequential": 0.001})
 
-_DEFAULTS = {name: field.default for name, field in MonitorRule.model_fields.items()}
+SIMULATED = MonitorRule(name="simulated", source="simulated")  # all defaults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +58,11 @@ def expected(monitors: Iterable[Monitor]) -> Expected | None:
 
 
 def _is_looser(rule: MonitorRule) -> bool:
-    least: Effect = _DEFAULTS["min_effect"]
-    if rule.min_effect.kind is not EffectKind.RELATIVE or rule.min_effect.amount < least.amount:
+    effect, least = rule.min_effect, SIMULATED.min_effect
+    if effect.kind is not least.kind or effect.amount < least.amount:
         return True  # a distance, or a part of the error, may be as little as the noise
-    if rule.fail_after < _DEFAULTS["fail_after"]:
+    if rule.fail_after < SIMULATED.fail_after:
         return True
     if rule.rule == "sequential":
-        return rule.alpha > _DEFAULTS["alpha"]
-    return rule.sigma < _DEFAULTS["sigma"] or rule.window < _DEFAULTS["window"]
+        return rule.alpha > SIMULATED.alpha
+    return rule.sigma < SIMULATED.sigma or rule.window < SIMULATED.window

@@ -80,7 +80,10 @@ class MonitorRule(Part):
         description="how much worse than the baseline counts: 2%, 0.01 abs, or 10% of error",
     )
     sigma: float = Field(
-        default=3.0, gt=0, le=100, description="how far outside the noise, in standard deviations (blocks)"
+        default=3.0,
+        gt=0,
+        le=100,
+        description="how far outside the noise, in standard deviations (blocks; about twice as far for a scan)",
     )
     alpha: float = Field(
         default=0.01, gt=0, lt=0.5, description="how often, at most, it may be wrong in all its time (sequential)"

@@ -53,8 +53,13 @@ def _is_worse(it: MonitorRule) -> Say:
         return say("{value} is worse than {before} {least}, with at most {alpha}% risk of a false alarm{times}",
                    value=_mean(it), before=before, least=least, alpha=number(100 * it.alpha),
                    times=_times(it, "checks"))  # fmt: skip
-    return say("{value} is worse than {before} {least} and {sigma} standard deviations{times}", value=_mean(it),
-               before=before, least=least, sigma=number(it.sigma), times=_times(it, "windows"))  # fmt: skip
+    blocks = say("{value} is worse than {before} {least} and {sigma} standard deviations{times}", value=_mean(it),
+                 before=before, least=least, sigma=number(it.sigma), times=_times(it, "windows"))  # fmt: skip
+    if it.rule == "blocks":
+        return blocks
+    return say("{blocks}, or the mean over any of {short} to {long} is, by about twice as many{times}", blocks=blocks,
+               short=show_duration(it.window / 2), long=show_duration(8 * it.window),
+               times=_times(it, "checks"))  # fmt: skip
 
 
 def effect(it: Effect) -> Say:
