@@ -43,7 +43,7 @@ from bot.services import rolling
 from bot.services.context import Context
 from bot.services.fitness import Fitness, Looked, WayBack
 from bot.services.rollbacks import MOVES, Rollbacks
-from bot.services.rows import incident_note, said_note, thread_note
+from bot.services.rows import incident_note, lane_of, said_note, thread_note
 
 log = logging.getLogger(__name__)
 
@@ -496,7 +496,7 @@ class Incidents:
         began = served[0].began if served and served[0].until is None else None
         if began is None:
             return End(ending=Ending.OVERTAKEN, how=words.overtaken(incident.version, None))
-        told_in = began.request or began.finding or rolling.rollback_lane(began)
+        told_in = lane_of(began)
         if began.kind is MoveKind.ROLLBACK and not isinstance(began.actor, Automation):
             how, ending = words.rolled_back_by_hand(began), Ending.ROLLED_BACK
         else:
