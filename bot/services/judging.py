@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from bot.domain.baselines import Baseline, Points
 from bot.domain.directions import Direction
 from bot.domain.evaluation import is_enough, key_of, predicted, span_of_baseline, summary_of
-from bot.domain.monitors import FrozenBaseline, Monitor, Point, Standing, Term
+from bot.domain.monitors import FrozenBaseline, Measured, Monitor, Standing, Term
 from bot.domain.rules import Tally
 from bot.ports import Reading as Ledger
 
@@ -55,7 +55,7 @@ class LedgerPast:
         """Return the tally of the term's readings from `since` on, and of the check's value, which isn't there yet."""
         earlier = self._reading.series(self._monitor, since=since - TICK, until=self._now, move=self._term.move)
         rule = self._monitor.rule
-        found = predicted(rule, points([*earlier, (self._now, self._value)]))
+        found = predicted(rule, points([*earlier, (self._now, self._value, None)]))
         return Tally.of(found, baseline, higher_is_better=rule.better is Direction.HIGHER)
 
     def _stored(self) -> FrozenBaseline | None:
@@ -89,6 +89,7 @@ class LedgerPast:
         return summary_of(monitor.rule, term, points(before))
 
 
-def points(pairs: list[Point]) -> Points:
-    """Return points as the rules take them."""
-    return Points.of((at.timestamp() for at, _ in pairs), (value for _, value in pairs))
+def points(measured: list[Measured]) -> Points:
+    """Return checks' values as the rules take them."""
+    return Points.of((at.timestamp() for at, _, _ in measured), (value for _, value, _ in measured),
+                     (total for _, _, total in measured))  # fmt: skip

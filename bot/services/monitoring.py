@@ -463,7 +463,8 @@ def _measurement(one: Checked) -> Measurement:
     return Measurement(
         monitor=one.due.monitor.id, slot=one.due.slot, at=one.at, revision=one.due.monitor.revision,
         version=term.version if term else None, move=term.move if term else None, outcome=one.verdict.outcome,
-        value=one.reading.value if has_value else None, points=one.reading.points, why=one.verdict.why,
+        value=one.reading.value if has_value else None, total=one.reading.total, points=one.reading.points,
+        why=one.verdict.why,
     )  # fmt: skip
 
 
@@ -485,7 +486,7 @@ def _query(one: Due, term: Term, now: datetime) -> Query:
     rule = one.monitor.rule
     return Query(
         monitor=one.monitor.id, source=rule.source, model=one.monitor.model, version=term.version, query=rule.query,
-        since=since, until=until, timeout=rule.timeout,
+        of=rule.of, since=since, until=until, timeout=rule.timeout,
     )  # fmt: skip
 
 
