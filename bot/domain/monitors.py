@@ -128,7 +128,7 @@ def _share(word: str) -> float:
 
 
 Point = tuple[datetime, float]
-Counted = tuple[datetime, float, float]  # how many, and out of how many: k of n
+Counts = tuple[datetime, float, float]  # how many, and out of how many: k of n
 Measured = tuple[datetime, float, float | None]  # a check's value, and out of how many; None where it is no count
 
 
@@ -159,7 +159,7 @@ class Answer:
     `is_timeless`: the points do not age, as a training run's.
     """
 
-    points: Sequence[Point | Counted] = ()
+    points: Sequence[Point | Counts] = ()
     outcome: Outcome = Outcome.OK
     why: Say | None = None
     is_timeless: bool = False

@@ -11,7 +11,7 @@ from numbers import Real
 import numpy as np
 
 from bot.domain.monitor_rule import AGGREGATES_OF_COUNTS, MonitorRule
-from bot.domain.monitors import Answer, Counted, Outcome, Point, Reading
+from bot.domain.monitors import Answer, Counts, Outcome, Point, Reading
 from bot.domain.text import Say, say
 
 AHEAD = timedelta(seconds=60)  # how far another machine's clock may go before ours
@@ -61,14 +61,14 @@ def measure(
 
 
 def usable(
-    points: Sequence[Point | Counted], rule: MonitorRule, wrong_time: Callable[[datetime], str | None]
-) -> tuple[list[Point | Counted], Counter[str]]:
+    points: Sequence[Point | Counts], rule: MonitorRule, wrong_time: Callable[[datetime], str | None]
+) -> tuple[list[Point | Counts], Counter[str]]:
     """Return the points that count, oldest first and one of a moment, and how many of the others have which fault.
 
     Either all of them are values, or all are counts out of more than 0: beside counts, and where the rule asks for
     them, a mere value says nothing. `wrong_time` says what is wrong with a time that has its zone.
     """
-    left: dict[datetime, Point | Counted] = {}
+    left: dict[datetime, Point | Counts] = {}
     faults: Counter[str] = Counter()
     for at, *figures in points:
         checked = _figures(figures)
@@ -84,7 +84,7 @@ def usable(
     return sorted(left.values()), faults
 
 
-def aggregate(points: Sequence[Point | Counted], how: str) -> tuple[float, float | None]:
+def aggregate(points: Sequence[Point | Counts], how: str) -> tuple[float, float | None]:
     """Return what the points, oldest first, come to: `mean`, `last`, `rate` or `p50` to `p99`; and out of how many.
 
     The mean of counts is how many of all: Σk/Σn. There is no `rate` nor percentile of them, which is NaN. `rate` is

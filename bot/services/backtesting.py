@@ -22,7 +22,7 @@ from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitor_views import moved_since
 from bot.domain.monitors import (
     Check,
-    Counted,
+    Counts,
     Firing,
     FrozenBaseline,
     Measured,
@@ -95,7 +95,7 @@ class Backtesting:
 
     def _of_source(
         self, monitor: Monitor, version: int, since: datetime, until: datetime
-    ) -> tuple[list[Point | Counted], Say | None]:
+    ) -> tuple[list[Point | Counts], Say | None]:
         rule = monitor.rule
         query = Query(monitor=monitor.id, source=rule.source, model=monitor.model, version=version, query=rule.query,
                       of=rule.of, since=since, until=until, timeout=rule.timeout)  # fmt: skip
@@ -111,7 +111,7 @@ class Backtesting:
 # -- what is replayed --------------------------------------------------------------------------------------------------
 
 
-def as_measured(rule: MonitorRule, readings: Sequence[Point | Counted]) -> list[Measured]:
+def as_measured(rule: MonitorRule, readings: Sequence[Point | Counts]) -> list[Measured]:
     """Return what checks would have made of a source's readings (oldest first): one value at the time of each.
 
     As in a check, a threshold with an aggregate looks at its window, and a rule against a baseline at what came since
@@ -121,7 +121,7 @@ def as_measured(rule: MonitorRule, readings: Sequence[Point | Counted]) -> list[
     return [one for one in reckoned if math.isfinite(one[1])]
 
 
-def _looked_at(rule: MonitorRule, readings: Sequence[Point | Counted]) -> Iterator[Sequence[Point | Counted]]:
+def _looked_at(rule: MonitorRule, readings: Sequence[Point | Counts]) -> Iterator[Sequence[Point | Counts]]:
     is_windowed = rule.is_threshold and rule.aggregate not in {None, "last"}
     if not is_windowed and rule.reckons != "rate":
         yield from ([one] for one in readings)  # a source tells of one reading for each check

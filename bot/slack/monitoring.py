@@ -100,7 +100,8 @@ def monitor_view(view: MonitorView) -> Message:
 def _fields(view: MonitorView) -> list[str]:
     monitor, standing = view.monitor, view.standing
     rule = monitor.rule
-    metric = " of ".join(code(short(one, 250)) for one in (rule.query, rule.of) if one is not None)
+    queries = [one for one in (rule.query, rule.of) if one is not None]
+    metric = " of ".join(code(short(one, 250 // len(queries))) for one in queries)
     fields = [
         f"*Last value*\n{mrkdwn(monitor_words.value(standing))}",
         f"*Version*\n{code(f'v{standing.version}') if standing.version is not None else MISSING}",

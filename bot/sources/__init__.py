@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from bot.domain.errors import Misconfigured
-from bot.domain.monitors import Answer, Counted, Outcome, Point
+from bot.domain.monitors import Answer, Counts, Outcome, Point
 from bot.domain.policy import Source
 from bot.domain.text import Code, Name, Say, say
 from bot.ports import Ledger, Registry
@@ -27,7 +27,7 @@ def broken(why: Say) -> Answer:
     return Answer(outcome=Outcome.ERROR, why=why)
 
 
-def joined(counts: Iterable[Point | Counted], totals: Iterable[Point | Counted]) -> list[Counted]:
+def joined(counts: Iterable[Point | Counts], totals: Iterable[Point | Counts]) -> list[Counts]:
     """Return how many out of how many, at each time that both figures have."""
     out_of = {at: figure for at, figure, *_ in totals}
     return [(at, figure, out_of[at]) for at, figure, *_ in counts if at in out_of]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 
 from bot.domain.errors import RegistrarError
-from bot.domain.monitors import Answer, Counted, Outcome, Point
+from bot.domain.monitors import Answer, Counts, Outcome, Point
 from bot.domain.policy import Source
 from bot.domain.registry import VersionInfo
 from bot.domain.text import Name, say
@@ -98,7 +98,7 @@ def _not_about(query: Query, holder: VersionInfo | None) -> Answer | None:
     return Answer(outcome=Outcome.NO_DATA, why=another_serves(query.version, number, query.model), is_timeless=True)
 
 
-def _newest(query: Query, metrics: Mapping[str, Point]) -> list[Point | Counted]:
+def _newest(query: Query, metrics: Mapping[str, Point]) -> list[Point | Counts]:
     """Return what a run logged last: of counts, what was counted and out of what, whenever each was logged."""
     names = [query.query] if query.of is None else [query.query, query.of]
     if not all(name in metrics for name in names):
@@ -109,7 +109,7 @@ def _newest(query: Query, metrics: Mapping[str, Point]) -> list[Point | Counted]
 
 def _merged(query: Query, runs: Collection[list[list[Point] | RegistrarError | None]]) -> Answer:
     """Return the points of several runs: of counts, those that a run logged of both metrics at one time."""
-    points: list[Point | Counted] = []
+    points: list[Point | Counts] = []
     lone: list[Point] = []
     for run in runs:
         told: list[list[Point]] = []
