@@ -65,8 +65,7 @@ class Points:
         rows = np.array(list(zip(*columns, strict=True)), dtype=np.float64).reshape(-1, len(columns))
         rows = rows[np.isfinite(rows[:, :2]).all(axis=1)]
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
-        has_totals = bool(np.isfinite(rows[:, 2:]).any())
-        return cls(rows[:, 0].copy(), rows[:, 1].copy(), rows[:, 2].copy() if has_totals else None)
+        return cls(rows[:, 0].copy(), rows[:, 1].copy(), None if totals is None else _some(rows[:, 2].copy()))
 
     def __len__(self) -> int:
         """Return how many readings there are."""
@@ -75,7 +74,7 @@ class Points:
     def between(self, start: float, end: float) -> Points:
         """Return the readings from `start` on and before `end`."""
         first, after = np.searchsorted(self.at, [start, end])
-        total = None if self.total is None else self.total[first:after]
+        total = None if self.total is None else _some(self.total[first:after])
         return Points(self.at[first:after], self.value[first:after], total)
 
     @property
@@ -87,6 +86,10 @@ class Points:
     def span(self) -> float:
         """Return the seconds that the readings cover, the last one for as long as the others."""
         return float(self.at[-1] - self.at[0]) + self.spacing if len(self) else 0.0
+
+
+def _some(totals: Floats) -> Floats | None:
+    return totals if np.isfinite(totals).any() else None
 
 
 # -- a frozen baseline -------------------------------------------------------------------------------------------------
