@@ -16,6 +16,7 @@ SHORTEST = timedelta(seconds=10)  # between two checks
 LONGEST = timedelta(days=366)
 SHORTEST_WARMUP = timedelta(minutes=30)  # where nothing is said
 HARD_LIMIT_AFTER = 2  # checks in a row beyond the hard limit
+AGGREGATES_OF_COUNTS = ("mean", "last")
 AGGREGATES = ("mean", "last", "rate", *(f"p{percent}" for percent in range(50, 100)))
 
 Span = Annotated[Duration, Field(gt=timedelta(0), le=LONGEST)]
@@ -36,6 +37,12 @@ class MonitorRule(Part):
     )
     query: str = Field(
         default="", max_length=2000, description="a metric's name, or PromQL; left out, the monitor's own name"
+    )
+    of: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2000,
+        description="what it is counted out of, as a second metric or PromQL; a value is then query of of: 93 of 100",
     )
     direction: Literal["higher", "lower"] | None = Field(
         default=None, description="which is better; left out, the metric's name says"
@@ -145,6 +152,8 @@ class MonitorRule(Part):
             raise ValueError(f"greater_than and less_than belong to the rule threshold; {self.rule} has hard_limit")
         if len(bounds) == 2 and bounds[0] >= bounds[1]:
             raise ValueError("greater_than must lie below less_than")
+        if self.of is not None and self.reckons not in AGGREGATES_OF_COUNTS:
+            raise ValueError(f"counts (of) are added up; their aggregate is mean or last, and no {self.reckons}")
         return self
 
     @property
@@ -190,7 +199,7 @@ class MonitorRule(Part):
     def measures(self) -> tuple[object, ...]:
         """What its figures are figures of: while this stays the same, those of an earlier revision can be compared."""
         is_windowed = self.is_threshold and self.reckons != "last"
-        return self.source, self.query, self.reckons, self.window if is_windowed else None
+        return self.source, self.query, self.of, self.reckons, self.window if is_windowed else None
 
     @property
     def points_needed(self) -> int:

@@ -12,7 +12,7 @@ from bot.domain.effects import Effect, EffectKind
 from bot.domain.false_rollbacks import Expected
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import BLIND, UNJUDGED_MOST, Monitor, Standing, State
-from bot.domain.numbers import counted, number
+from bot.domain.numbers import counted, number, share
 from bot.domain.people import Actor, shown
 from bot.domain.text import Code, Name, Say, either, joined, say
 
@@ -72,9 +72,16 @@ def effect(it: Effect) -> Say:
 
 def _value(it: MonitorRule) -> Say:
     if it.reckons == "last":
-        return say("{query}", query=Code(it.query))
-    return say("the {reckons} of {query} over {window}", reckons=it.reckons, query=Code(it.query),
+        return metric(it)
+    return say("the {reckons} of {metric} over {window}", reckons=it.reckons, metric=metric(it),
                window=show_duration(it.window))  # fmt: skip
+
+
+def metric(it: MonitorRule) -> Say:
+    """Return what it measures: `accuracy`, or `correct of predictions`."""
+    if it.of is None:
+        return say("{query}", query=Code(it.query))
+    return say("{query} of {total}", query=Code(it.query), total=Code(it.of))
 
 
 def _mean(it: MonitorRule) -> Say:
@@ -82,7 +89,7 @@ def _mean(it: MonitorRule) -> Say:
     of = "" if it.reckons in {"mean", "last"} else f" {it.reckons}"
     over = say("since the promotion") if it.rule == "sequential" else say("over {window}",
                                                                           window=show_duration(it.window))  # fmt: skip
-    return say("the mean{of} of {query} {over}", of=of, query=Code(it.query), over=over)
+    return say("the mean{of} of {metric} {over}", of=of, metric=metric(it), over=over)
 
 
 def _times(it: MonitorRule, what: str) -> Say:
@@ -174,9 +181,10 @@ def value(standing: Standing) -> Say:
     """Return the last value, and the bound that it was judged against."""
     if standing.value is None:
         return say("no value yet")
+    shown = share(standing.value, standing.total)
     if standing.bound is None:
-        return say("{value}", value=number(standing.value))
-    return say("{value}, bound {bound}", value=number(standing.value), bound=number(standing.bound))
+        return say("{value}", value=shown)
+    return say("{value}, bound {bound}", value=shown, bound=number(standing.bound))
 
 
 def expected(it: Expected) -> Say:
@@ -295,8 +303,8 @@ def _read(it: MonitorRule, standing: Standing) -> Say:
     v = Code(f"v{standing.version}")
     if it.is_threshold:
         return say("{query} of {v}: {value}.", query=_value(it), v=v, value=value(standing))
-    return say("The latest reading of {query} for {v} is {value}.", query=Code(it.query), v=v,
-               value=number(standing.value or 0.0))  # fmt: skip
+    return say("The latest reading of {metric} for {v} is {value}.", metric=metric(it), v=v,
+               value=share(standing.value or 0.0, standing.total))  # fmt: skip
 
 
 # -- why not -----------------------------------------------------------------------------------------------------------

@@ -715,8 +715,8 @@ def _event(tag: Tag, one: Checked, term: Term, decided: Decided | None) -> Event
     monitor, standing = one.monitor, one.verdict.standing
     evidence = {
         "monitor": monitor.id, "revision": monitor.revision, "version": term.version, "move": term.move,
-        "value": standing.value, "bound": standing.bound, "rule": monitor.rule.rule, "action": monitor.acts,
-        "doing": decided.doing.value if decided else None,
+        "value": standing.value, "total": standing.total, "bound": standing.bound, "rule": monitor.rule.rule,
+        "action": monitor.acts, "doing": decided.doing.value if decided else None,
     }  # fmt: skip
     why = one.verdict.why if decided is None or decided.why is None else joined([one.verdict.why, decided.why], " ")
     return Event(at=one.at, actor=WATCH, tag=tag, subject=f"{monitor.model} {monitor.name}", model=monitor.model,

@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from math import nan
 from typing import Protocol
 
 from bot import story
@@ -204,7 +203,7 @@ class Monitoring:
             term = terms[one.model]
             if term is None or now < term.since:
                 continue
-            past = LedgerPast(reading, one, term, now, nan, stored=stored.get(one.id))
+            past = LedgerPast(reading, one, term, now, Reading(), stored=stored.get(one.id))
             try:
                 past.frozen()
             except RegistrarError:
@@ -442,7 +441,7 @@ class Monitoring:
         else:
             found = measure(answer, monitor.rule, since=since, until=until, now=now, seen=standing.newest)
         warm = is_warm(monitor, term, now)
-        past = LedgerPast(reading, monitor, term, now, found.value, stored=known[0], own=known[1])
+        past = LedgerPast(reading, monitor, term, now, found, stored=known[0], own=known[1])
         is_new = standing.points == 0 and now >= term.since and found.outcome is not Outcome.ERROR
         if is_new and monitor.rule.has_frozen_baseline:
             past.frozen()  # also where nothing is measured for weeks: what it's made of is still there now
@@ -480,7 +479,8 @@ def _measurement(one: Checked) -> Measurement:
     return Measurement(
         monitor=one.due.monitor.id, slot=one.due.slot, at=one.at, revision=one.due.monitor.revision,
         version=term.version if term else None, move=term.move if term else None, outcome=one.verdict.outcome,
-        value=one.reading.value if has_value else None, points=one.reading.points, why=one.verdict.why,
+        value=one.reading.value if has_value else None, total=one.reading.total, points=one.reading.points,
+        why=one.verdict.why,
     )  # fmt: skip
 
 
@@ -502,7 +502,7 @@ def _query(one: Due, term: Term, now: datetime) -> Query:
     rule = one.monitor.rule
     return Query(
         monitor=one.monitor.id, source=rule.source, model=one.monitor.model, version=term.version, query=rule.query,
-        since=since, until=until, timeout=rule.timeout,
+        of=rule.of, since=since, until=until, timeout=rule.timeout,
     )  # fmt: skip
 
 

@@ -79,8 +79,8 @@ def document(monitor: Monitor, standing: Standing) -> dict[str, Any]:
     """Return a monitor and how it stands, for programs."""
     return {
         "model": monitor.model, "name": monitor.name, "state": standing.state.value, "is_paused": monitor.is_paused,
-        "version": standing.version, "value": standing.value, "bound": standing.bound,
-        "at": f"{standing.at:%Y-%m-%dT%H:%M:%SZ}" if standing.at else None,
+        "version": standing.version, "value": standing.value, "total": standing.total,
+        "bound": standing.bound, "at": f"{standing.at:%Y-%m-%dT%H:%M:%SZ}" if standing.at else None,
         "judged_at": f"{standing.judged_at:%Y-%m-%dT%H:%M:%SZ}" if standing.judged_at else None,
         "why": str(here(standing.why)) if standing.why else None, "does": monitor.acts,
         "rule": monitor.rule.model_dump(mode="json"),

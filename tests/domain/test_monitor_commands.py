@@ -224,6 +224,8 @@ def test_a_bound_makes_a_threshold_of_it_and_another_rule_drops_the_bound() -> N
         ("monitor add churn a --fail-after two", "--fail-after: it should be a whole number, such as 2."),
         ("monitor add churn a --action boo", "--action: it should be 'dry_run', 'notify', 'ask' or 'auto'."),
         ("monitor add churn a --aggregate p1", "--aggregate: 'p1' is no aggregate; there are mean, last"),
+        ("monitor add churn a --of all --aggregate p95", "Counts (of) are added up; their aggregate is mean or last"),
+        ("monitor add churn a --of ''", "--of: it should have at least 1 character."),
         ("monitor add churn a --rule threshold", "The rule threshold needs --greater-than or --less-than."),
         ("monitor add churn a --greater-than 2 --less-than 1", "--greater-than must lie below --less-than."),
         ("monitor add churn a --rule blocks --greater-than 2", "blocks has --hard-limit."),

@@ -228,6 +228,22 @@ def test_an_unknown_source_gets_the_nearest(desk: Desk) -> None:
         desk.types(ADD.replace("push", "pusch"))
 
 
+@pytest.mark.parametrize("typed", [ADD + " --of predictions", "monitor edit churn known --of predictions"])
+def test_what_is_pushed_is_not_asked_for_its_total(desk: Desk, typed: str) -> None:
+    desk.types(ADD.replace("accuracy", "known"))
+    with pytest.raises(
+        BadInput, match=r"--of: push is pushed, so each reading says what it's counted out of\. Push of"
+    ):
+        desk.types(typed)
+
+
+def test_a_total_is_added_and_taken_away_again(desk: Desk) -> None:
+    desk.types(ADD.replace("push", "mlflow") + " --of predictions")
+    assert desk.find().rule.of == "predictions"
+    desk.types("monitor edit churn accuracy --of none")
+    assert (desk.find().rule.of, desk.find().measured_from) == (None, 2)
+
+
 LIVE, OTHER, PROM = {"type": "push"}, {"type": "push"}, {"type": "prometheus", "url": "http://prom"}
 
 
