@@ -235,10 +235,7 @@ class Group:
     latest: float = LATEST  # days in which a drop must be seen
 
 
-GROUPS: dict[str, Group] = {
-    "levels": Group(LEVELS, steps(), "6 sd", PEERS),
-    "answers": Group(ANSWERS, flips(), "33%", PEERS | FOR_BINARY, WEEK),
-}
+GROUPS = (Group(LEVELS, steps(), "6 sd", PEERS), Group(ANSWERS, flips(), "33%", PEERS | FOR_BINARY, WEEK))
 
 
 @dataclass(frozen=True)
@@ -328,14 +325,14 @@ def theirs(group: Group, early: Half, late: Half, rates: Sequence[float]) -> lis
 
 def real_tables(seed: int, *, most: int = STARTS) -> str:
     """Return what Registrar's default and its peers come to on real series, tuned on other times of the same."""
-    return "\n\n".join(text for name in GROUPS for text in _group_tables(name, seed, most))
+    return "\n\n".join(text for group in GROUPS for text in tables(group, seed, most=most))
 
 
-def _group_tables(name: str, seed: int, most: int) -> Iterable[str]:
-    group = GROUPS[name]
+def tables(group: Group, seed: int, *, most: int = STARTS) -> Iterable[str]:
+    """Yield what the default and its peers come to on a group's series, and the same by series."""
     early, late = halves(group, seed, most=most)
     mine = ours(group, late)
-    note(f"real series, {name}: the default is measured")
+    note("real series: the default is measured")
     rates = sorted({*TARGETS, max(round(mine.false(late), 2), *TARGETS)})
     scores = [mine, *theirs(group, early, late, rates)]
     span = "a day" if group.latest == LATEST else f"{group.latest:g} days"
