@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.tables import bounded
+from benchmarks.tables import dice as _dice
+from benchmarks.tables import minutes as _minutes
+from benchmarks.tables import note as _note
+from benchmarks.tables import share as _share
+from benchmarks.tables import table as _table
 from bot.domain.baselines import (
     HALF_FULL,
     Floats,
@@ -27,7 +29,6 @@ from bot.domain.effects import Effect
 from bot.domain.rules import FEWEST, limits, margin, radius
 from bot.domain.scans import scanned
 
-PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
 SEED = 20_260_504
 MEAN, SD = 0.90, 0.0095  # of an accuracy that is measured every five minutes
 EVERY = 5  # minutes
@@ -48,7 +49,10 @@ class World:
     """What months look like. `delay` is how many minutes after its time a reading is taken; 0: labels are at once.
 
     `days` is how long the baseline is, `weekend` by how much the metric is lower on Saturdays and Sundays, and
-    `incident` how many hours of the baseline, at a random time, are 10% lower.
+    `incident` how many hours of the baseline, at a random time, are 10% lower. `daily` is the standard deviation of
+    what each day is off by, all day long, and `nights` how many times as noisy the hours from 22 to 6 are. With `of`,
+    a reading is the part of so many requests that are right, each with a probability whose variance is half the usual
+    one; with 2,000 requests, the variance of the readings is the usual one.
     """
 
     phi: float  # lag-1 correlation of the readings
@@ -58,6 +62,9 @@ class World:
     days: int = 7
     weekend: float = 0.0
     incident: int = 0
+    daily: float = 0.0
+    nights: float = 1.0
+    of: int = 0
 
     @property
     def labelled(self) -> float:
@@ -101,7 +108,17 @@ def play(world: World, rng: np.random.Generator, months: int, length: int) -> Mo
     if world.phi:
         for at in range(1, total):
             shocks[at] += world.phi * shocks[at - 1]
-    values = MEAN + shocks[warm:].T
+    noise = shocks[warm:].T
+    if world.nights != 1:
+        is_night = (np.arange(before + length) // HOUR + 2) % 24 < 8
+        noise = noise * np.where(is_night, world.nights, 1.0)
+    if world.daily:
+        days = rng.standard_normal((months, world.days + -(-length // DAY))) * world.daily
+        noise = noise + np.repeat(days, DAY, axis=1)[:, : before + length]
+    if world.of:
+        right = np.clip(MEAN + noise * 0.5**0.5, 0, 1)
+        noise = rng.binomial(world.of, right) / world.of - MEAN
+    values = MEAN + noise
     if world.season:
         clock = 2 * np.pi * np.arange(before + length) / DAY
         first, second = rng.uniform(0, 2 * np.pi, (2, months, 1))
@@ -320,7 +337,7 @@ def in_a_row(worse: Bools, times: int) -> Bools:
 def false_months(world: World, rules: Mapping[str, Rule], months: int, seed: int) -> dict[str, int]:
     """Return in how many of so many months each rule acts, with nothing wrong."""
     acted = dict.fromkeys(rules, 0)
-    for rng, some in _chunks(months, seed):
+    for rng, some in chunks(months, seed):
         played = play(world, rng, some, MONTH)
         for name, rule in rules.items():
             acted[name] += int(rule(played).any(axis=1).sum())
@@ -336,7 +353,7 @@ def minutes_to_catch(
     day after the promotion, or of one of so many days as `spread` says.
     """
     taken: dict[str, list[Floats]] = {name: [] for name in rules}
-    for rng, some in _chunks(runs, seed):
+    for rng, some in chunks(runs, seed):
         before = (day or 0) * DAY
         played = play(world, rng, some, before + (0 if day is None else spread * DAY) + HORIZON)
         begins = before + (np.zeros(some, dtype=np.int64) if day is None else rng.integers(0, spread * DAY, some))
@@ -349,13 +366,13 @@ def minutes_to_catch(
     return {name: np.concatenate(each) for name, each in taken.items()}
 
 
-def _chunks(months: int, seed: int) -> Iterable[tuple[np.random.Generator, int]]:
+def chunks(months: int, seed: int) -> Iterable[tuple[np.random.Generator, int]]:
     """Yield how many months to play at once, each chunk with dice of its own: a run of fewer is a part of a longer."""
     for at in range(0, months, CHUNK):
         yield np.random.default_rng([seed, at]), min(CHUNK, months - at)
 
 
-# -- the page ----------------------------------------------------------------------------------------------------------
+# -- the tables --------------------------------------------------------------------------------------------------------
 
 SHIPPED: dict[str, Rule] = {
     "**`blocks`** (the default)": blocks_rule(),
@@ -402,36 +419,6 @@ WEEKS: dict[str, tuple[World, int, int]] = {  # with the day of the drop, and ov
 RUNS = 400  # of each drop, and of the months of the first table
 
 
-def main() -> None:
-    """Play the months, print the tables, and write them down when asked to."""
-    parser = argparse.ArgumentParser(prog="make bench-rules")
-    parser.add_argument("--months", type=int, default=3_000, help="how many months of each harder kind")
-    parser.add_argument("--seed", type=int, default=SEED, help="another one gives other dice")
-    parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE.name}")
-    told = parser.parse_args()
-    began = time.perf_counter()
-    parts = {
-        "first": first_table(told.seed),
-        "harder": harder_tables(told.months, told.seed),
-        "weeks": weeks_table(told.months, told.seed),
-        "choices": choices_table(told.months, told.seed),
-    }
-    for part, text in parts.items():
-        print(text, end="\n\n")
-        if told.write:
-            write(part, text)
-    _note(f"done in {time.perf_counter() - began:.0f} s")
-
-
-def write(part: str, text: str) -> None:
-    """Put the figures in their place in the page."""
-    mark = f"<!-- figures: {part} -->"
-    before, found, after = PAGE.read_text(encoding="utf-8").partition(mark)
-    _, _, tail = after.partition("<!-- end -->")
-    assert found, f"{PAGE.name} has no {mark}"
-    PAGE.write_text(f"{before}{mark}\n{text}\n<!-- end -->{tail}", encoding="utf-8")
-
-
 def first_table(seed: int) -> str:
     """Return the table that the defaults were chosen by, of these rules and of simpler ones."""
     rules = OTHERS | SHIPPED
@@ -469,7 +456,7 @@ def harder_tables(months: int, seed: int) -> str:
             aims.note(false["blocks"], *(float(np.median(caught[None, drop]["blocks"])) for drop in (0.05, 0.03)))
             times = [f"{_minutes(caught[None, drop][rule])} · {_minutes(caught[7, drop][rule])}"
                      for rule in rules for drop in (0.05, 0.03)]  # fmt: skip
-            rows.append([f"{phi:g}", kind, *(f"{false[rule]:,}" for rule in rules), *times])
+            rows.append([f"{phi:g}", kind, *(bounded(false[rule], months) for rule in rules), *times])
             _note(f"harder months: φ = {phi:g}, {kind}: {false}")
     head = ["φ", "months", "`blocks` acts without a cause", "`sequential` does", "`blocks` sees 5%", "3%",
             "`sequential` sees 5%", "3%"]  # fmt: skip
@@ -519,7 +506,7 @@ def weeks_table(months: int, seed: int) -> str:
     rows, rules = [], {"blocks": blocks_rule()}
     for at, (kind, (world, day, spread)) in enumerate(WEEKS.items()):
         false = false_months(world, rules, months, seed + 50 + at)["blocks"]
-        row = [kind, f"{false:,}"]
+        row = [kind, bounded(false, months)]
         for drop in (0.05, 0.10):
             found = minutes_to_catch(world, rules, drop, RUNS, seed + 60 + at, day=day, spread=spread)["blocks"]
             row += [f"{_minutes(found)} / {_minutes(found, 0.9)}"]
@@ -546,39 +533,9 @@ def choices_table(months: int, seed: int) -> str:
     head = ["rule", *(f"{kind}: acts without a cause" for kind in worlds)]
     head += [f"{kind}: sees 5% · 3%" for kind in worlds]
     rows = [
-        [name, *(f"{false[kind][name]:,}" for kind in worlds),
+        [name, *(bounded(false[kind][name], months) for kind in worlds),
          *(" · ".join(_minutes(caught[kind, drop][name]) for drop in (0.05, 0.03)) for kind in worlds)]
         for name in CHOICES
     ]  # fmt: skip
     said = f"{_dice(seed)}, {months:,} months and {RUNS} drops, which come with the promotion; median minutes:"
     return f"{said}\n\n{_table(head, rows)}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def _dice(seed: int) -> str:
-    return f"Seed {seed}, numpy {np.__version__}"
-
-
-def _share(some: int, of: int) -> str:
-    return f"{100 * some / of:.3g}%"
-
-
-def _minutes(found: npt.ArrayLike, part: float = 0.5) -> str:
-    """Return what so large a part of the times lies below, the median if nothing is said."""
-    ordered = np.sort(np.atleast_1d(np.asarray(found, dtype=np.float64)))
-    at = part * (len(ordered) - 1)
-    low, high = ordered[int(at)], ordered[-int(-at // 1)]
-    value = low if low == high else low + (high - low) * (at % 1)
-    return f"{value:,.0f}" if np.isfinite(value) else "> 3d"
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    main()
