@@ -139,6 +139,11 @@ class Baseline:
     steps: tuple[float, ...] = ()  # by how much what they add is more spread than if it were independent; at least 1
 
     @property
+    def level(self) -> float:
+        """The mean of what's expected on a weekday."""
+        return float(np.nanmean(self.expected))
+
+    @property
     def period(self) -> float:
         """Seconds after which the same block comes again."""
         return _period(self.window, self.day)

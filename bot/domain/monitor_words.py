@@ -11,7 +11,7 @@ from bot.domain.durations import show_duration
 from bot.domain.effects import Effect, EffectKind
 from bot.domain.false_rollbacks import Expected
 from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import BLIND, UNJUDGED_MOST, Monitor, Standing, State
+from bot.domain.monitors import BLIND, UNJUDGED_MOST, FrozenBaseline, Monitor, Standing, State, Term
 from bot.domain.numbers import counted, number, share
 from bot.domain.people import Actor, shown
 from bot.domain.text import Code, Name, Say, either, joined, say
@@ -242,6 +242,14 @@ def judged_by_default(monitors: Sequence[Monitor]) -> Say:
     elif armed:
         said.append(say("Those that were armed stay armed."))
     return joined([*said, say("To keep {blocks}, set {rule}.", blocks=Code("blocks"), rule=Code("rule: blocks"))], " ")
+
+
+def better(monitor: Monitor, term: Term, baseline: FrozenBaseline, before: float, after: float) -> Say:
+    """Return what people hear where a version's own days take the place of those before it, with both levels."""
+    return say("{v} has been better than its predecessor for {days}, so the monitor {it} now compares with {v}'s own "
+               "days: {after} is usual, and it was {before}.", v=Code(f"v{term.version}"), it=which(monitor),
+               days=show_duration(baseline.until - baseline.since), after=number(after),
+               before=number(before))  # fmt: skip
 
 
 def paused(monitor: Monitor, by: Actor) -> Say:

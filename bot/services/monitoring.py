@@ -16,9 +16,11 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bot import story
+from bot.domain import monitor_words
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.evaluation import judge
-from bot.domain.incidents import COMMON_COUNT
+from bot.domain.events import Event, Tag
+from bot.domain.incidents import COMMON_COUNT, WATCH
 from bot.domain.judgeable import KEPT
 from bot.domain.monitors import (
     Answer,
@@ -37,6 +39,7 @@ from bot.domain.monitors import (
     due_from,
     is_warm,
 )
+from bot.domain.numbers import number
 from bot.domain.readings import measure
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import stretches
@@ -47,6 +50,8 @@ from bot.services.context import Context
 from bot.services.dispatching import Threads
 from bot.services.incidents import Checked, Due, Incidents
 from bot.services.judging import LedgerPast, span
+from bot.services.rows import said_note, thread_note
+from bot.services.threads import thread_of
 
 log = logging.getLogger(__name__)
 
@@ -414,7 +419,9 @@ class Monitoring:
             written = [one for one in checked if (one.monitor.id, one.due.slot) in ours]
             tx.save_standings([_standing(one) for one in written])
             tx.save_baselines([one.baseline for one in written if one.baseline is not None])
-            tx.save_baselines([one.own[1] for one in written if one.own is not None], own=True)
+            tx.save_baselines([one.own.baseline for one in written if one.own is not None], own=True)
+            for one in written:
+                self._tell_better(tx, one)
             told, models = self._incidents.record(tx, written, prepared)
         for one in written:
             self._it.observer.checked(one.verdict.outcome, _delay(one))
@@ -422,6 +429,25 @@ class Monitoring:
             self._act(model)
         if told:
             self._tell()
+
+    def _tell_better(self, tx: Writing, one: Checked) -> None:
+        """Say in the version's thread that it's compared with its own days from now on, since they're better."""
+        own, term, monitor = one.own, one.term, one.monitor
+        if own is None or own.before is None or term is None:
+            return
+        levels = own.before.level, own.baseline.summary.level
+        tx.append(
+            Event(at=one.at, actor=WATCH, tag=Tag.BASELINE_RAISED, model=monitor.model,
+                  subject=f"{monitor.model} {monitor.name}", before=number(levels[0]), after=number(levels[1]),
+                  origin="job", evidence={"version": term.version, "since": own.baseline.since.isoformat(),
+                                          "until": own.baseline.until.isoformat()})
+        )  # fmt: skip
+        if monitor.acts == "dry_run" or monitor.is_silenced(one.at):
+            return
+        said = monitor_words.better(monitor, term, own.baseline, *levels)
+        key, thread = f"better:{monitor.id}:{own.baseline.until.isoformat()}", thread_of(tx, monitor.model)
+        channel = self._it.policy.channel_for(monitor.model)
+        tx.add_note(thread_note(thread, key, said) if thread else said_note(key, channel, said))
 
     def _judge(
         self, reading: Ledger, one: Due, term: Term | None, answer: Answer, now: datetime, known: Known
