@@ -50,21 +50,27 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """A metric's readings: seconds since the epoch in UTC, ascending, and finite values. Made by `Points.of`."""
+    """A metric's readings: seconds since the epoch in UTC, ascending, and finite values. Made by `Points.of`.
+
+    Of counts, a value is a proportion and `total` out of how many it is, NaN for a reading that is no count. Where no
+    reading is one, `total` is None.
+    """
 
     at: Floats
     value: Floats
+    total: Floats | None = None
 
     @classmethod
-    def of(cls, at: Iterable[float], values: Iterable[float]) -> Points:
+    def of(cls, at: Iterable[float], values: Iterable[float], totals: Iterable[float | None] | None = None) -> Points:
         """Return the readings by time, without those that are no finite number.
 
-        Raises ValueError where there are not as many times as values.
+        Raises ValueError where there are not as many times as values, or as totals.
         """
-        pairs = np.array(list(zip(at, values, strict=True)), dtype=np.float64).reshape(-1, 2)
-        pairs = pairs[np.isfinite(pairs).all(axis=1)]
-        pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
-        return cls(pairs[:, 0].copy(), pairs[:, 1].copy())
+        columns: list[Iterable[float | None]] = [at, values] if totals is None else [at, values, totals]
+        rows = np.array(list(zip(*columns, strict=True)), dtype=np.float64).reshape(-1, len(columns))
+        rows = rows[np.isfinite(rows[:, :2]).all(axis=1)]
+        rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        return cls(rows[:, 0].copy(), rows[:, 1].copy(), None if totals is None else _some(rows[:, 2].copy()))
 
     def __len__(self) -> int:
         """Return how many readings there are."""
@@ -73,7 +79,12 @@ class Points:
     def between(self, start: float, end: float) -> Points:
         """Return the readings from `start` on and before `end`."""
         first, after = np.searchsorted(self.at, [start, end])
-        return Points(self.at[first:after], self.value[first:after])
+        return self.part(int(first), int(after))
+
+    def part(self, first: int, after: int) -> Points:
+        """Return the readings from number `first` on and before number `after`."""
+        total = None if self.total is None else _some(self.total[first:after])
+        return Points(self.at[first:after], self.value[first:after], total)
 
     @property
     def spacing(self) -> float:
@@ -84,6 +95,10 @@ class Points:
     def span(self) -> float:
         """Return the seconds that the readings cover, the last one for as long as the others."""
         return float(self.at[-1] - self.at[0]) + self.spacing if len(self) else 0.0
+
+
+def _some(totals: Floats) -> Floats | None:
+    return totals if np.isfinite(totals).any() else None
 
 
 # -- a frozen baseline -------------------------------------------------------------------------------------------------
@@ -122,6 +137,11 @@ class Baseline:
     spread: tuple[float, ...] = ()  # the standard deviation of the mean of so long a time
     sizes: tuple[float, ...] = ()  # the usual number of readings of so long a time
     steps: tuple[float, ...] = ()  # by how much what they add is more spread than if it were independent; at least 1
+
+    @property
+    def level(self) -> float:
+        """The mean of what's expected on a weekday."""
+        return float(np.nanmean(self.expected))
 
     @property
     def period(self) -> float:

@@ -19,6 +19,7 @@ from bot.domain.directions import Direction
 from bot.domain.durations import show_duration
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Judgement, Monitor, Outcome, Own, Reading, Standing, Term
+from bot.domain.numbers import share
 from bot.domain.rules import Judged, Tally
 from bot.domain.text import Code, Say, joined, say
 
@@ -87,7 +88,7 @@ def summary_of(rule: MonitorRule, term: Term, points: Points) -> Baseline:
 
 def predicted(rule: MonitorRule, points: Points) -> Points:
     """Return what was measured by the times of the predictions, whose labels came later: weekends are theirs."""
-    return Points(points.at - rule.label_delay.total_seconds(), points.value)
+    return Points(points.at - rule.label_delay.total_seconds(), points.value, points.total)
 
 
 def is_enough(rule: MonitorRule, baseline: Baseline) -> bool:
@@ -118,7 +119,8 @@ def judge(
                            seen=seen))  # fmt: skip
     if rule.is_threshold:
         judged = rules.threshold(found.value, greater_than=rule.greater_than, less_than=rule.less_than)
-        return Judgement(is_worse=judged.is_worse, bound=judged.bound, why=judged.why)
+        why = say(judged.why.template, **{**judged.why.args, "value": share(found.value, found.total)})
+        return Judgement(is_worse=judged.is_worse, bound=judged.bound, why=why)
     if rule.rule == "sequential":
         return _sequential(rule, term, past)
     if rule.rule == "default":

@@ -31,7 +31,7 @@ from bot.domain.events import Head, Link, Tag
 from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
-from bot.domain.monitors import Check, FrozenBaseline, Measurement, Monitor, Point, Pushed, Standing
+from bot.domain.monitors import Check, FrozenBaseline, Measured, Measurement, Monitor, Pushed, Standing
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Actor
 from bot.domain.registry import Stage
@@ -361,9 +361,9 @@ class SqlReading:
     def series(
         self, monitor: Monitor, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None,
         without: Collection[int] = (),
-    ) -> list[Point]:  # fmt: skip
+    ) -> list[Measured]:  # fmt: skip
         """Return the values of a monitor's checks after `since` and up to `until`, oldest first: see `Reading`."""
-        query = select(measurements.c.at, measurements.c.value).where(
+        query = select(measurements.c.at, measurements.c.value, measurements.c.total).where(
             measurements.c.monitor == monitor.id, measurements.c.at > since, measurements.c.at <= until,
             measurements.c.value.is_not(None), measurements.c.revision >= monitor.measured_from,
         )  # fmt: skip
@@ -373,12 +373,12 @@ class SqlReading:
             query = query.where(measurements.c.move != but)
         if without:
             query = query.where(measurements.c.version.not_in(list(without)))
-        return [(at, value) for at, value in self._connection.execute(query.order_by(measurements.c.at))]
+        return [(at, value, total) for at, value, total in self._connection.execute(query.order_by(measurements.c.at))]
 
     def checks(self, monitor: Monitor, *, since: datetime, until: datetime) -> list[Check]:
         """Return a monitor's finished checks after `since` and up to `until`, oldest first: see `Reading`."""
         mine = measurements.c
-        query = select(mine.at, mine.move, mine.version, mine.outcome, mine.value, mine.points).where(
+        query = select(mine.at, mine.move, mine.version, mine.outcome, mine.value, mine.points, mine.total).where(
             mine.monitor == monitor.id, mine.at > since, mine.at <= until, mine.outcome.is_not(None),
             mine.revision >= monitor.measured_from,
         )  # fmt: skip

@@ -343,6 +343,7 @@ standings = Table(
     Column("since", Utc),
     Column("at", Utc),
     Column("value", Double),
+    Column("total", Double),
     Column("bound", Double),
     Column("usual", Double),
     Column("evidence", Figures),

@@ -9,7 +9,7 @@ down_revision = "0011"
 
 def upgrade() -> None:
     """Add them. Nothing of before is a count, and evidence is gathered from the next check on."""
-    for table in ("measurements", "readings"):
+    for table in ("measurements", "readings", "standings"):
         op.add_column(table, sa.Column("total", sa.Double()))
     op.add_column("standings", sa.Column("evidence", sa.Text()))
     op.add_column("standings", sa.Column("failed_at", sa.DateTime(timezone=True)))
