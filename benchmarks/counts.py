@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bot.domain.baselines import DAYS, HALF_FULL, Floats
+from bot.domain.baselines import Floats
 from bot.domain.counts import Detector, counted, detector, gathered, is_worse
 from bot.domain.effects import Effect
 
@@ -98,9 +96,8 @@ def detector_of(traffic: Traffic, before: Played) -> Detector:
     day = np.arange(before.bad.shape[1]) // traffic.per_day
     found = counted(before.bad, before.total, day, before.rest)
     value = 1 - found.share if traffic.higher_is_better else found.share
-    tries = np.minimum((before.total > 0).sum(axis=-1), before.bad.sum(axis=-1)) / traffic.days
     return detector(found.share, found.trials, dispersion=found.dispersion, distance=MIN_EFFECT.distance(value),
-                    tries=tries)  # fmt: skip
+                    readings=(before.total > 0).sum(axis=-1), days=traffic.days)  # fmt: skip
 
 
 def acts(by: Detector, live: Played) -> Floats:

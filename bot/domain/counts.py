@@ -14,24 +14,15 @@ thousands of months through them. docs/decisions/0037-counts.md has what else wa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import nan
+from math import exp, nan
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from bot.domain.baselines import (
-    FAR,
-    NORMAL,
-    Baseline,
-    Floats,
-    Ints,
-    Points,
-    corrected,
-    median,
-    ratio,
-)
+from bot.domain.baselines import FAR, NORMAL, Baseline, Floats, Ints, Points, corrected, median, ratio
 from bot.domain.effects import Effect
 from bot.domain.numbers import number
 from bot.domain.rules import Judged
@@ -41,8 +32,7 @@ ODDS = (1.4, 1.8, 2.5, 4.0)  # what is bet on: the odds of a bad case are so man
 SURE = 2.0  # standard errors of the baseline's share that the null allows for
 SHRUNK = 2.0  # so many squared standard errors are taken from what seems to be overdispersion
 FEWEST = 7  # blocks that say how dispersed counts are
-SPARSE = 5.0  # bad cases, or good ones, in a usual reading: with fewer, its share is hardly a number
-MONTHS = 20.0  # between two false alarms where as many are bad as the null just allows
+MONTHS = 48.0  # between two false alarms where as many are bad as the null just allows, or so
 DAYS_OF_MONTH = 30.0
 LEAST = 1_000.0  # what evidence must reach, however rarely anything is bad
 HOLDS = 0.5  # of the log evidence that it takes: what has failed once goes on failing above that
@@ -76,6 +66,40 @@ def counted(count: Floats, total: Floats, day: Ints, rest: npt.ArrayLike = 0.0) 
     share = ratio(count.sum(axis=-1), total.sum(axis=-1))
     return Counted(share=share, trials=total.sum(axis=-1), dispersion=dispersion(count, total, share),
                    each=median(np.where(total > 0, total, nan), -1))  # fmt: skip
+
+
+def with_counts(baseline: Baseline, points: Points) -> Baseline:
+    """Return a baseline that also has what its readings counted, if they did: `points`, with or without totals."""
+    some = counts_of(points)
+    if some is None:
+        return baseline
+    day = np.floor((some.at - some.at[0]) / baseline.day).astype(np.int64)
+    found = counted(some.count, some.total, day, baseline.rest(some.at))
+    return replace(baseline, share=found.share.item(), trials=found.trials.item(), each=found.each.item(),
+                   dispersion=found.dispersion.item(), counted=float(len(some.at)))  # fmt: skip
+
+
+class Some(NamedTuple):
+    """Readings that counted something: `count` of `total` at a time, in seconds. All are (readings)."""
+
+    at: Floats
+    count: Floats
+    total: Floats
+
+
+def counts_of(points: Points) -> Some | None:
+    """Return the readings that are counts, without empty ones; None where there are none.
+
+    Readings without a total that are all 0 or 1, and some of both, are single cases.
+    """
+    total = points.total
+    if total is None:
+        is_single = np.isin(points.value, (0.0, 1.0)).all() and np.unique(points.value).size == 2
+        return Some(points.at, points.value, np.ones(len(points))) if is_single else None
+    there = (total > 0) & (points.value >= 0) & (points.value <= 1)
+    if not there.any():
+        return None
+    return Some(points.at[there], (points.value * total)[there], total[there])
 
 
 def steady(count: Floats, total: Floats, day: Ints) -> Floats:
@@ -126,9 +150,7 @@ def dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
             found = np.fmax(found, (1 + excess) * (1 + phi) / (1 - phi))
         found = np.fmax(found, 1 + excess)
         even = blocks // 2 * 2
-        apart, whole = (
-            some[..., :even].reshape(*some.shape[:-1], -1, 2).sum(axis=-1) for some in (apart, whole)
-        )
+        apart, whole = (some[..., :even].reshape(*some.shape[:-1], -1, 2).sum(axis=-1) for some in (apart, whole))
     return found
 
 
@@ -150,25 +172,31 @@ class Detector:
     enough: Floats  # log evidence at which it acts
 
 
-def detector(usual: npt.ArrayLike, trials: npt.ArrayLike, *, dispersion: npt.ArrayLike, distance: npt.ArrayLike,
-             tries: npt.ArrayLike) -> Detector:  # fmt: skip
+def detector(
+    usual: npt.ArrayLike, trials: npt.ArrayLike, *, dispersion: npt.ArrayLike, distance: npt.ArrayLike,
+    readings: npt.ArrayLike, days: float,
+) -> Detector:  # fmt: skip
     """Return the bets against `usual`, a share of bad cases of so many trials, being worse by more than `distance`.
 
     The null is the larger of usual + distance and the upper bound of Wilson's interval at `SURE` standard errors, of
     trials ÷ dispersion independent cases. Each bet is a likelihood ratio against one of the `ODDS`; counts are divided
-    by their dispersion (quasi-likelihood). `tries` says how often a day it tries: it takes `MONTHS` months of tries,
-    and `LEAST`.
+    by their dispersion (quasi-likelihood).
+
+    It tries as often as there are readings, or bad cases if there are fewer, and takes as much evidence as there are
+    tries in `MONTHS` months, at least `LEAST`. `readings` is how many there were in the `days` of the baseline. Where
+    nothing can be worse by so much, the null is 1 or more, and the bets are NaN.
     """
     p, spread = np.asarray(usual, dtype=np.float64), np.asarray(dispersion, dtype=np.float64)
     half = ratio(SURE**2 * spread, 2 * np.asarray(trials, dtype=np.float64))
     highest = (p + half + np.sqrt(2 * half * p * (1 - p) + half**2)) / (1 + 2 * half)
     null = np.maximum(p + distance, highest)
+    tries = np.minimum(readings, null * np.asarray(trials, dtype=np.float64)) / days
     odds = ratio(null, 1 - null)[..., None] * np.array(ODDS)
     bet = odds / (1 + odds)
     return Detector(
-        null=null, lost=np.log(ratio(bet, null[..., None])) / spread[..., None],
-        won=np.log(ratio(1 - bet, 1 - null[..., None])) / spread[..., None],
-        enough=np.log(np.maximum(MONTHS * DAYS_OF_MONTH * np.asarray(tries, dtype=np.float64), LEAST)),
+        null=null, lost=np.log(np.where(bet > 0, ratio(bet, null[..., None]), nan)) / spread[..., None],
+        won=np.log(np.where(bet < 1, ratio(1 - bet, 1 - null[..., None]), nan)) / spread[..., None],
+        enough=np.log(np.maximum(MONTHS * DAYS_OF_MONTH * tries, LEAST)),
     )  # fmt: skip
 
 
@@ -190,3 +218,75 @@ def is_worse(together: Floats, by: Detector, has_failed: npt.ArrayLike) -> npt.N
     """Tell whether it has passed what it takes, or, where it had before, is still above `HOLDS` of that."""
     found: npt.NDArray[np.bool_] = together >= np.where(has_failed, HOLDS, 1.0) * by.enough
     return found
+
+
+# -- one monitor -------------------------------------------------------------------------------------------------------
+
+
+class Gathered(NamedTuple):
+    """What one monitor has gathered, as the ledger keeps it: numbers in a row."""
+
+    bets: tuple[float, ...]  # the log evidence of each
+    count: float  # so many
+    total: float  # of so many
+    since: float  # since when, in seconds: the first reading since there was no evidence
+
+    @classmethod
+    def of(cls, row: Sequence[float] | None, at: float) -> Gathered:
+        """Return what's in a row; what begins at `at` where nothing is, or nothing that these bets gathered."""
+        *bets, count, total, since = row if row is not None and len(row) == len(ODDS) + 3 else (0.0,) * (len(ODDS) + 3)
+        if max(bets) <= 0:
+            return cls((0.0,) * len(ODDS), 0.0, 0.0, at)
+        return cls(tuple(bets), count, total, since)
+
+    @property
+    def row(self) -> tuple[float, ...]:
+        """The same as numbers in a row."""
+        return *self.bets, self.count, self.total, self.since
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """What a check's count came to, and what has been gathered with it."""
+
+    judged: Judged
+    is_recovered: bool  # nothing is left of the evidence
+    evidence: tuple[float, ...] | None  # as `Gathered.row`
+
+
+def weigh(
+    value: float, total: float | None, at: float, before: Sequence[float] | None, baseline: Baseline, *,
+    higher_is_better: bool, effect: Effect, has_failed: bool,
+) -> Weighed | None:  # fmt: skip
+    """Judge a reading of `total` cases, a share `value` of which were counted, with what was gathered `before`.
+
+    None where this reading, or those of the baseline, are no counts. It's worse where the evidence has passed what it
+    takes; `has_failed` tells that it had at the check before. It can't be told where nothing can be worse by `effect`.
+    """
+    if not baseline.is_counted or (total is None and baseline.each > 1) or not 0 <= value <= 1:
+        return None
+    cases = 1.0 if total is None else total
+    usual = 1 - baseline.share if higher_is_better else baseline.share
+    by = detector(
+        usual, baseline.trials, dispersion=baseline.dispersion, distance=effect.distance(baseline.share),
+        readings=baseline.counted, days=max(baseline.covers / baseline.day, 1.0),
+    )  # fmt: skip
+    if not by.null < 1:
+        why = say("The baseline has {usual}, and nothing is worse than that by {effect}. Set a smaller effect.",
+                  usual=number(baseline.share), effect=str(effect))  # fmt: skip
+        return Weighed(judged=Judged(is_worse=None, value=value, bound=nan, why=why), is_recovered=True, evidence=None)
+    had = Gathered.of(before, at)
+    bad = (1 - value if higher_is_better else value) * cases
+    bets, together = gathered(np.array(had.bets), np.array(bad), np.array(cases), by)
+    now = Gathered(tuple(bets.tolist()), had.count + value * cases, had.total + cases, had.since)
+    failed, share = bool(is_worse(together, by, has_failed)), now.count / now.total
+    why = say("{count} of {total} since {since} is {share}, where {usual} is usual. The evidence that it's worse is "
+              "{evidence}; {enough} is enough.", count=number(now.count), total=number(now.total),
+              since=datetime.fromtimestamp(now.since, UTC), share=number(share), usual=number(baseline.share),
+              evidence=number(round(exp(max(together.item(), 0.0)))), enough=number(round(exp(by.enough.item()))),
+              )  # fmt: skip
+    judged = Judged(
+        is_worse=failed, value=share, bound=(1 - by.null if higher_is_better else by.null).item(),
+        expected=baseline.share, gap=(baseline.share - share) * (1 if higher_is_better else -1), why=why,
+    )  # fmt: skip
+    return Weighed(judged=judged, is_recovered=bool(together <= 0), evidence=now.row)

@@ -280,7 +280,7 @@ class Standing:
     total: float | None = None  # out of how many that is; None where the metric is no count
     bound: float | None = None
     usual: float | None = None  # what the baseline had, when it was compared with last
-    evidence: tuple[float, ...] | None = None  # what a rule has gathered in this term, as logarithms
+    evidence: tuple[float, ...] | None = None  # what's gathered in this term: `bot.domain.counts.Gathered`
     why: Say | None = None  # what the last check came to
 
     @property
@@ -308,6 +308,7 @@ class Judgement:
     usual: float = nan  # what the baseline has
     why: Say | None = None
     judged_to: datetime | None = None
+    evidence: tuple[float, ...] | None = None  # what's gathered by now; None where nothing was
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -415,7 +416,8 @@ def assess(
         return _verdict(Outcome.OK, standing, seen, state, say("Too soon after the promotion to judge."))
     judgement = judgement or Judgement(is_worse=None)
     seen = replace(seen, bound=_known(judgement.bound, seen.bound), usual=_known(judgement.usual, seen.usual),
-                   judged_to=judgement.judged_to or seen.judged_to)  # fmt: skip
+                   judged_to=judgement.judged_to or seen.judged_to,
+                   evidence=judgement.evidence or seen.evidence)  # fmt: skip
     if judgement.is_worse is not None:
         return _judged(rule, standing, replace(seen, unjudged=0, judged_at=now), judgement, now)
     if judgement.why is None and judgement.judged_to is None:
