@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bot.domain.baselines import Floats
-from bot.domain.counts import Detector, counted, detector, gathered, is_worse
+from bot.domain.counts import Detector, counted, detector, gathered
 from bot.domain.effects import Effect
 
 SEED = 20_260_504
@@ -97,21 +97,17 @@ def detector_of(traffic: Traffic, before: Played) -> Detector:
     found = counted(before.bad, before.total, day, before.rest)
     value = 1 - found.share if traffic.higher_is_better else found.share
     return detector(found.share, found.trials, dispersion=found.dispersion, distance=MIN_EFFECT.distance(value),
-                    readings=(before.total > 0).sum(axis=-1), days=traffic.days)  # fmt: skip
+                    readings=(before.total > 0).sum(axis=-1), days=traffic.days, fail_after=FAIL_AFTER)  # fmt: skip
 
 
 def acts(by: Detector, live: Played) -> Floats:
     """Return the reading with which each month's monitor has failed, counted from 0; infinite where it never has."""
-    months = len(live.bad)
-    evidence, failures = np.zeros(by.lost.shape), np.zeros(months, dtype=np.int64)
-    first = np.full(months, np.inf)
+    evidence, first = np.zeros(by.lost.shape), np.full(len(live.bad), np.inf)
     for at in range(live.bad.shape[1]):
         there = live.total[:, at] > 0
         after, together = gathered(evidence, live.bad[:, at], live.total[:, at], by)
         evidence = np.where(there[:, None], after, evidence)
-        worse = is_worse(together, by, failures > 0)
-        failures = np.where(there, np.where(worse, failures + 1, 0), failures)
-        first = np.where(there & (failures >= FAIL_AFTER) & np.isinf(first), at, first)
+        first = np.where(there & (together >= by.enough) & np.isinf(first), at, first)
     return first
 
 

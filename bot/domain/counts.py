@@ -28,14 +28,13 @@ from bot.domain.numbers import number
 from bot.domain.rules import Judged
 from bot.domain.text import say
 
-ODDS = (1.4, 1.8, 2.5, 4.0)  # what is bet on: the odds of a bad case are so many times what the null allows
+ODDS = (1.5, 2.2, 3.3)  # what is bet on: the odds of a bad case are so many times what the null allows
 SURE = 2.0  # standard errors of the baseline's share that the null allows for
 SHRUNK = 2.0  # so many squared standard errors are taken from what seems to be overdispersion
 FEWEST = 7  # blocks that say how dispersed counts are
 MONTHS = 48.0  # between two false alarms where as many are bad as the null just allows, or so
 DAYS_OF_MONTH = 30.0
 LEAST = 1_000.0  # what evidence must reach, however rarely anything is bad
-HOLDS = 0.5  # of the log evidence that it takes: what has failed once goes on failing above that
 
 
 # -- the baseline ------------------------------------------------------------------------------------------------------
@@ -170,11 +169,12 @@ class Detector:
     lost: Floats  # (…, bets): what a bad case adds to the log evidence
     won: Floats  # (…, bets): what a good case does; below 0
     enough: Floats  # log evidence at which it acts
+    most: Floats  # log evidence that one reading can add
 
 
 def detector(
     usual: npt.ArrayLike, trials: npt.ArrayLike, *, dispersion: npt.ArrayLike, distance: npt.ArrayLike,
-    readings: npt.ArrayLike, days: float,
+    readings: npt.ArrayLike, days: float, fail_after: int,
 ) -> Detector:  # fmt: skip
     """Return the bets against `usual`, a share of bad cases of so many trials, being worse by more than `distance`.
 
@@ -183,8 +183,9 @@ def detector(
     by their dispersion (quasi-likelihood).
 
     It tries as often as there are readings, or bad cases if there are fewer, and takes as much evidence as there are
-    tries in `MONTHS` months, at least `LEAST`. `readings` is how many there were in the `days` of the baseline. Where
-    nothing can be worse by so much, the null is 1 or more, and the bets are NaN.
+    tries in `MONTHS` months, at least `LEAST`. `readings` is how many there were in the `days` of the baseline. One
+    reading adds so little that it takes `fail_after` of them. Where nothing can be worse by so much, the null is 1 or
+    more, and the bets are NaN.
     """
     p, spread = np.asarray(usual, dtype=np.float64), np.asarray(dispersion, dtype=np.float64)
     half = ratio(SURE**2 * spread, 2 * np.asarray(trials, dtype=np.float64))
@@ -193,31 +194,25 @@ def detector(
     tries = np.minimum(readings, null * np.asarray(trials, dtype=np.float64)) / days
     odds = ratio(null, 1 - null)[..., None] * np.array(ODDS)
     bet = odds / (1 + odds)
+    enough = np.log(np.maximum(MONTHS * DAYS_OF_MONTH * tries, LEAST))
     return Detector(
         null=null, lost=np.log(np.where(bet > 0, ratio(bet, null[..., None]), nan)) / spread[..., None],
         won=np.log(np.where(bet < 1, ratio(1 - bet, 1 - null[..., None]), nan)) / spread[..., None],
-        enough=np.log(np.maximum(MONTHS * DAYS_OF_MONTH * tries, LEAST)),
+        enough=enough, most=enough / fail_after,
     )  # fmt: skip
 
 
 def gathered(evidence: Floats, bad: Floats, total: Floats, by: Detector) -> tuple[Floats, Floats]:
     """Return the log evidence of each bet, (…, bets), after one more reading, and that of all together, (…).
 
-    One reading brings at most half of what it takes: a single burst never suffices. All together is the mean of the
-    bets, which started alike. What it has beyond what it takes is taken from every bet: else the end of a failure would
-    be seen the later, the longer it has lasted.
+    All together is the mean of the bets, which started alike. What it has beyond what it takes is taken from every bet:
+    else the end of a failure would be seen the later, the longer it has lasted.
     """
     gains = bad[..., None] * by.lost + (total - bad)[..., None] * by.won
-    after = np.maximum(evidence, 0.0) + np.minimum(gains, by.enough[..., None] / 2)
+    after = np.maximum(evidence, 0.0) + np.minimum(gains, by.most[..., None])
     top = after.max(axis=-1)
     together = top + np.log(np.exp(after - top[..., None]).mean(axis=-1))
     return after - np.maximum(together - by.enough, 0.0)[..., None], together
-
-
-def is_worse(together: Floats, by: Detector, has_failed: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Tell whether it has passed what it takes, or, where it had before, is still above `HOLDS` of that."""
-    found: npt.NDArray[np.bool_] = together >= np.where(has_failed, HOLDS, 1.0) * by.enough
-    return found
 
 
 # -- one monitor -------------------------------------------------------------------------------------------------------
@@ -256,12 +251,12 @@ class Weighed:
 
 def weigh(
     value: float, total: float | None, at: float, before: Sequence[float] | None, baseline: Baseline, *,
-    higher_is_better: bool, effect: Effect, has_failed: bool,
+    higher_is_better: bool, effect: Effect, fail_after: int,
 ) -> Weighed | None:  # fmt: skip
     """Judge a reading of `total` cases, a share `value` of which were counted, with what was gathered `before`.
 
     None where this reading, or those of the baseline, are no counts. It's worse where the evidence has passed what it
-    takes; `has_failed` tells that it had at the check before. It can't be told where nothing can be worse by `effect`.
+    takes, which needs `fail_after` readings. It can't be told where nothing can be worse by `effect`.
     """
     if not baseline.is_counted or (total is None and baseline.each > 1) or not 0 <= value <= 1:
         return None
@@ -270,6 +265,7 @@ def weigh(
     by = detector(
         usual, baseline.trials, dispersion=baseline.dispersion, distance=effect.distance(baseline.share),
         readings=baseline.counted, days=max(baseline.covers / baseline.day, 1.0),
+        fail_after=fail_after,
     )  # fmt: skip
     if not by.null < 1:
         why = say("The baseline has {usual}, and nothing is worse than that by {effect}. Set a smaller effect.",
@@ -279,7 +275,7 @@ def weigh(
     bad = (1 - value if higher_is_better else value) * cases
     bets, together = gathered(np.array(had.bets), np.array(bad), np.array(cases), by)
     now = Gathered(tuple(bets.tolist()), had.count + value * cases, had.total + cases, had.since)
-    failed, share = bool(is_worse(together, by, has_failed)), now.count / now.total
+    failed, share = bool(together >= by.enough), now.count / now.total
     why = say("{count} of {total} since {since} is {share}, where {usual} is usual. The evidence that it's worse is "
               "{evidence}; {enough} is enough.", count=number(now.count), total=number(now.total),
               since=datetime.fromtimestamp(now.since, UTC), share=number(share), usual=number(baseline.share),

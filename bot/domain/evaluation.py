@@ -187,14 +187,14 @@ def _counted(
     """Judge the count of this check with all before it; None where there's none."""
     weighed = counts.weigh(
         found.value, found.total, now.timestamp(), standing.evidence, baseline,
-        higher_is_better=rule.better is Direction.HIGHER, effect=rule.min_effect, has_failed=standing.bad > 0,
+        higher_is_better=rule.better is Direction.HIGHER, effect=rule.min_effect, fail_after=rule.fail_after,
     )  # fmt: skip
     if weighed is None and baseline.is_sparse:
         return _cannot(say("The reading has no total, and those of the baseline have one."))
     if weighed is None:
         return None
     judgement = _judgement(rule, weighed.judged, remark(now), None)
-    return replace(judgement, is_recovered=weighed.is_recovered, evidence=weighed.evidence)
+    return replace(judgement, is_sure=True, is_recovered=weighed.is_recovered, evidence=weighed.evidence)
 
 
 def _by_means(

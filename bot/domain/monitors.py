@@ -303,6 +303,7 @@ class Judgement:
     """
 
     is_worse: bool | None
+    is_sure: bool = False  # it rests on `fail_after` readings, so no other has to confirm it
     is_recovered: bool = True  # far enough back within the bound
     bound: float = nan
     usual: float = nan  # what the baseline has
@@ -486,7 +487,7 @@ def _judged(rule: MonitorRule, before: Standing, seen: Standing, judgement: Judg
     why = judgement.why or say("{value}", value=number(seen.value if seen.value is not None else nan))
     if judgement.is_worse:
         seen = replace(seen, bad=seen.bad + 1, good=0, since=seen.since or now, failed_at=now)
-        if before.state is State.FAILED or seen.bad >= rule.fail_after:
+        if before.state is State.FAILED or judgement.is_sure or seen.bad >= rule.fail_after:
             return _verdict(Outcome.FAILED, before, seen, State.FAILED, why)
         return _verdict(Outcome.FAILED, before, seen, State.PENDING, why)
     if before.state is State.FAILED:
