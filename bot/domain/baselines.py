@@ -145,10 +145,10 @@ class Baseline:
         return float(np.nanmean(self.expected))
 
     # Of counts; a baseline of none has 0 trials.
-    share: float = nan  # k of n, over all readings
+    share: float = 0.0  # k of n, over all readings
     trials: float = 0.0  # n, over all readings
     counted: float = 0.0  # readings
-    each: float = nan  # n of the usual reading
+    each: float = 0.0  # n of the usual reading
     dispersion: float = 1.0  # how many times the variance of independent cases theirs is, in the long run
 
     @property

@@ -78,7 +78,8 @@ def with_counts(baseline: Baseline, points: Points) -> Baseline:
                    dispersion=found.dispersion.item(), counted=float(len(some.at)))  # fmt: skip
 
 
-class Some(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Some:
     """Readings that counted something: `count` of `total` at a time, in seconds. All are (readings)."""
 
     at: Floats
@@ -109,7 +110,7 @@ def steady(count: Floats, total: Floats, day: Ints) -> Floats:
     with w = `FAR`² times the dispersion; and the same for what is left of the total. Of fewer than four days, none is
     pulled in.
     """
-    days = int(day.max(initial=-1)) + 1
+    days = int(np.max(day, initial=-1)) + 1
     if days < 4:
         return count
     member = (day[:, None] == np.arange(days)).astype(np.float64)
@@ -190,7 +191,7 @@ def detector(
     p, spread = np.asarray(usual, dtype=np.float64), np.asarray(dispersion, dtype=np.float64)
     half = ratio(SURE**2 * spread, 2 * np.asarray(trials, dtype=np.float64))
     highest = (p + half + np.sqrt(2 * half * p * (1 - p) + half**2)) / (1 + 2 * half)
-    null = np.maximum(p + distance, highest)
+    null = np.maximum(p + np.asarray(distance, dtype=np.float64), highest)
     tries = np.minimum(readings, null * np.asarray(trials, dtype=np.float64)) / days
     odds = ratio(null, 1 - null)[..., None] * np.array(ODDS)
     bet = odds / (1 + odds)
@@ -222,22 +223,22 @@ class Gathered(NamedTuple):
     """What one monitor has gathered, as the ledger keeps it: numbers in a row."""
 
     bets: tuple[float, ...]  # the log evidence of each
-    count: float  # so many
-    total: float  # of so many
+    k: float  # so many
+    n: float  # of so many
     since: float  # since when, in seconds: the first reading since there was no evidence
 
     @classmethod
     def of(cls, row: Sequence[float] | None, at: float) -> Gathered:
         """Return what's in a row; what begins at `at` where nothing is, or nothing that these bets gathered."""
-        *bets, count, total, since = row if row is not None and len(row) == len(ODDS) + 3 else (0.0,) * (len(ODDS) + 3)
+        *bets, k, n, since = row if row is not None and len(row) == len(ODDS) + 3 else (0.0,) * (len(ODDS) + 3)
         if max(bets) <= 0:
             return cls((0.0,) * len(ODDS), 0.0, 0.0, at)
-        return cls(tuple(bets), count, total, since)
+        return cls(tuple(bets), k, n, since)
 
     @property
     def row(self) -> tuple[float, ...]:
         """The same as numbers in a row."""
-        return *self.bets, self.count, self.total, self.since
+        return *self.bets, self.k, self.n, self.since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,10 +275,10 @@ def weigh(
     had = Gathered.of(before, at)
     bad = (1 - value if higher_is_better else value) * cases
     bets, together = gathered(np.array(had.bets), np.array(bad), np.array(cases), by)
-    now = Gathered(tuple(bets.tolist()), had.count + value * cases, had.total + cases, had.since)
-    failed, share = bool(together >= by.enough), now.count / now.total
+    now = Gathered(tuple(bets.tolist()), had.k + value * cases, had.n + cases, had.since)
+    failed, share = bool(together >= by.enough), now.k / now.n
     why = say("{count} of {total} since {since} is {share}, where {usual} is usual. The evidence that it's worse is "
-              "{evidence}; {enough} is enough.", count=number(now.count), total=number(now.total),
+              "{evidence}; {enough} is enough.", count=number(now.k), total=number(now.n),
               since=datetime.fromtimestamp(now.since, UTC), share=number(share), usual=number(baseline.share),
               evidence=number(round(exp(max(together.item(), 0.0)))), enough=number(round(exp(by.enough.item()))),
               )  # fmt: skip
