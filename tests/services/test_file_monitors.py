@@ -124,7 +124,7 @@ def test_it_rolls_back_by_what_it_had_counted_before(upgraded: Bench) -> None:
         minutes += 1
     upgraded.file_monitors.sync()
     assert standing(upgraded, monitor).bad == 1
-    goes_on(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=11)
+    goes_on(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=2)
     assert upgraded.registry.holders() == [2]
     assert [one.kind for one in incidents(upgraded)] == [IncidentKind.FAILED]
 
