@@ -12,9 +12,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bot.domain.baselines import HALF_FULL, Floats, Usual, corrected, long_run, usual, weekend_offset
+from bot.domain.baselines import (
+    HALF_FULL,
+    Floats,
+    Points,
+    Usual,
+    corrected,
+    long_run,
+    summarize,
+    usual,
+    weekend_offset,
+)
 from bot.domain.effects import Effect
 from bot.domain.rules import FEWEST, limits, margin, radius
+from bot.domain.scans import scanned
 
 PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
 SEED = 20_260_504
@@ -177,6 +188,48 @@ def baseline_of(months: Months, window: int) -> Usual:
     grid = level.reshape(count, -1, DAY // window, window).mean(axis=-1)
     cells = np.arange(readings) // window
     return usual(grid, reach=round(HOUR / window), points=level, cells=cells, size=window, weekend=weekend)
+
+
+def scan_rule(months: Months) -> Bools:
+    """Tell as of which readings the scan finds a worse mean: through the shipped function, month by month."""
+    return np.array([_scan(months, month) for month in range(len(months.live))])
+
+
+def _scan(months: Months, month: int) -> Bools:
+    baseline, live = points_of(months, month)
+    summary = summarize(baseline, start=float(live.at[0]), window=HOUR * EVERY * 60, history=7 * 86_400)
+    there = ~np.isnan(live.value)
+    found = np.zeros(len(live), dtype=np.bool_)
+    some = Points(live.at[there], live.value[there])
+    for one in scanned(some, summary, higher_is_better=True, effect=MIN_EFFECT, sigma=SIGMA):
+        found[there] |= one.is_worse
+    return found
+
+
+def points_of(months: Months, month: int) -> tuple[Points, Points]:
+    """Return one month's readings with their times: of the baseline, and since the promotion (NaN where missing)."""
+    before, after = months.baseline.shape[1], months.live.shape[1]
+    monday = 4 + 7 * 2_900  # days since 1970: the first day of 1970 was a Thursday
+    first = 86_400.0 * (monday + month - before // DAY)
+    at = first + EVERY * 60.0 * np.arange(before + after)
+    return Points(at[:before], months.baseline[month]), Points(at[before:], months.live[month])
+
+
+def default_rule(months: Months, *, by: Bools | None = None) -> Bools:
+    """Tell when `default` acts: at its second failure in a row, of the scan's and of the blocks' taken together."""
+    scans, worse = scan_rule(months), worse_blocks(months) if by is None else by
+    length = months.live.shape[1]
+    ends = np.arange(HOUR - 1, length, HOUR)[: worse.shape[1]]
+    acts = np.zeros(scans.shape, dtype=np.bool_)
+    for month, hits in enumerate(scans):
+        is_block, is_bad = np.zeros(length, dtype=np.bool_), hits.copy()
+        is_block[ends] = True
+        is_bad[ends] |= worse[month]
+        bad = 0
+        for at in np.flatnonzero(is_bad | is_block):
+            bad = bad + 1 if is_bad[at] else 0
+            acts[month, at] = is_bad[at] and bad >= 2
+    return acts
 
 
 def sequential_rule(months: Months) -> Bools:

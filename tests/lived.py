@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from math import inf
+from typing import Any
 
 from bot.domain.baselines import DAY, Baseline
 from bot.domain.commands import FreezeModel
@@ -64,11 +65,13 @@ def _what_comes_from_outside(bench: Bench) -> None:
                                 next_at=now + timedelta(minutes=1)))  # fmt: skip
         tx.add_hold(Hold(id="h1", kind=HoldKind.UNEXPLAINED, at=now, lines=(say("{n} found", n=1),), keys=("k",),
                          lifted_at=now, lifted_by=DAVE.person, outcome="accepted"))  # fmt: skip
-        by_day = {"same": (0.9,), "days": (7.0,), "expected": (0.9,), "worth": (7.0,)}
+        by_day: dict[str, Any] = {"same": (0.9,), "days": (7.0,), "expected": (0.9,), "worth": (7.0,)}
         summary = Baseline(covers=7 * DAY, start=0.0, window=DAY, day=DAY, size=288.0, low=0.1 + 0.2, high=1.0,
                            weekend=0.0, weekend_worth=inf, noise=0.01, degrees=6.0, **by_day)  # fmt: skip
         tx.save_baselines([FrozenBaseline(monitor="m1", move="m1", key="1 blocks", since=now - timedelta(days=7),
                                           until=now, made_at=now, summary=summary)])  # fmt: skip
+        tx.save_baselines([FrozenBaseline(monitor="m1", move="m1", key="1 default live", since=now - timedelta(days=7),
+                                          until=now, made_at=now, summary=summary)], own=True)  # fmt: skip
         tx.add_copy(Copy(id="c1", model="churn", version=4, tags={"a": "b"}))
         note = bench.notes()[0]
         tx.delivered(note, Posting("C1", "1777000000.000100"))

@@ -219,6 +219,13 @@ class Term:
     since: datetime
 
 
+class Own(Enum):
+    """Why a version is compared with its own days."""
+
+    LIVE = "live"  # there are no others: summarized anew every day
+    BEST = "best"  # they're better than the days before it: a ratchet
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrozenBaseline:
     """A monitor's baseline of one term: what was measured before the term began, summarized once and never again.

@@ -66,6 +66,7 @@ from bot.ledger.tables import (
     monitors,
     moves,
     notes,
+    own_baselines,
     postings,
     readings,
     requests,
@@ -383,9 +384,11 @@ class SqlReading:
         )  # fmt: skip
         return [Check(*row) for row in self._connection.execute(query.order_by(mine.at))]
 
-    def baseline(self, monitor_id: str) -> FrozenBaseline | None:
-        """Return the frozen baseline of a monitor; of which term, and by which rule, it says itself."""
-        return self._first(FrozenBaseline, statements.one(baselines, "monitor"), monitor_id)
+    def baselines(self, monitors: Collection[str], *, own: bool = False) -> dict[str, FrozenBaseline]:
+        """Return the baselines that monitors have, by their ids: see `Reading`."""
+        table = own_baselines if own else baselines
+        found = self._all(FrozenBaseline, select(table).where(table.c.monitor.in_(monitors)))
+        return {one.monitor: one for one in found}
 
     def readings(
         self, source: str, metrics: Collection[tuple[str, str]], *, since: datetime, until: datetime

@@ -370,17 +370,25 @@ measurements = Table(
     sqlite_autoincrement=True,
 )  # fmt: skip
 
+
+def _baselines(name: str) -> Table:
+    return Table(
+        name, metadata,
+        Column("monitor", Words, primary_key=True),
+        Column("move", Words, nullable=False),
+        Column("key", Words, nullable=False),
+        Column("since", Utc, nullable=False),
+        Column("until", Utc, nullable=False),
+        Column("made_at", Utc, nullable=False),
+        Column("summary", Summary, nullable=False),
+    )  # fmt: skip
+
+
 # One row a monitor: the baseline of its present term. What it is made of stays as long as it does.
-baselines = Table(
-    "baselines", metadata,
-    Column("monitor", Words, primary_key=True),
-    Column("move", Words, nullable=False),
-    Column("key", Words, nullable=False),
-    Column("since", Utc, nullable=False),
-    Column("until", Utc, nullable=False),
-    Column("made_at", Utc, nullable=False),
-    Column("summary", Summary, nullable=False),
-)  # fmt: skip
+baselines = _baselines("baselines")
+
+# One row a monitor: what is usual of the version itself, once that is compared with instead.
+own_baselines = _baselines("own_baselines")
 
 # What was pushed. Version 0: whoever pushed it did not say which.
 readings = Table(

@@ -278,8 +278,11 @@ class Reading(Protocol):
         """
         ...
 
-    def baseline(self, monitor_id: str) -> FrozenBaseline | None:
-        """Return the frozen baseline of a monitor; of which term, and by which rule, it says itself."""
+    def baselines(self, monitors: Collection[str], *, own: bool = False) -> dict[str, FrozenBaseline]:
+        """Return the baselines that monitors have, by their ids; of which term, and by which rule, they say themselves.
+
+        They're those of before the terms; where `own`, those of the versions' own days.
+        """
         ...
 
     def readings(

@@ -28,6 +28,7 @@ from bot.domain.monitors import (
     Measured,
     Monitor,
     Outcome,
+    Own,
     Point,
     Reading,
     Standing,
@@ -69,7 +70,7 @@ class Backtesting:
         with self._it.ledger.read() as reading:
             moves = reading.moves(monitor.model, stage=Stage.PRODUCTION)
             served = [one for one in stretches(moves) if one.until is None or one.until > since][::-1]
-            stored, bars = reading.baseline(monitor.id), reading.bars(monitor.model)
+            stored, bars = reading.baselines([monitor.id]).get(monitor.id), reading.bars(monitor.model)
             earliest = min([since, *(_looked_back(monitor, _term(one), stored) for one in served)])
             checks = reading.checks(monitor, since=earliest, until=until)
         terms, why = [_term(one) for one in served], None
@@ -256,12 +257,26 @@ class _Memory:
         self._rule, self._term, self._everything, self._bad = rule, term, everything, bad
         self._mine = _points(mine)
         self._frozen = stored.summary if stored else None
+        self._own: dict[Own, tuple[datetime, Baseline]] = {}
         self._tally: Tally | None = None
         self._counted = 0  # of the readings: those before are in the tally, or before its beginning
 
     def readings(self, since: datetime, until: datetime) -> Points:
         """Return the term's readings from `since` on and before `until`."""
         return self._mine.between(since.timestamp(), until.timestamp())
+
+    def recent(self, since: datetime) -> Points:
+        """Return the term's readings after `since`, up to the one that is judged."""
+        first, after = (int(self._mine.at.searchsorted(at.timestamp(), side="right")) for at in (since, self.now))
+        return self._mine.part(first, after)
+
+    def own(self, kind: Own) -> tuple[datetime, Baseline] | None:
+        """Return what was kept of the version's own days."""
+        return self._own.get(kind)
+
+    def keep(self, kind: Own, since: datetime, until: datetime, summary: Baseline) -> None:
+        """Keep it for the rest of the replay."""
+        self._own[kind] = until, summary
 
     def frozen(self) -> Baseline:
         """Return the baseline that is stored, or one made of what was measured before the term."""
@@ -282,8 +297,7 @@ class _Memory:
             self._counted = int(self._mine.at.searchsorted(since.timestamp()))
         until = int(self._mine.at.searchsorted(self.now.timestamp(), side="right"))
         if until > self._counted:
-            some = slice(self._counted, until)
-            self._tally.add(predicted(self._rule, Points(self._mine.at[some], self._mine.value[some])))
+            self._tally.add(predicted(self._rule, self._mine.part(self._counted, until)))
             self._counted = until
         return self._tally
 

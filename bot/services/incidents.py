@@ -29,7 +29,7 @@ from bot.domain.incidents import (
     is_common_cause,
 )
 from bot.domain.monitor_views import of_incident
-from bot.domain.monitors import BLIND, FrozenBaseline, Monitor, Outcome, Reading, Standing, State, Term, Verdict
+from bot.domain.monitors import BLIND, FrozenBaseline, Monitor, Outcome, Own, Reading, Standing, State, Term, Verdict
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Automation, actor_id
 from bot.domain.registry import TARGETS, Stage
@@ -78,6 +78,7 @@ class Checked:
     verdict: Verdict
     at: datetime
     baseline: FrozenBaseline | None = None  # that was made for this check, and isn't in the ledger yet
+    own: tuple[Own, FrozenBaseline] | None = None  # the same, of the version's own days
 
     @property
     def monitor(self) -> Monitor:

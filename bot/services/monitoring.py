@@ -60,6 +60,9 @@ FRESH = timedelta(seconds=2)  # a check that is so recent need not be repeated t
 MOVES = 40  # of Production, that tell who serves now
 
 
+Known = tuple[FrozenBaseline | None, FrozenBaseline | None]  # a monitor's baselines: frozen, and of its own days
+
+
 class SourceBook(Protocol):
     """The sources that the policy names, by their names."""
 
@@ -192,13 +195,16 @@ class Monitoring:
     def _baselines(self, reading: Ledger, now: datetime) -> list[FrozenBaseline]:
         """Return the baselines of the present terms that aren't in the ledger yet."""
         monitors = [one for one in reading.monitors() if one.rule.has_frozen_baseline]
-        terms = self._terms(reading, {one.model for one in monitors})
+        terms, stored = (
+            self._terms(reading, {one.model for one in monitors}),
+            reading.baselines([o.id for o in monitors]),
+        )
         found = []
         for one in monitors:
             term = terms[one.model]
             if term is None or now < term.since:
                 continue
-            past = LedgerPast(reading, one, term, now, nan)
+            past = LedgerPast(reading, one, term, now, nan, stored=stored.get(one.id))
             try:
                 past.frozen()
             except RegistrarError:
@@ -368,19 +374,26 @@ class Monitoring:
         now = self._it.clock.now()
         with self._it.ledger.read() as reading:
             terms = self._terms(reading, {one.monitor.model for one in checks})
-            return [self._judge_one(reading, one, terms[one.monitor.model], answer, now)
-                    for one, answer in zip(checks, answers, strict=True)]  # fmt: skip
+            stored = reading.baselines([one.monitor.id for one in checks if one.monitor.rule.has_frozen_baseline])
+            own = reading.baselines([one.monitor.id for one in checks if one.monitor.rule.rule == "default"], own=True)
+            found = []
+            for one, answer in zip(checks, answers, strict=True):
+                known = stored.get(one.monitor.id), own.get(one.monitor.id)
+                found.append(self._judge_one(reading, one, terms[one.monitor.model], answer, now, known))
+            return found
 
-    def _judge_one(self, reading: Ledger, one: Due, term: Term | None, answer: Answer, now: datetime) -> Checked:
+    def _judge_one(
+        self, reading: Ledger, one: Due, term: Term | None, answer: Answer, now: datetime, known: Known
+    ) -> Checked:
         """Judge a check; where that raises, it is an error of this monitor and of no other."""
         try:
-            return self._judge(reading, one, term, answer, now)
+            return self._judge(reading, one, term, answer, now, known)
         except RegistrarError:
             raise  # the ledger is away: nothing can be written down
         except Exception as error:
             log.exception("the check of the monitor %s of %s raised", one.monitor.name, one.monitor.model)
             why = say("The check raised an error ({kind}); the log has it.", kind=type(error).__name__)
-            return self._judge(reading, one, term, Answer(outcome=Outcome.ERROR, why=why), now)
+            return self._judge(reading, one, term, Answer(outcome=Outcome.ERROR, why=why), now, known)
 
     def _ruled(
         self, monitor: Monitor, standing: Standing, term: Term, found: Reading, now: datetime, past: LedgerPast
@@ -402,6 +415,7 @@ class Monitoring:
             written = [one for one in checked if (one.monitor.id, one.due.slot) in ours]
             tx.save_standings([_standing(one) for one in written])
             tx.save_baselines([one.baseline for one in written if one.baseline is not None])
+            tx.save_baselines([one.own[1] for one in written if one.own is not None], own=True)
             told, models = self._incidents.record(tx, written, prepared)
         for one in written:
             self._it.observer.checked(one.verdict.outcome, _delay(one))
@@ -410,7 +424,9 @@ class Monitoring:
         if told:
             self._tell()
 
-    def _judge(self, reading: Ledger, one: Due, term: Term | None, answer: Answer, now: datetime) -> Checked:
+    def _judge(
+        self, reading: Ledger, one: Due, term: Term | None, answer: Answer, now: datetime, known: Known
+    ) -> Checked:
         monitor = one.monitor
         standing = begin(replace(one.standing, slot=one.slot - 1), monitor, term)
         if term is None:
@@ -426,13 +442,14 @@ class Monitoring:
         else:
             found = measure(answer, monitor.rule, since=since, until=until, now=now, seen=standing.newest)
         warm = is_warm(monitor, term, now)
-        past = LedgerPast(reading, monitor, term, now, found.value)
+        past = LedgerPast(reading, monitor, term, now, found.value, found.total, stored=known[0], own=known[1])
         is_new = standing.points == 0 and now >= term.since and found.outcome is not Outcome.ERROR
         if is_new and monitor.rule.has_frozen_baseline:
             past.frozen()  # also where nothing is measured for weeks: what it's made of is still there now
         judgement = self._ruled(monitor, standing, term, found, now, past)
         verdict = assess(monitor, standing, found, judgement, now=now, warm=warm, due=due_from(monitor, term, now))
-        return Checked(due=one, term=term, reading=found, verdict=verdict, at=now, baseline=past.made)
+        return Checked(due=one, term=term, reading=found, verdict=verdict, at=now, baseline=past.made,
+                       own=past.kept)  # fmt: skip
 
     def _terms(self, reading: Ledger, models: Iterable[str]) -> dict[str, Term | None]:
         return {model: present_term(reading, model) for model in models}
