@@ -353,14 +353,15 @@ def tables(group: Group, seed: int, *, most: int = STARTS) -> Iterable[str]:
 def _better(scores: Sequence[Score], group: Group, half: Half) -> str:
     """Say which peers, with no more false alarms than the default, saw more."""
     mine, *others = scores
+    fair = [score for score in others if score.false(half) <= mine.false(half)]
     told = []
     for change in group.changes:
         share = mine.caught(half, change, latest=group.latest).share
-        better = [f"{score.rule} tuned for {score.wanted:g}" for score in others
-                  if score.false(half) <= mine.false(half)
-                  and score.caught(half, change, latest=group.latest).share > share]  # fmt: skip
-        told.append(f"{change}: {', '.join(better) or 'none'}")
-    return f"Peers that had no more false alarms than the default and saw more drops. {'; '.join(told)}."
+        better = [score.rule for score in fair if score.caught(half, change, latest=group.latest).share > share]
+        told.append(f"{change} worse: {', '.join(dict.fromkeys(better)) or 'none'}")
+    return (
+        f"Peers that, at one of these rates, had no more false alarms than the default and saw more: {'; '.join(told)}."
+    )
 
 
 def _row(score: Score, group: Group, half: Half) -> list[str]:
