@@ -14,9 +14,22 @@ from benchmarks.tables import minutes as _minutes
 from benchmarks.tables import note as _note
 from benchmarks.tables import share as _share
 from benchmarks.tables import table as _table
-from bot.domain.baselines import HALF_FULL, Floats, Usual, corrected, long_run, usual, weekend_offset
+from bot.domain.baselines import (
+    HALF_FULL,
+    Baseline,
+    Floats,
+    Points,
+    Usual,
+    corrected,
+    long_run,
+    summarize,
+    usual,
+    weekend_offset,
+)
 from bot.domain.effects import Effect
-from bot.domain.rules import FEWEST, limits, margin, radius
+from bot.domain.evaluation import SURE
+from bot.domain.rules import FEWEST, blocks, limits, margin, radius
+from bot.domain.scans import scanned
 
 SEED = 20_260_504
 MEAN, SD = 0.90, 0.0095  # of an accuracy that is measured every five minutes
@@ -196,6 +209,68 @@ def baseline_of(months: Months, window: int) -> Usual:
     return usual(grid, reach=round(HOUR / window), points=level, cells=cells, size=window, weekend=weekend)
 
 
+def scan_rule(months: Months) -> Bools:
+    """Tell as of which readings the scan finds a worse mean: through the shipped function, month by month."""
+    return np.array([_scan(months, month) for month in range(len(months.live))])
+
+
+def _scan(months: Months, month: int) -> Bools:
+    some, there, summary = _summarized(months, month)
+    found = np.zeros(len(there), dtype=np.bool_)
+    for one in scanned(some, summary, higher_is_better=True, effect=MIN_EFFECT, sigma=SIGMA):
+        found[there] |= one.is_worse
+    return found
+
+
+def _summarized(months: Months, month: int) -> tuple[Points, Bools, Baseline]:
+    """Return a month's readings, which of them are there, and the shipped summary of its baseline."""
+    baseline, live = points_of(months, month)
+    there = ~np.isnan(live.value)
+    summary = summarize(baseline, start=float(live.at[0]), window=HOUR * EVERY * 60, history=7 * 86_400)
+    return Points(live.at[there], live.value[there]), there, summary
+
+
+def confirmed_blocks(months: Months) -> Bools:
+    """Tell which blocks are worse, and are confirmed by what their single readings add."""
+    worse = worse_blocks(months)
+    for month in np.flatnonzero(worse.any(axis=1)):
+        some, _, summary = _summarized(months, int(month))
+        begins = some.at[0] - some.at[0] % (HOUR * EVERY * 60)
+        for number in np.flatnonzero(worse[month]):
+            start = begins + float(number) * HOUR * EVERY * 60
+            block = some.between(start, start + HOUR * EVERY * 60)
+            judged = blocks(block, start, summary, history=7 * 86_400.0, higher_is_better=True, effect=MIN_EFFECT,
+                            sigma=SIGMA, sure=SURE)  # fmt: skip
+            worse[month, number] = bool(judged.is_worse)
+    return worse
+
+
+def points_of(months: Months, month: int) -> tuple[Points, Points]:
+    """Return one month's readings with their times: of the baseline, and since the promotion (NaN where missing)."""
+    before, after = months.baseline.shape[1], months.live.shape[1]
+    monday = 4 + 7 * 2_900  # days since 1970: the first day of 1970 was a Thursday
+    first = 86_400.0 * (monday + month - before // DAY)
+    at = first + EVERY * 60.0 * np.arange(before + after)
+    return Points(at[:before], months.baseline[month]), Points(at[before:], months.live[month])
+
+
+def default_rule(months: Months) -> Bools:
+    """Tell when `default` acts: at its second failure in a row, of the scan's and of the blocks' taken together."""
+    scans, worse = scan_rule(months), confirmed_blocks(months)
+    length = months.live.shape[1]
+    ends = np.arange(HOUR - 1, length, HOUR)[: worse.shape[1]]
+    acts = np.zeros(scans.shape, dtype=np.bool_)
+    for month, hits in enumerate(scans):
+        is_block, is_bad = np.zeros(length, dtype=np.bool_), hits.copy()
+        is_block[ends] = True
+        is_bad[ends] |= worse[month]
+        bad = 0
+        for at in np.flatnonzero(is_bad | is_block):
+            bad = bad + 1 if is_bad[at] else 0
+            acts[month, at] = is_bad[at] and bad >= 2
+    return acts
+
+
 def sequential_rule(months: Months) -> Bools:
     """Tell when `sequential` acts, which is at its second verdict in a row."""
     found, length = baseline_of(months, HOUR), months.live.shape[1]
@@ -322,7 +397,8 @@ def chunks(months: int, seed: int) -> Iterable[tuple[np.random.Generator, int]]:
 # -- the tables --------------------------------------------------------------------------------------------------------
 
 SHIPPED: dict[str, Rule] = {
-    "**`blocks`** (the default)": blocks_rule(),
+    "**`default`**": default_rule,
+    "**`blocks`**": blocks_rule(),
     "**`sequential`**": sequential_rule,
 }
 OTHERS: dict[str, Rule] = {
@@ -334,7 +410,8 @@ OTHERS: dict[str, Rule] = {
     "the same, widened, the baseline's mean taken as the truth": plain_sequence(widened=True),
 }
 CHOICES: dict[str, Rule] = {
-    "`blocks`": SHIPPED["**`blocks`** (the default)"],
+    "`default`": default_rule,
+    "`blocks`": blocks_rule(),
     "`blocks`, `fail_after: 3`": blocks_rule(times=3),
     "`blocks`, `window: 30m`": blocks_rule(HOUR // 2),
     "`blocks`, `window: 30m`, `fail_after: 3`": blocks_rule(HOUR // 2, 3),
@@ -388,9 +465,9 @@ def first_table(seed: int) -> str:
 
 
 def harder_tables(months: int, seed: int) -> str:
-    """Return what the two rules do in harder months, and whether the default meets its aims."""
+    """Return what the rules do in harder months, and whether the default meets its aims."""
     rows, aims = [], _Aims()
-    rules = {"blocks": blocks_rule(), "sequential": sequential_rule}
+    rules = {"default": default_rule, "blocks": blocks_rule(), "sequential": sequential_rule}
     for phi in PHIS:
         for at, (kind, of) in enumerate(KINDS.items()):
             world = replace(of, phi=phi)
@@ -400,13 +477,13 @@ def harder_tables(months: int, seed: int) -> str:
                 for drop in (0.05, 0.03)
                 for day in (None, 7)
             }
-            aims.note(false["blocks"], *(float(np.median(caught[None, drop]["blocks"])) for drop in (0.05, 0.03)))
+            aims.note(false["default"], *(float(np.median(caught[None, drop]["default"])) for drop in (0.05, 0.03)))
             times = [f"{_minutes(caught[None, drop][rule])} · {_minutes(caught[7, drop][rule])}"
                      for rule in rules for drop in (0.05, 0.03)]  # fmt: skip
             rows.append([f"{phi:g}", kind, *(bounded(false[rule], months) for rule in rules), *times])
             _note(f"harder months: φ = {phi:g}, {kind}: {false}")
-    head = ["φ", "months", "`blocks` acts without a cause", "`sequential` does", "`blocks` sees 5%", "3%",
-            "`sequential` sees 5%", "3%"]  # fmt: skip
+    head = ["φ", "months", *(f"`{rule}` acts without a cause" for rule in rules)]
+    head += [f"`{rule}` sees {drop}" for rule in rules for drop in ("5%", "3%")]
     said = (
         f"{_dice(seed)}, {months:,} months of each kind, {RUNS} drops for each time. Times are median minutes: a drop "
         "that comes with the promotion · one at any time of the eighth day."
@@ -434,12 +511,12 @@ class _Aims:
         quiet = sum(each == 0 for each in self.false)
         five, three = sum(each <= 60 for each in self.five), sum(each <= 120 for each in self.three)
         return "\n".join([
-            f"- Aim: `blocks` never acts without a cause in {months:,} months. {_met(quiet, kinds)}; over all kinds it "
-            f"acted in {sum(self.false):,} of {of:,} months ({100 * sum(self.false) / of:.2f}%). "
+            f"- Aim: `default` never acts without a cause in {months:,} months. {_met(quiet, kinds)}; over all kinds "
+            f"it acted in {sum(self.false):,} of {of:,} months ({100 * sum(self.false) / of:.2f}%). "
             f"No act at all in {months:,} months means at most {300 / months:.2f}% of months, with 95% confidence.",
-            f"- Aim: `blocks` sees 5% within 60 minutes. {_met(five, kinds)}; the median of the kinds is "
+            f"- Aim: `default` sees 5% within 60 minutes. {_met(five, kinds)}; the median of the kinds is "
             f"{_minutes(float(np.median(self.five)))} minutes.",
-            f"- Aim: `blocks` sees 3% within 120 minutes. {_met(three, kinds)}; the median of the kinds is "
+            f"- Aim: `default` sees 3% within 120 minutes. {_met(three, kinds)}; the median of the kinds is "
             f"{_minutes(float(np.median(self.three)))} minutes.",
         ])  # fmt: skip
 
@@ -449,17 +526,18 @@ def _met(kinds: int, of: int) -> str:
 
 
 def weeks_table(months: int, seed: int) -> str:
-    """Return what `blocks` does where weeks have a shape, long after a promotion, and after an old incident."""
-    rows, rules = [], {"blocks": blocks_rule()}
+    """Return what `default` and `blocks` do where weeks have a shape, long after a promotion, after an incident."""
+    rows, rules = [], {"default": default_rule, "blocks": blocks_rule()}
     for at, (kind, (world, day, spread)) in enumerate(WEEKS.items()):
-        false = false_months(world, rules, months, seed + 50 + at)["blocks"]
-        row = [kind, bounded(false, months)]
+        false = false_months(world, rules, months, seed + 50 + at)
+        row = [kind, *(bounded(false[rule], months) for rule in rules)]
         for drop in (0.05, 0.10):
-            found = minutes_to_catch(world, rules, drop, RUNS, seed + 60 + at, day=day, spread=spread)["blocks"]
-            row += [f"{_minutes(found)} / {_minutes(found, 0.9)}"]
+            found = minutes_to_catch(world, rules, drop, RUNS, seed + 60 + at, day=day, spread=spread)
+            row += [f"{_minutes(found[rule])} / {_minutes(found[rule], 0.9)}" for rule in rules]
         rows.append(row)
         _note(f"weeks: {row}")
-    head = ["at φ = 0.7", "acts without a cause", "sees 5%", "sees 10%"]
+    head = ["at φ = 0.7", *(f"`{rule}` acts without a cause" for rule in rules)]
+    head += [f"`{rule}` sees {drop}" for drop in ("5%", "10%") for rule in rules]
     said = (
         f"{_dice(seed)}, {months:,} months of each kind, and {RUNS} drops at a random minute; minutes, median / nine "
         "in ten:"

@@ -12,7 +12,7 @@ from benchmarks.peers import PEERS, TARGETS, Drop, Floats, Ints, Peer, Stretch, 
 from benchmarks.rules import DAY, HOUR, MEAN, MONTH, Months, Rule, World, false_months, minutes_to_catch, play
 from benchmarks.tables import bounded, dice, minutes, most, note, quantile, table
 
-DEFAULT: Rule = rules.blocks_rule()
+DEFAULT: Rule = rules.default_rule
 
 # -- months of other shapes --------------------------------------------------------------------------------------------
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from math import inf
+from typing import Any
 
 from bot.domain.baselines import DAY, Baseline
 from bot.domain.commands import FreezeModel
@@ -43,6 +45,9 @@ def live(bench: Bench) -> None:
     bench.clock.turn(minutes=10)
     add(bench)
     check(bench, 0.9, None, 0.5, 0.5)
+    with bench.ledger.write() as tx:
+        for standing in tx.standings().values():
+            tx.save_standing(replace(standing, evidence=(0.1 + 0.2, -inf)))
     bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
     bench.watch.poll()
     bench.do("rollback churn 3 --reason again", BOB)
@@ -53,18 +58,20 @@ def _what_comes_from_outside(bench: Bench) -> None:
     now = bench.clock.now()
     with bench.ledger.write() as tx:
         tx.add_readings([Pushed(source="live", model="churn", version=4, metric="f1", at=now, received_at=now,
-                                value=0.1 + 0.2, client="ci")])  # fmt: skip
+                                value=0.1 + 0.2, total=340.0, client="ci")])  # fmt: skip
         tx.add_call(Call(client="ci", key="k1", digest="d", status=200, answer="{}", at=now))
         tx.trip(Tripped(model="churn", at=now, why=say("{n} in a day", n=3)))
         tx.save_serving(Serving(move="m1", model="churn", version=4, lane="r1", asked_at=now, state=ServingState.ASKED,
                                 next_at=now + timedelta(minutes=1)))  # fmt: skip
         tx.add_hold(Hold(id="h1", kind=HoldKind.UNEXPLAINED, at=now, lines=(say("{n} found", n=1),), keys=("k",),
                          lifted_at=now, lifted_by=DAVE.person, outcome="accepted"))  # fmt: skip
-        by_day = {"same": (0.9,), "days": (7.0,), "expected": (0.9,), "worth": (7.0,)}
+        by_day: dict[str, Any] = {"same": (0.9,), "days": (7.0,), "expected": (0.9,), "worth": (7.0,)}
         summary = Baseline(covers=7 * DAY, start=0.0, window=DAY, day=DAY, size=288.0, low=0.1 + 0.2, high=1.0,
                            weekend=0.0, weekend_worth=inf, noise=0.01, degrees=6.0, **by_day)  # fmt: skip
         tx.save_baselines([FrozenBaseline(monitor="m1", move="m1", key="1 blocks", since=now - timedelta(days=7),
                                           until=now, made_at=now, summary=summary)])  # fmt: skip
+        tx.save_baselines([FrozenBaseline(monitor="m1", move="m1", key="1 default live", since=now - timedelta(days=7),
+                                          until=now, made_at=now, summary=summary)], own=True)  # fmt: skip
         tx.add_copy(Copy(id="c1", model="churn", version=4, tags={"a": "b"}))
         note = bench.notes()[0]
         tx.delivered(note, Posting("C1", "1777000000.000100"))

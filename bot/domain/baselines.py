@@ -15,13 +15,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import ceil, nan
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from bot.domain.effects import Effect
 
 HOUR = 3_600.0
 DAY = 24 * HOUR
@@ -36,6 +38,9 @@ MOST_ALIKE = 0.98  # correlation beyond which noise can't be told from drift
 FAR = 3.0  # robust standard deviations from the other days at the same time: what lies beyond is pulled in
 SURE = 1.8  # standard errors of the noise that are added to it
 NORMAL = 1 / NormalDist().inv_cdf(0.75)  # 1.4826: a normal variable's standard deviation, in median absolute deviations
+SCANNED = (0.5, 1.0, 2.0, 4.0, 8.0)  # windows: the lengths of the means that a scan looks at (bot/domain/scans.py)
+ONE = SCANNED.index(1.0)
+CLIP = 3.0  # standard deviations: what one reading may add, however wild it is
 ROUNDING = 1e-12  # of a value: what floating point may add or lose
 SATURDAY = 2 * DAY  # of the first week of 1970, which began on a Thursday
 
@@ -45,21 +50,27 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """A metric's readings: seconds since the epoch in UTC, ascending, and finite values. Made by `Points.of`."""
+    """A metric's readings: seconds since the epoch in UTC, ascending, and finite values. Made by `Points.of`.
+
+    Of counts, a value is a proportion and `total` out of how many it is, NaN for a reading that is no count. Where no
+    reading is one, `total` is None.
+    """
 
     at: Floats
     value: Floats
+    total: Floats | None = None
 
     @classmethod
-    def of(cls, at: Iterable[float], values: Iterable[float]) -> Points:
+    def of(cls, at: Iterable[float], values: Iterable[float], totals: Iterable[float | None] | None = None) -> Points:
         """Return the readings by time, without those that are no finite number.
 
-        Raises ValueError where there are not as many times as values.
+        Raises ValueError where there are not as many times as values, or as totals.
         """
-        pairs = np.array(list(zip(at, values, strict=True)), dtype=np.float64).reshape(-1, 2)
-        pairs = pairs[np.isfinite(pairs).all(axis=1)]
-        pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
-        return cls(pairs[:, 0].copy(), pairs[:, 1].copy())
+        columns: list[Iterable[float | None]] = [at, values] if totals is None else [at, values, totals]
+        rows = np.array(list(zip(*columns, strict=True)), dtype=np.float64).reshape(-1, len(columns))
+        rows = rows[np.isfinite(rows[:, :2]).all(axis=1)]
+        rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        return cls(rows[:, 0].copy(), rows[:, 1].copy(), None if totals is None else _some(rows[:, 2].copy()))
 
     def __len__(self) -> int:
         """Return how many readings there are."""
@@ -68,7 +79,12 @@ class Points:
     def between(self, start: float, end: float) -> Points:
         """Return the readings from `start` on and before `end`."""
         first, after = np.searchsorted(self.at, [start, end])
-        return Points(self.at[first:after], self.value[first:after])
+        return self.part(int(first), int(after))
+
+    def part(self, first: int, after: int) -> Points:
+        """Return the readings from number `first` on and before number `after`."""
+        total = None if self.total is None else _some(self.total[first:after])
+        return Points(self.at[first:after], self.value[first:after], total)
 
     @property
     def spacing(self) -> float:
@@ -79,6 +95,10 @@ class Points:
     def span(self) -> float:
         """Return the seconds that the readings cover, the last one for as long as the others."""
         return float(self.at[-1] - self.at[0]) + self.spacing if len(self) else 0.0
+
+
+def _some(totals: Floats) -> Floats | None:
+    return totals if np.isfinite(totals).any() else None
 
 
 # -- a frozen baseline -------------------------------------------------------------------------------------------------
@@ -110,6 +130,18 @@ class Baseline:
     worth: tuple[float, ...]  # how many independent blocks have a mean as certain as that
     noise: float  # the standard deviation of a block, in the long run
     degrees: float  # how many independent blocks `noise` was estimated from
+    # Of the single readings, by the lengths in `SCANNED`; a baseline from before there was a scan has none.
+    spacing: float = 0.0  # the usual seconds from one reading to the next
+    phi: float = 0.0  # the correlation of neighbors
+    step: float = 0.0  # the standard deviation of what a reading adds to φ times the one before
+    spread: tuple[float, ...] = ()  # the standard deviation of the mean of so long a time
+    sizes: tuple[float, ...] = ()  # the usual number of readings of so long a time
+    steps: tuple[float, ...] = ()  # by how much what they add is more spread than if it were independent; at least 1
+
+    @property
+    def level(self) -> float:
+        """The mean of what's expected on a weekday."""
+        return float(np.nanmean(self.expected))
 
     @property
     def period(self) -> float:
@@ -144,11 +176,26 @@ class Baseline:
         return weekend_share(at, 0) if self.day == DAY else np.zeros_like(at)
 
 
+def is_better(one: Baseline, other: Baseline, higher_is_better: bool, effect: Effect) -> bool:
+    """Tell whether a baseline is better than another of the same blocks: by half the effect, and beyond the noise.
+
+    At the times of day that both have. The noise is that of both means together; three standard errors count.
+    """
+    mine, theirs = one.usual, other.usual
+    both = (mine.days >= MIN_DAYS) & (theirs.days >= MIN_DAYS)
+    if not both.any():
+        return False
+    gain = (mine.expected - theirs.expected)[both].mean().item() * (1 if higher_is_better else -1)
+    error = ((one.noise**2 / mine.days[both].sum()) + (other.noise**2 / theirs.days[both].sum())) ** 0.5
+    return bool(gain > max(3 * error, effect.distance(theirs.expected[both]).mean() / 2))
+
+
 def dump_baseline(it: Baseline) -> str:
     """Return a baseline as JSON; `load_baseline` reads it."""
     return json.dumps({key: _json(value) for key, value in asdict(it).items()}, separators=(",", ":"))
 
 
+@lru_cache(maxsize=1024)  # a monitor's is read with each check
 def load_baseline(text: str) -> Baseline:
     """Return the baseline that `dump_baseline` wrote; fields of a later Registrar are left out."""
     said, known = json.loads(text), {one.name for one in fields(Baseline)}
@@ -190,6 +237,10 @@ def summarize(points: Points, *, start: float, window: float, history: float) ->
     cut = _cut(level, start, window, day)
     reach = round(day / 24 / window)  # smoothed over the blocks within an hour, or within the 24th of a short day
     found = usual(cut.grid, reach=reach, points=cut.points, cells=cut.cells, size=cut.size, weekend=weekend)
+    slots = np.minimum(
+        np.floor((level.at - start) % _period(window, day) / window).astype(np.int64), len(found.same) - 1
+    )
+    spread = spread_of(level.at, level.value - found.expected[slots], window=window, days=float(found.days.mean()))
     low, high = np.quantile(points.value, [0.01, 0.99]).tolist() if len(points) else (nan, nan)
     if low == high and len(points):
         low, high = float(np.min(points.value)), float(np.max(points.value))
@@ -197,7 +248,8 @@ def summarize(points: Points, *, start: float, window: float, history: float) ->
         covers=points.span, start=start, window=window, day=day, size=cut.size, low=low, high=high,
         weekend=weekend.offset.item(), weekend_worth=weekend.worth.item(), same=tuple(found.same.tolist()),
         days=tuple(found.days.tolist()), expected=tuple(found.expected.tolist()), worth=tuple(found.worth.tolist()),
-        noise=found.noise.item(), degrees=found.degrees.item(),
+        noise=found.noise.item(), degrees=found.degrees.item(), spacing=spread.spacing, phi=spread.phi,
+        step=spread.step, spread=spread.spread, sizes=spread.sizes, steps=spread.steps,
     )  # fmt: skip
 
 
@@ -245,6 +297,86 @@ def _cut(points: Points, start: float, window: float, day: float) -> _Cut:
     grid[counts < max(HALF_FULL * size, 1)] = nan
     begins = start + (first + np.arange(rows))[:, None] * period + np.arange(per_day) * window
     return _Cut(grid=grid.reshape(-1, per_day), starts=begins, size=size, points=values, cells=cells)
+
+
+# -- the spread of single readings, and of means of any time -----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How single readings and their means vary: the fields of the same names in `Baseline`."""
+
+    spacing: float
+    phi: float
+    step: float
+    spread: tuple[float, ...]
+    sizes: tuple[float, ...]
+    steps: tuple[float, ...]
+
+
+def spread_of(at: Floats, residual: Floats, *, window: float, days: float) -> Spread:
+    """Return how readings vary around what's expected of them, and how means of each length in `SCANNED` do.
+
+    `days` is how many days the expected values are means of: they take 1/days of the variance with them. Old incidents
+    are pulled in: single readings, and means of each length, beyond `FAR` robust standard deviations. As in `usual`,
+    the spread is taken `SURE` standard errors higher, of as many independent means as there are in the baseline.
+    """
+    taken = days / (days - 1) if days > 1 else 1.0
+    points = Points(at, residual)
+    near = winsorized(residual)
+    phi = lag1(near).item() if len(near) > 1 else 0.0
+    spacing = points.spacing
+    follows = np.round(np.diff(at) / spacing) <= 1 if spacing else np.zeros(0, dtype=np.bool_)
+    added = winsorized((residual[1:] - phi * residual[:-1])[follows])
+    step = float((taken * np.mean(added**2)) ** 0.5) if len(added) else 0.0
+    single = steps_of(residual, at, phi=phi, step=step, spacing=spacing)
+    spreads, sizes, steps = [], [], []
+    for windows in SCANNED:
+        first = sliding_start(at, windows * window)
+        count = np.arange(1, len(at) + 1) - first
+        size = float(np.median(count)) if len(at) else 1.0
+        whole = (at - at[:1] >= windows * window - spacing) & (count >= HALF_FULL * size)
+        degrees = max(points.span / (windows * window), 1.0)
+        means, sums = _sliding(residual, first) / count, _sliding(single, first) / np.sqrt(count)
+        sure = taken**0.5 * (1 + SURE / (2 * degrees) ** 0.5)
+        spreads.append(sure * _robust(means[whole]))
+        steps.append(max(_robust(sums[whole]), 1.0))
+        sizes.append(size)
+    return Spread(spacing=spacing, phi=phi, step=step, spread=tuple(spreads), sizes=tuple(sizes), steps=tuple(steps))
+
+
+def steps_of(residual: Floats, at: Floats, *, phi: float, step: float, spacing: float) -> Floats:
+    """Return what each reading adds to what the one before lets expect, in standard deviations, clipped at `CLIP`.
+
+    That's e = r − φᵏ·r₋₁ for readings k spacings apart, over the standard deviation it has in an AR(1) series,
+    step·√((1−φ²ᵏ)/(1−φ²)). The first reading has none before it.
+    """
+    apart = np.maximum(np.round(np.diff(at) / spacing), 1) if spacing else np.ones(max(len(at) - 1, 0))
+    kept = np.concatenate([[0.0], phi**apart])[: len(at)]
+    before = np.concatenate([[0.0], residual[:-1]])[: len(at)]
+    scale = step * np.sqrt((1 - kept**2) / (1 - phi**2))
+    return np.clip(np.nan_to_num(ratio(residual - kept * before, scale)), -CLIP, CLIP)
+
+
+def sliding_start(at: Floats, length: float) -> Ints:
+    """Return for each reading the first one that is less than `length` seconds before it."""
+    return np.searchsorted(at, at - length, side="right")
+
+
+def winsorized(values: Floats) -> Floats:
+    """Return values around 0, those beyond `FAR` robust standard deviations pulled in to there."""
+    far = FAR * NORMAL * float(np.median(np.abs(values))) if len(values) else 0.0
+    return np.clip(values, -far, far) if far > 0 else values
+
+
+def _sliding(values: Floats, first: Ints) -> Floats:
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    return np.asarray(sums[1:] - sums[first], dtype=np.float64)
+
+
+def _robust(values: Floats) -> float:
+    """Return the standard deviation around 0 of winsorized values; 0 where there are none."""
+    return float(np.mean(winsorized(values) ** 2) ** 0.5) if len(values) else 0.0
 
 
 # -- what is usual -----------------------------------------------------------------------------------------------------

@@ -6,21 +6,26 @@ bot/services/backtesting.py. Nothing else differs between the two.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import isnan, nan
 from typing import Protocol
 
-from bot.domain import rules
-from bot.domain.baselines import MIN_DAYS, MOSTLY, Baseline, Points, day_of, lookback, summarize
+from bot.domain import rules, scans
+from bot.domain.baselines import MIN_DAYS, MOSTLY, SCANNED, Baseline, Points, day_of, is_better, lookback, summarize
 from bot.domain.directions import Direction
 from bot.domain.durations import show_duration
 from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Judgement, Monitor, Outcome, Reading, Standing, Term
+from bot.domain.monitors import Judgement, Monitor, Outcome, Own, Reading, Standing, Term
+from bot.domain.numbers import share
 from bot.domain.rules import Judged, Tally
 from bot.domain.text import Code, Say, joined, say
 
 SLOTS = 24  # of a day, that `sequential` compares by
+SURE = 2.0  # standard errors: what single readings must confirm of a block, where a scan looks beside it
+QUIET = 14  # days without a failure after which a baseline may get better
 
 
 class Past(Protocol):
@@ -30,8 +35,20 @@ class Past(Protocol):
         """Return the term's readings from `since` on and before `until`."""
         ...
 
+    def recent(self, since: datetime) -> Points:
+        """Return the term's readings after `since`, the one that is judged included."""
+        ...
+
     def frozen(self) -> Baseline:
         """Return what was usual before the term began."""
+        ...
+
+    def own(self, kind: Own) -> tuple[datetime, Baseline] | None:
+        """Return what was kept as usual of the version itself, of its days up to when; None where nothing was."""
+        ...
+
+    def keep(self, kind: Own, since: datetime, until: datetime, summary: Baseline) -> None:
+        """Keep that of a version's own days, in place of an earlier one."""
         ...
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
@@ -71,7 +88,7 @@ def summary_of(rule: MonitorRule, term: Term, points: Points) -> Baseline:
 
 def predicted(rule: MonitorRule, points: Points) -> Points:
     """Return what was measured by the times of the predictions, whose labels came later: weekends are theirs."""
-    return Points(points.at - rule.label_delay.total_seconds(), points.value)
+    return Points(points.at - rule.label_delay.total_seconds(), points.value, points.total)
 
 
 def is_enough(rule: MonitorRule, baseline: Baseline) -> bool:
@@ -102,8 +119,13 @@ def judge(
                            seen=seen))  # fmt: skip
     if rule.is_threshold:
         judged = rules.threshold(found.value, greater_than=rule.greater_than, less_than=rule.less_than)
-        return Judgement(is_worse=judged.is_worse, bound=judged.bound, why=judged.why)
-    return _blocks(rule, standing, term, now, past) if rule.has_blocks else _sequential(rule, term, past)
+        why = say(judged.why.template, **{**judged.why.args, "value": share(found.value, found.total)})
+        return Judgement(is_worse=judged.is_worse, bound=judged.bound, why=why)
+    if rule.rule == "sequential":
+        return _sequential(rule, term, past)
+    if rule.rule == "default":
+        return _default(rule, standing, term, found, now, past)
+    return _blocks(rule, standing, term, now, past, lambda start: _compared(rule, term, start, past))
 
 
 def last_block(rule: MonitorRule, since: datetime, now: datetime) -> tuple[datetime, datetime] | None:
@@ -141,27 +163,115 @@ def _period_of(window: timedelta, day: timedelta) -> tuple[timedelta, int]:
     return period, period // window
 
 
-def _blocks(rule: MonitorRule, standing: Standing, term: Term, now: datetime, past: Past) -> Judgement:
-    """Judge the last complete block, once.
+def _default(rule: MonitorRule, standing: Standing, term: Term, found: Reading, now: datetime, past: Past) -> Judgement:
+    """Judge the last complete block, once, and at every check the means of several lengths: either is enough."""
+    baseline, remark = _present(rule, standing, term, now, past)
+    by_block = _blocks(rule, standing, term, now, past, lambda start: (baseline, remark(start)), sure=SURE)
+    if by_block.is_worse or not is_enough(rule, baseline):
+        return by_block
+    by_scan = _scan(rule, term, found.value, now, baseline, past)
+    if by_scan is None:
+        return by_block
+    return replace(_judgement(rule, by_scan, remark(now), None), judged_to=by_block.judged_to)
+
+
+def _scan(rule: MonitorRule, term: Term, value: float, now: datetime, baseline: Baseline, past: Past) -> Judged | None:
+    """Return which mean up to this check is worse; None where none is. What's read depends on what's seen so far."""
+    is_higher, effect = rule.better is Direction.HIGHER, rule.min_effect
+    low, high = baseline.low, baseline.high
+    if effect.senseless(low, high) is not None or not baseline.spread:
+        return None
+    newest = predicted(rule, Points.of([now.timestamp()], [value]))
+    if not scans.is_down(newest, baseline, higher_is_better=is_higher, effect=effect, part=scans.NOW):
+        return None
+    first = _judged_since(rule, term)
+    shortest, *_, longest = (now - windows * rule.window for windows in SCANNED)
+    half = predicted(rule, past.recent(max(first, shortest)))
+    if not scans.is_down(half, baseline, higher_is_better=is_higher, effect=effect, part=1.0):
+        return None
+    recent = predicted(rule, past.recent(max(first, longest - 2 * rule.every)))
+    return scans.scan(recent, baseline, higher_is_better=is_higher, effect=effect, sigma=rule.sigma)
+
+
+def _judged_since(rule: MonitorRule, term: Term) -> datetime:
+    """Return from when on readings are judged: the window that ends with the warm-up is the first of several."""
+    return term.since + rule.warms_up - (rule.window if rule.fail_after > 1 else timedelta())
+
+
+def _blocks(
+    rule: MonitorRule, standing: Standing, term: Term, now: datetime, past: Past,
+    compared: Callable[[datetime], tuple[Baseline, Say]], *, sure: float | None = None,
+) -> Judgement:  # fmt: skip
+    """Judge the last complete block, once, against what it's `compared` with.
 
     The window that ends with the warm-up counts as the first of several, but is never enough by itself.
     """
     block = last_block(rule, term.since, now)
-    first = term.since + rule.warms_up - (rule.window if rule.fail_after > 1 else timedelta())
-    if block is None or block[0] < first or (standing.judged_to is not None and block[1] <= standing.judged_to):
+    if (
+        block is None
+        or block[0] < _judged_since(rule, term)
+        or (standing.judged_to is not None and block[1] <= standing.judged_to)
+    ):
         return Judgement(is_worse=None)
     start, end = block
     mine = past.readings(start, end)
     if not len(mine):
         return Judgement(is_worse=None, why=say("The last window has no readings."), judged_to=end)
-    baseline, remark = _compared(rule, term, start, past)
+    baseline, remark = compared(start)
     if not is_enough(rule, baseline):
         return _cannot(remark, end)
     judged = rules.blocks(
         predicted(rule, mine), (start - rule.label_delay).timestamp(), baseline, history=rule.history.total_seconds(),
         higher_is_better=rule.better is Direction.HIGHER, effect=rule.min_effect, sigma=rule.sigma,
+        sure=sure,
     )  # fmt: skip
     return _judgement(rule, judged, remark, end)
+
+
+# -- what a default monitor compares with ------------------------------------------------------------------------------
+
+
+def _present(
+    rule: MonitorRule, standing: Standing, term: Term, now: datetime, past: Past
+) -> tuple[Baseline, Callable[[datetime], Say]]:
+    """Return the baseline of a check, and what there is to say of it, given a time up to which days count.
+
+    That's what was measured before the term, or, once the version was better than that for `QUIET` without a failure,
+    its own best days: a baseline can only get better. Where too little was measured before, it's the version's own
+    days so far, summarized anew each day.
+    """
+    before = past.frozen() if rule.baseline == "previous" else None
+    today = term.since + (now - term.since) // rule.day * rule.day
+    if before is not None and is_whole(rule, before):
+        best = past.own(Own.BEST)
+        baseline = best[1] if best else before
+        since = max(term.since, best[0] if best else term.since, standing.failed_at or term.since)
+        if (standing.at is None or standing.at < today) and today - since >= QUIET * rule.day:
+            since = max(since, _back(rule, term, today))
+            mine = summary_of(rule, term, past.readings(since, today))
+            if is_enough(rule, mine) and is_better(mine, baseline, rule.better is Direction.HIGHER, rule.min_effect):
+                past.keep(Own.BEST, since, today, mine)
+                baseline = mine
+        return baseline, lambda start: say("")
+    live = past.own(Own.LIVE)
+    if live is None or live[0] < today:
+        live = today, _own_days(rule, term, today, past)
+        past.keep(Own.LIVE, _back(rule, term, today), *live)
+    return live[1], lambda start: _of_own(rule, term, before, live[1], start, past)
+
+
+def _own_days(rule: MonitorRule, term: Term, until: datetime, past: Past) -> Baseline:
+    return summary_of(rule, term, past.readings(_back(rule, term, until), until))
+
+
+def _back(rule: MonitorRule, term: Term, until: datetime) -> datetime:
+    """Return from when on a version's own days count."""
+    return max(term.since, until - timedelta(seconds=lookback(rule.history.total_seconds())))
+
+
+def is_whole(rule: MonitorRule, baseline: Baseline) -> bool:
+    """Tell whether a baseline covers as much as the rule needs, at all times of day."""
+    return is_enough(rule, baseline) and min(baseline.days) >= MIN_DAYS
 
 
 def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tuple[Baseline, Say]:
@@ -170,22 +280,25 @@ def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tup
     Where too little was measured before the term, at all or at these hours, it's the version's own past days; where
     those are too few as well, what there is to say is why, and from when on it judges.
     """
-    before = say("")
     if rule.baseline == "previous":
         frozen = past.frozen()
         days = frozen.days[frozen.slot((start - rule.label_delay).timestamp())]
         if is_enough(rule, frozen) and days >= MIN_DAYS:
-            return frozen, before
-        before = _measured_before(rule, term, frozen)
-    back = timedelta(seconds=lookback(rule.history.total_seconds()))
-    own = past.readings(max(term.since, start - back), start)
-    live = summary_of(rule, term, own)
+            return frozen, say("")
+    live = _own_days(rule, term, start, past)
+    return live, _of_own(rule, term, frozen if rule.baseline == "previous" else None, live, start, past)
+
+
+def _of_own(rule: MonitorRule, term: Term, frozen: Baseline | None, live: Baseline, start: datetime, past: Past) -> Say:
+    """Return what there is to say where a version is compared with its own days, of which `live` is the summary."""
+    before = say("") if frozen is None else _measured_before(rule, term, frozen)
     if is_enough(rule, live):
-        return live, say("{before}, so this compares with its own past days.", before=before) if str(before) else before
+        return say("{before}, so this compares with its own past days.", before=before) if str(before) else before
     whose = say("{before}, and its own", before=before) if str(before) else say("{v}'s", v=_v(term))
-    return live, say("{whose} past days cover {covers} of the {needed} needed. It judges from {at}.", whose=whose,
-                     covers=_span(live.covers), needed=show_duration(rule.history),
-                     at=_judges_from(rule, term, own, start))  # fmt: skip
+    own = past.readings(_back(rule, term, start), start)
+    return say("{whose} past days cover {covers} of the {needed} needed. It judges from {at}.", whose=whose,
+               covers=_span(live.covers), needed=show_duration(rule.history),
+               at=_judges_from(rule, term, own, start))  # fmt: skip
 
 
 def _measured_before(rule: MonitorRule, term: Term, frozen: Baseline) -> Say:
@@ -208,7 +321,10 @@ def _span(seconds: float) -> str:
 def _judges_from(rule: MonitorRule, term: Term, own: Points, start: datetime) -> datetime:
     """Return when the first block ends that has enough of the version's own past before it."""
     first = datetime.fromtimestamp(float(own.at[0]), UTC) if len(own) else start
-    enough = max(first + MOSTLY * rule.history, start + rule.window)  # this block can't, however old its past is
+    enough = first + MOSTLY * rule.history
+    if rule.rule == "default":  # whose own days are summarized when one is over
+        enough = term.since - (term.since - enough) // rule.day * rule.day
+    enough = max(enough, start + rule.window)  # this block can't, however old its past is
     number = _complete(rule, term.since, enough)
     while _block(rule, term.since, number)[0] < enough:
         number += 1

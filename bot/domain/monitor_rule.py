@@ -16,6 +16,7 @@ SHORTEST = timedelta(seconds=10)  # between two checks
 LONGEST = timedelta(days=366)
 SHORTEST_WARMUP = timedelta(minutes=30)  # where nothing is said
 HARD_LIMIT_AFTER = 2  # checks in a row beyond the hard limit
+AGGREGATES_OF_COUNTS = ("mean", "last")
 AGGREGATES = ("mean", "last", "rate", *(f"p{percent}" for percent in range(50, 100)))
 
 Span = Annotated[Duration, Field(gt=timedelta(0), le=LONGEST)]
@@ -36,6 +37,12 @@ class MonitorRule(Part):
     )
     query: str = Field(
         default="", max_length=2000, description="a metric's name, or PromQL; left out, the monitor's own name"
+    )
+    of: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2000,
+        description="what it is counted out of, as a second metric or PromQL; a value is then query of of: 93 of 100",
     )
     direction: Literal["higher", "lower"] | None = Field(
         default=None, description="which is better; left out, the metric's name says"
@@ -80,7 +87,10 @@ class MonitorRule(Part):
         description="how much worse than the baseline counts: 2%, 0.01 abs, or 10% of error",
     )
     sigma: float = Field(
-        default=3.0, gt=0, le=100, description="how far outside the noise, in standard deviations (blocks)"
+        default=3.0,
+        gt=0,
+        le=100,
+        description="how far outside the noise, in standard deviations (blocks; about twice as far for a scan)",
     )
     alpha: float = Field(
         default=0.01, gt=0, lt=0.5, description="how often, at most, it may be wrong in all its time (sequential)"
@@ -128,19 +138,22 @@ class MonitorRule(Part):
         if not filled.get("query") and "name" in filled:
             filled["query"] = filled["name"]
         if filled.get("rule") is None:
-            has_bound = filled.get("greater_than") is not None or filled.get("less_than") is not None
-            filled["rule"] = "threshold" if has_bound else "default"
+            filled.pop("rule", None)
         return filled
 
     @model_validator(mode="after")
     def _has_what_its_rule_needs(self) -> MonitorRule:
         bounds = [one for one in (self.greater_than, self.less_than) if one is not None]
+        if self.rule is None:  # past pydantic, which goes on knowing that nobody said it
+            object.__setattr__(self, "rule", "threshold" if bounds else "default")
         if self.rule == "threshold" and not bounds:
             raise ValueError("the rule threshold needs greater_than or less_than")
         if self.rule != "threshold" and bounds:
             raise ValueError(f"greater_than and less_than belong to the rule threshold; {self.rule} has hard_limit")
         if len(bounds) == 2 and bounds[0] >= bounds[1]:
             raise ValueError("greater_than must lie below less_than")
+        if self.of is not None and self.reckons not in AGGREGATES_OF_COUNTS:
+            raise ValueError(f"counts (of) are added up; their aggregate is mean or last, and no {self.reckons}")
         return self
 
     @property
@@ -151,6 +164,11 @@ class MonitorRule(Part):
         if (self.greater_than is None) != (self.less_than is None):
             return Direction.HIGHER if self.less_than is None else Direction.LOWER
         return direction_of(self.query)
+
+    @property
+    def says_its_rule(self) -> bool:
+        """Tell whether `rule` was written down, and not left out."""
+        return "rule" in self.model_fields_set
 
     @property
     def is_threshold(self) -> bool:
@@ -181,7 +199,7 @@ class MonitorRule(Part):
     def measures(self) -> tuple[object, ...]:
         """What its figures are figures of: while this stays the same, those of an earlier revision can be compared."""
         is_windowed = self.is_threshold and self.reckons != "last"
-        return self.source, self.query, self.reckons, self.window if is_windowed else None
+        return self.source, self.query, self.of, self.reckons, self.window if is_windowed else None
 
     @property
     def points_needed(self) -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bot.domain.directions import Direction
 from bot.domain.monitor_rule import HARD_LIMIT_AFTER, MonitorRule
-from bot.domain.numbers import number
+from bot.domain.numbers import number, share
 from bot.domain.people import Actor
 from bot.domain.text import Say, say
 
@@ -128,11 +128,16 @@ def _share(word: str) -> float:
 
 
 Point = tuple[datetime, float]
+Counts = tuple[datetime, float, float]  # how many, and out of how many: k of n
+Measured = tuple[datetime, float, float | None]  # a check's value, and out of how many; None where it is no count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pushed:
-    """One reading that somebody pushed. Version 0: they did not say which."""
+    """One reading that somebody pushed. Version 0: they did not say which.
+
+    With a `total`, `value` is a count out of it, as it was pushed, and no proportion yet.
+    """
 
     source: str
     model: str
@@ -140,6 +145,7 @@ class Pushed:
     metric: str
     at: datetime
     value: float
+    total: float | None = None
     received_at: datetime
     client: str
 
@@ -148,11 +154,12 @@ class Pushed:
 class Answer:
     """What a source said to one query: points in any order, nonsense among them, or why there are none.
 
+    A point is a time and a value or, of a count, a time, how many, and out of how many: 93 of 100 are 0.93.
     `outcome` is OK also for no points at all; ERROR, with `why`, where the source failed or the query is wrong.
     `is_timeless`: the points do not age, as a training run's.
     """
 
-    points: Sequence[Point] = ()
+    points: Sequence[Point | Counts] = ()
     outcome: Outcome = Outcome.OK
     why: Say | None = None
     is_timeless: bool = False
@@ -160,9 +167,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a source told about one monitor: a value and how many points it is made of, or why there is none."""
+    """What a source told about one monitor: a value and how many points it is made of, or why there is none.
+
+    Of counts, the value is a proportion, k/n, and `total` is n.
+    """
 
     value: float = nan
+    total: float | None = None
     points: int = 0
     fresh: int = 0  # points that no check before has seen
     newest: datetime | None = None  # of the points; None where the source does not say
@@ -182,6 +193,7 @@ class Measurement:
     move: str | None
     outcome: Outcome
     value: float | None = None
+    total: float | None = None  # out of how many `value` is; None where the metric is no count
     points: int = 0
     why: Say | None = None
 
@@ -195,6 +207,7 @@ class Check(NamedTuple):
     outcome: Outcome
     value: float | None
     points: int
+    total: float | None = None  # out of how many `value` is; None where the metric is no count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +217,13 @@ class Term:
     move: str
     version: int
     since: datetime
+
+
+class Own(Enum):
+    """Why a version is compared with its own days."""
+
+    LIVE = "live"  # there are no others: summarized anew every day
+    BEST = "best"  # they're better than the days before it: a ratchet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +240,15 @@ class FrozenBaseline:
     until: datetime
     made_at: datetime
     summary: Baseline
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A new baseline of a version's own days, and the better-known one whose place it takes, if there is one."""
+
+    kind: Own
+    baseline: FrozenBaseline
+    before: Baseline | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,11 +273,14 @@ class Standing:
     points: int = 0  # readings since the promotion, each counted once
     newest: datetime | None = None  # of those readings
     judged_to: datetime | None = None  # the end of the last block that was judged
+    failed_at: datetime | None = None  # the last failed verdict of the term
     since: datetime | None = None  # when the present run of failures began
     at: datetime | None = None  # of the last check
     value: float | None = None  # of the last check that had one
+    total: float | None = None  # out of how many that is; None where the metric is no count
     bound: float | None = None
     usual: float | None = None  # what the baseline had, when it was compared with last
+    evidence: tuple[float, ...] | None = None  # what a rule has gathered in this term, as logarithms
     why: Say | None = None  # what the last check came to
 
     @property
@@ -311,13 +343,19 @@ def beyond_limit(rule: MonitorRule, value: float) -> bool:
 
 
 def begin(standing: Standing, monitor: Monitor, term: Term | None) -> Standing:
-    """Return the standing to go on from: of another term or revision everything is counted anew."""
+    """Return the standing to go on from: of another term or revision everything is counted anew.
+
+    Another revision keeps when the version failed last and, where it measures the same, the evidence.
+    """
     move, version = (term.move, term.version) if term else (None, None)
     if (standing.move, standing.revision) == (move, monitor.revision):
         return standing
+    is_same = standing.move == move  # the term; what was found of its version stays true
     return Standing(
         monitor=standing.monitor, slot=standing.slot, next_at=standing.next_at, revision=monitor.revision,
         version=version, move=move, state=State.OK if term else State.DISABLED, judged_at=standing.judged_at,
+        failed_at=standing.failed_at if is_same else None,
+        evidence=standing.evidence if is_same and standing.revision >= monitor.measured_from else None,
     )  # fmt: skip
 
 
@@ -330,7 +368,7 @@ def resumed(standing: Standing, monitor: Monitor, now: datetime) -> Standing:
         standing, next_at=monitor.first_check(now), empty=0, broken=0, unjudged=0, judged_at=standing.judged_at and now,
         judged_to=now + monitor.rule.window if monitor.rule.has_blocks else None,
     )  # fmt: skip
-    return replace(anew, state=State.OK, value=None) if anew.state in BLIND else anew
+    return replace(anew, state=State.OK, value=None, total=None) if anew.state in BLIND else anew
 
 
 def is_warm(monitor: Monitor, term: Term, now: datetime) -> bool:
@@ -368,7 +406,7 @@ def assess(
         return _verdict(Outcome.NO_DATA, standing, seen, state, judgement.why or say("There's no verdict yet."))
     if reading.outcome is Outcome.NO_DATA:
         return _empty(rule, standing, seen, reading.why or say("The source had no data."))
-    seen = replace(seen, value=reading.value, broken=0, empty=0)
+    seen = replace(seen, value=reading.value, total=reading.total, broken=0, empty=0)
     if beyond_limit(rule, reading.value):
         return _beyond(rule, standing, seen, now)
     seen = replace(seen, beyond=0)
@@ -445,7 +483,7 @@ def _known(value: float, before: float | None) -> float | None:
 def _judged(rule: MonitorRule, before: Standing, seen: Standing, judgement: Judgement, now: datetime) -> Verdict:
     why = judgement.why or say("{value}", value=number(seen.value if seen.value is not None else nan))
     if judgement.is_worse:
-        seen = replace(seen, bad=seen.bad + 1, good=0, since=seen.since or now)
+        seen = replace(seen, bad=seen.bad + 1, good=0, since=seen.since or now, failed_at=now)
         if before.state is State.FAILED or seen.bad >= rule.fail_after:
             return _verdict(Outcome.FAILED, before, seen, State.FAILED, why)
         return _verdict(Outcome.FAILED, before, seen, State.PENDING, why)
@@ -459,10 +497,10 @@ def _judged(rule: MonitorRule, before: Standing, seen: Standing, judgement: Judg
 def _beyond(rule: MonitorRule, before: Standing, seen: Standing, now: datetime) -> Verdict:
     seen = replace(seen, beyond=seen.beyond + 1, bound=rule.hard_limit, good=0, since=seen.since or now)
     why = say("{value} lies beyond the hard limit of {limit}, {n} times in a row.",
-              value=number(seen.value if seen.value is not None else nan), limit=number(rule.hard_limit or 0.0),
-              n=seen.beyond)  # fmt: skip
+              value=share(seen.value if seen.value is not None else nan, seen.total),
+              limit=number(rule.hard_limit or 0.0), n=seen.beyond)  # fmt: skip
     if before.state is State.FAILED or seen.beyond >= HARD_LIMIT_AFTER:
-        return _verdict(Outcome.FAILED, before, replace(seen, unjudged=0), State.FAILED, why)
+        return _verdict(Outcome.FAILED, before, replace(seen, unjudged=0, failed_at=now), State.FAILED, why)
     # One such reading is no verdict yet, so a monitor that knows nothing goes on knowing nothing.
     return _verdict(Outcome.FAILED, before, seen, before.state if before.state in BLIND else State.PENDING, why)
 

@@ -30,6 +30,11 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:,.0f}" if size >= 10 ** (digits - 1) else f"{value:,.{digits}g}"
 
 
+def share(value: float, total: float | None) -> str:
+    """Return a proportion with its count, `0.93 (93 of 100)`; a value that has no `total` alone."""
+    return number(value) if total is None else f"{number(value)} ({number(value * total)} of {number(total)})"
+
+
 def delta(value: float, digits: int = 4) -> str:
     """Return a difference with its sign: `+0.021`, `-4`, `0`; `–` where it is missing."""
     return f"+{number(value, digits)}" if value > 0 else number(value, digits)

@@ -22,7 +22,7 @@ from bot.domain.parts import Part
 from bot.domain.patterns import covers, is_plain
 from bot.domain.registry import Stage
 from bot.domain.serving import ASKED_EVERY, GIVEN_UP_AFTER
-from bot.domain.text import say
+from bot.domain.text import Code, Say, say
 from bot.domain.windows import check_cron
 
 
@@ -299,6 +299,14 @@ class Policy(Part):
         """Return the source of that name, one that needs nothing to be said included; None where there is none."""
         return self.sources.get(name) or BUILT_IN.get(name)
 
+    def cant_count(self, rule: MonitorRule) -> Say | None:
+        """Return why a monitor can't say what is counted out of what, since readings say that; None where it can."""
+        source = self.source(rule.source)
+        if rule.of is None or source is None or source.type != "push":
+            return None
+        return say("{source} is pushed, so each reading says what it's counted out of. Push {of} with it instead.",
+                   source=Code(rule.source), of=Code("of"))  # fmt: skip
+
     def probe_for(self, model: str) -> ServingProbe | None:
         """Return where the version that serves can be read: of the longest matching pattern; None for nowhere."""
         matching = [pattern for pattern in self.serving if pattern == model or fnmatchcase(model, pattern)]
@@ -409,6 +417,8 @@ def _wrong_monitors(policy: Policy) -> Iterator[str]:
                 near = difflib.get_close_matches(monitor.source, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"sources are: {', '.join(known)}"
                 yield f"{path}.source: {monitor.source!r} is no source; {hint}"
+            if why_not := policy.cant_count(monitor):
+                yield f"{path}.of: {str(why_not).removesuffix('.')}"
             if found := unfit(monitor):
                 why = str(found.why).removesuffix(".")
                 yield f"{path}.{found.field}: {why[:1].lower()}{why[1:]}"

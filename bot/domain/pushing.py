@@ -20,7 +20,7 @@ AHEAD = timedelta(minutes=5)  # how far the clock of whoever measures may go bef
 FAULTS_MOST = 5  # that are named; the others are counted
 
 _KEYS = ("source", "readings")
-_READING = ("model", "version", "metric", "value", "at")
+_READING = ("model", "version", "metric", "value", "of", "at")
 
 
 class TooManyReadings(BadInput):
@@ -29,12 +29,13 @@ class TooManyReadings(BadInput):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """One reading as it was given. Version 0: it does not say which."""
+    """One reading as it was given. Version 0: it does not say which. With a `total`, `value` is a count out of it."""
 
     model: str
     version: int
     metric: str
     value: float
+    total: float | None
     at: datetime
 
 
@@ -99,11 +100,15 @@ def _reading(where: str, data: Any, now: datetime, faults: list[_Fault]) -> Give
     for key in ("model", "metric", "value", "at"):
         if key not in data:
             raise _Fault(f"{where}.{key}", "is missing.")
+    value, total = _value(f"{where}.value", data["value"]), _total(f"{where}.of", data.get("of"))
+    if total is not None and not 0 <= value <= total:
+        raise _Fault(f"{where}.value", "must lie between 0 and what it is counted out of (of).")
     return Given(
         model=_model(f"{where}.model", data["model"]),
         version=_version(f"{where}.version", data.get("version")),
         metric=_metric(f"{where}.metric", data["metric"]),
-        value=_value(f"{where}.value", data["value"]),
+        value=value,
+        total=total,
         at=_moment(f"{where}.at", data["at"], now),
     )
 
@@ -147,6 +152,15 @@ def _value(path: str, value: Any) -> float:
         figure = math.inf
     if not math.isfinite(figure):
         raise _Fault(path, "must be a finite number; leave out what could not be measured.")
+    return figure
+
+
+def _total(path: str, total: Any) -> float | None:
+    if total is None:
+        return None
+    figure = _value(path, total)
+    if figure < 0:
+        raise _Fault(path, "must be 0 or more.")
     return figure
 
 

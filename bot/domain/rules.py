@@ -20,6 +20,7 @@ from bot.domain.baselines import (
     HALF_FULL,
     MIN_DAYS,
     MOSTLY,
+    ONE,
     ROUNDING,
     Baseline,
     Floats,
@@ -27,6 +28,7 @@ from bot.domain.baselines import (
     Points,
     Usual,
     ratio,
+    steps_of,
     student,
 )
 from bot.domain.durations import show_duration
@@ -118,13 +120,14 @@ def limits(
 
 def blocks(
     block: Points, start: float, baseline: Baseline, *, history: float, higher_is_better: bool, effect: Effect,
-    sigma: float,
+    sigma: float, sure: float | None = None,
 ) -> Judged:  # fmt: skip
     """Judge one complete block, which began at `start`, against the blocks at the same hours of a baseline.
 
     It is worse where its mean is worse than expected by more than `effect` and by more than `sigma` times the noise;
     most readings must be worse by `effect`, too, and the last half must not be recovering (`limits`). How many blocks
-    in a row it takes is not decided here. Times of day are UTC: where clocks change, the hours differ by one for as
+    in a row it takes is not decided here. With `sure`, what its single readings add must confirm it by so many
+    standard errors (`confirmed`). Times of day are UTC: where clocks change, the hours differ by one for as
     long as the baseline is older.
 
     It cannot be told where the baseline covers less than `history` seconds, where fewer than `MIN_DAYS` days have
@@ -136,7 +139,7 @@ def blocks(
     if not len(block):
         return _cannot_tell(nan, say("The window has no readings."))
     value = float(block.value.mean())
-    if (why := _why_not(baseline, history, effect, higher_is_better)) is not None:
+    if (why := why_not(baseline, history, effect, higher_is_better)) is not None:
         return _cannot_tell(value, why)
     if len(block) < HALF_FULL * baseline.size:
         return _cannot_tell(value, say("The window is incomplete: it has {n} readings, and {usual} are usual.",
@@ -149,9 +152,13 @@ def blocks(
     least = limits(baseline.usual, np.array([slot]), points=len(block), size=baseline.size, effect=effect, sigma=sigma,
                    rest=baseline.rest(block.at).mean(keepdims=True))  # fmt: skip
     expected, sign = least.expected.item(), 1 if higher_is_better else -1
-    but = _excuse((expected - block.value) * sign, least)
-    return _against(value, expected, least.mean.item(), least.noise.item(), higher_is_better, effect, but=but,
-                    by=say("{effect} and {sigma} σ", effect=_show(effect), sigma=number(sigma)))  # fmt: skip
+    gaps = (expected - block.value) * sign
+    but = _excuse(gaps, least)
+    if not but and sure is not None:
+        steps = steps_of(gaps, block.at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
+        but = "" if confirmed(steps, baseline.steps[ONE]) > sure else "but a single shock explains it"
+    return against(value, expected, least.mean.item(), least.noise.item(), higher_is_better, effect, but=but,
+                    by=by_noise(effect, sigma))  # fmt: skip
 
 
 def _excuse(gaps: Floats, least: Limits) -> str:
@@ -255,7 +262,7 @@ def sequential(tally: Tally, *, alpha: float, effect: Effect, history: float) ->
         raise ValueError("alpha must lie between 0 and 0.5")
     baseline, count = tally.baseline, int(tally.counts.sum())
     value = tally.total / count if count else nan
-    if (why := _why_not(baseline, history, effect, tally.higher_is_better)) is not None:
+    if (why := why_not(baseline, history, effect, tally.higher_is_better)) is not None:
         return _cannot_tell(value, why)
     if tally.passed < FEWEST:
         few = say("There are {n} readings, and {least} are needed.", n=tally.passed, least=FEWEST)
@@ -269,7 +276,7 @@ def sequential(tally: Tally, *, alpha: float, effect: Effect, history: float) ->
     least = max(off, effect.distance(expected).item(), ROUNDING * abs(expected))
     gap = (expected - value) * (1 if tally.higher_is_better else -1)
     but = "" if count * gap - tally.worst > (count - 1) * least else "but not without its worst reading"
-    return _against(
+    return against(
         value, expected, least, deviation, tally.higher_is_better, effect, but=but,
         by=say("{effect} and {off}, which noise explains", effect=_show(effect), off=number(off)),
     )  # fmt: skip
@@ -278,10 +285,19 @@ def sequential(tally: Tally, *, alpha: float, effect: Effect, history: float) ->
 # -- telling -----------------------------------------------------------------------------------------------------------
 
 
-def _against(
+def by_noise(effect: Effect, sigma: float) -> Say:
+    """Return by what something must be worse: `2% and 3 σ`."""
+    return say("{effect} and {sigma} σ", effect=_show(effect), sigma=number(sigma))
+
+
+def against(
     value: float, expected: float, least: float, noise: float, higher_is_better: bool, effect: Effect, *, by: Say,
     but: str = "",
 ) -> Judged:  # fmt: skip
+    """Return what a value comes to beside what's expected, if it's worse by more than `least`, and say so.
+
+    `by` is what `least` stands for, and `but` what speaks against it all the same.
+    """
     sign = 1 if higher_is_better else -1
     gap = (expected - value) * sign
     nothing = ROUNDING * max(abs(value), abs(expected))
@@ -324,7 +340,16 @@ def _cannot_tell(value: float, why: Say) -> Judged:
     return Judged(is_worse=None, value=value, bound=nan, why=why)
 
 
-def _why_not(baseline: Baseline, history: float, effect: Effect, higher_is_better: bool) -> Say | None:
+def confirmed(steps: Floats, spread: float) -> float:
+    """Return by how many standard errors what readings add (`steps_of`) is above 0, without the largest of them.
+
+    A shock that dies away slowly moves the mean of many readings, but adds to one of them only. `spread` is by how much
+    such sums are more spread than if readings added independently.
+    """
+    return float((steps.sum() - np.max(steps)) / max(len(steps) - 1, 1) ** 0.5 / spread)
+
+
+def why_not(baseline: Baseline, history: float, effect: Effect, higher_is_better: bool) -> Say | None:
     """Return why nothing can be judged against a baseline; None where it can."""
     if baseline.covers < MOSTLY * history:
         covers, needed = (show_duration(timedelta(seconds=span)) for span in (baseline.covers, history))

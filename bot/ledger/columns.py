@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import DateTime, Dialect, Text
@@ -245,6 +246,21 @@ class Numbers(TypeDecorator[tuple[int, ...]]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[int, ...] | None:
         """Return them."""
         return None if value is None else tuple(json.loads(value))
+
+
+class Figures(TypeDecorator[tuple[float, ...]]):
+    """Some numbers, in order, as JSON; NaN and infinity, which JSON has not, as texts."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[float, ...] | None, dialect: Dialect) -> str | None:
+        """Return them as text."""
+        return None if value is None else dump([one if isfinite(one) else str(one) for one in value])
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[float, ...] | None:
+        """Return them."""
+        return None if value is None else tuple(map(float, json.loads(value)))
 
 
 class Sentences(TypeDecorator[tuple[Say, ...]]):

@@ -31,7 +31,7 @@ from bot.domain.events import Head, Link, Tag
 from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
-from bot.domain.monitors import Check, FrozenBaseline, Measurement, Monitor, Point, Pushed, Standing
+from bot.domain.monitors import Check, FrozenBaseline, Measured, Measurement, Monitor, Pushed, Standing
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Actor
 from bot.domain.registry import Stage
@@ -66,6 +66,7 @@ from bot.ledger.tables import (
     monitors,
     moves,
     notes,
+    own_baselines,
     postings,
     readings,
     requests,
@@ -360,9 +361,9 @@ class SqlReading:
     def series(
         self, monitor: Monitor, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None,
         without: Collection[int] = (),
-    ) -> list[Point]:  # fmt: skip
+    ) -> list[Measured]:  # fmt: skip
         """Return the values of a monitor's checks after `since` and up to `until`, oldest first: see `Reading`."""
-        query = select(measurements.c.at, measurements.c.value).where(
+        query = select(measurements.c.at, measurements.c.value, measurements.c.total).where(
             measurements.c.monitor == monitor.id, measurements.c.at > since, measurements.c.at <= until,
             measurements.c.value.is_not(None), measurements.c.revision >= monitor.measured_from,
         )  # fmt: skip
@@ -372,20 +373,22 @@ class SqlReading:
             query = query.where(measurements.c.move != but)
         if without:
             query = query.where(measurements.c.version.not_in(list(without)))
-        return [(at, value) for at, value in self._connection.execute(query.order_by(measurements.c.at))]
+        return [(at, value, total) for at, value, total in self._connection.execute(query.order_by(measurements.c.at))]
 
     def checks(self, monitor: Monitor, *, since: datetime, until: datetime) -> list[Check]:
         """Return a monitor's finished checks after `since` and up to `until`, oldest first: see `Reading`."""
         mine = measurements.c
-        query = select(mine.at, mine.move, mine.version, mine.outcome, mine.value, mine.points).where(
+        query = select(mine.at, mine.move, mine.version, mine.outcome, mine.value, mine.points, mine.total).where(
             mine.monitor == monitor.id, mine.at > since, mine.at <= until, mine.outcome.is_not(None),
             mine.revision >= monitor.measured_from,
         )  # fmt: skip
         return [Check(*row) for row in self._connection.execute(query.order_by(mine.at))]
 
-    def baseline(self, monitor_id: str) -> FrozenBaseline | None:
-        """Return the frozen baseline of a monitor; of which term, and by which rule, it says itself."""
-        return self._first(FrozenBaseline, statements.one(baselines, "monitor"), monitor_id)
+    def baselines(self, monitors: Collection[str], *, own: bool = False) -> dict[str, FrozenBaseline]:
+        """Return the baselines that monitors have, by their ids: see `Reading`."""
+        table = own_baselines if own else baselines
+        found = self._all(FrozenBaseline, select(table).where(table.c.monitor.in_(monitors)))
+        return {one.monitor: one for one in found}
 
     def readings(
         self, source: str, metrics: Collection[tuple[str, str]], *, since: datetime, until: datetime

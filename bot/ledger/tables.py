@@ -38,6 +38,7 @@ from bot.domain.serving import ServingState
 from bot.ledger.columns import (
     Being,
     Evidence,
+    Figures,
     Marks,
     Member,
     Numbers,
@@ -338,11 +339,14 @@ standings = Table(
     Column("points", Integer, nullable=False),
     Column("newest", Utc),
     Column("judged_to", Utc),
+    Column("failed_at", Utc),
     Column("since", Utc),
     Column("at", Utc),
     Column("value", Double),
+    Column("total", Double),
     Column("bound", Double),
     Column("usual", Double),
+    Column("evidence", Figures),
     Column("why", Sentence),
 )  # fmt: skip
 
@@ -357,6 +361,7 @@ measurements = Table(
     Column("move", Words),
     Column("outcome", Member(Outcome)),
     Column("value", Double),
+    Column("total", Double),
     Column("points", Integer, nullable=False),
     Column("why", Sentence),
     Column("claimed_by", Words),
@@ -365,17 +370,25 @@ measurements = Table(
     sqlite_autoincrement=True,
 )  # fmt: skip
 
+
+def _baselines(name: str) -> Table:
+    return Table(
+        name, metadata,
+        Column("monitor", Words, primary_key=True),
+        Column("move", Words, nullable=False),
+        Column("key", Words, nullable=False),
+        Column("since", Utc, nullable=False),
+        Column("until", Utc, nullable=False),
+        Column("made_at", Utc, nullable=False),
+        Column("summary", Summary, nullable=False),
+    )  # fmt: skip
+
+
 # One row a monitor: the baseline of its present term. What it is made of stays as long as it does.
-baselines = Table(
-    "baselines", metadata,
-    Column("monitor", Words, primary_key=True),
-    Column("move", Words, nullable=False),
-    Column("key", Words, nullable=False),
-    Column("since", Utc, nullable=False),
-    Column("until", Utc, nullable=False),
-    Column("made_at", Utc, nullable=False),
-    Column("summary", Summary, nullable=False),
-)  # fmt: skip
+baselines = _baselines("baselines")
+
+# One row a monitor: what is usual of the version itself, once that is compared with instead.
+own_baselines = _baselines("own_baselines")
 
 # What was pushed. Version 0: whoever pushed it did not say which.
 readings = Table(
@@ -386,6 +399,7 @@ readings = Table(
     Column("metric", Words, nullable=False),
     Column("at", Utc, nullable=False),
     Column("value", Double, nullable=False),
+    Column("total", Double),
     Column("received_at", Utc, nullable=False),
     Column("client", Words, nullable=False),
     UniqueConstraint("source", "model", "metric", "version", "at"),

@@ -224,10 +224,11 @@ class SqlWriting(SqlReading):
             self._connection.execute(statements.end_slot(), ends)
         return mine
 
-    def save_baselines(self, baselines: Sequence[FrozenBaseline]) -> None:
-        """Write monitors' frozen baselines; each takes the place of its monitor's former one."""
+    def save_baselines(self, baselines: Sequence[FrozenBaseline], *, own: bool = False) -> None:
+        """Write monitors' baselines; each takes the place of its monitor's former one."""
         if baselines:
-            put = statements.put(tables.baselines, "monitor", "made_at", self._dialect)
+            table = tables.own_baselines if own else tables.baselines
+            put = statements.put(table, "monitor", "made_at", self._dialect)
             self._connection.execute(put, [rows.write(one) for one in baselines])
 
     def add_readings(self, pushed: Sequence[Pushed]) -> int:
@@ -246,7 +247,8 @@ class SqlWriting(SqlReading):
         """
         baselines, checks, all_readings = tables.baselines.c, tables.measurements.c, tables.readings.c
         removed = select(monitors.c.id).where(monitors.c.removed_at.is_not(None))
-        self._run(delete(tables.baselines).where(baselines.monitor.in_(removed)))
+        for table in (tables.baselines, tables.own_baselines):
+            self._run(delete(table).where(table.c.monitor.in_(removed)))
         is_needed = exists().where(
             baselines.monitor == checks.monitor, checks.at >= baselines.since, checks.at <= baselines.until
         )

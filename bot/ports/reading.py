@@ -11,7 +11,7 @@ from bot.domain.events import Head, Link, Tag
 from bot.domain.freezes import Freeze
 from bot.domain.incidents import Incident, Tripped
 from bot.domain.looks import Finding, Look
-from bot.domain.monitors import Check, FrozenBaseline, Measurement, Monitor, Point, Pushed, Standing
+from bot.domain.monitors import Check, FrozenBaseline, Measured, Measurement, Monitor, Pushed, Standing
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor
 from bot.domain.registry import Stage
@@ -263,8 +263,8 @@ class Reading(Protocol):
     def series(
         self, monitor: Monitor, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None,
         without: Collection[int] = (),
-    ) -> list[Point]:  # fmt: skip
-        """Return the values of a monitor's checks after `since` and up to `until`, oldest first.
+    ) -> list[Measured]:  # fmt: skip
+        """Return the values of a monitor's checks after `since` and up to `until`, oldest first, with their totals.
 
         None of before it was changed to measure something else. Those of one term, where `move` names it; those of
         every other term, where `but` does; never of the versions in `without`.
@@ -278,8 +278,11 @@ class Reading(Protocol):
         """
         ...
 
-    def baseline(self, monitor_id: str) -> FrozenBaseline | None:
-        """Return the frozen baseline of a monitor; of which term, and by which rule, it says itself."""
+    def baselines(self, monitors: Collection[str], *, own: bool = False) -> dict[str, FrozenBaseline]:
+        """Return the baselines that monitors have, by their ids; of which term, and by which rule, they say themselves.
+
+        They're those of before the terms; where `own`, those of the versions' own days.
+        """
         ...
 
     def readings(

@@ -161,7 +161,8 @@ class Batch:
 class Query:
     """What a monitor asks a source: the points of `query` after `since` and up to `until`, of the model's version.
 
-    `source` is the source's name in the policy. `since` is the beginning of the version's term at the earliest.
+    With `of`, a second query, the points are counts: how many, by `query`, out of how many, by `of`. `source` is the
+    source's name in the policy. `since` is the beginning of the version's term at the earliest.
     """
 
     monitor: str
@@ -172,6 +173,7 @@ class Query:
     since: datetime
     until: datetime
     timeout: timedelta = timedelta(seconds=10)
+    of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

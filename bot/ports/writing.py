@@ -107,8 +107,11 @@ class Writing(Reading, Protocol):
         """Write what claimed checks came to; return which of them were the owner's still. The others are left."""
         ...
 
-    def save_baselines(self, baselines: Sequence[FrozenBaseline]) -> None:
-        """Write monitors' frozen baselines; each takes the place of its monitor's former one."""
+    def save_baselines(self, baselines: Sequence[FrozenBaseline], *, own: bool = False) -> None:
+        """Write monitors' baselines; each takes the place of its monitor's former one.
+
+        They're those of before the terms; where `own`, those of the versions' own days.
+        """
         ...
 
     def add_readings(self, pushed: Sequence[Pushed]) -> int:

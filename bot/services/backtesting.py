@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -22,10 +22,13 @@ from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitor_views import moved_since
 from bot.domain.monitors import (
     Check,
+    Counts,
     Firing,
     FrozenBaseline,
+    Measured,
     Monitor,
     Outcome,
+    Own,
     Point,
     Reading,
     Standing,
@@ -36,7 +39,7 @@ from bot.domain.monitors import (
     due_from,
     is_warm,
 )
-from bot.domain.readings import aggregate
+from bot.domain.readings import aggregate, usable
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import Bar, Served, stretches
 from bot.domain.rules import Tally
@@ -67,7 +70,7 @@ class Backtesting:
         with self._it.ledger.read() as reading:
             moves = reading.moves(monitor.model, stage=Stage.PRODUCTION)
             served = [one for one in stretches(moves) if one.until is None or one.until > since][::-1]
-            stored, bars = reading.baseline(monitor.id), reading.bars(monitor.model)
+            stored, bars = reading.baselines([monitor.id]).get(monitor.id), reading.bars(monitor.model)
             earliest = min([since, *(_looked_back(monitor, _term(one), stored) for one in served)])
             checks = reading.checks(monitor, since=earliest, until=until)
         terms, why = [_term(one) for one in served], None
@@ -78,7 +81,7 @@ class Backtesting:
             version = terms[-1].version if served and served[-1].until is None else 0
             raw, why = self._of_source(monitor, version, first, until)
             theirs = as_measured(monitor.rule, raw)
-            if MOSTLY * _covers((at for at, _ in theirs), since) > mine:
+            if MOSTLY * _covers((at for at, _, _ in theirs), since) > mine:
                 terms, checks = _as_checks(served, theirs)
                 stored = None
         points = [(one.at, one.value) for one in checks if one.value is not None and one.at > since]
@@ -93,46 +96,49 @@ class Backtesting:
 
     def _of_source(
         self, monitor: Monitor, version: int, since: datetime, until: datetime
-    ) -> tuple[list[Point], Say | None]:
-        query = Query(monitor=monitor.id, source=monitor.rule.source, model=monitor.model, version=version,
-                      query=monitor.rule.query, since=since, until=until, timeout=monitor.rule.timeout)  # fmt: skip
+    ) -> tuple[list[Point | Counts], Say | None]:
+        rule = monitor.rule
+        query = Query(monitor=monitor.id, source=rule.source, model=monitor.model, version=version, query=rule.query,
+                      of=rule.of, since=since, until=until, timeout=rule.timeout)  # fmt: skip
         try:
-            answer = self._sources.history(monitor.rule.source, query, monitor.rule.every)
+            answer = self._sources.history(rule.source, query, rule.every)
         except RegistrarError as error:
             return [], error.sentence
         if answer.outcome is not Outcome.OK:
             return [], answer.why
-        return sorted((at, float(value)) for at, value in answer.points if math.isfinite(value)), None
+        return usable(answer.points, rule, lambda at: None)[0], None
 
 
 # -- what is replayed --------------------------------------------------------------------------------------------------
 
 
-def as_measured(rule: MonitorRule, readings: list[Point]) -> list[Point]:
+def as_measured(rule: MonitorRule, readings: Sequence[Point | Counts]) -> list[Measured]:
     """Return what checks would have made of a source's readings (oldest first): one value at the time of each.
 
     As in a check, a threshold with an aggregate looks at its window, and a rule against a baseline at what came since
     the check before. What the monitor measured itself has been through that already.
     """
+    reckoned = [(some[-1][0], *aggregate(some, rule.reckons)) for some in _looked_at(rule, readings)]
+    return [one for one in reckoned if math.isfinite(one[1])]
+
+
+def _looked_at(rule: MonitorRule, readings: Sequence[Point | Counts]) -> Iterator[Sequence[Point | Counts]]:
     is_windowed = rule.is_threshold and rule.aggregate not in {None, "last"}
     if not is_windowed and rule.reckons != "rate":
-        return readings  # a source tells of one reading for each check
+        yield from ([one] for one in readings)  # a source tells of one reading for each check
+        return
     back = rule.window if is_windowed else 2 * rule.every
-    found, first = [], 0
-    for last, (at, _) in enumerate(readings):
+    first = 0
+    for last, (at, *_) in enumerate(readings):
         while readings[first][0] <= at - back:
             first += 1
         some = readings[first : last + 1]
         is_whole = not is_windowed or at - readings[0][0] >= back - rule.every  # what is not is warm-up in a check
-        if not is_whole or (rule.reckons == "rate" and len(some) < 2):
-            continue
-        value = aggregate(some, rule.reckons)
-        if math.isfinite(value):
-            found.append((at, value))
-    return found
+        if is_whole and (rule.reckons != "rate" or len(some) > 1):
+            yield some
 
 
-def _as_checks(served: Sequence[Served], points: Sequence[Point]) -> tuple[list[Term], list[Check]]:
+def _as_checks(served: Sequence[Served], points: Sequence[Measured]) -> tuple[list[Term], list[Check]]:
     """Return a source's readings as checks of the versions that served then, with the terms of these.
 
     What was in Production before the ledger knew of it has been there since the first reading.
@@ -144,11 +150,12 @@ def _as_checks(served: Sequence[Served], points: Sequence[Point]) -> tuple[list[
         terms[0] = replace(terms[0], since=min(first, terms[0].since))
     begins = [one.since for one in terms]
     checks = []
-    for at, value in points:
+    for at, value, total in points:
         number = bisect_right(begins, at) - 1
         end = ends[number] if number >= 0 else None
         term = terms[number] if number >= 0 and (end is None or at <= end) else None
-        checks.append(Check(at, term.move if term else None, term.version if term else None, Outcome.OK, value, 1))
+        move, version = (term.move, term.version) if term else (None, None)
+        checks.append(Check(at, move, version, Outcome.OK, value, 1, total))
     return terms, checks
 
 
@@ -204,9 +211,9 @@ def replay(
 def _replay_term(monitor: Monitor, term: Term, checks: Sequence[Check], past: _Memory, into: Replayed) -> None:
     rule, judged = monitor.rule, into.judged
     standing = begin(into.standing, monitor, term)
-    for at, _, _, outcome, value, points in checks:
+    for at, _, _, outcome, value, points, total in checks:
         past.now = at
-        found = _reading(rule, at, outcome, value, points)
+        found = _reading(rule, at, outcome, value, points, total)
         judgement = judge(monitor, standing, term, found, at, past)
         warm = is_warm(monitor, term, at)
         verdict = assess(monitor, standing, found, judgement, now=at, warm=warm, due=due_from(monitor, term, at))
@@ -225,13 +232,15 @@ def _replay_term(monitor: Monitor, term: Term, checks: Sequence[Check], past: _M
     into.usual = into.usual if standing.usual is None else standing.usual
 
 
-def _reading(rule: MonitorRule, at: datetime, outcome: Outcome, value: float | None, points: int) -> Reading:
+def _reading(
+    rule: MonitorRule, at: datetime, outcome: Outcome, value: float | None, points: int, total: float | None
+) -> Reading:
     """Return what the source told, as far as a check in the ledger says it."""
     if value is None:
         is_error = outcome is Outcome.ERROR
         return Reading(outcome=Outcome.ERROR if is_error else Outcome.NO_DATA, why=_ERROR if is_error else _EMPTY)
     fresh = min(points, 1) if rule.is_threshold else points  # a threshold looks at some readings more than once
-    return Reading(value=value, points=points, fresh=fresh, newest=at)
+    return Reading(value=value, total=total, points=points, fresh=fresh, newest=at)
 
 
 _ERROR, _EMPTY = say("The source gave an error."), say("The source had no data.")
@@ -248,12 +257,26 @@ class _Memory:
         self._rule, self._term, self._everything, self._bad = rule, term, everything, bad
         self._mine = _points(mine)
         self._frozen = stored.summary if stored else None
+        self._own: dict[Own, tuple[datetime, Baseline]] = {}
         self._tally: Tally | None = None
         self._counted = 0  # of the readings: those before are in the tally, or before its beginning
 
     def readings(self, since: datetime, until: datetime) -> Points:
         """Return the term's readings from `since` on and before `until`."""
         return self._mine.between(since.timestamp(), until.timestamp())
+
+    def recent(self, since: datetime) -> Points:
+        """Return the term's readings after `since`, up to the one that is judged."""
+        first, after = (int(self._mine.at.searchsorted(at.timestamp(), side="right")) for at in (since, self.now))
+        return self._mine.part(first, after)
+
+    def own(self, kind: Own) -> tuple[datetime, Baseline] | None:
+        """Return what was kept of the version's own days."""
+        return self._own.get(kind)
+
+    def keep(self, kind: Own, since: datetime, until: datetime, summary: Baseline) -> None:
+        """Keep it for the rest of the replay."""
+        self._own[kind] = until, summary
 
     def frozen(self) -> Baseline:
         """Return the baseline that is stored, or one made of what was measured before the term."""
@@ -274,15 +297,15 @@ class _Memory:
             self._counted = int(self._mine.at.searchsorted(since.timestamp()))
         until = int(self._mine.at.searchsorted(self.now.timestamp(), side="right"))
         if until > self._counted:
-            some = slice(self._counted, until)
-            self._tally.add(predicted(self._rule, Points(self._mine.at[some], self._mine.value[some])))
+            self._tally.add(predicted(self._rule, self._mine.part(self._counted, until)))
             self._counted = until
         return self._tally
 
 
 def _points(checks: Sequence[Check]) -> Points:
     some = [one for one in checks if one.value is not None and one.move is not None]
-    return Points.of((one.at.timestamp() for one in some), (one.value for one in some if one.value is not None))
+    return Points.of((one.at.timestamp() for one in some), (one.value for one in some if one.value is not None),
+                     (one.total for one in some))  # fmt: skip
 
 
 def _covers(times: Iterable[datetime], since: datetime) -> timedelta:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from bot.domain.baselines import Baseline, Points
 from bot.domain.directions import Direction
 from bot.domain.evaluation import is_enough, key_of, predicted, span_of_baseline, summary_of
-from bot.domain.monitors import FrozenBaseline, Monitor, Point, Standing, Term
+from bot.domain.monitors import FrozenBaseline, Kept, Measured, Monitor, Own, Reading, Standing, Term
 from bot.domain.rules import Tally
 from bot.ports import Reading as Ledger
 
@@ -32,18 +32,42 @@ def span(monitor: Monitor, standing: Standing, term: Term, now: datetime) -> tup
 class LedgerPast:
     """`bot.domain.evaluation.Past` for one check, from the ledger.
 
-    `made` is the frozen baseline where this check is the first to need it: to be written down with the check.
+    `stored` and `own` are the baselines that the ledger has of this monitor, maybe of an earlier term. `made` is the
+    frozen baseline where this check is the first to need it, and `kept` a new one of the version's own days, with why:
+    to be written down with the check.
     """
 
-    def __init__(self, reading: Ledger, monitor: Monitor, term: Term, now: datetime, value: float) -> None:
+    def __init__(
+        self, reading: Ledger, monitor: Monitor, term: Term, now: datetime, found: Reading, *,
+        stored: FrozenBaseline | None, own: FrozenBaseline | None = None,
+    ) -> None:  # fmt: skip
         self._reading, self._monitor, self._term = reading, monitor, term
-        self._now, self._value = now, value
+        self._now, self._value, self._total = now, found.value, found.total
+        self._before, self._own = stored, own
         self._frozen: FrozenBaseline | None = None
         self.made: FrozenBaseline | None = None
+        self.kept: Kept | None = None
 
     def readings(self, since: datetime, until: datetime) -> Points:
         """Return the term's readings from `since` on and before `until`."""
         return points(self._reading.series(self._monitor, since=since - TICK, until=until - TICK, move=self._term.move))
+
+    def recent(self, since: datetime) -> Points:
+        """Return the term's readings after `since`, and the check's value, which isn't there yet."""
+        earlier = self._reading.series(self._monitor, since=since, until=self._now, move=self._term.move)
+        return points([*earlier, (self._now, self._value, self._total)])
+
+    def own(self, kind: Own) -> tuple[datetime, Baseline] | None:
+        """Return what the ledger has of the version's own days, and up to when they go."""
+        own = self._own
+        is_it = own is not None and (own.move, own.key) == (self._term.move, self._key(kind))
+        return (own.until, own.summary) if own is not None and is_it else None
+
+    def keep(self, kind: Own, since: datetime, until: datetime, summary: Baseline) -> None:
+        """Have it written down with the check."""
+        before = (self.own(kind) or (None, self.frozen()))[1] if kind is Own.BEST else None
+        self._own = self._baseline(self._key(kind), since, until, summary)
+        self.kept = Kept(kind, self._own, before)
 
     def frozen(self) -> Baseline:
         """Return the baseline that the ledger has of this term, or make it of what was measured before."""
@@ -53,15 +77,20 @@ class LedgerPast:
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
         """Return the tally of the term's readings from `since` on, and of the check's value, which isn't there yet."""
-        earlier = self._reading.series(self._monitor, since=since - TICK, until=self._now, move=self._term.move)
         rule = self._monitor.rule
-        found = predicted(rule, points([*earlier, (self._now, self._value)]))
+        found = predicted(rule, self.recent(since - TICK))
         return Tally.of(found, baseline, higher_is_better=rule.better is Direction.HIGHER)
 
     def _stored(self) -> FrozenBaseline | None:
-        found = self._reading.baseline(self._monitor.id)
-        key = key_of(self._monitor.rule, self._monitor.measured_from)
-        return found if found is not None and (found.move, found.key) == (self._term.move, key) else None
+        found = self._before
+        return found if found is not None and (found.move, found.key) == (self._term.move, self._key()) else None
+
+    def _key(self, kind: Own | None = None) -> str:
+        return key_of(self._monitor.rule, self._monitor.measured_from) + (f" {kind.value}" if kind else "")
+
+    def _baseline(self, key: str, since: datetime, until: datetime, summary: Baseline) -> FrozenBaseline:
+        return FrozenBaseline(monitor=self._monitor.id, move=self._term.move, key=key, since=since, until=until,
+                              made_at=self._now, summary=summary)  # fmt: skip
 
     def _make(self) -> FrozenBaseline:
         """Return a new one, without versions that were rolled back as bad: they're nobody's baseline.
@@ -71,15 +100,12 @@ class LedgerPast:
         """
         monitor, term = self._monitor, self._term
         since, until = span_of_baseline(monitor.rule, term)
-        summary, stored = self._summary(since, until), self._reading.baseline(monitor.id)
+        summary, stored = self._summary(since, until), self._before
         has_enough = is_enough(monitor.rule, summary)
         if stored is not None and stored.since < since and (stored.move == term.move or not has_enough):
             since = stored.since
             summary = summary if has_enough else self._summary(since, until)
-        self.made = FrozenBaseline(
-            monitor=monitor.id, move=term.move, key=key_of(monitor.rule, monitor.measured_from), since=since,
-            until=until, made_at=self._now, summary=summary,
-        )  # fmt: skip
+        self.made = self._baseline(self._key(), since, until, summary)
         return self.made
 
     def _summary(self, since: datetime, until: datetime) -> Baseline:
@@ -89,6 +115,7 @@ class LedgerPast:
         return summary_of(monitor.rule, term, points(before))
 
 
-def points(pairs: list[Point]) -> Points:
-    """Return points as the rules take them."""
-    return Points.of((at.timestamp() for at, _ in pairs), (value for _, value in pairs))
+def points(measured: list[Measured]) -> Points:
+    """Return checks' values as the rules take them."""
+    return Points.of((at.timestamp() for at, _, _ in measured), (value for _, value, _ in measured),
+                     (total for _, _, total in measured))  # fmt: skip

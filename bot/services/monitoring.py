@@ -13,13 +13,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from math import nan
 from typing import Protocol
 
 from bot import story
+from bot.domain import monitor_words
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.evaluation import judge
-from bot.domain.incidents import COMMON_COUNT
+from bot.domain.events import Event, Tag
+from bot.domain.incidents import COMMON_COUNT, WATCH
 from bot.domain.judgeable import KEPT
 from bot.domain.monitors import (
     Answer,
@@ -38,6 +39,7 @@ from bot.domain.monitors import (
     due_from,
     is_warm,
 )
+from bot.domain.numbers import number
 from bot.domain.readings import measure
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import stretches
@@ -48,6 +50,8 @@ from bot.services.context import Context
 from bot.services.dispatching import Threads
 from bot.services.incidents import Checked, Due, Incidents
 from bot.services.judging import LedgerPast, span
+from bot.services.rows import said_note, thread_note
+from bot.services.threads import thread_of
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +62,9 @@ HANGING_MOST = 8  # batches of one source that may hang; after that it is not as
 STEP = timedelta(seconds=30)  # by which the clock may drift from the monotonic one before it counts as set anew
 FRESH = timedelta(seconds=2)  # a check that is so recent need not be repeated to see whether others fail as well
 MOVES = 40  # of Production, that tell who serves now
+
+
+Known = tuple[FrozenBaseline | None, FrozenBaseline | None]  # a monitor's baselines: frozen, and of its own days
 
 
 class SourceBook(Protocol):
@@ -192,13 +199,16 @@ class Monitoring:
     def _baselines(self, reading: Ledger, now: datetime) -> list[FrozenBaseline]:
         """Return the baselines of the present terms that aren't in the ledger yet."""
         monitors = [one for one in reading.monitors() if one.rule.has_frozen_baseline]
-        terms = self._terms(reading, {one.model for one in monitors})
+        terms, stored = (
+            self._terms(reading, {one.model for one in monitors}),
+            reading.baselines([o.id for o in monitors]),
+        )
         found = []
         for one in monitors:
             term = terms[one.model]
             if term is None or now < term.since:
                 continue
-            past = LedgerPast(reading, one, term, now, nan)
+            past = LedgerPast(reading, one, term, now, Reading(), stored=stored.get(one.id))
             try:
                 past.frozen()
             except RegistrarError:
@@ -368,19 +378,26 @@ class Monitoring:
         now = self._it.clock.now()
         with self._it.ledger.read() as reading:
             terms = self._terms(reading, {one.monitor.model for one in checks})
-            return [self._judge_one(reading, one, terms[one.monitor.model], answer, now)
-                    for one, answer in zip(checks, answers, strict=True)]  # fmt: skip
+            stored = reading.baselines([one.monitor.id for one in checks if one.monitor.rule.has_frozen_baseline])
+            own = reading.baselines([one.monitor.id for one in checks if one.monitor.rule.rule == "default"], own=True)
+            found = []
+            for one, answer in zip(checks, answers, strict=True):
+                known = stored.get(one.monitor.id), own.get(one.monitor.id)
+                found.append(self._judge_one(reading, one, terms[one.monitor.model], answer, now, known))
+            return found
 
-    def _judge_one(self, reading: Ledger, one: Due, term: Term | None, answer: Answer, now: datetime) -> Checked:
+    def _judge_one(
+        self, reading: Ledger, one: Due, term: Term | None, answer: Answer, now: datetime, known: Known
+    ) -> Checked:
         """Judge a check; where that raises, it is an error of this monitor and of no other."""
         try:
-            return self._judge(reading, one, term, answer, now)
+            return self._judge(reading, one, term, answer, now, known)
         except RegistrarError:
             raise  # the ledger is away: nothing can be written down
         except Exception as error:
             log.exception("the check of the monitor %s of %s raised", one.monitor.name, one.monitor.model)
             why = say("The check raised an error ({kind}); the log has it.", kind=type(error).__name__)
-            return self._judge(reading, one, term, Answer(outcome=Outcome.ERROR, why=why), now)
+            return self._judge(reading, one, term, Answer(outcome=Outcome.ERROR, why=why), now, known)
 
     def _ruled(
         self, monitor: Monitor, standing: Standing, term: Term, found: Reading, now: datetime, past: LedgerPast
@@ -402,6 +419,9 @@ class Monitoring:
             written = [one for one in checked if (one.monitor.id, one.due.slot) in ours]
             tx.save_standings([_standing(one) for one in written])
             tx.save_baselines([one.baseline for one in written if one.baseline is not None])
+            tx.save_baselines([one.own.baseline for one in written if one.own is not None], own=True)
+            for one in written:
+                self._tell_better(tx, one)
             told, models = self._incidents.record(tx, written, prepared)
         for one in written:
             self._it.observer.checked(one.verdict.outcome, _delay(one))
@@ -410,7 +430,28 @@ class Monitoring:
         if told:
             self._tell()
 
-    def _judge(self, reading: Ledger, one: Due, term: Term | None, answer: Answer, now: datetime) -> Checked:
+    def _tell_better(self, tx: Writing, one: Checked) -> None:
+        """Say in the version's thread that it's compared with its own days from now on, since they're better."""
+        own, term, monitor = one.own, one.term, one.monitor
+        if own is None or own.before is None or term is None:
+            return
+        levels = own.before.level, own.baseline.summary.level
+        tx.append(
+            Event(at=one.at, actor=WATCH, tag=Tag.BASELINE_RAISED, model=monitor.model,
+                  subject=f"{monitor.model} {monitor.name}", before=number(levels[0]), after=number(levels[1]),
+                  origin="job", evidence={"version": term.version, "since": own.baseline.since.isoformat(),
+                                          "until": own.baseline.until.isoformat()})
+        )  # fmt: skip
+        if monitor.acts == "dry_run" or monitor.is_silenced(one.at):
+            return
+        said = monitor_words.better(monitor, term, own.baseline, *levels)
+        key, thread = f"better:{monitor.id}:{own.baseline.until.isoformat()}", thread_of(tx, monitor.model)
+        channel = self._it.policy.channel_for(monitor.model)
+        tx.add_note(thread_note(thread, key, said) if thread else said_note(key, channel, said))
+
+    def _judge(
+        self, reading: Ledger, one: Due, term: Term | None, answer: Answer, now: datetime, known: Known
+    ) -> Checked:
         monitor = one.monitor
         standing = begin(replace(one.standing, slot=one.slot - 1), monitor, term)
         if term is None:
@@ -426,13 +467,14 @@ class Monitoring:
         else:
             found = measure(answer, monitor.rule, since=since, until=until, now=now, seen=standing.newest)
         warm = is_warm(monitor, term, now)
-        past = LedgerPast(reading, monitor, term, now, found.value)
+        past = LedgerPast(reading, monitor, term, now, found, stored=known[0], own=known[1])
         is_new = standing.points == 0 and now >= term.since and found.outcome is not Outcome.ERROR
         if is_new and monitor.rule.has_frozen_baseline:
             past.frozen()  # also where nothing is measured for weeks: what it's made of is still there now
         judgement = self._ruled(monitor, standing, term, found, now, past)
         verdict = assess(monitor, standing, found, judgement, now=now, warm=warm, due=due_from(monitor, term, now))
-        return Checked(due=one, term=term, reading=found, verdict=verdict, at=now, baseline=past.made)
+        return Checked(due=one, term=term, reading=found, verdict=verdict, at=now, baseline=past.made,
+                       own=past.kept)  # fmt: skip
 
     def _terms(self, reading: Ledger, models: Iterable[str]) -> dict[str, Term | None]:
         return {model: present_term(reading, model) for model in models}
@@ -463,7 +505,8 @@ def _measurement(one: Checked) -> Measurement:
     return Measurement(
         monitor=one.due.monitor.id, slot=one.due.slot, at=one.at, revision=one.due.monitor.revision,
         version=term.version if term else None, move=term.move if term else None, outcome=one.verdict.outcome,
-        value=one.reading.value if has_value else None, points=one.reading.points, why=one.verdict.why,
+        value=one.reading.value if has_value else None, total=one.reading.total, points=one.reading.points,
+        why=one.verdict.why,
     )  # fmt: skip
 
 
@@ -485,7 +528,7 @@ def _query(one: Due, term: Term, now: datetime) -> Query:
     rule = one.monitor.rule
     return Query(
         monitor=one.monitor.id, source=rule.source, model=one.monitor.model, version=term.version, query=rule.query,
-        since=since, until=until, timeout=rule.timeout,
+        of=rule.of, since=since, until=until, timeout=rule.timeout,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from bot.domain.monitor_commands import (
     MonitorSilence,
     MonitorUnsilence,
 )
+from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitor_views import MonitorRow, MonitorView, chart_of, of_incident, worst_first
 from bot.domain.monitors import Monitor, Standing, State, resumed
 from bot.domain.people import Actor, Caller, actor_of, shown
@@ -129,7 +130,7 @@ class Monitors:
         self._gatekeeper.admit(caller, Act.EDIT_MONITOR, model=command.model, origin=origin)
         policy, now, by = self._it.policy, self._it.clock.now(), actor_of(caller)
         rule = command.rule("" if "source" in command.settings else _only_source(policy))
-        _check_source(rule.source, policy)
+        _check_source(rule, policy)
         monitor = Monitor(id=f"m{self._it.new_id()}", model=command.model, rule=rule, created_at=now, created_by=by)
         first = monitor.first_check(now)
         with self._it.ledger.write() as tx:
@@ -151,7 +152,7 @@ class Monitors:
         with self._it.ledger.write() as tx:
             before = _changeable(_find(tx, command.model, command.name))
             rule = command.applied(before.rule)
-            _check_source(rule.source, self._it.policy)
+            _check_source(rule, self._it.policy)
             if rule == before.rule:
                 raise BadInput(say("{it} is like that already.", it=monitor_words.which(before)))
             # Who changed it last wrote what it is now, and since when: that is what arming asks about.
@@ -487,8 +488,11 @@ def _only_source(policy: Policy) -> str:
     raise BadInput(say("Say where the figures come from, with {flag}: {names}.", flag=Code("--source"), names=names))
 
 
-def _check_source(name: str, policy: Policy) -> None:
+def _check_source(rule: MonitorRule, policy: Policy) -> None:
+    name = rule.source
     if policy.source(name) is not None:
+        if why := policy.cant_count(rule):
+            raise BadInput(say("{flag}: {why}", flag=Code("--of"), why=why))
         return
     known = sorted({*policy.sources, *BUILT_IN})
     near = difflib.get_close_matches(name, known, n=1)

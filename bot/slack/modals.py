@@ -103,15 +103,16 @@ def details(message: Message | None = None) -> dict[str, Any]:
 
 
 _RULES = {
-    "threshold": "a bound that must hold", "default": "against the Production before (default)", "blocks": "against the Production before (blocks)",
-    "sequential": "against the Production before (sequential)",
+    "threshold": "a bound that must hold", "default": "against the Production before (default)",
+    "blocks": "against the Production before (blocks)", "sequential": "against the Production before (sequential)",
 }  # fmt: skip
 _ACTIONS = {
     "dry_run": "try itself out: tell nobody", "notify": "tell the channel", "ask": "ask whether to roll back",
     "auto": "roll back by itself, once it is armed",
 }  # fmt: skip
 MONITOR_FIELDS = (
-    "model", "name", "source", "query", "rule", "greater_than", "less_than", "min_effect", "window", "every", "action",
+    "model", "name", "source", "query", "of", "rule", "greater_than", "less_than", "min_effect", "window", "every",
+    "action",
 )  # fmt: skip
 
 
@@ -124,6 +125,7 @@ def monitor(draft: str, given: Mapping[str, str], sources: Sequence[str]) -> dic
         _text("name", "Name of the monitor", typed, hint="Such as accuracy"),
         _choice("source", "Where do the figures come from?", {name: name for name in sources[:100]}, typed),
         _text("query", "Metric, or PromQL", typed, optional=True, hint="Left out: the monitor's own name"),
+        _text("of", "Counted out of", typed, optional=True, hint="For counts only: a second metric, or PromQL"),
         _choice("rule", "How is it judged?", _RULES, typed),
         _text("greater_than", "Must be above", typed, optional=True, hint=equality),
         _text("less_than", "Must be below", typed, optional=True, hint=equality),

@@ -8,10 +8,11 @@ from datetime import datetime
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
 
 from bot.domain import monitor_words
+from bot.domain.false_rollbacks import Expected, expected
 from bot.domain.incidents import Incident
 from bot.domain.monitor_views import MonitorRow, MonitorView
 from bot.domain.monitors import Measurement, Monitor, Outcome, Standing, State
-from bot.domain.numbers import MISSING, counted, number
+from bot.domain.numbers import MISSING, counted, share
 from bot.domain.text import Say, short
 from bot.slack.blocks import Message, chunks, dicts, markdown, section, small
 from bot.slack.texts import TEXT_MOST, code, cut, mrkdwn, when, who
@@ -45,7 +46,13 @@ def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = 
     blocks += [section(chunk) for chunk in chunks([row(one, now) for one in rows[:LIST_MOST]])]
     if len(rows) > LIST_MOST:
         blocks.append(small(f"{len(rows) - LIST_MOST} more. One model's: {code('/model monitor list MODEL')}"))
+    blocks += costs(expected(one.monitor for one in rows))
     return Message(counted(len(rows), "monitor") + of, dicts([*blocks, add]))
+
+
+def costs(found: Expected | None) -> list[Block]:
+    """Return the line that says what is armed and what to expect of it; none where nothing is armed."""
+    return [small(mrkdwn(monitor_words.expected(found)))] if found else []
 
 
 def row(one: MonitorRow, now: datetime) -> str:
@@ -99,13 +106,15 @@ def monitor_view(view: MonitorView) -> Message:
 
 def _fields(view: MonitorView) -> list[str]:
     monitor, standing = view.monitor, view.standing
-    query = code(short(monitor.rule.query, 250))
+    rule = monitor.rule
+    queries = [one for one in (rule.query, rule.of) if one is not None]
+    metric = " of ".join(code(short(one, 250 // len(queries))) for one in queries)
     fields = [
         f"*Last value*\n{mrkdwn(monitor_words.value(standing))}",
         f"*Version*\n{code(f'v{standing.version}') if standing.version is not None else MISSING}",
         f"*Last check*\n{when(standing.at) if standing.at else 'none yet'}",
         f"*Next check*\n{_next(view)}",
-        f"*Source*\n{code(monitor.rule.source)} {query}",
+        f"*Source*\n{code(rule.source)} {metric}",
     ]
     if standing.since is not None and standing.state in {State.FAILED, State.PENDING}:
         fields.append(f"*Failing since*\n{when(standing.since)}")
@@ -144,9 +153,9 @@ def _recent(recent: Sequence[Measurement]) -> list[Block]:
         return []
     rows = []
     for one in recent:
-        value = code(number(one.value)) if one.value is not None else MISSING
+        value = code(share(one.value, one.total)) if one.value is not None else MISSING
         parts = [value, *([cut(mrkdwn(one.why), 200)] if one.why else [])]
-        if one.value is None or number(one.value) in str(one.why):  # what it came to says the value
+        if one.value is None or share(one.value, one.total) in str(one.why):  # what it came to says the value
             parts = parts[1:] or parts
         rows.append("  ".join([f"{_CAME_TO[one.outcome]} {when(one.at)}", *parts]))
     return [section(chunk) for chunk in chunks(["*Last checks*", *rows])]

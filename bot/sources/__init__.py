@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from bot.domain.errors import Misconfigured
-from bot.domain.monitors import Answer, Outcome
+from bot.domain.monitors import Answer, Counts, Outcome, Point
 from bot.domain.policy import Source
 from bot.domain.text import Code, Name, Say, say
 from bot.ports import Ledger, Registry
@@ -25,6 +25,12 @@ class Parts:
 def broken(why: Say) -> Answer:
     """Return the answer of a source that failed, or of a query that is wrong."""
     return Answer(outcome=Outcome.ERROR, why=why)
+
+
+def joined(counts: Iterable[Point | Counts], totals: Iterable[Point | Counts]) -> list[Counts]:
+    """Return how many out of how many, at each time that both figures have."""
+    out_of = {at: figure for at, figure, *_ in totals}
+    return [(at, figure, out_of[at]) for at, figure, *_ in counts if at in out_of]
 
 
 def check_options(name: str, source: Source, known: Collection[str]) -> None:

@@ -8,8 +8,10 @@ class TestMySource(SourceContract):
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from unittest import SkipTest
 
 from bot.domain.errors import Misconfigured, Unreachable
 from bot.domain.monitors import Answer, Outcome
@@ -37,6 +39,13 @@ class SourceContract:
         """
         raise NotImplementedError
 
+    has_counts = False  # whether it answers a query that has `of`; set it to True, and its tests are run
+
+    def put_counts(self, model: str, version: int, count: float, total: float) -> None:
+        """Let the metric `correct` be a count out of the metric `predictions`, as `put` does it."""
+        self.put(model, version, "correct", count)
+        self.put(model, version, "predictions", total)
+
     def break_it(self) -> MetricSource:
         """Return a source like this one that cannot be reached."""
         raise NotImplementedError
@@ -53,6 +62,10 @@ class SourceContract:
             since=now - timedelta(hours=1), until=now,
         )  # fmt: skip
 
+    def counts(self, model: str) -> Query:
+        """Return a query about `correct` out of `predictions`."""
+        return replace(self.query(model, metric="correct"), of=self.text("predictions"))
+
     def model(self) -> str:
         """Return the name of a model that nothing knows yet."""
         return f"model-{next(_numbers)}"
@@ -62,7 +75,7 @@ class SourceContract:
         self.put(model, 7, "accuracy", 0.875)
         query = self.query(model)
         [answer] = self.source().read([query])
-        assert (answer.outcome, [value for _, value in answer.points]) == (Outcome.OK, [0.875])
+        assert (answer.outcome, _values(answer)) == (Outcome.OK, [0.875])
         _check(answer, query)
 
     def test_nothing_asked_is_nothing_answered(self) -> None:
@@ -74,7 +87,7 @@ class SourceContract:
             self.put(name, 7, "accuracy", value)
         names = [other, model, other, self.model(), model]
         answers = self.source().read([self.query(name) for name in names])
-        assert [[value for _, value in one.points] for one in answers] == [[0.5], [0.25], [0.5], [], [0.25]]
+        assert [_values(one) for one in answers] == [[0.5], [0.25], [0.5], [], [0.25]]
 
     def test_what_nobody_knows_has_no_points_and_is_no_error(self) -> None:
         model = self.model()
@@ -97,7 +110,7 @@ class SourceContract:
             model = self.model()
             self.put(model, 7, "accuracy", value)
             [answer] = self.source().read([self.query(model)])
-            assert not [one for _, one in answer.points if math.isfinite(one)]
+            assert not [one for one in _values(answer) if math.isfinite(one)]
             assert answer.outcome in {Outcome.OK, Outcome.NO_DATA}
 
     def test_odd_names_are_names(self) -> None:
@@ -105,7 +118,7 @@ class SourceContract:
             model = f"{self.model()}{name}"
             self.put(model, 7, "accuracy", 0.5)
             [answer, other] = self.source().read([self.query(model), self.query(f"{model}x")])
-            assert [value for _, value in answer.points] == [0.5], name
+            assert _values(answer) == [0.5], name
             assert list(other.points) == [], name
 
     def test_what_it_still_knows_lies_within_what_was_asked(self) -> None:
@@ -114,8 +127,33 @@ class SourceContract:
         query = self.query(model)
         answer = self.source().history(query, timedelta(seconds=1))
         assert answer.outcome is Outcome.OK
-        assert {value for _, value in answer.points} == {0.5}
+        assert set(_values(answer)) == {0.5}
         _check(answer, query)
+
+    def test_counts_come_with_what_they_are_counted_out_of(self) -> None:
+        self._need_counts()
+        model, other = self.model(), self.model()
+        self.put_counts(model, 7, 93.0, 100.0)
+        self.put_counts(other, 7, 0.0, 0.0)
+        queries = [self.counts(name) for name in (model, other, self.model())]
+        answers = self.source().read(queries)
+        assert [[point[1:] for point in one.points] for one in answers] == [[(93.0, 100.0)], [(0.0, 0.0)], []]
+        _check(answers[0], queries[0])
+
+    def test_the_past_of_counts_is_counts(self) -> None:
+        self._need_counts()
+        model = self.model()
+        self.put_counts(model, 7, 93.0, 100.0)
+        answer = self.source().history(self.counts(model), timedelta(seconds=1))
+        assert {point[1:] for point in answer.points} == {(93.0, 100.0)}
+
+    def test_what_nobody_counted_has_no_points_and_is_no_error(self) -> None:
+        self._need_counts()
+        model = self.model()
+        self.put(model, 7, "predictions", 100.0)
+        [answer] = self.source().read([self.counts(model)])
+        assert answer.outcome in {Outcome.OK, Outcome.NO_DATA}
+        assert list(answer.points) == []
 
     def test_a_source_that_is_down_says_so_and_gives_no_figure(self) -> None:
         source, query = self.break_it(), self.query(self.model())
@@ -129,9 +167,17 @@ class SourceContract:
             assert answer.why is not None
             assert str(answer.why)
 
+    def _need_counts(self) -> None:
+        if not self.has_counts:
+            raise SkipTest("It has no counts.")
+
+
+def _values(answer: Answer) -> list[float]:
+    return [point[1] for point in answer.points]
+
 
 def _check(answer: Answer, query: Query) -> None:
     """Assert that the points are of the time that was asked for."""
-    for at, _ in answer.points:
+    for at, *_ in answer.points:
         assert at.utcoffset() is not None
         assert answer.is_timeless or query.since < at <= query.until

@@ -6,16 +6,16 @@ With `live: true` whoever measures logs to a run with the tags `registrar.model`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 
 from bot.domain.errors import RegistrarError
-from bot.domain.monitors import Answer, Outcome, Point
+from bot.domain.monitors import Answer, Counts, Outcome, Point
 from bot.domain.policy import Source
 from bot.domain.registry import VersionInfo
 from bot.domain.text import Name, say
 from bot.ports import Query, Registry
-from bot.sources import Parts, another_serves, broken, check_options, switch
+from bot.sources import Parts, another_serves, broken, check_options, joined, switch
 
 _Asked = dict[tuple[str, str], list[Point] | RegistrarError]  # by run and metric
 
@@ -40,8 +40,7 @@ class MlflowSource:
                 answers.append(answer)
                 continue
             metrics = runs.get((holder and holder.run_id) or "", {})
-            points = [metrics[query.query]] if query.query in metrics else []
-            answers.append(Answer(points=points, is_timeless=True))
+            answers.append(Answer(points=_newest(query, metrics), is_timeless=True))
         return answers
 
     def history(self, query: Query, step: timedelta) -> Answer:
@@ -75,14 +74,15 @@ class LiveMlflowSource:
         answer = self._answer(query, [run for ids in runs.values() for run in ids], {}, began)
         if answer.outcome is not Outcome.OK:
             return answer
-        kept = {(at - query.since) // step: (at, value) for at, value in sorted(answer.points)}
+        kept = {(point[0] - query.since) // step: point for point in sorted(answer.points)}
         return Answer(points=list(kept.values()))
 
     def _answer(self, query: Query, runs: Sequence[str], asked: _Asked, began: float) -> Answer:
-        for key in ((run, query.query) for run in runs):
+        names = [query.query] if query.of is None else [query.query, query.of]
+        for key in ((run, name) for run in runs for name in names):
             if key not in asked and self._monotonic() - began < query.timeout.total_seconds():
                 asked[key] = self._ask(*key)
-        return _merged(query, [asked.get((run, query.query)) for run in runs])
+        return _merged(query, [[asked.get((run, name)) for name in names] for run in runs])
 
     def _ask(self, run: str, metric: str) -> list[Point] | RegistrarError:
         try:
@@ -98,15 +98,37 @@ def _not_about(query: Query, holder: VersionInfo | None) -> Answer | None:
     return Answer(outcome=Outcome.NO_DATA, why=another_serves(query.version, number, query.model), is_timeless=True)
 
 
-def _merged(query: Query, found: Collection[list[Point] | RegistrarError | None]) -> Answer:
-    points: list[Point] = []
-    for each in found:
-        if each is None:
-            return broken(say("MLflow did not tell the points of {metric} in time.", metric=Name(query.query)))
-        if isinstance(each, RegistrarError):
-            return broken(each.sentence)
-        points += each
-    return Answer(points=[point for point in points if query.since < point[0] <= query.until])
+def _newest(query: Query, metrics: Mapping[str, Point]) -> list[Point | Counts]:
+    """Return what a run logged last: of counts, what was counted and out of what, whenever each was logged."""
+    names = [query.query] if query.of is None else [query.query, query.of]
+    if not all(name in metrics for name in names):
+        return []
+    at, value = metrics[query.query]
+    return [(at, value) if query.of is None else (at, value, metrics[query.of][1])]
+
+
+def _merged(query: Query, runs: Collection[list[list[Point] | RegistrarError | None]]) -> Answer:
+    """Return the points of several runs: of counts, those that a run logged of both metrics at one time."""
+    points: list[Point | Counts] = []
+    lone: list[Point] = []
+    for run in runs:
+        told: list[list[Point]] = []
+        for each in run:
+            if each is None:
+                return broken(say("MLflow did not tell the points of {metric} in time.", metric=Name(query.query)))
+            if isinstance(each, RegistrarError):
+                return broken(each.sentence)
+            told.append(_within(query, each))
+        points += told[0] if query.of is None else joined(*told)
+        lone += told[0]
+    if query.of is not None and lone and not points:
+        return Answer(outcome=Outcome.NO_DATA, why=say("{count} and {of} were never logged at the same time. Log both "
+                      "with one call of log_metrics.", count=Name(query.query), of=Name(query.of)))  # fmt: skip
+    return Answer(points=points)
+
+
+def _within(query: Query, points: Collection[Point]) -> list[Point]:
+    return [point for point in points if query.since < point[0] <= query.until]
 
 
 def open_mlflow(name: str, source: Source, parts: Parts) -> MlflowSource | LiveMlflowSource:

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from bot.domain.errors import Misconfigured
-from bot.domain.monitors import Answer
+from bot.domain.monitors import Answer, Outcome
 from bot.domain.policy import Source
 from bot.domain.text import Code, clean, say, short
 from bot.ports import Query
-from bot.sources import Parts, broken, check_options, wrong_option
+from bot.sources import Parts, broken, check_options, joined, wrong_option
 from bot.sources.prometheus_answers import POINTS_MOST, answer_of, too_long
 
 AT_ONCE = 4  # queries that are under way together
@@ -70,22 +70,23 @@ class PrometheusSource:
         self._client.close()
 
     def read(self, queries: Sequence[Query]) -> list[Answer]:
-        """Return what each query comes to at its `until`; the same one is asked once, a few at a time."""
-        return self._ask([(query, _instant(query)) for query in queries])
+        """Return what each query comes to at its `until`; the same PromQL is asked once, a few at a time."""
+        return self._ask([(query, [_instant(query, text) for text in _texts(query)]) for query in queries])
 
     def history(self, query: Query, step: timedelta) -> Answer:
         """Return one figure every `step` after `since`, fewer where that would be more than 11,000."""
-        answer = self._ask([(query, _range(query, step))])[0]
+        answer = self._ask([(query, [_range(query, text, step) for text in _texts(query)])])[0]
         return replace(answer, points=[point for point in answer.points if point[0] > query.since])
 
-    def _ask(self, wanted: Sequence[tuple[Query, _Asked]]) -> list[Answer]:
+    def _ask(self, wanted: Sequence[tuple[Query, Sequence[_Asked]]]) -> list[Answer]:
         began = time.monotonic()
         limits: dict[_Asked, float] = {}
-        for query, asked in wanted:
-            limits[asked] = max(limits.get(asked, 0.0), query.timeout.total_seconds())
+        for query, both in wanted:
+            for asked in both:
+                limits[asked] = max(limits.get(asked, 0.0), query.timeout.total_seconds())
         under_way = {asked: self._pool.submit(self._get, asked, began + limit) for asked, limit in limits.items()}
         wait(under_way.values(), timeout=max(limits.values(), default=0.0) + LATE)
-        return [self._answer(under_way[asked]) for _, asked in wanted]
+        return [_counted([self._answer(under_way[asked]) for asked in both]) for _, both in wanted]
 
     def _answer(self, under_way: Future[Answer]) -> Answer:
         return under_way.result() if under_way.done() and not under_way.cancelled() else self._silent()
@@ -125,15 +126,28 @@ def _kind(error: Exception) -> str:
     return "connection refused" if "refused" in str(error) else words
 
 
-def _instant(query: Query) -> _Asked:
+def _texts(query: Query) -> list[str]:
+    """Return the PromQL that is asked: of counts, what is counted and out of what."""
+    return [filled(text, query) for text in (query.query, query.of) if text is not None]
+
+
+def _counted(answers: Sequence[Answer]) -> Answer:
+    """Return one answer as it is, and two as counts."""
+    failed = next((one for one in answers if one.outcome is not Outcome.OK), None)
+    if failed is not None or len(answers) == 1:
+        return failed or answers[0]
+    return Answer(points=joined(answers[0].points, answers[1].points))
+
+
+def _instant(query: Query, promql: str) -> _Asked:
     at = _moment(query.until)
-    return _Asked("/api/v1/query", filled(query), at, at)
+    return _Asked("/api/v1/query", promql, at, at)
 
 
-def _range(query: Query, step: timedelta) -> _Asked:
+def _range(query: Query, promql: str, step: timedelta) -> _Asked:
     start, end = _moment(query.since), _moment(query.until)
     least = math.ceil((end - start) / (POINTS_MOST - 1))
-    return _Asked("/api/v1/query_range", filled(query), start, end, max(step.total_seconds(), least, 1.0))
+    return _Asked("/api/v1/query_range", promql, start, end, max(step.total_seconds(), least, 1.0))
 
 
 def _moment(at: datetime) -> float:
@@ -143,14 +157,14 @@ def _moment(at: datetime) -> float:
 _TEXT = re.compile(r'"(?:\\.|[^"\\])*"|' + r"'(?:\\.|[^'\\])*'|`[^`]*`", re.DOTALL)
 
 
-def filled(query: Query) -> str:
-    r"""Return the PromQL with `$model` and `$version` filled in, within its texts in quotes and nowhere else.
+def filled(promql: str, query: Query) -> str:
+    r"""Return PromQL with `$model` and `$version` filled in, within its texts in quotes and nowhere else.
 
     A model's name may hold anything: what could end the text is written as `\x22`.
     """
     name = "".join(rf"\x{ord(one):02x}" if one in "\\\"'`" or ord(one) < 32 else one for one in query.model)
     values = {"model": name, "version": str(query.version)}
-    return _TEXT.sub(lambda text: Template(text[0]).safe_substitute(values), query.query)
+    return _TEXT.sub(lambda text: Template(text[0]).safe_substitute(values), promql)
 
 
 def open_prometheus(name: str, source: Source, parts: Parts) -> PrometheusSource:

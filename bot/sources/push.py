@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from bot.domain.durations import parse_duration
-from bot.domain.monitors import Answer, Point, Pushed
+from bot.domain.monitors import Answer, Counts, Point, Pushed
 from bot.domain.policy import Source
 from bot.ports import Ledger, Query, Reading
 from bot.sources import Parts, check_options, switch, wrong_option
@@ -36,9 +36,9 @@ class PushSource:
         """Return the readings of every version: of each moment the first, of each `step` the last."""
         with self._ledger.read() as reading:
             pushed = reading.readings(self._name, [(query.model, query.query)], since=query.since, until=query.until)
-        return Answer(points=list({(one.at - query.since) // step: (one.at, one.value) for one in pushed}.values()))
+        return Answer(points=list({(one.at - query.since) // step: _point(one) for one in pushed}.values()))
 
-    def _read(self, reading: Reading, queries: Sequence[Query]) -> dict[Query, list[Point]]:
+    def _read(self, reading: Reading, queries: Sequence[Query]) -> dict[Query, list[Point | Counts]]:
         """Return the readings of queries that begin at about the same time: with one question for all of them."""
         since, until = min(one.since for one in queries), max(one.until for one in queries)
         found: dict[tuple[str, str], list[Pushed]] = defaultdict(list)
@@ -48,9 +48,13 @@ class PushSource:
         return {query: _points(query, found[query.model, query.query]) for query in queries}
 
 
-def _points(query: Query, pushed: Sequence[Pushed]) -> list[Point]:
+def _points(query: Query, pushed: Sequence[Pushed]) -> list[Point | Counts]:
     mine = {0, query.version}
-    return [(one.at, one.value) for one in pushed if query.since < one.at <= query.until and one.version in mine]
+    return [_point(one) for one in pushed if query.since < one.at <= query.until and one.version in mine]
+
+
+def _point(pushed: Pushed) -> Point | Counts:
+    return (pushed.at, pushed.value) if pushed.total is None else (pushed.at, pushed.value, pushed.total)
 
 
 def _alike(queries: Collection[Query]) -> list[list[Query]]:

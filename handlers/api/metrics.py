@@ -36,7 +36,11 @@ class ReadingBody(BaseModel):
     metric: Annotated[str, told_only(minLength=1, maxLength=METRIC_MOST)] = Field(
         description="What a monitor's query names", examples=["accuracy"]
     )
-    value: float = Field(description="A finite number", examples=[0.91])
+    value: float = Field(description="A finite number; with of, how many were counted", examples=[0.91])
+    of: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Out of how many: value 93 and of 100 are judged as 0.93. Left out: value is no count",
+        examples=[100],
+    )  # fmt: skip
     at: Annotated[str, told_only(format="date-time")] = Field(
         description="When it was measured, RFC 3339 with its zone", examples=["2026-05-04T12:00:00Z"]
     )
@@ -104,7 +108,7 @@ class Metrics:
         now = self._clock.now()
         pushed = [
             Pushed(source=push.source, model=one.model, version=one.version, metric=one.metric, at=one.at,
-                   value=one.value, received_at=now, client=client.name)
+                   value=one.value, total=one.total, received_at=now, client=client.name)
             for one in push.readings
         ]  # fmt: skip
         try:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -1557,6 +1558,14 @@ def a_measurement(monitor: str, slot: int) -> Measurement:
                        value=0.9)  # fmt: skip
 
 
+def test_what_a_standing_knows_is_read_as_it_was_written(ledger: SqlLedger) -> None:
+    known = Standing(monitor="m1", failed_at=NOW, evidence=(0.1 + 0.2, -1.5, inf, -inf))
+    with ledger.write() as w:
+        w.save_standings([known, Standing(monitor="m2")])
+    with ledger.read() as r:
+        assert (r.standing("m1"), r.standing("m2")) == (known, Standing(monitor="m2"))
+
+
 # Frozen baselines
 
 
@@ -1576,8 +1585,8 @@ def test_a_frozen_baseline_is_read_as_it_was_written_and_a_later_one_takes_its_p
             w.save_baselines([one])
             w.save_baselines([])
         with ledger.read() as r:
-            assert repr(r.baseline("m1")) == repr(one)  # NaN equals nothing, not even itself
-            assert r.baseline("m2") is None
+            assert repr(r.baselines(["m1"])["m1"]) == repr(one)  # NaN equals nothing, not even itself
+            assert r.baselines(["m2"]) == {}
 
 
 def test_the_sweep_keeps_the_checks_of_each_baseline_until_its_monitor_is_removed(ledger: SqlLedger) -> None:
@@ -1595,7 +1604,7 @@ def test_the_sweep_keeps_the_checks_of_each_baseline_until_its_monitor_is_remove
     with ledger.write() as w:
         w.save_monitor(replace(a_monitor(), removed_at=NOW))
         assert w.sweep(measurements=NOW, readings=NOW) == 2
-        assert w.baseline("m1") is None
+        assert w.baselines(["m1"]) == {}
 
 
 # What a hold covers

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -265,11 +266,29 @@ def test_one_that_drips_takes_no_longer_than_the_time_limit(sham: Make) -> None:
 def test_the_same_question_is_asked_once_and_the_line_is_kept(sham: Make) -> None:
     server, source = sham(http(200, ONE), hangs_up=False)
     answers = source.read([query(), query(), query("other"), query()])
-    assert [[value for _, value in one.points] for one in answers] == [[0.9]] * 4
+    assert [[value for _, value, *_ in one.points] for one in answers] == [[0.9]] * 4
     assert len(server.seen) == 2
     for _ in range(5):
         source.read([query()])
     assert server.lines <= 2
+
+
+def test_counts_out_of_the_same_are_asked_once_each(sham: Make) -> None:
+    server, source = sham(http(200, ONE), hangs_up=False)
+    counts = [replace(query(what), of="all") for what in ("right", "wrong", "right")]
+    answers = source.read([*counts, query("all")])
+    assert [[point[1:] for point in one.points] for one in answers] == [[(0.9, 0.9)]] * 3 + [[(0.9,)]]
+    assert sorted(_promql(line) for line in server.seen) == ["all", "right", "wrong"]
+
+
+def test_model_and_version_are_filled_in_what_is_counted_out_of(sham: Make) -> None:
+    server, source = sham(http(200, ONE), hangs_up=False)
+    source.read([replace(query('a{v="$version"}', model="m"), of='b{m="$model"}')])
+    assert sorted(_promql(line) for line in server.seen) == ['a{v="7"}', 'b{m="m"}']
+
+
+def _promql(line: str) -> str:
+    return parse_qs(urlsplit(line.split()[1]).query)["query"][0]
 
 
 def test_it_asks_at_the_end_of_the_window(sham: Make) -> None:
@@ -319,4 +338,4 @@ def test_a_token_or_a_password_goes_along_and_into_no_log(sham: Make, caplog: py
     ],
 )
 def test_model_and_version_are_filled_in_within_quotes_only(text: str, model: str, sent: str) -> None:
-    assert filled(query(text, model=model)) == sent
+    assert filled(text, query(model=model)) == sent

@@ -47,9 +47,24 @@ def test_readings_are_put_in_order_and_what_is_no_number_is_dropped() -> None:
     assert points.value.tolist() == [1, 3]
 
 
+def test_readings_keep_what_they_are_counted_out_of() -> None:
+    points = Points.of([30, 10, 20, 40], [0.3, 0.1, 0.2, NAN], [300, 100, None, 400])
+    assert points.value.tolist() == [0.1, 0.2, 0.3]
+    assert points.total == pytest.approx([100, NAN, 300], nan_ok=True)
+    assert points.between(15, 35).total == pytest.approx([NAN, 300], nan_ok=True)
+
+
+@pytest.mark.parametrize("totals", [None, [None, None], [NAN, None]])
+def test_where_nothing_is_a_count_there_are_no_totals(totals: list[float | None] | None) -> None:
+    points = Points.of([10, 20], [0.1, 0.2], totals)
+    assert (points.total, points.between(10, 20).total, Points.of([], [], []).total) == (None, None, None)
+
+
 def test_a_time_without_a_value_is_refused() -> None:
     with pytest.raises(ValueError, match="shorter"):
         Points.of([1, 2], [1])
+    with pytest.raises(ValueError, match="longer"):
+        Points.of([1], [1], [1, 2])
 
 
 def test_a_stretch_has_its_start_and_not_its_end() -> None:
@@ -559,7 +574,7 @@ def test_another_unit_makes_the_same_summary_in_that_unit(values: list[float], b
         expected=tuple(by * each + more for each in one.expected),
         weekend=by * one.weekend, noise=abs(by) * one.noise,
     )  # fmt: skip
-    close(moved, other, "low", "high", "worth", "expected")
+    close(moved, other, "low", "high", "worth", "expected", "phi", "step", "spread", "steps")
     ends = sorted([by * one.low + more, by * one.high + more])
     assert [other.low, other.high] == pytest.approx(ends, rel=1e-6)
 

@@ -244,6 +244,37 @@ def test_what_was_counted_belongs_to_one_term_and_one_revision(monitor: Monitor,
     assert begin(counted, a_monitor(), TERM) is counted
 
 
+@pytest.mark.parametrize(
+    ("edited", "term", "kept"),
+    [
+        (a_monitor(), TERM, (True, True)),
+        (a_monitor().changed(a_monitor(greater_than=0.8).rule), TERM, (True, True)),
+        (a_monitor().changed(a_monitor(query="f1").rule), TERM, (True, False)),
+        (a_monitor(), Term(move="m2", version=8, since=NOW), (False, False)),
+        (a_monitor(), None, (False, False)),
+    ],
+    ids=["nothing new", "another bound", "another metric", "moved", "nobody serves"],
+)
+def test_the_last_failure_and_the_evidence_are_the_term_s(
+    edited: Monitor, term: Term | None, kept: tuple[bool, bool]
+) -> None:
+    before = Standing(monitor="m", revision=1, move="m1", version=7, failed_at=NOW, evidence=(0.5, 2.0))
+    found = begin(before, edited, term)
+    assert (found.failed_at == NOW, found.evidence == (0.5, 2.0)) == kept
+
+
+@pytest.mark.parametrize(
+    ("checks", "failed"),
+    [("ggg", None), ("gbg", 1), ("bbggggb", 6), ("gxg", None), ("gxx", 2), ("bnen", 0)],
+    ids=["never", "once", "twice", "no verdict", "the hard limit", "gaps"],
+)
+def test_a_standing_knows_its_last_failed_verdict(checks: str, failed: int | None) -> None:
+    monitor, standing = a_monitor(hard_limit=0.5), begin(Standing(monitor="m"), a_monitor(), TERM)
+    for at, letter in enumerate(checks):
+        standing = assess(monitor, standing, *SAYS[letter], now=NOW + timedelta(minutes=at), warm=True).standing
+    assert standing.failed_at == (None if failed is None else NOW + timedelta(minutes=failed))
+
+
 BLOCKS: dict[str, Any] = {"rule": "blocks", "greater_than": None}
 SEQUENTIAL: dict[str, Any] = {"rule": "sequential", "greater_than": None}
 

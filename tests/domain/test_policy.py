@@ -183,6 +183,11 @@ def test_a_key_near_to_none_is_answered_with_all() -> None:
         (in_production("expires_after: 24"), "models.*.production.expires_after: is no duration; write one like 30m"),
         (in_production("expires_after: 0h"), "models.*.production.expires_after: input should be greater than 0"),
         ('models: {"*": {monitors: [{name: a, source: b}]}}', "models.*.monitors.0.source: 'b' is no source"),
+        (
+            monitor("of: all"),
+            "models.churn.monitors.0.of: push is pushed, so each reading says what it's counted out of",
+        ),
+        (monitor("source: mlflow, of: all, aggregate: p95"), "their aggregate is mean or last"),
         (monitor("window: 5d"), "models.churn.monitors.0.window: a baseline has at most 21d; a window of 5d fits into"),
         (monitor("window: 7h"), "models.churn.monitors.0.window: a window of 7h fits 3 times into 1d"),
         (monitor("every: 2h"), "models.churn.monitors.0.window: a window of 1h is shorter than the 2h between checks"),

@@ -146,8 +146,98 @@ near = st.floats(-7200, 120).map(lambda seconds: NOW + timedelta(seconds=seconds
 values = st.floats() | st.integers() | st.booleans() | st.none() | st.text() | st.decimals() | st.fractions()
 
 
+# -- counts: k of n ----------------------------------------------------------------------------------------------------
+
+
+def counts(*pairs: tuple[Any, Any]) -> list[tuple[datetime, Any, Any]]:
+    """Return one count a minute, the last one now."""
+    return [(at, *pair) for at, pair in minutes(*pairs)]
+
+
+def test_counts_are_added_up() -> None:
+    found = read(counts((1, 2), (0, 8)), "mean")
+    assert found == Reading(value=0.1, total=10, points=2, fresh=2, newest=NOW)
+
+
+def test_a_threshold_reads_the_newest_count() -> None:
+    found = read(counts((1, 2), (0, 8)))
+    assert (found.value, found.total, found.points) == (0.0, 8, 2)
+
+
+def test_where_nothing_was_counted_another_count_is_the_newest() -> None:
+    found = read(counts((9, 10), (0, 0)))
+    assert (found.value, found.total, found.newest) == (0.9, 10, ago(minutes=1))
+
+
+def test_a_count_need_not_be_whole() -> None:
+    assert read(counts((0.75, 1.5))).value == 0.5
+
+
+def test_rounding_makes_no_more_right_than_there_were() -> None:
+    found = read(counts((100 * (1 + 1e-12), 100)))
+    assert (found.value, found.total) == (1.0, 100)
+
+
+@pytest.mark.parametrize(
+    ("points", "why"),
+    [
+        (counts((0, 0)), "Nothing was counted: 0 of 0."),
+        (counts((0, 0), (0, 0.0), (NAN, 1)), "Nothing was counted: 0 of 0."),
+        (counts((-1, 5)), "There are no readings that count: 1 not between 0 and what it is counted out of."),
+        (counts((6, 5), (1, 0), (0, -1)),
+         "There are no readings that count: 3 not between 0 and what it is counted out of."),
+        (counts((1, INF), (NAN, 1), (1, NAN)), "There are no readings that count: 3 NaN or infinite."),
+        (counts((1, None), ("1", 2), (True, 2)), "There are no readings that count: 3 no number."),
+        ([(ago(hours=2), 1, 2)], "There are no readings that count: 1 from before what is looked at."),
+        ([(NOW,)], "There are no readings that count: 1 no number."),
+    ],
+    ids=["0 of 0", "more of those", "below 0", "more than all", "NaN or infinite", "no numbers", "too old", "nothing"],
+)  # fmt: skip
+def test_counts_that_are_none_say_why(points: list[Any], why: str) -> None:
+    found = read(points, "mean")
+    assert (found.outcome, str(found.why), found.points, found.total) == (Outcome.NO_DATA, why, 0, None)
+
+
+def test_beside_counts_a_mere_value_is_left_out() -> None:
+    found = read([*counts((9, 10)), (ago(minutes=1), 0.1)], "mean")
+    assert (found.value, found.total, found.points) == (0.9, 10, 1)
+
+
+def test_where_counts_are_asked_for_a_mere_value_is_no_data() -> None:
+    found = read(minutes(0.5, 0.9), "mean", of="predictions")
+    assert (found.outcome, str(found.why)) == (
+        Outcome.NO_DATA, "There are no readings that count: 2 not counted out of anything.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["rate", "p95"])
+def test_other_aggregates_of_counts_are_an_error(how: str) -> None:
+    found = read(counts((9, 10)), how)
+    assert (found.outcome, str(found.why)) == (
+        Outcome.ERROR, f"The readings are counts, which have no {how}. Use mean or last.",
+    )  # fmt: skip
+
+
 @given(
-    points=st.lists(st.tuples(times | near | st.none(), values | st.floats(0, 1)), max_size=30),
+    figures=st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6)).map(sorted), min_size=1, max_size=30),
+    how=st.sampled_from(["mean", "last"]),
+)
+def test_counts_come_to_a_proportion_out_of_no_more_than_all(figures: list[list[float]], how: str) -> None:
+    found = read(counts(*((low, high) for low, high in figures)), how)
+    if found.outcome is Outcome.NO_DATA:
+        assert not any(high for _, high in figures)
+        return
+    assert found.total is not None
+    assert 0 <= found.value <= 1
+    assert 0 < found.total <= sum(high for _, high in figures) * (1 + 1e-9)
+
+
+figures = values | st.floats(0, 1)
+in_time = times | near | st.none()
+
+
+@given(
+    points=st.lists(st.tuples(in_time, figures) | st.tuples(in_time, figures, figures), max_size=30),
     how=st.sampled_from(AGGREGATES),
     timeless=st.booleans(),
 )

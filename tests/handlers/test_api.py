@@ -177,6 +177,15 @@ class TestTaking:
         many = [reading(at=f"2026-05-04T11:{at // 60:02}:{at % 60:02}Z") for at in range(1000)]
         assert site.push(*many).json() == {"accepted": 1000, "duplicates": 0}
 
+    @pytest.mark.parametrize(
+        ("value", "of"), [(12, 340), (0, 0), (1.5, 1.5), (0.91, None), (0.91, ...)],
+        ids=["a count", "nothing counted", "not whole", "null", "left out"],
+    )  # fmt: skip
+    def test_a_count_is_kept_as_it_was_pushed(self, either: Site, value: float, of: Any) -> None:
+        assert either.push(reading(value=value, of=of)).status_code == 202
+        total = of if isinstance(of, int | float) else None
+        assert [(one.value, one.total) for one in either.kept()] == [(value, total)]
+
     @pytest.mark.parametrize("version", [7, "7", "v7", "V007"])
     def test_a_version_may_be_a_number_or_a_text(self, site: Site, version: int | str) -> None:
         site.push(reading(version=version))
@@ -329,7 +338,7 @@ class TestBodies:
             ({"at": ...}, "readings.1.at: is missing."),
             ({"model": ...}, "readings.1.model: is missing."),
             ({"metric": ...}, "readings.1.metric: is missing."),
-            ({"verison": 7}, "readings.1.verison: unknown key; known are model, version, metric, value, at."),
+            ({"verison": 7}, "readings.1.verison: unknown key; known are model, version, metric, value, of, at."),
             ({"value": "0.9"}, "readings.1.value: must be a number."),
             ({"value": None}, "readings.1.value: must be a number."),
             ({"value": True}, "readings.1.value: must be a number."),
@@ -337,6 +346,14 @@ class TestBodies:
             *(
                 ({"value": value}, "readings.1.value: must be a finite number; leave out what could not be measured.")
                 for value in (float("nan"), float("inf"), float("-inf"), 10**400)
+            ),
+            *(({"of": of}, "readings.1.of: must be a number.") for of in ("340", True, [1])),
+            ({"of": float("inf")}, "readings.1.of: must be a finite number; leave out what could not be measured."),
+            ({"of": -1}, "readings.1.of: must be 0 or more."),
+            *(
+                ({"value": value, "of": of},
+                 "readings.1.value: must lie between 0 and what it is counted out of (of).")
+                for value, of in ((13, 12), (-1, 12), (0.5, 0))
             ),
             *(
                 ({"version": version}, "readings.1.version: must be the number of a version, such as 7.")

@@ -16,7 +16,7 @@ from bot.domain.approvers import Electorate
 from bot.domain.errors import SlackUnreachable
 from bot.domain.events import Event
 from bot.domain.looks import Finding
-from bot.domain.monitors import Answer, Point
+from bot.domain.monitors import Answer, Counts, Point
 from bot.domain.moves import Move
 from bot.domain.parsing import parse
 from bot.domain.people import Caller, Person, Profile
@@ -146,7 +146,7 @@ class HandSources:
         self.answers: dict[str, Answer | Exception] = {}
         self.asked: list[list[Query]] = []
 
-    def say(self, query: str, *points: Point) -> None:
+    def say(self, query: str, *points: Point | Counts) -> None:
         """Let a query have these points from now on."""
         self.answers[query] = Answer(points=points)
 

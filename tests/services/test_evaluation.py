@@ -73,9 +73,7 @@ def promoted(bench: Bench, version: int) -> None:
 
 def frozen(bench: Bench, monitor: Monitor) -> FrozenBaseline:
     with bench.ledger.read() as reading:
-        found = reading.baseline(monitor.id)
-    assert found is not None
-    return found
+        return reading.baselines([monitor.id])[monitor.id]
 
 
 def kept(bench: Bench, monitor: Monitor, since: datetime, until: datetime) -> int:
@@ -170,7 +168,7 @@ def test_a_removed_monitor_keeps_no_baseline(watched: tuple[Bench, Monitor]) -> 
     bench.clock.turn(days=36)
     bench.monitoring.sweep(35 * DAY)
     with bench.ledger.read() as reading:
-        assert (reading.baseline(monitor.id), reading.measurements(monitor.id)) == (None, [])
+        assert (reading.baselines([monitor.id]), reading.measurements(monitor.id)) == ({}, [])
 
 
 def test_an_edit_makes_the_baseline_again_of_the_same_days(watched: tuple[Bench, Monitor]) -> None:

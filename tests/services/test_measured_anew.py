@@ -52,7 +52,7 @@ def counted(bench: Bench) -> list[float]:
     with bench.ledger.read() as reading:
         [monitor] = reading.monitors()
         now = bench.clock.now()
-        found = [value for _, value in reading.series(monitor, since=now - timedelta(days=30), until=now)]
+        found = [value for _, value, _ in reading.series(monitor, since=now - timedelta(days=30), until=now)]
     service = Monitors(bench.context, bench.gatekeeper, lambda monitor, span: NotImplemented)
     assert list(service.chart(monitor.id).values) == found
     assert [one.value for one in reversed(service.view(monitor.id).recent)] == found

@@ -291,8 +291,8 @@ def a_monitor(name: str = "plain", **changes: Any) -> Monitor:
     """Return a monitor that holds one of the texts wherever it can."""
     text = TEXTS[name] or "m"
     rule = MonitorRule(
-        name="accuracy-live" * 4, source=text[:100], query=(text * 200)[:2000], greater_than=0.1, less_than=0.9,
-        hard_limit=0.05, action="auto", aggregate="p99",
+        name="accuracy-live" * 4, source=text[:100], query=(text * 200)[:2000], of=(text * 200)[:2000],
+        greater_than=0.1, less_than=0.9, hard_limit=0.05, action="auto", aggregate="mean",
     )  # fmt: skip
     monitor = Monitor(
         id="m4k7qa", model=text, rule=rule, created_at=NOW, created_by=BOB, armed_at=NOW, armed_by=ALICE,
@@ -304,8 +304,8 @@ def a_monitor(name: str = "plain", **changes: Any) -> Monitor:
 def a_row(name: str, state: State) -> MonitorRow:
     """Return a monitor and where it stands, with a reason as long as they get."""
     standing = Standing(
-        monitor="m4k7qa", next_at=NOW, state=state, version=999_999_999, bad=1, since=NOW, at=NOW, value=-1.5e-300,
-        bound=1.7e300, why=say("{it}", it=TEXTS[name] * 20),
+        monitor="m4k7qa", next_at=NOW, state=state, version=999_999_999, bad=1, since=NOW, at=NOW, value=1.5e-300,
+        total=1.7e300, bound=1.7e300, why=say("{it}", it=TEXTS[name] * 20),
     )  # fmt: skip
     return MonitorRow(a_monitor(name), standing)
 
@@ -315,7 +315,7 @@ def a_view(name: str, state: State = State.FAILED) -> MonitorView:
     row = a_row(name, state)
     checks = [
         Measurement(monitor="m4k7qa", slot=n, at=NOW, revision=1, version=7, move="m", outcome=outcome, value=0.5,
-                    why=say("{it}", it=TEXTS[name] * 20))
+                    total=1.7e300, why=say("{it}", it=TEXTS[name] * 20))
         for n, outcome in enumerate([*Outcome] * 3)
     ]  # fmt: skip
     tripped = Tripped(model=row.monitor.model, at=NOW, why=say("{it}", it=TEXTS[name]))

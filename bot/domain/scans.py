@@ -1,0 +1,125 @@
+"""Means of several lengths at every check, each beside the spread that such means have in the baseline. Pure.
+
+Whole windows (`bot.domain.rules.blocks`) see small drops, but not before two of them have passed. A scan looks at the
+last half window, window, and up to eight windows with every reading, so it sees a large drop within minutes. Looking so
+often takes wide bounds, and one shock that dies away slowly moves many of these means: what acts must hold in the
+single readings, too. docs/decisions/0037 has what was tried, and docs/rules.md what it comes to.
+
+All functions judge every reading of a series at once, so that `make bench-rules` plays months through these very rules;
+a check needs the last one only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+
+from bot.domain.baselines import (
+    HALF_FULL,
+    MIN_DAYS,
+    ROUNDING,
+    SCANNED,
+    Baseline,
+    Floats,
+    Points,
+    ratio,
+    sliding_start,
+    steps_of,
+)
+from bot.domain.durations import show_duration
+from bot.domain.effects import Effect
+from bot.domain.rules import Judged, against, by_noise, confirmed
+from bot.domain.text import say
+
+Bools = np.typing.NDArray[np.bool_]
+
+WIDER = 11 / 6  # times the `sigma` of blocks: 3 and 5.5
+SURE = 4.5  # standard errors: the sum of what the single readings add to the drop
+NOW = 0.5  # of the effect: what the newest reading must be worse by
+FEWEST = 4  # readings of a mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanned:
+    """What a scan finds as of each reading of a series, for means of one length. All arrays are (n)."""
+
+    length: float  # seconds
+    gap: Floats  # by how much the mean is worse than expected, in the unit of the metric
+    expected: Floats
+    noise: Floats  # one standard deviation of such a mean
+    least: Floats  # what `gap` must exceed
+    is_worse: Bools
+
+
+def scanned(
+    points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, sigma: float
+) -> list[Scanned]:
+    """Return what means of each length come to as of each reading, the shortest first.
+
+    A mean is worse where it's worse than expected by more than `effect` and by more than `WIDER` × `sigma` times the
+    noise, which is the standard deviation of means of its length in the baseline, and where what the single readings
+    add confirms it: each one less φ times the one before (φ being the baseline's lag-1 correlation), clipped, without
+    the largest; their sum must be `SURE` standard errors above 0. The newest reading must still be worse by half the
+    effect, and the mean of the shortest length by the effect: what recovers is no reason to act.
+
+    Readings at times of day that fewer than `MIN_DAYS` days of the baseline have don't count.
+    """
+    slots = baseline.slots(points.at)
+    known = baseline.usual.days[slots] >= MIN_DAYS
+    at, slots, value = points.at[known], slots[known], points.value[known]
+    rest = baseline.rest(at)
+    expected = baseline.usual.expected[slots] + rest * baseline.weekend
+    gaps = (expected - value) * (1 if higher_is_better else -1)
+    gaps = np.where(np.abs(gaps) > ROUNDING * np.abs(expected), gaps, 0.0)
+    steps = steps_of(gaps, at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
+    unsure = ratio(1, baseline.usual.worth[slots]) + rest / baseline.weekend_worth
+    sums = {name: np.concatenate([[0.0], np.cumsum(one)]) for name, one in
+            {"gap": gaps, "expected": expected, "unsure": unsure}.items()}  # fmt: skip
+    found: list[Scanned] = []
+    for windows, spread, size, spread_of_steps in zip(
+        SCANNED, baseline.spread, baseline.sizes, baseline.steps, strict=True
+    ):
+        length = windows * baseline.window
+        first = sliding_start(at, length)
+        count = np.arange(1, len(at) + 1) - first
+        gap, usual, doubt = ((sums[one][1:] - sums[one][first]) / count for one in ("gap", "expected", "unsure"))
+        few = np.sqrt(np.maximum(size / count, 1.0))
+        noise = np.sqrt(spread**2 + baseline.noise**2 * doubt) * few
+        least = np.maximum(np.maximum(effect.distance(usual), ROUNDING * np.abs(usual)), WIDER * sigma * noise)
+        worse = (count >= max(FEWEST, HALF_FULL * size)) & (gap > least)
+        if not found:
+            now = (gaps > NOW * effect.distance(expected)) & (gap > effect.distance(usual))
+        for index in np.flatnonzero(worse & now):
+            worse[index] = confirmed(steps[first[index] : index + 1], spread_of_steps) > SURE
+        worse &= now
+        found.append(Scanned(length=length, gap=gap, expected=usual, noise=noise, least=least, is_worse=worse))
+    return found
+
+
+def is_down(points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, part: float) -> bool:
+    """Tell whether the mean of some readings is worse than expected by more than a part of the effect.
+
+    What `scanned` calls worse is down with its newest reading by `NOW`, and over the shortest length by all of it: a
+    look at few readings saves reading the others in nearly all checks.
+    """
+    if not len(points):
+        return False
+    expected = baseline.usual.expected[baseline.slots(points.at)] + baseline.rest(points.at) * baseline.weekend
+    gaps = (expected - points.value) * (1 if higher_is_better else -1)
+    return bool(gaps.mean() > (part * effect.distance(expected)).mean())
+
+
+def scan(points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, sigma: float) -> Judged | None:
+    """Judge the newest reading by `scanned`: the clearest of the means that are worse; None where none is."""
+    found = [one for one in scanned(points, baseline, higher_is_better=higher_is_better, effect=effect, sigma=sigma)
+             if len(one.is_worse) and one.is_worse[-1]]  # fmt: skip
+    if not found:
+        return None
+    best = max(found, key=lambda one: float(one.gap[-1] / one.least[-1]))
+    gap, expected, noise, least = (float(one[-1]) for one in (best.gap, best.expected, best.noise, best.least))
+    judged = against(expected - gap if higher_is_better else expected + gap, expected, least, noise, higher_is_better,
+                     effect, by=by_noise(effect, WIDER * sigma))  # fmt: skip
+    length = show_duration(timedelta(seconds=best.length))
+    return replace(judged, why=say("Over the last {length}: {what}", length=length, what=judged.why))

@@ -1,0 +1,26 @@
+"""Counts: out of how many a value is; evidence; a term's last failed verdict; and baselines of a version's own days."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0012"
+down_revision = "0011"
+
+
+def upgrade() -> None:
+    """Add them. Nothing of before is a count, and evidence is gathered from the next check on."""
+    for table in ("measurements", "readings", "standings"):
+        op.add_column(table, sa.Column("total", sa.Double()))
+    op.add_column("standings", sa.Column("evidence", sa.Text()))
+    op.add_column("standings", sa.Column("failed_at", sa.DateTime(timezone=True)))
+    utc = sa.DateTime(timezone=True)
+    op.create_table(
+        "own_baselines",
+        sa.Column("monitor", sa.Text(), primary_key=True),
+        sa.Column("move", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("since", utc, nullable=False),
+        sa.Column("until", utc, nullable=False),
+        sa.Column("made_at", utc, nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+    )
