@@ -42,7 +42,7 @@ class MonitorRule(Part):
         default=None,
         min_length=1,
         max_length=2000,
-        description="what it is counted out of, as a second metric or PromQL; a value is then query of of: 93 of 100",
+        description="for counts: the second metric, or PromQL, that query is counted out of, such as predictions",
     )
     direction: Literal["higher", "lower"] | None = Field(
         default=None, description="which is better; left out, the metric's name says"

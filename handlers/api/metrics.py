@@ -36,11 +36,10 @@ class ReadingBody(BaseModel):
     metric: Annotated[str, told_only(minLength=1, maxLength=METRIC_MOST)] = Field(
         description="What a monitor's query names", examples=["accuracy"]
     )
-    value: float = Field(description="A finite number; with of, how many were counted", examples=[0.91])
+    value: float = Field(description="A finite number", examples=[0.91])
     of: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="Out of how many: value 93 and of 100 are judged as 0.93. Left out: value is no count",
-        examples=[100],
-    )  # fmt: skip
+        None, description="For counts: out of how many value is. 93 of 100 are judged as 0.93"
+    )
     at: Annotated[str, told_only(format="date-time")] = Field(
         description="When it was measured, RFC 3339 with its zone", examples=["2026-05-04T12:00:00Z"]
     )

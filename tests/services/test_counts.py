@@ -157,10 +157,11 @@ def test_the_ledger_gives_totals_back(served: Bench) -> None:  # noqa: F811
         checks = reading.checks(monitor, since=began, until=now)
         term = present_term(reading, "churn")
         assert term is not None
-        found = LedgerPast(reading, monitor, term, now, Reading(value=0.9), stored=None).readings(began, now + STEP)
+        past = LedgerPast(reading, monitor, term, now, Reading(value=0.5, total=2), stored=None)
+        assert totals(past.readings(began, now + STEP)) == [100, 10]
+        assert totals(past.recent(began)) == [100, 10, 2]
     assert series == [(began + STEP, 0.93, 100), (began + 3 * STEP, 0.9, 10)]
     assert [(one.value, one.total) for one in checks] == [(0.93, 100), (None, None), (0.9, 10)]
-    assert totals(found) == [100, 10]
 
 
 def test_a_backtest_of_what_was_measured_shows_the_rule_the_same(served: Bench, looked: list[Points]) -> None:  # noqa: F811
