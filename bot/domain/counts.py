@@ -118,7 +118,7 @@ def steady(count: Floats, total: Floats, day: Ints) -> Floats:
     order = np.argsort(np.where(n > 0, ratio(k, n), np.inf), axis=-1)[..., days // 4 : days - days // 4]
     share = ratio(*(np.take_along_axis(some, order, -1).sum(axis=-1) for some in (k, n)))[..., None]
     spread = NORMAL * median(np.abs(ratio(k - n * share, np.sqrt(n * share * (1 - share)))), -1)
-    wide = FAR**2 * np.maximum(np.nan_to_num(spread), 1.0)[..., None] ** 2
+    wide = FAR**2 * np.maximum(np.nan_to_num(spread, posinf=1.0), 1.0)[..., None] ** 2
     most = n * share + np.sqrt(wide * (n * share * (1 - share) + wide / 4)) + wide / 2
     left = n * (1 - share) + np.sqrt(wide * (n * share * (1 - share) + wide / 4)) + wide / 2
     fewer = np.where(k > most, ratio(most, k), 1.0) @ member.T
@@ -194,7 +194,7 @@ def detector(
     null = np.maximum(p + np.asarray(distance, dtype=np.float64), highest)
     tries = np.minimum(readings, null * np.asarray(trials, dtype=np.float64)) / days
     odds = ratio(null, 1 - null)[..., None] * np.array(ODDS)
-    bet = odds / (1 + odds)
+    bet = ratio(odds, 1 + odds)
     enough = np.log(np.maximum(MONTHS * DAYS_OF_MONTH * tries, LEAST))
     return Detector(
         null=null, lost=np.log(np.where(bet > 0, ratio(bet, null[..., None]), nan)) / spread[..., None],
