@@ -8,7 +8,7 @@ and Shafer 2023). Capital below 1 is made 1 again, which makes it an e-detector:
 a threshold c is passed once in c tries at most, on average (Shin, Ramdas and Rinaldo 2023).
 
 The functions take any number of series at once: series lie along the first axes, so that `make bench-rules` plays
-thousands of months through them. docs/decisions/0037-counts.md has what else was tried.
+thousands of months through them. docs/decisions/0038-counts.md has what else was tried.
 """
 
 from __future__ import annotations
