@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import exp, nan
 from typing import NamedTuple
 
@@ -262,11 +263,9 @@ def weigh(
     if not baseline.is_counted or (total is None and baseline.each > 1) or not 0 <= value <= 1:
         return None
     cases = 1.0 if total is None else total
-    usual = 1 - baseline.share if higher_is_better else baseline.share
-    by = detector(
-        usual, baseline.trials, dispersion=baseline.dispersion, distance=effect.distance(baseline.share),
-        readings=baseline.counted, days=max(baseline.covers / baseline.day, 1.0),
-        fail_after=fail_after,
+    by = _detector_of(
+        1 - baseline.share if higher_is_better else baseline.share, baseline.trials, baseline.dispersion,
+        effect.distance(baseline.share).item(), baseline.counted, max(baseline.covers / baseline.day, 1.0), fail_after,
     )  # fmt: skip
     if not by.null < 1:
         why = say("The baseline has {usual}, and nothing is worse than that by {effect}. Set a smaller effect.",
@@ -287,3 +286,11 @@ def weigh(
         expected=baseline.share, gap=(baseline.share - share) * (1 if higher_is_better else -1), why=why,
     )  # fmt: skip
     return Weighed(judged=judged, is_recovered=bool(together <= 0), evidence=now.row)
+
+
+@lru_cache(maxsize=4096)  # it's the same from check to check
+def _detector_of(
+    usual: float, trials: float, dispersion: float, distance: float, readings: float, days: float, fail_after: int
+) -> Detector:
+    return detector(usual, trials, dispersion=dispersion, distance=distance, readings=readings, days=days,
+                    fail_after=fail_after)  # fmt: skip
