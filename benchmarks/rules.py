@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.tables import bounded
+from benchmarks.tables import dice as _dice
+from benchmarks.tables import minutes as _minutes
+from benchmarks.tables import note as _note
+from benchmarks.tables import share as _share
+from benchmarks.tables import table as _table
 from bot.domain.baselines import (
     HALF_FULL,
+    Baseline,
     Floats,
     Points,
     Usual,
@@ -24,10 +27,10 @@ from bot.domain.baselines import (
     weekend_offset,
 )
 from bot.domain.effects import Effect
-from bot.domain.rules import FEWEST, limits, margin, radius
+from bot.domain.evaluation import SURE
+from bot.domain.rules import FEWEST, blocks, limits, margin, radius
 from bot.domain.scans import scanned
 
-PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
 SEED = 20_260_504
 MEAN, SD = 0.90, 0.0095  # of an accuracy that is measured every five minutes
 EVERY = 5  # minutes
@@ -48,7 +51,10 @@ class World:
     """What months look like. `delay` is how many minutes after its time a reading is taken; 0: labels are at once.
 
     `days` is how long the baseline is, `weekend` by how much the metric is lower on Saturdays and Sundays, and
-    `incident` how many hours of the baseline, at a random time, are 10% lower.
+    `incident` how many hours of the baseline, at a random time, are 10% lower. `daily` is the standard deviation of
+    what each day is off by, all day long, and `nights` how many times as noisy the hours from 22 to 6 are. With `of`,
+    a reading is the part of so many requests that are right, each with a probability whose variance is half the usual
+    one; with 2,000 requests, the variance of the readings is the usual one.
     """
 
     phi: float  # lag-1 correlation of the readings
@@ -58,6 +64,9 @@ class World:
     days: int = 7
     weekend: float = 0.0
     incident: int = 0
+    daily: float = 0.0
+    nights: float = 1.0
+    of: int = 0
 
     @property
     def labelled(self) -> float:
@@ -101,7 +110,17 @@ def play(world: World, rng: np.random.Generator, months: int, length: int) -> Mo
     if world.phi:
         for at in range(1, total):
             shocks[at] += world.phi * shocks[at - 1]
-    values = MEAN + shocks[warm:].T
+    noise = shocks[warm:].T
+    if world.nights != 1:
+        is_night = (np.arange(before + length) // HOUR + 2) % 24 < 8
+        noise = noise * np.where(is_night, world.nights, 1.0)
+    if world.daily:
+        days = rng.standard_normal((months, world.days + -(-length // DAY))) * world.daily
+        noise = noise + np.repeat(days, DAY, axis=1)[:, : before + length]
+    if world.of:
+        right = np.clip(MEAN + noise * 0.5**0.5, 0, 1)
+        noise = rng.binomial(world.of, right) / world.of - MEAN
+    values = MEAN + noise
     if world.season:
         clock = 2 * np.pi * np.arange(before + length) / DAY
         first, second = rng.uniform(0, 2 * np.pi, (2, months, 1))
@@ -196,14 +215,34 @@ def scan_rule(months: Months) -> Bools:
 
 
 def _scan(months: Months, month: int) -> Bools:
-    baseline, live = points_of(months, month)
-    summary = summarize(baseline, start=float(live.at[0]), window=HOUR * EVERY * 60, history=7 * 86_400)
-    there = ~np.isnan(live.value)
-    found = np.zeros(len(live), dtype=np.bool_)
-    some = Points(live.at[there], live.value[there])
+    some, there, summary = _summarized(months, month)
+    found = np.zeros(len(there), dtype=np.bool_)
     for one in scanned(some, summary, higher_is_better=True, effect=MIN_EFFECT, sigma=SIGMA):
         found[there] |= one.is_worse
     return found
+
+
+def _summarized(months: Months, month: int) -> tuple[Points, Bools, Baseline]:
+    """Return a month's readings, which of them are there, and the shipped summary of its baseline."""
+    baseline, live = points_of(months, month)
+    there = ~np.isnan(live.value)
+    summary = summarize(baseline, start=float(live.at[0]), window=HOUR * EVERY * 60, history=7 * 86_400)
+    return Points(live.at[there], live.value[there]), there, summary
+
+
+def confirmed_blocks(months: Months) -> Bools:
+    """Tell which blocks are worse, and are confirmed by what their single readings add."""
+    worse = worse_blocks(months)
+    for month in np.flatnonzero(worse.any(axis=1)):
+        some, _, summary = _summarized(months, int(month))
+        begins = some.at[0] - some.at[0] % (HOUR * EVERY * 60)
+        for number in np.flatnonzero(worse[month]):
+            start = begins + float(number) * HOUR * EVERY * 60
+            block = some.between(start, start + HOUR * EVERY * 60)
+            judged = blocks(block, start, summary, history=7 * 86_400.0, higher_is_better=True, effect=MIN_EFFECT,
+                            sigma=SIGMA, sure=SURE)  # fmt: skip
+            worse[month, number] = bool(judged.is_worse)
+    return worse
 
 
 def points_of(months: Months, month: int) -> tuple[Points, Points]:
@@ -215,9 +254,9 @@ def points_of(months: Months, month: int) -> tuple[Points, Points]:
     return Points(at[:before], months.baseline[month]), Points(at[before:], months.live[month])
 
 
-def default_rule(months: Months, *, by: Bools | None = None) -> Bools:
+def default_rule(months: Months) -> Bools:
     """Tell when `default` acts: at its second failure in a row, of the scan's and of the blocks' taken together."""
-    scans, worse = scan_rule(months), worse_blocks(months) if by is None else by
+    scans, worse = scan_rule(months), confirmed_blocks(months)
     length = months.live.shape[1]
     ends = np.arange(HOUR - 1, length, HOUR)[: worse.shape[1]]
     acts = np.zeros(scans.shape, dtype=np.bool_)
@@ -320,7 +359,7 @@ def in_a_row(worse: Bools, times: int) -> Bools:
 def false_months(world: World, rules: Mapping[str, Rule], months: int, seed: int) -> dict[str, int]:
     """Return in how many of so many months each rule acts, with nothing wrong."""
     acted = dict.fromkeys(rules, 0)
-    for rng, some in _chunks(months, seed):
+    for rng, some in chunks(months, seed):
         played = play(world, rng, some, MONTH)
         for name, rule in rules.items():
             acted[name] += int(rule(played).any(axis=1).sum())
@@ -336,7 +375,7 @@ def minutes_to_catch(
     day after the promotion, or of one of so many days as `spread` says.
     """
     taken: dict[str, list[Floats]] = {name: [] for name in rules}
-    for rng, some in _chunks(runs, seed):
+    for rng, some in chunks(runs, seed):
         before = (day or 0) * DAY
         played = play(world, rng, some, before + (0 if day is None else spread * DAY) + HORIZON)
         begins = before + (np.zeros(some, dtype=np.int64) if day is None else rng.integers(0, spread * DAY, some))
@@ -349,16 +388,17 @@ def minutes_to_catch(
     return {name: np.concatenate(each) for name, each in taken.items()}
 
 
-def _chunks(months: int, seed: int) -> Iterable[tuple[np.random.Generator, int]]:
+def chunks(months: int, seed: int) -> Iterable[tuple[np.random.Generator, int]]:
     """Yield how many months to play at once, each chunk with dice of its own: a run of fewer is a part of a longer."""
     for at in range(0, months, CHUNK):
         yield np.random.default_rng([seed, at]), min(CHUNK, months - at)
 
 
-# -- the page ----------------------------------------------------------------------------------------------------------
+# -- the tables --------------------------------------------------------------------------------------------------------
 
 SHIPPED: dict[str, Rule] = {
-    "**`blocks`** (the default)": blocks_rule(),
+    "**`default`**": default_rule,
+    "**`blocks`**": blocks_rule(),
     "**`sequential`**": sequential_rule,
 }
 OTHERS: dict[str, Rule] = {
@@ -370,7 +410,8 @@ OTHERS: dict[str, Rule] = {
     "the same, widened, the baseline's mean taken as the truth": plain_sequence(widened=True),
 }
 CHOICES: dict[str, Rule] = {
-    "`blocks`": SHIPPED["**`blocks`** (the default)"],
+    "`default`": default_rule,
+    "`blocks`": blocks_rule(),
     "`blocks`, `fail_after: 3`": blocks_rule(times=3),
     "`blocks`, `window: 30m`": blocks_rule(HOUR // 2),
     "`blocks`, `window: 30m`, `fail_after: 3`": blocks_rule(HOUR // 2, 3),
@@ -402,36 +443,6 @@ WEEKS: dict[str, tuple[World, int, int]] = {  # with the day of the drop, and ov
 RUNS = 400  # of each drop, and of the months of the first table
 
 
-def main() -> None:
-    """Play the months, print the tables, and write them down when asked to."""
-    parser = argparse.ArgumentParser(prog="make bench-rules")
-    parser.add_argument("--months", type=int, default=3_000, help="how many months of each harder kind")
-    parser.add_argument("--seed", type=int, default=SEED, help="another one gives other dice")
-    parser.add_argument("--write", action="store_true", help=f"write the tables into {PAGE.name}")
-    told = parser.parse_args()
-    began = time.perf_counter()
-    parts = {
-        "first": first_table(told.seed),
-        "harder": harder_tables(told.months, told.seed),
-        "weeks": weeks_table(told.months, told.seed),
-        "choices": choices_table(told.months, told.seed),
-    }
-    for part, text in parts.items():
-        print(text, end="\n\n")
-        if told.write:
-            write(part, text)
-    _note(f"done in {time.perf_counter() - began:.0f} s")
-
-
-def write(part: str, text: str) -> None:
-    """Put the figures in their place in the page."""
-    mark = f"<!-- figures: {part} -->"
-    before, found, after = PAGE.read_text(encoding="utf-8").partition(mark)
-    _, _, tail = after.partition("<!-- end -->")
-    assert found, f"{PAGE.name} has no {mark}"
-    PAGE.write_text(f"{before}{mark}\n{text}\n<!-- end -->{tail}", encoding="utf-8")
-
-
 def first_table(seed: int) -> str:
     """Return the table that the defaults were chosen by, of these rules and of simpler ones."""
     rules = OTHERS | SHIPPED
@@ -454,9 +465,9 @@ def first_table(seed: int) -> str:
 
 
 def harder_tables(months: int, seed: int) -> str:
-    """Return what the two rules do in harder months, and whether the default meets its aims."""
+    """Return what the rules do in harder months, and whether the default meets its aims."""
     rows, aims = [], _Aims()
-    rules = {"blocks": blocks_rule(), "sequential": sequential_rule}
+    rules = {"default": default_rule, "blocks": blocks_rule(), "sequential": sequential_rule}
     for phi in PHIS:
         for at, (kind, of) in enumerate(KINDS.items()):
             world = replace(of, phi=phi)
@@ -466,13 +477,13 @@ def harder_tables(months: int, seed: int) -> str:
                 for drop in (0.05, 0.03)
                 for day in (None, 7)
             }
-            aims.note(false["blocks"], *(float(np.median(caught[None, drop]["blocks"])) for drop in (0.05, 0.03)))
+            aims.note(false["default"], *(float(np.median(caught[None, drop]["default"])) for drop in (0.05, 0.03)))
             times = [f"{_minutes(caught[None, drop][rule])} · {_minutes(caught[7, drop][rule])}"
                      for rule in rules for drop in (0.05, 0.03)]  # fmt: skip
-            rows.append([f"{phi:g}", kind, *(f"{false[rule]:,}" for rule in rules), *times])
+            rows.append([f"{phi:g}", kind, *(bounded(false[rule], months) for rule in rules), *times])
             _note(f"harder months: φ = {phi:g}, {kind}: {false}")
-    head = ["φ", "months", "`blocks` acts without a cause", "`sequential` does", "`blocks` sees 5%", "3%",
-            "`sequential` sees 5%", "3%"]  # fmt: skip
+    head = ["φ", "months", *(f"`{rule}` acts without a cause" for rule in rules)]
+    head += [f"`{rule}` sees {drop}" for rule in rules for drop in ("5%", "3%")]
     said = (
         f"{_dice(seed)}, {months:,} months of each kind, {RUNS} drops for each time. Times are median minutes: a drop "
         "that comes with the promotion · one at any time of the eighth day."
@@ -500,12 +511,12 @@ class _Aims:
         quiet = sum(each == 0 for each in self.false)
         five, three = sum(each <= 60 for each in self.five), sum(each <= 120 for each in self.three)
         return "\n".join([
-            f"- Aim: `blocks` never acts without a cause in {months:,} months. {_met(quiet, kinds)}; over all kinds it "
-            f"acted in {sum(self.false):,} of {of:,} months ({100 * sum(self.false) / of:.2f}%). "
+            f"- Aim: `default` never acts without a cause in {months:,} months. {_met(quiet, kinds)}; over all kinds "
+            f"it acted in {sum(self.false):,} of {of:,} months ({100 * sum(self.false) / of:.2f}%). "
             f"No act at all in {months:,} months means at most {300 / months:.2f}% of months, with 95% confidence.",
-            f"- Aim: `blocks` sees 5% within 60 minutes. {_met(five, kinds)}; the median of the kinds is "
+            f"- Aim: `default` sees 5% within 60 minutes. {_met(five, kinds)}; the median of the kinds is "
             f"{_minutes(float(np.median(self.five)))} minutes.",
-            f"- Aim: `blocks` sees 3% within 120 minutes. {_met(three, kinds)}; the median of the kinds is "
+            f"- Aim: `default` sees 3% within 120 minutes. {_met(three, kinds)}; the median of the kinds is "
             f"{_minutes(float(np.median(self.three)))} minutes.",
         ])  # fmt: skip
 
@@ -515,17 +526,18 @@ def _met(kinds: int, of: int) -> str:
 
 
 def weeks_table(months: int, seed: int) -> str:
-    """Return what `blocks` does where weeks have a shape, long after a promotion, and after an old incident."""
-    rows, rules = [], {"blocks": blocks_rule()}
+    """Return what `default` and `blocks` do where weeks have a shape, long after a promotion, after an incident."""
+    rows, rules = [], {"default": default_rule, "blocks": blocks_rule()}
     for at, (kind, (world, day, spread)) in enumerate(WEEKS.items()):
-        false = false_months(world, rules, months, seed + 50 + at)["blocks"]
-        row = [kind, f"{false:,}"]
+        false = false_months(world, rules, months, seed + 50 + at)
+        row = [kind, *(bounded(false[rule], months) for rule in rules)]
         for drop in (0.05, 0.10):
-            found = minutes_to_catch(world, rules, drop, RUNS, seed + 60 + at, day=day, spread=spread)["blocks"]
-            row += [f"{_minutes(found)} / {_minutes(found, 0.9)}"]
+            found = minutes_to_catch(world, rules, drop, RUNS, seed + 60 + at, day=day, spread=spread)
+            row += [f"{_minutes(found[rule])} / {_minutes(found[rule], 0.9)}" for rule in rules]
         rows.append(row)
         _note(f"weeks: {row}")
-    head = ["at φ = 0.7", "acts without a cause", "sees 5%", "sees 10%"]
+    head = ["at φ = 0.7", *(f"`{rule}` acts without a cause" for rule in rules)]
+    head += [f"`{rule}` sees {drop}" for drop in ("5%", "10%") for rule in rules]
     said = (
         f"{_dice(seed)}, {months:,} months of each kind, and {RUNS} drops at a random minute; minutes, median / nine "
         "in ten:"
@@ -546,39 +558,9 @@ def choices_table(months: int, seed: int) -> str:
     head = ["rule", *(f"{kind}: acts without a cause" for kind in worlds)]
     head += [f"{kind}: sees 5% · 3%" for kind in worlds]
     rows = [
-        [name, *(f"{false[kind][name]:,}" for kind in worlds),
+        [name, *(bounded(false[kind][name], months) for kind in worlds),
          *(" · ".join(_minutes(caught[kind, drop][name]) for drop in (0.05, 0.03)) for kind in worlds)]
         for name in CHOICES
     ]  # fmt: skip
     said = f"{_dice(seed)}, {months:,} months and {RUNS} drops, which come with the promotion; median minutes:"
     return f"{said}\n\n{_table(head, rows)}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def _dice(seed: int) -> str:
-    return f"Seed {seed}, numpy {np.__version__}"
-
-
-def _share(some: int, of: int) -> str:
-    return f"{100 * some / of:.3g}%"
-
-
-def _minutes(found: npt.ArrayLike, part: float = 0.5) -> str:
-    """Return what so large a part of the times lies below, the median if nothing is said."""
-    ordered = np.sort(np.atleast_1d(np.asarray(found, dtype=np.float64)))
-    at = part * (len(ordered) - 1)
-    low, high = ordered[int(at)], ordered[-int(-at // 1)]
-    value = low if low == high else low + (high - low) * (at % 1)
-    return f"{value:,.0f}" if np.isfinite(value) else "> 3d"
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -78,10 +78,11 @@ class Points:
 
     def between(self, start: float, end: float) -> Points:
         """Return the readings from `start` on and before `end`."""
-        return self.part(*np.searchsorted(self.at, [start, end]).tolist())
+        first, after = np.searchsorted(self.at, [start, end])
+        return self.part(int(first), int(after))
 
     def part(self, first: int, after: int) -> Points:
-        """Return the readings from the one of number `first` on, counted from 0, and before the one of `after`."""
+        """Return the readings from number `first` on and before number `after`."""
         total = None if self.total is None else _some(self.total[first:after])
         return Points(self.at[first:after], self.value[first:after], total)
 
@@ -136,6 +137,11 @@ class Baseline:
     spread: tuple[float, ...] = ()  # the standard deviation of the mean of so long a time
     sizes: tuple[float, ...] = ()  # the usual number of readings of so long a time
     steps: tuple[float, ...] = ()  # by how much what they add is more spread than if it were independent; at least 1
+
+    @property
+    def level(self) -> float:
+        """The mean of what's expected on a weekday."""
+        return float(np.nanmean(self.expected))
 
     @property
     def period(self) -> float:

@@ -87,7 +87,10 @@ class MonitorRule(Part):
         description="how much worse than the baseline counts: 2%, 0.01 abs, or 10% of error",
     )
     sigma: float = Field(
-        default=3.0, gt=0, le=100, description="how far outside the noise, in standard deviations (blocks)"
+        default=3.0,
+        gt=0,
+        le=100,
+        description="how far outside the noise, in standard deviations (blocks; about twice as far for a scan)",
     )
     alpha: float = Field(
         default=0.01, gt=0, lt=0.5, description="how often, at most, it may be wrong in all its time (sequential)"
@@ -135,13 +138,14 @@ class MonitorRule(Part):
         if not filled.get("query") and "name" in filled:
             filled["query"] = filled["name"]
         if filled.get("rule") is None:
-            has_bound = filled.get("greater_than") is not None or filled.get("less_than") is not None
-            filled["rule"] = "threshold" if has_bound else "default"
+            filled.pop("rule", None)
         return filled
 
     @model_validator(mode="after")
     def _has_what_its_rule_needs(self) -> MonitorRule:
         bounds = [one for one in (self.greater_than, self.less_than) if one is not None]
+        if self.rule is None:  # past pydantic, which goes on knowing that nobody said it
+            object.__setattr__(self, "rule", "threshold" if bounds else "default")
         if self.rule == "threshold" and not bounds:
             raise ValueError("the rule threshold needs greater_than or less_than")
         if self.rule != "threshold" and bounds:
@@ -160,6 +164,11 @@ class MonitorRule(Part):
         if (self.greater_than is None) != (self.less_than is None):
             return Direction.HIGHER if self.less_than is None else Direction.LOWER
         return direction_of(self.query)
+
+    @property
+    def says_its_rule(self) -> bool:
+        """Tell whether `rule` was written down, and not left out."""
+        return "rule" in self.model_fields_set
 
     @property
     def is_threshold(self) -> bool:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from bot.domain.directions import Direction
 from bot.domain.durations import show_duration
 from bot.domain.effects import Effect, EffectKind
+from bot.domain.false_rollbacks import Expected
 from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import BLIND, UNJUDGED_MOST, Monitor, Standing, State
-from bot.domain.numbers import number, share
+from bot.domain.monitors import BLIND, UNJUDGED_MOST, FrozenBaseline, Monitor, Standing, State, Term
+from bot.domain.numbers import counted, number, share
 from bot.domain.people import Actor, shown
-from bot.domain.text import Code, Name, Say, joined, say
+from bot.domain.text import Code, Name, Say, either, joined, say
 
 MEASURES_ANEW = "It measures something else now, so its earlier figures count no more, in its baseline neither."
+NAMED_MOST = 10  # monitors in one sentence; of more, the rest is counted
 
 
 def which(monitor: Monitor) -> Say:
@@ -50,8 +53,13 @@ def _is_worse(it: MonitorRule) -> Say:
         return say("{value} is worse than {before} {least}, with at most {alpha}% risk of a false alarm{times}",
                    value=_mean(it), before=before, least=least, alpha=number(100 * it.alpha),
                    times=_times(it, "checks"))  # fmt: skip
-    return say("{value} is worse than {before} {least} and {sigma} standard deviations{times}", value=_mean(it),
-               before=before, least=least, sigma=number(it.sigma), times=_times(it, "windows"))  # fmt: skip
+    blocks = say("{value} is worse than {before} {least} and {sigma} standard deviations{times}", value=_mean(it),
+                 before=before, least=least, sigma=number(it.sigma), times=_times(it, "windows"))  # fmt: skip
+    if it.rule == "blocks":
+        return blocks
+    return say("{blocks}, or the mean over any of {short} to {long} is, by about twice as many{times}", blocks=blocks,
+               short=show_duration(it.window / 2), long=show_duration(8 * it.window),
+               times=_times(it, "checks"))  # fmt: skip
 
 
 def effect(it: Effect) -> Say:
@@ -179,6 +187,21 @@ def value(standing: Standing) -> Say:
     return say("{value}, bound {bound}", value=shown, bound=number(standing.bound))
 
 
+def expected(it: Expected) -> Say:
+    """Return how many monitors are armed, and how often they can be expected to act although nothing is wrong."""
+    is_one = it.armed == 1
+    armed = say("{monitors} {are} armed.", monitors=counted(it.armed, "monitor"), are="is" if is_one else "are")
+    if not it.counted:
+        return say("{armed} Backtest {them} to see how often {they} would act without a cause.", armed=armed,
+                   them="it" if is_one else "them", they="it" if is_one else "they")  # fmt: skip
+    some = ((it.thresholds, "threshold", ""), (it.hard_limits, "hard limit", ""),
+            (it.others, "monitor", " with looser settings"))  # fmt: skip
+    left_out = [counted(n, what) + how for n, what, how in some if n]
+    return say("{armed} Expect at most {n} rollbacks a month without a cause (docs/rules.md).{left_out}", armed=armed,
+               n=number(it.per_month, 3),
+               left_out=say(" Not counted: {them}.", them=either(left_out, "and")) if left_out else "")  # fmt: skip
+
+
 # -- what somebody did: the answer to them, and the channel's line -----------------------------------------------------
 
 
@@ -204,6 +227,29 @@ def edited(monitor: Monitor, by: Actor, *, was_armed: bool) -> Say:
 
 def _told(monitor: Monitor) -> Say:
     return joined([rule(monitor.rule), action(monitor)], " ")
+
+
+def judged_by_default(monitors: Sequence[Monitor]) -> Say:
+    """Return what people hear of monitors that are judged by `default` now, since the policy file sets no rule."""
+    is_one, armed = len(monitors) == 1, sum(one.is_armed for one in monitors)
+    more = say(" and {n} more", n=len(monitors) - NAMED_MOST) if len(monitors) > NAMED_MOST else say("")
+    said = [say("The policy file sets no rule for the {what} {names}{more}, so {default} now judges {them} instead of "
+                "{blocks}.", what="monitor" if is_one else "monitors",
+                names=[which(one) for one in monitors[:NAMED_MOST]], more=more, default=Code("default"),
+                them="it" if is_one else "them", blocks=Code("blocks"))]  # fmt: skip
+    if armed == len(monitors):
+        said.append(say("It stays armed.") if is_one else say("They stay armed."))
+    elif armed:
+        said.append(say("Those that were armed stay armed."))
+    return joined([*said, say("To keep {blocks}, set {rule}.", blocks=Code("blocks"), rule=Code("rule: blocks"))], " ")
+
+
+def better(monitor: Monitor, term: Term, baseline: FrozenBaseline, before: float, after: float) -> Say:
+    """Return what people hear where a version's own days take the place of those before it, with both levels."""
+    return say("{v} has been better than its predecessor for {days}, so the monitor {it} now compares with {v}'s own "
+               "days: {after} is usual, and it was {before}.", v=Code(f"v{term.version}"), it=which(monitor),
+               days=show_duration(baseline.until - baseline.since), after=number(after),
+               before=number(before))  # fmt: skip
 
 
 def paused(monitor: Monitor, by: Actor) -> Say:
@@ -238,8 +284,8 @@ def unsilenced(monitors: list[Monitor], by: Actor) -> Say:
 def _all(monitors: list[Monitor]) -> Say:
     if len(monitors) == 1:
         return say("the monitor {it}", it=which(monitors[0]))
-    names = [Code(one.name) for one in monitors[:10]]
-    more = say(" and {n} more", n=len(monitors) - 10) if len(monitors) > 10 else say("")
+    names = [Code(one.name) for one in monitors[:NAMED_MOST]]
+    more = say(" and {n} more", n=len(monitors) - NAMED_MOST) if len(monitors) > NAMED_MOST else say("")
     return say("the monitors {names}{more} of {model}", names=names, more=more, model=Name(monitors[0].model))
 
 

@@ -242,6 +242,15 @@ class FrozenBaseline:
     summary: Baseline
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A new baseline of a version's own days, and the better-known one whose place it takes, if there is one."""
+
+    kind: Own
+    baseline: FrozenBaseline
+    before: Baseline | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """Where a monitor stands: what its next check goes on from."""

@@ -9,6 +9,7 @@ from datetime import datetime
 from bot.domain.approvals import Request, RequestState
 from bot.domain.authority import Act, Subject, authorize
 from bot.domain.events import Link, Tag
+from bot.domain.false_rollbacks import Expected, expected
 from bot.domain.freezes import Freeze, frozen
 from bot.domain.looks import BASELINE
 from bot.domain.monitor_views import MonitorRow, worst_first
@@ -61,6 +62,7 @@ class HomeView:
     freezes: list[Freeze]  # of every model
     monitors: list[MonitorRow]  # the worst first; `monitors_more` beyond those that are shown
     monitors_more: int
+    armed: Expected | None  # what to expect of all that are armed
     lately: list[Link]
     policy: Say | None  # why the policy in force isn't the one on disk
     now: datetime
@@ -90,6 +92,7 @@ class Homes:
                 mine=reading.requests(requester=actor_of(caller), most=MINE_MOST),
                 serving=self._serving(reading, freezes), freezes=[one for one in freezes if one.model is None],
                 monitors=monitors[:MONITORS_MOST], monitors_more=max(0, len(monitors) - MONITORS_MOST),
+                armed=expected(one.monitor for one in monitors),
                 lately=reading.latest(tags=LATELY, most=LATELY_MOST), hold=reading.hold(),
                 policy=edit_words(rules.edit, rules.revision, now) if rules.edit else None, now=now,
                 reviews=[one for one in reading.to_review() if self._can(caller, Act.REVIEW, one)][:WAITING_MOST],

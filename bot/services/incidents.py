@@ -29,7 +29,7 @@ from bot.domain.incidents import (
     is_common_cause,
 )
 from bot.domain.monitor_views import of_incident
-from bot.domain.monitors import BLIND, FrozenBaseline, Monitor, Outcome, Own, Reading, Standing, State, Term, Verdict
+from bot.domain.monitors import BLIND, FrozenBaseline, Kept, Monitor, Outcome, Reading, Standing, State, Term, Verdict
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Automation, actor_id
 from bot.domain.registry import TARGETS, Stage
@@ -43,7 +43,7 @@ from bot.services import rolling
 from bot.services.context import Context
 from bot.services.fitness import Fitness, Looked, WayBack
 from bot.services.rollbacks import MOVES, Rollbacks
-from bot.services.rows import incident_note, said_note, thread_note
+from bot.services.rows import incident_note, lane_of, said_note, thread_note
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Checked:
     verdict: Verdict
     at: datetime
     baseline: FrozenBaseline | None = None  # that was made for this check, and isn't in the ledger yet
-    own: tuple[Own, FrozenBaseline] | None = None  # the same, of the version's own days
+    own: Kept | None = None  # the same, of the version's own days
 
     @property
     def monitor(self) -> Monitor:
@@ -496,7 +496,7 @@ class Incidents:
         began = served[0].began if served and served[0].until is None else None
         if began is None:
             return End(ending=Ending.OVERTAKEN, how=words.overtaken(incident.version, None))
-        told_in = began.request or began.finding or rolling.rollback_lane(began)
+        told_in = lane_of(began)
         if began.kind is MoveKind.ROLLBACK and not isinstance(began.actor, Automation):
             how, ending = words.rolled_back_by_hand(began), Ending.ROLLED_BACK
         else:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from bot.domain.baselines import Baseline, Points
 from bot.domain.directions import Direction
 from bot.domain.evaluation import is_enough, key_of, predicted, span_of_baseline, summary_of
-from bot.domain.monitors import FrozenBaseline, Measured, Monitor, Own, Standing, Term
+from bot.domain.monitors import FrozenBaseline, Kept, Measured, Monitor, Own, Reading, Standing, Term
 from bot.domain.rules import Tally
 from bot.ports import Reading as Ledger
 
@@ -38,15 +38,15 @@ class LedgerPast:
     """
 
     def __init__(
-        self, reading: Ledger, monitor: Monitor, term: Term, now: datetime, value: float, total: float | None = None, *,
+        self, reading: Ledger, monitor: Monitor, term: Term, now: datetime, found: Reading, *,
         stored: FrozenBaseline | None, own: FrozenBaseline | None = None,
     ) -> None:  # fmt: skip
         self._reading, self._monitor, self._term = reading, monitor, term
-        self._now, self._value, self._total = now, value, total
+        self._now, self._value, self._total = now, found.value, found.total
         self._before, self._own = stored, own
         self._frozen: FrozenBaseline | None = None
         self.made: FrozenBaseline | None = None
-        self.kept: tuple[Own, FrozenBaseline] | None = None
+        self.kept: Kept | None = None
 
     def readings(self, since: datetime, until: datetime) -> Points:
         """Return the term's readings from `since` on and before `until`."""
@@ -65,8 +65,9 @@ class LedgerPast:
 
     def keep(self, kind: Own, since: datetime, until: datetime, summary: Baseline) -> None:
         """Have it written down with the check."""
+        before = (self.own(kind) or (None, self.frozen()))[1] if kind is Own.BEST else None
         self._own = self._baseline(self._key(kind), since, until, summary)
-        self.kept = kind, self._own
+        self.kept = Kept(kind, self._own, before)
 
     def frozen(self) -> Baseline:
         """Return the baseline that the ledger has of this term, or make it of what was measured before."""

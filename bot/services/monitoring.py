@@ -13,13 +13,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from math import nan
 from typing import Protocol
 
 from bot import story
+from bot.domain import monitor_words
 from bot.domain.errors import BadInput, RegistrarError
 from bot.domain.evaluation import judge
-from bot.domain.incidents import COMMON_COUNT
+from bot.domain.events import Event, Tag
+from bot.domain.incidents import COMMON_COUNT, WATCH
 from bot.domain.judgeable import KEPT
 from bot.domain.monitors import (
     Answer,
@@ -38,6 +39,7 @@ from bot.domain.monitors import (
     due_from,
     is_warm,
 )
+from bot.domain.numbers import number
 from bot.domain.readings import measure
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import stretches
@@ -48,6 +50,8 @@ from bot.services.context import Context
 from bot.services.dispatching import Threads
 from bot.services.incidents import Checked, Due, Incidents
 from bot.services.judging import LedgerPast, span
+from bot.services.rows import said_note, thread_note
+from bot.services.threads import thread_of
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +208,7 @@ class Monitoring:
             term = terms[one.model]
             if term is None or now < term.since:
                 continue
-            past = LedgerPast(reading, one, term, now, nan, stored=stored.get(one.id))
+            past = LedgerPast(reading, one, term, now, Reading(), stored=stored.get(one.id))
             try:
                 past.frozen()
             except RegistrarError:
@@ -415,7 +419,9 @@ class Monitoring:
             written = [one for one in checked if (one.monitor.id, one.due.slot) in ours]
             tx.save_standings([_standing(one) for one in written])
             tx.save_baselines([one.baseline for one in written if one.baseline is not None])
-            tx.save_baselines([one.own[1] for one in written if one.own is not None], own=True)
+            tx.save_baselines([one.own.baseline for one in written if one.own is not None], own=True)
+            for one in written:
+                self._tell_better(tx, one)
             told, models = self._incidents.record(tx, written, prepared)
         for one in written:
             self._it.observer.checked(one.verdict.outcome, _delay(one))
@@ -423,6 +429,25 @@ class Monitoring:
             self._act(model)
         if told:
             self._tell()
+
+    def _tell_better(self, tx: Writing, one: Checked) -> None:
+        """Say in the version's thread that it's compared with its own days from now on, since they're better."""
+        own, term, monitor = one.own, one.term, one.monitor
+        if own is None or own.before is None or term is None:
+            return
+        levels = own.before.level, own.baseline.summary.level
+        tx.append(
+            Event(at=one.at, actor=WATCH, tag=Tag.BASELINE_RAISED, model=monitor.model,
+                  subject=f"{monitor.model} {monitor.name}", before=number(levels[0]), after=number(levels[1]),
+                  origin="job", evidence={"version": term.version, "since": own.baseline.since.isoformat(),
+                                          "until": own.baseline.until.isoformat()})
+        )  # fmt: skip
+        if monitor.acts == "dry_run" or monitor.is_silenced(one.at):
+            return
+        said = monitor_words.better(monitor, term, own.baseline, *levels)
+        key, thread = f"better:{monitor.id}:{own.baseline.until.isoformat()}", thread_of(tx, monitor.model)
+        channel = self._it.policy.channel_for(monitor.model)
+        tx.add_note(thread_note(thread, key, said) if thread else said_note(key, channel, said))
 
     def _judge(
         self, reading: Ledger, one: Due, term: Term | None, answer: Answer, now: datetime, known: Known
@@ -442,7 +467,7 @@ class Monitoring:
         else:
             found = measure(answer, monitor.rule, since=since, until=until, now=now, seen=standing.newest)
         warm = is_warm(monitor, term, now)
-        past = LedgerPast(reading, monitor, term, now, found.value, found.total, stored=known[0], own=known[1])
+        past = LedgerPast(reading, monitor, term, now, found, stored=known[0], own=known[1])
         is_new = standing.points == 0 and now >= term.since and found.outcome is not Outcome.ERROR
         if is_new and monitor.rule.has_frozen_baseline:
             past.frozen()  # also where nothing is measured for weeks: what it's made of is still there now

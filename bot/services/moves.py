@@ -54,6 +54,7 @@ from bot.services.rows import (
     CLOCK,
     card_note,
     end_notes,
+    lane_of,
     news_note,
     notice_note,
     request_event,
@@ -420,7 +421,7 @@ class Moves:
         with self._it.ledger.write() as tx:
             self.end(tx, ended, instead, end)
             if news is not None:
-                tx.add_note(thread_note(_lane(move), f"besides:{move.id}", news))
+                tx.add_note(thread_note(lane_of(move), f"besides:{move.id}", news))
 
     def end(self, tx: Writing, ended: Move, instead: Decided | None = None, end: End | None = None) -> None:
         """Write the same in a transaction of the caller's. Raises AlreadyDecided where it has ended already."""
@@ -429,7 +430,7 @@ class Moves:
             self._end_request(tx, tx.lock_request(ended.request), ended, end or _ENDS[ended.state])
         else:
             self._end_other(tx, ended, instead)
-        serving.moved(tx, self._it, ended, _lane(ended))
+        serving.moved(tx, self._it, ended, lane_of(ended))
         rolling.watch_anew(tx, ended)
 
     def _end_other(self, tx: Writing, move: Move, instead: Decided | None) -> None:
@@ -485,11 +486,6 @@ _ENDS = {
     MoveState.STALE: (RequestState.STALE, Tag.STALE),
     MoveState.FAILED: (RequestState.FAILED, Tag.FAILED),
 }
-
-
-def _lane(move: Move) -> str:
-    """Return whose thread hears of a move: a request's, a finding's, an incident's, else its own message's."""
-    return move.request or move.finding or move.incident or move.id
 
 
 def _holder(version: int | None) -> str | None:

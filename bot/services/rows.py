@@ -12,6 +12,7 @@ from bot.domain.events import Event, Tag
 from bot.domain.incidents import Incident
 from bot.domain.looks import Finding
 from bot.domain.mirror import Tags, named
+from bot.domain.moves import Move
 from bot.domain.people import Actor, Automation, Person, actor_id, as_person
 from bot.domain.text import Say, pack
 from bot.ports import Copy, Note, NoteKind
@@ -117,6 +118,11 @@ def notice_note(finding: Finding, because: str, channel: str) -> Note:
 def thread_note(lane: str, because: str, sentence: Say) -> Note:
     """Return the outbox row that tells something in the thread of a lane's message."""
     return Note(key=f"news:{lane}:{because}", lane=lane, kind=NoteKind.NEWS, to="", data={"say": pack(sentence)})
+
+
+def lane_of(move: Move) -> str:
+    """Return whose thread hears of a move: a request's, a finding's, an incident's, or else its own message's."""
+    return move.request or move.finding or move.incident or move.id
 
 
 def said_note(key: str, channel: str, sentence: Say) -> Note:

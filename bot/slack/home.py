@@ -16,7 +16,7 @@ from bot.services.homes import HomeView, Serving
 from bot.slack.answers import MENU_ASK, MENU_HELP, MENU_MODELS, MENU_REQUESTS
 from bot.slack.blocks import chunks, dicts, section, small
 from bot.slack.cards import blocked_line, decision_buttons, gate_rows, review_button
-from bot.slack.monitoring import ADD, row
+from bot.slack.monitoring import ADD, costs, row
 from bot.slack.texts import TEXT_MOST, code, cut, fit, mrkdwn, when, who
 
 SERVING_MOST = 40  # models; of more, the rest is counted
@@ -43,6 +43,7 @@ def home(view: HomeView) -> dict[str, Any]:
             [row(one, view.now) for one in view.monitors], "Nothing is watched yet. The button below adds a monitor."
         ),
         *_counted(view.monitors_more, "/model monitor list MODEL"),
+        *costs(view.armed),
         DividerBlock(),
         _title("Lately"),
         *_rows([_event(link) for link in view.lately], "Nothing has happened yet."),

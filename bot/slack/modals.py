@@ -104,8 +104,7 @@ def details(message: Message | None = None) -> dict[str, Any]:
 
 _RULES = {
     "threshold": "a bound that must hold", "default": "against the Production before (default)",
-    "blocks": "against the Production before (blocks)",
-    "sequential": "against the Production before (sequential)",
+    "blocks": "against the Production before (blocks)", "sequential": "against the Production before (sequential)",
 }  # fmt: skip
 _ACTIONS = {
     "dry_run": "try itself out: tell nobody", "notify": "tell the channel", "ask": "ask whether to roll back",

@@ -8,6 +8,7 @@ from datetime import datetime
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, SectionBlock
 
 from bot.domain import monitor_words
+from bot.domain.false_rollbacks import Expected, expected
 from bot.domain.incidents import Incident
 from bot.domain.monitor_views import MonitorRow, MonitorView
 from bot.domain.monitors import Measurement, Monitor, Outcome, Standing, State
@@ -45,7 +46,13 @@ def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = 
     blocks += [section(chunk) for chunk in chunks([row(one, now) for one in rows[:LIST_MOST]])]
     if len(rows) > LIST_MOST:
         blocks.append(small(f"{len(rows) - LIST_MOST} more. One model's: {code('/model monitor list MODEL')}"))
+    blocks += costs(expected(one.monitor for one in rows))
     return Message(counted(len(rows), "monitor") + of, dicts([*blocks, add]))
+
+
+def costs(found: Expected | None) -> list[Block]:
+    """Return the line that says what is armed and what to expect of it; none where nothing is armed."""
+    return [small(mrkdwn(monitor_words.expected(found)))] if found else []
 
 
 def row(one: MonitorRow, now: datetime) -> str:

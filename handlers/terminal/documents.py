@@ -152,7 +152,12 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "watched": "since when Registrar knows of it",
         "sentence": "with --at: who served then",
     },
-    MonitorList: {"monitors": "a list, the worst first, each as registrar monitor show --json prints it"},
+    MonitorList: {
+        "monitors": "a list, the worst first, each as registrar monitor show --json prints it",
+        "false_rollbacks": "what to expect of those that are armed, or null where none is: armed, counted (how many of "
+        "them have a figure), per_month (at most so many rollbacks without a cause, by those that are counted), "
+        "thresholds, hard_limits and others (how many have no figure), sentence",
+    },
     MonitorCheck: {"state": "how it stands now, as in registrar monitor show --json", **_SENTENCE},
     MonitorShow: {
         "model": "the model's name",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.text import Text
 from bot.domain import monitor_words
 from bot.domain.durations import show_duration
 from bot.domain.errors import Unreachable
+from bot.domain.false_rollbacks import expected
 from bot.domain.grammar import Command
 from bot.domain.monitor_commands import (
     MonitorAdd,
@@ -39,8 +41,12 @@ ORIGIN = "terminal"
 
 def _list(counter: Counter, command: MonitorList, form: Form) -> Answer:
     rows = counter.registrar.monitors.rows(command.model)
+    costs = expected(row.monitor for row in rows)
     if form is Form.JSON:
-        return as_json({"monitors": [document(row.monitor, row.standing) for row in rows]})
+        return as_json({
+            "monitors": [document(row.monitor, row.standing) for row in rows],
+            "false_rollbacks": asdict(costs) | {"sentence": str(monitor_words.expected(costs))} if costs else None,
+        })  # fmt: skip
     if not rows:
         return Answer("No monitor watches anything here. To add one: registrar monitor add --help\n")
     table = screen.table()
@@ -50,7 +56,7 @@ def _list(counter: Counter, command: MonitorList, form: Form) -> Answer:
         it, standing = row.monitor, row.standing
         stands, value = str(monitor_words.state(it, standing)), str(monitor_words.value(standing))
         table.add_row(it.model, it.name, stands, value, show_duration(it.rule.every))
-    return drawn(lambda _: [table])
+    return drawn(lambda _: [table, *([Text(f"\n{monitor_words.expected(costs)}")] if costs else [])])
 
 
 def _show(counter: Counter, command: MonitorShow, form: Form) -> Answer:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.browser.screen import Screen, says
 from tests.journeys.test_monitors import ADD, measure
-from tests.world import World, running
+from tests.living import promote
+from tests.world import POLICY, World, policy_of, running
 
 pytestmark = pytest.mark.browser
+
+DESK: dict[str, Any] = {"viewport": {"width": 1200, "height": 900}}
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
 
 
 @pytest.fixture
@@ -52,3 +60,55 @@ def test_a_monitor_is_shown_with_its_picture(watched: tuple[World, Screen]) -> N
     screen.page.get_by_role("button", name="1 reply").click()
     screen.thread().get_by_role("img").first.wait_for()
     screen.picture("monitor-chart")
+
+
+ARMED: list[dict[str, Any]] = [
+    {"name": "accuracy", "source": "live", "action": "auto"},
+    {"name": "recall", "source": "live", "action": "auto", "hard_limit": 0.5},
+    {"name": "latency-p95", "source": "live", "action": "auto", "less_than": 300, "query": "latency"},
+]
+
+
+@pytest.fixture
+def armed(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+    """The bot with three armed monitors of the policy file, right after a promotion."""
+    churn = POLICY["models"]["*"] | {"monitors": ARMED}
+    policy = policy_of({"sources": {"live": {"type": "push"}}, "models": POLICY["models"] | {"churn": churn}})
+    registry = MemoryRegistry()
+    registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
+    with running(slack, tmp_path, registry, policy=policy) as world:
+        world.registrar.poll()
+        promote(world, 4, "better f1")
+        yield world
+
+
+def test_what_armed_monitors_cost_is_on_home_and_in_the_list(armed: World, open_window: Callable[..., Screen]) -> None:
+    for size, how in (("desk", DESK), ("phone", PHONE)):
+        screen = open_window(armed.slack.url, **how)
+        screen.types("/model monitor list")
+        says(screen.answer(), "3 monitors are armed. Expect at most")
+        says(screen.answer(), "Not counted: 1 threshold and 1 hard limit.")
+        screen.picture(f"monitor-costs-list-{size}")
+        screen.page.set_viewport_size(DESK["viewport"])  # on a phone, the way to Home is folded away
+        screen.opens_home()
+        screen.page.set_viewport_size(how["viewport"])
+        says(screen.home(), "3 monitors are armed. Expect at most")
+        screen.home().get_by_text("3 monitors are armed").hover()  # scrolls there, also while Home is drawn anew
+        screen.picture(f"monitor-costs-home-{size}")
+
+
+def test_the_promotion_s_thread_says_that_a_monitor_is_judged_by_default(
+    armed: World, open_window: Callable[..., Screen]
+) -> None:
+    """As after an upgrade from a version that read a file without a rule as `blocks`."""
+    with armed.ledger.write() as tx:
+        for one in tx.monitors("churn"):
+            if one.rule.rule == "default":
+                tx.save_monitor(replace(one, rule=one.rule.model_copy(update={"rule": "blocks"})))
+    armed.registrar.file_monitors.sync()
+    armed.registrar.outbox.deliver()
+    screen = open_window(armed.slack.url, **PHONE)
+    screen.card().get_by_role("button", name=re.compile(r"repl(y|ies)")).click()
+    says(screen.thread(), "so default now judges them instead of blocks. They stay armed.")
+    screen.thread().get_by_text("They stay armed.").hover()
+    screen.picture("monitor-judged-by-default-phone")

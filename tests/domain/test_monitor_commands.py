@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot.domain import monitor_words
 from bot.domain.commands import VERBS, Help
 from bot.domain.durations import parse_duration
 from bot.domain.effects import Effect, EffectKind, parse_effect
@@ -121,7 +122,32 @@ def test_a_bound_below_zero_is_no_flag() -> None:
 
 
 def test_without_a_bound_it_is_compared_with_the_production_before() -> None:
-    assert added("monitor add churn a").rule == "blocks"
+    assert added("monitor add churn a").rule == "default"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            "--rule blocks",
+            "Fails when the mean of a over 1h is worse than the Production before it by more than 2% and 3 standard "
+            "deviations, 2 windows in a row.",
+        ),
+        (
+            "--rule default",
+            "Fails when the mean of a over 1h is worse than the Production before it by more than 2% and 3 standard "
+            "deviations, 2 windows in a row, or the mean over any of 30m to 8h is, by about twice as many, 2 checks in "
+            "a row.",
+        ),
+        (
+            "--window 15m --fail-after 1",
+            "Fails when the mean of a over 15m is worse than the Production before it by more than 2% and 3 standard "
+            "deviations, or the mean over any of 7m 30s to 2h is, by about twice as many.",
+        ),
+    ],
+)
+def test_people_read_when_it_fails(typed: str, said: str) -> None:
+    assert str(monitor_words.rule(added(f"monitor add churn a {typed}"))) == said
 
 
 @pytest.mark.parametrize(

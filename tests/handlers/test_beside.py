@@ -16,8 +16,9 @@ from bot.domain.authority import deciders
 from bot.domain.commands import Approve, Archive, Describe, FreezeModel, History, List, Rollback, SetTags, Show
 from bot.domain.errors import Refused, RegistryUnreachable
 from bot.domain.events import Event, Tag
+from bot.domain.false_rollbacks import PER_MONTH
 from bot.domain.grammar import Command
-from bot.domain.monitor_commands import MonitorAdd, MonitorCheck, MonitorShow
+from bot.domain.monitor_commands import MonitorAdd, MonitorCheck, MonitorList, MonitorShow
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.parsing import parse
 from bot.domain.people import Automation, Operator, Person, Profile
@@ -525,9 +526,21 @@ class TestChanging:
         assert list(added.document) == list(keys_of(MonitorAdd))
         shown = desk.types("monitor", "show", "churn", "accuracy", "--json").document
         assert list(shown) == list(keys_of(MonitorShow))
-        assert desk.types("monitor", "list", "--json").document == {"monitors": [shown]}
+        listed = desk.types("monitor", "list", "--json").document
+        assert listed == {"monitors": [shown], "false_rollbacks": None}
+        assert list(listed) == list(keys_of(MonitorList))
         checked = desk.types("monitor", "check", "churn", "accuracy", "--json").document
         assert list(checked) == list(keys_of(MonitorCheck))
+
+    def test_the_list_says_what_to_expect_of_an_armed_monitor(self, desk: Desk) -> None:
+        desk.types("monitor", "add", "churn", "accuracy", "--source", "push", "--action", "auto")
+        assert "armed." not in desk.types("monitor", "list").out
+        armed = desk.types("monitor", "arm", "churn", "accuracy", "--override", "--reason", "known")
+        assert armed.code == 0, armed.err
+        said = desk.types("monitor", "list", "--json").document["false_rollbacks"]
+        assert list(said) == ["armed", "counted", "per_month", "thresholds", "hard_limits", "others", "sentence"]
+        assert (said["armed"], said["counted"], said["per_month"]) == (1, 1, PER_MONTH["default"])
+        assert " ".join(desk.types("monitor", "list").out.split()).endswith(said["sentence"])
 
     def test_a_monitor_that_is_checked_judges_what_mlflow_serves_now(self, desk: Desk) -> None:
         desk.types("monitor", "add", "churn", "accuracy", "--source", "push", "--greater-than", "0.85")

@@ -12,7 +12,7 @@ from bot.domain.baselines import Points
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitor_views import MonitorRow
 from bot.domain.monitor_words import checked, rule, value
-from bot.domain.monitors import Measurement, Monitor, Pushed, State
+from bot.domain.monitors import Measurement, Monitor, Pushed, Reading, State
 from bot.services.backtesting import Backtesting
 from bot.services.judging import LedgerPast
 from bot.services.monitoring import present_term
@@ -157,7 +157,7 @@ def test_the_ledger_gives_totals_back(served: Bench) -> None:  # noqa: F811
         checks = reading.checks(monitor, since=began, until=now)
         term = present_term(reading, "churn")
         assert term is not None
-        past = LedgerPast(reading, monitor, term, now, 0.5, 2, stored=None)
+        past = LedgerPast(reading, monitor, term, now, Reading(value=0.5, total=2), stored=None)
         assert totals(past.readings(began, now + STEP)) == [100, 10]
         assert totals(past.recent(began)) == [100, 10, 2]
     assert series == [(began + STEP, 0.93, 100), (began + 3 * STEP, 0.9, 10)]

@@ -21,8 +21,11 @@ from bot.domain.policy import read_policy
 from bot.domain.text import Say, say
 from bot.ports import NoteKind
 from bot.services.context import Rules
+from bot.services.homes import Homes
 from bot.services.monitors import Monitors
 from bot.slack import incident_card
+from bot.slack.home import home
+from bot.slack.monitoring import monitor_list
 from tests.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, STRANGER, Bench
 
 ADD = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
@@ -630,3 +633,27 @@ def test_rules_are_read_at_each_act(watched: Desk) -> None:
     watched.types("monitor pause churn accuracy", ALICE)
     with pytest.raises(Refused):
         watched.types("monitor resume churn accuracy", BOB)
+
+
+# -- what armed monitors cost ------------------------------------------------------------------------------------------
+
+
+def costs(desk: Desk) -> list[bool]:
+    """Tell whether the list says what to expect of what is armed, and whether Home does."""
+    shown = monitor_list(desk.service.rows(), desk.bench.clock.now()).blocks, home(Homes(desk.bench.context).of(BOB))
+    return ["rollbacks a month without a cause" in str(one) for one in shown]
+
+
+def test_the_list_and_home_say_what_to_expect_of_armed_monitors(desk: Desk) -> None:
+    desk.types("monitor add churn accuracy --source push --action auto")
+    assert costs(desk) == [False, False]
+    desk.types('monitor arm churn accuracy --override --reason "known"', DAVE)
+    assert costs(desk) == [True, True]
+
+
+def test_home_counts_armed_monitors_beyond_those_that_it_shows(desk: Desk) -> None:
+    for number in range(25):
+        desk.types(f"monitor add churn m{number} --source push --action auto")
+        desk.types(f'monitor arm churn m{number} --override --reason "known"', DAVE)
+    view = Homes(desk.bench.context).of(BOB)
+    assert (len(view.monitors), view.armed and view.armed.armed) == (20, 25)

@@ -1,0 +1,227 @@
+"""Months of other shapes, slow decay, the aims of the default rule, and its peers on simulated months."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmarks import rules
+from benchmarks.peers import PEERS, TARGETS, Drop, Floats, Ints, Peer, Stretch, caught, false_rate, tuned
+from benchmarks.rules import DAY, HOUR, MEAN, MONTH, Months, Rule, World, false_months, minutes_to_catch, play
+from benchmarks.tables import bounded, dice, minutes, most, note, quantile, table
+
+DEFAULT: Rule = rules.default_rule
+
+# -- months of other shapes --------------------------------------------------------------------------------------------
+
+SHAPES: dict[str, World] = {
+    "plain": World(0.7, days=21),
+    "weekends 1 point lower": World(0.7, days=21, weekend=0.01),
+    "weekends 3 points lower": World(0.7, days=21, weekend=0.03),
+    "one day of the baseline with 4 hours at −10%": World(0.7, days=21, incident=4),
+    "each day off by its own amount, sd 0.5 points": World(0.7, days=21, daily=0.005),
+    "nights (22 to 6) twice as noisy": World(0.7, days=21, nights=2),
+    "k right of 2,000 requests": World(0.7, days=21, of=2_000),
+}
+LOSSES = (0.005, 0.01, 0.02)  # of the mean, in a week
+PATIENCE = 60  # days in which a decay is seen, or isn't
+
+
+def shapes_table(months: int, seed: int, *, runs: int = rules.RUNS) -> str:
+    """Return what the default does where days, weeks, and nights have a shape that its noise doesn't know."""
+    rows = []
+    for at, (kind, world) in enumerate(SHAPES.items()):
+        false = false_months(world, {"it": DEFAULT}, months, seed + 70 + at)["it"]
+        drops = (0.10, 0.05, 0.03)
+        found = [minutes_to_catch(world, {"it": DEFAULT}, drop, runs, seed + 80 + at, day=7, spread=7)["it"]
+                 for drop in drops]  # fmt: skip
+        rows.append([kind, bounded(false, months), *(f"{minutes(each)} / {minutes(each, 0.9)}" for each in found)])
+        note(f"shapes: {rows[-1]}")
+    said = (
+        f"{dice(seed)}, φ = 0.7, a baseline of 21 days, {months:,} months of each kind, and {runs} drops at a random "
+        "minute of the second week; minutes, median / nine in ten:"
+    )
+    return f"{said}\n\n{table(['months', 'acts without a cause', 'sees 10%', '5%', '3%'], rows)}"
+
+
+def decay_table(seed: int, *, runs: int = rules.RUNS) -> str:
+    """Return after how many days the default sees a version that gets worse from its first day on."""
+    rows = []
+    for at, (kind, world) in enumerate({name: SHAPES[name] for name in DECAYS}.items()):
+        row = [kind]
+        for loss in LOSSES:
+            days = days_to_see(world, DEFAULT, loss, runs, seed + 90 + at)
+            medians = [quantile(days, part) for part in (0.5, 0.9)]
+            row.append(" / ".join(f"{each:.0f}" if np.isfinite(each) else f"> {PATIENCE}" for each in medians))
+        rows.append(row)
+    said = f"{dice(seed)}, φ = 0.7, a frozen baseline of 21 days, {runs} months; days, median / nine in ten:"
+    return f"{said}\n\n{table(['months', *(f'loses {100 * loss:g}% a week' for loss in LOSSES)], rows)}"
+
+
+DECAYS = ("plain", "each day off by its own amount, sd 0.5 points")
+
+
+def days_to_see(world: World, rule: Rule, loss: float, runs: int, seed: int) -> Floats:
+    """Return the days until the rule acts on a metric that loses such a part of its mean each week; else infinity."""
+    taken = []
+    for rng, some in rules.chunks(runs, seed):
+        played = play(world, rng, some, PATIENCE * DAY)
+        lost = loss * MEAN * np.arange(PATIENCE * DAY) / rules.WEEK
+        acts = rule(replace(played, live=played.live - lost))
+        taken.append(np.where(acts.any(axis=1), (acts.argmax(axis=1) + 1) / DAY, np.inf))
+    return np.concatenate(taken)
+
+
+# -- the aims ----------------------------------------------------------------------------------------------------------
+
+QUIET: dict[str, tuple[World, float]] = {  # with the upper bound of how many of a hundred months may have an act
+    **{
+        f"{kind}, φ = {phi:g}": (replace(world, phi=phi), 0.2)
+        for phi in (0.0, 0.7)
+        for kind, world in {
+            "plain": World(0),
+            "daily swing": World(0, season=0.008),
+            "weekends 1 point lower": World(0, days=21, weekend=0.01),
+            "weekends 3 points lower": World(0, days=21, weekend=0.03),
+            "late labels": World(0, delay=30),
+            "k right of 2,000 requests": World(0, of=2_000),
+        }.items()
+    },
+    "heavy tails (t, 3), φ = 0.7": (World(0.7, tails=3), 0.4),
+    "heavy tails (t, 3), φ = 0.9": (World(0.9, tails=3), 2.5),
+}
+SOON: dict[str, tuple[World, dict[float, float]]] = {  # drops on day 33, with the minutes that the median may take
+    "plain": (World(0.7, days=21), {0.05: 65, 0.10: 35, 0.03: 220}),
+    "heavy tails (t, 3)": (World(0.7, days=21, tails=3), {0.05: 65, 0.10: 35, 0.03: 220}),
+    "weekends 3 points lower": (World(0.7, days=21, weekend=0.03), {0.05: 65, 0.10: 35, 0.03: 220}),
+    "k right of 2,000 requests": (World(0.7, days=21, of=2_000), {0.05: 65, 0.10: 35, 0.03: 220}),
+    "one day of the baseline with 4 hours at −10%": (World(0.7, days=21, incident=4), {0.05: 130}),
+}
+LATE, LATER = World(0.7, days=21, delay=30), 40  # minutes that late labels may add to their delay
+LATE_DAY = 33
+
+
+def aims_tables(months: int, seed: int, *, runs: int = rules.RUNS) -> str:
+    """Return what the default is meant to do, and whether it does."""
+    rows = []
+    for at, (kind, (world, limit)) in enumerate(QUIET.items()):
+        false = false_months(world, {"it": DEFAULT}, months, seed + 100 + at)["it"]
+        told = _met(100 * most(false, months) <= limit) if 100 * most(0, months) <= limit else "too few months to tell"
+        rows.append([kind, f"≤ {limit:g}%", bounded(false, months), told])
+        note(f"aims: {rows[-1]}")
+    quiet = table(["months", "upper bound of those with an act", "acted in", ""], rows)
+    rows = []
+    for at, (kind, world, drop, limit) in enumerate(_speeds(runs, seed + 140)):
+        found = quantile(_on_day(world, drop, runs, seed + 120 + at))
+        rows.append([kind, f"{100 * drop:g}%", f"≤ {limit:,.0f}", minutes(found), _met(found <= limit)])
+        note(f"aims: {rows[-1]}")
+    soon = table(["months, φ = 0.7", "drop", "median minutes", "measured", ""], rows)
+    said = (
+        f"{dice(seed)}, {months:,} months of each kind. {runs} drops at a random minute of day {LATE_DAY}; labels that "
+        f"come late may add their delay and {LATER} minutes:"
+    )
+    return "\n\n".join([said, quiet, soon])
+
+
+def _speeds(runs: int, seed: int) -> Iterator[tuple[str, World, float, float]]:
+    """Yield months, a drop, and the minutes that it may take: with late labels, by how long it takes without."""
+    for kind, (world, limits) in SOON.items():
+        for drop, limit in limits.items():
+            yield kind, world, drop, limit
+    at_once = quantile(_on_day(replace(LATE, delay=0), 0.05, runs, seed))
+    yield "late labels", LATE, 0.05, at_once + LATE.delay + LATER
+
+
+def _on_day(world: World, drop: float, runs: int, seed: int) -> Floats:
+    return minutes_to_catch(world, {"it": DEFAULT}, drop, runs, seed, day=LATE_DAY)["it"]
+
+
+def _met(is_met: bool) -> str:
+    return "met" if is_met else "**not met**"
+
+
+# -- peers on simulated months -----------------------------------------------------------------------------------------
+
+PLAYED = 150  # months for tuning, and as many for measuring
+SIMULATED: dict[str, World] = {
+    "plain": World(0.7),
+    "daily swing": World(0.7, season=0.008),
+    "heavy tails (t, 3)": World(0.7, tails=3),
+}
+DROPS = (0.05, 0.03)
+
+
+@dataclass(frozen=True)
+class Played:
+    """Months with nothing wrong, and the same with each drop from the reading `begins` of each month on."""
+
+    quiet: Months
+    begins: Ints
+    dropped: dict[float, Months]
+
+    @classmethod
+    def of(cls, world: World, months: int, seed: int) -> Played:
+        """Play so many months, with drops at a random time of the second week."""
+        rng = np.random.default_rng(seed)
+        quiet = play(world, rng, months, MONTH)
+        begins = rng.integers(rules.WEEK, 2 * rules.WEEK, months)
+        after = np.arange(MONTH) >= begins[:, None]
+        return cls(quiet, begins, {drop: replace(quiet, live=quiet.live - drop * MEAN * after) for drop in DROPS})
+
+    def drops(self, drop: float) -> list[Drop]:
+        """Return the months with a drop, as peers take them."""
+        return [
+            Drop(it, begins) for it, begins in zip(stretches(self.dropped[drop]), self.begins.tolist(), strict=True)
+        ]
+
+
+def stretches(months: Months) -> list[Stretch]:
+    """Return months as peers take them: they begin at midnight, and the weeks have no shape."""
+    before, after = (np.arange(each.shape[1]) // HOUR % 24 for each in (months.baseline, months.live))
+    days = months.live.shape[1] / DAY
+    return [Stretch(baseline, live, before, after, HOUR, days)
+            for baseline, live in zip(months.baseline, months.live, strict=True)]  # fmt: skip
+
+
+def peers_tables(seed: int, *, months: int = PLAYED, peers: Mapping[str, Peer] = PEERS) -> str:
+    """Return what the default and its peers do in the same months, these tuned on others of the same kind."""
+    told = [
+        f"{dice(seed)}, φ = 0.7, a baseline of 7 days, {months} months for measuring and {months} for tuning, each "
+        "also with a drop at a random time of the second week. Part of the drops seen within a day, and the median "
+        "minutes of those seen:"
+    ]
+    head = ["rule", "tuned for", "false alarms in 30 days", *(f"{100 * drop:g}% worse" for drop in DROPS)]
+    for at, (kind, world) in enumerate(SIMULATED.items()):
+        early, late = (Played.of(world, months, seed + 150 + 2 * at + which) for which in (0, 1))
+        mine = {drop: _first(dropped) for drop, dropped in late.dropped.items()}
+        rows = [["**Registrar's `default`**", "(not tuned)", *_told(_first(late.quiet), mine, late)]]
+        for name, peer in peers.items():
+            for it in tuned(peer, stretches(early.quiet), early.drops(DROPS[1]), TARGETS):
+                quiet = it.acts(stretches(late.quiet))
+                acts = {drop: it.acts(stretches(each)) for drop, each in late.dropped.items()}
+                rows += [
+                    [it.called(name), f"{wanted:g}",
+                     *_told(quiet[:, n], {drop: each[:, n] for drop, each in acts.items()}, late)]
+                    for n, wanted in enumerate(TARGETS) if not np.isnan(it.settings[n])
+                ]  # fmt: skip
+                note(f"peers, {kind}: {it.called(name)}, settings {it.settings.round(1)}")
+        told += [f"{kind.capitalize()}:", table(head, rows)]
+    return "\n\n".join(told)
+
+
+def _first(months: Months) -> Ints:
+    """Return the reading at which the default acts first, or how many there are."""
+    acts = DEFAULT(months)
+    return np.where(acts.any(axis=1), acts.argmax(axis=1), acts.shape[1])
+
+
+def _told(quiet: Ints, dropped: Mapping[float, Ints], played: Played) -> list[str]:
+    """Return the false alarms of these first acts, and what they saw of each drop."""
+    told = [f"{false_rate(quiet[:, None], stretches(played.quiet))[0]:.2f}"]
+    for drop, acts in dropped.items():
+        found = caught(acts, played.drops(drop))
+        in_time = 60 * found.hours[np.isfinite(found.hours)]
+        told.append(f"{100 * found.share:.0f}% · {np.median(in_time):.0f}" if len(in_time) else "0%")
+    return told

@@ -1,0 +1,22 @@
+"""Where in Slack a model's news belongs that is about the version in Production."""
+
+from __future__ import annotations
+
+from bot.domain.registry import Stage
+from bot.domain.rollbacks import stretches
+from bot.ports import Reading
+from bot.services.rows import lane_of
+
+MOVES = 40  # of Production, that tell who serves now
+
+
+def thread_of(reading: Reading, model: str) -> str | None:
+    """Return the lane whose message tells what brought the present version into Production.
+
+    None where nothing is in Production, or where Slack has no such message.
+    """
+    served = stretches(reading.moves(model, stage=Stage.PRODUCTION, most=MOVES))
+    if not served or served[0].until is not None:
+        return None
+    lane = lane_of(served[0].began)
+    return lane if reading.posting(lane) is not None else None
