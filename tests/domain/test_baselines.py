@@ -574,7 +574,7 @@ def test_another_unit_makes_the_same_summary_in_that_unit(values: list[float], b
         expected=tuple(by * each + more for each in one.expected),
         weekend=by * one.weekend, noise=abs(by) * one.noise,
     )  # fmt: skip
-    close(moved, other, "low", "high", "worth", "expected")
+    close(moved, other, "low", "high", "worth", "expected", "phi", "step", "spread", "steps")
     ends = sorted([by * one.low + more, by * one.high + more])
     assert [other.low, other.high] == pytest.approx(ends, rel=1e-6)
 

@@ -194,7 +194,7 @@ def test_what_an_earlier_version_kept_is_the_rule_that_an_unchanged_policy_file_
     assert MonitorRule.model_validate_json(kept) == a_rule(**says) == a_rule(**says, min_effect=0.02)
     odd = kept.replace("0.02", "0.012345678901234567")
     assert MonitorRule.model_validate_json(odd) == a_rule(**says, min_effect=0.012345678901234567)
-    assert a_rule(**says).model_dump(mode="json") == json.loads(kept)
+    assert a_rule(**says).model_dump(mode="json") == json.loads(kept) | {"of": None}
 
 
 def test_the_schema_of_the_policy_takes_numbers_and_words() -> None:

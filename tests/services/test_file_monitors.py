@@ -116,15 +116,14 @@ def test_an_open_incident_goes_on_as_the_same_one(upgraded: Bench) -> None:
 
 
 def test_it_rolls_back_by_what_it_had_counted_before(upgraded: Bench) -> None:
-    monitor = kept(upgraded)
+    """With the third bad window in a row, of which two were before the upgrade."""
+    monitor = kept(upgraded, fail_after=3)
+    upgraded.context.rules.replace(policy_with(FIELDS | {"action": "auto", "fail_after": 3}), "1")
     past(upgraded, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
-    minutes = 0
-    while standing(upgraded, monitor).state is not State.PENDING:
+    while standing(upgraded, monitor).bad < 2:
         goes_on(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=1)
-        minutes += 1
     upgraded.file_monitors.sync()
-    assert standing(upgraded, monitor).bad == 1
-    goes_on(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=11)
+    goes_on(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=2)
     assert upgraded.registry.holders() == [2]
     assert [one.kind for one in incidents(upgraded)] == [IncidentKind.FAILED]
 
