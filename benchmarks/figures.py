@@ -23,7 +23,7 @@ def parts() -> dict[str, Part]:
         "harder": rules.harder_tables,
         "real": lambda _, seed: real.real_tables(seed),
         "aims": scenarios.aims_tables,
-        "peers": lambda _, seed: scenarios.peers_tables(seed),
+        "peers": lambda _, seed: scenarios.peers_table(seed),
         "choices": rules.choices_table,
         "weeks": rules.weeks_table,
         "shapes": scenarios.shapes_table,

@@ -24,7 +24,8 @@ WEIGHT = 0.1  # of the newest reading in an EWMA chart
 SLACK = 0.5  # standard deviations that CUSUM lets pass: tuned for a shift of one
 TOLERANCE, FORGETS = 0.005, 0.9999  # of Page and Hinkley's test, as in river
 MIXED = 1.0  # standard deviation of the mixture of mSPRT, in those of a reading
-FEWEST = 12  # readings of a window that ranks are compared of, and of one of 0 and 1
+FEWEST = 12  # readings of 0 and 1 that make up a chunk
+RANKED = 24  # readings of the window whose ranks are compared
 TARGETS = (0.05, 0.15, 0.5)  # false alarms in 30 days
 MONTH = 30.0  # days
 LATEST = 1.0  # day after which a drop that wasn't seen counts as missed
@@ -109,18 +110,20 @@ def chunks(it: Stretch) -> Floats:
 
 
 def mann_whitney(it: Stretch) -> Floats:
-    """Return the z of Mann and Whitney's test of each window of the live readings against the whole baseline.
+    """Return the z of Mann and Whitney's test of the last `RANKED` readings against the whole baseline, at each one.
 
     That is scipy's `mannwhitneyu(window, baseline, method="asymptotic", use_continuity=False)`, but ties are counted in
-    the baseline alone. A window is an hour, or `FEWEST` readings.
+    the baseline alone.
     """
-    size, many = max(it.hour, FEWEST), len(it.before)
+    size, many = RANKED, len(it.before)
     ordered = np.sort(it.before)
-    windows = _cut(it.live, size)
-    below = np.searchsorted(ordered, windows, side="left") + np.searchsorted(ordered, windows, side="right")
+    below = np.searchsorted(ordered, it.live, side="left") + np.searchsorted(ordered, it.live, side="right")
+    sums = np.concatenate([[0], np.cumsum(below)])
     ties = np.unique(ordered, return_counts=True)[1] / many
     spread = (size * many * (size + many + 1) / 12 * max(1 - float((ties**3).sum()), 1e-9)) ** 0.5
-    return _at_ends((size * many / 2 - below.sum(axis=1) / 2) / spread, size, len(it.live))
+    found = np.full(len(it.live), -np.inf)
+    found[size - 1 :] = (size * many - (sums[size:] - sums[:-size])) / 2 / spread
+    return found
 
 
 def msprt(it: Stretch) -> Floats:
@@ -217,7 +220,7 @@ PEERS: dict[str, Peer] = {
     "mSPRT": Peer(passes(msprt), BOUNDS),
     "CUSUM": Peer(passes(cusum), BOUNDS),
     "Page-Hinkley": Peer(passes(page_hinkley), BOUNDS),
-    "ADWIN": Peer(adwin, np.array([1, 2, 4, 8, 16, 32, 64, 128, 256], dtype=np.float64)),
+    "ADWIN": Peer(adwin, np.array([1, 2, 3, 4, 5, 6, 8, 16, 32, 64, 128], dtype=np.float64)),
 }
 FOR_BINARY: dict[str, Peer] = {"DDM": Peer(ddm, np.array([2, 3, 4, 5, 6, 8, 11, 15, 22, 40], np.float64), levels=False)}
 
@@ -235,17 +238,23 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Caught:
-    """What became of drops: hours until each was seen, infinite where that took more than `LATEST` or didn't happen.
+    """What became of drops: hours until each was seen, infinite where that took too long or didn't happen.
 
-    Drops before which it acted without a cause aren't among them.
+    A rule that acted before the drop hasn't seen it.
     """
 
     hours: Floats
 
     @property
     def share(self) -> float:
-        """Return the part that was seen in time; NaN where there is none."""
-        return float(np.isfinite(self.hours).mean()) if len(self.hours) else np.nan
+        """Return the part that was seen in time."""
+        return float(np.isfinite(self.hours).mean())
+
+    def told(self, *, per_hour: int = 1) -> str:
+        """Return that part, and the median of the times of those seen, in hours or in so small parts of one."""
+        in_time = self.hours[np.isfinite(self.hours)]
+        median = f" · {per_hour * np.median(in_time):.{0 if per_hour > 1 else 1}f}" if len(in_time) else ""
+        return f"{100 * self.share:.0f}%{median}"
 
 
 def false_rate(acts: Ints, stretches: Sequence[Stretch]) -> Floats:
@@ -262,7 +271,7 @@ def caught(acts: Ints, drops: Sequence[Drop], *, latest: float = LATEST) -> Caug
     of_day = np.array([len(it.of.live) / it.of.days for it in drops])
     begins, lengths = (np.array(each) for each in zip(*((it.begins, len(it.of.live)) for it in drops), strict=True))
     days = (acts - begins + 1) / of_day
-    return Caught(np.where((acts < lengths) & (days <= latest), 24 * days, np.inf)[acts >= begins])
+    return Caught(np.where((acts >= begins) & (acts < lengths) & (days <= latest), 24 * days, np.inf))
 
 
 @dataclass(frozen=True, slots=True)

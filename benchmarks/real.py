@@ -338,20 +338,35 @@ def tables(group: Group, seed: int, *, most: int = STARTS) -> Iterable[str]:
     span = "a day" if group.latest == LATEST else f"{group.latest:g} days"
     yield (
         f"{dice(seed)}; {len(group.series)} series, {len(late.cases)} times at which all are measured, and "
-        f"{len(early.cases)} at which peers were tuned. Part of the drops seen within {span}, and the median hours of "
-        "those seen:"
+        f"{len(early.cases)} at which peers were tuned. Part of the drops seen within {span}, where a rule that has "
+        "acted before has not seen them, and the median hours of those seen:"
     )
     head = ["rule", "tuned for", "false alarms in 30 days", *(f"{change} worse" for change in group.changes)]
     yield table(head, [_row(score, group, late) for score in scores])
+    yield _better(scores, group, late)
     middle = [score for score in scores if score is mine or score.wanted == MIDDLE]
     yield f"The same by series, {group.tunes} worse, where peers were tuned for {MIDDLE:g} false alarms in 30 days:"
     yield table(["series", "its default's false alarms in 30 days", *(score.rule for score in middle)],
                 [_of_series(series, group, late, middle) for series in group.series])  # fmt: skip
 
 
+def _better(scores: Sequence[Score], group: Group, half: Half) -> str:
+    """Say which peers, with no more false alarms than the default, saw more."""
+    mine, *others = scores
+    fair = [score for score in others if score.false(half) <= mine.false(half)]
+    told = []
+    for change in group.changes:
+        share = mine.caught(half, change, latest=group.latest).share
+        better = [score.rule for score in fair if score.caught(half, change, latest=group.latest).share > share]
+        told.append(f"{change} worse: {', '.join(dict.fromkeys(better)) or 'none'}")
+    return (
+        f"Peers that, at one of these rates, had no more false alarms than the default and saw more: {'; '.join(told)}."
+    )
+
+
 def _row(score: Score, group: Group, half: Half) -> list[str]:
     wanted = "(not tuned)" if np.isnan(score.wanted) else f"{score.wanted:g}"
-    seen = [_seen(score.caught(half, change, latest=group.latest)) for change in group.changes]
+    seen = [score.caught(half, change, latest=group.latest).told() for change in group.changes]
     return [score.rule, wanted, f"{score.false(half):.2f}", *seen]
 
 
@@ -360,11 +375,4 @@ def _of_series(series: str, group: Group, half: Half, scores: Sequence[Score]) -
     quiet = [half.quiet[at] for at in mine]
     false = float(false_rate(scores[0].quiet[mine][:, None], quiet)[0])
     seen = [score.caught(half, group.tunes, latest=group.latest, series=series) for score in scores]
-    return [series, f"{false:.2f}", *(_seen(each) for each in seen)]
-
-
-def _seen(it: Caught) -> str:
-    in_time = it.hours[np.isfinite(it.hours)]
-    if not len(it.hours):
-        return "–"
-    return f"{100 * it.share:.0f}% · {np.median(in_time):.1f} h" if len(in_time) else "0%"
+    return [series, f"{false:.2f}", *(each.told() for each in seen)]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from scipy.stats import mannwhitneyu
 from benchmarks import figures, peers, real, rules, scenarios
 from benchmarks.peers import FOR_BINARY, PEERS, Drop, Stretch, caught, false_rate, first_acts, tuned
 from benchmarks.tables import bounded, most
+from bot.domain.baselines import DAY
 
 DROP = 300  # the reading of `stretch` from which it's worse
 STRICT = {"EWMA chart": 10.0, "chunks ± k sd": 6.0, "Mann-Whitney": 5.0, "mSPRT": 20.0, "CUSUM": 30.0,
@@ -50,21 +52,15 @@ def test_a_larger_setting_never_acts_sooner(name: str) -> None:
 
 def test_mann_whitney_has_the_z_of_scipy() -> None:
     it = stretch(drop=1.0)
-    window = it.live[-12:]
-    p = mannwhitneyu(window, it.before, alternative="less", method="asymptotic", use_continuity=False).pvalue
-    z = mannwhitneyu(window, it.before, method="asymptotic", use_continuity=False)
-    assert p < 0.5
-    assert peers.mann_whitney(it)[-1] == pytest.approx(abs(_z(float(z.pvalue))), rel=1e-6)
-
-
-def _z(p: float) -> float:
-    return NormalDist().inv_cdf(p / 2)
+    found = mannwhitneyu(it.live[-peers.RANKED :], it.before, alternative="less", method="asymptotic",
+                         use_continuity=False)  # fmt: skip
+    assert peers.mann_whitney(it)[-1] == pytest.approx(-NormalDist().inv_cdf(float(found.pvalue)), rel=1e-6)
 
 
 def test_page_hinkley_acts_when_rivers_does() -> None:
     it = stretch(drop=0.5, seed=3)
     mean, spread = it.before.mean(), it.before.std()
-    theirs = PageHinkley(threshold=25.0, mode="up", min_instances=0)
+    theirs: Any = PageHinkley(threshold=25.0, mode="up", min_instances=0)
     for _ in it.before:  # its mean is that of the baseline, its sums are near their beginning
         theirs._x_mean.update(0.0)
     acts = []
@@ -93,8 +89,8 @@ def test_false_alarms_are_counted_by_the_time_watched() -> None:
 def test_a_drop_is_caught_within_a_day_and_not_before_it() -> None:
     drops = [Drop(stretch(), 100)] * 4
     found = caught(np.array([99, 100, 387, 388]), drops)
-    assert found.hours.tolist() == [pytest.approx(1 / 12), 24.0, np.inf]
-    assert found.share == pytest.approx(2 / 3)
+    assert found.hours.tolist() == [np.inf, pytest.approx(1 / 12), 24.0, np.inf]
+    assert found.told() == "50% · 12.0"
 
 
 def test_tuned_peers_act_no_more_often_than_wanted() -> None:
@@ -118,8 +114,8 @@ def wind() -> list[real.Case]:
 def test_a_case_has_21_days_before_its_14() -> None:
     for case in real.cases("power-right", real.ANSWERS["power-right"], most=3):
         assert case.before.at[-1] < case.start <= case.live.at[0]
-        assert case.start - case.before.at[0] <= 21 * 86_400
-        assert case.live.at[-1] - case.start < 14 * 86_400
+        assert case.start - case.before.at[0] <= 21 * DAY
+        assert case.live.at[-1] - case.start < 14 * DAY
 
 
 def test_a_step_changes_nothing_before_it(wind: list[real.Case]) -> None:
@@ -150,7 +146,7 @@ def test_the_tables_of_real_series_have_a_row_for_each_rule(wind: list[real.Case
     change = partial(real.stepped, size=20, in_sd=True)
     group = real.Group({"wind": real.LEVELS["wind"]}, {"20 sd": lambda case, rng: change(case, rng=rng)}, "20 sd",
                        {"EWMA chart": PEERS["EWMA chart"]})  # fmt: skip
-    caption, rules_table, _, by_series = real.tables(group, 5, most=4)
+    caption, rules_table, better, _, by_series = real.tables(group, 5, most=4)
     assert f"{len(wind) // 2} times" in caption
     assert rules_table.splitlines()[2].startswith(f"| {real.OURS} | (not tuned) |")
     assert "| EWMA chart | 0.15 |" in rules_table
@@ -186,9 +182,11 @@ def test_a_quicker_decay_is_seen_sooner() -> None:
 
 
 def test_peers_are_played_in_simulated_months() -> None:
-    text = scenarios.peers_tables(1, months=2, peers={"CUSUM": PEERS["CUSUM"]})
-    assert text.count("| **Registrar's `default`** | (not tuned) |") == len(scenarios.SIMULATED)
-    assert "| CUSUM | 0.15 |" in text
+    text = scenarios.peers_table(1, months=2, peers={"CUSUM": PEERS["CUSUM"]})
+    default, *others = [line.split(" | ") for line in text.splitlines()[4:]]
+    assert default[:2] == ["| **Registrar's `default`**", "(not tuned)"]
+    assert [row[:2] for row in others] == [["| CUSUM", f"{rate:g}"] for rate in peers.TARGETS]
+    assert {len(row) for row in (default, *others)} == {2 + 3 * len(scenarios.SIMULATED)}
 
 
 # -- the tables --------------------------------------------------------------------------------------------------------
