@@ -430,7 +430,11 @@ RULES: dict[str, dict[str, Any]] = {
     "sequential": WEEK | {"rule": "sequential", "warmup": "15m"},
     "late sequential": WEEK | {"rule": "sequential", "warmup": "15m", "label_delay": "40m"},
     "threshold": {"greater_than": 0.85, "every": "3m", "warmup": "15m"},
+    "default": WEEK | {"rule": "default", "warmup": "30m"},
+    "counts": WEEK | {"rule": "default", "warmup": "30m", "of": "predictions"},
+    "many counts": WEEK | {"rule": "default", "warmup": "30m", "of": "predictions"},
 }
+CASES = {"counts": 20, "many counts": 1_000}
 LEVELS = st.sampled_from([0.9, 0.9, 0.9, 0.895, 0.87, 0.8])
 STRETCHES = st.lists(
     st.tuples(st.integers(5, 120), LEVELS, st.sampled_from(["", "", "", "promotion", "gap", "no data", "error"])),
@@ -466,9 +470,10 @@ def test_live_checks_and_a_backtest_come_to_the_same(
             now = bench.clock.now()
             answers = {"no data": Answer(), "error": Answer(outcome=Outcome.ERROR)}
             noise = 0.01 * ((number * 613) % 997 / 997 - 0.5)
-            bench.sources.answers["accuracy"] = answers.get(
-                what, Answer(points=[(now - monitor.rule.label_delay, level + noise)])
-            )
+            point: tuple[Any, ...] = (now - monitor.rule.label_delay, level + noise)
+            if rule in CASES:
+                point = (point[0], round(CASES[rule] * point[1]), CASES[rule])
+            bench.sources.answers["accuracy"] = answers.get(what, Answer(points=[point]))
             if tick(bench):
                 stands = standing(bench, monitor)
                 live.append((now, stands.state, stands.bad, stands.good))
