@@ -146,7 +146,7 @@ def test_the_tables_of_real_series_have_a_row_for_each_rule(wind: list[real.Case
     change = partial(real.stepped, size=20, in_sd=True)
     group = real.Group({"wind": real.LEVELS["wind"]}, {"20 sd": lambda case, rng: change(case, rng=rng)}, "20 sd",
                        {"EWMA chart": PEERS["EWMA chart"]})  # fmt: skip
-    caption, rules_table, better, _, by_series = real.tables(group, 5, most=4)
+    caption, rules_table, _better, _, by_series = real.tables(group, 5, most=4)
     assert f"{len(wind) // 2} times" in caption
     assert rules_table.splitlines()[2].startswith(f"| {real.OURS} | (not tuned) |")
     assert "| EWMA chart | 0.15 |" in rules_table

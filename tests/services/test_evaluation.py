@@ -486,6 +486,7 @@ def test_live_checks_and_a_backtest_come_to_the_same(
         return verdict
 
     monkeypatch.setattr(backtesting, "assess", assessed)
+    bench.sources.answers["accuracy"] = Answer()
     found = Backtesting(bench.context, bench.sources).backtest(monitor, bench.clock.now() - began)
     monkeypatch.undo()
     assert replayed == live
@@ -493,3 +494,16 @@ def test_live_checks_and_a_backtest_come_to_the_same(
              if state is State.FAILED and before is not State.FAILED]  # fmt: skip
     assert [one.at for one in found.firings] == fired
     bench.ledger.close()
+
+
+def test_a_new_monitor_whose_source_has_a_history_is_judged_by_that_after_its_own_first_week_too(served: Bench) -> None:  # noqa: F811
+    monitor = add(served, **BLOCKS)
+    wrote(served, monitor, 8 * DAY)
+    until = served.clock.now()
+    values = [
+        (until - timedelta(minutes=5) * back, usual(until - timedelta(minutes=5) * back)) for back in range(20 * 288)
+    ]
+    served.sources.answers["accuracy"] = Answer(points=values)
+    found = Backtesting(served.context, served.sources).backtest(monitor, 7 * DAY)
+    assert found.judged >= 0.9 * 7 * DAY
+    assert found.points[-1][1] == usual(until)
