@@ -52,7 +52,7 @@ class Counted:
 
 
 def counted(count: Floats, total: Floats, day: Ints, rest: npt.ArrayLike = 0.0) -> Counted:
-    """Return what counts of so many of so many, (…, readings), were like; oldest first, without empty readings.
+    """Return what counts of so many of so many, (…, readings), were like; oldest first. Empty ones add nothing.
 
     `day` (readings) numbers their days from 0, and `rest` (readings) says which are on a weekend. Days far from the
     others are pulled in (`steady`), those of weekends among themselves.
@@ -109,21 +109,21 @@ def steady(count: Floats, total: Floats, day: Ints) -> Floats:
     A day's count beyond `FAR` robust standard deviations of what the middle half of the days lets expect counts as if
     it were just there. The bound is Wilson's, which holds for a handful of cases, too: μ + √(w(μ(1−p) + w/4)) + w/2
     with w = `FAR`² times the dispersion; and the same for what is left of the total. Of fewer than four days, none is
-    pulled in.
+    pulled in. `day` (readings) numbers the days from 0, ascending, without gaps.
     """
     days = int(np.max(day, initial=-1)) + 1
     if days < 4:
         return count
-    member = (day[:, None] == np.arange(days)).astype(np.float64)
-    k, n = count @ member, total @ member
+    begins = np.searchsorted(day, np.arange(days))
+    k, n = (np.add.reduceat(some, begins, axis=-1) for some in (count, total))
     order = np.argsort(np.where(n > 0, ratio(k, n), np.inf), axis=-1)[..., days // 4 : days - days // 4]
     share = ratio(*(np.take_along_axis(some, order, -1).sum(axis=-1) for some in (k, n)))[..., None]
     spread = NORMAL * median(np.abs(ratio(k - n * share, np.sqrt(n * share * (1 - share)))), -1)
     wide = FAR**2 * np.maximum(np.nan_to_num(spread, posinf=1.0), 1.0)[..., None] ** 2
     most = n * share + np.sqrt(wide * (n * share * (1 - share) + wide / 4)) + wide / 2
     left = n * (1 - share) + np.sqrt(wide * (n * share * (1 - share) + wide / 4)) + wide / 2
-    fewer = np.where(k > most, ratio(most, k), 1.0) @ member.T
-    more = np.where(n - k > left, ratio(left, n - k), 1.0) @ member.T
+    fewer = np.where(k > most, ratio(most, k), 1.0)[..., day]
+    more = np.where(n - k > left, ratio(left, n - k), 1.0)[..., day]
     found: Floats = total - (total - count * fewer) * more
     return found
 
