@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from benchmarks import real, rules, scenarios
+from benchmarks import counts, real, rules, scenarios
 from benchmarks.tables import note
 
 PAGE = Path(__file__).parent.parent / "docs" / "rules.md"
@@ -23,6 +23,7 @@ def parts() -> dict[str, Part]:
         "harder": rules.harder_tables,
         "real": lambda _, seed: real.real_tables(seed),
         "aims": scenarios.aims_tables,
+        "counts": counts.counts_table,
         "peers": lambda _, seed: scenarios.peers_table(seed),
         "choices": rules.choices_table,
         "weeks": rules.weeks_table,

@@ -13,7 +13,7 @@ import pytest
 from river.drift import PageHinkley
 from scipy.stats import mannwhitneyu
 
-from benchmarks import figures, peers, real, rules, scenarios
+from benchmarks import counts, figures, peers, real, rules, scenarios
 from benchmarks.peers import FOR_BINARY, PEERS, Drop, Stretch, caught, false_rate, first_acts, tuned
 from benchmarks.tables import bounded, most
 from bot.domain.baselines import DAY
@@ -146,7 +146,7 @@ def test_the_tables_of_real_series_have_a_row_for_each_rule(wind: list[real.Case
     change = partial(real.stepped, size=20, in_sd=True)
     group = real.Group({"wind": real.LEVELS["wind"]}, {"20 sd": lambda case, rng: change(case, rng=rng)}, "20 sd",
                        {"EWMA chart": PEERS["EWMA chart"]})  # fmt: skip
-    caption, rules_table, better, _, by_series = real.tables(group, 5, most=4)
+    caption, rules_table, _better, _, by_series = real.tables(group, 5, most=4)
     assert f"{len(wind) // 2} times" in caption
     assert rules_table.splitlines()[2].startswith(f"| {real.OURS} | (not tuned) |")
     assert "| EWMA chart | 0.15 |" in rules_table
@@ -209,3 +209,27 @@ def test_a_table_is_written_in_its_place(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(figures, "PAGE", page)
     figures.write("it", "new")
     assert page.read_text(encoding="utf-8") == "a\n<!-- figures: it -->\nnew\n<!-- end -->\nb\n"
+
+
+# -- counts ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_hundred_requests_a_day_are_seen_to_be_a_fifth_worse_within_a_day_and_a_half() -> None:
+    assert np.median(counts.hours_to_catch(counts.HUNDRED, 100, 5)) < 36
+    assert counts.false_months(counts.HUNDRED, 100, 5) == 0
+
+
+@pytest.mark.parametrize("kind", counts.KINDS)
+def test_counts_are_played_with_the_share_they_say(kind: str) -> None:
+    traffic = counts.KINDS[kind]
+    played = counts.play(traffic, np.random.default_rng(2), 20, 14)
+    usual = traffic.bad + traffic.weekend * 2 / 7
+    assert played.bad.sum() / played.total.sum() == pytest.approx(usual, rel=0.1)
+    assert played.total.mean() == pytest.approx(traffic.each, rel=0.05)
+
+
+def test_the_table_of_counts_has_a_row_for_each_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts, "KINDS", {"few": counts.HUNDRED})
+    caption, _, shown = counts.counts_table(10, 3, runs=10).partition("\n\n")
+    assert caption.startswith("Seed 3, ")
+    assert shown.splitlines()[2].startswith("| few | ")

@@ -41,6 +41,7 @@ NORMAL = 1 / NormalDist().inv_cdf(0.75)  # 1.4826: a normal variable's standard 
 SCANNED = (0.5, 1.0, 2.0, 4.0, 8.0)  # windows: the lengths of the means that a scan looks at (bot/domain/scans.py)
 ONE = SCANNED.index(1.0)
 CLIP = 3.0  # standard deviations: what one reading may add, however wild it is
+SPARSE = 5.0  # of the rarer of two outcomes: counts with fewer in a usual reading are sparse
 ROUNDING = 1e-12  # of a value: what floating point may add or lose
 SATURDAY = 2 * DAY  # of the first week of 1970, which began on a Thursday
 
@@ -143,10 +144,27 @@ class Baseline:
         """The mean of what's expected on a weekday."""
         return float(np.nanmean(self.expected))
 
+    # Of counts; a baseline of none has 0 trials.
+    share: float = 0.0  # k of n, over all readings
+    trials: float = 0.0  # n, over all readings
+    counted: float = 0.0  # readings
+    each: float = 0.0  # n of the usual reading
+    dispersion: float = 1.0  # how many times the variance of independent cases theirs is, in the long run
+
     @property
     def period(self) -> float:
         """Seconds after which the same block comes again."""
         return _period(self.window, self.day)
+
+    @property
+    def is_counted(self) -> bool:
+        """Tell whether its readings are counts."""
+        return self.trials > 0
+
+    @property
+    def is_sparse(self) -> bool:
+        """Tell whether its readings count so little that the share of a single one is hardly a number."""
+        return self.is_counted and self.each * min(self.share, 1 - self.share) < SPARSE
 
     @cached_property
     def usual(self) -> Usual:

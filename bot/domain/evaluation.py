@@ -13,7 +13,7 @@ from functools import lru_cache
 from math import isnan, nan
 from typing import Protocol
 
-from bot.domain import rules, scans
+from bot.domain import counts, rules, scans
 from bot.domain.baselines import MIN_DAYS, MOSTLY, SCANNED, Baseline, Points, day_of, is_better, lookback, summarize
 from bot.domain.directions import Direction
 from bot.domain.durations import show_duration
@@ -80,7 +80,8 @@ def summary_of(rule: MonitorRule, term: Term, points: Points) -> Baseline:
     history, points = rule.history.total_seconds(), predicted(rule, points)
     if rule.has_blocks:
         start = (term.since - rule.label_delay).timestamp()
-        return summarize(points, start=start, window=rule.window.total_seconds(), history=history)
+        found = summarize(points, start=start, window=rule.window.total_seconds(), history=history)
+        return counts.with_counts(found, points) if rule.rule == "default" else found
     day = day_of(history)
     window = day if points.spacing > day / SLOTS else day / SLOTS
     return summarize(points, start=0.0, window=window, history=history)
@@ -164,8 +165,42 @@ def _period_of(window: timedelta, day: timedelta) -> tuple[timedelta, int]:
 
 
 def _default(rule: MonitorRule, standing: Standing, term: Term, found: Reading, now: datetime, past: Past) -> Judgement:
-    """Judge the last complete block, once, and at every check the means of several lengths: either is enough."""
+    """Judge the last complete block, once, and at every check the means of several lengths and the counts.
+
+    Either of them is enough. Sparse counts are judged as such alone: their shares are no readings to speak of.
+    """
     baseline, remark = _present(rule, standing, term, now, past)
+    by_count = _counted(rule, standing, found, now, baseline, remark) if is_enough(rule, baseline) else None
+    if by_count is not None and (by_count.is_worse or baseline.is_sparse):
+        return by_count
+    by_rest = _by_means(rule, standing, term, found, now, past, baseline, remark)
+    if by_count is None:
+        return by_rest
+    is_recovered = by_rest.is_recovered and by_count.is_recovered
+    return replace(by_rest, is_recovered=is_recovered, evidence=by_count.evidence)
+
+
+def _counted(
+    rule: MonitorRule, standing: Standing, found: Reading, now: datetime, baseline: Baseline,
+    remark: Callable[[datetime], Say],
+) -> Judgement | None:  # fmt: skip
+    """Judge the count of this check with all before it; None where there's none."""
+    weighed = counts.weigh(
+        found.value, found.total, now.timestamp(), standing.evidence, baseline,
+        higher_is_better=rule.better is Direction.HIGHER, effect=rule.min_effect, fail_after=rule.fail_after,
+    )  # fmt: skip
+    if weighed is None and baseline.is_sparse:
+        return _cannot(say("The reading has no total, and those of the baseline have one."))
+    if weighed is None:
+        return None
+    judgement = _judgement(rule, weighed.judged, remark(now), None)
+    return replace(judgement, is_sure=True, is_recovered=weighed.is_recovered, evidence=weighed.evidence)
+
+
+def _by_means(
+    rule: MonitorRule, standing: Standing, term: Term, found: Reading, now: datetime, past: Past, baseline: Baseline,
+    remark: Callable[[datetime], Say],
+) -> Judgement:  # fmt: skip
     by_block = _blocks(rule, standing, term, now, past, lambda start: (baseline, remark(start)), sure=SURE)
     if by_block.is_worse or not is_enough(rule, baseline):
         return by_block
@@ -271,7 +306,7 @@ def _back(rule: MonitorRule, term: Term, until: datetime) -> datetime:
 
 def is_whole(rule: MonitorRule, baseline: Baseline) -> bool:
     """Tell whether a baseline covers as much as the rule needs, at all times of day."""
-    return is_enough(rule, baseline) and min(baseline.days) >= MIN_DAYS
+    return is_enough(rule, baseline) and (baseline.is_sparse or min(baseline.days) >= MIN_DAYS)
 
 
 def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tuple[Baseline, Say]:

@@ -280,7 +280,7 @@ class Standing:
     total: float | None = None  # out of how many that is; None where the metric is no count
     bound: float | None = None
     usual: float | None = None  # what the baseline had, when it was compared with last
-    evidence: tuple[float, ...] | None = None  # what a rule has gathered in this term, as logarithms
+    evidence: tuple[float, ...] | None = None  # what's gathered in this term: `bot.domain.counts.Gathered`
     why: Say | None = None  # what the last check came to
 
     @property
@@ -303,11 +303,13 @@ class Judgement:
     """
 
     is_worse: bool | None
+    is_sure: bool = False  # it rests on `fail_after` readings, so no other has to confirm it
     is_recovered: bool = True  # far enough back within the bound
     bound: float = nan
     usual: float = nan  # what the baseline has
     why: Say | None = None
     judged_to: datetime | None = None
+    evidence: tuple[float, ...] | None = None  # what's gathered by now; None where nothing was
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -415,7 +417,8 @@ def assess(
         return _verdict(Outcome.OK, standing, seen, state, say("Too soon after the promotion to judge."))
     judgement = judgement or Judgement(is_worse=None)
     seen = replace(seen, bound=_known(judgement.bound, seen.bound), usual=_known(judgement.usual, seen.usual),
-                   judged_to=judgement.judged_to or seen.judged_to)  # fmt: skip
+                   judged_to=judgement.judged_to or seen.judged_to,
+                   evidence=judgement.evidence or seen.evidence)  # fmt: skip
     if judgement.is_worse is not None:
         return _judged(rule, standing, replace(seen, unjudged=0, judged_at=now), judgement, now)
     if judgement.why is None and judgement.judged_to is None:
@@ -484,7 +487,7 @@ def _judged(rule: MonitorRule, before: Standing, seen: Standing, judgement: Judg
     why = judgement.why or say("{value}", value=number(seen.value if seen.value is not None else nan))
     if judgement.is_worse:
         seen = replace(seen, bad=seen.bad + 1, good=0, since=seen.since or now, failed_at=now)
-        if before.state is State.FAILED or seen.bad >= rule.fail_after:
+        if before.state is State.FAILED or judgement.is_sure or seen.bad >= rule.fail_after:
             return _verdict(Outcome.FAILED, before, seen, State.FAILED, why)
         return _verdict(Outcome.FAILED, before, seen, State.PENDING, why)
     if before.state is State.FAILED:

@@ -304,8 +304,8 @@ class Policy(Part):
         source = self.source(rule.source)
         if rule.of is None or source is None or source.type != "push":
             return None
-        return say("{source} is pushed, so each reading says what it's counted out of. Push {of} with it instead.",
-                   source=Code(rule.source), of=Code("of"))  # fmt: skip
+        return say("{source} takes pushed readings, and each says what it's counted out of. Push {of} with the reading "
+                   "instead.", source=Code(rule.source), of=Code("of"))  # fmt: skip
 
     def probe_for(self, model: str) -> ServingProbe | None:
         """Return where the version that serves can be read: of the longest matching pattern; None for nowhere."""

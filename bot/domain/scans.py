@@ -36,7 +36,7 @@ from bot.domain.text import say
 Bools = np.typing.NDArray[np.bool_]
 
 WIDER = 11 / 6  # times the `sigma` of blocks: 3 and 5.5
-SURE = 4.5  # standard errors: the sum of what the single readings add to the drop
+SURE = 5.0  # standard errors: the sum of what the single readings add to the drop
 NOW = 0.5  # of the effect: what the newest reading must be worse by
 FEWEST = 4  # readings of a mean
 

@@ -62,33 +62,39 @@ class Backtesting:
         """Return when the monitor would have fired within the last `span`.
 
         Each stretch of Production that reaches into that time is replayed from its beginning, as its live checks were
-        judged. What the monitor measured itself is replayed; where that is less than the source still knows, the
-        source's readings.
+        judged. What the monitor measured itself is replayed; where more of the time can be judged by what the source
+        still knows, as for a new monitor, the source's readings.
         """
         until = self._it.clock.now()
         since = until - span
         with self._it.ledger.read() as reading:
             moves = reading.moves(monitor.model, stage=Stage.PRODUCTION)
-            served = [one for one in stretches(moves) if one.until is None or one.until > since][::-1]
+            ever = stretches(moves)[::-1]
+            served = [one for one in ever if one.until is None or one.until > since]
             stored, bars = reading.baselines([monitor.id]).get(monitor.id), reading.bars(monitor.model)
             earliest = min([since, *(_looked_back(monitor, _term(one), stored) for one in served)])
             checks = reading.checks(monitor, since=earliest, until=until)
         terms, why = [_term(one) for one in served], None
+        found = replay(monitor, terms, checks, since=since, until=until, stored=stored, bars=bars)
         mine = _covers((one.at for one in checks if one.value is not None), since)
-        if mine < MOSTLY * span:
+        if found.judged.why is not None or mine < MOSTLY * span:
             back = max(min([since, *(one.since for one in terms)]), since - KEPT)
             first = _looked_back(monitor, Term(move="", version=0, since=back), None)
             version = terms[-1].version if served and served[-1].until is None else 0
             raw, why = self._of_source(monitor, version, first, until)
-            theirs = as_measured(monitor.rule, raw)
-            if MOSTLY * _covers((at for at, _, _ in theirs), since) > mine:
-                terms, checks = _as_checks(served, theirs)
-                stored = None
+            if theirs := as_measured(monitor.rule, raw):
+                before = [one for one in ever if one.until is None or one.until > theirs[0][0]]
+                terms, readings = _as_checks(before, theirs)
+                terms = terms[-max(len(served), 1) :]  # those before them are baselines only
+                other = replay(monitor, terms, readings, since=since, until=until, bars=bars)
+                is_longer = MOSTLY * _covers((at for at, _, _ in theirs), since) > mine
+                judges_more = MOSTLY * other.judged.time > found.judged.time
+                if judges_more or (is_longer and not found.judged.time):
+                    found, checks = other, readings
         points = [(one.at, one.value) for one in checks if one.value is not None and one.at > since]
         if not points:
             nothing = why or say("Neither the monitor nor its source has any readings of that time.")
             return Backtest(monitor=monitor, since=since, until=until, why=nothing)
-        found = replay(monitor, terms, checks, since=since, until=until, stored=stored, bars=bars)
         bound = None if found.bound == monitor.rule.hard_limit else found.bound
         return Backtest(monitor=monitor, since=since, until=until, points=points, firings=found.firings,
                         failed=found.failed, bound=bound, usual=found.usual, judged=found.judged.time,

@@ -41,8 +41,8 @@ def test_a_monitor_is_added_in_a_form(watched: tuple[World, Screen]) -> None:
     world, screen = watched
     screen.types("/model monitor add churn")
     form = screen.modal()
-    form.get_by_role("textbox").nth(1).fill("latency")
-    form.get_by_role("textbox").nth(4).fill("100")
+    form.get_by_role("textbox", name="Name of the monitor").fill("latency")
+    form.get_by_role("textbox", name="Must be below").fill("100")
     screen.picture("monitor-form")
     form.get_by_role("button", name="Add").click()
     says(screen.answer(), "latency is watched from now on")

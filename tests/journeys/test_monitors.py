@@ -223,13 +223,14 @@ def test_an_error_stands_under_its_field_and_the_form_stays_open(world: World) -
         ({"less_than": "low"}, "less_than", "It should be a number, such as 0.85."),
         ({"less_than": ""}, "greater_than", "needs --greater-than"), ({"name": "a b"}, "name", "no name for a monitor"),
         ({"model": "chrun"}, "model", "Did you mean churn?"),
+        ({"of": "requests"}, "of", "Push takes pushed readings, and each says what it's counted out of."),
         ({"less_than": "", "rule": "blocks", "window": "7h"}, "window", "A window of 7h fits 3 times into 1d"),
         ({"less_than": "", "rule": "blocks", "min_effect": "much"}, "min_effect", "Isn't an effect; write one like 2%"),
     ):  # fmt: skip
         errors = world.bob.submits(FILLED | changes)
         assert errors is not None
         assert words in errors[field]
-    assert world.bob.submits(FILLED | {"rule": "threshold", "window": "", "min_effect": ""}) is None
+    assert world.bob.submits(FILLED | {"rule": "threshold", "window": "", "min_effect": "", "of": ""}) is None
     assert the_monitor(world, "latency").created_by is not None
 
 
@@ -243,6 +244,16 @@ def test_how_much_worse_counts_is_typed_and_filled_in(world: World) -> None:
     world.bob.types(CHANNEL, "/model monitor edit churn accuracy --min-effect '0.01 abs'")
     heard(world, "by more than 0.01 and 3 standard deviations")
     assert str(the_monitor(world, "accuracy").rule.min_effect) == "0.01 abs"
+
+
+def test_what_is_counted_out_of_what_is_filled_in(world: World) -> None:
+    world.bob.types(CHANNEL, "/model monitor add churn")
+    world.bob.waits_for_modal()
+    counts = {"model": "churn", "name": "correct", "source": "mlflow", "of": "predictions", "greater_than": "0.85"}
+    assert world.bob.submits(counts) is None
+    heard(world, "Fails when `correct` of `predictions` is at most 0.85")
+    assert the_monitor(world, "correct").rule.of == "predictions"
+    assert "`correct` of `predictions`" in types_and_hears(world.bob, "/model monitor show churn correct")
 
 
 def test_who_may_not_hears_it_in_the_form(world: World) -> None:

@@ -212,3 +212,96 @@ def test_a_source_s_counts_are_replayed_as_checks_would_have_added_them_up(
     served.sources.say("correct", *((at, *pair) for at, pair in zip(times, pairs, strict=True)))
     found = Backtesting(served.context, served.sources).backtest(monitor, timedelta(hours=1))
     assert [one.at for one in found.firings] == [times[at] for at in fires]
+
+
+# -- what they are evidence of -----------------------------------------------------------------------------------------
+
+DEFAULT = COUNTS | {"rule": "default", "greater_than": None, "window": "1m", "history": "7m", "warmup": "1m"}
+
+
+@pytest.fixture
+def promoted(served: Bench) -> tuple[Bench, Monitor]:  # noqa: F811
+    """Return a bench with twelve minutes of counts of v4, 9 of 10 each, and v1 promoted just now."""
+    monitor = add(served, **DEFAULT)
+    counted(served, *[(9, 10)] * 60)
+    promote(served, 1)
+    return served, monitor
+
+
+def promote(bench: Bench, version: int) -> None:
+    bench.approved(f"promote churn {version} production")
+    bench.moves.run("churn")
+
+
+def failed_after(bench: Bench, monitor: Monitor, *pairs: tuple[float, float]) -> int | None:
+    """Return with which of these counts the monitor has failed, counted from 1."""
+    for number, pair in enumerate(pairs, start=1):
+        counted(bench, pair)
+        if standing(bench, monitor).state is State.FAILED:
+            return number
+    return None
+
+
+def test_few_cases_of_which_more_are_bad_have_failed_within_minutes(promoted: tuple[Bench, Monitor]) -> None:
+    bench, monitor = promoted
+    assert failed_after(bench, monitor, *[(9, 10)] * 10) is None
+    assert failed_after(bench, monitor, *[(5, 10)] * 10) == 3
+    assert str(standing(bench, monitor).why).startswith("15 of 30 since ")
+
+
+def test_one_burst_of_bad_cases_is_not_enough(promoted: tuple[Bench, Monitor]) -> None:
+    bench, monitor = promoted
+    assert failed_after(bench, monitor, *[(9, 10)] * 10, (0, 500), *[(9, 10)] * 10) is None
+
+
+def test_checks_without_any_case_neither_add_evidence_nor_take_it(promoted: tuple[Bench, Monitor]) -> None:
+    bench, monitor = promoted
+    counted(bench, *[(9, 10)] * 10, (5, 10), (5, 10))
+    before = standing(bench, monitor).evidence
+    counted(bench, (0, 0), (0, 0))
+    assert standing(bench, monitor).evidence == before
+    assert failed_after(bench, monitor, (5, 10)) == 1
+
+
+def test_what_has_failed_is_well_again_once_nothing_is_left_of_the_evidence(promoted: tuple[Bench, Monitor]) -> None:
+    bench, monitor = promoted
+    counted(bench, *[(9, 10)] * 10, *[(5, 10)] * 30, *[(10, 10)] * 2)
+    assert standing(bench, monitor).state is State.FAILED
+    counted(bench, *[(10, 10)] * 20)
+    assert standing(bench, monitor).state is State.OK
+
+
+def test_evidence_against_a_version_is_none_against_the_next(promoted: tuple[Bench, Monitor]) -> None:
+    bench, monitor = promoted
+    counted(bench, *[(9, 10)] * 10, *[(5, 10)] * 3)
+    assert standing(bench, monitor).evidence is not None
+    promote(bench, 2)
+    counted(bench, (9, 10))
+    assert standing(bench, monitor).evidence is None
+
+
+def answered(bench: Bench, *values: int) -> None:
+    """Let the source have one value after the other, and have each checked."""
+    for one in values:
+        bench.clock.turn(seconds=STEP.total_seconds())
+        bench.sources.say("correct", (bench.clock.now(), one))
+        tick(bench)
+
+
+def test_single_cases_are_counts_without_being_said_to_be(served: Bench) -> None:  # noqa: F811
+    monitor = add(served, **DEFAULT | {"of": None})
+    answered(served, *[0, 1, 1, 1, 1, 1, 1, 1, 1, 1] * 8)
+    promote(served, 1)
+    answered(served, *[0, 1, 1, 1, 1, 1, 1, 1, 1, 1] * 2)
+    assert standing(served, monitor).state is State.OK
+    answered(served, *[0, 0, 1] * 8)
+    assert standing(served, monitor).state is State.FAILED
+
+
+def test_a_reading_without_a_total_is_not_judged_by_counts(served: Bench) -> None:  # noqa: F811
+    monitor = add(served, **DEFAULT | {"of": None})
+    counted(served, *[(9, 10)] * 60)
+    promote(served, 1)
+    counted(served, *[(9, 10)] * 10)
+    answered(served, 1)
+    assert str(standing(served, monitor).why) == "The reading has no total, and those of the baseline have one."

@@ -430,7 +430,11 @@ RULES: dict[str, dict[str, Any]] = {
     "sequential": WEEK | {"rule": "sequential", "warmup": "15m"},
     "late sequential": WEEK | {"rule": "sequential", "warmup": "15m", "label_delay": "40m"},
     "threshold": {"greater_than": 0.85, "every": "3m", "warmup": "15m"},
+    "default": WEEK | {"rule": "default", "warmup": "30m"},
+    "counts": WEEK | {"rule": "default", "warmup": "30m", "of": "predictions"},
+    "many counts": WEEK | {"rule": "default", "warmup": "30m", "of": "predictions"},
 }
+CASES = {"counts": 20, "many counts": 1_000}
 LEVELS = st.sampled_from([0.9, 0.9, 0.9, 0.895, 0.87, 0.8])
 STRETCHES = st.lists(
     st.tuples(st.integers(5, 120), LEVELS, st.sampled_from(["", "", "", "promotion", "gap", "no data", "error"])),
@@ -466,9 +470,10 @@ def test_live_checks_and_a_backtest_come_to_the_same(
             now = bench.clock.now()
             answers = {"no data": Answer(), "error": Answer(outcome=Outcome.ERROR)}
             noise = 0.01 * ((number * 613) % 997 / 997 - 0.5)
-            bench.sources.answers["accuracy"] = answers.get(
-                what, Answer(points=[(now - monitor.rule.label_delay, level + noise)])
-            )
+            point: tuple[Any, ...] = (now - monitor.rule.label_delay, level + noise)
+            if rule in CASES:
+                point = (point[0], round(CASES[rule] * point[1]), CASES[rule])
+            bench.sources.answers["accuracy"] = answers.get(what, Answer(points=[point]))
             if tick(bench):
                 stands = standing(bench, monitor)
                 live.append((now, stands.state, stands.bad, stands.good))
@@ -481,6 +486,7 @@ def test_live_checks_and_a_backtest_come_to_the_same(
         return verdict
 
     monkeypatch.setattr(backtesting, "assess", assessed)
+    bench.sources.answers["accuracy"] = Answer()
     found = Backtesting(bench.context, bench.sources).backtest(monitor, bench.clock.now() - began)
     monkeypatch.undo()
     assert replayed == live
@@ -488,3 +494,16 @@ def test_live_checks_and_a_backtest_come_to_the_same(
              if state is State.FAILED and before is not State.FAILED]  # fmt: skip
     assert [one.at for one in found.firings] == fired
     bench.ledger.close()
+
+
+def test_a_new_monitor_whose_source_has_a_history_is_judged_by_that_after_its_own_first_week_too(served: Bench) -> None:  # noqa: F811
+    monitor = add(served, **BLOCKS)
+    wrote(served, monitor, 8 * DAY)
+    until = served.clock.now()
+    values = [
+        (until - timedelta(minutes=5) * back, usual(until - timedelta(minutes=5) * back)) for back in range(20 * 288)
+    ]
+    served.sources.answers["accuracy"] = Answer(points=values)
+    found = Backtesting(served.context, served.sources).backtest(monitor, 7 * DAY)
+    assert found.judged >= 0.9 * 7 * DAY
+    assert found.points[-1][1] == usual(until)
