@@ -26,6 +26,7 @@ DECAYS: dict[str, World] = {
     "each day off by its own amount, sd 0.5 points": World(0.7, days=21, daily=0.005),
 }
 LOSSES = (0.005, 0.01, 0.02)  # of the mean, in a week
+DECAYING = 100  # months of each kind
 PATIENCE = 60  # days in which a decay is seen, or isn't
 
 
@@ -46,7 +47,7 @@ def shapes_table(months: int, seed: int, *, runs: int = rules.RUNS) -> str:
     return f"{said}\n\n{table(['months', 'acts without a cause', 'sees 10%', '5%', '3%'], rows)}"
 
 
-def decay_table(seed: int, *, runs: int = rules.RUNS) -> str:
+def decay_table(seed: int, *, runs: int = DECAYING) -> str:
     """Return after how many days the default sees a version that gets worse from its first day on."""
     rows = []
     for at, (kind, world) in enumerate(DECAYS.items()):
@@ -66,8 +67,9 @@ def days_to_see(world: World, rule: Rule, loss: float, runs: int, seed: int) -> 
     for rng, some in rules.chunks(runs, seed):
         played = play(world, rng, some, PATIENCE * DAY)
         lost = loss * MEAN * np.arange(PATIENCE * DAY) / rules.WEEK
-        acts = rule(replace(played, live=played.live - lost))
-        taken.append(np.where(acts.any(axis=1), (acts.argmax(axis=1) + 1) / DAY, np.inf))
+        worse = replace(played, live=played.live - lost)
+        begins = np.zeros(some, dtype=np.int64)
+        taken.append((rules.first_acts(rule, worse, begins, horizons=range(DAY, PATIENCE * DAY, 2 * DAY)) + 1) / DAY)
     return np.concatenate(taken)
 
 
