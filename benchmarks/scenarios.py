@@ -189,8 +189,10 @@ def peers_table(seed: int, *, months: int = PLAYED, peers: Mapping[str, Peer] = 
     rows: dict[tuple[str, str], list[str]] = {}
     for at, (kind, world) in enumerate(SIMULATED.items()):
         early, late = (Played.of(world, months, seed + 150 + 2 * at + which) for which in (0, 1))
-        mine = {drop: _first(dropped) for drop, dropped in late.dropped.items()}
-        rows.setdefault(("**Registrar's `default`**", "(not tuned)"), []).extend(_told(_first(late.quiet), mine, late))
+        quietly = DEFAULT(late.quiet)
+        before = np.where(quietly.any(axis=1), quietly.argmax(axis=1), MONTH)
+        mine = {drop: _first(late, drop, before) for drop in DROPS}
+        rows.setdefault(("**Registrar's `default`**", "(not tuned)"), []).extend(_told(before, mine, late))
         for name, peer in peers.items():
             it = tuned(peer, stretches(early.quiet), early.drops(DROPS[1]), TARGETS)[-1]
             quiet = it.acts(stretches(late.quiet))
@@ -210,10 +212,10 @@ def peers_table(seed: int, *, months: int = PLAYED, peers: Mapping[str, Peer] = 
     return f"{said}\n\n{table(head, [[*name, *row] for name, row in rows.items()])}"
 
 
-def _first(months: Months) -> Ints:
-    """Return the reading at which the default acts first, or how many there are."""
-    acts = DEFAULT(months)
-    return np.where(acts.any(axis=1), acts.argmax(axis=1), acts.shape[1])
+def _first(played: Played, drop: float, before: Ints) -> Ints:
+    """Return the reading at which the default acts first, where those are its first acts with nothing wrong."""
+    after = rules.first_acts(DEFAULT, played.dropped[drop], played.begins)
+    return np.where(before < played.begins, before, np.minimum(after, MONTH)).astype(np.int64)
 
 
 def _told(quiet: Ints, dropped: Mapping[float, Ints], played: Played) -> list[str]:
