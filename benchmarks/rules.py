@@ -249,7 +249,8 @@ def points_of(months: Months, month: int) -> tuple[Points, Points]:
     """Return one month's readings with their times: of the baseline, and since the promotion (NaN where missing)."""
     before, after = months.baseline.shape[1], months.live.shape[1]
     monday = 4 + 7 * 2_900  # days since 1970: the first day of 1970 was a Thursday
-    first = 86_400.0 * (monday + month - before // DAY)
+    sunday = int(np.flatnonzero(np.diff(months.rest[month]) < 0)[0])
+    first = 86_400.0 * (monday + (6 - sunday) % 7)
     at = first + EVERY * 60.0 * np.arange(before + after)
     return Points(at[:before], months.baseline[month]), Points(at[before:], months.live[month])
 
@@ -382,10 +383,32 @@ def minutes_to_catch(
         after = np.arange(played.live.shape[1]) >= begins[:, None]
         dropped = replace(played, live=played.live - drop * MEAN * after)
         for name, rule in rules.items():
-            acts = rule(dropped) & after
-            minutes = (acts.argmax(axis=1) - begins + 1) * EVERY + world.delay
-            taken[name].append(np.where(acts.any(axis=1), minutes, np.inf))
+            passed = (first_acts(rule, dropped, begins) - begins + 1) * EVERY
+            taken[name].append(np.where(passed <= HORIZON * EVERY, passed + world.delay, np.inf))
     return {name: np.concatenate(each) for name, each in taken.items()}
+
+
+def first_acts(
+    rule: Rule, months: Months, begins: npt.NDArray[np.int64], *, horizons: Iterable[int] = (DAY // 2, HORIZON)
+) -> Floats:
+    """Return the reading at which the rule acts first, of those from `begins` (months) on; infinite where it doesn't.
+
+    A rule looks back only, and takes longest where everything is worse. So months are played until so many readings
+    after the day of `begins`, and those in which it hasn't acted until the next horizon.
+    """
+    found = np.full(len(begins), np.inf)
+    for day in np.unique(begins // DAY).tolist():
+        left = np.flatnonzero(begins // DAY == day)
+        for horizon in horizons:
+            length = (day + 1) * DAY + horizon
+            some = Months(months.baseline[left], months.live[left, :length], months.rest[left])
+            acts = rule(some) & (np.arange(some.live.shape[1]) >= begins[left, None])
+            seen = acts.any(axis=1)
+            found[left[seen]] = acts.argmax(axis=1)[seen]
+            left = left[~seen]
+            if not len(left):
+                break
+    return found
 
 
 def chunks(months: int, seed: int) -> Iterable[tuple[np.random.Generator, int]]:

@@ -17,15 +17,16 @@ DEFAULT: Rule = rules.default_rule
 # -- months of other shapes --------------------------------------------------------------------------------------------
 
 SHAPES: dict[str, World] = {
-    "plain": World(0.7, days=21),
-    "weekends 1 point lower": World(0.7, days=21, weekend=0.01),
-    "weekends 3 points lower": World(0.7, days=21, weekend=0.03),
-    "one day of the baseline with 4 hours at −10%": World(0.7, days=21, incident=4),
     "each day off by its own amount, sd 0.5 points": World(0.7, days=21, daily=0.005),
     "nights (22 to 6) twice as noisy": World(0.7, days=21, nights=2),
     "k right of 2,000 requests": World(0.7, days=21, of=2_000),
 }
+DECAYS: dict[str, World] = {
+    "plain": World(0.7, days=21),
+    "each day off by its own amount, sd 0.5 points": World(0.7, days=21, daily=0.005),
+}
 LOSSES = (0.005, 0.01, 0.02)  # of the mean, in a week
+DECAYING = 100  # months of each kind
 PATIENCE = 60  # days in which a decay is seen, or isn't
 
 
@@ -46,10 +47,10 @@ def shapes_table(months: int, seed: int, *, runs: int = rules.RUNS) -> str:
     return f"{said}\n\n{table(['months', 'acts without a cause', 'sees 10%', '5%', '3%'], rows)}"
 
 
-def decay_table(seed: int, *, runs: int = rules.RUNS) -> str:
+def decay_table(seed: int, *, runs: int = DECAYING) -> str:
     """Return after how many days the default sees a version that gets worse from its first day on."""
     rows = []
-    for at, (kind, world) in enumerate({name: SHAPES[name] for name in DECAYS}.items()):
+    for at, (kind, world) in enumerate(DECAYS.items()):
         row = [kind]
         for loss in LOSSES:
             days = days_to_see(world, DEFAULT, loss, runs, seed + 90 + at)
@@ -60,17 +61,15 @@ def decay_table(seed: int, *, runs: int = rules.RUNS) -> str:
     return f"{said}\n\n{table(['months', *(f'loses {100 * loss:g}% a week' for loss in LOSSES)], rows)}"
 
 
-DECAYS = ("plain", "each day off by its own amount, sd 0.5 points")
-
-
 def days_to_see(world: World, rule: Rule, loss: float, runs: int, seed: int) -> Floats:
     """Return the days until the rule acts on a metric that loses such a part of its mean each week; else infinity."""
     taken = []
     for rng, some in rules.chunks(runs, seed):
         played = play(world, rng, some, PATIENCE * DAY)
         lost = loss * MEAN * np.arange(PATIENCE * DAY) / rules.WEEK
-        acts = rule(replace(played, live=played.live - lost))
-        taken.append(np.where(acts.any(axis=1), (acts.argmax(axis=1) + 1) / DAY, np.inf))
+        worse = replace(played, live=played.live - lost)
+        begins = np.zeros(some, dtype=np.int64)
+        taken.append((rules.first_acts(rule, worse, begins, horizons=range(DAY, PATIENCE * DAY, 2 * DAY)) + 1) / DAY)
     return np.concatenate(taken)
 
 
@@ -190,8 +189,10 @@ def peers_table(seed: int, *, months: int = PLAYED, peers: Mapping[str, Peer] = 
     rows: dict[tuple[str, str], list[str]] = {}
     for at, (kind, world) in enumerate(SIMULATED.items()):
         early, late = (Played.of(world, months, seed + 150 + 2 * at + which) for which in (0, 1))
-        mine = {drop: _first(dropped) for drop, dropped in late.dropped.items()}
-        rows.setdefault(("**Registrar's `default`**", "(not tuned)"), []).extend(_told(_first(late.quiet), mine, late))
+        quietly = DEFAULT(late.quiet)
+        before = np.where(quietly.any(axis=1), quietly.argmax(axis=1), MONTH)
+        mine = {drop: _first(late, drop, before) for drop in DROPS}
+        rows.setdefault(("**Registrar's `default`**", "(not tuned)"), []).extend(_told(before, mine, late))
         for name, peer in peers.items():
             it = tuned(peer, stretches(early.quiet), early.drops(DROPS[1]), TARGETS)[-1]
             quiet = it.acts(stretches(late.quiet))
@@ -211,10 +212,10 @@ def peers_table(seed: int, *, months: int = PLAYED, peers: Mapping[str, Peer] = 
     return f"{said}\n\n{table(head, [[*name, *row] for name, row in rows.items()])}"
 
 
-def _first(months: Months) -> Ints:
-    """Return the reading at which the default acts first, or how many there are."""
-    acts = DEFAULT(months)
-    return np.where(acts.any(axis=1), acts.argmax(axis=1), acts.shape[1])
+def _first(played: Played, drop: float, before: Ints) -> Ints:
+    """Return the reading at which the default acts first, where those are its first acts with nothing wrong."""
+    after = rules.first_acts(DEFAULT, played.dropped[drop], played.begins)
+    return np.where(before < played.begins, before, np.minimum(after, MONTH)).astype(np.int64)
 
 
 def _told(quiet: Ints, dropped: Mapping[float, Ints], played: Played) -> list[str]:
