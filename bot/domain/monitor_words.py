@@ -197,8 +197,8 @@ def expected(it: Expected) -> Say:
     some = ((it.thresholds, "threshold", ""), (it.hard_limits, "hard limit", ""),
             (it.others, "monitor", " with looser settings"))  # fmt: skip
     left_out = [counted(n, what) + how for n, what, how in some if n]
-    return say("{armed} Expect at most {n} rollbacks a month without a cause (docs/rules.md).{left_out}", armed=armed,
-               n=number(it.per_month, 3),
+    return say("{armed} Simulations expect at most {n} rollbacks a month without a cause (docs/rules.md).{left_out}",
+               armed=armed, n=number(it.per_month, 3),
                left_out=say(" Not counted: {them}.", them=either(left_out, "and")) if left_out else "")  # fmt: skip
 
 

@@ -86,13 +86,13 @@ def test_what_armed_monitors_cost_is_on_home_and_in_the_list(armed: World, open_
     for size, how in (("desk", DESK), ("phone", PHONE)):
         screen = open_window(armed.slack.url, **how)
         screen.types("/model monitor list")
-        says(screen.answer(), "3 monitors are armed. Expect at most")
+        says(screen.answer(), "3 monitors are armed. Simulations expect at most")
         says(screen.answer(), "Not counted: 1 threshold and 1 hard limit.")
         screen.picture(f"monitor-costs-list-{size}")
         screen.page.set_viewport_size(DESK["viewport"])  # on a phone, the way to Home is folded away
         screen.opens_home()
         screen.page.set_viewport_size(how["viewport"])
-        says(screen.home(), "3 monitors are armed. Expect at most")
+        says(screen.home(), "3 monitors are armed. Simulations expect at most")
         screen.home().get_by_text("3 monitors are armed").hover()  # scrolls there, also while Home is drawn anew
         screen.picture(f"monitor-costs-home-{size}")
 
