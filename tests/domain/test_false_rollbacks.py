@@ -113,7 +113,8 @@ def test_only_what_can_act_is_counted() -> None:
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        ([{}], "1 monitor is armed. Simulations expect at most 0.002 rollbacks a month without a cause (docs/rules.md)."),
+        ([{}], "1 monitor is armed. Simulations expect at most 0.002 rollbacks a month without a cause "
+         "(docs/rules.md)."),
         ([{}, {"hard_limit": 0.5}, {"greater_than": 0.85}],
          "3 monitors are armed. Simulations expect at most 0.004 rollbacks a month without a cause "
          "(docs/rules.md). "
