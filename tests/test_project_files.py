@@ -126,7 +126,7 @@ def tracked() -> list[str]:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, text=True, capture_output=True, check=False).stdout.split()
     if not listed:
         pytest.skip("this is no checkout")
-    binary = {".png", ".gif", ".skops", ".db"}
+    binary = {".png", ".gif", ".skops", ".db", ".gz"}
     return [name for name in listed if Path(name).suffix not in binary and name != "tests/test_project_files.py"]
 
 
