@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache
-from math import ceil, nan
+from math import ceil, inf, nan
 from statistics import NormalDist
 from typing import Any
 
@@ -42,6 +42,9 @@ SCANNED = (0.5, 1.0, 2.0, 4.0, 8.0)  # windows: the lengths of the means that a 
 ONE = SCANNED.index(1.0)
 CLIP = 3.0  # standard deviations: what one reading may add, however wild it is
 SPARSE = 5.0  # of the rarer of two outcomes: counts with fewer in a usual reading are sparse
+RECURRING = 2.5  # times the spread: how far off a mean must be, most days or weekly, to be part of the metric
+CERTAIN = 3.0  # standard errors: by which a time of day must be noisier than usual to count as noisier
+STUCK = 0.1  # of the noise that was there before: a version whose noise is smaller isn't measured
 ROUNDING = 1e-12  # of a value: what floating point may add or lose
 SATURDAY = 2 * DAY  # of the first week of 1970, which began on a Thursday
 
@@ -138,6 +141,10 @@ class Baseline:
     spread: tuple[float, ...] = ()  # the standard deviation of the mean of so long a time
     sizes: tuple[float, ...] = ()  # the usual number of readings of so long a time
     steps: tuple[float, ...] = ()  # by how much what they add is more spread than if it were independent; at least 1
+    # By length and time of day, laid flat: how far below and above what's expected such means come again and again.
+    lows: tuple[float, ...] = ()  # at most 0
+    highs: tuple[float, ...] = ()  # at least 0
+    rough: tuple[float, ...] = ()  # by time of day: how many times the usual noise readings have there; at least 1
 
     @property
     def level(self) -> float:
@@ -197,15 +204,17 @@ class Baseline:
 def is_better(one: Baseline, other: Baseline, higher_is_better: bool, effect: Effect) -> bool:
     """Tell whether a baseline is better than another of the same blocks: by half the effect, and beyond the noise.
 
-    At the times of day that both have. The noise is that of both means together; three standard errors count.
+    The noise is that of both means together; three standard errors count. One that has too few days at a time of day
+    that the other knows is no better, nor is one with next to no noise where there was some: a source that repeats
+    itself isn't measuring.
     """
     mine, theirs = one.usual, other.usual
-    both = (mine.days >= MIN_DAYS) & (theirs.days >= MIN_DAYS)
-    if not both.any():
+    known = theirs.days >= MIN_DAYS
+    if not known.any() or (mine.days[known] < MIN_DAYS).any() or one.noise < STUCK * other.noise:
         return False
-    gain = (mine.expected - theirs.expected)[both].mean().item() * (1 if higher_is_better else -1)
-    error = ((one.noise**2 / mine.days[both].sum()) + (other.noise**2 / theirs.days[both].sum())) ** 0.5
-    return bool(gain > max(3 * error, effect.distance(theirs.expected[both]).mean() / 2))
+    gain = (mine.expected - theirs.expected)[known].mean().item() * (1 if higher_is_better else -1)
+    error = ((one.noise**2 / mine.days[known].sum()) + (other.noise**2 / theirs.days[known].sum())) ** 0.5
+    return bool(gain > max(3 * error, effect.distance(theirs.expected[known]).mean() / 2))
 
 
 def dump_baseline(it: Baseline) -> str:
@@ -258,7 +267,12 @@ def summarize(points: Points, *, start: float, window: float, history: float) ->
     slots = np.minimum(
         np.floor((level.at - start) % _period(window, day) / window).astype(np.int64), len(found.same) - 1
     )
-    spread = spread_of(level.at, level.value - found.expected[slots], window=window, days=float(found.days.mean()))
+    apart = level.value - found.expected[slots]
+    apart = np.where(np.abs(apart) > ROUNDING * np.abs(level.value), apart, 0.0)  # rounding resembles itself
+    spread = spread_of(level.at, apart, window=window, days=_mean_of(found.days),
+                       period=_period(window, day))  # fmt: skip
+    days = np.floor((level.at - start) / _period(window, day))
+    lows, highs = _recurring(spread, days, slots, len(found.same), _period(window, day))
     low, high = np.quantile(points.value, [0.01, 0.99]).tolist() if len(points) else (nan, nan)
     if low == high and len(points):
         low, high = float(np.min(points.value)), float(np.max(points.value))
@@ -267,8 +281,13 @@ def summarize(points: Points, *, start: float, window: float, history: float) ->
         weekend=weekend.offset.item(), weekend_worth=weekend.worth.item(), same=tuple(found.same.tolist()),
         days=tuple(found.days.tolist()), expected=tuple(found.expected.tolist()), worth=tuple(found.worth.tolist()),
         noise=found.noise.item(), degrees=found.degrees.item(), spacing=spread.spacing, phi=spread.phi,
-        step=spread.step, spread=spread.spread, sizes=spread.sizes, steps=spread.steps,
+        step=spread.step, spread=spread.spread, sizes=spread.sizes, steps=spread.steps, lows=lows, highs=highs,
+        rough=_rough(spread, apart, slots, len(found.same), max(round(day / 12 / window), 1)),
     )  # fmt: skip
+
+
+def _mean_of(days: Floats) -> float:
+    return float(days[days > 0].mean()) if days.any() else 0.0
 
 
 def weekend_share(starts: Floats, length: float) -> Floats:
@@ -330,14 +349,16 @@ class Spread:
     spread: tuple[float, ...]
     sizes: tuple[float, ...]
     steps: tuple[float, ...]
+    means: tuple[Floats, ...]  # by length: what the residuals up to each reading come to, NaN where they're too few
 
 
-def spread_of(at: Floats, residual: Floats, *, window: float, days: float) -> Spread:
+def spread_of(at: Floats, residual: Floats, *, window: float, days: float, period: float = DAY) -> Spread:
     """Return how readings vary around what's expected of them, and how means of each length in `SCANNED` do.
 
-    `days` is how many days the expected values are means of: they take 1/days of the variance with them. Old incidents
-    are pulled in: single readings, and means of each length, beyond `FAR` robust standard deviations. As in `usual`,
-    the spread is taken `SURE` standard errors higher, of as many independent means as there are in the baseline.
+    `days` is how many days, of `period` seconds, the expected values are means of: they take 1/days of the variance
+    with them, and k/days of that of a mean of k days. Old incidents are pulled in: single readings, and means of each
+    length, beyond `FAR` robust standard deviations. As in `usual`, the spread is taken `SURE` standard errors higher,
+    of as many independent means as there are in the baseline. Where not two fit into it, the spread is infinite.
     """
     taken = days / (days - 1) if days > 1 else 1.0
     points = Points(at, residual)
@@ -348,19 +369,73 @@ def spread_of(at: Floats, residual: Floats, *, window: float, days: float) -> Sp
     added = winsorized((residual[1:] - phi * residual[:-1])[follows])
     step = float((taken * np.mean(added**2)) ** 0.5) if len(added) else 0.0
     single = steps_of(residual, at, phi=phi, step=step, spacing=spacing)
-    spreads, sizes, steps = [], [], []
+    spreads, sizes, steps, found = [], [], [], []
     for windows in SCANNED:
-        first = sliding_start(at, windows * window)
+        length = windows * window
+        first = sliding_start(at, length)
         count = np.arange(1, len(at) + 1) - first
         size = float(np.median(count)) if len(at) else 1.0
-        whole = (at - at[:1] >= windows * window - spacing) & (count >= HALF_FULL * size)
-        degrees = max(points.span / (windows * window), 1.0)
+        whole = (at - at[:1] >= length - spacing) & (count >= HALF_FULL * size)
+        degrees = max(points.span / length, 1.0)
         means, sums = _sliding(residual, first) / count, _sliding(single, first) / np.sqrt(count)
-        sure = taken**0.5 * (1 + SURE / (2 * degrees) ** 0.5)
-        spreads.append(sure * _robust(means[whole]))
+        left = days - max(length / period, 1.0)  # of the days, what their own mean doesn't take
+        if left > 0 and 2 * length <= points.span:
+            spreads.append((days / left) ** 0.5 * (1 + SURE / (2 * degrees) ** 0.5) * _robust(means[whole]))
+        else:
+            spreads.append(inf)
         steps.append(max(_robust(sums[whole]), 1.0))
         sizes.append(size)
-    return Spread(spacing=spacing, phi=phi, step=step, spread=tuple(spreads), sizes=tuple(sizes), steps=tuple(steps))
+        found.append(np.where(whole, means, nan))
+    return Spread(spacing=spacing, phi=phi, step=step, spread=tuple(spreads), sizes=tuple(sizes), steps=tuple(steps),
+                  means=tuple(found))  # fmt: skip
+
+
+def _rough(it: Spread, residual: Floats, slots: Ints, count: int, reach: int) -> tuple[float, ...]:
+    """Return how many times as noisy as usual the readings are at each time of day, `reach` neighbors included.
+
+    It's 1 where they're no noisier by `CERTAIN` standard errors. Of n readings, whose squares resemble each other by
+    φ², n·(1−φ²)/(1+φ²) are independent.
+    """
+    near = winsorized(residual) ** 2
+    if not near.any():
+        return (1.0,) * count
+    turns = range(-min(reach, count // 2), min(reach, count // 2) + 1)
+    sums, there = (np.bincount(slots, weights=one, minlength=count) for one in (near, np.ones_like(near)))
+    sums, there = (np.sum([np.roll(one, turn) for turn in turns], axis=0) for one in (sums, there))
+    found = np.nan_to_num(ratio(sums, there * near.mean()), nan=1.0) ** 0.5
+    error = ratio(0.5, there * (1 - it.phi**2) / (1 + it.phi**2)) ** 0.5
+    return tuple(np.where(found > 1 + CERTAIN * error, found, 1.0).tolist())
+
+
+def _recurring(
+    it: Spread, days: Floats, slots: Ints, count: int, period: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return how low and how high means of each length come again and again at each time of day, laid flat.
+
+    `days` and `slots` say where the readings lie that the means go up to, and `count` how many times of day there are.
+    That's the median of the days' lowest, or the higher one of two that are a week apart, if that's lower: a nightly or
+    weekly batch is part of the metric, and pulled in from the spread, it would be a drop each time. What lies within
+    `RECURRING` times the spread is noise, and 0.
+    """
+    cells = (days - days[:1]).astype(np.int64) * count + slots
+    rows = int(days[-1] - days[0]) + 1 if len(days) else 1
+    is_weekly = period == DAY and rows > DAYS
+    found: list[list[float]] = []
+    for sign in (-1, 1):
+        flat: list[float] = []
+        for means, spread in zip(it.means, it.spread, strict=True):
+            far = np.full(rows * count, -inf)
+            np.maximum.at(far, cells, np.where(np.isnan(means), -inf, sign * means))
+            far = np.where(far > -inf, far, nan)
+            near = np.fmax(far, np.fmax(np.append(far[1:], nan), np.append(nan, far[:-1])))  # it may begin earlier
+            grid = near.reshape(-1, count)
+            often = np.nan_to_num(median(grid, -2))
+            if is_weekly:
+                again = np.minimum(grid[DAYS:], grid[:-DAYS])
+                often = np.maximum(often, np.where(np.isnan(again), -inf, again).max(axis=0))
+            flat += np.where(often > RECURRING * spread, sign * often, 0.0).tolist()
+        found.append(flat)
+    return tuple(found[0]), tuple(found[1])
 
 
 def steps_of(residual: Floats, at: Floats, *, phi: float, step: float, spacing: float) -> Floats:
@@ -606,6 +681,6 @@ def median(values: Floats, axis: int) -> Floats:
 
 def ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> Floats:
     """Return above ÷ below; NaN, not a warning, where nothing is divided by nothing."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # no days, or no variance: NaN is the answer
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # no days, or no variance: NaN is the answer
         found: Floats = np.asarray(np.divide(above, below), dtype=np.float64)
     return found

@@ -28,6 +28,9 @@ SURE = 2.0  # standard errors: what single readings must confirm of a block, whe
 QUIET = 14  # days without a failure after which a baseline may get better
 
 
+Compared = Callable[[datetime], tuple[Baseline, Say]]  # what a block that begins then is compared with, and a remark
+
+
 class Past(Protocol):
     """What a rule looks back at, for one monitor in one term."""
 
@@ -169,11 +172,11 @@ def _default(rule: MonitorRule, standing: Standing, term: Term, found: Reading, 
 
     Either of them is enough. Sparse counts are judged as such alone: their shares are no readings to speak of.
     """
-    baseline, remark = _present(rule, standing, term, now, past)
-    by_count = _counted(rule, standing, found, now, baseline, remark) if is_enough(rule, baseline) else None
+    baseline, compared = _present(rule, standing, term, now, past)
+    by_count = _counted(rule, standing, found, now, baseline, compared) if is_enough(rule, baseline) else None
     if by_count is not None and (by_count.is_worse or baseline.is_sparse):
         return by_count
-    by_rest = _by_means(rule, standing, term, found, now, past, baseline, remark)
+    by_rest = _by_means(rule, standing, term, found, now, past, baseline, compared)
     if by_count is None:
         return by_rest
     is_recovered = by_rest.is_recovered and by_count.is_recovered
@@ -182,7 +185,7 @@ def _default(rule: MonitorRule, standing: Standing, term: Term, found: Reading, 
 
 def _counted(
     rule: MonitorRule, standing: Standing, found: Reading, now: datetime, baseline: Baseline,
-    remark: Callable[[datetime], Say],
+    compared: Compared,
 ) -> Judgement | None:  # fmt: skip
     """Judge the count of this check with all before it; None where there's none."""
     weighed = counts.weigh(
@@ -193,21 +196,22 @@ def _counted(
         return _cannot(say("The reading has no total, and those of the baseline have one."))
     if weighed is None:
         return None
-    judgement = _judgement(rule, weighed.judged, remark(now), None)
+    remark = compared(now)[1] if _has_hours(rule, baseline, now) else say("")
+    judgement = _judgement(rule, weighed.judged, remark, None)
     return replace(judgement, is_sure=True, is_recovered=weighed.is_recovered, evidence=weighed.evidence)
 
 
 def _by_means(
     rule: MonitorRule, standing: Standing, term: Term, found: Reading, now: datetime, past: Past, baseline: Baseline,
-    remark: Callable[[datetime], Say],
+    compared: Compared,
 ) -> Judgement:  # fmt: skip
-    by_block = _blocks(rule, standing, term, now, past, lambda start: (baseline, remark(start)), sure=SURE)
+    by_block = _blocks(rule, standing, term, now, past, compared, sure=SURE)
     if by_block.is_worse or not is_enough(rule, baseline):
         return by_block
     by_scan = _scan(rule, term, found.value, now, baseline, past)
     if by_scan is None:
         return by_block
-    return replace(_judgement(rule, by_scan, remark(now), None), judged_to=by_block.judged_to)
+    return replace(_judgement(rule, by_scan, compared(now)[1], None), judged_to=by_block.judged_to)
 
 
 def _scan(rule: MonitorRule, term: Term, value: float, now: datetime, baseline: Baseline, past: Past) -> Judged | None:
@@ -235,7 +239,7 @@ def _judged_since(rule: MonitorRule, term: Term) -> datetime:
 
 def _blocks(
     rule: MonitorRule, standing: Standing, term: Term, now: datetime, past: Past,
-    compared: Callable[[datetime], tuple[Baseline, Say]], *, sure: float | None = None,
+    compared: Compared, *, sure: float | None = None,
 ) -> Judgement:  # fmt: skip
     """Judge the last complete block, once, against what it's `compared` with.
 
@@ -266,10 +270,8 @@ def _blocks(
 # -- what a default monitor compares with ------------------------------------------------------------------------------
 
 
-def _present(
-    rule: MonitorRule, standing: Standing, term: Term, now: datetime, past: Past
-) -> tuple[Baseline, Callable[[datetime], Say]]:
-    """Return the baseline of a check, and what there is to say of it, given a time up to which days count.
+def _present(rule: MonitorRule, standing: Standing, term: Term, now: datetime, past: Past) -> tuple[Baseline, Compared]:
+    """Return the baseline of a check, and given a block's start, that of the block and what there is to say of it.
 
     That's what was measured before the term, or, once the version was better than that for `QUIET` without a failure,
     its own best days: a baseline can only get better. Where too little was measured before, it's the version's own
@@ -277,22 +279,23 @@ def _present(
     """
     before = past.frozen() if rule.baseline == "previous" else None
     today = term.since + (now - term.since) // rule.day * rule.day
-    if before is not None and is_whole(rule, before):
+    if before is not None and is_enough(rule, before):
         best = past.own(Own.BEST)
         baseline = best[1] if best else before
         since = max(term.since, best[0] if best else term.since, standing.failed_at or term.since)
         if (standing.at is None or standing.at < today) and today - since >= QUIET * rule.day:
             since = max(since, _back(rule, term, today))
             mine = summary_of(rule, term, past.readings(since, today))
-            if is_enough(rule, mine) and is_better(mine, baseline, rule.better is Direction.HIGHER, rule.min_effect):
+            if _can_replace(rule, mine, baseline):
                 past.keep(Own.BEST, since, today, mine)
                 baseline = mine
-        return baseline, lambda start: say("")
+        return baseline, lambda start: _at_hours(rule, term, baseline, start, past)
     live = past.own(Own.LIVE)
     if live is None or live[0] < today:
         live = today, _own_days(rule, term, today, past)
         past.keep(Own.LIVE, _back(rule, term, today), *live)
-    return live[1], lambda start: _of_own(rule, term, before, live[1], start, past)
+    summary = live[1]
+    return summary, lambda start: (summary, _of_own(rule, term, before, summary, start, past))
 
 
 def _own_days(rule: MonitorRule, term: Term, until: datetime, past: Past) -> Baseline:
@@ -304,24 +307,38 @@ def _back(rule: MonitorRule, term: Term, until: datetime) -> datetime:
     return max(term.since, until - timedelta(seconds=lookback(rule.history.total_seconds())))
 
 
-def is_whole(rule: MonitorRule, baseline: Baseline) -> bool:
-    """Tell whether a baseline covers as much as the rule needs, at all times of day."""
-    return is_enough(rule, baseline) and (baseline.is_sparse or min(baseline.days) >= MIN_DAYS)
+def _can_replace(rule: MonitorRule, mine: Baseline, baseline: Baseline) -> bool:
+    """Tell whether a version's own days are better than what it's compared with, and can be judged by."""
+    is_higher, history = rule.better is Direction.HIGHER, rule.history.total_seconds()
+    return rules.why_not(mine, history, rule.min_effect, is_higher) is None and is_better(
+        mine, baseline, is_higher, rule.min_effect
+    )
 
 
-def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tuple[Baseline, Say]:
-    """Return the baseline for the block that begins at `start`, and what there is to say of it.
+def _at_hours(
+    rule: MonitorRule, term: Term, frozen: Baseline, start: datetime, past: Past
+) -> tuple[Baseline, Say]:  # fmt: skip
+    """Return what the block that begins at `start` is compared with, and what there is to say of it.
 
     Where too little was measured before the term, at all or at these hours, it's the version's own past days; where
     those are too few as well, what there is to say is why, and from when on it judges.
     """
-    if rule.baseline == "previous":
-        frozen = past.frozen()
-        days = frozen.days[frozen.slot((start - rule.label_delay).timestamp())]
-        if is_enough(rule, frozen) and days >= MIN_DAYS:
-            return frozen, say("")
+    if is_enough(rule, frozen) and _has_hours(rule, frozen, start):
+        return frozen, say("")
     live = _own_days(rule, term, start, past)
-    return live, _of_own(rule, term, frozen if rule.baseline == "previous" else None, live, start, past)
+    return live, _of_own(rule, term, frozen, live, start, past)
+
+
+def _has_hours(rule: MonitorRule, baseline: Baseline, start: datetime) -> bool:
+    return baseline.days[baseline.slot((start - rule.label_delay).timestamp())] >= MIN_DAYS
+
+
+def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tuple[Baseline, Say]:
+    """Return the baseline for the block that begins at `start`, and what there is to say of it."""
+    if rule.baseline == "previous":
+        return _at_hours(rule, term, past.frozen(), start, past)
+    live = _own_days(rule, term, start, past)
+    return live, _of_own(rule, term, None, live, start, past)
 
 
 def _of_own(rule: MonitorRule, term: Term, frozen: Baseline | None, live: Baseline, start: datetime, past: Past) -> Say:
@@ -331,9 +348,10 @@ def _of_own(rule: MonitorRule, term: Term, frozen: Baseline | None, live: Baseli
         return say("{before}, so this compares with its own past days.", before=before) if str(before) else before
     whose = say("{before}, and its own", before=before) if str(before) else say("{v}'s", v=_v(term))
     own = past.readings(_back(rule, term, start), start)
+    is_daily = rule.rule == "default" and (frozen is None or not is_enough(rule, frozen))
     return say("{whose} past days cover {covers} of the {needed} needed. It judges from {at}.", whose=whose,
                covers=_span(live.covers), needed=show_duration(rule.history),
-               at=_judges_from(rule, term, own, start))  # fmt: skip
+               at=_judges_from(rule, term, own, start, is_daily=is_daily))  # fmt: skip
 
 
 def _measured_before(rule: MonitorRule, term: Term, frozen: Baseline) -> Say:
@@ -353,16 +371,22 @@ def _span(seconds: float) -> str:
     return show_duration(timedelta(seconds=seconds))
 
 
-def _judges_from(rule: MonitorRule, term: Term, own: Points, start: datetime) -> datetime:
-    """Return when the first block ends that has enough of the version's own past before it."""
+def _judges_from(rule: MonitorRule, term: Term, own: Points, start: datetime, *, is_daily: bool) -> datetime:
+    """Return when the first block ends that has enough of the version's own past before it.
+
+    `is_daily`: its own days are summarized when one is over, not at every block.
+    """
     first = datetime.fromtimestamp(float(own.at[0]), UTC) if len(own) else start
     enough = first + MOSTLY * rule.history
-    if rule.rule == "default":  # whose own days are summarized when one is over
+    if is_daily:
         enough = term.since - (term.since - enough) // rule.day * rule.day
-    enough = max(enough, start + rule.window)  # this block can't, however old its past is
-    number = _complete(rule, term.since, enough)
-    while _block(rule, term.since, number)[0] < enough:
+    later = start + rule.window  # this block can't, however old its past is
+    number = _complete(rule, term.since, max(enough, later))
+    while _block(rule, term.since, number)[0] < (later if is_daily else max(enough, later)):
         number += 1
+    before = _block(rule, term.since, number - 1) if number else None
+    if is_daily and before is not None and before[0] >= later and before[1] >= enough:
+        return before[1]  # it ends together with the day
     return _block(rule, term.since, number)[1]
 
 

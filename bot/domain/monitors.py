@@ -244,7 +244,7 @@ class FrozenBaseline:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A new baseline of a version's own days, and the better-known one whose place it takes, if there is one."""
+    """A new baseline of a version's own days, and the one whose place it takes, where people should hear of that."""
 
     kind: Own
     baseline: FrozenBaseline

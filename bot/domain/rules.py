@@ -37,7 +37,7 @@ from bot.domain.numbers import number
 from bot.domain.text import Code, Say, say
 
 STILL = 0.9  # of what makes a block worse: what its last half must be worse by
-FEWEST = 4  # readings of a confidence sequence
+FEWEST = 4  # readings of a confidence sequence, and of what confirms a block
 TUNED_FOR = 2  # hours after which the confidence sequence is narrowest: bad versions are bad at once
 
 
@@ -127,8 +127,8 @@ def blocks(
     It is worse where its mean is worse than expected by more than `effect` and by more than `sigma` times the noise;
     most readings must be worse by `effect`, too, and the last half must not be recovering (`limits`). How many blocks
     in a row it takes is not decided here. With `sure`, what its single readings add must confirm it by so many
-    standard errors (`confirmed`). Times of day are UTC: where clocks change, the hours differ by one for as
-    long as the baseline is older.
+    standard errors (`confirmed`), where it has `FEWEST` of them or more. Times of day are UTC: where clocks change, the
+    hours differ by one for as long as the baseline is older.
 
     It cannot be told where the baseline covers less than `history` seconds, where fewer than `MIN_DAYS` days have
     readings at these hours, where the block has less than `HALF_FULL` of the usual number of readings, or where the
@@ -154,7 +154,7 @@ def blocks(
     expected, sign = least.expected.item(), 1 if higher_is_better else -1
     gaps = (expected - block.value) * sign
     but = _excuse(gaps, least)
-    if not but and sure is not None:
+    if not but and sure is not None and len(block) >= FEWEST:
         steps = steps_of(gaps, block.at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
         but = "" if confirmed(steps, baseline.steps[ONE]) > sure else "but a single shock explains it"
     return against(value, expected, least.mean.item(), least.noise.item(), higher_is_better, effect, but=but,

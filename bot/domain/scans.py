@@ -3,7 +3,7 @@
 Whole windows (`bot.domain.rules.blocks`) see small drops, but not before two of them have passed. A scan looks at the
 last half window, window, and up to eight windows with every reading, so it sees a large drop within minutes. Looking so
 often takes wide bounds, and one shock that dies away slowly moves many of these means: what acts must hold in the
-single readings, too. docs/decisions/0037 has what was tried, and docs/rules.md what it comes to.
+single readings, too. docs/decisions/0037-scans.md has what was tried, and docs/rules.md what it comes to.
 
 All functions judge every reading of a series at once, so that `make bench-rules` plays months through these very rules;
 a check needs the last one only.
@@ -64,8 +64,14 @@ def scanned(
     the largest; their sum must be `SURE` standard errors above 0. The newest reading must still be worse by half the
     effect, and the mean of the shortest length by the effect: what recovers is no reason to act.
 
-    Readings at times of day that fewer than `MIN_DAYS` days of the baseline have don't count.
+    At times of day whose readings are noisier than usual, the noise is larger by as much.
+    Where such means are low at the same time of day again and again, it must be worse than that by `sigma`, too.
+
+    Readings at times of day that fewer than `MIN_DAYS` days of the baseline have don't count. A baseline from before
+    there was a scan knows no spread, so nothing is found.
     """
+    if not baseline.spread:
+        return []
     slots = baseline.slots(points.at)
     known = baseline.usual.days[slots] >= MIN_DAYS
     at, slots, value = points.at[known], slots[known], points.value[known]
@@ -73,21 +79,24 @@ def scanned(
     expected = baseline.usual.expected[slots] + rest * baseline.weekend
     gaps = (expected - value) * (1 if higher_is_better else -1)
     gaps = np.where(np.abs(gaps) > ROUNDING * np.abs(expected), gaps, 0.0)
-    steps = steps_of(gaps, at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
+    rough = np.array(baseline.rough)[slots] if baseline.rough else np.ones_like(gaps)
+    steps = steps_of(gaps / rough, at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
     unsure = ratio(1, baseline.usual.worth[slots]) + rest / baseline.weekend_worth
     sums = {name: np.concatenate([[0.0], np.cumsum(one)]) for name, one in
-            {"gap": gaps, "expected": expected, "unsure": unsure}.items()}  # fmt: skip
+            {"gap": gaps, "expected": expected, "unsure": unsure, "rough": rough**2}.items()}  # fmt: skip
     found: list[Scanned] = []
-    for windows, spread, size, spread_of_steps in zip(
-        SCANNED, baseline.spread, baseline.sizes, baseline.steps, strict=True
+    recurs = _recurring(baseline, higher_is_better)
+    for windows, spread, size, spread_of_steps, often in zip(
+        SCANNED, baseline.spread, baseline.sizes, baseline.steps, recurs, strict=True
     ):
         length = windows * baseline.window
         first = sliding_start(at, length)
         count = np.arange(1, len(at) + 1) - first
-        gap, usual, doubt = ((sums[one][1:] - sums[one][first]) / count for one in ("gap", "expected", "unsure"))
+        gap, usual, doubt, noisy = ((sums[one][1:] - sums[one][first]) / count for one in sums)
         few = np.sqrt(np.maximum(size / count, 1.0))
-        noise = np.sqrt(spread**2 + baseline.noise**2 * doubt) * few
+        noise = np.sqrt(spread**2 * noisy + baseline.noise**2 * doubt) * few
         least = np.maximum(np.maximum(effect.distance(usual), ROUNDING * np.abs(usual)), WIDER * sigma * noise)
+        least = np.where(often[slots] > 0, np.maximum(least, often[slots] + sigma * noise), least)
         worse = (count >= max(FEWEST, HALF_FULL * size)) & (gap > least)
         if not found:
             now = (gaps > NOW * effect.distance(expected)) & (gap > effect.distance(usual))
@@ -98,17 +107,25 @@ def scanned(
     return found
 
 
+def _recurring(baseline: Baseline, higher_is_better: bool) -> Floats:
+    """Return how much worse means of each length are again and again, at each time of day: (lengths, slots)."""
+    found = np.array(baseline.lows if higher_is_better else baseline.highs).reshape(-1, len(baseline.same))
+    return np.abs(found) if len(found) else np.zeros((len(baseline.spread), len(baseline.same)))
+
+
 def is_down(points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, part: float) -> bool:
     """Tell whether the mean of some readings is worse than expected by more than a part of the effect.
 
     What `scanned` calls worse is down with its newest reading by `NOW`, and over the shortest length by all of it: a
     look at few readings saves reading the others in nearly all checks.
     """
-    if not len(points):
+    slots = baseline.slots(points.at)
+    known = baseline.usual.days[slots] >= MIN_DAYS
+    if not known.any():
         return False
-    expected = baseline.usual.expected[baseline.slots(points.at)] + baseline.rest(points.at) * baseline.weekend
-    gaps = (expected - points.value) * (1 if higher_is_better else -1)
-    return bool(gaps.mean() > (part * effect.distance(expected)).mean())
+    expected = baseline.usual.expected[slots[known]] + baseline.rest(points.at[known]) * baseline.weekend
+    gaps = (expected - points.value[known]) * (1 if higher_is_better else -1)
+    return bool(gaps.mean() > part * effect.distance(expected.mean()))
 
 
 def scan(points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, sigma: float) -> Judged | None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from bot.domain.baselines import Baseline, Points
 from bot.domain.directions import Direction
 from bot.domain.evaluation import is_enough, key_of, predicted, span_of_baseline, summary_of
+from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import FrozenBaseline, Kept, Measured, Monitor, Own, Reading, Standing, Term
 from bot.domain.rules import Tally
 from bot.ports import Reading as Ledger
@@ -64,8 +65,12 @@ class LedgerPast:
         return (own.until, own.summary) if own is not None and is_it else None
 
     def keep(self, kind: Own, since: datetime, until: datetime, summary: Baseline) -> None:
-        """Have it written down with the check."""
-        before = (self.own(kind) or (None, self.frozen()))[1] if kind is Own.BEST else None
+        """Have it written down with the check. A better level that people have heard of is none to tell of again."""
+        own = self._own if self._own is not None and self._own.move == self._term.move else None
+        is_known = (
+            own is not None and own.key != self._key(kind) and own.key.endswith(_suffix(kind, self._monitor.rule))
+        )
+        before = None if kind is Own.LIVE or is_known else (self.own(kind) or (None, self.frozen()))[1]
         self._own = self._baseline(self._key(kind), since, until, summary)
         self.kept = Kept(kind, self._own, before)
 
@@ -86,7 +91,7 @@ class LedgerPast:
         return found if found is not None and (found.move, found.key) == (self._term.move, self._key()) else None
 
     def _key(self, kind: Own | None = None) -> str:
-        return key_of(self._monitor.rule, self._monitor.measured_from) + (f" {kind.value}" if kind else "")
+        return key_of(self._monitor.rule, self._monitor.measured_from) + _suffix(kind, self._monitor.rule)
 
     def _baseline(self, key: str, since: datetime, until: datetime, summary: Baseline) -> FrozenBaseline:
         return FrozenBaseline(monitor=self._monitor.id, move=self._term.move, key=key, since=since, until=until,
@@ -113,6 +118,10 @@ class LedgerPast:
         bad = [bar.version for bar in self._reading.bars(monitor.model)]
         before = self._reading.series(monitor, since=since, until=until, but=term.move, without=bad)
         return summary_of(monitor.rule, term, points(before))
+
+
+def _suffix(kind: Own | None, rule: MonitorRule) -> str:
+    return f" {kind.value} {rule.better.value}" if kind else ""
 
 
 def points(measured: list[Measured]) -> Points:

@@ -427,10 +427,12 @@ RULES: dict[str, dict[str, Any]] = {
     "blocks": WEEK | {"rule": "blocks", "warmup": "30m"},
     "live blocks": WEEK | {"rule": "blocks", "warmup": "30m", "baseline": "live"},
     "late blocks": WEEK | {"rule": "blocks", "warmup": "30m", "label_delay": "40m"},
+    "default": WEEK | {"rule": "default", "warmup": "30m"},
+    "live default": WEEK | {"rule": "default", "warmup": "30m", "baseline": "live"},
+    "late default": WEEK | {"rule": "default", "warmup": "30m", "label_delay": "40m"},
     "sequential": WEEK | {"rule": "sequential", "warmup": "15m"},
     "late sequential": WEEK | {"rule": "sequential", "warmup": "15m", "label_delay": "40m"},
     "threshold": {"greater_than": 0.85, "every": "3m", "warmup": "15m"},
-    "default": WEEK | {"rule": "default", "warmup": "30m"},
     "counts": WEEK | {"rule": "default", "warmup": "30m", "of": "predictions"},
     "many counts": WEEK | {"rule": "default", "warmup": "30m", "of": "predictions"},
 }
