@@ -382,7 +382,7 @@ def _judges_from(rule: MonitorRule, term: Term, own: Points, start: datetime, *,
         enough = term.since - (term.since - enough) // rule.day * rule.day
     later = start + rule.window  # this block can't, however old its past is
     number = _complete(rule, term.since, max(enough, later))
-    while _block(rule, term.since, number)[0] < (later if is_daily else max(enough, later)):
+    while _block(rule, term.since, number)[0] < max(enough, later):
         number += 1
     before = _block(rule, term.since, number - 1) if number else None
     if is_daily and before is not None and before[0] >= later and before[1] >= enough:

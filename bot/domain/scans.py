@@ -36,9 +36,8 @@ from bot.domain.text import say
 Bools = np.typing.NDArray[np.bool_]
 
 WIDER = 11 / 6  # times the `sigma` of blocks: 3 and 5.5
-SURE = 5.0  # standard errors: the sum of what the single readings add to the drop
+SURE = 5.0  # standard errors: the sum of what the single readings add to the drop; fewer than four never reach that
 NOW = 0.5  # of the effect: what the newest reading must be worse by
-FEWEST = 4  # readings of a mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +77,6 @@ def scanned(
     rest = baseline.rest(at)
     expected = baseline.usual.expected[slots] + rest * baseline.weekend
     gaps = (expected - value) * (1 if higher_is_better else -1)
-    gaps = np.where(np.abs(gaps) > ROUNDING * np.abs(expected), gaps, 0.0)
     rough = np.array(baseline.rough)[slots] if baseline.rough else np.ones_like(gaps)
     steps = steps_of(gaps / rough, at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
     unsure = ratio(1, baseline.usual.worth[slots]) + rest / baseline.weekend_worth
@@ -97,7 +95,7 @@ def scanned(
         noise = np.sqrt(spread**2 * noisy + baseline.noise**2 * doubt) * few
         least = np.maximum(np.maximum(effect.distance(usual), ROUNDING * np.abs(usual)), WIDER * sigma * noise)
         least = np.where(often[slots] > 0, np.maximum(least, often[slots] + sigma * noise), least)
-        worse = (count >= max(FEWEST, HALF_FULL * size)) & (gap > least)
+        worse = (count >= HALF_FULL * size) & (gap > least)
         if not found:
             now = (gaps > NOW * effect.distance(expected)) & (gap > effect.distance(usual))
         for index in np.flatnonzero(worse & now):

@@ -91,6 +91,13 @@ def test_the_spread_of_means_is_that_of_autoregressive_noise(phi: float) -> None
     assert found.steps == pytest.approx((1.0,) * 5, abs=0.03)
 
 
+def test_steps_of_noise_that_is_no_autoregression_add_up_to_more_than_independent_ones() -> None:
+    values = noise(288 * 100, sd=1.0) + noise(288 * 100, sd=1.0, phi=0.99, seed=2)
+    found = spread_of(EVERY * np.arange(len(values), dtype=np.float64), values, window=HOUR, days=1e9)
+    assert found.steps[0] < found.steps[2] < found.steps[4]
+    assert found.steps[4] > 1.5
+
+
 def test_the_spread_is_that_of_the_readings_before_their_own_mean_was_taken_away() -> None:
     values = noise(288 * 8, sd=1.0)
     at = EVERY * np.arange(len(values), dtype=np.float64)

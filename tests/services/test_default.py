@@ -216,6 +216,7 @@ def test_hours_that_few_days_before_the_promotion_have_leave_the_others_compared
         wrote(served, monitor, 12 * HOUR if day < 3 else 13 * HOUR)
     promoted(served, 1)
     assert went_on(served, monitor, usual, 4 * HOUR) is None
+    assert (standing(served, monitor).state, standing(served, monitor).unjudged) == (State.OK, 0)
     assert went_on(served, monitor, times(0.9), 3 * HOUR) is not None
     assert frozen(served, monitor).summary.days[11] == 4
     assert own(served, monitor) is None
@@ -382,6 +383,16 @@ def test_days_without_errors_are_no_baseline_that_a_percentage_says_nothing_of(s
     went_on(bench, monitor, lambda at: 0.0, 10 * MINUTE)
     wrote(bench, monitor, 20 * DAY, lambda at: 0.0)
     went_on(bench, monitor, lambda at: 0.0, 3 * HOUR)
+    assert (own(bench, monitor), standing(bench, monitor).state) == (None, State.OK)
+
+
+def test_days_on_both_sides_of_zero_are_no_baseline_that_a_percentage_says_nothing_of(
+    served: Bench,  # noqa: F811
+) -> None:
+    bench, monitor = after_days(served, 21, lambda at: usual(at) - 0.8, **DEFAULT | {"direction": "lower"})
+    went_on(bench, monitor, lambda at: usual(at) - 0.9, 10 * MINUTE)
+    wrote(bench, monitor, 20 * DAY, lambda at: usual(at) - 0.9)
+    went_on(bench, monitor, lambda at: usual(at) - 0.9, 3 * HOUR)
     assert (own(bench, monitor), standing(bench, monitor).state) == (None, State.OK)
 
 
