@@ -92,7 +92,7 @@ class Limits:
 
 def limits(
     usual: Usual, slots: Ints, *, points: npt.ArrayLike, size: float, effect: Effect, sigma: float,
-    rest: npt.ArrayLike = 0.0,
+    rest: npt.ArrayLike = 0.0, rough: npt.ArrayLike = 1.0,
 ) -> Limits:  # fmt: skip
     """Return what blocks must exceed to be called worse.
 
@@ -101,7 +101,7 @@ def limits(
     worth D others, s·√(1+1/D), with Student's t in place of the normal distribution since s is estimated. It's no
     prediction interval: `sigma` stands for no probability, since blocks resemble their neighbors and have heavier tails
     than a normal distribution. Blocks that lack readings are noisier: √(size/points), as if one stretch of them were
-    missing, which errs on the safe side.
+    missing, which errs on the safe side. `rough` is how many times as noisy as usual the times of day are.
 
     A single shock moves the means of two blocks where it comes between them and dies away slowly. Therefore most
     readings of a block must show the effect, too, which costs a real drop nothing, and its last half must still be
@@ -112,7 +112,7 @@ def limits(
     few = np.sqrt(np.maximum(size / np.maximum(points, 1), 1.0))
     wide = student(sigma, usual.degrees) / sigma
     unsure = ratio(1, usual.worth[..., slots]) + share**2 / usual.weekend.worth[..., None]
-    noise = (usual.noise * wide)[..., None] * np.sqrt(1 + unsure) * few
+    noise = (usual.noise * wide)[..., None] * np.sqrt(1 + unsure) * few * rough
     least = np.maximum(effect.distance(expected), ROUNDING * np.abs(expected))
     mean = np.maximum(least, sigma * noise)
     return Limits(expected=expected, mean=mean, most=least, last=STILL * mean, noise=noise)
@@ -127,7 +127,8 @@ def blocks(
     It is worse where its mean is worse than expected by more than `effect` and by more than `sigma` times the noise;
     most readings must be worse by `effect`, too, and the last half must not be recovering (`limits`). How many blocks
     in a row it takes is not decided here. With `sure`, what its single readings add must confirm it by so many
-    standard errors (`confirmed`), where it has `FEWEST` of them or more. Times of day are UTC: where clocks change, the
+    standard errors (`confirmed`), where it has `FEWEST` of them or more; and times of day that are noisier than usual
+    have so much more noise. Times of day are UTC: where clocks change, the
     hours differ by one for as long as the baseline is older.
 
     It cannot be told where the baseline covers less than `history` seconds, where fewer than `MIN_DAYS` days have
@@ -149,13 +150,14 @@ def blocks(
         few = say("Only {n} past windows at this time of day are complete, and {least} are needed.",
                   n=int(baseline.days[slot]), least=MIN_DAYS)  # fmt: skip
         return _cannot_tell(value, few)
+    rough = baseline.rough[slot] if sure is not None and baseline.rough else 1.0
     least = limits(baseline.usual, np.array([slot]), points=len(block), size=baseline.size, effect=effect, sigma=sigma,
-                   rest=baseline.rest(block.at).mean(keepdims=True))  # fmt: skip
+                   rest=baseline.rest(block.at).mean(keepdims=True), rough=rough)  # fmt: skip
     expected, sign = least.expected.item(), 1 if higher_is_better else -1
     gaps = (expected - block.value) * sign
     but = _excuse(gaps, least)
     if not but and sure is not None and len(block) >= FEWEST:
-        steps = steps_of(gaps, block.at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
+        steps = steps_of(gaps / rough, block.at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
         but = "" if confirmed(steps, baseline.steps[ONE]) > sure else "but a single shock explains it"
     return against(value, expected, least.mean.item(), least.noise.item(), higher_is_better, effect, but=but,
                     by=by_noise(effect, sigma))  # fmt: skip

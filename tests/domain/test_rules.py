@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -326,6 +327,25 @@ def test_a_window_may_be_days_long(days: int) -> None:
     baseline = a_week(days=21, phi=0.7)
     found = [judged(series(np.full(288 * days, level)), baseline, window=days * DAY).is_worse for level in (0.9, 0.85)]
     assert found == [False, True]
+
+
+def test_a_time_of_day_that_is_noisier_than_usual_needs_a_deeper_drop_where_single_readings_are_looked_at() -> None:
+    calm = summary(a_week())
+    rough = replace(calm, rough=(2.0,) + (1.0,) * (len(calm.same) - 1))
+    block = series(0.87 + noise(12, sd=0.005), START)
+    assert judged(block, rough, sure=2.0).noise == pytest.approx(judged(block, calm, sure=2.0).noise / 2)
+    assert judged(block, rough).noise == judged(block, calm).noise
+    later = Points(block.at + HOUR, block.value)
+    assert judged(later, rough, sure=2.0).noise == judged(later, calm, sure=2.0).noise
+
+
+def test_what_a_single_shock_explains_is_not_worse_where_single_readings_are_looked_at() -> None:
+    baseline = summary(a_week(phi=0.9, sd=0.005))
+    fading = series(0.9 - 0.1 * 0.97 ** np.arange(12), START)
+    assert judged(fading, baseline).is_worse
+    found = judged(fading, baseline, sure=2.0)
+    assert not found.is_worse
+    assert "but a single shock explains it" in str(found.why)
 
 
 # -- weekends ----------------------------------------------------------------------------------------------------------
