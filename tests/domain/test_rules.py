@@ -341,7 +341,7 @@ def test_a_time_of_day_that_is_noisier_than_usual_needs_a_deeper_drop_where_sing
 
 def test_what_a_single_shock_explains_is_not_worse_where_single_readings_are_looked_at() -> None:
     baseline = summary(a_week(phi=0.9, sd=0.005))
-    fading = series(0.9 - 0.1 * 0.97 ** np.arange(12), START)
+    fading = series(0.9 - 0.1 * 0.9 ** np.arange(12), START)
     assert judged(fading, baseline).is_worse
     found = judged(fading, baseline, sure=2.0)
     assert not found.is_worse
