@@ -319,10 +319,8 @@ def test_a_nightly_batch_is_part_of_the_metric(minutes: float, deep: float) -> N
     base = summary(nightly(a_week(sd=0.002, days=14), deep, minutes))
     points = Points(live(hours=72, phi=0.0).at, 0.9 + noise(12 * 72, sd=0.002, seed=4))
     assert len(seen(nightly(points, deep, minutes), base)) == 0
-    assert len(seen(nightly(points, deep, minutes), replace(base, lows=(), rough=()))) > 0 or (deep, minutes) == (
-        0.05,
-        180,
-    )
+    unknown = seen(nightly(points, deep, minutes), replace(base, lows=(), rough=()))
+    assert len(unknown) > 0 or deep == 0.05  # the test of the test: a batch this deep is a drop
 
 
 def test_a_batch_on_fridays_is_part_of_the_metric() -> None:
