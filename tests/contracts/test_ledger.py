@@ -1589,6 +1589,17 @@ def test_a_frozen_baseline_is_read_as_it_was_written_and_a_later_one_takes_its_p
             assert r.baselines(["m2"]) == {}
 
 
+def test_a_baseline_of_a_version_s_own_days_is_kept_beside_the_frozen_one(ledger: SqlLedger) -> None:
+    frozen, own = (a_baseline("m1", NOW - timedelta(days=days), NOW) for days in (2, 1))
+    with ledger.write() as w:
+        w.save_baselines([frozen])
+        w.save_baselines([own], own=True)
+    with ledger.read() as r:
+        assert repr(r.baselines(["m1", "m2"])) == repr({"m1": frozen})
+        assert repr(r.baselines(["m1", "m2"], own=True)) == repr({"m1": own})
+        assert r.baselines([]) == {}
+
+
 def test_the_sweep_keeps_the_checks_of_each_baseline_until_its_monitor_is_removed(ledger: SqlLedger) -> None:
     old = [NOW - timedelta(days=days) for days in (3, 2, 1)]
     with ledger.write() as w:
