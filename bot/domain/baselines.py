@@ -42,9 +42,9 @@ SCANNED = (0.5, 1.0, 2.0, 4.0, 8.0)  # windows: the lengths of the means that a 
 ONE = SCANNED.index(1.0)
 CLIP = 3.0  # standard deviations: what one reading may add, however wild it is
 SPARSE = 5.0  # of the rarer of two outcomes: counts with fewer in a usual reading are sparse
-RECURRING = 2.5  # times the spread: how far off a mean must be, most days or weekly, to be part of the metric
-CERTAIN = 3.0  # standard errors: by which a time of day must be noisier than usual to count as noisier
-STUCK = 0.1  # of the noise that was there before: a version whose noise is smaller isn't measured
+RECURRING = 2.5  # times the spread: how far off a mean must be, on most days or weekly, to be normal for the metric
+CERTAIN = 3.0  # standard errors by which a time of day must be noisier than usual to count as noisier
+STUCK = 0.1  # of the noise that was there before: with less, a version isn't really being measured
 ROUNDING = 1e-12  # of a value: what floating point may add or lose
 SATURDAY = 2 * DAY  # of the first week of 1970, which began on a Thursday
 
@@ -56,7 +56,7 @@ Ints = npt.NDArray[np.int64]
 class Points:
     """A metric's readings: seconds since the epoch in UTC, ascending, and finite values. Made by `Points.of`.
 
-    Of counts, a value is a proportion and `total` out of how many it is, NaN for a reading that is no count. Where no
+    For counts, a value is a proportion and `total` is what it's out of, NaN for a reading that isn't a count. If no
     reading is one, `total` is None.
     """
 
@@ -134,29 +134,29 @@ class Baseline:
     worth: tuple[float, ...]  # how many independent blocks have a mean as certain as that
     noise: float  # the standard deviation of a block, in the long run
     degrees: float  # how many independent blocks `noise` was estimated from
-    # Of the single readings, by the lengths in `SCANNED`; a baseline from before there was a scan has none.
+    # About single readings and, by the lengths in `SCANNED`, their means; a baseline from before scans has none.
     spacing: float = 0.0  # the usual seconds from one reading to the next
     phi: float = 0.0  # the correlation of neighbors
     step: float = 0.0  # the standard deviation of what a reading adds to φ times the one before
-    spread: tuple[float, ...] = ()  # the standard deviation of the mean of so long a time
-    sizes: tuple[float, ...] = ()  # the usual number of readings of so long a time
-    steps: tuple[float, ...] = ()  # by how much what they add is more spread than if it were independent; at least 1
-    # By length and time of day, laid flat: how far below and above what's expected such means come again and again.
+    spread: tuple[float, ...] = ()  # the standard deviation of means of that length
+    sizes: tuple[float, ...] = ()  # the usual number of readings in that length
+    steps: tuple[float, ...] = ()  # the spread of sums of what readings add, over that of independent ones; at least 1
+    # By length and time of day, flattened: how far below and above what's expected such means regularly are.
     lows: tuple[float, ...] = ()  # at most 0
     highs: tuple[float, ...] = ()  # at least 0
-    rough: tuple[float, ...] = ()  # by time of day: how many times the usual noise readings have there; at least 1
+    rough: tuple[float, ...] = ()  # by time of day: the noise of readings as a multiple of the usual noise; at least 1
 
     @property
     def level(self) -> float:
         """The mean of what's expected on a weekday."""
         return float(np.nanmean(self.expected))
 
-    # Of counts; a baseline of none has 0 trials.
+    # About counts; without any, `trials` is 0.
     share: float = 0.0  # k of n, over all readings
     trials: float = 0.0  # n, over all readings
     counted: float = 0.0  # readings
-    each: float = 0.0  # n of the usual reading
-    dispersion: float = 1.0  # how many times the variance of independent cases theirs is, in the long run
+    each: float = 0.0  # n of a typical reading
+    dispersion: float = 1.0  # their long-run variance as a multiple of that of independent cases
 
     @property
     def period(self) -> float:
@@ -170,7 +170,7 @@ class Baseline:
 
     @property
     def is_sparse(self) -> bool:
-        """Tell whether its readings count so little that the share of a single one is hardly a number."""
+        """Tell whether its readings count so few cases that the share of a single one says little."""
         return self.is_counted and self.each * min(self.share, 1 - self.share) < SPARSE
 
     @cached_property
@@ -204,8 +204,8 @@ class Baseline:
 def is_better(one: Baseline, other: Baseline, higher_is_better: bool, effect: Effect) -> bool:
     """Tell whether a baseline is better than another of the same blocks: by half the effect, and beyond the noise.
 
-    The noise is that of both means together; three standard errors count. One that has too few days at a time of day
-    that the other knows is no better, nor is one with next to no noise where there was some: a source that repeats
+    The noise is that of both means together; it takes three standard errors. A baseline with too few days at a time of
+    day that the other has isn't better, nor is one with almost no noise where there was some: a source that repeats
     itself isn't measuring.
     """
     mine, theirs = one.usual, other.usual
@@ -222,7 +222,7 @@ def dump_baseline(it: Baseline) -> str:
     return json.dumps({key: _json(value) for key, value in asdict(it).items()}, separators=(",", ":"))
 
 
-@lru_cache(maxsize=1024)  # a monitor's is read with each check
+@lru_cache(maxsize=1024)  # each check reads its monitor's
 def load_baseline(text: str) -> Baseline:
     """Return the baseline that `dump_baseline` wrote; fields of a later Registrar are left out."""
     said, known = json.loads(text), {one.name for one in fields(Baseline)}
@@ -336,7 +336,7 @@ def _cut(points: Points, start: float, window: float, day: float) -> _Cut:
     return _Cut(grid=grid.reshape(-1, per_day), starts=begins, size=size, points=values, cells=cells)
 
 
-# -- the spread of single readings, and of means of any time -----------------------------------------------------------
+# -- the spread of single readings, and of means of any length ---------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,16 +349,16 @@ class Spread:
     spread: tuple[float, ...]
     sizes: tuple[float, ...]
     steps: tuple[float, ...]
-    means: tuple[Floats, ...]  # by length: what the residuals up to each reading come to, NaN where they're too few
+    means: tuple[Floats, ...]  # by length: the mean residual up to each reading, NaN where there are too few
 
 
 def spread_of(at: Floats, residual: Floats, *, window: float, days: float, period: float = DAY) -> Spread:
     """Return how readings vary around what's expected of them, and how means of each length in `SCANNED` do.
 
-    `days` is how many days, of `period` seconds, the expected values are means of: they take 1/days of the variance
-    with them, and k/days of that of a mean of k days. Old incidents are pulled in: single readings, and means of each
-    length, beyond `FAR` robust standard deviations. As in `usual`, the spread is taken `SURE` standard errors higher,
-    of as many independent means as there are in the baseline. Where not two fit into it, the spread is infinite.
+    `days` is how many days, of `period` seconds, the expected values are means of: they absorb 1/days of the variance,
+    and k/days of that of a mean of k days. Old incidents are pulled in: single readings, and means of each length,
+    beyond `FAR` robust standard deviations. As in `usual`, the spread is taken `SURE` standard errors higher, for as
+    many independent means as fit into the baseline. If fewer than two fit, the spread is infinite.
     """
     taken = days / (days - 1) if days > 1 else 1.0
     points = Points(at, residual)
@@ -378,7 +378,7 @@ def spread_of(at: Floats, residual: Floats, *, window: float, days: float, perio
         whole = (at - at[:1] >= length - spacing) & (count >= HALF_FULL * size)
         degrees = max(points.span / length, 1.0)
         means, sums = _sliding(residual, first) / count, _sliding(single, first) / np.sqrt(count)
-        left = days - max(length / period, 1.0)  # of the days, what their own mean doesn't take
+        left = days - max(length / period, 1.0)  # of the days, what their own mean doesn't absorb
         if left > 0 and 2 * length <= points.span:
             spreads.append((days / left) ** 0.5 * (1 + SURE / (2 * degrees) ** 0.5) * _robust(means[whole]))
         else:
@@ -391,10 +391,10 @@ def spread_of(at: Floats, residual: Floats, *, window: float, days: float, perio
 
 
 def _rough(it: Spread, residual: Floats, slots: Ints, count: int, reach: int) -> tuple[float, ...]:
-    """Return how many times as noisy as usual the readings are at each time of day, `reach` neighbors included.
+    """Return the noise at each time of day as a multiple of the usual noise, with `reach` neighbors on either side.
 
-    It's 1 where they're no noisier by `CERTAIN` standard errors. Of n readings, whose squares resemble each other by
-    φ², n·(1−φ²)/(1+φ²) are independent.
+    It's 1 unless they're noisier by `CERTAIN` standard errors. Of n readings, whose squares have the correlation φ²,
+    n·(1−φ²)/(1+φ²) are independent.
     """
     near = winsorized(residual) ** 2
     if not near.any():
@@ -410,12 +410,12 @@ def _rough(it: Spread, residual: Floats, slots: Ints, count: int, reach: int) ->
 def _recurring(
     it: Spread, days: Floats, slots: Ints, count: int, period: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return how low and how high means of each length come again and again at each time of day, laid flat.
+    """Return how low and how high means of each length regularly are at each time of day, flattened.
 
-    `days` and `slots` say where the readings lie that the means go up to, and `count` how many times of day there are.
-    That's the median of the days' lowest, or the higher one of two that are a week apart, if that's lower: a nightly or
-    weekly batch is part of the metric, and pulled in from the spread, it would be a drop each time. What lies within
-    `RECURRING` times the spread is noise, and 0.
+    `days` and `slots` say where each mean's last reading lies, and `count` how many times of day there are. It's the
+    median of the days' lowest, or the higher one of two that are a week apart, if that's lower: a nightly or weekly
+    batch is normal for the metric, and since the spread leaves it out, it would otherwise be a drop each time. Anything
+    within `RECURRING` times the spread is noise and becomes 0.
     """
     cells = (days - days[:1]).astype(np.int64) * count + slots
     rows = int(days[-1] - days[0]) + 1 if len(days) else 1
@@ -439,9 +439,9 @@ def _recurring(
 
 
 def steps_of(residual: Floats, at: Floats, *, phi: float, step: float, spacing: float) -> Floats:
-    """Return what each reading adds to what the one before lets expect, in standard deviations, clipped at `CLIP`.
+    """Return what each reading adds to what the one before predicts, in standard deviations, clipped at `CLIP`.
 
-    That's e = r − φᵏ·r₋₁ for readings k spacings apart, over the standard deviation it has in an AR(1) series,
+    That's e = r − φᵏ·r₋₁ for readings k spacings apart, divided by its standard deviation in an AR(1) series,
     step·√((1−φ²ᵏ)/(1−φ²)). The first reading has none before it.
     """
     apart = np.maximum(np.round(np.diff(at) / spacing), 1) if spacing else np.ones(max(len(at) - 1, 0))
@@ -457,7 +457,7 @@ def sliding_start(at: Floats, length: float) -> Ints:
 
 
 def winsorized(values: Floats) -> Floats:
-    """Return values around 0, those beyond `FAR` robust standard deviations pulled in to there."""
+    """Return values around 0, with those beyond `FAR` robust standard deviations pulled in to that bound."""
     far = FAR * NORMAL * float(np.median(np.abs(values))) if len(values) else 0.0
     return np.clip(values, -far, far) if far > 0 else values
 

@@ -1,11 +1,11 @@
-"""Counts: how many of how many were bad, and what that's evidence of. Pure; nothing here reads a clock.
+"""Counts: how many cases of how many were bad, and what that's evidence of. Pure; nothing here reads a clock.
 
-Where a reading is a handful of cases, its share says next to nothing, and the middle one of twelve such shares says
-nothing at all. Here every single case counts. A detector bets on each one being bad, at odds that are fair as long as
-no more are bad than the baseline allows. Its capital is the evidence that more are: it's multiplied by a thousand once
-in a thousand tries at most, whenever and however often one looks (Waudby-Smith and Ramdas 2024; Ramdas, Grünwald, Vovk
-and Shafer 2023). Capital below 1 is made 1 again, which makes it an e-detector: it looks for a change at any time, and
-a threshold c is passed once in c tries at most, on average (Shin, Ramdas and Rinaldo 2023).
+If a reading is a handful of cases, its share says little, and the median of twelve such shares says nothing. Here,
+every case counts. A detector bets on each one being bad, at odds that are fair as long as no more are bad than the
+baseline allows. Its capital is the evidence that more are: by chance, it grows a thousandfold in at most one of a
+thousand tries, no matter when and how often one looks (Waudby-Smith and Ramdas 2024; Ramdas, Grünwald, Vovk and Shafer
+2023). Capital below 1 is reset to 1, which makes it an e-detector: it looks for a change at any time, and passes a
+threshold c at most once in c tries on average (Shin, Ramdas and Rinaldo 2023).
 
 The functions take any number of series at once: series lie along the first axes, so that `make bench-rules` plays
 thousands of months through them. docs/decisions/0038-counts.md has what else was tried.
@@ -29,13 +29,13 @@ from bot.domain.numbers import number
 from bot.domain.rules import Judged
 from bot.domain.text import say
 
-ODDS = (1.5, 2.2, 3.3)  # what is bet on: the odds of a bad case are so many times what the null allows
+ODDS = (1.5, 2.2, 3.3)  # what is bet on: the odds of a bad case are this many times what the null allows
 SURE = 2.0  # standard errors of the baseline's share that the null allows for
-SHRUNK = 2.0  # so many squared standard errors are taken from what seems to be overdispersion
-FEWEST = 7  # blocks that say how dispersed counts are
-MONTHS = 48.0  # between two false alarms where as many are bad as the null just allows, or so
+SHRUNK = 2.0  # squared standard errors that are subtracted from apparent overdispersion
+FEWEST = 7  # blocks that it takes to measure dispersion
+MONTHS = 48.0  # between two false alarms, roughly, where as many are bad as the null just allows
 DAYS_OF_MONTH = 30.0
-LEAST = 1_000.0  # what evidence must reach, however rarely anything is bad
+LEAST = 1_000.0  # the lowest threshold for evidence, no matter how rarely anything is bad
 
 
 # -- the baseline ------------------------------------------------------------------------------------------------------
@@ -47,12 +47,12 @@ class Counted:
 
     share: Floats  # k of n, over all readings
     trials: Floats  # n, over all readings
-    dispersion: Floats  # how many times the variance of independent cases theirs is, in the long run; at least 1
-    each: Floats  # n of the usual reading
+    dispersion: Floats  # their long-run variance as a multiple of that of independent cases; at least 1
+    each: Floats  # n of a typical reading
 
 
 def counted(count: Floats, total: Floats, day: Ints, rest: npt.ArrayLike = 0.0) -> Counted:
-    """Return what counts of so many of so many, (…, readings), were like; oldest first. Empty ones add nothing.
+    """Return what counts of `count` out of `total`, (…, readings), were like; oldest first. Empty ones add nothing.
 
     `day` (readings) numbers their days from 0, and `rest` (readings) says which are on a weekend. Days far from the
     others are pulled in (`steady`), those of weekends among themselves.
@@ -69,7 +69,7 @@ def counted(count: Floats, total: Floats, day: Ints, rest: npt.ArrayLike = 0.0) 
 
 
 def with_counts(baseline: Baseline, points: Points) -> Baseline:
-    """Return a baseline that also has what its readings counted, if they did: `points`, with or without totals."""
+    """Return the baseline with what its readings (`points`, with or without totals) counted, if they're counts."""
     some = counts_of(points)
     if some is None:
         return baseline
@@ -89,9 +89,9 @@ class Some:
 
 
 def counts_of(points: Points) -> Some | None:
-    """Return the readings that are counts, without empty ones; None where there are none.
+    """Return the readings that are counts, without empty ones; None if there are none.
 
-    Readings without a total that are all 0 or 1, and some of both, are single cases.
+    Readings without a total are single cases if all are 0 or 1 and both occur.
     """
     total = points.total
     if total is None:
@@ -106,9 +106,9 @@ def counts_of(points: Points) -> Some | None:
 def steady(count: Floats, total: Floats, day: Ints) -> Floats:
     """Return counts with incidents pulled in: winsorized by day.
 
-    A day's count beyond `FAR` robust standard deviations of what the middle half of the days lets expect counts as if
-    it were just there. The bound is Wilson's, which holds for a handful of cases, too: μ + √(w(μ(1−p) + w/4)) + w/2
-    with w = `FAR`² times the dispersion; and the same for what is left of the total. Of fewer than four days, none is
+    A day's count that's more than `FAR` robust standard deviations from what the middle half of the days suggests is
+    moved to that bound. The bound is Wilson's, which holds for a handful of cases, too: μ + √(w(μ(1−p) + w/4)) + w/2
+    with w = `FAR`² times the dispersion; and the same for the rest of the total. With fewer than four days, none is
     pulled in. `day` (readings) numbers the days from 0, ascending, without gaps.
     """
     days = int(np.max(day, initial=-1)) + 1
@@ -129,13 +129,13 @@ def steady(count: Floats, total: Floats, day: Ints) -> Floats:
 
 
 def dispersion(count: Floats, total: Floats, share: Floats) -> Floats:
-    """Return how many times the variance of independent cases that of counts is in the long run: (…), at least 1.
+    """Return the long-run variance of counts as a multiple of that of independent cases: (…), at least 1.
 
-    Errors come in clusters, and a share wanders. That's measured in blocks of 1, 2, 4, … consecutive readings while
-    there are `FEWEST`: Σ(k−np)² ÷ Σnp(1−p). In single readings, times (1+φ)/(1−φ), with φ the correlation of neighbors:
-    blocks that are long enough are few. The largest is taken. Of each, what chance explains is taken away: x·(1 −
-    `SHRUNK`·se²/x²) remains of an excess x, nothing where that's below 0 (the positive part of James and Stein). If
-    nothing were, counts of independent cases would nearly always seem dispersed, and be judged later.
+    Errors come in clusters, and a share wanders. That's measured in blocks of 1, 2, 4, … consecutive readings as long
+    as there are `FEWEST`: Σ(k−np)² ÷ Σnp(1−p). For single readings, it's also taken times (1+φ)/(1−φ), with φ the
+    correlation of neighbors, since few blocks are long enough. The largest counts. What chance explains is subtracted
+    first: of an excess x, x·(1 − `SHRUNK`·se²/x²) remains, or 0 if that's negative (the positive part of James and
+    Stein). Otherwise, counts of independent cases would nearly always seem dispersed and be judged later.
     """
     apart, whole = count - total * share[..., None], total
     variance, rarer = share * (1 - share), np.minimum(share, 1 - share)
@@ -178,16 +178,16 @@ def detector(
     usual: npt.ArrayLike, trials: npt.ArrayLike, *, dispersion: npt.ArrayLike, distance: npt.ArrayLike,
     readings: npt.ArrayLike, days: float, fail_after: int,
 ) -> Detector:  # fmt: skip
-    """Return the bets against `usual`, a share of bad cases of so many trials, being worse by more than `distance`.
+    """Return the bets that the share of bad cases is worse than `usual`, measured in `trials`, by over `distance`.
 
     The null is the larger of usual + distance and the upper bound of Wilson's interval at `SURE` standard errors, of
     trials ÷ dispersion independent cases. Each bet is a likelihood ratio against one of the `ODDS`; counts are divided
     by their dispersion (quasi-likelihood).
 
-    It tries as often as there are readings, or bad cases if there are fewer, and takes as much evidence as there are
-    tries in `MONTHS` months, at least `LEAST`. `readings` is how many there were in the `days` of the baseline. One
-    reading adds so little that it takes `fail_after` of them. Where nothing can be worse by so much, the null is 1 or
-    more, and the bets are NaN.
+    A try is a reading, or a bad case if there are fewer of those. The threshold is the number of tries in `MONTHS`
+    months, at least `LEAST`. `readings` is how many there were in the `days` of the baseline. What one reading adds is
+    capped, so it takes `fail_after` of them. If nothing can be that much worse, the null is 1 or more, and the bets
+    are NaN.
     """
     p, spread = np.asarray(usual, dtype=np.float64), np.asarray(dispersion, dtype=np.float64)
     half = ratio(SURE**2 * spread, 2 * np.asarray(trials, dtype=np.float64))
@@ -207,8 +207,8 @@ def detector(
 def gathered(evidence: Floats, bad: Floats, total: Floats, by: Detector) -> tuple[Floats, Floats]:
     """Return the log evidence of each bet, (…, bets), after one more reading, and that of all together, (…).
 
-    All together is the mean of the bets, which started alike. What it has beyond what it takes is taken from every bet:
-    else the end of a failure would be seen the later, the longer it has lasted.
+    All together is the mean of the bets, which started equal. What it has beyond the threshold is taken from every bet:
+    otherwise, the longer a failure lasts, the later its end would be seen.
     """
     gains = bad[..., None] * by.lost + (total - bad)[..., None] * by.won
     after = np.maximum(evidence, 0.0) + np.minimum(gains, by.most[..., None])
@@ -221,16 +221,16 @@ def gathered(evidence: Floats, bad: Floats, total: Floats, by: Detector) -> tupl
 
 
 class Gathered(NamedTuple):
-    """What one monitor has gathered, as the ledger keeps it: numbers in a row."""
+    """What one monitor has gathered, as the ledger keeps it: a row of numbers."""
 
     bets: tuple[float, ...]  # the log evidence of each
-    k: float  # so many
-    n: float  # of so many
-    since: float  # since when, in seconds: the first reading since there was no evidence
+    k: float  # how many
+    n: float  # out of how many
+    since: float  # seconds since the epoch: the first reading after there was no evidence
 
     @classmethod
     def of(cls, row: Sequence[float] | None, at: float) -> Gathered:
-        """Return what's in a row; what begins at `at` where nothing is, or nothing that these bets gathered."""
+        """Return what's in a row; a new start at `at` if the row is empty, not from these bets, or without evidence."""
         *bets, k, n, since = row if row is not None and len(row) == len(ODDS) + 3 else (0.0,) * (len(ODDS) + 3)
         if max(bets) <= 0:
             return cls((0.0,) * len(ODDS), 0.0, 0.0, at)
@@ -257,8 +257,8 @@ def weigh(
 ) -> Weighed | None:  # fmt: skip
     """Judge a reading of `total` cases, a share `value` of which were counted, with what was gathered `before`.
 
-    None where this reading, or those of the baseline, are no counts. It's worse where the evidence has passed what it
-    takes, which needs `fail_after` readings. It can't be told where nothing can be worse by `effect`.
+    None if this reading, or those of the baseline, aren't counts. It's worse if the evidence has passed the threshold,
+    which takes `fail_after` readings. It can't be judged if nothing can be worse by `effect`.
     """
     if not baseline.is_counted or (total is None and baseline.each > 1) or not 0 <= value <= 1:
         return None
@@ -268,7 +268,7 @@ def weigh(
         effect.distance(baseline.share).item(), baseline.counted, max(baseline.covers / baseline.day, 1.0), fail_after,
     )  # fmt: skip
     if not by.null < 1:
-        why = say("The baseline has {usual}, and nothing is worse than that by {effect}. Set a smaller effect.",
+        why = say("The baseline is {usual}, so nothing can be worse by {effect}. Set a smaller effect.",
                   usual=number(baseline.share), effect=str(effect))  # fmt: skip
         return Weighed(judged=Judged(is_worse=None, value=value, bound=nan, why=why), is_recovered=True, evidence=None)
     had = Gathered.of(before, at)
@@ -276,8 +276,8 @@ def weigh(
     bets, together = gathered(np.array(had.bets), np.array(bad), np.array(cases), by)
     now = Gathered(tuple(bets.tolist()), had.k + value * cases, had.n + cases, had.since)
     failed, share = bool(together >= by.enough), now.k / now.n
-    why = say("{count} of {total} since {since} is {share}, where {usual} is usual. The evidence that it's worse is "
-              "{evidence}; {enough} is enough.", count=number(now.k), total=number(now.n),
+    why = say("{count} of {total} since {since} is {share}, where {usual} is usual. Evidence that it's worse: "
+              "{evidence}; a failure takes {enough}.", count=number(now.k), total=number(now.n),
               since=datetime.fromtimestamp(now.since, UTC), share=number(share), usual=number(baseline.share),
               evidence=number(round(exp(max(together.item(), 0.0)))), enough=number(round(exp(by.enough.item()))),
               )  # fmt: skip
@@ -288,7 +288,7 @@ def weigh(
     return Weighed(judged=judged, is_recovered=bool(together <= 0), evidence=now.row)
 
 
-@lru_cache(maxsize=4096)  # it's the same from check to check
+@lru_cache(maxsize=4096)  # a monitor's is the same at every check
 def _detector_of(
     usual: float, trials: float, dispersion: float, distance: float, readings: float, days: float, fail_after: int
 ) -> Detector:

@@ -24,7 +24,7 @@ from bot.domain.rules import Judged, Tally
 from bot.domain.text import Code, Say, joined, say
 
 SLOTS = 24  # of a day, that `sequential` compares by
-SURE = 2.0  # standard errors: what single readings must confirm of a block, where a scan looks beside it
+SURE = 2.0  # standard errors by which single readings must confirm a block, if a scan runs beside it
 QUIET = 14  # days without a failure after which a baseline may get better
 
 
@@ -47,11 +47,11 @@ class Past(Protocol):
         ...
 
     def own(self, kind: Own) -> tuple[datetime, Baseline] | None:
-        """Return what was kept as usual of the version itself, of its days up to when; None where nothing was."""
+        """Return up to when the version's own days were kept as a baseline, and that baseline; None if none was."""
         ...
 
     def keep(self, kind: Own, since: datetime, until: datetime, summary: Baseline) -> None:
-        """Keep that of a version's own days, in place of an earlier one."""
+        """Keep a baseline of the version's own days; it replaces an earlier one."""
         ...
 
     def tally(self, baseline: Baseline, since: datetime) -> Tally:
@@ -170,7 +170,7 @@ def _period_of(window: timedelta, day: timedelta) -> tuple[timedelta, int]:
 def _default(rule: MonitorRule, standing: Standing, term: Term, found: Reading, now: datetime, past: Past) -> Judgement:
     """Judge the last complete block, once, and at every check the means of several lengths and the counts.
 
-    Either of them is enough. Sparse counts are judged as such alone: their shares are no readings to speak of.
+    Any of them is enough. Sparse counts are judged only as counts: their shares say too little.
     """
     baseline, compared = _present(rule, standing, term, now, past)
     by_count = _counted(rule, standing, found, now, baseline, compared) if is_enough(rule, baseline) else None
@@ -187,13 +187,13 @@ def _counted(
     rule: MonitorRule, standing: Standing, found: Reading, now: datetime, baseline: Baseline,
     compared: Compared,
 ) -> Judgement | None:  # fmt: skip
-    """Judge the count of this check with all before it; None where there's none."""
+    """Judge the count of this check together with all before it; None if there's no count."""
     weighed = counts.weigh(
         found.value, found.total, now.timestamp(), standing.evidence, baseline,
         higher_is_better=rule.better is Direction.HIGHER, effect=rule.min_effect, fail_after=rule.fail_after,
     )  # fmt: skip
     if weighed is None and baseline.is_sparse:
-        return _cannot(say("The reading has no total, and those of the baseline have one."))
+        return _cannot(say("The reading has no total, but the readings in the baseline do."))
     if weighed is None:
         return None
     remark = compared(now)[1] if _has_hours(rule, baseline, now) else say("")
@@ -215,7 +215,7 @@ def _by_means(
 
 
 def _scan(rule: MonitorRule, term: Term, value: float, now: datetime, baseline: Baseline, past: Past) -> Judged | None:
-    """Return which mean up to this check is worse; None where none is. What's read depends on what's seen so far."""
+    """Return which mean up to this check is worse; None if none is. Reads more only if what it has read is down."""
     is_higher, effect = rule.better is Direction.HIGHER, rule.min_effect
     low, high = baseline.low, baseline.high
     if effect.senseless(low, high) is not None or not baseline.spread:
@@ -271,11 +271,11 @@ def _blocks(
 
 
 def _present(rule: MonitorRule, standing: Standing, term: Term, now: datetime, past: Past) -> tuple[Baseline, Compared]:
-    """Return the baseline of a check, and given a block's start, that of the block and what there is to say of it.
+    """Return the baseline of a check, and a function from a block's start to that block's baseline and a remark.
 
-    That's what was measured before the term, or, once the version was better than that for `QUIET` without a failure,
-    its own best days: a baseline can only get better. Where too little was measured before, it's the version's own
-    days so far, summarized anew each day.
+    The baseline is what was measured before the term, or, once the version has been better than that for `QUIET` days
+    without a failure, its own best days: a baseline can only get better. If too little was measured before, it's the
+    version's own days so far, summarized again each day.
     """
     before = past.frozen() if rule.baseline == "previous" else None
     today = term.since + (now - term.since) // rule.day * rule.day
@@ -303,12 +303,12 @@ def _own_days(rule: MonitorRule, term: Term, until: datetime, past: Past) -> Bas
 
 
 def _back(rule: MonitorRule, term: Term, until: datetime) -> datetime:
-    """Return from when on a version's own days count."""
+    """Return when the version's own days begin to count."""
     return max(term.since, until - timedelta(seconds=lookback(rule.history.total_seconds())))
 
 
 def _can_replace(rule: MonitorRule, mine: Baseline, baseline: Baseline) -> bool:
-    """Tell whether a version's own days are better than what it's compared with, and can be judged by."""
+    """Tell whether a version's own days are better than its baseline, and good enough to judge by."""
     is_higher, history = rule.better is Direction.HIGHER, rule.history.total_seconds()
     return rules.why_not(mine, history, rule.min_effect, is_higher) is None and is_better(
         mine, baseline, is_higher, rule.min_effect
@@ -318,7 +318,7 @@ def _can_replace(rule: MonitorRule, mine: Baseline, baseline: Baseline) -> bool:
 def _at_hours(
     rule: MonitorRule, term: Term, frozen: Baseline, start: datetime, past: Past
 ) -> tuple[Baseline, Say]:  # fmt: skip
-    """Return what the block that begins at `start` is compared with, and what there is to say of it.
+    """Return what the block that begins at `start` is compared with, and a remark about it.
 
     Where too little was measured before the term, at all or at these hours, it's the version's own past days; where
     those are too few as well, what there is to say is why, and from when on it judges.
@@ -334,7 +334,7 @@ def _has_hours(rule: MonitorRule, baseline: Baseline, start: datetime) -> bool:
 
 
 def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tuple[Baseline, Say]:
-    """Return the baseline for the block that begins at `start`, and what there is to say of it."""
+    """Return the baseline for the block that begins at `start`, and a remark about it."""
     if rule.baseline == "previous":
         return _at_hours(rule, term, past.frozen(), start, past)
     live = _own_days(rule, term, start, past)
@@ -342,7 +342,7 @@ def _compared(rule: MonitorRule, term: Term, start: datetime, past: Past) -> tup
 
 
 def _of_own(rule: MonitorRule, term: Term, frozen: Baseline | None, live: Baseline, start: datetime, past: Past) -> Say:
-    """Return what there is to say where a version is compared with its own days, of which `live` is the summary."""
+    """Return the remark for a version that's compared with its own days, which `live` summarizes."""
     before = say("") if frozen is None else _measured_before(rule, term, frozen)
     if is_enough(rule, live):
         return say("{before}, so this compares with its own past days.", before=before) if str(before) else before
@@ -374,7 +374,7 @@ def _span(seconds: float) -> str:
 def _judges_from(rule: MonitorRule, term: Term, own: Points, start: datetime, *, is_daily: bool) -> datetime:
     """Return when the first block ends that has enough of the version's own past before it.
 
-    `is_daily`: its own days are summarized when one is over, not at every block.
+    `is_daily`: its own days are summarized after each full day, not at every block.
     """
     first = datetime.fromtimestamp(float(own.at[0]), UTC) if len(own) else start
     enough = first + MOSTLY * rule.history

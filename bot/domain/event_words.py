@@ -47,7 +47,7 @@ _DID: dict[Tag, str] = {
     Tag.MONITOR_WELL: "{subject} is well again on {after}",
     Tag.INCIDENT_RESOLVED: "ended incident {subject}",
     Tag.BREAKER_TRIPPED: "stopped automatic rollbacks of {what}",
-    Tag.BASELINE_RAISED: "{subject} is compared with its own, better days: {after} is usual",
+    Tag.BASELINE_RAISED: "now compares {subject} with the version's own, better days: {after} is usual",
     Tag.MONITORS_TAKEN: "took up from the policy file: {subject}",
     Tag.CALLED_OFF: "called off: to promote {what}",
     Tag.API_REFUSED: "was refused at the HTTP API",

@@ -75,7 +75,7 @@ class Tag(Enum):
     MONITOR_WELL = "monitor:version:well"  # it is well again, or measured and judged again
     INCIDENT_RESOLVED = "registrar:incident:resolved"  # an incident is over, and how it ended
     BREAKER_TRIPPED = "registrar:breaker:tripped"  # automatic rollbacks stop until an admin resets them
-    BASELINE_RAISED = "monitor:baseline:raised"  # a version's own days, since they're better, replace those before it
+    BASELINE_RAISED = "monitor:baseline:raised"  # a version's own days replace its baseline, since they're better
     MONITORS_TAKEN = "registrar:monitor:taken"  # a monitor of the policy file was taken up, changed or taken away
     SERVING_CONFIRMED = "registrar:serving:confirmed"  # the serving side reports the version that was moved
     SERVING_DENIED = "registrar:serving:denied"  # its time limit is over, and it does not

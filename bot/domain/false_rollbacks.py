@@ -1,6 +1,6 @@
-"""How often armed monitors can be expected to roll back although nothing is wrong. Pure.
+"""How often to expect armed monitors to roll back although nothing is wrong. Pure.
 
-The figures are those of simulated months (docs/rules.md), so they're no promise about a real metric.
+The figures come from simulated months (docs/rules.md), so they guarantee nothing about a real metric.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from types import MappingProxyType
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Monitor
 
-# By rule: the part of months without a cause in which it acts, upper 95% bound, for the months in docs/rules.md with
-# φ = 0.7 and without heavy tails. A test compares them with that page's table.
+# By rule: the share of months in which it acts without a cause (upper 95% bound), for the months in docs/rules.md with
+# φ = 0.7 and without heavy tails. A test compares these with that page's table.
 PER_MONTH: Mapping[str, float] = MappingProxyType({"default": 0.002, "blocks": 0.002, "sequential": 0.001})
 
 SIMULATED = MonitorRule(name="simulated", source="simulated")  # all defaults
@@ -24,19 +24,19 @@ SIMULATED = MonitorRule(name="simulated", source="simulated")  # all defaults
 class Expected:
     """What is armed, and what to expect of it.
 
-    `per_month` is the sum over the `counted` monitors; the others have no figure, or only one for a part of them.
+    `per_month` is the sum over the `counted` monitors; the others have no figure, or one that covers only part of them.
     """
 
     armed: int
     counted: int
     per_month: float
     thresholds: int  # how often they act depends on their bound
-    hard_limits: int  # likewise; what they stand beside is counted
+    hard_limits: int  # likewise; the rules they're next to are counted
     others: int  # set to act sooner than what was simulated
 
 
 def per_month(rule: MonitorRule) -> float | None:
-    """Return at most how many rollbacks a month to expect without a cause, not counting a hard limit's.
+    """Return how many rollbacks a month to expect at most without a cause, not counting a hard limit's.
 
     None for a threshold, and for settings that act sooner than the simulated ones, which are the defaults.
     """
@@ -44,7 +44,7 @@ def per_month(rule: MonitorRule) -> float | None:
 
 
 def expected(monitors: Iterable[Monitor]) -> Expected | None:
-    """Return what to expect of these monitors together; None where none is armed. Paused ones can't act."""
+    """Return what to expect of these monitors together; None if none is armed. Paused ones can't act."""
     rules = [one.rule for one in monitors if one.is_armed and not one.is_paused]
     figures = [figure for rule in rules if (figure := per_month(rule)) is not None]
     thresholds = sum(rule.is_threshold for rule in rules)
@@ -60,7 +60,7 @@ def expected(monitors: Iterable[Monitor]) -> Expected | None:
 def _is_looser(rule: MonitorRule) -> bool:
     effect, least = rule.min_effect, SIMULATED.min_effect
     if effect.kind is not least.kind or effect.amount < least.amount:
-        return True  # a distance, or a part of the error, may be as little as the noise
+        return True  # a distance, or a share of the error, can be as small as the noise
     if rule.fail_after < SIMULATED.fail_after:
         return True
     if rule.rule == "sequential":

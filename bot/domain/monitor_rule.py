@@ -42,7 +42,7 @@ class MonitorRule(Part):
         default=None,
         min_length=1,
         max_length=2000,
-        description="for counts: the second metric, or PromQL, that query is counted out of, such as predictions",
+        description="for counts: the total, which is a second metric, such as predictions, or PromQL",
     )
     direction: Literal["higher", "lower"] | None = Field(
         default=None, description="which is better; left out, the metric's name says"
@@ -144,7 +144,7 @@ class MonitorRule(Part):
     @model_validator(mode="after")
     def _has_what_its_rule_needs(self) -> MonitorRule:
         bounds = [one for one in (self.greater_than, self.less_than) if one is not None]
-        if self.rule is None:  # past pydantic, which goes on knowing that nobody said it
+        if self.rule is None:  # past pydantic, which still knows that nobody set it
             object.__setattr__(self, "rule", "threshold" if bounds else "default")
         if self.rule == "threshold" and not bounds:
             raise ValueError("the rule threshold needs greater_than or less_than")
@@ -153,7 +153,7 @@ class MonitorRule(Part):
         if len(bounds) == 2 and bounds[0] >= bounds[1]:
             raise ValueError("greater_than must lie below less_than")
         if self.of is not None and self.reckons not in AGGREGATES_OF_COUNTS:
-            raise ValueError(f"counts (of) are added up; their aggregate is mean or last, and no {self.reckons}")
+            raise ValueError(f"counts (of) are added up; their aggregate is mean or last, not {self.reckons}")
         return self
 
     @property
@@ -167,7 +167,7 @@ class MonitorRule(Part):
 
     @property
     def says_its_rule(self) -> bool:
-        """Tell whether `rule` was written down, and not left out."""
+        """Tell whether `rule` was set, not left out."""
         return "rule" in self.model_fields_set
 
     @property

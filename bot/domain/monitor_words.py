@@ -17,7 +17,7 @@ from bot.domain.people import Actor, shown
 from bot.domain.text import Code, Name, Say, either, joined, say
 
 MEASURES_ANEW = "It measures something else now, so its earlier figures count no more, in its baseline neither."
-NAMED_MOST = 10  # monitors in one sentence; of more, the rest is counted
+NAMED_MOST = 10  # monitors named in one sentence; the others are only counted
 
 
 def which(monitor: Monitor) -> Say:
@@ -188,7 +188,7 @@ def value(standing: Standing) -> Say:
 
 
 def expected(it: Expected) -> Say:
-    """Return how many monitors are armed, and how often they can be expected to act although nothing is wrong."""
+    """Return how many monitors are armed, and how often to expect them to act although nothing is wrong."""
     is_one = it.armed == 1
     armed = say("{monitors} {are} armed.", monitors=counted(it.armed, "monitor"), are="is" if is_one else "are")
     if not it.counted:
@@ -230,7 +230,7 @@ def _told(monitor: Monitor) -> Say:
 
 
 def judged_by_default(monitors: Sequence[Monitor]) -> Say:
-    """Return what people hear of monitors that are judged by `default` now, since the policy file sets no rule."""
+    """Return the message about monitors that are now judged by `default`, since the policy file sets no rule."""
     is_one, armed = len(monitors) == 1, sum(one.is_armed for one in monitors)
     more = say(" and {n} more", n=len(monitors) - NAMED_MOST) if len(monitors) > NAMED_MOST else say("")
     said = [say("The policy file sets no rule for the {what} {names}{more}, so {default} now judges {them} instead of "
@@ -245,9 +245,9 @@ def judged_by_default(monitors: Sequence[Monitor]) -> Say:
 
 
 def better(monitor: Monitor, term: Term, baseline: FrozenBaseline, before: float, after: float) -> Say:
-    """Return what people hear where a version's own days take the place of those before it, with both levels."""
-    return say("{v} has been better than its predecessor for {days}, so the monitor {it} now compares with {v}'s own "
-               "days: {after} is usual, and it was {before}.", v=Code(f"v{term.version}"), it=which(monitor),
+    """Return the message that a version's own days now replace its baseline, with both levels."""
+    return say("{v} has been better than its baseline for {days}. The monitor {it} now compares {v} with its own days: "
+               "{after} is usual instead of {before}.", v=Code(f"v{term.version}"), it=which(monitor),
                days=show_duration(baseline.until - baseline.since), after=number(after),
                before=number(before))  # fmt: skip
 

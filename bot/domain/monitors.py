@@ -128,8 +128,8 @@ def _share(word: str) -> float:
 
 
 Point = tuple[datetime, float]
-Counts = tuple[datetime, float, float]  # how many, and out of how many: k of n
-Measured = tuple[datetime, float, float | None]  # a check's value, and out of how many; None where it is no count
+Counts = tuple[datetime, float, float]  # count and total: k of n
+Measured = tuple[datetime, float, float | None]  # a check's value and total; None if it isn't a count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,7 @@ class Pushed:
 class Answer:
     """What a source said to one query: points in any order, nonsense among them, or why there are none.
 
-    A point is a time and a value or, of a count, a time, how many, and out of how many: 93 of 100 are 0.93.
+    A point is a time and a value or, for a count, a time, the count, and the total: 93 of 100 is 0.93.
     `outcome` is OK also for no points at all; ERROR, with `why`, where the source failed or the query is wrong.
     `is_timeless`: the points do not age, as a training run's.
     """
@@ -169,7 +169,7 @@ class Answer:
 class Reading:
     """What a source told about one monitor: a value and how many points it is made of, or why there is none.
 
-    Of counts, the value is a proportion, k/n, and `total` is n.
+    For counts, the value is a proportion, k/n, and `total` is n.
     """
 
     value: float = nan
@@ -193,7 +193,7 @@ class Measurement:
     move: str | None
     outcome: Outcome
     value: float | None = None
-    total: float | None = None  # out of how many `value` is; None where the metric is no count
+    total: float | None = None  # what `value` is out of; None if the metric isn't a count
     points: int = 0
     why: Say | None = None
 
@@ -207,7 +207,7 @@ class Check(NamedTuple):
     outcome: Outcome
     value: float | None
     points: int
-    total: float | None = None  # out of how many `value` is; None where the metric is no count
+    total: float | None = None  # what `value` is out of; None if the metric isn't a count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,8 +222,8 @@ class Term:
 class Own(Enum):
     """Why a version is compared with its own days."""
 
-    LIVE = "live"  # there are no others: summarized anew every day
-    BEST = "best"  # they're better than the days before it: a ratchet
+    LIVE = "live"  # there are no others: summarized again every day
+    BEST = "best"  # they're better than its baseline: a ratchet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +244,7 @@ class FrozenBaseline:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A new baseline of a version's own days, and the one whose place it takes, where people should hear of that."""
+    """A new baseline of a version's own days, and the one it replaces if people should hear about that."""
 
     kind: Own
     baseline: FrozenBaseline
@@ -277,7 +277,7 @@ class Standing:
     since: datetime | None = None  # when the present run of failures began
     at: datetime | None = None  # of the last check
     value: float | None = None  # of the last check that had one
-    total: float | None = None  # out of how many that is; None where the metric is no count
+    total: float | None = None  # what that is out of; None if the metric isn't a count
     bound: float | None = None
     usual: float | None = None  # what the baseline had, when it was compared with last
     evidence: tuple[float, ...] | None = None  # what's gathered in this term: `bot.domain.counts.Gathered`
@@ -303,7 +303,7 @@ class Judgement:
     """
 
     is_worse: bool | None
-    is_sure: bool = False  # it rests on `fail_after` readings, so no other has to confirm it
+    is_sure: bool = False  # it already rests on `fail_after` readings, so no other check has to confirm it
     is_recovered: bool = True  # far enough back within the bound
     bound: float = nan
     usual: float = nan  # what the baseline has

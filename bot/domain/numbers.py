@@ -31,7 +31,7 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def share(value: float, total: float | None) -> str:
-    """Return a proportion with its count, `0.93 (93 of 100)`; a value that has no `total` alone."""
+    """Return a proportion with its count, `0.93 (93 of 100)`; just the value if it has no `total`."""
     return number(value) if total is None else f"{number(value)} ({number(value * total)} of {number(total)})"
 
 

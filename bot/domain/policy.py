@@ -300,12 +300,12 @@ class Policy(Part):
         return self.sources.get(name) or BUILT_IN.get(name)
 
     def cant_count(self, rule: MonitorRule) -> Say | None:
-        """Return why a monitor can't say what is counted out of what, since readings say that; None where it can."""
+        """Return why a monitor can't have `of`, since pushed readings bring their own total; None if it can."""
         source = self.source(rule.source)
         if rule.of is None or source is None or source.type != "push":
             return None
-        return say("{source} takes pushed readings, and each says what it's counted out of. Push {of} with the reading "
-                   "instead.", source=Code(rule.source), of=Code("of"))  # fmt: skip
+        return say("{source} takes pushed readings, each with its own total. Push {of} with each reading instead.",
+                   source=Code(rule.source), of=Code("of"))  # fmt: skip
 
     def probe_for(self, model: str) -> ServingProbe | None:
         """Return where the version that serves can be read: of the longest matching pattern; None for nowhere."""

@@ -102,7 +102,7 @@ def _reading(where: str, data: Any, now: datetime, faults: list[_Fault]) -> Give
             raise _Fault(f"{where}.{key}", "is missing.")
     value, total = _value(f"{where}.value", data["value"]), _total(f"{where}.of", data.get("of"))
     if total is not None and not 0 <= value <= total:
-        raise _Fault(f"{where}.value", "must lie between 0 and what it is counted out of (of).")
+        raise _Fault(f"{where}.value", "must be between 0 and the total (of).")
     return Given(
         model=_model(f"{where}.model", data["model"]),
         version=_version(f"{where}.version", data.get("version")),

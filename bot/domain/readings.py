@@ -20,8 +20,8 @@ ROUNDING = 1e-9  # of a total, by which a count may lie above it: sums of floati
 # Why a point does not count, in the words after its number.
 _NO_NUMBER = "no number"
 _NOT_FINITE = "NaN or infinite"
-_NO_COUNT = "not counted out of anything"
-_NOT_WITHIN = "not between 0 and what it is counted out of"
+_NO_COUNT = "without a total"
+_NOT_WITHIN = "not between 0 and the total"
 _NO_TIME = "without a time and its zone"
 _EMPTY = "0 of 0"
 _FUTURE = "from the future"
@@ -85,9 +85,9 @@ def usable(
 
 
 def aggregate(points: Sequence[Point | Counts], how: str) -> tuple[float, float | None]:
-    """Return what the points, oldest first, come to: `mean`, `last`, `rate` or `p50` to `p99`; and out of how many.
+    """Return what the points, oldest first, come to: `mean`, `last`, `rate`, or `p50` to `p99`; and the total.
 
-    The mean of counts is how many of all: Σk/Σn. There is no `rate` nor percentile of them, which is NaN. `rate` is
+    The mean of counts is Σk/Σn. They have no `rate` and no percentiles: NaN. `rate` is
     what a counter grew a second; where it falls it began anew. Not finite where numbers are too large.
     """
     figures = np.array([point[1:] for point in points], dtype=float)

@@ -101,7 +101,7 @@ def limits(
     worth D others, s·√(1+1/D), with Student's t in place of the normal distribution since s is estimated. It's no
     prediction interval: `sigma` stands for no probability, since blocks resemble their neighbors and have heavier tails
     than a normal distribution. Blocks that lack readings are noisier: √(size/points), as if one stretch of them were
-    missing, which errs on the safe side. `rough` is how many times as noisy as usual the times of day are.
+    missing, which errs on the safe side. `rough` says how many times noisier than usual each time of day is.
 
     A single shock moves the means of two blocks where it comes between them and dies away slowly. Therefore most
     readings of a block must show the effect, too, which costs a real drop nothing, and its last half must still be
@@ -126,10 +126,10 @@ def blocks(
 
     It is worse where its mean is worse than expected by more than `effect` and by more than `sigma` times the noise;
     most readings must be worse by `effect`, too, and the last half must not be recovering (`limits`). How many blocks
-    in a row it takes is not decided here. With `sure`, what its single readings add must confirm it by so many
-    standard errors (`confirmed`), where it has `FEWEST` of them or more; and times of day that are noisier than usual
-    have so much more noise. Times of day are UTC: where clocks change, the
-    hours differ by one for as long as the baseline is older.
+    in a row it takes is not decided here. With `sure`, what its single readings add must confirm it by that many
+    standard errors (`confirmed`), if it has at least `FEWEST`, and times of day that are noisier than usual have that
+    much more noise. Times of day are UTC: where clocks change, the hours differ by one for as long as the baseline is
+    older.
 
     It cannot be told where the baseline covers less than `history` seconds, where fewer than `MIN_DAYS` days have
     readings at these hours, where the block has less than `HALF_FULL` of the usual number of readings, or where the
@@ -288,7 +288,7 @@ def sequential(tally: Tally, *, alpha: float, effect: Effect, history: float) ->
 
 
 def by_noise(effect: Effect, sigma: float) -> Say:
-    """Return by what something must be worse: `2% and 3 σ`."""
+    """Return how much worse something must be: `2% and 3 σ`."""
     return say("{effect} and {sigma} σ", effect=_show(effect), sigma=number(sigma))
 
 
@@ -296,9 +296,9 @@ def against(
     value: float, expected: float, least: float, noise: float, higher_is_better: bool, effect: Effect, *, by: Say,
     but: str = "",
 ) -> Judged:  # fmt: skip
-    """Return what a value comes to beside what's expected, if it's worse by more than `least`, and say so.
+    """Judge a value against what's expected: it's worse if it's worse by more than `least`.
 
-    `by` is what `least` stands for, and `but` what speaks against it all the same.
+    `by` says what `least` stands for, and `but` why it isn't worse anyway.
     """
     sign = 1 if higher_is_better else -1
     gap = (expected - value) * sign
@@ -345,8 +345,8 @@ def _cannot_tell(value: float, why: Say) -> Judged:
 def confirmed(steps: Floats, spread: float) -> float:
     """Return by how many standard errors what readings add (`steps_of`) is above 0, without the largest of them.
 
-    A shock that dies away slowly moves the mean of many readings, but adds to one of them only. `spread` is by how much
-    such sums are more spread than if readings added independently.
+    A shock that dies away slowly moves the mean of many readings, but adds to only one of them. `spread` is how many
+    times wider such sums are spread than if what readings add were independent.
     """
     return float((steps.sum() - np.max(steps)) / max(len(steps) - 1, 1) ** 0.5 / spread)
 

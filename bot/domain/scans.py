@@ -1,12 +1,12 @@
-"""Means of several lengths at every check, each beside the spread that such means have in the baseline. Pure.
+"""Means of several lengths at every check, each compared with the spread of such means in the baseline. Pure.
 
 Whole windows (`bot.domain.rules.blocks`) see small drops, but not before two of them have passed. A scan looks at the
-last half window, window, and up to eight windows with every reading, so it sees a large drop within minutes. Looking so
-often takes wide bounds, and one shock that dies away slowly moves many of these means: what acts must hold in the
-single readings, too. docs/decisions/0037-scans.md has what was tried, and docs/rules.md what it comes to.
+last half window, window, and up to eight windows with every reading, so it sees a large drop sooner. Looking that
+often takes wide bounds, and one shock that dies away slowly moves many of these means, so the single readings must
+confirm it, too. docs/decisions/0037-scans.md has what was tried, and docs/rules.md has the figures.
 
 All functions judge every reading of a series at once, so that `make bench-rules` plays months through these very rules;
-a check needs the last one only.
+a check needs only the last one.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from bot.domain.text import say
 Bools = np.typing.NDArray[np.bool_]
 
 WIDER = 11 / 6  # times the `sigma` of blocks: 3 and 5.5
-SURE = 5.0  # standard errors: the sum of what the single readings add to the drop; fewer than four never reach that
-NOW = 0.5  # of the effect: what the newest reading must be worse by
+SURE = 5.0  # standard errors that what single readings add must sum to; fewer than four readings can't reach it
+NOW = 0.5  # of the effect: by how much the newest reading must be worse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Scanned:
     gap: Floats  # by how much the mean is worse than expected, in the unit of the metric
     expected: Floats
     noise: Floats  # one standard deviation of such a mean
-    least: Floats  # what `gap` must exceed
+    least: Floats  # what `gap` must exceed to be worse
     is_worse: Bools
 
 
@@ -57,17 +57,17 @@ def scanned(
 ) -> list[Scanned]:
     """Return what means of each length come to as of each reading, the shortest first.
 
-    A mean is worse where it's worse than expected by more than `effect` and by more than `WIDER` × `sigma` times the
-    noise, which is the standard deviation of means of its length in the baseline, and where what the single readings
-    add confirms it: each one less φ times the one before (φ being the baseline's lag-1 correlation), clipped, without
-    the largest; their sum must be `SURE` standard errors above 0. The newest reading must still be worse by half the
-    effect, and the mean of the shortest length by the effect: what recovers is no reason to act.
+    A mean is worse if it's worse than expected by more than `effect` and by more than `WIDER` × `sigma` times the
+    noise (the standard deviation of means of its length in the baseline), and if the single readings confirm it: take
+    each one less φ times the one before (φ is the baseline's lag-1 correlation), clip it, and leave out the largest;
+    the sum must be `SURE` standard errors above 0. The newest reading must still be worse by half the effect, and the
+    mean of the shortest length by the effect: a metric that's recovering is no reason to act.
 
-    At times of day whose readings are noisier than usual, the noise is larger by as much.
-    Where such means are low at the same time of day again and again, it must be worse than that by `sigma`, too.
+    At times of day when readings are noisier than usual, the noise is that much larger. If such means are regularly
+    worse at that time of day, it must be worse than that by `sigma`, too.
 
     Readings at times of day that fewer than `MIN_DAYS` days of the baseline have don't count. A baseline from before
-    there was a scan knows no spread, so nothing is found.
+    there was a scan has no spread, so nothing is found.
     """
     if not baseline.spread:
         return []
@@ -106,7 +106,7 @@ def scanned(
 
 
 def _recurring(baseline: Baseline, higher_is_better: bool) -> Floats:
-    """Return how much worse means of each length are again and again, at each time of day: (lengths, slots)."""
+    """Return how much worse means of each length regularly are, at each time of day: (lengths, slots)."""
     found = np.array(baseline.lows if higher_is_better else baseline.highs).reshape(-1, len(baseline.same))
     return np.abs(found) if len(found) else np.zeros((len(baseline.spread), len(baseline.same)))
 
@@ -114,8 +114,8 @@ def _recurring(baseline: Baseline, higher_is_better: bool) -> Floats:
 def is_down(points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, part: float) -> bool:
     """Tell whether the mean of some readings is worse than expected by more than a part of the effect.
 
-    What `scanned` calls worse is down with its newest reading by `NOW`, and over the shortest length by all of it: a
-    look at few readings saves reading the others in nearly all checks.
+    If `scanned` finds something worse, the newest reading is down by `NOW`, and the shortest length by the whole
+    effect: checking these few readings saves reading the others in nearly all checks.
     """
     slots = baseline.slots(points.at)
     known = baseline.usual.days[slots] >= MIN_DAYS
@@ -127,7 +127,7 @@ def is_down(points: Points, baseline: Baseline, *, higher_is_better: bool, effec
 
 
 def scan(points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, sigma: float) -> Judged | None:
-    """Judge the newest reading by `scanned`: the clearest of the means that are worse; None where none is."""
+    """Judge the newest reading by `scanned`: the clearest of the means that are worse; None if none is."""
     found = [one for one in scanned(points, baseline, higher_is_better=higher_is_better, effect=effect, sigma=sigma)
              if len(one.is_worse) and one.is_worse[-1]]  # fmt: skip
     if not found:

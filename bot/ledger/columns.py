@@ -249,7 +249,7 @@ class Numbers(TypeDecorator[tuple[int, ...]]):
 
 
 class Figures(TypeDecorator[tuple[float, ...]]):
-    """Some numbers, in order, as JSON; NaN and infinity, which JSON has not, as texts."""
+    """A list of numbers as JSON; NaN and infinity, which JSON doesn't have, as strings."""
 
     impl = Text
     cache_ok = True

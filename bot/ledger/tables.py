@@ -387,7 +387,7 @@ def _baselines(name: str) -> Table:
 # One row a monitor: the baseline of its present term. What it is made of stays as long as it does.
 baselines = _baselines("baselines")
 
-# One row a monitor: what is usual of the version itself, once that is compared with instead.
+# One row a monitor: the baseline of the version's own days, once it's compared with those instead.
 own_baselines = _baselines("own_baselines")
 
 # What was pushed. Version 0: whoever pushed it did not say which.

@@ -161,7 +161,7 @@ class Batch:
 class Query:
     """What a monitor asks a source: the points of `query` after `since` and up to `until`, of the model's version.
 
-    With `of`, a second query, the points are counts: how many, by `query`, out of how many, by `of`. `source` is the
+    With `of`, a second query, the points are counts: `query` gives the count, and `of` the total. `source` is the
     source's name in the policy. `since` is the beginning of the version's term at the earliest.
     """
 

@@ -34,7 +34,7 @@ class _Difference:
 
     @property
     def after(self) -> Monitor | None:
-        """The monitor by the file's rule, where an earlier version read `blocks` from a file that says no rule."""
+        """The monitor with the file's rule, if an earlier version took `blocks` because the file sets none."""
         there, rule = self.there, self.rule
         if there is None or rule is None or not there.is_from_file or rule.says_its_rule:
             return None
@@ -42,7 +42,7 @@ class _Difference:
 
     @property
     def is_default_only(self) -> bool:
-        """Tell whether that is all that is different: what it has found by `blocks` so far stays true."""
+        """Tell whether that's the only difference: what it has found by `blocks` stays true."""
         is_same = self.there and self.rule == self.there.rule.model_copy(update={"rule": "default"})
         return bool(is_same and self.after)
 

@@ -65,7 +65,7 @@ class LedgerPast:
         return (own.until, own.summary) if own is not None and is_it else None
 
     def keep(self, kind: Own, since: datetime, until: datetime, summary: Baseline) -> None:
-        """Have it written down with the check. A better level that people have heard of is none to tell of again."""
+        """Have it written down with the check. A better level is announced only once."""
         own = self._own if self._own is not None and self._own.move == self._term.move else None
         is_known = (
             own is not None and own.key != self._key(kind) and own.key.endswith(_suffix(kind, self._monitor.rule))

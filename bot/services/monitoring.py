@@ -431,7 +431,7 @@ class Monitoring:
             self._tell()
 
     def _tell_better(self, tx: Writing, one: Checked) -> None:
-        """Say in the version's thread that it's compared with its own days from now on, since they're better."""
+        """Say in the version's thread that it's now compared with its own days, since they're better."""
         own, term, monitor = one.own, one.term, one.monitor
         if own is None or own.before is None or term is None:
             return

@@ -1,4 +1,4 @@
-"""Where in Slack a model's news belongs that is about the version in Production."""
+"""Where news about the version in Production belongs in Slack."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from bot.domain.rollbacks import stretches
 from bot.ports import Reading
 from bot.services.rows import lane_of
 
-MOVES = 40  # of Production, that tell who serves now
+MOVES = 40  # of Production: enough to tell which version serves now
 
 
 def thread_of(reading: Reading, model: str) -> str | None:
-    """Return the lane whose message tells what brought the present version into Production.
+    """Return the lane of the message about how the present version got into Production.
 
-    None where nothing is in Production, or where Slack has no such message.
+    None if nothing is in Production, or if Slack has no such message.
     """
     served = stretches(reading.moves(model, stage=Stage.PRODUCTION, most=MOVES))
     if not served or served[0].until is not None:

@@ -125,7 +125,7 @@ def monitor(draft: str, given: Mapping[str, str], sources: Sequence[str]) -> dic
         _text("name", "Name of the monitor", typed, hint="Such as accuracy"),
         _choice("source", "Where do the figures come from?", {name: name for name in sources[:100]}, typed),
         _text("query", "Metric, or PromQL", typed, optional=True, hint="Left out: the monitor's own name"),
-        _text("of", "Counted out of", typed, optional=True, hint="For counts only: a second metric, or PromQL"),
+        _text("of", "Total", typed, optional=True, hint="Only for counts: the metric or PromQL they're counted out of"),
         _choice("rule", "How is it judged?", _RULES, typed),
         _text("greater_than", "Must be above", typed, optional=True, hint=equality),
         _text("less_than", "Must be below", typed, optional=True, hint=equality),

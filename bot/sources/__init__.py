@@ -28,7 +28,7 @@ def broken(why: Say) -> Answer:
 
 
 def joined(counts: Iterable[Point | Counts], totals: Iterable[Point | Counts]) -> list[Counts]:
-    """Return how many out of how many, at each time that both figures have."""
+    """Return time, count, and total for each time that both series have."""
     out_of = {at: figure for at, figure, *_ in totals}
     return [(at, figure, out_of[at]) for at, figure, *_ in counts if at in out_of]
 

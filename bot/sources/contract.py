@@ -39,7 +39,7 @@ class SourceContract:
         """
         raise NotImplementedError
 
-    has_counts = False  # whether it answers a query that has `of`; set it to True, and its tests are run
+    has_counts = False  # whether it answers queries that have `of`; True runs their tests
 
     def put_counts(self, model: str, version: int, count: float, total: float) -> None:
         """Let the metric `correct` be a count out of the metric `predictions`, as `put` does it."""

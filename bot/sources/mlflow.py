@@ -99,7 +99,7 @@ def _not_about(query: Query, holder: VersionInfo | None) -> Answer | None:
 
 
 def _newest(query: Query, metrics: Mapping[str, Point]) -> list[Point | Counts]:
-    """Return what a run logged last: of counts, what was counted and out of what, whenever each was logged."""
+    """Return what a run logged last; for counts, the latest count and total, no matter when each was logged."""
     names = [query.query] if query.of is None else [query.query, query.of]
     if not all(name in metrics for name in names):
         return []
@@ -108,7 +108,7 @@ def _newest(query: Query, metrics: Mapping[str, Point]) -> list[Point | Counts]:
 
 
 def _merged(query: Query, runs: Collection[list[list[Point] | RegistrarError | None]]) -> Answer:
-    """Return the points of several runs: of counts, those that a run logged of both metrics at one time."""
+    """Return the points of several runs; for counts, those at which a run logged both metrics at the same time."""
     points: list[Point | Counts] = []
     lone: list[Point] = []
     for run in runs:

@@ -127,12 +127,12 @@ def _kind(error: Exception) -> str:
 
 
 def _texts(query: Query) -> list[str]:
-    """Return the PromQL that is asked: of counts, what is counted and out of what."""
+    """Return the PromQL to run: one query, or two for counts (count and total)."""
     return [filled(text, query) for text in (query.query, query.of) if text is not None]
 
 
 def _counted(answers: Sequence[Answer]) -> Answer:
-    """Return one answer as it is, and two as counts."""
+    """Return one answer as it is, or two joined as counts."""
     failed = next((one for one in answers if one.outcome is not Outcome.OK), None)
     if failed is not None or len(answers) == 1:
         return failed or answers[0]

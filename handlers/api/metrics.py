@@ -38,7 +38,7 @@ class ReadingBody(BaseModel):
     )
     value: float = Field(description="A finite number", examples=[0.91])
     of: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="For counts: out of how many value is. 93 of 100 are judged as 0.93"
+        None, description="For counts: the total. 93 of 100 is judged as 0.93"
     )
     at: Annotated[str, told_only(format="date-time")] = Field(
         description="When it was measured, RFC 3339 with its zone", examples=["2026-05-04T12:00:00Z"]

@@ -154,8 +154,8 @@ KEYS: dict[type[Command], dict[str, str]] = {
     },
     MonitorList: {
         "monitors": "a list, the worst first, each as registrar monitor show --json prints it",
-        "false_rollbacks": "what to expect of those that are armed, or null where none is: armed, counted (how many of "
-        "them have a figure), per_month (at most so many rollbacks without a cause, by those that are counted), "
+        "false_rollbacks": "what to expect of armed monitors, or null if none is armed: armed, counted (how many of "
+        "them have a figure), per_month (the most rollbacks without a cause to expect of those counted), "
         "thresholds, hard_limits and others (how many have no figure), sentence",
     },
     MonitorCheck: {"state": "how it stands now, as in registrar monitor show --json", **_SENTENCE},
@@ -165,8 +165,8 @@ KEYS: dict[type[Command], dict[str, str]] = {
         "state": "disabled, warmup, ok, pending, failed, no data, error, or can't judge",
         "is_paused": "whether it is paused",
         "version": "the version that it judges, or null",
-        "value": "the last value, or null; of counts, the proportion",
-        "total": "of counts, out of how many the last value is; else null",
+        "value": "the last value, or null; for counts, the proportion",
+        "total": "for counts, the total of the last value; otherwise null",
         "bound": "what it was judged against, or null",
         "at": "when it was checked last, or null",
         "judged_at": "when it last gave a verdict, or null",

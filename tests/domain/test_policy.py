@@ -185,7 +185,7 @@ def test_a_key_near_to_none_is_answered_with_all() -> None:
         ('models: {"*": {monitors: [{name: a, source: b}]}}', "models.*.monitors.0.source: 'b' is no source"),
         (
             monitor("of: all"),
-            "models.churn.monitors.0.of: push takes pushed readings, and each says what it's counted",
+            "models.churn.monitors.0.of: push takes pushed readings, each with its own total",
         ),
         (monitor("source: mlflow, of: all, aggregate: p95"), "their aggregate is mean or last"),
         (monitor("window: 5d"), "models.churn.monitors.0.window: a baseline has at most 21d; a window of 5d fits into"),

@@ -183,9 +183,9 @@ def test_rounding_makes_no_more_right_than_there_were() -> None:
     [
         (counts((0, 0)), "Nothing was counted: 0 of 0."),
         (counts((0, 0), (0, 0.0), (NAN, 1)), "Nothing was counted: 0 of 0."),
-        (counts((-1, 5)), "There are no readings that count: 1 not between 0 and what it is counted out of."),
+        (counts((-1, 5)), "There are no readings that count: 1 not between 0 and the total."),
         (counts((6, 5), (1, 0), (0, -1)),
-         "There are no readings that count: 3 not between 0 and what it is counted out of."),
+         "There are no readings that count: 3 not between 0 and the total."),
         (counts((1, INF), (NAN, 1), (1, NAN)), "There are no readings that count: 3 NaN or infinite."),
         (counts((1, None), ("1", 2), (True, 2)), "There are no readings that count: 3 no number."),
         ([(ago(hours=2), 1, 2)], "There are no readings that count: 1 from before what is looked at."),
@@ -206,7 +206,7 @@ def test_beside_counts_a_mere_value_is_left_out() -> None:
 def test_where_counts_are_asked_for_a_mere_value_is_no_data() -> None:
     found = read(minutes(0.5, 0.9), "mean", of="predictions")
     assert (found.outcome, str(found.why)) == (
-        Outcome.NO_DATA, "There are no readings that count: 2 not counted out of anything.",
+        Outcome.NO_DATA, "There are no readings that count: 2 without a total.",
     )  # fmt: skip
 
 

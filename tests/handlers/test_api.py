@@ -352,7 +352,7 @@ class TestBodies:
             ({"of": -1}, "readings.1.of: must be 0 or more."),
             *(
                 ({"value": value, "of": of},
-                 "readings.1.value: must lie between 0 and what it is counted out of (of).")
+                 "readings.1.value: must be between 0 and the total (of).")
                 for value, of in ((13, 12), (-1, 12), (0.5, 0))
             ),
             *(

@@ -223,7 +223,7 @@ def test_an_error_stands_under_its_field_and_the_form_stays_open(world: World) -
         ({"less_than": "low"}, "less_than", "It should be a number, such as 0.85."),
         ({"less_than": ""}, "greater_than", "needs --greater-than"), ({"name": "a b"}, "name", "no name for a monitor"),
         ({"model": "chrun"}, "model", "Did you mean churn?"),
-        ({"of": "requests"}, "of", "Push takes pushed readings, and each says what it's counted out of."),
+        ({"of": "requests"}, "of", "Push takes pushed readings, each with its own total."),
         ({"less_than": "", "rule": "blocks", "window": "7h"}, "window", "A window of 7h fits 3 times into 1d"),
         ({"less_than": "", "rule": "blocks", "min_effect": "much"}, "min_effect", "Isn't an effect; write one like 2%"),
     ):  # fmt: skip

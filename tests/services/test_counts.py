@@ -304,4 +304,4 @@ def test_a_reading_without_a_total_is_not_judged_by_counts(served: Bench) -> Non
     promote(served, 1)
     counted(served, *[(9, 10)] * 10)
     answered(served, 1)
-    assert str(standing(served, monitor).why) == "The reading has no total, and those of the baseline have one."
+    assert str(standing(served, monitor).why) == "The reading has no total, but the readings in the baseline do."

@@ -308,8 +308,8 @@ def test_after_fourteen_quiet_days_that_are_better_these_are_compared_with_and_t
         went_on(bench, monitor, times(1.03), HOUR)
         wrote(bench, monitor, DAY, times(1.03))
     assert heard(bench) == [
-        "v1 has been better than its predecessor for 14d, so the monitor “churn” accuracy now compares with v1's own "
-        "days: 0.9244 is usual, and it was 0.8975."
+        "v1 has been better than its baseline for 14d. The monitor “churn” accuracy now compares v1 with its own days: "
+        "0.9244 is usual instead of 0.8975."
     ]
     (one,) = raised(bench)
     assert (one.subject, one.before, one.after) == ("churn accuracy", "0.8975", "0.9244")

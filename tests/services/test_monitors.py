@@ -231,7 +231,7 @@ def test_an_unknown_source_gets_the_nearest(desk: Desk) -> None:
 @pytest.mark.parametrize("typed", [ADD + " --of predictions", "monitor edit churn known --of predictions"])
 def test_what_is_pushed_is_not_asked_for_its_total(desk: Desk, typed: str) -> None:
     desk.types(ADD.replace("accuracy", "known"))
-    with pytest.raises(BadInput, match=r"--of: push takes pushed readings, and each says what it's counted out of"):
+    with pytest.raises(BadInput, match=r"--of: push takes pushed readings, each with its own total"):
         desk.types(typed)
 
 

@@ -8,7 +8,7 @@ down_revision = "0011"
 
 
 def upgrade() -> None:
-    """Add them. Nothing of before is a count, and evidence is gathered from the next check on."""
+    """Add them. No earlier value is a count, and evidence starts with the next check."""
     for table in ("measurements", "readings", "standings"):
         op.add_column(table, sa.Column("total", sa.Double()))
     op.add_column("standings", sa.Column("evidence", sa.Text()))
