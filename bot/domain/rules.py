@@ -92,7 +92,7 @@ class Limits:
 
 def limits(
     usual: Usual, slots: Ints, *, points: npt.ArrayLike, size: float, effect: Effect, sigma: float,
-    rest: npt.ArrayLike = 0.0, rough: npt.ArrayLike = 1.0,
+    rest: npt.ArrayLike = 0.0, rough: float = 1.0,
 ) -> Limits:  # fmt: skip
     """Return what blocks must exceed to be called worse.
 
