@@ -262,9 +262,14 @@ def _blocks(
     judged = rules.blocks(
         predicted(rule, mine), (start - rule.label_delay).timestamp(), baseline, history=rule.history.total_seconds(),
         higher_is_better=rule.better is Direction.HIGHER, effect=rule.min_effect, sigma=rule.sigma,
-        sure=sure,
+        sure=sure, lately=_lately(rule, term, end, past) if sure is not None and len(mine) < rules.FEWEST else None,
     )  # fmt: skip
     return _judgement(rule, judged, remark, end)
+
+
+def _lately(rule: MonitorRule, term: Term, end: datetime, past: Past) -> Points:
+    """Return the last few readings before a block's end, which confirm it where it has hardly any itself."""
+    return predicted(rule, past.readings(max(_judged_since(rule, term), end - 2 * rules.LATELY * rule.every), end))
 
 
 # -- what a default monitor compares with ------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from bot.domain.text import Code, Say, say
 
 STILL = 0.9  # of what makes a block worse: what its last half must be worse by
 FEWEST = 4  # readings of a confidence sequence, and of what confirms a block
+LATELY = 3  # readings that confirm a block that has hardly any itself
 TUNED_FOR = 2  # hours after which the confidence sequence is narrowest: bad versions are bad at once
 
 
@@ -118,18 +119,18 @@ def limits(
     return Limits(expected=expected, mean=mean, most=least, last=STILL * mean, noise=noise)
 
 
-def blocks(
+def blocks(  # noqa: PLR0913 - a rule has that many parts
     block: Points, start: float, baseline: Baseline, *, history: float, higher_is_better: bool, effect: Effect,
-    sigma: float, sure: float | None = None,
+    sigma: float, sure: float | None = None, lately: Points | None = None,
 ) -> Judged:  # fmt: skip
     """Judge one complete block, which began at `start`, against the blocks at the same hours of a baseline.
 
     It is worse where its mean is worse than expected by more than `effect` and by more than `sigma` times the noise;
     most readings must be worse by `effect`, too, and the last half must not be recovering (`limits`). How many blocks
     in a row it takes is not decided here. With `sure`, what its single readings add must confirm it by that many
-    standard errors (`confirmed`), if it has at least `FEWEST`, and times of day that are noisier than usual have that
-    much more noise. Times of day are UTC: where clocks change, the hours differ by one for as long as the baseline is
-    older.
+    standard errors (`confirmed`), or if it has fewer than `FEWEST`, the last three of the readings `lately`, its own
+    included; and times of day that are noisier than usual have that much more noise. Times of day are UTC: where clocks
+    change, the hours differ by one for as long as the baseline is older.
 
     It cannot be told where the baseline covers less than `history` seconds, where fewer than `MIN_DAYS` days have
     readings at these hours, where the block has less than `HALF_FULL` of the usual number of readings, or where the
@@ -156,11 +157,22 @@ def blocks(
     expected, sign = least.expected.item(), 1 if higher_is_better else -1
     gaps = (expected - block.value) * sign
     but = _excuse(gaps, least)
-    if not but and sure is not None and len(block) >= FEWEST:
+    if not but and sure is not None:
+        if len(block) < FEWEST and lately is not None:
+            block = lately.part(max(len(lately) - LATELY, 0), len(lately))
+            gaps = apart(block, baseline, higher_is_better)
         steps = steps_of(gaps / rough, block.at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
-        but = "" if confirmed(steps, baseline.steps[ONE]) > sure else "but a single shock explains it"
+        is_sure = len(block) >= LATELY and confirmed(steps, baseline.steps[ONE]) > sure
+        but = "" if is_sure else "but a single shock explains it"
     return against(value, expected, least.mean.item(), least.noise.item(), higher_is_better, effect, but=but,
                     by=by_noise(effect, sigma))  # fmt: skip
+
+
+def apart(points: Points, baseline: Baseline, higher_is_better: bool) -> Floats:
+    """Return by how much each reading is worse than expected at its time, in the unit of the metric."""
+    expected = baseline.usual.expected[baseline.slots(points.at)] + baseline.rest(points.at) * baseline.weekend
+    found: Floats = (expected - points.value) * (1 if higher_is_better else -1)
+    return np.nan_to_num(found)  # at a time of day that no day has, nothing is expected
 
 
 def _excuse(gaps: Floats, least: Limits) -> str:
