@@ -196,6 +196,11 @@ class Baseline:
             found, len(self.same) - 1
         )  # a day need not be a whole number of windows: the last has the rest
 
+    def expected_at(self, at: Floats) -> Floats:
+        """Return what's expected of a reading at each time; NaN at a time of day that no day has."""
+        found: Floats = self.usual.expected[self.slots(at)] + self.rest(at) * self.weekend
+        return found
+
     def rest(self, at: Floats) -> Floats:
         """Return 1 for each time that's on a weekend that counts as one, else 0."""
         return weekend_share(at, 0) if self.day == DAY else np.zeros_like(at)

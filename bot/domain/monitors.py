@@ -345,19 +345,17 @@ def beyond_limit(rule: MonitorRule, value: float) -> bool:
 
 
 def begin(standing: Standing, monitor: Monitor, term: Term | None) -> Standing:
-    """Return the standing to go on from: of another term or revision everything is counted anew.
+    """Return the standing to go on from: for another term or revision, counts and evidence start over.
 
-    Another revision keeps when the version failed last and, where it measures the same, the evidence.
+    Another revision keeps when the version failed last. Evidence is about one direction and one effect, so it's gone.
     """
     move, version = (term.move, term.version) if term else (None, None)
     if (standing.move, standing.revision) == (move, monitor.revision):
         return standing
-    is_same = standing.move == move  # the term; what was found of its version stays true
     return Standing(
         monitor=standing.monitor, slot=standing.slot, next_at=standing.next_at, revision=monitor.revision,
         version=version, move=move, state=State.OK if term else State.DISABLED, judged_at=standing.judged_at,
-        failed_at=standing.failed_at if is_same else None,
-        evidence=standing.evidence if is_same and standing.revision >= monitor.measured_from else None,
+        failed_at=standing.failed_at if standing.move == move else None,
     )  # fmt: skip
 
 

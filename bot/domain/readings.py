@@ -88,7 +88,7 @@ def aggregate(points: Sequence[Point | Counts], how: str) -> tuple[float, float 
     """Return what the points, oldest first, come to: `mean`, `last`, `rate`, or `p50` to `p99`; and the total.
 
     The mean of counts is Σk/Σn. They have no `rate` and no percentiles: NaN. `rate` is
-    what a counter grew a second; where it falls it began anew. Not finite where numbers are too large.
+    what a counter grew a second; where it falls, it started over. Not finite where numbers are too large.
     """
     figures = np.array([point[1:] for point in points], dtype=float)
     values = figures[:, 0]

@@ -160,19 +160,12 @@ def blocks(  # noqa: PLR0913 - a rule has that many parts
     if not but and sure is not None:
         if len(block) < FEWEST and lately is not None:
             block = lately.part(max(len(lately) - LATELY, 0), len(lately))
-            gaps = apart(block, baseline, higher_is_better)
+            gaps = np.nan_to_num(baseline.expected_at(block.at) - block.value) * sign
         steps = steps_of(gaps / rough, block.at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
         is_sure = len(block) >= LATELY and confirmed(steps, baseline.steps[ONE]) > sure
         but = "" if is_sure else "but a single shock explains it"
     return against(value, expected, least.mean.item(), least.noise.item(), higher_is_better, effect, but=but,
                     by=by_noise(effect, sigma))  # fmt: skip
-
-
-def apart(points: Points, baseline: Baseline, higher_is_better: bool) -> Floats:
-    """Return by how much each reading is worse than expected at its time, in the unit of the metric."""
-    expected = baseline.usual.expected[baseline.slots(points.at)] + baseline.rest(points.at) * baseline.weekend
-    found: Floats = (expected - points.value) * (1 if higher_is_better else -1)
-    return np.nan_to_num(found)  # at a time of day that no day has, nothing is expected
 
 
 def _excuse(gaps: Floats, least: Limits) -> str:

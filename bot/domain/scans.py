@@ -74,12 +74,11 @@ def scanned(
     slots = baseline.slots(points.at)
     known = baseline.usual.days[slots] >= MIN_DAYS
     at, slots, value = points.at[known], slots[known], points.value[known]
-    rest = baseline.rest(at)
-    expected = baseline.usual.expected[slots] + rest * baseline.weekend
+    expected = baseline.expected_at(at)
     gaps = (expected - value) * (1 if higher_is_better else -1)
     rough = np.array(baseline.rough)[slots] if baseline.rough else np.ones_like(gaps)
     steps = steps_of(gaps / rough, at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
-    unsure = ratio(1, baseline.usual.worth[slots]) + rest / baseline.weekend_worth
+    unsure = ratio(1, baseline.usual.worth[slots]) + baseline.rest(at) / baseline.weekend_worth
     sums = {name: np.concatenate([[0.0], np.cumsum(one)]) for name, one in
             {"gap": gaps, "expected": expected, "unsure": unsure, "rough": rough**2}.items()}  # fmt: skip
     found: list[Scanned] = []
@@ -117,11 +116,10 @@ def is_down(points: Points, baseline: Baseline, *, higher_is_better: bool, effec
     If `scanned` finds something worse, the newest reading is down by `NOW`, and the shortest length by the whole
     effect: checking these few readings saves reading the others in nearly all checks.
     """
-    slots = baseline.slots(points.at)
-    known = baseline.usual.days[slots] >= MIN_DAYS
+    known = baseline.usual.days[baseline.slots(points.at)] >= MIN_DAYS
     if not known.any():
         return False
-    expected = baseline.usual.expected[slots[known]] + baseline.rest(points.at[known]) * baseline.weekend
+    expected = baseline.expected_at(points.at[known])
     gaps = (expected - points.value[known]) * (1 if higher_is_better else -1)
     return bool(gaps.mean() > part * effect.distance(expected.mean()))
 

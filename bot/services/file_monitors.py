@@ -90,8 +90,8 @@ class FileMonitors:
     def _tell(self, tx: Writing, monitors: Sequence[Monitor]) -> dict[str, str]:
         """Say which monitors are judged by `default` now; return the lane of each model's message.
 
-        A model's are told in the thread of what serves; those without one together in their channel, since the file may
-        name a monitor for hundreds of models.
+        It's one message in the thread of the promotion to Production. Models without such a thread share one message
+        in their channel, since the file may name a monitor for hundreds of models.
         """
         together: dict[tuple[str | None, str], list[Monitor]] = defaultdict(list)
         for one in monitors:

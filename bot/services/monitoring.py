@@ -199,10 +199,8 @@ class Monitoring:
     def _baselines(self, reading: Ledger, now: datetime) -> list[FrozenBaseline]:
         """Return the baselines of the present terms that aren't in the ledger yet."""
         monitors = [one for one in reading.monitors() if one.rule.has_frozen_baseline]
-        terms, stored = (
-            self._terms(reading, {one.model for one in monitors}),
-            reading.baselines([o.id for o in monitors]),
-        )
+        terms = self._terms(reading, {one.model for one in monitors})
+        stored = reading.baselines([one.id for one in monitors])
         found = []
         for one in monitors:
             term = terms[one.model]

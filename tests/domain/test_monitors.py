@@ -248,14 +248,14 @@ def test_what_was_counted_belongs_to_one_term_and_one_revision(monitor: Monitor,
     ("edited", "term", "kept"),
     [
         (a_monitor(), TERM, (True, True)),
-        (a_monitor().changed(a_monitor(greater_than=0.8).rule), TERM, (True, True)),
+        (a_monitor().changed(a_monitor(greater_than=0.8).rule), TERM, (True, False)),
         (a_monitor().changed(a_monitor(query="f1").rule), TERM, (True, False)),
         (a_monitor(), Term(move="m2", version=8, since=NOW), (False, False)),
         (a_monitor(), None, (False, False)),
     ],
     ids=["nothing new", "another bound", "another metric", "moved", "nobody serves"],
 )
-def test_the_last_failure_and_the_evidence_are_the_term_s(
+def test_the_last_failure_is_the_term_s_and_the_evidence_the_revision_s(
     edited: Monitor, term: Term | None, kept: tuple[bool, bool]
 ) -> None:
     before = Standing(monitor="m", revision=1, move="m1", version=7, failed_at=NOW, evidence=(0.5, 2.0))
