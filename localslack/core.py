@@ -27,7 +27,10 @@ from localslack.workspace import Workspace
 
 @dataclass(kw_only=True)
 class Settings:
-    """How to start: the app's manifest, where to keep the state, and what to use instead of the defaults."""
+    """How to start: the app's manifest, where to keep the state, and what to use instead of the defaults.
+
+    speed: how many seconds pass in one where calls are counted and files looked into, and nowhere else.
+    """
 
     manifest: Manifest
     base_url: str
@@ -35,7 +38,8 @@ class Settings:
     seed: Seed = field(default_factory=Seed)
     request_url: str | None = None
     secrets: dict[str, str] = field(default_factory=dict)
-    rate_limits: bool = False
+    rate_limits: bool = True
+    speed: float = 1.0
 
 
 class Core:
@@ -64,7 +68,7 @@ class Core:
         )
         self.faults = Faults()
         self.calls = Calls(self.clock.now)
-        self.limits = Limits(self.clock.now, enforced=settings.rate_limits)
+        self.limits = Limits(self.clock.now, enforced=settings.rate_limits, speed=settings.speed)
         self.post = Post(self.clock, Sockets(self.clock, app.id), self.secrets.signing_secret)
         self.problems: list[str] = []
         self._kept = self.space.kept()
@@ -111,6 +115,7 @@ class Core:
         self.views.clear_everybody()
         self.uploads.clear()
         self.calls.clear()
+        self.limits.clear()
         self.problems.clear()
         self.space.reset()
 

@@ -16,6 +16,7 @@ from slack_sdk.errors import SlackApiError
 from localslack import LocalSlack, Person, RefusedError
 from localslack.filetypes import recognise
 from tests.localslack.apps import MANIFEST, manifest_without, modal, png, web_client
+from tests.workspaces import local_slack
 
 JSON = dict[str, Any]
 Refused = Callable[..., str]
@@ -148,7 +149,7 @@ def test_people_share_files_too(client: WebClient, alice: Person, bob: Person) -
 
 
 def test_uploading_needs_a_scope() -> None:
-    with LocalSlack.start(manifest_without("files:write")) as slack, pytest.raises(SlackApiError) as caught:
+    with local_slack(manifest_without("files:write")) as slack, pytest.raises(SlackApiError) as caught:
         web_client(slack).files_upload_v2(channel="C0CHURN", content="x", filename="a.txt")
     assert (caught.value.response["error"], caught.value.response["needed"]) == ("missing_scope", "files:write")
 
@@ -284,7 +285,7 @@ def test_without_a_token_slack_sends_to_the_page(client: WebClient, slack: Local
 
 
 def test_reading_needs_a_scope_of_its_own() -> None:
-    with LocalSlack.start(manifest_without("files:read")) as slack:
+    with local_slack(manifest_without("files:read")) as slack:
         file = kept(web_client(slack), CSV, "a.csv")
         assert read(file["url_private"], slack.bot_token).status_code == 302
         assert slack.problems()[0].endswith("was not read: missing_scope")
@@ -438,9 +439,9 @@ def test_an_upload_can_be_made_to_fail(
 
 def test_files_survive_a_restart(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
-    with LocalSlack.start(MANIFEST, state=state) as slack:
+    with local_slack(MANIFEST, state=state) as slack:
         web_client(slack).files_upload_v2(channel="C0CHURN", file=png(), filename="a.png")
-    with LocalSlack.start(MANIFEST, state=state) as slack:
+    with local_slack(MANIFEST, state=state) as slack:
         alice = slack.person("alice")
         assert alice.downloads(only_file(alice)) == png()
         assert read(only_file(alice)["url_private"], slack.bot_token).content == png()
