@@ -119,7 +119,7 @@ def test_without_being_asked_to_it_changes_nothing(doctor: Doctor, slack: LocalS
     doctor()
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert {call["method"] for call in slack.calls()} == {
-        "auth.test", "conversations.list", "users.info", "usergroups.users.list", "blocks.validate",
+        "auth.test", "conversations.list", "users.info", "usergroups.list", "blocks.validate",
     }  # fmt: skip
 
 
@@ -278,7 +278,7 @@ def test_what_answers_nonsense_is_no_slack(doctor: Doctor, body: bytes) -> None:
 
 
 METHODS = {
-    "conversations.list": "Slack channels", "users.info": "Slack people", "usergroups.users.list": "Slack groups",
+    "conversations.list": "Slack channels", "users.info": "Slack people", "usergroups.list": "Slack groups",
     "blocks.validate": "Slack cards",
 }  # fmt: skip
 
@@ -381,10 +381,15 @@ def test_a_rule_that_the_members_of_its_group_cannot_meet_is_told(
     assert "can't be met: models.*.production (needs 2 approvals, has 1)" in doctor().of("Slack groups", "mind")
 
 
-@pytest.mark.parametrize("error", ["no_such_subteam", "plan_upgrade_required", "paid_teams_only"])
-def test_a_group_that_is_not_there_is_told(doctor: Doctor, slack: LocalSlack, error: str) -> None:
-    slack.fail("usergroups.users.list", error)
-    assert "S0LEADS" in doctor().of("Slack groups", "wrong")
+@pytest.mark.parametrize("error", ["plan_upgrade_required", "paid_teams_only"])
+def test_a_plan_without_groups_is_told(doctor: Doctor, slack: LocalSlack, error: str) -> None:
+    slack.fail("usergroups.list", error)
+    assert "no user groups, so nobody is in S0LEADS" in doctor().of("Slack groups", "wrong")
+
+
+def test_a_group_that_is_not_there_is_told(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "registrar.yml").write_text('models: {"*": {production: {approvers: [S0GONE]}}}')
+    assert "Slack knows no user group S0GONE" in doctor().of("Slack groups", "wrong")
 
 
 def test_a_card_that_slack_does_not_take_is_told(doctor: Doctor, slack: LocalSlack) -> None:

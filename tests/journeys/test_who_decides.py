@@ -105,7 +105,7 @@ def test_a_request_that_could_never_be_met_is_refused(run: Run) -> None:
 
 def test_a_request_is_opened_where_slack_cannot_say_who_is_in_the_group(run: Run, slack: LocalSlack) -> None:
     world = run(approvers=["S0LEADS"], required=2, expires_after="1h")
-    slack.fail("usergroups.users.list", "missing_scope", times=None)
+    slack.fail("usergroups.list", "missing_scope", times=None)
     world.alice.types(CHANNEL, "/model promote churn 4 production")
     assert "Waiting for 2 approvals from <!subteam^S0LEADS>." in said(world.card())
 
