@@ -26,6 +26,7 @@ from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
 from bot.slack import cards, incident_card, notices, rolling
 from bot.slack.blocks import Message, pictured, said
 from bot.slack.calls import LOST, QUIET, error_of, sort_out
+from bot.slack.channels import Channels
 from bot.slack.publisher import Attached, file_name, upload, without_files
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ ANSWERED_IN = timedelta(seconds=10)  # the client's time limit
 CARDS_MOST = 100  # cards of which it's remembered where they were posted
 CHARTED = 500  # checks of a monitor that a picture shows
 A_MOMENT = timedelta(seconds=1)  # until a message is tried again that links to one on its way
+_NOT_HERE = {"channel_not_found", "is_archived"}
 _GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
 
 
@@ -62,7 +64,8 @@ class SlackNotifier:
         self._now = now
         self._names = names
         self._cards: dict[str, Posting] = {}  # the latest cards by request, perhaps not written down yet
-        self._channels: dict[str, str] = {}
+        self._channels = Channels(client)
+        self._conversations: dict[str, str] = {}  # with people, by their ids
 
     def deliver(self, note: Note) -> Delivery:
         """Deliver one note: see the port."""
@@ -282,12 +285,16 @@ class SlackNotifier:
 
     def _send(self, channel: str, arguments: dict[str, Any]) -> Any:
         try:
-            return self._client.chat_postMessage(channel=channel, **arguments)
+            answer = self._client.chat_postMessage(channel=self._channels.id_of(channel), **arguments)
         except SlackApiError as error:
+            if error_of(error) in _NOT_HERE:
+                self._channels.forget(channel)
             # A person's id is a channel for Slack itself; a server that wants the conversation's id gets that.
             if not _is_person(channel) or error_of(error) != "channel_not_found":
                 raise
             return self._client.chat_postMessage(channel=self._conversation(channel), **arguments)
+        self._channels.learn(channel, str(answer["channel"]))
+        return answer
 
     def _find(self, channel: str, key: str, thread: str | None) -> Posting | None:
         """Return where a message with our key stands already; None too where this Slack lets nobody look."""
@@ -321,25 +328,12 @@ class SlackNotifier:
 
     def _conversation(self, channel: str) -> str:
         """Return a channel's id from its `#name`, or that of the conversation with a person."""
-        if channel not in self._channels:
-            found = self._by_name(channel[1:]) if channel.startswith("#") else self._opened(channel)
-            if found is None:
-                return channel
-            self._channels[channel] = found
-        return self._channels[channel]
-
-    def _opened(self, person: str) -> str | None:
-        """Return the conversation with a person; None for what is a conversation's id already."""
-        if not _is_person(person):
-            return None
-        return str(self._client.conversations_open(users=person)["channel"]["id"])
-
-    def _by_name(self, name: str) -> str | None:
-        for page in self._client.conversations_list(types="public_channel,private_channel", limit=1000):
-            for channel in page["channels"]:
-                if channel["name"] == name:
-                    return str(channel["id"])
-        return None
+        if not _is_person(channel):
+            return self._channels.id_of(channel)
+        if channel not in self._conversations:
+            opened = self._client.conversations_open(users=channel)
+            self._conversations[channel] = str(opened["channel"]["id"])
+        return self._conversations[channel]
 
 
 def _is_person(channel: str) -> bool:
