@@ -72,7 +72,8 @@ METHODS: dict[str, tuple[tuple[str, ...], str]] = {
     "chat.delete": (("chat:write",), "take back a message of its own that two processes have posted"),
     "chat.getPermalink": ((), "link to the message that tells what ended an alert"),
     "chat.postEphemeral": (("chat:write",), "answer the person who asked, and nobody else"),
-    "conversations.list": (("channels:read", "groups:read"), "find the channel that the policy names with `#`"),
+    "conversations.list": (("channels:read", "groups:read"), "find the id of a channel that the policy names with `#`"),
+    "conversations.info": (("channels:read", "groups:read"), "let `registrar doctor` see a channel by its id"),
     "conversations.history": (
         ("channels:history", "groups:history", "im:history"),
         "after a lost answer, look whether the message stands already, before it is posted again",

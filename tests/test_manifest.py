@@ -124,8 +124,8 @@ FAMILY = re.compile(
 
 
 def methods_called() -> set[str]:
-    """Return the Web API methods that the code calls, such as `chat.postMessage`."""
-    names = {call.func.attr for call in _calls() if isinstance(call.func, ast.Attribute)}
+    """Return the Web API methods that the code calls, also through `partial`, such as `chat.postMessage`."""
+    names = {node.attr for tree in _sources() for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     return {name.replace("_", ".") for name in names if FAMILY.match(name) and hasattr(WebClient, name)}
 
 

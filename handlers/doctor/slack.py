@@ -44,7 +44,7 @@ MANIFEST = Path(__file__).parents[2] / "manifest.yml"
 SLACK = "https://slack.com/api/"
 EACH = 4  # seconds that one call may take
 PEOPLE_MOST = 40  # Slack lets users.info be called about a hundred times a minute, and others call it too
-PAGES_MOST = 15  # of a thousand channels each
+PAGES_MOST = 15  # of a thousand channels each; Slack allows twenty a minute, and the bot may need some
 # What Slack says of a token that it does not take, https://docs.slack.dev/reference/methods/auth.test.
 DEAD = {
     "invalid_auth",
@@ -253,10 +253,13 @@ def scopes(space: Workspace, manifest: Path) -> Iterator[Finding]:
 
 def channels(space: Workspace, policy: Policy) -> Iterator[Finding]:
     """Yield for each channel that the policy names whether it is there and we are in it."""
-    us, rooms = space.must_know_us(), _rooms(space.client)
-    for name, where in _named_channels(policy).items():
-        room = next((room for room in rooms if name in {f"#{room.get('name')}", room.get("id")}), None)
-        yield _channel(name, where, room, us)
+    us, named = space.must_know_us(), _named_channels(policy)
+    for one in [one for one in named if not one.startswith("#")]:
+        room = _room(space.client, one)
+        yield _channel(f"#{room['name']} ({one})" if room else one, named.pop(one), room, us)
+    rooms = _rooms(space.client, set(named)) if named else {}
+    for name, where in named.items():
+        yield _channel(name, where, rooms.get(name), us)
 
 
 def _named_channels(policy: Policy) -> dict[str, str]:
@@ -270,21 +273,33 @@ def _named_channels(policy: Policy) -> dict[str, str]:
     return named
 
 
-def _rooms(client: WebClient) -> list[Mapping[str, Any]]:
-    """Return the public channels, and the private ones that we are in."""
-    found: list[Mapping[str, Any]] = []
+def _room(client: WebClient, channel: str) -> Mapping[str, Any] | None:
+    """Return the channel with this id; None where there is none, or it is private and we are not in it."""
+    try:
+        room: Mapping[str, Any] = asked(client, partial(client.conversations_info, channel=channel))["channel"]
+    except SlackApiError as error:
+        if error_of(error) != "channel_not_found":
+            raise
+        return None
+    return room
+
+
+def _rooms(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
+    """Return the public channels, and the private ones that we are in, by name, up to the last of these names."""
+    found: dict[str, Mapping[str, Any]] = {}
     cursor: str | None = None
     for _ in range(PAGES_MOST):
-        page = asked(client, partial(_page, client, cursor))
-        found += page["channels"]
+        read = partial(client.conversations_list, types="public_channel,private_channel", limit=1000, cursor=cursor)
+        page = asked(client, read)
+        found |= {f"#{room.get('name')}": room for room in page["channels"]}
         cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
-        if cursor is None:
+        if cursor is None or names <= set(found):
             return found
-    raise NotLookedAtError(f"Could not look: this workspace has more than {PAGES_MOST},000 channels.")
-
-
-def _page(client: WebClient, cursor: str | None) -> Any:
-    return client.conversations_list(types="public_channel,private_channel", limit=1000, cursor=cursor)
+    missing = listed(sorted(names - set(found)), 3)
+    raise NotLookedAtError(
+        f"Could not look: {missing} isn't among the first {PAGES_MOST},000 channels. Put the channel's id into the "
+        "policy: in Slack, its name → About → Copy channel ID."
+    )
 
 
 def _channel(name: str, where: str, room: Mapping[str, Any] | None, us: Identity) -> Finding:

@@ -332,9 +332,26 @@ def test_a_channel_of_the_anchor_is_looked_at_too(doctor: Doctor, slack: LocalSl
     assert "#general (anchor.channel of the policy) is archived" in doctor().of("Slack channels", "wrong")
 
 
-def test_a_channel_can_be_named_by_its_id(doctor: Doctor, tmp_path: Path) -> None:
+def test_a_channel_that_is_given_by_its_id_is_shown_by_its_name(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").write_text(POLICY.replace("#churn", "C0CHURN"))
-    assert set(doctor().states("Slack channels")) == {"ok"}
+    said = doctor()
+    assert "We are in #churn (C0CHURN)." in said.of("Slack channels", "ok")
+    assert set(said.states("Slack channels")) == {"ok"}
+
+
+def test_an_id_of_no_channel_is_told(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "registrar.yml").write_text(POLICY.replace("#churn", "C0GONE"))
+    assert "There is no channel C0GONE (models.churn*.channel of the policy)" in doctor().of("Slack channels", "wrong")
+
+
+def test_in_a_workspace_with_very_many_channels_ids_can_be_checked(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "registrar.yml").write_text(POLICY.replace("#churn", "C0CHURN").replace("#general", "#nowhere"))
+    monkeypatch.setattr("handlers.doctor.slack.PAGES_MOST", 0)
+    said = doctor()
+    assert "We are in #churn (C0CHURN)." in said.of("Slack channels", "ok")
+    assert "Put the channel's id into the policy" in said.of("Slack channels", "skipped")
 
 
 @pytest.mark.parametrize(
