@@ -15,6 +15,8 @@ from localslack.blocks.objects import plain
 
 # Slack answers this one with invalid_attachments.
 ONLY_ONE_TABLE = "only_one_table_allowed"
+# Slack's words for a slack_file that is not there, not ready, or not shared with whoever reads the message.
+INVALID_FILE = "invalid slack file"
 TABLES = ("table", "data_table")
 MARKDOWN_MAX = 12_000
 # "10,000 characters across all cells": https://docs.slack.dev/reference/block-kit/blocks/table-block
@@ -100,7 +102,7 @@ def _between_blocks(view: dict[str, Any]) -> Iterator[str]:
 def _missing_pictures(blocks: list[dict[str, Any]], at: str, has_picture: HasPicture) -> Iterator[str]:
     for wanted, place in slack_files(blocks, at):
         if not has_picture(wanted):
-            yield problem("invalid slack file", place)
+            yield problem(INVALID_FILE, place)
 
 
 def _letters(value: Any) -> int:
