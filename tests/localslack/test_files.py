@@ -511,11 +511,13 @@ def table(rows: int = 1, columns: int = 1, words: str = "x") -> JSON:
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        ({"blocks": [table(100, 20)]}, None),
+        ({"blocks": [table(100)]}, None),
+        ({"blocks": [table(1, 20)]}, None),
         ({"blocks": [table(101)]}, "invalid_blocks"),
         ({"blocks": [table(1, 21)]}, "invalid_blocks"),
         ({"blocks": [table(words="")]}, "invalid_blocks"),
         ({"blocks": [table(10, 1, "x" * 1001)]}, "invalid_blocks"),
+        ({"blocks": [table(100, 20)]}, "msg_blocks_too_long"),
         ({"blocks": [table(), table()]}, "invalid_attachments"),
         ({"blocks": [table()], "attachments": [{"fallback": "x", "blocks": [table()]}]}, "invalid_attachments"),
         ({"attachments": [{"fallback": "x", "blocks": [table()]}] * 2}, "invalid_attachments"),

@@ -11,7 +11,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from localslack import ChannelSeed, LocalSlack, Person, PersonSeed, Seed
-from tests.localslack.apps import MANIFEST, manifest_without, web_client
+from localslack.blocks import BLOCKS_MAX
+from tests.localslack.apps import MANIFEST, blocks_of, manifest_without, web_client
 from tests.workspaces import local_slack
 
 Refused = Callable[..., str]
@@ -184,6 +185,17 @@ def test_invalid_blocks_name_the_place_and_the_rule(client: WebClient) -> None:
     assert caught.value.response["response_metadata"]["messages"] == [
         "[ERROR] must be less than 3001 characters [json-pointer:/blocks/0/text/text]"
     ]
+
+
+def test_too_many_characters_of_blocks_are_refused(client: WebClient, refused: Refused) -> None:
+    channel, fits, beyond = "C0CHURN", blocks_of(BLOCKS_MAX), blocks_of(BLOCKS_MAX + 1)
+    ts = client.chat_postMessage(channel=channel, text="x", blocks=fits)["ts"]
+    client.chat_update(channel=channel, ts=ts, text="x", blocks=fits)
+    client.chat_postEphemeral(channel=channel, user="U0ALICE", text="x", blocks=fits)
+    assert refused(client.chat_postMessage, channel=channel, text="x", blocks=beyond) == "msg_blocks_too_long"
+    assert refused(client.chat_update, channel=channel, ts=ts, text="x", blocks=beyond) == "msg_blocks_too_long"
+    ephemeral = {"channel": channel, "user": "U0ALICE", "text": "x", "blocks": beyond}
+    assert refused(client.chat_postEphemeral, **ephemeral) == "msg_blocks_too_long"
 
 
 # -- changing ---------------------------------------------------------------------------------------------------
