@@ -192,6 +192,10 @@ class Remote:
         """Archive a channel, or bring it back."""
         self.control("channel", where=channel, is_archived=archived)
 
+    def limit_posting(self, channel: str, to: str) -> None:
+        """Say who can post in a channel: "everyone" or "admins", of whom the app is none."""
+        self.control("channel", where=channel, posting=to)
+
     def set_group(self, group_id: str, handle: str, members: Sequence[str], name: str = "") -> None:
         """Make a user group, or change who is in it."""
         self.control("group", id=group_id, handle=handle, name=name or handle, members=list(members))

@@ -27,7 +27,10 @@ class Person:
 
 @dataclass(kw_only=True)
 class Channel:
-    """A public or private channel, or a direct conversation between the app and one person."""
+    """A public or private channel, or a direct conversation between the app and one person.
+
+    posting: who can post, everyone or admins.
+    """
 
     id: str
     name: str
@@ -36,6 +39,7 @@ class Channel:
     is_private: bool = False
     is_archived: bool = False
     is_im: bool = False
+    posting: str = "everyone"
     members: list[str] = field(default_factory=list)
 
     @property

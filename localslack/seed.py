@@ -26,13 +26,17 @@ class PersonSeed:
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelSeed:
-    """One channel. members lists names or ids, "bot" for the app; None means everybody and the app."""
+    """One channel. members lists names or ids, "bot" for the app; None means everybody and the app.
+
+    posting: who can post, everyone or admins.
+    """
 
     id: str
     name: str
     purpose: str = ""
     is_private: bool = False
     is_archived: bool = False
+    posting: str = "everyone"
     members: tuple[str, ...] | None = None
 
 

@@ -112,6 +112,7 @@ class Workspace:
             purpose=seed.purpose,
             is_private=seed.is_private,
             is_archived=seed.is_archived,
+            posting=seed.posting,
             created=int(self._clock.now()),
             members=self._members(seed),
         )
@@ -127,6 +128,15 @@ class Workspace:
         """Archive a channel, or bring it back."""
         channel.is_archived = archived
         self._save_channel(channel)
+
+    def limit_posting(self, channel: Channel, to: str) -> None:
+        """Say who can post in a channel: everyone or admins."""
+        channel.posting = to
+        self._save_channel(channel)
+
+    def may_post(self, channel: Channel, member: str) -> bool:
+        """Whether a member's messages are taken; the app is no admin."""
+        return channel.posting == "everyone" or (member in self.people and self.people[member].is_admin)
 
     def join(self, channel: Channel, member: str) -> None:
         """Make an account a member of a channel."""

@@ -29,6 +29,7 @@ class Writing:
         person, channel = enter(self._core, who, where, to_write=True)
         if text.startswith("/"):
             return await self._command(person, channel, text, thread_ts)
+        self._check_posting(person, channel)
         if not text.strip():
             raise SlackError("no_text")
         parent = self._core.space.message(channel, thread_ts) if thread_ts else None
@@ -40,6 +41,7 @@ class Writing:
     def uploads(self, who: str, where: str, name: str, content: bytes, thread_ts: str | None = None) -> JSON:
         """Share a file of one's own; raises SlackError."""
         person, channel = enter(self._core, who, where, to_write=True)
+        self._check_posting(person, channel)
         if len(content) > MOST_BYTES:
             raise SlackError("file_upload_size_restricted")
         parent = self._core.space.message(channel, thread_ts) if thread_ts else None
@@ -50,6 +52,10 @@ class Writing:
         sent = self._core.space.post(channel, person.id, files=[file.id], **thread)
         announce(self._core, channel, sent)
         return {"message": shapes.seen(self._core.space, sent)}
+
+    def _check_posting(self, person: Person, channel: Channel) -> None:
+        if not self._core.space.may_post(channel, person.id):
+            raise SlackError("restricted_action")
 
     async def _command(self, person: Person, channel: Channel, text: str, thread_ts: str | None) -> JSON:
         name, _, rest = text.partition(" ")
