@@ -893,3 +893,8 @@ def test_what_will_be_served_is_told(doctor: Doctor) -> None:
 
 def test_an_address_is_shown_without_what_opens_doors() -> None:
     assert shown("https://ann:hush@mlflow.internal:5000/a?token=hush") == "https://mlflow.internal:5000/a"
+
+
+def test_whose_home_is_another_workspace_of_the_grid_can_act(doctor: Doctor, slack: LocalSlack) -> None:
+    slack.let_live_in("bob", "T0HOME", enterprise={"id": "E0ACME", "name": "Acme"})
+    assert set(doctor().states("Slack people")) == {"ok"}
