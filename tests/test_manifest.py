@@ -167,6 +167,15 @@ def test_every_scope_has_its_reason_in_the_docs() -> None:
     assert [scope for scope in scopes() if f"| `{scope}` | " not in page] == []
 
 
+def test_the_docs_say_which_version_first_asked_for_each_scope_and_event() -> None:
+    page = (ROOT / "docs" / "slack.md").read_text(encoding="utf-8")
+    table = page.partition("| version | new scopes | new events |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[2:4] for row in table.splitlines()[2:]]
+    asked, sent = (sorted(word for row in rows for word in re.findall("`(.+?)`", row[at])) for at in range(2))
+    assert asked == sorted(MANIFEST["oauth_config"]["scopes"]["bot"])
+    assert sent == sorted(MANIFEST["settings"]["event_subscriptions"]["bot_events"])
+
+
 def test_the_commands_declared_are_those_listened_to() -> None:
     declared = {command["command"] for command in MANIFEST["features"]["slash_commands"]}
     assert declared == commands_listened_to() == {"/model"}

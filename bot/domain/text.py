@@ -142,7 +142,7 @@ def _pack(value: object) -> object:
         return {"int": value}
     if isinstance(value, Iterable) and not isinstance(value, str):
         return {"list": [_pack(item) for item in value]}
-    kinds = {Name: "name", Code: "code", Channel: "channel"}
+    kinds: dict[type, str] = {Name: "name", Code: "code", Channel: "channel"}
     return {kinds.get(type(value), "text"): str(value)}
 
 

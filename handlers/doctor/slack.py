@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from websockets.exceptions import WebSocketException
@@ -38,9 +36,9 @@ from bot.slack.directory import SlackDirectory, is_of
 from handlers.doctor.check import Check, NotLookedAtError, listed, shown
 from handlers.doctor.clocks import clock
 from handlers.doctor.here import LACKING
+from handlers.manifest import MANIFEST, REINSTALL, scopes_of, scopes_wanted
 from handlers.terminal.policies import UNMEETABLE
 
-MANIFEST = Path(__file__).parents[2] / "manifest.yml"
 SLACK = "https://slack.com/api/"
 EACH = 4  # seconds that one call may take
 PEOPLE_MOST = 40  # Slack lets users.info be called about a hundred times a minute, and others call it too
@@ -112,14 +110,13 @@ class Workspace:
     def _ask(self) -> Identity:
         answer = asked(self.client, self.client.auth_test)
         headers = {str(name).lower(): value for name, value in answer.headers.items()}
-        scopes = headers.get("x-oauth-scopes")
         if not isinstance(answer.data, dict) or not answer.data.get("team_id"):
             raise Misconfigured(f"What answers at {shown(self.client.base_url)} is no Slack.")
         return Identity(
             team=str(answer["team_id"]),
             team_name=str(answer.get("team") or answer["team_id"]),
             bot=str(answer.get("user") or "registrar"),
-            scopes=None if scopes is None else frozenset(re.findall(r"[\w:.\-]+", str(scopes))),
+            scopes=scopes_of(answer),
             date=str(headers.get("date", "")),
             at=self._now(),
         )
@@ -226,18 +223,14 @@ def scopes(space: Workspace, manifest: Path) -> Iterator[Finding]:
     """Yield which scopes of manifest.yml the token lacks, and which it has beyond them."""
     has = space.must_know_us().scopes
     try:
-        wanted = frozenset(yaml.safe_load(manifest.read_text(encoding="utf-8"))["oauth_config"]["scopes"]["bot"])
+        wanted = scopes_wanted(manifest)
     except OSError:
         raise NotLookedAtError("Could not look: manifest.yml is not beside the program.") from None
     if has is None:
         raise NotLookedAtError("Could not look: this server does not tell which scopes a token has.")
     if missing := sorted(wanted - has):
-        yield wrong(
-            "Slack scopes",
-            f"The bot's token lacks {listed(missing, 20)}.",
-            "Add them at OAuth & Permissions → Bot Token Scopes, or paste manifest.yml at App Manifest; then "
-            "Reinstall to Workspace. docs/slack.md says what each is for.",
-        )
+        what = f"The bot's token lacks {listed(missing, 20)}."
+        yield wrong("Slack scopes", what, f"{REINSTALL} docs/slack.md says what each scope is for.")
     else:
         yield ok("Slack scopes", f"The bot's token has all {len(wanted)} scopes of manifest.yml.")
     if more := sorted(has - wanted):
