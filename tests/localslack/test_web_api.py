@@ -348,6 +348,24 @@ def test_replies_begin_with_the_question(client: WebClient) -> None:
     assert [message["text"] for message in replies] == ["question", "answer", "answer to that"]
 
 
+def test_every_page_of_replies_begins_with_the_question(client: WebClient) -> None:
+    ts = client.chat_postMessage(channel="#churn", text="question")["ts"]
+    for number in range(3):
+        client.chat_postMessage(channel="#churn", text=str(number), thread_ts=ts)
+    pages = client.conversations_replies(channel="C0CHURN", ts=ts, limit=3)
+    assert [[message["text"] for message in page["messages"]] for page in pages] == [
+        ["question", "0", "1"],
+        ["question", "2"],
+    ]
+
+
+def test_the_question_comes_with_the_replies_after_a_time(client: WebClient) -> None:
+    ts = client.chat_postMessage(channel="#churn", text="question")["ts"]
+    stamps = [client.chat_postMessage(channel="#churn", text=str(n), thread_ts=ts)["ts"] for n in range(3)]
+    late = client.conversations_replies(channel="C0CHURN", ts=ts, oldest=stamps[1])["messages"]
+    assert [message["text"] for message in late] == ["question", "2"]
+
+
 def test_replies_to_nothing_are_not_found(client: WebClient, refused: Refused) -> None:
     assert refused(client.conversations_replies, channel="C0CHURN", ts="1.000001") == "thread_not_found"
 
@@ -370,6 +388,27 @@ def test_conversations_are_listed_by_type(slack: LocalSlack, client: WebClient) 
     assert [channel["name"] for channel in public] == ["general", "ml-models", "churn"]
     private = client.conversations_list(types="private_channel")["channels"]
     assert [channel["name"] for channel in private] == ["secret"]
+
+
+def test_a_page_of_conversations_can_be_short_or_empty_and_not_the_last(slack: LocalSlack, client: WebClient) -> None:
+    slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice"])
+    slack.add_channel("C0HIDDEN", "hidden", is_private=True, members=["alice"])
+    slack.add_channel("C0LAST", "last")
+    pages = [[room["name"] for room in page["channels"]] for page in client.conversations_list(limit=2)]
+    assert pages == [["general", "ml-models"], ["churn"], ["last"]]
+    pages = [[room["name"] for room in page["channels"]] for page in client.conversations_list(limit=1)]
+    assert pages == [["general"], ["ml-models"], ["churn"], [], [], ["last"]]
+
+
+def test_a_page_of_conversations_is_at_most_a_thousand(client: WebClient, refused: Refused) -> None:
+    assert client.conversations_list(limit=1000)["ok"]
+    assert refused(client.conversations_list, limit=1001) == "invalid_limit"
+
+
+def test_accounts_come_in_pages(slack: LocalSlack, client: WebClient) -> None:
+    slack.change_person("bob", team_id="T0OTHER")
+    pages = [[one["name"] for one in page["members"]] for page in client.users_list(limit=2)]
+    assert pages == [["alice"], ["carol", "dave"], ["tester"]]
 
 
 def test_members_include_the_bot_user(client: WebClient) -> None:
