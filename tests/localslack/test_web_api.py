@@ -242,13 +242,39 @@ def test_an_update_needs_the_id_of_the_channel(client: WebClient, refused: Refus
     assert refused(client.chat_update, channel="#churn", ts=ts, text="y") == "channel_not_found"
 
 
-def test_an_update_keeps_what_it_does_not_mention(client: WebClient) -> None:
+BLOCKS: list[dict[str, Any]] = [{"type": "divider"}]
+ATTACHMENTS = [{"fallback": "z", "text": "z"}]
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"),
+    [
+        ({"text": "y"}, []),
+        ({"text": "y", "blocks": BLOCKS}, ["blocks"]),
+        ({"text": "y", "attachments": ATTACHMENTS}, ["attachments"]),
+        ({"text": "y", "blocks": []}, []),
+    ],
+)
+def test_a_new_text_removes_the_blocks_and_attachments_that_do_not_come_with_it(
+    client: WebClient, changed: dict[str, Any], kept: list[str]
+) -> None:
+    ts = client.chat_postMessage(channel="#churn", text="x", blocks=BLOCKS, attachments=ATTACHMENTS)["ts"]
+    updated = client.chat_update(channel="C0CHURN", ts=ts, **changed)["message"]
+    assert [name for name in ("blocks", "attachments") if name in updated] == kept
+    assert updated["text"] == "y"
+
+
+@pytest.mark.filterwarnings("ignore:The top-level `text` argument")
+def test_new_blocks_alone_leave_the_text(client: WebClient) -> None:
+    ts = client.chat_postMessage(channel="#churn", text="x")["ts"]
+    updated = client.chat_update(channel="C0CHURN", ts=ts, blocks=BLOCKS)["message"]
+    assert (updated["text"], updated["blocks"][0]["type"]) == ("x", "divider")
+
+
+def test_an_update_keeps_the_metadata(client: WebClient) -> None:
     metadata = {"event_type": "asked", "event_payload": {"id": 7}}
-    sent = client.chat_postMessage(channel="#churn", text="x", blocks=[{"type": "divider"}], metadata=metadata)
-    updated = client.chat_update(channel="C0CHURN", ts=sent["ts"], text="y")["message"]
-    assert updated["metadata"] == metadata
-    assert updated["blocks"][0]["type"] == "divider"
-    assert "blocks" not in client.chat_update(channel="C0CHURN", ts=sent["ts"], text="y", blocks=[])["message"]
+    ts = client.chat_postMessage(channel="#churn", text="x", metadata=metadata)["ts"]
+    assert client.chat_update(channel="C0CHURN", ts=ts, text="y")["message"]["metadata"] == metadata
 
 
 def test_a_missing_message_cannot_be_updated(client: WebClient, refused: Refused) -> None:
