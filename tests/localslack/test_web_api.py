@@ -69,6 +69,19 @@ def test_blocks_may_come_as_json_in_a_form(slack: LocalSlack) -> None:
     assert post(slack, "chat.postMessage", data=form).json()["message"]["blocks"][0]["type"] == "divider"
 
 
+def test_a_call_with_a_file_in_a_multipart_form_is_listed_with_its_name(slack: LocalSlack) -> None:
+    arguments = {"channel": "#churn", "text": "hello"}
+    answer = post(slack, "chat.postMessage", data=arguments, files={"file": ("a.txt", b"abc")})
+    assert answer.json()["ok"] is True
+    assert slack.calls("chat.postMessage")[-1]["args"] == {**arguments, "file": "a.txt"}
+
+
+def test_a_broken_form_is_refused(slack: LocalSlack) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = post(slack, "chat.postMessage", content=b"nonsense", headers=headers)
+    assert answer.json()["error"] == "invalid_form_data"
+
+
 def test_a_token_may_come_as_an_argument(slack: LocalSlack) -> None:
     assert post(slack, "auth.test", "", data={"token": slack.bot_token}).json()["ok"] is True
 
