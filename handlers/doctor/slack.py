@@ -29,6 +29,7 @@ from bot.domain.people import Person
 from bot.domain.policy import Policy
 from bot.domain.registry import Stage
 from bot.domain.text import say
+from bot.services.admins import REINSTALL
 from bot.settings import Settings
 from bot.slack import cards
 from bot.slack.calls import LOST, error_of
@@ -36,7 +37,7 @@ from bot.slack.directory import SlackDirectory, is_of
 from handlers.doctor.check import Check, NotLookedAtError, listed, shown
 from handlers.doctor.clocks import clock
 from handlers.doctor.here import LACKING
-from handlers.manifest import MANIFEST, REINSTALL, scopes_of, scopes_wanted
+from handlers.manifest import MANIFEST, scopes_of, scopes_wanted
 from handlers.terminal.policies import UNMEETABLE
 
 SLACK = "https://slack.com/api/"
