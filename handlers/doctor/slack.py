@@ -253,6 +253,7 @@ def channels(space: Workspace, policy: Policy) -> Iterator[Finding]:
         yield _channel(f"#{room['name']} ({one})" if room else one, named.pop(one), room, us)
     rooms = _rooms(space.client, set(named)) if named else {}
     for name, where in named.items():
+        yield from _renamed(name, where, rooms.get(name))
         yield _channel(name, where, rooms.get(name), us)
 
 
@@ -279,21 +280,32 @@ def _room(client: WebClient, channel: str) -> Mapping[str, Any] | None:
 
 
 def _rooms(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
-    """Return the public channels, and the private ones that we are in, by name, up to the last of these names."""
+    """Return the public channels, and the private ones that we are in, up to the last of these names.
+
+    They're by name; where no channel has a name any more, it's that of the one that had it.
+    """
     found: dict[str, Mapping[str, Any]] = {}
+    former: dict[str, Mapping[str, Any]] = {}
     cursor: str | None = None
     for _ in range(PAGES_MOST):
         read = partial(client.conversations_list, types="public_channel,private_channel", limit=1000, cursor=cursor)
         page = asked(client, read)
         found |= {f"#{room.get('name')}": room for room in page["channels"]}
         cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
+        former |= {f"#{name}": room for room in page["channels"] for name in room.get("previous_names") or ()}
         if cursor is None or names <= set(found):
-            return found
+            return former | found
     missing = listed(sorted(names - set(found)), 3)
     raise NotLookedAtError(
         f"Could not look: {missing} isn't among the first {PAGES_MOST},000 channels. Put the channel's id into the "
         "policy: in Slack, its name → About → Copy channel ID."
     )
+
+
+def _renamed(name: str, where: str, room: Mapping[str, Any] | None) -> Iterator[Finding]:
+    if room and f"#{room.get('name')}" != name:
+        what = f"{name} ({where} of the policy) is called #{room.get('name')} now."
+        yield mind("Slack channels", what, f"Put its new name or its id, {room['id']}, into the policy.")
 
 
 def _channel(name: str, where: str, room: Mapping[str, Any] | None, us: Identity) -> Finding:
