@@ -10,7 +10,11 @@ JSON = dict[str, Any]
 
 @dataclass(kw_only=True)
 class Person:
-    """A user account: a person, a bot, a guest, a stranger from another workspace, or a deleted one."""
+    """A user account: a person, a bot, a guest, a stranger from another workspace, or a deleted one.
+
+    team_id: the workspace that they belong to. enterprise_user: who they are in an Enterprise Grid, in Slack's words;
+    with it they can be members of this workspace too.
+    """
 
     id: str
     name: str
@@ -23,6 +27,7 @@ class Person:
     is_ultra_restricted: bool = False
     is_bot: bool = False
     deleted: bool = False
+    enterprise_user: JSON | None = None
 
 
 @dataclass(kw_only=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 BOT = "bot"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PersonSeed:
-    """One person. Without team_id they belong to the workspace; with another one they are strangers."""
+    """One person. Without team_id they belong to the workspace; with another one they are strangers.
+
+    Unless the teams of their enterprise_user (Slack's object, for people of an Enterprise Grid) include the workspace.
+    """
 
     id: str
     name: str
@@ -22,6 +26,7 @@ class PersonSeed:
     is_ultra_restricted: bool = False
     is_bot: bool = False
     deleted: bool = False
+    enterprise_user: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

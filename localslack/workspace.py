@@ -72,8 +72,24 @@ class Workspace:
         return person
 
     def is_stranger(self, person: Person) -> bool:
-        """Whether the account belongs to another workspace."""
-        return person.team_id != self.team.id
+        """Whether the account belongs to another workspace, and this one isn't among those of its organization."""
+        teams = (person.enterprise_user or {}).get("teams", [])
+        return person.team_id != self.team.id and self.team.id not in teams
+
+    def is_shared(self, channel: Channel) -> bool:
+        """Whether strangers are in a conversation."""
+        return any(self.is_stranger(self.people[one]) for one in channel.members if one in self.people)
+
+    @property
+    def enterprise(self) -> dict[str, str] | None:
+        """The Enterprise Grid that the workspace belongs to, known by its members: their id and name, or None."""
+        for person in self.people.values():
+            if person.enterprise_user and not self.is_stranger(person):
+                return {
+                    "id": person.enterprise_user["enterprise_id"],
+                    "name": person.enterprise_user["enterprise_name"],
+                }
+        return None
 
     def may_see(self, person: Person, room: Channel) -> bool:
         """Whether a person can read a conversation: as a member, or a public one unless they're a guest."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from localslack import payloads, shapes
 from localslack.acts.entrance import enter
@@ -68,11 +69,14 @@ class Writing:
         return self._answered(person, channel, name, outcome)
 
     def _payload(self, person: Person, channel: Channel, command: Command, text: str) -> JSON:
-        core = self._core
+        core, actor = self._core, self._core.actor(person)
+        if not core.space.is_stranger(person):
+            # A command names the workspace where it is typed, whatever workspace its writer belongs to: bolt-js#1875.
+            actor = replace(actor, team_id=core.space.team.id)
         return payloads.slash_command(
             command.name,
             self._linked(text, named=True) if command.should_escape else text,
-            actor=core.actor(person),
+            actor=actor,
             place=core.place(channel),
             origin=core.origin,
             response_url=core.base_url + core.hooks.issue("commands", person.id, channel.id),
