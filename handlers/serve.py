@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 
 import uvicorn
 from slack_bolt import App
+from slack_sdk.errors import SlackApiError
 
 from bot.bootstrap import build_for_slack, slack_client
 from bot.domain.approvers import unmeetable_rules
@@ -24,8 +25,10 @@ from bot.memory import keep_little
 from bot.metrics import Metrics
 from bot.registrar import Registrar
 from bot.settings import Settings
+from bot.slack.calls import LOST
 from handlers import http, jobs, logs
 from handlers.api import Api
+from handlers.manifest import scopes_missing
 from handlers.readiness import NotWell, Part, Readiness, of_ledger, of_registry
 from handlers.slack import register
 from handlers.slack.desk import Desk
@@ -163,7 +166,15 @@ class Service:
         self._has_begun = True
         self.registrar.later(self.registrar.recover)
         self.registrar.later(self.registrar.poll)
+        self.registrar.later(self._look_at_scopes)
         return self
+
+    def _look_at_scopes(self) -> None:
+        """Tell admins which scopes this version needs that the installed app lacks."""
+        try:
+            self.registrar.admins.tell_of_scopes(scopes_missing(self._desk.client))
+        except (SlackApiError, *LOST) as error:
+            log.warning("whether the app has all scopes is not known: %s", error)
 
     def _connect(self) -> None:
         """Open Socket Mode where there is an app-level token."""
