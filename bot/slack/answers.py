@@ -197,6 +197,13 @@ def _links(view: CardView, web: str | None) -> list[Block]:
     return [section("  ·  ".join(links))] if links else []
 
 
+def chart_is_direct(link: str) -> Message:
+    """Return where the chart of an answer is that nobody else sees: Slack shows no picture in one."""
+    where = f"<{escape(link)}|our direct messages>" if link else "our direct messages"
+    text = f"The chart is in {where}."
+    return message(text, [section(text)])
+
+
 def archive_question(draft: str, model: str, version: str) -> Message:
     """Return the question before a version is taken aside; the buttons carry the draft's id."""
     text = mrkdwn(words.archive_question(model, version))
