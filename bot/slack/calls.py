@@ -44,6 +44,13 @@ def error_of(error: SlackApiError) -> str:
     return str(data.get("error", "")) if isinstance(data, dict) else ""
 
 
+def lacking(error: Exception) -> list[str]:
+    """Return the scopes that the app lacks, by an error answer to an upload; none where it's another error."""
+    if not isinstance(error, SlackApiError) or error_of(error) != "missing_scope":
+        return []
+    return str(error.response.get("needed") or "files:write").split(",")
+
+
 def sort_out(error: SlackApiError) -> Delivery:
     """Return what an error answer means for a delivery."""
     status = getattr(error.response, "status_code", 200)
