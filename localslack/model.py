@@ -104,6 +104,11 @@ class Message:
         """Whether the message hangs in a thread that another message opened."""
         return self.thread_ts is not None and self.thread_ts != self.ts
 
+    @property
+    def all_blocks(self) -> list[JSON]:
+        """The blocks of the message and of its attachments."""
+        return self.blocks + [block for one in self.attachments for block in one.get("blocks", [])]
+
 
 @dataclass(frozen=True, kw_only=True)
 class App:

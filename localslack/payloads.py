@@ -100,6 +100,22 @@ def click_in_view(action: JSON, *, actor: Actor, view: JSON, origin: Origin = Or
     return block_actions(action, actor=actor, container=container, origin=origin, view=view, trigger_id=trigger_id)
 
 
+def block_suggestion(
+    typed: JSON,
+    *,
+    actor: Actor,
+    container: JSON,
+    origin: Origin = Origin(),
+    place: Place | None = None,
+    message: JSON | None = None,
+    view: JSON | None = None,
+) -> JSON:
+    """What somebody types into a menu that the app fills: typed holds block_id, action_id and value."""
+    payload = _interaction("block_suggestion", actor, origin) | {"container": container} | typed
+    where = {"view": view, "message": message, "channel": place and {"id": place.id, "name": place.name}}
+    return payload | {name: held for name, held in where.items() if held is not None}
+
+
 def home_view(
     blocks: list[JSON] | None = None, *, view_id: str = "V0HOME", origin: Origin = Origin(), **fields: Any
 ) -> JSON:

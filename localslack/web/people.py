@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from localslack.acts import suggesting
 from localslack.acts.clicking import Click, Clicking
 from localslack.acts.filling import Filling
 from localslack.acts.visiting import opens_home
@@ -49,6 +50,7 @@ class PeopleSide:
             "type": self._type,
             "upload": self._upload,
             "click": self._click,
+            "suggest": self._suggest,
             "submit": self._submit,
             "close": self._close,
             "open_home": self._open_home,
@@ -98,6 +100,13 @@ class PeopleSide:
         if view_id := body.get("view_id"):
             return await self._clicking.in_view(user, view_id, click)
         return await self._clicking.in_message(user, _field(body, "channel"), _field(body, "ts"), click)
+
+    async def _suggest(self, body: JSON) -> JSON:
+        ids = {"block_id": _field(body, "block_id"), "action_id": _field(body, "action_id")}
+        user, typed = _field(body, "user"), suggesting.Typed(**ids, value=str(body.get("value", "")))
+        if view_id := body.get("view_id"):
+            return await suggesting.in_view(self._core, user, view_id, typed)
+        return await suggesting.in_message(self._core, user, _field(body, "channel"), _field(body, "ts"), typed)
 
     async def _submit(self, body: JSON) -> JSON:
         return await self._filling.submits(_field(body, "user"), _field(body, "view_id"), body.get("answers", {}))
