@@ -278,6 +278,23 @@ class Person:
         found, menu = self._element(where, what, block)
         return self._offered(where, found, menu, typed)
 
+    def uses(self, shortcut: str, message: JSON | None = None) -> Outcome:
+        """Use a global shortcut, or one on a message, by its callback_id or name."""
+        about = {} if message is None else _place(message)
+        return _outcome(self.slack.act("shortcut", user=self.name, name=shortcut, **about))
+
+    def reacts(self, message: JSON, emoji: str, *, remove: bool = False) -> JSON:
+        """React to a message with an emoji's name, or take that back; returns the message."""
+        return dict(self.slack.act("react", user=self.name, **_place(message), name=emoji, remove=remove)["message"])
+
+    def edits(self, message: JSON, text: str) -> JSON:
+        """Change the text of a message of this person's, and return it."""
+        return dict(self.slack.act("edit", user=self.name, **_place(message), text=text)["message"])
+
+    def deletes(self, message: JSON) -> None:
+        """Delete a message of this person's; an admin can delete any."""
+        self.slack.act("delete", user=self.name, **_place(message))
+
     def opens_home(self) -> JSON | None:
         """Open the app's Home tab, and return what it shows at first: a view, or None. The app is told."""
         return _view(self.slack.act("open_home", user=self.name))

@@ -96,6 +96,8 @@ class Message:
     edited: JSON | None = None
     subtype: str | None = None
     audience: str | None = None
+    # Who reacted, by emoji: {"name", "users"}.
+    reactions: list[JSON] = field(default_factory=list)
     # What only the sender said about presentation: parse, mrkdwn, unfurl_links, unfurl_media.
     flags: JSON = field(default_factory=dict)
 

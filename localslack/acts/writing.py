@@ -6,7 +6,7 @@ import re
 
 from localslack import payloads, shapes
 from localslack.acts.entrance import enter
-from localslack.acts.events import announce
+from localslack.acts.events import announce, announce_change, announce_deletion
 from localslack.composing import content_of, require_something
 from localslack.core import Core
 from localslack.delivery.outcome import Outcome
@@ -50,6 +50,33 @@ class Writing:
         sent = self._core.space.post(channel, person.id, files=[file.id], **thread)
         announce(self._core, channel, sent)
         return {"message": shapes.seen(self._core.space, sent)}
+
+    def edits(self, who: str, where: str, ts: str, text: str) -> JSON:
+        """Change the text of a message of one's own; raises SlackError."""
+        space = self._core.space
+        person, channel = enter(self._core, who, where, to_write=True)
+        message = space.message(channel, ts)
+        if message.user != person.id:
+            raise SlackError("cant_update_message")
+        before = shapes.message(space, message)
+        changed = space.rewrite(message, text=self._linked(text))
+        announce_change(self._core, channel, before, changed)
+        return {"message": shapes.seen(space, changed)}
+
+    def deletes(self, who: str, where: str, ts: str) -> JSON:
+        """Delete a message of one's own, or as an admin anybody's; raises SlackError."""
+        space = self._core.space
+        person, channel = enter(self._core, who, where, to_write=True)
+        message = space.message(channel, ts)
+        if message.user != person.id and not person.is_admin:
+            raise SlackError("cant_delete_message")
+        before = shapes.message(space, message)
+        space.remove(message)
+        if tombstone := space.anything_at(channel, ts):
+            announce_change(self._core, channel, before, tombstone)
+        else:
+            announce_deletion(self._core, channel, before)
+        return {}
 
     async def _command(self, person: Person, channel: Channel, text: str, thread_ts: str | None) -> JSON:
         name, _, rest = text.partition(" ")

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from localslack.acts import suggesting
+from localslack.acts import reacting, shortcuts, suggesting
 from localslack.acts.clicking import Click, Clicking
 from localslack.acts.filling import Filling
 from localslack.acts.visiting import opens_home
@@ -54,6 +54,10 @@ class PeopleSide:
             "submit": self._submit,
             "close": self._close,
             "open_home": self._open_home,
+            "shortcut": self._shortcut,
+            "react": self._react,
+            "edit": self._edit,
+            "delete": self._delete,
             "read": self._mark_read,
         }
         looks = [Route(f"/_ui/{name}", _look(act), methods=["GET"]) for name, act in seen.items()]
@@ -117,6 +121,22 @@ class PeopleSide:
     async def _open_home(self, body: JSON) -> JSON:
         return opens_home(self._core, _field(body, "user"))
 
+    async def _shortcut(self, body: JSON) -> JSON:
+        user, name = _field(body, "user"), _field(body, "name")
+        if not body.get("ts"):
+            return await shortcuts.uses(self._core, user, name)
+        return await shortcuts.uses_on(self._core, user, name, _field(body, "channel"), body["ts"])
+
+    async def _react(self, body: JSON) -> JSON:
+        who, where, ts = _message(body)
+        return reacting.reacts(self._core, who, where, ts, _field(body, "name"), remove=bool(body.get("remove")))
+
+    async def _edit(self, body: JSON) -> JSON:
+        return self._writing.edits(*_message(body), _field(body, "text"))
+
+    async def _delete(self, body: JSON) -> JSON:
+        return self._writing.deletes(*_message(body))
+
     async def _mark_read(self, body: JSON) -> JSON:
         self._eyes.has_read(_field(body, "user"), _field(body, "channel"))
         return {}
@@ -148,6 +168,10 @@ def _answer(look: Callable[[], JSON]) -> Response:
         return JSONResponse({"ok": True, **look()})
     except SlackError as refusal:
         return JSONResponse(refusal.body(), status_code=400)
+
+
+def _message(body: JSON) -> tuple[str, str, str]:
+    return _field(body, "user"), _field(body, "channel"), _field(body, "ts")
 
 
 def _field(body: JSON, name: str) -> str:
