@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         request_url=options.request_url,
         secrets={name: os.environ.get(f"LOCALSLACK_{name.upper()}", "") for name in SECRETS},
         rate_limits=options.rate_limits,
+        speed=options.speed,
     )
     running = server.build(settings, port, lambda core: _announce(core, options.env_file))
     with contextlib.suppress(KeyboardInterrupt):
@@ -48,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--state", type=Path, help="a file that keeps messages, people and tokens")
     parser.add_argument("--request-url", help="deliver by signed HTTP to this URL, not by Socket Mode")
     parser.add_argument("--env-file", type=Path, help="write the app's settings to a file instead")
-    parser.add_argument("--rate-limits", action="store_true", help="enforce Slack's rate tiers")
+    parser.add_argument("--no-rate-limits", dest="rate_limits", action="store_false", help="lift Slack's rate tiers")
+    parser.add_argument("--speed", type=float, default=1.0, help="count calls and check files this many times faster")
     return parser
 
 

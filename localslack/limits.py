@@ -1,4 +1,4 @@
-"""Slack's rate tiers, enforced when asked for."""
+"""Slack's rate tiers, enforced unless switched off."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ from localslack.errors import SlackError
 
 # Calls a minute, by tier: https://docs.slack.dev/apis/web-api/rate-limits
 TIERS = {1: 1, 2: 20, 3: 50, 4: 100}
-# chat.postMessage: about one a second in each channel.
+# chat.postMessage: about one a second in each channel. Slack doesn't say what bursts it tolerates: none here.
 SPECIAL = 5
 
 
 class Limits:
-    """A sliding window per method, and per channel where Slack counts so."""
+    """A sliding window per method, and per channel where Slack counts so.
 
-    def __init__(self, now: Callable[[], float], *, enforced: bool) -> None:
+    speed: how many of the workspace's seconds pass in one, so that tests needn't wait for real minutes.
+    """
+
+    def __init__(self, now: Callable[[], float], *, enforced: bool, speed: float) -> None:
         self._now = now
         self._enforced = enforced
+        self._speed = speed
         self._past: dict[tuple[str, str], deque[float]] = {}
 
     def count(self, method: str, tier: int, channel: str) -> None:
         """Count a call; raises ratelimited (HTTP 429 with Retry-After) when it is one too many."""
         if not self._enforced:
             return
-        most, window = (1, 1.0) if tier == SPECIAL else (TIERS[tier], 60.0)
+        most, seconds = (1, 1.0) if tier == SPECIAL else (TIERS[tier], 60.0)
+        window = seconds / self._speed
         past = self._past.setdefault((method, channel if tier == SPECIAL else ""), deque())
         now = self._now()
         while past and past[0] <= now - window:
@@ -35,3 +40,7 @@ class Limits:
             after = math.ceil(past[0] + window - now)
             raise SlackError("ratelimited", status=429, headers={"Retry-After": str(max(1, after))})
         past.append(now)
+
+    def clear(self) -> None:
+        """Forget the calls counted so far."""
+        self._past.clear()

@@ -63,7 +63,10 @@ class Group:
 
 @dataclass(kw_only=True)
 class File:
-    """An uploaded file; its bytes are kept beside it. width and height are those of a picture."""
+    """An uploaded file; its bytes are kept beside it. width and height are those of a picture.
+
+    ready_at: when Slack has looked into it, in seconds since the epoch; nobody knows what it is before that.
+    """
 
     id: str
     name: str
@@ -76,6 +79,7 @@ class File:
     snippet_type: str = ""
     width: int = 0
     height: int = 0
+    ready_at: float = 0.0
 
 
 @dataclass(kw_only=True)

@@ -75,6 +75,13 @@ class Workspace:
         """Whether the account belongs to another workspace."""
         return person.team_id != self.team.id
 
+    def may_see(self, person: Person, room: Channel) -> bool:
+        """Whether a person can read a conversation: as a member, or a public one unless they're a guest."""
+        if person.id in room.members:
+            return True
+        is_guest = person.is_restricted or person.is_ultra_restricted or self.is_stranger(person)
+        return room.kind == "public_channel" and not is_guest
+
     # -- groups ---------------------------------------------------------------------------------------------
 
     def set_group(self, seed: GroupSeed) -> Group:

@@ -15,6 +15,7 @@ from slack_sdk.socket_mode.builtin import SocketModeClient
 from bot.registry.memory import MemoryRegistry
 from handlers import logs
 from localslack import LocalSlack
+from tests.workspaces import local_slack
 from tests.world import MANIFEST, World, running
 
 pytest_plugins = ("tests.registries", "tests.ledgers", "tests.prometheus")
@@ -73,7 +74,7 @@ def _socket_mode_closes_at_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def _workspace() -> Iterator[LocalSlack]:
-    with LocalSlack.start(MANIFEST) as slack:
+    with local_slack(MANIFEST) as slack:
         yield slack
 
 

@@ -25,6 +25,7 @@ from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from tests.waiting import wait_until
+from tests.workspaces import local_slack
 from tests.world import CHANNEL, MANIFEST, TurnedClock, World, running, said
 from tests.yesterday import LEDGER, REGISTRY, TOKEN, TOKEN_ENV, WORKSPACE, pack, policy, push
 
@@ -204,7 +205,7 @@ def record(folder: Path) -> None:
     os.environ[TOKEN_ENV] = TOKEN
     with tempfile.TemporaryDirectory() as work:
         home, state = Path(work), Path(work) / "slack.db"
-        with LocalSlack.start(MANIFEST, state=state, secrets=SECRETS) as slack:
+        with local_slack(MANIFEST, state=state, secrets=SECRETS) as slack:
             play = Play(slack, home)
             play.history()
 

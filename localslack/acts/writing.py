@@ -116,10 +116,9 @@ class Writing:
         return told
 
     def _show(self, person: Person, channel: Channel, answer: JSON) -> Message:
-        content = require_something(content_of(answer, self._core.has_picture))
-        if answer.get("response_type") != "in_channel":
-            content["audience"] = person.id
-        return self._core.space.post(channel, self._core.space.app.bot_user_id, **content)
+        audience = None if answer.get("response_type") == "in_channel" else person.id
+        content = require_something(content_of(answer, self._core.has_picture_for(audience)))
+        return self._core.space.post(channel, self._core.space.app.bot_user_id, audience=audience, **content)
 
     def _refused(self, person: Person, channel: Channel, text: str, thread_ts: str | None) -> JSON:
         shown = self._whisper(person, channel, text, thread_ts)

@@ -30,13 +30,21 @@ def call(core: Core, name: str, token: str, args: Args) -> dict[str, Any]:
         raise unknown(name)
     _check_token(core, method, token)
     core.require_scope(*method.scopes)
-    core.limits.count(name, method.tier, args.text("channel"))
+    core.limits.count(name, method.tier, _conversation(core, args.text("channel")))
     return {"ok": True, **method.handler(core, args)}
 
 
 def unknown(name: str) -> SlackError:
     """The error for a method that does not exist here."""
     return SlackError("unknown_method", req_method=name)
+
+
+def _conversation(core: Core, name: str) -> str:
+    """One name for each conversation, whether the app says an id, a #name, or a person."""
+    try:
+        return "D" + name[1:] if name in core.space.people else core.space.channel(name).id
+    except SlackError:
+        return name
 
 
 def _check_token(core: Core, method: Method, token: str) -> None:

@@ -60,7 +60,7 @@ def post_ephemeral(core: Core, args: Args) -> JSON:
     room = _room_to_post_in(core, args.required("channel"), in_public=False)
     if person not in room.members:
         raise SlackError("user_not_in_channel")
-    content = require_something(content_of(args.raw, core.has_picture)) | _thread(core, room, args)
+    content = require_something(content_of(args.raw, core.has_picture_for(person))) | _thread(core, room, args)
     # Slack keeps no metadata of what it does not keep.
     content.pop("metadata", None)
     sent = core.space.post(room, core.space.app.bot_user_id, audience=person, **content)

@@ -24,6 +24,7 @@ from tests.localslack.apps import (
     plain,
     web_client,
 )
+from tests.workspaces import local_slack
 
 pytestmark = pytest.mark.browser
 
@@ -40,7 +41,7 @@ MODELS = ["churn", "fraud", "uplift"]
 @pytest.fixture(scope="module")
 def workspace() -> Iterator[LocalSlack]:
     """Run a workspace whose app has a Home tab."""
-    with LocalSlack.start(HOME_MANIFEST) as slack:
+    with local_slack(HOME_MANIFEST) as slack:
         yield slack
 
 
@@ -180,7 +181,7 @@ def test_the_tab_is_reached_and_used_by_keyboard(
 
 
 def test_an_app_without_the_tab_shows_none(open_window: Callable[..., Screen]) -> None:
-    with LocalSlack.start(MANIFEST) as slack:
+    with local_slack(MANIFEST) as slack:
         screen = open_window(slack.url)
         screen.page.get_by_test_id("channel-tester").click()
         expect(screen.page.get_by_role("combobox", name="Message tester")).to_be_visible()

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from bot.registry.memory import MemoryRegistry
-from localslack import LocalSlack
 from tests.browser.screen import Screen, says
+from tests.workspaces import local_slack
 from tests.world import MANIFEST, World, running
 
 pytestmark = pytest.mark.browser
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Run one bot for everybody who only looks: starting and ending it takes longer than a look."""
     with (
-        LocalSlack.start(MANIFEST) as slack,
+        local_slack(MANIFEST) as slack,
         running(slack, tmp_path_factory.mktemp("library"), MemoryRegistry()) as world,
     ):
         yield world

@@ -17,7 +17,7 @@ from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
 from handlers.api import Api
 from handlers.http import create
-from localslack import LocalSlack
+from tests.workspaces import local_slack
 from tests.world import MANIFEST, World, policy_of, running
 
 TOKEN = "t0ken-of-whoever-may-everything"
@@ -47,7 +47,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("SCHEMA_TOKEN", TOKEN)
-        slack = stack.enter_context(LocalSlack.start(MANIFEST))
+        slack = stack.enter_context(local_slack(MANIFEST))
         home = tmp_path_factory.mktemp("schema")
         policy = policy_of(CHANGES)
         yield stack.enter_context(running(slack, Path(home), registry, policy=policy, webhook_secret=SECRET))

@@ -44,6 +44,7 @@ from localslack.seed import PersonSeed
 from tests.receivers import Reply, receiving
 from tests.registries import MlflowServer, MlflowShelf, free_port
 from tests.saying import Said
+from tests.workspaces import local_slack
 from tests.world import running
 
 POLICY = """
@@ -296,7 +297,7 @@ def test_a_server_without_a_method_is_told_so_and_all_else_is_looked_at(
 
 def test_scopes_that_manifest_yml_has_and_the_token_lacks_are_named(doctor: Doctor, tmp_path: Path) -> None:
     manifest = {"oauth_config": {"scopes": {"bot": ["chat:write", "commands", "channels:manage"]}}}
-    with LocalSlack.start(manifest) as other:
+    with local_slack(manifest) as other:
         said = doctor(SLACK_API_URL=other.api_url, SLACK_BOT_TOKEN=other.bot_token)
     assert said.code == 2
     assert "lacks channels:history, channels:read" in said.of("Slack scopes", "wrong")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from bot.ledger import SqlLedger
-from localslack import LocalSlack
 from tests.harness import chain_is_whole
 from tests.waiting import wait_until
+from tests.workspaces import local_slack
 from tests.world import CHANNEL, MANIFEST, TurnedClock, World, running, said
 from tests.yesterday import LEDGER, REGISTRY, TOKEN, TOKEN_ENV, WORKSPACE, database, policy, push, unpack
 
@@ -46,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def world(home: Path, clock: TurnedClock) -> Iterator[World]:
     """Return the bot, started as ever; the tests share it, and each is about a model of its own."""
-    with pytest.MonkeyPatch.context() as patch, LocalSlack.start(MANIFEST, state=home / "slack.db") as slack:
+    with pytest.MonkeyPatch.context() as patch, local_slack(MANIFEST, state=home / "slack.db") as slack:
         patch.setenv(TOKEN_ENV, TOKEN)
         registry = unpack(REGISTRY.read_text(encoding="utf-8"))
         with running(slack, home, registry, policy=policy(), clock=clock) as world:

@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from bot.domain.policy import Policy, read_policy
-from localslack import LocalSlack
 from tests.fake_github import GitHub
 from tests.registries import mlflow_subprocess
 from tests.workflow_runner import REPOSITORY, ROOT, SHA, Job, Repository
+from tests.workspaces import local_slack
 from tests.world import CHANNEL, MANIFEST, TurnedClock, World, running, said
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     github.says(NUMBER, "<!-- registrar: what came of the training --> quoted by a person")
     with (
         mlflow_subprocess(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts", workers=1) as uri,
-        LocalSlack.start(MANIFEST) as slack,
+        local_slack(MANIFEST) as slack,
         closing(MlflowRegistry(uri)) as registry,
         running(slack, folder / "bot", registry, policy=policy(folder / "token"), clock=clock) as world,
     ):

@@ -9,11 +9,12 @@ from slack_sdk import WebClient
 
 from localslack import LocalSlack, Person
 from tests.localslack.apps import MANIFEST, bolt_app, over_socket_mode, web_client
+from tests.workspaces import INSTANT, local_slack
 
 
 @pytest.fixture(scope="session")
 def workspace() -> Iterator[LocalSlack]:
-    with LocalSlack.start(MANIFEST) as slack:
+    with local_slack(MANIFEST, speed=INSTANT) as slack:
         yield slack
 
 

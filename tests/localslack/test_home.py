@@ -36,6 +36,7 @@ from tests.localslack.apps import (
     web_client,
 )
 from tests.waiting import LONG
+from tests.workspaces import local_slack
 
 JSON = dict[str, Any]
 Refused = Callable[..., str]
@@ -45,7 +46,7 @@ STAGES = [{"text": plain("Staging"), "value": "s"}, {"text": plain("Production")
 @pytest.fixture(scope="module")
 def workspace() -> Iterator[LocalSlack]:
     """Run a workspace whose app has a Home tab and hears of visits."""
-    with LocalSlack.start(HOME_MANIFEST) as slack:
+    with local_slack(HOME_MANIFEST) as slack:
         yield slack
 
 
@@ -124,14 +125,14 @@ def test_an_external_id_is_used_once(client: WebClient, refused: Refused) -> Non
 
 
 def test_without_a_home_tab_in_the_manifest_nothing_is_published_or_opened(refused: Refused) -> None:
-    with LocalSlack.start(MANIFEST) as slack:
+    with local_slack(MANIFEST) as slack:
         assert refused(web_client(slack).views_publish, user_id="U0ALICE", view=home()) == "not_enabled"
         with pytest.raises(RefusedError, match="not_enabled"):
             slack.person("alice").opens_home()
 
 
 def test_publishing_needs_no_scope() -> None:
-    with LocalSlack.start(HOME_MANIFEST | {"oauth_config": {}}) as slack:
+    with local_slack(HOME_MANIFEST | {"oauth_config": {}}) as slack:
         assert web_client(slack).views_publish(user_id="U0ALICE", view=home())["ok"]
 
 
@@ -263,7 +264,7 @@ def test_over_http_a_visit_is_a_signed_post_that_says_when_it_is_told_again(slac
 
 def test_an_app_that_does_not_subscribe_hears_of_no_visit() -> None:
     deaf = HOME_MANIFEST | {"settings": {"event_subscriptions": {"bot_events": ["message.channels"]}}}
-    with LocalSlack.start(deaf) as slack, raw_socket(slack) as socket:
+    with local_slack(deaf) as slack, raw_socket(slack) as socket:
         receive(socket)
         slack.person("alice").opens_home()
         slack.person("alice").types("#churn", "hello")

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from localslack import ChannelSeed, LocalSlack, Seed, connect
+from localslack import ChannelSeed, Seed, connect
 from tests.localslack.apps import HOME_MANIFEST, MANIFEST, home, web_client
 from tests.registries import free_port
+from tests.workspaces import INSTANT, local_slack
 
 
 def test_messages_people_channels_and_secrets_survive_a_restart(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
     metadata = {"event_type": "asked", "event_payload": {"id": 7}}
-    with LocalSlack.start(MANIFEST, state=state) as slack:
+    with local_slack(MANIFEST, state=state, speed=INSTANT) as slack:
         secrets = (slack.bot_token, slack.app_token, slack.signing_secret)
         client = web_client(slack)
         ts = client.chat_postMessage(channel="#churn", text="x", metadata=metadata)["ts"]
@@ -26,7 +27,7 @@ def test_messages_people_channels_and_secrets_survive_a_restart(tmp_path: Path) 
         slack.change_person("bob", is_restricted=True)
         slack.add_channel("C0NEW", "new", members=["alice", "bot"])
         slack.set_group("S0LEADS", "leads", ["alice"])
-    with LocalSlack.start(MANIFEST, state=state) as slack:
+    with local_slack(MANIFEST, state=state) as slack:
         client = web_client(slack)
         assert (slack.bot_token, slack.app_token, slack.signing_secret) == secrets
         (message,) = client.conversations_history(channel="C0CHURN", include_all_metadata=True)["messages"]
@@ -40,64 +41,64 @@ def test_messages_people_channels_and_secrets_survive_a_restart(tmp_path: Path) 
 
 def test_timestamps_go_on_after_a_restart(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
-    with LocalSlack.start(MANIFEST, state=state) as slack:
+    with local_slack(MANIFEST, state=state) as slack:
         slack.advance(3600)
         last = web_client(slack).chat_postMessage(channel="#churn", text="x")["ts"]
-    with LocalSlack.start(MANIFEST, state=state) as slack:
+    with local_slack(MANIFEST, state=state) as slack:
         assert web_client(slack).chat_postMessage(channel="#churn", text="y")["ts"] > last
 
 
 def test_a_deleted_message_stays_deleted(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
-    with LocalSlack.start(MANIFEST, state=state) as slack:
+    with local_slack(MANIFEST, state=state) as slack:
         ts = web_client(slack).chat_postMessage(channel="#churn", text="x")["ts"]
         web_client(slack).chat_delete(channel="C0CHURN", ts=ts)
-    with LocalSlack.start(MANIFEST, state=state) as slack:
+    with local_slack(MANIFEST, state=state) as slack:
         assert slack.person("alice").sees("#churn") == []
 
 
 def test_a_home_tab_survives_a_restart_and_ends_with_a_reset(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
-    with LocalSlack.start(HOME_MANIFEST, state=state) as slack:
+    with local_slack(HOME_MANIFEST, state=state) as slack:
         published = web_client(slack).views_publish(user_id="U0ALICE", view=home())["view"]
-    with LocalSlack.start(HOME_MANIFEST, state=state) as slack:
+    with local_slack(HOME_MANIFEST, state=state) as slack:
         assert slack.person("alice").home() == published
         slack.reset()
-    with LocalSlack.start(HOME_MANIFEST, state=state) as slack:
+    with local_slack(HOME_MANIFEST, state=state) as slack:
         assert slack.person("alice").home() is None
 
 
 def test_what_was_kept_comes_back_and_survives_a_restart(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
-    with LocalSlack.start(MANIFEST, state=state) as slack:
+    with local_slack(MANIFEST, state=state) as slack:
         slack.person("alice").types("#churn", "before")
         slack.keep()
         slack.person("alice").types("#churn", "after")
         slack.add_channel("C0NEW", "new", members=["alice"])
         slack.put_back()
         assert [message["text"] for message in slack.person("bob").sees("#churn")] == ["before"]
-    with LocalSlack.start(MANIFEST, state=state) as slack:
+    with local_slack(MANIFEST, state=state) as slack:
         assert [message["text"] for message in slack.person("bob").sees("#churn")] == ["before"]
 
 
 def test_the_seed_is_planted_once(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
     seed = Seed(channels=(ChannelSeed(id="C0ONE", name="one"),))
-    with LocalSlack.start(MANIFEST, state=state, seed=seed):
+    with local_slack(MANIFEST, state=state, seed=seed):
         pass
-    with LocalSlack.start(MANIFEST, state=state) as slack:
+    with local_slack(MANIFEST, state=state) as slack:
         assert slack.members("#one") != []
 
 
 def test_given_secrets_are_used(tmp_path: Path) -> None:
     given = {"bot_token": "xoxb-1", "app_token": "xapp-1", "signing_secret": "s"}
-    with LocalSlack.start(MANIFEST, secrets=given) as slack:
+    with local_slack(MANIFEST, secrets=given) as slack:
         assert (slack.bot_token, slack.app_token, slack.signing_secret) == ("xoxb-1", "xapp-1", "s")
 
 
 def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
     state = tmp_path / "slack.db"
-    with LocalSlack.start(MANIFEST, state=state):
+    with local_slack(MANIFEST, state=state):
         assert state.stat().st_mode & 0o077 == 0
 
 
@@ -112,7 +113,7 @@ def test_a_killed_workspace_has_lost_nothing(tmp_path: Path) -> None:
         with connect(url) as slack:
             slack.person("alice").types("#churn", "remember this")
         process.send_signal(signal.SIGKILL)
-    with LocalSlack.start(manifest, state=tmp_path / "slack.db") as slack:
+    with local_slack(manifest, state=tmp_path / "slack.db") as slack:
         assert slack.person("bob").sees("#churn")[0]["text"] == "remember this"
 
 
@@ -121,5 +122,5 @@ def test_a_start_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
     state.write_bytes(b"no database " * 500)
     port = free_port()
     with pytest.raises(sqlite3.DatabaseError):
-        LocalSlack.start(MANIFEST, state=state, port=port)
-    LocalSlack.start(MANIFEST, port=port).stop()
+        local_slack(MANIFEST, state=state, port=port)
+    local_slack(MANIFEST, port=port).stop()

@@ -11,7 +11,9 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from localslack import ChannelSeed, LocalSlack, Person, PersonSeed, Seed
-from tests.localslack.apps import MANIFEST, manifest_without, web_client
+from localslack.blocks import BLOCKS_MAX
+from tests.localslack.apps import MANIFEST, blocks_of, manifest_without, web_client
+from tests.workspaces import local_slack
 
 Refused = Callable[..., str]
 
@@ -99,7 +101,7 @@ def test_broken_json_is_refused(slack: LocalSlack) -> None:
     ],
 )
 def test_a_scope_that_the_manifest_lacks_is_named(scope: str, method: str, arguments: dict[str, Any]) -> None:
-    with LocalSlack.start(manifest_without(scope)) as slack, pytest.raises(SlackApiError) as caught:
+    with local_slack(manifest_without(scope)) as slack, pytest.raises(SlackApiError) as caught:
         getattr(web_client(slack), method)(**arguments)
     assert caught.value.response["error"] == "missing_scope"
     assert caught.value.response["needed"] == scope
@@ -128,7 +130,7 @@ def test_a_posted_message_names_the_app(client: WebClient) -> None:
 def test_without_membership_public_channels_need_a_scope(slack: LocalSlack, client: WebClient) -> None:
     slack.set_members("#churn", ["alice"])
     assert client.chat_postMessage(channel="#churn", text="x")["ok"]
-    with LocalSlack.start(manifest_without("chat:write.public")) as strict:
+    with local_slack(manifest_without("chat:write.public")) as strict:
         strict.set_members("#churn", ["alice"])
         with pytest.raises(SlackApiError, match="not_in_channel"):
             web_client(strict).chat_postMessage(channel="#churn", text="x")
@@ -183,6 +185,17 @@ def test_invalid_blocks_name_the_place_and_the_rule(client: WebClient) -> None:
     assert caught.value.response["response_metadata"]["messages"] == [
         "[ERROR] must be less than 3001 characters [json-pointer:/blocks/0/text/text]"
     ]
+
+
+def test_too_many_characters_of_blocks_are_refused(client: WebClient, refused: Refused) -> None:
+    channel, fits, beyond = "C0CHURN", blocks_of(BLOCKS_MAX), blocks_of(BLOCKS_MAX + 1)
+    ts = client.chat_postMessage(channel=channel, text="x", blocks=fits)["ts"]
+    client.chat_update(channel=channel, ts=ts, text="x", blocks=fits)
+    client.chat_postEphemeral(channel=channel, user="U0ALICE", text="x", blocks=fits)
+    assert refused(client.chat_postMessage, channel=channel, text="x", blocks=beyond) == "msg_blocks_too_long"
+    assert refused(client.chat_update, channel=channel, ts=ts, text="x", blocks=beyond) == "msg_blocks_too_long"
+    ephemeral = {"channel": channel, "user": "U0ALICE", "text": "x", "blocks": beyond}
+    assert refused(client.chat_postEphemeral, **ephemeral) == "msg_blocks_too_long"
 
 
 # -- changing ---------------------------------------------------------------------------------------------------
@@ -378,7 +391,7 @@ def test_a_seed_says_who_and_what_is_there() -> None:
         channels=(ChannelSeed(id="C0ONLY", name="only", members=("zoe",)),),
         groups=(),
     )
-    with LocalSlack.start(MANIFEST, seed=seed) as slack:
+    with local_slack(MANIFEST, seed=seed) as slack:
         assert slack.team_id == "T0SEED"
         assert slack.members("#only") == ["U0ZOE"]
 
@@ -386,17 +399,50 @@ def test_a_seed_says_who_and_what_is_there() -> None:
 # -- rate tiers -------------------------------------------------------------------------------------------------
 
 
-def test_rate_tiers_hold_when_asked_for() -> None:
-    with LocalSlack.start(MANIFEST, rate_limits=True) as slack:
+def test_the_21st_call_of_a_tier_2_method_in_a_minute_is_refused() -> None:
+    with LocalSlack.start(MANIFEST) as slack:
+        client = web_client(slack)
+        for _ in range(20):
+            client.usergroups_list()
+        with pytest.raises(SlackApiError) as caught:
+            client.usergroups_list()
+        assert caught.value.response.status_code == 429
+        slack.advance(60)
+        assert client.usergroups_list()["ok"]
+
+
+def test_lifted_rate_tiers_count_nothing() -> None:
+    with LocalSlack.start(MANIFEST, rate_limits=False) as slack:
+        assert all(web_client(slack).usergroups_list()["ok"] for _ in range(21))
+
+
+def test_each_channel_takes_one_message_a_second() -> None:
+    with LocalSlack.start(MANIFEST, speed=0.01) as slack:  # a second lasts 100, so that no machine is too slow
         client = web_client(slack)
         client.chat_postMessage(channel="#churn", text="1")
         with pytest.raises(SlackApiError) as caught:
             client.chat_postMessage(channel="#churn", text="2")
-        assert caught.value.response.status_code == 429
-        assert caught.value.response.headers["Retry-After"] == "1"
+        assert caught.value.response.headers["Retry-After"] == "100"
         assert client.chat_postMessage(channel="#general", text="3")["ok"]
-        slack.advance(1)
+        slack.advance(100)
         assert client.chat_postMessage(channel="#churn", text="4")["ok"]
+
+
+def test_a_channel_is_counted_once_however_it_is_named() -> None:
+    with LocalSlack.start(MANIFEST, speed=0.01) as slack:
+        client = web_client(slack)
+        client.chat_postMessage(channel="#churn", text="1")
+        with pytest.raises(SlackApiError) as caught:
+            client.chat_postMessage(channel="C0CHURN", text="2")
+        assert caught.value.response["error"] == "ratelimited"
+
+
+def test_a_reset_forgets_the_calls_that_were_counted() -> None:
+    with LocalSlack.start(MANIFEST, speed=0.01) as slack:
+        client = web_client(slack)
+        client.chat_postMessage(channel="#churn", text="1")
+        slack.reset()
+        assert client.chat_postMessage(channel="#churn", text="2")["ok"]
 
 
 # -- blocks.validate ---------------------------------------------------------------------------------------------
