@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,6 +126,11 @@ class App:
     bot_user_id: str = "U0LOCALAPP"
     name: str = "App"
     bot_name: str = "app"
+
+    @property
+    def bot_handle(self) -> str:
+        """The name of the bot user in lower case, without spaces."""
+        return re.sub(r"[^\w.-]+", "_", self.bot_name.lower())
 
 
 @dataclass(frozen=True, kw_only=True)

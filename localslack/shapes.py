@@ -38,7 +38,7 @@ def user(space: Workspace, person: Person) -> JSON:
 def bot_user(space: Workspace) -> JSON:
     """The user object of the app's own bot user."""
     app = space.app
-    person = Person(id=app.bot_user_id, name=app.bot_name, team_id=space.team.id, real_name=app.bot_name, is_bot=True)
+    person = Person(id=app.bot_user_id, name=app.bot_handle, team_id=space.team.id, real_name=app.bot_name, is_bot=True)
     shape = user(space, person)
     shape["profile"] |= {"bot_id": app.bot_id, "api_app_id": app.id, "always_active": True}
     return shape

@@ -132,16 +132,18 @@ class Writing:
         """@name and #channel become references and <, > and & are escaped, as Slack's composer does it."""
         space = self._core.space
         text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        people = {person.name: person.id for person in space.people.values()}
-        people[space.app.bot_name] = space.app.bot_user_id
-        rooms = {room.name: room.id for room in space.channels.values() if not room.is_im}
+        people = {person.name: (person.id, person.name) for person in space.people.values()}
+        app = space.app
+        people |= dict.fromkeys((app.bot_name, app.bot_handle), (app.bot_user_id, app.bot_handle))
+        rooms = {room.name: (room.id, room.name) for room in space.channels.values() if not room.is_im}
 
         def link(found: re.Match[str]) -> str:
             mark, name = found[1], found[2]
             known = people if mark == "@" else rooms
             if name not in known:
                 return found[0]
-            label = f"|{name}" if mark == "#" or named else ""
-            return f"<{mark}{known[name]}{label}>"
+            found_id, label = known[name]
+            return f"<{mark}{found_id}|{label}>" if mark == "#" or named else f"<{mark}{found_id}>"
 
-        return re.sub(r"(?<![\w<])([@#])([\w.-]*\w)", link, text)
+        # Only the app's name may have spaces in it.
+        return re.sub(rf"(?<![\w<])([@#])({re.escape(app.bot_name)}(?!\w)|[\w.-]*\w)", link, text)
