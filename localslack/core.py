@@ -86,6 +86,7 @@ class Core:
             api_app_id=self.space.app.id,
             bot_user_id=self.space.app.bot_user_id,
             token=self.secrets.verification_token,
+            enterprise=self.space.enterprise,
         )
 
     def actor(self, person: Person) -> payloads.Actor:

@@ -11,7 +11,11 @@ JSON = dict[str, Any]
 
 @dataclass(kw_only=True)
 class Person:
-    """A user account: a person, a bot, a guest, a stranger from another workspace, or a deleted one."""
+    """A user account: a person, a bot, a guest, a stranger from another workspace, or a deleted one.
+
+    team_id: the workspace that they belong to. enterprise_user: who they are in an Enterprise Grid, in Slack's words;
+    with it they can be members of this workspace too.
+    """
 
     id: str
     name: str
@@ -24,11 +28,15 @@ class Person:
     is_ultra_restricted: bool = False
     is_bot: bool = False
     deleted: bool = False
+    enterprise_user: JSON | None = None
 
 
 @dataclass(kw_only=True)
 class Channel:
-    """A public or private channel, or a direct conversation between the app and one person."""
+    """A public or private channel, or a direct conversation between the app and one person.
+
+    posting: who can post, everyone or admins.
+    """
 
     id: str
     name: str
@@ -37,6 +45,7 @@ class Channel:
     is_private: bool = False
     is_archived: bool = False
     is_im: bool = False
+    posting: str = "everyone"
     members: list[str] = field(default_factory=list)
 
     @property

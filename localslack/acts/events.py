@@ -19,7 +19,7 @@ def announce(core: Core, channel: Channel, message: Message) -> None:
     mention = re.search(rf"<@{core.space.app.bot_user_id}[|>]", message.text)
     # In a direct conversation, nobody needs to be mentioned: https://docs.slack.dev/reference/events/app_mention
     if mention and not channel.is_im and _hears(core, channel, "app_mention"):
-        _send(core, event | {"type": "app_mention", "channel": channel.id})
+        _send(core, channel, event | {"type": "app_mention", "channel": channel.id})
 
 
 def announce_change(core: Core, channel: Channel, before: JSON, now: Message) -> None:
@@ -38,7 +38,7 @@ def announce_reaction(core: Core, channel: Channel, message: Message, about: JSO
     if _hears(core, channel, kind):
         item = {"type": "message", "channel": channel.id, "ts": message.ts}
         more = {"item": item, "item_user": message.user, "event_ts": core.space.next_ts()}
-        _send(core, {"type": kind, **about, **more})
+        _send(core, channel, {"type": kind, **about, **more})
 
 
 def announce_visit(core: Core, person: Person) -> None:
@@ -74,16 +74,23 @@ def _hidden(core: Core, subtype: str, before: JSON) -> JSON:
 def _tell(core: Core, channel: Channel, event: JSON) -> None:
     kind = KINDS[channel.kind]
     if _hears(core, channel, f"message.{kind}"):
-        _send(core, event | {"channel": channel.id, "channel_type": kind.removesuffix("s")})
+        _send(core, channel, event | {"channel": channel.id, "channel_type": kind.removesuffix("s")})
 
 
 def _hears(core: Core, channel: Channel, event: str) -> bool:
     return event in core.manifest.bot_events and core.space.app.bot_user_id in channel.members
 
 
-def _send(core: Core, event: JSON) -> None:
-    now = int(core.clock.now())
-    core.post.event(payloads.event_callback(event, event_id=_event_id(), event_time=now, origin=core.origin))
+def _send(core: Core, channel: Channel, event: JSON) -> None:
+    core.post.event(
+        payloads.event_callback(
+            event,
+            event_id=_event_id(),
+            event_time=int(core.clock.now()),
+            origin=core.origin,
+            is_shared=core.space.is_shared(channel),
+        )
+    )
 
 
 def _event_id() -> str:

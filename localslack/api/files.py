@@ -114,7 +114,7 @@ def _room(core: Core, channel_id: str) -> Channel:
     # chat:write.public does not help here: files are shared from inside only.
     if core.space.app.bot_user_id not in room.members:
         raise SlackError("not_in_channel")
-    if room.is_archived:
+    if room.is_archived or not core.space.may_post(room, core.space.app.bot_user_id):
         raise SlackError("posting_to_channel_denied")
     return room
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localslack import shapes
+from localslack import payloads, shapes
 from localslack.api.args import Args
 from localslack.api.method import JSON, Method
 from localslack.core import Core
@@ -21,11 +21,10 @@ def user_info(core: Core, args: Args) -> JSON:
 
 def user_list(core: Core, args: Args) -> JSON:
     """users.list: the accounts of this workspace, deleted ones and the app's bot user included."""
-    own = [person for person in core.space.people.values() if not core.space.is_stranger(person)]
-    everybody = [shapes.user(core.space, person) for person in own] + [shapes.bot_user(core.space)]
-    members, cursor = args.page(everybody, default=1000)
+    everybody = [shapes.user(core.space, person) for person in core.space.people.values()]
+    page, cursor = args.page([*everybody, shapes.bot_user(core.space)], args.limit(default=1000))
     return {
-        "members": members,
+        "members": [user for user in page if not user.get("is_stranger")],
         "cache_ts": int(core.clock.now()),
         "response_metadata": {"next_cursor": cursor},
     }
@@ -69,9 +68,9 @@ def team_info(core: Core, args: Args) -> JSON:
     team = core.space.team
     if args.text("team", team.id) != team.id:
         raise SlackError("team_not_found")
-    icon = {"image_default": True}
-    shape = {"id": team.id, "name": team.name, "domain": team.domain, "email_domain": "", "icon": icon}
-    return {"team": shape}
+    shape: JSON = {"id": team.id, "name": team.name, "domain": team.domain, "email_domain": ""}
+    shape["icon"] = {"image_default": True}
+    return {"team": shape | payloads.organization(core.origin)}
 
 
 # Scopes, JSON support and tiers: slack-ruby/slack-api-ref, methods/users, usergroups, bots and team.
