@@ -54,12 +54,21 @@ class Manifest:
 
 def load(source: str | Path | Mapping[str, Any]) -> Manifest:
     """Read a manifest from a YAML or JSON file, or from a mapping; raises OSError or ValueError."""
-    if isinstance(source, Mapping):
-        return _parse(source)
-    data = yaml.safe_load(Path(source).read_text(encoding="utf-8"))
+    data = source if isinstance(source, Mapping) else _read(Path(source))
+    try:
+        return _parse(data)
+    except KeyError as missing:
+        raise ValueError(f"the manifest has an entry without {missing}") from None
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is neither YAML nor JSON: {error}") from None
     if not isinstance(data, Mapping):
-        raise ValueError(f"{source} is not an app manifest: it holds no mapping")
-    return _parse(data)
+        raise ValueError(f"{path} is not an app manifest: it holds no mapping")
+    return data
 
 
 def _parse(data: Mapping[str, Any]) -> Manifest:
