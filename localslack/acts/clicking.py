@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localslack import payloads, shapes
-from localslack.acts.entrance import awake, before
+from localslack.acts.entrance import awake, message_for
 from localslack.core import Core
 from localslack.forms import Answers, element_at, element_state, state_values
 from localslack.model import JSON, Channel, Message, Person
@@ -34,7 +34,7 @@ class Clicking:
 
     async def in_message(self, who: str, where: str, ts: str, click: Click) -> JSON:
         """Press a button or choose something in a message; raises SlackError."""
-        person, channel, message = before(self._core, who, where, ts)
+        person, channel, message = message_for(self._core, who, where, ts)
         payload = self._payload(person, channel, message, click)
         return (await self._core.post.interaction(payload)).told()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from localslack import payloads, shapes
-from localslack.acts.entrance import awake, before
+from localslack.acts.entrance import awake, message_for
 from localslack.core import Core
 from localslack.errors import SlackError
 from localslack.manifest import Shortcut
@@ -26,7 +26,7 @@ async def uses(core: Core, who: str, name: str) -> JSON:
 async def uses_on(core: Core, who: str, name: str, where: str, ts: str) -> JSON:
     """Use a shortcut on a lasting message that the person sees; the app need not be in the conversation."""
     declared = _declared(core, "message", name)
-    person, channel, message = before(core, who, where, ts)
+    person, channel, message = message_for(core, who, where, ts)
     if message.audience is not None:
         raise SlackError("message_not_found")
     payload = payloads.message_shortcut(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from localslack import payloads, shapes
-from localslack.acts.entrance import awake, before
+from localslack.acts.entrance import awake, message_for
 from localslack.blocks.kit import array, shape
 from localslack.blocks.objects import OPTION_GROUP, PLAIN_OPTION
 from localslack.core import Core
@@ -37,7 +37,7 @@ class Typed:
 
 async def in_message(core: Core, who: str, where: str, ts: str, typed: Typed) -> JSON:
     """Type into a menu in a message; raises SlackError."""
-    person, channel, message = before(core, who, where, ts)
+    person, channel, message = message_for(core, who, where, ts)
     ephemeral, shown = message.audience is not None, shapes.message(core.space, message)
     payload = payloads.block_suggestion(
         vars(typed),

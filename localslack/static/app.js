@@ -12,6 +12,7 @@ const WHY = {
   operation_timeout: "did not answer within 3 seconds",
   dispatch_failed: "could not be reached: no app is connected",
   http_service_error: "answered with an error",
+  invalid_options: "offered options that Slack wouldn't show",
 };
 // On the Home tab the channel is the conversation with the app, whose other tab it is.
 const state = { me: null, overview: null, channel: null, home: false, thread: null };
@@ -68,7 +69,7 @@ const idsOf = (block, item) => ({ block_id: block.block_id, action_id: item.acti
 /** The options that the app offers for what has been typed into one of its menus; none if it does not answer. */
 async function suggested(where, block, item, typed) {
   const result = await attempt("suggest", { ...where, ...idsOf(block, item), value: typed });
-  complain(result);
+  if (result?.error) complain({ error: result.error });
   return result?.options ?? [];
 }
 
@@ -80,7 +81,7 @@ const use = async (shortcut, where) => complain(await attempt("shortcut", { name
 const shortcuts = (type) => state.overview.shortcuts.filter((one) => one.type === type);
 
 /** What a person can do with a message: react, use the app's shortcuts, and change what is their own. */
-function offersFor(message) {
+function entriesFor(message) {
   const where = placeOf(message);
   const edit = () => {
     const text = window.prompt("Edit the message", decode(message.text));
@@ -134,7 +135,7 @@ function offers(word, isFirst) {
 // -- showing ------------------------------------------------------------------------------------------------------
 
 const openThread = (message) => showThread(message.thread_ts ?? message.ts);
-const inMessages = { names, act: clickInMessage, suggest: suggestInMessage, react, offers: offersFor };
+const inMessages = { names, act: clickInMessage, suggest: suggestInMessage, react, entries: entriesFor };
 const room = new MessageList($("messages"), { ...inMessages, openThread });
 const home = new HomeTab($("home"), { names, app: () => state.overview.app, act: clickInView, suggest: suggestInView });
 let answersList = null;

@@ -14,7 +14,7 @@ export const face = (id, name) =>
 /**
  * A list of messages. `context`: names, act(message, block, element, answer, node),
  * suggest(message, block, element, typed), openThread(message), react(message, emoji, remove),
- * offers(message) for the entries {title, act} of its menu, and inThread to leave out what opens threads.
+ * entries(message) for the entries {title, act} of its menu, and inThread to leave out what opens threads.
  */
 export class MessageList {
   constructor(list, context) {
@@ -136,7 +136,7 @@ export class MessageList {
     const list = h("div", { role: "menu", class: "menu" });
     const menu = h("details", { class: "overflow-menu message-menu" }, h("summary", { class: "plain", "aria-label": "Message menu" }, "⋯"), list);
     const entry = ({ title, act }) => h("button", { type: "button", role: "menuitem", onclick: () => { menu.open = false; act(); } }, title);
-    menu.addEventListener("toggle", () => menu.open && list.replaceChildren(...this.context.offers(message).map(entry)));
+    menu.addEventListener("toggle", () => menu.open && list.replaceChildren(...this.context.entries(message).map(entry)));
     return menu;
   }
 

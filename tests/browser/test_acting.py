@@ -98,6 +98,18 @@ def test_an_option_is_looked_up_in_a_message(
     expect(screen.page.get_by_role("combobox", name="Pick a team")).to_have_value("Pricing")
 
 
+def test_somebody_is_told_when_the_app_offers_what_cannot_be_shown(
+    slack: LocalSlack, open_window: Callable[..., Screen]
+) -> None:
+    app = bolt_app(slack)
+    app.options("team")(lambda ack: ack(options=[{"text": plain("x" * 76), "value": "x"}]))
+    with over_socket_mode(slack, app):
+        web_client(slack).chat_postMessage(channel=ROOM, text="x", blocks=[actions(MENU)])
+        screen = open_window(slack.url)
+        screen.page.get_by_role("combobox", name="Pick a team").press_sequentially("x")
+        expect(screen.page.get_by_test_id("toast")).to_contain_text("options that Slack wouldn't show")
+
+
 def test_several_options_are_looked_up_in_a_form_that_a_shortcut_opens(
     slack: LocalSlack, client: WebClient, heard: list[JSON], open_window: Callable[..., Screen]
 ) -> None:

@@ -36,7 +36,8 @@ def node_app(folder: Path) -> tuple[list[str], Path]:
         pytest.skip(f"@slack/bolt takes Node.js {NODE} or later, and this is {version}")
     installed = subprocess.run([ROOT / "scripts" / "install-starter"], text=True, capture_output=True, check=False)
     if installed.returncode:
-        pytest.skip(f"npm could not fetch @slack/bolt: {installed.stderr.partition(chr(10))[0]}")
+        why = installed.stderr.partition("\n")[0]
+        pytest.skip(f"npm could not fetch @slack/bolt: {why}")
     app = Path(shutil.copytree(STARTERS / "bolt_js", folder / "app"))
     (app / "node_modules").symlink_to(installed.stdout.strip())
     return [node, "app.js"], app
