@@ -12,6 +12,7 @@ from websockets.sync.client import ClientConnection
 
 from localslack import LocalSlack, Person, RefusedError
 from tests.localslack.apps import MANIFEST, manifest_without, raw_socket, receive, web_client
+from tests.workspaces import local_slack
 
 JSON = dict[str, Any]
 Refused = Callable[..., str]
@@ -21,7 +22,7 @@ EVENTS = ["message.channels", "message.im", "app_mention", "reaction_added", "re
 @pytest.fixture(scope="module")
 def workspace() -> Iterator[LocalSlack]:
     """Run a workspace whose app hears of everything that people do with messages."""
-    with LocalSlack.start({**MANIFEST, "settings": {"event_subscriptions": {"bot_events": EVENTS}}}) as slack:
+    with local_slack({**MANIFEST, "settings": {"event_subscriptions": {"bot_events": EVENTS}}}) as slack:
         yield slack
 
 
@@ -175,7 +176,7 @@ def test_a_reaction_that_slack_would_refuse(
 
 
 def test_reactions_need_their_scope(refused: Refused) -> None:
-    with LocalSlack.start(manifest_without("reactions:write")) as slack:
+    with local_slack(manifest_without("reactions:write")) as slack:
         assert (
             refused(web_client(slack).reactions_add, channel="C0CHURN", timestamp="1.1", name="eyes") == "missing_scope"
         )
@@ -196,7 +197,7 @@ def test_an_app_that_is_not_in_the_channel_hears_nothing(slack: LocalSlack, hear
 
 def test_an_app_without_subscriptions_hears_nothing() -> None:
     manifest = {**MANIFEST, "settings": {"event_subscriptions": {"bot_events": ["app_mention"]}}}
-    with LocalSlack.start(manifest) as slack, raw_socket(slack) as socket:
+    with local_slack(manifest) as slack, raw_socket(slack) as socket:
         heard, alice = Ear(socket), slack.person("alice")
         message = said(alice)
         alice.reacts(message, "eyes")

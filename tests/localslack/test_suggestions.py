@@ -21,6 +21,7 @@ from tests.localslack.apps import (
     over_socket_mode,
     plain,
 )
+from tests.workspaces import local_slack
 
 JSON = dict[str, Any]
 TEAMS = ["churn", "pricing", "fraud"]
@@ -80,7 +81,7 @@ def opened(app: App, alice: Person, view: JSON) -> JSON:
 @pytest.fixture(scope="module")
 def workspace() -> Iterator[LocalSlack]:
     """Run a workspace whose app has a Home tab."""
-    with LocalSlack.start(HOME_MANIFEST) as slack:
+    with local_slack(HOME_MANIFEST) as slack:
         yield slack
 
 
