@@ -1,4 +1,4 @@
-"""python -m localslack: a local workspace in the foreground."""
+"""Run a local Slack workspace, and print what an app needs to connect to it."""
 
 from __future__ import annotations
 
@@ -43,12 +43,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m localslack", description=__doc__)
+    parser = argparse.ArgumentParser(prog="localslack", description=__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="the app's manifest (YAML or JSON)")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="default %(default)s, 0 is any free one")
-    parser.add_argument("--state", type=Path, help="a file that keeps messages, people and tokens")
-    parser.add_argument("--request-url", help="deliver by signed HTTP to this URL, not by Socket Mode")
-    parser.add_argument("--env-file", type=Path, help="write the app's settings to a file instead")
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=DEFAULT_PORT,
+        help="where to listen on 127.0.0.1: %(default)s by default, 0 for any free port",
+    )
+    parser.add_argument("--state", type=Path, help="keep messages, people, and tokens in this file")
+    parser.add_argument("--request-url", help="deliver to this URL by signed HTTP instead of Socket Mode")
+    parser.add_argument("--env-file", type=Path, help="write the app's settings to this file instead of printing them")
     parser.add_argument("--no-rate-limits", dest="rate_limits", action="store_false", help="lift Slack's rate tiers")
     parser.add_argument("--speed", type=float, default=1.0, help="count calls and check files this many times faster")
     return parser
@@ -62,12 +67,12 @@ def _announce(core: Core, env_file: Path | None) -> None:
         "SLACK_APP_TOKEN": core.secrets.app_token,
         "SLACK_SIGNING_SECRET": core.secrets.signing_secret,
     }
-    lines = "".join(f"{name}={value}\n" for name, value in variables.items())
+    lines = [f"{name}={value}\n" for name, value in variables.items()]
     if env_file is None:
-        print(lines, end="", flush=True)
+        print("".join(f"export {line}" for line in lines), end="", flush=True)
         return
     env_file.touch(mode=0o600)
-    env_file.write_text(lines, encoding="utf-8")
+    env_file.write_text("".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

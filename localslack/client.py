@@ -287,8 +287,36 @@ class Person:
         return self._clicks(where, what, None, block)
 
     def chooses(self, where: JSON, what: str, answer: Any, *, block: str | None = None) -> Outcome:
-        """Choose an option, id or date in the element with this action id or placeholder; block as in `clicks`."""
+        """Choose an option, id or date in the element with this action id or placeholder; block as in `clicks`.
+
+        Where the app fills the menu, the answer is an option from `looks_up`, or what to look up: a text or value.
+        """
         return self._clicks(where, what, answer, block)
+
+    def looks_up(self, where: JSON, what: str, typed: str, *, block: str | None = None) -> list[JSON]:
+        """Type into a menu that the app fills, and return the options that it offers; what and block as in `clicks`.
+
+        Raises RefusedError if the app does not answer, or with something that Slack would not show.
+        """
+        found, menu = self._element(where, what, block)
+        return self._offered(where, found, menu, typed)
+
+    def uses(self, shortcut: str, message: JSON | None = None) -> Outcome:
+        """Use a global shortcut, or one on a message, by its callback_id or name."""
+        about = {} if message is None else _place(message)
+        return _outcome(self.slack.act("shortcut", user=self.name, name=shortcut, **about))
+
+    def reacts(self, message: JSON, emoji: str, *, remove: bool = False) -> JSON:
+        """React to a message with an emoji's name, or take that back; returns the message."""
+        return dict(self.slack.act("react", user=self.name, **_place(message), name=emoji, remove=remove)["message"])
+
+    def edits(self, message: JSON, text: str) -> JSON:
+        """Change the text of a message of this person's, and return it."""
+        return dict(self.slack.act("edit", user=self.name, **_place(message), text=text)["message"])
+
+    def deletes(self, message: JSON) -> None:
+        """Delete a message of this person's; an admin can delete any."""
+        self.slack.act("delete", user=self.name, **_place(message))
 
     def opens_home(self) -> JSON | None:
         """Open the app's Home tab, and return what it shows at first: a view, or None. The app is told."""
@@ -388,17 +416,34 @@ class Person:
         return view
 
     def _clicks(self, where: JSON, what: str, said: Any, within: str | None) -> Outcome:
-        among = [block for block in _blocks(where) if within in (None, block["block_id"])]
-        block, element = forms.find_element(among, what)
-        answer = None if said is None else forms.plain_answer(element, said)
-        body: JSON = {"block_id": block["block_id"], "action_id": element["action_id"], "answer": answer}
-        if "callback_id" in where:
-            body |= {"view_id": where["id"], "answers": self._answers(where, {})}
+        block, element = self._element(where, what, within)
+        answer = None if said is None else self._answer(where, block, element, said)
+        body = _place(where) | _ids(block, element) | {"answer": answer}
+        if "view_id" in body:
+            body["answers"] = self._answers(where, {})
             if answer is not None:
                 body["answers"].setdefault(block["block_id"], {})[element["action_id"]] = answer
-        else:
-            body |= {"channel": where["channel"], "ts": where["ts"]}
         return _outcome(self.slack.act("click", user=self.name, **body))
+
+    def _element(self, where: JSON, what: str, within: str | None) -> tuple[JSON, JSON]:
+        among = [block for block in _blocks(where) if within in (None, block["block_id"])]
+        return forms.find_element(among, what)
+
+    def _answer(self, where: JSON, block: JSON, element: JSON, said: Any) -> Any:
+        """An answer as `forms` has it; the app is asked for the options that only it knows."""
+        if element["type"] not in forms.EXTERNAL or not said:
+            return forms.plain_answer(element, said)
+        chosen = [
+            forms.find_option(self._offered(where, block, element, one), one) if isinstance(one, str) else one
+            for one in (said if isinstance(said, list) else [said])
+        ]
+        return chosen if element["type"].startswith("multi_") else chosen[0]
+
+    def _offered(self, where: JSON, block: JSON, menu: JSON, typed: str) -> list[JSON]:
+        told = self.slack.act("suggest", user=self.name, **_place(where), **_ids(block, menu), value=typed)
+        if told["error"]:
+            raise RefusedError(told["error"])
+        return list(told["options"])
 
     def _answers(self, view: JSON, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         answers = _held_answers(view)
@@ -407,8 +452,7 @@ class Person:
                 answers.setdefault(key, {}).update(said)
                 continue
             block, element = forms.find_input(view["blocks"], key)
-            answer = forms.plain_answer(element, said)
-            answers.setdefault(block["block_id"], {})[element["action_id"]] = answer
+            answers.setdefault(block["block_id"], {})[element["action_id"]] = self._answer(view, block, element, said)
         return answers
 
 
@@ -420,8 +464,24 @@ def connect(url: str) -> Remote:
 def _held_answers(view: JSON) -> dict[str, dict[str, Any]]:
     held: dict[str, dict[str, Any]] = {}
     for block_id, actions in view["state"]["values"].items():
-        held[block_id] = {action_id: _plain(forms.answer_of(state)) for action_id, state in actions.items()}
+        held[block_id] = {action_id: _held_answer(state) for action_id, state in actions.items()}
     return held
+
+
+def _held_answer(state: JSON) -> Any:
+    value = forms.answer_of(state)
+    return value if state["type"] in forms.EXTERNAL else _plain(value)
+
+
+def _place(where: JSON) -> JSON:
+    """How an act names the view or the message that it is about."""
+    if "callback_id" in where:
+        return {"view_id": where["id"]}
+    return {"channel": where["channel"], "ts": where["ts"]}
+
+
+def _ids(block: JSON, element: JSON) -> JSON:
+    return {"block_id": block["block_id"], "action_id": element["action_id"]}
 
 
 def _plain(value: Any) -> Any:

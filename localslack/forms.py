@@ -1,6 +1,7 @@
 """What people fill in: from plain answers to the state that Slack sends, and the checks its client makes.
 
-An answer is plain: text, an option's value or a list of them, an id, a date. Pure functions over blocks.
+An answer is plain: text, an option's value or a list of them, an id, a date; only a menu that the app fills is
+answered with whole options. Pure functions over blocks.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+from localslack.errors import SlackError
 
 JSON = dict[str, Any]
 # block id -> action id -> plain answer
@@ -31,6 +34,8 @@ _PLAIN = {
     "datetimepicker": ("selected_date_time", "initial_date_time"),
     "rich_text_input": ("rich_text_value", "initial_value"),
 }
+# The menus whose options the app is asked for; an answer to one is a whole option, as only the app knows them.
+EXTERNAL = ("external_select", "multi_external_select")
 _ONE_OPTION = {"static_select", "radio_buttons", "external_select", "overflow"}
 _MANY_OPTIONS = {"multi_static_select", "checkboxes", "multi_external_select"}
 _LISTS = {"multi_users_select", "multi_channels_select", "multi_conversations_select"}
@@ -126,24 +131,32 @@ def find_element(blocks: Sequence[JSON], key: str) -> tuple[JSON, JSON]:
     raise LookupError(f"nothing called {key!r} here; there is: {names or 'none'}")
 
 
-def option_value(element: JSON, said: str) -> str:
-    """The value of the option with this text or value; raises LookupError."""
-    for option in options(element):
+def element_at(blocks: Sequence[JSON], block_id: str, action_id: str) -> JSON:
+    """The element with these ids; raises not_found."""
+    for block, element in elements(blocks):
+        if (block["block_id"], element["action_id"]) == (block_id, action_id):
+            return element
+    raise SlackError("not_found", messages=[f"there is no element {block_id}/{action_id}"])
+
+
+def find_option(offered: Sequence[JSON], said: str) -> JSON:
+    """The option with this text or value; raises LookupError."""
+    for option in offered:
         if said in (option.get("value"), text_of(option["text"])):
-            return str(option["value"])
-    raise LookupError(f"no option {said!r} in {[text_of(option['text']) for option in options(element)]}")
+            return option
+    raise LookupError(f"no option {said!r} in {[text_of(option['text']) for option in offered]}")
 
 
 def plain_answer(element: JSON, said: Any) -> Any:
     """What a person says turned into an answer: option texts become option values."""
     kind = element["type"]
-    if kind in ("external_select", "multi_external_select"):
+    if kind in EXTERNAL:
         return said
     if kind in _ONE_OPTION and said:
-        return option_value(element, said)
+        return str(find_option(options(element), said)["value"])
     if kind in _MANY_OPTIONS:
         said = [said] if isinstance(said, str) else said
-        return [option_value(element, one) for one in said]
+        return [str(find_option(options(element), one)["value"]) for one in said]
     return [said] if kind in _LISTS and isinstance(said, str) else said
 
 
@@ -172,9 +185,11 @@ def _initial(element: JSON) -> JSON:
     return {"type": kind, field: element.get(initial, [] if kind in _LISTS else None)}
 
 
-def _option(element: JSON, value: str) -> JSON:
-    if element["type"].endswith("external_select"):
-        return {"text": {"type": "plain_text", "text": value, "emoji": True}, "value": value}
+def _option(element: JSON, value: Any) -> JSON:
+    if element["type"] in EXTERNAL:
+        if not isinstance(value, dict) or "value" not in value:
+            raise ValueError(f"{element['action_id']} takes an option that the app has offered, not {value!r}")
+        return value
     for option in options(element):
         if option.get("value") == value:
             return option

@@ -21,12 +21,23 @@ class Command:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shortcut:
+    """A shortcut as the manifest declares it: in the menu of a message, or of type global."""
+
+    type: str
+    name: str
+    callback_id: str
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The parts of an app manifest that the workspace acts on."""
 
     app_name: str
     bot_name: str
     commands: tuple[Command, ...] = ()
+    shortcuts: tuple[Shortcut, ...] = ()
     scopes: frozenset[str] = frozenset()
     bot_events: frozenset[str] = frozenset()
     has_home: bool = False
@@ -35,15 +46,29 @@ class Manifest:
         """The declared command of that name, or None."""
         return next((command for command in self.commands if command.name == name), None)
 
+    def shortcut(self, kind: str, name: str) -> Shortcut | None:
+        """The declared shortcut of that type with that callback_id or name, or None."""
+        of_kind = (one for one in self.shortcuts if one.type == kind)
+        return next((one for one in of_kind if name in (one.callback_id, one.name)), None)
+
 
 def load(source: str | Path | Mapping[str, Any]) -> Manifest:
     """Read a manifest from a YAML or JSON file, or from a mapping; raises OSError or ValueError."""
-    if isinstance(source, Mapping):
-        return _parse(source)
-    data = yaml.safe_load(Path(source).read_text(encoding="utf-8"))
+    data = source if isinstance(source, Mapping) else _read(Path(source))
+    try:
+        return _parse(data)
+    except KeyError as missing:
+        raise ValueError(f"the manifest has an entry without {missing}") from None
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is neither YAML nor JSON: {error}") from None
     if not isinstance(data, Mapping):
-        raise ValueError(f"{source} is not an app manifest: it holds no mapping")
-    return _parse(data)
+        raise ValueError(f"{path} is not an app manifest: it holds no mapping")
+    return data
 
 
 def _parse(data: Mapping[str, Any]) -> Manifest:
@@ -53,6 +78,7 @@ def _parse(data: Mapping[str, Any]) -> Manifest:
         app_name=name,
         bot_name=features.get("bot_user", {}).get("display_name", name),
         commands=tuple(_command(entry) for entry in features.get("slash_commands", [])),
+        shortcuts=tuple(_shortcut(entry) for entry in features.get("shortcuts", [])),
         scopes=frozenset(data.get("oauth_config", {}).get("scopes", {}).get("bot", [])),
         bot_events=frozenset(data.get("settings", {}).get("event_subscriptions", {}).get("bot_events", [])),
         has_home=bool(features.get("app_home", {}).get("home_tab_enabled", False)),
@@ -65,4 +91,13 @@ def _command(entry: Mapping[str, Any]) -> Command:
         description=entry.get("description", ""),
         usage_hint=entry.get("usage_hint", ""),
         should_escape=bool(entry.get("should_escape", False)),
+    )
+
+
+def _shortcut(entry: Mapping[str, Any]) -> Shortcut:
+    return Shortcut(
+        type=entry["type"],
+        name=entry["name"],
+        callback_id=entry["callback_id"],
+        description=entry.get("description", ""),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,6 +111,8 @@ class Message:
     edited: JSON | None = None
     subtype: str | None = None
     audience: str | None = None
+    # Who reacted, by emoji: {"name", "users"}.
+    reactions: list[JSON] = field(default_factory=list)
     # What only the sender said about presentation: parse, mrkdwn, unfurl_links, unfurl_media.
     flags: JSON = field(default_factory=dict)
 
@@ -117,6 +120,11 @@ class Message:
     def is_reply(self) -> bool:
         """Whether the message hangs in a thread that another message opened."""
         return self.thread_ts is not None and self.thread_ts != self.ts
+
+    @property
+    def all_blocks(self) -> list[JSON]:
+        """The blocks of the message and of its attachments."""
+        return self.blocks + [block for one in self.attachments for block in one.get("blocks", [])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +136,11 @@ class App:
     bot_user_id: str = "U0LOCALAPP"
     name: str = "App"
     bot_name: str = "app"
+
+    @property
+    def bot_handle(self) -> str:
+        """The name of the bot user in lower case, without spaces."""
+        return re.sub(r"[^\w.-]+", "_", self.bot_name.lower())
 
 
 @dataclass(frozen=True, kw_only=True)

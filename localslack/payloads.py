@@ -101,6 +101,51 @@ def click_in_view(action: JSON, *, actor: Actor, view: JSON, origin: Origin = Or
     return block_actions(action, actor=actor, container=container, origin=origin, view=view, trigger_id=trigger_id)
 
 
+def block_suggestion(
+    typed: JSON,
+    *,
+    actor: Actor,
+    container: JSON,
+    origin: Origin = Origin(),
+    place: Place | None = None,
+    message: JSON | None = None,
+    view: JSON | None = None,
+) -> JSON:
+    """What somebody types into a menu that the app fills: typed holds block_id, action_id and value."""
+    payload = _interaction("block_suggestion", actor, origin) | {"container": container} | typed
+    where = {"view": view, "message": message, "channel": place and {"id": place.id, "name": place.name}}
+    return payload | {name: held for name, held in where.items() if held is not None}
+
+
+def shortcut(
+    callback_id: str, *, actor: Actor, action_ts: str, origin: Origin = Origin(), trigger_id: str = ""
+) -> JSON:
+    """A global shortcut, which is used in no conversation."""
+    return _shortcut("shortcut", callback_id, actor, origin) | {"action_ts": action_ts, "trigger_id": trigger_id}
+
+
+def message_shortcut(
+    callback_id: str,
+    message: JSON,
+    *,
+    actor: Actor,
+    place: Place,
+    action_ts: str,
+    origin: Origin = Origin(),
+    response_url: str = "",
+    trigger_id: str = "",
+) -> JSON:
+    """A shortcut used on a message."""
+    return _shortcut("message_action", callback_id, actor, origin) | {
+        "action_ts": action_ts,
+        "trigger_id": trigger_id,
+        "response_url": response_url,
+        "channel": {"id": place.id, "name": place.name},
+        "message_ts": message["ts"],
+        "message": message,
+    }
+
+
 def home_view(
     blocks: list[JSON] | None = None, *, view_id: str = "V0HOME", origin: Origin = Origin(), **fields: Any
 ) -> JSON:
@@ -210,6 +255,13 @@ def as_http_body(payload: JSON) -> tuple[bytes, str]:
         return json.dumps(payload).encode(), "application/json"
     form = payload if "command" in payload else {"payload": json.dumps(payload)}
     return urlencode(form).encode(), "application/x-www-form-urlencoded"
+
+
+def _shortcut(kind: str, callback_id: str, actor: Actor, origin: Origin) -> JSON:
+    payload = _interaction(kind, actor, origin) | {"callback_id": callback_id}
+    # The one interaction that does not name the app.
+    del payload["api_app_id"]
+    return payload
 
 
 def _interaction(kind: str, actor: Actor, origin: Origin) -> JSON:

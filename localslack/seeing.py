@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from localslack import files, shapes
 from localslack.core import Core
 from localslack.errors import SlackError
@@ -34,6 +36,7 @@ class Eyes:
                 {"name": c.name, "description": c.description, "usage_hint": c.usage_hint}
                 for c in self._core.manifest.commands
             ],
+            "shortcuts": [asdict(one) for one in self._core.manifest.shortcuts],
             "connected": bool(self._core.post.request_url or self._core.post.sockets.open),
             "seq": self._core.changes.seq,
         }

@@ -40,7 +40,7 @@ def user(space: Workspace, person: Person) -> JSON:
 def bot_user(space: Workspace) -> JSON:
     """The user object of the app's own bot user."""
     app = space.app
-    person = Person(id=app.bot_user_id, name=app.bot_name, team_id=space.team.id, real_name=app.bot_name, is_bot=True)
+    person = Person(id=app.bot_user_id, name=app.bot_handle, team_id=space.team.id, real_name=app.bot_name, is_bot=True)
     shape = user(space, person)
     shape["profile"] |= {"bot_id": app.bot_id, "api_app_id": app.id, "always_active": True}
     return shape
@@ -66,8 +66,8 @@ def channel(space: Workspace, room: Channel) -> JSON:
 def message(space: Workspace, sent: Message, *, with_metadata: bool = True) -> JSON:
     """A message object, as the Web API and interaction payloads carry it."""
     shape: JSON = {"type": "message"}
-    if sent.subtype:
-        shape["subtype"] = sent.subtype
+    if subtype := sent.subtype or ("file_share" if sent.files else None):
+        shape["subtype"] = subtype
     shape |= {"user": sent.user, "ts": sent.ts, "text": sent.text, "team": space.team.id}
     if sent.user == space.app.bot_user_id:
         shape |= {"bot_id": space.app.bot_id, "app_id": space.app.id, "bot_profile": bot_profile(space)}
@@ -77,6 +77,8 @@ def message(space: Workspace, sent: Message, *, with_metadata: bool = True) -> J
     if sent.files:
         shape["files"] = [files.shape(space, space.files[one]) for one in sent.files]
         shape |= {"upload": True, "display_as_bot": False}
+    if sent.reactions:
+        shape["reactions"] = [one | {"count": len(one["users"])} for one in sent.reactions]
     if with_metadata and sent.metadata:
         shape["metadata"] = sent.metadata
     return shape | _thread(space, sent)

@@ -241,6 +241,21 @@ class Workspace:
         self._save_message(changed)
         return changed
 
+    def react(self, message: Message, user: str, name: str) -> Message:
+        """Add an account's reaction to a message; raises already_reacted."""
+        users = self._reactions(message).get(name, [])
+        if user in users:
+            raise SlackError("already_reacted")
+        return self._with_reactions(message, {**self._reactions(message), name: [*users, user]})
+
+    def take_back(self, message: Message, user: str, name: str) -> Message:
+        """Remove an account's reaction from a message; raises no_reaction."""
+        users = self._reactions(message).get(name, [])
+        if user not in users:
+            raise SlackError("no_reaction")
+        others = [one for one in users if one != user]
+        return self._with_reactions(message, {**self._reactions(message), name: others})
+
     def remove(self, message: Message) -> None:
         """Delete a message. A thread keeps a tombstone where its first message was."""
         if message.audience is None and self.replies(message):
@@ -282,6 +297,16 @@ class Workspace:
         self._changes.publish("reset")
 
     # -- keeping --------------------------------------------------------------------------------------------
+
+    def _reactions(self, message: Message) -> dict[str, list[str]]:
+        return {one["name"]: one["users"] for one in message.reactions}
+
+    def _with_reactions(self, message: Message, reactions: dict[str, list[str]]) -> Message:
+        shown = [{"name": name, "users": users} for name, users in reactions.items() if users]
+        changed = replace(message, reactions=shown)
+        self._messages[message.channel][message.ts] = changed
+        self._save_message(changed)
+        return changed
 
     def _bury(self, message: Message) -> None:
         tomb = Message(

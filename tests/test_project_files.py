@@ -97,6 +97,14 @@ def test_the_classifiers_name_the_pythons_that_ci_tests(metadata: Message) -> No
     assert pythons == matrix["python"]
 
 
+def test_the_wheel_has_both_programs_and_all_that_they_read(wheel: zipfile.ZipFile) -> None:
+    [entry_points] = [name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt")]
+    programs = wheel.read(entry_points).decode()
+    assert "registrar = handlers.__main__:main" in programs
+    assert "localslack = localslack.__main__:main" in programs
+    assert [name for name in tracked() if name.startswith("localslack/") and name not in wheel.namelist()] == []
+
+
 def test_every_link_of_the_readme_works_outside_the_repository_too(metadata: Message) -> None:
     shown = metadata.get_payload()
     assert isinstance(shown, str)

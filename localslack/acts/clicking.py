@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localslack import payloads, shapes
-from localslack.acts.entrance import awake, enter
+from localslack.acts.entrance import awake, message_for
 from localslack.core import Core
-from localslack.errors import SlackError
-from localslack.forms import Answers, element_state, elements, state_values
+from localslack.forms import Answers, element_at, element_state, state_values
 from localslack.model import JSON, Channel, Message, Person
 
 BUTTONS = ("button", "workflow_button", "icon_button")
@@ -35,10 +34,7 @@ class Clicking:
 
     async def in_message(self, who: str, where: str, ts: str, click: Click) -> JSON:
         """Press a button or choose something in a message; raises SlackError."""
-        person, channel = enter(self._core, who, where, to_write=False)
-        message = self._core.space.anything_at(channel, ts)
-        if message is None or message.audience not in (None, person.id):
-            raise SlackError("message_not_found")
+        person, channel, message = message_for(self._core, who, where, ts)
         payload = self._payload(person, channel, message, click)
         return (await self._core.post.interaction(payload)).told()
 
@@ -61,7 +57,7 @@ class Clicking:
         return (await core.post.interaction(payload)).told()
 
     def _payload(self, person: Person, channel: Channel, message: Message, click: Click) -> JSON:
-        core, blocks = self._core, _all_blocks(message)
+        core, blocks = self._core, message.all_blocks
         shape, ephemeral = shapes.message(core.space, message), message.audience is not None
         return payloads.block_actions(
             self._action(blocks, click),
@@ -77,7 +73,7 @@ class Clicking:
         )
 
     def _action(self, blocks: list[JSON], click: Click) -> JSON:
-        element = _element(blocks, click)
+        element = element_at(blocks, click.block_id, click.action_id)
         action_ts = self._core.space.next_ts()
         if element["type"] in BUTTONS:
             return payloads.button_action(element, click.block_id, action_ts)
@@ -94,15 +90,3 @@ class Clicking:
         if click.answer is not None:
             answers.setdefault(click.block_id, {})[click.action_id] = click.answer
         return answers
-
-
-def _all_blocks(message: Message) -> list[JSON]:
-    nested = [block for one in message.attachments for block in one.get("blocks", [])]
-    return message.blocks + nested
-
-
-def _element(blocks: list[JSON], click: Click) -> JSON:
-    for block, element in elements(blocks):
-        if (block["block_id"], element["action_id"]) == (click.block_id, click.action_id):
-            return element
-    raise SlackError("not_found", messages=[f"there is no element {click.block_id}/{click.action_id}"])

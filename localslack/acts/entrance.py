@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from localslack.core import Core
 from localslack.errors import SlackError
-from localslack.model import Channel, Person
+from localslack.model import Channel, Message, Person
 
 
 def awake(core: Core, who: str) -> Person:
@@ -29,3 +29,12 @@ def enter(core: Core, who: str, where: str, *, to_write: bool) -> tuple[Person, 
     if channel.is_archived:
         raise SlackError("is_archived")
     return person, channel
+
+
+def message_for(core: Core, who: str, where: str, ts: str) -> tuple[Person, Channel, Message]:
+    """The person, the conversation and a message that the person sees there; raises message_not_found too."""
+    person, channel = enter(core, who, where, to_write=False)
+    message = core.space.anything_at(channel, ts)
+    if message is None or message.audience not in (None, person.id):
+        raise SlackError("message_not_found")
+    return person, channel, message

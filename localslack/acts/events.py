@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 
 from localslack import payloads, shapes
@@ -13,16 +14,31 @@ KINDS = {"im": "im", "private_channel": "groups", "public_channel": "channels"}
 
 def announce(core: Core, channel: Channel, message: Message) -> None:
     """Tell the app of a person's message, if it subscribes to it and is there to hear."""
-    app, wanted = core.space.app, core.manifest.bot_events
-    if app.bot_user_id not in channel.members:
-        return
-    kind = KINDS[channel.kind]
-    event = shapes.message(core.space, message)
-    event |= {"channel": channel.id, "event_ts": message.ts, "channel_type": kind.removesuffix("s")}
-    if f"message.{kind}" in wanted:
-        _send(core, channel, event)
-    if "app_mention" in wanted and f"<@{app.bot_user_id}" in message.text:
-        _send(core, channel, event | {"type": "app_mention"})
+    event = shapes.message(core.space, message) | {"event_ts": message.ts}
+    _tell(core, channel, event)
+    mention = re.search(rf"<@{core.space.app.bot_user_id}[|>]", message.text)
+    # In a direct conversation, nobody needs to be mentioned: https://docs.slack.dev/reference/events/app_mention
+    if mention and not channel.is_im and _hears(core, channel, "app_mention"):
+        _send(core, channel, event | {"type": "app_mention", "channel": channel.id})
+
+
+def announce_change(core: Core, channel: Channel, before: JSON, now: Message) -> None:
+    """Tell the app that a person edited a message, or that a tombstone took the place of a thread's first one."""
+    _tell(core, channel, _hidden(core, "message_changed", before) | {"message": shapes.message(core.space, now)})
+
+
+def announce_deletion(core: Core, channel: Channel, before: JSON) -> None:
+    """Tell the app that a person deleted a message."""
+    _tell(core, channel, _hidden(core, "message_deleted", before) | {"deleted_ts": before["ts"]})
+
+
+def announce_reaction(core: Core, channel: Channel, message: Message, about: JSON, *, added: bool) -> None:
+    """Tell the app of a reaction that somebody added or removed; about holds user and reaction."""
+    kind = "reaction_added" if added else "reaction_removed"
+    if _hears(core, channel, kind):
+        item = {"type": "message", "channel": channel.id, "ts": message.ts}
+        more = {"item": item, "item_user": message.user, "event_ts": core.space.next_ts()}
+        _send(core, channel, {"type": kind, **about, **more})
 
 
 def announce_visit(core: Core, person: Person) -> None:
@@ -41,6 +57,28 @@ def announce_visit(core: Core, person: Person) -> None:
             view=dict(view) if view else None,
         )
     )
+
+
+def _hidden(core: Core, subtype: str, before: JSON) -> JSON:
+    ts = core.space.next_ts()
+    return {
+        "type": "message",
+        "subtype": subtype,
+        "hidden": True,
+        "ts": ts,
+        "event_ts": ts,
+        "previous_message": before,
+    }
+
+
+def _tell(core: Core, channel: Channel, event: JSON) -> None:
+    kind = KINDS[channel.kind]
+    if _hears(core, channel, f"message.{kind}"):
+        _send(core, channel, event | {"channel": channel.id, "channel_type": kind.removesuffix("s")})
+
+
+def _hears(core: Core, channel: Channel, event: str) -> bool:
+    return event in core.manifest.bot_events and core.space.app.bot_user_id in channel.members
 
 
 def _send(core: Core, channel: Channel, event: JSON) -> None:

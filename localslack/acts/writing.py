@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from localslack import payloads, shapes
 from localslack.acts.entrance import enter
-from localslack.acts.events import announce
+from localslack.acts.events import announce, announce_change, announce_deletion
 from localslack.composing import content_of, require_something
 from localslack.core import Core
 from localslack.delivery.outcome import Outcome
@@ -53,6 +53,33 @@ class Writing:
         sent = self._core.space.post(channel, person.id, files=[file.id], **thread)
         announce(self._core, channel, sent)
         return {"message": shapes.seen(self._core.space, sent)}
+
+    def edits(self, who: str, where: str, ts: str, text: str) -> JSON:
+        """Change the text of a message of one's own; raises SlackError."""
+        space = self._core.space
+        person, channel = enter(self._core, who, where, to_write=True)
+        message = space.message(channel, ts)
+        if message.user != person.id:
+            raise SlackError("cant_update_message")
+        before = shapes.message(space, message)
+        changed = space.rewrite(message, text=self._linked(text))
+        announce_change(self._core, channel, before, changed)
+        return {"message": shapes.seen(space, changed)}
+
+    def deletes(self, who: str, where: str, ts: str) -> JSON:
+        """Delete a message of one's own, or as an admin anybody's; raises SlackError."""
+        space = self._core.space
+        person, channel = enter(self._core, who, where, to_write=True)
+        message = space.message(channel, ts)
+        if message.user != person.id and not person.is_admin:
+            raise SlackError("cant_delete_message")
+        before = shapes.message(space, message)
+        space.remove(message)
+        if tombstone := space.anything_at(channel, ts):
+            announce_change(self._core, channel, before, tombstone)
+        else:
+            announce_deletion(self._core, channel, before)
+        return {}
 
     def _check_posting(self, person: Person, channel: Channel) -> None:
         if not self._core.space.may_post(channel, person.id):
@@ -115,16 +142,18 @@ class Writing:
         """@name and #channel become references and <, > and & are escaped, as Slack's composer does it."""
         space = self._core.space
         text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        people = {person.name: person.id for person in space.people.values()}
-        people[space.app.bot_name] = space.app.bot_user_id
-        rooms = {room.name: room.id for room in space.channels.values() if not room.is_im}
+        people = {person.name: (person.id, person.name) for person in space.people.values()}
+        app = space.app
+        people |= dict.fromkeys((app.bot_name, app.bot_handle), (app.bot_user_id, app.bot_handle))
+        rooms = {room.name: (room.id, room.name) for room in space.channels.values() if not room.is_im}
 
         def link(found: re.Match[str]) -> str:
             mark, name = found[1], found[2]
             known = people if mark == "@" else rooms
             if name not in known:
                 return found[0]
-            label = f"|{name}" if mark == "#" or named else ""
-            return f"<{mark}{known[name]}{label}>"
+            found_id, label = known[name]
+            return f"<{mark}{found_id}|{label}>" if mark == "#" or named else f"<{mark}{found_id}>"
 
-        return re.sub(r"(?<![\w<])([@#])([\w.-]*\w)", link, text)
+        # Only the app's name may have spaces in it.
+        return re.sub(rf"(?<![\w<])([@#])({re.escape(app.bot_name)}(?!\w)|[\w.-]*\w)", link, text)

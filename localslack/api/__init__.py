@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from localslack.api import auth, blocks, chat, conversations, files, people, views
+from localslack.api import auth, blocks, chat, conversations, files, people, reactions, views
 from localslack.api.args import Args
 from localslack.api.method import Method
 from localslack.core import Core
@@ -18,6 +18,7 @@ METHODS: Mapping[str, Method] = {
     **conversations.METHODS,
     **files.METHODS,
     **people.METHODS,
+    **reactions.METHODS,
     **views.METHODS,
 }
 

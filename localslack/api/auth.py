@@ -14,7 +14,7 @@ def test(core: Core, args: Args) -> JSON:
         "enterprise_id": space.enterprise["id"] if space.enterprise else None,
         "url": core.base_url,
         "team": space.team.name,
-        "user": space.app.bot_name,
+        "user": space.app.bot_handle,
         "team_id": space.team.id,
         "user_id": space.app.bot_user_id,
         "bot_id": space.app.bot_id,

@@ -42,8 +42,8 @@ class Post:
         return await self._route().send("slash_commands", payload, accepts_response_payload=True)
 
     async def interaction(self, payload: dict[str, Any]) -> Outcome:
-        """Deliver a click, a submission or a closed modal, once."""
-        accepts = payload["type"] == "view_submission"
+        """Deliver what people do with blocks, modals and shortcuts, once."""
+        accepts = payload["type"] in ("view_submission", "block_suggestion")
         return await self._route().send("interactive", payload, accepts_response_payload=accepts)
 
     def event(self, payload: dict[str, Any]) -> None:

@@ -6,12 +6,13 @@ import { $, h, redraw, toast } from "./dom.js";
 import { collect } from "./elements.js";
 import { HomeTab } from "./home.js";
 import { face, MessageList } from "./messages.js";
-import { mrkdwn, plain } from "./mrkdwn.js";
+import { decode, mrkdwn, plain } from "./mrkdwn.js";
 
 const WHY = {
   operation_timeout: "did not answer within 3 seconds",
   dispatch_failed: "could not be reached: no app is connected",
   http_service_error: "answered with an error",
+  invalid_options: "offered options that Slack wouldn't show",
 };
 // On the Home tab the channel is the conversation with the app, whose other tab it is.
 const state = { me: null, overview: null, channel: null, home: false, thread: null };
@@ -22,9 +23,10 @@ const people = () => state.overview?.people ?? [];
 const channels = () => state.overview?.channels ?? [];
 const direct = () => channels().find((one) => one.kind === "im");
 const personById = (id) => people().find((one) => one.id === id);
+const botName = (id) => (id === state.overview?.bot.id ? state.overview.bot.real_name : undefined);
 const names = {
-  person: (id) => personById(id)?.name ?? (id === state.overview?.bot.id ? state.overview.bot.name : id),
-  author: (id) => (id === "USLACKBOT" ? "Slackbot" : (personById(id)?.real_name ?? (id === state.overview?.bot.id ? state.overview.bot.name : id))),
+  person: (id) => personById(id)?.name ?? botName(id) ?? id,
+  author: (id) => (id === "USLACKBOT" ? "Slackbot" : (personById(id)?.real_name ?? botName(id) ?? id)),
   channel: (id) => channels().find((one) => one.id === id)?.name,
   group: (id) => { const group = state.overview?.groups.find((one) => one.id === id); return group && `@${group.handle}`; },
   file: (id) => `/_ui/file?${new URLSearchParams({ user: state.me, id })}`,
@@ -62,17 +64,50 @@ async function click(item, node, body) {
   complain(result);
 }
 
+const idsOf = (block, item) => ({ block_id: block.block_id, action_id: item.action_id });
+
+/** The options that the app offers for what has been typed into one of its menus; none if it does not answer. */
+async function suggested(where, block, item, typed) {
+  const result = await attempt("suggest", { ...where, ...idsOf(block, item), value: typed });
+  if (result?.error) complain({ error: result.error });
+  return result?.options ?? [];
+}
+
+const placeOf = (message) => ({ channel: message.channel, ts: message.ts });
+const suggestInMessage = (message, ...typed) => suggested(placeOf(message), ...typed);
+const suggestInView = (view, ...typed) => suggested({ view_id: view.id }, ...typed);
+
+const use = async (shortcut, where) => complain(await attempt("shortcut", { name: shortcut.callback_id, ...where }));
+const shortcuts = (type) => state.overview.shortcuts.filter((one) => one.type === type);
+
+/** What a person can do with a message: react, use the app's shortcuts, and change what is their own. */
+function entriesFor(message) {
+  const where = placeOf(message);
+  const edit = () => {
+    const text = window.prompt("Edit the message", decode(message.text));
+    if (text) attempt("edit", { ...where, text });
+  };
+  return [
+    { title: "React with 👍", act: () => react(message, "+1", false) },
+    ...shortcuts("message").map((one) => ({ title: one.name, act: () => use(one, where) })),
+    ...(names.isMe(message.user) ? [{ title: "Edit message", act: edit }] : []),
+    ...(names.isMe(message.user) || personById(state.me).is_admin ? [{ title: "Delete message", act: () => attempt("delete", where) }] : []),
+  ];
+}
+
+const react = (message, name, remove) => attempt("react", { ...placeOf(message), name, remove });
+
 function clickInMessage(message, block, item, answer, node) {
   const answers = collect(node.closest(".message"));
-  const ids = { block_id: block.block_id, action_id: item.action_id };
-  return click(item, node, { channel: message.channel, ts: message.ts, ...ids, answer, answers });
+  return click(item, node, { ...placeOf(message), ...idsOf(block, item), answer, answers });
 }
 
 const clickInView = (view, block, item, answer, node, answers) =>
-  click(item, node, { view_id: view.id, block_id: block.block_id, action_id: item.action_id, answer, answers });
+  click(item, node, { view_id: view.id, ...idsOf(block, item), answer, answers });
 
 const modal = new Modal(names, words, {
   act: clickInView,
+  suggest: suggestInView,
   submit: async (view, answers) => {
     const result = await attempt("submit", { view_id: view.id, answers });
     complain(result);
@@ -93,15 +128,16 @@ function offers(word, isFirst) {
     return fitting.map((one) => ({ insert: `${one.name} `, title: one.name, hint: `${one.usage_hint} ${one.description}` }));
   }
   if (!word.startsWith("@")) return [];
-  const fitting = people().filter((one) => !one.deleted && one.name.startsWith(word.slice(1).toLowerCase()));
+  const fitting = [...people(), state.overview.bot].filter((one) => !one.deleted && one.name.startsWith(word.slice(1).toLowerCase()));
   return fitting.map((one) => ({ insert: `@${one.name} `, title: `@${one.name}`, hint: one.real_name }));
 }
 
 // -- showing ------------------------------------------------------------------------------------------------------
 
 const openThread = (message) => showThread(message.thread_ts ?? message.ts);
-const room = new MessageList($("messages"), { names, act: clickInMessage, openThread });
-const home = new HomeTab($("home"), { names, app: () => state.overview.app, act: clickInView });
+const inMessages = { names, act: clickInMessage, suggest: suggestInMessage, react, entries: entriesFor };
+const room = new MessageList($("messages"), { ...inMessages, openThread });
+const home = new HomeTab($("home"), { names, app: () => state.overview.app, act: clickInView, suggest: suggestInView });
 let answersList = null;
 
 function drawActing() {
@@ -148,13 +184,15 @@ function drawSidebar() {
     );
   const rooms = channels().filter((one) => one.kind !== "im" && !one.is_archived).sort((a, b) => a.name.localeCompare(b.name));
   const mark = h("span", { class: "mark", "aria-hidden": "true" }, "⌂");
+  const globals = shortcuts("global").map((one) =>
+    h("li", { class: "inner" }, h("button", { type: "button", title: one.description, onclick: () => use(one) }, h("span", { class: "mark", "aria-hidden": "true" }, "⚡"), h("span", { class: "name" }, one.name))));
   const toHome = leadsTo("open-home", state.home, enterHome, mark, h("span", { class: "name" }, "Home"));
   redraw(
     $("sidebar"),
     h("h2", {}, "Channels"),
     h("ul", {}, rooms.map(item)),
     h("h2", {}, "Apps"),
-    h("ul", {}, channels().filter((one) => one.kind === "im").map(item), state.overview.app.has_home && h("li", { class: "inner" }, toHome)),
+    h("ul", {}, channels().filter((one) => one.kind === "im").map(item), state.overview.app.has_home && h("li", { class: "inner" }, toHome), globals),
     h("p", { class: "keys" }, "Alt+1…9 changes who you are. Enter sends, Esc closes."),
   );
 }
@@ -215,7 +253,7 @@ async function showThread(ts) {
     h("div", { class: "write" }, composer({ id: "reply", placeholder: "Reply…", offers: () => [], send: (text) => send(text, ts) })),
   );
   pane.hidden = false;
-  answersList = new MessageList(list, { names, act: clickInMessage, inThread: true });
+  answersList = new MessageList(list, { ...inMessages, inThread: true });
   await refreshThread();
   $("reply").focus();
 }

@@ -27,7 +27,7 @@ export function confirmed(question, words) {
 
 /**
  * The modal in front. `hands` does what the person wants: submit(view, answers) resolves to errors or null,
- * close(view, everything), act(view, block, element, answer, node, answers).
+ * close(view, everything), act(view, block, element, answer, node, answers), suggest(view, block, element, typed).
  */
 export class Modal {
   constructor(names, words, hands) {
@@ -67,6 +67,7 @@ export class Modal {
   #content(view, typed) {
     const state = withTyped(view.state.values, typed);
     const act = (block, item, answer, node) => this.hands.act(view, block, item, answer, node, collect(this.dialog));
+    const suggest = (block, item, typed) => this.hands.suggest(view, block, item, typed);
     const submit = view.submit && h("button", { type: "submit", class: "button primary" }, plain(view.submit.text));
     const close = h("button", { type: "button", class: "button", onclick: () => this.#close(false) }, view.close ? plain(view.close.text) : "Cancel");
     const trouble = this.errors["*"] && h("p", { class: "complaint banner", role: "alert" }, this.errors["*"]);
@@ -79,7 +80,7 @@ export class Modal {
         h("h2", { id: "modal-title" }, plain(view.title.text)),
         h("button", { type: "button", class: "plain", "aria-label": "Close dialog", onclick: () => this.#close(true) }, "✕"),
       ),
-      h("div", { class: "modal-body dialog-body" }, trouble, blocks(view.blocks, { names: this.names, state, act, errors: this.errors })),
+      h("div", { class: "modal-body dialog-body" }, trouble, blocks(view.blocks, { names: this.names, state, act, suggest, errors: this.errors })),
       h("div", { class: "dialog-foot" }, close, submit),
     );
   }

@@ -4,6 +4,7 @@
 // so that a form can be read back as {block_id: {action_id: answer}}.
 import { freshId, h, safeUrl } from "./dom.js";
 import { source } from "./files.js";
+import { lookup } from "./lookup.js";
 import { plain } from "./mrkdwn.js";
 
 const answers = new WeakMap();
@@ -32,14 +33,17 @@ export function withTyped(values, typed) {
 
 function answered(state, answer) {
   const field = Object.keys(state).find((name) => name !== "type");
-  if (field === "selected_option") return { ...state, selected_option: answer ? { value: answer } : null };
-  if (field === "selected_options") return { ...state, selected_options: (answer ?? []).map((value) => ({ value })) };
+  if (field === "selected_option") return { ...state, selected_option: answer ? optionOf(answer) : null };
+  if (field === "selected_options") return { ...state, selected_options: (answer ?? []).map(optionOf) };
   return { ...state, [field]: answer };
 }
 
+/** Menus that the app fills are answered with whole options, the others with an option's value. */
+const optionOf = (answer) => (typeof answer === "string" ? { value: answer } : answer);
+
 /**
  * Draw an element. `context` gives: names, state (values of state.values), act(block, element, answer, node),
- * and inputId for the label of an input block.
+ * suggest(block, element, typed) for the options that the app offers, and inputId for the label of an input block.
  */
 export function element(block, item, context) {
   const draw = KINDS[item.type];
@@ -130,6 +134,9 @@ const multiFrom = (kind, field) => (item, context) =>
     context.state?.[field] ?? [],
   );
 
+const external = (many) => (item, context) =>
+  lookup(item, context, { label: label(item, context), placeholder: wordsOf(item.placeholder), many });
+
 function ticks(type, chosenOf, read) {
   return (item, context) => {
     const group = freshId(type);
@@ -207,7 +214,8 @@ const KINDS = {
   image: picture,
   overflow,
   static_select: staticSelect,
-  external_select: typed("text"),
+  external_select: external(false),
+  multi_external_select: external(true),
   users_select: from("people", "selected_user"),
   conversations_select: from("channels", "selected_conversation"),
   channels_select: from("channels", "selected_channel"),

@@ -6,7 +6,7 @@ import { face } from "./messages.js";
 
 const FOCUSABLE = "button, a, select, input, textarea, summary";
 
-/** `context`: names, app() with id and name, act(view, block, element, answer, node, answers). */
+/** `context`: names, app() with id and name, act(view, block, element, answer, node, answers), suggest(view, block, element, typed). */
 export class HomeTab {
   constructor(node, context) {
     Object.assign(this, { node, context, view: undefined });
@@ -29,8 +29,9 @@ export class HomeTab {
 
   #content(view, typed) {
     const act = (block, item, answer, node) => this.context.act(view, block, item, answer, node, collect(this.node));
+    const suggest = (block, item, typed) => this.context.suggest(view, block, item, typed);
     const state = withTyped(view.state.values, typed);
-    return h("div", { class: "blocks" }, blocks(view.blocks, { names: this.context.names, state, act }));
+    return h("div", { class: "blocks" }, blocks(view.blocks, { names: this.context.names, state, act, suggest }));
   }
 
   #nothing() {

@@ -2,7 +2,7 @@
 import { blocks } from "./blocks.js";
 import { h, safeUrl } from "./dom.js";
 import { files } from "./files.js";
-import { link, mrkdwn } from "./mrkdwn.js";
+import { emoji, link, mrkdwn } from "./mrkdwn.js";
 
 /** Which of the colours of faces belongs to an id. */
 export const colour = (id) => [...id].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 997, 7) % 8;
@@ -12,8 +12,9 @@ export const face = (id, name) =>
   h("span", { class: `face face-${colour(id)}`, "aria-hidden": "true" }, name.split(/\s+/).map((part) => part[0] ?? "").join("").slice(0, 2).toUpperCase());
 
 /**
- * A list of messages. `context`: names, act(message, block, element, answer, node), openThread(message),
- * and inThread to leave out what opens threads.
+ * A list of messages. `context`: names, act(message, block, element, answer, node),
+ * suggest(message, block, element, typed), openThread(message), react(message, emoji, remove),
+ * entries(message) for the entries {title, act} of its menu, and inThread to leave out what opens threads.
  */
 export class MessageList {
   constructor(list, context) {
@@ -94,7 +95,9 @@ export class MessageList {
         ),
         this.#body(message),
         message.edited && h("span", { class: "edited", title: new Date(message.edited.ts * 1000).toLocaleString() }, "(edited)"),
+        this.#reactions(message),
         this.#threadLink(message),
+        this.#menu(message),
       ),
     );
   }
@@ -105,6 +108,7 @@ export class MessageList {
       names: this.context.names,
       state: initialState(message.blocks ?? [], state),
       act: (block, item, answer, node) => this.context.act(message, block, item, answer, node),
+      suggest: (block, item, typed) => this.context.suggest(message, block, item, typed),
     };
     const hasBlocks = message.blocks?.length;
     return [
@@ -113,6 +117,27 @@ export class MessageList {
       (message.attachments ?? []).map((one) => attachment(one, context)),
       message.files && files(message.files, this.context.names),
     ];
+  }
+
+  #reactions(message) {
+    const { names, react } = this.context;
+    const one = ({ name, users, count }) => {
+      const mine = users.some(names.isMe);
+      const who = users.map(names.author).join(", ");
+      const press = () => react(message, name, mine);
+      return h("button", { type: "button", class: "button", "aria-pressed": String(mine), title: `${who}: ${name}`, "aria-label": `${name}, ${count}`, onclick: press }, emoji(name), ` ${count}`);
+    };
+    return message.reactions && h("div", { class: "reactions" }, message.reactions.map(one));
+  }
+
+  /** What can be done with a message, folded away until it is wanted; its entries are known when it opens. */
+  #menu(message) {
+    if (message.is_ephemeral || message.subtype === "tombstone") return null;
+    const list = h("div", { role: "menu", class: "menu" });
+    const menu = h("details", { class: "overflow-menu message-menu" }, h("summary", { class: "plain", "aria-label": "Message menu" }, "⋯"), list);
+    const entry = ({ title, act }) => h("button", { type: "button", role: "menuitem", onclick: () => { menu.open = false; act(); } }, title);
+    menu.addEventListener("toggle", () => menu.open && list.replaceChildren(...this.context.entries(message).map(entry)));
+    return menu;
   }
 
   #threadLink(message) {

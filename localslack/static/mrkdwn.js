@@ -21,7 +21,8 @@ const EMOJI = {
 /** The picture of an emoji name, or the name as it was written. */
 export const emoji = (name) => EMOJI[name.split("::")[0]] ?? `:${name}:`;
 
-const decode = (text) => text.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
+/** Text as it was typed. */
+export const decode = (text) => text.replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
 const EDGE = "(?<![\\p{L}\\p{N}])";
 const END = "(?![\\p{L}\\p{N}])";
 const INLINE = new RegExp(

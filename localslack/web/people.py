@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from localslack.acts import reacting, shortcuts, suggesting
 from localslack.acts.clicking import Click, Clicking
 from localslack.acts.filling import Filling
 from localslack.acts.visiting import opens_home
@@ -49,9 +50,14 @@ class PeopleSide:
             "type": self._type,
             "upload": self._upload,
             "click": self._click,
+            "suggest": self._suggest,
             "submit": self._submit,
             "close": self._close,
             "open_home": self._open_home,
+            "shortcut": self._shortcut,
+            "react": self._react,
+            "edit": self._edit,
+            "delete": self._delete,
             "read": self._mark_read,
         }
         looks = [Route(f"/_ui/{name}", _look(act), methods=["GET"]) for name, act in seen.items()]
@@ -99,6 +105,13 @@ class PeopleSide:
             return await self._clicking.in_view(user, view_id, click)
         return await self._clicking.in_message(user, _field(body, "channel"), _field(body, "ts"), click)
 
+    async def _suggest(self, body: JSON) -> JSON:
+        ids = {"block_id": _field(body, "block_id"), "action_id": _field(body, "action_id")}
+        user, typed = _field(body, "user"), suggesting.Typed(**ids, value=str(body.get("value", "")))
+        if view_id := body.get("view_id"):
+            return await suggesting.in_view(self._core, user, view_id, typed)
+        return await suggesting.in_message(self._core, user, _field(body, "channel"), _field(body, "ts"), typed)
+
     async def _submit(self, body: JSON) -> JSON:
         return await self._filling.submits(_field(body, "user"), _field(body, "view_id"), body.get("answers", {}))
 
@@ -107,6 +120,22 @@ class PeopleSide:
 
     async def _open_home(self, body: JSON) -> JSON:
         return opens_home(self._core, _field(body, "user"))
+
+    async def _shortcut(self, body: JSON) -> JSON:
+        user, name = _field(body, "user"), _field(body, "name")
+        if not body.get("ts"):
+            return await shortcuts.uses(self._core, user, name)
+        return await shortcuts.uses_on(self._core, user, name, _field(body, "channel"), body["ts"])
+
+    async def _react(self, body: JSON) -> JSON:
+        who, where, ts = _message(body)
+        return reacting.reacts(self._core, who, where, ts, _field(body, "name"), remove=bool(body.get("remove")))
+
+    async def _edit(self, body: JSON) -> JSON:
+        return self._writing.edits(*_message(body), _field(body, "text"))
+
+    async def _delete(self, body: JSON) -> JSON:
+        return self._writing.deletes(*_message(body))
 
     async def _mark_read(self, body: JSON) -> JSON:
         self._eyes.has_read(_field(body, "user"), _field(body, "channel"))
@@ -139,6 +168,10 @@ def _answer(look: Callable[[], JSON]) -> Response:
         return JSONResponse({"ok": True, **look()})
     except SlackError as refusal:
         return JSONResponse(refusal.body(), status_code=400)
+
+
+def _message(body: JSON) -> tuple[str, str, str]:
+    return _field(body, "user"), _field(body, "channel"), _field(body, "ts")
 
 
 def _field(body: JSON, name: str) -> str:

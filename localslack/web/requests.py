@@ -25,11 +25,11 @@ async def arguments(request: Request, *, reads_json: bool) -> JSON:
         # A method that reads no JSON behaves as if nothing had been sent.
         return found | (body if reads_json else {})
     try:
-        form = await request.form()
+        async with request.form() as form:
+            # Of a file only its name is an argument; bytes go to the address of an upload.
+            return found | {name: part if isinstance(part, str) else part.filename for name, part in form.items()}
     except HTTPException:  # as Starlette reports it, also by its MultiPartException
         raise SlackError("invalid_form_data") from None
-    # Of a file only its name is an argument; bytes go to the address of an upload.
-    return found | {name: part if isinstance(part, str) else part.filename for name, part in form.items()}
 
 
 async def json_object(request: Request) -> JSON:

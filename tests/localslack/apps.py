@@ -32,6 +32,10 @@ MANIFEST: JSON = {
             {"command": "/ask", "description": "Ask", "usage_hint": "[what]"},
             {"command": "/tell", "description": "Tell", "should_escape": True},
         ],
+        "shortcuts": [
+            {"type": "message", "name": "Look into this", "callback_id": "look_into", "description": "Look"},
+            {"type": "global", "name": "Start a round", "callback_id": "start_round", "description": "Start"},
+        ],
     },
     "oauth_config": {
         "scopes": {
@@ -52,6 +56,8 @@ MANIFEST: JSON = {
                 "team:read",
                 "files:read",
                 "files:write",
+                "reactions:read",
+                "reactions:write",
             ]
         }
     },

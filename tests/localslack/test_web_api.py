@@ -53,8 +53,8 @@ def test_the_bot_token_opens_no_connection(slack: LocalSlack) -> None:
 
 
 def test_an_unknown_method_is_named(slack: LocalSlack) -> None:
-    answer = post(slack, "reactions.add").json()
-    assert answer == {"ok": False, "error": "unknown_method", "req_method": "reactions.add"}
+    answer = post(slack, "bookmarks.add").json()
+    assert answer == {"ok": False, "error": "unknown_method", "req_method": "bookmarks.add"}
 
 
 @pytest.mark.parametrize("form", ["json", "data", "params"])

@@ -1,0 +1,30 @@
+"""Reacting to messages with emoji."""
+
+from __future__ import annotations
+
+import re
+
+from localslack import shapes
+from localslack.acts.entrance import enter
+from localslack.acts.events import announce_reaction
+from localslack.core import Core
+from localslack.errors import SlackError
+from localslack.model import JSON, Channel, Message
+
+# Which emoji a workspace has is not known here, only how their names look.
+NAME = re.compile(r"[a-z0-9_+'-]+(::skin-tone-[2-6])?")
+
+
+def reacts(core: Core, who: str, where: str, ts: str, name: str, *, remove: bool) -> JSON:
+    """Add or remove a person's reaction; raises SlackError."""
+    person, channel = enter(core, who, where, to_write=True)
+    change(core, person.id, channel, core.space.message(channel, ts), name, remove=remove)
+    return {"message": shapes.seen(core.space, core.space.message(channel, ts))}
+
+
+def change(core: Core, user: str, channel: Channel, message: Message, name: str, *, remove: bool) -> None:
+    """Add or remove an account's reaction, and tell the app; raises invalid_name, already_reacted, no_reaction."""
+    if not NAME.fullmatch(name):
+        raise SlackError("invalid_name")
+    (core.space.take_back if remove else core.space.react)(message, user, name)
+    announce_reaction(core, channel, message, {"user": user, "reaction": name}, added=not remove)

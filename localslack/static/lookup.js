@@ -1,0 +1,57 @@
+// Menus that the app fills: it is asked while somebody types, and its options are listed under the box.
+import { freshId, h } from "./dom.js";
+import { plain } from "./mrkdwn.js";
+
+// Slack's default for min_query_length.
+const MIN_LETTERS = 3;
+const words = (option) => plain(option.text.text).join("");
+
+/** A box that looks options up. `context` as in elements.js; it tells whole options, one or, for `many`, a list. */
+export function lookup(item, context, { label, placeholder, many }) {
+  const listId = freshId("offers");
+  let chosen = many ? (context.state?.selected_options ?? []) : [context.state?.selected_option].filter(Boolean);
+  let asked = 0;
+  const box = h("input", {
+    ...label, type: "text", placeholder, role: "combobox", autocomplete: "off",
+    "aria-expanded": "false", "aria-controls": listId, "aria-autocomplete": "list",
+  });
+  const list = h("ul", { id: listId, role: "listbox", class: "offers", "aria-label": "Options", hidden: true });
+  const tags = h("span", { class: "chosen" });
+
+  const show = (options) => {
+    list.replaceChildren(...options.map((option) =>
+      h("li", { role: "option", onmousedown: (event) => { event.preventDefault(); take(option); } }, words(option))));
+    list.hidden = !options.length;
+    box.setAttribute("aria-expanded", String(!list.hidden));
+  };
+  const tidy = () => {
+    box.value = many ? "" : chosen.map(words).join("");
+    show([]);
+  };
+  const draw = () => {
+    tags.replaceChildren(...(many ? chosen : []).map((option) =>
+      h("button", { type: "button", class: "button", "aria-label": `Remove ${words(option)}`, onclick: () => drop(option) }, words(option), " ✕")));
+    tidy();
+  };
+  const choose = (options) => { chosen = options; draw(); context.changed(); };
+  const take = (option) => choose(many ? [...chosen.filter((one) => one.value !== option.value), option] : [option]);
+  const drop = (option) => choose(chosen.filter((one) => one !== option));
+  const ask = async () => {
+    const mine = ++asked;
+    const options = box.value.length < (item.min_query_length ?? MIN_LETTERS) ? [] : await context.suggest(context.block, item, box.value);
+    if (mine === asked) show(options);
+  };
+  box.addEventListener("input", ask);
+  box.addEventListener("focus", () => { if (item.min_query_length === 0) ask(); });
+  box.addEventListener("blur", () => { asked += 1; if (!many && !box.value && chosen.length) choose([]); else tidy(); });
+  box.addEventListener("keydown", (event) => {
+    if (list.hidden || !["Enter", "Escape"].includes(event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (event.key === "Escape") show([]);
+    else list.firstChild.dispatchEvent(new MouseEvent("mousedown"));
+  });
+  context.tell(() => (many ? chosen : chosen[0] ?? null));
+  draw();
+  return h("div", { class: "lookup" }, tags, box, list);
+}

@@ -1,0 +1,122 @@
+"""Shortcuts: what the app hears when people use them, and how it can answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from slack_bolt import Ack, App, Respond
+from slack_sdk import WebClient
+
+from localslack import LocalSlack, Person, RefusedError
+from tests.localslack.apps import bolt_app, modal, over_http, over_socket_mode
+
+JSON = dict[str, Any]
+
+
+def said(alice: Person, text: str = "the data looks odd", where: str = "#churn") -> JSON:
+    message = alice.types(where, text).message
+    assert message is not None
+    return message
+
+
+def heard_by(app: App, callback_id: str) -> list[JSON]:
+    heard: list[JSON] = []
+
+    @app.shortcut(callback_id)
+    def listener(ack: Ack, body: JSON) -> None:
+        heard.append(body)
+        ack()
+
+    return heard
+
+
+@pytest.fixture(params=["socket mode", "signed http"])
+def running(request: pytest.FixtureRequest, slack: LocalSlack) -> Iterator[App]:
+    app = bolt_app(slack)
+    way = over_socket_mode if request.param == "socket mode" else over_http
+    with way(slack, app):
+        yield app
+
+
+@pytest.mark.parametrize("name", ["start_round", "Start a round"])
+def test_a_global_shortcut_is_used_by_its_callback_id_or_name(running: App, alice: Person, name: str) -> None:
+    heard = heard_by(running, "start_round")
+    assert alice.uses(name).acked
+    assert (heard[0]["type"], heard[0]["callback_id"]) == ("shortcut", "start_round")
+    assert heard[0]["user"]["id"] == "U0ALICE"
+
+
+def test_a_global_shortcut_knows_no_conversation(connected: App, alice: Person) -> None:
+    heard = heard_by(connected, "start_round")
+    alice.uses("start_round")
+    assert heard[0].keys().isdisjoint({"channel", "message", "response_url", "api_app_id"})
+
+
+def test_a_global_shortcut_opens_a_modal(connected: App, alice: Person) -> None:
+    @connected.shortcut("start_round")
+    def start(ack: Ack, body: JSON, client: WebClient) -> None:
+        ack()
+        client.views_open(trigger_id=body["trigger_id"], view=modal(title="A round"))
+
+    alice.uses("start_round")
+    assert alice.waits_for_modal()["title"]["text"] == "A round"
+
+
+def test_a_message_shortcut_carries_the_message(running: App, alice: Person, bob: Person) -> None:
+    heard = heard_by(running, "look_into")
+    message = said(alice)
+    assert bob.uses("Look into this", message).acked
+    body = heard[0]
+    assert (body["type"], body["callback_id"]) == ("message_action", "look_into")
+    assert body["message_ts"] == body["message"]["ts"] == message["ts"]
+    assert body["message"]["text"] == "the data looks odd"
+    assert body["channel"] == {"id": "C0CHURN", "name": "churn"}
+    assert body["user"]["id"] == "U0BOB"
+
+
+def test_the_response_url_answers_only_who_used_the_shortcut(connected: App, alice: Person, bob: Person) -> None:
+    @connected.shortcut("look_into")
+    def look(ack: Ack, respond: Respond) -> None:
+        ack()
+        respond("On it.")
+
+    bob.uses("look_into", said(alice))
+    answer = bob.waits_for("#churn", lambda message: message["text"] == "On it.")
+    assert answer["is_ephemeral"]
+    assert [message["text"] for message in alice.sees("#churn")] == ["the data looks odd"]
+
+
+def test_a_message_shortcut_works_where_the_app_is_no_member(slack: LocalSlack, connected: App, alice: Person) -> None:
+    heard = heard_by(connected, "look_into")
+    slack.set_members("#churn", ["alice"])
+    message = said(alice)
+    assert alice.uses("look_into", message).acked
+    answer = httpx.post(heard[0]["response_url"], json={"text": "Noted."}, trust_env=False)
+    assert answer.status_code == 200
+
+
+def test_a_shortcut_on_a_message_that_somebody_does_not_see_is_refused(
+    slack: LocalSlack, alice: Person, bob: Person
+) -> None:
+    slack.add_channel("G0SECRET", "secret", is_private=True, members=["alice", "bot"])
+    with pytest.raises(RefusedError, match="channel_not_found"):
+        bob.uses("look_into", said(alice, where="#secret"))
+
+
+def test_ephemerals_have_no_shortcuts(client: WebClient, alice: Person) -> None:
+    client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="psst")
+    with pytest.raises(RefusedError, match="message_not_found"):
+        alice.uses("look_into", alice.sees("#churn")[0])
+
+
+def test_what_the_manifest_does_not_declare_cannot_be_used(alice: Person) -> None:
+    with pytest.raises(RefusedError, match="the manifest has no global shortcut 'look_into'"):
+        alice.uses("look_into")
+
+
+def test_an_app_that_is_away_is_told_to_the_person(alice: Person) -> None:
+    outcome = alice.uses("start_round")
+    assert (outcome.acked, outcome.error) == (False, "dispatch_failed")
