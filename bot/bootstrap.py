@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
@@ -140,7 +140,7 @@ def build(  # noqa: PLR0913 - everything concrete meets here
         restores=restores,
         mirror=Mirror(context),
         watch=Watch(context),
-        outbox=Outbox(context, notifier) if notifier else Unsent(),
+        outbox=Outbox(context, notifier, pace=timedelta(seconds=settings.slack_pace)) if notifier else Unsent(),
         events=Endpoints(
             context, Webhooks(lambda: rules.policy), at_once=TOLD_AT_ONCE, limit=TOLD_FOR, given_up=given_up
         ),

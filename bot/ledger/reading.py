@@ -478,6 +478,12 @@ class SqlReading:
         due = due if to is None else due.where(notes.c.to == to)
         return self._all(Note, due.limit(most))
 
+    def next_note(self, now: datetime, *, kinds: Collection[NoteKind]) -> datetime | None:
+        """Return when the first of the undelivered notes that have to wait can be tried; None where none has to."""
+        waits = (NOTE_WAITS, notes.c.not_before > now, notes.c.kind.in_(kinds))
+        at: datetime | None = self._connection.execute(select(func.min(notes.c.not_before)).where(*waits)).scalar()
+        return at
+
     def waited_for(self, kind: NoteKind) -> list[str]:
         """Return for whom there are undelivered notes of this kind, due or not, sorted."""
         query = select(notes.c.to).distinct().where(NOTE_WAITS, notes.c.kind == kind).order_by(notes.c.to)

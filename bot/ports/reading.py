@@ -183,6 +183,10 @@ class Reading(Protocol):
         """
         ...
 
+    def next_note(self, now: datetime, *, kinds: Collection[NoteKind]) -> datetime | None:
+        """Return when the first of the undelivered notes that have to wait can be tried; None where none has to."""
+        ...
+
     def waited_for(self, kind: NoteKind) -> list[str]:
         """Return for whom there are undelivered notes of this kind, due or not, sorted."""
         ...

@@ -94,6 +94,13 @@ class SlackNotifier:
             case NoteKind.EVENT:  # goes elsewhere: see bot/webhooks.py
                 return Delivery(Outcome.NEVER, why="Slack takes no events")
 
+    def channel(self, name: str) -> str:
+        """Return the id of the channel of this name: see the port."""
+        try:
+            return self._conversation(name) if name.startswith("#") else name
+        except (SlackApiError, *LOST):
+            return name
+
     def take_back(self, posting: Posting) -> None:
         """Delete a message of ours that is there twice; where Slack does not let us, it stays."""
         try:
