@@ -60,6 +60,6 @@ def sort_out(error: SlackApiError) -> Delivery:
 def _retry_after(error: SlackApiError) -> timedelta:
     headers = {key.lower(): value for key, value in getattr(error.response, "headers", {}).items()}
     try:
-        return timedelta(seconds=max(1.0, float(headers.get("retry-after", 1))))
+        return timedelta(seconds=max(0.0, float(headers.get("retry-after", 1))))
     except ValueError:
         return timedelta(seconds=1)
