@@ -73,7 +73,7 @@ from bot.ledger.tables import (
     servings,
     standings,
 )
-from bot.ports import Ask, Backlog, Batch, Call, Copy, Held, Note, NoteKind, Posting, Waiting
+from bot.ports import Ask, Backlog, Batch, Call, Copy, Held, Note, NoteKind, Posting, Progress, Waiting
 
 NOBODY: Mapping[str, str] = MappingProxyType({})  # no operator is known
 
@@ -465,6 +465,12 @@ class SqlReading:
     def is_waiting(self, note: Note) -> bool:
         """Tell whether a note is neither delivered nor given up."""
         return bool(self._column(select(notes.c.key).where(notes.c.key == note.key, NOTE_WAITS)))
+
+    def progress(self, note: Note) -> Progress | None:
+        """Return how far a note has come; None for one that was never written down."""
+        query = select(NOTE_WAITS, notes.c.why, notes.c.not_before).where(notes.c.key == note.key)
+        row = self._connection.execute(query).one_or_none()
+        return Progress(is_waiting=bool(row[0]), why=row[1], not_before=row[2]) if row else None
 
     def due_notes(
         self, now: datetime, most: int = 100, *, kinds: Collection[NoteKind] = (), to: str | None = None

@@ -28,6 +28,7 @@ from bot.ports.records import (
     Note,
     NoteKind,
     Posting,
+    Progress,
 )
 
 
@@ -172,6 +173,10 @@ class Reading(Protocol):
 
     def is_waiting(self, note: Note) -> bool:
         """Tell whether a note is neither delivered nor given up."""
+        ...
+
+    def progress(self, note: Note) -> Progress | None:
+        """Return how far a note has come; None for one that was never written down."""
         ...
 
     def due_notes(

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 EVENT_TYPE = "registrar_message"  # of the metadata that holds our key; readable by the whole workspace
 ANSWERED_IN = timedelta(seconds=10)  # the client's time limit
-CARDS_MOST = 100  # cards of which it's remembered where they were posted
+CARDS_MOST = 100  # cards of which it's remembered where they were posted, and their links
 CHARTED = 500  # checks of a monitor that a picture shows
 A_MOMENT = timedelta(seconds=1)  # until a message is tried again that links to one on its way
 _GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
@@ -62,6 +62,7 @@ class SlackNotifier:
         self._now = now
         self._names = names
         self._cards: dict[str, Posting] = {}  # the latest cards by request, perhaps not written down yet
+        self._links: dict[Posting, str] = {}
         self._channels: dict[str, str] = {}
 
     def deliver(self, note: Note) -> Delivery:
@@ -129,8 +130,7 @@ class SlackNotifier:
         delivery = self._stand(note, f"card:{note.lane}", message, standing)
         if delivery.posting:
             self._cards[note.lane] = delivery.posting
-            for older in list(self._cards)[:-CARDS_MOST]:
-                del self._cards[older]
+            _forget_older(self._cards)
         return delivery
 
     def _waiting(self, request: Request, votes: Sequence[Vote], policy: Policy) -> Say | None:
@@ -148,9 +148,10 @@ class SlackNotifier:
         """Send someone the link to a request's card; without one, where the card was given up."""
         opened = Note(key=str(note.data["after"]), lane=request, kind=NoteKind.CARD, to="")
         with self._ledger.read() as reading:
-            standing, is_waiting = reading.posting(request) or self._cards.get(request), reading.is_waiting(opened)
-        if standing is None and is_waiting:
-            return Delivery(Outcome.LATER, why="its card isn't posted yet")
+            standing, card = reading.posting(request) or self._cards.get(request), reading.progress(opened)
+        if standing is None and card and card.is_waiting:
+            wait = max(A_MOMENT, card.not_before - self._now()) if card.not_before else A_MOMENT
+            return Delivery(Outcome.LATER, wait=wait, why="its card isn't posted yet")
         message = cards.invitation(request, unpack(note.data["say"]), self._link(standing) if standing else "")
         return self._post(note, note.to, note.key, message)
 
@@ -181,7 +182,12 @@ class SlackNotifier:
             return self._stand(note, key, message, standing)
 
     def _link(self, posting: Posting) -> str:
-        """Return where a message can be opened; empty where Slack doesn't say."""
+        """Return where a message can be opened, asked once for all who are sent there; empty where Slack doesn't say."""
+        self._links[posting] = self._links.get(posting) or self._asked_link(posting)
+        _forget_older(self._links)
+        return self._links[posting]
+
+    def _asked_link(self, posting: Posting) -> str:
         try:
             answer = self._client.chat_getPermalink(channel=posting.channel, message_ts=posting.ts)
         except SlackApiError as error:
@@ -347,6 +353,12 @@ class SlackNotifier:
                 if channel["name"] == name:
                     return str(channel["id"])
         return None
+
+
+def _forget_older(kept: dict[Any, Any]) -> None:
+    """Keep the latest of them."""
+    for older in list(kept)[:-CARDS_MOST]:
+        del kept[older]
 
 
 def _is_person(channel: str) -> bool:

@@ -45,7 +45,7 @@ from bot.ledger import SqlLedger, audit, rows
 from bot.ledger.audit import Fault, FaultKind
 from bot.ledger.engines import parse_url
 from bot.ledger.tables import metadata
-from bot.ports import Ask, AskState, Batch, Copy, Held, Ledger, Note, NoteKind, Posting, Unobserved, Waiting
+from bot.ports import Ask, AskState, Batch, Copy, Held, Ledger, Note, NoteKind, Posting, Progress, Unobserved, Waiting
 from tests.many import add_many_events
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
@@ -752,6 +752,19 @@ def test_what_slack_refused_is_not_looked_for_and_what_got_lost_is(ledger: SqlLe
         assert not again.was_tried
         w.postpone(replace(again, was_tried=True), LATER, "reset")
         assert [note.was_tried for note in w.due_notes(LATER)] == [True]
+
+
+def test_how_far_a_note_has_come_is_known_with_the_reason(ledger: SqlLedger) -> None:
+    save(ledger, a_note("a", "a"), a_note("b", "b"), a_note("c", "c"))
+    with ledger.write() as w:
+        one, two, three = w.due_notes(NOW)
+        w.postpone(one, SOON, "not_in_channel")
+        w.postpone(one, LATER)
+        w.drop(two, "restricted_action")
+        assert w.progress(one) == Progress(is_waiting=True, why="not_in_channel", not_before=LATER)
+        assert w.progress(two) == Progress(is_waiting=False, why="restricted_action")
+        assert w.progress(three) == Progress(is_waiting=True)
+        assert w.progress(a_note("d")) is None
 
 
 def test_the_first_note_that_has_to_wait_says_when_to_look_again(ledger: SqlLedger) -> None:

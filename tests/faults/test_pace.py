@@ -14,10 +14,10 @@ from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack, Remote
 from tests.faults.books import is_quiet
-from tests.harness import all_at_once
+from tests.harness import add_people, all_at_once
 from tests.waiting import wait_until
 from tests.workspaces import SPEED
-from tests.world import CHANNEL, World, running
+from tests.world import CHANNEL, World, policy_of, running, said
 
 MANY = 20
 MODELS = [f"m{number:02}" for number in range(MANY)]
@@ -51,8 +51,8 @@ def posts(slack: Remote) -> dict[str, list[dict[str, Any]]]:
 
 
 def refused(slack: Remote) -> Counter[str]:
-    """Count how often Slack said "too many", by message; calls that post none go by their method."""
-    return Counter(call["args"].get("text", call["method"]) for call in slack.calls() if call["error"] == "ratelimited")
+    """Count how often Slack said "too many", by call: the same message to the same conversation is the same call."""
+    return Counter(f"{call['method']} {call['args']}" for call in slack.calls() if call["error"] == "ratelimited")
 
 
 def test_twenty_requests_at_once_in_one_channel_are_posted_one_a_second_and_none_is_refused(
@@ -63,6 +63,19 @@ def test_twenty_requests_at_once_in_one_channel_are_posted_one_a_second_and_none
     assert refused(slack) == {}
     [calls] = posts(slack).values()
     assert min((later["at"] - sooner["at"]) * SPEED for sooner, later in pairwise(calls)) >= 1
+
+
+def test_ten_approvers_of_twenty_requests_are_all_invited_and_nothing_is_refused_twice(
+    slack: LocalSlack, tmp_path: Path
+) -> None:
+    people = add_people(slack, 10)
+    rule = {"approvers": [person.id for person in people], "tell_approvers": "direct"}
+    policy = policy_of({"models": {"*": {"production": rule}}})
+    with running(slack, tmp_path, with_models(), policy=policy) as world:
+        ask_for_all(world)
+    assert max(refused(slack).values(), default=0) <= 1
+    told = [said(one) for person in people for one in person.direct_messages()]
+    assert Counter(text.count("|Open the card>") for text in told) == {1: 10 * MANY}
 
 
 @pytest.mark.postgres

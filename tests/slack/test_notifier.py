@@ -137,6 +137,20 @@ def test_an_invitation_waits_for_its_card(desk: Desk) -> None:
     assert invited(desk) == ""
 
 
+def test_an_invitation_waits_as_long_as_its_card_does(desk: Desk) -> None:
+    with desk.ledger.write() as tx:
+        tx.add_note(CARD)
+        tx.postpone(tx.due_notes(NOW)[0], NOW + timedelta(seconds=40))
+    assert under(desk).deliver(INVITATION).wait == timedelta(seconds=40)
+
+
+def test_the_link_to_a_card_is_asked_once_for_all_who_are_invited(desk: Desk) -> None:
+    desk.deliver(CARD)
+    for user in ("U0BOB", "U0CAROL", "U0DAVE"):
+        desk.deliver(replace(INVITATION, key=f"direct:{user}", lane=user, to=user))
+    assert len(desk.slack.calls("chat.getPermalink")) == 1
+
+
 def test_an_invitation_to_a_card_that_was_given_up_goes_without_a_link(desk: Desk) -> None:
     assert desk.deliver(INVITATION).outcome is Outcome.DELIVERED
     assert "Its card is in the channel, or type `/model approve r4k7q`" in invited(desk)
