@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -34,6 +34,8 @@ EVENT_TYPE = "registrar_message"  # of the metadata that holds our key; readable
 ANSWERED_IN = timedelta(seconds=10)  # the client's time limit
 CARDS_MOST = 100  # cards of which it's remembered where they were posted, and their links
 CHARTED = 500  # checks of a monitor that a picture shows
+PAGE = 200  # messages that Slack is asked for at once, as it recommends
+SKEW = timedelta(minutes=5)  # by which our clock may be ahead of Slack's: signed calls are refused beyond that
 A_MOMENT = timedelta(seconds=1)  # until a message is tried again that links to one on its way
 _GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
 
@@ -182,7 +184,7 @@ class SlackNotifier:
             return self._stand(note, key, message, standing)
 
     def _link(self, posting: Posting) -> str:
-        """Return where a message can be opened, asked once for all who are sent there; empty where Slack doesn't say."""
+        """Return where a message can be opened, asked once for all who need it; empty where Slack doesn't say."""
         self._links[posting] = self._links.get(posting) or self._asked_link(posting)
         _forget_older(self._links)
         return self._links[posting]
@@ -215,7 +217,7 @@ class SlackNotifier:
         if not chart.values:
             return Delivery(Outcome.DELIVERED, standing)
         name = f"{file_name(first.model)}-{first.name}-{hashlib.sha256(note.key.encode()).hexdigest()[:8]}.png"
-        if note.was_tried and (file := self._file_in(standing, name)):
+        if note.was_tried and (file := self._file_in(note, standing, name)):
             return Delivery(Outcome.DELIVERED, replace(standing, file=file))
         from bot.slack.monitor_charts import readings_alt, readings_chart
 
@@ -231,10 +233,10 @@ class SlackNotifier:
             return self._post(note, standing.channel, note.key, said(words), thread=standing.ts)
         return Delivery(Outcome.DELIVERED, replace(standing, file=file))
 
-    def _file_in(self, standing: Posting, name: str) -> str:
+    def _file_in(self, note: Note, standing: Posting, name: str) -> str:
         """Return the id of a file of ours with this name in a thread; empty too where this Slack lets nobody look."""
         try:
-            answers = self._recent(standing.channel, standing.ts)
+            answers = list(self._since(note, standing.channel, standing.ts))
         except SlackApiError:
             return ""
         files = [file for message in answers for file in message.get("files") or [] if file.get("name") == name]
@@ -283,7 +285,7 @@ class SlackNotifier:
         thread: str | None = None,
         look: bool | None = None,
     ) -> Delivery:
-        found = self._find(channel, key, thread) if (note.was_tried if look is None else look) else None
+        found = self._find(note, channel, key, thread) if (note.was_tried if look is None else look) else None
         if found:
             return Delivery(Outcome.DELIVERED, found)
         self._in_time(note)
@@ -302,11 +304,11 @@ class SlackNotifier:
                 raise
             return self._client.chat_postMessage(channel=self._conversation(channel), **arguments)
 
-    def _find(self, channel: str, key: str, thread: str | None) -> Posting | None:
+    def _find(self, note: Note, channel: str, key: str, thread: str | None) -> Posting | None:
         """Return where a message with our key stands already; None too where this Slack lets nobody look."""
         try:
             where = self._conversation(channel)
-            for message in self._recent(where, thread):
+            for message in self._since(note, where, thread):
                 if self._is_ours(message, key):
                     return Posting(where, str(message["ts"]))
         except SlackApiError as error:
@@ -323,14 +325,15 @@ class SlackNotifier:
         own, its = self._client.auth_test().get("bot_id"), message.get("bot_id")
         return own is None or its is None or own == its
 
-    def _recent(self, channel: str, thread: str | None) -> list[dict[str, Any]]:
-        if thread:
-            answer = self._client.conversations_replies(
-                channel=channel, ts=thread, limit=200, include_all_metadata=True
-            )
-        else:
-            answer = self._client.conversations_history(channel=channel, limit=200, include_all_metadata=True)
-        return list(answer.get("messages", []))
+    def _since(self, note: Note, channel: str, thread: str | None) -> Iterator[dict[str, Any]]:
+        """Yield the messages of a channel or a thread since the note was written: none of ours can be older."""
+        ask = partial(self._client.conversations_replies, ts=thread) if thread else self._client.conversations_history
+        oldest = f"{(note.created_at - SKEW).timestamp():.6f}" if note.created_at else None
+        cursor: str | None = None
+        while cursor != "":
+            answer = ask(channel=channel, oldest=oldest, cursor=cursor, limit=PAGE, include_all_metadata=True)
+            yield from answer.get("messages", [])
+            cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
 
     def _conversation(self, channel: str) -> str:
         """Return a channel's id from its `#name`, or that of the conversation with a person."""

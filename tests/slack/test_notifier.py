@@ -17,7 +17,7 @@ from bot.domain.registry import Stage
 from bot.domain.text import Name, pack, say
 from bot.ledger import SqlLedger
 from bot.ports import Delivery, Note, NoteKind, Outcome
-from bot.slack.notifier import SlackNotifier
+from bot.slack.notifier import SKEW, SlackNotifier
 from localslack import LocalSlack
 from tests.world import said
 
@@ -253,6 +253,39 @@ def test_what_slack_took_although_its_answer_was_lost_is_not_posted_twice(desk: 
     assert desk.deliver(kinds()[kind]).outcome is Outcome.UNKNOWN
     assert desk.deliver(kinds()[kind], was_tried=True).outcome is Outcome.DELIVERED
     assert len(seen(desk, kind)) == before + 1
+
+
+MANY = 500  # more than two pages
+
+
+@pytest.mark.parametrize(("others", "pages"), [("long before", 1), ("just before", 3), ("after", 1)])
+def test_in_a_thread_of_hundreds_of_replies_it_is_found(desk: Desk, others: str, pages: int) -> None:
+    desk.deliver(CARD)
+    written = datetime.now(UTC)
+    if others != "after":
+        answer_many(desk)
+    news = replace(NEWS, created_at=datetime.now(UTC) + SKEW if others == "long before" else written)
+    desk.slack.reset_after("chat.postMessage")
+    assert desk.deliver(news).outcome is Outcome.UNKNOWN
+    if others == "after":
+        answer_many(desk)
+    assert desk.deliver(news, was_tried=True).outcome is Outcome.DELIVERED
+    assert len([one for one in desk.thread() if one.get("bot_id")]) == 1
+    assert len(desk.slack.calls("conversations.replies")) == pages
+
+
+def test_in_a_channel_only_what_came_since_is_looked_through(desk: Desk) -> None:
+    began = datetime.now(UTC)
+    desk.deliver(replace(DIRECT, created_at=began), was_tried=True)
+    [call] = desk.slack.calls("conversations.history")
+    assert float(call["args"]["oldest"]) == pytest.approx((began - SKEW).timestamp())
+
+
+def answer_many(desk: Desk) -> None:
+    """Let people answer in the card's thread."""
+    card = desk.posted()[0]
+    for number in range(MANY):
+        desk.slack.person("bob").types("#ml-models", f"answer {number}", thread=card)
 
 
 @pytest.mark.parametrize("kind", kinds())
