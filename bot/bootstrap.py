@@ -36,6 +36,7 @@ from bot.process import name_process
 from bot.registrar import Registrar, Unsent
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
+from bot.services.admins import Admins
 from bot.services.anchoring import Anchoring
 from bot.services.backtesting import Backtesting
 from bot.services.comparisons import Comparisons
@@ -146,6 +147,7 @@ def build(  # noqa: PLR0913 - everything concrete meets here
         ),
         servings=Servings(context, ServingProbes()),
         directory=directory,
+        admins=Admins(ledger, lambda: rules.policy, directory),
         work=ThreadPoolExecutor(settings.threads, thread_name_prefix="work"),
         looking=ThreadPoolExecutor(LOOKING, thread_name_prefix="look"),
     )
@@ -185,7 +187,14 @@ def build_for_slack(
             rules,
             ledger=ledger,
             registry=open_registry(settings, observer),
-            notifier=SlackNotifier(client, ledger, lambda: rules.policy, (clock or SystemClock()).now, directory.names),
+            notifier=SlackNotifier(
+                client,
+                ledger,
+                lambda: rules.policy,
+                (clock or SystemClock()).now,
+                directory.names,
+                Admins(ledger, lambda: rules.policy, directory).tell,
+            ),
             directory=directory,
             clock=clock,
             policy_file=PolicyFile(settings.policy),

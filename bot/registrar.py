@@ -12,6 +12,7 @@ from bot import story
 from bot.domain.errors import RegistrarError
 from bot.ports import Directory
 from bot.process import is_gone
+from bot.services.admins import Admins
 from bot.services.anchoring import Anchoring
 from bot.services.comparisons import Comparisons
 from bot.services.context import Context
@@ -89,6 +90,7 @@ class Registrar:
     events: Endpoints  # to the endpoints that the policy names
     servings: Servings
     directory: Directory
+    admins: Admins
     work: ThreadPoolExecutor
     looking: ThreadPoolExecutor
 

@@ -171,6 +171,21 @@ class Remote:
         """Make someone a guest (is_restricted), a bot (is_bot), deleted, a stranger (team_id), ..."""
         return dict(self.control("person", who=who, changes=changes)["user"])
 
+    def let_live_in(self, who: str, team_id: str, *, enterprise: JSON, teams: Sequence[str] | None = None) -> JSON:
+        """Make someone belong to another workspace of an Enterprise Grid (its id and name).
+
+        teams: the workspaces that they are a member of; without it their own and this one.
+        """
+        user = {
+            "id": self.person(who).id,
+            "enterprise_id": enterprise["id"],
+            "enterprise_name": enterprise["name"],
+            "is_admin": False,
+            "is_owner": False,
+            "teams": [team_id, self.team_id] if teams is None else list(teams),
+        }
+        return self.change_person(who, team_id=team_id, enterprise_user=user)
+
     def add_person(self, person: PersonSeed) -> Person:
         """Add an account, in no channel yet."""
         self.control("person", **asdict(person))
@@ -191,6 +206,10 @@ class Remote:
     def archive(self, channel: str, archived: bool = True) -> None:
         """Archive a channel, or bring it back."""
         self.control("channel", where=channel, is_archived=archived)
+
+    def limit_posting(self, channel: str, to: str) -> None:
+        """Say who can post in a channel: "everyone" or "admins", of whom the app is none."""
+        self.control("channel", where=channel, posting=to)
 
     def set_group(self, group_id: str, handle: str, members: Sequence[str], name: str = "") -> None:
         """Make a user group, or change who is in it."""

@@ -22,8 +22,8 @@ def content_of(raw: Mapping[str, Any], has_picture: HasPicture) -> JSON:
     """The content fields of Message that these arguments ask for: only those that were sent.
 
     has_picture tells which slack_files there are.
-    Raises no_text, invalid_blocks(_format), invalid_attachments, too_many_attachments, msg_too_long,
-    markdown_text_conflict, invalid_metadata_format.
+    Raises no_text, invalid_blocks(_format), msg_blocks_too_long, invalid_attachments, too_many_attachments,
+    msg_too_long, markdown_text_conflict, invalid_metadata_format.
     """
     content: JSON = {}
     if raw.get("text") is not None:
@@ -64,6 +64,8 @@ def _blocks(value: Any, has_picture: HasPicture) -> list[JSON]:
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
         raise SlackError("invalid_blocks_format")
     _refuse(block_rules.message_problems(blocks, has_picture=has_picture))
+    if block_rules.length_of(blocks) > block_rules.BLOCKS_MAX:
+        raise SlackError("msg_blocks_too_long")
     return with_ids(blocks)
 
 

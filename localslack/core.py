@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from localslack import files, payloads
+from localslack.blocks import HasPicture
 from localslack.changes import Changes
 from localslack.clock import Clock
 from localslack.delivery.post import Post
@@ -16,7 +17,7 @@ from localslack.errors import SlackError
 from localslack.faults import Calls, Faults
 from localslack.limits import Limits
 from localslack.manifest import Manifest
-from localslack.model import App, Channel, Person, Secrets
+from localslack.model import App, Channel, File, Person, Secrets
 from localslack.seed import Seed
 from localslack.store import Store
 from localslack.tickets import Hooks, Triggers
@@ -30,6 +31,7 @@ class Settings:
     """How to start: the app's manifest, where to keep the state, and what to use instead of the defaults.
 
     speed: how many seconds pass in one where calls are counted and files looked into, and nowhere else.
+    files_ready_after: how many of those seconds Slack takes to look into a file.
     """
 
     manifest: Manifest
@@ -40,6 +42,7 @@ class Settings:
     secrets: dict[str, str] = field(default_factory=dict)
     rate_limits: bool = True
     speed: float = 1.0
+    files_ready_after: float = 1.0
 
 
 class Core:
@@ -83,6 +86,7 @@ class Core:
             api_app_id=self.space.app.id,
             bot_user_id=self.space.app.bot_user_id,
             token=self.secrets.verification_token,
+            enterprise=self.space.enterprise,
         )
 
     def actor(self, person: Person) -> payloads.Actor:
@@ -101,8 +105,27 @@ class Core:
             raise SlackError("missing_scope", needed=any_of[0], provided=provided)
 
     def has_picture(self, slack_file: dict[str, Any]) -> bool:
-        """Whether the slack_file of a block is a picture that has been uploaded."""
-        return files.picture(self.space, slack_file) is not None
+        """Whether the slack_file of a block is a picture that Slack has looked into."""
+        held = files.picture(self.space, slack_file)
+        return held is not None and self.is_ready(held)
+
+    def has_picture_for(self, audience: str | None) -> HasPicture:
+        """As `has_picture`, but what only one person sees shows only what is shared where they can see it.
+
+        Slack refuses the rest: node-slack-sdk#1790, java-slack-sdk#1349.
+        """
+        if audience is None:
+            return self.has_picture
+        person = self.space.person(audience)
+        return lambda wanted: self.has_picture(wanted) and files.is_shared(self.space, wanted, person)
+
+    def is_ready(self, file: File) -> bool:
+        """Whether Slack has looked into a file."""
+        return self.clock.now() >= file.ready_at
+
+    def ready_at(self) -> float:
+        """When Slack will have looked into a file that is completed now."""
+        return self.clock.now() + self.settings.files_ready_after / self.settings.speed
 
     def problem(self, what: str) -> None:
         """Note something that Slack would only show as a vague error, so that a developer can find it."""

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from localslack.blocks import slack_files
 from localslack.filetypes import PICTURES, names_of
-from localslack.model import JSON, File, Message
+from localslack.model import JSON, File, Message, Person
 from localslack.workspace import Workspace
 
 # The sizes of Slack's previews; here each of them is the picture itself.
@@ -28,6 +28,20 @@ def unprocessed(space: Workspace, held: File) -> JSON:
     return _common(space, held) | unknown | {"shares": {}, "channels": [], "groups": [], "ims": []}
 
 
+def information(space: Workspace, held: File, *, is_ready: bool) -> JSON:
+    """A file object as files.info returns it: where it is shared, and what it is once Slack has looked into it."""
+    if not is_ready:
+        return unprocessed(space, held)
+    listed: dict[str, list[str]] = {"channels": [], "groups": [], "ims": []}
+    shares: JSON = {}
+    for message in _sharing(space, held):
+        room = space.channels[message.channel]
+        listed[{"public_channel": "channels", "private_channel": "groups", "im": "ims"}[room.kind]].append(room.id)
+        where = shares.setdefault("public" if room.kind == "public_channel" else "private", {})
+        where.setdefault(room.id, []).append({"ts": message.ts, "channel_name": room.name, "team_id": space.team.id})
+    return shape(space, held) | {"shares": shares, **{kind: list(dict.fromkeys(ids)) for kind, ids in listed.items()}}
+
+
 def private_url(space: Workspace, held: File, way: str = "") -> str:
     """Where the bytes are read with a token; way may be "download/"."""
     return f"{space.team.url}files-pri/{space.team.id}-{held.id}/{way}{_in_url(held.name)}"
@@ -45,6 +59,21 @@ def picture(space: Workspace, wanted: JSON) -> File | None:
     return held if held and held.mimetype in PICTURES else None
 
 
+def is_shared(space: Workspace, wanted: JSON, person: Person) -> bool:
+    """Whether the picture that a slack_file means is theirs, or in a message that a person can see and that lasts."""
+    held = picture(space, wanted)
+    if held is None:
+        return False
+    rooms = (space.channels[message.channel] for message in _sharing(space, held))
+    return held.user == person.id or any(space.may_see(person, room) for room in rooms)
+
+
+def app_sees(space: Workspace, held: File) -> bool:
+    """Whether a file is the app's, or shared in a conversation that the app is in."""
+    me = space.app.bot_user_id
+    return held.user == me or any(me in space.channels[one.channel].members for one in _sharing(space, held))
+
+
 def shown_in(space: Workspace, message: Message) -> Iterator[str]:
     """The ids of the files that a message shows."""
     yield from message.files
@@ -56,6 +85,12 @@ def shown_by(space: Workspace, blocks: object) -> Iterator[str]:
     for wanted, _ in slack_files(blocks):
         if held := picture(space, wanted):
             yield held.id
+
+
+def _sharing(space: Workspace, held: File) -> Iterator[Message]:
+    """The lasting messages with a file, in every conversation."""
+    messages = (message for room in space.channels.values() for message in space.messages(room))
+    return (one for one in messages if one.audience is None and held.id in shown_in(space, one))
 
 
 def _at(space: Workspace, url: str) -> File | None:

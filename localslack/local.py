@@ -29,7 +29,7 @@ class LocalSlack(Remote):
         super().__init__(url)
 
     @classmethod
-    def start(
+    def start(  # noqa: PLR0913 - each is a setting, and keyword-only
         cls,
         manifest: str | Path | Mapping[str, Any],
         *,
@@ -40,6 +40,7 @@ class LocalSlack(Remote):
         secrets: Mapping[str, str] | None = None,
         rate_limits: bool = True,
         speed: float = 1.0,
+        files_ready_after: float = 1.0,
     ) -> LocalSlack:
         """Start a workspace on 127.0.0.1 and return when it answers.
 
@@ -47,6 +48,7 @@ class LocalSlack(Remote):
         secrets: bot_token, app_token, signing_secret, verification_token, where they should not be random.
         rate_limits: whether Slack's rate tiers apply, or calls can come as fast as they like.
         speed: how many of the workspace's seconds pass in one where it counts calls and looks into files.
+        files_ready_after: how many of those seconds it takes to look into a file.
         Raises OSError when the port is taken, ValueError for an unreadable manifest.
         """
         loaded = manifests.load(manifest)
@@ -61,6 +63,7 @@ class LocalSlack(Remote):
             secrets=dict(secrets or {}),
             rate_limits=rate_limits,
             speed=speed,
+            files_ready_after=files_ready_after,
         )
         with contextlib.ExitStack() as begun:
             begun.callback(listening.close)

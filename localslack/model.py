@@ -10,7 +10,11 @@ JSON = dict[str, Any]
 
 @dataclass(kw_only=True)
 class Person:
-    """A user account: a person, a bot, a guest, a stranger from another workspace, or a deleted one."""
+    """A user account: a person, a bot, a guest, a stranger from another workspace, or a deleted one.
+
+    team_id: the workspace that they belong to. enterprise_user: who they are in an Enterprise Grid, in Slack's words;
+    with it they can be members of this workspace too.
+    """
 
     id: str
     name: str
@@ -23,11 +27,15 @@ class Person:
     is_ultra_restricted: bool = False
     is_bot: bool = False
     deleted: bool = False
+    enterprise_user: JSON | None = None
 
 
 @dataclass(kw_only=True)
 class Channel:
-    """A public or private channel, or a direct conversation between the app and one person."""
+    """A public or private channel, or a direct conversation between the app and one person.
+
+    posting: who can post, everyone or admins.
+    """
 
     id: str
     name: str
@@ -36,6 +44,7 @@ class Channel:
     is_private: bool = False
     is_archived: bool = False
     is_im: bool = False
+    posting: str = "everyone"
     members: list[str] = field(default_factory=list)
 
     @property
@@ -63,7 +72,10 @@ class Group:
 
 @dataclass(kw_only=True)
 class File:
-    """An uploaded file; its bytes are kept beside it. width and height are those of a picture."""
+    """An uploaded file; its bytes are kept beside it. width and height are those of a picture.
+
+    ready_at: when Slack has looked into it, in seconds since the epoch; nobody knows what it is before that.
+    """
 
     id: str
     name: str
@@ -76,6 +88,7 @@ class File:
     snippet_type: str = ""
     width: int = 0
     height: int = 0
+    ready_at: float = 0.0
 
 
 @dataclass(kw_only=True)

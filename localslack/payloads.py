@@ -12,13 +12,14 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """The workspace and app that a payload is about."""
+    """The workspace and app that a payload is about; enterprise is its Enterprise Grid, with id and name."""
 
     team_id: str = "T0LOCAL"
     team_domain: str = "local"
     api_app_id: str = "A0LOCALAPP"
     bot_user_id: str = "U0LOCALAPP"
     token: str = "verification-token"  # noqa: S105 - Slack's old verification token, made up
+    enterprise: JSON | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ def slash_command(
     trigger_id: str = "",
 ) -> JSON:
     """A slash command; every value is a string, because it travels as a form."""
-    return {
+    return organization(origin) | {
         "token": origin.token,
         "team_id": actor.team_id,
         "team_domain": origin.team_domain,
@@ -139,20 +140,24 @@ def view_closed(view: JSON, *, actor: Actor, origin: Origin = Origin(), is_clear
     return _interaction("view_closed", actor, origin) | {"view": view, "is_cleared": is_cleared}
 
 
-def event_callback(event: JSON, *, event_id: str, event_time: int, origin: Origin = Origin()) -> JSON:
-    """An event of the Events API in its outer envelope."""
+def event_callback(
+    event: JSON, *, event_id: str, event_time: int, origin: Origin = Origin(), is_shared: bool = False
+) -> JSON:
+    """An event of the Events API in its outer envelope; is_shared: strangers are where it happened."""
+    enterprise_id = origin.enterprise["id"] if origin.enterprise else None
     return {
         "token": origin.token,
         "team_id": origin.team_id,
+        "enterprise_id": enterprise_id,
         "api_app_id": origin.api_app_id,
         "event": event,
         "type": "event_callback",
         "event_id": event_id,
         "event_time": event_time,
-        "is_ext_shared_channel": False,
+        "is_ext_shared_channel": is_shared,
         "authorizations": [
             {
-                "enterprise_id": None,
+                "enterprise_id": enterprise_id,
                 "team_id": origin.team_id,
                 "user_id": origin.bot_user_id,
                 "is_bot": True,
@@ -210,7 +215,7 @@ def as_http_body(payload: JSON) -> tuple[bytes, str]:
 def _interaction(kind: str, actor: Actor, origin: Origin) -> JSON:
     return {
         "type": kind,
-        "team": {"id": origin.team_id, "domain": origin.team_domain},
+        "team": {"id": origin.team_id, "domain": origin.team_domain} | organization(origin),
         "user": {
             "id": actor.id,
             "username": actor.name,
@@ -219,6 +224,12 @@ def _interaction(kind: str, actor: Actor, origin: Origin) -> JSON:
         },
         "api_app_id": origin.api_app_id,
         "token": origin.token,
-        "enterprise": None,
+        "enterprise": origin.enterprise,
         "is_enterprise_install": False,
     }
+
+
+def organization(origin: Origin) -> JSON:
+    """The Enterprise Grid as Slack adds it to what names the workspace; nothing without one."""
+    grid = origin.enterprise
+    return {"enterprise_id": grid["id"], "enterprise_name": grid["name"]} if grid else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from localslack.blocks import INVALID_FILE
 from localslack.composing import content_of, require_something
 from localslack.core import Core
 from localslack.errors import SlackError
@@ -34,16 +35,25 @@ def _delete(core: Core, source: Message | None) -> None:
 
 
 def _replace(core: Core, source: Message, body: JSON) -> None:
-    content = require_something(content_of(body, core.has_picture))
+    content = _content(core, body, source.audience)
     core.space.rewrite(source, **{"text": "", "blocks": [], "attachments": [], **content})
 
 
 def _post(core: Core, hook: Hook, channel: Channel, body: JSON) -> None:
-    content = require_something(content_of(body, core.has_picture))
-    if body.get("response_type") != "in_channel":
-        content["audience"] = hook.user
+    audience = None if body.get("response_type") == "in_channel" else hook.user
+    content = _content(core, body, audience)
     if thread_ts := body.get("thread_ts"):
         content["thread_ts"] = str(thread_ts)
-    sent = core.space.post(channel, core.space.app.bot_user_id, **content)
+    sent = core.space.post(channel, core.space.app.bot_user_id, audience=audience, **content)
     # A command has no message to replace; what answered it takes that place, as in Slack.
     hook.source_ts = hook.source_ts or sent.ts
+
+
+def _content(core: Core, body: JSON, audience: str | None) -> JSON:
+    try:
+        return require_something(content_of(body, core.has_picture_for(audience)))
+    except SlackError as refusal:
+        # Other refusals of blocks are HTTP 400; this one is a 404: java-slack-sdk#1349.
+        if any(INVALID_FILE in problem for problem in refusal.messages):
+            refusal.status = 404
+        raise

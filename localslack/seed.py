@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 BOT = "bot"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PersonSeed:
-    """One person. Without team_id they belong to the workspace; with another one they are strangers."""
+    """One person. Without team_id they belong to the workspace; with another one they are strangers.
+
+    Unless the teams of their enterprise_user (Slack's object, for people of an Enterprise Grid) include the workspace.
+    """
 
     id: str
     name: str
@@ -22,17 +26,22 @@ class PersonSeed:
     is_ultra_restricted: bool = False
     is_bot: bool = False
     deleted: bool = False
+    enterprise_user: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelSeed:
-    """One channel. members lists names or ids, "bot" for the app; None means everybody and the app."""
+    """One channel. members lists names or ids, "bot" for the app; None means everybody and the app.
+
+    posting: who can post, everyone or admins.
+    """
 
     id: str
     name: str
     purpose: str = ""
     is_private: bool = False
     is_archived: bool = False
+    posting: str = "everyone"
     members: tuple[str, ...] | None = None
 
 

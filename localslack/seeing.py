@@ -21,7 +21,7 @@ class Eyes:
         """Everything around the messages: people, channels with unread counts, groups, commands."""
         space, person = self._core.space, self._core.space.person(who)
         space.direct_channel(person)
-        rooms = [room for room in space.channels.values() if self._may_see(person, room)]
+        rooms = [room for room in space.channels.values() if space.may_see(person, room)]
         return {
             "me": shapes.user(space, person),
             "people": self.people(),
@@ -59,7 +59,7 @@ class Eyes:
     def file(self, who: str, file_id: str) -> File:
         """A file of this person's, or one that is in front of their eyes; raises file_not_found."""
         space, person, held = self._core.space, self._core.space.person(who), self._core.space.file(file_id)
-        rooms = [room for room in space.channels.values() if self._may_see(person, room)]
+        rooms = [room for room in space.channels.values() if space.may_see(person, room)]
         visible = (one for room in rooms for one in space.messages(room) if _is_for(person, one))
         shown = any(file_id in files.shown_in(space, message) for message in visible)
         views = [self.modals(who), self.home(who)]
@@ -86,15 +86,9 @@ class Eyes:
 
     def _into(self, who: str, where: str) -> tuple[Person, Channel]:
         person, room = self._core.space.person(who), self._core.space.channel(where)
-        if not self._may_see(person, room):
+        if not self._core.space.may_see(person, room):
             raise SlackError("channel_not_found")
         return person, room
-
-    def _may_see(self, person: Person, room: Channel) -> bool:
-        if person.id in room.members:
-            return True
-        is_guest = person.is_restricted or person.is_ultra_restricted or self._core.space.is_stranger(person)
-        return room.kind == "public_channel" and not is_guest
 
     def _room(self, person: Person, room: Channel) -> JSON:
         name = self._core.space.app.bot_name if room.is_im else room.name

@@ -30,6 +30,8 @@ def user(space: Workspace, person: Person) -> JSON:
         "is_app_user": False,
         "updated": 1_700_000_000,
     }
+    if person.enterprise_user:
+        shape |= {"is_stranger": False, "enterprise_user": person.enterprise_user}
     if space.is_stranger(person):
         shape["is_stranger"] = True
     return shape
@@ -155,8 +157,8 @@ def _room(space: Workspace, room: Channel) -> JSON:
         "is_archived": room.is_archived,
         "is_general": room.name == "general",
         "is_member": space.app.bot_user_id in room.members,
-        "is_shared": False,
-        "is_ext_shared": False,
+        "is_shared": space.is_shared(room),
+        "is_ext_shared": space.is_shared(room),
         "is_org_shared": False,
         "created": room.created,
         "creator": "USLACKBOT",

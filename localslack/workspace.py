@@ -72,8 +72,31 @@ class Workspace:
         return person
 
     def is_stranger(self, person: Person) -> bool:
-        """Whether the account belongs to another workspace."""
-        return person.team_id != self.team.id
+        """Whether the account belongs to another workspace, and this one isn't among those of its organization."""
+        teams = (person.enterprise_user or {}).get("teams", [])
+        return person.team_id != self.team.id and self.team.id not in teams
+
+    def is_shared(self, channel: Channel) -> bool:
+        """Whether strangers are in a conversation."""
+        return any(self.is_stranger(self.people[one]) for one in channel.members if one in self.people)
+
+    @property
+    def enterprise(self) -> dict[str, str] | None:
+        """The Enterprise Grid that the workspace belongs to, known by its members: their id and name, or None."""
+        for person in self.people.values():
+            if person.enterprise_user and not self.is_stranger(person):
+                return {
+                    "id": person.enterprise_user["enterprise_id"],
+                    "name": person.enterprise_user["enterprise_name"],
+                }
+        return None
+
+    def may_see(self, person: Person, room: Channel) -> bool:
+        """Whether a person can read a conversation: as a member, or a public one unless they're a guest."""
+        if person.id in room.members:
+            return True
+        is_guest = person.is_restricted or person.is_ultra_restricted or self.is_stranger(person)
+        return room.kind == "public_channel" and not is_guest
 
     # -- groups ---------------------------------------------------------------------------------------------
 
@@ -105,6 +128,7 @@ class Workspace:
             purpose=seed.purpose,
             is_private=seed.is_private,
             is_archived=seed.is_archived,
+            posting=seed.posting,
             created=int(self._clock.now()),
             members=self._members(seed),
         )
@@ -120,6 +144,15 @@ class Workspace:
         """Archive a channel, or bring it back."""
         channel.is_archived = archived
         self._save_channel(channel)
+
+    def limit_posting(self, channel: Channel, to: str) -> None:
+        """Say who can post in a channel: everyone or admins."""
+        channel.posting = to
+        self._save_channel(channel)
+
+    def may_post(self, channel: Channel, member: str) -> bool:
+        """Whether a member's messages are taken; the app is no admin."""
+        return channel.posting == "everyone" or (member in self.people and self.people[member].is_admin)
 
     def join(self, channel: Channel, member: str) -> None:
         """Make an account a member of a channel."""

@@ -124,8 +124,8 @@ FAMILY = re.compile(
 
 
 def methods_called() -> set[str]:
-    """Return the Web API methods that the code calls, such as `chat.postMessage`."""
-    names = {call.func.attr for call in _calls() if isinstance(call.func, ast.Attribute)}
+    """Return the Web API methods that the code calls, also through `partial`, such as `chat.postMessage`."""
+    names = {node.attr for tree in _sources() for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     return {name.replace("_", ".") for name in names if FAMILY.match(name) and hasattr(WebClient, name)}
 
 
@@ -165,6 +165,15 @@ def test_nothing_is_asked_for_that_such_a_bot_needs_not() -> None:
 def test_every_scope_has_its_reason_in_the_docs() -> None:
     page = (ROOT / "docs" / "slack.md").read_text(encoding="utf-8")
     assert [scope for scope in scopes() if f"| `{scope}` | " not in page] == []
+
+
+def test_the_docs_say_which_version_first_asked_for_each_scope_and_event() -> None:
+    page = (ROOT / "docs" / "slack.md").read_text(encoding="utf-8")
+    table = page.partition("| version | new scopes | new events |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[2:4] for row in table.splitlines()[2:]]
+    asked, sent = (sorted(word for row in rows for word in re.findall("`(.+?)`", row[at])) for at in range(2))
+    assert asked == sorted(MANIFEST["oauth_config"]["scopes"]["bot"])
+    assert sent == sorted(MANIFEST["settings"]["event_subscriptions"]["bot_events"])
 
 
 def test_the_commands_declared_are_those_listened_to() -> None:

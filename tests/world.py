@@ -17,6 +17,7 @@ from bot.policy_file import PolicyFile, load_policy
 from bot.ports import Clock, Ledger, Registry
 from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
+from bot.services.admins import Admins
 from bot.services.context import Rules
 from bot.settings import Settings
 from bot.slack.notifier import SlackNotifier
@@ -174,7 +175,14 @@ def running(
             rules,
             ledger=ledger,
             registry=registry,
-            notifier=SlackNotifier(client, ledger, lambda: rules.policy, (clock or SystemClock()).now, directory.names),
+            notifier=SlackNotifier(
+                client,
+                ledger,
+                lambda: rules.policy,
+                (clock or SystemClock()).now,
+                directory.names,
+                Admins(ledger, lambda: rules.policy, directory).tell,
+            ),
             directory=directory,
             clock=clock or SystemClock(),
             policy_file=PolicyFile(policy_file) if policy_file else None,

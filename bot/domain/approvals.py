@@ -170,6 +170,6 @@ def verdict(request: Request, votes: Iterable[Vote]) -> RequestState:
     votes = list(votes)
     if any(vote.choice is Choice.REJECT for vote in votes):
         return RequestState.REJECTED
-    yes = {vote.voter for vote in approvals(votes)}
+    yes = {vote.voter.user for vote in approvals(votes)}
     is_enough = len(yes) >= request.required and not request.is_blocked
     return RequestState.APPROVED if is_enough else RequestState.PENDING

@@ -321,11 +321,8 @@ def _rule(subject: Subject, policy: Policy) -> TargetRule | None:
 
 
 def _asked(profile: Profile, subject: Subject, policy: Policy) -> bool:
-    """Tell whether it is their own request, be it from Slack or from the terminal, whose workspace is unknown."""
-    person, requester = profile.person, subject.requester
-    if isinstance(requester, Operator):
-        return policy.operators.get(requester.name) == person.user
-    return isinstance(requester, Person) and requester.user == person.user and person.team in {requester.team, ""}
+    """Tell whether it is their own request, from wherever they made it: no two people have the same user id."""
+    return subject.requester is not None and user_of(subject.requester, policy) == profile.person.user
 
 
 def _is_named(profile: Profile, names: list[str], policy: Policy) -> bool:

@@ -20,7 +20,7 @@ from bot.domain.policy import (
     TargetRule,
 )
 from bot.domain.registry import TARGETS, Stage
-from bot.domain.text import Code, Mention, Name, Say, joined, say
+from bot.domain.text import Channel, Code, Mention, Name, Say, joined, say
 
 
 def what_holds(policy: Policy, model: str, revision: str) -> list[Say]:
@@ -31,7 +31,7 @@ def what_holds(policy: Policy, model: str, revision: str) -> list[Say]:
                     "{file}.", model=Name(model), file=Code("registrar.yml"))]  # fmt: skip
     lines = [say("For {model} the pattern {pattern} holds (policy {revision}); its channel is {channel}.",
                  model=Name(model), pattern=Code(pattern), revision=Code(revision or "not from a file"),
-                 channel=Code(policy.channel_for(model)))]  # fmt: skip
+                 channel=Channel(policy.channel_for(model)))]  # fmt: skip
     for stage in reversed(TARGETS):
         lines += _stage(policy, stage, rules.rule(stage))
     lines.append(_rollback(policy, rules))

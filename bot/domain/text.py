@@ -26,6 +26,12 @@ class Code(str):
     __slots__ = ()
 
 
+class Channel(str):
+    """A channel as the policy gives it: `#name`, or an id in whose place Slack shows the name."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Mention:
     """A person in a sentence, by user id."""
@@ -107,7 +113,8 @@ def _each(value: object, show: Callable[[object], str]) -> str:
 
 
 _KINDS: dict[str, Callable[[str], object]] = {
-    "name": Name, "code": Code, "mention": Mention, "time": datetime.fromisoformat, "text": str, "int": int,
+    "name": Name, "code": Code, "channel": Channel, "mention": Mention, "time": datetime.fromisoformat, "text": str,
+    "int": int,
 }  # fmt: skip
 
 
@@ -135,8 +142,8 @@ def _pack(value: object) -> object:
         return {"int": value}
     if isinstance(value, Iterable) and not isinstance(value, str):
         return {"list": [_pack(item) for item in value]}
-    kind = "name" if isinstance(value, Name) else "code" if isinstance(value, Code) else "text"
-    return {kind: str(value)}
+    kinds: dict[type, str] = {Name: "name", Code: "code", Channel: "channel"}
+    return {kinds.get(type(value), "text"): str(value)}
 
 
 def _unpack(packed: object) -> object:

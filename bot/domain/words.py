@@ -15,7 +15,7 @@ from bot.domain.people import Actor, Person, shown
 from bot.domain.registry import Stage
 from bot.domain.rollback_words import unblock_hint
 from bot.domain.semver import Proposal
-from bot.domain.text import Code, Mention, Name, Say, joined, say
+from bot.domain.text import Channel, Code, Mention, Name, Say, joined, say
 
 MENTIONED = 6  # people named in one sentence; of more, the rest is counted
 
@@ -36,7 +36,7 @@ def path(request: Request) -> Say:
 def asked(request: Request, channel: str, waiting: Say) -> Say:
     """Return the answer to whoever asked: where the card is, and whom it waits for."""
     return say("Requested {model} {path}: {id} in {channel}. {waiting}", model=Name(request.model), path=path(request),
-               channel=Code(channel), id=Code(request.id), waiting=waiting)  # fmt: skip
+               channel=Channel(channel), id=Code(request.id), waiting=waiting)  # fmt: skip
 
 
 def voted(request: Request, vote: Vote, approvals: int) -> Say:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 FRESH = 60.0  # seconds
 CHECKED_MOST = 40  # people whose accounts are looked up for one question
 _ABSENT = {"unknown_method", "missing_scope", "plan_upgrade_required", "paid_teams_only", "no_such_subteam"}
+_GROUPS = "groups"  # the key under which all groups are remembered
 
 
 class SlackDirectory:
@@ -45,8 +46,6 @@ class SlackDirectory:
 
     def profile(self, person: Person) -> Profile:
         """Return the person's standing now. Raises SlackUnreachable: then nobody may do anything."""
-        if person.team != self._team:
-            return Profile(person=person, is_home=False)
         try:
             user, groups = self._user_and_groups(person.user)
         except (SlackApiError, *LOST) as error:
@@ -61,21 +60,20 @@ class SlackDirectory:
         All are asked together. A person whose workspace isn't known acted at the terminal, and is looked for here.
         Raises SlackUnreachable.
         """
-        now, groups = self._fresh.now(), sorted(self._groups())
-        wanted = {person.user: person for person in people}
-        here = [user for user, person in wanted.items() if person.team in {self._team, ""}]
-        reads = [partial(self._fresh.get, f"user:{user}", partial(self._user, user), since=now) for user in here]
-        reads += [partial(self._fresh.get, f"group:{group}", partial(self._members, group)) for group in groups]
+        now = self._fresh.now()
+        wanted = {person.user: person if person.team else Person(self._team, person.user) for person in people}
         try:
-            found = list(self._asking.map(lambda read: read(), reads))
+            found = self._asking.map(
+                lambda user: self._fresh.get(f"user:{user}", partial(self._user, user), since=now), wanted
+            )
+            members = self._members(self._groups())
+            accounts = dict(zip(wanted, found, strict=True))
         except (SlackApiError, *LOST) as error:
             raise SlackUnreachable("Slack doesn't say who approved this can still do that.") from error
-        accounts, members = dict(zip(here, found, strict=False)), dict(zip(groups, found[len(here) :], strict=True))
         return {
-            user: _profile(person, accounts[user], frozenset(g for g in groups if user in members[g]), self._team)
-            if user in accounts else Profile(person=person, is_home=False)
+            user: _profile(person, accounts[user], _groups_of(user, members), self._team)
             for user, person in wanted.items()
-        }  # fmt: skip
+        }
 
     def members(self, ids: Sequence[str]) -> list[str]:
         """Return the users behind user and user group ids, sorted; of what Slack does not tell now, nobody."""
@@ -92,18 +90,13 @@ class SlackDirectory:
     def _behind(self, ids: Sequence[str]) -> tuple[set[str], bool]:
         """Return the users behind user and user group ids, and whether Slack says who is in every group."""
         groups = [one for one in ids if one.startswith("S")]
-        members = list(self._asking.map(self._members_if_known, groups))
-        found = {one for one in ids if not one.startswith("S")}.union(*(known or () for known in members))
-        return found, None not in members
-
-    def _members_if_known(self, group: str) -> frozenset[str] | None:
-        """Return who is in a group; None where Slack can't say, be it down or without groups on this plan."""
+        found = {one for one in ids if not one.startswith("S")}
         try:
-            members: _Members = self._fresh.get(f"group:{group}", partial(self._members, group))
+            members = self._members(groups).values()
         except (SlackApiError, *LOST) as error:
-            log.warning("who is in %s is not known now: %s", group, error)
-            return None
-        return members.users if members.is_known else None
+            log.warning("who is in user groups is not known now: %s", error)
+            return found, False
+        return found.union(*(one.users for one in members)), all(one.is_known for one in members)
 
     def _profile_if_known(self, one: Profile) -> Profile:
         """Return what Slack says of someone; themselves as they are where it says nothing now."""
@@ -118,10 +111,11 @@ class SlackDirectory:
     def names(self, ids: Sequence[str]) -> dict[str, str]:
         """Return what people see in place of user and user group ids; what Slack does not tell is left out."""
         found: dict[str, str] = {}
+        groups = [one for one in ids if one.startswith("S")]
+        users = [one for one in ids if not one.startswith("S")]
         try:
-            groups = self._fresh.get("groups", self._handles) if any(one.startswith("S") for one in ids) else {}
-            found = {one: groups.get(one, "") for one in ids if one.startswith("S")}
-            users = [one for one in ids if not one.startswith("S")]
+            held = self._held() if groups else _Groups()
+            found = {one: held.groups[one].handle for one in groups if one in held.groups}
             found.update(zip(users, self._asking.map(self._name_of, users), strict=False))
         except (SlackApiError, *LOST) as error:
             log.warning("what people are called is not known now: %s", error)
@@ -130,28 +124,17 @@ class SlackDirectory:
     def _name_of(self, user: str) -> str:
         return _name(self._fresh.get(f"user:{user}", partial(self._user, user)))
 
-    def _handles(self) -> dict[str, str]:
-        try:
-            groups = self._client.usergroups_list()["usergroups"]
-        except SlackApiError as error:
-            if error_of(error) not in _ABSENT:
-                raise
-            return {}
-        return {str(group["id"]): clean(str(group.get("handle") or group.get("name") or "")) for group in groups}
-
     def _user_and_groups(self, user: str) -> tuple[dict[str, Any], frozenset[str]]:
-        """Return what Slack says of a user, and their groups; asked together where several things are not known.
+        """Return what Slack says of a user, and their groups; asked together where neither is known.
 
         One after the other, a slow Slack would take longer than the three seconds that it gives us.
         """
-        groups = sorted(self._groups())
-        reads: dict[str, Callable[[], Any]] = {f"user:{user}": partial(self._user, user)}
-        reads |= {f"group:{group}": partial(self._members, group) for group in groups}
-        unknown = [key for key in reads if not self._fresh.knows(key)]
-        if len(unknown) > 1:
-            list(self._asking.map(lambda key: self._fresh.get(key, reads[key]), unknown))
-        found = {key: self._fresh.get(key, read) for key, read in reads.items()}
-        return found[f"user:{user}"], frozenset(g for g in groups if user in found[f"group:{g}"])
+        groups = self._groups()
+        ahead = self._asking.submit(self._held) if groups and not self._fresh.knows(_GROUPS) else None
+        account = self._fresh.get(f"user:{user}", partial(self._user, user))
+        if ahead:
+            ahead.result()
+        return account, _groups_of(user, self._members(groups))
 
     def _user(self, user: str) -> dict[str, Any]:
         """Return what Slack says of a user; nothing where this server knows no such method."""
@@ -165,7 +148,38 @@ class SlackDirectory:
             log.warning("this Slack does not tell who people are: going by listed ids")
             return {}
 
-    def _members(self, group: str) -> _Members:
+    def _members(self, groups: Collection[str]) -> dict[str, _Members]:
+        """Return who is in each of these groups. Raises what Slack answers, and what a lost connection raises."""
+        if not groups:
+            return {}
+        held = self._held()
+        found = {one: held.members(one) for one in groups}
+        alone = [one for one, members in found.items() if members is None]
+        found.update(zip(alone, self._asking.map(self._of_one, alone), strict=True))
+        return {one: members for one, members in found.items() if members is not None}
+
+    def _held(self) -> _Groups:
+        groups: _Groups = self._fresh.get(_GROUPS, self._all_groups)
+        return groups
+
+    def _all_groups(self) -> _Groups:
+        """Ask for all groups in one call: Slack allows about twenty a minute, and a policy can name more groups."""
+        try:
+            listed = self._client.usergroups_list(include_users=True)["usergroups"]
+        except SlackApiError as error:
+            if error_of(error) == "unknown_method":
+                return _Groups(others=None)
+            if error_of(error) not in _ABSENT:
+                raise
+            log.warning("this Slack tells of no user groups (%s): nobody is in one", error_of(error))
+            return _Groups(others=_Members(is_known=False))
+        return _Groups({str(group["id"]): _Group.of(group) for group in listed})
+
+    def _of_one(self, group: str) -> _Members:
+        members: _Members = self._fresh.get(f"group:{group}", partial(self._ask_for_one, group))
+        return members
+
+    def _ask_for_one(self, group: str) -> _Members:
         try:
             return _Members(frozenset(self._client.usergroups_users_list(usergroup=group)["users"]))
         except SlackApiError as error:
@@ -175,19 +189,39 @@ class SlackDirectory:
             return _Members(is_known=error_of(error) == "no_such_subteam")
 
 
-def _profile(person: Person, user: dict[str, Any], groups: frozenset[str], home: str) -> Profile:
+def _profile(claimed: Person, user: Mapping[str, Any], groups: frozenset[str], home: str) -> Profile:
+    """Return someone's standing. `claimed` is who they are by the payload, whose team may be another one of theirs.
+
+    Whoever belongs to this workspace is one person in it, through whichever of their workspaces they act: else a
+    requester could approve their own request by a click.
+    """
+    is_home = is_of(home, claimed, user)
     return Profile(
-        person=person,
-        is_home=user.get("team_id", home) == home and not user.get("is_stranger", False),
+        person=Person(home if is_home else str(user.get("team_id") or claimed.team), claimed.user),
+        is_home=is_home,
         is_guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
-        is_bot=bool(user.get("is_bot")) or person.user == "USLACKBOT",
+        is_bot=bool(user.get("is_bot")) or claimed.user == "USLACKBOT",
         is_deleted=bool(user.get("deleted")),
         groups=groups,
         name=_name(user),
     )
 
 
-def _name(user: dict[str, Any]) -> str:
+def is_of(team: str, claimed: Person, user: Mapping[str, Any]) -> bool:
+    """Tell whether someone belongs to a workspace; the payload counts only where Slack says nothing of theirs.
+
+    Slack Connect shares channels, not members: is_stranger, or a foreign team_id. On Enterprise Grid people
+    have one team_id, and belong to all of enterprise_user.teams.
+    """
+    teams = (user.get("enterprise_user") or {}).get("teams") or ()
+    return not user.get("is_stranger") and team in {user.get("team_id") or claimed.team, *teams}
+
+
+def _groups_of(user: str, members: Mapping[str, _Members]) -> frozenset[str]:
+    return frozenset(group for group, found in members.items() if user in found.users)
+
+
+def _name(user: Mapping[str, Any]) -> str:
     """Return what people see of a user: the name that they chose, else their real one, else their login."""
     profile = user.get("profile") or {}
     names = (profile.get("display_name"), profile.get("real_name"), user.get("real_name"), user.get("name"))
@@ -201,8 +235,35 @@ class _Members:
     users: frozenset[str] = frozenset()
     is_known: bool = True
 
-    def __contains__(self, user: str) -> bool:
-        return user in self.users
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A user group as Slack lists it. `users` is None where this server leaves its members out."""
+
+    handle: str
+    users: frozenset[str] | None
+
+    @classmethod
+    def of(cls, group: Mapping[str, Any]) -> _Group:
+        """Return the group of an answer."""
+        users = group.get("users")
+        handle = clean(str(group.get("handle") or group.get("name") or ""))
+        return cls(handle, None if users is None else frozenset(users))
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """The workspace's user groups. `others` tells of those that aren't listed; None: each has to be asked for."""
+
+    groups: Mapping[str, _Group] = field(default_factory=dict)
+    others: _Members | None = _Members()
+
+    def members(self, group: str) -> _Members | None:
+        """Return who is in a group; None where it has to be asked for alone."""
+        if group not in self.groups:
+            return self.others
+        users = self.groups[group].users
+        return None if users is None else _Members(users)
 
 
 class _Fresh:

@@ -21,11 +21,12 @@ from bot.domain.monitor_views import chart_of, of_incident
 from bot.domain.policy import Policy
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import blocks
-from bot.domain.text import Say, say, unpack
+from bot.domain.text import Channel, Code, Say, say, unpack
 from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
 from bot.slack import cards, incident_card, notices, rolling
 from bot.slack.blocks import Message, pictured, said
 from bot.slack.calls import LOST, QUIET, error_of, sort_out
+from bot.slack.channels import Channels
 from bot.slack.publisher import Attached, file_name, upload, without_files
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,15 @@ CARDS_MOST = 100  # cards of which it's remembered where they were posted, and t
 CHARTED = 500  # checks of a monitor that a picture shows
 PAGE = 200  # messages that Slack is asked for at once, as it recommends
 SKEW = timedelta(minutes=5)  # by which our clock may be ahead of Slack's: signed calls are refused beyond that
+CARD_COMES = timedelta(minutes=1)  # how long an invitation waits for the card that it links to
 A_MOMENT = timedelta(seconds=1)  # until a message is tried again that links to one on its way
+# What's wrong where nothing can be posted in a channel, and what helps, by Slack's own name of the error.
+_INVITE = say("Type {invite} there", invite=Code("/invite @registrar"))
+_CLOSED: dict[str, tuple[str, Say]] = {
+    "channel_not_found": ("it doesn't exist, was renamed, or is private without me", _INVITE),
+    "not_in_channel": ("I'm not a member", _INVITE),
+    "is_archived": ("it's archived", say("Unarchive it")),
+}
 _GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
 
 
@@ -47,7 +56,8 @@ class _Late(Exception):
 class SlackNotifier:
     """Delivers notes through Slack's Web API. The client must not retry by itself: that posts twice.
 
-    `policy` gives the one that holds now, `names` what people see in place of user and group ids.
+    `policy` gives the one that holds now, `names` what people see in place of user and group ids. `tell_admins` gets
+    what only they can fix, with a key for each such thing.
     """
 
     def __init__(
@@ -57,15 +67,18 @@ class SlackNotifier:
         policy: Callable[[], Policy],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         names: Callable[[Sequence[str]], Mapping[str, str]] = lambda _: {},
+        tell_admins: Callable[[str, Say], object] = lambda key, sentence: None,
     ) -> None:
         self._client = client
         self._ledger = ledger
         self._policy = policy
         self._now = now
         self._names = names
+        self._tell_admins = tell_admins
         self._cards: dict[str, Posting] = {}  # the latest cards by request, perhaps not written down yet
         self._links: dict[Posting, str] = {}
-        self._channels: dict[str, str] = {}
+        self._channels = Channels(client)
+        self._conversations: dict[str, str] = {}  # with people, by their ids
 
     def deliver(self, note: Note) -> Delivery:
         """Deliver one note: see the port."""
@@ -99,10 +112,7 @@ class SlackNotifier:
 
     def channel(self, name: str) -> str:
         """Return the id of the channel of this name: see the port."""
-        try:
-            return self._conversation(name) if name.startswith("#") else name
-        except (SlackApiError, *LOST):
-            return name
+        return self._channels.id_of(name)
 
     def take_back(self, posting: Posting) -> None:
         """Delete a message of ours that is there twice; where Slack does not let us, it stays."""
@@ -151,7 +161,8 @@ class SlackNotifier:
         opened = Note(key=str(note.data["after"]), lane=request, kind=NoteKind.CARD, to="")
         with self._ledger.read() as reading:
             standing, card = reading.posting(request) or self._cards.get(request), reading.progress(opened)
-        if standing is None and card and card.is_waiting:
+        is_late = note.created_at is not None and self._now() >= note.created_at + CARD_COMES
+        if standing is None and card and card.is_waiting and not (card.why and is_late):
             wait = max(A_MOMENT, card.not_before - self._now()) if card.not_before else A_MOMENT
             return Delivery(Outcome.LATER, wait=wait, why="its card isn't posted yet")
         message = cards.invitation(request, unpack(note.data["say"]), self._link(standing) if standing else "")
@@ -297,12 +308,27 @@ class SlackNotifier:
 
     def _send(self, channel: str, arguments: dict[str, Any]) -> Any:
         try:
-            return self._client.chat_postMessage(channel=channel, **arguments)
+            answer = self._client.chat_postMessage(channel=self._channels.id_of(channel), **arguments)
         except SlackApiError as error:
+            self._closed(channel, error_of(error))
             # A person's id is a channel for Slack itself; a server that wants the conversation's id gets that.
             if not _is_person(channel) or error_of(error) != "channel_not_found":
                 raise
             return self._client.chat_postMessage(channel=self._conversation(channel), **arguments)
+        self._channels.learn(channel, str(answer["channel"]))
+        return answer
+
+    def _closed(self, channel: str, code: str) -> None:
+        """Tell admins, at most once a day, of a channel of the policy where nothing can be posted; look it up again."""
+        if code not in _CLOSED or _is_person(channel):
+            return
+        self._channels.forget(channel)
+        why, fix = _CLOSED[code]
+        sentence = say(
+            "Can't post in {channel} ({code}): {why}. {fix}, or change the channel in {file}. Messages wait for that.",
+            channel=Channel(channel), code=code, why=why, fix=fix, file=Code("registrar.yml"),
+        )  # fmt: skip
+        self._tell_admins(f"channel:{channel}:{code}:{self._now():%Y-%m-%d}", sentence)
 
     def _find(self, note: Note, channel: str, key: str, thread: str | None) -> Posting | None:
         """Return where a message with our key stands already; None too where this Slack lets nobody look."""
@@ -337,25 +363,12 @@ class SlackNotifier:
 
     def _conversation(self, channel: str) -> str:
         """Return a channel's id from its `#name`, or that of the conversation with a person."""
-        if channel not in self._channels:
-            found = self._by_name(channel[1:]) if channel.startswith("#") else self._opened(channel)
-            if found is None:
-                return channel
-            self._channels[channel] = found
-        return self._channels[channel]
-
-    def _opened(self, person: str) -> str | None:
-        """Return the conversation with a person; None for what is a conversation's id already."""
-        if not _is_person(person):
-            return None
-        return str(self._client.conversations_open(users=person)["channel"]["id"])
-
-    def _by_name(self, name: str) -> str | None:
-        for page in self._client.conversations_list(types="public_channel,private_channel", limit=1000):
-            for channel in page["channels"]:
-                if channel["name"] == name:
-                    return str(channel["id"])
-        return None
+        if not _is_person(channel):
+            return self._channels.id_of(channel)
+        if channel not in self._conversations:
+            opened = self._client.conversations_open(users=channel)
+            self._conversations[channel] = str(opened["channel"]["id"])
+        return self._conversations[channel]
 
 
 def _forget_older(kept: dict[Any, Any]) -> None:

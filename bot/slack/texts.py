@@ -6,12 +6,13 @@ import re
 from datetime import datetime
 
 from bot.domain.people import Actor, Person, as_person
-from bot.domain.text import Code, Mention, Name, Say, clean, short
+from bot.domain.text import Channel, Code, Mention, Name, Say, clean, short
 
 TEXT_MOST = 2900  # below Slack's 3,000 for a section, with room for what stands around it
 
 
 _ID = re.compile("[USW][A-Za-z0-9]+")  # Slack's own have capitals only; another server's may not
+_CHANNEL = re.compile("[CG][A-Z0-9]+")
 
 
 def escape(text: str) -> str:
@@ -74,7 +75,9 @@ def cut(text: str, most: int) -> str:
 
 
 def _show(value: object) -> str:
-    if isinstance(value, Name | Code):
+    if isinstance(value, Channel) and _CHANNEL.fullmatch(value):
+        return f"<#{value}>"
+    if isinstance(value, Name | Code | Channel):
         return code(short(value, 200))
     if isinstance(value, Mention):
         return _mention(value.user)

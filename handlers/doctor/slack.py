@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from websockets.exceptions import WebSocketException
@@ -34,17 +32,17 @@ from bot.domain.text import say
 from bot.settings import Settings
 from bot.slack import cards
 from bot.slack.calls import LOST, error_of
-from bot.slack.directory import SlackDirectory
+from bot.slack.directory import SlackDirectory, is_of
 from handlers.doctor.check import Check, NotLookedAtError, listed, shown
 from handlers.doctor.clocks import clock
 from handlers.doctor.here import LACKING
+from handlers.manifest import MANIFEST, REINSTALL, scopes_of, scopes_wanted
 from handlers.terminal.policies import UNMEETABLE
 
-MANIFEST = Path(__file__).parents[2] / "manifest.yml"
 SLACK = "https://slack.com/api/"
 EACH = 4  # seconds that one call may take
 PEOPLE_MOST = 40  # Slack lets users.info be called about a hundred times a minute, and others call it too
-PAGES_MOST = 15  # of a thousand channels each
+PAGES_MOST = 15  # of a thousand channels each; Slack allows twenty a minute, and the bot may need some
 # What Slack says of a token that it does not take, https://docs.slack.dev/reference/methods/auth.test.
 DEAD = {
     "invalid_auth",
@@ -112,14 +110,13 @@ class Workspace:
     def _ask(self) -> Identity:
         answer = asked(self.client, self.client.auth_test)
         headers = {str(name).lower(): value for name, value in answer.headers.items()}
-        scopes = headers.get("x-oauth-scopes")
         if not isinstance(answer.data, dict) or not answer.data.get("team_id"):
             raise Misconfigured(f"What answers at {shown(self.client.base_url)} is no Slack.")
         return Identity(
             team=str(answer["team_id"]),
             team_name=str(answer.get("team") or answer["team_id"]),
             bot=str(answer.get("user") or "registrar"),
-            scopes=None if scopes is None else frozenset(re.findall(r"[\w:.\-]+", str(scopes))),
+            scopes=scopes_of(answer),
             date=str(headers.get("date", "")),
             at=self._now(),
         )
@@ -226,18 +223,14 @@ def scopes(space: Workspace, manifest: Path) -> Iterator[Finding]:
     """Yield which scopes of manifest.yml the token lacks, and which it has beyond them."""
     has = space.must_know_us().scopes
     try:
-        wanted = frozenset(yaml.safe_load(manifest.read_text(encoding="utf-8"))["oauth_config"]["scopes"]["bot"])
+        wanted = scopes_wanted(manifest)
     except OSError:
         raise NotLookedAtError("Could not look: manifest.yml is not beside the program.") from None
     if has is None:
         raise NotLookedAtError("Could not look: this server does not tell which scopes a token has.")
     if missing := sorted(wanted - has):
-        yield wrong(
-            "Slack scopes",
-            f"The bot's token lacks {listed(missing, 20)}.",
-            "Add them at OAuth & Permissions → Bot Token Scopes, or paste manifest.yml at App Manifest; then "
-            "Reinstall to Workspace. docs/slack.md says what each is for.",
-        )
+        what = f"The bot's token lacks {listed(missing, 20)}."
+        yield wrong("Slack scopes", what, f"{REINSTALL} docs/slack.md says what each scope is for.")
     else:
         yield ok("Slack scopes", f"The bot's token has all {len(wanted)} scopes of manifest.yml.")
     if more := sorted(has - wanted):
@@ -253,10 +246,13 @@ def scopes(space: Workspace, manifest: Path) -> Iterator[Finding]:
 
 def channels(space: Workspace, policy: Policy) -> Iterator[Finding]:
     """Yield for each channel that the policy names whether it is there and we are in it."""
-    us, rooms = space.must_know_us(), _rooms(space.client)
-    for name, where in _named_channels(policy).items():
-        room = next((room for room in rooms if name in {f"#{room.get('name')}", room.get("id")}), None)
-        yield _channel(name, where, room, us)
+    us, named = space.must_know_us(), _named_channels(policy)
+    for one in [one for one in named if not one.startswith("#")]:
+        room = _room(space.client, one)
+        yield _channel(f"#{room['name']} ({one})" if room else one, named.pop(one), room, us)
+    rooms = _rooms(space.client, set(named)) if named else {}
+    for name, where in named.items():
+        yield _channel(name, where, rooms.get(name), us)
 
 
 def _named_channels(policy: Policy) -> dict[str, str]:
@@ -270,21 +266,33 @@ def _named_channels(policy: Policy) -> dict[str, str]:
     return named
 
 
-def _rooms(client: WebClient) -> list[Mapping[str, Any]]:
-    """Return the public channels, and the private ones that we are in."""
-    found: list[Mapping[str, Any]] = []
+def _room(client: WebClient, channel: str) -> Mapping[str, Any] | None:
+    """Return the channel with this id; None where there is none, or it is private and we are not in it."""
+    try:
+        room: Mapping[str, Any] = asked(client, partial(client.conversations_info, channel=channel))["channel"]
+    except SlackApiError as error:
+        if error_of(error) != "channel_not_found":
+            raise
+        return None
+    return room
+
+
+def _rooms(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
+    """Return the public channels, and the private ones that we are in, by name, up to the last of these names."""
+    found: dict[str, Mapping[str, Any]] = {}
     cursor: str | None = None
     for _ in range(PAGES_MOST):
-        page = asked(client, partial(_page, client, cursor))
-        found += page["channels"]
+        read = partial(client.conversations_list, types="public_channel,private_channel", limit=1000, cursor=cursor)
+        page = asked(client, read)
+        found |= {f"#{room.get('name')}": room for room in page["channels"]}
         cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
-        if cursor is None:
+        if cursor is None or names <= set(found):
             return found
-    raise NotLookedAtError(f"Could not look: this workspace has more than {PAGES_MOST},000 channels.")
-
-
-def _page(client: WebClient, cursor: str | None) -> Any:
-    return client.conversations_list(types="public_channel,private_channel", limit=1000, cursor=cursor)
+    missing = listed(sorted(names - set(found)), 3)
+    raise NotLookedAtError(
+        f"Could not look: {missing} isn't among the first {PAGES_MOST},000 channels. Put the channel's id into the "
+        "policy: in Slack, its name → About → Copy channel ID."
+    )
 
 
 def _channel(name: str, where: str, room: Mapping[str, Any] | None, us: Identity) -> Finding:
@@ -346,7 +354,7 @@ def _person(space: Workspace, policy: Policy, one: str) -> Finding | None:
         (user.get("deleted"), "is deactivated"),
         (user.get("is_bot") or one == "USLACKBOT", "is a bot, and bots never decide"),
         (user.get("is_restricted") or user.get("is_ultra_restricted"), "is a guest, and guests never decide"),
-        (user.get("is_stranger") or user.get("team_id", home) != home, "is of another workspace, and cannot decide"),
+        (not is_of(home, Person(home, one), user), "is of another workspace, and cannot decide"),
     ]
     fault = next((said for is_so, said in faults if is_so), None)
     return wrong("Slack people", f"{who} {fault}.", "Take the id out of the policy.") if fault else None
@@ -367,33 +375,39 @@ def groups(space: Workspace, policy: Policy) -> Iterator[Finding]:
     us = space.must_know_us()
     if not policy.groups():
         raise NotLookedAtError("The policy names no user group.")
+    try:
+        held = {group["id"]: group for group in _all_groups(space.client)}
+    except SlackApiError as error:
+        if error_of(error) not in {"plan_upgrade_required", "paid_teams_only"}:
+            raise
+        what = f"This workspace's plan has no user groups, so nobody is in {listed(sorted(policy.groups()), 3)}."
+        yield wrong("Slack groups", what, "Name people by their ids in the policy.")
+        return
     for one in sorted(policy.groups()):
-        yield _group(space, policy, one)
+        yield _group(space, policy, one, held.get(one))
     directory = SlackDirectory(space.client, us.team, policy.groups)
     for rule in unmeetable_rules(policy, directory.electorate):
         if rule not in unmeetable_rules(policy):  # said of the file
             yield mind("Slack groups", UNMEETABLE.format(rule), LACKING)
 
 
-def _group(space: Workspace, policy: Policy, one: str) -> Finding:
+def _all_groups(client: WebClient) -> list[Mapping[str, Any]]:
+    """Return the workspace's user groups with their members: one call, since Slack allows about twenty a minute."""
+    groups: list[Mapping[str, Any]] = asked(client, partial(client.usergroups_list, include_users=True))["usergroups"]
+    return groups
+
+
+def _group(space: Workspace, policy: Policy, one: str, group: Mapping[str, Any] | None) -> Finding:
     where = _roles(policy, one)
-    try:
-        users = list(asked(space.client, lambda: space.client.usergroups_users_list(usergroup=one))["users"])
-    except SlackApiError as error:
-        name = error_of(error)
-        if name in {"plan_upgrade_required", "paid_teams_only"}:
-            return wrong(
-                "Slack groups",
-                f"This workspace's plan has no user groups, so nobody is in {one} ({where}).",
-                "Name people by their ids in the policy.",
-            )
-        if name not in {"no_such_subteam", "subteam_not_found"}:
-            raise
+    if group is None:
         return wrong(
             "Slack groups",
             f"Slack knows no user group {one} ({where}).",
             "Copy its id again in Slack: People → User groups → the group → ⋮ → Copy group ID.",
         )
+    users = group.get("users")
+    if users is None:  # this server leaves them out
+        users = asked(space.client, partial(space.client.usergroups_users_list, usergroup=one))["users"]
     if not users:
         return wrong(
             "Slack groups",

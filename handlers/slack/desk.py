@@ -23,7 +23,7 @@ from bot.domain.history import Timeline
 from bot.domain.moves import Move, MoveKind
 from bot.domain.people import Profile
 from bot.domain.registry import Stage
-from bot.domain.text import Code, Name, Say, joined, say
+from bot.domain.text import Channel, Code, Name, Say, joined, say
 from bot.ports import Posting
 from bot.registrar import Registrar
 from bot.services.errands import Done
@@ -297,7 +297,7 @@ class Desk:
         return say(
             "Requested {model} {path}: {id}. Its card isn't in {channel} yet. If I'm not a member there, invite me: "
             "{invite}", model=Name(request.model), path=words.path(request), id=Code(request.id),
-            channel=Code(channel), invite=Code("/invite @registrar"),
+            channel=Channel(channel), invite=Code("/invite @registrar"),
         )  # fmt: skip
 
     def _with_warnings(self, answer: Say, request: Request) -> Say:

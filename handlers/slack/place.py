@@ -45,7 +45,10 @@ def of_command(body: Mapping[str, Any]) -> Place:
 
 
 def of_interaction(body: Mapping[str, Any]) -> Place:
-    """Return the place of a click or a submitted modal; a person is of their own workspace, not of the channel's."""
+    """Return the place of a click or a submitted modal. The person's team is what the payload claims, no more.
+
+    On Enterprise Grid it's their home, and not the team of their commands: the directory tells whose people they are.
+    """
     user = body["user"]
     team = user.get("team_id") or (body.get("team") or {}).get("id") or ""
     return Place(

@@ -20,9 +20,9 @@ def announce(core: Core, channel: Channel, message: Message) -> None:
     event = shapes.message(core.space, message)
     event |= {"channel": channel.id, "event_ts": message.ts, "channel_type": kind.removesuffix("s")}
     if f"message.{kind}" in wanted:
-        _send(core, event)
+        _send(core, channel, event)
     if "app_mention" in wanted and f"<@{app.bot_user_id}" in message.text:
-        _send(core, event | {"type": "app_mention"})
+        _send(core, channel, event | {"type": "app_mention"})
 
 
 def announce_visit(core: Core, person: Person) -> None:
@@ -43,9 +43,16 @@ def announce_visit(core: Core, person: Person) -> None:
     )
 
 
-def _send(core: Core, event: JSON) -> None:
-    now = int(core.clock.now())
-    core.post.event(payloads.event_callback(event, event_id=_event_id(), event_time=now, origin=core.origin))
+def _send(core: Core, channel: Channel, event: JSON) -> None:
+    core.post.event(
+        payloads.event_callback(
+            event,
+            event_id=_event_id(),
+            event_time=int(core.clock.now()),
+            origin=core.origin,
+            is_shared=core.space.is_shared(channel),
+        )
+    )
 
 
 def _event_id() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from localslack import payloads, shapes
 from localslack.acts.entrance import enter
@@ -29,6 +30,7 @@ class Writing:
         person, channel = enter(self._core, who, where, to_write=True)
         if text.startswith("/"):
             return await self._command(person, channel, text, thread_ts)
+        self._check_posting(person, channel)
         if not text.strip():
             raise SlackError("no_text")
         parent = self._core.space.message(channel, thread_ts) if thread_ts else None
@@ -40,6 +42,7 @@ class Writing:
     def uploads(self, who: str, where: str, name: str, content: bytes, thread_ts: str | None = None) -> JSON:
         """Share a file of one's own; raises SlackError."""
         person, channel = enter(self._core, who, where, to_write=True)
+        self._check_posting(person, channel)
         if len(content) > MOST_BYTES:
             raise SlackError("file_upload_size_restricted")
         parent = self._core.space.message(channel, thread_ts) if thread_ts else None
@@ -50,6 +53,10 @@ class Writing:
         sent = self._core.space.post(channel, person.id, files=[file.id], **thread)
         announce(self._core, channel, sent)
         return {"message": shapes.seen(self._core.space, sent)}
+
+    def _check_posting(self, person: Person, channel: Channel) -> None:
+        if not self._core.space.may_post(channel, person.id):
+            raise SlackError("restricted_action")
 
     async def _command(self, person: Person, channel: Channel, text: str, thread_ts: str | None) -> JSON:
         name, _, rest = text.partition(" ")
@@ -62,11 +69,14 @@ class Writing:
         return self._answered(person, channel, name, outcome)
 
     def _payload(self, person: Person, channel: Channel, command: Command, text: str) -> JSON:
-        core = self._core
+        core, actor = self._core, self._core.actor(person)
+        if not core.space.is_stranger(person):
+            # A command names the workspace where it is typed, whatever workspace its writer belongs to: bolt-js#1875.
+            actor = replace(actor, team_id=core.space.team.id)
         return payloads.slash_command(
             command.name,
             self._linked(text, named=True) if command.should_escape else text,
-            actor=core.actor(person),
+            actor=actor,
             place=core.place(channel),
             origin=core.origin,
             response_url=core.base_url + core.hooks.issue("commands", person.id, channel.id),
@@ -89,10 +99,9 @@ class Writing:
         return told
 
     def _show(self, person: Person, channel: Channel, answer: JSON) -> Message:
-        content = require_something(content_of(answer, self._core.has_picture))
-        if answer.get("response_type") != "in_channel":
-            content["audience"] = person.id
-        return self._core.space.post(channel, self._core.space.app.bot_user_id, **content)
+        audience = None if answer.get("response_type") == "in_channel" else person.id
+        content = require_something(content_of(answer, self._core.has_picture_for(audience)))
+        return self._core.space.post(channel, self._core.space.app.bot_user_id, audience=audience, **content)
 
     def _refused(self, person: Person, channel: Channel, text: str, thread_ts: str | None) -> JSON:
         shown = self._whisper(person, channel, text, thread_ts)

@@ -11,6 +11,7 @@ def test(core: Core, args: Args) -> JSON:
     """auth.test with the bot token."""
     space = core.space
     return {
+        "enterprise_id": space.enterprise["id"] if space.enterprise else None,
         "url": core.base_url,
         "team": space.team.name,
         "user": space.app.bot_name,

@@ -60,7 +60,7 @@ def post_ephemeral(core: Core, args: Args) -> JSON:
     room = _room_to_post_in(core, args.required("channel"), in_public=False)
     if person not in room.members:
         raise SlackError("user_not_in_channel")
-    content = require_something(content_of(args.raw, core.has_picture)) | _thread(core, room, args)
+    content = require_something(content_of(args.raw, core.has_picture_for(person))) | _thread(core, room, args)
     # Slack keeps no metadata of what it does not keep.
     content.pop("metadata", None)
     sent = core.space.post(room, core.space.app.bot_user_id, audience=person, **content)
@@ -81,6 +81,8 @@ def _room_to_post_in(core: Core, name: str, in_public: bool = True) -> Channel:
     is_member = core.space.app.bot_user_id in room.members
     if not is_member and not (in_public and "chat:write.public" in core.manifest.scopes):
         raise SlackError("not_in_channel")
+    if not core.space.may_post(room, core.space.app.bot_user_id):
+        raise SlackError("restricted_action")
     return room
 
 
@@ -102,10 +104,11 @@ def _room_by_id(core: Core, channel_id: str) -> Channel:
 def _thread(core: Core, room: Channel, args: Args) -> JSON:
     if not (ts := args.text("thread_ts")):
         return {}
-    try:
-        parent = core.space.message(room, ts)
-    except SlackError:
-        raise SlackError("thread_not_found") from None
+    parent = core.space.anything_at(room, ts)
+    if parent is None:
+        raise SlackError("thread_not_found")
+    if parent.audience is not None or parent.subtype == "tombstone":
+        raise SlackError("cannot_reply_to_message")
     # Slack hangs an answer to an answer under the same first message.
     return {"thread_ts": parent.thread_ts or parent.ts, "reply_broadcast": args.flag("reply_broadcast")}
 

@@ -1,4 +1,4 @@
-"""files.*: the two calls around an upload; the bytes themselves go to the address that the first one gives."""
+"""files.*: the two calls around an upload, whose bytes go to the address that the first one gives, and files.info."""
 
 from __future__ import annotations
 
@@ -48,6 +48,15 @@ def complete(core: Core, args: Args) -> JSON:
     return {"files": [files.unprocessed(core.space, core.space.file(file_id)) for file_id in titles]}
 
 
+def info(core: Core, args: Args) -> JSON:
+    """files.info: what Slack knows of a file that the app sees."""
+    held = core.space.file(args.required("file"))
+    if not files.app_sees(core.space, held):
+        raise SlackError("file_not_found")
+    shape = files.information(core.space, held, is_ready=core.is_ready(held))
+    return {"file": shape, "comments": [], "response_metadata": {"next_cursor": ""}}
+
+
 def _size(args: Args) -> int:
     try:
         size = int(args.required("length"))
@@ -76,7 +85,7 @@ def _finished(core: Core, file_id: str) -> Upload:
 
 
 def _keep(core: Core, upload: Upload, title: str) -> None:
-    file = replace(upload.file, title=title)
+    file = replace(upload.file, title=title, ready_at=core.ready_at())
     if file.alt_text and file.mimetype not in PICTURES:
         core.problem(f"{file.name} is no picture and has alt_txt: Slack may not share it (python-slack-sdk#1818)")
     core.space.keep(file, upload.content or b"")
@@ -105,7 +114,7 @@ def _room(core: Core, channel_id: str) -> Channel:
     # chat:write.public does not help here: files are shared from inside only.
     if core.space.app.bot_user_id not in room.members:
         raise SlackError("not_in_channel")
-    if room.is_archived:
+    if room.is_archived or not core.space.may_post(room, core.space.app.bot_user_id):
         raise SlackError("posting_to_channel_denied")
     return room
 
@@ -125,4 +134,5 @@ def _thread(core: Core, room: Channel, args: Args) -> JSON:
 METHODS = {
     "files.getUploadURLExternal": Method(promise, ("files:write",), tier=4, reads_json=False),
     "files.completeUploadExternal": Method(complete, ("files:write",), tier=4),
+    "files.info": Method(info, ("files:read",), tier=4, reads_json=False),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localslack import shapes
+from localslack import payloads, shapes
 from localslack.api.args import Args
 from localslack.api.method import JSON, Method
 from localslack.core import Core
@@ -69,9 +69,9 @@ def team_info(core: Core, args: Args) -> JSON:
     team = core.space.team
     if args.text("team", team.id) != team.id:
         raise SlackError("team_not_found")
-    icon = {"image_default": True}
-    shape = {"id": team.id, "name": team.name, "domain": team.domain, "email_domain": "", "icon": icon}
-    return {"team": shape}
+    shape: JSON = {"id": team.id, "name": team.name, "domain": team.domain, "email_domain": ""}
+    shape["icon"] = {"image_default": True}
+    return {"team": shape | payloads.organization(core.origin)}
 
 
 # Scopes, JSON support and tiers: slack-ruby/slack-api-ref, methods/users, usergroups, bots and team.

@@ -166,6 +166,7 @@ def test_without_users_info_the_bot_goes_by_listed_ids_and_says_so(
 def test_without_user_groups_nobody_is_in_one_and_the_log_says_so(
     slack: LocalSlack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    slack.remove_method("usergroups.list")
     slack.remove_method("usergroups.users.list")
     policy = policy_of({"roles": {"lead": ["S0LEADS"]}})
     with running(slack, tmp_path, MemoryRegistry(), http=True, policy=policy) as world:

@@ -119,7 +119,7 @@ def test_without_being_asked_to_it_changes_nothing(doctor: Doctor, slack: LocalS
     doctor()
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert {call["method"] for call in slack.calls()} == {
-        "auth.test", "conversations.list", "users.info", "usergroups.users.list", "blocks.validate",
+        "auth.test", "conversations.list", "users.info", "usergroups.list", "blocks.validate",
     }  # fmt: skip
 
 
@@ -278,7 +278,7 @@ def test_what_answers_nonsense_is_no_slack(doctor: Doctor, body: bytes) -> None:
 
 
 METHODS = {
-    "conversations.list": "Slack channels", "users.info": "Slack people", "usergroups.users.list": "Slack groups",
+    "conversations.list": "Slack channels", "users.info": "Slack people", "usergroups.list": "Slack groups",
     "blocks.validate": "Slack cards",
 }  # fmt: skip
 
@@ -332,9 +332,26 @@ def test_a_channel_of_the_anchor_is_looked_at_too(doctor: Doctor, slack: LocalSl
     assert "#general (anchor.channel of the policy) is archived" in doctor().of("Slack channels", "wrong")
 
 
-def test_a_channel_can_be_named_by_its_id(doctor: Doctor, tmp_path: Path) -> None:
+def test_a_channel_that_is_given_by_its_id_is_shown_by_its_name(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").write_text(POLICY.replace("#churn", "C0CHURN"))
-    assert set(doctor().states("Slack channels")) == {"ok"}
+    said = doctor()
+    assert "We are in #churn (C0CHURN)." in said.of("Slack channels", "ok")
+    assert set(said.states("Slack channels")) == {"ok"}
+
+
+def test_an_id_of_no_channel_is_told(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "registrar.yml").write_text(POLICY.replace("#churn", "C0GONE"))
+    assert "There is no channel C0GONE (models.churn*.channel of the policy)" in doctor().of("Slack channels", "wrong")
+
+
+def test_in_a_workspace_with_very_many_channels_ids_can_be_checked(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "registrar.yml").write_text(POLICY.replace("#churn", "C0CHURN").replace("#general", "#nowhere"))
+    monkeypatch.setattr("handlers.doctor.slack.PAGES_MOST", 0)
+    said = doctor()
+    assert "We are in #churn (C0CHURN)." in said.of("Slack channels", "ok")
+    assert "Put the channel's id into the policy" in said.of("Slack channels", "skipped")
 
 
 @pytest.mark.parametrize(
@@ -381,10 +398,15 @@ def test_a_rule_that_the_members_of_its_group_cannot_meet_is_told(
     assert "can't be met: models.*.production (needs 2 approvals, has 1)" in doctor().of("Slack groups", "mind")
 
 
-@pytest.mark.parametrize("error", ["no_such_subteam", "plan_upgrade_required", "paid_teams_only"])
-def test_a_group_that_is_not_there_is_told(doctor: Doctor, slack: LocalSlack, error: str) -> None:
-    slack.fail("usergroups.users.list", error)
-    assert "S0LEADS" in doctor().of("Slack groups", "wrong")
+@pytest.mark.parametrize("error", ["plan_upgrade_required", "paid_teams_only"])
+def test_a_plan_without_groups_is_told(doctor: Doctor, slack: LocalSlack, error: str) -> None:
+    slack.fail("usergroups.list", error)
+    assert "no user groups, so nobody is in S0LEADS" in doctor().of("Slack groups", "wrong")
+
+
+def test_a_group_that_is_not_there_is_told(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "registrar.yml").write_text('models: {"*": {production: {approvers: [S0GONE]}}}')
+    assert "Slack knows no user group S0GONE" in doctor().of("Slack groups", "wrong")
 
 
 def test_a_card_that_slack_does_not_take_is_told(doctor: Doctor, slack: LocalSlack) -> None:
@@ -871,3 +893,8 @@ def test_what_will_be_served_is_told(doctor: Doctor) -> None:
 
 def test_an_address_is_shown_without_what_opens_doors() -> None:
     assert shown("https://ann:hush@mlflow.internal:5000/a?token=hush") == "https://mlflow.internal:5000/a"
+
+
+def test_whose_home_is_another_workspace_of_the_grid_can_act(doctor: Doctor, slack: LocalSlack) -> None:
+    slack.let_live_in("bob", "T0HOME", enterprise={"id": "E0ACME", "name": "Acme"})
+    assert set(doctor().states("Slack people")) == {"ok"}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bot.domain.events import Tag
 from bot.domain.people import Person
 from bot.registry.memory import MemoryRegistry
 from bot.slack import answers, cards, modals, notices, timeline
@@ -102,7 +104,7 @@ def test_who_is_no_full_member_changes_nothing_is_told_why_and_is_kept_in_the_au
     assert sentence in heard(bot, act(bot, who))
     assert (bot.kept(), bot.alarm.rung()) == (before, [])
     [kept] = links(bot.ledger)[events:]
-    assert kept.event.actor == Person(who.team_id, who.id)
+    assert kept.event.actor == Person("T0OTHER" if who == actor(CONNECTED) else who.team_id, who.id)
 
 
 def test_every_verb_that_changes_something_is_tried_by_outsiders() -> None:
@@ -152,6 +154,41 @@ def test_a_question_is_answered_by_whoever_was_asked(bot: Door) -> None:
     assert links(bot.ledger)[-1].event.actor == Person("T0LOCAL", "U0CAROL")
 
 
+# -- one person, whichever of their workspaces they act from -----------------------------------------------------------
+
+TWO_OF_THREE = {"*": {"production": {"approvers": ["lead", "U0ALICE"], "required": 2}}}
+
+
+def at_home(who: payloads.Actor) -> payloads.Actor:
+    """Return who clicks with the workspace that Enterprise Grid calls their home."""
+    return replace(who, team_id="T0HOME")
+
+
+def test_nobody_approves_their_own_request_by_a_click_from_another_workspace(slack: LocalSlack, tmp_path: Path) -> None:
+    with door(slack, tmp_path, rules=TWO_OF_THREE) as bot:
+        before, request = bot.kept(), bot.known[cards.APPROVE]
+        assert "You asked for this" in heard(bot, click(at_home(ALICE), request))
+        assert bot.kept() == before
+
+
+def test_nobody_votes_once_more_by_a_click_from_another_workspace(slack: LocalSlack, tmp_path: Path) -> None:
+    with door(slack, tmp_path, rules=TWO_OF_THREE) as bot:
+        request = bot.known[cards.APPROVE]
+        assert "1 of 2" in heard(bot, command(BOB, f"approve {request}"))
+        assert "You have voted" in heard(bot, click(at_home(BOB), request))
+        assert [vote.voter for vote in bot.kept().votes] == [Person("T0LOCAL", "U0BOB")]
+
+
+def test_the_audit_names_one_person_from_whichever_workspace_they_act(slack: LocalSlack, tmp_path: Path) -> None:
+    with door(slack, tmp_path, rules=TWO_OF_THREE) as bot:
+        request = bot.known[cards.APPROVE]
+        heard(bot, click(at_home(BOB), request))
+        heard(bot, command(BOB, f"withdraw {request}"))
+        voted, withdrawn = links(bot.ledger)[-2:]
+        assert (voted.event.tag, withdrawn.event.tag) == (Tag.VOTED, Tag.WITHDRAWN)
+        assert voted.event.actor == withdrawn.event.actor == Person("T0LOCAL", "U0BOB")
+
+
 # -- who they are is asked anew ----------------------------------------------------------------------------------------
 
 RULE = {"production": {"approvers": ["S0LEADS"]}}
@@ -178,8 +215,8 @@ Change = Callable[[LocalSlack], object]
         (lambda slack: slack.change_person("bob", deleted=True), "Bots and deactivated accounts"),
         (lambda slack: slack.change_person("bob", team_id="T0OTHER"), "Only members of this workspace"),
         (lambda slack: slack.fail("users.info", "internal_error"), "nothing was changed"),
-        (lambda slack: slack.fail("usergroups.users.list", "something_new"), "nothing was changed"),
-        (lambda slack: slack.fail("usergroups.users.list", "missing_scope"), "not among those who may decide"),
+        (lambda slack: slack.fail("usergroups.list", "something_new"), "nothing was changed"),
+        (lambda slack: slack.fail("usergroups.list", "missing_scope"), "not among those who may decide"),
     ],
     ids=["out of the group", "a guest", "deactivated", "moved away", "users unknown", "groups unknown", "no groups"],
 )

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from bot.domain.events import Tag
+from bot.domain.people import Person
 from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.harness import JSON, links, types_and_hears
+from tests.harness import JSON, hears, links, types_and_hears
 from tests.waiting import wait_until
 from tests.world import CHANNEL, POLICY, World, running, said
 
@@ -105,7 +106,7 @@ def test_a_request_that_could_never_be_met_is_refused(run: Run) -> None:
 
 def test_a_request_is_opened_where_slack_cannot_say_who_is_in_the_group(run: Run, slack: LocalSlack) -> None:
     world = run(approvers=["S0LEADS"], required=2, expires_after="1h")
-    slack.fail("usergroups.users.list", "missing_scope", times=None)
+    slack.fail("usergroups.list", "missing_scope", times=None)
     world.alice.types(CHANNEL, "/model promote churn 4 production")
     assert "Waiting for 2 approvals from <!subteam^S0LEADS>." in said(world.card())
 
@@ -148,3 +149,49 @@ def test_an_edit_of_how_approvers_are_told_ends_no_pending_request(run: Run) -> 
     assert world.registrar.requests.refresh() == 0
     world.bob.clicks(card, "Approve")
     wait_until(lambda: world.registry.version("churn", 4).stage is Stage.PRODUCTION)
+
+
+# -- people of an Enterprise Grid --------------------------------------------------------------------------------------
+
+ACME = {"id": "E0ACME", "name": "Acme"}
+
+
+def test_whose_home_is_another_workspace_decides_by_click_and_form(run: Run, slack: LocalSlack) -> None:
+    slack.let_live_in("bob", "T0HOME", enterprise=ACME)
+    world = run()
+    world.alice.types(CHANNEL, "/model promote churn 4 production")
+    card = world.card()
+    world.bob.clicks(card, "Reject")
+    world.bob.waits_for_modal()
+    assert world.bob.submits({"reason": "too early"}) is None
+    wait_until(lambda: "rejected" in shown(world, card))
+    [rejected] = links(world.ledger, Tag.REJECTED)
+    assert rejected.event.actor == Person("T0LOCAL", "U0BOB")
+
+
+def test_whose_home_is_another_workspace_sees_what_waits_for_them(run: Run, slack: LocalSlack) -> None:
+    slack.let_live_in("bob", "T0HOME", enterprise=ACME)
+    world = run()
+    world.alice.types(CHANNEL, "/model promote churn 4 production")
+    world.card()
+    world.bob.opens_home()
+    home = world.bob.waits_for_home(lambda view: "request_approve" in str(view))
+    world.bob.clicks(home, "Approve")
+    wait_until(lambda: world.registry.version("churn", 4).stage is Stage.PRODUCTION)
+
+
+def test_whose_home_is_another_workspace_does_not_approve_what_they_requested(run: Run, slack: LocalSlack) -> None:
+    slack.let_live_in("bob", "T0HOME", enterprise=ACME)
+    world = run()
+    world.bob.types(CHANNEL, "/model promote churn 4 production")
+    card = world.card()
+    assert "You asked for this" in hears(world.bob, lambda: world.bob.clicks(card, "Approve"))
+    assert links(world.ledger, Tag.VOTED) == []
+
+
+def test_a_member_of_the_grid_but_not_of_this_workspace_is_a_stranger(run: Run, slack: LocalSlack) -> None:
+    slack.let_live_in("bob", "T0HOME", enterprise=ACME, teams=["T0HOME"])
+    world = run()
+    world.alice.types(CHANNEL, "/model promote churn 4 production")
+    card = world.card()
+    assert "Only members of this workspace" in hears(world.bob, lambda: world.bob.clicks(card, "Approve"))

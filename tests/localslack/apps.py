@@ -19,6 +19,7 @@ from slack_sdk import WebClient
 from websockets.sync.client import ClientConnection, connect
 
 from localslack import LocalSlack
+from localslack.blocks import length_of
 
 JSON = dict[str, Any]
 
@@ -181,6 +182,14 @@ def button(words: str, action_id: str, **more: Any) -> JSON:
 
 def actions(*elements: JSON, block_id: str = "actions") -> JSON:
     return {"type": "actions", "block_id": block_id, "elements": list(elements)}
+
+
+def blocks_of(characters: int) -> list[JSON]:
+    """Valid blocks of so many characters by Slack's count."""
+    made = [{"type": "section", "text": plain("x" * 2900)} for _ in range(characters // 3000)]
+    made.append({"type": "section", "text": plain("x")})
+    made[-1]["text"] = plain("x" * (1 + characters - length_of(made)))
+    return made
 
 
 def text_input(block_id: str, label: str, **more: Any) -> JSON:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import urllib.error
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from slack_bolt import Ack, App
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
@@ -143,6 +144,77 @@ def test_people_share_files_too(client: WebClient, alice: Person, bob: Person) -
     assert bob.downloads(only_file(bob)) == CSV
     assert bob.files(bob.thread(question)[1])[0]["original_w"] == 3
     assert client.conversations_history(channel="C0CHURN")["messages"][0]["files"][0]["user"] == "U0ALICE"
+
+
+# -- until they're ready ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow() -> Iterator[LocalSlack]:
+    """A workspace that takes an hour to look into a file."""
+    with local_slack(MANIFEST, files_ready_after=3600, speed=1) as slack:
+        yield slack
+
+
+def image(file: JSON) -> JSON:
+    return {"type": "image", "slack_file": {"id": file["id"]}, "alt_text": "a curve"}
+
+
+def test_a_file_is_unknown_until_slack_has_looked_into_it(slow: LocalSlack) -> None:
+    client = web_client(slow)
+    file_id = kept(client, png(), "a.png")["id"]
+    before = client.files_info(file=file_id)["file"]
+    assert (before["mimetype"], "thumb_360" in before) == ("", False)
+    slow.advance(3600)
+    after = client.files_info(file=file_id)["file"]
+    assert (after["mimetype"], after["original_w"], "thumb_360" in after) == ("image/png", 3, True)
+
+
+def test_a_block_shows_no_picture_that_is_not_ready(slow: LocalSlack) -> None:
+    client = web_client(slow)
+    blocks = [image(kept(client, png(), "a.png"))]
+    with pytest.raises(SlackApiError) as caught:
+        client.chat_postMessage(channel="#churn", text="x", blocks=blocks)
+    assert caught.value.response["error"] == "invalid_blocks"
+    assert caught.value.response["errors"] == ["invalid slack file [json-pointer:/blocks/0/slack_file]"]
+    slow.advance(3600)
+    assert client.chat_postMessage(channel="#churn", text="x", blocks=blocks)["ok"]
+
+
+def test_slack_takes_a_second_to_look_into_a_file() -> None:
+    with LocalSlack.start(MANIFEST, speed=0.01) as slack:  # a second lasts 100
+        client = web_client(slack)
+        file_id = kept(client, png(), "a.png")["id"]
+        assert client.files_info(file=file_id)["file"]["mimetype"] == ""
+        slack.advance(100)
+        assert client.files_info(file=file_id)["file"]["mimetype"] == "image/png"
+
+
+def test_the_information_about_a_file_says_where_it_is_shared(client: WebClient, alice: Person) -> None:
+    client.files_upload_v2(channels=["C0CHURN", "U0ALICE"], content="x", filename="a.txt")
+    message = alice.sees("#churn")[0]
+    file = client.files_info(file=only_file(alice)["id"])["file"]
+    assert (file["channels"], len(file["ims"])) == (["C0CHURN"], 1)
+    assert file["shares"]["public"]["C0CHURN"][0]["ts"] == message["ts"]
+    assert list(file["shares"]["private"]) == file["ims"]
+
+
+def test_the_information_about_a_file_needs_a_scope() -> None:
+    with local_slack(manifest_without("files:read")) as slack:
+        client = web_client(slack)
+        with pytest.raises(SlackApiError, match="missing_scope"):
+            client.files_info(file=kept(client, CSV, "a.csv")["id"])
+
+
+def test_the_app_knows_nothing_of_files_that_it_does_not_see(
+    slack: LocalSlack, client: WebClient, alice: Person, refused: Refused
+) -> None:
+    slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice"])
+    hidden = alice.uploads("C0SECRET", "a.csv", CSV)["files"][0]["id"]
+    seen = alice.uploads("#churn", "a.csv", CSV)["files"][0]["id"]
+    assert refused(client.files_info, file="F0NOBODY") == "file_not_found"
+    assert refused(client.files_info, file=hidden) == "file_not_found"
+    assert client.files_info(file=seen)["file"]["user"] == "U0ALICE"
 
 
 # -- refusals -----------------------------------------------------------------------------------------------------
@@ -345,8 +417,8 @@ def test_a_picture_is_known_by_its_bytes(name: str, content: bytes, mimetype: st
 def test_a_block_shows_an_uploaded_picture(client: WebClient, bob: Person, way: str) -> None:
     file = kept(client, png(), "a.png")
     slack_file = {"id": file["id"]} if way == "id" else {"url": file[way]}
-    image = {"type": "image", "slack_file": slack_file, "alt_text": "a curve"}
-    client.chat_postMessage(channel="#churn", text="x", blocks=[image])
+    blocks = [{"type": "image", "slack_file": slack_file, "alt_text": "a curve"}]
+    client.chat_postMessage(channel="#churn", text="x", blocks=blocks)
     assert bob.sees("#churn")[0]["blocks"][0]["slack_file"] == slack_file
     assert bob.downloads(file) == png()
 
@@ -354,9 +426,9 @@ def test_a_block_shows_an_uploaded_picture(client: WebClient, bob: Person, way: 
 @pytest.mark.parametrize("what", ["unknown", "a.csv"])
 def test_a_block_shows_nothing_but_an_uploaded_picture(client: WebClient, what: str) -> None:
     file_id = kept(client, CSV, what)["id"] if what == "a.csv" else "F0NOBODY"
-    image = {"type": "image", "slack_file": {"id": file_id}, "alt_text": "x"}
+    attachment = {"fallback": "x", "blocks": [image({"id": file_id})]}
     with pytest.raises(SlackApiError) as caught:
-        client.chat_postMessage(channel="#churn", text="x", attachments=[{"fallback": "x", "blocks": [image]}])
+        client.chat_postMessage(channel="#churn", text="x", attachments=[attachment])
     assert caught.value.response["error"] == "invalid_blocks"
     assert caught.value.response["errors"] == ["invalid slack file [json-pointer:/blocks/0/slack_file]"]
 
@@ -364,10 +436,68 @@ def test_a_block_shows_nothing_but_an_uploaded_picture(client: WebClient, what: 
 def test_a_modal_shows_an_uploaded_picture_to_whoever_has_it_open(
     slack: LocalSlack, client: WebClient, refused: Refused
 ) -> None:
-    image = {"type": "image", "slack_file": {"id": "F0NOBODY"}, "alt_text": "x"}
-    assert refused(client.views_open, trigger_id="x", view=modal(image)) == "invalid_arguments"
-    image["slack_file"] = {"id": kept(client, png(), "a.png")["id"]}
-    assert refused(client.views_open, trigger_id="x", view=modal(image)) == "invalid_trigger_id"
+    nothing, picture = image({"id": "F0NOBODY"}), image(kept(client, png(), "a.png"))
+    assert refused(client.views_open, trigger_id="x", view=modal(nothing)) == "invalid_arguments"
+    assert refused(client.views_open, trigger_id="x", view=modal(picture)) == "invalid_trigger_id"
+
+
+# -- in what one person sees --------------------------------------------------------------------------------------
+
+
+def test_an_ephemeral_shows_no_picture_that_is_not_shared(client: WebClient, refused: Refused) -> None:
+    unshared = image(kept(client, png(), "a.png"))
+    ephemeral = {"channel": "C0CHURN", "user": "U0ALICE", "text": "x", "blocks": [unshared]}
+    assert refused(client.chat_postEphemeral, **ephemeral) == "invalid_blocks"
+
+
+@pytest.mark.parametrize("where", ["C0GENERAL", "U0ALICE"])
+def test_an_ephemeral_shows_a_picture_that_its_reader_sees_somewhere(client: WebClient, where: str) -> None:
+    file = client.files_upload_v2(channels=[where], file=png(), filename="a.png")["file"]
+    assert client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="x", blocks=[image(file)])["ok"]
+
+
+def test_an_ephemeral_shows_no_picture_that_only_others_see(client: WebClient, refused: Refused) -> None:
+    file = client.files_upload_v2(channels=["U0BOB"], file=png(), filename="a.png")["file"]
+    ephemeral = {"channel": "C0CHURN", "user": "U0ALICE", "text": "x", "blocks": [image(file)]}
+    assert refused(client.chat_postEphemeral, **ephemeral) == "invalid_blocks"
+
+
+def test_a_deleted_message_shares_no_picture(client: WebClient, alice: Person, refused: Refused) -> None:
+    file = client.files_upload_v2(channel="C0CHURN", file=png(), filename="a.png")["file"]
+    client.chat_delete(channel="C0CHURN", ts=alice.sees("#churn")[0]["ts"])
+    ephemeral = {"channel": "C0CHURN", "user": "U0ALICE", "text": "x", "blocks": [image(file)]}
+    assert refused(client.chat_postEphemeral, **ephemeral) == "invalid_blocks"
+
+
+def test_the_answer_to_a_command_shows_no_picture_that_is_not_shared(
+    slack: LocalSlack, client: WebClient, connected: App, alice: Person
+) -> None:
+    unshared = image(kept(client, png(), "a.png"))
+
+    @connected.command("/ask")
+    def ask(ack: Ack) -> None:
+        ack(text="x", blocks=[unshared])
+
+    assert alice.types("#churn", "/ask").error == "invalid_blocks"
+    assert "invalid slack file" in slack.problems()[0]
+
+
+@pytest.mark.parametrize(("visibly", "status"), [({}, 404), ({"response_type": "in_channel"}, 200)])
+def test_a_response_url_shows_one_person_no_picture_that_is_not_shared(
+    client: WebClient, connected: App, alice: Person, visibly: JSON, status: int
+) -> None:
+    urls: list[str] = []
+
+    @connected.command("/ask")
+    def ask(ack: Ack, command: JSON) -> None:
+        urls.append(command["response_url"])
+        ack()
+
+    alice.types("#churn", "/ask")
+    answer = {"text": "x", "blocks": [image(kept(client, png(), "a.png"))], **visibly}
+    response = httpx.post(urls[0], json=answer, trust_env=False)
+    assert response.status_code == status
+    assert ("invalid_blocks" in response.text) == (status == 404)
 
 
 def raw_text(words: str) -> JSON:
@@ -381,11 +511,13 @@ def table(rows: int = 1, columns: int = 1, words: str = "x") -> JSON:
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        ({"blocks": [table(100, 20)]}, None),
+        ({"blocks": [table(100)]}, None),
+        ({"blocks": [table(1, 20)]}, None),
         ({"blocks": [table(101)]}, "invalid_blocks"),
         ({"blocks": [table(1, 21)]}, "invalid_blocks"),
         ({"blocks": [table(words="")]}, "invalid_blocks"),
         ({"blocks": [table(10, 1, "x" * 1001)]}, "invalid_blocks"),
+        ({"blocks": [table(100, 20)]}, "msg_blocks_too_long"),
         ({"blocks": [table(), table()]}, "invalid_attachments"),
         ({"blocks": [table()], "attachments": [{"fallback": "x", "blocks": [table()]}]}, "invalid_attachments"),
         ({"attachments": [{"fallback": "x", "blocks": [table()]}] * 2}, "invalid_attachments"),

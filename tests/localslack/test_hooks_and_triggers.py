@@ -11,7 +11,8 @@ from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
 from localslack import LocalSlack, Person
-from tests.localslack.apps import actions, button, modal
+from localslack.blocks import BLOCKS_MAX
+from tests.localslack.apps import actions, blocks_of, button, modal
 
 JSON = dict[str, Any]
 Refused = Callable[..., str]
@@ -53,6 +54,11 @@ def test_a_refused_answer_does_not_count(body: JSON) -> None:
     assert respond(body, text="").json()["error"] == "no_text"
     assert respond(body, blocks=[{"type": "banner"}]).status_code == 400
     assert [respond(body, text="x").status_code for _ in range(5)] == [200] * 5
+
+
+def test_too_many_characters_of_blocks_are_refused(body: JSON) -> None:
+    assert respond(body, text="x", blocks=blocks_of(BLOCKS_MAX)).status_code == 200
+    assert respond(body, text="x", blocks=blocks_of(BLOCKS_MAX + 1)).json()["error"] == "msg_blocks_too_long"
 
 
 def test_a_url_works_for_thirty_minutes(slack: LocalSlack, body: JSON) -> None:

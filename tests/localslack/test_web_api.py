@@ -10,8 +10,9 @@ import pytest
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from localslack import ChannelSeed, LocalSlack, Person, PersonSeed, Seed
-from tests.localslack.apps import MANIFEST, manifest_without, web_client
+from localslack import ChannelSeed, LocalSlack, Person, PersonSeed, RefusedError, Seed
+from localslack.blocks import BLOCKS_MAX
+from tests.localslack.apps import MANIFEST, blocks_of, manifest_without, web_client
 from tests.workspaces import local_slack
 
 Refused = Callable[..., str]
@@ -165,6 +166,29 @@ def test_an_archived_channel_takes_no_message(slack: LocalSlack, client: WebClie
     assert refused(client.chat_postMessage, channel="#churn", text="x") == "is_archived"
 
 
+def test_a_channel_for_admins_takes_nothing_from_the_app(
+    slack: LocalSlack, client: WebClient, refused: Refused
+) -> None:
+    ts = client.chat_postMessage(channel="#churn", text="before")["ts"]
+    slack.limit_posting("#churn", "admins")
+    assert refused(client.chat_postMessage, channel="#churn", text="x") == "restricted_action"
+    assert refused(client.chat_postEphemeral, channel="#churn", user="U0ALICE", text="x") == "restricted_action"
+    upload = {"channel": "C0CHURN", "content": "x", "filename": "a"}
+    assert refused(client.files_upload_v2, **upload) == "posting_to_channel_denied"
+    assert client.chat_update(channel="C0CHURN", ts=ts, text="own messages can still be changed")["ok"]
+    slack.limit_posting("#churn", "everyone")
+    assert client.chat_postMessage(channel="#churn", text="after")["ok"]
+
+
+def test_a_channel_for_admins_takes_messages_from_admins_only(slack: LocalSlack, alice: Person, bob: Person) -> None:
+    slack.limit_posting("#churn", "admins")
+    with pytest.raises(RefusedError, match="restricted_action"):
+        alice.types("#churn", "x")
+    with pytest.raises(RefusedError, match="restricted_action"):
+        alice.uploads("#churn", "a.csv", b"a,b")
+    assert bob.types("#churn", "bob is an admin").message is not None
+
+
 def test_nobody_writes_to_a_deleted_account(slack: LocalSlack, client: WebClient, refused: Refused) -> None:
     slack.change_person("dave", deleted=True)
     assert refused(client.chat_postMessage, channel="U0DAVE", text="x") == "channel_not_found"
@@ -184,6 +208,17 @@ def test_invalid_blocks_name_the_place_and_the_rule(client: WebClient) -> None:
     assert caught.value.response["response_metadata"]["messages"] == [
         "[ERROR] must be less than 3001 characters [json-pointer:/blocks/0/text/text]"
     ]
+
+
+def test_too_many_characters_of_blocks_are_refused(client: WebClient, refused: Refused) -> None:
+    channel, fits, beyond = "C0CHURN", blocks_of(BLOCKS_MAX), blocks_of(BLOCKS_MAX + 1)
+    ts = client.chat_postMessage(channel=channel, text="x", blocks=fits)["ts"]
+    client.chat_update(channel=channel, ts=ts, text="x", blocks=fits)
+    client.chat_postEphemeral(channel=channel, user="U0ALICE", text="x", blocks=fits)
+    assert refused(client.chat_postMessage, channel=channel, text="x", blocks=beyond) == "msg_blocks_too_long"
+    assert refused(client.chat_update, channel=channel, ts=ts, text="x", blocks=beyond) == "msg_blocks_too_long"
+    ephemeral = {"channel": channel, "user": "U0ALICE", "text": "x", "blocks": beyond}
+    assert refused(client.chat_postEphemeral, **ephemeral) == "msg_blocks_too_long"
 
 
 # -- changing ---------------------------------------------------------------------------------------------------
@@ -231,6 +266,20 @@ def test_an_ephemeral_needs_both_in_the_channel(slack: LocalSlack, client: WebCl
     assert refused(client.chat_postEphemeral, **ephemeral) == "user_not_in_channel"
     slack.set_members("#churn", ["alice", "bob"])
     assert refused(client.chat_postEphemeral, **ephemeral) == "not_in_channel"
+
+
+def test_an_ephemeral_takes_no_reply(client: WebClient, refused: Refused) -> None:
+    ts = client.chat_postEphemeral(channel="C0CHURN", user="U0ALICE", text="x")["message_ts"]
+    reply = {"channel": "C0CHURN", "text": "y", "thread_ts": ts}
+    assert refused(client.chat_postMessage, **reply) == "cannot_reply_to_message"
+
+
+def test_a_deleted_first_message_takes_no_reply(client: WebClient, refused: Refused) -> None:
+    ts = client.chat_postMessage(channel="#churn", text="x")["ts"]
+    client.chat_postMessage(channel="#churn", text="answer", thread_ts=ts)
+    client.chat_delete(channel="C0CHURN", ts=ts)
+    reply = {"channel": "C0CHURN", "text": "y", "thread_ts": ts}
+    assert refused(client.chat_postMessage, **reply) == "cannot_reply_to_message"
 
 
 def test_a_deleted_first_message_leaves_a_tombstone(client: WebClient, alice: Person) -> None:

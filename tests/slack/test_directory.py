@@ -12,6 +12,9 @@ from bot.domain.errors import SlackUnreachable
 from bot.domain.people import Person, Profile
 from bot.slack.directory import CHECKED_MOST, FRESH, SlackDirectory
 from localslack import LocalSlack
+from localslack.seed import GroupSeed, PersonSeed, Seed
+from tests.workspaces import local_slack
+from tests.world import MANIFEST
 
 BOB = Person("T0LOCAL", "U0BOB")
 GROUPS = frozenset({"S0LEADS"})
@@ -68,9 +71,15 @@ def test_who_is_no_full_member_is_known(
     assert getattr(look_up(BOB), standing)
 
 
-def test_who_comes_from_another_workspace_is_a_stranger_without_a_question(look_up: LookUp, slack: LocalSlack) -> None:
+def test_whoever_clicks_from_another_workspace_of_theirs_is_the_same_person(look_up: LookUp) -> None:
+    assert look_up(Person("T0OTHER", "U0BOB")) == look_up(BOB)
+
+
+def test_where_users_cannot_be_asked_about_the_payload_says_who_is_a_stranger(
+    look_up: LookUp, slack: LocalSlack
+) -> None:
+    slack.remove_method("users.info")
     assert not look_up(Person("T0OTHER", "U0BOB")).is_home
-    assert slack.calls("users.info") == []
 
 
 def test_who_belongs_to_another_workspace_is_a_stranger_whatever_the_payload_says(
@@ -101,8 +110,14 @@ def test_where_users_cannot_be_asked_about_the_listed_ids_count(look_up: LookUp,
     "error", ["unknown_method", "missing_scope", "plan_upgrade_required", "paid_teams_only", "no_such_subteam"]
 )
 def test_where_there_are_no_groups_nobody_is_in_one(look_up: LookUp, slack: LocalSlack, error: str) -> None:
+    slack.fail("usergroups.list", error)
     slack.fail("usergroups.users.list", error)
     assert look_up(BOB).groups == frozenset()
+
+
+def test_a_server_that_lists_no_groups_is_asked_about_each(look_up: LookUp, slack: LocalSlack) -> None:
+    slack.remove_method("usergroups.list")
+    assert look_up(BOB).groups == GROUPS
 
 
 @pytest.mark.parametrize("error", ["missing_scope", "invalid_auth", "internal_error", "something_new"])
@@ -114,7 +129,7 @@ def test_a_workspace_that_will_not_say_who_they_are_stops_everything(
         look_up(BOB)
 
 
-@pytest.mark.parametrize("method", ["users.info", "usergroups.users.list"])
+@pytest.mark.parametrize("method", ["users.info", "usergroups.list"])
 def test_a_workspace_that_is_away_stops_everything(look_up: LookUp, slack: LocalSlack, method: str) -> None:
     for order in (slack.reset_before, slack.server_error, slack.rate_limit):
         order(method)
@@ -136,7 +151,7 @@ def test_within_a_minute_nobody_is_asked_twice(look_up: LookUp, slack: LocalSlac
     look_up(BOB)
     watch.seconds += FRESH
     look_up(BOB)
-    assert [len(slack.calls(method)) for method in ("users.info", "usergroups.users.list")] == [1, 1]
+    assert [len(slack.calls(method)) for method in ("users.info", "usergroups.list")] == [1, 1]
 
 
 def test_after_a_minute_what_changed_is_seen(look_up: LookUp, slack: LocalSlack, watch: Watch) -> None:
@@ -200,14 +215,14 @@ def test_whoever_was_looked_up_a_moment_ago_is_not_asked_about_again(
 ) -> None:
     directory.electorate(["S0LEADS"])
     directory.electorate(["S0LEADS", "U0CAROL"])
-    assert [len(slack.calls(method)) for method in ("users.info", "usergroups.users.list")] == [2, 1]
+    assert [len(slack.calls(method)) for method in ("users.info", "usergroups.list")] == [2, 1]
 
 
 @pytest.mark.parametrize("error", ["internal_error", "missing_scope", "plan_upgrade_required"])
 def test_an_electorate_is_not_whole_where_slack_cannot_say_who_is_in_a_group(
     directory: SlackDirectory, slack: LocalSlack, error: str
 ) -> None:
-    slack.fail("usergroups.users.list", error)
+    slack.fail("usergroups.list", error)
     found = directory.electorate(["S0LEADS", "U0DAVE"])
     assert (found.able(), found.most()) == (["U0DAVE"], None)
 
@@ -228,3 +243,19 @@ def test_the_accounts_of_a_large_group_are_not_looked_up(directory: SlackDirecto
 
 def test_people_and_groups_have_names(directory: SlackDirectory) -> None:
     assert directory.names(["S0LEADS", "U0BOB", "U0CAROL"]) == {"S0LEADS": "leads", "U0BOB": "bob", "U0CAROL": "carol"}
+
+
+# -- many groups -------------------------------------------------------------------------------------------------------
+
+
+def test_everyone_in_sixty_groups_can_decide_through_either_of_two_replicas(watch: Watch) -> None:
+    people = tuple(PersonSeed(id=f"U0P{at}", name=f"p{at}") for at in range(60))
+    groups = tuple(GroupSeed(id=f"S0G{at}", handle=f"g{at}", name=f"g{at}", members=(f"p{at}",)) for at in range(60))
+    named = frozenset(group.id for group in groups)
+    with local_slack(MANIFEST, seed=Seed(people=people, groups=groups), speed=1.0) as slack:
+        client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+        replicas = [SlackDirectory(client, "T0LOCAL", lambda: named, watch) for _ in range(2)]
+        found = [replicas[at % 2].profile(Person("T0LOCAL", one.id)).groups for at, one in enumerate(people)]
+        assert found == [{group.id} for group in groups]
+        assert [one.electorate(sorted(named)).most() for one in replicas] == [60, 60]
+        assert [len(slack.calls(method)) for method in ("usergroups.list", "usergroups.users.list")] == [2, 0]

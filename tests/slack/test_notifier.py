@@ -423,3 +423,37 @@ def test_every_message_is_one_that_slack_takes(desk: Desk) -> None:
     for note in (CARD, NEWS, DIRECT, AGAIN):
         desk.deliver(note)
     assert desk.slack.problems() == []
+
+
+# -- channels by their ids ---------------------------------------------------------------------------------------------
+
+
+def channels_posted_to(desk: Desk) -> list[str]:
+    return [str(call["args"]["channel"]) for call in desk.slack.calls("chat.postMessage")]
+
+
+def test_messages_go_to_the_id_of_the_channel_that_the_policy_names(desk: Desk) -> None:
+    for note in (CARD, NEWS):
+        desk.deliver(note)
+        desk.slack.advance(1)
+    assert channels_posted_to(desk) == ["C0MLMODELS", "C0MLMODELS"]
+    assert len(desk.slack.calls("conversations.list")) == 1
+
+
+def test_a_channel_whose_name_only_slack_can_find_is_known_by_its_id_afterwards(desk: Desk) -> None:
+    desk.slack.rate_limit("conversations.list")
+    for at in range(2):
+        desk.deliver(Note(key=f"said:{at}", lane=f"said:{at}", kind=NoteKind.SAID, to="#churn", data=SENTENCE))
+        desk.slack.advance(1)
+    assert channels_posted_to(desk) == ["#churn", "C0CHURN"]
+
+
+def test_a_new_channel_of_the_same_name_gets_what_the_archived_one_does_not_take(desk: Desk) -> None:
+    said_there = Note(key="said:1", lane="said:1", kind=NoteKind.SAID, to="#churn", data=SENTENCE)
+    desk.deliver(said_there)
+    desk.slack.advance(1)
+    desk.slack.archive("#churn")
+    desk.slack.add_channel("C0CHURN2", "churn")
+    again = replace(said_there, key="said:2", lane="said:2")
+    assert [desk.deliver(again).outcome for _ in range(2)] == [Outcome.LATER, Outcome.DELIVERED]
+    assert channels_posted_to(desk) == ["C0CHURN", "C0CHURN", "C0CHURN2"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.people import Automation, Person
-from bot.domain.text import Code, Mention, Name, say
+from bot.domain.text import Channel, Code, Mention, Name, pack, say, unpack
 from bot.slack.texts import code, cut, escape, fit, mrkdwn, unescape, when, who
 
 
@@ -79,3 +79,12 @@ def test_a_person_is_mentioned_and_a_program_is_named() -> None:
 def test_what_is_no_id_of_slack_s_is_mentioned_by_nobody(user: str) -> None:
     for shown in (mrkdwn(say("{who}", who=Mention(user))), who(Person("T1", user))):
         assert not shown.startswith("<")
+
+
+@pytest.mark.parametrize(
+    ("channel", "shown"),
+    [("#ml-models", "`#ml-models`"), ("C0MLMODELS", "<#C0MLMODELS>"), ("C<!here>", "`C&lt;!here&gt;`")],
+)
+def test_a_channel_is_shown_by_its_name(channel: str, shown: str) -> None:
+    sentence = unpack(pack(say("Its channel is {channel}.", channel=Channel(channel))))
+    assert mrkdwn(sentence) == f"Its channel is {shown}."

@@ -1,0 +1,50 @@
+"""What only an admin can fix: they're told in person, once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from bot.domain.approvers import TOLD_MOST
+from bot.domain.errors import LedgerUnavailable
+from bot.domain.people import Person
+from bot.domain.policy import Policy, is_slack_id
+from bot.domain.text import Say
+from bot.ports import Directory, Ledger
+from bot.services.rows import direct_note
+
+log = logging.getLogger(__name__)
+
+
+class Admins:
+    """Tells the policy's admins what's wrong. The log has it too: the policy may name no admin."""
+
+    def __init__(self, ledger: Ledger, policy: Callable[[], Policy], directory: Directory) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._directory = directory
+        self._told: set[str] = set()
+
+    def tell(self, key: str, sentence: Say) -> None:
+        """Send each admin one direct message, and never a second one under the same key. Never raises.
+
+        The outbox keeps keys for ever, so that also holds after a restart and for other processes.
+        """
+        if key in self._told:
+            return
+        log.warning("%s", sentence)
+        ids = [one for one in sorted(self._policy().ids([Policy.ADMIN])) if is_slack_id(one)]
+        people = self._directory.members(ids)[:TOLD_MOST]
+        try:
+            with self._ledger.write() as tx:
+                for user in people:
+                    note = direct_note(
+                        f"admins:{key}:{user}", f"direct:admins:{key}:{user}", Person("", user), sentence
+                    )
+                    if note:
+                        tx.add_note(note)
+        except LedgerUnavailable as error:
+            log.warning("no admin was told: %s", error)
+        else:
+            if people or not ids:
+                self._told.add(key)

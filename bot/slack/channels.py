@@ -1,0 +1,72 @@
+"""Channels by their ids: the policy can give a name, which is for people; messages go to the id."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from bot.slack.calls import LOST
+
+log = logging.getLogger(__name__)
+
+LOOKED_AGAIN = 60.0  # seconds until Slack is asked again for a channel that it didn't list; it allows 20 pages a minute
+
+
+class Channels:
+    """Finds channels' ids by their names, and remembers them.
+
+    A workspace can have tens of thousands of channels. Its list is read once, page by page, up to the channel that's
+    looked for. Where Slack stops answering, a later search continues on the same page.
+    """
+
+    def __init__(self, client: WebClient, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._monotonic = monotonic
+        self._ids: dict[str, str] = {}  # by name, `#` included
+        self._cursor: str | None = None
+        self._not_before = float("-inf")
+        self._reading = threading.Lock()
+
+    def id_of(self, channel: str) -> str:
+        """Return the id of `#name`; anything else, and a name that Slack doesn't list now, as it is."""
+        if not channel.startswith("#"):
+            return channel
+        with self._reading:
+            if channel not in self._ids and self._monotonic() >= self._not_before:
+                self._look_for(channel)
+            return self._ids.get(channel, channel)
+
+    def learn(self, channel: str, found: str) -> None:
+        """Remember the id that Slack gave for a name."""
+        if channel.startswith("#"):
+            self._ids[channel] = found
+
+    def forget(self, channel: str) -> None:
+        """Look a name up again: its channel is gone, or isn't ours to see."""
+        with self._reading:
+            if self._ids.pop(channel, None):
+                self._cursor = None
+
+    def _look_for(self, channel: str) -> None:
+        try:
+            while channel not in self._ids and self._read_page():
+                pass
+        except (SlackApiError, *LOST) as error:
+            log.warning("the id of %s is not known now: %s", channel, error)
+        if channel not in self._ids:
+            self._not_before = self._monotonic() + LOOKED_AGAIN
+
+    def _read_page(self) -> bool:
+        """Read the next page of the list; tell whether there's another one."""
+        before = self._cursor
+        page = self._client.conversations_list(
+            types="public_channel,private_channel", exclude_archived=True, limit=1000, cursor=self._cursor
+        )
+        self._ids |= {f"#{room.get('name')}": str(room["id"]) for room in page["channels"]}
+        self._cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
+        return self._cursor not in {None, before}
