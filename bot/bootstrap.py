@@ -62,6 +62,7 @@ from bot.services.requests import Requests
 from bot.services.restores import Restores
 from bot.services.reviews import Reviews
 from bot.services.rollbacks import Rollbacks
+from bot.services.rows import refused
 from bot.services.serving import TOLD_AT_ONCE, TOLD_FOR, Servings, given_up
 from bot.services.tending import Tending
 from bot.services.watch import Watch
@@ -141,7 +142,9 @@ def build(  # noqa: PLR0913 - everything concrete meets here
         restores=restores,
         mirror=Mirror(context),
         watch=Watch(context),
-        outbox=Outbox(context, notifier, pace=timedelta(seconds=settings.slack_pace)) if notifier else Unsent(),
+        outbox=Outbox(context, notifier, pace=timedelta(seconds=settings.slack_pace), given_up=refused)
+        if notifier
+        else Unsent(),
         events=Endpoints(
             context, Webhooks(lambda: rules.policy), at_once=TOLD_AT_ONCE, limit=TOLD_FOR, given_up=given_up
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,9 +11,10 @@ from slack_sdk.models.blocks import Block, ContextBlock, ImageBlock, MarkdownTex
 from slack_sdk.models.blocks.basic_components import SlackFile
 
 from bot.domain.text import Say
-from bot.slack.texts import cut, mrkdwn
+from bot.slack.texts import code, cut, mrkdwn
 
 Blocks = list[dict[str, Any]]
+SHORT_MOST = 1000  # characters of what is kept of a message that was too long
 ALT_MOST = 2000  # characters that say what a picture shows
 
 
@@ -35,6 +37,13 @@ def said(sentence: Say) -> Message:
     """Return one sentence as a message."""
     text = mrkdwn(sentence)
     return Message(text, dicts([section(text)]))
+
+
+def shorter(message: Message, more: Iterable[str]) -> Message:
+    """Return what's kept of a message that Slack doesn't take: its text and buttons, and a command that shows `more`."""
+    buttons = [block for block in message.blocks if block["type"] == "actions"]
+    shown = dicts([section(cut(message.text, SHORT_MOST)), small(f"Details: {code(shlex.join(['/model', *more]))}")])
+    return Message(cut(message.text, SHORT_MOST), [*shown, *buttons])
 
 
 def markdown(text: str) -> MarkdownTextObject:

@@ -60,4 +60,4 @@ class HeardClient(WebClient):
             client=self, http_verb="POST", api_url=method, req_args={}, data={"ok": False, "error": "ratelimited"},
             headers={"retry-after": str(left)}, status_code=429,
         )  # fmt: skip
-        return SlackApiError(f"Slack takes no {method} for {left:.1f} s.", response)
+        return SlackApiError(f"Slack takes no {method} for {left:.1f} s.", response)  # type: ignore[no-untyped-call]

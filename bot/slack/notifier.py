@@ -24,8 +24,8 @@ from bot.domain.rollbacks import blocks
 from bot.domain.text import Channel, Code, Say, say, unpack
 from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
 from bot.slack import cards, incident_card, notices, rolling
-from bot.slack.blocks import Message, pictured, said
-from bot.slack.calls import LOST, QUIET, error_of, sort_out
+from bot.slack.blocks import Message, pictured, said, shorter
+from bot.slack.calls import LOST, QUIET, TOO_MUCH, error_of, is_restricted, sort_out
 from bot.slack.channels import Channels
 from bot.slack.publisher import Attached, file_name, upload, without_files
 
@@ -46,6 +46,12 @@ _CLOSED: dict[str, tuple[str, Say]] = {
     "not_in_channel": ("I'm not a member", _INVITE),
     "is_archived": ("it's archived", say("Unarchive it")),
 }
+# What's dropped once Slack refused it. Lines in threads and direct messages are dropped with no more than a log line.
+_DROPPED = {
+    NoteKind.CARD: "a request's card", NoteKind.NOTICE: "a notice", NoteKind.SAID: "a message",
+    NoteKind.ROLLBACK: "the message about a rollback", NoteKind.INCIDENT: "an alert",
+}  # fmt: skip
+_LET_ME = say(" Only some people can post there. Let me, or change the channel in {file}.", file=Code("registrar.yml"))
 _GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
 
 
@@ -77,6 +83,7 @@ class SlackNotifier:
         self._tell_admins = tell_admins
         self._cards: dict[str, Posting] = {}  # the latest cards by request, perhaps not written down yet
         self._links: dict[Posting, str] = {}
+        self._short: set[str] = set()  # lanes whose message Slack didn't take in full
         self._channels = Channels(client)
         self._conversations: dict[str, str] = {}  # with people, by their ids
 
@@ -87,7 +94,10 @@ class SlackNotifier:
         except _Late:
             return Delivery(Outcome.LATER, why="it took too long, so another process may be at it")
         except SlackApiError as error:
-            return sort_out(error)
+            delivery = sort_out(error)
+            if delivery.outcome is Outcome.NEVER:
+                self._refused(note, delivery.why)
+            return delivery
         except LOST as error:
             return Delivery(Outcome.UNKNOWN, why=f"{type(error).__name__}: {error}")
 
@@ -139,7 +149,8 @@ class SlackNotifier:
             waiting=self._waiting(request, votes, policy) if request.state is RequestState.PENDING else None,
             block=found.get(request.version),
         )  # fmt: skip
-        delivery = self._stand(note, f"card:{note.lane}", message, standing)
+        more = ["show", request.model, str(request.version)]
+        delivery = self._stand(note, f"card:{note.lane}", message, standing, more)
         if delivery.posting:
             self._cards[note.lane] = delivery.posting
             _forget_older(self._cards)
@@ -165,13 +176,13 @@ class SlackNotifier:
         if standing is None and card and card.is_waiting and not (card.why and is_late):
             wait = max(A_MOMENT, card.not_before - self._now()) if card.not_before else A_MOMENT
             return Delivery(Outcome.LATER, wait=wait, why="its card isn't posted yet")
-        message = cards.invitation(request, unpack(note.data["say"]), self._link(standing) if standing else "")
+        message = cards.invitation(request, unpack(note.data["say"]), self._link(standing) if standing else None)
         return self._post(note, note.to, note.key, message)
 
     def _notice(self, note: Note) -> Delivery:
         with self._ledger.read() as reading:
             finding, standing = reading.finding(note.lane), reading.posting(note.lane)
-        return self._stand(note, f"notice:{note.lane}", notices.notice(finding), standing)
+        return self._stand(note, f"notice:{note.lane}", notices.notice(finding), standing, ["show", finding.model])
 
     def _incident(self, note: Note) -> Delivery:
         with self._ledger.read() as reading:
@@ -183,16 +194,17 @@ class SlackNotifier:
             if incident.ended_in and cause is None and reading.is_waiting(_said(incident.ended_in)):
                 return Delivery(Outcome.LATER, wait=A_MOMENT, why="the message that it links to comes first")
         link, key = self._link(cause) if cause else "", f"incident:{note.lane}"
+        more = ["monitor", "list", *filter(None, [incident.model])]
         message = incident_card.card(incident, monitors, serving=serving, now=self._now(), link=link)
         if chart is None or not chart.file:
-            return self._stand(note, key, message, standing)
+            return self._stand(note, key, message, standing, more)
         try:  # Slack looks into an upload some time after it is there, and takes no block of it before
-            return self._stand(note, key, pictured(message, chart.file, incident_card.alt(incident)), standing)
+            return self._put(note, key, pictured(message, chart.file, incident_card.alt(incident)), standing)
         except SlackApiError as error:
             if sort_out(error).why == "ratelimited":
                 raise
             log.info("an alert goes without its chart (%s)", error_of(error))
-            return self._stand(note, key, message, standing)
+            return self._stand(note, key, message, standing, more)
 
     def _link(self, posting: Posting) -> str:
         """Return where a message can be opened, asked once for all who need it; empty where Slack doesn't say."""
@@ -257,9 +269,29 @@ class SlackNotifier:
         with self._ledger.read() as reading:
             move, serving, standing = reading.move(note.lane), reading.serving(note.lane), reading.posting(note.lane)
             stop = frozen(move.model, reading.freezes(), self._policy(), move.intended_at)
-        return self._stand(note, f"rollback:{note.lane}", rolling.rollback(move, serving, stop), standing)
+        message = rolling.rollback(move, serving, stop)
+        return self._stand(note, f"rollback:{note.lane}", message, standing, ["history", move.model])
 
-    def _stand(self, note: Note, key: str, message: Message, standing: Posting | None) -> Delivery:
+    def _stand(self, note: Note, key: str, message: Message, standing: Posting | None, more: Sequence[str]) -> Delivery:
+        """Put the lane's one message where it stands; one that Slack doesn't take goes in a shorter form the next time.
+
+        `more` is the command that shows the rest.
+        """
+        is_short = note.lane in self._short
+        try:
+            delivery = self._put(note, key, shorter(message, more) if is_short else message, standing)
+        except SlackApiError as error:
+            if error_of(error) in TOO_MUCH and not is_short:
+                log.warning("Slack doesn't take %s (%s): it goes in a shorter form", note.key, error_of(error))
+                self._short.add(note.lane)
+                return Delivery(Outcome.LATER, wait=A_MOMENT, why=error_of(error))
+            if sort_out(error).outcome is Outcome.NEVER:
+                self._short.discard(note.lane)
+            raise
+        self._short.discard(note.lane)
+        return delivery
+
+    def _put(self, note: Note, key: str, message: Message, standing: Posting | None) -> Delivery:
         """Edit the lane's one message, or post it where there is none yet."""
         self._in_time(note)
         if standing and self._edit(standing, message):
@@ -329,6 +361,19 @@ class SlackNotifier:
             channel=Channel(channel), code=code, why=why, fix=fix, file=Code("registrar.yml"),
         )  # fmt: skip
         self._tell_admins(f"channel:{channel}:{code}:{self._now():%Y-%m-%d}", sentence)
+
+    def _refused(self, note: Note, code: str) -> None:
+        """Tell admins what Slack refused to post in a channel; of what only its requester waits for, once a day."""
+        if note.kind not in _DROPPED:
+            return
+        with self._ledger.read() as reading:
+            if reading.posting(note.lane):
+                return
+        sentence = say("Slack refused {what} in {channel} ({code}), so I dropped it.{fix}", what=_DROPPED[note.kind],
+                       channel=Channel(note.to), code=code, fix=_LET_ME if is_restricted(code) else "")  # fmt: skip
+        is_alert = note.kind in {NoteKind.INCIDENT, NoteKind.ROLLBACK}
+        about = note.lane if is_alert else f"{note.to}:{code}:{self._now():%Y-%m-%d}"
+        self._tell_admins(f"refused:{about}", sentence)
 
     def _find(self, note: Note, channel: str, key: str, thread: str | None) -> Posting | None:
         """Return where a message with our key stands already; None too where this Slack lets nobody look."""

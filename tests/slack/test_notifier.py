@@ -153,7 +153,7 @@ def test_the_link_to_a_card_is_asked_once_for_all_who_are_invited(desk: Desk) ->
 
 def test_an_invitation_to_a_card_that_was_given_up_goes_without_a_link(desk: Desk) -> None:
     assert desk.deliver(INVITATION).outcome is Outcome.DELIVERED
-    assert "Its card is in the channel, or type `/model approve r4k7q`" in invited(desk)
+    assert "To approve it, type `/model approve r4k7q`" in invited(desk)
 
 
 def test_an_invitation_goes_without_a_link_that_slack_does_not_tell(desk: Desk) -> None:
@@ -384,8 +384,6 @@ def test_a_rate_limit_while_looking_posts_nothing(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        ("invalid_blocks", Outcome.NEVER),
-        ("msg_too_long", Outcome.NEVER),
         ("user_not_found", Outcome.NEVER),
         ("is_archived", Outcome.LATER),
         ("not_in_channel", Outcome.LATER),
@@ -400,6 +398,46 @@ def test_a_rate_limit_while_looking_posts_nothing(desk: Desk) -> None:
 def test_what_slack_answers_is_sorted_into_what_can_be_done(desk: Desk, error: str, outcome: Outcome) -> None:
     desk.slack.fail("chat.postMessage", error)
     assert desk.deliver(CARD).outcome is outcome
+
+
+PERMANENT = [
+    "msg_blocks_too_long", "restricted_action", "restricted_action_read_only_channel", "cannot_reply_to_message",
+    "message_limit_exceeded", "invalid_metadata_format",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", PERMANENT)
+def test_what_slack_refuses_for_good_is_not_tried_again(desk: Desk, error: str) -> None:
+    desk.slack.fail("chat.postMessage", error)
+    delivery = desk.deliver(DIRECT)
+    assert (delivery.outcome, delivery.why) == (Outcome.NEVER, error)
+
+
+@pytest.mark.parametrize("error", ["msg_blocks_too_long", "invalid_blocks", "msg_too_long"])
+def test_a_card_that_slack_finds_too_long_goes_shorter_with_its_buttons(desk: Desk, error: str) -> None:
+    desk.slack.fail("chat.postMessage", error)
+    assert desk.deliver(CARD).outcome is Outcome.LATER
+    assert desk.deliver(CARD).outcome is Outcome.DELIVERED
+    [card] = desk.posted()
+    assert [block["type"] for block in card["blocks"]] == ["section", "context", "actions"]
+    assert "Details: `/model show churn 7`" in said(card)
+
+
+def test_an_edit_that_slack_finds_too_long_is_shorter_and_the_next_one_is_whole_again(desk: Desk) -> None:
+    desk.deliver(CARD)
+    whole = len(desk.posted()[0]["blocks"])
+    desk.slack.fail("chat.update", "msg_blocks_too_long")
+    shown = []
+    for note in (AGAIN, AGAIN, replace(AGAIN, key="card:r4k7q:again")):
+        desk.deliver(note)
+        shown.append(len(desk.posted()[0]["blocks"]))
+    assert shown == [whole, 3, whole]
+
+
+def test_a_card_that_is_refused_in_its_shorter_form_too_is_given_up_with_the_code(desk: Desk) -> None:
+    desk.slack.fail("chat.postMessage", "msg_blocks_too_long", times=2)
+    assert [desk.deliver(CARD).outcome for _ in range(2)] == [Outcome.LATER, Outcome.NEVER]
+    assert desk.deliver(CARD).outcome is Outcome.DELIVERED
 
 
 def test_a_server_error_leaves_it_unknown(desk: Desk) -> None:
