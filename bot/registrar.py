@@ -48,6 +48,16 @@ class Unsent:
     def deliver(self, *, wait: float = 0.0) -> None:
         """Leave it."""
 
+    def rest(self, most: float) -> None:
+        """Wait for nothing."""
+
+    def wake(self) -> None:
+        """Nobody rests."""
+
+    def reserve(self, channel: str) -> float:
+        """Return that nobody has to wait."""
+        return 0.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registrar:

@@ -39,6 +39,14 @@ def asked(request: Request, channel: str, waiting: Say) -> Say:
                channel=Channel(channel), id=Code(request.id), waiting=waiting)  # fmt: skip
 
 
+def card_refused(request: Request, code: str) -> Say:
+    """Return what the requester hears whose card Slack refused, by Slack's own name of the error."""
+    return say(
+        "Slack refused the card for {model} {path} ({code}). Approvers can type {approve}.", model=Name(request.model),
+        path=path(request), code=Code(code), approve=Code(f"/model approve {request.id}"),
+    )  # fmt: skip
+
+
 def voted(request: Request, vote: Vote, approvals: int) -> Say:
     """Return the news of one vote."""
     if vote.choice is Choice.APPROVE:

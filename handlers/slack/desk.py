@@ -27,6 +27,7 @@ from bot.domain.text import Channel, Code, Name, Say, joined, say
 from bot.ports import Posting
 from bot.registrar import Registrar
 from bot.services.errands import Done
+from bot.services.rows import OPENED, card_note
 from bot.slack import cards
 from bot.slack.blocks import Message, said
 from bot.slack.calls import LOST, error_of
@@ -291,9 +292,12 @@ class Desk:
             with self.registrar.context.ledger.read() as reading:
                 return words.glass_broken(reading.request(request.id))
         with self.registrar.context.ledger.read() as reading:
-            if reading.posting(request.id):
+            card = reading.progress(card_note(request, OPENED, channel))
+            if reading.posting(request.id) or (card and card.is_waiting and card.why in {"", "ratelimited"}):
                 said = words.asked(request, channel, waiting_for(awaited(request, (), policy), None))
                 return self._with_warnings(said, request)
+        if card and not card.is_waiting:
+            return self._with_warnings(words.card_refused(request, card.why), request)
         return say(
             "Requested {model} {path}: {id}. Its card isn't in {channel} yet. If I'm not a member there, invite me: "
             "{invite}", model=Name(request.model), path=words.path(request), id=Code(request.id),
