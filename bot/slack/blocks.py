@@ -40,7 +40,7 @@ def said(sentence: Say) -> Message:
 
 
 def shorter(message: Message, more: Iterable[str]) -> Message:
-    """Return what's kept of a message that Slack doesn't take: its text and buttons, and a command that shows `more`."""
+    """Return what's kept of a message that Slack doesn't take: its text, its buttons, and the command for `more`."""
     buttons = [block for block in message.blocks if block["type"] == "actions"]
     shown = dicts([section(cut(message.text, SHORT_MOST)), small(f"Details: {code(shlex.join(['/model', *more]))}")])
     return Message(cut(message.text, SHORT_MOST), [*shown, *buttons])

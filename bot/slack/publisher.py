@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
@@ -16,14 +17,14 @@ from bot.domain.history import Timeline
 from bot.domain.text import Code, clean, say
 from bot.ports import Posting
 from bot.slack.blocks import Message
-from bot.slack.calls import LOST, QUIET, error_of
+from bot.slack.calls import LOST, QUIET, error_of, is_restricted
 from bot.slack.comparing import Compared, comparison
 from bot.slack.timeline import timeline
 
 log = logging.getLogger(__name__)
 
 # The bot is no member where it was asked, or the place is no channel of its own: the asker gets it directly.
-_NOT_THERE = {"not_in_channel", "channel_not_found", "is_archived", "restricted_action", "no_permission"}
+_NOT_THERE = {"not_in_channel", "channel_not_found", "is_archived"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +37,25 @@ class Attached:
     alt: str = ""
 
 
+class Published(NamedTuple):
+    """Where a message stands; `refused` is why that's not where it was asked for, by Slack's own name of the error."""
+
+    standing: Posting
+    refused: str = ""
+
+
 class Publisher:
     """Posts findings. They are answers to a question: one that gets lost is asked for again."""
 
     def __init__(self, client: WebClient) -> None:
         self._client = client
 
-    def publish(self, found: Comparison, channel: str, *, person: str, thread: str | None = None) -> Posting:
+    def publish(self, found: Comparison, channel: str, *, person: str, thread: str | None = None) -> Published:
         """Post a comparison: see `post`."""
         shown = comparison(found)
         return self.post(shown.message, lambda: _files(found, shown), channel, person=person, thread=thread)
 
-    def publish_timeline(self, found: Timeline, channel: str, *, person: str) -> Posting:
+    def publish_timeline(self, found: Timeline, channel: str, *, person: str) -> Published:
         """Post the timeline of Production with its picture: see `post`."""
         return self.post(timeline(found), lambda: [timeline_picture(found)], channel, person=person)
 
@@ -59,23 +67,25 @@ class Publisher:
         *,
         person: str,
         thread: str | None = None,
-    ) -> Posting:
-        """Post a message in `channel` (in `thread`, where given), or directly to `person` where we are no member.
+    ) -> Published:
+        """Post a message in `channel` (in `thread`, where given), or directly to `person` where we can't.
 
         Its files are made when it stands, and go into its thread. Returns where it stands. Raises SlackUnreachable.
         """
         try:
+            refused = ""
             try:
                 standing = self._post(message, channel, thread)
             except SlackApiError as error:
-                if error_of(error) not in _NOT_THERE:
+                refused = error_of(error)
+                if refused not in _NOT_THERE and not is_restricted(refused):
                     raise
-                standing = self._post(message, self._direct(person), None)
+                standing = self._post_directly(message, person)
             self._attach(files(), standing, thread)
         except (SlackApiError, *LOST) as error:
             why = error_of(error) if isinstance(error, SlackApiError) else "no answer"
             raise SlackUnreachable(say("Slack did not take it ({why}). Try again.", why=Code(why))) from error
-        return standing
+        return Published(standing, refused)
 
     def _post(self, message: Message, channel: str, thread: str | None) -> Posting:
         answer = self._client.chat_postMessage(
@@ -83,8 +93,14 @@ class Publisher:
         )  # fmt: skip
         return Posting(str(answer["channel"]), str(answer["ts"]))
 
-    def _direct(self, person: str) -> str:
-        return str(self._client.conversations_open(users=person)["channel"]["id"])
+    def _post_directly(self, message: Message, person: str) -> Posting:
+        """Post to a person; a server that takes no person for a channel gets the conversation's id."""
+        try:
+            return self._post(message, person, None)
+        except SlackApiError as error:
+            if error_of(error) != "channel_not_found":
+                raise
+        return self._post(message, str(self._client.conversations_open(users=person)["channel"]["id"]), None)
 
     def _attach(self, files: Sequence[Attached], standing: Posting, thread: str | None) -> None:
         """Put the files into the thread; where Slack takes none (no scope, no such method) the message goes alone."""

@@ -77,6 +77,15 @@ def test_where_the_bot_is_no_member_the_asker_gets_it_directly(measured: World) 
     assert "direct messages" in measured.answer(measured.alice, "cannot post here", "C0ELSE")
 
 
+def test_where_only_some_people_can_post_the_asker_gets_it_directly_and_hears_the_code(measured: World) -> None:
+    measured.slack.fail("chat.postMessage", "restricted_action")
+    measured.alice.types(CHANNEL, "/model compare churn 4")
+    assert "beats Production `v3`" in said(measured.alice.waits_for_direct_message(lambda m: "beats" in said(m)))
+    answer = measured.answer(measured.alice, "direct messages")
+    assert "doesn't let me post here (`restricted_action`)" in answer
+    assert "/invite" not in answer
+
+
 def test_where_the_bot_is_no_member_of_an_open_channel_it_says_how_to_get_the_chart(measured: World) -> None:
     measured.slack.add_channel("C0OPEN", "open", members=["U0ALICE"])
     measured.alice.types("C0OPEN", "/model compare churn 4")
