@@ -54,9 +54,12 @@ class Unsent:
     def wake(self) -> None:
         """Nobody rests."""
 
-    def reserve(self, channel: str) -> float:
+    def begin_turn(self, channel: str) -> float:
         """Return that nobody has to wait."""
         return 0.0
+
+    def end_turn(self, channel: str) -> None:
+        """Nobody waits for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -490,8 +490,10 @@ def tagged(model: str, version: int, tags: Mapping[str, str | None]) -> Say:
     return say("{v} of {model}: {said}.", v=Code(f"v{version}"), model=Name(model), said=said)
 
 
-def sent_directly() -> Say:
-    """Return what somebody hears whose comparison or timeline went elsewhere."""
+def sent_directly(refused: str = "") -> Say:
+    """Return what somebody hears whose comparison or timeline went elsewhere; `refused` is a code of Slack's."""
+    if refused:
+        return say("Slack doesn't let me post here ({code}), so it's in our direct messages.", code=Code(refused))
     return say("I cannot post here, so it is in our direct messages. To see it here: {invite}",
                invite=Code("/invite @registrar"))  # fmt: skip
 

@@ -477,15 +477,12 @@ class SqlWriting(SqlReading):
         """Give it up: Slack will never take it."""
         return self._note(note, state=NoteState.DROPPED, why=why, **FREE)
 
-    def take_turn(self, channel: str, pace: timedelta, now: datetime, latest: datetime) -> datetime:
-        """Take the next turn to post in a channel if it comes by `latest`; the one after it is `pace` later.
-
-        Return when it comes.
-        """
+    def take_turn(self, channel: str, pace: timedelta, now: datetime) -> datetime:
+        """Take the turn to post in a channel if it has come; the next one is `pace` later. Return when it comes."""
         self._add(turns, {"channel": channel, "next_at": now}, "channel")
         row = self._connection.execute(self._row(turns, "channel"), {statements.KEY: channel}).mappings().one()
         at: datetime = max(now, row["next_at"])
-        if at <= latest:
+        if at == now:
             self._run(update(turns).where(turns.c.channel == channel).values(next_at=at + pace))
         return at
 

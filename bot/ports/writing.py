@@ -278,11 +278,8 @@ class Writing(Reading, Protocol):
         """Give it up: Slack will never take it."""
         ...
 
-    def take_turn(self, channel: str, pace: timedelta, now: datetime, latest: datetime) -> datetime:
-        """Take the next turn to post in a channel if it comes by `latest`; the one after it is `pace` later.
-
-        Return when it comes.
-        """
+    def take_turn(self, channel: str, pace: timedelta, now: datetime) -> datetime:
+        """Take the turn to post in a channel if it has come; the next one is `pace` later. Return when it comes."""
         ...
 
     def rest(self, channel: str, until: datetime) -> None:

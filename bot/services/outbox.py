@@ -29,7 +29,6 @@ STRAYS_MOST = 1000
 FOR_SLACK = frozenset(NoteKind) - {NoteKind.EVENT}
 FOR_ENDPOINTS = frozenset({NoteKind.EVENT})
 LEAVING = 5.0  # seconds that the end of the process waits for endpoints
-WHENEVER = timedelta(days=1)
 
 GivenUp = Callable[[Writing, Context, Note, str, timedelta | None], None]  # the reason, and the limit if it was that
 
@@ -86,11 +85,20 @@ class Outbox:
         """Let whoever rests look again."""
         self._has_put_off.set()
 
-    def reserve(self, channel: str) -> float:
-        """Take the next turn in a channel for a message that is no row; return in how many seconds it comes."""
-        now = self._it.clock.now()
-        with self._it.ledger.write() as tx:
-            return (tx.take_turn(channel, self._pace, now, now + WHENEVER) - now).total_seconds()
+    def begin_turn(self, channel: str) -> float:
+        """Take the turn in a channel for a message that is no row; return in how many seconds it comes if it hasn't.
+
+        Without a ledger that can be written to, nobody has to wait: what answers a question needs none.
+        """
+        at = now = self._it.clock.now()
+        with suppress(LedgerUnavailable), self._it.ledger.write() as tx:
+            at = tx.take_turn(channel, self._pace, now)
+        return (at - now).total_seconds()
+
+    def end_turn(self, channel: str) -> None:
+        """Let the next turn in a channel be counted from now."""
+        with suppress(LedgerUnavailable), self._it.ledger.write() as tx:
+            tx.rest(channel, self._it.clock.now() + self._pace)
 
     def deliver(self, *, wait: float = 0.0) -> None:
         """Deliver everything that is due; a message waits for its turn in its channel.
@@ -161,7 +169,7 @@ class Outbox:
 
     def _has_to_wait(self, tx: Writing, note: Note, channel: str, queues: Counter[str], now: datetime) -> bool:
         """Take a note's turn if it has come, else put the note off until about then."""
-        if not channel or (at := tx.take_turn(channel, self._pace, now, now)) <= now:
+        if not channel or (at := tx.take_turn(channel, self._pace, now)) == now:
             return False
         tx.postpone(note, at + self._pace * queues[channel])
         queues[channel] += 1

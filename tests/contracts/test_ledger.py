@@ -783,28 +783,21 @@ SECOND = timedelta(seconds=1)
 
 def test_messages_in_a_channel_take_turns_and_other_channels_have_their_own(ledger: SqlLedger) -> None:
     with ledger.write() as w:
-        assert w.take_turn("C1", SECOND, NOW, NOW) == NOW
-        assert w.take_turn("C1", SECOND, NOW, NOW) == NOW + SECOND
-        assert w.take_turn("C2", SECOND, NOW, NOW) == NOW
+        assert w.take_turn("C1", SECOND, NOW) == NOW
+        assert w.take_turn("C1", SECOND, NOW) == NOW + SECOND
+        assert w.take_turn("C2", SECOND, NOW) == NOW
     with ledger.write() as w:
-        assert w.take_turn("C1", SECOND, NOW, NOW) == NOW + SECOND
-        assert w.take_turn("C1", SECOND, NOW + SECOND, NOW + SECOND) == NOW + SECOND
-        assert w.take_turn("C1", SECOND, LATER, LATER) == LATER
-
-
-def test_a_turn_can_be_taken_ahead_and_the_next_one_comes_after_it(ledger: SqlLedger) -> None:
-    with ledger.write() as w:
-        turns = [w.take_turn("C1", SECOND, NOW, NOW + 2 * SECOND) for _ in range(4)]
-        assert turns == [NOW, NOW + SECOND, NOW + 2 * SECOND, NOW + 3 * SECOND]
-        assert w.take_turn("C1", SECOND, NOW, NOW) == NOW + 3 * SECOND
+        assert w.take_turn("C1", SECOND, NOW) == NOW + SECOND
+        assert w.take_turn("C1", SECOND, NOW + SECOND) == NOW + SECOND
+        assert w.take_turn("C1", SECOND, LATER) == LATER
 
 
 def test_a_channel_rests_for_the_longest_that_was_said(ledger: SqlLedger) -> None:
     with ledger.write() as w:
-        w.take_turn("C1", SECOND, NOW, NOW)
+        w.take_turn("C1", SECOND, NOW)
         w.rest("C1", SOON)
         w.rest("C1", NOW)
-        assert w.take_turn("C1", SECOND, NOW, NOW) == SOON
+        assert w.take_turn("C1", SECOND, NOW) == SOON
 
 
 def test_of_two_processes_one_gets_a_turn(ledger: SqlLedger, ledger_url: str) -> None:
@@ -815,7 +808,7 @@ def test_of_two_processes_one_gets_a_turn(ledger: SqlLedger, ledger_url: str) ->
 
 def _turn_in(ledger: SqlLedger) -> datetime:
     with ledger.write() as w:
-        return w.take_turn("C1", SECOND, NOW, NOW)
+        return w.take_turn("C1", SECOND, NOW)
 
 
 def test_a_dropped_note_lets_its_lane_go_on(ledger: SqlLedger) -> None:

@@ -16,10 +16,11 @@ from localslack import LocalSlack, Remote
 from tests.faults.books import is_quiet
 from tests.harness import add_people, all_at_once
 from tests.waiting import wait_until
-from tests.workspaces import SPEED
-from tests.world import CHANNEL, World, policy_of, running, said
+from tests.workspaces import SPEED, local_slack
+from tests.world import CHANNEL, MANIFEST, World, policy_of, running, said
 
 MANY = 20
+SLOWER = 5.0  # of a workspace in which several threads post: each is as late as the machine is busy
 MODELS = [f"m{number:02}" for number in range(MANY)]
 
 
@@ -76,6 +77,18 @@ def test_ten_approvers_of_twenty_requests_are_all_invited_and_nothing_is_refused
     assert max(refused(slack).values(), default=0) <= 1
     told = [said(one) for person in people for one in person.direct_messages()]
     assert Counter(text.count("|Open the card>") for text in told) == {1: 10 * MANY}
+
+
+def test_comparisons_take_turns_with_cards_and_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.world.SPEED", SLOWER)
+    typed = [f"/model {verb}" for name in MODELS[:4] for verb in (f"promote {name} 2 production", f"compare {name}")]
+    with (
+        local_slack(MANIFEST, speed=SLOWER) as slack,
+        running(slack, tmp_path, with_models()) as world,
+    ):
+        all_at_once([partial(world.alice.types, CHANNEL, text) for text in typed])
+        wait_until(lambda: len(cards_in(slack)) == len(typed) and is_quiet(world.ledger))
+        assert refused(slack) == {}
 
 
 @pytest.mark.postgres

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot.domain.errors import LedgerUnavailable
 from bot.ports import Delivery, Note, NoteKind, Outcome, Posting
 from bot.services.outbox import Outbox
 from tests.services.bench import Bench
@@ -495,16 +496,31 @@ def test_a_process_that_dies_in_its_turn_holds_the_channel_for_a_second(
     assert teller.keys == ["a", "b"]
 
 
-def test_a_message_that_is_no_row_takes_the_next_turn(bench: Bench, paced: Outbox, teller: Teller) -> None:
-    put_said(bench, "a", "b")
+def test_a_message_that_is_no_row_takes_a_turn_too(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    assert (paced.begin_turn("C1"), paced.begin_turn("C2")) == (0.0, 0.0)
+    put_said(bench, "a")
+    bench.clock.turn(seconds=0.5)
+    paced.end_turn("C1")
+    bench.clock.turn(seconds=0.5)
     paced.deliver()
-    assert [paced.reserve("C1"), paced.reserve("C1"), paced.reserve("C2")] == [1.0, 2.0, 0.0]
-    bench.clock.turn(seconds=2)
+    assert (teller.keys, paced.begin_turn("C1")) == ([], 0.5)
+    bench.clock.turn(seconds=0.5)
     paced.deliver()
-    assert teller.keys == ["a"]
-    bench.clock.turn(seconds=1)
-    paced.deliver()
-    assert teller.keys == ["a", "b"]
+    assert (teller.keys, paced.begin_turn("C1")) == (["a"], 1.0)
+
+
+def test_what_answers_a_question_needs_no_ledger_that_can_be_written_to(
+    bench: Bench, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced = Outbox(bench.context, teller, pace=PACE)
+    assert paced.begin_turn("C1") == 0.0
+
+    def full() -> None:
+        raise LedgerUnavailable("The disk is full.")
+
+    monkeypatch.setattr(bench.ledger, "write", full)
+    assert paced.begin_turn("C1") == 0.0
+    paced.end_turn("C1")
 
 
 def test_whoever_rests_wakes_when_something_can_be_tried(bench: Bench, outbox: Outbox, teller: Teller) -> None:
