@@ -205,6 +205,10 @@ class Silence:
         """Say that it is delivered."""
         return Delivery(Outcome.DELIVERED)
 
+    def channel(self, name: str) -> str:
+        """Return the name."""
+        return name
+
     def take_back(self, posting: Posting) -> None:
         """There is nothing to delete."""
 

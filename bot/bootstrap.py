@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,7 @@ from bot.services.requests import Requests
 from bot.services.restores import Restores
 from bot.services.reviews import Reviews
 from bot.services.rollbacks import Rollbacks
+from bot.services.rows import refused
 from bot.services.serving import TOLD_AT_ONCE, TOLD_FOR, Servings, given_up
 from bot.services.tending import Tending
 from bot.services.watch import Watch
@@ -142,7 +143,9 @@ def build(  # noqa: PLR0913 - everything concrete meets here
         restores=restores,
         mirror=Mirror(context),
         watch=Watch(context),
-        outbox=Outbox(context, notifier) if notifier else Unsent(),
+        outbox=Outbox(context, notifier, pace=timedelta(seconds=settings.slack_pace), given_up=refused)
+        if notifier
+        else Unsent(),
         events=Endpoints(
             context, Webhooks(lambda: rules.policy), at_once=TOLD_AT_ONCE, limit=TOLD_FOR, given_up=given_up
         ),

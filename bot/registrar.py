@@ -48,6 +48,19 @@ class Unsent:
     def deliver(self, *, wait: float = 0.0) -> None:
         """Leave it."""
 
+    def rest(self, most: float) -> None:
+        """Wait for nothing."""
+
+    def wake(self) -> None:
+        """Nobody rests."""
+
+    def begin_turn(self, channel: str) -> float:
+        """Return that nobody has to wait."""
+        return 0.0
+
+    def end_turn(self, channel: str) -> None:
+        """Nobody waits for it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registrar:

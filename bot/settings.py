@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     slack_api_url: str = Field(
         "https://slack.com/api/", alias="SLACK_API_URL", description="The Web API, ends in /api/"
     )
+    slack_pace: float = Field(
+        1.0, alias="REGISTRAR_SLACK_PACE", ge=0, le=60,
+        description="Seconds between two messages in one channel, from all processes together; Slack allows about one "
+        "a second. 0 sends them as they come",
+    )  # fmt: skip
     tracking_uri: str | None = Field(
         None, alias="MLFLOW_TRACKING_URI",
         description="MLflow's own: your MLflow server's address. Not set: a SQLite registry in REGISTRAR_HOME, with a "

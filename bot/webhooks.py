@@ -52,6 +52,10 @@ class Webhooks:
             return Delivery(Outcome.LATER, why=str(error.sentence))
         return self._sort_out(answer)
 
+    def channel(self, name: str) -> str:
+        """Return the name: endpoints have no channels."""
+        return name
+
     def take_back(self, posting: Posting) -> None:
         """Leave it: what was sent twice has the same id, by which the receiver knows it."""
 

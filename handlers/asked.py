@@ -14,6 +14,7 @@ from bot.domain.text import Code, Name, Say, say
 from bot.ports import Ask, AskState, Ledger
 from bot.services.errands import CALLED_OFF
 from bot.services.registration import registered_for
+from bot.services.rows import card_refusal
 from handlers.terminal.documents import REQUEST
 
 ASKED = "asked"  # written down; MLflow has not been read yet
@@ -28,7 +29,8 @@ def find(ledger: Ledger, policy: Policy, ask_id: str) -> dict[str, Any]:
         if ask.request is None:
             return of_ask(ask, policy)
         request, votes = reading.request(ask.request), reading.votes(ask.request)
-    return of_request(request, votes, policy)
+        refused = card_refusal(reading, request)
+    return of_request(request, votes, policy, refused)
 
 
 def of_ask(ask: Ask, policy: Policy) -> dict[str, Any]:
@@ -43,8 +45,11 @@ def of_ask(ask: Ask, policy: Policy) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def of_request(request: Request, votes: list[Vote], policy: Policy) -> dict[str, Any]:
-    """Return the document of a request, with its votes in the order in which they were cast."""
+def of_request(request: Request, votes: list[Vote], policy: Policy, refused: str = "") -> dict[str, Any]:
+    """Return the document of a request, with its votes in the order in which they were cast.
+
+    `refused` is why Slack refused its card, if it did.
+    """
     gates = request.seen.gates if request.seen else ()
     channel = policy.channel_for(request.model)
     return _document(
@@ -63,7 +68,7 @@ def of_request(request: Request, votes: list[Vote], policy: Policy) -> dict[str,
         is_blocked=request.is_blocked, opened_at=_time(request.opened_at), expires_at=_time(request.expires_at),
         decided_at=_time(request.decided_at), decided_by=actor_id(request.decided_by) if request.decided_by else None,
         outcome=request.outcome, review=_review(request), channel=channel, ci=pack_ci(request.ci) if request.ci else {},
-        sentence=str(standing(request, votes, channel)),
+        sentence=str(standing(request, votes, channel, refused)),
     ) | {"from": request.from_stage.value}  # fmt: skip
 
 
@@ -81,7 +86,7 @@ def registered(ledger: Ledger, ask: Ask, sentence: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def standing(request: Request, votes: list[Vote], channel: str) -> Say:
+def standing(request: Request, votes: list[Vote], channel: str, refused: str) -> Say:
     """Return how a request stands: who has to do what, or how it ended."""
     if request.breaks_glass:
         return words.glass_broken(request)
@@ -90,10 +95,12 @@ def standing(request: Request, votes: list[Vote], channel: str) -> Say:
     model, path, code = Name(request.model), words.path(request), Code(request.id)
     if request.state is not RequestState.PENDING:
         return say("{model} {path} is approved and being moved (request {id}).", model=model, path=path, id=code)
+    card = say("Slack refused its card with {why}", why=Code(refused)) if refused else say(
+        "The card is in {channel}", channel=Code(channel)
+    )  # fmt: skip
     stands = say(
-        "{model} {path} waits for people: {n} of {all} approvals. The card is in {channel} (request {id}, until "
-        "{until}).", model=model, path=path, n=len(approvals(votes)), all=request.required, channel=Code(channel),
-        id=code, until=request.expires_at,
+        "{model} {path} waits for people: {n} of {all} approvals. {card} (request {id}, until {until}).", model=model,
+        path=path, n=len(approvals(votes)), all=request.required, card=card, id=code, until=request.expires_at,
     )  # fmt: skip
     return say("{stands} {mind}", stands=stands, mind=words.blocked(request)) if request.is_blocked else stands
 

@@ -25,6 +25,7 @@ from bot.settings import Settings
 log = logging.getLogger(__name__)
 
 WATCHED_EVERY = 1.0  # seconds between two looks whether the clock was set back
+TOLD_EVERY = 1.0  # seconds between two looks for what is to be told
 LONG = 60.0  # seconds after which a job that is still running is worth a line in the log
 
 
@@ -56,6 +57,31 @@ class Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has n
     def _watch(self) -> None:
         while not self._ended.wait(WATCHED_EVERY):  # by the monotonic clock, which nobody sets
             bring_back(self, datetime.now(UTC))
+
+
+class Telling:
+    """Tells Slack what's to be told: what is new within a second, and what had to wait as soon as it can go."""
+
+    def __init__(self, registrar: Registrar) -> None:
+        self._registrar = registrar
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._tell, name="tell Slack", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, after what is being delivered."""
+        self._ended.set()
+        self._registrar.outbox.wake()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _tell(self) -> None:
+        while not self._ended.is_set():
+            self._registrar.quietly(self._registrar.outbox.deliver)
+            self._registrar.outbox.rest(TOLD_EVERY)
 
 
 class Runs:
@@ -107,7 +133,6 @@ def schedule(registrar: Registrar, settings: Settings) -> Scheduler:
     """Return the jobs on a scheduler that is not started yet. They are few, and idempotent; nothing is stored."""
     scheduler = Scheduler(timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1})
     jobs: list[tuple[str, Callable[[], object], float]] = [
-        ("outbox", registrar.outbox.deliver, 1),
         ("events", registrar.events.deliver, 1),
         ("serving", registrar.servings.ask, 1),
         ("recovery", registrar.recover, 2),

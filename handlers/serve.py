@@ -147,6 +147,7 @@ class Service:
         config = uvicorn.Config(web, log_config=None, access_log=False, timeout_graceful_shutdown=5)
         self._server = uvicorn.Server(config)
         self._scheduler = jobs.schedule(registrar, settings)
+        self._telling = jobs.Telling(registrar)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="http", daemon=True)
         self._sockets: SocketMode | None = None
         self._has_begun = False
@@ -162,6 +163,7 @@ class Service:
             self._connect()
             self.registrar.monitoring.open()
             self._scheduler.start()
+            self._telling.start()
             begun.pop_all()
         self._has_begun = True
         self.registrar.later(self.registrar.recover)
@@ -196,6 +198,7 @@ class Service:
         self._server.should_exit = True
         if self._thread.ident is not None:
             self._thread.join(timeout=10)
+        self._telling.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
         if self._has_begun:

@@ -74,5 +74,6 @@ def _what_comes_from_outside(bench: Bench) -> None:
                                           until=now, made_at=now, summary=summary)], own=True)  # fmt: skip
         tx.add_copy(Copy(id="c1", model="churn", version=4, tags={"a": "b"}))
         note = bench.notes()[0]
+        tx.take_turn("C1", timedelta(seconds=1), now)
         tx.delivered(note, Posting("C1", "1777000000.000100"))
     bench.open_ask(bench.ask("promote churn 2 staging", ALICE).id)

@@ -24,6 +24,7 @@ from bot.slack.notifier import SlackNotifier
 from handlers.serve import Service, load_what_computes
 from handlers.starting import listen
 from localslack import Person, Remote
+from tests.workspaces import SPEED
 
 MANIFEST = Path(__file__).parent.parent / "manifest.yml"
 CHANNEL = "#ml-models"
@@ -121,6 +122,7 @@ def settings_for(slack: Remote, home: Path, **more: Any) -> Settings:
         "SLACK_API_URL": slack.api_url,
         "REGISTRAR_HOME": home,
         "REGISTRAR_PORT": 0,
+        "REGISTRAR_SLACK_PACE": 1 / SPEED,
     }
     return Settings(**(values | more))
 

@@ -39,6 +39,14 @@ def asked(request: Request, channel: str, waiting: Say) -> Say:
                channel=Channel(channel), id=Code(request.id), waiting=waiting)  # fmt: skip
 
 
+def card_refused(request: Request, code: str) -> Say:
+    """Return what the requester hears whose card Slack refused, by Slack's own name of the error."""
+    return say(
+        "Slack refused the card for {model} {path} ({code}). Approvers can type {approve}.", model=Name(request.model),
+        path=path(request), code=Code(code), approve=Code(f"/model approve {request.id}"),
+    )  # fmt: skip
+
+
 def voted(request: Request, vote: Vote, approvals: int) -> Say:
     """Return the news of one vote."""
     if vote.choice is Choice.APPROVE:
@@ -482,8 +490,10 @@ def tagged(model: str, version: int, tags: Mapping[str, str | None]) -> Say:
     return say("{v} of {model}: {said}.", v=Code(f"v{version}"), model=Name(model), said=said)
 
 
-def sent_directly() -> Say:
-    """Return what somebody hears whose comparison or timeline went elsewhere."""
+def sent_directly(refused: str = "") -> Say:
+    """Return what somebody hears whose comparison or timeline went elsewhere; `refused` is a code of Slack's."""
+    if refused:
+        return say("Slack doesn't let me post here ({code}), so it's in our direct messages.", code=Code(refused))
     return say("I cannot post here, so it is in our direct messages. To see it here: {invite}",
                invite=Code("/invite @registrar"))  # fmt: skip
 

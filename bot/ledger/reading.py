@@ -73,7 +73,7 @@ from bot.ledger.tables import (
     servings,
     standings,
 )
-from bot.ports import Ask, Backlog, Batch, Call, Copy, Held, Note, NoteKind, Posting, Waiting
+from bot.ports import Ask, Backlog, Batch, Call, Copy, Held, Note, NoteKind, Posting, Progress, Waiting
 
 NOBODY: Mapping[str, str] = MappingProxyType({})  # no operator is known
 
@@ -466,6 +466,12 @@ class SqlReading:
         """Tell whether a note is neither delivered nor given up."""
         return bool(self._column(select(notes.c.key).where(notes.c.key == note.key, NOTE_WAITS)))
 
+    def progress(self, note: Note) -> Progress | None:
+        """Return how far a note has come; None for one that was never written down."""
+        query = select(NOTE_WAITS, notes.c.why, notes.c.not_before).where(notes.c.key == note.key)
+        row = self._connection.execute(query).one_or_none()
+        return Progress(is_waiting=bool(row[0]), why=row[1], not_before=row[2]) if row else None
+
     def due_notes(
         self, now: datetime, most: int = 100, *, kinds: Collection[NoteKind] = (), to: str | None = None
     ) -> list[Note]:
@@ -477,6 +483,12 @@ class SqlReading:
         due = _due(now).where(notes.c.kind.in_(kinds)) if kinds else _due(now)
         due = due if to is None else due.where(notes.c.to == to)
         return self._all(Note, due.limit(most))
+
+    def next_note(self, now: datetime, *, kinds: Collection[NoteKind]) -> datetime | None:
+        """Return when the first of the undelivered notes that have to wait can be tried; None where none has to."""
+        waits = (NOTE_WAITS, notes.c.not_before > now, notes.c.kind.in_(kinds))
+        at: datetime | None = self._connection.execute(select(func.min(notes.c.not_before)).where(*waits)).scalar()
+        return at
 
     def waited_for(self, kind: NoteKind) -> list[str]:
         """Return for whom there are undelivered notes of this kind, due or not, sorted."""

@@ -209,6 +209,12 @@ postings = Table(
     Column("file", Words, nullable=False, server_default=""),
 )  # fmt: skip
 
+turns = Table(
+    "turns", metadata,
+    Column("channel", Words, primary_key=True),
+    Column("next_at", Utc, nullable=False),
+)  # fmt: skip
+
 looks = Table(
     "looks", metadata,
     Column("model", Words, primary_key=True),

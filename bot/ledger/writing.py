@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -66,6 +66,7 @@ from bot.ledger.tables import (
     requests,
     servings,
     standings,
+    turns,
     votes,
 )
 from bot.ports import Ask, Call, Copy, Note, Posting
@@ -467,13 +468,27 @@ class SqlWriting(SqlReading):
                 self._run(update(postings).where(postings.c.key == key).values(**place))
         return True
 
-    def postpone(self, note: Note, until: datetime, why: str) -> bool:
-        """Try it again at `until`."""
-        return self._note(note, not_before=until, why=why, **FREE)
+    def postpone(self, note: Note, until: datetime, why: str = "") -> bool:
+        """Try it again at `until`; whether it was tried is as `note` says. Without a reason, the last one stays."""
+        reason = {"why": why} if why else {}
+        return self._note(note, not_before=until, was_tried=note.was_tried, **reason, **FREE)
 
     def drop(self, note: Note, why: str) -> bool:
         """Give it up: Slack will never take it."""
         return self._note(note, state=NoteState.DROPPED, why=why, **FREE)
+
+    def take_turn(self, channel: str, pace: timedelta, now: datetime) -> datetime:
+        """Take the turn to post in a channel if it has come; the next one is `pace` later. Return when it comes."""
+        self._add(turns, {"channel": channel, "next_at": now}, "channel")
+        row = self._connection.execute(self._row(turns, "channel"), {statements.KEY: channel}).mappings().one()
+        at: datetime = max(now, row["next_at"])
+        if at == now:
+            self._run(update(turns).where(turns.c.channel == channel).values(next_at=at + pace))
+        return at
+
+    def rest(self, channel: str, until: datetime) -> None:
+        """Let no turn in a channel come before then."""
+        self._run(update(turns).where(turns.c.channel == channel, turns.c.next_at < until).values(next_at=until))
 
     def append(self, event: Event) -> None:
         """Add an event to the audit chain. Raises ValueError or TypeError where its evidence is not JSON."""

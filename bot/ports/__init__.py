@@ -29,6 +29,7 @@ from bot.ports.records import (
     NoteKind,
     Outcome,
     Posting,
+    Progress,
     Query,
     Waiting,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "Outcome",
     "PolicyFile",
     "Posting",
+    "Progress",
     "Query",
     "Reading",
     "Registry",

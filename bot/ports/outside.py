@@ -102,6 +102,10 @@ class Notifier(Protocol):
         """
         ...
 
+    def channel(self, name: str) -> str:
+        """Return the id of the channel of this name; the name where that isn't known, or is an id."""
+        ...
+
     def take_back(self, posting: Posting) -> None:
         """Delete a message of ours that is there twice, if that can be done."""
         ...

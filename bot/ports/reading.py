@@ -28,6 +28,7 @@ from bot.ports.records import (
     Note,
     NoteKind,
     Posting,
+    Progress,
 )
 
 
@@ -174,6 +175,10 @@ class Reading(Protocol):
         """Tell whether a note is neither delivered nor given up."""
         ...
 
+    def progress(self, note: Note) -> Progress | None:
+        """Return how far a note has come; None for one that was never written down."""
+        ...
+
     def due_notes(
         self, now: datetime, most: int = 100, *, kinds: Collection[NoteKind] = (), to: str | None = None
     ) -> list[Note]:
@@ -181,6 +186,10 @@ class Reading(Protocol):
 
         Only those of `kinds`, where any are named, and those for `to`; the notes of one lane go out by one way.
         """
+        ...
+
+    def next_note(self, now: datetime, *, kinds: Collection[NoteKind]) -> datetime | None:
+        """Return when the first of the undelivered notes that have to wait can be tried; None where none has to."""
         ...
 
     def waited_for(self, kind: NoteKind) -> list[str]:

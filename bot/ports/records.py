@@ -115,6 +115,15 @@ class Note:
     claimed_until: datetime | None = None  # until when nobody else delivers it
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a row of the outbox has come: why it isn't delivered, if that's known, and when it's tried next."""
+
+    is_waiting: bool
+    why: str = ""
+    not_before: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Posting:
     """Where something stands in Slack; `file` is the id of a file that was put there."""

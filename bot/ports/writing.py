@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from bot.domain.approvals import Request, Vote
@@ -270,12 +270,20 @@ class Writing(Reading, Protocol):
         """
         ...
 
-    def postpone(self, note: Note, until: datetime, why: str) -> bool:
-        """Try it again at `until`."""
+    def postpone(self, note: Note, until: datetime, why: str = "") -> bool:
+        """Try it again at `until`; whether it was tried is as `note` says. Without a reason, the last one stays."""
         ...
 
     def drop(self, note: Note, why: str) -> bool:
         """Give it up: Slack will never take it."""
+        ...
+
+    def take_turn(self, channel: str, pace: timedelta, now: datetime) -> datetime:
+        """Take the turn to post in a channel if it has come; the next one is `pace` later. Return when it comes."""
+        ...
+
+    def rest(self, channel: str, until: datetime) -> None:
+        """Let no turn in a channel come before then."""
         ...
 
     def lock(self, name: str) -> None:

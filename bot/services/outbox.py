@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Collection
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 from bot import story
-from bot.domain.errors import RegistrarError
+from bot.domain.errors import LedgerUnavailable, RegistrarError
 from bot.ports import Delivery, Note, NoteKind, Notifier, Outcome, Posting, Writing
 from bot.services.context import Context
 
@@ -30,12 +33,19 @@ LEAVING = 5.0  # seconds that the end of the process waits for endpoints
 GivenUp = Callable[[Writing, Context, Note, str, timedelta | None], None]  # the reason, and the limit if it was that
 
 
+class _Claimed(NamedTuple):
+    """A note to be delivered, and the channel in which it posts a message; empty where it takes no turn."""
+
+    note: Note
+    channel: str
+
+
 class Outbox:
     """Delivers the rows that services wrote together with their changes.
 
     Each outbox takes rows of its own `kinds`, and with `to` only those for one receiver. `at_once` rows of different
-    lanes go out at the same time. What cannot be delivered within `limit` is given up, which like a refusal is told to
-    `given_up`.
+    lanes go out at the same time. In each channel, messages are at least `pace` apart, whichever process posts them.
+    What cannot be delivered within `limit` is given up, which like a refusal is told to `given_up`.
     """
 
     def __init__(
@@ -46,11 +56,13 @@ class Outbox:
         kinds: Collection[NoteKind] = FOR_SLACK,
         to: str | None = None,
         at_once: int = 1,
+        pace: timedelta = timedelta(0),
         limit: timedelta | None = None,
         given_up: GivenUp = lambda *_: None,
     ) -> None:
         self._it = context
         self._notifier = notifier
+        self._pace = pace
         self._kinds = kinds
         self._to = to
         self._at_once = at_once
@@ -59,9 +71,37 @@ class Outbox:
         self._strays: deque[tuple[Note, Posting]] = deque(maxlen=STRAYS_MOST)
         self._running = threading.Lock()
         self._wanted = threading.Event()
+        self._has_put_off = threading.Event()
+
+    def rest(self, most: float) -> None:
+        """Return as soon as something can be tried that had to wait, but after `most` seconds at the latest."""
+        self._has_put_off.clear()
+        due, now = None, self._it.clock.now()
+        with suppress(LedgerUnavailable), self._it.ledger.read() as reading:
+            due = reading.next_note(now, kinds=self._kinds)
+        self._has_put_off.wait(min(most, (due - now).total_seconds()) if due else most)
+
+    def wake(self) -> None:
+        """Let whoever rests look again."""
+        self._has_put_off.set()
+
+    def begin_turn(self, channel: str) -> float:
+        """Take the turn in a channel for a message that is no row; return in how many seconds it comes if it hasn't.
+
+        Without a ledger that can be written to, nobody has to wait: what answers a question needs none.
+        """
+        at = now = self._it.clock.now()
+        with suppress(LedgerUnavailable), self._it.ledger.write() as tx:
+            at = tx.take_turn(channel, self._pace, now)
+        return (at - now).total_seconds()
+
+    def end_turn(self, channel: str) -> None:
+        """Let the next turn in a channel be counted from now."""
+        with suppress(LedgerUnavailable), self._it.ledger.write() as tx:
+            tx.rest(channel, self._it.clock.now() + self._pace)
 
     def deliver(self, *, wait: float = 0.0) -> None:
-        """Deliver everything that is due.
+        """Deliver everything that is due; a message waits for its turn in its channel.
 
         One thread does it; a second caller only makes the first look once more before it stops, or with `wait`
         (seconds) waits for its turn, so that what was due has been tried when this returns.
@@ -87,36 +127,68 @@ class Outbox:
         with self._it.ledger.read() as reading:
             due = reading.due_notes(self._it.clock.now(), kinds=self._kinds, to=self._to)
         stuck: set[str] = set()
+        queues: Counter[str] = Counter()
         for batch in _batches(due):
             going = [note for note in batch if note.lane not in stuck]
             if going:
-                ours, elsewhere = self._begin(going, due)
-                stuck |= elsewhere | self._deliver(ours)
+                ours, waiting = self._begin(going, due, queues)
+                stuck |= waiting | self._deliver(ours)
         return len(stuck) < len({note.lane for note in due})
 
-    def _begin(self, notes: list[Note], due: list[Note]) -> tuple[list[Note], set[str]]:
-        """Claim notes; return those that still have to go out, and the lanes that another process is at."""
-        going, elsewhere, now = [], set(), self._it.clock.now()
+    def _begin(self, notes: list[Note], due: list[Note], queues: Counter[str]) -> tuple[list[_Claimed], set[str]]:
+        """Claim notes; return those that still have to go out, and the lanes that have to wait.
+
+        Another process is at them, or it isn't their turn in their channel: that's no try. `queues` counts who waits.
+        """
+        going, waiting, now = [], set(), self._it.clock.now()
+        names = {note.to: self._notifier.channel(note.to) for note in notes} if self._pace else {}
         with self._it.ledger.write() as tx:
-            for note in notes:
+            for channel, note in self._places(tx, notes, names):
+                if self._has_to_wait(tx, note, channel, queues, now):
+                    waiting.add(note.lane)
+                    continue
                 ours = tx.claim_note(note, self._it.owner, now, now + LEASE)
                 if ours is None:
-                    elsewhere.add(note.lane)
+                    waiting.add(note.lane)
                 elif _is_overtaken(note, due) and tx.posting(note.lane):
                     tx.delivered(ours, None)
                 else:
-                    going.append(ours)
-        return going, elsewhere
+                    going.append(_Claimed(ours, channel))
+        return going, waiting
 
-    def _deliver(self, notes: list[Note]) -> set[str]:
+    def _places(self, tx: Writing, notes: list[Note], names: Mapping[str, str]) -> list[tuple[str, Note]]:
+        """Return notes with the channel in which each takes a turn; empty for none.
+
+        All processes take turns in this order: so no two of them wait for each other. Those that take none come last,
+        since the next turn is counted from the end of this one.
+        """
+        if not self._pace:
+            return [("", note) for note in notes]
+        places = [(_channel(tx, note, names), note) for note in notes]
+        return sorted(places, key=lambda place: (not place[0], place[0]))
+
+    def _has_to_wait(self, tx: Writing, note: Note, channel: str, queues: Counter[str], now: datetime) -> bool:
+        """Take a note's turn if it has come, else put the note off until about then."""
+        if not channel or (at := tx.take_turn(channel, self._pace, now)) == now:
+            return False
+        tx.postpone(note, at + self._pace * queues[channel])
+        queues[channel] += 1
+        self._has_put_off.set()
+        return True
+
+    def _deliver(self, claimed: list[_Claimed]) -> set[str]:
         """Deliver notes of different lanes; return the lanes whose next note may not follow yet.
 
         A crash before the commit leaves them tried, and what was tried is looked for before it is posted again.
         """
-        if not notes:
+        if not claimed:
             return set()
-        results = list(zip(notes, self._try_all(notes), strict=True))
+        tries = self._try_all([one.note for one in claimed])
+        results = [(one.note, delivery) for one, (delivery, _) in zip(claimed, tries, strict=True)]
         with self._it.ledger.write() as tx:
+            for one, (_, ended) in zip(claimed, tries, strict=True):
+                if one.channel:  # Slack counts from when it got the message, which may be long after it was claimed
+                    tx.rest(one.channel, ended + self._pace)
             lost = {note.key for note, delivery in results if not self._settle(tx, note, delivery)}
         for note, delivery in results:
             if note.key in lost and delivery.posting and delivery.is_new:  # what it edited or found is not its own
@@ -139,20 +211,22 @@ class Outbox:
             elif standing is not None and standing != posting:
                 self._notifier.take_back(posting)
 
-    def _try_all(self, notes: list[Note]) -> list[Delivery]:
+    def _try_all(self, notes: list[Note]) -> list[tuple[Delivery, datetime]]:
         workers = min(self._at_once, len(notes))
         if workers < 2:
             return [self._try(note) for note in notes]
         with ThreadPoolExecutor(workers, thread_name_prefix="tell") as pool:
             return list(pool.map(self._try, notes))
 
-    def _try(self, note: Note) -> Delivery:
+    def _try(self, note: Note) -> tuple[Delivery, datetime]:
+        """Deliver one note; return what came of it, and when."""
         with story.about(note=note.key):
             try:
-                return self._notifier.deliver(note)
+                delivery = self._notifier.deliver(note)
             except Exception as error:  # a fault of ours in one message must not hold all the others
                 log.exception("%s cannot be delivered", note.key)
-                return Delivery(Outcome.UNKNOWN, why=type(error).__name__)
+                delivery = Delivery(Outcome.UNKNOWN, why=type(error).__name__)
+            return delivery, self._it.clock.now()
 
     def _settle(self, tx: Writing, note: Note, delivery: Delivery) -> bool:
         """Write down what came of it; return False where another process has taken the note over meanwhile."""
@@ -169,7 +243,10 @@ class Outbox:
             case _:
                 pause = delivery.wait or min(PAUSE * 2 ** min(note.attempts - 1, 10), PAUSE_MOST)
                 log.warning("%s waits %s: %s", note.key, pause, delivery.why)
-                return tx.postpone(note, self._it.clock.now() + pause, delivery.why)
+                self._has_put_off.set()
+                # What Slack answered with "no" is there only if an earlier try got lost: it needn't be looked for.
+                tried = replace(note, was_tried=note.was_tried or delivery.outcome is Outcome.UNKNOWN)
+                return tx.postpone(tried, self._it.clock.now() + pause, delivery.why)
 
     def _give_up(self, tx: Writing, note: Note, why: str, limit: timedelta | None) -> bool:
         if not tx.drop(note, why):
@@ -250,6 +327,14 @@ def _quietly(deliver: Callable[[], None]) -> None:
 
 def _taker(note: Note) -> str:
     return f"the endpoint {note.data.get('shown', '')}" if note.kind is NoteKind.EVENT else "Slack"
+
+
+def _channel(tx: Writing, note: Note, names: Mapping[str, str]) -> str:
+    """Return where a note posts a message; empty where it edits one, or has nothing to post to."""
+    standing = tx.posting(note.lane)
+    if note.kind in {NoteKind.NEWS, NoteKind.CHART}:  # threads count for their channel
+        return standing.channel if standing else ""
+    return "" if note.kind.is_standing and standing else names[note.to]
 
 
 def _batches(due: list[Note]) -> list[list[Note]]:

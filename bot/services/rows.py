@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.domain import words
@@ -15,7 +15,7 @@ from bot.domain.mirror import Tags, named
 from bot.domain.moves import Move
 from bot.domain.people import Actor, Automation, Person, actor_id, as_person
 from bot.domain.text import Say, pack
-from bot.ports import Copy, Note, NoteKind
+from bot.ports import Copy, Note, NoteKind, Reading, Writing
 
 OPENED = "opened"  # why a request's card is posted
 CLOCK = Automation("clock")  # who acts when a time is over
@@ -40,6 +40,26 @@ def end_notes(request: Request, channel: str, *, told: Actor | None) -> list[Not
         direct = direct_note(request.id, f"direct:{request.id}:{because}", request.requester, words.ended(request))
         notes += [direct] if direct else []
     return notes
+
+
+def card_refusal(reading: Reading, request: Request) -> str:
+    """Return why Slack refused a request's card, by its own name of the error; empty where it didn't."""
+    card = reading.progress(card_note(request, OPENED, ""))
+    return card.why if card and not card.is_waiting and reading.posting(request.id) is None else ""
+
+
+def refused(tx: Writing, _: object, note: Note, why: str, limit: timedelta | None) -> None:
+    """Tell the requester that Slack refused their card; `why` is Slack's own name of the error.
+
+    Once: the next change posts it anew, and may be refused again. Everyone else who waits is told by the notifier.
+    """
+    if note.kind is NoteKind.CARD and tx.posting(note.lane) is None:
+        request = tx.request(note.lane)
+        told = direct_note(
+            note.lane, f"direct:{note.lane}:refused", request.requester, words.card_refused(request, why)
+        )
+        if told:
+            tx.add_note(told)
 
 
 def reminders(request: Request, people: Sequence[str], now: datetime) -> list[Note]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -13,9 +14,10 @@ from slack_sdk.models.blocks.basic_components import SlackFile
 
 from bot.domain.numbers import counted
 from bot.domain.text import Say
-from bot.slack.texts import cut, mrkdwn
+from bot.slack.texts import code, cut, mrkdwn
 
 Blocks = list[dict[str, Any]]
+SHORT_MOST = 1000  # characters of what is kept of a message that was too long
 ALT_MOST = 2000  # characters that say what a picture shows
 # Slack takes about 13,200 characters in all blocks of a message (msg_blocks_too_long), and doesn't say how it counts.
 # They're longest as JSON. The rest is for the picture that an alert gets.
@@ -76,6 +78,13 @@ def said(sentence: Say) -> Message:
     """Return one sentence as a message."""
     text = mrkdwn(sentence)
     return message(text, [section(text)])
+
+
+def shorter(message: Message, more: Iterable[str]) -> Message:
+    """Return what's kept of a message that Slack doesn't take: its text, its buttons, and the command for `more`."""
+    buttons = [block for block in message.blocks if block["type"] == "actions"]
+    shown = dicts([section(cut(message.text, SHORT_MOST)), small(f"Details: {code(shlex.join(['/model', *more]))}")])
+    return Message(cut(message.text, SHORT_MOST), [*shown, *buttons])
 
 
 def markdown(text: str) -> MarkdownTextObject:

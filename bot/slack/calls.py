@@ -17,12 +17,12 @@ QUIET: dict[str, Any] = {"parse": "none", "unfurl_links": False, "unfurl_media":
 # No answer, or none that can be read: whether Slack did it is unknown.
 LOST = (URLError, OSError, TimeoutError, http.client.HTTPException, SlackClientError)
 
+# Slack takes no message that is so long, or is built so: a shorter one may pass.
+TOO_MUCH = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
+
 # Slack understood and refuses this very content, or this very person: asking again changes nothing.
-_NEVER = frozenset(
+_NEVER = TOO_MUCH | frozenset(
     {
-        "invalid_blocks",
-        "invalid_blocks_format",
-        "msg_too_long",
         "no_text",
         "invalid_arguments",
         "unknown_method",
@@ -31,6 +31,9 @@ _NEVER = frozenset(
         "user_disabled",
         "messages_tab_disabled",
         "metadata_too_large",
+        "invalid_metadata_format",
+        "cannot_reply_to_message",
+        "message_limit_exceeded",
         "thread_not_found",  # somebody deleted the card; the lane goes on, and the next change posts it anew
     }
 )
@@ -51,6 +54,11 @@ def lacking(error: Exception) -> list[str]:
     return str(error.response.get("needed") or "files:write").split(",")
 
 
+def is_restricted(name: str) -> bool:
+    """Tell whether an error says that only some people can post there, or do that in a thread."""
+    return name.startswith("restricted_action")
+
+
 def sort_out(error: SlackApiError) -> Delivery:
     """Return what an error answer means for a delivery."""
     status = getattr(error.response, "status_code", 200)
@@ -59,7 +67,7 @@ def sort_out(error: SlackApiError) -> Delivery:
         return Delivery(Outcome.LATER, wait=_retry_after(error), why="ratelimited")
     if status >= 500 or name in {"internal_error", "fatal_error", "request_timeout", "service_unavailable"}:
         return Delivery(Outcome.UNKNOWN, why=name or f"HTTP {status}")
-    if name in _NEVER:
+    if name in _NEVER or is_restricted(name):
         return Delivery(Outcome.NEVER, why=name)
     return Delivery(Outcome.LATER, wait=_PATIENCE, why=name or f"HTTP {status}")
 
@@ -67,6 +75,6 @@ def sort_out(error: SlackApiError) -> Delivery:
 def _retry_after(error: SlackApiError) -> timedelta:
     headers = {key.lower(): value for key, value in getattr(error.response, "headers", {}).items()}
     try:
-        return timedelta(seconds=max(1.0, float(headers.get("retry-after", 1))))
+        return timedelta(seconds=max(0.0, float(headers.get("retry-after", 1))))
     except ValueError:
         return timedelta(seconds=1)

@@ -278,11 +278,15 @@ def counted(request: Request, sentence: Say) -> Message:
     return message(text, blocks)
 
 
-def invitation(request: str, sentence: Say, link: str) -> Message:
-    """Return the message to someone who can approve a new request (its id), with the address of its card if known."""
-    text, typed = mrkdwn(sentence), f"or type {code(f'/model approve {request}')}"
+def invitation(request: str, sentence: Say, link: str | None) -> Message:
+    """Return the message to someone who can approve a new request (its id).
+
+    `link` is the address of its card, empty where that isn't known, None where there's no card.
+    """
+    text, typed = mrkdwn(sentence), f"type {code(f'/model approve {request}')}"
     card = f"<{escape(link)}|Open the card>" if link else "Its card is in the channel"
-    return message(text, [section(text), section(f"{card}, {typed}")])
+    how = f"To approve it, {typed}" if link is None else f"{card}, or {typed}"
+    return message(text, [section(text), section(how)])
 
 
 def _footer(request: Request) -> str:

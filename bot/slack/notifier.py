@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,8 +24,8 @@ from bot.domain.rollbacks import blocks
 from bot.domain.text import Channel, Code, Say, say, unpack
 from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
 from bot.slack import cards, incident_card, notices, rolling
-from bot.slack.blocks import Message, message, pictured, said, section
-from bot.slack.calls import LOST, QUIET, error_of, lacking, sort_out
+from bot.slack.blocks import Message, message, pictured, said, section, shorter
+from bot.slack.calls import LOST, QUIET, TOO_MUCH, error_of, is_restricted, lacking, sort_out
 from bot.slack.channels import Channels
 from bot.slack.publisher import Attached, Invitations, TellOfScopes, file_name, upload
 
@@ -33,8 +33,10 @@ log = logging.getLogger(__name__)
 
 EVENT_TYPE = "registrar_message"  # of the metadata that holds our key; readable by the whole workspace
 ANSWERED_IN = timedelta(seconds=10)  # the client's time limit
-CARDS_MOST = 100  # cards of which it's remembered where they were posted
+CARDS_MOST = 100  # cards of which it's remembered where they were posted, and their links
 CHARTED = 500  # checks of a monitor that a picture shows
+PAGE = 200  # messages that Slack is asked for at once, as it recommends
+SKEW = timedelta(minutes=5)  # by which our clock may be ahead of Slack's: signed calls are refused beyond that
 CARD_COMES = timedelta(minutes=1)  # how long an invitation waits for the card that it links to
 SHOWN_TRIES = 5  # to show a chart in a message: 1, 2, 4, and 8 seconds apart
 A_MOMENT = timedelta(seconds=1)  # until a message is tried again that links to one on its way
@@ -45,6 +47,12 @@ _CLOSED: dict[str, tuple[str, Say]] = {
     "not_in_channel": ("I'm not a member", _INVITE),
     "is_archived": ("it's archived", say("Unarchive it")),
 }
+# What's dropped once Slack refused it. Lines in threads and direct messages are dropped with no more than a log line.
+_DROPPED = {
+    NoteKind.CARD: "a request's card", NoteKind.NOTICE: "a notice", NoteKind.SAID: "a message",
+    NoteKind.ROLLBACK: "the message about a rollback", NoteKind.INCIDENT: "an alert",
+}  # fmt: skip
+_LET_ME = say(" Only some people can post there. Let me, or change the channel in {file}.", file=Code("registrar.yml"))
 _GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
 
 
@@ -54,12 +62,16 @@ class _Late(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Alert:
-    """An incident's message, and with its chart where that was uploaded; where it stands, and if the chart follows."""
+    """An incident's message, and with its chart where that was uploaded; where it stands, and if the chart follows.
+
+    `more` is the command that shows the rest.
+    """
 
     message: Message
     charted: Message | None
     standing: Posting | None
     is_charting: bool
+    more: Sequence[str]
 
 
 class SlackNotifier:
@@ -87,6 +99,8 @@ class SlackNotifier:
         self._tell_admins = tell_admins
         self._tell_of_scopes = tell_of_scopes
         self._cards: dict[str, Posting] = {}  # the latest cards by request, perhaps not written down yet
+        self._links: dict[Posting, str] = {}
+        self._short: set[str] = set()  # lanes whose message Slack didn't take in full
         self._channels = Channels(client)
         self._conversations: dict[str, str] = {}  # with people, by their ids
         self._invitations = Invitations()
@@ -98,7 +112,10 @@ class SlackNotifier:
         except _Late:
             return Delivery(Outcome.LATER, why="it took too long, so another process may be at it")
         except SlackApiError as error:
-            return sort_out(error)
+            delivery = sort_out(error)
+            if delivery.outcome is Outcome.NEVER:
+                self._refused(note, delivery.why)
+            return delivery
         except LOST as error:
             return Delivery(Outcome.UNKNOWN, why=f"{type(error).__name__}: {error}")
 
@@ -122,6 +139,10 @@ class SlackNotifier:
                 return self._charted(note) if "in_message" in note.data else self._chart(note)
             case NoteKind.EVENT:  # goes elsewhere: see bot/webhooks.py
                 return Delivery(Outcome.NEVER, why="Slack takes no events")
+
+    def channel(self, name: str) -> str:
+        """Return the id of the channel of this name: see the port."""
+        return self._channels.id_of(name)
 
     def take_back(self, posting: Posting) -> None:
         """Delete a message of ours that is there twice; where Slack does not let us, it stays."""
@@ -148,11 +169,11 @@ class SlackNotifier:
             waiting=self._waiting(request, votes, policy) if request.state is RequestState.PENDING else None,
             block=found.get(request.version),
         )  # fmt: skip
-        delivery = self._stand(note, f"card:{note.lane}", message, standing)
+        more = ["show", request.model, str(request.version)]
+        delivery = self._stand(note, f"card:{note.lane}", message, standing, more)
         if delivery.posting:
             self._cards[note.lane] = delivery.posting
-            for older in list(self._cards)[:-CARDS_MOST]:
-                del self._cards[older]
+            _forget_older(self._cards)
         return delivery
 
     def _waiting(self, request: Request, votes: Sequence[Vote], policy: Policy) -> Say | None:
@@ -170,17 +191,18 @@ class SlackNotifier:
         """Send someone the link to a request's card; without one, where the card was given up."""
         opened = Note(key=str(note.data["after"]), lane=request, kind=NoteKind.CARD, to="")
         with self._ledger.read() as reading:
-            standing, is_waiting = reading.posting(request) or self._cards.get(request), reading.is_waiting(opened)
-        is_early = note.created_at is None or self._now() < note.created_at + CARD_COMES
-        if standing is None and is_waiting and is_early:
-            return Delivery(Outcome.LATER, why="its card isn't posted yet")
-        message = cards.invitation(request, unpack(note.data["say"]), self._link(standing) if standing else "")
+            standing, card = reading.posting(request) or self._cards.get(request), reading.progress(opened)
+        is_late = note.created_at is not None and self._now() >= note.created_at + CARD_COMES
+        if standing is None and card and card.is_waiting and not (card.why and is_late):
+            wait = max(A_MOMENT, card.not_before - self._now()) if card.not_before else A_MOMENT
+            return Delivery(Outcome.LATER, wait=wait, why="its card isn't posted yet")
+        message = cards.invitation(request, unpack(note.data["say"]), self._link(standing) if standing else None)
         return self._post(note, note.to, note.key, message)
 
     def _notice(self, note: Note) -> Delivery:
         with self._ledger.read() as reading:
             finding, standing = reading.finding(note.lane), reading.posting(note.lane)
-        return self._stand(note, f"notice:{note.lane}", notices.notice(finding), standing)
+        return self._stand(note, f"notice:{note.lane}", notices.notice(finding), standing, ["show", finding.model])
 
     def _incident(self, note: Note) -> Delivery:
         alert, key = self._alert(note.lane), f"incident:{note.lane}"
@@ -188,12 +210,12 @@ class SlackNotifier:
             return Delivery(Outcome.LATER, wait=A_MOMENT, why="the message that it links to comes first")
         if alert.charted:
             try:
-                return self._stand(note, key, alert.charted, alert.standing)
+                return self._put(note, key, alert.charted, alert.standing)
             except SlackApiError as error:
                 if sort_out(error).why == "ratelimited":
                     raise
                 log.info("an alert goes without its chart (%s)", error_of(error))
-        return self._stand(note, key, alert.message, alert.standing)
+        return self._stand(note, key, alert.message, alert.standing, alert.more)
 
     def _alert(self, incident_id: str) -> _Alert | None:
         """Return an incident's message as it has to look now; None while another that it links to is on its way."""
@@ -209,7 +231,7 @@ class SlackNotifier:
         link = self._link(cause) if cause else ""
         message = incident_card.card(incident, monitors, serving=serving, now=self._now(), link=link)
         charted = pictured(message, chart.file, incident_card.alt(incident)) if chart and chart.file else None
-        return _Alert(message, charted, standing, is_charting)
+        return _Alert(message, charted, standing, is_charting, ["monitor", "list", *filter(None, [incident.model])])
 
     def _charted(self, note: Note) -> Delivery:
         """Show an incident's chart in its message, too: Slack takes no block of a file before it has looked into it.
@@ -236,7 +258,12 @@ class SlackNotifier:
         return Delivery(Outcome.DELIVERED) if self._alert(str(note.data["incident"])) == alert else later
 
     def _link(self, posting: Posting) -> str:
-        """Return where a message can be opened; empty where Slack doesn't say."""
+        """Return where a message can be opened, asked once for all who need it; empty where Slack doesn't say."""
+        self._links[posting] = self._links.get(posting) or self._asked_link(posting)
+        _forget_older(self._links)
+        return self._links[posting]
+
+    def _asked_link(self, posting: Posting) -> str:
         try:
             answer = self._client.chat_getPermalink(channel=posting.channel, message_ts=posting.ts)
         except SlackApiError as error:
@@ -264,7 +291,7 @@ class SlackNotifier:
         if not chart.values:
             return Delivery(Outcome.DELIVERED, standing)
         name = f"{file_name(first.model)}-{first.name}-{hashlib.sha256(note.key.encode()).hexdigest()[:8]}.png"
-        if note.was_tried and (file := self._file_in(standing, name)):
+        if note.was_tried and (file := self._file_in(note, standing, name)):
             return Delivery(Outcome.DELIVERED, replace(standing, file=file))
         from bot.slack.monitor_charts import readings_alt, readings_chart
 
@@ -283,10 +310,10 @@ class SlackNotifier:
             return Delivery(Outcome.DELIVERED, standing)
         return Delivery(Outcome.DELIVERED, replace(standing, file=file))
 
-    def _file_in(self, standing: Posting, name: str) -> str:
+    def _file_in(self, note: Note, standing: Posting, name: str) -> str:
         """Return the id of a file of ours with this name in a thread; empty too where this Slack lets nobody look."""
         try:
-            answers = self._recent(standing.channel, standing.ts)
+            answers = list(self._since(note, standing.channel, standing.ts))
         except SlackApiError:
             return ""
         files = [file for message in answers for file in message.get("files") or [] if file.get("name") == name]
@@ -296,9 +323,29 @@ class SlackNotifier:
         with self._ledger.read() as reading:
             move, serving, standing = reading.move(note.lane), reading.serving(note.lane), reading.posting(note.lane)
             stop = frozen(move.model, reading.freezes(), self._policy(), move.intended_at)
-        return self._stand(note, f"rollback:{note.lane}", rolling.rollback(move, serving, stop), standing)
+        message = rolling.rollback(move, serving, stop)
+        return self._stand(note, f"rollback:{note.lane}", message, standing, ["history", move.model])
 
-    def _stand(self, note: Note, key: str, message: Message, standing: Posting | None) -> Delivery:
+    def _stand(self, note: Note, key: str, message: Message, standing: Posting | None, more: Sequence[str]) -> Delivery:
+        """Put the lane's one message where it stands; one that Slack doesn't take goes in a shorter form the next time.
+
+        `more` is the command that shows the rest.
+        """
+        is_short = note.lane in self._short
+        try:
+            delivery = self._put(note, key, shorter(message, more) if is_short else message, standing)
+        except SlackApiError as error:
+            if error_of(error) in TOO_MUCH and not is_short:
+                log.warning("Slack doesn't take %s (%s): it goes in a shorter form", note.key, error_of(error))
+                self._short.add(note.lane)
+                return Delivery(Outcome.LATER, wait=A_MOMENT, why=error_of(error))
+            if sort_out(error).outcome is Outcome.NEVER:
+                self._short.discard(note.lane)
+            raise
+        self._short.discard(note.lane)
+        return delivery
+
+    def _put(self, note: Note, key: str, message: Message, standing: Posting | None) -> Delivery:
         """Edit the lane's one message, or post it where there is none yet."""
         self._in_time(note)
         if standing and self._edit(standing, message):
@@ -335,7 +382,7 @@ class SlackNotifier:
         thread: str | None = None,
         look: bool | None = None,
     ) -> Delivery:
-        found = self._find(channel, key, thread) if (note.was_tried if look is None else look) else None
+        found = self._find(note, channel, key, thread) if (note.was_tried if look is None else look) else None
         if found:
             return Delivery(Outcome.DELIVERED, found)
         self._in_time(note)
@@ -369,11 +416,24 @@ class SlackNotifier:
         )  # fmt: skip
         self._tell_admins(f"channel:{channel}:{code}:{self._now():%Y-%m-%d}", sentence)
 
-    def _find(self, channel: str, key: str, thread: str | None) -> Posting | None:
+    def _refused(self, note: Note, code: str) -> None:
+        """Tell admins what Slack refused to post in a channel; of what only its requester waits for, once a day."""
+        if note.kind not in _DROPPED:
+            return
+        with self._ledger.read() as reading:
+            if reading.posting(note.lane):
+                return
+        sentence = say("Slack refused {what} in {channel} ({code}), so I dropped it.{fix}", what=_DROPPED[note.kind],
+                       channel=Channel(note.to), code=code, fix=_LET_ME if is_restricted(code) else "")  # fmt: skip
+        is_alert = note.kind in {NoteKind.INCIDENT, NoteKind.ROLLBACK}
+        about = note.lane if is_alert else f"{note.to}:{code}:{self._now():%Y-%m-%d}"
+        self._tell_admins(f"refused:{about}", sentence)
+
+    def _find(self, note: Note, channel: str, key: str, thread: str | None) -> Posting | None:
         """Return where a message with our key stands already; None too where this Slack lets nobody look."""
         try:
             where = self._conversation(channel)
-            for message in self._recent(where, thread):
+            for message in self._since(note, where, thread):
                 if self._is_ours(message, key):
                     return Posting(where, str(message["ts"]))
         except SlackApiError as error:
@@ -390,14 +450,15 @@ class SlackNotifier:
         own, its = self._client.auth_test().get("bot_id"), message.get("bot_id")
         return own is None or its is None or own == its
 
-    def _recent(self, channel: str, thread: str | None) -> list[dict[str, Any]]:
-        if thread:
-            answer = self._client.conversations_replies(
-                channel=channel, ts=thread, limit=200, include_all_metadata=True
-            )
-        else:
-            answer = self._client.conversations_history(channel=channel, limit=200, include_all_metadata=True)
-        return list(answer.get("messages", []))
+    def _since(self, note: Note, channel: str, thread: str | None) -> Iterator[dict[str, Any]]:
+        """Yield the messages of a channel or a thread since the note was written: none of ours can be older."""
+        ask = partial(self._client.conversations_replies, ts=thread) if thread else self._client.conversations_history
+        oldest = f"{(note.created_at - SKEW).timestamp():.6f}" if note.created_at else None
+        cursor: str | None = None
+        while cursor != "":
+            answer = ask(channel=channel, oldest=oldest, cursor=cursor, limit=PAGE, include_all_metadata=True)
+            yield from answer.get("messages", [])
+            cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
 
     def _conversation(self, channel: str) -> str:
         """Return a channel's id from its `#name`, or that of the conversation with a person."""
@@ -407,6 +468,12 @@ class SlackNotifier:
             opened = self._client.conversations_open(users=channel)
             self._conversations[channel] = str(opened["channel"]["id"])
         return self._conversations[channel]
+
+
+def _forget_older(kept: dict[Any, Any]) -> None:
+    """Keep the latest of them."""
+    for older in list(kept)[:-CARDS_MOST]:
+        del kept[older]
 
 
 def _is_person(channel: str) -> bool:

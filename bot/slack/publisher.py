@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
@@ -15,7 +16,7 @@ from bot.domain.history import Timeline
 from bot.domain.text import Code, clean, say
 from bot.ports import Posting
 from bot.slack.blocks import Message
-from bot.slack.calls import LOST, QUIET, error_of, lacking
+from bot.slack.calls import LOST, QUIET, error_of, is_restricted, lacking
 from bot.slack.comparing import Compared, comparison
 from bot.slack.texts import code
 from bot.slack.timeline import timeline
@@ -25,14 +26,14 @@ log = logging.getLogger(__name__)
 TellOfScopes = Callable[[Iterable[str]], object]  # to admins, of scopes that the app lacks, if there are any
 
 # The bot is no member where it was asked, or the place is no channel of its own: the asker gets it directly.
-_NOT_THERE = {"not_in_channel", "channel_not_found", "is_archived", "restricted_action", "no_permission"}
+_NOT_THERE = {"not_in_channel", "channel_not_found", "is_archived"}
 
 
 @dataclass(frozen=True, slots=True)
 class Attached:
     """A file for a thread; `alt` says what a picture shows.
 
-    `missing` is what the thread says without it, where its message promises it.
+    `missing` is what whoever asked hears without it, where its message promises it.
     """
 
     name: str
@@ -50,6 +51,17 @@ class Uploaded:
     link: str
 
 
+class Published(NamedTuple):
+    """Where a message stands; `refused` is why that's not where it was asked for, by Slack's own name of the error.
+
+    `missing` is what whoever asked hears of files that Slack refused.
+    """
+
+    standing: Posting
+    refused: str = ""
+    missing: str = ""
+
+
 class Publisher:
     """Posts findings. They are answers to a question: one that gets lost is asked for again.
 
@@ -61,12 +73,12 @@ class Publisher:
         self._tell_of_scopes = tell_of_scopes
         self._invitations = Invitations()
 
-    def publish(self, found: Comparison, channel: str, *, person: str, thread: str | None = None) -> Posting:
+    def publish(self, found: Comparison, channel: str, *, person: str, thread: str | None = None) -> Published:
         """Post a comparison: see `post`."""
         shown = comparison(found)
         return self.post(shown.message, lambda: _files(found, shown), channel, person=person, thread=thread)
 
-    def publish_timeline(self, found: Timeline, channel: str, *, person: str) -> Posting:
+    def publish_timeline(self, found: Timeline, channel: str, *, person: str) -> Published:
         """Post the timeline of Production with its picture: see `post`."""
         return self.post(timeline(found), lambda: [timeline_picture(found)], channel, person=person)
 
@@ -78,23 +90,25 @@ class Publisher:
         *,
         person: str,
         thread: str | None = None,
-    ) -> Posting:
-        """Post a message in `channel` (in `thread`, where given), or directly to `person` where we are no member.
+    ) -> Published:
+        """Post a message in `channel` (in `thread`, where given), or directly to `person` where we can't.
 
         Its files are made when it stands, and go into its thread. Returns where it stands. Raises SlackUnreachable.
         """
         try:
+            refused = ""
             try:
                 standing = self._post(message, channel, thread)
             except SlackApiError as error:
-                if error_of(error) not in _NOT_THERE:
+                refused = error_of(error)
+                if refused not in _NOT_THERE and not is_restricted(refused):
                     raise
-                standing = self._post(message, self._direct(person), None)
-            self._attach(files(), standing, thread)
+                standing = self._post_directly(message, person)
+            missing = self._attach(files(), Posting(standing.channel, thread or standing.ts))
         except (SlackApiError, *LOST) as error:
             why = error_of(error) if isinstance(error, SlackApiError) else "no answer"
             raise SlackUnreachable(say("Slack did not take it ({why}). Try again.", why=Code(why))) from error
-        return standing
+        return Published(standing, refused, missing)
 
     def _post(self, message: Message, channel: str, thread: str | None) -> Posting:
         answer = self._client.chat_postMessage(
@@ -102,22 +116,27 @@ class Publisher:
         )  # fmt: skip
         return Posting(str(answer["channel"]), str(answer["ts"]))
 
-    def _direct(self, person: str) -> str:
-        return str(self._client.conversations_open(users=person)["channel"]["id"])
+    def _post_directly(self, message: Message, person: str) -> Posting:
+        """Post to a person; a server that takes no person for a channel gets the conversation's id."""
+        try:
+            return self._post(message, person, None)
+        except SlackApiError as error:
+            if error_of(error) != "channel_not_found":
+                raise
+        return self._post(message, str(self._client.conversations_open(users=person)["channel"]["id"]), None)
 
-    def _attach(self, files: Sequence[Attached], standing: Posting, thread: str | None) -> None:
-        """Put the files into the thread; where Slack takes none, it says what was promised and is missing."""
-        place, left = Posting(standing.channel, thread or standing.ts), list(files)
+    def _attach(self, files: Sequence[Attached], thread: Posting) -> str:
+        """Put the files into the thread; where Slack takes none, return what to say about that, if anything."""
+        left = list(files)
         try:
             while left:
-                upload(self._client, place, left[0])
+                upload(self._client, thread, left[0])
                 left.pop(0)
         except (SlackApiError, *LOST) as error:
             log.warning("Slack takes no files (%s): the message goes without", error)
             self._tell_of_scopes(lacking(error))
-            why = self._invitations.after(error, place.channel) or " ".join(file.missing for file in left).strip()
-            if why:
-                self._client.chat_postMessage(channel=place.channel, thread_ts=place.ts, text=why, **QUIET)
+            return self._invitations.after(error, thread.channel) or " ".join(file.missing for file in left).strip()
+        return ""
 
 
 class Invitations:

@@ -24,13 +24,13 @@ from bot.domain.moves import Move, MoveKind
 from bot.domain.people import Profile
 from bot.domain.registry import Stage
 from bot.domain.text import Channel, Code, Name, Say, joined, say
-from bot.ports import Posting
 from bot.registrar import Registrar
 from bot.services.errands import Done
+from bot.services.rows import OPENED, card_note
 from bot.slack import cards
-from bot.slack.blocks import Message, said
-from bot.slack.calls import LOST, error_of
-from bot.slack.publisher import Attached, Publisher
+from bot.slack.blocks import Message, message, said, section
+from bot.slack.calls import LOST, error_of, is_restricted
+from bot.slack.publisher import Attached, Published, Publisher
 from handlers.errors import explain
 from handlers.slack.after import Task, after_acknowledgement
 from handlers.slack.place import Pictured, Place, Replies
@@ -83,7 +83,7 @@ class Desk:
     def publish(self, place: Place, compare: Callable[[], Comparison], *, thread: str | None = None) -> None:
         """Compare versions after the acknowledgement, and post what comes of it where the person is."""
 
-        def post(found: Comparison) -> Posting:
+        def post(found: Comparison) -> Published:
             return self._publisher.publish(found, place.channel, person=place.person.user, thread=thread)
 
         self._publish(place, compare, post)
@@ -91,34 +91,50 @@ class Desk:
     def publish_timeline(self, place: Place, read: Callable[[], Timeline]) -> None:
         """Read the timeline of Production after the acknowledgement, and post it with its picture."""
 
-        def post(found: Timeline) -> Posting:
+        def post(found: Timeline) -> Published:
             return self._publisher.publish_timeline(found, place.channel, person=place.person.user)
 
         self._publish(place, read, post)
 
-    def _publish(self, place: Place, read: Callable[[], Found], post: Callable[[Found], Posting]) -> None:
+    def post(self, place: Place, make: Callable[[], tuple[Message, Callable[[], Sequence[Attached]]]]) -> None:
+        """Make a message and its files after the acknowledgement, and post them where the person is."""
+
+        def post(made: tuple[Message, Callable[[], Sequence[Attached]]]) -> Published:
+            return self._publisher.post(*made, place.channel, person=place.person.user)
+
+        self._publish(place, make, post)
+
+    def _publish(self, place: Place, read: Callable[[], Found], post: Callable[[Found], Published]) -> None:
+        """Read something after the acknowledgement, and post it when the channel's turn comes."""
+
         def task(patience: _Patience) -> None:
             with patience:
                 self.registrar.gatekeeper.admit(self.caller(place), Act.READ, origin="slack")
                 found = read()
-            standing = post(found)
+            self._in_turn(place, lambda: publish(found))
+
+        def publish(found: Found) -> None:
+            standing, refused, missing = post(found)
             if standing.channel != place.channel:
-                self.tell(place, words.sent_directly())
+                self.tell(place, words.sent_directly(refused if is_restricted(refused) else ""))
+            if missing:
+                self.tell(place, message(missing, [section(missing)]))
 
         self._patiently(place, words.answer_comes, task, self.registrar.look)
 
-    def post(self, place: Place, make: Callable[[], tuple[Message, Callable[[], Sequence[Attached]]]]) -> None:
-        """Make a message and its files after the acknowledgement, and post them where the person is."""
-
-        def task(patience: _Patience) -> None:
-            with patience:
-                self.registrar.gatekeeper.admit(self.caller(place), Act.READ, origin="slack")
-                message, files = make()
-            standing = self._publisher.post(message, files, place.channel, person=place.person.user)
-            if standing.channel != place.channel:
-                self.tell(place, words.sent_directly())
-
-        self._patiently(place, words.answer_comes, task, self.registrar.look)
+    def _in_turn(self, place: Place, task: Task) -> None:
+        """Post in a channel when its turn comes. No thread of those that look things up waits for that."""
+        channel, outbox = place.channel or place.person.user, self.registrar.outbox
+        if seconds := outbox.begin_turn(channel):
+            again = story.carried(lambda: self.after(place, lambda: self._in_turn(place, task), self.registrar.look))
+            turn = threading.Timer(seconds, again)
+            turn.daemon = True
+            turn.start()
+            return
+        try:
+            task()
+        finally:
+            outbox.end_turn(channel)
 
     def ask(self, place: Place, command: Command) -> None:
         """Write down what is asked for; it is done after the acknowledgement.
@@ -291,9 +307,12 @@ class Desk:
             with self.registrar.context.ledger.read() as reading:
                 return words.glass_broken(reading.request(request.id))
         with self.registrar.context.ledger.read() as reading:
-            if reading.posting(request.id):
+            card = reading.progress(card_note(request, OPENED, channel))
+            if reading.posting(request.id) or (card and card.is_waiting and card.why in {"", "ratelimited"}):
                 said = words.asked(request, channel, waiting_for(awaited(request, (), policy), None))
                 return self._with_warnings(said, request)
+        if card and not card.is_waiting:
+            return self._with_warnings(words.card_refused(request, card.why), request)
         return say(
             "Requested {model} {path}: {id}. Its card isn't in {channel} yet. If I'm not a member there, invite me: "
             "{invite}", model=Name(request.model), path=words.path(request), id=Code(request.id),

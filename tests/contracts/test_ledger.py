@@ -45,7 +45,7 @@ from bot.ledger import SqlLedger, audit, rows
 from bot.ledger.audit import Fault, FaultKind
 from bot.ledger.engines import parse_url
 from bot.ledger.tables import metadata
-from bot.ports import Ask, AskState, Batch, Copy, Held, Ledger, Note, NoteKind, Posting, Unobserved, Waiting
+from bot.ports import Ask, AskState, Batch, Copy, Held, Ledger, Note, NoteKind, Posting, Progress, Unobserved, Waiting
 from tests.many import add_many_events
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
@@ -740,6 +740,75 @@ def test_a_delivered_card_is_found_by_its_lane_and_all_else_by_its_key(ledger: S
         assert r.posting("news") == Posting("C1", "3.0")
         assert r.posting("silent") is None
         assert r.due_notes(NOW) == []
+
+
+def test_what_slack_refused_is_not_looked_for_and_what_got_lost_is(ledger: SqlLedger) -> None:
+    save(ledger, a_note("k"))
+    with ledger.write() as w:
+        mine = w.claim_note(w.due_notes(NOW)[0], "one", NOW, SOON)
+        assert mine is not None
+        w.postpone(mine, SOON, "ratelimited")
+        [again] = w.due_notes(SOON)
+        assert not again.was_tried
+        w.postpone(replace(again, was_tried=True), LATER, "reset")
+        assert [note.was_tried for note in w.due_notes(LATER)] == [True]
+
+
+def test_how_far_a_note_has_come_is_known_with_the_reason(ledger: SqlLedger) -> None:
+    save(ledger, a_note("a", "a"), a_note("b", "b"), a_note("c", "c"))
+    with ledger.write() as w:
+        one, two, three = w.due_notes(NOW)
+        w.postpone(one, SOON, "not_in_channel")
+        w.postpone(one, LATER)
+        w.drop(two, "restricted_action")
+        assert w.progress(one) == Progress(is_waiting=True, why="not_in_channel", not_before=LATER)
+        assert w.progress(two) == Progress(is_waiting=False, why="restricted_action")
+        assert w.progress(three) == Progress(is_waiting=True)
+        assert w.progress(a_note("d")) is None
+
+
+def test_the_first_note_that_has_to_wait_says_when_to_look_again(ledger: SqlLedger) -> None:
+    save(ledger, a_note("a", "a"), a_note("b", "b"), a_note("c", "c"), a_note("e", "e", kind=NoteKind.EVENT))
+    with ledger.write() as w:
+        assert w.next_note(NOW, kinds=set(NoteKind)) is None
+        for note, until in zip(w.due_notes(NOW), (LATER, SOON, NOW, SOON), strict=True):
+            w.postpone(note, until)
+        assert w.next_note(NOW, kinds=set(NoteKind)) == SOON
+        assert w.next_note(SOON, kinds=set(NoteKind)) == LATER
+        assert w.next_note(SOON, kinds={NoteKind.EVENT}) is None
+
+
+SECOND = timedelta(seconds=1)
+
+
+def test_messages_in_a_channel_take_turns_and_other_channels_have_their_own(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        assert w.take_turn("C1", SECOND, NOW) == NOW
+        assert w.take_turn("C1", SECOND, NOW) == NOW + SECOND
+        assert w.take_turn("C2", SECOND, NOW) == NOW
+    with ledger.write() as w:
+        assert w.take_turn("C1", SECOND, NOW) == NOW + SECOND
+        assert w.take_turn("C1", SECOND, NOW + SECOND) == NOW + SECOND
+        assert w.take_turn("C1", SECOND, LATER) == LATER
+
+
+def test_a_channel_rests_for_the_longest_that_was_said(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        w.take_turn("C1", SECOND, NOW)
+        w.rest("C1", SOON)
+        w.rest("C1", NOW)
+        assert w.take_turn("C1", SECOND, NOW) == SOON
+
+
+def test_of_two_processes_one_gets_a_turn(ledger: SqlLedger, ledger_url: str) -> None:
+    with closing(SqlLedger(ledger_url, patience=20)) as other, ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(_turn_in, [ledger, other]))
+    assert sorted(found) == [NOW, NOW + SECOND]
+
+
+def _turn_in(ledger: SqlLedger) -> datetime:
+    with ledger.write() as w:
+        return w.take_turn("C1", SECOND, NOW)
 
 
 def test_a_dropped_note_lets_its_lane_go_on(ledger: SqlLedger) -> None:

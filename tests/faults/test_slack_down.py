@@ -286,6 +286,56 @@ def test_an_archived_channel_stops_no_decision(world: World) -> None:
     assert "Done" in said(world.alice.waits_for_direct_message())
 
 
+# -- what Slack refuses for good ---------------------------------------------------------------------------------------
+
+
+def test_who_asks_hears_with_which_code_slack_refused_the_card_and_so_does_an_admin(world: World) -> None:
+    world.slack.fail("chat.postMessage", "restricted_action")
+    answer = types_and_hears(world.alice, ASK)
+    assert "Slack refused the card for `churn`" in answer
+    assert "(`restricted_action`)" in answer
+    assert "/invite" not in answer
+    told = [said(world.slack.person(name).waits_for_direct_message()) for name in ("alice", "dave")]
+    assert ["restricted_action" in text for text in told] == [True, True]
+    assert "Only some people can post there" in told[1]
+
+
+def test_a_request_whose_card_slack_refused_is_decided_and_the_next_change_posts_it(world: World) -> None:
+    world.slack.fail("chat.postMessage", "restricted_action")
+    types_and_hears(world.alice, ASK)
+    world.bob.types(CHANNEL, f"/model approve {the_request(world.ledger).id}")
+    world.card(holds="is in Production")
+    wait_until(lambda: is_all_told(world))
+
+
+def test_a_card_that_slack_finds_too_long_is_posted_shorter_and_can_be_approved(
+    world: World, clock: TurnedClock
+) -> None:
+    world.slack.fail("chat.postMessage", "msg_blocks_too_long")
+    world.alice.types(CHANNEL, ASK)
+    tick(world, clock, until=lambda: cards_in(world))
+    [card] = cards_in(world)
+    assert "Details: `/model show churn 4`" in said(card)
+    assert world.bob.clicks(card, "Approve").acked
+    tick(world, clock, until=lambda: "is in Production" in str(cards_in(world)))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "msg_blocks_too_long", "restricted_action", "cannot_reply_to_message", "message_limit_exceeded",
+        "invalid_metadata_format",
+    ],
+)  # fmt: skip
+def test_whatever_slack_refuses_for_good_leaves_nothing_waiting(world: World, clock: TurnedClock, code: str) -> None:
+    world.slack.fail("chat.postMessage", code, times=None)
+    world.alice.types(CHANNEL, ASK)
+    tick(world, clock, until=lambda: is_all_told(world))
+    world.slack.heal()
+    world.bob.types(CHANNEL, f"/model approve {the_request(world.ledger).id}")
+    tick(world, clock, until=lambda: "is in Production" in str(cards_in(world)) and is_all_told(world))
+
+
 # -- Socket Mode -----------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot.domain.errors import LedgerUnavailable
 from bot.ports import Delivery, Note, NoteKind, Outcome, Posting
 from bot.services.outbox import Outbox
 from tests.services.bench import Bench
@@ -36,6 +37,10 @@ class Teller:
     def keys(self) -> list[str]:
         """Return what it was given, in order."""
         return [note.key for note in self.told]
+
+    def channel(self, name: str) -> str:
+        """Return the name: here it is the id."""
+        return name
 
     def take_back(self, posting: Posting) -> None:
         """Write down what is to be deleted."""
@@ -384,6 +389,168 @@ def test_what_slack_will_never_take_is_dropped_and_the_lane_goes_on(
     bench.clock.turn(days=1)
     outbox.deliver()
     assert teller.keys == ["r1/a", "r1/b"]
+
+
+# -- turns in a channel ------------------------------------------------------------------------------------------------
+
+
+PACE = timedelta(seconds=1)
+
+
+@pytest.fixture
+def paced(bench: Bench, teller: Teller) -> Outbox:
+    """Return an outbox that keeps a second between two messages in a channel."""
+    return Outbox(bench.context, teller, pace=PACE)
+
+
+def put_said(bench: Bench, *keys: str, to: str = "C1") -> None:
+    """Put sentences for a channel into the outbox, each in a lane of its own."""
+    with bench.ledger.write() as tx:
+        for key in keys:
+            tx.add_note(Note(key=key, lane=key, kind=NoteKind.SAID, to=to))
+
+
+def test_messages_in_a_channel_are_a_pace_apart_and_in_order(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    put_said(bench, "a", "b", "c")
+    told = []
+    for _ in range(4):
+        paced.deliver()
+        paced.deliver()
+        told.append("".join(teller.keys))
+        bench.clock.turn(seconds=1)
+    assert told == ["a", "ab", "abc", "abc"]
+
+
+def test_a_busy_channel_holds_up_no_other(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    put_said(bench, "a", "b")
+    put_said(bench, "x", to="C2")
+    paced.deliver()
+    assert sorted(teller.keys) == ["a", "x"]
+
+
+def test_a_busy_channel_holds_up_no_edit(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    put(bench, "r1/opened", kind=NoteKind.CARD)
+    paced.deliver()
+    put_said(bench, "a")
+    put(bench, "r1/done", kind=NoteKind.CARD)
+    paced.deliver()
+    assert teller.keys == ["r1/opened", "r1/done"]
+
+
+def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    put(bench, "r1/opened", kind=NoteKind.CARD)
+    put(bench, "r1/news")
+    paced.deliver()
+    assert teller.keys == ["r1/opened"]
+    bench.clock.turn(seconds=1)
+    paced.deliver()
+    assert teller.keys == ["r1/opened", "r1/news"]
+
+
+def test_what_waits_for_its_turn_was_not_tried(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    put_said(bench, "a", "b")
+    paced.deliver()
+    bench.clock.turn(seconds=1)
+    paced.deliver()
+    assert [(note.was_tried, note.attempts) for note in teller.told] == [(False, 1), (False, 1)]
+
+
+def test_the_next_turn_is_counted_from_the_end_of_the_last_message(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    teller.meanwhile = lambda: bench.clock.turn(seconds=5)
+    put_said(bench, "a", "b")
+    paced.deliver()
+    teller.meanwhile = lambda: None
+    bench.clock.turn(seconds=0.9)
+    paced.deliver()
+    assert teller.keys == ["a"]
+    bench.clock.turn(seconds=0.1)
+    paced.deliver()
+    assert teller.keys == ["a", "b"]
+
+
+def test_several_processes_share_the_turns_of_a_channel(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller, pace=PACE)
+    put_said(bench, "a")
+    paced.deliver()
+    put_said(bench, "b")
+    other.deliver()
+    assert teller.keys == ["a"]
+    bench.clock.turn(seconds=1)
+    other.deliver()
+    assert teller.keys == ["a", "b"]
+
+
+def test_a_process_that_dies_in_its_turn_holds_the_channel_for_a_second(
+    bench: Bench, paced: Outbox, teller: Teller
+) -> None:
+    def crash() -> None:
+        raise KeyboardInterrupt
+
+    put_said(bench, "a", "b")
+    teller.meanwhile = crash
+    with pytest.raises(KeyboardInterrupt):
+        paced.deliver()
+    teller.meanwhile = lambda: None
+    bench.clock.turn(seconds=1)
+    paced.deliver()
+    assert teller.keys == ["a", "b"]
+
+
+def test_a_message_that_is_no_row_takes_a_turn_too(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    assert (paced.begin_turn("C1"), paced.begin_turn("C2")) == (0.0, 0.0)
+    put_said(bench, "a")
+    bench.clock.turn(seconds=0.5)
+    paced.end_turn("C1")
+    bench.clock.turn(seconds=0.5)
+    paced.deliver()
+    assert (teller.keys, paced.begin_turn("C1")) == ([], 0.5)
+    bench.clock.turn(seconds=0.5)
+    paced.deliver()
+    assert (teller.keys, paced.begin_turn("C1")) == (["a"], 1.0)
+
+
+def test_what_answers_a_question_needs_no_ledger_that_can_be_written_to(
+    bench: Bench, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced = Outbox(bench.context, teller, pace=PACE)
+    assert paced.begin_turn("C1") == 0.0
+
+    def full() -> None:
+        raise LedgerUnavailable("The disk is full.")
+
+    monkeypatch.setattr(bench.ledger, "write", full)
+    assert paced.begin_turn("C1") == 0.0
+    paced.end_turn("C1")
+
+
+def test_whoever_rests_wakes_when_something_can_be_tried(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [later(0.01)]
+    outbox.deliver()
+    outbox.rest(3600)
+
+
+def test_whoever_rests_wakes_when_somebody_else_puts_something_off(
+    bench: Bench, outbox: Outbox, teller: Teller
+) -> None:
+    rests = threading.Thread(target=outbox.rest, args=(3600,))
+    rests.start()
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [later(0.01)]
+    while rests.is_alive():  # it may not rest yet
+        outbox.deliver()
+        bench.clock.turn(seconds=1)
+        rests.join(0.01)
+    assert teller.keys[0] == "r1/a"
+
+
+def test_what_slack_refused_for_now_is_not_looked_for(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [later(1), UNKNOWN, later(1), DELIVERED]
+    for _ in range(4):
+        outbox.deliver()
+        bench.clock.turn(seconds=10)
+    assert [note.was_tried for note in teller.told] == [False, False, True, True]
 
 
 # -- several threads ---------------------------------------------------------------------------------------------------

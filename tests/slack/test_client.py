@@ -11,7 +11,10 @@ from slack_sdk.errors import SlackApiError
 
 from bot.bootstrap import slack_client
 from bot.ports import Unobserved
+from bot.slack.calls import sort_out
+from bot.slack.client import HeardClient
 from localslack import LocalSlack
+from tests.services.bench import HandClock
 from tests.world import settings_for
 
 
@@ -44,3 +47,31 @@ def test_a_call_that_fails_is_told(
     with pytest.raises((SlackApiError, URLError, OSError)):
         client.auth_test()
     assert listener.codes == [code]
+
+
+def test_a_method_that_slack_limits_is_left_alone_until_the_time_that_slack_named(slack: LocalSlack) -> None:
+    client, clock = HeardClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[]), HandClock()
+    client.monotonic = clock.monotonic
+    slack.rate_limit("users.info", retry_after=7)
+    waits = []
+    for seconds in (0.0, 6.5, 0.25):
+        clock.turn(seconds=seconds)
+        with pytest.raises(SlackApiError) as refused:
+            client.users_info(user="U0ALICE")
+        waits.append(sort_out(refused.value).wait.total_seconds())
+    assert waits == [7, 0.5, 0.25]
+    assert len(slack.calls("users.info")) == 1
+    clock.turn(seconds=0.25)
+    assert client.users_info(user="U0ALICE")["ok"]
+
+
+def test_other_methods_and_messages_in_other_channels_go_on(slack: LocalSlack) -> None:
+    client = HeardClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[])
+    for method in ("users.info", "chat.postMessage"):
+        slack.rate_limit(method, retry_after=60)
+    with pytest.raises(SlackApiError):
+        client.users_info(user="U0ALICE")
+    with pytest.raises(SlackApiError):
+        client.chat_postMessage(channel="C0MLMODELS", text="one")
+    assert client.auth_test()["ok"]
+    assert client.chat_postMessage(channel="C0GENERAL", text="another")["ok"]

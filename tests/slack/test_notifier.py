@@ -17,7 +17,7 @@ from bot.domain.registry import Stage
 from bot.domain.text import Name, pack, say
 from bot.ledger import SqlLedger
 from bot.ports import Delivery, Note, NoteKind, Outcome
-from bot.slack.notifier import SlackNotifier
+from bot.slack.notifier import SKEW, SlackNotifier
 from localslack import LocalSlack
 from tests.world import said
 
@@ -137,9 +137,23 @@ def test_an_invitation_waits_for_its_card(desk: Desk) -> None:
     assert invited(desk) == ""
 
 
+def test_an_invitation_waits_as_long_as_its_card_does(desk: Desk) -> None:
+    with desk.ledger.write() as tx:
+        tx.add_note(CARD)
+        tx.postpone(tx.due_notes(NOW)[0], NOW + timedelta(seconds=40))
+    assert under(desk).deliver(INVITATION).wait == timedelta(seconds=40)
+
+
+def test_the_link_to_a_card_is_asked_once_for_all_who_are_invited(desk: Desk) -> None:
+    desk.deliver(CARD)
+    for user in ("U0BOB", "U0CAROL", "U0DAVE"):
+        desk.deliver(replace(INVITATION, key=f"direct:{user}", lane=user, to=user))
+    assert len(desk.slack.calls("chat.getPermalink")) == 1
+
+
 def test_an_invitation_to_a_card_that_was_given_up_goes_without_a_link(desk: Desk) -> None:
     assert desk.deliver(INVITATION).outcome is Outcome.DELIVERED
-    assert "Its card is in the channel, or type `/model approve r4k7q`" in invited(desk)
+    assert "To approve it, type `/model approve r4k7q`" in invited(desk)
 
 
 def test_an_invitation_goes_without_a_link_that_slack_does_not_tell(desk: Desk) -> None:
@@ -241,6 +255,39 @@ def test_what_slack_took_although_its_answer_was_lost_is_not_posted_twice(desk: 
     assert len(seen(desk, kind)) == before + 1
 
 
+MANY = 500  # more than two pages
+
+
+@pytest.mark.parametrize(("others", "pages"), [("long before", 1), ("just before", 3), ("after", 1)])
+def test_in_a_thread_of_hundreds_of_replies_it_is_found(desk: Desk, others: str, pages: int) -> None:
+    desk.deliver(CARD)
+    written = datetime.now(UTC)
+    if others != "after":
+        answer_many(desk)
+    news = replace(NEWS, created_at=datetime.now(UTC) + SKEW if others == "long before" else written)
+    desk.slack.reset_after("chat.postMessage")
+    assert desk.deliver(news).outcome is Outcome.UNKNOWN
+    if others == "after":
+        answer_many(desk)
+    assert desk.deliver(news, was_tried=True).outcome is Outcome.DELIVERED
+    assert len([one for one in desk.thread() if one.get("bot_id")]) == 1
+    assert len(desk.slack.calls("conversations.replies")) == pages
+
+
+def test_in_a_channel_only_what_came_since_is_looked_through(desk: Desk) -> None:
+    began = datetime.now(UTC)
+    desk.deliver(replace(DIRECT, created_at=began), was_tried=True)
+    [call] = desk.slack.calls("conversations.history")
+    assert float(call["args"]["oldest"]) == pytest.approx((began - SKEW).timestamp())
+
+
+def answer_many(desk: Desk) -> None:
+    """Let people answer in the card's thread."""
+    card = desk.posted()[0]
+    for number in range(MANY):
+        desk.slack.person("bob").types("#ml-models", f"answer {number}", thread=card)
+
+
 @pytest.mark.parametrize("kind", kinds())
 def test_what_slack_never_saw_is_posted(desk: Desk, kind: str) -> None:
     if kind == "news":
@@ -337,8 +384,6 @@ def test_a_rate_limit_while_looking_posts_nothing(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        ("invalid_blocks", Outcome.NEVER),
-        ("msg_too_long", Outcome.NEVER),
         ("user_not_found", Outcome.NEVER),
         ("is_archived", Outcome.LATER),
         ("not_in_channel", Outcome.LATER),
@@ -353,6 +398,46 @@ def test_a_rate_limit_while_looking_posts_nothing(desk: Desk) -> None:
 def test_what_slack_answers_is_sorted_into_what_can_be_done(desk: Desk, error: str, outcome: Outcome) -> None:
     desk.slack.fail("chat.postMessage", error)
     assert desk.deliver(CARD).outcome is outcome
+
+
+PERMANENT = [
+    "msg_blocks_too_long", "restricted_action", "restricted_action_read_only_channel", "cannot_reply_to_message",
+    "message_limit_exceeded", "invalid_metadata_format",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", PERMANENT)
+def test_what_slack_refuses_for_good_is_not_tried_again(desk: Desk, error: str) -> None:
+    desk.slack.fail("chat.postMessage", error)
+    delivery = desk.deliver(DIRECT)
+    assert (delivery.outcome, delivery.why) == (Outcome.NEVER, error)
+
+
+@pytest.mark.parametrize("error", ["msg_blocks_too_long", "invalid_blocks", "msg_too_long"])
+def test_a_card_that_slack_finds_too_long_goes_shorter_with_its_buttons(desk: Desk, error: str) -> None:
+    desk.slack.fail("chat.postMessage", error)
+    assert desk.deliver(CARD).outcome is Outcome.LATER
+    assert desk.deliver(CARD).outcome is Outcome.DELIVERED
+    [card] = desk.posted()
+    assert [block["type"] for block in card["blocks"]] == ["section", "context", "actions"]
+    assert "Details: `/model show churn 7`" in said(card)
+
+
+def test_an_edit_that_slack_finds_too_long_is_shorter_and_the_next_one_is_whole_again(desk: Desk) -> None:
+    desk.deliver(CARD)
+    whole = len(desk.posted()[0]["blocks"])
+    desk.slack.fail("chat.update", "msg_blocks_too_long")
+    shown = []
+    for note in (AGAIN, AGAIN, replace(AGAIN, key="card:r4k7q:again")):
+        desk.deliver(note)
+        shown.append(len(desk.posted()[0]["blocks"]))
+    assert shown == [whole, 3, whole]
+
+
+def test_a_card_that_is_refused_in_its_shorter_form_too_is_given_up_with_the_code(desk: Desk) -> None:
+    desk.slack.fail("chat.postMessage", "msg_blocks_too_long", times=2)
+    assert [desk.deliver(CARD).outcome for _ in range(2)] == [Outcome.LATER, Outcome.NEVER]
+    assert desk.deliver(CARD).outcome is Outcome.DELIVERED
 
 
 def test_a_server_error_leaves_it_unknown(desk: Desk) -> None:
