@@ -18,7 +18,7 @@ SECRETS = ("bot_token", "app_token", "signing_secret", "verification_token")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; returns 2 when an option can't be used."""
+    """Serve until SIGINT or SIGTERM; return 2 if an option can't be used."""
     options = _parser().parse_args(argv)
     try:
         manifest = manifests.load(options.manifest)
@@ -54,9 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         help="where to listen on 127.0.0.1: %(default)s by default, 0 for any free port",
     )
     parser.add_argument("--state", type=Path, help="keep messages, people, and tokens in this file")
-    parser.add_argument("--request-url", help="deliver to this URL by signed HTTP instead of Socket Mode")
+    parser.add_argument("--request-url", help="deliver to this URL over signed HTTP instead of Socket Mode")
     parser.add_argument("--env-file", type=Path, help="write the app's settings to this file instead of printing them")
-    parser.add_argument("--no-rate-limits", dest="rate_limits", action="store_false", help="lift Slack's rate tiers")
+    parser.add_argument("--no-rate-limits", dest="rate_limits", action="store_false", help="turn off Slack's rate limits")
     parser.add_argument("--speed", type=_positive, default=1.0, help="count calls and check files N times faster")
     return parser
 
