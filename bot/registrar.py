@@ -49,17 +49,17 @@ class Unsent:
         """Leave it."""
 
     def rest(self, most: float) -> None:
-        """Wait for nothing."""
+        """Return immediately."""
 
     def wake(self) -> None:
-        """Nobody rests."""
+        """Do nothing: no thread rests."""
 
     def begin_turn(self, channel: str) -> float:
-        """Return that nobody has to wait."""
+        """Return 0: nothing has to wait."""
         return 0.0
 
     def end_turn(self, channel: str) -> None:
-        """Nobody waits for it."""
+        """Do nothing: nothing waits for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,8 +44,8 @@ class Settings(BaseSettings):
     )
     slack_pace: float = Field(
         1.0, alias="REGISTRAR_SLACK_PACE", ge=0, le=60,
-        description="Seconds between two messages in one channel, from all processes together; Slack allows about one "
-        "a second. 0 sends them as they come",
+        description="Seconds between two messages in one channel, over all processes; Slack allows about one a second. "
+        "0 sends them at once",
     )  # fmt: skip
     tracking_uri: str | None = Field(
         None, alias="MLFLOW_TRACKING_URI",

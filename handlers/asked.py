@@ -48,7 +48,7 @@ def of_ask(ask: Ask, policy: Policy) -> dict[str, Any]:
 def of_request(request: Request, votes: list[Vote], policy: Policy, refused: str = "") -> dict[str, Any]:
     """Return the document of a request, with its votes in the order in which they were cast.
 
-    `refused` is why Slack refused its card, if it did.
+    `refused` is Slack's error code if it refused the card.
     """
     gates = request.seen.gates if request.seen else ()
     channel = policy.channel_for(request.model)

@@ -25,7 +25,7 @@ from bot.settings import Settings
 log = logging.getLogger(__name__)
 
 WATCHED_EVERY = 1.0  # seconds between two looks whether the clock was set back
-TOLD_EVERY = 1.0  # seconds between two looks for what is to be told
+TOLD_EVERY = 1.0  # seconds between two checks for new messages
 LONG = 60.0  # seconds after which a job that is still running is worth a line in the log
 
 
@@ -60,7 +60,7 @@ class Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has n
 
 
 class Telling:
-    """Tells Slack what's to be told: what is new within a second, and what had to wait as soon as it can go."""
+    """Delivers messages to Slack: new ones within a second, postponed ones as soon as they can go."""
 
     def __init__(self, registrar: Registrar) -> None:
         self._registrar = registrar
@@ -72,7 +72,7 @@ class Telling:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, after what is being delivered."""
+        """Stop, after the current delivery."""
         self._ended.set()
         self._registrar.outbox.wake()
         if self._thread.ident is not None:

@@ -172,11 +172,11 @@ class Service:
         return self
 
     def _look_at_scopes(self) -> None:
-        """Tell admins which scopes this version needs that the installed app lacks."""
+        """Tell admins which scopes the installed app is missing."""
         try:
             self.registrar.admins.tell_of_scopes(scopes_missing(self._desk.client))
         except (SlackApiError, *LOST) as error:
-            log.warning("whether the app has all scopes is not known: %s", error)
+            log.warning("can't check the app's scopes: %s", error)
 
     def _connect(self) -> None:
         """Open Socket Mode where there is an app-level token."""

@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--state", type=Path, help="keep messages, people, and tokens in this file")
     parser.add_argument("--request-url", help="deliver to this URL over signed HTTP instead of Socket Mode")
     parser.add_argument("--env-file", type=Path, help="write the app's settings to this file instead of printing them")
-    parser.add_argument("--no-rate-limits", dest="rate_limits", action="store_false", help="turn off Slack's rate limits")
+    parser.add_argument("--no-rate-limits", dest="rate_limits", action="store_false", help="don't limit rates")
     parser.add_argument("--speed", type=_positive, default=1.0, help="count calls and check files N times faster")
     return parser
 

@@ -67,7 +67,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is neither YAML nor JSON: {error}") from None
     if not isinstance(data, Mapping):
-        raise ValueError(f"{path} is not an app manifest: it holds no mapping")
+        raise ValueError(f"{path} is not an app manifest: it isn't a mapping")
     return data
 
 

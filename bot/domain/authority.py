@@ -321,7 +321,7 @@ def _rule(subject: Subject, policy: Policy) -> TargetRule | None:
 
 
 def _asked(profile: Profile, subject: Subject, policy: Policy) -> bool:
-    """Tell whether it is their own request, from wherever they made it: no two people have the same user id."""
+    """Tell whether it's their own request, whichever workspace they made it from: a user id belongs to one person."""
     return subject.requester is not None and user_of(subject.requester, policy) == profile.person.user
 
 

@@ -256,7 +256,7 @@ class Policy(Part):
 
     ADMIN: ClassVar[str] = "admin"  # the role that may do what is nobody's daily business
 
-    channel: str = "#ml-models"  # where nothing else is said: a name with `#`, or a channel's id
+    channel: str = "#ml-models"  # the default: a name with `#`, or a channel's id
     roles: dict[str, list[str]] = Field(default_factory=dict)  # names for user ids and user groups; admin is known
     models: dict[str, ModelRules]  # by pattern: its own name, else the longest that matches, holds whole
     # which way a metric is better, where a model says nothing else

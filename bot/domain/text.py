@@ -27,7 +27,7 @@ class Code(str):
 
 
 class Channel(str):
-    """A channel as the policy gives it: `#name`, or an id in whose place Slack shows the name."""
+    """A channel as the policy gives it: `#name`, or an id, which Slack displays as the name."""
 
     __slots__ = ()
 

@@ -467,7 +467,7 @@ class SqlReading:
         return bool(self._column(select(notes.c.key).where(notes.c.key == note.key, NOTE_WAITS)))
 
     def progress(self, note: Note) -> Progress | None:
-        """Return how far a note has come; None for one that was never written down."""
+        """Return a note's progress; None if it was never added."""
         query = select(NOTE_WAITS, notes.c.why, notes.c.not_before).where(notes.c.key == note.key)
         row = self._connection.execute(query).one_or_none()
         return Progress(is_waiting=bool(row[0]), why=row[1], not_before=row[2]) if row else None
@@ -485,7 +485,7 @@ class SqlReading:
         return self._all(Note, due.limit(most))
 
     def next_note(self, now: datetime, *, kinds: Collection[NoteKind]) -> datetime | None:
-        """Return when the first of the undelivered notes that have to wait can be tried; None where none has to."""
+        """Return when the first undelivered note that has to wait can be tried; None if none has to."""
         waits = (NOTE_WAITS, notes.c.not_before > now, notes.c.kind.in_(kinds))
         at: datetime | None = self._connection.execute(select(func.min(notes.c.not_before)).where(*waits)).scalar()
         return at

@@ -469,7 +469,7 @@ class SqlWriting(SqlReading):
         return True
 
     def postpone(self, note: Note, until: datetime, why: str = "") -> bool:
-        """Try it again at `until`; whether it was tried is as `note` says. Without a reason, the last one stays."""
+        """Try it again at `until`; `was_tried` is taken from `note`. Without `why`, the last reason stays."""
         reason = {"why": why} if why else {}
         return self._note(note, not_before=until, was_tried=note.was_tried, **reason, **FREE)
 
@@ -478,7 +478,7 @@ class SqlWriting(SqlReading):
         return self._note(note, state=NoteState.DROPPED, why=why, **FREE)
 
     def take_turn(self, channel: str, pace: timedelta, now: datetime) -> datetime:
-        """Take the turn to post in a channel if it has come; the next one is `pace` later. Return when it comes."""
+        """Take a channel's turn if it has come, which sets the next one `pace` later. Return when it comes."""
         self._add(turns, {"channel": channel, "next_at": now}, "channel")
         row = self._connection.execute(self._row(turns, "channel"), {statements.KEY: channel}).mappings().one()
         at: datetime = max(now, row["next_at"])
@@ -487,7 +487,7 @@ class SqlWriting(SqlReading):
         return at
 
     def rest(self, channel: str, until: datetime) -> None:
-        """Let no turn in a channel come before then."""
+        """Postpone a channel's next turn to at least `until`."""
         self._run(update(turns).where(turns.c.channel == channel, turns.c.next_at < until).values(next_at=until))
 
     def append(self, event: Event) -> None:

@@ -103,7 +103,7 @@ class Notifier(Protocol):
         ...
 
     def channel(self, name: str) -> str:
-        """Return the id of the channel of this name; the name where that isn't known, or is an id."""
+        """Return the id of the channel with this name; the name itself if the id isn't known, or if it is an id."""
         ...
 
     def take_back(self, posting: Posting) -> None:

@@ -176,7 +176,7 @@ class Reading(Protocol):
         ...
 
     def progress(self, note: Note) -> Progress | None:
-        """Return how far a note has come; None for one that was never written down."""
+        """Return a note's progress; None if it was never added."""
         ...
 
     def due_notes(
@@ -189,7 +189,7 @@ class Reading(Protocol):
         ...
 
     def next_note(self, now: datetime, *, kinds: Collection[NoteKind]) -> datetime | None:
-        """Return when the first of the undelivered notes that have to wait can be tried; None where none has to."""
+        """Return when the first undelivered note that has to wait can be tried; None if none has to."""
         ...
 
     def waited_for(self, kind: NoteKind) -> list[str]:

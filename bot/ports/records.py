@@ -117,7 +117,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a row of the outbox has come: why it isn't delivered, if that's known, and when it's tried next."""
+    """The progress of an outbox row: why it isn't delivered, if that's known, and when it's tried next."""
 
     is_waiting: bool
     why: str = ""

@@ -271,7 +271,7 @@ class Writing(Reading, Protocol):
         ...
 
     def postpone(self, note: Note, until: datetime, why: str = "") -> bool:
-        """Try it again at `until`; whether it was tried is as `note` says. Without a reason, the last one stays."""
+        """Try it again at `until`; `was_tried` is taken from `note`. Without `why`, the last reason stays."""
         ...
 
     def drop(self, note: Note, why: str) -> bool:
@@ -279,11 +279,11 @@ class Writing(Reading, Protocol):
         ...
 
     def take_turn(self, channel: str, pace: timedelta, now: datetime) -> datetime:
-        """Take the turn to post in a channel if it has come; the next one is `pace` later. Return when it comes."""
+        """Take a channel's turn if it has come, which sets the next one `pace` later. Return when it comes."""
         ...
 
     def rest(self, channel: str, until: datetime) -> None:
-        """Let no turn in a channel come before then."""
+        """Postpone a channel's next turn to at least `until`."""
         ...
 
     def lock(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What only an admin can fix: they're told in person, once."""
+"""What only an admin can fix: each admin gets one direct message about it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from bot.services.rows import direct_note
 
 log = logging.getLogger(__name__)
 
-REINSTALL = "Reinstall the app: paste manifest.yml at App Manifest, then Install App → Reinstall to Workspace."
+REINSTALL = "Reinstall the app: paste manifest.yml under App Manifest, then Install App → Reinstall to Workspace."
 
 
 class Admins:
-    """Tells the policy's admins what's wrong. The log has it too: the policy may name no admin."""
+    """Tells the policy's admins what's wrong. The log says it too, in case the policy names no admin."""
 
     def __init__(self, ledger: Ledger, policy: Callable[[], Policy], directory: Directory) -> None:
         self._ledger = ledger
@@ -29,11 +29,11 @@ class Admins:
         self._scopes: set[str] = set()
 
     def tell_of_scopes(self, missing: Iterable[str]) -> None:
-        """Tell admins which scopes the app lacks, each of them once. Never raises."""
+        """Tell admins which scopes the app is missing, each scope once. Never raises."""
         new = sorted(set(missing) - self._scopes)
         if not new:
             return
-        sentence = say("Registrar needs Slack scopes that the installed app lacks: {scopes}. {reinstall}",
+        sentence = say("The installed Slack app is missing scopes that Registrar needs: {scopes}. {reinstall}",
                        scopes=[Code(one) for one in new], reinstall=REINSTALL)  # fmt: skip
         key = f"scopes:{','.join(new)}"
         self.tell(key, sentence)
@@ -41,9 +41,9 @@ class Admins:
             self._scopes.update(new)
 
     def tell(self, key: str, sentence: Say) -> None:
-        """Send each admin one direct message, and never a second one under the same key. Never raises.
+        """Send each admin one direct message, never a second one with the same key. Never raises.
 
-        The outbox keeps keys for ever, so that also holds after a restart and for other processes.
+        The outbox keeps keys forever, so this is true after a restart and with other processes, too.
         """
         if key in self._told:
             return
@@ -59,7 +59,7 @@ class Admins:
                     if note:
                         tx.add_note(note)
         except LedgerUnavailable as error:
-            log.warning("no admin was told: %s", error)
+            log.warning("can't tell the admins: %s", error)
         else:
             if people or not ids:
                 self._told.add(key)

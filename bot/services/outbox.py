@@ -34,7 +34,7 @@ GivenUp = Callable[[Writing, Context, Note, str, timedelta | None], None]  # the
 
 
 class _Claimed(NamedTuple):
-    """A note to be delivered, and the channel in which it posts a message; empty where it takes no turn."""
+    """A note to deliver, and the channel it posts in; empty if it takes no turn."""
 
     note: Note
     channel: str
@@ -74,7 +74,7 @@ class Outbox:
         self._has_put_off = threading.Event()
 
     def rest(self, most: float) -> None:
-        """Return as soon as something can be tried that had to wait, but after `most` seconds at the latest."""
+        """Return as soon as a waiting note can be tried, but after `most` seconds at the latest."""
         self._has_put_off.clear()
         due, now = None, self._it.clock.now()
         with suppress(LedgerUnavailable), self._it.ledger.read() as reading:
@@ -82,13 +82,13 @@ class Outbox:
         self._has_put_off.wait(min(most, (due - now).total_seconds()) if due else most)
 
     def wake(self) -> None:
-        """Let whoever rests look again."""
+        """Wake whatever rests, so that it looks again."""
         self._has_put_off.set()
 
     def begin_turn(self, channel: str) -> float:
-        """Take the turn in a channel for a message that is no row; return in how many seconds it comes if it hasn't.
+        """Take a channel's turn for a message that isn't a row, or return in how many seconds the turn comes.
 
-        Without a ledger that can be written to, nobody has to wait: what answers a question needs none.
+        If the ledger can't be written to, nothing has to wait: an answer to a question doesn't need the ledger.
         """
         at = now = self._it.clock.now()
         with suppress(LedgerUnavailable), self._it.ledger.write() as tx:
@@ -96,7 +96,7 @@ class Outbox:
         return (at - now).total_seconds()
 
     def end_turn(self, channel: str) -> None:
-        """Let the next turn in a channel be counted from now."""
+        """Count a channel's next turn from now."""
         with suppress(LedgerUnavailable), self._it.ledger.write() as tx:
             tx.rest(channel, self._it.clock.now() + self._pace)
 
@@ -138,7 +138,7 @@ class Outbox:
     def _begin(self, notes: list[Note], due: list[Note], queues: Counter[str]) -> tuple[list[_Claimed], set[str]]:
         """Claim notes; return those that still have to go out, and the lanes that have to wait.
 
-        Another process is at them, or it isn't their turn in their channel: that's no try. `queues` counts who waits.
+        They wait for another process, or for their channel's turn, which isn't a try. `queues` counts them by channel.
         """
         going, waiting, now = [], set(), self._it.clock.now()
         names = {note.to: self._notifier.channel(note.to) for note in notes} if self._pace else {}
@@ -157,9 +157,9 @@ class Outbox:
         return going, waiting
 
     def _places(self, tx: Writing, notes: list[Note], names: Mapping[str, str]) -> list[tuple[str, Note]]:
-        """Return notes with the channel in which each takes a turn; empty for none.
+        """Return notes with the channel in which each takes a turn; empty if it takes none.
 
-        All processes take turns in this order: so no two of them wait for each other. Those that take none come last,
+        All processes take turns in this order, so no two of them wait for each other. Notes that take none come last,
         since the next turn is counted from the end of this one.
         """
         if not self._pace:
@@ -168,7 +168,7 @@ class Outbox:
         return sorted(places, key=lambda place: (not place[0], place[0]))
 
     def _has_to_wait(self, tx: Writing, note: Note, channel: str, queues: Counter[str], now: datetime) -> bool:
-        """Take a note's turn if it has come, else put the note off until about then."""
+        """Take a note's turn if it has come; otherwise, postpone the note until about then."""
         if not channel or (at := tx.take_turn(channel, self._pace, now)) == now:
             return False
         tx.postpone(note, at + self._pace * queues[channel])
@@ -244,7 +244,7 @@ class Outbox:
                 pause = delivery.wait or min(PAUSE * 2 ** min(note.attempts - 1, 10), PAUSE_MOST)
                 log.warning("%s waits %s: %s", note.key, pause, delivery.why)
                 self._has_put_off.set()
-                # What Slack answered with "no" is there only if an earlier try got lost: it needn't be looked for.
+                # What Slack refused isn't there, unless the answer to an earlier try was lost: only then look for it.
                 tried = replace(note, was_tried=note.was_tried or delivery.outcome is Outcome.UNKNOWN)
                 return tx.postpone(tried, self._it.clock.now() + pause, delivery.why)
 
@@ -330,9 +330,9 @@ def _taker(note: Note) -> str:
 
 
 def _channel(tx: Writing, note: Note, names: Mapping[str, str]) -> str:
-    """Return where a note posts a message; empty where it edits one, or has nothing to post to."""
+    """Return the channel that a note posts in; empty if it edits a message, or has nowhere to post."""
     standing = tx.posting(note.lane)
-    if note.kind in {NoteKind.NEWS, NoteKind.CHART}:  # threads count for their channel
+    if note.kind in {NoteKind.NEWS, NoteKind.CHART}:  # threads count toward their channel
         return standing.channel if standing else ""
     return "" if note.kind.is_standing and standing else names[note.to]
 

@@ -43,15 +43,15 @@ def end_notes(request: Request, channel: str, *, told: Actor | None) -> list[Not
 
 
 def card_refusal(reading: Reading, request: Request) -> str:
-    """Return why Slack refused a request's card, by its own name of the error; empty where it didn't."""
+    """Return Slack's error code for a request's card that it refused; empty if it didn't."""
     card = reading.progress(card_note(request, OPENED, ""))
     return card.why if card and not card.is_waiting and reading.posting(request.id) is None else ""
 
 
 def refused(tx: Writing, _: object, note: Note, why: str, limit: timedelta | None) -> None:
-    """Tell the requester that Slack refused their card; `why` is Slack's own name of the error.
+    """Tell the requester that Slack refused their card; `why` is Slack's error code.
 
-    Once: the next change posts it anew, and may be refused again. Everyone else who waits is told by the notifier.
+    Only once: the next change posts it again, and Slack can refuse it again. The notifier tells everyone else.
     """
     if note.kind is NoteKind.CARD and tx.posting(note.lane) is None:
         request = tx.request(note.lane)
@@ -109,12 +109,12 @@ def request_event(
 
 
 def chart_note(incident: Incident) -> Note:
-    """Return the outbox row of what puts the chart into the thread."""
+    """Return the outbox row that puts the chart into the thread."""
     return Note(key=incident.chart, lane=incident.id, kind=NoteKind.CHART, to="", data={"incident": incident.id})
 
 
 def charted_note(incident: Incident) -> Note:
-    """Return the outbox row of what shows the chart in the message, too: it may have to wait, in a lane of its own."""
+    """Return the outbox row that also shows the chart in the message: it can have to wait, so it has its own lane."""
     key, data = f"{incident.chart}:shown", {"incident": incident.id, "in_message": True}
     return Note(key=key, lane=key, kind=NoteKind.CHART, to="", data=data)
 

@@ -27,8 +27,8 @@ MENU_ASK, MENU_REQUESTS, MENU_MODELS, MENU_HELP = "menu_ask", "menu_requests", "
 PAGE_BACK, PAGE_ON = "page_back", "page_on"
 ARCHIVE, KEEP = "archive_confirmed", "archive_kept"
 LINK_MOST = 1200  # characters of an address; a name in letters far from Latin can make a longer one
-ALIASES_MOST = 5  # that are shown of a version; of more, the rest is counted
-REQUESTS_MOST = 5  # open requests that are shown below a model's versions
+ALIASES_MOST = 5  # shown for a version; the rest is counted
+REQUESTS_MOST = 5  # open requests shown below a model's versions
 DESCRIBED_MOST = 500  # characters of a description: MLflow has the rest
 RUN_MOST = 8  # characters of a run's id in a row; the version's own answer links to it
 LIST_MOST = 20  # rows of a list in one answer; more are counted
@@ -148,7 +148,7 @@ _SHORT = (
     "approval_date", "git_commit",
 )  # fmt: skip
 _LONG = ("metrics", "hyperparameters", "tags", "dependencies")
-_PAIRS_MOST = 1500  # characters of all metrics, parameters or tags; of more, the rest is counted
+_PAIRS_MOST = 1500  # characters of all metrics, parameters, or tags; the rest is counted
 
 
 def _label(field: str) -> str:
@@ -182,7 +182,7 @@ def _pairs(values: Mapping[str, str]) -> str:
 
 
 def _aliases(aliases: Sequence[str], *, shown: int = ALIASES_MOST, most: int = 60) -> list[str]:
-    """Return so many of the aliases, `most` characters of each; the others are counted."""
+    """Return up to `shown` aliases, `most` characters of each; the others are counted."""
     return up_to(shown, [code(f"@{alias}", most) for alias in aliases])
 
 
@@ -197,7 +197,7 @@ def _links(view: CardView, web: str | None) -> list[Block]:
 
 
 def chart_is_direct(link: str) -> Message:
-    """Return where the chart of an answer is that nobody else sees: Slack shows no picture in one."""
+    """Say where the chart is when only one person sees the answer: Slack shows no picture there."""
     where = f"<{escape(link)}|our direct messages>" if link else "our direct messages"
     text = f"The chart is in {where}."
     return message(text, [section(text)])

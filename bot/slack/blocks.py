@@ -17,13 +17,13 @@ from bot.domain.text import Say
 from bot.slack.texts import code, cut, mrkdwn
 
 Blocks = list[dict[str, Any]]
-SHORT_MOST = 1000  # characters of what is kept of a message that was too long
+SHORT_MOST = 1000  # characters kept of a message that was too long
 ALT_MOST = 2000  # characters that say what a picture shows
 # Slack takes about 13,200 characters in all blocks of a message (msg_blocks_too_long), and doesn't say how it counts.
-# They're longest as JSON. The rest is for the picture that an alert gets.
+# Counting the JSON is the safe choice. The difference is for the picture that an alert gets.
 BLOCKS_MOST = 12_000
-ROWS_MOST = 9_500  # characters of all rows of a list: room for what's around them
-_LINE_END = 5  # characters that a row costs besides its own, at most
+ROWS_MOST = 9_500  # characters of all rows of a list, which leaves room for the rest of the message
+_LINE_END = 5  # characters that a row adds to its own, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Message:
 
 
 def message(text: str, blocks: Iterable[Block | dict[str, Any]]) -> Message:
-    """Return a message that Slack takes: where its blocks are too long together, the longest texts lose their end."""
+    """Return a message that Slack takes: if its blocks are too long together, the longest texts are cut."""
     made = dicts(blocks)
     whole = [(part, str(part["text"])) for part in _mrkdwn_in(made)]
     for most in range(2600, 0, -200):
@@ -47,7 +47,7 @@ def message(text: str, blocks: Iterable[Block | dict[str, Any]]) -> Message:
 
 
 def size(part: object) -> int:
-    """Return how many characters blocks, or a part of them, have by the count that gives the most."""
+    """Return how many characters blocks, or a part of them, have as JSON: no other count gives more."""
     return len(json.dumps(part, ensure_ascii=False))
 
 
@@ -59,7 +59,7 @@ def _mrkdwn_in(part: Any) -> Iterator[dict[str, Any]]:
 
 
 def _shorter(words: str, most: int) -> str:
-    """Return mrkdwn in about `most` characters, whole lines where there are several; the others are counted."""
+    """Return about `most` characters of mrkdwn: whole lines if there are several, and how many are left out."""
     if len(words) <= most:
         return words
     kept = words[:most].rpartition("\n")[0]
@@ -81,7 +81,7 @@ def said(sentence: Say) -> Message:
 
 
 def shorter(message: Message, more: Iterable[str]) -> Message:
-    """Return what's kept of a message that Slack doesn't take: its text, its buttons, and the command for `more`."""
+    """Return the short form of a message that Slack refused: text, buttons, and the command that shows `more`."""
     buttons = [block for block in message.blocks if block["type"] == "actions"]
     shown = dicts([section(cut(message.text, SHORT_MOST)), small(f"Details: {code(shlex.join(['/model', *more]))}")])
     return Message(cut(message.text, SHORT_MOST), [*shown, *buttons])
@@ -103,18 +103,18 @@ def small(text: str) -> ContextBlock:
 
 
 def first(rows: Sequence[str], most: int = ROWS_MOST) -> list[str]:
-    """Return the first rows, as many as `most` characters hold."""
+    """Return as many of the first rows as fit in `most` characters."""
     ends = accumulate(len(row) + _LINE_END for row in rows)
     return [row for row, end in zip(rows, ends, strict=True) if end <= most]
 
 
 def fitting(rows: Sequence[str], most: int = ROWS_MOST) -> list[str]:
-    """Return the rows, as many as `most` characters hold; where some are left out, the last one counts them."""
+    """Return as many rows as fit in `most` characters; if some are left out, one more says how many."""
     return up_to(len(first(rows, most)), rows)
 
 
 def up_to(number: int, rows: Sequence[str]) -> list[str]:
-    """Return so many of the rows; where some are left out, one more that counts them."""
+    """Return the first `number` rows; if some are left out, one more says how many."""
     return [*rows[:number], *([f"and {len(rows) - number} more"] if len(rows) > number else [])]
 
 

@@ -17,7 +17,7 @@ QUIET: dict[str, Any] = {"parse": "none", "unfurl_links": False, "unfurl_media":
 # No answer, or none that can be read: whether Slack did it is unknown.
 LOST = (URLError, OSError, TimeoutError, http.client.HTTPException, SlackClientError)
 
-# Slack takes no message that is so long, or is built so: a shorter one may pass.
+# Slack refuses the message for its length or its blocks: a shorter one may pass.
 TOO_MUCH = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
 
 # Slack understood and refuses this very content, or this very person: asking again changes nothing.
@@ -48,14 +48,14 @@ def error_of(error: SlackApiError) -> str:
 
 
 def lacking(error: Exception) -> list[str]:
-    """Return the scopes that the app lacks, by an error answer to an upload; none where it's another error."""
+    """Return the scopes that the app is missing, from an upload's error; none for any other error."""
     if not isinstance(error, SlackApiError) or error_of(error) != "missing_scope":
         return []
     return str(error.response.get("needed") or "files:write").split(",")
 
 
 def is_restricted(name: str) -> bool:
-    """Tell whether an error says that only some people can post there, or do that in a thread."""
+    """Tell whether an error code means that only some people can post there, or reply in its threads."""
     return name.startswith("restricted_action")
 
 

@@ -32,9 +32,9 @@ APPROVE, REJECT, DETAILS = "request_approve", "request_reject", "request_details
 OVERRIDE, AGAIN, WITHDRAW = "request_override", "request_again", "request_withdraw"
 REVIEW = "request_review"
 METRICS_MOST = 8  # figures on the card; of more, the rest is counted: Details and compare have them all
-APPROVERS_MOST = 10  # who are named
+APPROVERS_MOST = 10  # whose names are shown
 GATES_MOST = 12
-GATES_TEXT = 2400  # characters of all gates; of more, the rest is counted
+GATES_TEXT = 2400  # characters of all gates; the rest is counted
 TITLE_MOST = 150  # characters that Slack takes in a header
 CHANGES_MOST = 5  # for callers
 
@@ -281,7 +281,7 @@ def counted(request: Request, sentence: Say) -> Message:
 def invitation(request: str, sentence: Say, link: str | None) -> Message:
     """Return the message to someone who can approve a new request (its id).
 
-    `link` is the address of its card, empty where that isn't known, None where there's no card.
+    `link` is the address of its card: empty if unknown, None if there's no card.
     """
     text, typed = mrkdwn(sentence), f"type {code(f'/model approve {request}')}"
     card = f"<{escape(link)}|Open the card>" if link else "Its card is in the channel"

@@ -1,4 +1,4 @@
-"""Channels by their ids: the policy can give a name, which is for people; messages go to the id."""
+"""Channel ids: the policy can give a name, for people to read; messages go to the id."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LOOKED_AGAIN = 60.0  # seconds until Slack is asked again for a channel that it 
 
 
 class Channels:
-    """Finds channels' ids by their names, and remembers them.
+    """Finds channel ids by name, and remembers them.
 
-    A workspace can have tens of thousands of channels. Its list is read once, page by page, up to the channel that's
-    looked for. Where Slack stops answering, a later search continues on the same page. A name that no channel has any
+    A workspace can have tens of thousands of channels. Its list is read once, page by page, up to the channel
+    wanted. Where Slack stops answering, a later search continues on the same page. A name that no channel has any
     more is that of the channel that had it.
     """
 
@@ -29,13 +29,13 @@ class Channels:
         self._client = client
         self._monotonic = monotonic
         self._ids: dict[str, str] = {}  # by name, `#` included
-        self._former: dict[str, str] = {}  # by a name that they had before
+        self._former: dict[str, str] = {}  # by an earlier name
         self._cursor: str | None = None
         self._not_before = float("-inf")
         self._reading = threading.Lock()
 
     def id_of(self, channel: str) -> str:
-        """Return the id of `#name`; anything else, and a name that Slack doesn't list now, as it is."""
+        """Return the id of `#name`. Anything else, or a name that Slack doesn't list now, is returned unchanged."""
         if not channel.startswith("#"):
             return channel
         with self._reading:
@@ -49,7 +49,7 @@ class Channels:
             self._ids[channel] = found
 
     def forget(self, channel: str) -> None:
-        """Look a name up again: its channel is gone, or isn't ours to see."""
+        """Look a name up again next time: its channel is gone, or we can't see it."""
         with self._reading:
             if self._ids.pop(channel, None):
                 self._former.pop(channel, None)
@@ -60,7 +60,7 @@ class Channels:
             while channel not in self._ids and self._read_page():
                 pass
         except (SlackApiError, *LOST) as error:
-            log.warning("the id of %s is not known now: %s", channel, error)
+            log.warning("can't look up the id of %s now: %s", channel, error)
         else:
             if channel in self._former:
                 self._ids.setdefault(channel, self._former[channel])

@@ -1,4 +1,4 @@
-"""Slack's client, overheard: which of its calls failed, and how. A method that Slack limits is left alone for now."""
+"""Slack's client, with an observer for failed calls. A method that Slack limits isn't called until the limit ends."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from bot.slack.calls import LOST, error_of, sort_out
 
 NO_ANSWER = "no_answer"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_BY_CHANNEL = "chat.postMessage"  # limited in each channel, and paced there: see bot/services/outbox.py
-_LIMITED_MOST = 60.0  # seconds that a limit is believed: Slack counts by the minute
+_BY_CHANNEL = "chat.postMessage"  # limited and paced for each channel: see bot/services/outbox.py
+_LIMITED_MOST = 60.0  # seconds that a limit can last: Slack counts by the minute
 
 
 class HeardClient(WebClient):
     """A client whose failed calls are told to `observer`, in the one place through which all of them go.
 
-    Once Slack says that there are too many calls of a method, none is sent until the time that it names has passed:
-    else all that wait would be refused in turn.
+    Once Slack says that a method is called too often, no call is sent until the time that Slack gave has passed:
+    otherwise, every waiting call would be refused in turn.
     """
 
     observer: Observer = UNOBSERVED
@@ -55,9 +55,9 @@ class HeardClient(WebClient):
             self._limited[method] = self.monotonic() + min(answer.wait.total_seconds(), _LIMITED_MOST)
 
     def _too_many(self, method: str, left: float) -> SlackApiError:
-        """Return what Slack would answer now."""
+        """Return the error that Slack would answer with now."""
         response = SlackResponse(
             client=self, http_verb="POST", api_url=method, req_args={}, data={"ok": False, "error": "ratelimited"},
             headers={"retry-after": str(left)}, status_code=429,
         )  # fmt: skip
-        return SlackApiError(f"Slack takes no {method} for {left:.1f} s.", response)  # type: ignore[no-untyped-call]
+        return SlackApiError(f"Slack limits {method} for another {left:.1f} s.", response)  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ from bot.slack.blocks import BLOCKS_MOST, Message, dicts, message, section, size
 from bot.slack.texts import TEXT_MOST, code, cut, mrkdwn
 
 ROWS, COLUMNS = 100, 20  # what Slack's table holds; the first row is the heading
-VERSIONS_LEAST, METRICS_LEAST, FEWER = 20, 5, 4  # metrics are left out, a few at a time, until so many versions fit
+VERSIONS_LEAST, METRICS_LEAST, FEWER = 20, 5, 4  # metrics are left out, a few at a time, until that many versions fit
 LEGEND_MOST = 700  # characters of what's below the table
 FIXED = 3  # columns in front of the metrics
 NOTHING = "–"  # a cell may not be empty
@@ -33,7 +33,7 @@ class Compared:
 
 
 def comparison(found: Comparison) -> Compared:
-    """Return a comparison as Slack can show it: up to 99 versions and 17 metrics, as many as fit."""
+    """Return a comparison for Slack: as many as fit of 99 versions and 17 metrics."""
     text = mrkdwn(sentence(found))
     heading = f"*{code(found.model, 120)}*  {text}"
     top = dicts([section(cut(heading, TEXT_MOST))])
@@ -46,7 +46,7 @@ def comparison(found: Comparison) -> Compared:
 
 
 def _rows(found: Comparison, metrics: Sequence[str], most: int) -> list[list[Cell]]:
-    """Return heading and versions in `most` characters, with fewer metrics where hardly any versions would fit."""
+    """Return the heading and versions in `most` characters, with fewer metrics if too few versions would fit."""
     rows = _fitting(found, metrics, most)
     if len(rows) > min(VERSIONS_LEAST, len(found.versions)) or len(metrics) <= METRICS_LEAST:
         return rows
@@ -54,7 +54,7 @@ def _rows(found: Comparison, metrics: Sequence[str], most: int) -> list[list[Cel
 
 
 def _fitting(found: Comparison, metrics: Sequence[str], most: int) -> list[list[Cell]]:
-    """Return heading and versions, as many as `most` characters hold. The one in Production is always among them."""
+    """Return the heading and as many versions as fit in `most` characters, always with the one in Production."""
     incumbent = found.incumbent_row
     order = sorted(range(len(found.frame)), key=lambda at: at != incumbent)[: ROWS - 1]
     heading = _cells(["Version", "Semver", "Stage", *(short(_shown(metric), 60) for metric in metrics)])

@@ -124,7 +124,7 @@ class SlackDirectory:
         return _name(self._fresh.get(f"user:{user}", partial(self._user, user)))
 
     def _user_and_groups(self, user: str) -> tuple[dict[str, Any], frozenset[str]]:
-        """Return what Slack says of a user, and their groups; asked together where neither is known.
+        """Return what Slack says about a user, and their groups; asked for together if neither is known.
 
         One after the other, a slow Slack would take longer than the three seconds that it gives us.
         """
@@ -171,7 +171,7 @@ class SlackDirectory:
                 return _Groups(others=None)
             if error_of(error) not in _ABSENT:
                 raise
-            log.warning("this Slack tells of no user groups (%s): nobody is in one", error_of(error))
+            log.warning("this Slack lists no user groups (%s): nobody is in one", error_of(error))
             return _Groups(others=_Members(is_known=False))
         return _Groups({str(group["id"]): group for group in listed})
 
@@ -186,9 +186,9 @@ class SlackDirectory:
 
 
 def _profile(claimed: Person, user: Mapping[str, Any], groups: frozenset[str], home: str) -> Profile:
-    """Return someone's standing. `claimed` is who they are by the payload, whose team may be another one of theirs.
+    """Return someone's standing. `claimed` is who the payload says they are; its team can be another one of theirs.
 
-    Whoever belongs to this workspace is one person in it, through whichever of their workspaces they act: else a
+    Everyone who belongs to this workspace is one person in it, whichever workspace they act from: otherwise, a
     requester could approve their own request by a click.
     """
     is_home = is_of(home, claimed, user)
@@ -234,7 +234,7 @@ class _Members:
 
 @dataclass(frozen=True, slots=True)
 class _Groups:
-    """User groups as Slack lists them. `others` tells of those that aren't listed; None: each has to be asked for."""
+    """User groups as Slack lists them. `others` is for groups that aren't listed; None: ask for each one."""
 
     listed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     others: _Members | None = _Members()
@@ -247,7 +247,7 @@ class _Groups:
         return None if users is None else _Members(frozenset(users))
 
     def name(self, group: str) -> str:
-        """Return what people see of a group; empty for one that isn't listed."""
+        """Return the name that people see for a group; empty if it isn't listed."""
         shown = self.listed.get(group, {})
         return clean(str(shown.get("handle") or shown.get("name") or ""))
 

@@ -30,7 +30,7 @@ def validation(command: Validate, version: VersionInfo, seen: Seen) -> Message:
     text = mrkdwn(seen_sentence(version, command.to, seen))
     blocks: list[Block] = [section(text), *(section(chunk) for chunk in chunks(gate_rows(seen)))]
     ask = f"/model promote {command.model} {version.version} {command.to.value.lower()}"
-    blocks += [] if seen.failed else [small(f"Nothing was asked for. To ask: {code(ask, 300)}")]
+    blocks += [] if seen.failed else [small(f"No request was opened. To open one: {code(ask, 300)}")]
     return message(text, blocks)
 
 
@@ -53,5 +53,5 @@ def audit(command: ShowAudit, links: Sequence[Link], unreviewed: Say | None) -> 
     blocks: list[Block] = [section(head), *(section(chunk) for chunk in chunks(rows))]
     if len(links) > len(rows):
         older = f"/model audit {command.model} --before {links[len(rows) - 1].number}"
-        blocks.append(small(f"There are older ones: {code(older, 300)}"))
+        blocks.append(small(f"Older entries: {code(older, 300)}"))
     return message(f"Audit of {name}", blocks)

@@ -52,13 +52,13 @@ def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = 
     add = ActionsBlock(block_id="monitors", elements=[ButtonElement(text="Add a monitor", action_id=ADD)])
     if not rows:
         like = code(f"/model monitor add {short(model or 'churn', 120)} accuracy --greater-than 0.85")
-        text = f"Nothing watches {code(model, 120) if model else 'a model'} yet. To begin: {like}"
+        text = f"No monitors{of} yet. To add one: {like}"
         return message(text, [section(text), add])
     blocks: list[Block] = [section(f"*Monitors{of}*, those that need somebody first")]
     shown = first([row(one, now) for one in rows[:LIST_MOST]])
     blocks += [section(chunk) for chunk in chunks(shown)]
     if len(rows) > len(shown):
-        blocks.append(small(f"{len(rows) - len(shown)} more. One model's: {code('/model monitor list MODEL')}"))
+        blocks.append(small(f"{len(rows) - len(shown)} more. For one model: {code('/model monitor list MODEL')}"))
     blocks += costs(expected(one.monitor for one in rows))
     return message(counted(len(rows), "monitor") + of, [*blocks, add])
 
@@ -212,7 +212,7 @@ def posted(view: MonitorView) -> Message:
 
 
 def details(incident: Incident, views: Sequence[MonitorView]) -> Message:
-    """Return the monitors of an incident: as many as fit as `monitor_view` shows them, the others in one line each."""
+    """Return an incident's monitors: as many as fit in full, as in `monitor_view`, the others in one line each."""
     if not views:
         text = "Its monitors are gone; the thread and the audit tell what happened."
         return message(text, [section(text)])

@@ -33,26 +33,28 @@ log = logging.getLogger(__name__)
 
 EVENT_TYPE = "registrar_message"  # of the metadata that holds our key; readable by the whole workspace
 ANSWERED_IN = timedelta(seconds=10)  # the client's time limit
-CARDS_MOST = 100  # cards of which it's remembered where they were posted, and their links
+CARDS_MOST = 100  # cards whose place and link are remembered
 CHARTED = 500  # checks of a monitor that a picture shows
-PAGE = 200  # messages that Slack is asked for at once, as it recommends
+PAGE = 200  # messages to ask Slack for at once, as it recommends
 SKEW = timedelta(minutes=5)  # by which our clock may be ahead of Slack's: signed calls are refused beyond that
 CARD_COMES = timedelta(minutes=1)  # how long an invitation waits for the card that it links to
 SHOWN_TRIES = 5  # to show a chart in a message: 1, 2, 4, and 8 seconds apart
 A_MOMENT = timedelta(seconds=1)  # until a message is tried again that links to one on its way
-# What's wrong where nothing can be posted in a channel, and what helps, by Slack's own name of the error.
+# Why nothing can be posted in a channel, and the fix, by Slack's error code.
 _INVITE = say("Type {invite} there", invite=Code("/invite @registrar"))
 _CLOSED: dict[str, tuple[str, Say]] = {
-    "channel_not_found": ("it doesn't exist, was renamed, or is private without me", _INVITE),
+    "channel_not_found": ("it doesn't exist, was renamed, or is private and I'm not a member", _INVITE),
     "not_in_channel": ("I'm not a member", _INVITE),
     "is_archived": ("it's archived", say("Unarchive it")),
 }
-# What's dropped once Slack refused it. Lines in threads and direct messages are dropped with no more than a log line.
+# What admins are told of when Slack refuses it. Other messages, in threads or to one person, are only logged.
 _DROPPED = {
     NoteKind.CARD: "a request's card", NoteKind.NOTICE: "a notice", NoteKind.SAID: "a message",
     NoteKind.ROLLBACK: "the message about a rollback", NoteKind.INCIDENT: "an alert",
 }  # fmt: skip
-_LET_ME = say(" Only some people can post there. Let me, or change the channel in {file}.", file=Code("registrar.yml"))
+_LET_ME = say(
+    " Only some people can post there. Allow me to, or change the channel in {file}.", file=Code("registrar.yml")
+)
 _GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
 
 
@@ -62,7 +64,7 @@ class _Late(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Alert:
-    """An incident's message, and with its chart where that was uploaded; where it stands, and if the chart follows.
+    """An incident's message, the same with its chart if that was uploaded, its posting, and whether a chart follows.
 
     `more` is the command that shows the rest.
     """
@@ -100,7 +102,7 @@ class SlackNotifier:
         self._tell_of_scopes = tell_of_scopes
         self._cards: dict[str, Posting] = {}  # the latest cards by request, perhaps not written down yet
         self._links: dict[Posting, str] = {}
-        self._short: set[str] = set()  # lanes whose message Slack didn't take in full
+        self._short: set[str] = set()  # lanes whose message Slack refused in full
         self._channels = Channels(client)
         self._conversations: dict[str, str] = {}  # with people, by their ids
         self._invitations = Invitations()
@@ -214,11 +216,11 @@ class SlackNotifier:
             except SlackApiError as error:
                 if sort_out(error).why == "ratelimited":
                     raise
-                log.info("an alert goes without its chart (%s)", error_of(error))
+                log.info("an alert is posted without its chart (%s)", error_of(error))
         return self._stand(note, key, alert.message, alert.standing, alert.more)
 
     def _alert(self, incident_id: str) -> _Alert | None:
-        """Return an incident's message as it has to look now; None while another that it links to is on its way."""
+        """Return an incident's message as it should look now; None until another one that it links to is posted."""
         with self._ledger.read() as reading:
             incident, standing = reading.incident(incident_id), reading.posting(incident_id)
             monitors = of_incident(incident, reading.monitors(incident.model or None))
@@ -234,10 +236,10 @@ class SlackNotifier:
         return _Alert(message, charted, standing, is_charting, ["monitor", "list", *filter(None, [incident.model])])
 
     def _charted(self, note: Note) -> Delivery:
-        """Show an incident's chart in its message, too: Slack takes no block of a file before it has looked into it.
+        """Show an incident's chart in its message, too: Slack refuses a file in a block until it has checked the file.
 
-        Nothing waits for this, and it's tried for about 15 seconds. What else draws the message goes on meanwhile, so
-        it's drawn again where that changed it.
+        Nothing waits for this; it's tried for about 15 seconds. Other rows can edit the message in the meantime, so
+        it's drawn again if they did.
         """
         later = Delivery(
             Outcome.LATER, wait=timedelta(seconds=2 ** min(max(note.attempts - 1, 0), 3)), why="its chart isn't ready"
@@ -258,7 +260,7 @@ class SlackNotifier:
         return Delivery(Outcome.DELIVERED) if self._alert(str(note.data["incident"])) == alert else later
 
     def _link(self, posting: Posting) -> str:
-        """Return where a message can be opened, asked once for all who need it; empty where Slack doesn't say."""
+        """Return a message's link, asked for once for everyone who needs it; empty if Slack doesn't say."""
         self._links[posting] = self._links.get(posting) or self._asked_link(posting)
         _forget_older(self._links)
         return self._links[posting]
@@ -274,7 +276,7 @@ class SlackNotifier:
         return str(answer["permalink"])
 
     def _chart(self, note: Note) -> Delivery:
-        """Put the readings of an incident's first monitor into its thread, where Slack takes them."""
+        """Put a chart of the readings of an incident's first monitor into its thread, if Slack takes it."""
         with self._ledger.read() as reading:
             incident, standing = reading.incident(str(note.data["incident"])), reading.posting(note.lane)
             monitors = of_incident(incident, reading.monitors(incident.model or None))
@@ -327,7 +329,7 @@ class SlackNotifier:
         return self._stand(note, f"rollback:{note.lane}", message, standing, ["history", move.model])
 
     def _stand(self, note: Note, key: str, message: Message, standing: Posting | None, more: Sequence[str]) -> Delivery:
-        """Put the lane's one message where it stands; one that Slack doesn't take goes in a shorter form the next time.
+        """Post or edit the lane's one message. If Slack refuses its blocks, the next try has a shorter form.
 
         `more` is the command that shows the rest.
         """
@@ -336,7 +338,7 @@ class SlackNotifier:
             delivery = self._put(note, key, shorter(message, more) if is_short else message, standing)
         except SlackApiError as error:
             if error_of(error) in TOO_MUCH and not is_short:
-                log.warning("Slack doesn't take %s (%s): it goes in a shorter form", note.key, error_of(error))
+                log.warning("Slack refused %s (%s): a shorter form is next", note.key, error_of(error))
                 self._short.add(note.lane)
                 return Delivery(Outcome.LATER, wait=A_MOMENT, why=error_of(error))
             if sort_out(error).outcome is Outcome.NEVER:
@@ -405,19 +407,19 @@ class SlackNotifier:
         return answer
 
     def _closed(self, channel: str, code: str) -> None:
-        """Tell admins, at most once a day, of a channel of the policy where nothing can be posted; look it up again."""
+        """Tell admins, at most once a day, that nothing can be posted in a channel of the policy; look it up again."""
         if code not in _CLOSED or _is_person(channel):
             return
         self._channels.forget(channel)
         why, fix = _CLOSED[code]
         sentence = say(
-            "Can't post in {channel} ({code}): {why}. {fix}, or change the channel in {file}. Messages wait for that.",
+            "Can't post in {channel} ({code}): {why}. {fix}, or change the channel in {file}. Its messages will wait.",
             channel=Channel(channel), code=code, why=why, fix=fix, file=Code("registrar.yml"),
         )  # fmt: skip
         self._tell_admins(f"channel:{channel}:{code}:{self._now():%Y-%m-%d}", sentence)
 
     def _refused(self, note: Note, code: str) -> None:
-        """Tell admins what Slack refused to post in a channel; of what only its requester waits for, once a day."""
+        """Tell admins what Slack refused to post in a channel; about requests' cards, at most once a day."""
         if note.kind not in _DROPPED:
             return
         with self._ledger.read() as reading:
@@ -451,7 +453,7 @@ class SlackNotifier:
         return own is None or its is None or own == its
 
     def _since(self, note: Note, channel: str, thread: str | None) -> Iterator[dict[str, Any]]:
-        """Yield the messages of a channel or a thread since the note was written: none of ours can be older."""
+        """Yield the messages in a channel or thread since the note was written: ours can't be older."""
         ask = partial(self._client.conversations_replies, ts=thread) if thread else self._client.conversations_history
         oldest = f"{(note.created_at - SKEW).timestamp():.6f}" if note.created_at else None
         cursor: str | None = None
@@ -471,7 +473,7 @@ class SlackNotifier:
 
 
 def _forget_older(kept: dict[Any, Any]) -> None:
-    """Keep the latest of them."""
+    """Keep only the latest entries."""
     for older in list(kept)[:-CARDS_MOST]:
         del kept[older]
 
@@ -481,7 +483,7 @@ def _is_person(channel: str) -> bool:
 
 
 def _keyed(key: str) -> Note:
-    """Return the outbox row of this key, as far as it takes to find it."""
+    """Return an outbox row that has only what it takes to find the one with this key."""
     return Note(key=key, lane=key, kind=NoteKind.SAID, to="")
 
 

@@ -23,7 +23,7 @@ from bot.slack.timeline import timeline
 
 log = logging.getLogger(__name__)
 
-TellOfScopes = Callable[[Iterable[str]], object]  # to admins, of scopes that the app lacks, if there are any
+TellOfScopes = Callable[[Iterable[str]], object]  # tells admins which scopes the app is missing, if any
 
 # The bot is no member where it was asked, or the place is no channel of its own: the asker gets it directly.
 _NOT_THERE = {"not_in_channel", "channel_not_found", "is_archived"}
@@ -33,7 +33,7 @@ _NOT_THERE = {"not_in_channel", "channel_not_found", "is_archived"}
 class Attached:
     """A file for a thread; `alt` says what a picture shows.
 
-    `missing` is what whoever asked hears without it, where its message promises it.
+    `missing` is what to tell whoever asked if Slack refuses a file that its message promises.
     """
 
     name: str
@@ -45,16 +45,16 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """A file in Slack: its id, and where people open it; empty where Slack doesn't say."""
+    """A file in Slack: its id, and its link for people; empty if Slack doesn't say."""
 
     id: str
     link: str
 
 
 class Published(NamedTuple):
-    """Where a message stands; `refused` is why that's not where it was asked for, by Slack's own name of the error.
+    """Where a message was posted; `refused` is Slack's error code if that's not where it was asked for.
 
-    `missing` is what whoever asked hears of files that Slack refused.
+    `missing` is what to tell whoever asked about files that Slack refused.
     """
 
     standing: Posting
@@ -63,9 +63,9 @@ class Published(NamedTuple):
 
 
 class Publisher:
-    """Posts findings. They are answers to a question: one that gets lost is asked for again.
+    """Posts findings. They answer a question: if one gets lost, people ask again.
 
-    `tell_of_scopes` hears of the scopes that their files would need.
+    `tell_of_scopes` is called with the scopes that their files would need.
     """
 
     def __init__(self, client: WebClient, tell_of_scopes: TellOfScopes) -> None:
@@ -117,7 +117,7 @@ class Publisher:
         return Posting(str(answer["channel"]), str(answer["ts"]))
 
     def _post_directly(self, message: Message, person: str) -> Posting:
-        """Post to a person; a server that takes no person for a channel gets the conversation's id."""
+        """Post to a person; if the server doesn't accept a person as a channel, use the conversation's id."""
         try:
             return self._post(message, person, None)
         except SlackApiError as error:
@@ -126,7 +126,7 @@ class Publisher:
         return self._post(message, str(self._client.conversations_open(users=person)["channel"]["id"]), None)
 
     def _attach(self, files: Sequence[Attached], thread: Posting) -> str:
-        """Put the files into the thread; where Slack takes none, return what to say about that, if anything."""
+        """Put the files into the thread; if Slack refuses one, return what to say about that, if anything."""
         left = list(files)
         try:
             while left:
@@ -140,17 +140,17 @@ class Publisher:
 
 
 class Invitations:
-    """Asks to be invited to a channel whose files we can't attach, once for each."""
+    """Asks, once for each channel, to be invited to where we can't attach files."""
 
     def __init__(self) -> None:
         self._asked: set[str] = set()
 
     def after(self, error: Exception, channel: str) -> str:
-        """Return what to say after an upload failed; empty where we're a member, or have asked before."""
+        """Return what to say after an upload failed; empty if we're a member or have asked before."""
         if not isinstance(error, SlackApiError) or error_of(error) not in _NOT_THERE or channel in self._asked:
             return ""
         self._asked.add(channel)
-        return "I'm not in this channel, so I can't attach charts and files. To get them: `/invite @registrar`"
+        return "I'm not in this channel, so I can't attach charts and files. To get them, type `/invite @registrar`"
 
 
 def upload(client: WebClient, where: Posting, file: Attached, comment: str | None = None) -> Uploaded:

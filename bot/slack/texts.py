@@ -40,7 +40,7 @@ def unescape(text: str) -> str:
 
 
 def code(text: str, most: int = TEXT_MOST) -> str:
-    """Return outside text in Slack's code style, in which no other style is read; `most` characters of it."""
+    """Return up to `most` characters of outside text in Slack's code style, where no other style applies."""
     return f"`{fit(text, most).replace('`', 'ˋ')}`" if text else ""
 
 

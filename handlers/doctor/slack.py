@@ -43,7 +43,7 @@ from handlers.terminal.policies import UNMEETABLE
 SLACK = "https://slack.com/api/"
 EACH = 4  # seconds that one call may take
 PEOPLE_MOST = 40  # Slack lets users.info be called about a hundred times a minute, and others call it too
-PAGES_MOST = 15  # of a thousand channels each; Slack allows twenty a minute, and the bot may need some
+PAGES_MOST = 15  # of a thousand channels each; Slack allows 20 a minute, and the bot can need some of them
 # What Slack says of a token that it does not take, https://docs.slack.dev/reference/methods/auth.test.
 DEAD = {
     "invalid_auth",
@@ -230,11 +230,11 @@ def scopes(space: Workspace, manifest: Path) -> Iterator[Finding]:
     if has is None:
         raise NotLookedAtError("Could not look: this server does not tell which scopes a token has.")
     if missing := sorted(wanted - has):
-        what = f"The bot's token lacks {listed(missing, 20)}."
+        what = f"The bot's token is missing {listed(missing, 20)}."
         yield wrong("Slack scopes", what, f"{REINSTALL} docs/slack.md says what each scope is for.")
     else:
         has_all = (
-            f"The bot's token has all {len(wanted)} scopes of manifest.yml. Slack doesn't say which events it gets."
+            f"The bot's token has all {len(wanted)} scopes in manifest.yml. Slack doesn't say which events it gets."
         )
         yield ok("Slack scopes", has_all)
     if more := sorted(has - wanted):
@@ -272,7 +272,7 @@ def _named_channels(policy: Policy) -> dict[str, str]:
 
 
 def _room(client: WebClient, channel: str) -> Mapping[str, Any] | None:
-    """Return the channel with this id; None where there is none, or it is private and we are not in it."""
+    """Return the channel with this id; None if there is none, or it's private and we aren't in it."""
     try:
         room: Mapping[str, Any] = asked(client, partial(client.conversations_info, channel=channel))["channel"]
     except SlackApiError as error:
@@ -285,7 +285,7 @@ def _room(client: WebClient, channel: str) -> Mapping[str, Any] | None:
 def _rooms(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
     """Return the public channels, and the private ones that we are in, up to the last of these names.
 
-    They're by name; where no channel has a name any more, it's that of the one that had it.
+    The keys are names. A name that no channel has now stands for the one that had it.
     """
     found: dict[str, Mapping[str, Any]] = {}
     former: dict[str, Mapping[str, Any]] = {}
@@ -300,15 +300,15 @@ def _rooms(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
             return former | found
     missing = listed(sorted(names - set(found)), 3)
     raise NotLookedAtError(
-        f"Could not look: {missing} isn't among the first {PAGES_MOST},000 channels. Put the channel's id into the "
+        f"Could not look: the first {PAGES_MOST},000 channels don't include {missing}. Use the channel's id in the "
         "policy: in Slack, its name → About → Copy channel ID."
     )
 
 
 def _renamed(name: str, where: str, room: Mapping[str, Any] | None) -> Iterator[Finding]:
     if room and f"#{room.get('name')}" != name:
-        what = f"{name} ({where} of the policy) is called #{room.get('name')} now."
-        yield mind("Slack channels", what, f"Put its new name or its id, {room['id']}, into the policy.")
+        what = f"{name} ({where} of the policy) is now called #{room.get('name')}."
+        yield mind("Slack channels", what, f"Use its new name or its id, {room['id']}, in the policy.")
 
 
 def _channel(name: str, where: str, room: Mapping[str, Any] | None, us: Identity) -> Finding:
@@ -370,7 +370,7 @@ def _person(space: Workspace, policy: Policy, one: str) -> Finding | None:
         (user.get("deleted"), "is deactivated"),
         (user.get("is_bot") or one == "USLACKBOT", "is a bot, and bots never decide"),
         (user.get("is_restricted") or user.get("is_ultra_restricted"), "is a guest, and guests never decide"),
-        (not is_of(home, Person(home, one), user), "is of another workspace, and cannot decide"),
+        (not is_of(home, Person(home, one), user), "belongs to another workspace, so can't decide"),
     ]
     fault = next((said for is_so, said in faults if is_so), None)
     return wrong("Slack people", f"{who} {fault}.", "Take the id out of the policy.") if fault else None
@@ -397,7 +397,7 @@ def groups(space: Workspace, policy: Policy) -> Iterator[Finding]:
         if error_of(error) not in {"plan_upgrade_required", "paid_teams_only"}:
             raise
         what = f"This workspace's plan has no user groups, so nobody is in {listed(sorted(policy.groups()), 3)}."
-        yield wrong("Slack groups", what, "Name people by their ids in the policy.")
+        yield wrong("Slack groups", what, "List people by their ids in the policy.")
         return
     held = {group["id"]: group for group in groups}
     for one in sorted(policy.groups()):

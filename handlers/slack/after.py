@@ -48,7 +48,7 @@ def after_acknowledgement(task: Task) -> None:
 
 
 def _actor(body: Mapping[str, Any]) -> str | None:
-    """Return who acts, as the payload names them; None where it does not say it in Slack's own way."""
+    """Return who acts, according to the payload; None if it isn't in Slack's format."""
     user = body.get("user")
     it: Mapping[str, Any] = user if isinstance(user, Mapping) else {}
     team = it.get("team_id") or body.get("team_id") or (body.get("team") or {}).get("id")

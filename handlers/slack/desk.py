@@ -123,7 +123,7 @@ class Desk:
         self._patiently(place, words.answer_comes, task, self.registrar.look)
 
     def _in_turn(self, place: Place, task: Task) -> None:
-        """Post in a channel when its turn comes. No thread of those that look things up waits for that."""
+        """Post in a channel when its turn comes, without keeping a worker thread waiting."""
         channel, outbox = place.channel or place.person.user, self.registrar.outbox
         if seconds := outbox.begin_turn(channel):
             again = story.carried(lambda: self.after(place, lambda: self._in_turn(place, task), self.registrar.look))

@@ -106,7 +106,7 @@ def _look_at(desk: Desk, place: Place, find: Callable[[], Monitor]) -> None:
 
 
 def _view_and_picture(desk: Desk, monitor_id: str) -> tuple[MonitorView, Callable[[], Attached] | None]:
-    """Return a monitor, and what draws its readings; nothing where there are none."""
+    """Return a monitor, and what draws its readings; None if it has none."""
     monitors = desk.registrar.monitors
     view, chart = monitors.view(monitor_id), monitors.chart(monitor_id)
     if not chart.values:

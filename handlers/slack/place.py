@@ -44,9 +44,9 @@ def of_command(body: Mapping[str, Any]) -> Place:
 
 
 def of_interaction(body: Mapping[str, Any]) -> Place:
-    """Return the place of a click or a submitted modal. The person's team is what the payload claims, no more.
+    """Return the place of a click or a submitted modal. The person's team is only what the payload claims.
 
-    On Enterprise Grid it's their home, and not the team of their commands: the directory tells whose people they are.
+    On Enterprise Grid, that's their home, which can differ from their commands' team: the directory decides.
     """
     user = body["user"]
     team = user.get("team_id") or (body.get("team") or {}).get("id") or ""
@@ -61,14 +61,14 @@ def of_interaction(body: Mapping[str, Any]) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Pictured:
-    """An answer, and what draws the picture that belongs to it."""
+    """An answer, and what draws its picture."""
 
     message: Message
     picture: Callable[[], Attached]
 
 
 class Replies:
-    """Tells one person something, and only them. `tell_of_scopes` hears of the scopes that a picture would need."""
+    """Answers one person, and only them. `tell_of_scopes` is called with the scopes that a picture would need."""
 
     def __init__(self, client: WebClient, tell_of_scopes: TellOfScopes) -> None:
         self._client = client
@@ -81,9 +81,9 @@ class Replies:
         self._http.close()
 
     def show(self, place: Place, answer: Pictured) -> None:
-        """Answer, then put the picture into the person's direct messages: an ephemeral message can't have a file.
+        """Answer, then post the picture in the person's direct messages: an ephemeral message can't have a file.
 
-        Where Slack takes no picture, the answer stands alone.
+        If Slack refuses the picture, there's only the answer.
         """
         self.send(place, answer.message)
         try:

@@ -67,7 +67,7 @@ async def in_view(core: Core, who: str, view_id: str, typed: Typed) -> JSON:
 async def _offers(core: Core, blocks: list[JSON], typed: Typed, payload: JSON) -> JSON:
     menu = element_at(blocks, typed.block_id, typed.action_id)
     if menu["type"] not in EXTERNAL:
-        raise SlackError("invalid_arguments", messages=[f"{typed.action_id} is no menu that the app fills"])
+        raise SlackError("invalid_arguments", messages=[f"{typed.action_id} isn't a menu that the app fills"])
     least = menu.get("min_query_length")
     if len(typed.value) < (MIN_LETTERS if least is None else least):
         return {"acked": False, "seconds": 0.0, "error": None, "options": []}

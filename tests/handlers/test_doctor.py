@@ -300,7 +300,7 @@ def test_scopes_that_manifest_yml_has_and_the_token_lacks_are_named(doctor: Doct
     with local_slack(manifest) as other:
         said = doctor(SLACK_API_URL=other.api_url, SLACK_BOT_TOKEN=other.bot_token)
     assert said.code == 2
-    assert "lacks channels:history, channels:read" in said.of("Slack scopes", "wrong")
+    assert "is missing channels:history, channels:read" in said.of("Slack scopes", "wrong")
     assert "Reinstall" in said.of("Slack scopes", "wrong")
     assert "channels:manage" in said.of("Slack scopes", "mind")
     assert "lacks the scope" in said.of("Slack channels", "skipped")
@@ -342,7 +342,7 @@ def test_a_channel_that_is_given_by_its_id_is_shown_by_its_name(doctor: Doctor, 
 def test_a_channel_that_was_renamed_is_told(doctor: Doctor, slack: LocalSlack) -> None:
     slack.rename("#churn", "attrition")
     told = doctor().of("Slack channels", "mind")
-    assert "#churn (models.churn*.channel of the policy) is called #attrition now." in told
+    assert "#churn (models.churn*.channel of the policy) is now called #attrition." in told
     assert "C0CHURN" in told
 
 
@@ -358,7 +358,7 @@ def test_in_a_workspace_with_very_many_channels_ids_can_be_checked(
     monkeypatch.setattr("handlers.doctor.slack.PAGES_MOST", 0)
     said = doctor()
     assert "We are in #churn (C0CHURN)." in said.of("Slack channels", "ok")
-    assert "Put the channel's id into the policy" in said.of("Slack channels", "skipped")
+    assert "Use the channel's id in the policy" in said.of("Slack channels", "skipped")
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_in_a_workspace_with_very_many_channels_ids_can_be_checked(
         ({"deleted": True}, "is deactivated"),
         ({"is_bot": True}, "is a bot"),
         ({"is_restricted": True}, "is a guest"),
-        ({"team_id": "T0OTHER"}, "is of another workspace"),
+        ({"team_id": "T0OTHER"}, "belongs to another workspace"),
     ],
     ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
 )

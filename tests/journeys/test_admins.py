@@ -96,7 +96,7 @@ def test_an_admin_hears_once_which_scopes_are_missing(older: LocalSlack, tmp_pat
         with running(older, tmp_path, MemoryRegistry(), policy=policy_of()):
             older.person("dave").waits_for_direct_message()
     assert len(told(older)) == 1
-    assert "needs Slack scopes that the installed app lacks: `files:write`. Reinstall the app" in told(older)[0]
+    assert "is missing scopes that Registrar needs: `files:write`. Reinstall the app" in told(older)[0]
 
 
 def test_an_app_that_has_all_scopes_is_told_nothing(slack: LocalSlack, tmp_path: Path) -> None:

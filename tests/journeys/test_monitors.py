@@ -95,7 +95,7 @@ def test_a_monitor_is_added_by_one_line_and_the_channel_hears_it(world: World) -
 
 def test_who_may_not_hears_so_and_nothing_is_watched(world: World) -> None:
     assert "Only those who may roll back can do this: <@U0BOB>" in types_and_hears(world.alice, ADD)
-    assert "Nothing watches a model yet" in types_and_hears(world.alice, "/model monitor")
+    assert "No monitors yet" in types_and_hears(world.alice, "/model monitor")
 
 
 def test_guests_only_look(watched: World) -> None:
@@ -352,7 +352,7 @@ def test_where_slack_takes_no_picture_an_admin_hears_it_and_the_thread_goes_on(w
     watched.slack.fail("files.getUploadURLExternal", "missing_scope")
     card = alert(watched)
     dave = watched.slack.person("dave")
-    assert "the installed app lacks: `files:write`" in said(dave.waits_for_direct_message())
+    assert "missing scopes that Registrar needs: `files:write`" in said(dave.waits_for_direct_message())
     watched.alice.clicks(card, "Acknowledge")
     watched.slack.wait_for(lambda: len(watched.alice.thread(card)) == 3)
 

@@ -82,7 +82,7 @@ def test_where_only_some_people_can_post_the_asker_gets_it_directly_and_hears_th
     measured.alice.types(CHANNEL, "/model compare churn 4")
     assert "beats Production `v3`" in said(measured.alice.waits_for_direct_message(lambda m: "beats" in said(m)))
     answer = measured.answer(measured.alice, "direct messages")
-    assert "doesn't let me post here (`restricted_action`)" in answer
+    assert "won't let me post here (`restricted_action`)" in answer
     assert "/invite" not in answer
 
 
@@ -107,7 +107,7 @@ def test_an_admin_hears_once_that_files_cannot_be_attached_and_nobody_else_does(
         measured.alice.types(CHANNEL, f"/model compare churn {version}")
         measured.card(holds=f"`{version}`")
     told = measured.slack.person("dave").waits_for_direct_message()
-    assert "the installed app lacks: `files:write`" in said(told)
+    assert "missing scopes that Registrar needs: `files:write`" in said(told)
     measured.slack.wait_for(lambda: len(measured.slack.calls("files.getUploadURLExternal")) == 2)
     measured.registrar.outbox.deliver(wait=5)
     posted = [one["args"] for one in measured.slack.calls("chat.postMessage")]

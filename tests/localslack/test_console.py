@@ -64,7 +64,7 @@ def test_the_help_says_each_option(capsys: pytest.CaptureFixture[str]) -> None:
     ("written", "complaint"),
     [
         (None, "No such file"),
-        ("- a list", "it holds no mapping"),
+        ("- a list", "it isn't a mapping"),
         ("features: {", "is neither YAML nor JSON"),
         ("features: {shortcuts: [{name: Report, type: message}]}", "an entry without 'callback_id'"),
     ],

@@ -1,4 +1,4 @@
-"""Turns: from when the next message may go to a channel."""
+"""Turns: when the next message can go to a channel."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0012"
 
 
 def upgrade() -> None:
-    """Add the table. A channel's first message may go at once."""
+    """Add the table. A channel's first message can go immediately."""
     op.create_table(
         "turns",
         sa.Column("channel", sa.Text(), primary_key=True),
