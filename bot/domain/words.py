@@ -494,7 +494,7 @@ def sent_directly(refused: str = "") -> Say:
     """Return what someone is told whose comparison or timeline was sent directly; `refused` is Slack's error code."""
     if refused:
         return say("Slack won't let me post here ({code}), so it's in our direct messages.", code=Code(refused))
-    return say("I cannot post here, so it is in our direct messages. To see it here: {invite}",
+    return say("I can't post here, so it's in our direct messages. To see it here: {invite}",
                invite=Code("/invite @registrar"))  # fmt: skip
 
 
