@@ -8,7 +8,7 @@ from typing import Any
 
 from localslack import LocalSlack
 
-# How many of a workspace's seconds pass in one, where it counts calls and looks into files.
+# How many of a workspace's seconds pass in a real one when it counts calls and checks files.
 SPEED = 50.0
 # A second shorter than any call: for tests that post one message after the other.
 INSTANT = 10_000.0

@@ -98,7 +98,7 @@ def test_an_option_is_looked_up_in_a_message(
     expect(screen.page.get_by_role("combobox", name="Pick a team")).to_have_value("Pricing")
 
 
-def test_somebody_is_told_when_the_app_offers_what_cannot_be_shown(
+def test_people_are_told_when_the_app_offers_options_that_cannot_be_shown(
     slack: LocalSlack, open_window: Callable[..., Screen]
 ) -> None:
     app = bolt_app(slack)
@@ -159,7 +159,7 @@ def test_a_reaction_is_added_seen_and_taken_back(slack: LocalSlack, open_window:
     expect(reaction).to_have_count(0)
 
 
-def test_ones_own_message_is_edited_and_deleted(slack: LocalSlack, open_window: Callable[..., Screen]) -> None:
+def test_people_edit_and_delete_their_own_messages(slack: LocalSlack, open_window: Callable[..., Screen]) -> None:
     slack.person("alice").types(f"#{CHANNEL}", "v4 is <out>")
     screen = open_window(slack.url)
     asked: list[str] = []
@@ -209,7 +209,7 @@ def test_an_option_is_taken_with_the_arrow_keys(
     assert heard[0]["actions"][0]["selected_option"]["value"] == "pricing"
 
 
-def test_somebody_elses_message_offers_no_edit(slack: LocalSlack, open_window: Callable[..., Screen]) -> None:
+def test_nobody_can_edit_someone_elses_message(slack: LocalSlack, open_window: Callable[..., Screen]) -> None:
     slack.person("bob").types(f"#{CHANNEL}", "v4 is out")
     screen = open_window(slack.url)
     message = screen.page.get_by_test_id("message").last
@@ -219,7 +219,7 @@ def test_somebody_elses_message_offers_no_edit(slack: LocalSlack, open_window: C
     expect(message.get_by_role("menuitem", name="Edit message")).to_have_count(0)
 
 
-def test_an_app_with_a_space_in_its_name_is_mentioned_and_read(
+def test_an_app_with_a_space_in_its_name_can_be_mentioned(
     slack: LocalSlack, client: WebClient, open_window: Callable[..., Screen]
 ) -> None:
     screen = open_window(slack.url)

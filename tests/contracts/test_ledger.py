@@ -742,7 +742,7 @@ def test_a_delivered_card_is_found_by_its_lane_and_all_else_by_its_key(ledger: S
         assert r.due_notes(NOW) == []
 
 
-def test_what_slack_refused_is_not_looked_for_and_what_got_lost_is(ledger: SqlLedger) -> None:
+def test_registrar_looks_for_a_lost_message_and_not_for_a_refused_one(ledger: SqlLedger) -> None:
     save(ledger, a_note("k"))
     with ledger.write() as w:
         mine = w.claim_note(w.due_notes(NOW)[0], "one", NOW, SOON)
@@ -754,7 +754,7 @@ def test_what_slack_refused_is_not_looked_for_and_what_got_lost_is(ledger: SqlLe
         assert [note.was_tried for note in w.due_notes(LATER)] == [True]
 
 
-def test_how_far_a_note_has_come_is_known_with_the_reason(ledger: SqlLedger) -> None:
+def test_the_progress_of_a_note_includes_the_reason(ledger: SqlLedger) -> None:
     save(ledger, a_note("a", "a"), a_note("b", "b"), a_note("c", "c"))
     with ledger.write() as w:
         one, two, three = w.due_notes(NOW)
@@ -792,7 +792,7 @@ def test_messages_in_a_channel_take_turns_and_other_channels_have_their_own(ledg
         assert w.take_turn("C1", SECOND, LATER) == LATER
 
 
-def test_a_channel_rests_for_the_longest_that_was_said(ledger: SqlLedger) -> None:
+def test_a_channel_rests_for_the_longest_time_given(ledger: SqlLedger) -> None:
     with ledger.write() as w:
         w.take_turn("C1", SECOND, NOW)
         w.rest("C1", SOON)
@@ -800,7 +800,7 @@ def test_a_channel_rests_for_the_longest_that_was_said(ledger: SqlLedger) -> Non
         assert w.take_turn("C1", SECOND, NOW) == SOON
 
 
-def test_of_two_processes_one_gets_a_turn(ledger: SqlLedger, ledger_url: str) -> None:
+def test_only_one_of_two_processes_gets_a_turn(ledger: SqlLedger, ledger_url: str) -> None:
     with closing(SqlLedger(ledger_url, patience=20)) as other, ThreadPoolExecutor(2) as pool:
         found = list(pool.map(_turn_in, [ledger, other]))
     assert sorted(found) == [NOW, NOW + SECOND]

@@ -200,7 +200,7 @@ def test_who_may_approve_their_own_has_to_be_an_approver_all_the_same() -> None:
     assert not ask(REQUESTER, Act.APPROVE, asked_by(REQUESTER.person, Stage.STAGING))
 
 
-def test_a_request_is_somebody_s_own_from_whichever_workspace_they_made_it() -> None:
+def test_a_request_is_the_requesters_own_whichever_workspace_they_made_it_from() -> None:
     assert not ask(CALLERS["lead"], Act.APPROVE, asked_by(Person("T2", "ULEAD")))
 
 

@@ -289,7 +289,7 @@ def test_an_archived_channel_stops_no_decision(world: World) -> None:
 # -- what Slack refuses for good ---------------------------------------------------------------------------------------
 
 
-def test_who_asks_hears_with_which_code_slack_refused_the_card_and_so_does_an_admin(world: World) -> None:
+def test_the_requester_and_an_admin_are_told_the_code_when_slack_refuses_a_card(world: World) -> None:
     world.slack.fail("chat.postMessage", "restricted_action")
     answer = types_and_hears(world.alice, ASK)
     assert "Slack refused the card for `churn`" in answer
@@ -327,7 +327,7 @@ def test_a_card_that_slack_finds_too_long_is_posted_shorter_and_can_be_approved(
         "invalid_metadata_format",
     ],
 )  # fmt: skip
-def test_whatever_slack_refuses_for_good_leaves_nothing_waiting(world: World, clock: TurnedClock, code: str) -> None:
+def test_nothing_waits_behind_what_slack_refuses_permanently(world: World, clock: TurnedClock, code: str) -> None:
     world.slack.fail("chat.postMessage", code, times=None)
     world.alice.types(CHANNEL, ASK)
     tick(world, clock, until=lambda: is_all_told(world))

@@ -339,14 +339,14 @@ def test_a_channel_that_is_given_by_its_id_is_shown_by_its_name(doctor: Doctor, 
     assert set(said.states("Slack channels")) == {"ok"}
 
 
-def test_a_channel_that_was_renamed_is_told(doctor: Doctor, slack: LocalSlack) -> None:
+def test_a_renamed_channel_is_reported(doctor: Doctor, slack: LocalSlack) -> None:
     slack.rename("#churn", "attrition")
     told = doctor().of("Slack channels", "mind")
     assert "#churn (models.churn*.channel of the policy) is now called #attrition." in told
     assert "C0CHURN" in told
 
 
-def test_an_id_of_no_channel_is_told(doctor: Doctor, tmp_path: Path) -> None:
+def test_an_id_without_a_channel_is_reported(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").write_text(POLICY.replace("#churn", "C0GONE"))
     assert "There is no channel C0GONE (models.churn*.channel of the policy)" in doctor().of("Slack channels", "wrong")
 
@@ -406,12 +406,12 @@ def test_a_rule_that_the_members_of_its_group_cannot_meet_is_told(
 
 
 @pytest.mark.parametrize("error", ["plan_upgrade_required", "paid_teams_only"])
-def test_a_plan_without_groups_is_told(doctor: Doctor, slack: LocalSlack, error: str) -> None:
+def test_a_plan_without_groups_is_reported(doctor: Doctor, slack: LocalSlack, error: str) -> None:
     slack.fail("usergroups.list", error)
     assert "no user groups, so nobody is in S0LEADS" in doctor().of("Slack groups", "wrong")
 
 
-def test_a_group_that_is_not_there_is_told(doctor: Doctor, tmp_path: Path) -> None:
+def test_a_missing_group_is_reported(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").write_text('models: {"*": {production: {approvers: [S0GONE]}}}')
     assert "Slack knows no user group S0GONE" in doctor().of("Slack groups", "wrong")
 
@@ -902,6 +902,6 @@ def test_an_address_is_shown_without_what_opens_doors() -> None:
     assert shown("https://ann:hush@mlflow.internal:5000/a?token=hush") == "https://mlflow.internal:5000/a"
 
 
-def test_whose_home_is_another_workspace_of_the_grid_can_act(doctor: Doctor, slack: LocalSlack) -> None:
+def test_someone_whose_home_is_another_workspace_of_the_grid_can_act(doctor: Doctor, slack: LocalSlack) -> None:
     slack.let_live_in("bob", "T0HOME", enterprise={"id": "E0ACME", "name": "Acme"})
     assert set(doctor().states("Slack people")) == {"ok"}

@@ -84,19 +84,19 @@ def test_in_direct_messages_the_picture_follows_without_a_word(asker: Asker, fro
 
 @pytest.mark.parametrize("error", ["missing_scope", "unknown_method", "internal_error"])
 @pytest.mark.parametrize("method", ["conversations.open", PROMISE, COMPLETE])
-def test_where_slack_takes_no_picture_there_is_the_answer_alone(asker: Asker, method: str, error: str) -> None:
+def test_if_slack_takes_no_picture_there_is_only_the_answer(asker: Asker, method: str, error: str) -> None:
     asker.slack.fail(method, error)
     asker.replies.show(asker.place, ANSWER)
     assert (asker.hears(), asker.pictures()) == (["How it stands. How it stands."], [])
 
 
-def test_where_the_connection_is_lost_there_is_the_answer_alone(asker: Asker) -> None:
+def test_if_the_connection_is_lost_there_is_only_the_answer(asker: Asker) -> None:
     asker.slack.reset_before(PROMISE)
     asker.replies.show(asker.place, ANSWER)
     assert (asker.hears(), asker.pictures()) == (["How it stands. How it stands."], [])
 
 
-def test_a_scope_that_is_missing_is_passed_on(asker: Asker) -> None:
+def test_a_missing_scope_is_passed_on(asker: Asker) -> None:
     asker.slack.fail(PROMISE, "missing_scope")
     asker.replies.show(asker.place, ANSWER)
     assert asker.lacks == ["files:write"]

@@ -1,4 +1,4 @@
-"""What only an admin can fix is told to admins, once; nobody else waits for it."""
+"""Admins are told once about what only they can fix; nobody else has to wait for it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def lost(slack: LocalSlack, tmp_path: Path, clock: TurnedClock) -> Iterator[Worl
         yield world
 
 
-def test_an_admin_hears_once_of_a_channel_that_is_not_there(lost: World, clock: TurnedClock) -> None:
+def test_an_admin_is_told_once_about_a_missing_channel(lost: World, clock: TurnedClock) -> None:
     lost.alice.types(ELSEWHERE, ASK)
     lost.slack.person("dave").waits_for_direct_message(lambda m: "Can't post in `#nowhere`" in said(m))
     clock.turn(timedelta(minutes=2))
@@ -79,7 +79,7 @@ def test_approvers_are_invited_although_the_card_cannot_be_posted(lost: World, c
     assert "requests" in told(lost, "bob")[0]
 
 
-# -- an app that was installed with less -------------------------------------------------------------------------------
+# -- an app with fewer scopes ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def older() -> Iterator[LocalSlack]:
         yield slack
 
 
-def test_an_admin_hears_once_which_scopes_are_missing(older: LocalSlack, tmp_path: Path) -> None:
+def test_an_admin_is_told_once_which_scopes_are_missing(older: LocalSlack, tmp_path: Path) -> None:
     for _ in range(2):
         with running(older, tmp_path, MemoryRegistry(), policy=policy_of()):
             older.person("dave").waits_for_direct_message()
@@ -99,7 +99,7 @@ def test_an_admin_hears_once_which_scopes_are_missing(older: LocalSlack, tmp_pat
     assert "is missing scopes that Registrar needs: `files:write`. Reinstall the app" in told(older)[0]
 
 
-def test_an_app_that_has_all_scopes_is_told_nothing(slack: LocalSlack, tmp_path: Path) -> None:
+def test_nobody_is_told_anything_about_an_app_with_all_scopes(slack: LocalSlack, tmp_path: Path) -> None:
     with running(slack, tmp_path, MemoryRegistry()) as world:
         world.registrar.work.shutdown(wait=True)
         world.registrar.outbox.deliver(wait=10)

@@ -171,7 +171,7 @@ def test_nobody_approves_their_own_request_by_a_click_from_another_workspace(sla
         assert bot.kept() == before
 
 
-def test_nobody_votes_once_more_by_a_click_from_another_workspace(slack: LocalSlack, tmp_path: Path) -> None:
+def test_nobody_votes_twice_by_a_click_from_another_workspace(slack: LocalSlack, tmp_path: Path) -> None:
     with door(slack, tmp_path, rules=TWO_OF_THREE) as bot:
         request = bot.known[cards.APPROVE]
         assert "1 of 2" in heard(bot, command(BOB, f"approve {request}"))

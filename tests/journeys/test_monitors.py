@@ -347,7 +347,7 @@ def test_the_message_of_an_alert_gets_the_picture_as_soon_as_slack_shows_it(watc
     assert picture["slack_file"]["id"] == file["id"]
 
 
-def test_where_slack_takes_no_picture_an_admin_hears_it_and_the_thread_goes_on(watched: World) -> None:
+def test_if_slack_takes_no_picture_an_admin_is_told_and_the_thread_goes_on(watched: World) -> None:
     measure(watched, 0.9, 0.61)
     watched.slack.fail("files.getUploadURLExternal", "missing_scope")
     card = alert(watched)

@@ -77,7 +77,7 @@ def test_where_the_bot_is_no_member_the_asker_gets_it_directly(measured: World) 
     assert "direct messages" in measured.answer(measured.alice, "cannot post here", "C0ELSE")
 
 
-def test_where_only_some_people_can_post_the_asker_gets_it_directly_and_hears_the_code(measured: World) -> None:
+def test_in_a_restricted_channel_the_asker_gets_the_answer_and_the_code_directly(measured: World) -> None:
     measured.slack.fail("chat.postMessage", "restricted_action")
     measured.alice.types(CHANNEL, "/model compare churn 4")
     assert "beats Production `v3`" in said(measured.alice.waits_for_direct_message(lambda m: "beats" in said(m)))
@@ -101,7 +101,7 @@ def test_a_channel_without_the_bot_is_asked_once_to_invite_it(measured: World) -
     assert str(measured.alice.sees("C0OPEN")).count("can't attach charts and files. To get them") == 2  # text and block
 
 
-def test_an_admin_hears_once_that_files_cannot_be_attached_and_nobody_else_does(measured: World) -> None:
+def test_only_an_admin_is_told_once_that_files_cannot_be_attached(measured: World) -> None:
     measured.slack.fail("files.getUploadURLExternal", "missing_scope", times=None)
     for version in ("v4", "v2"):
         measured.alice.types(CHANNEL, f"/model compare churn {version}")
@@ -115,7 +115,7 @@ def test_an_admin_hears_once_that_files_cannot_be_attached_and_nobody_else_does(
     assert [one for one in posted if one.get("thread_ts")] == []
 
 
-def test_where_slack_refuses_a_csv_that_was_promised_the_asker_hears_what_to_type(measured: World) -> None:
+def test_if_slack_refuses_a_promised_csv_the_asker_is_told_what_to_type(measured: World) -> None:
     memory(measured).add("big")
     for number in range(1, 121):
         memory(measured).add_run(f"big{number}", metrics={"f1": number / 1000})

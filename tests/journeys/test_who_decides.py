@@ -156,7 +156,7 @@ def test_an_edit_of_how_approvers_are_told_ends_no_pending_request(run: Run) -> 
 ACME = {"id": "E0ACME", "name": "Acme"}
 
 
-def test_whose_home_is_another_workspace_decides_by_click_and_form(run: Run, slack: LocalSlack) -> None:
+def test_someone_whose_home_is_another_workspace_decides_by_click_and_form(run: Run, slack: LocalSlack) -> None:
     slack.let_live_in("bob", "T0HOME", enterprise=ACME)
     world = run()
     world.alice.types(CHANNEL, "/model promote churn 4 production")
@@ -169,7 +169,7 @@ def test_whose_home_is_another_workspace_decides_by_click_and_form(run: Run, sla
     assert rejected.event.actor == Person("T0LOCAL", "U0BOB")
 
 
-def test_whose_home_is_another_workspace_sees_what_waits_for_them(run: Run, slack: LocalSlack) -> None:
+def test_someone_whose_home_is_another_workspace_sees_what_waits_for_them(run: Run, slack: LocalSlack) -> None:
     slack.let_live_in("bob", "T0HOME", enterprise=ACME)
     world = run()
     world.alice.types(CHANNEL, "/model promote churn 4 production")
@@ -180,7 +180,7 @@ def test_whose_home_is_another_workspace_sees_what_waits_for_them(run: Run, slac
     wait_until(lambda: world.registry.version("churn", 4).stage is Stage.PRODUCTION)
 
 
-def test_whose_home_is_another_workspace_does_not_approve_what_they_requested(run: Run, slack: LocalSlack) -> None:
+def test_someone_whose_home_is_another_workspace_cannot_approve_their_own_request(run: Run, slack: LocalSlack) -> None:
     slack.let_live_in("bob", "T0HOME", enterprise=ACME)
     world = run()
     world.bob.types(CHANNEL, "/model promote churn 4 production")

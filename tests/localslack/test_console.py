@@ -1,4 +1,4 @@
-"""`localslack` on the command line: what it says, and what can be done with that."""
+"""`localslack` on the command line: its output, and how an app uses it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from localslack.web.server import listen
 
 MANIFEST = "display_information: {name: Tester}\noauth_config: {scopes: {bot: [chat:write]}}\n"
 ROOT = Path(__file__).parents[2]
-# Nothing of the environment that configures Registrar or an app.
+# Nothing from the environment that configures Registrar or an app.
 BARE = {"PATH": "", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
@@ -37,7 +37,7 @@ def started(manifest: Path) -> Iterator[list[str]]:
         process.terminate()
 
 
-def test_what_it_prints_can_be_pasted_into_a_shell_and_is_enough_for_an_app(started: list[str]) -> None:
+def test_its_output_can_be_pasted_into_a_shell_and_is_enough_for_an_app(started: list[str]) -> None:
     said = dict(line.removeprefix("export ").split("=", 1) for line in started[1:])
     assert [line.partition(" ")[0] for line in started[1:]] == ["export"] * 4
     client = WebClient(token=said["SLACK_BOT_TOKEN"], base_url=said["SLACK_API_URL"])
@@ -50,7 +50,7 @@ def test_the_first_line_says_where_the_page_is(started: list[str]) -> None:
         assert slack.person("alice").id == "U0ALICE"
 
 
-def test_the_help_says_each_option(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0

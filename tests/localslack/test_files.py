@@ -160,7 +160,7 @@ def image(file: JSON) -> JSON:
     return {"type": "image", "slack_file": {"id": file["id"]}, "alt_text": "a curve"}
 
 
-def test_a_file_is_unknown_until_slack_has_looked_into_it(slow: LocalSlack) -> None:
+def test_a_file_is_unknown_until_slack_has_checked_it(slow: LocalSlack) -> None:
     client = web_client(slow)
     file_id = kept(client, png(), "a.png")["id"]
     before = client.files_info(file=file_id)["file"]
@@ -181,7 +181,7 @@ def test_a_block_shows_no_picture_that_is_not_ready(slow: LocalSlack) -> None:
     assert client.chat_postMessage(channel="#churn", text="x", blocks=blocks)["ok"]
 
 
-def test_slack_takes_a_second_to_look_into_a_file() -> None:
+def test_slack_takes_a_second_to_check_a_file() -> None:
     with LocalSlack.start(MANIFEST, speed=0.01) as slack:  # a second lasts 100
         client = web_client(slack)
         file_id = kept(client, png(), "a.png")["id"]
@@ -190,7 +190,7 @@ def test_slack_takes_a_second_to_look_into_a_file() -> None:
         assert client.files_info(file=file_id)["file"]["mimetype"] == "image/png"
 
 
-def test_the_information_about_a_file_says_where_it_is_shared(client: WebClient, alice: Person) -> None:
+def test_information_about_a_file_says_where_it_is_shared(client: WebClient, alice: Person) -> None:
     client.files_upload_v2(channels=["C0CHURN", "U0ALICE"], content="x", filename="a.txt")
     message = alice.sees("#churn")[0]
     file = client.files_info(file=only_file(alice)["id"])["file"]
@@ -199,7 +199,7 @@ def test_the_information_about_a_file_says_where_it_is_shared(client: WebClient,
     assert list(file["shares"]["private"]) == file["ims"]
 
 
-def test_the_information_about_a_file_needs_a_scope() -> None:
+def test_information_about_a_file_needs_a_scope() -> None:
     with local_slack(manifest_without("files:read")) as slack:
         client = web_client(slack)
         with pytest.raises(SlackApiError, match="missing_scope"):

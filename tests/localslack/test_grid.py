@@ -80,7 +80,7 @@ def test_an_event_names_the_organization(slack: LocalSlack, heard: list[JSON], c
     assert heard[0]["authorizations"][0]["enterprise_id"] == "E0ACME"
 
 
-def test_people_of_the_organization_are_members(client: WebClient, carol: Person) -> None:
+def test_people_from_the_organization_are_members(client: WebClient, carol: Person) -> None:
     user = client.users_info(user="U0CAROL")["user"]
     assert (user["team_id"], user["is_stranger"]) == ("T0HOME", False)
     assert user["enterprise_user"] == {
@@ -111,7 +111,7 @@ def test_people_who_only_live_in_another_workspace_of_the_organization_are_stran
     assert client.users_info(user="U0CAROL")["user"]["is_stranger"] is True
 
 
-def test_a_stranger_acts_as_somebody_of_another_workspace(heard: list[JSON], stranger: Person) -> None:
+def test_a_stranger_acts_as_someone_from_another_workspace(heard: list[JSON], stranger: Person) -> None:
     click(stranger)
     stranger.types("#churn", "/ask")
     assert (heard[0]["user"]["team_id"], heard[0]["enterprise"], heard[1]["team_id"]) == ("T0OTHER", None, "T0OTHER")

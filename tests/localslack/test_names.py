@@ -1,4 +1,4 @@
-"""An app whose name has a space: what it is called where, and how people mention it."""
+"""An app whose name has a space: where it has which name, and how people mention it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_it_is_mentioned_by_its_name_or_its_handle(connected: App, alice: Person
 
 
 @pytest.mark.parametrize("text", ["@Model Registrars", "a@Model Registrar", "@Model"])
-def test_what_only_begins_like_its_name_is_no_mention(alice: Person, text: str) -> None:
+def test_a_word_that_only_begins_like_its_name_is_not_a_mention(alice: Person, text: str) -> None:
     sent = alice.types("#churn", text).message
     assert sent is not None
     assert sent["text"] == text

@@ -117,6 +117,6 @@ def test_what_the_manifest_does_not_declare_cannot_be_used(alice: Person) -> Non
         alice.uses("look_into")
 
 
-def test_an_app_that_is_away_is_told_to_the_person(alice: Person) -> None:
+def test_people_are_told_that_the_app_is_away(alice: Person) -> None:
     outcome = alice.uses("start_round")
     assert (outcome.acked, outcome.error) == (False, "dispatch_failed")

@@ -1,4 +1,4 @@
-"""Apps in the shape of Slack's starter templates run unchanged: one on @slack/bolt, one on slack_bolt."""
+"""Apps like Slack's starter templates run unchanged: one on @slack/bolt, one on slack_bolt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.workspaces import local_slack
 JSON = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 STARTERS = Path(__file__).parent / "starters"
-NODE = 20  # the oldest that @slack/bolt 5 takes
+NODE = 20  # the oldest version that @slack/bolt 5 supports
 
 
 def python_app(_: Path) -> tuple[list[str], Path]:

@@ -526,7 +526,7 @@ def test_the_21st_call_of_a_tier_2_method_in_a_minute_is_refused() -> None:
         assert client.usergroups_list()["ok"]
 
 
-def test_lifted_rate_tiers_count_nothing() -> None:
+def test_without_rate_limits_nothing_is_counted() -> None:
     with LocalSlack.start(MANIFEST, rate_limits=False) as slack:
         assert all(web_client(slack).usergroups_list()["ok"] for _ in range(21))
 

@@ -410,7 +410,7 @@ def put_said(bench: Bench, *keys: str, to: str = "C1") -> None:
             tx.add_note(Note(key=key, lane=key, kind=NoteKind.SAID, to=to))
 
 
-def test_messages_in_a_channel_are_a_pace_apart_and_in_order(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_messages_in_a_channel_are_paced_and_in_order(bench: Bench, paced: Outbox, teller: Teller) -> None:
     put_said(bench, "a", "b", "c")
     told = []
     for _ in range(4):
@@ -421,14 +421,14 @@ def test_messages_in_a_channel_are_a_pace_apart_and_in_order(bench: Bench, paced
     assert told == ["a", "ab", "abc", "abc"]
 
 
-def test_a_busy_channel_holds_up_no_other(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_a_busy_channel_does_not_hold_up_another(bench: Bench, paced: Outbox, teller: Teller) -> None:
     put_said(bench, "a", "b")
     put_said(bench, "x", to="C2")
     paced.deliver()
     assert sorted(teller.keys) == ["a", "x"]
 
 
-def test_a_busy_channel_holds_up_no_edit(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_a_busy_channel_does_not_hold_up_an_edit(bench: Bench, paced: Outbox, teller: Teller) -> None:
     put(bench, "r1/opened", kind=NoteKind.CARD)
     paced.deliver()
     put_said(bench, "a")
@@ -447,7 +447,7 @@ def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox,
     assert teller.keys == ["r1/opened", "r1/news"]
 
 
-def test_what_waits_for_its_turn_was_not_tried(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_waiting_for_a_turn_is_not_a_try(bench: Bench, paced: Outbox, teller: Teller) -> None:
     put_said(bench, "a", "b")
     paced.deliver()
     bench.clock.turn(seconds=1)
@@ -496,7 +496,7 @@ def test_a_process_that_dies_in_its_turn_holds_the_channel_for_a_second(
     assert teller.keys == ["a", "b"]
 
 
-def test_a_message_that_is_no_row_takes_a_turn_too(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_a_message_without_a_row_takes_a_turn_too(bench: Bench, paced: Outbox, teller: Teller) -> None:
     assert (paced.begin_turn("C1"), paced.begin_turn("C2")) == (0.0, 0.0)
     put_said(bench, "a")
     bench.clock.turn(seconds=0.5)
@@ -509,7 +509,7 @@ def test_a_message_that_is_no_row_takes_a_turn_too(bench: Bench, paced: Outbox, 
     assert (teller.keys, paced.begin_turn("C1")) == (["a"], 1.0)
 
 
-def test_what_answers_a_question_needs_no_ledger_that_can_be_written_to(
+def test_an_answer_does_not_need_a_writable_ledger(
     bench: Bench, teller: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paced = Outbox(bench.context, teller, pace=PACE)
@@ -523,14 +523,14 @@ def test_what_answers_a_question_needs_no_ledger_that_can_be_written_to(
     paced.end_turn("C1")
 
 
-def test_whoever_rests_wakes_when_something_can_be_tried(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_a_resting_thread_wakes_when_something_can_be_tried(bench: Bench, outbox: Outbox, teller: Teller) -> None:
     put(bench, "r1/a")
     teller.answers["r1/a"] = [later(0.01)]
     outbox.deliver()
     outbox.rest(3600)
 
 
-def test_whoever_rests_wakes_when_somebody_else_puts_something_off(
+def test_a_resting_thread_wakes_when_another_one_postpones_something(
     bench: Bench, outbox: Outbox, teller: Teller
 ) -> None:
     rests = threading.Thread(target=outbox.rest, args=(3600,))
@@ -544,7 +544,7 @@ def test_whoever_rests_wakes_when_somebody_else_puts_something_off(
     assert teller.keys[0] == "r1/a"
 
 
-def test_what_slack_refused_for_now_is_not_looked_for(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_nothing_is_looked_for_that_slack_refused_for_now(bench: Bench, outbox: Outbox, teller: Teller) -> None:
     put(bench, "r1/a")
     teller.answers["r1/a"] = [later(1), UNKNOWN, later(1), DELIVERED]
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""Messages that would be longer than Slack takes: what's cut, and what's said about it."""
+"""Messages that would be too long for Slack: what's cut, and what the message says about it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BUTTON = ActionsBlock(block_id="b", elements=[ButtonElement(text="Approve", acti
 
 
 def lines(number: int, length: int = 99) -> str:
-    """Return so many lines, each with its number."""
+    """Return that many lines, each with its number."""
     return "\n".join(f"{at:04} {'x' * (length - 5)}" for at in range(number))
 
 
@@ -25,7 +25,7 @@ def test_what_fits_stays_as_it_is() -> None:
     assert [block["text"]["text"] for block in made([lines(20)] * 5).blocks[:-1]] == [lines(20)] * 5
 
 
-def test_of_a_message_that_is_too_long_whole_lines_are_left_out_and_counted() -> None:
+def test_whole_lines_of_a_message_that_is_too_long_are_left_out_and_counted() -> None:
     cut = made([lines(29)] * 6)
     assert size(cut.blocks) <= BLOCKS_MOST
     assert cut.blocks[0]["text"]["text"] == lines(18) + "\nand 11 more lines"

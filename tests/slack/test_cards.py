@@ -173,7 +173,7 @@ def test_a_card_names_those_who_approved() -> None:
     assert "2 of 50: <@U0XXXXXXXX00>, <@U0XXXXXXXX01>" in said({"blocks": cards.card(a_request(), votes(2)).blocks})
 
 
-def test_of_many_who_approved_ten_are_named() -> None:
+def test_ten_of_many_approvers_are_named() -> None:
     card = shown(cards.card(a_request(), votes(30)))
     assert "<@U0XXXXXXXX09>, and 20 more" in card
     assert "<@U0XXXXXXXX10>" not in card

@@ -1,4 +1,4 @@
-"""Channels are named for people, and messages go to their ids."""
+"""People see channels by name, and messages go to their ids."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_private_channel_that_we_are_in_has_an_id(channels: Channels, slack: L
     assert channels.id_of("#secret") == "C0SECRET"
 
 
-def test_a_name_that_slack_does_not_list_stays_and_is_looked_up_again_after_a_minute(
+def test_a_name_that_slack_does_not_list_is_kept_and_looked_up_again_after_a_minute(
     channels: Channels, slack: LocalSlack, watch: Watch
 ) -> None:
     assert [channels.id_of("#later") for _ in range(10)] == ["#later"] * 10
@@ -80,22 +80,20 @@ def test_a_channel_that_is_gone_is_looked_up_again(channels: Channels, slack: Lo
     assert channels.id_of("#churn") == "C0CHURN2"
 
 
-def test_a_renamed_channel_is_found_by_the_name_that_it_had(channels: Channels, slack: LocalSlack) -> None:
+def test_a_renamed_channel_is_found_by_its_old_name(channels: Channels, slack: LocalSlack) -> None:
     slack.rename("#churn", "attrition")
     assert [channels.id_of("#churn") for _ in range(2)] == ["C0CHURN"] * 2
     assert pages(slack) == 1
 
 
-def test_a_name_is_that_of_the_channel_that_has_it_now(channels: Channels, slack: LocalSlack) -> None:
+def test_a_name_means_the_channel_that_has_it_now(channels: Channels, slack: LocalSlack) -> None:
     slack.rename("#churn", "attrition")
     slack.add_channel("C0CHURN2", "churn")
     assert channels.id_of("#churn") == "C0CHURN2"
 
 
 @pytest.mark.parametrize("error", ["unknown_method", "missing_scope", "internal_error", "ratelimited"])
-def test_where_slack_lists_no_channels_the_name_is_all_there_is(
-    channels: Channels, slack: LocalSlack, error: str
-) -> None:
+def test_if_slack_lists_no_channels_the_name_is_used(channels: Channels, slack: LocalSlack, error: str) -> None:
     slack.fail("conversations.list", error, times=None)
     assert channels.id_of("#ml-models") == "#ml-models"
 

@@ -49,7 +49,7 @@ def test_a_call_that_fails_is_told(
     assert listener.codes == [code]
 
 
-def test_a_method_that_slack_limits_is_left_alone_until_the_time_that_slack_named(slack: LocalSlack) -> None:
+def test_a_method_that_slack_limits_is_not_called_until_the_time_that_slack_gave(slack: LocalSlack) -> None:
     client, clock = HeardClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[]), HandClock()
     client.monotonic = clock.monotonic
     slack.rate_limit("users.info", retry_after=7)

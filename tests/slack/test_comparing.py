@@ -31,7 +31,7 @@ def test_the_best_has_a_star_and_the_others_their_distance_to_production() -> No
     ]  # fmt: skip
 
 
-def test_of_many_versions_with_many_metrics_fewer_metrics_are_shown() -> None:
+def test_with_many_versions_and_many_metrics_fewer_metrics_are_shown() -> None:
     shown = comparison(a_comparison("plain", 100, metrics=30))
     rows = table(shown)
     assert (len(rows) - 1 >= 20, len(rows[0])) == (True, 3 + 5)

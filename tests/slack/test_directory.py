@@ -71,13 +71,11 @@ def test_who_is_no_full_member_is_known(
     assert getattr(look_up(BOB), standing)
 
 
-def test_whoever_clicks_from_another_workspace_of_theirs_is_the_same_person(look_up: LookUp) -> None:
+def test_someone_who_clicks_from_another_of_their_workspaces_is_the_same_person(look_up: LookUp) -> None:
     assert look_up(Person("T0OTHER", "U0BOB")) == look_up(BOB)
 
 
-def test_where_users_cannot_be_asked_about_the_payload_says_who_is_a_stranger(
-    look_up: LookUp, slack: LocalSlack
-) -> None:
+def test_if_users_cannot_be_looked_up_the_payload_says_who_is_a_stranger(look_up: LookUp, slack: LocalSlack) -> None:
     slack.remove_method("users.info")
     assert not look_up(Person("T0OTHER", "U0BOB")).is_home
 
@@ -115,7 +113,7 @@ def test_where_there_are_no_groups_nobody_is_in_one(look_up: LookUp, slack: Loca
     assert look_up(BOB).groups == frozenset()
 
 
-def test_a_server_that_lists_no_groups_is_asked_about_each(look_up: LookUp, slack: LocalSlack) -> None:
+def test_a_server_that_does_not_list_groups_is_asked_about_each(look_up: LookUp, slack: LocalSlack) -> None:
     slack.remove_method("usergroups.list")
     assert look_up(BOB).groups == GROUPS
 

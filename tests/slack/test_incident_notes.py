@@ -106,11 +106,11 @@ def picture_in(card: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def ready(desk: Desk) -> None:
-    """Let Slack look into what was uploaded."""
+    """Let Slack check the upload."""
     desk.slack.advance(2)
 
 
-def test_once_slack_has_looked_into_it_the_message_shows_it_as_well(desk: Desk) -> None:
+def test_once_slack_has_checked_the_picture_the_message_shows_it_as_well(desk: Desk) -> None:
     desk.deliver(CARD)
     assert picture_in(desk.posted()[0]) is None
     desk.deliver(CHART)
@@ -144,7 +144,7 @@ def test_before_the_picture_is_uploaded_the_message_waits_for_it(desk: Desk) -> 
 
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 1), (2, 2), (3, 4), (4, 8)])
-def test_a_picture_that_slack_has_not_looked_into_is_tried_again_less_and_less_often(
+def test_a_picture_that_slack_has_not_checked_is_tried_again_at_growing_intervals(
     desk: Desk, attempts: int, seconds: int
 ) -> None:
     desk.deliver(CARD)
@@ -197,7 +197,7 @@ def test_a_picture_that_was_tried_before_is_looked_for(desk: Desk) -> None:
 
 @pytest.mark.parametrize("method", ["files.getUploadURLExternal", UPLOAD])
 @pytest.mark.parametrize("error", ["missing_scope", "unknown_method", "internal_error"])
-def test_where_slack_takes_no_picture_the_thread_goes_on_without(desk: Desk, method: str, error: str) -> None:
+def test_if_slack_takes_no_picture_the_thread_goes_on_without_it(desk: Desk, method: str, error: str) -> None:
     desk.deliver(CARD)
     desk.slack.fail(method, error)
     assert desk.deliver(CHART).outcome is Delivered.DELIVERED

@@ -144,7 +144,7 @@ def test_an_invitation_waits_as_long_as_its_card_does(desk: Desk) -> None:
     assert under(desk).deliver(INVITATION).wait == timedelta(seconds=40)
 
 
-def test_the_link_to_a_card_is_asked_once_for_all_who_are_invited(desk: Desk) -> None:
+def test_the_link_to_a_card_is_asked_for_once_for_everyone_invited(desk: Desk) -> None:
     desk.deliver(CARD)
     for user in ("U0BOB", "U0CAROL", "U0DAVE"):
         desk.deliver(replace(INVITATION, key=f"direct:{user}", lane=user, to=user))
@@ -259,7 +259,7 @@ MANY = 500  # more than two pages
 
 
 @pytest.mark.parametrize(("others", "pages"), [("long before", 1), ("just before", 3), ("after", 1)])
-def test_in_a_thread_of_hundreds_of_replies_it_is_found(desk: Desk, others: str, pages: int) -> None:
+def test_our_message_is_found_in_a_thread_of_hundreds_of_replies(desk: Desk, others: str, pages: int) -> None:
     desk.deliver(CARD)
     written = now(desk)
     if others != "after":
@@ -274,7 +274,7 @@ def test_in_a_thread_of_hundreds_of_replies_it_is_found(desk: Desk, others: str,
     assert len(desk.slack.calls("conversations.replies")) == pages
 
 
-def test_in_a_channel_only_what_came_since_is_looked_through(desk: Desk) -> None:
+def test_in_a_channel_only_later_messages_are_searched(desk: Desk) -> None:
     began = datetime.now(UTC)
     desk.deliver(replace(DIRECT, created_at=began), was_tried=True)
     [call] = desk.slack.calls("conversations.history")
@@ -412,14 +412,14 @@ PERMANENT = [
 
 
 @pytest.mark.parametrize("error", PERMANENT)
-def test_what_slack_refuses_for_good_is_not_tried_again(desk: Desk, error: str) -> None:
+def test_what_slack_refuses_permanently_is_not_tried_again(desk: Desk, error: str) -> None:
     desk.slack.fail("chat.postMessage", error)
     delivery = desk.deliver(DIRECT)
     assert (delivery.outcome, delivery.why) == (Outcome.NEVER, error)
 
 
 @pytest.mark.parametrize("error", ["msg_blocks_too_long", "invalid_blocks", "msg_too_long"])
-def test_a_card_that_slack_finds_too_long_goes_shorter_with_its_buttons(desk: Desk, error: str) -> None:
+def test_a_card_that_is_too_long_for_slack_is_posted_shorter_with_its_buttons(desk: Desk, error: str) -> None:
     desk.slack.fail("chat.postMessage", error)
     assert desk.deliver(CARD).outcome is Outcome.LATER
     assert desk.deliver(CARD).outcome is Outcome.DELIVERED
@@ -428,7 +428,7 @@ def test_a_card_that_slack_finds_too_long_goes_shorter_with_its_buttons(desk: De
     assert "Details: `/model show churn 7`" in said(card)
 
 
-def test_an_edit_that_slack_finds_too_long_is_shorter_and_the_next_one_is_whole_again(desk: Desk) -> None:
+def test_an_edit_that_is_too_long_for_slack_is_shortened_and_the_next_one_is_whole_again(desk: Desk) -> None:
     desk.deliver(CARD)
     whole = len(desk.posted()[0]["blocks"])
     desk.slack.fail("chat.update", "msg_blocks_too_long")
@@ -439,7 +439,7 @@ def test_an_edit_that_slack_finds_too_long_is_shorter_and_the_next_one_is_whole_
     assert shown == [whole, 3, whole]
 
 
-def test_a_card_that_is_refused_in_its_shorter_form_too_is_given_up_with_the_code(desk: Desk) -> None:
+def test_a_card_whose_shorter_form_is_refused_too_is_given_up_with_the_code(desk: Desk) -> None:
     desk.slack.fail("chat.postMessage", "msg_blocks_too_long", times=2)
     assert [desk.deliver(CARD).outcome for _ in range(2)] == [Outcome.LATER, Outcome.NEVER]
     assert desk.deliver(CARD).outcome is Outcome.DELIVERED
@@ -483,7 +483,7 @@ def test_messages_go_to_the_id_of_the_channel_that_the_policy_names(desk: Desk) 
     assert len(desk.slack.calls("conversations.list")) == 1
 
 
-def test_a_channel_whose_name_only_slack_can_find_is_known_by_its_id_afterwards(desk: Desk) -> None:
+def test_a_channel_that_only_slack_can_find_by_name_is_known_by_its_id_afterwards(desk: Desk) -> None:
     desk.slack.rate_limit("conversations.list")
     for at in range(2):
         desk.deliver(Note(key=f"said:{at}", lane=f"said:{at}", kind=NoteKind.SAID, to="#churn", data=SENTENCE))
@@ -491,7 +491,7 @@ def test_a_channel_whose_name_only_slack_can_find_is_known_by_its_id_afterwards(
     assert channels_posted_to(desk) == ["#churn", "C0CHURN"]
 
 
-def test_a_new_channel_of_the_same_name_gets_what_the_archived_one_does_not_take(desk: Desk) -> None:
+def test_a_new_channel_gets_the_messages_of_an_archived_one_with_the_same_name(desk: Desk) -> None:
     said_there = Note(key="said:1", lane="said:1", kind=NoteKind.SAID, to="#churn", data=SENTENCE)
     desk.deliver(said_there)
     desk.slack.advance(1)

@@ -1,4 +1,4 @@
-"""An app in the shape of Slack's starter template for Bolt for Python; it knows nothing of localslack."""
+"""An app like Slack's starter template for Bolt for Python; it knows nothing about localslack."""
 
 import logging
 import os
