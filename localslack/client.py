@@ -208,11 +208,11 @@ class Remote:
         self.control("channel", where=channel, is_archived=archived)
 
     def rename(self, channel: str, name: str) -> None:
-        """Give a channel another name."""
+        """Rename a channel."""
         self.control("channel", where=channel, rename=name)
 
     def limit_posting(self, channel: str, to: str) -> None:
-        """Say who can post in a channel: "everyone" or "admins", of whom the app is none."""
+        """Say who can post in a channel: "everyone", or "admins", which excludes the app."""
         self.control("channel", where=channel, posting=to)
 
     def set_group(self, group_id: str, handle: str, members: Sequence[str], name: str = "") -> None:
@@ -307,15 +307,15 @@ class Person:
         return _outcome(self.slack.act("shortcut", user=self.name, name=shortcut, **about))
 
     def reacts(self, message: JSON, emoji: str, *, remove: bool = False) -> JSON:
-        """React to a message with an emoji's name, or take that back; returns the message."""
+        """Add a reaction to a message by its emoji's name, or remove it; returns the message."""
         return dict(self.slack.act("react", user=self.name, **_place(message), name=emoji, remove=remove)["message"])
 
     def edits(self, message: JSON, text: str) -> JSON:
-        """Change the text of a message of this person's, and return it."""
+        """Change the text of one of this person's messages, and return it."""
         return dict(self.slack.act("edit", user=self.name, **_place(message), text=text)["message"])
 
     def deletes(self, message: JSON) -> None:
-        """Delete a message of this person's; an admin can delete any."""
+        """Delete one of this person's messages; an admin can delete any."""
         self.slack.act("delete", user=self.name, **_place(message))
 
     def opens_home(self) -> JSON | None:
@@ -430,7 +430,7 @@ class Person:
         return forms.find_element(among, what)
 
     def _answer(self, where: JSON, block: JSON, element: JSON, said: Any) -> Any:
-        """An answer as `forms` has it; the app is asked for the options that only it knows."""
+        """An answer as in `forms`; the app is asked for the options that only it knows."""
         if element["type"] not in forms.EXTERNAL or not said:
             return forms.plain_answer(element, said)
         chosen = [
@@ -474,7 +474,7 @@ def _held_answer(state: JSON) -> Any:
 
 
 def _place(where: JSON) -> JSON:
-    """How an act names the view or the message that it is about."""
+    """The arguments that say which view or message an act is about."""
     if "callback_id" in where:
         return {"view_id": where["id"]}
     return {"channel": where["channel"], "ts": where["ts"]}

@@ -105,12 +105,12 @@ class Core:
             raise SlackError("missing_scope", needed=any_of[0], provided=provided)
 
     def has_picture(self, slack_file: dict[str, Any]) -> bool:
-        """Whether the slack_file of a block is a picture that Slack has looked into."""
+        """Whether a block's slack_file is a picture that Slack has checked."""
         held = files.picture(self.space, slack_file)
         return held is not None and self.is_ready(held)
 
     def has_picture_for(self, audience: str | None) -> HasPicture:
-        """As `has_picture`, but what only one person sees shows only what is shared where they can see it.
+        """As `has_picture`, for a message that one person sees: the picture must be shared where they can see it.
 
         Slack refuses the rest: node-slack-sdk#1790, java-slack-sdk#1349.
         """
@@ -120,11 +120,11 @@ class Core:
         return lambda wanted: self.has_picture(wanted) and files.is_shared(self.space, wanted, person)
 
     def is_ready(self, file: File) -> bool:
-        """Whether Slack has looked into a file."""
+        """Whether Slack has checked a file."""
         return self.clock.now() >= file.ready_at
 
     def ready_at(self) -> float:
-        """When Slack will have looked into a file that is completed now."""
+        """When Slack will have checked a file that is completed now."""
         return self.clock.now() + self.settings.files_ready_after / self.settings.speed
 
     def problem(self, what: str) -> None:

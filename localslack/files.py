@@ -29,7 +29,7 @@ def unprocessed(space: Workspace, held: File) -> JSON:
 
 
 def information(space: Workspace, held: File, *, is_ready: bool) -> JSON:
-    """A file object as files.info returns it: where it is shared, and what it is once Slack has looked into it."""
+    """A file object as files.info returns it: where it is shared and, once Slack has checked it, what it is."""
     if not is_ready:
         return unprocessed(space, held)
     listed: dict[str, list[str]] = {"channels": [], "groups": [], "ims": []}
@@ -60,7 +60,7 @@ def picture(space: Workspace, wanted: JSON) -> File | None:
 
 
 def is_shared(space: Workspace, wanted: JSON, person: Person) -> bool:
-    """Whether the picture that a slack_file means is theirs, or in a message that a person can see and that lasts."""
+    """Whether a slack_file's picture is the person's own, or in a lasting message that they can see."""
     held = picture(space, wanted)
     if held is None:
         return False

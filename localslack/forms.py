@@ -34,7 +34,7 @@ _PLAIN = {
     "datetimepicker": ("selected_date_time", "initial_date_time"),
     "rich_text_input": ("rich_text_value", "initial_value"),
 }
-# The menus whose options the app is asked for; an answer to one is a whole option, as only the app knows them.
+# The menus that the app fills. An answer to one is a whole option, since only the app knows them.
 EXTERNAL = ("external_select", "multi_external_select")
 _ONE_OPTION = {"static_select", "radio_buttons", "external_select", "overflow"}
 _MANY_OPTIONS = {"multi_static_select", "checkboxes", "multi_external_select"}
@@ -188,7 +188,7 @@ def _initial(element: JSON) -> JSON:
 def _option(element: JSON, value: Any) -> JSON:
     if element["type"] in EXTERNAL:
         if not isinstance(value, dict) or "value" not in value:
-            raise ValueError(f"{element['action_id']} takes an option that the app has offered, not {value!r}")
+            raise ValueError(f"{element['action_id']} takes an option that the app offered, not {value!r}")
         return value
     for option in options(element):
         if option.get("value") == value:

@@ -10,7 +10,7 @@ from localslack.errors import SlackError
 
 # Calls a minute, by tier: https://docs.slack.dev/apis/web-api/rate-limits
 TIERS = {1: 1, 2: 20, 3: 50, 4: 100}
-# chat.postMessage: about one a second in each channel. Slack doesn't say what bursts it tolerates: none here.
+# chat.postMessage: about one a second in each channel. Slack doesn't say which bursts it tolerates; here, none.
 SPECIAL = 5
 
 

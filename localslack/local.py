@@ -46,9 +46,9 @@ class LocalSlack(Remote):
 
         manifest: the app's manifest, a file or a mapping. state: a file that keeps everything over restarts.
         secrets: bot_token, app_token, signing_secret, verification_token, where they should not be random.
-        rate_limits: whether Slack's rate tiers apply, or calls can come as fast as they like.
-        speed: how many of the workspace's seconds pass in one where it counts calls and looks into files.
-        files_ready_after: how many of those seconds it takes to look into a file.
+        rate_limits: whether Slack's rate limits apply.
+        speed: how many of the workspace's seconds pass in a real one when it counts calls and checks files.
+        files_ready_after: how many of those seconds it takes to check a file.
         Raises OSError when the port is taken, ValueError for an unreadable manifest.
         """
         loaded = manifests.load(manifest)

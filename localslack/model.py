@@ -11,7 +11,7 @@ JSON = dict[str, Any]
 
 @dataclass(kw_only=True)
 class Person:
-    """A user account: a person, a bot, a guest, a stranger from another workspace, or a deleted one.
+    """A user account: a person, a bot, a guest, a stranger from another workspace, or a deleted account.
 
     team_id: the workspace that they belong to. enterprise_user: who they are in an Enterprise Grid, in Slack's words;
     with it they can be members of this workspace too.

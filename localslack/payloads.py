@@ -111,7 +111,7 @@ def block_suggestion(
     message: JSON | None = None,
     view: JSON | None = None,
 ) -> JSON:
-    """What somebody types into a menu that the app fills: typed holds block_id, action_id and value."""
+    """What someone types into a menu that the app fills: typed has block_id, action_id, and value."""
     payload = _interaction("block_suggestion", actor, origin) | {"container": container} | typed
     where = {"view": view, "message": message, "channel": place and {"id": place.id, "name": place.name}}
     return payload | {name: held for name, held in where.items() if held is not None}
@@ -120,7 +120,7 @@ def block_suggestion(
 def shortcut(
     callback_id: str, *, actor: Actor, action_ts: str, origin: Origin = Origin(), trigger_id: str = ""
 ) -> JSON:
-    """A global shortcut, which is used in no conversation."""
+    """A global shortcut, used outside any conversation."""
     return _shortcut("shortcut", callback_id, actor, origin) | {"action_ts": action_ts, "trigger_id": trigger_id}
 
 
@@ -282,6 +282,6 @@ def _interaction(kind: str, actor: Actor, origin: Origin) -> JSON:
 
 
 def organization(origin: Origin) -> JSON:
-    """The Enterprise Grid as Slack adds it to what names the workspace; nothing without one."""
+    """The Enterprise Grid as Slack adds it wherever it names the workspace; empty without one."""
     grid = origin.enterprise
     return {"enterprise_id": grid["id"], "enterprise_name": grid["name"]} if grid else {}

@@ -1,4 +1,4 @@
-"""What a workspace holds when it is new: plain data that a test may pass."""
+"""What a new workspace contains: plain data that a test can pass."""
 
 from __future__ import annotations
 

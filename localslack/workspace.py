@@ -146,7 +146,7 @@ class Workspace:
         self._save_channel(channel)
 
     def rename(self, channel: Channel, name: str) -> None:
-        """Give a channel another name; Slack remembers those before."""
+        """Rename a channel; Slack remembers its earlier names."""
         channel.previous_names.append(channel.name)
         channel.name = name.removeprefix("#")
         self._save_channel(channel)
@@ -157,7 +157,7 @@ class Workspace:
         self._save_channel(channel)
 
     def may_post(self, channel: Channel, member: str) -> bool:
-        """Whether a member's messages are taken; the app is no admin."""
+        """Whether a member can post; the app is not an admin."""
         return channel.posting == "everyone" or (member in self.people and self.people[member].is_admin)
 
     def join(self, channel: Channel, member: str) -> None:

@@ -419,7 +419,7 @@ class SlackNotifier:
         self._tell_admins(f"channel:{channel}:{code}:{self._now():%Y-%m-%d}", sentence)
 
     def _refused(self, note: Note, code: str) -> None:
-        """Tell admins what Slack refused to post in a channel; about requests' cards, at most once a day."""
+        """Tell admins what Slack refused to post in a channel: once for each alert, else at most once a day."""
         if note.kind not in _DROPPED:
             return
         with self._ledger.read() as reading:

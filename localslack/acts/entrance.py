@@ -32,7 +32,7 @@ def enter(core: Core, who: str, where: str, *, to_write: bool) -> tuple[Person, 
 
 
 def message_for(core: Core, who: str, where: str, ts: str) -> tuple[Person, Channel, Message]:
-    """The person, the conversation and a message that the person sees there; raises message_not_found too."""
+    """The person, the conversation, and a message that the person sees there; raises message_not_found, too."""
     person, channel = enter(core, who, where, to_write=False)
     message = core.space.anything_at(channel, ts)
     if message is None or message.audience not in (None, person.id):

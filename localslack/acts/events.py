@@ -17,13 +17,13 @@ def announce(core: Core, channel: Channel, message: Message) -> None:
     event = shapes.message(core.space, message) | {"event_ts": message.ts}
     _tell(core, channel, event)
     mention = re.search(rf"<@{core.space.app.bot_user_id}[|>]", message.text)
-    # In a direct conversation, nobody needs to be mentioned: https://docs.slack.dev/reference/events/app_mention
+    # In a direct conversation, a mention isn't an event: https://docs.slack.dev/reference/events/app_mention
     if mention and not channel.is_im and _hears(core, channel, "app_mention"):
         _send(core, channel, event | {"type": "app_mention", "channel": channel.id})
 
 
 def announce_change(core: Core, channel: Channel, before: JSON, now: Message) -> None:
-    """Tell the app that a person edited a message, or that a tombstone took the place of a thread's first one."""
+    """Tell the app that a person edited a message, or that a tombstone replaced a thread's first one."""
     _tell(core, channel, _hidden(core, "message_changed", before) | {"message": shapes.message(core.space, now)})
 
 
@@ -33,7 +33,7 @@ def announce_deletion(core: Core, channel: Channel, before: JSON) -> None:
 
 
 def announce_reaction(core: Core, channel: Channel, message: Message, about: JSON, *, added: bool) -> None:
-    """Tell the app of a reaction that somebody added or removed; about holds user and reaction."""
+    """Tell the app about a reaction that someone added or removed; about has the user and the reaction."""
     kind = "reaction_added" if added else "reaction_removed"
     if _hears(core, channel, kind):
         item = {"type": "message", "channel": channel.id, "ts": message.ts}

@@ -11,7 +11,7 @@ from localslack.core import Core
 from localslack.errors import SlackError
 from localslack.model import JSON, Channel, Message
 
-# Which emoji a workspace has is not known here, only how their names look.
+# The workspace doesn't know which emoji exist, only what their names look like.
 NAME = re.compile(r"[a-z0-9_+'-]+(::skin-tone-[2-6])?")
 
 

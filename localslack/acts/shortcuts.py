@@ -24,7 +24,7 @@ async def uses(core: Core, who: str, name: str) -> JSON:
 
 
 async def uses_on(core: Core, who: str, name: str, where: str, ts: str) -> JSON:
-    """Use a shortcut on a lasting message that the person sees; the app need not be in the conversation."""
+    """Use a shortcut on a lasting message that the person sees; the app needn't be in the conversation."""
     declared = _declared(core, "message", name)
     person, channel, message = message_for(core, who, where, ts)
     if message.audience is not None:

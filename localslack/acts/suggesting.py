@@ -1,4 +1,4 @@
-"""Typing into a menu that the app fills: the options that it offers for what has been typed."""
+"""Typing into a menu that the app fills: the options that it offers for the typed text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from localslack.forms import EXTERNAL, element_at, options
 from localslack.model import JSON
 
 OPTIONS_MAX = 100
-# Slack asks the app no earlier: https://docs.slack.dev/reference/block-kit/block-elements/select-menu-element
+# Slack doesn't ask the app earlier: https://docs.slack.dev/reference/block-kit/block-elements/select-menu-element
 MIN_LETTERS = 3
 INVALID = "invalid_options"
 _ANSWER = shape(

@@ -55,7 +55,7 @@ class Writing:
         return {"message": shapes.seen(self._core.space, sent)}
 
     def edits(self, who: str, where: str, ts: str, text: str) -> JSON:
-        """Change the text of a message of one's own; raises SlackError."""
+        """Change the text of one's own message; raises SlackError."""
         space = self._core.space
         person, channel = enter(self._core, who, where, to_write=True)
         message = space.message(channel, ts)
@@ -67,7 +67,7 @@ class Writing:
         return {"message": shapes.seen(space, changed)}
 
     def deletes(self, who: str, where: str, ts: str) -> JSON:
-        """Delete a message of one's own, or as an admin anybody's; raises SlackError."""
+        """Delete one's own message, or as an admin anyone's; raises SlackError."""
         space = self._core.space
         person, channel = enter(self._core, who, where, to_write=True)
         message = space.message(channel, ts)
@@ -98,7 +98,7 @@ class Writing:
     def _payload(self, person: Person, channel: Channel, command: Command, text: str) -> JSON:
         core, actor = self._core, self._core.actor(person)
         if not core.space.is_stranger(person):
-            # A command names the workspace where it is typed, whatever workspace its writer belongs to: bolt-js#1875.
+            # A command names the workspace where it is typed, not the one its writer belongs to: bolt-js#1875.
             actor = replace(actor, team_id=core.space.team.id)
         return payloads.slash_command(
             command.name,

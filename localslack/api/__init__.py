@@ -40,7 +40,7 @@ def unknown(name: str) -> SlackError:
 
 
 def _conversation(core: Core, name: str) -> str:
-    """One name for each conversation, whether the app says an id, a #name, or a person."""
+    """One name for each conversation, whether the app gives an id, a #name, or a person."""
     try:
         return "D" + name[1:] if name in core.space.people else core.space.channel(name).id
     except SlackError:

@@ -117,7 +117,7 @@ def _replacement(core: Core, args: Args) -> dict[str, Any]:
     content = content_of(args.raw, core.has_picture)
     if not {"text", "blocks", "attachments"} & set(content):
         raise SlackError("no_text")
-    # A new text takes the place of the old blocks and attachments: https://docs.slack.dev/reference/methods/chat.update
+    # A new text replaces the old blocks and attachments: https://docs.slack.dev/reference/methods/chat.update
     return {"blocks": [], "attachments": [], **content} if "text" in content else content
 
 

@@ -16,7 +16,7 @@ LISTED_MAX = 1000
 
 
 def list_(core: Core, args: Args) -> JSON:
-    """conversations.list: public channels, and of the others those the app is in.
+    """conversations.list: public channels, and the private ones that the app is in.
 
     Like Slack it takes a page before it looks at what is on it, so that a page can be short, or empty, and not be the
     last one (python-slack-sdk#1494).

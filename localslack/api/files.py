@@ -1,4 +1,4 @@
-"""files.*: the two calls around an upload, whose bytes go to the address that the first one gives, and files.info."""
+"""files.*: files.info, and the two calls around an upload, whose bytes go to the address from the first one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def complete(core: Core, args: Args) -> JSON:
 
 
 def info(core: Core, args: Args) -> JSON:
-    """files.info: what Slack knows of a file that the app sees."""
+    """files.info: what Slack knows about a file that the app sees."""
     held = core.space.file(args.required("file"))
     if not files.app_sees(core.space, held):
         raise SlackError("file_not_found")

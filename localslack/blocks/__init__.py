@@ -22,9 +22,9 @@ TABLES = ("table", "data_table")
 MARKDOWN_MAX = 12_000
 # "10,000 characters across all cells": https://docs.slack.dev/reference/block-kit/blocks/table-block
 CELLS_MAX = 10_000
-# Slack answers longer blocks with msg_blocks_too_long. It documents neither this limit nor how it counts. What others
-# measured: a lone markdown block had room for 13,297 letters, every block beside it took some of that away, and several
-# blocks with 11,341 letters were refused (bolt-js#2509, bolt-js#2867). So the JSON counts, not only what people read.
+# Slack refuses longer blocks with msg_blocks_too_long. It documents neither this limit nor how it counts. What others
+# measured: a single markdown block had room for 13,297 letters, each further block reduced that, and several blocks
+# with 11,341 letters were refused (bolt-js#2509, bolt-js#2867). So the JSON counts, not only what people read.
 BLOCKS_MAX = 13_200
 # Whether a slack_file, {"id": …} or {"url": …}, is there to be shown.
 HasPicture = Callable[[dict[str, Any]], bool]
@@ -50,7 +50,7 @@ def view_problems(view: Any, has_picture: HasPicture = every_picture, kind: str 
 
 
 def length_of(blocks: list[dict[str, Any]]) -> int:
-    """How many characters the blocks of a message have by Slack's count: those of their JSON, without spaces."""
+    """How many characters a message's blocks have by Slack's count: those of their JSON, without spaces."""
     return len(json.dumps(blocks, ensure_ascii=False, separators=(",", ":")))
 
 

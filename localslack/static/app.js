@@ -66,7 +66,7 @@ async function click(item, node, body) {
 
 const idsOf = (block, item) => ({ block_id: block.block_id, action_id: item.action_id });
 
-/** The options that the app offers for what has been typed into one of its menus; none if it does not answer. */
+/** The options that the app offers for the text typed into one of its menus; none if it does not answer. */
 async function suggested(where, block, item, typed) {
   const result = await attempt("suggest", { ...where, ...idsOf(block, item), value: typed });
   if (result?.error) complain({ error: result.error });

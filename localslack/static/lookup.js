@@ -1,4 +1,4 @@
-// Menus that the app fills: it is asked while somebody types, and its options are listed under the box.
+// Menus that the app fills: it is asked while someone types, and its options are listed under the box.
 import { freshId, h } from "./dom.js";
 import { plain } from "./mrkdwn.js";
 
