@@ -119,7 +119,7 @@ class Outbox:
                 self._running.release()
 
     def _round(self) -> bool:
-        """Deliver what is due now; tell whether anything got through.
+        """Deliver what is due now; tell whether more may be due: something got through, or makes way for others.
 
         Lanes are independent, so the first notes of all of them go together, then the second ones: two commits a
         layer, where each note alone would take two of its own and keep those who decide waiting.
@@ -133,7 +133,7 @@ class Outbox:
             if going:
                 ours, waiting = self._begin(going, due, queues)
                 stuck |= waiting | self._deliver(ours)
-        return len(stuck) < len({note.lane for note in due})
+        return bool(queues) or len(stuck) < len({note.lane for note in due})
 
     def _begin(self, notes: list[Note], due: list[Note], queues: Counter[str]) -> tuple[list[_Claimed], set[str]]:
         """Claim notes; return those that still have to go out, and the lanes that have to wait.

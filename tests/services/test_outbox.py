@@ -428,6 +428,14 @@ def test_a_busy_channel_holds_up_no_other(bench: Bench, paced: Outbox, teller: T
     assert sorted(teller.keys) == ["a", "x"]
 
 
+def test_hundreds_that_wait_for_a_busy_channel_hold_up_no_other(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    paced.begin_turn("C1")
+    put_said(bench, *(f"a{number}" for number in range(150)))
+    put_said(bench, "x", to="C2")
+    paced.deliver()
+    assert teller.keys == ["x"]
+
+
 def test_a_busy_channel_holds_up_no_edit(bench: Bench, paced: Outbox, teller: Teller) -> None:
     put(bench, "r1/opened", kind=NoteKind.CARD)
     paced.deliver()
