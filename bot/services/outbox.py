@@ -28,6 +28,7 @@ LEASE = timedelta(seconds=30)  # in which nobody else delivers a note that this 
 STRAYS_MOST = 1000
 FOR_SLACK = frozenset(NoteKind) - {NoteKind.EVENT}
 FOR_ENDPOINTS = frozenset({NoteKind.EVENT})
+URGENT = frozenset({NoteKind.INCIDENT, NoteKind.ROLLBACK})  # whoever is on call waits for these
 LEAVING = 5.0  # seconds that the end of the process waits for endpoints
 
 GivenUp = Callable[[Writing, Context, Note, str, timedelta | None], None]  # the reason, and the limit if it was that
@@ -338,8 +339,12 @@ def _channel(tx: Writing, note: Note, names: Mapping[str, str]) -> str:
 
 
 def _batches(due: list[Note]) -> list[list[Note]]:
-    """Return the layers in pieces: a commit of a hundred notes would keep whoever votes waiting as long."""
-    return [layer[at : at + BATCH] for layer in _layers(due) for at in range(0, len(layer), BATCH)]
+    """Return the layers in pieces: a commit of a hundred notes would keep whoever votes waiting as long.
+
+    What is urgent comes first: it takes the next turn in its channel, however many messages have waited there.
+    """
+    layers = [sorted(layer, key=lambda note: note.kind not in URGENT) for layer in _layers(due)]
+    return [layer[at : at + BATCH] for layer in layers for at in range(0, len(layer), BATCH)]
 
 
 def _layers(due: list[Note]) -> list[list[Note]]:

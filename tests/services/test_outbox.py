@@ -445,6 +445,18 @@ def test_a_busy_channel_holds_up_no_edit(bench: Bench, paced: Outbox, teller: Te
     assert teller.keys == ["r1/opened", "r1/done"]
 
 
+@pytest.mark.parametrize("kind", [NoteKind.INCIDENT, NoteKind.ROLLBACK], ids=lambda kind: str(kind.value))
+def test_what_someone_on_call_waits_for_goes_before_a_burst(
+    bench: Bench, paced: Outbox, teller: Teller, kind: NoteKind
+) -> None:
+    put_said(bench, *(f"a{number}" for number in range(50)))
+    paced.deliver()
+    put(bench, "i1/opened", kind=kind)
+    bench.clock.turn(seconds=1)
+    paced.deliver()
+    assert teller.keys == ["a0", "i1/opened"]
+
+
 def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox, teller: Teller) -> None:
     put(bench, "r1/opened", kind=NoteKind.CARD)
     put(bench, "r1/news")
