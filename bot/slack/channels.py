@@ -70,12 +70,14 @@ class Channels:
     def _read_page(self) -> bool:
         """Read the next page of the list; tell whether there's another one."""
         before = self._cursor
-        page = self._client.conversations_list(
-            types="public_channel,private_channel", exclude_archived=True, limit=1000, cursor=self._cursor
-        )
+        page = self._client.conversations_list(types="public_channel,private_channel", limit=1000, cursor=self._cursor)
         for room in page["channels"]:
-            self._ids[f"#{room.get('name')}"] = str(room["id"])
-            for name in room.get("previous_names") or ():
-                self._former.setdefault(f"#{name}", set()).add(str(room["id"]))
+            name, former = room.get("name"), room.get("previous_names") or []
+            if room.get("is_archived"):  # it takes no message, and another channel can have its name
+                former = [name, *former]
+            else:
+                self._ids[f"#{name}"] = str(room["id"])
+            for one in former:
+                self._former.setdefault(f"#{one}", set()).add(str(room["id"]))
         self._cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
         return self._cursor not in {None, before}
