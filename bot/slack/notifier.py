@@ -53,7 +53,8 @@ _DROPPED = {
     NoteKind.ROLLBACK: "the message about a rollback", NoteKind.INCIDENT: "an alert",
 }  # fmt: skip
 _LET_ME = say(" Only some people can post there. Let me, or change the channel in {file}.", file=Code("registrar.yml"))
-_GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
+# What can't be edited any more is posted anew; where the channel takes no message either, that says why.
+_GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found", "is_inactive"}
 
 
 class _Late(Exception):

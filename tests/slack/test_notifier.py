@@ -201,6 +201,14 @@ def test_a_card_that_somebody_deleted_is_posted_again(desk: Desk) -> None:
     assert standing.ts == desk.posted()[0]["ts"]
 
 
+def test_a_card_in_an_archived_channel_is_posted_in_the_channel_that_the_policy_names_now(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.slack.archive("#ml-models")
+    assert desk.deliver(AGAIN).why == "is_archived"
+    assert desk.deliver(replace(AGAIN, to="#churn")).outcome is Outcome.DELIVERED
+    assert len(desk.posted("#churn")) == 1
+
+
 def delete(desk: Desk, delivery: Delivery) -> None:
     assert delivery.posting is not None
     client = WebClient(desk.slack.bot_token, base_url=desk.slack.api_url)
@@ -420,7 +428,7 @@ def test_what_slack_answers_is_sorted_into_what_can_be_done(desk: Desk, error: s
 
 PERMANENT = [
     "msg_blocks_too_long", "restricted_action", "restricted_action_read_only_channel", "cannot_reply_to_message",
-    "message_limit_exceeded", "invalid_metadata_format",
+    "message_limit_exceeded", "invalid_metadata_format", "invalid_metadata_schema", "metadata_must_be_sent_from_app",
 ]  # fmt: skip
 
 
