@@ -351,7 +351,7 @@ class SlackNotifier:
         self._in_time(note)
         if standing and self._edit(standing, message):
             return Delivery(Outcome.DELIVERED, standing)
-        return self._post(note, note.to, key, message, look=note.was_tried and not standing)
+        return self._post(note, note.to, key, message, gone=standing)
 
     def _news(self, note: Note) -> Delivery:
         with self._ledger.read() as reading:
@@ -381,10 +381,11 @@ class SlackNotifier:
         message: Message,
         *,
         thread: str | None = None,
-        look: bool | None = None,
+        gone: Posting | None = None,
     ) -> Delivery:
-        found = self._find(note, channel, key, thread) if (note.was_tried if look is None else look) else None
-        if found:
+        """Post a message, unless an earlier try did; `gone` is where one stands that can't be edited any more."""
+        found = self._find(note, channel, key, thread) if note.was_tried else None
+        if found and not (gone and found.ts == gone.ts):
             return Delivery(Outcome.DELIVERED, found)
         self._in_time(note)
         answer = self._send(channel, {

@@ -201,6 +201,21 @@ def test_a_card_that_somebody_deleted_is_posted_again(desk: Desk) -> None:
     assert standing.ts == desk.posted()[0]["ts"]
 
 
+def test_a_card_that_somebody_deleted_is_posted_once_although_the_answer_was_lost(desk: Desk) -> None:
+    delete(desk, desk.deliver(CARD))
+    desk.slack.reset_after("chat.postMessage")
+    assert desk.deliver(AGAIN).outcome is Outcome.UNKNOWN
+    assert desk.deliver(AGAIN, was_tried=True).outcome is Outcome.DELIVERED
+    assert len(desk.posted()) == 1
+
+
+def test_a_card_that_nobody_can_edit_is_posted_again_although_it_is_found(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.slack.fail("chat.update", "edit_window_closed")
+    assert desk.deliver(AGAIN, was_tried=True).is_new
+    assert len(desk.posted()) == 2
+
+
 def test_a_card_in_an_archived_channel_is_posted_in_the_channel_that_the_policy_names_now(desk: Desk) -> None:
     desk.deliver(CARD)
     desk.slack.archive("#ml-models")
