@@ -123,6 +123,22 @@ def test_a_disabled_group_that_is_still_listed_grants_nothing(users: list[str] |
         assert SlackDirectory(client, "T0LOCAL", lambda: GROUPS).profile(BOB).groups == frozenset()
 
 
+@pytest.mark.parametrize(
+    "listed",
+    [
+        pytest.param({"ok": False, "error": "users_not_found"}, id="one group breaks the list"),
+        pytest.param({"usergroups": [], "response_metadata": {"next_cursor": "more"}}, id="a list of several pages"),
+    ],
+)
+def test_a_group_that_a_list_leaves_out_is_asked_about_alone(listed: dict[str, object]) -> None:
+    answers: dict[str, dict[str, object]] = {
+        "users.info": {"user": {"id": "U0BOB"}}, "usergroups.list": listed,
+        "usergroups.users.list": {"users": ["U0BOB"]},
+    }  # fmt: skip
+    with other_slack(answers) as (client, _):
+        assert SlackDirectory(client, "T0LOCAL", lambda: GROUPS).profile(BOB).groups == GROUPS
+
+
 def test_slackbot_is_a_bot(look_up: LookUp, slack: LocalSlack) -> None:
     slack.remove_method("users.info")
     assert look_up(Person("T0LOCAL", "USLACKBOT")).is_bot
