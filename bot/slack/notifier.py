@@ -103,7 +103,6 @@ class SlackNotifier:
         self._links: dict[Posting, str] = {}
         self._short: set[str] = set()  # lanes whose message Slack didn't take in full
         self._channels = Channels(client)
-        self._conversations: dict[str, str] = {}  # with people, by their ids
         self._invitations = Invitations()
 
     def deliver(self, note: Note) -> Delivery:
@@ -465,12 +464,9 @@ class SlackNotifier:
 
     def _conversation(self, channel: str) -> str:
         """Return a channel's id from its `#name`, or that of the conversation with a person."""
-        if not _is_person(channel):
-            return self._channels.id_of(channel)
-        if channel not in self._conversations:
-            opened = self._client.conversations_open(users=channel)
-            self._conversations[channel] = str(opened["channel"]["id"])
-        return self._conversations[channel]
+        if _is_person(found := self._channels.id_of(channel)):
+            self._channels.learn(found, str(self._client.conversations_open(users=found)["channel"]["id"]))
+        return self._channels.id_of(channel)
 
 
 def _forget_older(kept: dict[Any, Any]) -> None:

@@ -519,6 +519,12 @@ def test_messages_go_to_the_id_of_the_channel_that_the_policy_names(desk: Desk) 
     assert len(desk.slack.calls("conversations.list")) == 1
 
 
+def test_a_person_and_the_conversation_with_them_are_one_channel(desk: Desk) -> None:
+    posted = desk.deliver(DIRECT).posting
+    assert posted is not None
+    assert desk.notifier.channel(DIRECT.to) == posted.channel
+
+
 def test_a_channel_whose_name_only_slack_can_find_is_known_by_its_id_afterwards(desk: Desk) -> None:
     desk.slack.rate_limit("conversations.list")
     for at in range(2):
