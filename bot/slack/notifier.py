@@ -103,6 +103,7 @@ class SlackNotifier:
         self._links: dict[Posting, str] = {}
         self._short: set[str] = set()  # lanes whose message Slack didn't take in full
         self._channels = Channels(client)
+        self._conversations: dict[str, str] = {}  # with people, by their ids
         self._invitations = Invitations()
 
     def deliver(self, note: Note) -> Delivery:
@@ -394,8 +395,9 @@ class SlackNotifier:
         return Delivery(Outcome.DELIVERED, Posting(str(answer["channel"]), str(answer["ts"])), is_new=True)
 
     def _send(self, channel: str, arguments: dict[str, Any]) -> Any:
+        to = channel if _is_person(channel) else self._channels.id_of(channel)  # by a person, Slack knows who left
         try:
-            answer = self._client.chat_postMessage(channel=self._channels.id_of(channel), **arguments)
+            answer = self._client.chat_postMessage(channel=to, **arguments)
         except SlackApiError as error:
             self._closed(channel, error_of(error))
             # A person's id is a channel for Slack itself; a server that wants the conversation's id gets that.
@@ -464,9 +466,12 @@ class SlackNotifier:
 
     def _conversation(self, channel: str) -> str:
         """Return a channel's id from its `#name`, or that of the conversation with a person."""
-        if _is_person(found := self._channels.id_of(channel)):
-            self._channels.learn(found, str(self._client.conversations_open(users=found)["channel"]["id"]))
-        return self._channels.id_of(channel)
+        if not _is_person(channel):
+            return self._channels.id_of(channel)
+        if channel not in self._conversations:
+            opened = self._client.conversations_open(users=channel)
+            self._conversations[channel] = str(opened["channel"]["id"])
+        return self._conversations[channel]
 
 
 def _forget_older(kept: dict[Any, Any]) -> None:

@@ -519,6 +519,12 @@ def test_messages_go_to_the_id_of_the_channel_that_the_policy_names(desk: Desk) 
     assert len(desk.slack.calls("conversations.list")) == 1
 
 
+def test_nothing_waits_for_a_person_who_left_after_an_earlier_message(desk: Desk) -> None:
+    desk.deliver(DIRECT)
+    desk.slack.change_person("alice", deleted=True)
+    assert desk.deliver(replace(DIRECT, key="direct:r4k7q:later")).outcome is Outcome.NEVER
+
+
 def test_a_person_and_the_conversation_with_them_are_one_channel(desk: Desk) -> None:
     posted = desk.deliver(DIRECT).posting
     assert posted is not None
