@@ -172,7 +172,7 @@ class Remote:
         return dict(self.control("person", who=who, changes=changes)["user"])
 
     def let_live_in(self, who: str, team_id: str, *, enterprise: JSON, teams: Sequence[str] | None = None) -> JSON:
-        """Make someone belong to another workspace of an Enterprise Grid (its id and name).
+        """Make someone belong to another workspace of an Enterprise Grid (its id and name), or to the Grid itself.
 
         teams: the workspaces that they are a member of; without it their own and this one.
         """

@@ -47,8 +47,10 @@ from handlers import http
 from handlers.serve import bolt_app
 from localslack import LocalSlack, PersonSeed, payloads
 from localslack.signing import signed_headers
+from tests.faults.books import is_quiet
 from tests.harness import ALICE, BOB, command, texts_sent
 from tests.slack.test_cards import OURS
+from tests.waiting import wait_until
 from tests.world import CHANNEL, POLICY, policy_of, settings_for, with_churn
 
 JSON = dict[str, Any]
@@ -193,6 +195,11 @@ class Door:
             tuple(replace(model, updated_at=None) for model in models), monitors, incidents,
         )  # fmt: skip
 
+    def all_said(self) -> bool:
+        """Deliver what is due, and tell whether that was everything; a channel takes one message a second."""
+        self.registrar.outbox.deliver()
+        return is_quiet(self.ledger)
+
     def markup(self, answer: httpx.Response) -> list[str]:
         """Return the texts with markup that is not ours, of the answer and of all that the bot sent since last time."""
         said = list(texts_sent(self.slack)) + list(_texts(answer))
@@ -272,6 +279,7 @@ def _furnish(it: Door) -> None:
     it.send(command(BOB, f"monitor add {MODEL} accuracy --source push --greater-than 0.85 --action notify"))
     it.send(command(BOB, f"monitor show {MODEL} accuracy"))
     _alert(it)
+    wait_until(it.all_said)
     for message in it.slack.person("bob").sees(CHANNEL):
         it.known |= dict(_buttons(message))
     bob = Profile(person=Person(it.slack.team_id, BOB.id))
@@ -292,7 +300,6 @@ def _alert(it: Door) -> None:
     with it.ledger.write() as tx:
         tx.add_incident(incident)
         tx.add_note(incident_note(incident, "opened", CHANNEL))
-    it.registrar.outbox.deliver()
     it.known[incident_card.UNDO] = incident.id
 
 

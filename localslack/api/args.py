@@ -36,10 +36,10 @@ class Args:
         value = self.raw.get(name, default)
         return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes")
 
-    def number(self, name: str, default: int, at_most: int) -> int:
-        """An optional positive number; raises invalid_limit."""
+    def limit(self, default: int, at_most: int = 1000) -> int:
+        """How many items a page has at most; raises invalid_limit."""
         try:
-            value = int(self.raw.get(name, default))
+            value = int(self.raw.get("limit", default))
         except (TypeError, ValueError):
             raise SlackError("invalid_limit") from None
         return min(value, at_most) if value > 0 else default
@@ -56,10 +56,10 @@ class Args:
         parts = value if isinstance(value, list) else str(value).split(",")
         return [str(part).strip() for part in parts if str(part).strip()]
 
-    def page(self, items: Sequence[T], default: int, at_most: int = 1000) -> tuple[list[T], str]:
-        """The part of a list that cursor and limit ask for, and the next cursor; raises invalid_cursor."""
+    def page(self, items: Sequence[T], limit: int) -> tuple[list[T], str]:
+        """The part of a list that the cursor asks for, and the next cursor; raises invalid_cursor."""
         begin = _begin(self.text("cursor"))
-        end = begin + self.number("limit", default, at_most)
+        end = begin + limit
         more = base64.b64encode(f"from:{end}".encode()).decode() if end < len(items) else ""
         return list(items[begin:end]), more
 

@@ -117,8 +117,8 @@ def _replacement(core: Core, args: Args) -> dict[str, Any]:
     content = content_of(args.raw, core.has_picture)
     if not {"text", "blocks", "attachments"} & set(content):
         raise SlackError("no_text")
-    # Blocks, attachments and metadata that are not sent stay as they were; empty ones are removed.
-    return content
+    # A new text takes the place of the old blocks and attachments: https://docs.slack.dev/reference/methods/chat.update
+    return {"blocks": [], "attachments": [], **content} if "text" in content else content
 
 
 def _truncated(args: Args) -> JSON:

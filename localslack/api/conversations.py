@@ -12,19 +12,26 @@ from localslack.model import Channel, Message
 from localslack.workspace import stamp
 
 TYPES = {"public_channel": "channels", "private_channel": "groups", "im": "im", "mpim": "mpim"}
+LISTED_MAX = 1000
 
 
 def list_(core: Core, args: Args) -> JSON:
-    """conversations.list: public channels, and of the others those the app is in."""
+    """conversations.list: public channels, and of the others those the app is in.
+
+    Like Slack it takes a page before it looks at what is on it, so that a page can be short, or empty, and not be the
+    last one (python-slack-sdk#1494).
+    """
     types = args.names("types") or ["public_channel"]
     for kind in types:
         if kind not in TYPES:
             raise SlackError("invalid_types")
         core.require_scope(f"{TYPES[kind]}:read")
-    rooms = [room for room in core.space.channels.values() if _is_listed(core, room, types)]
-    if args.flag("exclude_archived"):
-        rooms = [room for room in rooms if not room.is_archived]
-    shown, cursor = args.page(rooms, default=100)
+    limit = args.limit(default=100, at_most=LISTED_MAX + 1)
+    if limit > LISTED_MAX:
+        raise SlackError("invalid_limit")
+    page, cursor = args.page(list(core.space.channels.values()), limit)
+    without_archived = args.flag("exclude_archived")
+    shown = [room for room in page if _is_listed(core, room, types) and not (without_archived and room.is_archived)]
     channels = [shapes.channel(core.space, room) for room in shown]
     return {"channels": channels, "response_metadata": {"next_cursor": cursor}}
 
@@ -41,7 +48,7 @@ def info(core: Core, args: Args) -> JSON:
 def members(core: Core, args: Args) -> JSON:
     """conversations.members."""
     room = _readable(core, args, "read")
-    shown, cursor = args.page(room.members, default=100)
+    shown, cursor = args.page(room.members, args.limit(default=100))
     return {"members": shown, "response_metadata": {"next_cursor": cursor}}
 
 
@@ -51,12 +58,15 @@ def history(core: Core, args: Args) -> JSON:
     lasting = [message for message in core.space.messages(room) if message.audience is None]
     shown = [message for message in lasting if not message.is_reply or message.reply_broadcast]
     within = list(reversed(_between(shown, args)))
-    page, cursor = args.page(within, default=100, at_most=999)
+    page, cursor = args.page(within, args.limit(default=100, at_most=999))
     return _messages(core, args, page, cursor) | {"pin_count": 0, "channel_actions_ts": None}
 
 
 def replies(core: Core, args: Args) -> JSON:
-    """conversations.replies: the first message and its answers, oldest first."""
+    """conversations.replies: the first message and its answers, oldest first.
+
+    The first message comes again on each page, and before any `oldest`.
+    """
     room = _inside(core, args)
     try:
         found = core.space.message(room, args.required("ts"))
@@ -64,9 +74,9 @@ def replies(core: Core, args: Args) -> JSON:
     except SlackError as refusal:
         code = "thread_not_found" if refusal.code == "message_not_found" else refusal.code
         raise SlackError(code, messages=refusal.messages) from None
-    within = [parent, *_between(core.space.replies(parent), args)]
-    page, cursor = args.page(within, default=1000)
-    return _messages(core, args, page, cursor)
+    beside_it = max(1, args.limit(default=1000) - 1)
+    page, cursor = args.page(_between(core.space.replies(parent), args), beside_it)
+    return _messages(core, args, [parent, *page], cursor)
 
 
 def open_(core: Core, args: Args) -> JSON:

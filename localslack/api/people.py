@@ -21,11 +21,10 @@ def user_info(core: Core, args: Args) -> JSON:
 
 def user_list(core: Core, args: Args) -> JSON:
     """users.list: the accounts of this workspace, deleted ones and the app's bot user included."""
-    own = [person for person in core.space.people.values() if not core.space.is_stranger(person)]
-    everybody = [shapes.user(core.space, person) for person in own] + [shapes.bot_user(core.space)]
-    members, cursor = args.page(everybody, default=1000)
+    everybody = [shapes.user(core.space, person) for person in core.space.people.values()]
+    page, cursor = args.page([*everybody, shapes.bot_user(core.space)], args.limit(default=1000))
     return {
-        "members": members,
+        "members": [user for user in page if not user.get("is_stranger")],
         "cache_ts": int(core.clock.now()),
         "response_metadata": {"next_cursor": cursor},
     }

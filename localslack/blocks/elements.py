@@ -195,7 +195,7 @@ CONTEXT_ACTIONS: dict[str, Rule] = {
     ),
 }
 
-# "Works with block types" of each element's page.
+# "Works with block types" of each element's page, and what the page of the actions block lists.
 IN_SECTION = {
     **BUTTONS,
     **SINGLE_MENUS,
@@ -205,6 +205,15 @@ IN_SECTION = {
     **OVERFLOW,
     "image": IMAGE,
 }
-IN_ACTIONS = {**BUTTONS, **SINGLE_MENUS, **CHOICES, **DATES, **DATETIME, **OVERFLOW}
+IN_ACTIONS = {
+    **BUTTONS,
+    **SINGLE_MENUS,
+    **MULTI_MENUS,
+    **CHOICES,
+    **DATES,
+    **DATETIME,
+    **OVERFLOW,
+    "rich_text_input": TYPED["rich_text_input"],
+}
 IN_INPUT = {**TYPED, **SINGLE_MENUS, **MULTI_MENUS, **CHOICES, **DATES, **DATETIME, **FILES}
 EVERYWHERE = {**IN_SECTION, **IN_ACTIONS, **IN_INPUT, **CONTEXT_ACTIONS}

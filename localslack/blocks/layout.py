@@ -56,7 +56,10 @@ RUNS = by_type(
         "usergroup": shape({"usergroup_id": string(50)}, {"style": STYLES}),
         "channel": shape({"channel_id": string(50)}, {"style": STYLES}),
         "team": shape({"team_id": string(50)}, {"style": STYLES}),
-        "emoji": shape({"name": string(100)}, {"unicode": string(100), "url": string(3000), "style": STYLES}),
+        "emoji": shape(
+            {"name": string(100)},
+            {"unicode": string(100), "url": string(3000), "skin_tone": integer(1, 6), "style": STYLES},
+        ),
         "broadcast": shape({"range": choice("here", "channel", "everyone")}, {"style": STYLES}),
         "color": shape({"value": string(20)}, {"style": STYLES}),
         "date": shape(

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from localslack.errors import SlackError
@@ -23,8 +24,12 @@ async def arguments(request: Request, *, reads_json: bool) -> JSON:
         body = await json_object(request)
         # A method that reads no JSON behaves as if nothing had been sent.
         return found | (body if reads_json else {})
-    form = await request.form()
-    return found | dict(form)
+    try:
+        form = await request.form()
+    except HTTPException:  # as Starlette reports it, also by its MultiPartException
+        raise SlackError("invalid_form_data") from None
+    # Of a file only its name is an argument; bytes go to the address of an upload.
+    return found | {name: part if isinstance(part, str) else part.filename for name, part in form.items()}
 
 
 async def json_object(request: Request) -> JSON:

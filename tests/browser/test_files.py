@@ -13,7 +13,7 @@ from slack_sdk import WebClient
 from localslack import LocalSlack
 from tests.browser.screen import CHANNEL, Screen
 from tests.localslack.apps import MANIFEST, png, web_client
-from tests.workspaces import local_slack
+from tests.workspaces import INSTANT, local_slack
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +30,7 @@ METRICS = ["f1", "precision", "recall", "roc_auc", "log_loss", "p95 latency"]
 @pytest.fixture(scope="module")
 def workspace() -> Iterator[LocalSlack]:
     """Run one workspace for all, with no app in it but the test."""
-    with local_slack(MANIFEST) as slack:
+    with local_slack(MANIFEST, speed=INSTANT) as slack:
         yield slack
 
 

@@ -164,7 +164,6 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("a wrong style", [actions(button("x", "a", style="default"))], "must be one of: primary, danger"),
     ("a button in a context", [{"type": "context", "elements": [button("x", "a")]}], "not allowed here"),
     ("a text input in actions", [actions(element("plain_text_input"))], "not allowed here"),
-    ("a multi-select in actions", [actions(element("multi_users_select"))], "not allowed here"),
     ("no actions", [actions()], "no fewer than 1 items"),
     ("a select without options", [actions(element("static_select"))], "`options` or `option_groups`"),
     ("an initial option not offered", [actions(select(initial_option=option("y")))], "one of the options"),
@@ -260,6 +259,29 @@ def test_a_picture_that_nobody_uploaded_is_pointed_at() -> None:
 
 def test_an_alert_is_for_modals() -> None:
     assert view_problems(modal({"type": "alert", "text": plain("x"), "level": "warning"})) == []
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        element("multi_static_select", options=options(2)),
+        element("multi_external_select"),
+        element("multi_users_select"),
+        element("multi_conversations_select"),
+        element("multi_channels_select"),
+        element("rich_text_input"),
+    ],
+    ids=lambda inner: str(inner["type"]),
+)
+def test_actions_hold_multi_selects_and_rich_text(inner: JSON) -> None:
+    assert message_problems([actions(inner)]) == []
+
+
+@pytest.mark.parametrize(("skin_tone", "is_one"), [(2, True), (6, True), (7, False), ("dark", False)])
+def test_an_emoji_can_have_a_skin_tone(skin_tone: Any, is_one: bool) -> None:
+    runs = [{"type": "emoji", "name": "wave", "skin_tone": skin_tone}]
+    said = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": runs}]}
+    assert (message_problems([said]) == []) is is_one
 
 
 def test_an_action_id_may_repeat_in_another_block() -> None:

@@ -49,9 +49,15 @@ def click(person: Person) -> None:
     assert person.clicks(person.sees("#churn")[-1], "Go").acked
 
 
-def test_a_click_names_the_home_of_whoever_clicks(heard: list[JSON], carol: Person) -> None:
+@pytest.mark.parametrize("home", ["T0HOME", "E0ACME"], ids=["a workspace", "the organization"])
+def test_a_click_names_the_home_of_whoever_clicks(slack: LocalSlack, heard: list[JSON], home: str) -> None:
+    slack.let_live_in("carol", home, enterprise=ACME)
+    click(slack.person("carol"))
+    assert heard[0]["user"]["team_id"] == home
+
+
+def test_a_click_names_the_organization(heard: list[JSON], carol: Person) -> None:
     click(carol)
-    assert heard[0]["user"]["team_id"] == "T0HOME"
     assert heard[0]["team"] == {
         "id": "T0LOCAL",
         "domain": "local",

@@ -56,6 +56,20 @@ def test_a_command_gets_ids_if_it_asks_for_them(connected: App, alice: Person) -
     assert heard == ["@bob", "<@U0BOB|bob> in <#C0GENERAL|general>"]
 
 
+def test_several_can_be_chosen_in_a_message(connected: App, client: WebClient, alice: Person) -> None:
+    heard: list[list[str]] = []
+
+    @connected.action("who")
+    def who(ack: Ack, action: dict[str, list[str]]) -> None:
+        heard.append(action["selected_users"])
+        ack()
+
+    chooser = {"type": "multi_users_select", "action_id": "who"}
+    client.chat_postMessage(channel="#churn", text="Who?", blocks=[actions(chooser)])
+    alice.chooses(alice.sees("#churn")[-1], "who", ["U0BOB", "U0CAROL"])
+    assert heard == [["U0BOB", "U0CAROL"]]
+
+
 def test_an_unknown_command_is_not_sent(alice: Person) -> None:
     outcome = alice.types("#churn", "/dance")
     assert not outcome.acked

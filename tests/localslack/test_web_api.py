@@ -69,6 +69,19 @@ def test_blocks_may_come_as_json_in_a_form(slack: LocalSlack) -> None:
     assert post(slack, "chat.postMessage", data=form).json()["message"]["blocks"][0]["type"] == "divider"
 
 
+def test_a_call_with_a_file_in_a_multipart_form_is_listed_with_its_name(slack: LocalSlack) -> None:
+    arguments = {"channel": "#churn", "text": "hello"}
+    answer = post(slack, "chat.postMessage", data=arguments, files={"file": ("a.txt", b"abc")})
+    assert answer.json()["ok"] is True
+    assert slack.calls("chat.postMessage")[-1]["args"] == {**arguments, "file": "a.txt"}
+
+
+def test_a_broken_form_is_refused(slack: LocalSlack) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = post(slack, "chat.postMessage", content=b"nonsense", headers=headers)
+    assert answer.json()["error"] == "invalid_form_data"
+
+
 def test_a_token_may_come_as_an_argument(slack: LocalSlack) -> None:
     assert post(slack, "auth.test", "", data={"token": slack.bot_token}).json()["ok"] is True
 
@@ -242,13 +255,39 @@ def test_an_update_needs_the_id_of_the_channel(client: WebClient, refused: Refus
     assert refused(client.chat_update, channel="#churn", ts=ts, text="y") == "channel_not_found"
 
 
-def test_an_update_keeps_what_it_does_not_mention(client: WebClient) -> None:
+BLOCKS: list[dict[str, Any]] = [{"type": "divider"}]
+ATTACHMENTS = [{"fallback": "z", "text": "z"}]
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"),
+    [
+        ({"text": "y"}, []),
+        ({"text": "y", "blocks": BLOCKS}, ["blocks"]),
+        ({"text": "y", "attachments": ATTACHMENTS}, ["attachments"]),
+        ({"text": "y", "blocks": []}, []),
+    ],
+)
+def test_a_new_text_removes_the_blocks_and_attachments_that_do_not_come_with_it(
+    client: WebClient, changed: dict[str, Any], kept: list[str]
+) -> None:
+    ts = client.chat_postMessage(channel="#churn", text="x", blocks=BLOCKS, attachments=ATTACHMENTS)["ts"]
+    updated = client.chat_update(channel="C0CHURN", ts=ts, **changed)["message"]
+    assert [name for name in ("blocks", "attachments") if name in updated] == kept
+    assert updated["text"] == "y"
+
+
+@pytest.mark.filterwarnings("ignore:The top-level `text` argument")
+def test_new_blocks_alone_leave_the_text(client: WebClient) -> None:
+    ts = client.chat_postMessage(channel="#churn", text="x")["ts"]
+    updated = client.chat_update(channel="C0CHURN", ts=ts, blocks=BLOCKS)["message"]
+    assert (updated["text"], updated["blocks"][0]["type"]) == ("x", "divider")
+
+
+def test_an_update_keeps_the_metadata(client: WebClient) -> None:
     metadata = {"event_type": "asked", "event_payload": {"id": 7}}
-    sent = client.chat_postMessage(channel="#churn", text="x", blocks=[{"type": "divider"}], metadata=metadata)
-    updated = client.chat_update(channel="C0CHURN", ts=sent["ts"], text="y")["message"]
-    assert updated["metadata"] == metadata
-    assert updated["blocks"][0]["type"] == "divider"
-    assert "blocks" not in client.chat_update(channel="C0CHURN", ts=sent["ts"], text="y", blocks=[])["message"]
+    ts = client.chat_postMessage(channel="#churn", text="x", metadata=metadata)["ts"]
+    assert client.chat_update(channel="C0CHURN", ts=ts, text="y")["message"]["metadata"] == metadata
 
 
 def test_a_missing_message_cannot_be_updated(client: WebClient, refused: Refused) -> None:
@@ -348,6 +387,24 @@ def test_replies_begin_with_the_question(client: WebClient) -> None:
     assert [message["text"] for message in replies] == ["question", "answer", "answer to that"]
 
 
+def test_every_page_of_replies_begins_with_the_question(client: WebClient) -> None:
+    ts = client.chat_postMessage(channel="#churn", text="question")["ts"]
+    for number in range(3):
+        client.chat_postMessage(channel="#churn", text=str(number), thread_ts=ts)
+    pages = client.conversations_replies(channel="C0CHURN", ts=ts, limit=3)
+    assert [[message["text"] for message in page["messages"]] for page in pages] == [
+        ["question", "0", "1"],
+        ["question", "2"],
+    ]
+
+
+def test_the_question_comes_with_the_replies_after_a_time(client: WebClient) -> None:
+    ts = client.chat_postMessage(channel="#churn", text="question")["ts"]
+    stamps = [client.chat_postMessage(channel="#churn", text=str(n), thread_ts=ts)["ts"] for n in range(3)]
+    late = client.conversations_replies(channel="C0CHURN", ts=ts, oldest=stamps[1])["messages"]
+    assert [message["text"] for message in late] == ["question", "2"]
+
+
 def test_replies_to_nothing_are_not_found(client: WebClient, refused: Refused) -> None:
     assert refused(client.conversations_replies, channel="C0CHURN", ts="1.000001") == "thread_not_found"
 
@@ -370,6 +427,27 @@ def test_conversations_are_listed_by_type(slack: LocalSlack, client: WebClient) 
     assert [channel["name"] for channel in public] == ["general", "ml-models", "churn"]
     private = client.conversations_list(types="private_channel")["channels"]
     assert [channel["name"] for channel in private] == ["secret"]
+
+
+def test_a_page_of_conversations_can_be_short_or_empty_and_not_the_last(slack: LocalSlack, client: WebClient) -> None:
+    slack.add_channel("C0SECRET", "secret", is_private=True, members=["alice"])
+    slack.add_channel("C0HIDDEN", "hidden", is_private=True, members=["alice"])
+    slack.add_channel("C0LAST", "last")
+    pages = [[room["name"] for room in page["channels"]] for page in client.conversations_list(limit=2)]
+    assert pages == [["general", "ml-models"], ["churn"], ["last"]]
+    pages = [[room["name"] for room in page["channels"]] for page in client.conversations_list(limit=1)]
+    assert pages == [["general"], ["ml-models"], ["churn"], [], [], ["last"]]
+
+
+def test_a_page_of_conversations_is_at_most_a_thousand(client: WebClient, refused: Refused) -> None:
+    assert client.conversations_list(limit=1000)["ok"]
+    assert refused(client.conversations_list, limit=1001) == "invalid_limit"
+
+
+def test_accounts_come_in_pages(slack: LocalSlack, client: WebClient) -> None:
+    slack.change_person("bob", team_id="T0OTHER")
+    pages = [[one["name"] for one in page["members"]] for page in client.users_list(limit=2)]
+    assert pages == [["alice"], ["carol", "dave"], ["tester"]]
 
 
 def test_members_include_the_bot_user(client: WebClient) -> None:
