@@ -102,6 +102,7 @@ def build(  # noqa: PLR0913 - everything concrete meets here
     clock: Clock | None = None,
     policy_file: PolicyFile | None = None,
     observer: Observer = UNOBSERVED,
+    admins: Admins | None = None,
 ) -> Registrar:
     """Return the services over these plugs. Without a notifier nothing is delivered: another process does that."""
     context = Context(
@@ -150,7 +151,7 @@ def build(  # noqa: PLR0913 - everything concrete meets here
         ),
         servings=Servings(context, ServingProbes()),
         directory=directory,
-        admins=Admins(ledger, lambda: rules.policy, directory),
+        admins=admins or Admins(ledger, lambda: rules.policy, directory),
         work=ThreadPoolExecutor(settings.threads, thread_name_prefix="work"),
         looking=ThreadPoolExecutor(LOOKING, thread_name_prefix="look"),
     )
@@ -185,6 +186,7 @@ def build_for_slack(
         begun.callback(ledger.close)
         client, rules = slack_client(settings, observer=observer), Rules(policy)
         directory = slack_directory(settings, home_team(client), rules, observer)
+        admins = Admins(ledger, lambda: rules.policy, directory)
         registrar = build(
             settings,
             rules,
@@ -196,12 +198,14 @@ def build_for_slack(
                 lambda: rules.policy,
                 (clock or SystemClock()).now,
                 directory.names,
-                Admins(ledger, lambda: rules.policy, directory).tell,
+                admins.tell,
+                admins.tell_of_scopes,
             ),
             directory=directory,
             clock=clock,
             policy_file=PolicyFile(settings.policy),
             observer=observer,
+            admins=admins,
         )
         if not ledger.is_file:
             registrar.monitoring.dispatch_by(open_queue(settings))

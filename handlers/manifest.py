@@ -10,7 +10,6 @@ from slack_sdk import WebClient
 from slack_sdk.web import SlackResponse
 
 MANIFEST = Path(__file__).parents[1] / "manifest.yml"
-REINSTALL = "Reinstall the app: paste manifest.yml at App Manifest, then Install App → Reinstall to Workspace."
 
 
 def scopes_wanted(manifest: Path = MANIFEST) -> frozenset[str]:

@@ -21,16 +21,14 @@ from bot.bootstrap import build_for_slack, slack_client
 from bot.domain.approvers import unmeetable_rules
 from bot.domain.policy import Policy, unsigned_endpoints
 from bot.domain.policy_changes import edit_words
-from bot.domain.text import Code, say
 from bot.memory import keep_little
 from bot.metrics import Metrics
 from bot.registrar import Registrar
 from bot.settings import Settings
 from bot.slack.calls import LOST
-from bot.version import version
 from handlers import http, jobs, logs
 from handlers.api import Api
-from handlers.manifest import REINSTALL, scopes_missing
+from handlers.manifest import scopes_missing
 from handlers.readiness import NotWell, Part, Readiness, of_ledger, of_registry
 from handlers.slack import register
 from handlers.slack.desk import Desk
@@ -170,21 +168,15 @@ class Service:
         self._has_begun = True
         self.registrar.later(self.registrar.recover)
         self.registrar.later(self.registrar.poll)
-        if not self._is_worker:
-            self.registrar.later(self._tell_of_missing_scopes)
+        self.registrar.later(self._look_at_scopes)
         return self
 
-    def _tell_of_missing_scopes(self) -> None:
-        """Tell admins, once in each version, which scopes it needs that the installed app lacks."""
+    def _look_at_scopes(self) -> None:
+        """Tell admins which scopes this version needs that the installed app lacks."""
         try:
-            missing = scopes_missing(self._desk.client)
+            self.registrar.admins.tell_of_scopes(scopes_missing(self._desk.client))
         except (SlackApiError, *LOST) as error:
             log.warning("whether the app has all scopes is not known: %s", error)
-            return
-        if missing:
-            sentence = say("Registrar needs Slack scopes that the installed app lacks: {scopes}. {reinstall}",
-                           scopes=[Code(one) for one in missing], reinstall=REINSTALL)  # fmt: skip
-            self.registrar.admins.tell(f"scopes:{version()}:{','.join(missing)}", sentence)
 
     def _connect(self) -> None:
         """Open Socket Mode where there is an app-level token."""

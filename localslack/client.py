@@ -207,6 +207,10 @@ class Remote:
         """Archive a channel, or bring it back."""
         self.control("channel", where=channel, is_archived=archived)
 
+    def rename(self, channel: str, name: str) -> None:
+        """Give a channel another name."""
+        self.control("channel", where=channel, rename=name)
+
     def limit_posting(self, channel: str, to: str) -> None:
         """Say who can post in a channel: "everyone" or "admins", of whom the app is none."""
         self.control("channel", where=channel, posting=to)

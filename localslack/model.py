@@ -46,6 +46,7 @@ class Channel:
     is_im: bool = False
     posting: str = "everyone"
     members: list[str] = field(default_factory=list)
+    previous_names: list[str] = field(default_factory=list)
 
     @property
     def kind(self) -> str:

@@ -164,7 +164,7 @@ def _room(space: Workspace, room: Channel) -> JSON:
         "creator": "USLACKBOT",
         "topic": {"value": "", "creator": "", "last_set": 0},
         "purpose": {"value": room.purpose, "creator": "", "last_set": 0},
-        "previous_names": [],
+        "previous_names": list(room.previous_names),
         "num_members": len(room.members),
     }
 

@@ -145,6 +145,12 @@ class Workspace:
         channel.is_archived = archived
         self._save_channel(channel)
 
+    def rename(self, channel: Channel, name: str) -> None:
+        """Give a channel another name; Slack remembers those before."""
+        channel.previous_names.append(channel.name)
+        channel.name = name.removeprefix("#")
+        self._save_channel(channel)
+
     def limit_posting(self, channel: Channel, to: str) -> None:
         """Say who can post in a channel: everyone or admins."""
         channel.posting = to

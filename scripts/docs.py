@@ -81,7 +81,7 @@ METHODS: dict[str, tuple[tuple[str, ...], str]] = {
     "conversations.replies": (("channels:history", "groups:history"), "look for it in a card's thread, too"),
     "files.upload.v2": (
         ("files:write",),
-        "put charts, and what a comparison's table cannot hold, into the thread or an answer",
+        "put charts, and what a comparison's table cannot hold, into a thread or direct messages",
     ),
     "conversations.open": (("im:write",), "find the conversation with a person who is told something directly"),
     "users.info": (

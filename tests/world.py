@@ -170,6 +170,7 @@ def running(
     with closing(open_ledger(settings, metrics)) as ledger:
         client = slack_client(settings, observer=metrics)
         directory = slack_directory(settings, home_team(client), rules, metrics)
+        admins = Admins(ledger, lambda: rules.policy, directory)
         registrar = build(
             settings,
             rules,
@@ -181,12 +182,14 @@ def running(
                 lambda: rules.policy,
                 (clock or SystemClock()).now,
                 directory.names,
-                Admins(ledger, lambda: rules.policy, directory).tell,
+                admins.tell,
+                admins.tell_of_scopes,
             ),
             directory=directory,
             clock=clock or SystemClock(),
             policy_file=PolicyFile(policy_file) if policy_file else None,
             observer=metrics,
+            admins=admins,
         )
         if not ledger.is_file:
             registrar.monitoring.dispatch_by(open_queue(settings))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from bot.domain.approvers import TOLD_MOST
 from bot.domain.errors import LedgerUnavailable
 from bot.domain.people import Person
 from bot.domain.policy import Policy, is_slack_id
-from bot.domain.text import Say
+from bot.domain.text import Code, Say, say
 from bot.ports import Directory, Ledger
 from bot.services.rows import direct_note
 
 log = logging.getLogger(__name__)
+
+REINSTALL = "Reinstall the app: paste manifest.yml at App Manifest, then Install App → Reinstall to Workspace."
 
 
 class Admins:
@@ -24,6 +26,19 @@ class Admins:
         self._policy = policy
         self._directory = directory
         self._told: set[str] = set()
+        self._scopes: set[str] = set()
+
+    def tell_of_scopes(self, missing: Iterable[str]) -> None:
+        """Tell admins which scopes the app lacks, each of them once. Never raises."""
+        new = sorted(set(missing) - self._scopes)
+        if not new:
+            return
+        sentence = say("Registrar needs Slack scopes that the installed app lacks: {scopes}. {reinstall}",
+                       scopes=[Code(one) for one in new], reinstall=REINSTALL)  # fmt: skip
+        key = f"scopes:{','.join(new)}"
+        self.tell(key, sentence)
+        if key in self._told:
+            self._scopes.update(new)
 
     def tell(self, key: str, sentence: Say) -> None:
         """Send each admin one direct message, and never a second one under the same key. Never raises.

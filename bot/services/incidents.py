@@ -37,13 +37,13 @@ from bot.domain.rollback_words import cannot_be_told
 from bot.domain.rollbacks import Served, automatic_id, last_good, rolling_back, stretches, targets
 from bot.domain.serving import ServingState
 from bot.domain.text import Say, joined, say, short
-from bot.ports import Note, NoteKind, Writing
 from bot.ports import Reading as Ledger
+from bot.ports import Writing
 from bot.services import rolling
 from bot.services.context import Context
 from bot.services.fitness import Fitness, Looked, WayBack
 from bot.services.rollbacks import MOVES, Rollbacks
-from bot.services.rows import incident_note, lane_of, said_note, thread_note
+from bot.services.rows import chart_note, charted_note, incident_note, lane_of, said_note, thread_note
 
 log = logging.getLogger(__name__)
 
@@ -254,7 +254,8 @@ class Incidents:
             tx.add_incident(incident)
             tx.add_note(incident_note(incident, "opened", self._channel(incident)))
             tx.add_note(thread_note(incident.id, "opened", words.opened(incident)))
-            tx.add_note(_chart(incident))
+            tx.add_note(chart_note(incident))
+            tx.add_note(charted_note(incident))
             if situation.passed_over is not None:
                 least = words.passed_over(situation.passed_over, one.monitor.rule.min_served)
                 tx.add_note(thread_note(incident.id, "passed-over", least))
@@ -705,10 +706,6 @@ def _is_forgiven(move: Move, resets: Sequence[Link]) -> bool:
     """Tell whether an admin has reset the breaker since: what was before does not count against the limit any more."""
     mine = [one.event for one in resets if one.event.model in {None, move.model}]
     return any(event.at >= move.intended_at for event in mine)
-
-
-def _chart(incident: Incident) -> Note:
-    return Note(key=incident.chart, lane=incident.id, kind=NoteKind.CHART, to="", data={"incident": incident.id})
 
 
 def _event(tag: Tag, one: Checked, term: Term, decided: Decided | None) -> Event:

@@ -108,6 +108,17 @@ def request_event(
     return Event(at=now, actor=actor or CLOCK, tag=tag, subject=request.id, model=request.model, **fields)
 
 
+def chart_note(incident: Incident) -> Note:
+    """Return the outbox row of what puts the chart into the thread."""
+    return Note(key=incident.chart, lane=incident.id, kind=NoteKind.CHART, to="", data={"incident": incident.id})
+
+
+def charted_note(incident: Incident) -> Note:
+    """Return the outbox row of what shows the chart in the message, too: it may have to wait, in a lane of its own."""
+    key, data = f"{incident.chart}:shown", {"incident": incident.id, "in_message": True}
+    return Note(key=key, lane=key, kind=NoteKind.CHART, to="", data=data)
+
+
 def direct_note(lane: str, key: str, to: Actor, sentence: Say) -> Note | None:
     """Return the outbox row of a direct message; None for whoever is no person in Slack."""
     person = as_person(to)

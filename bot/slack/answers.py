@@ -18,7 +18,7 @@ from bot.domain.registry import ModelInfo, Stage, VersionInfo
 from bot.domain.rollbacks import Bar
 from bot.domain.text import short
 from bot.services.lookups import CardView, ModelView
-from bot.slack.blocks import Message, chunks, dicts, markdown, section, small
+from bot.slack.blocks import Message, chunks, first, fitting, markdown, message, section, small
 from bot.slack.cards import blocked_line
 from bot.slack.links import run_page, version_page
 from bot.slack.texts import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
@@ -27,7 +27,9 @@ MENU_ASK, MENU_REQUESTS, MENU_MODELS, MENU_HELP = "menu_ask", "menu_requests", "
 PAGE_BACK, PAGE_ON = "page_back", "page_on"
 ARCHIVE, KEEP = "archive_confirmed", "archive_kept"
 LINK_MOST = 1200  # characters of an address; a name in letters far from Latin can make a longer one
-ALIASES_MOST = 10  # that are shown of a version; of more, the rest is counted
+ALIASES_MOST = 5  # that are shown of a version; of more, the rest is counted
+REQUESTS_MOST = 5  # open requests that are shown below a model's versions
+DESCRIBED_MOST = 500  # characters of a description: MLflow has the rest
 RUN_MOST = 8  # characters of a run's id in a row; the version's own answer links to it
 LIST_MOST = 20  # rows of a list in one answer; more are counted
 
@@ -36,14 +38,14 @@ def model_list(models: Sequence[ModelInfo], text: str, page: int = 1) -> Message
     """Return one page (the first is 1) of the models, with what is in Staging and Production."""
     if not models:
         hint = f"No model's name holds {code(text)}." if text else "MLflow has no registered models yet."
-        return Message(hint, dicts([section(hint)]))
+        return message(hint, [section(hint)])
     pages = -(-len(models) // LIST_MOST)
     page = min(page, pages)
     rows = [_model_row(model) for model in models[(page - 1) * LIST_MOST : page * LIST_MOST]]
     blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
     if pages > 1:
         blocks += _paging(page, pages, len(models), text)
-    return Message(counted(len(models), "model"), dicts(blocks))
+    return message(counted(len(models), "model"), blocks)
 
 
 def _paging(page: int, pages: int, count: int, text: str) -> list[Block]:
@@ -65,7 +67,7 @@ def _turning(page: int, pages: int, typed: str, names: tuple[str, str]) -> Actio
 
 def _model_row(model: ModelInfo) -> str:
     held = [f"{stage} {code(f'v{model.latest[stage]}')}" for stage in _SHOWN if stage in model.latest]
-    return f"• {code(short(model.name, 120))}  " + ("  ·  ".join(held) or "nothing in Staging or Production")
+    return f"• {code(model.name, 120)}  " + ("  ·  ".join(held) or "nothing in Staging or Production")
 
 
 _SHOWN = (Stage.PRODUCTION, Stage.STAGING)
@@ -73,7 +75,7 @@ _SHOWN = (Stage.PRODUCTION, Stage.STAGING)
 
 def model_view(view: ModelView, page: int = 1) -> Message:
     """Return a model's versions, one page of them (the first is 1), and its open requests."""
-    name = code(short(view.model.name, 120))
+    name = code(view.model.name, 120)
     pages = -(-len(view.versions) // LIST_MOST)
     page = max(1, min(page, pages))
     blocks: list[Block] = [section(f"*{name}*" + _described(view.model.description))]
@@ -85,21 +87,23 @@ def model_view(view: ModelView, page: int = 1) -> Message:
         blocks.append(small(f"Page {page} of {pages}, {counted(len(view.versions), 'version')}. One of them: {one}"))
         blocks.append(_turning(page, pages, f"show {shlex.quote(view.model.name)}", ("Newer", "Older")))
     if view.requests:
-        blocks.append(section("\n".join(_request_row(request) for request in view.requests[:LIST_MOST])))
-    return Message(f"{name}: {counted(len(view.versions), 'version')}", dicts(blocks))
+        blocks.append(section("\n".join(_request_row(request) for request in view.requests[:REQUESTS_MOST])))
+    if (more := len(view.requests) - REQUESTS_MOST) > 0:
+        blocks.append(small(f"{more} more: {code(f'/model requests {view.model.name}', 300)}"))
+    return message(f"{name}: {counted(len(view.versions), 'version')}", blocks)
 
 
 def _version_row(version: VersionInfo, block: Bar | None) -> str:
     parts = [code(f"v{version.version}"), _stage(version.stage)]
     if semver := version.tags.get("semver"):
-        parts.append(code(semver))
-    parts += [code(f"@{alias}") for alias in version.aliases]
+        parts.append(code(semver, 40))
+    parts += _aliases(version.aliases, shown=2, most=30)
     parts.append(_status(version) or "ready")
     parts.append(f"run {code(version.run_id[:RUN_MOST])}" if version.run_id else "no run")
     if version.created_at:
         parts.append(f"registered {when(version.created_at)}")
     if block:
-        parts.append(f"⛔ rolled back as bad ({when(block.at)}): {fit(block.reason, 100)}")
+        parts.append(f"⛔ rolled back as bad ({when(block.at)}): {fit(block.reason, 60)}")
     return "• " + "  ·  ".join(parts)
 
 
@@ -109,7 +113,7 @@ def _stage(stage: Stage) -> str:
 
 def _status(version: VersionInfo) -> str:
     """Return what is wrong with a version's registration, or nothing."""
-    return "" if version.status == "READY" else _STATUS.get(version.status, code(version.status))
+    return "" if version.status == "READY" else _STATUS.get(version.status, code(version.status, 30))
 
 
 _STATUS = {"FAILED_REGISTRATION": "*registration failed*", "PENDING_REGISTRATION": "being registered"}
@@ -118,14 +122,15 @@ _STATUS = {"FAILED_REGISTRATION": "*registration failed*", "PENDING_REGISTRATION
 def version_card(view: CardView, web: str | None) -> Message:
     """Return a version's metadata card: every field with its value or "missing". `web` is MLflow's address."""
     card, version = view.card, view.version
-    name = f"{code(short(version.model, 120))} {code(f'v{version.version}')}"
+    name = f"{code(version.model, 120)} {code(f'v{version.version}')}"
     fields = [f"*{_label(field)}*\n{_value(field, getattr(card, field))}" for field in _SHORT]
     rows = [f"*{_label(field)}*  {_value(field, getattr(card, field))}" for field in _LONG]
     missing = card.missing()
     full = f"{round(100 * card.completeness())} % filled"
     gaps = f". Missing: {', '.join(_label(field).lower() for field in missing)}" if missing else ""
     status = f"  ·  {status}" if (status := _status(version)) else ""
-    head = f"*{name}*: {_stage(version.stage)}{status}{_aliases(version)}{_described(version.description)}"
+    aliases = "".join(f"  ·  {alias}" for alias in _aliases(version.aliases))
+    head = f"*{name}*: {_stage(version.stage)}{status}{aliases}{_described(version.description)}"
     blocks: list[Block] = [
         section(cut(head, TEXT_MOST)),
         *([section(blocked_line(view.block))] if view.block else []),
@@ -134,7 +139,7 @@ def version_card(view: CardView, web: str | None) -> Message:
         *_links(view, web),
         small(cut(full + gaps, TEXT_MOST)),
     ]
-    return Message(f"{name}: {_stage(version.stage)}", dicts(blocks))
+    return message(f"{name}: {_stage(version.stage)}", blocks)
 
 
 _SHORT = (
@@ -143,7 +148,7 @@ _SHORT = (
     "approval_date", "git_commit",
 )  # fmt: skip
 _LONG = ("metrics", "hyperparameters", "tags", "dependencies")
-_PAIRS = 40  # metrics, parameters or tags that are shown; of more, the rest is counted
+_PAIRS_MOST = 1500  # characters of all metrics, parameters or tags; of more, the rest is counted
 
 
 def _label(field: str) -> str:
@@ -159,7 +164,7 @@ def _value(field: str, value: object) -> str:
     if isinstance(value, Mapping):
         return _pairs({str(name): number(one) if isinstance(one, float) else str(one) for name, one in value.items()})
     if isinstance(value, tuple):
-        return _counted([code(short(str(one), 60)) for one in value])
+        return "  ·  ".join(fitting([code(str(one), 60) for one in value], _PAIRS_MOST))
     if isinstance(value, float):
         return code(number(value))
     if field in {"approver", "deployed_by"}:
@@ -168,21 +173,18 @@ def _value(field: str, value: object) -> str:
 
 
 def _person(word: str) -> str:
-    return f"<@{escape(word)}>" if is_slack_id(word) else code(short(word, 100))
+    return f"<@{escape(word)}>" if is_slack_id(word) else code(word, 100)
 
 
 def _pairs(values: Mapping[str, str]) -> str:
-    return _counted([f"{code(short(name, 60))} {code(short(value, 60))}" for name, value in values.items()])
+    pairs = [f"{code(name, 60)} {code(value, 60)}" for name, value in values.items()]
+    return "  ·  ".join(fitting(pairs, _PAIRS_MOST))
 
 
-def _counted(parts: list[str]) -> str:
-    more = [f"and {len(parts) - _PAIRS} more"] if len(parts) > _PAIRS else []
-    return "  ·  ".join(parts[:_PAIRS] + more)
-
-
-def _aliases(version: VersionInfo) -> str:
-    more = f"  ·  and {len(version.aliases) - ALIASES_MOST} more" if len(version.aliases) > ALIASES_MOST else ""
-    return "".join(f"  ·  {code(short(f'@{alias}', 60))}" for alias in version.aliases[:ALIASES_MOST]) + more
+def _aliases(aliases: Sequence[str], *, shown: int = ALIASES_MOST, most: int = 60) -> list[str]:
+    """Return so many of the aliases, `most` characters of each; the others are counted."""
+    more = len(aliases) - shown
+    return [code(f"@{alias}", most) for alias in aliases[:shown]] + ([f"and {more} more aliases"] if more > 0 else [])
 
 
 def _links(view: CardView, web: str | None) -> list[Block]:
@@ -195,6 +197,13 @@ def _links(view: CardView, web: str | None) -> list[Block]:
     return [section("  ·  ".join(links))] if links else []
 
 
+def chart_is_direct(link: str) -> Message:
+    """Return where the chart of an answer is that nobody else sees: Slack shows no picture in one."""
+    where = f"<{escape(link)}|our direct messages>" if link else "our direct messages"
+    text = f"The chart is in {where}."
+    return message(text, [section(text)])
+
+
 def archive_question(draft: str, model: str, version: str) -> Message:
     """Return the question before a version is taken aside; the buttons carry the draft's id."""
     text = mrkdwn(words.archive_question(model, version))
@@ -202,29 +211,29 @@ def archive_question(draft: str, model: str, version: str) -> Message:
         ButtonElement(text="Archive it", action_id=ARCHIVE, value=draft, style="danger"),
         ButtonElement(text="Keep it", action_id=KEEP, value=draft),
     ]
-    return Message(text, dicts([section(text), ActionsBlock(block_id=f"archive:{draft}", elements=buttons)]))
+    return message(text, [section(text), ActionsBlock(block_id=f"archive:{draft}", elements=buttons)])
 
 
 def _described(description: str) -> str:
-    return "\n" + "\n".join(f"> {fit(description, 1500)}".splitlines()) if description.strip() else ""
+    return "\n" + "\n".join(f"> {fit(description, DESCRIBED_MOST)}".splitlines()) if description.strip() else ""
 
 
 def request_list(requests: Sequence[Request]) -> Message:
     """Return the requests that wait."""
     if not requests:
-        return Message("No open requests.", dicts([section("No open requests.")]))
-    rows = [_request_row(request) for request in requests[:LIST_MOST]]
+        return message("No open requests.", [section("No open requests.")])
+    rows = first([_request_row(request) for request in requests[:LIST_MOST]])
     more = len(requests) - len(rows)
     blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
     blocks += [small(f"{more} more. One model's: {code('/model requests MODEL')}")] if more > 0 else []
-    return Message(f"{len(requests)} open requests", dicts(blocks))
+    return message(f"{len(requests)} open requests", blocks)
 
 
 def _request_row(request: Request) -> str:
     until = (
         f", until {when(request.expires_at)}" if request.state is RequestState.PENDING else f", {request.state.value}"
     )
-    name = code(short(request.model, 120))
+    name = code(request.model, 120)
     return f"• {code(request.id)} {name} {mrkdwn(words.path(request))}, asked by {who(request.requester)}{until}"
 
 
@@ -237,7 +246,7 @@ def menu() -> Message:
         ButtonElement(text="Help", action_id=MENU_HELP),
     ]
     blocks: list[Block] = [section("*What would you like to do?*"), ActionsBlock(block_id="menu", elements=buttons)]
-    return Message("What would you like to do?", dicts(blocks))
+    return message("What would you like to do?", blocks)
 
 
 def help_all() -> Message:
@@ -250,7 +259,7 @@ def help_all() -> Message:
         )
     blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
     blocks.append(small(f"One verb in full: {code('/model help promote')}. Every argument can also be a flag."))
-    return Message("What you can type", dicts(blocks))
+    return message("What you can type", blocks)
 
 
 def help_group(group: str) -> Message:
@@ -258,7 +267,7 @@ def help_group(group: str) -> Message:
     rows = [_usage(verb) for name, verb in VERBS.items() if name.startswith(f"{group} ")]
     blocks: list[Block] = [section(chunk) for chunk in chunks(rows)]
     blocks.append(small(f"One of them in full: {code(f'/model help {group} add')}"))
-    return Message(f"/model {group} …", dicts(blocks))
+    return message(f"/model {group} …", blocks)
 
 
 def _usage(verb: type[Command]) -> str:
@@ -273,4 +282,4 @@ def help_verb(verb: type[Command]) -> Message:
         shown = f"{code(arg.shown)} or {names}" if arg.positional and names else names or code(arg.shown)
         rows.append(f"• {shown}: {escape(arg.means)}")
     rows.append(f"For example {code(f'/model {verb.example}')}")
-    return Message(f"/model {verb.usage()}", dicts(section(chunk) for chunk in chunks(rows)))
+    return message(f"/model {verb.usage()}", map(section, chunks(rows)))

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 from slack_sdk.models.blocks import Block, ContextBlock, ImageBlock, MarkdownTextObject, SectionBlock
 from slack_sdk.models.blocks.basic_components import SlackFile
 
+from bot.domain.numbers import counted
 from bot.domain.text import Say
 from bot.slack.texts import code, cut, mrkdwn
 
 Blocks = list[dict[str, Any]]
 SHORT_MOST = 1000  # characters of what is kept of a message that was too long
 ALT_MOST = 2000  # characters that say what a picture shows
+# Slack takes about 13,200 characters in all blocks of a message (msg_blocks_too_long), and doesn't say how it counts.
+# They're longest as JSON. The rest is for the picture that an alert gets.
+BLOCKS_MOST = 12_000
+ROWS_MOST = 9_500  # characters of all rows of a list: room for what's around them
+_LINE_END = 5  # characters that a row costs besides its own, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,39 @@ class Message:
 
     text: str
     blocks: Blocks
+
+
+def message(text: str, blocks: Iterable[Block | dict[str, Any]]) -> Message:
+    """Return a message that Slack takes: where its blocks are too long together, the longest texts lose their end."""
+    made = dicts(blocks)
+    whole = [(part, str(part["text"])) for part in _mrkdwn_in(made)]
+    for most in range(2600, 0, -200):
+        if size(made) <= BLOCKS_MOST:
+            break
+        for part, words in whole:
+            part["text"] = _shorter(words, most)
+    return Message(text, made)
+
+
+def size(part: object) -> int:
+    """Return how many characters blocks, or a part of them, have by the count that gives the most."""
+    return len(json.dumps(part, ensure_ascii=False))
+
+
+def _mrkdwn_in(part: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(part, dict) and part.get("type") == "mrkdwn":
+        yield part
+    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _mrkdwn_in(one)
+
+
+def _shorter(words: str, most: int) -> str:
+    """Return mrkdwn in about `most` characters, whole lines where there are several; the others are counted."""
+    if len(words) <= most:
+        return words
+    kept = words[:most].rpartition("\n")[0]
+    left = words.count("\n") - kept.count("\n")
+    return f"{kept}\nand {counted(left, 'more line')}" if kept else cut(words, most)
 
 
 def pictured(message: Message, file_id: str, alt: str) -> Message:
@@ -36,14 +77,14 @@ def pictured(message: Message, file_id: str, alt: str) -> Message:
 def said(sentence: Say) -> Message:
     """Return one sentence as a message."""
     text = mrkdwn(sentence)
-    return Message(text, dicts([section(text)]))
+    return message(text, [section(text)])
 
 
-def shorter(message: Message, more: Iterable[str]) -> Message:
+def shorter(whole: Message, more: Iterable[str]) -> Message:
     """Return what's kept of a message that Slack doesn't take: its text, its buttons, and the command for `more`."""
-    buttons = [block for block in message.blocks if block["type"] == "actions"]
-    shown = dicts([section(cut(message.text, SHORT_MOST)), small(f"Details: {code(shlex.join(['/model', *more]))}")])
-    return Message(cut(message.text, SHORT_MOST), [*shown, *buttons])
+    buttons = [block for block in whole.blocks if block["type"] == "actions"]
+    text, details = cut(whole.text, SHORT_MOST), f"Details: {code(shlex.join(['/model', *more]))}"
+    return Message(text, [*dicts([section(text), small(details)]), *buttons])
 
 
 def markdown(text: str) -> MarkdownTextObject:
@@ -61,6 +102,18 @@ def small(text: str) -> ContextBlock:
     return ContextBlock(elements=[markdown(text)])
 
 
+def first(rows: Sequence[str], most: int = ROWS_MOST) -> list[str]:
+    """Return the first rows, as many as `most` characters hold."""
+    ends = accumulate(len(row) + _LINE_END for row in rows)
+    return [row for row, end in zip(rows, ends, strict=True) if end <= most]
+
+
+def fitting(rows: Sequence[str], most: int = ROWS_MOST) -> list[str]:
+    """Return the rows, as many as `most` characters hold; where some are left out, the last one counts them."""
+    shown = first(rows, most)
+    return shown if len(shown) == len(rows) else [*shown, f"and {len(rows) - len(shown)} more"]
+
+
 def chunks(rows: Iterable[str], most: int = 2900) -> list[str]:
     """Return the rows joined into texts that a section can hold."""
     texts: list[str] = []
@@ -72,6 +125,6 @@ def chunks(rows: Iterable[str], most: int = 2900) -> list[str]:
     return texts
 
 
-def dicts(blocks: Iterable[Block]) -> Blocks:
+def dicts(blocks: Iterable[Block | dict[str, Any]]) -> Blocks:
     """Return the blocks as Slack's API takes them."""
-    return [dict(block.to_dict()) for block in blocks]
+    return [dict(block.to_dict()) if isinstance(block, Block) else block for block in blocks]

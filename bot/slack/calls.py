@@ -52,6 +52,13 @@ def is_restricted(name: str) -> bool:
     return name.startswith("restricted_action")
 
 
+def lacking(error: Exception) -> list[str]:
+    """Return the scopes that the app lacks, by an error answer to an upload; none where it's another error."""
+    if not isinstance(error, SlackApiError) or error_of(error) != "missing_scope":
+        return []
+    return str(error.response.get("needed") or "files:write").split(",")
+
+
 def sort_out(error: SlackApiError) -> Delivery:
     """Return what an error answer means for a delivery."""
     status = getattr(error.response, "status_code", 200)

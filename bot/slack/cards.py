@@ -25,7 +25,7 @@ from bot.domain.gates import NOT_BLOCKED
 from bot.domain.numbers import delta, number
 from bot.domain.rollbacks import Bar
 from bot.domain.text import Say, clean, short
-from bot.slack.blocks import Message, dicts, markdown, section, small
+from bot.slack.blocks import Message, first, markdown, message, section, small
 from bot.slack.texts import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
 
 APPROVE, REJECT, DETAILS = "request_approve", "request_reject", "request_details"
@@ -33,6 +33,7 @@ OVERRIDE, AGAIN, WITHDRAW = "request_override", "request_again", "request_withdr
 REVIEW = "request_review"
 METRICS_MOST = 8  # figures on the card; of more, the rest is counted: Details and compare have them all
 GATES_MOST = 12
+GATES_TEXT = 2400  # characters of all gates; of more, the rest is counted
 TITLE_MOST = 150  # characters that Slack takes in a header
 CHANGES_MOST = 5  # for callers
 
@@ -80,7 +81,7 @@ def card(
         blocks.append(_again(request))
     blocks += [review_button(request)] if request.needs_review else []
     blocks.append(small(_footer(request)))
-    return Message(_notification(request), dicts(blocks))
+    return message(_notification(request), blocks)
 
 
 def _title(request: Request, stopped: Frozen | None) -> str:
@@ -102,7 +103,7 @@ def _title(request: Request, stopped: Frozen | None) -> str:
 
 
 def _what(request: Request) -> str:
-    semver = f"  ·  semver {code(short(request.semver, 50))}" if request.semver else ""
+    semver = f"  ·  semver {code(request.semver, 50)}" if request.semver else ""
     lines = [f"*{mrkdwn(words.path(request))}*{semver}"]
     if request.breaks_glass:
         lines.append("🚨 *The glass is broken:* it is moved without approvals, past gates and freezes.")
@@ -130,7 +131,7 @@ def _figures(request: Request, directions: Mapping[str, Direction | str]) -> str
     against = f" against v{request.incumbent}" if request.incumbent is not None and seen.against else ""
     lines = [f"*v{request.version}{against}*", "  ·  ".join(rows) + more] if rows else []
     if seen.validation:
-        told = [f"{code(short(name, 60))} {code(number(value))}" for name, value in sorted(seen.validation.items())]
+        told = [f"{code(name, 60)} {code(number(value))}" for name, value in sorted(seen.validation.items())]
         lines.append(f"The asker's own validation: {'  ·  '.join(told[:METRICS_MOST])}")
     return cut("\n".join(lines), TEXT_MOST)
 
@@ -138,9 +139,9 @@ def _figures(request: Request, directions: Mapping[str, Direction | str]) -> str
 def _figure(name: str, seen: Seen, directions: Mapping[str, Direction | str]) -> str:
     value, was = seen.metrics[name], seen.against.get(name)
     if was is None:
-        return f"{code(short(name, 60))} {code(number(value))}"
+        return f"{code(name, 60)} {code(number(value))}"
     better = "" if value == was else " better" if is_better(name, value, was, directions) else " *worse*"
-    return f"{code(short(name, 60))} {code(number(value))} ({delta(value - was)}{better})"
+    return f"{code(name, 60)} {code(number(value))} ({delta(value - was)}{better})"
 
 
 def _callers(request: Request) -> str:
@@ -179,15 +180,15 @@ def _gates(request: Request) -> str:
 def gate_rows(seen: Seen, *, passed_over: bool = False) -> list[str]:
     """Return a line for each gate, the failed ones first; `passed_over`: somebody has let them pass."""
     failed_first = sorted(seen.gates, key=lambda gate: gate.passed)
-    rows = [_gate(gate, passed_over=passed_over) for gate in failed_first[:GATES_MOST]]
-    more = len(failed_first) - GATES_MOST
+    rows = first([_gate(gate, passed_over=passed_over) for gate in failed_first[:GATES_MOST]], GATES_TEXT)
+    more = len(failed_first) - len(rows)
     return rows + ([f"and {more} more"] if more > 0 else [])
 
 
 def _gate(gate: GateResult, *, passed_over: bool) -> str:
     sign = "✅" if gate.passed else "🔶" if passed_over else "❌"
-    note = f" ({fit(gate.note, 200)})" if gate.note else ""
-    return f"{sign} {code(short(gate.name, 80))} {fit(gate.value, 300)}, wanted: {fit(gate.bound, 300)}{note}"
+    note = f" ({fit(gate.note, 120)})" if gate.note else ""
+    return f"{sign} {code(gate.name, 80)} {fit(gate.value, 120)}, wanted: {fit(gate.bound, 120)}{note}"
 
 
 def _fields(request: Request, votes: Sequence[Vote]) -> list[str]:
@@ -224,7 +225,7 @@ def ci_link(ci: CiRun) -> str:
     """Return the run in which a program asked, as a link where its page is known."""
     run = f"run {ci.run}" if ci.run else "CI run"
     shown = fit("  ·  ".join(part for part in (ci.repository, run) if part), 300)
-    commit = f", commit {code(short(ci.commit, 12))}" if ci.commit else ""
+    commit = f", commit {code(ci.commit, 12)}" if ci.commit else ""
     return (f"<{escape(ci.url)}|{shown}>" if ci.url else shown) + commit
 
 
@@ -273,7 +274,7 @@ def counted(request: Request, sentence: Say) -> Message:
     if request.state is RequestState.PENDING:
         button = ButtonElement(text="Take it back", action_id=WITHDRAW, value=request.id)
         blocks.append(ActionsBlock(block_id=f"withdraw:{request.id}", elements=[button]))
-    return Message(text, dicts(blocks))
+    return message(text, blocks)
 
 
 def invitation(request: str, sentence: Say, link: str | None) -> Message:
@@ -284,7 +285,7 @@ def invitation(request: str, sentence: Say, link: str | None) -> Message:
     text, typed = mrkdwn(sentence), f"type {code(f'/model approve {request}')}"
     card = f"<{escape(link)}|Open the card>" if link else "Its card is in the channel"
     how = f"To approve it, {typed}" if link is None else f"{card}, or {typed}"
-    return Message(text, dicts([section(text), section(how)]))
+    return message(text, [section(text), section(how)])
 
 
 def _footer(request: Request) -> str:

@@ -21,13 +21,15 @@ class Channels:
     """Finds channels' ids by their names, and remembers them.
 
     A workspace can have tens of thousands of channels. Its list is read once, page by page, up to the channel that's
-    looked for. Where Slack stops answering, a later search continues on the same page.
+    looked for. Where Slack stops answering, a later search continues on the same page. A name that no channel has any
+    more is that of the channel that had it.
     """
 
     def __init__(self, client: WebClient, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._monotonic = monotonic
         self._ids: dict[str, str] = {}  # by name, `#` included
+        self._former: dict[str, str] = {}  # by a name that they had before
         self._cursor: str | None = None
         self._not_before = float("-inf")
         self._reading = threading.Lock()
@@ -50,6 +52,7 @@ class Channels:
         """Look a name up again: its channel is gone, or isn't ours to see."""
         with self._reading:
             if self._ids.pop(channel, None):
+                self._former.pop(channel, None)
                 self._cursor = None
 
     def _look_for(self, channel: str) -> None:
@@ -58,6 +61,9 @@ class Channels:
                 pass
         except (SlackApiError, *LOST) as error:
             log.warning("the id of %s is not known now: %s", channel, error)
+        else:
+            if channel in self._former:
+                self._ids.setdefault(channel, self._former[channel])
         if channel not in self._ids:
             self._not_before = self._monotonic() + LOOKED_AGAIN
 
@@ -67,6 +73,8 @@ class Channels:
         page = self._client.conversations_list(
             types="public_channel,private_channel", exclude_archived=True, limit=1000, cursor=self._cursor
         )
-        self._ids |= {f"#{room.get('name')}": str(room["id"]) for room in page["channels"]}
+        for room in page["channels"]:
+            self._ids[f"#{room.get('name')}"] = str(room["id"])
+            self._former |= {f"#{name}": str(room["id"]) for name in room.get("previous_names") or ()}
         self._cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
         return self._cursor not in {None, before}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import isnan
 from typing import Any
 
@@ -11,14 +12,16 @@ from bot.domain.comparison import Comparison
 from bot.domain.comparison_words import sentence
 from bot.domain.numbers import delta, number
 from bot.domain.text import clean, short
-from bot.slack.blocks import Blocks, Message, dicts, section, small
+from bot.slack.blocks import BLOCKS_MOST, Message, dicts, message, section, size, small
 from bot.slack.texts import TEXT_MOST, code, cut, mrkdwn
 
 ROWS, COLUMNS = 100, 20  # what Slack's table holds; the first row is the heading
-CHARACTERS = 9_000  # of all cells together; Slack takes 10,000
+LEGEND_MOST = 700  # characters of what's below the table
 FIXED = 3  # columns in front of the metrics
 NOTHING = "–"  # a cell may not be empty
 BEST, BLOCKED = "★", "⛔"
+
+Cell = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,37 +33,27 @@ class Compared:
 
 
 def comparison(found: Comparison) -> Compared:
-    """Return a comparison as Slack can show it: at most 99 versions and 17 metrics, in as many letters as it takes."""
+    """Return a comparison as Slack can show it: as many versions as a message holds, up to 99, and 17 metrics."""
     text = mrkdwn(sentence(found))
-    heading = f"*{code(short(found.model, 120))}*  {text}"
+    heading = f"*{code(found.model, 120)}*  {text}"
     metrics = found.metrics[: COLUMNS - FIXED]
-    rows = _rows(found, metrics)
+    top = dicts([section(cut(heading, TEXT_MOST))])
+    rows = _rows(found, metrics, BLOCKS_MOST - LEGEND_MOST - size(top))
     is_cut = len(rows) - 1 < len(found.versions) or len(metrics) < len(found.metrics)
-    blocks: Blocks = dicts([section(cut(heading, TEXT_MOST))])
-    if len(rows) > 1:
-        blocks.append(_table(rows))
-    if found.versions:
-        blocks += dicts([small(_legend(found, len(rows) - 1, len(metrics)))])
-    return Compared(Message(f"{code(short(found.model, 120))}: {text}", blocks), is_cut)
+    table = [_table(rows)] if len(rows) > 1 else []
+    legend = [small(_legend(found, len(rows) - 1, len(metrics)))] if found.versions else []
+    return Compared(message(f"{code(found.model, 120)}: {text}", [*top, *table, *legend]), is_cut)
 
 
-def _rows(found: Comparison, metrics: Sequence[str]) -> list[list[str]]:
-    """Return heading and versions, as many as fit. The one in Production is always among them."""
-    heading = ["Version", "Semver", "Stage", *(short(_shown(metric), 60) for metric in metrics)]
-    rows, room = [heading], CHARACTERS - sum(map(len, heading))
+def _rows(found: Comparison, metrics: Sequence[str], most: int) -> list[list[Cell]]:
+    """Return heading and versions, as many as `most` characters hold. The one in Production is always among them."""
     incumbent = found.incumbent_row
-    order = [
-        *([incumbent] if incumbent is not None else []),
-        *(at for at in range(len(found.frame)) if at != incumbent),
-    ]
-    fitting = []
-    for at in order[: ROWS - 1]:
-        row = _row(found, at, metrics)
-        room -= sum(map(len, row))
-        if room < 0:
-            break
-        fitting.append((at, row))
-    return rows + [row for _, row in sorted(fitting, key=lambda each: each[0])]
+    order = sorted(range(len(found.frame)), key=lambda at: at != incumbent)[: ROWS - 1]
+    heading = _cells(["Version", "Semver", "Stage", *(short(_shown(metric), 60) for metric in metrics)])
+    made = {at: _cells(_row(found, at, metrics)) for at in order}
+    ends = accumulate((size(row) for row in made.values()), initial=size(_table([heading])))
+    fitting = [at for at, end in zip(order, list(ends)[1:], strict=True) if end <= most]
+    return [heading, *(made[at] for at in sorted(fitting))]
 
 
 def _row(found: Comparison, at: int, metrics: Sequence[str]) -> list[str]:
@@ -88,14 +81,14 @@ def _shown(text: str) -> str:
     return clean(text).strip() or NOTHING
 
 
-def _table(rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+def _cells(texts: Sequence[str]) -> list[Cell]:
+    return [{"type": "raw_text", "text": text} for text in texts]
+
+
+def _table(rows: Sequence[Sequence[Cell]]) -> dict[str, Any]:
     """Return the table block; slack_sdk knows none yet."""
     right = {"align": "right"}
-    return {
-        "type": "table",
-        "column_settings": [{}] * FIXED + [right] * (len(rows[0]) - FIXED),
-        "rows": [[{"type": "raw_text", "text": cell} for cell in row] for row in rows],
-    }
+    return {"type": "table", "column_settings": [{}] * FIXED + [right] * (len(rows[0]) - FIXED), "rows": list(rows)}
 
 
 def _legend(found: Comparison, versions: int, metrics: int) -> str:

@@ -111,11 +111,10 @@ class SlackDirectory:
     def names(self, ids: Sequence[str]) -> dict[str, str]:
         """Return what people see in place of user and user group ids; what Slack does not tell is left out."""
         found: dict[str, str] = {}
-        groups = [one for one in ids if one.startswith("S")]
-        users = [one for one in ids if not one.startswith("S")]
         try:
-            held = self._held() if groups else _Groups()
-            found = {one: held.groups[one].handle for one in groups if one in held.groups}
+            groups = self._held() if any(one.startswith("S") for one in ids) else _Groups()
+            found = {one: groups.name(one) for one in ids if one.startswith("S")}
+            users = [one for one in ids if not one.startswith("S")]
             found.update(zip(users, self._asking.map(self._name_of, users), strict=False))
         except (SlackApiError, *LOST) as error:
             log.warning("what people are called is not known now: %s", error)
@@ -155,7 +154,8 @@ class SlackDirectory:
         held = self._held()
         found = {one: held.members(one) for one in groups}
         alone = [one for one, members in found.items() if members is None]
-        found.update(zip(alone, self._asking.map(self._of_one, alone), strict=True))
+        asked = self._asking.map(lambda one: self._fresh.get(f"group:{one}", partial(self._of_one, one)), alone)
+        found.update(zip(alone, asked, strict=True))
         return {one: members for one, members in found.items() if members is not None}
 
     def _held(self) -> _Groups:
@@ -173,13 +173,9 @@ class SlackDirectory:
                 raise
             log.warning("this Slack tells of no user groups (%s): nobody is in one", error_of(error))
             return _Groups(others=_Members(is_known=False))
-        return _Groups({str(group["id"]): _Group.of(group) for group in listed})
+        return _Groups({str(group["id"]): group for group in listed})
 
     def _of_one(self, group: str) -> _Members:
-        members: _Members = self._fresh.get(f"group:{group}", partial(self._ask_for_one, group))
-        return members
-
-    def _ask_for_one(self, group: str) -> _Members:
         try:
             return _Members(frozenset(self._client.usergroups_users_list(usergroup=group)["users"]))
         except SlackApiError as error:
@@ -237,33 +233,23 @@ class _Members:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """A user group as Slack lists it. `users` is None where this server leaves its members out."""
-
-    handle: str
-    users: frozenset[str] | None
-
-    @classmethod
-    def of(cls, group: Mapping[str, Any]) -> _Group:
-        """Return the group of an answer."""
-        users = group.get("users")
-        handle = clean(str(group.get("handle") or group.get("name") or ""))
-        return cls(handle, None if users is None else frozenset(users))
-
-
-@dataclass(frozen=True, slots=True)
 class _Groups:
-    """The workspace's user groups. `others` tells of those that aren't listed; None: each has to be asked for."""
+    """User groups as Slack lists them. `others` tells of those that aren't listed; None: each has to be asked for."""
 
-    groups: Mapping[str, _Group] = field(default_factory=dict)
+    listed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     others: _Members | None = _Members()
 
     def members(self, group: str) -> _Members | None:
-        """Return who is in a group; None where it has to be asked for alone."""
-        if group not in self.groups:
+        """Return who is in a group; None where it has to be asked for alone: some servers leave members out."""
+        if group not in self.listed:
             return self.others
-        users = self.groups[group].users
-        return None if users is None else _Members(users)
+        users = self.listed[group].get("users")
+        return None if users is None else _Members(frozenset(users))
+
+    def name(self, group: str) -> str:
+        """Return what people see of a group; empty for one that isn't listed."""
+        shown = self.listed.get(group, {})
+        return clean(str(shown.get("handle") or shown.get("name") or ""))
 
 
 class _Fresh:

@@ -12,17 +12,17 @@ from bot.domain.events import Link
 from bot.domain.evidence import Seen
 from bot.domain.gates import seen_sentence
 from bot.domain.registry import VersionInfo
-from bot.domain.text import Say, short
+from bot.domain.text import Say
 from bot.services.lookups import AUDIT_PAGE
-from bot.slack.blocks import Message, chunks, dicts, section, small
+from bot.slack.blocks import Message, chunks, first, fitting, message, section, small
 from bot.slack.cards import gate_rows
 from bot.slack.texts import code, cut, mrkdwn, when
 
 
 def policy(model: str, lines: Sequence[Say]) -> Message:
     """Return what the policy says of a model."""
-    blocks: list[Block] = [section(chunk) for chunk in chunks([f"• {mrkdwn(line)}" for line in lines])]
-    return Message(f"The policy for {code(short(model, 120))}", dicts(blocks))
+    blocks: list[Block] = [section(chunk) for chunk in chunks(fitting([f"• {mrkdwn(line)}" for line in lines]))]
+    return message(f"The policy for {code(model, 120)}", blocks)
 
 
 def validation(command: Validate, version: VersionInfo, seen: Seen) -> Message:
@@ -30,8 +30,8 @@ def validation(command: Validate, version: VersionInfo, seen: Seen) -> Message:
     text = mrkdwn(seen_sentence(version, command.to, seen))
     blocks: list[Block] = [section(text), *(section(chunk) for chunk in chunks(gate_rows(seen)))]
     ask = f"/model promote {command.model} {version.version} {command.to.value.lower()}"
-    blocks += [] if seen.failed else [small(f"Nothing was asked for. To ask: {code(short(ask, 300))}")]
-    return Message(text, dicts(blocks))
+    blocks += [] if seen.failed else [small(f"Nothing was asked for. To ask: {code(ask, 300)}")]
+    return message(text, blocks)
 
 
 def _row(link: Link) -> str:
@@ -44,15 +44,14 @@ def audit(command: ShowAudit, links: Sequence[Link], unreviewed: Say | None) -> 
 
     `unreviewed` says how many broken glasses nobody has reviewed yet.
     """
-    name = code(short(command.model, 120))
+    name = code(command.model, 120)
     if not links:
         text = f"The audit has nothing about {name} in that time."
-        return Message(text, dicts([section(text)]))
-    shown = links[:AUDIT_PAGE]
-    rows = [_row(link) for link in shown]
+        return message(text, [section(text)])
+    rows = first([_row(link) for link in links[:AUDIT_PAGE]])
     head = f"*Audit of {name}*, newest first" + (f"\n⚠️ {mrkdwn(unreviewed)}" if unreviewed else "")
     blocks: list[Block] = [section(head), *(section(chunk) for chunk in chunks(rows))]
-    if len(links) > AUDIT_PAGE:
-        older = f"/model audit {command.model} --before {shown[-1].number}"
-        blocks.append(small(f"There are older ones: {code(short(older, 300))}"))
-    return Message(f"Audit of {name}", dicts(blocks))
+    if len(links) > len(rows):
+        older = f"/model audit {command.model} --before {links[len(rows) - 1].number}"
+        blocks.append(small(f"There are older ones: {code(older, 300)}"))
+    return message(f"Audit of {name}", blocks)

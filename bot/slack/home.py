@@ -11,7 +11,7 @@ from bot.domain import event_words, restore_words, words
 from bot.domain.approvals import Request, RequestState
 from bot.domain.events import Link
 from bot.domain.rollbacks import Bar
-from bot.domain.text import Say, short
+from bot.domain.text import Say
 from bot.services.homes import HomeView, Serving
 from bot.slack.answers import MENU_ASK, MENU_HELP, MENU_MODELS, MENU_REQUESTS
 from bot.slack.blocks import chunks, dicts, section, small
@@ -74,7 +74,7 @@ def _waiting(view: HomeView) -> list[Block]:
 
 
 def _request(request: Request, block: Bar | None) -> str:
-    lines = [f"{code(short(request.model, 120))} *{mrkdwn(words.path(request))}*, asked by {who(request.requester)}, "
+    lines = [f"{code(request.model, 120)} *{mrkdwn(words.path(request))}*, asked by {who(request.requester)}, "
              f"until {when(request.expires_at)}"]  # fmt: skip
     lines += [f"> {fit(request.reason, 300)}"] if request.reason else []
     lines += [blocked_line(block)] if block else []
@@ -84,7 +84,7 @@ def _request(request: Request, block: Bar | None) -> str:
 
 def _to_review(request: Request) -> str:
     due = f", review due by {when(request.review_due)}" if request.review_due else ""
-    lines = [f"🚨 {code(short(request.model, 120))} *{mrkdwn(words.path(request))}*: {who(request.requester)} broke "
+    lines = [f"🚨 {code(request.model, 120)} *{mrkdwn(words.path(request))}*: {who(request.requester)} broke "
              f"the glass{due}"]  # fmt: skip
     lines += [f"> {fit(request.reason, 300)}"] if request.reason else []
     return cut("\n".join(lines), TEXT_MOST)
@@ -93,14 +93,14 @@ def _to_review(request: Request) -> str:
 def _mine(request: Request) -> str:
     state = f"waits until {when(request.expires_at)}" if request.state is RequestState.PENDING else request.state.value
     why = f": {fit(request.outcome, 200)}" if request.outcome else ""
-    return f"• {code(request.id)} {code(short(request.model, 120))} {mrkdwn(words.path(request))}, {state}{why}"
+    return f"• {code(request.id)} {code(request.model, 120)} {mrkdwn(words.path(request))}, {state}{why}"
 
 
 def _serving(one: Serving) -> str:
     held = [f"{stage} {', '.join(code(f'v{number}') for number in numbers[:5])}"
             for stage, numbers in (("Production", one.production), ("Staging", one.staging)) if numbers]  # fmt: skip
     frozen = "  ·  ❄️ frozen" if one.stopped else ""
-    return f"• {code(short(one.model, 120))}  {'  ·  '.join(held)}{frozen}"
+    return f"• {code(one.model, 120)}  {'  ·  '.join(held)}{frozen}"
 
 
 def _event(link: Link) -> str:

@@ -20,7 +20,7 @@ from bot.domain.incidents import Doing, Ending, Incident, IncidentKind
 from bot.domain.monitors import Monitor
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import clean, joined, short
-from bot.slack.blocks import Message, dicts, section, small
+from bot.slack.blocks import Message, message, section, small
 from bot.slack.texts import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
 
 ACKNOWLEDGE, SILENCE, DETAILS = "incident_acknowledge", "incident_silence", "incident_details"
@@ -62,7 +62,7 @@ def card(
     if buttons := _buttons(incident, monitors, now):
         blocks.append(ActionsBlock(block_id=f"incident:{incident.id}", elements=buttons))
     blocks.append(small(cut(_footer(incident, monitors, now), TEXT_MOST)))
-    return Message(cut(_notification(incident), TEXT_MOST), dicts(blocks))
+    return message(cut(_notification(incident), TEXT_MOST), blocks)
 
 
 def alt(incident: Incident) -> str:
@@ -164,7 +164,7 @@ def _serving(serving: Serving) -> str:
     if serving.state is ServingState.CONFIRMED and serving.confirmed_at:
         return f"The serving side has reported {version} since {when(serving.confirmed_at)}"
     if serving.state is ServingState.DENIED:
-        seen = f"; it said: {code(short(serving.seen, 200))}" if serving.seen else ""
+        seen = f"; it said: {code(serving.seen, 200)}" if serving.seen else ""
         return f"⚠️ The serving side does not report {version}{seen}. Look there: the registry says {version}."
     return f"The registry says {version}; the serving side has not confirmed it yet."
 

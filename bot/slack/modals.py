@@ -47,8 +47,8 @@ def rollback(draft: str, given: Mapping[str, str]) -> dict[str, Any]:
     `draft` is the ask's id.
     """
     if "model" in given:
-        to = f"to {code(short(given['version'], 40))}" if given.get("version") else "to the previous good version"
-        what = f"Rolls back Production of {code(short(given['model'], 120))} {to} immediately."
+        to = f"to {code(given['version'], 40)}" if given.get("version") else "to the previous good version"
+        what = f"Rolls back Production of {code(given['model'], 120)} {to} immediately."
         blocks: list[Block] = [SectionBlock(text=markdown(what))]
     else:
         blocks = [
@@ -61,7 +61,7 @@ def rollback(draft: str, given: Mapping[str, str]) -> dict[str, Any]:
 
 def reject(request: Request) -> dict[str, Any]:
     """Return the modal that asks why a request is rejected."""
-    intro = f"{code(short(request.model, 120))} {mrkdwn(words.path(request))}"
+    intro = f"{code(request.model, 120)} {mrkdwn(words.path(request))}"
     blocks: list[Block] = [
         SectionBlock(text=markdown(intro)),
         _text("reason", "Why not?", {}, multiline=True, hint="The requester and the audit get to read it"),
@@ -72,7 +72,7 @@ def reject(request: Request) -> dict[str, Any]:
 def override(request: Request) -> dict[str, Any]:
     """Return the modal that asks why the failed gates of a request may pass."""
     failed = [f"❌ {mrkdwn(told(gate))}" for gate in request.seen.failed] if request.seen else []
-    lines = [f"{code(short(request.model, 120))} {mrkdwn(words.path(request))}", *failed]
+    lines = [f"{code(request.model, 120)} {mrkdwn(words.path(request))}", *failed]
     blocks: list[Block] = [
         SectionBlock(text=markdown(cut("\n".join(lines), TEXT_MOST))),
         _text("reason", "Why may they pass?", {}, multiline=True, hint="The card shows it, and the audit keeps it"),
@@ -82,7 +82,7 @@ def override(request: Request) -> dict[str, Any]:
 
 def review(request: Request) -> dict[str, Any]:
     """Return the modal that asks for the review of what was moved without approvals."""
-    lines = [f"{code(short(request.model, 120))} {mrkdwn(words.path(request))}"]
+    lines = [f"{code(request.model, 120)} {mrkdwn(words.path(request))}"]
     lines += [f"> {fit(request.reason, 2000)}"] if request.reason else []
     blocks: list[Block] = [
         SectionBlock(text=markdown(cut("\n".join(lines), TEXT_MOST))),

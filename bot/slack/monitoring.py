@@ -14,7 +14,19 @@ from bot.domain.monitor_views import MonitorRow, MonitorView
 from bot.domain.monitors import Measurement, Monitor, Outcome, Standing, State
 from bot.domain.numbers import MISSING, counted, share
 from bot.domain.text import Say, short
-from bot.slack.blocks import Message, chunks, dicts, markdown, section, small
+from bot.slack.blocks import (
+    ROWS_MOST,
+    Blocks,
+    Message,
+    chunks,
+    dicts,
+    first,
+    markdown,
+    message,
+    section,
+    size,
+    small,
+)
 from bot.slack.texts import TEXT_MOST, code, cut, mrkdwn, when, who
 
 ADD, SHOW, CHECK, PAUSE, RESUME = "monitor_add", "monitor_show", "monitor_check", "monitor_pause", "monitor_resume"
@@ -36,18 +48,19 @@ _CAME_TO = {Outcome.OK: "🟢", Outcome.FAILED: "🔴", Outcome.NO_DATA: "⚫", 
 
 def monitor_list(rows: Sequence[MonitorRow], now: datetime, model: str | None = None) -> Message:
     """Return the monitors, the worst first, and a button that adds one."""
-    of = f" of {code(short(model, 120))}" if model else ""
+    of = f" of {code(model, 120)}" if model else ""
     add = ActionsBlock(block_id="monitors", elements=[ButtonElement(text="Add a monitor", action_id=ADD)])
     if not rows:
         like = code(f"/model monitor add {short(model or 'churn', 120)} accuracy --greater-than 0.85")
-        text = f"Nothing watches {code(short(model, 120)) if model else 'a model'} yet. To begin: {like}"
-        return Message(text, dicts([section(text), add]))
+        text = f"Nothing watches {code(model, 120) if model else 'a model'} yet. To begin: {like}"
+        return message(text, [section(text), add])
     blocks: list[Block] = [section(f"*Monitors{of}*, those that need somebody first")]
-    blocks += [section(chunk) for chunk in chunks([row(one, now) for one in rows[:LIST_MOST]])]
-    if len(rows) > LIST_MOST:
-        blocks.append(small(f"{len(rows) - LIST_MOST} more. One model's: {code('/model monitor list MODEL')}"))
+    shown = first([row(one, now) for one in rows[:LIST_MOST]])
+    blocks += [section(chunk) for chunk in chunks(shown)]
+    if len(rows) > len(shown):
+        blocks.append(small(f"{len(rows) - len(shown)} more. One model's: {code('/model monitor list MODEL')}"))
     blocks += costs(expected(one.monitor for one in rows))
-    return Message(counted(len(rows), "monitor") + of, dicts([*blocks, add]))
+    return message(counted(len(rows), "monitor") + of, [*blocks, add])
 
 
 def costs(found: Expected | None) -> list[Block]:
@@ -79,7 +92,7 @@ def sign(monitor: Monitor, standing: Standing) -> str:
 
 
 def _name(monitor: Monitor) -> str:
-    return f"{code(short(monitor.model, 120))} {code(monitor.name)}"
+    return f"{code(monitor.model, 120)} {code(monitor.name)}"
 
 
 # -- one ---------------------------------------------------------------------------------------------------------------
@@ -101,14 +114,14 @@ def monitor_view(view: MonitorView) -> Message:
         _buttons(view),
         small(cut(_origin(monitor), TEXT_MOST)),
     ]
-    return Message(f"{_name(monitor)}: {state}", dicts(blocks))
+    return message(f"{_name(monitor)}: {state}", blocks)
 
 
 def _fields(view: MonitorView) -> list[str]:
     monitor, standing = view.monitor, view.standing
     rule = monitor.rule
     queries = [one for one in (rule.query, rule.of) if one is not None]
-    metric = " of ".join(code(short(one, 250 // len(queries))) for one in queries)
+    metric = " of ".join(code(one, 250 // len(queries)) for one in queries)
     fields = [
         f"*Last value*\n{mrkdwn(monitor_words.value(standing))}",
         f"*Version*\n{code(f'v{standing.version}') if standing.version is not None else MISSING}",
@@ -178,7 +191,7 @@ def _origin(monitor: Monitor) -> str:
     if monitor.created_by is None:
         return "From the policy file: it is changed there."
     what = "Added" if monitor.revision == 1 else "Changed last"
-    edit = code(short(f"/model monitor edit {monitor.model} {monitor.name}", 300))
+    edit = code(f"/model monitor edit {monitor.model} {monitor.name}", 300)
     return f"{what} by {who(monitor.created_by)}, {when(monitor.created_at)}  ·  To change it: {edit}"
 
 
@@ -187,23 +200,27 @@ def added(sentence: Say, monitor: Monitor) -> Message:
     text = mrkdwn(sentence)
     buttons = [ButtonElement(text="Show it", action_id=SHOW, value=monitor.id),
                ButtonElement(text="Backtest", action_id=BACKTEST, value=monitor.id)]  # fmt: skip
-    return Message(text, dicts([section(text), ActionsBlock(block_id=f"added:{monitor.id}", elements=buttons)]))
+    return message(text, [section(text), ActionsBlock(block_id=f"added:{monitor.id}", elements=buttons)])
 
 
 def posted(view: MonitorView) -> Message:
     """Return a monitor for everybody to see: how it stands, and its rule; the picture comes into the thread."""
     whole = row(MonitorRow(view.monitor, view.standing), view.now)
     text = f"{whole}\n{mrkdwn(monitor_words.rule(view.monitor.rule))}"
-    return Message(f"{_name(view.monitor)}: {mrkdwn(monitor_words.state(view.monitor, view.standing))}",
-                   dicts([section(cut(text, TEXT_MOST))]))  # fmt: skip
+    state = mrkdwn(monitor_words.state(view.monitor, view.standing))
+    return message(f"{_name(view.monitor)}: {state}", [section(cut(text, TEXT_MOST))])
 
 
 def details(incident: Incident, views: Sequence[MonitorView]) -> Message:
-    """Return the monitors of an incident, each as `monitor_view` shows it."""
+    """Return the monitors of an incident: as many as fit as `monitor_view` shows them, the others in one line each."""
     if not views:
         text = "Its monitors are gone; the thread and the audit tell what happened."
-        return Message(text, dicts([section(text)]))
-    blocks = [block for view in views for block in monitor_view(view).blocks]
+        return message(text, [section(text)])
+    blocks: Blocks = []
+    for view in views:
+        whole = [*blocks, *monitor_view(view).blocks]
+        in_short = [section(row(MonitorRow(view.monitor, view.standing), view.now))]
+        blocks = whole if not blocks or size(whole) < ROWS_MOST else blocks + dicts(in_short)
     more = len(incident.monitors) - len(views)
-    blocks += dicts([small(f"{more} more: {code('/model monitor list')}")]) if more > 0 else []
-    return Message(f"Incident {code(incident.id)}", blocks)
+    rest = [small(f"{more} more: {code('/model monitor list')}")] if more > 0 else []
+    return message(f"Incident {code(incident.id)}", [*blocks, *rest])

@@ -13,7 +13,7 @@ from slack_sdk.models.blocks import (
 
 from bot.domain.looks import Finding, FindingKind
 from bot.domain.text import clean, short
-from bot.slack.blocks import Message, dicts, section, small
+from bot.slack.blocks import Message, message, section, small
 from bot.slack.texts import TEXT_MOST, code, cut, mrkdwn, when, who
 
 DETAILS, COMPARE, ASK_STAGING, MEND = "finding_details", "finding_compare", "finding_staging", "finding_mend"
@@ -41,7 +41,7 @@ def _registered(finding: Finding) -> Message:
         section(cut(f"{by}, {when(finding.at)}.{_lines(finding)}", TEXT_MOST)),
         ActionsBlock(block_id=f"found:{finding.id}", elements=buttons),
     ]
-    return Message(f"New version: {code(short(finding.model, 120))} {code(f'v{newest}')}", dicts(blocks))
+    return message(f"New version: {code(finding.model, 120)} {code(f'v{newest}')}", blocks)
 
 
 def _changed(finding: Finding) -> Message:
@@ -53,7 +53,7 @@ def _changed(finding: Finding) -> Message:
     if finding.can_be_mended:
         blocks.append(ActionsBlock(block_id=f"found:{finding.id}", elements=[_mend_button(finding)]))
     blocks.append(small(_footer(finding)))
-    return Message(f"{code(short(finding.model, 120))} was changed in MLflow, not through Registrar", dicts(blocks))
+    return message(f"{code(finding.model, 120)} was changed in MLflow, not through Registrar", blocks)
 
 
 def _lines(finding: Finding) -> str:

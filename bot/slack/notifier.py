@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -24,10 +24,10 @@ from bot.domain.rollbacks import blocks
 from bot.domain.text import Channel, Code, Say, say, unpack
 from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
 from bot.slack import cards, incident_card, notices, rolling
-from bot.slack.blocks import Message, pictured, said, shorter
-from bot.slack.calls import LOST, QUIET, TOO_MUCH, error_of, is_restricted, sort_out
+from bot.slack.blocks import Message, message, pictured, said, section, shorter
+from bot.slack.calls import LOST, QUIET, TOO_MUCH, error_of, is_restricted, lacking, sort_out
 from bot.slack.channels import Channels
-from bot.slack.publisher import Attached, file_name, upload, without_files
+from bot.slack.publisher import Attached, Invitations, TellOfScopes, file_name, upload
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ CHARTED = 500  # checks of a monitor that a picture shows
 PAGE = 200  # messages that Slack is asked for at once, as it recommends
 SKEW = timedelta(minutes=5)  # by which our clock may be ahead of Slack's: signed calls are refused beyond that
 CARD_COMES = timedelta(minutes=1)  # how long an invitation waits for the card that it links to
+SHOWN_TRIES = 5  # to show a chart in a message: 1, 2, 4, and 8 seconds apart
 A_MOMENT = timedelta(seconds=1)  # until a message is tried again that links to one on its way
 # What's wrong where nothing can be posted in a channel, and what helps, by Slack's own name of the error.
 _INVITE = say("Type {invite} there", invite=Code("/invite @registrar"))
@@ -59,11 +60,25 @@ class _Late(Exception):
     """The lease on a note is as good as over."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Alert:
+    """An incident's message, and with its chart where that was uploaded; where it stands, and if the chart follows.
+
+    `more` is the command that shows more of it.
+    """
+
+    message: Message
+    charted: Message | None
+    standing: Posting | None
+    is_charting: bool
+    more: list[str]
+
+
 class SlackNotifier:
     """Delivers notes through Slack's Web API. The client must not retry by itself: that posts twice.
 
     `policy` gives the one that holds now, `names` what people see in place of user and group ids. `tell_admins` gets
-    what only they can fix, with a key for each such thing.
+    what only they can fix, with a key for each such thing, and `tell_of_scopes` the scopes that the app lacks.
     """
 
     def __init__(
@@ -74,6 +89,7 @@ class SlackNotifier:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         names: Callable[[Sequence[str]], Mapping[str, str]] = lambda _: {},
         tell_admins: Callable[[str, Say], object] = lambda key, sentence: None,
+        tell_of_scopes: TellOfScopes = lambda missing: None,
     ) -> None:
         self._client = client
         self._ledger = ledger
@@ -81,11 +97,13 @@ class SlackNotifier:
         self._now = now
         self._names = names
         self._tell_admins = tell_admins
+        self._tell_of_scopes = tell_of_scopes
         self._cards: dict[str, Posting] = {}  # the latest cards by request, perhaps not written down yet
         self._links: dict[Posting, str] = {}
         self._short: set[str] = set()  # lanes whose message Slack didn't take in full
         self._channels = Channels(client)
         self._conversations: dict[str, str] = {}  # with people, by their ids
+        self._invitations = Invitations()
 
     def deliver(self, note: Note) -> Delivery:
         """Deliver one note: see the port."""
@@ -115,8 +133,10 @@ class SlackNotifier:
                 return self._post(note, note.to, note.key, _sentence(note))
             case NoteKind.ROLLBACK:
                 return self._rollback(note)
-            case NoteKind.INCIDENT | NoteKind.CHART:
-                return self._chart(note) if note.kind is NoteKind.CHART else self._incident(note)
+            case NoteKind.INCIDENT:
+                return self._incident(note)
+            case NoteKind.CHART:
+                return self._charted(note) if "in_message" in note.data else self._chart(note)
             case NoteKind.EVENT:  # goes elsewhere: see bot/webhooks.py
                 return Delivery(Outcome.NEVER, why="Slack takes no events")
 
@@ -185,26 +205,58 @@ class SlackNotifier:
         return self._stand(note, f"notice:{note.lane}", notices.notice(finding), standing, ["show", finding.model])
 
     def _incident(self, note: Note) -> Delivery:
+        alert, key = self._alert(note.lane), f"incident:{note.lane}"
+        if alert is None:
+            return Delivery(Outcome.LATER, wait=A_MOMENT, why="the message that it links to comes first")
+        if alert.charted:
+            try:
+                return self._put(note, key, alert.charted, alert.standing)
+            except SlackApiError as error:
+                if sort_out(error).why == "ratelimited":
+                    raise
+                log.info("an alert goes without its chart (%s)", error_of(error))
+        return self._stand(note, key, alert.message, alert.standing, alert.more)
+
+    def _alert(self, incident_id: str) -> _Alert | None:
+        """Return an incident's message as it has to look now; None while another that it links to is on its way."""
         with self._ledger.read() as reading:
-            incident, standing = reading.incident(note.lane), reading.posting(note.lane)
+            incident, standing = reading.incident(incident_id), reading.posting(incident_id)
             monitors = of_incident(incident, reading.monitors(incident.model or None))
             serving = reading.serving(incident.rollback) if incident.rollback else None
             chart = reading.posting(incident.chart)
             cause = reading.posting(incident.ended_in) if incident.ended_in else None
-            if incident.ended_in and cause is None and reading.is_waiting(_said(incident.ended_in)):
-                return Delivery(Outcome.LATER, wait=A_MOMENT, why="the message that it links to comes first")
-        link, key = self._link(cause) if cause else "", f"incident:{note.lane}"
-        more = ["monitor", "list", *filter(None, [incident.model])]
+            if incident.ended_in and cause is None and reading.is_waiting(_keyed(incident.ended_in)):
+                return None
+            is_charting = reading.is_waiting(_keyed(incident.chart))
+        link = self._link(cause) if cause else ""
         message = incident_card.card(incident, monitors, serving=serving, now=self._now(), link=link)
-        if chart is None or not chart.file:
-            return self._stand(note, key, message, standing, more)
-        try:  # Slack looks into an upload some time after it is there, and takes no block of it before
-            return self._put(note, key, pictured(message, chart.file, incident_card.alt(incident)), standing)
+        charted = pictured(message, chart.file, incident_card.alt(incident)) if chart and chart.file else None
+        more = ["monitor", "list", *filter(None, [incident.model])]
+        return _Alert(message, charted, standing, is_charting, more)
+
+    def _charted(self, note: Note) -> Delivery:
+        """Show an incident's chart in its message, too: Slack takes no block of a file before it has looked into it.
+
+        Nothing waits for this, and it's tried for about 15 seconds. What else draws the message goes on meanwhile, so
+        it's drawn again where that changed it.
+        """
+        later = Delivery(
+            Outcome.LATER, wait=timedelta(seconds=2 ** min(max(note.attempts - 1, 0), 3)), why="its chart isn't ready"
+        )
+        alert = self._alert(str(note.data["incident"]))
+        if alert is None or alert.is_charting:
+            return later
+        if not (alert.charted and alert.standing):
+            return Delivery(Outcome.DELIVERED)
+        try:
+            self._in_time(note)
+            self._edit(alert.standing, alert.charted)
         except SlackApiError as error:
-            if sort_out(error).why == "ratelimited":
-                raise
-            log.info("an alert goes without its chart (%s)", error_of(error))
-            return self._stand(note, key, message, standing, more)
+            if note.attempts < SHOWN_TRIES or sort_out(error).why == "ratelimited":
+                return later
+            log.info("an alert has its chart only in its thread (%s)", error_of(error))
+            return Delivery(Outcome.DELIVERED)
+        return Delivery(Outcome.DELIVERED) if self._alert(str(note.data["incident"])) == alert else later
 
     def _link(self, posting: Posting) -> str:
         """Return where a message can be opened, asked once for all who need it; empty where Slack doesn't say."""
@@ -223,7 +275,7 @@ class SlackNotifier:
         return str(answer["permalink"])
 
     def _chart(self, note: Note) -> Delivery:
-        """Put the readings of an incident's first monitor into its thread; what Slack does not take is told there."""
+        """Put the readings of an incident's first monitor into its thread, where Slack takes them."""
         with self._ledger.read() as reading:
             incident, standing = reading.incident(str(note.data["incident"])), reading.posting(note.lane)
             monitors = of_incident(incident, reading.monitors(incident.model or None))
@@ -247,13 +299,16 @@ class SlackNotifier:
         picture = Attached(name, readings_chart(chart), f"{first.name}, the last readings", readings_alt(chart))
         self._in_time(note)
         try:
-            file = upload(self._client, standing, picture)
+            file = upload(self._client, standing, picture).id
         except (SlackApiError, *LOST) as error:
             if isinstance(error, SlackApiError) and sort_out(error).why == "ratelimited":
                 raise
             log.warning("Slack takes no picture of an incident (%s)", error)
-            words = say("{why}", why=without_files(error))
-            return self._post(note, standing.channel, note.key, said(words), thread=standing.ts)
+            if invitation := self._invitations.after(error, standing.channel):
+                self._post(note, standing.channel, note.key, message(invitation, [section(invitation)]),
+                           thread=standing.ts)  # fmt: skip
+            self._tell_of_scopes(lacking(error))
+            return Delivery(Outcome.DELIVERED, standing)
         return Delivery(Outcome.DELIVERED, replace(standing, file=file))
 
     def _file_in(self, note: Note, standing: Posting, name: str) -> str:
@@ -426,8 +481,8 @@ def _is_person(channel: str) -> bool:
     return channel[:1] in {"U", "W"}
 
 
-def _said(key: str) -> Note:
-    """Return the outbox row of a sentence in a channel, as far as it takes to find it."""
+def _keyed(key: str) -> Note:
+    """Return the outbox row of this key, as far as it takes to find it."""
     return Note(key=key, lane=key, kind=NoteKind.SAID, to="")
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
-from slack_sdk.web import SlackResponse
 
 from bot.domain.comparison import Comparison, to_csv
 from bot.domain.errors import SlackUnreachable
@@ -17,11 +16,14 @@ from bot.domain.history import Timeline
 from bot.domain.text import Code, clean, say
 from bot.ports import Posting
 from bot.slack.blocks import Message
-from bot.slack.calls import LOST, QUIET, error_of, is_restricted
+from bot.slack.calls import LOST, QUIET, error_of, is_restricted, lacking
 from bot.slack.comparing import Compared, comparison
+from bot.slack.texts import code
 from bot.slack.timeline import timeline
 
 log = logging.getLogger(__name__)
+
+TellOfScopes = Callable[[Iterable[str]], object]  # to admins, of scopes that the app lacks, if there are any
 
 # The bot is no member where it was asked, or the place is no channel of its own: the asker gets it directly.
 _NOT_THERE = {"not_in_channel", "channel_not_found", "is_archived"}
@@ -29,12 +31,24 @@ _NOT_THERE = {"not_in_channel", "channel_not_found", "is_archived"}
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A file for a thread; `alt` says what a picture shows."""
+    """A file for a thread; `alt` says what a picture shows.
+
+    `missing` is what the thread says without it, where its message promises it.
+    """
 
     name: str
     content: bytes
     title: str
     alt: str = ""
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """A file in Slack: its id, and where people open it; empty where Slack doesn't say."""
+
+    id: str
+    link: str
 
 
 class Published(NamedTuple):
@@ -45,10 +59,15 @@ class Published(NamedTuple):
 
 
 class Publisher:
-    """Posts findings. They are answers to a question: one that gets lost is asked for again."""
+    """Posts findings. They are answers to a question: one that gets lost is asked for again.
 
-    def __init__(self, client: WebClient) -> None:
+    `tell_of_scopes` hears of the scopes that their files would need.
+    """
+
+    def __init__(self, client: WebClient, tell_of_scopes: TellOfScopes) -> None:
         self._client = client
+        self._tell_of_scopes = tell_of_scopes
+        self._invitations = Invitations()
 
     def publish(self, found: Comparison, channel: str, *, person: str, thread: str | None = None) -> Published:
         """Post a comparison: see `post`."""
@@ -103,35 +122,42 @@ class Publisher:
         return self._post(message, str(self._client.conversations_open(users=person)["channel"]["id"]), None)
 
     def _attach(self, files: Sequence[Attached], standing: Posting, thread: str | None) -> None:
-        """Put the files into the thread; where Slack takes none (no scope, no such method) the message goes alone."""
-        place = Posting(standing.channel, thread or standing.ts)
+        """Put the files into the thread; where Slack takes none, it says what was promised and is missing."""
+        place, left = Posting(standing.channel, thread or standing.ts), list(files)
         try:
-            for file in files:
-                upload(self._client, place, file)
+            while left:
+                upload(self._client, place, left[0])
+                left.pop(0)
         except (SlackApiError, *LOST) as error:
             log.warning("Slack takes no files (%s): the message goes without", error)
-            self._client.chat_postMessage(channel=place.channel, thread_ts=place.ts, text=without_files(error), **QUIET)
+            self._tell_of_scopes(lacking(error))
+            why = self._invitations.after(error, place.channel) or " ".join(file.missing for file in left).strip()
+            if why:
+                self._client.chat_postMessage(channel=place.channel, thread_ts=place.ts, text=why, **QUIET)
 
 
-def upload(client: WebClient, thread: Posting, file: Attached) -> str:
-    """Put a file into a thread; return its id. Raises SlackApiError, and what a lost connection raises."""
-    return _id_of(client.files_upload_v2(
-        channel=thread.channel, thread_ts=thread.ts, content=file.content, filename=file.name, title=file.title,
-        alt_txt=file.alt[:1000] or None,
-    ))  # fmt: skip
+class Invitations:
+    """Asks to be invited to a channel whose files we can't attach, once for each."""
+
+    def __init__(self) -> None:
+        self._asked: set[str] = set()
+
+    def after(self, error: Exception, channel: str) -> str:
+        """Return what to say after an upload failed; empty where we're a member, or have asked before."""
+        if not isinstance(error, SlackApiError) or error_of(error) not in _NOT_THERE or channel in self._asked:
+            return ""
+        self._asked.add(channel)
+        return "I'm not in this channel, so I can't attach charts and files. To get them: `/invite @registrar`"
 
 
-def keep(client: WebClient, file: Attached) -> str:
-    """Upload a picture without sharing it, for a block that shows it; return its id. Raises what `upload` raises."""
-    return _id_of(client.files_upload_v2(
-        content=file.content, filename=file.name, title=file.title, alt_txt=file.alt[:1000] or None
-    ))  # fmt: skip
-
-
-def _id_of(answer: SlackResponse) -> str:
-    """Return the id of the one file that was uploaded; empty where Slack does not say."""
-    files = answer.get("files") or [{}]
-    return str(files[0].get("id") or "")
+def upload(client: WebClient, where: Posting, file: Attached, comment: str | None = None) -> Uploaded:
+    """Put a file into a thread, or a conversation. Raises SlackApiError, and what a lost connection raises."""
+    answer = client.files_upload_v2(
+        channel=where.channel, thread_ts=where.ts or None, content=file.content, filename=file.name, title=file.title,
+        alt_txt=file.alt[:1000] or None, initial_comment=comment,
+    )  # fmt: skip
+    [uploaded, *_] = answer.get("files") or [{}]
+    return Uploaded(str(uploaded.get("id") or ""), str(uploaded.get("permalink") or ""))
 
 
 def _files(found: Comparison, shown: Compared) -> list[Attached]:
@@ -141,7 +167,9 @@ def _files(found: Comparison, shown: Compared) -> list[Attached]:
 
         files.append(Attached(f"{name}-metrics.png", comparison_chart(found), "Metrics by version", chart_alt(found)))
     if shown.is_cut:
-        files.append(Attached(f"{name}-versions.csv", to_csv(found).encode(), "All versions and metrics"))
+        fewer = code(f"/model compare {found.model} {found.versions[-1]} …", 300)
+        missing = f"Slack refused the CSV. To see other versions, name them: {fewer}"
+        files.append(Attached(f"{name}-versions.csv", to_csv(found).encode(), "All versions and metrics", "", missing))
     return files
 
 
@@ -152,13 +180,6 @@ def timeline_picture(found: Timeline) -> Attached:
     picture = history_chart(found.model, found.drawn, found.now, found.window)
     alt = history_alt(found.model, found.drawn, found.now)
     return Attached(f"{file_name(found.model)}-production.png", picture, "Timeline of Production", alt)
-
-
-def without_files(error: Exception) -> str:
-    """Return what the thread says instead of the files, and what helps."""
-    if isinstance(error, SlackApiError) and error_of(error) in _NOT_THERE:
-        return "I am no member here, so I cannot attach the chart. To get it: `/invite @registrar`, and ask again."
-    return "Slack took no files from me, so the chart is missing. Does the app have the scope `files:write`?"
 
 
 def file_name(model: str) -> str:

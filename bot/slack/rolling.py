@@ -9,7 +9,7 @@ from bot.domain.freezes import Frozen
 from bot.domain.moves import Move, MoveState
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import clean, short
-from bot.slack.blocks import Message, dicts, markdown, section, small
+from bot.slack.blocks import Message, markdown, message, section, small
 from bot.slack.texts import code, fit, mrkdwn, when, who
 
 UNDO = "rollback_undo"
@@ -38,7 +38,7 @@ def rollback(move: Move, serving: Serving | None, stop: Frozen | None = None) ->
         undo = ButtonElement(text=f"Ask for v{move.expected_incumbent} again…", action_id=UNDO, value=move.id)
         blocks.append(ActionsBlock(block_id=f"rollback:{move.id}"[:255], elements=[undo]))
     blocks.append(small("One person may do this alone, at once; the policy says who. The thread has the steps."))
-    return Message(f"{code(move.model)} {rollback_words.title(move)}", dicts(blocks))
+    return message(f"{code(move.model)} {rollback_words.title(move)}", blocks)
 
 
 def serving_line(serving: Serving | None) -> str:
@@ -49,7 +49,7 @@ def serving_line(serving: Serving | None) -> str:
     if serving.state is ServingState.CONFIRMED and serving.confirmed_at:
         return f"{version} since {when(serving.confirmed_at)}"
     if serving.state is ServingState.DENIED:
-        return f"⚠️ does not serve {version}" + (f"; it reports {code(short(serving.seen, 60))}" if serving.seen else "")
+        return f"⚠️ does not serve {version}" + (f"; it reports {code(serving.seen, 60)}" if serving.seen else "")
     if serving.state is ServingState.OVERTAKEN:
         return "Production has moved again"
     return "not confirmed yet"

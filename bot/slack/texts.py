@@ -39,9 +39,9 @@ def unescape(text: str) -> str:
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
-def code(text: str) -> str:
-    """Return outside text in Slack's code style, in which no other style is read."""
-    return f"`{escape(text).replace('`', 'ˋ')}`" if text else ""
+def code(text: str, most: int = TEXT_MOST) -> str:
+    """Return outside text in Slack's code style, in which no other style is read; `most` characters of it."""
+    return f"`{fit(text, most).replace('`', 'ˋ')}`" if text else ""
 
 
 def when(time: datetime) -> str:
@@ -58,7 +58,7 @@ def who(actor: Actor) -> str:
 def _mention(user: str) -> str:
     """Return a user or a user group as a mention; what is no id of Slack's, as the text that it is."""
     if not _ID.fullmatch(user):
-        return code(short(user, 200))
+        return code(user, 200)
     return f"<!subteam^{user}>" if user.startswith("S") else f"<@{user}>"
 
 
@@ -78,7 +78,7 @@ def _show(value: object) -> str:
     if isinstance(value, Channel) and _CHANNEL.fullmatch(value):
         return f"<#{value}>"
     if isinstance(value, Name | Code | Channel):
-        return code(short(value, 200))
+        return code(value, 200)
     if isinstance(value, Mention):
         return _mention(value.user)
     if isinstance(value, datetime):

@@ -11,20 +11,20 @@ from bot.domain.commands import History
 from bot.domain.history import Timeline
 from bot.domain.rollbacks import Served
 from bot.domain.text import short
-from bot.slack.blocks import Message, chunks, dicts, section, small
+from bot.slack.blocks import ROWS_MOST, Message, chunks, first, message, section, small
 from bot.slack.texts import TEXT_MOST, code, cut, mrkdwn
 
 POST = "timeline_here"  # posts the timeline with its picture where it was asked for
-CHARACTERS = 12_000  # of all rows together: what Slack takes, and somebody reads on a phone
 REASON_LEAST = 60  # characters of a reason where there are many rows
 VALUE_MOST = 2000  # of a button
 
 
 def timeline(found: Timeline, command: History | None = None) -> Message:
     """Return the timeline. With `command` a button offers to post it, with its picture, for the whole channel."""
-    name = code(short(found.model, 120))
-    head, rows = _head(found, name), _fitting(found)
-    blocks: list[Block] = [section(cut(head, TEXT_MOST))]
+    name = code(found.model, 120)
+    head = cut(_head(found, name), TEXT_MOST)
+    rows = _fitting(found, ROWS_MOST - len(head))
+    blocks: list[Block] = [section(head)]
     blocks += [section(chunk) for chunk in chunks(rows)]
     left = len(found.served) - len(rows)
     if left or found.has_more:
@@ -32,7 +32,7 @@ def timeline(found: Timeline, command: History | None = None) -> Message:
         blocks.append(small(f"{older} One day: {code(f'/model history {short(found.model, 120)} --at 2026-03-03')}"))
     button = _button(command) if command and found.drawn else None
     blocks += [button] if button else []
-    return Message(head.replace("*", ""), dicts(blocks))
+    return message(head.replace("*", ""), blocks)
 
 
 def _head(found: Timeline, name: str) -> str:
@@ -45,17 +45,11 @@ def _head(found: Timeline, name: str) -> str:
     return f"*Production of {name}*"
 
 
-def _fitting(found: Timeline) -> list[str]:
+def _fitting(found: Timeline, most: int) -> list[str]:
     """Return the rows, newest first, as many as fit; where not all do, with shorter reasons."""
-    whole = [_row(found, one, words.REASON_MOST) for one in found.served]
-    if sum(map(len, whole)) > CHARACTERS:
-        whole = [_row(found, one, REASON_LEAST) for one in found.served]
-    rows, room = [], CHARACTERS
-    for row in whole:
-        room -= len(row)
-        if room < 0:
-            break
-        rows.append(row)
+    rows = first([_row(found, one, words.REASON_MOST) for one in found.served], most)
+    if len(rows) < len(found.served):
+        rows = first([_row(found, one, REASON_LEAST) for one in found.served], most)
     return rows
 
 

@@ -29,6 +29,7 @@ from bot.domain.people import Person
 from bot.domain.policy import Policy
 from bot.domain.registry import Stage
 from bot.domain.text import say
+from bot.services.admins import REINSTALL
 from bot.settings import Settings
 from bot.slack import cards
 from bot.slack.calls import LOST, error_of
@@ -36,7 +37,7 @@ from bot.slack.directory import SlackDirectory, is_of
 from handlers.doctor.check import Check, NotLookedAtError, listed, shown
 from handlers.doctor.clocks import clock
 from handlers.doctor.here import LACKING
-from handlers.manifest import MANIFEST, REINSTALL, scopes_of, scopes_wanted
+from handlers.manifest import MANIFEST, scopes_of, scopes_wanted
 from handlers.terminal.policies import UNMEETABLE
 
 SLACK = "https://slack.com/api/"
@@ -232,7 +233,10 @@ def scopes(space: Workspace, manifest: Path) -> Iterator[Finding]:
         what = f"The bot's token lacks {listed(missing, 20)}."
         yield wrong("Slack scopes", what, f"{REINSTALL} docs/slack.md says what each scope is for.")
     else:
-        yield ok("Slack scopes", f"The bot's token has all {len(wanted)} scopes of manifest.yml.")
+        has_all = (
+            f"The bot's token has all {len(wanted)} scopes of manifest.yml. Slack doesn't say which events it gets."
+        )
+        yield ok("Slack scopes", has_all)
     if more := sorted(has - wanted):
         yield mind(
             "Slack scopes",
@@ -252,6 +256,7 @@ def channels(space: Workspace, policy: Policy) -> Iterator[Finding]:
         yield _channel(f"#{room['name']} ({one})" if room else one, named.pop(one), room, us)
     rooms = _rooms(space.client, set(named)) if named else {}
     for name, where in named.items():
+        yield from _renamed(name, where, rooms.get(name))
         yield _channel(name, where, rooms.get(name), us)
 
 
@@ -278,21 +283,32 @@ def _room(client: WebClient, channel: str) -> Mapping[str, Any] | None:
 
 
 def _rooms(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
-    """Return the public channels, and the private ones that we are in, by name, up to the last of these names."""
+    """Return the public channels, and the private ones that we are in, up to the last of these names.
+
+    They're by name; where no channel has a name any more, it's that of the one that had it.
+    """
     found: dict[str, Mapping[str, Any]] = {}
+    former: dict[str, Mapping[str, Any]] = {}
     cursor: str | None = None
     for _ in range(PAGES_MOST):
         read = partial(client.conversations_list, types="public_channel,private_channel", limit=1000, cursor=cursor)
         page = asked(client, read)
         found |= {f"#{room.get('name')}": room for room in page["channels"]}
         cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
+        former |= {f"#{name}": room for room in page["channels"] for name in room.get("previous_names") or ()}
         if cursor is None or names <= set(found):
-            return found
+            return former | found
     missing = listed(sorted(names - set(found)), 3)
     raise NotLookedAtError(
         f"Could not look: {missing} isn't among the first {PAGES_MOST},000 channels. Put the channel's id into the "
         "policy: in Slack, its name → About → Copy channel ID."
     )
+
+
+def _renamed(name: str, where: str, room: Mapping[str, Any] | None) -> Iterator[Finding]:
+    if room and f"#{room.get('name')}" != name:
+        what = f"{name} ({where} of the policy) is called #{room.get('name')} now."
+        yield mind("Slack channels", what, f"Put its new name or its id, {room['id']}, into the policy.")
 
 
 def _channel(name: str, where: str, room: Mapping[str, Any] | None, us: Identity) -> Finding:
@@ -376,25 +392,20 @@ def groups(space: Workspace, policy: Policy) -> Iterator[Finding]:
     if not policy.groups():
         raise NotLookedAtError("The policy names no user group.")
     try:
-        held = {group["id"]: group for group in _all_groups(space.client)}
+        groups = asked(space.client, partial(space.client.usergroups_list, include_users=True))["usergroups"]
     except SlackApiError as error:
         if error_of(error) not in {"plan_upgrade_required", "paid_teams_only"}:
             raise
         what = f"This workspace's plan has no user groups, so nobody is in {listed(sorted(policy.groups()), 3)}."
         yield wrong("Slack groups", what, "Name people by their ids in the policy.")
         return
+    held = {group["id"]: group for group in groups}
     for one in sorted(policy.groups()):
         yield _group(space, policy, one, held.get(one))
     directory = SlackDirectory(space.client, us.team, policy.groups)
     for rule in unmeetable_rules(policy, directory.electorate):
         if rule not in unmeetable_rules(policy):  # said of the file
             yield mind("Slack groups", UNMEETABLE.format(rule), LACKING)
-
-
-def _all_groups(client: WebClient) -> list[Mapping[str, Any]]:
-    """Return the workspace's user groups with their members: one call, since Slack allows about twenty a minute."""
-    groups: list[Mapping[str, Any]] = asked(client, partial(client.usergroups_list, include_users=True))["usergroups"]
-    return groups
 
 
 def _group(space: Workspace, policy: Policy, one: str, group: Mapping[str, Any] | None) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from slack_bolt import Ack, App
@@ -290,7 +291,7 @@ def _history(desk: Desk, place: Place, command: History) -> Answer:
     def read() -> Message | Pictured:
         found = lookups.timeline(command)
         message = timeline(found, command.at_a_moment(found.now))
-        return Pictured(message, timeline_picture(found)) if found.drawn else message
+        return Pictured(message, partial(timeline_picture, found)) if found.drawn else message
 
     desk.look_up(place, read)
     return None

@@ -47,8 +47,8 @@ class Desk:
         self.registrar = registrar
         self.client = client
         self.web = web
-        self._replies = Replies(client)
-        self._publisher = Publisher(client)
+        self._replies = Replies(client, registrar.admins.tell_of_scopes)
+        self._publisher = Publisher(client, registrar.admins.tell_of_scopes)
 
     def close(self) -> None:
         """Close the connections over which people are answered."""

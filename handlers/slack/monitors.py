@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -41,6 +42,7 @@ from handlers.slack.place import Pictured, Place, of_interaction
 
 SILENCE = timedelta(hours=2)  # what the button means
 BACKTEST_DAYS = 30
+NO_CHART = "Slack refused the chart."
 FIELD_ERROR_MOST = 300  # characters under a field; more is hard to read there
 
 Answer = Message | None  # what the acknowledgement says at once; nothing where the answer follows
@@ -103,15 +105,20 @@ def _look_at(desk: Desk, place: Place, find: Callable[[], Monitor]) -> None:
     desk.look_up(place, read)
 
 
-def _view_and_picture(desk: Desk, monitor_id: str) -> tuple[MonitorView, Attached | None]:
+def _view_and_picture(desk: Desk, monitor_id: str) -> tuple[MonitorView, Callable[[], Attached] | None]:
+    """Return a monitor, and what draws its readings; nothing where there are none."""
     monitors = desk.registrar.monitors
     view, chart = monitors.view(monitor_id), monitors.chart(monitor_id)
     if not chart.values:
         return view, None
-    from bot.slack.monitor_charts import readings_alt, readings_chart
 
-    name = f"{file_name(view.monitor.model)}-{view.monitor.name}.png"
-    return view, Attached(name, readings_chart(chart), "The last readings", readings_alt(chart))
+    def picture() -> Attached:
+        from bot.slack.monitor_charts import readings_alt, readings_chart
+
+        name = f"{file_name(view.monitor.model)}-{view.monitor.name}.png"
+        return Attached(name, readings_chart(chart), "The last readings", readings_alt(chart))
+
+    return view, picture
 
 
 def _check(desk: Desk, place: Place, command: MonitorCheck) -> Answer:
@@ -254,7 +261,7 @@ def _press_chart(desk: Desk, place: Place, value: str) -> None:
 
     def make() -> tuple[Message, Files]:
         view, picture = _view_and_picture(desk, monitor_id)
-        return monitoring.posted(view), lambda: [picture] if picture else []
+        return monitoring.posted(view), lambda: [replace(picture(), missing=NO_CHART)] if picture else []
 
     desk.post(place, make)
 

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
-from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_fixed
 
 from bot.domain.people import Person
 from bot.outside import certificates
-from bot.slack.blocks import Message, pictured
-from bot.slack.calls import LOST, QUIET
-from bot.slack.publisher import Attached, keep
+from bot.ports import Posting
+from bot.slack.answers import chart_is_direct
+from bot.slack.blocks import Message
+from bot.slack.calls import LOST, QUIET, lacking
+from bot.slack.publisher import Attached, TellOfScopes, upload
 
 log = logging.getLogger(__name__)
-
-SHOWN_TRIES, PAUSE = 2, 1.5  # a response address may be used five times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,18 +61,18 @@ def of_interaction(body: Mapping[str, Any]) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Pictured:
-    """An answer with a picture in it."""
+    """An answer, and what draws the picture that belongs to it."""
 
     message: Message
-    picture: Attached
+    picture: Callable[[], Attached]
 
 
 class Replies:
-    """Tells one person something, and only them. `pause` lies between two tries to show a picture, in seconds."""
+    """Tells one person something, and only them. `tell_of_scopes` hears of the scopes that a picture would need."""
 
-    def __init__(self, client: WebClient, *, pause: float = PAUSE) -> None:
+    def __init__(self, client: WebClient, tell_of_scopes: TellOfScopes) -> None:
         self._client = client
-        self._pause = pause
+        self._tell_of_scopes = tell_of_scopes
         # One connection is kept: a new one, with its certificates, costs more than all the rest of an answer.
         self._http = httpx.Client(timeout=5, verify=certificates())
 
@@ -82,35 +81,20 @@ class Replies:
         self._http.close()
 
     def show(self, place: Place, answer: Pictured) -> None:
-        """Answer with a picture that nobody else sees; where Slack shows none, without it.
+        """Answer, then put the picture into the person's direct messages: an ephemeral message can't have a file.
 
-        The picture is uploaded and shared with nobody; the answer's block shows it. Slack looks into an upload some
-        time after it is there, and refuses the block until then.
+        Where Slack takes no picture, the answer stands alone.
         """
-        file_id = ""
+        self.send(place, answer.message)
         try:
-            file_id = keep(self._client, answer.picture)
+            direct = str(self._client.conversations_open(users=place.person.user)["channel"]["id"])
+            sent = upload(self._client, Posting(direct, ""), answer.picture(), comment=answer.message.text)
         except (SlackApiError, *LOST) as error:
             log.warning("Slack takes no picture (%s): the answer goes without", error)
-        if file_id:
-            shown = pictured(answer.message, file_id, answer.picture.alt)
-            tries = Retrying(
-                retry=retry_if_result(lambda is_shown: not is_shown), stop=stop_after_attempt(SHOWN_TRIES),
-                wait=wait_fixed(self._pause), retry_error_callback=lambda state: False,
-            )  # fmt: skip
-            if tries(self._is_shown, place, shown):
-                return
-            log.warning("Slack does not show the picture: the answer goes without")
-        self.send(place, answer.message)
-
-    def _is_shown(self, place: Place, message: Message) -> bool:
-        """Answer on the one way that there is; tell whether Slack took it."""
-        way = self._respond if place.response_url else self._ephemeral if place.channel else self._direct
-        try:
-            return way(place, message)
-        except (SlackApiError, httpx.HTTPError, httpx.InvalidURL, *LOST) as error:
-            log.info("a picture is not shown yet (%s)", error)
-            return False
+            self._tell_of_scopes(lacking(error))
+            return
+        if place.channel not in {"", direct}:
+            self.send(place, chart_is_direct(sent.link))
 
     def send(self, place: Place, message: Message) -> None:
         """Answer at the response address, else in the channel, else directly; what fails is logged."""

@@ -124,6 +124,8 @@ class Control:
                 space.set_members(room, list(body["members"]))
             if "is_archived" in body:
                 space.archive(room, bool(body["is_archived"]))
+            if "rename" in body:
+                space.rename(room, str(body["rename"]))
             if "posting" in body:
                 space.limit_posting(room, str(body["posting"]))
         return {"channel": shapes.channel(space, room) | {"members": room.members}}

@@ -339,6 +339,13 @@ def test_a_channel_that_is_given_by_its_id_is_shown_by_its_name(doctor: Doctor, 
     assert set(said.states("Slack channels")) == {"ok"}
 
 
+def test_a_channel_that_was_renamed_is_told(doctor: Doctor, slack: LocalSlack) -> None:
+    slack.rename("#churn", "attrition")
+    told = doctor().of("Slack channels", "mind")
+    assert "#churn (models.churn*.channel of the policy) is called #attrition now." in told
+    assert "C0CHURN" in told
+
+
 def test_an_id_of_no_channel_is_told(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").write_text(POLICY.replace("#churn", "C0GONE"))
     assert "There is no channel C0GONE (models.churn*.channel of the policy)" in doctor().of("Slack channels", "wrong")

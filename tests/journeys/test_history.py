@@ -50,11 +50,12 @@ def test_the_asker_alone_hears_who_served_and_why(lived: World) -> None:
     assert "was in Production before Registrar looked" in told
 
 
-def test_the_answer_has_the_picture_in_it(lived: World) -> None:
+def test_the_picture_of_the_answer_comes_directly(lived: World) -> None:
     lived.alice.types(CHANNEL, "/model history churn")
-    mine = lived.alice.waits_for(CHANNEL, lambda m: m.get("is_ephemeral") and "serves now" in said(m))
-    [picture] = [block for block in mine["blocks"] if block["type"] == "image"]
-    assert picture["alt_text"].startswith("Timeline of churn in Production. v2 serves now")
+    lived.answer(lived.alice, "The chart is in")
+    message = lived.alice.waits_for_direct_message(lambda m: m.get("files"))
+    assert message["files"][0]["alt_txt"].startswith("Timeline of churn in Production. v2 serves now")
+    assert "Production of `churn`" in said(message)
 
 
 def test_what_was_in_production_on_a_day_has_an_answer(lived: World) -> None:

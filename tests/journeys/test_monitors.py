@@ -17,9 +17,8 @@ from bot.domain.monitors import Measurement, Monitor, Outcome, Pushed, State
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import stretches
 from bot.domain.text import say
-from bot.ports import Note, NoteKind
 from bot.registry.memory import MemoryRegistry
-from bot.services.rows import incident_note, thread_note
+from bot.services.rows import chart_note, charted_note, incident_note, thread_note
 from localslack import LocalSlack, PersonSeed
 from tests.faults.books import is_quiet
 from tests.harness import hears, links, types_and_hears
@@ -123,27 +122,33 @@ def picture_in(message: dict[str, Any]) -> dict[str, Any] | None:
     return next((block for block in message["blocks"] if block["type"] == "image"), None)
 
 
-def test_what_is_shown_has_the_picture_in_it_and_nobody_else_sees_it(watched: World) -> None:
+def charts(world: World) -> list[dict[str, Any]]:
+    """Return the pictures in Alice's direct messages."""
+    return [file for message in world.alice.direct_messages() for file in message.get("files") or []]
+
+
+def test_the_chart_of_what_is_shown_comes_directly_and_nobody_else_sees_it(watched: World) -> None:
     measure(watched, 0.9, 0.88, 0.61)
-    shown = answer(watched, "/model monitor show churn accuracy")
-    picture = picture_in(shown)
-    assert picture is not None
-    assert picture["alt_text"].startswith("Chart of churn: accuracy: 3 readings")
-    assert "must be above 0.85" in picture["alt_text"]
-    assert [block["type"] for block in shown["blocks"]].index("image") < len(shown["blocks"]) - 2  # above the buttons
+    watched.alice.types(CHANNEL, "/model monitor show churn accuracy")
+    where = watched.answer(watched.alice, "The chart is in")
+    [picture] = charts(watched)
+    assert picture["alt_txt"].startswith("Chart of churn: accuracy: 3 readings")
+    assert "must be above 0.85" in picture["alt_txt"]
+    assert f"<{picture['permalink']}|our direct messages>" in where
     assert not any(message.get("files") for message in watched.alice.sees(CHANNEL))
 
 
 def test_before_the_first_reading_there_is_no_picture(watched: World) -> None:
-    assert picture_in(answer(watched, "/model monitor show churn accuracy")) is None
+    answer(watched, "/model monitor show churn accuracy")
+    assert charts(watched) == []
 
 
 def test_where_slack_takes_no_files_the_rest_is_shown(watched: World) -> None:
     measure(watched, 0.61)
     watched.slack.fail("files.getUploadURLExternal", "missing_scope")
     shown = answer(watched, "/model monitor show churn accuracy")
-    assert picture_in(shown) is None
     assert "failed, since" in said(shown)
+    assert charts(watched) == []
 
 
 @pytest.mark.parametrize(
@@ -315,7 +320,7 @@ def alert(world: World, doing: Doing = Doing.NOTIFIED, **changes: Any) -> dict[s
         tx.add_incident(replace(incident, **changes))
         tx.add_note(incident_note(incident, "opened", CHANNEL))
         tx.add_note(thread_note(incident.id, "opened", incident_words.opened(incident)))
-        tx.add_note(Note(key="chart:i4k7q", lane="i4k7q", kind=NoteKind.CHART, to="", data={"incident": "i4k7q"}))
+        tx.add_note(chart_note(incident))
     world.registrar.outbox.deliver()
     wait_until(lambda: is_quiet(world.ledger))  # the bot's own thread may have delivered some of it
     return world.card(holds="churn v3")
@@ -331,13 +336,25 @@ def test_an_alert_has_its_thread_and_its_picture(watched: World) -> None:
     assert file["name"].startswith("churn-accuracy-")
 
 
-def test_where_slack_takes_no_picture_the_thread_says_so_and_goes_on(watched: World) -> None:
+def test_the_message_of_an_alert_gets_the_picture_as_soon_as_slack_shows_it(watched: World) -> None:
+    measure(watched, 0.9, 0.61)
+    card = alert(watched)
+    [file] = watched.alice.thread(card)[2]["files"]
+    with watched.ledger.write() as tx:
+        tx.add_note(charted_note(tx.incident("i4k7q")))
+    picture = picture_in(watched.card(holds="slack_file"))
+    assert picture is not None
+    assert picture["slack_file"]["id"] == file["id"]
+
+
+def test_where_slack_takes_no_picture_an_admin_hears_it_and_the_thread_goes_on(watched: World) -> None:
     measure(watched, 0.9, 0.61)
     watched.slack.fail("files.getUploadURLExternal", "missing_scope")
     card = alert(watched)
-    assert "the chart is missing" in said(watched.alice.thread(card)[2])
+    dave = watched.slack.person("dave")
+    assert "the installed app lacks: `files:write`" in said(dave.waits_for_direct_message())
     watched.alice.clicks(card, "Acknowledge")
-    watched.slack.wait_for(lambda: len(watched.alice.thread(card)) == 4)
+    watched.slack.wait_for(lambda: len(watched.alice.thread(card)) == 3)
 
 
 def test_whoever_acknowledges_is_seen_by_all(watched: World) -> None:

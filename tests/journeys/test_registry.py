@@ -64,7 +64,7 @@ def test_what_a_table_cannot_hold_comes_as_csv(measured: World) -> None:
         memory(measured).add_run(f"big{number}", metrics={"f1": number / 1000})
         memory(measured).add_version("big", run_id=f"big{number}")
     measured.alice.types(CHANNEL, "/model compare big")
-    message = measured.card(holds="21 more versions")
+    message = measured.card(holds="more versions in the CSV")
     [csv_file] = measured.slack.wait_for(lambda: files_in_thread(measured, message)[1:])
     csv = measured.alice.downloads(csv_file).decode()
     assert len(csv.splitlines()) == 121
@@ -91,6 +91,45 @@ def test_where_the_bot_is_no_member_of_an_open_channel_it_says_how_to_get_the_ch
     measured.alice.types("C0OPEN", "/model compare churn 4")
     message = measured.alice.waits_for("C0OPEN", lambda m: "beats" in said(m))
     measured.slack.wait_for(lambda: [one for one in measured.alice.thread(message) if "/invite" in said(one)])
+
+
+def test_a_channel_without_the_bot_is_asked_once_to_invite_it(measured: World) -> None:
+    measured.slack.add_channel("C0OPEN", "open", members=["U0ALICE", "U0BOB"])
+    for version in ("v4", "v2"):
+        measured.alice.types("C0OPEN", f"/model compare churn {version}")
+        measured.card("C0OPEN", holds=f"`{version}`")
+    measured.slack.wait_for(lambda: len(measured.slack.calls("files.completeUploadExternal")) == 2)
+    assert len(invitations(measured)) == 1
+
+
+def invitations(world: World) -> list[dict[str, Any]]:
+    return [one for one in world.slack.calls("chat.postMessage") if "/invite" in str(one["args"].get("text"))]
+
+
+def test_an_admin_hears_once_that_files_cannot_be_attached_and_nobody_else_does(measured: World) -> None:
+    measured.slack.fail("files.getUploadURLExternal", "missing_scope", times=None)
+    for version in ("v4", "v2"):
+        measured.alice.types(CHANNEL, f"/model compare churn {version}")
+        measured.card(holds=f"`{version}`")
+    told = measured.slack.person("dave").waits_for_direct_message()
+    assert "the installed app lacks: `files:write`" in said(told)
+    measured.slack.wait_for(lambda: len(measured.slack.calls("files.getUploadURLExternal")) == 2)
+    measured.registrar.outbox.deliver(wait=5)
+    posted = [one["args"] for one in measured.slack.calls("chat.postMessage")]
+    assert [one["channel"] for one in posted if "files:write" in str(one)] == ["U0DAVE"]
+    assert [one for one in posted if one.get("thread_ts")] == []
+
+
+def test_where_slack_refuses_a_csv_that_was_promised_the_thread_says_what_to_type(measured: World) -> None:
+    memory(measured).add("big")
+    for number in range(1, 121):
+        memory(measured).add_run(f"big{number}", metrics={"f1": number / 1000})
+        memory(measured).add_version("big", run_id=f"big{number}")
+    measured.slack.fail("files.getUploadURLExternal", "missing_scope", times=None)
+    measured.alice.types(CHANNEL, "/model compare big")
+    message = measured.card(holds="more versions in the CSV")
+    [line] = measured.slack.wait_for(lambda: measured.alice.thread(message)[1:])
+    assert "Slack refused the CSV. To see other versions, name them: `/model compare big 1 …`" in said(line)
 
 
 def test_the_best_is_told_to_the_asker_alone(measured: World) -> None:

@@ -10,24 +10,29 @@ from typing import Any
 import pytest
 
 from bot.domain.approvals import Request, RequestState
+from bot.domain.commands import ShowAudit
+from bot.domain.events import Tag
 from bot.domain.evidence import GateResult, Seen
 from bot.domain.freezes import Frozen
 from bot.domain.registry import ModelInfo, RunInfo, Stage, VersionInfo
 from bot.domain.text import Mention, say
 from bot.services.lookups import ModelView
-from bot.slack import answers, cards
-from bot.slack.blocks import Message
-from localslack.blocks import message_problems
+from bot.slack import answers, cards, governing, incident_card
+from bot.slack.blocks import Message, pictured
+from localslack.blocks import BLOCKS_MAX, length_of, message_problems
 from tests.slack.worst import (
     ALICE,
     BOB,
     TEXTS,
     a_bare_card,
     a_block,
+    a_link,
     a_model,
     a_request,
     a_version,
+    an_incident,
     every_message,
+    incidents,
     votes,
 )
 from tests.world import said
@@ -82,6 +87,18 @@ each = pytest.mark.parametrize("name", TEXTS)
 @each
 def test_slack_would_take_every_message(name: str) -> None:
     assert wrong(name, lambda message: message_problems(message.blocks)) == {}
+
+
+@each
+def test_all_blocks_of_a_message_together_are_short_enough(name: str) -> None:
+    assert wrong(name, lambda message: length_of(message.blocks) > BLOCKS_MAX) == {}
+
+
+@each
+def test_there_is_room_for_the_picture_of_an_alert(name: str) -> None:
+    alt = incident_card.alt(an_incident(name))
+    alerts = {what: pictured(message, "F0123456789", alt) for what, message in incidents(name)}
+    assert {what for what, message in alerts.items() if length_of(message.blocks) > BLOCKS_MAX} == set()
 
 
 @each
@@ -232,6 +249,23 @@ def rows(message: Message) -> int:
     return sum(text.count("• ") for text in texts(message))
 
 
+@each
+def test_no_row_of_a_page_is_lost(name: str) -> None:
+    page = answers.model_view(ModelView(a_model(name), [a_version(name)] * 45, [], {7: a_block(name)}), page=2)
+    assert shown(page).count("• `v7`") == answers.LIST_MOST
+
+
+def test_a_version_with_many_aliases_names_two_in_a_list_and_counts_the_others() -> None:
+    version = a_version(aliases=("champion", "blue", "eu", "us"))
+    listed = shown(answers.model_view(ModelView(a_model(), [version], [])))
+    assert "`@champion`  ·  `@blue`  ·  and 2 more aliases  ·  " in listed
+
+
+def test_open_requests_that_do_not_fit_below_a_model_are_counted() -> None:
+    view = ModelView(a_model(), [a_version()], [a_request()] * 30)
+    assert "25 more: `/model requests churn`" in shown(answers.model_view(view))
+
+
 @pytest.mark.parametrize(("number", "shown"), [(0, 0), (1, 1), (20, 20), (21, 20), (1000, 20)])
 @pytest.mark.parametrize("kind", ["models", "requests", "versions"])
 def test_a_list_shows_twenty_and_counts_the_others(kind: str, number: int, shown: int) -> None:
@@ -244,6 +278,14 @@ def test_a_list_shows_twenty_and_counts_the_others(kind: str, number: int, shown
     begins = f"{number - shown} " if kind == "requests" else "Page 1 of "  # requests have a rest, the others pages
     counted = [text for text in texts(listed) if text.startswith(begins)]
     assert len(counted) == (number > shown)
+
+
+def test_an_audit_whose_rows_do_not_fit_continues_with_the_first_that_is_not_shown() -> None:
+    links = [replace(a_link("long", Tag.MONITOR_ADDED), number=at) for at in range(100, 80, -1)]
+    page = governing.audit(ShowAudit(model="m"), links, None)
+    last = 101 - rows(page)
+    assert last - 1 > 80  # some are left for the next page
+    assert (f"• `{last}`" in shown(page), f"--before {last}`" in shown(page)) == (True, True)
 
 
 def versions(number: int, page: int) -> str:

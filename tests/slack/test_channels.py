@@ -80,6 +80,18 @@ def test_a_channel_that_is_gone_is_looked_up_again(channels: Channels, slack: Lo
     assert channels.id_of("#churn") == "C0CHURN2"
 
 
+def test_a_renamed_channel_is_found_by_the_name_that_it_had(channels: Channels, slack: LocalSlack) -> None:
+    slack.rename("#churn", "attrition")
+    assert [channels.id_of("#churn") for _ in range(2)] == ["C0CHURN"] * 2
+    assert pages(slack) == 1
+
+
+def test_a_name_is_that_of_the_channel_that_has_it_now(channels: Channels, slack: LocalSlack) -> None:
+    slack.rename("#churn", "attrition")
+    slack.add_channel("C0CHURN2", "churn")
+    assert channels.id_of("#churn") == "C0CHURN2"
+
+
 @pytest.mark.parametrize("error", ["unknown_method", "missing_scope", "internal_error", "ratelimited"])
 def test_where_slack_lists_no_channels_the_name_is_all_there_is(
     channels: Channels, slack: LocalSlack, error: str

@@ -31,14 +31,19 @@ def test_the_best_has_a_star_and_the_others_their_distance_to_production() -> No
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("versions", "left_out"), [(99, 0), (100, 1), (1000, 901)])
-def test_the_oldest_versions_go_first_and_production_stays(versions: int, left_out: int) -> None:
-    shown = comparison(a_comparison("plain", versions, metrics=1))
+def test_thirty_versions_with_three_metrics_fit() -> None:
+    shown = comparison(a_comparison("plain", 30, metrics=3))
+    assert (len(table(shown)) - 1, shown.is_cut) == (30, False)
+
+
+@pytest.mark.parametrize(("versions", "metrics"), [(99, 1), (100, 5), (1000, 17)])
+def test_the_oldest_versions_go_first_and_production_stays(versions: int, metrics: int) -> None:
+    shown = comparison(a_comparison("plain", versions, metrics=metrics))
     rows = table(shown)
-    assert (rows[1][0], rows[-1][0]) == (f"v{versions}", "v1")  # v1 is in Production
-    assert len(rows) - 1 == versions - left_out
+    assert (rows[1][0], rows[-2][0], rows[-1][0]) == (f"v{versions}", f"v{versions + 3 - len(rows)}", "v1")
+    left_out = versions + 1 - len(rows)
     assert (shown.is_cut, f"{left_out} more versions in the CSV" in said({"blocks": shown.message.blocks})) == (
-        (left_out > 0,) * 2
+        (True,) * 2
     )
 
 

@@ -16,11 +16,13 @@ from bot.domain.monitors import Measurement, Monitor, Outcome
 from bot.domain.serving import Serving, ServingState
 from bot.domain.text import pack, say
 from bot.ledger import SqlLedger
-from bot.ports import Note, NoteKind
+from bot.ports import Note, NoteKind, Posting
 from bot.ports import Outcome as Delivered
-from bot.slack.notifier import SlackNotifier
+from bot.slack.blocks import Message
+from bot.slack.notifier import SHOWN_TRIES, SlackNotifier
 from localslack import LocalSlack
 from tests.slack.test_notifier import NOW, POLICY, Desk
+from tests.slack.worst import BOB
 from tests.world import said
 
 INCIDENT = Incident(
@@ -33,6 +35,10 @@ MONITOR = Monitor(
 CARD = Note(key="incident:i4k7q:opened", lane="i4k7q", kind=NoteKind.INCIDENT, to="#ml-models")
 AGAIN = Note(key="incident:i4k7q:resolved", lane="i4k7q", kind=NoteKind.INCIDENT, to="#ml-models")
 CHART = Note(key="chart:i4k7q:opened", lane="i4k7q", kind=NoteKind.CHART, to="", data={"incident": "i4k7q"})
+SHOWN = Note(
+    key="chart:i4k7q:opened:shown", lane="chart:i4k7q:opened:shown", kind=NoteKind.CHART, to="",
+    data={"incident": "i4k7q", "in_message": True}, attempts=1,
+)  # fmt: skip
 UPLOAD = "files.completeUploadExternal"
 
 
@@ -99,11 +105,17 @@ def picture_in(card: dict[str, Any]) -> dict[str, Any] | None:
     return next((block for block in card["blocks"] if block["type"] == "image"), None)
 
 
-def test_once_it_is_there_the_message_shows_it_as_well(desk: Desk) -> None:
+def ready(desk: Desk) -> None:
+    """Let Slack look into what was uploaded."""
+    desk.slack.advance(2)
+
+
+def test_once_slack_has_looked_into_it_the_message_shows_it_as_well(desk: Desk) -> None:
     desk.deliver(CARD)
     assert picture_in(desk.posted()[0]) is None
     desk.deliver(CHART)
-    desk.deliver(AGAIN)
+    ready(desk)
+    assert desk.deliver(SHOWN).outcome is Delivered.DELIVERED
     [card] = desk.posted()
     picture = picture_in(card)
     assert picture is not None
@@ -116,6 +128,7 @@ def test_once_it_is_there_the_message_shows_it_as_well(desk: Desk) -> None:
 def test_where_slack_does_not_show_it_yet_the_message_goes_without(desk: Desk, error: str) -> None:
     desk.deliver(CARD)
     desk.deliver(CHART)
+    ready(desk)
     desk.slack.fail("chat.update", error)
     assert desk.deliver(AGAIN).outcome is Delivered.DELIVERED
     assert picture_in(desk.posted()[0]) is None
@@ -123,30 +136,88 @@ def test_where_slack_does_not_show_it_yet_the_message_goes_without(desk: Desk, e
     assert picture_in(desk.posted()[0]) is not None
 
 
+def test_before_the_picture_is_uploaded_the_message_waits_for_it(desk: Desk) -> None:
+    desk.deliver(CARD)
+    with desk.ledger.write() as tx:
+        tx.add_note(CHART)
+    assert desk.deliver(SHOWN).outcome is Delivered.LATER
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(1, 1), (2, 2), (3, 4), (4, 8)])
+def test_a_picture_that_slack_has_not_looked_into_is_tried_again_less_and_less_often(
+    desk: Desk, attempts: int, seconds: int
+) -> None:
+    desk.deliver(CARD)
+    desk.deliver(CHART)
+    desk.slack.fail("chat.update", "invalid_blocks")
+    tried = desk.deliver(replace(SHOWN, attempts=attempts))
+    assert (tried.outcome, tried.wait) == (Delivered.LATER, timedelta(seconds=seconds))
+
+
+def test_a_picture_that_slack_does_not_take_stays_in_the_thread(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.deliver(CHART)
+    desk.slack.fail("chat.update", "invalid_blocks")
+    assert desk.deliver(replace(SHOWN, attempts=SHOWN_TRIES)).outcome is Delivered.DELIVERED
+    assert (picture_in(desk.posted()[0]), len(files(desk))) == (None, 1)
+
+
+def test_without_a_picture_the_message_stays_as_it_is(desk: Desk) -> None:
+    desk.deliver(CARD)
+    assert desk.deliver(SHOWN).outcome is Delivered.DELIVERED
+    assert desk.slack.calls("chat.update") == []
+
+
+def test_a_message_that_changed_while_its_picture_came_is_drawn_again(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.deliver(CHART)
+    ready(desk)
+    edit = desk.notifier._edit
+
+    def overtaken(standing: Posting, message: Message) -> bool:
+        save(desk, acknowledged_by=BOB, acknowledged_at=NOW)
+        return edit(standing, message)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(desk.notifier, "_edit", overtaken)
+        assert desk.deliver(SHOWN).outcome is Delivered.LATER
+    assert desk.deliver(SHOWN).outcome is Delivered.DELIVERED
+    assert "<@U0BOB> looks after it" in said(desk.posted()[0])
+
+
 def test_a_picture_that_was_tried_before_is_looked_for(desk: Desk) -> None:
     desk.deliver(CARD)
     desk.deliver(CHART)
     assert desk.deliver(CHART, was_tried=True).outcome is Delivered.DELIVERED
     assert len(files(desk)) == 1
+    ready(desk)
     desk.deliver(AGAIN)
     assert picture_in(desk.posted()[0]) is not None
 
 
 @pytest.mark.parametrize("method", ["files.getUploadURLExternal", UPLOAD])
 @pytest.mark.parametrize("error", ["missing_scope", "unknown_method", "internal_error"])
-def test_where_slack_takes_no_picture_the_thread_says_so(desk: Desk, method: str, error: str) -> None:
+def test_where_slack_takes_no_picture_the_thread_goes_on_without(desk: Desk, method: str, error: str) -> None:
     desk.deliver(CARD)
     desk.slack.fail(method, error)
     assert desk.deliver(CHART).outcome is Delivered.DELIVERED
-    assert "the chart is missing" in said(desk.thread()[-1])
-    assert files(desk) == []
+    assert desk.thread() == []
+
+
+def test_a_channel_without_the_bot_is_asked_once_to_invite_it(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.slack.fail(UPLOAD, "not_in_channel", times=2)
+    desk.deliver(CHART)
+    desk.deliver(replace(CHART, key="chart:i4k7r:opened"))
+    [line] = desk.thread()
+    assert "`/invite @registrar`" in said(line)
 
 
 def test_a_connection_that_is_lost_holds_nothing_up(desk: Desk) -> None:
     desk.deliver(CARD)
     desk.slack.reset_before("files.getUploadURLExternal")
     assert desk.deliver(CHART).outcome is Delivered.DELIVERED
-    assert "the chart is missing" in said(desk.thread()[-1])
+    assert desk.thread() == []
 
 
 def test_where_slack_wants_us_to_wait_the_picture_comes_later(desk: Desk) -> None:
@@ -181,6 +252,7 @@ def test_what_ended_it_is_linked_once_it_is_posted(desk: Desk) -> None:
         tx.add_note(cause)
     save(desk, resolved_at=NOW, resolution=say("Paused."), ending=Ending.PAUSED, ended_in=cause.lane)
     assert desk.deliver(AGAIN).outcome is Delivered.LATER  # it comes right after
+    desk.slack.advance(1)  # a channel takes one message a second
     desk.deliver(cause)
     desk.deliver(AGAIN)
     card, told = desk.posted()
