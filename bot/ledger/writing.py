@@ -71,6 +71,7 @@ from bot.ledger.tables import (
 )
 from bot.ports import Ask, Call, Copy, Note, Posting
 
+CLOCKS_DIFFER = timedelta(minutes=1)  # no turn is further away; where one is, the clock was set back
 FREE = {"claimed_by": None, "claimed_until": None}
 _HELD = ((moves, IS_EXECUTING), (notes, NOTE_WAITS))  # what is held, and while what is true of it
 
@@ -481,8 +482,9 @@ class SqlWriting(SqlReading):
         """Take the turn to post in a channel if it has come; the next one is `pace` later. Return when it comes."""
         self._add(turns, {"channel": channel, "next_at": now}, "channel")
         row = self._connection.execute(self._row(turns, "channel"), {statements.KEY: channel}).mappings().one()
-        at: datetime = max(now, row["next_at"])
-        if at == now:
+        at: datetime = row["next_at"]
+        if not now < at <= now + pace + CLOCKS_DIFFER:
+            at = now
             self._run(update(turns).where(turns.c.channel == channel).values(next_at=at + pace))
         return at
 

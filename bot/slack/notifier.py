@@ -456,10 +456,12 @@ class SlackNotifier:
         ask = partial(self._client.conversations_replies, ts=thread) if thread else self._client.conversations_history
         oldest = f"{(note.created_at - SKEW).timestamp():.6f}" if note.created_at else None
         cursor: str | None = None
-        while cursor != "":
+        while True:
             answer = ask(channel=channel, oldest=oldest, cursor=cursor, limit=PAGE, include_all_metadata=True)
             yield from answer.get("messages", [])
-            cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
+            before, cursor = cursor, (answer.get("response_metadata") or {}).get("next_cursor") or None
+            if cursor in {None, before}:
+                return
 
     def _conversation(self, channel: str) -> str:
         """Return a channel's id from its `#name`, or that of the conversation with a person."""
