@@ -39,6 +39,7 @@ _NEVER = TOO_MUCH | frozenset(
 )
 # Somebody has to do something (invite the bot, renew a token): keep it, and look again now and then.
 _PATIENCE = timedelta(seconds=30)
+WAIT_MOST = 3600.0  # seconds of a Retry-After that are believed
 
 
 def error_of(error: SlackApiError) -> str:
@@ -75,6 +76,6 @@ def sort_out(error: SlackApiError) -> Delivery:
 def _retry_after(error: SlackApiError) -> timedelta:
     headers = {key.lower(): value for key, value in getattr(error.response, "headers", {}).items()}
     try:
-        return timedelta(seconds=max(0.0, float(headers.get("retry-after", 1))))
+        return timedelta(seconds=max(0.0, min(float(headers.get("retry-after", 1)), WAIT_MOST)))
     except ValueError:
         return timedelta(seconds=1)

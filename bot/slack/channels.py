@@ -22,14 +22,14 @@ class Channels:
 
     A workspace can have tens of thousands of channels. Its list is read once, page by page, up to the channel that's
     looked for. Where Slack stops answering, a later search continues on the same page. A name that no channel has any
-    more is that of the channel that had it.
+    more is that of the channel that had it, if only one did.
     """
 
     def __init__(self, client: WebClient, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._monotonic = monotonic
         self._ids: dict[str, str] = {}  # by name, `#` included
-        self._former: dict[str, str] = {}  # by a name that they had before
+        self._former: dict[str, set[str]] = {}  # by a name that they had before
         self._cursor: str | None = None
         self._not_before = float("-inf")
         self._reading = threading.Lock()
@@ -62,19 +62,22 @@ class Channels:
         except (SlackApiError, *LOST) as error:
             log.warning("the id of %s is not known now: %s", channel, error)
         else:
-            if channel in self._former:
-                self._ids.setdefault(channel, self._former[channel])
+            if len(former := self._former.get(channel, ())) == 1:  # of several, nobody knows which one is meant
+                self._ids.setdefault(channel, *former)
         if channel not in self._ids:
             self._not_before = self._monotonic() + LOOKED_AGAIN
 
     def _read_page(self) -> bool:
         """Read the next page of the list; tell whether there's another one."""
         before = self._cursor
-        page = self._client.conversations_list(
-            types="public_channel,private_channel", exclude_archived=True, limit=1000, cursor=self._cursor
-        )
+        page = self._client.conversations_list(types="public_channel,private_channel", limit=1000, cursor=self._cursor)
         for room in page["channels"]:
-            self._ids[f"#{room.get('name')}"] = str(room["id"])
-            self._former |= {f"#{name}": str(room["id"]) for name in room.get("previous_names") or ()}
+            name, former = room.get("name"), room.get("previous_names") or []
+            if room.get("is_archived"):  # it takes no message, and another channel can have its name
+                former = [name, *former]
+            else:
+                self._ids[f"#{name}"] = str(room["id"])
+            for one in former:
+                self._former.setdefault(f"#{one}", set()).add(str(room["id"]))
         self._cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
         return self._cursor not in {None, before}

@@ -445,8 +445,8 @@ class SlackNotifier:
 
     def _is_ours(self, message: dict[str, Any], key: str) -> bool:
         """Tell whether we posted this under that key; another app may have written our key into its metadata."""
-        metadata = message.get("metadata", {})
-        if metadata.get("event_type") != EVENT_TYPE or metadata.get("event_payload", {}).get("key") != key:
+        metadata = message.get("metadata") or {}
+        if metadata.get("event_type") != EVENT_TYPE or (metadata.get("event_payload") or {}).get("key") != key:
             return False
         own, its = self._client.auth_test().get("bot_id"), message.get("bot_id")
         return own is None or its is None or own == its
@@ -455,13 +455,12 @@ class SlackNotifier:
         """Yield the messages of a channel or a thread since the note was written: none of ours can be older."""
         ask = partial(self._client.conversations_replies, ts=thread) if thread else self._client.conversations_history
         oldest = f"{(note.created_at - SKEW).timestamp():.6f}" if note.created_at else None
-        cursor: str | None = None
-        while True:
-            answer = ask(channel=channel, oldest=oldest, cursor=cursor, limit=PAGE, include_all_metadata=True)
+        cursor, asked = "", set[str]()
+        while cursor not in asked:  # none is there twice, or the server goes round in circles
+            asked.add(cursor)
+            answer = ask(channel=channel, oldest=oldest, cursor=cursor or None, limit=PAGE, include_all_metadata=True)
             yield from answer.get("messages", [])
-            before, cursor = cursor, (answer.get("response_metadata") or {}).get("next_cursor") or None
-            if cursor in {None, before}:
-                return
+            cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
 
     def _conversation(self, channel: str) -> str:
         """Return a channel's id from its `#name`, or that of the conversation with a person."""

@@ -11,9 +11,10 @@ from slack_sdk.errors import SlackApiError
 
 from bot.bootstrap import slack_client
 from bot.ports import Unobserved
-from bot.slack.calls import sort_out
+from bot.slack.calls import WAIT_MOST, sort_out
 from bot.slack.client import HeardClient
 from localslack import LocalSlack
+from tests.receivers import Reply, receiving
 from tests.services.bench import HandClock
 from tests.world import settings_for
 
@@ -63,6 +64,25 @@ def test_a_method_that_slack_limits_is_left_alone_until_the_time_that_slack_name
     assert len(slack.calls("users.info")) == 1
     clock.turn(seconds=0.25)
     assert client.users_info(user="U0ALICE")["ok"]
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        pytest.param({}, 1, id="none"), ("abc", 1), ("", 1), ("-5", 0), ("nan", 0), ("2.5", 2.5), ("3600", 3600),
+        ("inf", WAIT_MOST), ("99999999999999", WAIT_MOST),
+    ],
+)  # fmt: skip
+def test_whatever_a_server_says_of_waiting_is_a_time_that_can_be_waited_for(
+    header: dict[str, str] | str, seconds: float
+) -> None:
+    headers = {"Retry-After": header} if isinstance(header, str) else header
+    with receiving() as server:
+        server.replies = [Reply(429, b'{"ok": false, "error": "ratelimited"}', headers)]
+        client = HeardClient("xoxb-1", base_url=f"{server.url}/api/", retry_handlers=[])
+        with pytest.raises(SlackApiError) as refused:
+            client.chat_postMessage(channel="C1", text="Hello")
+    assert sort_out(refused.value).wait.total_seconds() == seconds
 
 
 def test_other_methods_and_messages_in_other_channels_go_on(slack: LocalSlack) -> None:

@@ -16,9 +16,10 @@ from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.domain.text import Name, pack, say
 from bot.ledger import SqlLedger
-from bot.ports import Delivery, Note, NoteKind, Outcome
-from bot.slack.notifier import SKEW, SlackNotifier
+from bot.ports import Delivery, Note, NoteKind, Outcome, Posting
+from bot.slack.notifier import EVENT_TYPE, SKEW, SlackNotifier
 from localslack import LocalSlack
+from tests.slack.others import other_slack
 from tests.world import said
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -334,6 +335,23 @@ def test_somebody_else_s_message_is_not_taken_for_ours(desk: Desk) -> None:
     other = Note(key="direct:rother:done", lane="x", kind=NoteKind.DIRECT, to="U0ALICE", data=SENTENCE)
     desk.deliver(other, was_tried=True)
     assert len(seen(desk, "direct")) == 2
+
+
+ODD = {
+    "a server that repeats a cursor": {"messages": [], "response_metadata": {"next_cursor": "more"}},
+    "no metadata": {"messages": [{"ts": "1.1", "metadata": None}]},
+    "no payload": {"messages": [{"ts": "1.1", "metadata": {"event_type": EVENT_TYPE, "event_payload": None}}]},
+}
+
+
+@pytest.mark.parametrize("history", ODD.values(), ids=ODD)
+def test_whatever_a_server_answers_looking_ends(desk: Desk, history: dict[str, Any]) -> None:
+    posted = {"channel": "D1", "ts": "1.2"}
+    answers = {"conversations.open": {"channel": {"id": "D1"}}, "conversations.history": history,
+               "chat.postMessage": posted}  # fmt: skip
+    with other_slack(answers) as (client, _):
+        delivery = SlackNotifier(client, desk.ledger, lambda: POLICY).deliver(replace(DIRECT, was_tried=True))
+    assert delivery.posting == Posting("D1", "1.2")
 
 
 # -- several processes -------------------------------------------------------------------------------------------------
