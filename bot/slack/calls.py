@@ -32,6 +32,8 @@ _NEVER = TOO_MUCH | frozenset(
         "messages_tab_disabled",
         "metadata_too_large",
         "invalid_metadata_format",
+        "invalid_metadata_schema",
+        "metadata_must_be_sent_from_app",
         "cannot_reply_to_message",
         "message_limit_exceeded",
         "thread_not_found",  # somebody deleted the card; the lane goes on, and the next change posts it anew

@@ -35,18 +35,20 @@ class Channels:
         self._reading = threading.Lock()
 
     def id_of(self, channel: str) -> str:
-        """Return the id of `#name`; anything else, and a name that Slack doesn't list now, as it is."""
+        """Return the id of `#name`, or of a known conversation with a person.
+
+        Anything else, and a name that Slack doesn't list now, is returned as it is.
+        """
         if not channel.startswith("#"):
-            return channel
+            return self._ids.get(channel, channel)
         with self._reading:
             if channel not in self._ids and self._monotonic() >= self._not_before:
                 self._look_for(channel)
             return self._ids.get(channel, channel)
 
     def learn(self, channel: str, found: str) -> None:
-        """Remember the id that Slack gave for a name."""
-        if channel.startswith("#"):
-            self._ids[channel] = found
+        """Remember the id that Slack gave for a name, or for a person: that of the conversation with them."""
+        self._ids[channel] = found
 
     def forget(self, channel: str) -> None:
         """Look a name up again: its channel is gone, or isn't ours to see."""

@@ -53,7 +53,8 @@ _DROPPED = {
     NoteKind.ROLLBACK: "the message about a rollback", NoteKind.INCIDENT: "an alert",
 }  # fmt: skip
 _LET_ME = say(" Only some people can post there. Let me, or change the channel in {file}.", file=Code("registrar.yml"))
-_GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
+# What can't be edited any more is posted anew; where the channel takes no message either, that says why.
+_GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found", "is_inactive"}
 
 
 class _Late(Exception):
@@ -102,7 +103,6 @@ class SlackNotifier:
         self._links: dict[Posting, str] = {}
         self._short: set[str] = set()  # lanes whose message Slack didn't take in full
         self._channels = Channels(client)
-        self._conversations: dict[str, str] = {}  # with people, by their ids
         self._invitations = Invitations()
 
     def deliver(self, note: Note) -> Delivery:
@@ -351,7 +351,7 @@ class SlackNotifier:
         self._in_time(note)
         if standing and self._edit(standing, message):
             return Delivery(Outcome.DELIVERED, standing)
-        return self._post(note, note.to, key, message, look=note.was_tried and not standing)
+        return self._post(note, note.to, key, message, gone=standing)
 
     def _news(self, note: Note) -> Delivery:
         with self._ledger.read() as reading:
@@ -381,10 +381,11 @@ class SlackNotifier:
         message: Message,
         *,
         thread: str | None = None,
-        look: bool | None = None,
+        gone: Posting | None = None,
     ) -> Delivery:
-        found = self._find(note, channel, key, thread) if (note.was_tried if look is None else look) else None
-        if found:
+        """Post a message, unless an earlier try did; `gone` is where one stands that can't be edited any more."""
+        found = self._find(note, channel, key, thread) if note.was_tried else None
+        if found and not (gone and found.ts == gone.ts):
             return Delivery(Outcome.DELIVERED, found)
         self._in_time(note)
         answer = self._send(channel, {
@@ -464,12 +465,9 @@ class SlackNotifier:
 
     def _conversation(self, channel: str) -> str:
         """Return a channel's id from its `#name`, or that of the conversation with a person."""
-        if not _is_person(channel):
-            return self._channels.id_of(channel)
-        if channel not in self._conversations:
-            opened = self._client.conversations_open(users=channel)
-            self._conversations[channel] = str(opened["channel"]["id"])
-        return self._conversations[channel]
+        if _is_person(found := self._channels.id_of(channel)):
+            self._channels.learn(found, str(self._client.conversations_open(users=found)["channel"]["id"]))
+        return self._channels.id_of(channel)
 
 
 def _forget_older(kept: dict[Any, Any]) -> None:

@@ -95,3 +95,12 @@ def test_other_methods_and_messages_in_other_channels_go_on(slack: LocalSlack) -
         client.chat_postMessage(channel="C0MLMODELS", text="one")
     assert client.auth_test()["ok"]
     assert client.chat_postMessage(channel="C0GENERAL", text="another")["ok"]
+
+
+def test_a_channel_that_slack_limits_is_left_alone(slack: LocalSlack) -> None:
+    client = HeardClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[])
+    slack.rate_limit("chat.postMessage", retry_after=60)
+    for text in ("one", "another"):
+        with pytest.raises(SlackApiError):
+            client.chat_postMessage(channel="C0MLMODELS", text=text)
+    assert len(slack.calls("chat.postMessage")) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from slack_sdk import WebClient
@@ -107,7 +108,10 @@ def test_who_is_unknown_is_treated_like_somebody_who_left(look_up: LookUp) -> No
     ],
 )
 def test_where_someone_belongs_is_what_slack_says_and_not_the_payload(user: dict[str, object], is_home: bool) -> None:
-    answers = {"users.info": {"user": {"id": "U0BOB", **user}}, "usergroups.list": {"usergroups": []}}
+    answers: dict[str, dict[str, Any]] = {
+        "users.info": {"user": {"id": "U0BOB", **user}},
+        "usergroups.list": {"usergroups": []},
+    }
     with other_slack(answers) as (client, _):
         assert SlackDirectory(client, "T0LOCAL", lambda: GROUPS).profile(BOB).is_home is is_home
 
@@ -115,12 +119,28 @@ def test_where_someone_belongs_is_what_slack_says_and_not_the_payload(user: dict
 @pytest.mark.parametrize("users", [["U0BOB"], None], ids=["members", "no members"])
 def test_a_disabled_group_that_is_still_listed_grants_nothing(users: list[str] | None) -> None:
     disabled = {"id": "S0LEADS", "users": users, "date_delete": 1_700_000_000}
-    answers: dict[str, dict[str, object]] = {
+    answers: dict[str, dict[str, Any]] = {
         "users.info": {"user": {"id": "U0BOB", "team_id": "T0LOCAL"}}, "usergroups.list": {"usergroups": [disabled]},
         "usergroups.users.list": {"users": ["U0BOB"]},
     }  # fmt: skip
     with other_slack(answers) as (client, _):
         assert SlackDirectory(client, "T0LOCAL", lambda: GROUPS).profile(BOB).groups == frozenset()
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        pytest.param({"ok": False, "error": "users_not_found"}, id="one group breaks the list"),
+        pytest.param({"usergroups": [], "response_metadata": {"next_cursor": "more"}}, id="a list of several pages"),
+    ],
+)
+def test_a_group_that_a_list_leaves_out_is_asked_about_alone(listed: dict[str, object]) -> None:
+    answers: dict[str, dict[str, Any]] = {
+        "users.info": {"user": {"id": "U0BOB"}}, "usergroups.list": listed,
+        "usergroups.users.list": {"users": ["U0BOB"]},
+    }  # fmt: skip
+    with other_slack(answers) as (client, _):
+        assert SlackDirectory(client, "T0LOCAL", lambda: GROUPS).profile(BOB).groups == GROUPS
 
 
 def test_slackbot_is_a_bot(look_up: LookUp, slack: LocalSlack) -> None:

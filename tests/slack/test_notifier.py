@@ -201,6 +201,29 @@ def test_a_card_that_somebody_deleted_is_posted_again(desk: Desk) -> None:
     assert standing.ts == desk.posted()[0]["ts"]
 
 
+def test_a_card_that_somebody_deleted_is_posted_once_although_the_answer_was_lost(desk: Desk) -> None:
+    delete(desk, desk.deliver(CARD))
+    desk.slack.reset_after("chat.postMessage")
+    assert desk.deliver(AGAIN).outcome is Outcome.UNKNOWN
+    assert desk.deliver(AGAIN, was_tried=True).outcome is Outcome.DELIVERED
+    assert len(desk.posted()) == 1
+
+
+def test_a_card_that_nobody_can_edit_is_posted_again_although_it_is_found(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.slack.fail("chat.update", "edit_window_closed")
+    assert desk.deliver(AGAIN, was_tried=True).is_new
+    assert len(desk.posted()) == 2
+
+
+def test_a_card_in_an_archived_channel_is_posted_in_the_channel_that_the_policy_names_now(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.slack.archive("#ml-models")
+    assert desk.deliver(AGAIN).why == "is_archived"
+    assert desk.deliver(replace(AGAIN, to="#churn")).outcome is Outcome.DELIVERED
+    assert len(desk.posted("#churn")) == 1
+
+
 def delete(desk: Desk, delivery: Delivery) -> None:
     assert delivery.posting is not None
     client = WebClient(desk.slack.bot_token, base_url=desk.slack.api_url)
@@ -425,7 +448,7 @@ def test_what_slack_answers_is_sorted_into_what_can_be_done(desk: Desk, error: s
 
 PERMANENT = [
     "msg_blocks_too_long", "restricted_action", "restricted_action_read_only_channel", "cannot_reply_to_message",
-    "message_limit_exceeded", "invalid_metadata_format",
+    "message_limit_exceeded", "invalid_metadata_format", "invalid_metadata_schema", "metadata_must_be_sent_from_app",
 ]  # fmt: skip
 
 
@@ -499,6 +522,12 @@ def test_messages_go_to_the_id_of_the_channel_that_the_policy_names(desk: Desk) 
         desk.slack.advance(1)
     assert channels_posted_to(desk) == ["C0MLMODELS", "C0MLMODELS"]
     assert len(desk.slack.calls("conversations.list")) == 1
+
+
+def test_a_person_and_the_conversation_with_them_are_one_channel(desk: Desk) -> None:
+    posted = desk.deliver(DIRECT).posting
+    assert posted is not None
+    assert desk.notifier.channel(DIRECT.to) == posted.channel
 
 
 def test_a_channel_whose_name_only_slack_can_find_is_known_by_its_id_afterwards(desk: Desk) -> None:
