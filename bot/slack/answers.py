@@ -18,8 +18,8 @@ from bot.domain.registry import ModelInfo, Stage, VersionInfo
 from bot.domain.rollbacks import Bar
 from bot.domain.text import short
 from bot.services.lookups import CardView, ModelView
-from bot.slack.blocks import Message, chunks, first, fitting, markdown, message, section, small
-from bot.slack.cards import blocked_line
+from bot.slack.blocks import Message, chunks, first, fitting, markdown, message, section, small, up_to
+from bot.slack.cards import APPROVERS_MOST, blocked_line
 from bot.slack.links import run_page, version_page
 from bot.slack.texts import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
 
@@ -168,7 +168,7 @@ def _value(field: str, value: object) -> str:
     if isinstance(value, float):
         return code(number(value))
     if field in {"approver", "deployed_by"}:
-        return ", ".join(_person(one) for one in str(value).split(","))
+        return ", ".join(up_to(APPROVERS_MOST, [_person(one) for one in str(value).split(",")]))
     return code(f"{value:,}" if isinstance(value, int) else short(str(value), 200))
 
 
@@ -183,8 +183,7 @@ def _pairs(values: Mapping[str, str]) -> str:
 
 def _aliases(aliases: Sequence[str], *, shown: int = ALIASES_MOST, most: int = 60) -> list[str]:
     """Return so many of the aliases, `most` characters of each; the others are counted."""
-    more = len(aliases) - shown
-    return [code(f"@{alias}", most) for alias in aliases[:shown]] + ([f"and {more} more aliases"] if more > 0 else [])
+    return up_to(shown, [code(f"@{alias}", most) for alias in aliases])
 
 
 def _links(view: CardView, web: str | None) -> list[Block]:

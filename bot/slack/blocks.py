@@ -110,8 +110,12 @@ def first(rows: Sequence[str], most: int = ROWS_MOST) -> list[str]:
 
 def fitting(rows: Sequence[str], most: int = ROWS_MOST) -> list[str]:
     """Return the rows, as many as `most` characters hold; where some are left out, the last one counts them."""
-    shown = first(rows, most)
-    return shown if len(shown) == len(rows) else [*shown, f"and {len(rows) - len(shown)} more"]
+    return up_to(len(first(rows, most)), rows)
+
+
+def up_to(number: int, rows: Sequence[str]) -> list[str]:
+    """Return so many of the rows; where some are left out, one more that counts them."""
+    return [*rows[:number], *([f"and {len(rows) - number} more"] if len(rows) > number else [])]
 
 
 def chunks(rows: Iterable[str], most: int = 2900) -> list[str]:

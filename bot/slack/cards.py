@@ -25,13 +25,14 @@ from bot.domain.gates import NOT_BLOCKED
 from bot.domain.numbers import delta, number
 from bot.domain.rollbacks import Bar
 from bot.domain.text import Say, clean, short
-from bot.slack.blocks import Message, first, markdown, message, section, small
+from bot.slack.blocks import Message, first, markdown, message, section, small, up_to
 from bot.slack.texts import TEXT_MOST, code, cut, escape, fit, mrkdwn, when, who
 
 APPROVE, REJECT, DETAILS = "request_approve", "request_reject", "request_details"
 OVERRIDE, AGAIN, WITHDRAW = "request_override", "request_again", "request_withdraw"
 REVIEW = "request_review"
 METRICS_MOST = 8  # figures on the card; of more, the rest is counted: Details and compare have them all
+APPROVERS_MOST = 10  # who are named
 GATES_MOST = 12
 GATES_TEXT = 2400  # characters of all gates; of more, the rest is counted
 TITLE_MOST = 150  # characters that Slack takes in a header
@@ -193,7 +194,7 @@ def _gate(gate: GateResult, *, passed_over: bool) -> str:
 
 def _fields(request: Request, votes: Sequence[Vote]) -> list[str]:
     yes = approvals(votes)
-    names = ": " + ", ".join(who(vote.voter) for vote in yes) if yes else ""
+    names = ": " + ", ".join(up_to(APPROVERS_MOST, [who(vote.voter) for vote in yes])) if yes else ""
     counted = "none: the glass is broken" if request.breaks_glass else f"{len(yes)} of {request.required}{names}"
     fields = [f"*Asked by*\n{who(request.requester)}", f"*Approvals*\n{counted}"]
     lapsed = [f"{who(vote.voter)}: {words.lapsed_by(vote.lapsed)}" for vote in votes if vote.lapsed]

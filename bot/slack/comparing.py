@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from math import isnan
 from typing import Any
 
@@ -16,6 +15,7 @@ from bot.slack.blocks import BLOCKS_MOST, Message, dicts, message, section, size
 from bot.slack.texts import TEXT_MOST, code, cut, mrkdwn
 
 ROWS, COLUMNS = 100, 20  # what Slack's table holds; the first row is the heading
+VERSIONS_LEAST, METRICS_LEAST, FEWER = 20, 5, 4  # metrics are left out, a few at a time, until so many versions fit
 LEGEND_MOST = 700  # characters of what's below the table
 FIXED = 3  # columns in front of the metrics
 NOTHING = "–"  # a cell may not be empty
@@ -33,27 +33,39 @@ class Compared:
 
 
 def comparison(found: Comparison) -> Compared:
-    """Return a comparison as Slack can show it: as many versions as a message holds, up to 99, and 17 metrics."""
+    """Return a comparison as Slack can show it: up to 99 versions and 17 metrics, as many as fit."""
     text = mrkdwn(sentence(found))
     heading = f"*{code(found.model, 120)}*  {text}"
-    metrics = found.metrics[: COLUMNS - FIXED]
     top = dicts([section(cut(heading, TEXT_MOST))])
-    rows = _rows(found, metrics, BLOCKS_MOST - LEGEND_MOST - size(top))
-    is_cut = len(rows) - 1 < len(found.versions) or len(metrics) < len(found.metrics)
-    table = [_table(rows)] if len(rows) > 1 else []
-    legend = [small(_legend(found, len(rows) - 1, len(metrics)))] if found.versions else []
+    rows = _rows(found, found.metrics[: COLUMNS - FIXED], BLOCKS_MOST - LEGEND_MOST - size(top))
+    versions, metrics = len(rows) - 1, len(rows[0]) - FIXED
+    is_cut = versions < len(found.versions) or metrics < len(found.metrics)
+    table = [_table(rows)] if versions else []
+    legend = [small(_legend(found, versions, metrics))] if found.versions else []
     return Compared(message(f"{code(found.model, 120)}: {text}", [*top, *table, *legend]), is_cut)
 
 
 def _rows(found: Comparison, metrics: Sequence[str], most: int) -> list[list[Cell]]:
+    """Return heading and versions in `most` characters, with fewer metrics where hardly any versions would fit."""
+    rows = _fitting(found, metrics, most)
+    if len(rows) > min(VERSIONS_LEAST, len(found.versions)) or len(metrics) <= METRICS_LEAST:
+        return rows
+    return _rows(found, metrics[:-FEWER], most)
+
+
+def _fitting(found: Comparison, metrics: Sequence[str], most: int) -> list[list[Cell]]:
     """Return heading and versions, as many as `most` characters hold. The one in Production is always among them."""
     incumbent = found.incumbent_row
     order = sorted(range(len(found.frame)), key=lambda at: at != incumbent)[: ROWS - 1]
     heading = _cells(["Version", "Semver", "Stage", *(short(_shown(metric), 60) for metric in metrics)])
-    made = {at: _cells(_row(found, at, metrics)) for at in order}
-    ends = accumulate((size(row) for row in made.values()), initial=size(_table([heading])))
-    fitting = [at for at, end in zip(order, list(ends)[1:], strict=True) if end <= most]
-    return [heading, *(made[at] for at in sorted(fitting))]
+    fitting, room = {}, most - size(_table([heading]))
+    for at in order:
+        row = _cells(_row(found, at, metrics))
+        room -= size(row)
+        if room < 0:
+            break
+        fitting[at] = row
+    return [heading, *(fitting[at] for at in sorted(fitting))]
 
 
 def _row(found: Comparison, at: int, metrics: Sequence[str]) -> list[str]:

@@ -33,7 +33,7 @@ _NOT_THERE = {"not_in_channel", "channel_not_found", "is_archived"}
 class Attached:
     """A file for a thread; `alt` says what a picture shows.
 
-    `missing` is what the thread says without it, where its message promises it.
+    `missing` is what whoever asked hears without it, where its message promises it.
     """
 
     name: str
@@ -52,10 +52,14 @@ class Uploaded:
 
 
 class Published(NamedTuple):
-    """Where a message stands; `refused` is why that's not where it was asked for, by Slack's own name of the error."""
+    """Where a message stands; `refused` is why that's not where it was asked for, by Slack's own name of the error.
+
+    `missing` is what whoever asked hears of files that Slack refused.
+    """
 
     standing: Posting
     refused: str = ""
+    missing: str = ""
 
 
 class Publisher:
@@ -100,11 +104,11 @@ class Publisher:
                 if refused not in _NOT_THERE and not is_restricted(refused):
                     raise
                 standing = self._post_directly(message, person)
-            self._attach(files(), standing, thread)
+            missing = self._attach(files(), Posting(standing.channel, thread or standing.ts))
         except (SlackApiError, *LOST) as error:
             why = error_of(error) if isinstance(error, SlackApiError) else "no answer"
             raise SlackUnreachable(say("Slack did not take it ({why}). Try again.", why=Code(why))) from error
-        return Published(standing, refused)
+        return Published(standing, refused, missing)
 
     def _post(self, message: Message, channel: str, thread: str | None) -> Posting:
         answer = self._client.chat_postMessage(
@@ -121,19 +125,18 @@ class Publisher:
                 raise
         return self._post(message, str(self._client.conversations_open(users=person)["channel"]["id"]), None)
 
-    def _attach(self, files: Sequence[Attached], standing: Posting, thread: str | None) -> None:
-        """Put the files into the thread; where Slack takes none, it says what was promised and is missing."""
-        place, left = Posting(standing.channel, thread or standing.ts), list(files)
+    def _attach(self, files: Sequence[Attached], thread: Posting) -> str:
+        """Put the files into the thread; where Slack takes none, return what to say about that, if anything."""
+        left = list(files)
         try:
             while left:
-                upload(self._client, place, left[0])
+                upload(self._client, thread, left[0])
                 left.pop(0)
         except (SlackApiError, *LOST) as error:
             log.warning("Slack takes no files (%s): the message goes without", error)
             self._tell_of_scopes(lacking(error))
-            why = self._invitations.after(error, place.channel) or " ".join(file.missing for file in left).strip()
-            if why:
-                self._client.chat_postMessage(channel=place.channel, thread_ts=place.ts, text=why, **QUIET)
+            return self._invitations.after(error, thread.channel) or " ".join(file.missing for file in left).strip()
+        return ""
 
 
 class Invitations:

@@ -28,7 +28,7 @@ from bot.registrar import Registrar
 from bot.services.errands import Done
 from bot.services.rows import OPENED, card_note
 from bot.slack import cards
-from bot.slack.blocks import Message, said
+from bot.slack.blocks import Message, message, said, section
 from bot.slack.calls import LOST, error_of, is_restricted
 from bot.slack.publisher import Attached, Published, Publisher
 from handlers.errors import explain
@@ -114,9 +114,11 @@ class Desk:
             self._in_turn(place, lambda: publish(found))
 
         def publish(found: Found) -> None:
-            standing, refused = post(found)
+            standing, refused, missing = post(found)
             if standing.channel != place.channel:
                 self.tell(place, words.sent_directly(refused if is_restricted(refused) else ""))
+            if missing:
+                self.tell(place, message(missing, [section(missing)]))
 
         self._patiently(place, words.answer_comes, task, self.registrar.look)
 

@@ -53,9 +53,9 @@ class Screen:
         """Return the newest message that has a headline: the card of a request."""
         return self.page.get_by_test_id("message").filter(has=self.page.get_by_role("heading")).last
 
-    def answer(self) -> Locator:
-        """Return the newest message that only this person sees."""
-        return self.page.get_by_test_id("ephemeral").last
+    def answer(self, holds: str = "") -> Locator:
+        """Return the newest message that only this person sees, of those that hold these words."""
+        return self.page.get_by_test_id("ephemeral").filter(has_text=holds).last
 
     def modal(self) -> Locator:
         """Return the form in front."""

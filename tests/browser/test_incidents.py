@@ -111,9 +111,7 @@ def test_a_bad_version_is_rolled_back_and_everybody_sees_how(
     screen.page.get_by_test_id("thread").get_by_role("button", name="Close").click()
 
     screen.types(f"/model monitor show churn {MONITOR}")
-    says(screen.answer(), "Last checks")
-    screen.picture("monitor-show")
-    screen.presses("Post the chart here", screen.answer())
+    screen.presses("Post the chart here", screen.answer("Last checks"))
     screen.types(f"/model monitor backtest churn {MONITOR} --days 7")
     backtest = screen.page.get_by_test_id("message").filter(has_text="would have").last
     expect(backtest).to_be_visible(timeout=LONG)
@@ -124,9 +122,9 @@ def test_a_bad_version_is_rolled_back_and_everybody_sees_how(
     screen.page.get_by_test_id("thread").get_by_role("button", name="Close").click()
 
     screen.types("/model history churn")
-    says(screen.answer(), "serves now")
+    says(screen.answer("serves now"), "serves now")
     screen.picture("history")
-    screen.presses("Show the timeline here", screen.answer())
+    screen.presses("Show the timeline here", screen.answer("serves now"))
     timeline = screen.page.get_by_test_id("message").filter(has_text="Production of churn").last
     opens_thread(screen, timeline)
     is_drawn(screen.thread().get_by_role("img").last)

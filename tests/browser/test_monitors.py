@@ -49,17 +49,31 @@ def test_a_monitor_is_added_in_a_form(watched: tuple[World, Screen]) -> None:
     assert world.registrar.monitors.find("churn", "latency").rule.less_than == 100
 
 
-def test_a_monitor_is_shown_with_its_picture(watched: tuple[World, Screen]) -> None:
+def test_a_monitor_is_shown_and_its_chart_for_all(watched: tuple[World, Screen]) -> None:
     world, screen = watched
     measure(world, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
     screen.types("/model monitor show churn accuracy")
-    says(screen.answer(), "Last checks")
-    screen.answer().get_by_role("img").first.wait_for()
-    screen.picture("monitor-show")
-    screen.presses("Post the chart here", screen.answer())
+    screen.presses("Post the chart here", screen.answer("Last checks"))
     screen.page.get_by_role("button", name="1 reply").click()
     screen.thread().get_by_role("img").first.wait_for()
     screen.picture("monitor-chart")
+
+
+@pytest.mark.parametrize(("size", "how"), [("desk", DESK), ("phone", PHONE)])
+def test_the_chart_of_a_private_answer_is_one_tap_away(
+    watched: tuple[World, Screen], open_window: Callable[..., Screen], size: str, how: dict[str, Any]
+) -> None:
+    world, _ = watched
+    measure(world, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
+    screen = open_window(world.slack.url, **how)
+    screen.types("/model monitor show churn accuracy")
+    screen.answer("Last checks").wait_for()
+    link = screen.answer().get_by_role("link", name="our direct messages")
+    link.wait_for()
+    screen.picture(f"monitor-show-{size}")
+    screen.page.goto(str(link.get_attribute("href")))
+    screen.page.get_by_role("img", name="Chart of churn").last.wait_for()
+    screen.picture(f"monitor-chart-direct-{size}")
 
 
 ARMED: list[dict[str, Any]] = [

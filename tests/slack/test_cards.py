@@ -173,6 +173,12 @@ def test_a_card_names_those_who_approved() -> None:
     assert "2 of 50: <@U0XXXXXXXX00>, <@U0XXXXXXXX01>" in said({"blocks": cards.card(a_request(), votes(2)).blocks})
 
 
+def test_of_many_who_approved_ten_are_named() -> None:
+    card = shown(cards.card(a_request(), votes(30)))
+    assert "<@U0XXXXXXXX09>, and 20 more" in card
+    assert "<@U0XXXXXXXX10>" not in card
+
+
 def test_a_decided_card_tells_who_and_why() -> None:
     shown = said({"blocks": cards.card(a_request(state=RequestState.REJECTED, outcome="too slow"), []).blocks})
     assert f"*Rejected by*\n<@{BOB.user}>" in shown
@@ -258,7 +264,7 @@ def test_no_row_of_a_page_is_lost(name: str) -> None:
 def test_a_version_with_many_aliases_names_two_in_a_list_and_counts_the_others() -> None:
     version = a_version(aliases=("champion", "blue", "eu", "us"))
     listed = shown(answers.model_view(ModelView(a_model(), [version], [])))
-    assert "`@champion`  ·  `@blue`  ·  and 2 more aliases  ·  " in listed
+    assert "`@champion`  ·  `@blue`  ·  and 2 more  ·  " in listed
 
 
 def test_open_requests_that_do_not_fit_below_a_model_are_counted() -> None:
