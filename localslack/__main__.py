@@ -18,12 +18,14 @@ SECRETS = ("bot_token", "app_token", "signing_secret", "verification_token")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; returns 2 when the manifest or the port cannot be used."""
+    """Serve until SIGINT or SIGTERM; return 2 if an option can't be used."""
     options = _parser().parse_args(argv)
     try:
         manifest = manifests.load(options.manifest)
+        if options.env_file:
+            options.env_file.touch(mode=0o600)
         listening = server.listen(options.port)
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         print(f"localslack: {error}", file=sys.stderr)
         return 2
     port = listening.getsockname()[1]
@@ -52,11 +54,18 @@ def _parser() -> argparse.ArgumentParser:
         help="where to listen on 127.0.0.1: %(default)s by default, 0 for any free port",
     )
     parser.add_argument("--state", type=Path, help="keep messages, people, and tokens in this file")
-    parser.add_argument("--request-url", help="deliver to this URL by signed HTTP instead of Socket Mode")
+    parser.add_argument("--request-url", help="deliver to this URL over signed HTTP instead of Socket Mode")
     parser.add_argument("--env-file", type=Path, help="write the app's settings to this file instead of printing them")
-    parser.add_argument("--no-rate-limits", dest="rate_limits", action="store_false", help="lift Slack's rate tiers")
-    parser.add_argument("--speed", type=float, default=1.0, help="count calls and check files this many times faster")
+    parser.add_argument("--no-rate-limits", dest="rate_limits", action="store_false", help="turn off Slack's rate limits")
+    parser.add_argument("--speed", type=_positive, default=1.0, help="count calls and check files N times faster")
     return parser
+
+
+def _positive(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if (number := float(text)) > 0:
+            return number
+    raise argparse.ArgumentTypeError("give a number above 0")
 
 
 def _announce(core: Core, env_file: Path | None) -> None:
@@ -71,7 +80,6 @@ def _announce(core: Core, env_file: Path | None) -> None:
     if env_file is None:
         print("".join(f"export {line}" for line in lines), end="", flush=True)
         return
-    env_file.touch(mode=0o600)
     env_file.write_text("".join(lines), encoding="utf-8")
 
 

@@ -50,16 +50,16 @@ def error_of(error: SlackApiError) -> str:
     return str(data.get("error", "")) if isinstance(data, dict) else ""
 
 
+def is_restricted(name: str) -> bool:
+    """Tell whether an error says that only some people can post there, or do that in a thread."""
+    return name.startswith("restricted_action")
+
+
 def lacking(error: Exception) -> list[str]:
     """Return the scopes that the app lacks, by an error answer to an upload; none where it's another error."""
     if not isinstance(error, SlackApiError) or error_of(error) != "missing_scope":
         return []
     return str(error.response.get("needed") or "files:write").split(",")
-
-
-def is_restricted(name: str) -> bool:
-    """Tell whether an error says that only some people can post there, or do that in a thread."""
-    return name.startswith("restricted_action")
 
 
 def sort_out(error: SlackApiError) -> Delivery:

@@ -65,14 +65,14 @@ class _Late(Exception):
 class _Alert:
     """An incident's message, and with its chart where that was uploaded; where it stands, and if the chart follows.
 
-    `more` is the command that shows the rest.
+    `more` is the command that shows more of it.
     """
 
     message: Message
     charted: Message | None
     standing: Posting | None
     is_charting: bool
-    more: Sequence[str]
+    more: list[str]
 
 
 class SlackNotifier:
@@ -232,7 +232,8 @@ class SlackNotifier:
         link = self._link(cause) if cause else ""
         message = incident_card.card(incident, monitors, serving=serving, now=self._now(), link=link)
         charted = pictured(message, chart.file, incident_card.alt(incident)) if chart and chart.file else None
-        return _Alert(message, charted, standing, is_charting, ["monitor", "list", *filter(None, [incident.model])])
+        more = ["monitor", "list", *filter(None, [incident.model])]
+        return _Alert(message, charted, standing, is_charting, more)
 
     def _charted(self, note: Note) -> Delivery:
         """Show an incident's chart in its message, too: Slack takes no block of a file before it has looked into it.

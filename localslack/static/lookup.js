@@ -10,6 +10,8 @@ const words = (option) => plain(option.text.text).join("");
 export function lookup(item, context, { label, placeholder, many }) {
   const listId = freshId("offers");
   let chosen = many ? (context.state?.selected_options ?? []) : [context.state?.selected_option].filter(Boolean);
+  let options = [];
+  let marked = 0;
   let asked = 0;
   const box = h("input", {
     ...label, type: "text", placeholder, role: "combobox", autocomplete: "off",
@@ -18,15 +20,30 @@ export function lookup(item, context, { label, placeholder, many }) {
   const list = h("ul", { id: listId, role: "listbox", class: "offers", "aria-label": "Options", hidden: true });
   const tags = h("span", { class: "chosen" });
 
-  const show = (options) => {
-    list.replaceChildren(...options.map((option) =>
-      h("li", { role: "option", onmousedown: (event) => { event.preventDefault(); take(option); } }, words(option))));
-    list.hidden = !options.length;
-    box.setAttribute("aria-expanded", String(!list.hidden));
+  const mark = (number) => {
+    marked = number;
+    [...list.children].forEach((entry, at) => entry.setAttribute("aria-selected", String(at === number)));
+    box.setAttribute("aria-activedescendant", list.children[number].id);
+    list.children[number].scrollIntoView({ block: "nearest" });
+  };
+  const show = (found) => {
+    options = found;
+    const entry = (option, number) =>
+      h("li", { id: `${listId}-${number}`, role: "option", onmousedown: (event) => { event.preventDefault(); take(option); } }, words(option));
+    list.replaceChildren(...(options.length ? options.map(entry) : [h("li", { role: "presentation" }, h("span", {}, "No results"))]));
+    list.hidden = false;
+    box.setAttribute("aria-expanded", "true");
+    if (options.length) mark(0);
+    else box.removeAttribute("aria-activedescendant");
+  };
+  const hide = () => {
+    list.hidden = true;
+    box.setAttribute("aria-expanded", "false");
+    box.removeAttribute("aria-activedescendant");
   };
   const tidy = () => {
     box.value = many ? "" : chosen.map(words).join("");
-    show([]);
+    hide();
   };
   const draw = () => {
     tags.replaceChildren(...(many ? chosen : []).map((option) =>
@@ -38,18 +55,25 @@ export function lookup(item, context, { label, placeholder, many }) {
   const drop = (option) => choose(chosen.filter((one) => one !== option));
   const ask = async () => {
     const mine = ++asked;
-    const options = box.value.length < (item.min_query_length ?? MIN_LETTERS) ? [] : await context.suggest(context.block, item, box.value);
-    if (mine === asked) show(options);
+    if (box.value.length < (item.min_query_length ?? MIN_LETTERS)) return hide();
+    const found = await context.suggest(context.block, item, box.value);
+    if (mine === asked) show(found);
   };
   box.addEventListener("input", ask);
   box.addEventListener("focus", () => { if (item.min_query_length === 0) ask(); });
   box.addEventListener("blur", () => { asked += 1; if (!many && !box.value && chosen.length) choose([]); else tidy(); });
+  const move = (step) => options.length && mark((marked + step + options.length) % options.length);
+  const keys = {
+    ArrowDown: () => move(1),
+    ArrowUp: () => move(-1),
+    Enter: () => options.length && take(options[marked]),
+    Escape: hide,
+  };
   box.addEventListener("keydown", (event) => {
-    if (list.hidden || !["Enter", "Escape"].includes(event.key)) return;
+    if (list.hidden || !keys[event.key]) return;
     event.preventDefault();
     event.stopPropagation();
-    if (event.key === "Escape") show([]);
-    else list.firstChild.dispatchEvent(new MouseEvent("mousedown"));
+    keys[event.key]();
   });
   context.tell(() => (many ? chosen : chosen[0] ?? null));
   draw();

@@ -136,7 +136,11 @@ export class MessageList {
     const list = h("div", { role: "menu", class: "menu" });
     const menu = h("details", { class: "overflow-menu message-menu" }, h("summary", { class: "plain", "aria-label": "Message menu" }, "⋯"), list);
     const entry = ({ title, act }) => h("button", { type: "button", role: "menuitem", onclick: () => { menu.open = false; act(); } }, title);
-    menu.addEventListener("toggle", () => menu.open && list.replaceChildren(...this.context.entries(message).map(entry)));
+    menu.addEventListener("toggle", () => {
+      if (!menu.open) return;
+      list.replaceChildren(...this.context.entries(message).map(entry));
+      list.scrollIntoView({ block: "nearest" });
+    });
     return menu;
   }
 

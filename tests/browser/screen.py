@@ -20,7 +20,8 @@ class Screen:
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
         page.goto(f"{workspace}?as=alice&channel={CHANNEL}")
-        expect(page.get_by_role("heading", name=f"#{CHANNEL}")).to_be_visible()
+        # The last thing that the page does when it opens: what is focused before would lose the focus again.
+        expect(page.get_by_role("combobox", name=f"Message #{CHANNEL}")).to_be_focused()
 
     # -- doing ----------------------------------------------------------------------------------------------
 

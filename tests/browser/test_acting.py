@@ -176,6 +176,39 @@ def test_ones_own_message_is_edited_and_deleted(slack: LocalSlack, open_window: 
     expect(screen.page.get_by_test_id("message")).to_have_count(0)
 
 
+def test_the_whole_menu_of_the_last_message_is_in_view(slack: LocalSlack, open_window: Callable[..., Screen]) -> None:
+    for number in range(20):
+        slack.person("alice").types(f"#{CHANNEL}", f"note {number}")
+    screen = open_window(slack.url)
+    message = screen.page.get_by_test_id("message").last
+    message.hover()
+    message.get_by_label("Message menu").click()
+    expect(message.get_by_role("menuitem", name="Delete message")).to_be_in_viewport(ratio=1)
+
+
+def test_a_menu_says_that_the_app_offers_nothing(
+    slack: LocalSlack, client: WebClient, open_window: Callable[..., Screen]
+) -> None:
+    client.chat_postMessage(channel=ROOM, text="x", blocks=[actions(MENU)])
+    menu = open_window(slack.url).page.get_by_test_id("message")
+    menu.get_by_role("combobox").press_sequentially("zz")
+    expect(menu.get_by_text("No results")).to_be_visible()
+    expect(menu.get_by_role("option")).to_have_count(0)
+
+
+def test_an_option_is_taken_with_the_arrow_keys(
+    slack: LocalSlack, client: WebClient, heard: list[JSON], open_window: Callable[..., Screen]
+) -> None:
+    client.chat_postMessage(channel=ROOM, text="x", blocks=[actions({**MENU, "min_query_length": 0})])
+    menu = open_window(slack.url).page.get_by_test_id("message")
+    menu.get_by_role("combobox").focus()
+    expect(menu.get_by_role("option")).to_have_count(3)
+    for key in ("ArrowDown", "ArrowDown", "ArrowUp", "Enter"):
+        menu.get_by_role("combobox").press(key)
+    slack.wait_for(lambda: heard)
+    assert heard[0]["actions"][0]["selected_option"]["value"] == "pricing"
+
+
 def test_somebody_elses_message_offers_no_edit(slack: LocalSlack, open_window: Callable[..., Screen]) -> None:
     slack.person("bob").types(f"#{CHANNEL}", "v4 is out")
     screen = open_window(slack.url)

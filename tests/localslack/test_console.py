@@ -12,6 +12,7 @@ from slack_sdk import WebClient
 
 from localslack import connect
 from localslack.__main__ import main
+from localslack.web.server import listen
 
 MANIFEST = "display_information: {name: Tester}\noauth_config: {scopes: {bot: [chat:write]}}\n"
 ROOT = Path(__file__).parents[2]
@@ -78,3 +79,33 @@ def test_a_manifest_that_cannot_be_used_ends_it_with_a_sentence(
     said = capsys.readouterr().err
     assert said.startswith("localslack: ")
     assert complaint in said
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--port", "99999"], "port must be 0-65535"),
+        (["--port", "0", "--env-file", "nowhere/settings.env"], "No such file or directory: 'nowhere/settings.env'"),
+    ],
+)
+def test_an_option_that_cannot_be_used_ends_it_with_a_sentence(
+    manifest: Path, capsys: pytest.CaptureFixture[str], options: list[str], complaint: str
+) -> None:
+    assert main(["--manifest", str(manifest), *options]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_named(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with listen() as taken:
+        port = taken.getsockname()[1]
+        assert main(["--manifest", str(manifest), "--port", str(port)]) == 2
+    assert f"127.0.0.1:{port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "fast"])
+def test_a_speed_at_which_no_time_passes_is_refused(
+    manifest: Path, capsys: pytest.CaptureFixture[str], speed: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--manifest", str(manifest), "--speed", speed])
+    assert "argument --speed: give a number above 0" in capsys.readouterr().err
