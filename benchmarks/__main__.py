@@ -220,7 +220,7 @@ def start_registrar(slack: BenchSlack, home: Path, way: str) -> tuple[subprocess
         [sys.executable, "-m", "handlers", "run"],
         env=_environment(slack) | extra | {
             "SLACK_BOT_TOKEN": "xoxb-bench", "REGISTRAR_HOME": str(home), "REGISTRAR_PORT": str(port),
-            "REGISTRAR_POLICY": str(home / "registrar.yml"),
+            "REGISTRAR_POLICY": str(home / "registrar.yml"), "REGISTRAR_SLACK_PACE": "0",
         },
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip

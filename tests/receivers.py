@@ -39,8 +39,8 @@ class Receiver:
         self.is_asked = threading.Event()
         self.closing = threading.Event()
 
-    def next_reply(self) -> Reply:
-        """Return what comes next."""
+    def reply_to(self, got: Got) -> Reply:
+        """Return what a request is answered."""
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
 
@@ -49,8 +49,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.receiver.got.append(Got(self.path, {key.lower(): value for key, value in self.headers.items()}, body))
-        reply = self.receiver.next_reply()
+        got = Got(self.path, {key.lower(): value for key, value in self.headers.items()}, body)
+        self.receiver.got.append(got)
+        reply = self.receiver.reply_to(got)
         self.receiver.is_asked.set()
         try:
             self._drip() if reply.drips else self._answer(reply)
@@ -79,9 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
+def receiving(receiver: Receiver | None = None) -> Iterator[Receiver]:
     """Serve on a free port until the block ends."""
-    receiver = Receiver()
+    receiver = receiver or Receiver()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"receiver": receiver}))
     server.daemon_threads = True
     receiver.url = f"http://127.0.0.1:{server.server_port}"

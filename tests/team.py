@@ -19,6 +19,7 @@ from bot.ledger import SqlLedger
 from localslack import Remote
 from localslack.client import RefusedError
 from tests.registries import MlflowShelf
+from tests.workspaces import SPEED
 from tests.world import CHANNEL, POLICY
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +48,7 @@ def workplace(folder: Path, slack: Remote, database: str, mlflow: str, shelf: Ml
         "SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url,
         "MLFLOW_TRACKING_URI": mlflow, "REGISTRAR_DATABASE_URL": database, "PYTHONPATH": str(ROOT),
         "REGISTRAR_POLICY": str(folder / "registrar.yml"), "REGISTRAR_HOME": str(folder),
-        "REGISTRAR_POLL": "5s", "PYTHONUNBUFFERED": "1",
+        "REGISTRAR_POLL": "5s", "PYTHONUNBUFFERED": "1", "REGISTRAR_SLACK_PACE": str(1 / SPEED),
     }  # fmt: skip
 
 

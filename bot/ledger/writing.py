@@ -72,6 +72,7 @@ from bot.ledger.tables import (
 from bot.ports import Ask, Call, Copy, Note, Posting
 
 FREE = {"claimed_by": None, "claimed_until": None}
+TURN_MOST = timedelta(minutes=2)  # a channel's next turn is never further away: the longest pace is a minute
 _HELD = ((moves, IS_EXECUTING), (notes, NOTE_WAITS))  # what is held, and while what is true of it
 
 
@@ -478,10 +479,13 @@ class SqlWriting(SqlReading):
         return self._note(note, state=NoteState.DROPPED, why=why, **FREE)
 
     def take_turn(self, channel: str, pace: timedelta, now: datetime) -> datetime:
-        """Take a channel's turn if it has come, which sets the next one `pace` later. Return when it comes."""
+        """Take the turn to post in a channel if it has come; the next one is `pace` later. Return when it comes.
+
+        One that is too far off was counted by a clock that was ahead, and would close the channel for as long.
+        """
         self._add(turns, {"channel": channel, "next_at": now}, "channel")
         row = self._connection.execute(self._row(turns, "channel"), {statements.KEY: channel}).mappings().one()
-        at: datetime = max(now, row["next_at"])
+        at: datetime = row["next_at"] if now < row["next_at"] <= now + TURN_MOST else now
         if at == now:
             self._run(update(turns).where(turns.c.channel == channel).values(next_at=at + pace))
         return at

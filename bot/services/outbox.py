@@ -28,6 +28,7 @@ LEASE = timedelta(seconds=30)  # in which nobody else delivers a note that this 
 STRAYS_MOST = 1000
 FOR_SLACK = frozenset(NoteKind) - {NoteKind.EVENT}
 FOR_ENDPOINTS = frozenset({NoteKind.EVENT})
+URGENT = frozenset({NoteKind.INCIDENT, NoteKind.ROLLBACK})  # whoever is on call waits for these
 LEAVING = 5.0  # seconds that the end of the process waits for endpoints
 
 GivenUp = Callable[[Writing, Context, Note, str, timedelta | None], None]  # the reason, and the limit if it was that
@@ -119,7 +120,7 @@ class Outbox:
                 self._running.release()
 
     def _round(self) -> bool:
-        """Deliver what is due now; tell whether anything got through.
+        """Deliver what is due now; tell whether more may be due: something got through, or makes way for others.
 
         Lanes are independent, so the first notes of all of them go together, then the second ones: two commits a
         layer, where each note alone would take two of its own and keep those who decide waiting.
@@ -133,7 +134,7 @@ class Outbox:
             if going:
                 ours, waiting = self._begin(going, due, queues)
                 stuck |= waiting | self._deliver(ours)
-        return len(stuck) < len({note.lane for note in due})
+        return bool(queues) or len(stuck) < len({note.lane for note in due})
 
     def _begin(self, notes: list[Note], due: list[Note], queues: Counter[str]) -> tuple[list[_Claimed], set[str]]:
         """Claim notes; return those that still have to go out, and the lanes that have to wait.
@@ -338,8 +339,12 @@ def _channel(tx: Writing, note: Note, names: Mapping[str, str]) -> str:
 
 
 def _batches(due: list[Note]) -> list[list[Note]]:
-    """Return the layers in pieces: a commit of a hundred notes would keep whoever votes waiting as long."""
-    return [layer[at : at + BATCH] for layer in _layers(due) for at in range(0, len(layer), BATCH)]
+    """Return the layers in pieces: a commit of a hundred notes would keep whoever votes waiting as long.
+
+    What is urgent comes first: it takes the next turn in its channel, however many messages have waited there.
+    """
+    layers = [sorted(layer, key=lambda note: note.kind not in URGENT) for layer in _layers(due)]
+    return [layer[at : at + BATCH] for layer in layers for at in range(0, len(layer), BATCH)]
 
 
 def _layers(due: list[Note]) -> list[list[Note]]:

@@ -80,11 +80,11 @@ def said(sentence: Say) -> Message:
     return message(text, [section(text)])
 
 
-def shorter(message: Message, more: Iterable[str]) -> Message:
+def shorter(whole: Message, more: Iterable[str]) -> Message:
     """Return the short form of a message that Slack refused: text, buttons, and the command that shows `more`."""
-    buttons = [block for block in message.blocks if block["type"] == "actions"]
-    shown = dicts([section(cut(message.text, SHORT_MOST)), small(f"Details: {code(shlex.join(['/model', *more]))}")])
-    return Message(cut(message.text, SHORT_MOST), [*shown, *buttons])
+    buttons = [block for block in whole.blocks if block["type"] == "actions"]
+    text, details = cut(whole.text, SHORT_MOST), f"Details: {code(shlex.join(['/model', *more]))}"
+    return Message(text, [*dicts([section(text), small(details)]), *buttons])
 
 
 def markdown(text: str) -> MarkdownTextObject:

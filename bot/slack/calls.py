@@ -32,6 +32,8 @@ _NEVER = TOO_MUCH | frozenset(
         "messages_tab_disabled",
         "metadata_too_large",
         "invalid_metadata_format",
+        "invalid_metadata_schema",
+        "metadata_must_be_sent_from_app",
         "cannot_reply_to_message",
         "message_limit_exceeded",
         "thread_not_found",  # somebody deleted the card; the lane goes on, and the next change posts it anew
@@ -39,6 +41,7 @@ _NEVER = TOO_MUCH | frozenset(
 )
 # Somebody has to do something (invite the bot, renew a token): keep it, and look again now and then.
 _PATIENCE = timedelta(seconds=30)
+WAIT_MOST = 3600.0  # seconds to wait at most, whatever Retry-After says
 
 
 def error_of(error: SlackApiError) -> str:
@@ -47,16 +50,16 @@ def error_of(error: SlackApiError) -> str:
     return str(data.get("error", "")) if isinstance(data, dict) else ""
 
 
+def is_restricted(name: str) -> bool:
+    """Tell whether an error code means that only some people can post there, or reply in its threads."""
+    return name.startswith("restricted_action")
+
+
 def lacking(error: Exception) -> list[str]:
     """Return the scopes that the app is missing, from an upload's error; none for any other error."""
     if not isinstance(error, SlackApiError) or error_of(error) != "missing_scope":
         return []
     return str(error.response.get("needed") or "files:write").split(",")
-
-
-def is_restricted(name: str) -> bool:
-    """Tell whether an error code means that only some people can post there, or reply in its threads."""
-    return name.startswith("restricted_action")
 
 
 def sort_out(error: SlackApiError) -> Delivery:
@@ -75,6 +78,6 @@ def sort_out(error: SlackApiError) -> Delivery:
 def _retry_after(error: SlackApiError) -> timedelta:
     headers = {key.lower(): value for key, value in getattr(error.response, "headers", {}).items()}
     try:
-        return timedelta(seconds=max(0.0, float(headers.get("retry-after", 1))))
+        return timedelta(seconds=max(0.0, min(float(headers.get("retry-after", 1)), WAIT_MOST)))
     except ValueError:
         return timedelta(seconds=1)

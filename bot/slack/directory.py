@@ -165,15 +165,16 @@ class SlackDirectory:
     def _all_groups(self) -> _Groups:
         """Ask for all groups in one call: Slack allows about twenty a minute, and a policy can name more groups."""
         try:
-            listed = self._client.usergroups_list(include_users=True)["usergroups"]
+            answer = self._client.usergroups_list(include_users=True)
         except SlackApiError as error:
-            if error_of(error) == "unknown_method":
+            if error_of(error) in {"unknown_method", "users_not_found"}:
                 return _Groups(others=None)
             if error_of(error) not in _ABSENT:
                 raise
             log.warning("this Slack lists no user groups (%s): nobody is in one", error_of(error))
             return _Groups(others=_Members(is_known=False))
-        return _Groups({str(group["id"]): group for group in listed})
+        is_whole = not (answer.get("response_metadata") or {}).get("next_cursor")
+        return _Groups({str(group["id"]): group for group in answer["usergroups"]}, _Members() if is_whole else None)
 
     def _of_one(self, group: str) -> _Members:
         try:
@@ -209,8 +210,8 @@ def is_of(team: str, claimed: Person, user: Mapping[str, Any]) -> bool:
     Slack Connect shares channels, not members: is_stranger, or a foreign team_id. On Enterprise Grid people
     have one team_id, and belong to all of enterprise_user.teams.
     """
-    teams = (user.get("enterprise_user") or {}).get("teams") or ()
-    return not user.get("is_stranger") and team in {user.get("team_id") or claimed.team, *teams}
+    told = {user.get("team_id"), *((user.get("enterprise_user") or {}).get("teams") or ())} - {None, ""}
+    return not user.get("is_stranger") and team in (told or {claimed.team})
 
 
 def _groups_of(user: str, members: Mapping[str, _Members]) -> frozenset[str]:
@@ -240,10 +241,13 @@ class _Groups:
     others: _Members | None = _Members()
 
     def members(self, group: str) -> _Members | None:
-        """Return who is in a group; None where it has to be asked for alone: some servers leave members out."""
+        """Return who is in a group; None where it has to be asked for alone: some servers leave members out.
+
+        Nobody is in a disabled one, which keeps its members' names.
+        """
         if group not in self.listed:
             return self.others
-        users = self.listed[group].get("users")
+        users = () if self.listed[group].get("date_delete") else self.listed[group].get("users")
         return None if users is None else _Members(frozenset(users))
 
     def name(self, group: str) -> str:

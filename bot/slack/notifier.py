@@ -55,7 +55,8 @@ _DROPPED = {
 _LET_ME = say(
     " Only some people can post there. Allow me to, or change the channel in {file}.", file=Code("registrar.yml")
 )
-_GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"}
+# What can't be edited any more is posted again; if the channel refuses that too, the error says why.
+_GONE = {"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found", "is_inactive"}
 
 
 class _Late(Exception):
@@ -66,14 +67,14 @@ class _Late(Exception):
 class _Alert:
     """An incident's message, the same with its chart if that was uploaded, its posting, and whether a chart follows.
 
-    `more` is the command that shows the rest.
+    `more` is the command that shows more of it.
     """
 
     message: Message
     charted: Message | None
     standing: Posting | None
     is_charting: bool
-    more: Sequence[str]
+    more: list[str]
 
 
 class SlackNotifier:
@@ -233,7 +234,8 @@ class SlackNotifier:
         link = self._link(cause) if cause else ""
         message = incident_card.card(incident, monitors, serving=serving, now=self._now(), link=link)
         charted = pictured(message, chart.file, incident_card.alt(incident)) if chart and chart.file else None
-        return _Alert(message, charted, standing, is_charting, ["monitor", "list", *filter(None, [incident.model])])
+        more = ["monitor", "list", *filter(None, [incident.model])]
+        return _Alert(message, charted, standing, is_charting, more)
 
     def _charted(self, note: Note) -> Delivery:
         """Show an incident's chart in its message, too: Slack refuses a file in a block until it has checked the file.
@@ -352,7 +354,7 @@ class SlackNotifier:
         self._in_time(note)
         if standing and self._edit(standing, message):
             return Delivery(Outcome.DELIVERED, standing)
-        return self._post(note, note.to, key, message, look=note.was_tried and not standing)
+        return self._post(note, note.to, key, message, gone=standing)
 
     def _news(self, note: Note) -> Delivery:
         with self._ledger.read() as reading:
@@ -382,10 +384,11 @@ class SlackNotifier:
         message: Message,
         *,
         thread: str | None = None,
-        look: bool | None = None,
+        gone: Posting | None = None,
     ) -> Delivery:
-        found = self._find(note, channel, key, thread) if (note.was_tried if look is None else look) else None
-        if found:
+        """Post a message, unless an earlier try did; `gone` is where one stands that can't be edited any more."""
+        found = self._find(note, channel, key, thread) if note.was_tried else None
+        if found and not (gone and found.ts == gone.ts):
             return Delivery(Outcome.DELIVERED, found)
         self._in_time(note)
         answer = self._send(channel, {
@@ -395,8 +398,9 @@ class SlackNotifier:
         return Delivery(Outcome.DELIVERED, Posting(str(answer["channel"]), str(answer["ts"])), is_new=True)
 
     def _send(self, channel: str, arguments: dict[str, Any]) -> Any:
+        to = channel if _is_person(channel) else self._channels.id_of(channel)  # by a person, Slack knows who left
         try:
-            answer = self._client.chat_postMessage(channel=self._channels.id_of(channel), **arguments)
+            answer = self._client.chat_postMessage(channel=to, **arguments)
         except SlackApiError as error:
             self._closed(channel, error_of(error))
             # A person's id is a channel for Slack itself; a server that wants the conversation's id gets that.
@@ -446,8 +450,8 @@ class SlackNotifier:
 
     def _is_ours(self, message: dict[str, Any], key: str) -> bool:
         """Tell whether we posted this under that key; another app may have written our key into its metadata."""
-        metadata = message.get("metadata", {})
-        if metadata.get("event_type") != EVENT_TYPE or metadata.get("event_payload", {}).get("key") != key:
+        metadata = message.get("metadata") or {}
+        if metadata.get("event_type") != EVENT_TYPE or (metadata.get("event_payload") or {}).get("key") != key:
             return False
         own, its = self._client.auth_test().get("bot_id"), message.get("bot_id")
         return own is None or its is None or own == its
@@ -456,9 +460,10 @@ class SlackNotifier:
         """Yield the messages in a channel or thread since the note was written: ours can't be older."""
         ask = partial(self._client.conversations_replies, ts=thread) if thread else self._client.conversations_history
         oldest = f"{(note.created_at - SKEW).timestamp():.6f}" if note.created_at else None
-        cursor: str | None = None
-        while cursor != "":
-            answer = ask(channel=channel, oldest=oldest, cursor=cursor, limit=PAGE, include_all_metadata=True)
+        cursor, asked = "", set[str]()
+        while cursor not in asked:  # none is there twice, or the server goes round in circles
+            asked.add(cursor)
+            answer = ask(channel=channel, oldest=oldest, cursor=cursor or None, limit=PAGE, include_all_metadata=True)
             yield from answer.get("messages", [])
             cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
 

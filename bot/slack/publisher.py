@@ -13,10 +13,10 @@ from slack_sdk.errors import SlackApiError
 from bot.domain.comparison import Comparison, to_csv
 from bot.domain.errors import SlackUnreachable
 from bot.domain.history import Timeline
-from bot.domain.text import Code, clean, say
-from bot.ports import Posting
+from bot.domain.text import Code, Say, clean, say
+from bot.ports import Outcome, Posting
 from bot.slack.blocks import Message
-from bot.slack.calls import LOST, QUIET, error_of, is_restricted, lacking
+from bot.slack.calls import LOST, QUIET, error_of, is_restricted, lacking, sort_out
 from bot.slack.comparing import Compared, comparison
 from bot.slack.texts import code
 from bot.slack.timeline import timeline
@@ -106,8 +106,7 @@ class Publisher:
                 standing = self._post_directly(message, person)
             missing = self._attach(files(), Posting(standing.channel, thread or standing.ts))
         except (SlackApiError, *LOST) as error:
-            why = error_of(error) if isinstance(error, SlackApiError) else "no answer"
-            raise SlackUnreachable(say("Slack did not take it ({why}). Try again.", why=Code(why))) from error
+            raise SlackUnreachable(_not_taken(error)) from error
         return Published(standing, refused, missing)
 
     def _post(self, message: Message, channel: str, thread: str | None) -> Posting:
@@ -161,6 +160,13 @@ def upload(client: WebClient, where: Posting, file: Attached, comment: str | Non
     )  # fmt: skip
     [uploaded, *_] = answer.get("files") or [{}]
     return Uploaded(str(uploaded.get("id") or ""), str(uploaded.get("permalink") or ""))
+
+
+def _not_taken(error: Exception) -> Say:
+    """Return what whoever asked hears; what Slack refuses for good isn't worth another try."""
+    is_refused = isinstance(error, SlackApiError) and sort_out(error).outcome is Outcome.NEVER
+    why = error_of(error) if isinstance(error, SlackApiError) else "no answer"
+    return say("Slack didn't accept it ({why}).{again}", why=Code(why), again="" if is_refused else " Try again.")
 
 
 def _files(found: Comparison, shown: Compared) -> list[Attached]:

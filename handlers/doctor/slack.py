@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -285,19 +286,21 @@ def _room(client: WebClient, channel: str) -> Mapping[str, Any] | None:
 def _rooms(client: WebClient, names: set[str]) -> dict[str, Mapping[str, Any]]:
     """Return the public channels, and the private ones that we are in, up to the last of these names.
 
-    The keys are names. A name that no channel has now stands for the one that had it.
+    They're by name; where no channel has a name any more, it's that of the one that had it, if only one did.
     """
     found: dict[str, Mapping[str, Any]] = {}
-    former: dict[str, Mapping[str, Any]] = {}
+    former: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     cursor: str | None = None
     for _ in range(PAGES_MOST):
         read = partial(client.conversations_list, types="public_channel,private_channel", limit=1000, cursor=cursor)
         page = asked(client, read)
         found |= {f"#{room.get('name')}": room for room in page["channels"]}
         cursor = (page.get("response_metadata") or {}).get("next_cursor") or None
-        former |= {f"#{name}": room for room in page["channels"] for name in room.get("previous_names") or ()}
+        for room in page["channels"]:
+            for name in set(room.get("previous_names") or ()):
+                former[f"#{name}"].append(room)
         if cursor is None or names <= set(found):
-            return former | found
+            return {name: rooms[0] for name, rooms in former.items() if len(rooms) == 1} | found
     missing = listed(sorted(names - set(found)), 3)
     raise NotLookedAtError(
         f"Could not look: the first {PAGES_MOST},000 channels don't include {missing}. Use the channel's id in the "

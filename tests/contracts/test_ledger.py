@@ -800,6 +800,12 @@ def test_a_channel_rests_for_the_longest_time_given(ledger: SqlLedger) -> None:
         assert w.take_turn("C1", SECOND, NOW) == SOON
 
 
+def test_a_clock_that_was_ahead_closes_no_channel(ledger: SqlLedger) -> None:
+    with ledger.write() as w:
+        w.take_turn("C1", SECOND, NOW + timedelta(hours=3))
+        assert [w.take_turn("C1", SECOND, NOW) for _ in range(2)] == [NOW, NOW + SECOND]
+
+
 def test_only_one_of_two_processes_gets_a_turn(ledger: SqlLedger, ledger_url: str) -> None:
     with closing(SqlLedger(ledger_url, patience=20)) as other, ThreadPoolExecutor(2) as pool:
         found = list(pool.map(_turn_in, [ledger, other]))

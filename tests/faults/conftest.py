@@ -25,6 +25,7 @@ from tests.ledgers import PostgresServer
 from tests.receivers import Receiver, receiving
 from tests.registries import MlflowShelf
 from tests.services.bench import bench
+from tests.workspaces import INSTANT
 from tests.world import MANIFEST
 
 __all__ = ["bench"]
@@ -51,7 +52,7 @@ def program(*arguments: str, environment: Mapping[str, str] | None = None) -> It
 @pytest.fixture(scope="session")
 def workspace_apart() -> Iterator[str]:
     """Give the address of a local workspace that runs in a process of its own."""
-    with program("localslack", "--manifest", str(MANIFEST), "--port", "0") as process:
+    with program("localslack", "--manifest", str(MANIFEST), "--port", "0", "--speed", str(INSTANT)) as process:
         assert process.stdout is not None
         yield process.stdout.readline().split()[-1]
 

@@ -37,6 +37,7 @@ from handlers.serve import bolt_app
 from localslack import Remote, payloads
 from tests.faults.points import MortalLedger, Reaper, tap_everything
 from tests.harness import ALICE, BOB, chain_is_whole, click, command, links
+from tests.workspaces import INSTANT
 from tests.world import TurnedClock, policy_of, settings_for
 
 MODEL = "churn"
@@ -113,7 +114,9 @@ class Bot:
 
     def __init__(self, place: Place) -> None:
         slack = Remote(place.slack)
-        settings = settings_for(slack, Path(place.home), REGISTRAR_DATABASE_URL=place.database)
+        settings = settings_for(
+            slack, Path(place.home), REGISTRAR_DATABASE_URL=place.database, REGISTRAR_SLACK_PACE=1 / INSTANT
+        )
         self.reaper = Reaper()
         self.clock = TurnedClock()
         self.ledger = MortalLedger(place.database, self.reaper)

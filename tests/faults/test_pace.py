@@ -91,6 +91,20 @@ def test_comparisons_take_turns_with_cards_and_none_is_refused(tmp_path: Path, m
         assert refused(slack) == {}
 
 
+def test_once_an_edit_is_refused_no_other_is_tried_until_the_time_that_slack_named(
+    slack: LocalSlack, tmp_path: Path
+) -> None:
+    with running(slack, tmp_path, with_models()) as world:
+        ask_for_all(world)
+        slack.forget_calls()
+        slack.rate_limit("chat.update", retry_after=1)
+        slack.person("dave").types(CHANNEL, '/model freeze --all --reason "audit"')
+        wait_until(lambda: len(slack.calls("chat.update")) > MANY and is_quiet(world.ledger))
+    first, second, *_ = slack.calls("chat.update")
+    assert first["error"] == "ratelimited"
+    assert second["at"] - first["at"] >= 1
+
+
 @pytest.mark.postgres
 def test_twenty_requests_at_two_processes_are_refused_at_most_once_each(
     slack: LocalSlack, tmp_path: Path, postgres_url: str

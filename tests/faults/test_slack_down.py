@@ -290,7 +290,7 @@ def test_an_archived_channel_stops_no_decision(world: World) -> None:
 
 
 def test_the_requester_and_an_admin_are_told_the_code_when_slack_refuses_a_card(world: World) -> None:
-    world.slack.fail("chat.postMessage", "restricted_action")
+    world.slack.limit_posting(CHANNEL, "admins")
     answer = types_and_hears(world.alice, ASK)
     assert "Slack refused the card for `churn`" in answer
     assert "(`restricted_action`)" in answer
@@ -301,8 +301,10 @@ def test_the_requester_and_an_admin_are_told_the_code_when_slack_refuses_a_card(
 
 
 def test_a_request_whose_card_slack_refused_is_decided_and_the_next_change_posts_it(world: World) -> None:
-    world.slack.fail("chat.postMessage", "restricted_action")
+    world.slack.limit_posting(CHANNEL, "admins")
     types_and_hears(world.alice, ASK)
+    wait_until(lambda: is_all_told(world))
+    world.slack.limit_posting(CHANNEL, "everyone")
     world.bob.types(CHANNEL, f"/model approve {the_request(world.ledger).id}")
     world.card(holds="is in Production")
     wait_until(lambda: is_all_told(world))

@@ -26,6 +26,7 @@ from localslack import LocalSlack
 from tests.demo_process import clean_environment
 from tests.faults.dying import MODEL
 from tests.waiting import LONG, wait_until
+from tests.workspaces import SPEED
 from tests.world import CHANNEL, MANIFEST, POLICY, World, running, said
 
 ROOT = MANIFEST.parent
@@ -61,6 +62,7 @@ def bot(slack: LocalSlack, home: Path, **settings: str) -> Iterator[Bot]:
     given = {
         "SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url,
         "REGISTRAR_HOME": str(home), "REGISTRAR_PORT": "0", "PYTHONPATH": str(ROOT),
+        "REGISTRAR_SLACK_PACE": str(1 / SPEED),
     }  # fmt: skip
     with subprocess.Popen(
         [sys.executable, "-m", "handlers", "run"], cwd=home, text=True, env=clean_environment(**given, **settings),

@@ -346,6 +346,13 @@ def test_a_renamed_channel_is_reported(doctor: Doctor, slack: LocalSlack) -> Non
     assert "C0CHURN" in told
 
 
+def test_a_name_that_several_channels_had_is_told_of_none(doctor: Doctor, slack: LocalSlack) -> None:
+    slack.rename("#churn", "attrition")
+    slack.add_channel("C0CHURN2", "churn", members=["bot"])
+    slack.rename("C0CHURN2", "talk")
+    assert "There is no channel #churn (models.churn*.channel of the policy)" in doctor().of("Slack channels", "wrong")
+
+
 def test_an_id_without_a_channel_is_reported(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "registrar.yml").write_text(POLICY.replace("#churn", "C0GONE"))
     assert "There is no channel C0GONE (models.churn*.channel of the policy)" in doctor().of("Slack channels", "wrong")

@@ -206,7 +206,7 @@ def test_who_can_decide_is_reminded_in_the_thread_and_directly(gated: World, clo
     clock.turn(timedelta(hours=4, minutes=1))
     gated.registrar.remind()
     assert "has waited for 4h 1m" in said(gated.bob.waits_for_direct_message())
-    assert any("Still waiting" in said(message) for message in gated.alice.thread(card))
+    gated.slack.wait_for(lambda: any("Still waiting" in said(message) for message in gated.alice.thread(card)))
     gated.registrar.remind()
     assert len(links(gated.ledger, Tag.REMINDED)) == 1
 

@@ -26,6 +26,7 @@ from tests.demo_process import clean_environment
 from tests.registries import MlflowShelf, free_port
 from tests.relay import Relay
 from tests.waiting import wait_until
+from tests.workspaces import SPEED
 from tests.world import CHANNEL, POLICY, TurnedClock, World, policy_of, running, said
 
 ROOT = Path(__file__).parents[2]
@@ -222,6 +223,7 @@ def test_a_bot_that_is_killed_meanwhile_is_waited_for(
     environment = clean_environment(
         REGISTRAR_PORT=str(port), MLFLOW_TRACKING_URI=mlflow_sqlite, PYTHONPATH=str(ROOT), CI_TOKEN=TOKEN,
         SLACK_BOT_TOKEN=slack.bot_token, SLACK_APP_TOKEN=slack.app_token, SLACK_API_URL=slack.api_url,
+        REGISTRAR_SLACK_PACE=str(1 / SPEED),
     )  # fmt: skip
 
     @contextmanager

@@ -86,6 +86,15 @@ def test_in_a_restricted_channel_the_asker_gets_the_answer_and_the_code_directly
     assert "/invite" not in answer
 
 
+@pytest.mark.parametrize(("error", "tries_again"), [("msg_blocks_too_long", False), ("fatal_error", True)])
+def test_who_compares_hears_the_code_and_tries_again_only_where_that_can_help(
+    measured: World, error: str, tries_again: bool
+) -> None:
+    measured.slack.fail("chat.postMessage", error)
+    measured.alice.types(CHANNEL, "/model compare churn 4")
+    assert ("Try again" in measured.answer(measured.alice, f"didn't accept it (`{error}`)")) is tries_again
+
+
 def test_where_the_bot_is_no_member_of_an_open_channel_it_says_how_to_get_the_chart(measured: World) -> None:
     measured.slack.add_channel("C0OPEN", "open", members=["U0ALICE"])
     measured.alice.types("C0OPEN", "/model compare churn 4")

@@ -428,6 +428,14 @@ def test_a_busy_channel_does_not_hold_up_another(bench: Bench, paced: Outbox, te
     assert sorted(teller.keys) == ["a", "x"]
 
 
+def test_hundreds_that_wait_for_a_busy_channel_hold_up_no_other(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    paced.begin_turn("C1")
+    put_said(bench, *(f"a{number}" for number in range(150)))
+    put_said(bench, "x", to="C2")
+    paced.deliver()
+    assert teller.keys == ["x"]
+
+
 def test_a_busy_channel_does_not_hold_up_an_edit(bench: Bench, paced: Outbox, teller: Teller) -> None:
     put(bench, "r1/opened", kind=NoteKind.CARD)
     paced.deliver()
@@ -435,6 +443,18 @@ def test_a_busy_channel_does_not_hold_up_an_edit(bench: Bench, paced: Outbox, te
     put(bench, "r1/done", kind=NoteKind.CARD)
     paced.deliver()
     assert teller.keys == ["r1/opened", "r1/done"]
+
+
+@pytest.mark.parametrize("kind", [NoteKind.INCIDENT, NoteKind.ROLLBACK], ids=lambda kind: str(kind.value))
+def test_what_someone_on_call_waits_for_goes_before_a_burst(
+    bench: Bench, paced: Outbox, teller: Teller, kind: NoteKind
+) -> None:
+    put_said(bench, *(f"a{number}" for number in range(50)))
+    paced.deliver()
+    put(bench, "i1/opened", kind=kind)
+    bench.clock.turn(seconds=1)
+    paced.deliver()
+    assert teller.keys == ["a0", "i1/opened"]
 
 
 def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox, teller: Teller) -> None:

@@ -86,6 +86,21 @@ def test_a_renamed_channel_is_found_by_its_old_name(channels: Channels, slack: L
     assert pages(slack) == 1
 
 
+def test_a_name_that_several_channels_had_is_none_of_theirs(channels: Channels, slack: LocalSlack) -> None:
+    for channel, now in (("C0CHURN", "attrition"), ("C0CHURN2", "private-talk")):
+        if channel != "C0CHURN":
+            slack.add_channel(channel, "churn")
+        slack.rename(channel, now)
+    assert channels.id_of("#churn") == "#churn"
+
+
+def test_an_archived_channel_keeps_its_name_before_one_that_had_it(channels: Channels, slack: LocalSlack) -> None:
+    slack.rename("#churn", "attrition")
+    slack.add_channel("C0CHURN2", "churn")
+    slack.archive("C0CHURN2")
+    assert channels.id_of("#churn") == "#churn"
+
+
 def test_a_name_means_the_channel_that_has_it_now(channels: Channels, slack: LocalSlack) -> None:
     slack.rename("#churn", "attrition")
     slack.add_channel("C0CHURN2", "churn")

@@ -11,9 +11,10 @@ from slack_sdk.errors import SlackApiError
 
 from bot.bootstrap import slack_client
 from bot.ports import Unobserved
-from bot.slack.calls import sort_out
+from bot.slack.calls import WAIT_MOST, sort_out
 from bot.slack.client import HeardClient
 from localslack import LocalSlack
+from tests.receivers import Reply, receiving
 from tests.services.bench import HandClock
 from tests.world import settings_for
 
@@ -65,6 +66,25 @@ def test_a_method_that_slack_limits_is_not_called_until_the_time_that_slack_gave
     assert client.users_info(user="U0ALICE")["ok"]
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        pytest.param({}, 1, id="none"), ("abc", 1), ("", 1), ("-5", 0), ("nan", 0), ("2.5", 2.5), ("3600", 3600),
+        ("inf", WAIT_MOST), ("99999999999999", WAIT_MOST),
+    ],
+)  # fmt: skip
+def test_whatever_a_server_says_of_waiting_is_a_time_that_can_be_waited_for(
+    header: dict[str, str] | str, seconds: float
+) -> None:
+    headers = {"Retry-After": header} if isinstance(header, str) else header
+    with receiving() as server:
+        server.replies = [Reply(429, b'{"ok": false, "error": "ratelimited"}', headers)]
+        client = HeardClient("xoxb-1", base_url=f"{server.url}/api/", retry_handlers=[])
+        with pytest.raises(SlackApiError) as refused:
+            client.chat_postMessage(channel="C1", text="Hello")
+    assert sort_out(refused.value).wait.total_seconds() == seconds
+
+
 def test_other_methods_and_messages_in_other_channels_go_on(slack: LocalSlack) -> None:
     client = HeardClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[])
     for method in ("users.info", "chat.postMessage"):
@@ -75,3 +95,12 @@ def test_other_methods_and_messages_in_other_channels_go_on(slack: LocalSlack) -
         client.chat_postMessage(channel="C0MLMODELS", text="one")
     assert client.auth_test()["ok"]
     assert client.chat_postMessage(channel="C0GENERAL", text="another")["ok"]
+
+
+def test_a_channel_that_slack_limits_is_left_alone(slack: LocalSlack) -> None:
+    client = HeardClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[])
+    slack.rate_limit("chat.postMessage", retry_after=60)
+    for text in ("one", "another"):
+        with pytest.raises(SlackApiError):
+            client.chat_postMessage(channel="C0MLMODELS", text=text)
+    assert len(slack.calls("chat.postMessage")) == 1

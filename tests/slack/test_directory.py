@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from slack_sdk import WebClient
@@ -13,6 +14,7 @@ from bot.domain.people import Person, Profile
 from bot.slack.directory import CHECKED_MOST, FRESH, SlackDirectory
 from localslack import LocalSlack
 from localslack.seed import GroupSeed, PersonSeed, Seed
+from tests.slack.others import other_slack
 from tests.workspaces import local_slack
 from tests.world import MANIFEST
 
@@ -89,6 +91,54 @@ def test_who_belongs_to_another_workspace_is_a_stranger_whatever_the_payload_say
 
 def test_who_is_unknown_is_treated_like_somebody_who_left(look_up: LookUp) -> None:
     assert look_up(Person("T0LOCAL", "U0NOBODY")).is_deleted
+
+
+@pytest.mark.parametrize(
+    ("user", "is_home"),
+    [
+        pytest.param({}, True, id="nothing said: the payload counts"),
+        pytest.param({"team_id": "T0LOCAL", "enterprise_user": None}, True, id="no organization"),
+        pytest.param({"team_id": "E0ORG", "enterprise_user": {"teams": ["T0LOCAL"]}}, True, id="home is the Grid"),
+        pytest.param({"enterprise_user": {"teams": ["T0LOCAL"]}}, True, id="no home"),
+        pytest.param({"enterprise_user": {"teams": ["T0OTHER"]}}, False, id="no home, and not here"),
+        pytest.param({"team_id": "T0OTHER", "enterprise_user": {"teams": None}}, False, id="no teams"),
+        pytest.param({"team_id": "T0LOCAL", "is_stranger": True}, False, id="a stranger who claims to live here"),
+    ],
+)
+def test_where_someone_belongs_is_what_slack_says_and_not_the_payload(user: dict[str, object], is_home: bool) -> None:
+    answers: dict[str, dict[str, Any]] = {
+        "users.info": {"user": {"id": "U0BOB", **user}},
+        "usergroups.list": {"usergroups": []},
+    }
+    with other_slack(answers) as (client, _):
+        assert SlackDirectory(client, "T0LOCAL", lambda: GROUPS).profile(BOB).is_home is is_home
+
+
+@pytest.mark.parametrize("users", [["U0BOB"], None], ids=["members", "no members"])
+def test_a_disabled_group_that_is_still_listed_grants_nothing(users: list[str] | None) -> None:
+    disabled = {"id": "S0LEADS", "users": users, "date_delete": 1_700_000_000}
+    answers: dict[str, dict[str, Any]] = {
+        "users.info": {"user": {"id": "U0BOB", "team_id": "T0LOCAL"}}, "usergroups.list": {"usergroups": [disabled]},
+        "usergroups.users.list": {"users": ["U0BOB"]},
+    }  # fmt: skip
+    with other_slack(answers) as (client, _):
+        assert SlackDirectory(client, "T0LOCAL", lambda: GROUPS).profile(BOB).groups == frozenset()
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        pytest.param({"ok": False, "error": "users_not_found"}, id="one group breaks the list"),
+        pytest.param({"usergroups": [], "response_metadata": {"next_cursor": "more"}}, id="a list of several pages"),
+    ],
+)
+def test_a_group_that_a_list_leaves_out_is_asked_about_alone(listed: dict[str, object]) -> None:
+    answers: dict[str, dict[str, Any]] = {
+        "users.info": {"user": {"id": "U0BOB"}}, "usergroups.list": listed,
+        "usergroups.users.list": {"users": ["U0BOB"]},
+    }  # fmt: skip
+    with other_slack(answers) as (client, _):
+        assert SlackDirectory(client, "T0LOCAL", lambda: GROUPS).profile(BOB).groups == GROUPS
 
 
 def test_slackbot_is_a_bot(look_up: LookUp, slack: LocalSlack) -> None:

@@ -16,9 +16,10 @@ from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.domain.text import Name, pack, say
 from bot.ledger import SqlLedger
-from bot.ports import Delivery, Note, NoteKind, Outcome
-from bot.slack.notifier import SKEW, SlackNotifier
+from bot.ports import Delivery, Note, NoteKind, Outcome, Posting
+from bot.slack.notifier import EVENT_TYPE, SKEW, SlackNotifier
 from localslack import LocalSlack
+from tests.slack.others import other_slack
 from tests.world import said
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -200,6 +201,29 @@ def test_a_card_that_somebody_deleted_is_posted_again(desk: Desk) -> None:
     assert standing.ts == desk.posted()[0]["ts"]
 
 
+def test_a_card_that_somebody_deleted_is_posted_once_although_the_answer_was_lost(desk: Desk) -> None:
+    delete(desk, desk.deliver(CARD))
+    desk.slack.reset_after("chat.postMessage")
+    assert desk.deliver(AGAIN).outcome is Outcome.UNKNOWN
+    assert desk.deliver(AGAIN, was_tried=True).outcome is Outcome.DELIVERED
+    assert len(desk.posted()) == 1
+
+
+def test_a_card_that_nobody_can_edit_is_posted_again_although_it_is_found(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.slack.fail("chat.update", "edit_window_closed")
+    assert desk.deliver(AGAIN, was_tried=True).is_new
+    assert len(desk.posted()) == 2
+
+
+def test_a_card_in_an_archived_channel_is_posted_in_the_channel_that_the_policy_names_now(desk: Desk) -> None:
+    desk.deliver(CARD)
+    desk.slack.archive("#ml-models")
+    assert desk.deliver(AGAIN).why == "is_archived"
+    assert desk.deliver(replace(AGAIN, to="#churn")).outcome is Outcome.DELIVERED
+    assert len(desk.posted("#churn")) == 1
+
+
 def delete(desk: Desk, delivery: Delivery) -> None:
     assert delivery.posting is not None
     client = WebClient(desk.slack.bot_token, base_url=desk.slack.api_url)
@@ -261,10 +285,10 @@ MANY = 500  # more than two pages
 @pytest.mark.parametrize(("others", "pages"), [("long before", 1), ("just before", 3), ("after", 1)])
 def test_our_message_is_found_in_a_thread_of_hundreds_of_replies(desk: Desk, others: str, pages: int) -> None:
     desk.deliver(CARD)
-    written = now(desk)
+    written = slacks_time(desk)
     if others != "after":
         answer_many(desk)
-    news = replace(NEWS, created_at=now(desk) + SKEW if others == "long before" else written)
+    news = replace(NEWS, created_at=slacks_time(desk) + SKEW if others == "long before" else written)
     desk.slack.reset_after("chat.postMessage")
     assert desk.deliver(news).outcome is Outcome.UNKNOWN
     if others == "after":
@@ -281,9 +305,9 @@ def test_in_a_channel_only_later_messages_are_searched(desk: Desk) -> None:
     assert float(call["args"]["oldest"]) == pytest.approx((began - SKEW).timestamp())
 
 
-def now(desk: Desk) -> datetime:
-    """Return the workspace's time, which other tests may have moved forward."""
-    return datetime.fromtimestamp(desk.slack.status()["now"], UTC)
+def slacks_time(desk: Desk) -> datetime:
+    """Return the time of the thread's newest message: a test before may have put the workspace's clock forward."""
+    return datetime.fromtimestamp(float(desk.slack.person("bob").thread(desk.posted()[0])[-1]["ts"]), UTC)
 
 
 def answer_many(desk: Desk) -> None:
@@ -334,6 +358,23 @@ def test_somebody_else_s_message_is_not_taken_for_ours(desk: Desk) -> None:
     other = Note(key="direct:rother:done", lane="x", kind=NoteKind.DIRECT, to="U0ALICE", data=SENTENCE)
     desk.deliver(other, was_tried=True)
     assert len(seen(desk, "direct")) == 2
+
+
+ODD = {
+    "a server that repeats a cursor": {"messages": [], "response_metadata": {"next_cursor": "more"}},
+    "no metadata": {"messages": [{"ts": "1.1", "metadata": None}]},
+    "no payload": {"messages": [{"ts": "1.1", "metadata": {"event_type": EVENT_TYPE, "event_payload": None}}]},
+}
+
+
+@pytest.mark.parametrize("history", ODD.values(), ids=ODD)
+def test_whatever_a_server_answers_looking_ends(desk: Desk, history: dict[str, Any]) -> None:
+    posted = {"channel": "D1", "ts": "1.2"}
+    answers = {"conversations.open": {"channel": {"id": "D1"}}, "conversations.history": history,
+               "chat.postMessage": posted}  # fmt: skip
+    with other_slack(answers) as (client, _):
+        delivery = SlackNotifier(client, desk.ledger, lambda: POLICY).deliver(replace(DIRECT, was_tried=True))
+    assert delivery.posting == Posting("D1", "1.2")
 
 
 # -- several processes -------------------------------------------------------------------------------------------------
@@ -407,7 +448,7 @@ def test_what_slack_answers_is_sorted_into_what_can_be_done(desk: Desk, error: s
 
 PERMANENT = [
     "msg_blocks_too_long", "restricted_action", "restricted_action_read_only_channel", "cannot_reply_to_message",
-    "message_limit_exceeded", "invalid_metadata_format",
+    "message_limit_exceeded", "invalid_metadata_format", "invalid_metadata_schema", "metadata_must_be_sent_from_app",
 ]  # fmt: skip
 
 
@@ -481,6 +522,18 @@ def test_messages_go_to_the_id_of_the_channel_that_the_policy_names(desk: Desk) 
         desk.slack.advance(1)
     assert channels_posted_to(desk) == ["C0MLMODELS", "C0MLMODELS"]
     assert len(desk.slack.calls("conversations.list")) == 1
+
+
+def test_nothing_waits_for_a_person_who_left_after_an_earlier_message(desk: Desk) -> None:
+    desk.deliver(DIRECT)
+    desk.slack.change_person("alice", deleted=True)
+    assert desk.deliver(replace(DIRECT, key="direct:r4k7q:later")).outcome is Outcome.NEVER
+
+
+def test_a_person_and_the_conversation_with_them_are_one_channel(desk: Desk) -> None:
+    posted = desk.deliver(DIRECT).posting
+    assert posted is not None
+    assert desk.notifier.channel(DIRECT.to) == posted.channel
 
 
 def test_a_channel_that_only_slack_can_find_by_name_is_known_by_its_id_afterwards(desk: Desk) -> None:
