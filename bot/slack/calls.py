@@ -62,6 +62,11 @@ def lacking(error: Exception) -> list[str]:
     return str(error.response.get("needed") or "files:write").split(",")
 
 
+def is_too_many(error: BaseException) -> bool:
+    """Tell whether Slack says that there are too many calls for now."""
+    return isinstance(error, SlackApiError) and sort_out(error).why == "ratelimited"
+
+
 def sort_out(error: SlackApiError) -> Delivery:
     """Return what an error answer means for a delivery."""
     status = getattr(error.response, "status_code", 200)

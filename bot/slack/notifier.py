@@ -25,7 +25,7 @@ from bot.domain.text import Channel, Code, Say, say, unpack
 from bot.ports import Delivery, Ledger, Note, NoteKind, Outcome, Posting
 from bot.slack import cards, incident_card, notices, rolling
 from bot.slack.blocks import Message, message, pictured, said, section, shorter
-from bot.slack.calls import LOST, QUIET, TOO_MUCH, error_of, is_restricted, lacking, sort_out
+from bot.slack.calls import LOST, QUIET, TOO_MUCH, error_of, is_restricted, is_too_many, lacking, sort_out
 from bot.slack.channels import Channels
 from bot.slack.publisher import Attached, Invitations, TellOfScopes, file_name, upload
 
@@ -215,7 +215,7 @@ class SlackNotifier:
             try:
                 return self._put(note, key, alert.charted, alert.standing)
             except SlackApiError as error:
-                if sort_out(error).why == "ratelimited":
+                if is_too_many(error):
                     raise
                 log.info("an alert is posted without its chart (%s)", error_of(error))
         return self._stand(note, key, alert.message, alert.standing, alert.more)
@@ -255,7 +255,7 @@ class SlackNotifier:
             self._in_time(note)
             self._edit(alert.standing, alert.charted)
         except SlackApiError as error:
-            if note.attempts < SHOWN_TRIES or sort_out(error).why == "ratelimited":
+            if note.attempts < SHOWN_TRIES or is_too_many(error):
                 return later
             log.info("an alert has its chart only in its thread (%s)", error_of(error))
             return Delivery(Outcome.DELIVERED)
@@ -271,7 +271,7 @@ class SlackNotifier:
         try:
             answer = self._client.chat_getPermalink(channel=posting.channel, message_ts=posting.ts)
         except SlackApiError as error:
-            if sort_out(error).why == "ratelimited":
+            if is_too_many(error):
                 raise
             log.warning("no link to a message (%s)", error_of(error))
             return ""
@@ -304,7 +304,7 @@ class SlackNotifier:
         try:
             file = upload(self._client, standing, picture).id
         except (SlackApiError, *LOST) as error:
-            if isinstance(error, SlackApiError) and sort_out(error).why == "ratelimited":
+            if is_too_many(error):
                 raise
             log.warning("Slack takes no picture of an incident (%s)", error)
             if invitation := self._invitations.after(error, standing.channel):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay
 
 from bot.domain.comparison import Comparison, to_csv
 from bot.domain.errors import SlackUnreachable
@@ -16,7 +17,7 @@ from bot.domain.history import Timeline
 from bot.domain.text import Code, Say, clean, say
 from bot.ports import Outcome, Posting
 from bot.slack.blocks import Message
-from bot.slack.calls import LOST, QUIET, error_of, is_restricted, lacking, sort_out
+from bot.slack.calls import LOST, QUIET, error_of, is_restricted, is_too_many, lacking, sort_out
 from bot.slack.comparing import Compared, comparison
 from bot.slack.texts import code
 from bot.slack.timeline import timeline
@@ -27,6 +28,7 @@ TellOfScopes = Callable[[Iterable[str]], object]  # tells admins which scopes th
 
 # The bot is no member where it was asked, or the place is no channel of its own: the asker gets it directly.
 _NOT_THERE = {"not_in_channel", "channel_not_found", "is_archived"}
+PATIENCE = 5.0  # seconds that an answer is tried again where Slack says "too many": another message can be in its turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,12 @@ class Publisher:
         return Published(standing, refused, missing)
 
     def _post(self, message: Message, channel: str, thread: str | None) -> Posting:
-        answer = self._client.chat_postMessage(
-            channel=channel, text=message.text, blocks=message.blocks, thread_ts=thread, **QUIET,
+        tries = Retrying(
+            retry=retry_if_exception(is_too_many), stop=stop_before_delay(PATIENCE), wait=_named_wait, reraise=True
+        )
+        answer = tries(
+            self._client.chat_postMessage, channel=channel, text=message.text, blocks=message.blocks,
+            thread_ts=thread, **QUIET,
         )  # fmt: skip
         return Posting(str(answer["channel"]), str(answer["ts"]))
 
@@ -160,6 +166,13 @@ def upload(client: WebClient, where: Posting, file: Attached, comment: str | Non
     )  # fmt: skip
     [uploaded, *_] = answer.get("files") or [{}]
     return Uploaded(str(uploaded.get("id") or ""), str(uploaded.get("permalink") or ""))
+
+
+def _named_wait(state: RetryCallState) -> float:
+    """Return how many seconds Slack wants us to wait."""
+    error = state.outcome.exception() if state.outcome else None
+    wait = sort_out(error).wait if isinstance(error, SlackApiError) else None
+    return wait.total_seconds() if wait else 0.0
 
 
 def _not_taken(error: Exception) -> Say:

@@ -86,6 +86,13 @@ def test_in_a_restricted_channel_the_asker_gets_the_answer_and_the_code_directly
     assert "/invite" not in answer
 
 
+def test_a_comparison_that_comes_too_soon_for_slack_is_posted_when_slack_takes_it(measured: World) -> None:
+    measured.slack.rate_limit("chat.postMessage", retry_after=1)
+    measured.alice.types(CHANNEL, "/model compare churn 4")
+    assert "beats Production `v3`" in said(measured.card(holds="beats"))
+    assert [call["error"] for call in measured.slack.calls("chat.postMessage")] == ["ratelimited", None]
+
+
 @pytest.mark.parametrize(("error", "tries_again"), [("msg_blocks_too_long", False), ("fatal_error", True)])
 def test_who_compares_hears_the_code_and_tries_again_only_where_that_can_help(
     measured: World, error: str, tries_again: bool
