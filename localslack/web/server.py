@@ -35,7 +35,7 @@ class _Server(uvicorn.Server):
 
 
 def listen(port: int = 0) -> socket.socket:
-    """A listening socket on 127.0.0.1; raises OSError when the port is taken."""
+    """A listening socket on 127.0.0.1; raises OSError when the port is taken, OverflowError when none can be it."""
     # The protocol is spelled out because asyncio switches Nagle's algorithm off for such sockets only; with it
     # every answer on a kept connection takes 40 ms.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -43,9 +43,11 @@ def listen(port: int = 0) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((HOST, port))
         listening.listen(512)
-    except OSError as error:
+    except BaseException as error:
         listening.close()
-        raise OSError(error.errno, error.strerror, f"{HOST}:{port}") from error
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, f"{HOST}:{port}") from error
+        raise
     return listening
 
 
