@@ -75,6 +75,9 @@ def build(settings: Settings, port: int, on_start: Callable[[Core], None]) -> uv
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=1,
+        # Longer than httpx keeps idle connections (5 s, and uvicorn's default): at the same length, a request can be
+        # sent on a connection that's being closed.
+        timeout_keep_alive=65,
         ws_ping_interval=10,
         ws_ping_timeout=60,
     )
