@@ -179,8 +179,6 @@ def build_for_slack(
     settings: Settings, policy: Policy, *, clock: Clock | None = None, observer: Observer = UNOBSERVED
 ) -> Registrar:
     """Return everything as the settings say, Slack asked who we are. Raises Misconfigured and SlackUnreachable."""
-    from bot.slack.notifier import SlackNotifier  # it draws
-
     with ExitStack() as begun:
         ledger = open_ledger(settings, observer, serves=True)
         begun.callback(ledger.close)
@@ -192,15 +190,7 @@ def build_for_slack(
             rules,
             ledger=ledger,
             registry=open_registry(settings, observer),
-            notifier=SlackNotifier(
-                client,
-                ledger,
-                lambda: rules.policy,
-                (clock or SystemClock()).now,
-                directory.names,
-                admins.tell,
-                admins.tell_of_scopes,
-            ),
+            notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SystemClock()),
             directory=directory,
             clock=clock,
             policy_file=PolicyFile(settings.policy),
@@ -379,6 +369,17 @@ def slack_directory(settings: Settings, team: str, rules: Rules, observer: Obser
         return rules.policy.groups()  # of the policy that holds at that moment
 
     return SlackDirectory(slack_client(settings, timeout=2, observer=observer), team, groups)
+
+
+def slack_notifier(
+    client: WebClient, ledger: Ledger, rules: Rules, directory: SlackDirectory, admins: Admins, clock: Clock
+) -> Notifier:
+    """Return who delivers messages to Slack, under the policy that applies at that moment."""
+    from bot.slack.notifier import SlackNotifier  # it draws
+
+    return SlackNotifier(
+        client, ledger, lambda: rules.policy, clock.now, directory.names, admins.tell, admins.tell_of_scopes
+    )
 
 
 def home_team(client: WebClient) -> str:

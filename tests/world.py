@@ -9,7 +9,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.bootstrap import SystemClock, build, home_team, open_ledger, open_queue, slack_client, slack_directory
+from bot.bootstrap import (
+    SystemClock,
+    build,
+    home_team,
+    open_ledger,
+    open_queue,
+    slack_client,
+    slack_directory,
+    slack_notifier,
+)
 from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
 from bot.metrics import Metrics
@@ -20,7 +29,6 @@ from bot.registry.memory import MemoryRegistry
 from bot.services.admins import Admins
 from bot.services.context import Rules
 from bot.settings import Settings
-from bot.slack.notifier import SlackNotifier
 from handlers.serve import Service, load_what_computes
 from handlers.starting import listen
 from localslack import Person, Remote
@@ -176,15 +184,7 @@ def running(
             rules,
             ledger=ledger,
             registry=registry,
-            notifier=SlackNotifier(
-                client,
-                ledger,
-                lambda: rules.policy,
-                (clock or SystemClock()).now,
-                directory.names,
-                admins.tell,
-                admins.tell_of_scopes,
-            ),
+            notifier=slack_notifier(client, ledger, rules, directory, admins, clock or SystemClock()),
             directory=directory,
             clock=clock or SystemClock(),
             policy_file=PolicyFile(policy_file) if policy_file else None,

@@ -40,7 +40,7 @@ def asked(request: Request, channel: str, waiting: Say) -> Say:
 
 
 def card_refused(request: Request, code: str) -> Say:
-    """Return what the requester is told when Slack refuses their card; `code` is Slack's error code."""
+    """Tell the requester that Slack refused their card; `code` is Slack's error code."""
     return say(
         "Slack refused the card for {model} {path} ({code}). Approvers can type {approve}.", model=Name(request.model),
         path=path(request), code=Code(code), approve=Code(f"/model approve {request.id}"),
@@ -491,7 +491,7 @@ def tagged(model: str, version: int, tags: Mapping[str, str | None]) -> Say:
 
 
 def sent_directly(refused: str = "") -> Say:
-    """Return what someone is told whose comparison or timeline was sent directly; `refused` is Slack's error code."""
+    """Say where a comparison or timeline is that was sent directly; `refused` is Slack's error code."""
     if refused:
         return say("Slack won't let me post here ({code}), so it's in our direct messages.", code=Code(refused))
     return say("I can't post here, so it's in our direct messages. To see it here: {invite}",

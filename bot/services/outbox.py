@@ -46,7 +46,7 @@ class Outbox:
 
     Each outbox takes rows of its own `kinds`, and with `to` only those for one receiver. `at_once` rows of different
     lanes go out at the same time. In each channel, messages are at least `pace` apart, whichever process posts them.
-    What cannot be delivered within `limit` is given up, which like a refusal is told to `given_up`.
+    What can't be delivered within `limit` is given up; `given_up` is called for that, and for each refusal.
     """
 
     def __init__(

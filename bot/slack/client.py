@@ -21,7 +21,7 @@ _LIMITED_MOST = 60.0  # seconds that a limit can last: Slack counts by the minut
 
 
 class HeardClient(WebClient):
-    """A client whose failed calls are told to `observer`, in the one place through which all of them go.
+    """A client that reports failed calls to `observer`, in the one place that all calls go through.
 
     Once Slack says that there are too many calls of a method, or messages in a channel, none is sent until the time
     that it names has passed: else all that wait would be refused in turn.

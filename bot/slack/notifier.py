@@ -47,7 +47,7 @@ _CLOSED: dict[str, tuple[str, Say]] = {
     "not_in_channel": ("I'm not a member", _INVITE),
     "is_archived": ("it's archived", say("Unarchive it")),
 }
-# What admins are told of when Slack refuses it. Other messages, in threads or to one person, are only logged.
+# What admins get a message about if Slack refuses it. Other messages, in threads or to one person, are only logged.
 _DROPPED = {
     NoteKind.CARD: "a request's card", NoteKind.NOTICE: "a notice", NoteKind.SAID: "a message",
     NoteKind.ROLLBACK: "the message about a rollback", NoteKind.INCIDENT: "an alert",
