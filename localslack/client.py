@@ -46,7 +46,9 @@ class Remote:
         self.api_url = self.url + "api/"
         # Acts last up to the three seconds that the app has, and slow answers may be ordered.
         trusted = self.url.startswith("https:")  # certificates take longer to load than all the rest
-        self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=60.0, verify=trusted)
+        # httpx's 5 s fall within many tests, and then one thread can close what another one takes from the pool.
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30)
+        self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=60.0, verify=trusted, limits=limits)
         status = self.status()
         self.team_id: str = status["team_id"]
         self.bot_token: str = status["secrets"]["bot_token"]

@@ -75,8 +75,8 @@ def build(settings: Settings, port: int, on_start: Callable[[Core], None]) -> uv
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=1,
-        # Longer than httpx keeps idle connections (5 s, and uvicorn's default): at the same length, a request can be
-        # sent on a connection that's being closed.
+        # Longer than clients keep idle connections: at the same length (5 s by default, here and in httpx), a request
+        # can be sent on a connection that's being closed.
         timeout_keep_alive=65,
         ws_ping_interval=10,
         ws_ping_timeout=60,
