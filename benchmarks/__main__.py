@@ -93,9 +93,14 @@ def auditing(folder: Path) -> str:
 
 
 PARTS: dict[str, Callable[[Path], str]] = {
-    "slack": answering, "compare": comparing, "audit": auditing, "rollback": rolling, "monitors": monitoring,
-    "terminal": typing, "workers": working,
-}  # fmt: skip
+    "slack": answering,
+    "compare": comparing,
+    "audit": auditing,
+    "rollback": rolling,
+    "monitors": monitoring,
+    "terminal": typing,
+    "workers": working,
+}
 
 
 # -- acknowledgements --------------------------------------------------------------------------------------------------
@@ -140,11 +145,20 @@ def measure(send: Measure, payloads: list[Payload], at_once: int, *, patient: bo
 
 def _command(slack: BenchSlack, text: str) -> Payload:
     payload = {
-        "token": "t", "team_id": TEAM, "team_domain": "bench", "channel_id": "C0BENCH", "channel_name": "bench",
-        "user_id": "U0ASKER", "user_name": "asker", "command": "/model", "text": text, "api_app_id": "A0",
-        "is_enterprise_install": "false", "trigger_id": uuid.uuid4().hex,
+        "token": "t",
+        "team_id": TEAM,
+        "team_domain": "bench",
+        "channel_id": "C0BENCH",
+        "channel_name": "bench",
+        "user_id": "U0ASKER",
+        "user_name": "asker",
+        "command": "/model",
+        "text": text,
+        "api_app_id": "A0",
+        "is_enterprise_install": "false",
+        "trigger_id": uuid.uuid4().hex,
         "response_url": f"{slack.url}/answer/{uuid.uuid4().hex}",
-    }  # fmt: skip
+    }
     return "slash_commands", payload
 
 
@@ -157,11 +171,19 @@ def _click(slack: BenchSlack, request_id: str) -> Payload:
         "action_ts": "1.1",
     }
     payload = {
-        "type": "block_actions", "api_app_id": "A0", "token": "t", "trigger_id": uuid.uuid4().hex,
-        "user": {"id": "U0LEAD", "username": "lead", "team_id": TEAM}, "team": {"id": TEAM, "domain": "bench"},
-        "channel": {"id": "C0BENCH", "name": "bench"}, "container": {"type": "message"}, "enterprise": None,
-        "is_enterprise_install": False, "actions": [action], "response_url": f"{slack.url}/answer/{uuid.uuid4().hex}",
-    }  # fmt: skip
+        "type": "block_actions",
+        "api_app_id": "A0",
+        "token": "t",
+        "trigger_id": uuid.uuid4().hex,
+        "user": {"id": "U0LEAD", "username": "lead", "team_id": TEAM},
+        "team": {"id": TEAM, "domain": "bench"},
+        "channel": {"id": "C0BENCH", "name": "bench"},
+        "container": {"type": "message"},
+        "enterprise": None,
+        "is_enterprise_install": False,
+        "actions": [action],
+        "response_url": f"{slack.url}/answer/{uuid.uuid4().hex}",
+    }
     return "interactive", payload
 
 
@@ -174,10 +196,20 @@ def pending_requests(home: Path, number: int) -> Iterator[str]:
     with ledger.write() as tx:
         for request_id in ids:
             tx.add_request(
-                Request(id=request_id, model=request_id, version=1, from_stage=Stage.NONE, target=Stage.PRODUCTION,
-                        incumbent=None, requester=Person(TEAM, "U0ASKER"), reason="", required=2, opened_at=now,
-                        expires_at=now + timedelta(days=1))
-            )  # fmt: skip
+                Request(
+                    id=request_id,
+                    model=request_id,
+                    version=1,
+                    from_stage=Stage.NONE,
+                    target=Stage.PRODUCTION,
+                    incumbent=None,
+                    requester=Person(TEAM, "U0ASKER"),
+                    reason="",
+                    required=2,
+                    opened_at=now,
+                    expires_at=now + timedelta(days=1),
+                )
+            )
     ledger.close()
     return iter(ids)
 
@@ -218,12 +250,20 @@ def start_registrar(slack: BenchSlack, home: Path, way: str) -> tuple[subprocess
     extra = {"SLACK_SIGNING_SECRET": "bench"} if way == "HTTP" else {"SLACK_APP_TOKEN": "xapp-bench"}
     process = subprocess.Popen(
         [sys.executable, "-m", "handlers", "run"],
-        env=_environment(slack) | extra | {
-            "SLACK_BOT_TOKEN": "xoxb-bench", "REGISTRAR_HOME": str(home), "REGISTRAR_PORT": str(port),
-            "REGISTRAR_POLICY": str(home / "registrar.yml"), "REGISTRAR_SLACK_PACE": "0",
+        env=_environment(slack)
+        | extra
+        | {
+            "SLACK_BOT_TOKEN": "xoxb-bench",
+            "REGISTRAR_HOME": str(home),
+            "REGISTRAR_PORT": str(port),
+            "REGISTRAR_POLICY": str(home / "registrar.yml"),
+            "REGISTRAR_SLACK_PACE": "0",
         },
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if "ready" in line:
@@ -287,13 +327,16 @@ def start_and_memory(slack: BenchSlack, folder: Path) -> str:
     again = statistics.median(seconds for seconds, _ in later)
     memory = statistics.median(size for _, size in later)
     imports = statistics.median(_import_mlflow() for _ in range(3))
-    return "\n".join([
-        "| | |", "|---|---|",
-        f"| `import mlflow` alone | {imports:.1f} s |",
-        f"| `registrar run` until ready, first start (tables are made) | {first:.1f} s |",
-        f"| `registrar run` until ready, later starts | {again:.1f} s, {again / imports:.2f} × the import |",
-        f"| memory once the registry was read | {memory:.0f} MB |",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "| | |",
+            "|---|---|",
+            f"| `import mlflow` alone | {imports:.1f} s |",
+            f"| `registrar run` until ready, first start (tables are made) | {first:.1f} s |",
+            f"| `registrar run` until ready, later starts | {again:.1f} s, {again / imports:.2f} × the import |",
+            f"| memory once the registry was read | {memory:.0f} MB |",
+        ]
+    )
 
 
 def _start(slack: BenchSlack, home: Path) -> tuple[float, float]:

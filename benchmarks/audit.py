@@ -23,17 +23,22 @@ def verifying(folder: Path) -> str:
         add_many_events(url, EVENTS)
         records = _read(ledger)
         ways: dict[str, Way] = {
-            "read": lambda: _read(ledger), "hash": lambda: _hash(records), "verify": lambda: _verify(ledger),
-        }  # fmt: skip
+            "read": lambda: _read(ledger),
+            "hash": lambda: _hash(records),
+            "verify": lambda: _verify(ledger),
+        }
         taken = in_turns(ways, ROUNDS)
     times = f"{taken['verify'] / (taken['read'] + taken['hash']):.1f} × both"
     is_met = "met" if taken["verify"] < AIM else "not met"
-    return "\n".join([
-        f"| {EVENTS:,} events | seconds |", "|---|---|",
-        f"| reading the rows alone | {taken['read']:.2f} |",
-        f"| making the hashes alone | {taken['hash']:.2f} |",
-        f"| `audit verify` | {taken['verify']:.2f}, {times} (aim < {AIM:.0f} s: {is_met}) |",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"| {EVENTS:,} events | seconds |",
+            "|---|---|",
+            f"| reading the rows alone | {taken['read']:.2f} |",
+            f"| making the hashes alone | {taken['hash']:.2f} |",
+            f"| `audit verify` | {taken['verify']:.2f}, {times} (aim < {AIM:.0f} s: {is_met}) |",
+        ]
+    )
 
 
 def _read(ledger: SqlLedger) -> list[Record]:

@@ -97,9 +97,11 @@ def bare(session: requests.Session, uri: str, model: str) -> object:
     places = session.post(f"{here}/experiments/search", json=wanted).json()["experiments"]
     ids = ",".join(f"'{version['run_id']}'" for version in versions)
     runs: dict[str, Any] = {
-        "experiment_ids": [each["experiment_id"] for each in places], "run_view_type": "ALL",
-        "filter": f"attributes.run_id IN ({ids})", "max_results": 50_000,
-    }  # fmt: skip
+        "experiment_ids": [each["experiment_id"] for each in places],
+        "run_view_type": "ALL",
+        "filter": f"attributes.run_id IN ({ids})",
+        "max_results": 50_000,
+    }
     return session.post(f"{here}/runs/search", json=runs).content
 
 
@@ -167,8 +169,7 @@ def _ratios(server: str, number: int, medians: Seconds) -> list[str]:
 
 def _small_print(found: Found) -> str:
     return "; ".join(
-        f"{server}, {number:,} versions: " + ", ".join(
-            f"{name} {value * 1000:,.{0 if value > 0.1 else 1}f}" for name, value in medians._asdict().items()
-        )
+        f"{server}, {number:,} versions: "
+        + ", ".join(f"{name} {value * 1000:,.{0 if value > 0.1 else 1}f}" for name, value in medians._asdict().items())
         for (server, number), medians in found.items()
-    )  # fmt: skip
+    )

@@ -96,8 +96,15 @@ def detector_of(traffic: Traffic, before: Played) -> Detector:
     day = np.arange(before.bad.shape[1]) // traffic.per_day
     found = counted(before.bad, before.total, day, before.rest)
     value = 1 - found.share if traffic.higher_is_better else found.share
-    return detector(found.share, found.trials, dispersion=found.dispersion, distance=MIN_EFFECT.distance(value),
-                    readings=(before.total > 0).sum(axis=-1), days=traffic.days, fail_after=FAIL_AFTER)  # fmt: skip
+    return detector(
+        found.share,
+        found.trials,
+        dispersion=found.dispersion,
+        distance=MIN_EFFECT.distance(value),
+        readings=(before.total > 0).sum(axis=-1),
+        days=traffic.days,
+        fail_after=FAIL_AFTER,
+    )
 
 
 def acts(by: Detector, live: Played) -> Floats:
@@ -146,17 +153,21 @@ KINDS: dict[str, Traffic] = {
     "the same, a baseline of 21 days": replace(HUNDRED, days=21),
     "the same, read every 5 minutes": replace(HUNDRED, every=5, each=100 / 288, days=21),
     "the same, weekends 3 points worse": replace(HUNDRED, days=21, weekend=0.03),
-    "100 requests every 5 minutes, 0.1% errors; then 0.3%":
-        Traffic(every=5, each=100, bad=0.001, worse=0.003, higher_is_better=False),
+    "100 requests every 5 minutes, 0.1% errors; then 0.3%": Traffic(
+        every=5, each=100, bad=0.001, worse=0.003, higher_is_better=False
+    ),
     "1,000 requests every 5 minutes, 10% wrong; then 14.5%": Traffic(every=5, each=1_000, bad=0.1, worse=0.145),
-    "the same, a share that wanders (φ = 0.7, sd 0.95 points)":
-        Traffic(every=5, each=1_000, bad=0.1, worse=0.145, wander=0.0095),
+    "the same, a share that wanders (φ = 0.7, sd 0.95 points)": Traffic(
+        every=5, each=1_000, bad=0.1, worse=0.145, wander=0.0095
+    ),
     "the same, a daily swing of 0.8 points": Traffic(every=5, each=1_000, bad=0.1, worse=0.145, season=0.008),
-    "one case every 30 minutes, 15% wrong, neighbors alike (0.2); then 43%":
-        Traffic(every=30, each=1, bad=0.15, worse=0.43, alike=0.2, days=21),
-    "one case every 30 minutes, 20% wrong, neighbors alike (0.3); then 46%":
-        Traffic(every=30, each=1, bad=0.2, worse=0.464, alike=0.3, days=21),
-}  # fmt: skip
+    "one case every 30 minutes, 15% wrong, neighbors alike (0.2); then 43%": Traffic(
+        every=30, each=1, bad=0.15, worse=0.43, alike=0.2, days=21
+    ),
+    "one case every 30 minutes, 20% wrong, neighbors alike (0.3); then 46%": Traffic(
+        every=30, each=1, bad=0.2, worse=0.464, alike=0.3, days=21
+    ),
+}
 
 
 def counts_table(months: int, seed: int, *, runs: int = 400) -> str:
@@ -165,8 +176,14 @@ def counts_table(months: int, seed: int, *, runs: int = 400) -> str:
     for at, (kind, traffic) in enumerate(KINDS.items()):
         false, found = false_months(traffic, months, seed + 100 + at), hours_to_catch(traffic, runs, seed + 120 + at)
         hours = [quantile(found, part) for part in (0.5, 0.9)]
-        rows.append([kind, bounded(false, months), share(int(np.isfinite(found).sum()), runs),
-                     " / ".join(f"{each:,.1f}" if np.isfinite(each) else "> 7d" for each in hours)])  # fmt: skip
+        rows.append(
+            [
+                kind,
+                bounded(false, months),
+                share(int(np.isfinite(found).sum()), runs),
+                " / ".join(f"{each:,.1f}" if np.isfinite(each) else "> 7d" for each in hours),
+            ]
+        )
         note(f"counts: {rows[-1]}")
     said = (
         f"{dice(seed)}, {months:,} months of each kind with a baseline of 7 days unless it says otherwise, and {runs} "

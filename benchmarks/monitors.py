@@ -47,11 +47,22 @@ METRICS = [f"metric_{number}" for number in range(EACH)]
 NAMES = [f"model-{number}" for number in range(MODELS)]
 POLICY: dict[str, Any] = {
     "channel": "#ml-models",
-    "models": {"model-*": {"monitors": [
-        {"name": name, "source": "push", "greater_than": 0.85, "every": f"{EVERY}s", "warmup": "0s", "action": "notify"}
-        for name in METRICS
-    ]}},
-}  # fmt: skip
+    "models": {
+        "model-*": {
+            "monitors": [
+                {
+                    "name": name,
+                    "source": "push",
+                    "greater_than": 0.85,
+                    "every": f"{EVERY}s",
+                    "warmup": "0s",
+                    "action": "notify",
+                }
+                for name in METRICS
+            ]
+        }
+    },
+}
 
 
 def monitoring(folder: Path) -> str:
@@ -96,10 +107,22 @@ def _push(ledger: SqlLedger, stop: threading.Event) -> None:
 def _push_of(ledger: Ledger, names: list[str]) -> None:
     now = datetime.now(UTC)
     with ledger.write() as tx:
-        tx.add_readings([
-            Pushed(source="push", model=name, version=0, metric=metric, at=now, value=0.9, received_at=now,
-                   client="serve") for name in names for metric in METRICS
-        ])  # fmt: skip
+        tx.add_readings(
+            [
+                Pushed(
+                    source="push",
+                    model=name,
+                    version=0,
+                    metric=metric,
+                    at=now,
+                    value=0.9,
+                    received_at=now,
+                    client="serve",
+                )
+                for name in names
+                for metric in METRICS
+            ]
+        )
 
 
 def watch(folder: Path, minutes: float) -> dict[str, float]:
@@ -166,8 +189,13 @@ def _delays(ledger: SqlLedger, end: datetime) -> dict[str, float]:
             delays += [delay for delay in late if delay is not None]
             missed += late.count(None)
     centiles = statistics.quantiles(delays, n=100)
-    return {"due": len(delays) + missed, "missed": missed, "p50": centiles[49], "p99": centiles[98],
-            "most": max(delays)}  # fmt: skip
+    return {
+        "due": len(delays) + missed,
+        "missed": missed,
+        "p50": centiles[49],
+        "p99": centiles[98],
+        "most": max(delays),
+    }
 
 
 def _late(monitor: Monitor, checks: list[Measurement], end: datetime) -> list[float | None]:
@@ -190,12 +218,15 @@ def _told(found: dict[str, float]) -> str:
         [f"{MODELS * EACH:,} monitors every {EVERY} s, for {MINUTES:g} minutes", ""],
         ["checks that were due", f"{found['due']:,.0f}"],
         ["of them missed", f"{found['missed']:.0f}{verdict(0, '≤', found['missed'])}"],
-        ["delay, p50 / p99 / longest", f"{found['p50'] * 1000:.0f} / {p99:.0f} / {found['most'] * 1000:.0f} ms"
-         f"{verdict(DELAY_AIM, '≤', p99, ' ms in the p99')}"],
+        [
+            "delay, p50 / p99 / longest",
+            f"{found['p50'] * 1000:.0f} / {p99:.0f} / {found['most'] * 1000:.0f} ms"
+            f"{verdict(DELAY_AIM, '≤', p99, ' ms in the p99')}",
+        ],
         ["processor", f"{found['cpu']:.0%} of one core"],
         ["resident memory, MLflow's client included", f"{found['memory']:.0f} MB"],
         ["all of them overdue at once", f"checked within {found['overdue']:.1f} s"],
-    )  # fmt: skip
+    )
 
 
 class Silence:
@@ -230,16 +261,27 @@ def _asking(folder: Path, database: str) -> str:
                 counts.append(len(requests_sent))
             taken = in_turns(ways, ROUNDS)
         ratio = taken["plain"] / taken["ours"]
-        rows.append([server, f"{ratio:.0f} ×{verdict(PLAIN_AIM, '≥', ratio)}", f"{counts[0]} and {counts[1]}",
-                     f"{taken['plain'] * 1000:,.0f}, {taken['ours'] * 1000:,.1f}"])  # fmt: skip
+        rows.append(
+            [
+                server,
+                f"{ratio:.0f} ×{verdict(PLAIN_AIM, '≥', ratio)}",
+                f"{counts[0]} and {counts[1]}",
+                f"{taken['plain'] * 1000:,.0f}, {taken['ours'] * 1000:,.1f}",
+            ]
+        )
     head = ["`mlflow server`", "plain ÷ ours", "requests, ours and plain", "ms: plain, ours"]
     return f"The Production metrics of {MODELS} models, {EACH} of each:\n\n{table(head, *rows)}"
 
 
 def _read(source: MlflowSource) -> list[Answer]:
     now = datetime.now(UTC)
-    return source.read([Query(monitor="", source="mlflow", model=name, version=1, query=metric, since=now, until=now)
-                              for name in NAMES for metric in METRICS])  # fmt: skip
+    return source.read(
+        [
+            Query(monitor="", source="mlflow", model=name, version=1, query=metric, since=now, until=now)
+            for name in NAMES
+            for metric in METRICS
+        ]
+    )
 
 
 def plain(uri: str) -> dict[str, dict[str, float]]:

@@ -150,7 +150,7 @@ def _ways(ledger: SqlLedger) -> dict[str, Way]:
         "the same, `--last 50`": history(last=50),
         "the same, `--at` a moment of the first day": history(at=BEGUN + timedelta(hours=20)),
         "the same, `--at` a day in the middle": history(at=(BEGUN + BETWEEN * MOVES // 2).date()),
-    }  # fmt: skip
+    }
 
 
 class _Then(SystemClock):

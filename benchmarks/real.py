@@ -124,8 +124,9 @@ def cases(name: str, series: Series, *, most: int = STARTS) -> list[Case]:
 
 def _stretch(before: Points, live: Points, series: Series) -> Stretch:
     sign = 1 if series.higher_is_better else -1
-    return Stretch(sign * before.value, sign * live.value, _slots(before.at), _slots(live.at),
-                   round(60 / series.minutes), WATCHED)  # fmt: skip
+    return Stretch(
+        sign * before.value, sign * live.value, _slots(before.at), _slots(live.at), round(60 / series.minutes), WATCHED
+    )
 
 
 def _slots(at: Floats) -> Ints:
@@ -183,13 +184,25 @@ def registrar(case: Case, *, since: int = 0, days: float = WATCHED) -> int:
     Checks are replayed from the reading `since` on and for so many days. It's the rule with all its defaults but the
     direction and how often it's checked.
     """
-    rule = MonitorRule(name=case.name, source="push", rule="default", every=timedelta(minutes=case.series.minutes),
-                       direction="higher" if case.series.higher_is_better else "lower")  # fmt: skip
+    rule = MonitorRule(
+        name=case.name,
+        source="push",
+        rule="default",
+        every=timedelta(minutes=case.series.minutes),
+        direction="higher" if case.series.higher_is_better else "lower",
+    )
     start = datetime.fromtimestamp(case.start, UTC)
     monitor = Monitor(id=case.name, model="m", rule=rule, created_at=start)
     term = Term(move="now", version=2, since=start)
-    stored = FrozenBaseline(monitor=monitor.id, move=term.move, key=key_of(rule, monitor.measured_from), since=start,
-                            until=start, made_at=start, summary=summary_of(rule, term, case.before))  # fmt: skip
+    stored = FrozenBaseline(
+        monitor=monitor.id,
+        move=term.move,
+        key=key_of(rule, monitor.measured_from),
+        since=start,
+        until=start,
+        made_at=start,
+        summary=summary_of(rule, term, case.before),
+    )
     times = [datetime.fromtimestamp(at, UTC) for at in case.live.at.tolist()]
     begin, end = times[since], times[since] + timedelta(days=days)
     warm = begin - (WARM_ANSWERS if case.stretch.is_binary else WARM)
@@ -299,12 +312,14 @@ def ours(group: Group, half: Half) -> Score:
     """Return what the default rule does."""
     quiet = [registrar(case) for case in half.cases]
     changed = {
-        change: np.array([
-            before if before < begins else registrar(case, since=begins, days=group.latest)
-            for before, (case, begins) in zip(quiet, drops, strict=True)
-        ])
+        change: np.array(
+            [
+                before if before < begins else registrar(case, since=begins, days=group.latest)
+                for before, (case, begins) in zip(quiet, drops, strict=True)
+            ]
+        )
         for change, drops in half.changed.items()
-    }  # fmt: skip
+    }
     return Score(OURS, np.nan, np.array(quiet), changed)
 
 
@@ -317,8 +332,9 @@ def theirs(group: Group, early: Half, late: Half, rates: Sequence[float]) -> lis
             changed = {change: it.acts(drop.of for drop in late.drops(change)) for change in group.changes}
             found += [
                 Score(it.called(name), wanted, quiet[:, at], {change: acts[:, at] for change, acts in changed.items()})
-                for at, wanted in enumerate(rates) if not np.isnan(it.settings[at])
-            ]  # fmt: skip
+                for at, wanted in enumerate(rates)
+                if not np.isnan(it.settings[at])
+            ]
             note(f"real series: {it.called(name)}, settings {it.settings.round(1)}")
     return found
 
@@ -346,8 +362,10 @@ def tables(group: Group, seed: int, *, most: int = STARTS) -> Iterable[str]:
     yield _better(scores, group, late)
     middle = [score for score in scores if score is mine or score.wanted == MIDDLE]
     yield f"The same by series, {group.tunes} worse, where peers were tuned for {MIDDLE:g} false alarms in 30 days:"
-    yield table(["series", "its default's false alarms in 30 days", *(score.rule for score in middle)],
-                [_of_series(series, group, late, middle) for series in group.series])  # fmt: skip
+    yield table(
+        ["series", "its default's false alarms in 30 days", *(score.rule for score in middle)],
+        [_of_series(series, group, late, middle) for series in group.series],
+    )
 
 
 def _better(scores: Sequence[Score], group: Group, half: Half) -> str:

@@ -51,8 +51,14 @@ def rolling(folder: Path) -> str:
                 rows += [_row(server, workers, number, _Sides(ledger, uri, number)) for number in VERSIONS]
                 if workers == 1:
                     reaction = reacting(ledger, uri)
-    head = ["`mlflow server`", "versions", "plain ÷ ours", "ours ÷ its bare requests", "requests, ours and plain",
-            "ms: plain, bare, ours"]  # fmt: skip
+    head = [
+        "`mlflow server`",
+        "versions",
+        "plain ÷ ours",
+        "ours ÷ its bare requests",
+        "requests, ours and plain",
+        "ms: plain, bare, ours",
+    ]
     return f"A rollback, medians of {ROUNDS}:\n\n{table(head, *rows)}\n\n{reaction}"
 
 
@@ -72,9 +78,14 @@ class _Sides:
         with ledger.write() as tx:  # both have served
             for version in (1, 2):
                 entry = rolling_back(
-                    f"{uri}:{self._model}:served:{version}", self._model, target=version, incumbent=None, actor=BOB,
-                    now=datetime.now(UTC), reason="",
-                )  # fmt: skip
+                    f"{uri}:{self._model}:served:{version}",
+                    self._model,
+                    target=version,
+                    incumbent=None,
+                    actor=BOB,
+                    now=datetime.now(UTC),
+                    reason="",
+                )
                 tx.add_move(replace(entry, state=MoveState.DONE))
 
     def _turn(self) -> tuple[int, int]:
@@ -87,10 +98,15 @@ class _Sides:
         self._moves += 1
         self._watched.fitness.against(self._model, target, incumbent)
         move = rolling_back(
-            f"{self._uri}:{self._model}:{self._moves}", self._model, target=target, incumbent=incumbent, actor=BOB,
-            now=datetime.now(UTC), reason="accuracy fell",
+            f"{self._uri}:{self._model}:{self._moves}",
+            self._model,
+            target=target,
+            incumbent=incumbent,
+            actor=BOB,
+            now=datetime.now(UTC),
+            reason="accuracy fell",
             identity=self._watched.registry.version(self._model, target).identity(),
-        )  # fmt: skip
+        )
         with self._watched.ledger.write() as tx:
             for bar in tx.bars(self._model):
                 tx.save_bar(replace(bar, cleared_at=move.intended_at, cleared_by=BOB))
@@ -139,10 +155,13 @@ def _row(server: str, workers: int, number: int, sides: _Sides) -> list[str]:
     sides.check()
     faster, over_bare = taken["plain"] / taken["ours"], taken["ours"] / taken["bare"]
     return [
-        server, f"{number:,}", f"{faster:.0f} ×{verdict(PLAIN_AIM if workers > 1 else None, '≥', faster)}",
-        f"{over_bare:.2f} ×{verdict(BARE_AIM, '≤', over_bare)}", f"{asked['ours']} and {asked['plain']}",
+        server,
+        f"{number:,}",
+        f"{faster:.0f} ×{verdict(PLAIN_AIM if workers > 1 else None, '≥', faster)}",
+        f"{over_bare:.2f} ×{verdict(BARE_AIM, '≤', over_bare)}",
+        f"{asked['ours']} and {asked['plain']}",
         ", ".join(f"{taken[name] * 1000:,.1f}" for name in ("plain", "bare", "ours")),
-    ]  # fmt: skip
+    ]
 
 
 def _requests(sides: _Sides) -> Mapping[str, list[str]]:

@@ -239,8 +239,16 @@ def confirmed_blocks(months: Months) -> Bools:
         for number in np.flatnonzero(worse[month]):
             start = begins + float(number) * HOUR * EVERY * 60
             block = some.between(start, start + HOUR * EVERY * 60)
-            judged = blocks(block, start, summary, history=7 * 86_400.0, higher_is_better=True, effect=MIN_EFFECT,
-                            sigma=SIGMA, sure=SURE)  # fmt: skip
+            judged = blocks(
+                block,
+                start,
+                summary,
+                history=7 * 86_400.0,
+                higher_is_better=True,
+                effect=MIN_EFFECT,
+                sigma=SIGMA,
+                sure=SURE,
+            )
             worse[month, number] = bool(judged.is_worse)
     return worse
 
@@ -500,8 +508,11 @@ def harder_tables(months: int, seed: int) -> str:
                 for drop in (0.05, 0.03)
                 for day in (None, 7)
             }
-            times = [f"{_minutes(caught[None, drop][rule])} · {_minutes(caught[7, drop][rule])}"
-                     for rule in rules for drop in (0.05, 0.03)]  # fmt: skip
+            times = [
+                f"{_minutes(caught[None, drop][rule])} · {_minutes(caught[7, drop][rule])}"
+                for rule in rules
+                for drop in (0.05, 0.03)
+            ]
             rows.append([f"{phi:g}", kind, *(bounded(false[rule], months) for rule in rules), *times])
             _note(f"harder months: φ = {phi:g}, {kind}: {false}")
     head = ["φ", "months", *(f"`{rule}` acts without a cause" for rule in rules)]
@@ -535,8 +546,11 @@ def weeks_table(months: int, seed: int) -> str:
 
 def choices_table(months: int, seed: int) -> str:
     """Return what other settings of the same rules cost and win, in plain months and in the hardest."""
-    worlds = {"plain, φ = 0.7": World(0.7), "all, φ = 0.7": replace(KINDS["all together"], phi=0.7),
-              "all, φ = 0.9": replace(KINDS["all together"], phi=0.9)}  # fmt: skip
+    worlds = {
+        "plain, φ = 0.7": World(0.7),
+        "all, φ = 0.7": replace(KINDS["all together"], phi=0.7),
+        "all, φ = 0.9": replace(KINDS["all together"], phi=0.9),
+    }
     false, caught = {}, {}
     for at, (kind, world) in enumerate(worlds.items()):
         false[kind] = false_months(world, CHOICES, months, seed + 30 + at)
@@ -546,9 +560,12 @@ def choices_table(months: int, seed: int) -> str:
     head = ["rule", *(f"{kind}: acts without a cause" for kind in worlds)]
     head += [f"{kind}: sees 5% · 3%" for kind in worlds]
     rows = [
-        [name, *(bounded(false[kind][name], months) for kind in worlds),
-         *(" · ".join(_minutes(caught[kind, drop][name]) for drop in (0.05, 0.03)) for kind in worlds)]
+        [
+            name,
+            *(bounded(false[kind][name], months) for kind in worlds),
+            *(" · ".join(_minutes(caught[kind, drop][name]) for drop in (0.05, 0.03)) for kind in worlds),
+        ]
         for name in CHOICES
-    ]  # fmt: skip
+    ]
     said = f"{_dice(seed)}, {months:,} months and {RUNS} drops, which come with the promotion; median minutes:"
     return f"{said}\n\n{_table(head, rows)}"

@@ -36,8 +36,10 @@ def shapes_table(months: int, seed: int, *, runs: int = rules.RUNS) -> str:
     for at, (kind, world) in enumerate(SHAPES.items()):
         false = false_months(world, {"it": DEFAULT}, months, seed + 70 + at)["it"]
         drops = (0.10, 0.05, 0.03)
-        found = [minutes_to_catch(world, {"it": DEFAULT}, drop, runs, seed + 80 + at, day=7, spread=7)["it"]
-                 for drop in drops]  # fmt: skip
+        found = [
+            minutes_to_catch(world, {"it": DEFAULT}, drop, runs, seed + 80 + at, day=7, spread=7)["it"]
+            for drop in drops
+        ]
         rows.append([kind, bounded(false, months), *(f"{minutes(each)} / {minutes(each, 0.9)}" for each in found)])
         note(f"shapes: {rows[-1]}")
     said = (
@@ -180,8 +182,10 @@ def stretches(months: Months) -> list[Stretch]:
     """Return months as peers take them: they begin at midnight, and the weeks have no shape."""
     before, after = (np.arange(each.shape[1]) // HOUR % 24 for each in (months.baseline, months.live))
     days = months.live.shape[1] / DAY
-    return [Stretch(baseline, live, before, after, HOUR, days)
-            for baseline, live in zip(months.baseline, months.live, strict=True)]  # fmt: skip
+    return [
+        Stretch(baseline, live, before, after, HOUR, days)
+        for baseline, live in zip(months.baseline, months.live, strict=True)
+    ]
 
 
 def peers_table(seed: int, *, months: int = PLAYED, peers: Mapping[str, Peer] = PEERS) -> str:

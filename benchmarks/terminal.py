@@ -45,20 +45,25 @@ def typing(folder: Path) -> str:
     ratio = taken["help"] / taken["pydantic"]
     compared = taken["compare"] / taken["bare"]
     is_met = "met" if ratio <= HELP_AIM else "not met"
-    return "\n".join([
-        "| in a process of its own | seconds | |", "|---|---|---|",
-        f"| `import pydantic` | {taken['pydantic']:.3f} | |",
-        f"| `registrar --help` | {taken['help']:.3f} | {ratio:.1f} × (aim ≤ {HELP_AIM:.0f}: {is_met}) |",
-        f"| `import mlflow`, and the two requests | {taken['bare']:.2f} | |",
-        f"| `registrar compare churn` | {taken['compare']:.2f} | {compared:.2f} × |",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "| in a process of its own | seconds | |",
+            "|---|---|---|",
+            f"| `import pydantic` | {taken['pydantic']:.3f} | |",
+            f"| `registrar --help` | {taken['help']:.3f} | {ratio:.1f} × (aim ≤ {HELP_AIM:.0f}: {is_met}) |",
+            f"| `import mlflow`, and the two requests | {taken['bare']:.2f} | |",
+            f"| `registrar compare churn` | {taken['compare']:.2f} | {compared:.2f} × |",
+        ]
+    )
 
 
 def _measured(uri: str, folder: Path) -> dict[str, float]:
     ways = {
-        "pydantic": [sys.executable, "-c", "import pydantic"], "help": [REGISTRAR, "--help"],
-        "bare": [sys.executable, "-c", BARE], "compare": [REGISTRAR, "compare", "churn"],
-    }  # fmt: skip
+        "pydantic": [sys.executable, "-c", "import pydantic"],
+        "help": [REGISTRAR, "--help"],
+        "bare": [sys.executable, "-c", BARE],
+        "compare": [REGISTRAR, "compare", "churn"],
+    }
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("SLACK_", "REGISTRAR_", "MLFLOW_"))}
     environment = clean | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     taken: dict[str, list[float]] = {name: [] for name in ways}

@@ -43,9 +43,10 @@ WORKERS, EACH, EVERY = 3, 20, 60  # processes; monitors of a model; seconds betw
 DELAY_AIM, SIZE_AIM = 1_000, 5_000  # milliseconds; monitors
 GRACE = 5.0  # seconds after its time in which a check at the very end may still come
 POLICY: dict[str, Any] = {
-    "channel": "#ml-models", "sources": {"live": {"type": "push"}},
+    "channel": "#ml-models",
+    "sources": {"live": {"type": "push"}},
     "models": {"*": {"production": {"approvers": ["U0BOB"]}}},
-}  # fmt: skip
+}
 PICTURE = Path(__file__).parent.parent / "docs" / "workers.png"
 
 
@@ -110,8 +111,11 @@ def _watched(url: str, server: psutil.Process, size: int) -> dict[str, float]:
         begun = datetime.fromtimestamp(max(one["begun"] for one in said), UTC)
         found = _delays(ledger, begun, begun + timedelta(minutes=MINUTES) - timedelta(seconds=GRACE))
     cpu = sum(one["cpu"] for one in said)
-    return found | {"each": cpu / found["checks"], "database": taken / found["checks"],
-                    "memory": max(one["memory"] for one in said)}  # fmt: skip
+    return found | {
+        "each": cpu / found["checks"],
+        "database": taken / found["checks"],
+        "memory": max(one["memory"] for one in said),
+    }
 
 
 def _seconds(server: psutil.Process) -> float:
@@ -127,14 +131,31 @@ def _fill(ledger: SqlLedger, size: int) -> None:
     for number in range(size // EACH):
         name = f"model-{number}"
         with ledger.write() as tx:
-            tx.add_move(Move(
-                id=f"{name}:1", kind=MoveKind.PROMOTION, model=name, version=1, from_stage=Stage.NONE,
-                target=Stage.PRODUCTION, expected_incumbent=None, actor=bob, intended_at=now, finished_at=now,
-                state=MoveState.DONE,
-            ))  # fmt: skip
+            tx.add_move(
+                Move(
+                    id=f"{name}:1",
+                    kind=MoveKind.PROMOTION,
+                    model=name,
+                    version=1,
+                    from_stage=Stage.NONE,
+                    target=Stage.PRODUCTION,
+                    expected_incumbent=None,
+                    actor=bob,
+                    intended_at=now,
+                    finished_at=now,
+                    state=MoveState.DONE,
+                )
+            )
             for at in range(EACH):
-                rule = MonitorRule(name=f"metric_{at}", source="live", query=f"metric_{at}", greater_than=0.85,
-                                   every=f"{EVERY}s", warmup="0s", action="notify")  # fmt: skip
+                rule = MonitorRule(
+                    name=f"metric_{at}",
+                    source="live",
+                    query=f"metric_{at}",
+                    greater_than=0.85,
+                    every=f"{EVERY}s",
+                    warmup="0s",
+                    action="notify",
+                )
                 monitor = Monitor(id=f"{name}-{at}", model=name, rule=rule, created_at=now, created_by=bob)
                 later = EVERY * (number * EACH + at) / size
                 tx.add_monitor(monitor)
@@ -154,18 +175,35 @@ def _push(ledger: SqlLedger, models: int, stop: threading.Event) -> None:
 def _push_of(ledger: SqlLedger, model: int) -> None:
     now = datetime.now(UTC)
     with ledger.write() as tx:
-        tx.add_readings([
-            Pushed(source="live", model=f"model-{model}", version=0, metric=f"metric_{at}", at=now, value=0.9,
-                   received_at=now, client="serve") for at in range(EACH)
-        ])  # fmt: skip
+        tx.add_readings(
+            [
+                Pushed(
+                    source="live",
+                    model=f"model-{model}",
+                    version=0,
+                    metric=f"metric_{at}",
+                    at=now,
+                    value=0.9,
+                    received_at=now,
+                    client="serve",
+                )
+                for at in range(EACH)
+            ]
+        )
 
 
 def work(url: str, seconds: float) -> dict[str, float]:
     """Be a worker for so long; return what it took. Slack and the registry are left out."""
     settings = Settings(REGISTRAR_DATABASE_URL=url)
     ledger = SqlLedger(url)
-    registrar = build(settings, Rules(read_policy(POLICY)), ledger=ledger, registry=MemoryRegistry(),
-                      notifier=Silence(), directory=NO_SLACK)  # fmt: skip
+    registrar = build(
+        settings,
+        Rules(read_policy(POLICY)),
+        ledger=ledger,
+        registry=MemoryRegistry(),
+        notifier=Silence(),
+        directory=NO_SLACK,
+    )
     registrar.monitoring.dispatch_by(Queue(url))
     scheduler = schedule(registrar, settings)
     registrar.monitoring.open()
@@ -198,23 +236,42 @@ def _delays(ledger: SqlLedger, begun: datetime, end: datetime) -> dict[str, floa
                     delays.append((after.at - due).total_seconds())
             missed += not made
     centiles = statistics.quantiles(delays, n=100)
-    return {"checks": checks, "due": len(delays) + missed, "missed": missed, "p50": centiles[49], "p99": centiles[98],
-            "most": max(delays)}  # fmt: skip
+    return {
+        "checks": checks,
+        "due": len(delays) + missed,
+        "missed": missed,
+        "p50": centiles[49],
+        "p99": centiles[98],
+        "most": max(delays),
+    }
 
 
 def _told(found: list[dict[str, float]]) -> str:
     rows = []
     for one in found:
         p99 = one["p99"] * 1000
-        rows.append([
-            f"{one['monitors']:,}", f"{one['due']:,.0f}", f"{one['missed']:.0f}{verdict(0, '≤', one['missed'])}",
-            f"{one['p50'] * 1000:.0f} / {p99:,.0f} / {one['most'] * 1000:,.0f}{verdict(DELAY_AIM, '≤', p99)}",
-            f"{one['each'] * 1000:.2f} + {one['database'] * 1000:.2f}", f"{one['memory']:.0f}",
-        ])  # fmt: skip
-    head = ["monitors", "checks due", "missed", "delay, p50 / p99 / longest, ms",
-            "processor for one check, workers + PostgreSQL, ms", "MB a worker"]  # fmt: skip
-    return (f"{WORKERS} workers on one PostgreSQL, monitors every {EVERY} s, for {MINUTES:g} minutes each:\n\n"
-            f"{table(head, *rows)}")  # fmt: skip
+        rows.append(
+            [
+                f"{one['monitors']:,}",
+                f"{one['due']:,.0f}",
+                f"{one['missed']:.0f}{verdict(0, '≤', one['missed'])}",
+                f"{one['p50'] * 1000:.0f} / {p99:,.0f} / {one['most'] * 1000:,.0f}{verdict(DELAY_AIM, '≤', p99)}",
+                f"{one['each'] * 1000:.2f} + {one['database'] * 1000:.2f}",
+                f"{one['memory']:.0f}",
+            ]
+        )
+    head = [
+        "monitors",
+        "checks due",
+        "missed",
+        "delay, p50 / p99 / longest, ms",
+        "processor for one check, workers + PostgreSQL, ms",
+        "MB a worker",
+    ]
+    return (
+        f"{WORKERS} workers on one PostgreSQL, monitors every {EVERY} s, for {MINUTES:g} minutes each:\n\n"
+        f"{table(head, *rows)}"
+    )
 
 
 if __name__ == "__main__":

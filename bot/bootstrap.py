@@ -106,9 +106,14 @@ def build(  # noqa: PLR0913 - everything concrete meets here
 ) -> Registrar:
     """Return the services over these plugs. Without a notifier nothing is delivered: another process does that."""
     context = Context(
-        ledger=ledger, registry=registry, rules=rules, clock=clock or SystemClock(), owner=name_process(),
-        observer=observer, directory=directory,
-    )  # fmt: skip
+        ledger=ledger,
+        registry=registry,
+        rules=rules,
+        clock=clock or SystemClock(),
+        owner=name_process(),
+        observer=observer,
+        directory=directory,
+    )
     gatekeeper, gating = Gatekeeper(context), Gating(context)
     lookups = Lookups(context, gating)
     requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
@@ -354,9 +359,12 @@ def slack_client(settings: Settings, *, timeout: int = 10, observer: Observer = 
     from bot.slack.client import HeardClient
 
     client = HeardClient(
-        token=settings.slack_bot_token.get_secret_value(), base_url=settings.slack_api_url, timeout=timeout,
-        retry_handlers=[], ssl=certificates(),
-    )  # fmt: skip
+        token=settings.slack_bot_token.get_secret_value(),
+        base_url=settings.slack_api_url,
+        timeout=timeout,
+        retry_handlers=[],
+        ssl=certificates(),
+    )
     client.observer = observer
     return client
 
@@ -392,8 +400,11 @@ def home_team(client: WebClient) -> str:
         return str(client.auth_test()["team_id"])
     except SlackApiError as error:
         raise Misconfigured(
-            say("Slack does not take the bot's token ({what}). Copy {name} again from your app's page.",
-                what=error_of(error), name=Code("SLACK_BOT_TOKEN"))
-        ) from error  # fmt: skip
+            say(
+                "Slack does not take the bot's token ({what}). Copy {name} again from your app's page.",
+                what=error_of(error),
+                name=Code("SLACK_BOT_TOKEN"),
+            )
+        ) from error
     except LOST as error:
         raise SlackUnreachable(say("Slack does not answer at {url}.", url=Code(client.base_url))) from error

@@ -65,13 +65,20 @@ def _values(members: Iterable[Enum]) -> str:
 # -- what happened in this process -------------------------------------------------------------------------------------
 
 _ENDS = {
-    Tag.APPROVED: "approved", Tag.REJECTED: "rejected", Tag.CANCELLED: "cancelled", Tag.EXPIRED: "expired",
+    Tag.APPROVED: "approved",
+    Tag.REJECTED: "rejected",
+    Tag.CANCELLED: "cancelled",
+    Tag.EXPIRED: "expired",
     Tag.STALE: "stale",
-}  # fmt: skip
+}
 _REFUSALS = {
-    Tag.ASK_REFUSED: "promotion", Tag.VOTE_REFUSED: "request", Tag.COMMAND_REFUSED: "command", Tag.REFUSED: "reading",
-    Tag.API_REFUSED: "api", Tag.METRICS_REFUSED: "push",
-}  # fmt: skip
+    Tag.ASK_REFUSED: "promotion",
+    Tag.VOTE_REFUSED: "request",
+    Tag.COMMAND_REFUSED: "command",
+    Tag.REFUSED: "reading",
+    Tag.API_REFUSED: "api",
+    Tag.METRICS_REFUSED: "push",
+}
 _CAUSES = ("automatic", "person")
 _ROLLBACK_ENDS = tuple(state for state in MoveState if state not in UNFINISHED)
 # Errors are named by their classes, so there are only those that we wrote.
@@ -79,80 +86,153 @@ _ERRORS = frozenset(
     name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, RegistrarError)
 )
 
-EVENTS: Final = Shape("registrar_events_total", Counter, "Audit events that were committed.",
-                      {"tag": "those of [the audit](audit.md)"})  # fmt: skip
+EVENTS: Final = Shape(
+    "registrar_events_total", Counter, "Audit events that were committed.", {"tag": "those of [the audit](audit.md)"}
+)
 DECISION: Final = Shape(
-    "registrar_decision_seconds", Histogram, "From the opening of a request to its decision, or its end without one.",
+    "registrar_decision_seconds",
+    Histogram,
+    "From the opening of a request to its decision, or its end without one.",
     {"end": ", ".join(f"`{end}`" for end in _ENDS.values())},
     (10, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, 8 * HOUR, DAY, 3 * DAY, 7 * DAY),
-)  # fmt: skip
-VOTES: Final = Shape("registrar_votes_total", Counter, "Votes; `withdrawn` are those that were taken back.",
-                     {"choice": f"{_values(Choice)}, `withdrawn`"})  # fmt: skip
+)
+VOTES: Final = Shape(
+    "registrar_votes_total",
+    Counter,
+    "Votes; `withdrawn` are those that were taken back.",
+    {"choice": f"{_values(Choice)}, `withdrawn`"},
+)
 REFUSALS: Final = Shape(
-    "registrar_refusals_total", Counter,
+    "registrar_refusals_total",
+    Counter,
     "What the rules or the registry's facts said no to. The sentence stands in the audit.",
-    {"what": ", ".join(f"`{what}`" for what in _REFUSALS.values()),
-     "reason": "the class of the error, such as `Refused`, `AlreadyDecided`, `GateFailed`, `UnknownVersion`"},
-)  # fmt: skip
+    {
+        "what": ", ".join(f"`{what}`" for what in _REFUSALS.values()),
+        "reason": "the class of the error, such as `Refused`, `AlreadyDecided`, `GateFailed`, `UnknownVersion`",
+    },
+)
 ROLLBACKS: Final = Shape(
-    "registrar_rollbacks_total", Counter, "Rollbacks that ended: by a monitor of its own, or because a person said so.",
+    "registrar_rollbacks_total",
+    Counter,
+    "Rollbacks that ended: by a monitor of its own, or because a person said so.",
     {"cause": ", ".join(f"`{cause}`" for cause in _CAUSES), "end": _values(_ROLLBACK_ENDS)},
-)  # fmt: skip
-CHECKS: Final = Shape("registrar_checks_total", Counter, "Monitors' checks that were judged and written down.",
-                      {"outcome": _values(Outcome)})  # fmt: skip
+)
+CHECKS: Final = Shape(
+    "registrar_checks_total",
+    Counter,
+    "Monitors' checks that were judged and written down.",
+    {"outcome": _values(Outcome)},
+)
 DELAY: Final = Shape(
-    "registrar_check_delay_seconds", Histogram, "From when a check was due to when it was judged.", {},
+    "registrar_check_delay_seconds",
+    Histogram,
+    "From when a check was due to when it was judged.",
+    {},
     (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, MINUTE, 5 * MINUTE),
-)  # fmt: skip
+)
 SLACK_ERRORS: Final = Shape(
-    "registrar_slack_errors_total", Counter, "Calls of Slack's Web API that failed.",
+    "registrar_slack_errors_total",
+    Counter,
+    "Calls of Slack's Web API that failed.",
     {"code": "Slack's own name, such as `ratelimited`; `no_answer` where none came; `http_503` for one without a name"},
-)  # fmt: skip
+)
 REGISTRY: Final = Shape(
-    "registrar_registry_seconds", Histogram, "One question to MLflow, until its answer or its failure.",
+    "registrar_registry_seconds",
+    Histogram,
+    "One question to MLflow, until its answer or its failure.",
     {"operation": "what MLflow's client calls it, such as `get_registered_model`"},
     (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-)  # fmt: skip
+)
 REGISTRY_ERRORS: Final = Shape(
-    "registrar_registry_errors_total", Counter, "Questions to MLflow that failed; “no such model” is an answer.",
+    "registrar_registry_errors_total",
+    Counter,
+    "Questions to MLflow that failed; “no such model” is an answer.",
     {"error": "`RegistryUnreachable`: no answer, or not in time; `RegistryRefused`: it said no"},
-)  # fmt: skip
+)
 BUILD: Final = Shape("registrar_build_info", Gauge, "Always 1; which version runs.", {"version": "ours"})
 
 # -- what stands in the ledger -----------------------------------------------------------------------------------------
 
 UP: Final = Shape("registrar_ledger_up", Gauge, "1, or 0 where the ledger did not answer: then all of it is missing.")
 REQUESTS: Final = Shape("registrar_requests", Gauge, "Requests that have not ended.", {"state": _values(OPEN)})
-REQUEST_AGE: Final = Shape("registrar_request_oldest_seconds", Gauge, "How long ago the oldest of them was opened.",
-                           {"state": _values(OPEN)})  # fmt: skip
+REQUEST_AGE: Final = Shape(
+    "registrar_request_oldest_seconds", Gauge, "How long ago the oldest of them was opened.", {"state": _values(OPEN)}
+)
 ASKS: Final = Shape("registrar_asks", Gauge, "What was asked for and is not carried out yet: MLflow is away, mostly.")
 ASK_AGE: Final = Shape("registrar_ask_oldest_seconds", Gauge, "How long ago the oldest of it was asked for.")
-MOVES: Final = Shape("registrar_moves", Gauge, "Moves that were decided and are not made yet.",
-                     {"state": _values(UNFINISHED)})  # fmt: skip
-MOVE_AGE: Final = Shape("registrar_move_oldest_seconds", Gauge, "How long ago the oldest of them was decided.",
-                        {"state": _values(UNFINISHED)})  # fmt: skip
+MOVES: Final = Shape(
+    "registrar_moves", Gauge, "Moves that were decided and are not made yet.", {"state": _values(UNFINISHED)}
+)
+MOVE_AGE: Final = Shape(
+    "registrar_move_oldest_seconds",
+    Gauge,
+    "How long ago the oldest of them was decided.",
+    {"state": _values(UNFINISHED)},
+)
 _TO = {"to": "`slack`, or `endpoints`: the signed events of the policy's `notify`"}
 OUTBOX: Final = Shape("registrar_outbox", Gauge, "Messages that are not delivered yet.", _TO)
 OUTBOX_AGE: Final = Shape("registrar_outbox_oldest_seconds", Gauge, "How long ago the oldest of them was written.", _TO)
 COPIES: Final = Shape("registrar_tags_waiting", Gauge, "Tags and descriptions that are not written to MLflow yet.")
 INCIDENTS: Final = Shape("registrar_incidents", Gauge, "Incidents that are open.", {"kind": _values(IncidentKind)})
-BREAKERS: Final = Shape("registrar_breakers_tripped", Gauge, "Breakers that stop automatic rollbacks until an admin "
-                        "resets them.")  # fmt: skip
-MONITORS: Final = Shape("registrar_monitors", Gauge, "Monitors that are checked, by what they said last.",
-                        {"state": _values(State)})  # fmt: skip
+BREAKERS: Final = Shape(
+    "registrar_breakers_tripped", Gauge, "Breakers that stop automatic rollbacks until an admin resets them."
+)
+MONITORS: Final = Shape(
+    "registrar_monitors", Gauge, "Monitors that are checked, by what they said last.", {"state": _values(State)}
+)
 OVERDUE: Final = Shape("registrar_checks_overdue", Gauge, "Checks whose time has come and that nobody has judged yet.")
 OVERDUE_AGE: Final = Shape("registrar_check_overdue_seconds", Gauge, "How long ago the time of the first of them came.")
 AUDIT: Final = Shape("registrar_audit_length", Gauge, "Events in the audit's chain.")
 
 SHAPES: Final = (
-    REQUESTS, REQUEST_AGE, DECISION, VOTES, REFUSALS, ROLLBACKS, CHECKS, DELAY, OVERDUE, OVERDUE_AGE, MONITORS,
-    INCIDENTS, BREAKERS, OUTBOX, OUTBOX_AGE, ASKS, ASK_AGE, MOVES, MOVE_AGE, COPIES, SLACK_ERRORS, REGISTRY,
-    REGISTRY_ERRORS, EVENTS, AUDIT, UP, BUILD,
-)  # fmt: skip
-OF_THE_LEDGER: Final = frozenset({
-    REQUESTS.name, REQUEST_AGE.name, OVERDUE.name, OVERDUE_AGE.name, MONITORS.name, INCIDENTS.name, BREAKERS.name,
-    OUTBOX.name, OUTBOX_AGE.name, ASKS.name, ASK_AGE.name, MOVES.name, MOVE_AGE.name, COPIES.name, AUDIT.name, UP.name,
-})  # fmt: skip
+    REQUESTS,
+    REQUEST_AGE,
+    DECISION,
+    VOTES,
+    REFUSALS,
+    ROLLBACKS,
+    CHECKS,
+    DELAY,
+    OVERDUE,
+    OVERDUE_AGE,
+    MONITORS,
+    INCIDENTS,
+    BREAKERS,
+    OUTBOX,
+    OUTBOX_AGE,
+    ASKS,
+    ASK_AGE,
+    MOVES,
+    MOVE_AGE,
+    COPIES,
+    SLACK_ERRORS,
+    REGISTRY,
+    REGISTRY_ERRORS,
+    EVENTS,
+    AUDIT,
+    UP,
+    BUILD,
+)
+OF_THE_LEDGER: Final = frozenset(
+    {
+        REQUESTS.name,
+        REQUEST_AGE.name,
+        OVERDUE.name,
+        OVERDUE_AGE.name,
+        MONITORS.name,
+        INCIDENTS.name,
+        BREAKERS.name,
+        OUTBOX.name,
+        OUTBOX_AGE.name,
+        ASKS.name,
+        ASK_AGE.name,
+        MOVES.name,
+        MOVE_AGE.name,
+        COPIES.name,
+        AUDIT.name,
+        UP.name,
+    }
+)
 
 
 class Metrics:
@@ -292,15 +372,17 @@ class _Standing(Collector):
 
 
 def _families(found: Backlog, now: datetime) -> Iterator[GaugeMetricFamily]:
-    outbox = {"slack": _sum(found.notes, but=NoteKind.EVENT),
-              "endpoints": found.notes.get(NoteKind.EVENT, Waiting())}  # fmt: skip
+    outbox = {"slack": _sum(found.notes, but=NoteKind.EVENT), "endpoints": found.notes.get(NoteKind.EVENT, Waiting())}
     requests = {state.value: found.requests.get(state, Waiting()) for state in OPEN}
     moves = {state.value: found.moves.get(state, Waiting()) for state in UNFINISHED}
     alone = {"": found.asks}, {"": found.overdue}
     for number, age, waiting in (
-        (REQUESTS, REQUEST_AGE, requests), (MOVES, MOVE_AGE, moves), (OUTBOX, OUTBOX_AGE, outbox),
-        (ASKS, ASK_AGE, alone[0]), (OVERDUE, OVERDUE_AGE, alone[1]),
-    ):  # fmt: skip
+        (REQUESTS, REQUEST_AGE, requests),
+        (MOVES, MOVE_AGE, moves),
+        (OUTBOX, OUTBOX_AGE, outbox),
+        (ASKS, ASK_AGE, alone[0]),
+        (OVERDUE, OVERDUE_AGE, alone[1]),
+    ):
         yield _gauge(number, {_label(kind): one.number for kind, one in waiting.items()})
         yield _gauge(age, {_label(kind): _age(one, now) for kind, one in waiting.items()})
     incidents = {kind.value: found.incidents.get(kind, Waiting()).number for kind in IncidentKind}

@@ -51,9 +51,12 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise Misconfigured(
-            say("There is no policy file {path}. {init} writes one with comments.",
-                path=Code(path), init=Code("registrar init"))
-        ) from None  # fmt: skip
+            say(
+                "There is no policy file {path}. {init} writes one with comments.",
+                path=Code(path),
+                init=Code("registrar init"),
+            )
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(say("{path} cannot be read: {why}.", path=Code(path), why=error)) from error
 

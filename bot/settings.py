@@ -43,22 +43,27 @@ class Settings(BaseSettings):
         "https://slack.com/api/", alias="SLACK_API_URL", description="The Web API, ends in /api/"
     )
     slack_pace: float = Field(
-        1.0, alias="REGISTRAR_SLACK_PACE", ge=0, le=60,
+        1.0,
+        alias="REGISTRAR_SLACK_PACE",
+        ge=0,
+        le=60,
         description="Seconds between two messages in one channel, over all processes; Slack allows about one a second. "
         "0 sends them at once",
-    )  # fmt: skip
+    )
     tracking_uri: str | None = Field(
-        None, alias="MLFLOW_TRACKING_URI",
+        None,
+        alias="MLFLOW_TRACKING_URI",
         description="MLflow's own: your MLflow server's address. Not set: a SQLite registry in REGISTRAR_HOME, with a "
         "warning wherever it's used",
-    )  # fmt: skip
+    )
     registry_uri: str | None = Field(
         None, alias="MLFLOW_REGISTRY_URI", description="MLflow's own; default: the one above"
     )
     home: Path = Field(
-        Path(".registrar"), alias="REGISTRAR_HOME",
+        Path(".registrar"),
+        alias="REGISTRAR_HOME",
         description="Where the SQLite ledger is, and a SQLite registry when no URI is set",
-    )  # fmt: skip
+    )
     database_url: SecretStr | None = Field(
         None, alias="REGISTRAR_DATABASE_URL", description="The ledger, as sqlite:///… or postgresql+psycopg://…"
     )
@@ -66,28 +71,33 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", alias="REGISTRAR_HOST", description="Where HTTP is served")
     port: int = Field(3000, alias="REGISTRAR_PORT", ge=0, le=65535, description="Its port; 0 takes a free one")
     stages: Literal["auto", "stages", "tags"] = Field(
-        "auto", alias="REGISTRAR_STAGES",
+        "auto",
+        alias="REGISTRAR_STAGES",
         description="Whether the registry has stages, or keeps them as the version tag `stage` (Unity Catalog)",
-    )  # fmt: skip
+    )
     mlflow_url: str | None = Field(
-        None, alias="REGISTRAR_MLFLOW_URL",
+        None,
+        alias="REGISTRAR_MLFLOW_URL",
         description="Where people open MLflow in the browser, for links; default: the registry's own address",
-    )  # fmt: skip
+    )
     webhook_secret: SecretStr | None = Field(
-        None, alias="REGISTRAR_MLFLOW_WEBHOOK_SECRET",
+        None,
+        alias="REGISTRAR_MLFLOW_WEBHOOK_SECRET",
         description="What MLflow signs its webhooks with; set: POST /v1/mlflow/webhook",
-    )  # fmt: skip
+    )
     bot_url: str | None = Field(
-        None, alias="REGISTRAR_URL",
+        None,
+        alias="REGISTRAR_URL",
         description="For a terminal that is not beside the bot: where the bot serves HTTP",
-    )  # fmt: skip
+    )
     bot_token: SecretStr | None = Field(
         None, alias="REGISTRAR_TOKEN", description="The token of the client that such a terminal is, as the policy says"
     )
     probe_username: str = Field(
-        "", alias="REGISTRAR_PROBE_USERNAME",
+        "",
+        alias="REGISTRAR_PROBE_USERNAME",
         description="An ordinary MLflow user: `registrar doctor --live` checks what they can change",
-    )  # fmt: skip
+    )
     probe_password: SecretStr | None = Field(
         None, alias="REGISTRAR_PROBE_PASSWORD", description="The password of that user"
     )
@@ -98,9 +108,12 @@ class Settings(BaseSettings):
         "60s", alias="REGISTRAR_POLL", validate_default=True, description="How often the registry is looked at"
     )
     connections: int = Field(
-        20, alias="REGISTRAR_CONNECTIONS", ge=4, le=200,
+        20,
+        alias="REGISTRAR_CONNECTIONS",
+        ge=4,
+        le=200,
         description="How many connections to the ledger a process opens at most, beside six for the queue of checks",
-    )  # fmt: skip
+    )
     threads: int = Field(
         40, alias="REGISTRAR_THREADS", ge=4, le=500, description="How many things are worked on at the same time"
     )
@@ -109,10 +122,12 @@ class Settings(BaseSettings):
         "text", alias="REGISTRAR_LOG", description="How the log is written: lines for people, or JSON for machines"
     )
     drain: Duration = Field(
-        "0s", alias="REGISTRAR_DRAIN", validate_default=True,
+        "0s",
+        alias="REGISTRAR_DRAIN",
+        validate_default=True,
         description="How long after SIGTERM HTTP is still answered while /readyz says stopping, for a load balancer to "
         "notice; a second signal ends it",
-    )  # fmt: skip
+    )
 
     @field_validator("slack_api_url")
     @classmethod
@@ -170,10 +185,17 @@ class Settings(BaseSettings):
             return None
         what = "MLflow's runs" if self.registry_uri else "a registry"
         verb = "uses" if self._own_mlflow.exists() else "creates"
-        told = say("{name} isn't set, so Registrar {verb} {what} in {file}.", name=Code("MLFLOW_TRACKING_URI"),
-                   verb=verb, what=what, file=Code(self._own_mlflow))  # fmt: skip
-        return Unset(told, say("Set it to your MLflow server's address, or to {this} to keep this file.",
-                               this=Code(self.mlflow_uri)))  # fmt: skip
+        told = say(
+            "{name} isn't set, so Registrar {verb} {what} in {file}.",
+            name=Code("MLFLOW_TRACKING_URI"),
+            verb=verb,
+            what=what,
+            file=Code(self._own_mlflow),
+        )
+        return Unset(
+            told,
+            say("Set it to your MLflow server's address, or to {this} to keep this file.", this=Code(self.mlflow_uri)),
+        )
 
     @property
     def has_stages(self) -> bool:

@@ -38,11 +38,19 @@ def of_ask(ask: Ask, policy: Policy) -> dict[str, Any]:
     command, model = ask.command, str(ask.command["model"])
     state = CANCELLED if ask.error == CALLED_OFF else REFUSED if ask.state is AskState.REFUSED else ASKED
     return _document(
-        id=ask.id, state=state, is_final=state != ASKED, model=model, to=str(command["to"]),
-        requester=actor_id(ask.caller), reason=str(command.get("reason") or ""), outcome=ask.outcome,
-        channel=policy.channel_for(model), ci=pack_ci(ask.ci) if ask.ci else {},
-        error=ask.error if state == REFUSED else None, sentence=str(_of_ask(ask, state)),
-    )  # fmt: skip
+        id=ask.id,
+        state=state,
+        is_final=state != ASKED,
+        model=model,
+        to=str(command["to"]),
+        requester=actor_id(ask.caller),
+        reason=str(command.get("reason") or ""),
+        outcome=ask.outcome,
+        channel=policy.channel_for(model),
+        ci=pack_ci(ask.ci) if ask.ci else {},
+        error=ask.error if state == REFUSED else None,
+        sentence=str(_of_ask(ask, state)),
+    )
 
 
 def of_request(request: Request, votes: list[Vote], policy: Policy, refused: str = "") -> dict[str, Any]:
@@ -53,23 +61,42 @@ def of_request(request: Request, votes: list[Vote], policy: Policy, refused: str
     gates = request.seen.gates if request.seen else ()
     channel = policy.channel_for(request.model)
     return _document(
-        id=request.id, state=request.state.value, is_final=not request.state.is_open, model=request.model,
-        version=request.version, semver=request.semver, to=request.target.value, incumbent=request.incumbent,
-        requester=actor_id(request.requester), reason=request.reason, required=request.required,
+        id=request.id,
+        state=request.state.value,
+        is_final=not request.state.is_open,
+        model=request.model,
+        version=request.version,
+        semver=request.semver,
+        to=request.target.value,
+        incumbent=request.incumbent,
+        requester=actor_id(request.requester),
+        reason=request.reason,
+        required=request.required,
         votes=[
-            {"by": actor_id(vote.voter), "choice": vote.choice.value, "reason": vote.reason, "at": _time(vote.at),
-             "counts": not vote.lapsed}
+            {
+                "by": actor_id(vote.voter),
+                "choice": vote.choice.value,
+                "reason": vote.reason,
+                "at": _time(vote.at),
+                "counts": not vote.lapsed,
+            }
             for vote in votes
         ],
         gates=[
             {"name": gate.name, "bound": gate.bound, "value": gate.value, "passed": gate.passed, "note": gate.note}
             for gate in gates
         ],
-        is_blocked=request.is_blocked, opened_at=_time(request.opened_at), expires_at=_time(request.expires_at),
-        decided_at=_time(request.decided_at), decided_by=actor_id(request.decided_by) if request.decided_by else None,
-        outcome=request.outcome, review=_review(request), channel=channel, ci=pack_ci(request.ci) if request.ci else {},
+        is_blocked=request.is_blocked,
+        opened_at=_time(request.opened_at),
+        expires_at=_time(request.expires_at),
+        decided_at=_time(request.decided_at),
+        decided_by=actor_id(request.decided_by) if request.decided_by else None,
+        outcome=request.outcome,
+        review=_review(request),
+        channel=channel,
+        ci=pack_ci(request.ci) if request.ci else {},
         sentence=str(standing(request, votes, channel, refused)),
-    ) | {"from": request.from_stage.value}  # fmt: skip
+    ) | {"from": request.from_stage.value}
 
 
 def registered(ledger: Ledger, ask: Ask, sentence: str) -> dict[str, Any]:
@@ -80,10 +107,16 @@ def registered(ledger: Ledger, ask: Ask, sentence: str) -> dict[str, Any]:
         raise LookupError(f"nothing was registered for {ask.id}")
     evidence = event.evidence
     return {
-        "model": event.model, "version": int(str(event.after).lstrip("v")), "semver": evidence["semver"],
-        "run_id": evidence["run"], "against": evidence["against"], "overridden": evidence["overridden"],
-        "why": event.why, "ask": ask.id, "sentence": sentence,
-    }  # fmt: skip
+        "model": event.model,
+        "version": int(str(event.after).lstrip("v")),
+        "semver": evidence["semver"],
+        "run_id": evidence["run"],
+        "against": evidence["against"],
+        "overridden": evidence["overridden"],
+        "why": event.why,
+        "ask": ask.id,
+        "sentence": sentence,
+    }
 
 
 def standing(request: Request, votes: list[Vote], channel: str, refused: str) -> Say:
@@ -95,13 +128,21 @@ def standing(request: Request, votes: list[Vote], channel: str, refused: str) ->
     model, path, code = Name(request.model), words.path(request), Code(request.id)
     if request.state is not RequestState.PENDING:
         return say("{model} {path} is approved and being moved (request {id}).", model=model, path=path, id=code)
-    card = say("Slack refused its card with {why}", why=Code(refused)) if refused else say(
-        "The card is in {channel}", channel=Code(channel)
-    )  # fmt: skip
+    card = (
+        say("Slack refused its card with {why}", why=Code(refused))
+        if refused
+        else say("The card is in {channel}", channel=Code(channel))
+    )
     stands = say(
-        "{model} {path} waits for people: {n} of {all} approvals. {card} (request {id}, until {until}).", model=model,
-        path=path, n=len(approvals(votes)), all=request.required, card=card, id=code, until=request.expires_at,
-    )  # fmt: skip
+        "{model} {path} waits for people: {n} of {all} approvals. {card} (request {id}, until {until}).",
+        model=model,
+        path=path,
+        n=len(approvals(votes)),
+        all=request.required,
+        card=card,
+        id=code,
+        until=request.expires_at,
+    )
     return say("{stands} {mind}", stands=stands, mind=words.blocked(request)) if request.is_blocked else stands
 
 
@@ -109,8 +150,12 @@ def _review(request: Request) -> dict[str, Any] | None:
     if request.review_due is None and request.reviewed_at is None:
         return None
     by = actor_id(request.reviewed_by) if request.reviewed_by else None
-    return {"due_at": _time(request.review_due), "by": by, "at": _time(request.reviewed_at),
-            "reason": request.review_reason}  # fmt: skip
+    return {
+        "due_at": _time(request.review_due),
+        "by": by,
+        "at": _time(request.reviewed_at),
+        "reason": request.review_reason,
+    }
 
 
 def _of_ask(ask: Ask, state: str) -> Say:

@@ -155,9 +155,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str,
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
     act: Callable[[argparse.Namespace], int | None],
-) -> argparse.ArgumentParser:  # fmt: skip
+) -> argparse.ArgumentParser:
     parser = verbs.add_parser(name, description=f"{OWN[name]}.", allow_abbrev=False)
     parser.set_defaults(act=act, verb=name)
     return parser

@@ -44,8 +44,13 @@ def caller(
     as the secret; alone it proves the one client whose token it holds with.
     """
     if not policy.clients:
-        return Stranger(say("The policy names no clients; add one under {key}, with a token and {may}.",
-                            key=Code("clients"), may=Code("may: [push]")))  # fmt: skip
+        return Stranger(
+            say(
+                "The policy names no clients; add one under {key}, with a token and {may}.",
+                key=Code("clients"),
+                may=Code("may: [push]"),
+            )
+        )
     tokens = dict(_tokens(policy, environ))
     signature = _signature(headers, body, now)
     if isinstance(signature, Stranger):
@@ -106,8 +111,11 @@ def _signature(headers: Mapping[str, str], body: bytes, now: datetime) -> _Signa
     if timestamp is None and value is None:
         return None
     if not re.fullmatch(r"[0-9]{1,12}", timestamp or "") or not re.fullmatch(r"v1=[0-9a-fA-F]{64}", value or ""):
-        why = say("A signature takes {timestamp}, in seconds, and {signature}.",
-                  timestamp=Code("X-Registrar-Timestamp"), signature=Code("X-Registrar-Signature: v1=…"))  # fmt: skip
+        why = say(
+            "A signature takes {timestamp}, in seconds, and {signature}.",
+            timestamp=Code("X-Registrar-Timestamp"),
+            signature=Code("X-Registrar-Signature: v1=…"),
+        )
         return Stranger(why)
     if abs(now.timestamp() - int(timestamp or 0)) > FRESH:
         return Stranger(say("The signature is older than {n} seconds, or from the future.", n=FRESH))

@@ -101,9 +101,13 @@ def _tell_faults(web: FastAPI) -> None:
 
 def _listen_to_mlflow(web: FastAPI, deliveries: Deliveries, changed: Callable[[str], object]) -> None:
     @web.post(
-        "/v1/mlflow/webhook", status_code=202, responses=_DELIVERED, response_class=Response,
-        openapi_extra=_DELIVERY, summary="MLflow's webhook",
-    )  # fmt: skip
+        "/v1/mlflow/webhook",
+        status_code=202,
+        responses=_DELIVERED,
+        response_class=Response,
+        openapi_extra=_DELIVERY,
+        summary="MLflow's webhook",
+    )
     async def mlflow_webhook(request: Request) -> Response:
         """Take a hint of MLflow's that a model changed."""
         body = await read_body(request)

@@ -19,9 +19,16 @@ Fields = MutableMapping[str, Any]
 # What these say below WARNING holds requests, their addresses, their bodies, or the rows of the ledger; the scheduler
 # tells of every job, every second, and Alembic of every plugin of its own.
 SILENT = (
-    "alembic.runtime.plugins", "apscheduler", "asyncio", "httpcore", "httpx", "slack_sdk", "sqlalchemy", "urllib3",
+    "alembic.runtime.plugins",
+    "apscheduler",
+    "asyncio",
+    "httpcore",
+    "httpx",
+    "slack_sdk",
+    "sqlalchemy",
+    "urllib3",
     "uvicorn.access",
-)  # fmt: skip
+)
 # These tell on INFO of connections, on DEBUG of what went over them.
 TERSE = ("alembic", "mlflow", "slack_bolt", "uvicorn")
 

@@ -47,9 +47,14 @@ class Readiness:
     """
 
     def __init__(
-        self, parts: Sequence[Part], *, patience: float = PATIENCE, fresh: float = FRESH,
-        monotonic: Callable[[], float] = time.monotonic, warnings: Callable[[], Sequence[str]] = tuple,
-    ) -> None:  # fmt: skip
+        self,
+        parts: Sequence[Part],
+        *,
+        patience: float = PATIENCE,
+        fresh: float = FRESH,
+        monotonic: Callable[[], float] = time.monotonic,
+        warnings: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._warnings = warnings
         self._watched = [_Watched(part, fresh, monotonic) for part in parts]
         self._patience = patience

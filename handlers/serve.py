@@ -134,16 +134,20 @@ class Service:
         parts = [of_ledger(context.ledger), of_registry(context.registry), Part("ticker", self._ticker)]
         self.readiness = Readiness(
             parts if is_worker else [*parts, Part("slack", self._slack)], warnings=self._warnings
-        )  # fmt: skip
+        )
         if metrics:
             metrics.look_at(context.ledger, context.clock)
         secret = None if is_worker else settings.slack_signing_secret
         hook = None if is_worker else settings.webhook_secret
         web = http.create(
-            self.app, secret.get_secret_value() if secret else None,
-            webhook_secret=hook.get_secret_value() if hook else None, changed=registrar.changed,
-            programs=None if is_worker else _programs(registrar), readiness=self.readiness, metrics=metrics,
-        )  # fmt: skip
+            self.app,
+            secret.get_secret_value() if secret else None,
+            webhook_secret=hook.get_secret_value() if hook else None,
+            changed=registrar.changed,
+            programs=None if is_worker else _programs(registrar),
+            readiness=self.readiness,
+            metrics=metrics,
+        )
         config = uvicorn.Config(web, log_config=None, access_log=False, timeout_graceful_shutdown=5)
         self._server = uvicorn.Server(config)
         self._scheduler = jobs.schedule(registrar, settings)
@@ -236,9 +240,12 @@ def _programs(registrar: Registrar) -> Api:
     """Return what the API for programs works with."""
     context = registrar.context
     return Api(
-        ledger=context.ledger, policy=lambda: context.policy, takes=registrar.sources.takes, clock=context.clock,
+        ledger=context.ledger,
+        policy=lambda: context.policy,
+        takes=registrar.sources.takes,
+        clock=context.clock,
         registrar=registrar,
-    )  # fmt: skip
+    )
 
 
 def _notices(policy: Policy) -> list[str]:

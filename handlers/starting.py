@@ -52,9 +52,12 @@ def _check_worker(settings: Settings) -> None:
 
     if not engines.is_shared(settings.ledger_url):
         raise Misconfigured(
-            say("A worker shares the ledger of those who run, and SQLite has room for one process: set {name} to a "
-                "PostgreSQL, and see docs/operations.md.", name=Code("REGISTRAR_DATABASE_URL"))
-        )  # fmt: skip
+            say(
+                "A worker shares the ledger of those who run, and SQLite has room for one process: set {name} to a "
+                "PostgreSQL, and see docs/operations.md.",
+                name=Code("REGISTRAR_DATABASE_URL"),
+            )
+        )
     _check_bot_token(settings)
 
 
@@ -68,17 +71,22 @@ def check_tokens(settings: Settings) -> None:
     _check_bot_token(settings)
     if settings.slack_app_token is None and settings.slack_signing_secret is None:
         raise Misconfigured(
-            _missing("SLACK_APP_TOKEN", "Basic Information → App-Level Tokens, with connections:write, xapp-…; "
-                     "or SLACK_SIGNING_SECRET, from the same page, to be reached over HTTP")
-        )  # fmt: skip
+            _missing(
+                "SLACK_APP_TOKEN",
+                "Basic Information → App-Level Tokens, with connections:write, xapp-…; "
+                "or SLACK_SIGNING_SECRET, from the same page, to be reached over HTTP",
+            )
+        )
 
 
 def _missing(name: str, where: str) -> Say:
     return say(
         "{name} is not set. You find it on your app's page at api.slack.com/apps: {where}. "
         "To try Registrar without Slack, run {demo}.",
-        name=Code(name), where=where, demo=Code("make demo"),
-    )  # fmt: skip
+        name=Code(name),
+        where=where,
+        demo=Code("make demo"),
+    )
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -96,7 +104,12 @@ def listen(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         raise Misconfigured(
-            say("Cannot serve on {host}:{port}: {why}. Choose another with {name}.",
-                host=settings.host, port=str(settings.port), why=error.strerror, name=Code("REGISTRAR_PORT"))
-        ) from error  # fmt: skip
+            say(
+                "Cannot serve on {host}:{port}: {why}. Choose another with {name}.",
+                host=settings.host,
+                port=str(settings.port),
+                why=error.strerror,
+                name=Code("REGISTRAR_PORT"),
+            )
+        ) from error
     return listener

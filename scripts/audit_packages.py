@@ -88,9 +88,18 @@ def judge(found: Iterable[Found], allowed: Mapping[str, str]) -> tuple[list[str]
 def ask(lock: str, program: Sequence[str]) -> dict[str, Any] | None:
     """Return pip-audit's report on a lock, or None where it gave none."""
     words = [
-        *program, "--requirement", str(ROOT / lock), "--require-hashes", "--disable-pip", "--progress-spinner", "off",
-        "--format", "json", "--desc", "off",
-    ]  # fmt: skip
+        *program,
+        "--requirement",
+        str(ROOT / lock),
+        "--require-hashes",
+        "--disable-pip",
+        "--progress-spinner",
+        "off",
+        "--format",
+        "json",
+        "--desc",
+        "off",
+    ]
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=LIMIT)  # noqa: S603 - ours
         report: dict[str, Any] = json.loads(done.stdout)

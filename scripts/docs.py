@@ -195,12 +195,14 @@ def _at_the_terminal(verb: type[Command]) -> str:
     own = [] if verb.verb in VERBS else [f"{verb.summary}."]
     flags = [] if verb.verb in VERBS else [_arguments(verb)]
     parts = [
-        f"### registrar {verb.verb}", *own,
-        f"    {terminal.usage(verb)}", *flags,
+        f"### registrar {verb.verb}",
+        *own,
+        f"    {terminal.usage(verb)}",
+        *flags,
         *([table(["beside its flags in Slack" if not own else "flag", "gives"], forms)] if forms else []),
         table(["key of the JSON document" if forms else "key of each line", "holds"], keys),
         f"For example: `registrar {verb.example}`",
-    ]  # fmt: skip
+    ]
     return "\n\n".join(parts)
 
 
@@ -211,10 +213,14 @@ def _verb(verb: type[Command]) -> str:
 
 def _arguments(verb: type[Command]) -> str:
     rows = [
-        [f"`{arg.shown}`" if arg.positional else "", ", ".join(f"`{flag}`" for flag in arg.flags), arg.means,
-         "" if field.is_required() else _default(field.default)]
+        [
+            f"`{arg.shown}`" if arg.positional else "",
+            ", ".join(f"`{flag}`" for flag in arg.flags),
+            arg.means,
+            "" if field.is_required() else _default(field.default),
+        ]
         for _, field, arg in verb.args()
-    ]  # fmt: skip
+    ]
     return table(["in its place", "by flag", "means", "if left out"], rows)
 
 
@@ -248,10 +254,18 @@ def authority() -> str:
     """Return docs/authority.md."""
     acts, asked_for = comments(Act), _asked_for()
     rows = [
-        [f"`{act.value}`", acts[act.name], _whom(row), _yes(row.guests), _yes(row.programs), _yes(row.automations),
-         _yes(row.terminal), _yes(act.name in asked_for)]
+        [
+            f"`{act.value}`",
+            acts[act.name],
+            _whom(row),
+            _yes(row.guests),
+            _yes(row.programs),
+            _yes(row.automations),
+            _yes(row.terminal),
+            _yes(act.name in asked_for),
+        ]
         for act, row in TABLE.items()
-    ]  # fmt: skip
+    ]
     whom = [[f"*{who.name.lower().replace('_', ' ')}*", comments(Who)[who.name]] for who in Who]
     head = ["act", "means", "who", "guests", "programs", "automations", "any terminal", "asked for today"]
     return f"""{MADE}
@@ -406,9 +420,14 @@ def _anchor() -> str:
 
 def _example() -> str:
     event = Event(
-        at=datetime(2026, 5, 4, 12, 30, tzinfo=UTC), actor=Person("T0LOCAL", "U0BOB"), tag=Tag.VOTED, subject="r4k7q",
-        model="churn", origin="slack", evidence={"approvals": 1, "choice": "approve", "required": 2},
-    )  # fmt: skip
+        at=datetime(2026, 5, 4, 12, 30, tzinfo=UTC),
+        actor=Person("T0LOCAL", "U0BOB"),
+        tag=Tag.VOTED,
+        subject="r4k7q",
+        model="churn",
+        origin="slack",
+        evidence={"approvals": 1, "choice": "approve", "required": 2},
+    )
     return canonical(event, 3)
 
 
@@ -420,8 +439,10 @@ def slack(page: str) -> str:
 
 def monitoring(page: str) -> str:
     """Return docs/monitoring.md: what people wrote in `page`, with the fields of a monitor between its marks."""
-    rows = [[f"`{name}`", _field_default(field), _sentence(str(field.description))]
-            for name, field in MonitorRule.model_fields.items()]  # fmt: skip
+    rows = [
+        [f"`{name}`", _field_default(field), _sentence(str(field.description))]
+        for name, field in MonitorRule.model_fields.items()
+    ]
     return _between(page, "fields", table(["field", "default", "what it is"], rows))
 
 
@@ -453,13 +474,24 @@ def policy(page: str) -> str:
 
 
 POLICY_PARTS: dict[str, type[BaseModel]] = {
-    "At the top.": Policy, "`models`, for each pattern.": ModelRules, "`staging`, `production`.": TargetRule,
-    "`gates`: a metric.": MetricGate, "`gates`: the card.": CardGate, "`gates`: the signature.": SignatureGate,
-    "`gates`: the semver.": SemverGate, "`gates`: blocked versions.": NotBlockedGate,
-    "`gates`: time in Staging.": InStagingGate, "`rollback`.": RollbackRule,
-    "`freeze`.": FreezeWindow, "`sources`.": Source, "`clients`.": ApiClient, "`notify`.": Endpoint,
-    "`serving`.": ServingProbe, "`anchor`.": Anchor, "`policy`.": EditRule,
-}  # fmt: skip
+    "At the top.": Policy,
+    "`models`, for each pattern.": ModelRules,
+    "`staging`, `production`.": TargetRule,
+    "`gates`: a metric.": MetricGate,
+    "`gates`: the card.": CardGate,
+    "`gates`: the signature.": SignatureGate,
+    "`gates`: the semver.": SemverGate,
+    "`gates`: blocked versions.": NotBlockedGate,
+    "`gates`: time in Staging.": InStagingGate,
+    "`rollback`.": RollbackRule,
+    "`freeze`.": FreezeWindow,
+    "`sources`.": Source,
+    "`clients`.": ApiClient,
+    "`notify`.": Endpoint,
+    "`serving`.": ServingProbe,
+    "`anchor`.": Anchor,
+    "`policy`.": EditRule,
+}
 
 
 def _keys(part: type[BaseModel]) -> list[list[str]]:
@@ -487,10 +519,15 @@ def _field_default_of(value: Any) -> str:
 def metrics(page: str) -> str:
     """Return docs/metrics.md: what people wrote in `page`, with every metric between its marks."""
     rows = [
-        [f"`{shape.name}`", shape.type.__name__.lower(), "ledger" if shape.name in OF_THE_LEDGER else "here",
-         shape.means, "; ".join(f"`{label}`: {values}" for label, values in shape.labels.items())]
+        [
+            f"`{shape.name}`",
+            shape.type.__name__.lower(),
+            "ledger" if shape.name in OF_THE_LEDGER else "here",
+            shape.means,
+            "; ".join(f"`{label}`: {values}" for label, values in shape.labels.items()),
+        ]
         for shape in SHAPES
-    ]  # fmt: skip
+    ]
     return _between(page, "metrics", table(["metric", "type", "from", "what it is", "labels"], rows))
 
 
@@ -499,8 +536,12 @@ def api(page: str) -> str:
     nothing: Any = None
     programs = Api(ledger=nothing, policy=nothing, takes=nothing, clock=nothing, registrar=cast(Registrar, object()))
     paths = create(nothing, None, changed=print, programs=programs).openapi()["paths"]
-    told = [_operation(path, method, one) for path, methods in paths.items() if path.startswith("/v1/")
-            for method, one in methods.items()]  # fmt: skip
+    told = [
+        _operation(path, method, one)
+        for path, methods in paths.items()
+        if path.startswith("/v1/")
+        for method, one in methods.items()
+    ]
     return _between(page, "reference", "\n\n".join(told))
 
 

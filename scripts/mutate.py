@@ -47,24 +47,35 @@ TARGETS = (
     Target(
         "bot/services/requests.py",
         (
-            "tests/services/test_deciding.py", "tests/services/test_gating.py", "tests/services/test_asking.py",
-            "tests/services/test_break_glass.py", "tests/services/test_attacks.py", "tests/services/test_mirror.py",
+            "tests/services/test_deciding.py",
+            "tests/services/test_gating.py",
+            "tests/services/test_asking.py",
+            "tests/services/test_break_glass.py",
+            "tests/services/test_attacks.py",
+            "tests/services/test_mirror.py",
         ),
         0.9,
     ),
     Target(
         "bot/services/moves.py",
         (
-            "tests/services/test_executor.py", "tests/services/test_edges.py", "tests/services/test_backoff.py",
-            "tests/services/test_gating.py", "tests/services/test_freezing.py", "tests/services/test_findings.py",
-            "tests/services/test_rollbacks.py", "tests/services/test_break_glass.py", "tests/services/test_odd_ends.py",
-            "tests/services/test_tending.py", "tests/services/test_mirror.py",
+            "tests/services/test_executor.py",
+            "tests/services/test_edges.py",
+            "tests/services/test_backoff.py",
+            "tests/services/test_gating.py",
+            "tests/services/test_freezing.py",
+            "tests/services/test_findings.py",
+            "tests/services/test_rollbacks.py",
+            "tests/services/test_break_glass.py",
+            "tests/services/test_odd_ends.py",
+            "tests/services/test_tending.py",
+            "tests/services/test_mirror.py",
         ),
         0.9,
     ),
     Target("bot/services/outbox.py", ("tests/services/test_outbox.py", "tests/services/test_telling.py"), 0.9),
     Target("bot/services/rollbacks.py", ("tests/services/test_rollbacks.py", "tests/services/test_odd_ends.py"), 0.9),
-)  # fmt: skip
+)
 
 # Twelve ways to replace one sign say no more than two, so most are left out; and so is what an interpreter never
 # evaluates (annotations) and what a test could only repeat (decorators such as dataclass's).

@@ -117,9 +117,12 @@ def demo() -> Iterator[str]:
     """Run the demo in a folder of its own, and give the address of its page."""
     with tempfile.TemporaryDirectory(prefix="registrar-recording-", ignore_cleanup_errors=True) as folder:
         running = subprocess.Popen(
-            [sys.executable, "-m", "handlers", "demo"], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+            [sys.executable, "-m", "handlers", "demo"],
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
             env={**os.environ, "REGISTRAR_HOME": folder, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+        )
         try:
             assert running.stdout is not None
             for line in running.stdout:

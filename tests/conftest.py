@@ -112,16 +112,32 @@ ONCE_MORE = (
 # Files that take longest, so that none of them is begun last, with the other processes idle.
 LONGEST = (
     "tests/test_deploy.py",
-    "tests/journeys/test_workflows.py", "tests/journeys/test_walkthrough.py", "tests/faults/test_kills.py",
-    "tests/faults/test_crashes.py", "tests/contracts/test_registry.py",
-    "tests/browser/test_incidents.py", "tests/journeys/test_demo.py", "tests/handlers/test_cli.py",
-    "tests/machine/test_requests_machine.py", "tests/contracts/test_ledger.py", "tests/faults/test_races.py",
-    "tests/journeys/test_guards.py", "tests/contracts/test_sources.py", "tests/contracts/test_measured.py",
-    "tests/test_examples.py", "tests/faults/test_registry_down.py", "tests/journeys/test_monitors.py",
-    "tests/journeys/test_registry.py", "tests/faults/test_slack_down.py", "tests/browser/test_promotion.py",
-    "tests/journeys/test_governing.py", "tests/services/test_monitoring.py", "tests/services/test_monitors.py",
-    "tests/services/test_table.py", "tests/slack/test_timeline.py",
-)  # fmt: skip
+    "tests/journeys/test_workflows.py",
+    "tests/journeys/test_walkthrough.py",
+    "tests/faults/test_kills.py",
+    "tests/faults/test_crashes.py",
+    "tests/contracts/test_registry.py",
+    "tests/browser/test_incidents.py",
+    "tests/journeys/test_demo.py",
+    "tests/handlers/test_cli.py",
+    "tests/machine/test_requests_machine.py",
+    "tests/contracts/test_ledger.py",
+    "tests/faults/test_races.py",
+    "tests/journeys/test_guards.py",
+    "tests/contracts/test_sources.py",
+    "tests/contracts/test_measured.py",
+    "tests/test_examples.py",
+    "tests/faults/test_registry_down.py",
+    "tests/journeys/test_monitors.py",
+    "tests/journeys/test_registry.py",
+    "tests/faults/test_slack_down.py",
+    "tests/browser/test_promotion.py",
+    "tests/journeys/test_governing.py",
+    "tests/services/test_monitoring.py",
+    "tests/services/test_monitors.py",
+    "tests/services/test_table.py",
+    "tests/slack/test_timeline.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -181,9 +181,12 @@ class Machine:
                     found |= dict(re.findall(r"(\w+)=(\S+)", rest))
         own = {name: self.here(value).replace("$PATH", os.environ["PATH"]) for name, value in found.items()}
         passed = {name: os.environ[name] for name in os.environ if name.startswith(("PIP_", "SSL_", "LD_"))}
-        return {"PATH": os.environ["PATH"], "HOME": str(self.root)} | passed | own | {
-            name: self.here(value) for name, value in (more or {}).items()
-        }  # fmt: skip
+        return (
+            {"PATH": os.environ["PATH"], "HOME": str(self.root)}
+            | passed
+            | own
+            | {name: self.here(value) for name, value in (more or {}).items()}
+        )
 
     def run(
         self, one: Command, env: Mapping[str, str], cwd: Path | None = None, limit: float = LONG
@@ -191,18 +194,28 @@ class Machine:
         """Run a command to its end, and return how it ended."""
         self.ran.add(one.where)
         return subprocess.run(
-            self.words(one), env=dict(env), cwd=cwd or self.root, text=True, capture_output=True, check=False,
+            self.words(one),
+            env=dict(env),
+            cwd=cwd or self.root,
+            text=True,
+            capture_output=True,
+            check=False,
             timeout=limit,
-        )  # fmt: skip
+        )
 
     def start(self, one: Command, env: Mapping[str, str], log: Path, cwd: Path | None = None) -> subprocess.Popen[str]:
         """Start a command that serves until it is told to stop; what it says goes to a file."""
         self.ran.add(one.where)
         with log.open("w") as out:
             return subprocess.Popen(
-                self.words(one), env=dict(env), cwd=cwd or self.root, text=True, stdout=out, stderr=out,
+                self.words(one),
+                env=dict(env),
+                cwd=cwd or self.root,
+                text=True,
+                stdout=out,
+                stderr=out,
                 start_new_session=True,
-            )  # fmt: skip
+            )
 
     def build(self, target: str) -> None:
         """Do what the stages that lead to a target do. All of them share one folder, as they have the same paths."""

@@ -33,9 +33,13 @@ class Demo:
         self.said = ""
         self.address = ""
         self.process = subprocess.Popen(
-            command, env=clean_environment(REGISTRAR_HOME=str(home), **environment), start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            command,
+            env=clean_environment(REGISTRAR_HOME=str(home), **environment),
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         # A demo that hangs while it starts or ends is aborted, so that its lines have an end, which says where it hung.
         # In between it can run as long as the test does.
         self._guard = self._abort_later()
@@ -93,9 +97,13 @@ class Demo:
 def run_demo(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the real command until it ends."""
     return subprocess.run(
-        [*COMMAND, *options], env=clean_environment(**environment), text=True, capture_output=True,
-        timeout=PATIENCE, check=False,
-    )  # fmt: skip
+        [*COMMAND, *options],
+        env=clean_environment(**environment),
+        text=True,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
 
 
 def clean_environment(**more: str) -> dict[str, str]:

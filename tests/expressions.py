@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-WORDS = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][\w.-]*)"
-                   r"|(?P<sign>==|!=|&&|\|\||[!(),]))")  # fmt: skip
+WORDS = re.compile(
+    r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][\w.-]*)"
+    r"|(?P<sign>==|!=|&&|\|\||[!(),]))"
+)
 CONSTANTS = {"true": True, "false": False, "null": None}
 Function = Callable[..., Any]
 
@@ -183,6 +185,9 @@ def formatted(template: str, *values: Any) -> str:
 def functions(*, success: bool, failure: bool, cancelled: bool = False) -> dict[str, Function]:
     """Return the functions, for a moment in which so much has succeeded."""
     return {
-        "success": lambda: success, "failure": lambda: failure, "cancelled": lambda: cancelled,
-        "always": lambda: True, "format": formatted,
-    }  # fmt: skip
+        "success": lambda: success,
+        "failure": lambda: failure,
+        "cancelled": lambda: cancelled,
+        "always": lambda: True,
+        "format": formatted,
+    }

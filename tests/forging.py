@@ -73,11 +73,22 @@ OUTSIDERS = GUEST, LONE, VISITOR, CONNECTED, MACHINE, GONE = (
 )
 LOOKING = (monitor_commands.MonitorList, monitor_commands.MonitorShow, monitor_commands.MonitorBacktest)
 CHANGING: tuple[type[Command], ...] = (
-    commands.Promote, commands.Register, commands.Describe, commands.SetTags, commands.Archive, commands.Approve,
-    commands.Reject, commands.Withdraw, commands.Override, commands.Cancel, commands.FreezeModel,
-    commands.UnfreezeModel, commands.Rollback, commands.Unblock,
+    commands.Promote,
+    commands.Register,
+    commands.Describe,
+    commands.SetTags,
+    commands.Archive,
+    commands.Approve,
+    commands.Reject,
+    commands.Withdraw,
+    commands.Override,
+    commands.Cancel,
+    commands.FreezeModel,
+    commands.UnfreezeModel,
+    commands.Rollback,
+    commands.Unblock,
     *(verb for verb in monitor_commands.VERBS if verb not in LOOKING),
-)  # fmt: skip
+)
 MODEL = "churn"
 
 
@@ -191,9 +202,16 @@ class Door:
             findings = tuple(reading.finding(self.known[one]) for one in (notices.MEND, notices.COMPARE))
         versions = tuple(replace(one, tags=own_tags(one)) for name in names for one in self.registry.versions(name))
         return Kept(
-            requests, votes, moves, freezes, findings, versions,
-            tuple(replace(model, updated_at=None) for model in models), monitors, incidents,
-        )  # fmt: skip
+            requests,
+            votes,
+            moves,
+            freezes,
+            findings,
+            versions,
+            tuple(replace(model, updated_at=None) for model in models),
+            monitors,
+            incidents,
+        )
 
     def all_said(self) -> bool:
         """Deliver what is due, and tell whether that was everything; a channel takes one message a second."""
@@ -248,17 +266,26 @@ def door(
         client = slack_client(settings)
         asking = slack_client(settings, timeout=2)
         registrar = build(
-            settings, holding, ledger=ledger, registry=registry,
+            settings,
+            holding,
+            ledger=ledger,
+            registry=registry,
             notifier=SlackNotifier(client, ledger, lambda: holding.policy),
             directory=SlackDirectory(asking, slack.team_id, holding.policy.groups, monotonic),
-        )  # fmt: skip
+        )
         registrar = replace(registrar, work=_AtOnce(), looking=_AtOnce())
         app, desk = bolt_app(settings, registrar)
         web = http.create(app, slack.signing_secret, webhook_secret="hook", changed=registrar.changed)
         it = Door(
-            web=web, slack=slack, registrar=registrar, registry=registry, ledger=ledger,
-            secret=slack.signing_secret, alarm=alarm, runner=runner,
-        )  # fmt: skip
+            web=web,
+            slack=slack,
+            registrar=registrar,
+            registry=registry,
+            ledger=ledger,
+            secret=slack.signing_secret,
+            alarm=alarm,
+            runner=runner,
+        )
         _furnish(it)
         yield it
         desk.close()
@@ -284,8 +311,9 @@ def _furnish(it: Door) -> None:
         it.known |= dict(_buttons(message))
     bob = Profile(person=Person(it.slack.team_id, BOB.id))
     for form, given in (
-        (modals.ROLLBACK, {"verb": "rollback", "model": MODEL}), (modals.MONITOR, {"verb": "monitor add"}),
-    ):  # fmt: skip
+        (modals.ROLLBACK, {"verb": "rollback", "model": MODEL}),
+        (modals.MONITOR, {"verb": "monitor add"}),
+    ):
         it.known[form] = it.registrar.errands.draft(bob, given, where="C0MLMODELS")
     it.slack.forget_calls()
 
@@ -294,9 +322,19 @@ def _alert(it: Door) -> None:
     """Let an incident stand in the channel that asks whether to roll back."""
     now = it.registrar.context.clock.now()
     incident = Incident(
-        id="iforged", kind=IncidentKind.FAILED, model=MODEL, source="", version=3, move="nobody's",
-        monitors=("accuracy",), opened_at=now, since=now, lines=(), doing=Doing.AWAITING_HUMAN, target=1,
-    )  # fmt: skip
+        id="iforged",
+        kind=IncidentKind.FAILED,
+        model=MODEL,
+        source="",
+        version=3,
+        move="nobody's",
+        monitors=("accuracy",),
+        opened_at=now,
+        since=now,
+        lines=(),
+        doing=Doing.AWAITING_HUMAN,
+        target=1,
+    )
     with it.ledger.write() as tx:
         tx.add_incident(incident)
         tx.add_note(incident_note(incident, "opened", CHANNEL))
@@ -327,23 +365,87 @@ def form(who: payloads.Actor, callback: str, metadata: str, fields: Mapping[str,
         choice = {"type": "static_select", "selected_option": {"value": text}}
         values[name] = {"value": choice if name == "to" else {"type": "plain_text_input", "value": text}}
     view = {
-        "type": "modal", "id": "V1", "callback_id": callback, "private_metadata": metadata, "state": {"values": values},
-    }  # fmt: skip
+        "type": "modal",
+        "id": "V1",
+        "callback_id": callback,
+        "private_metadata": metadata,
+        "state": {"values": values},
+    }
     return payloads.view_submission(view, actor=who)
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
 
 ODD = (
-    "", " ", "<!channel>", "<!here|x>", "<@U0DAVE>", "<!subteam^S0LEADS>", "<http://evil.example|click>",
-    "http://evil.example", "&lt;!channel&gt;", "&amp;lt;!channel&amp;gt;", "*b*", "`x`", "```", "> q", "\u202eabc",
-    "\u200b", "\x00", "\n", "'", '"', "“", "’", "—", "--", "-", "=", ",", "{0}", "{it}", "%s", "../..", "' OR 1=1 --",
-    "9" * 30, "9" * 5000, "-1", "0", "1e400", "nan", "x" * 3000, "🦄", "\U000e0001", "null", "\ufffe",
-)  # fmt: skip
+    "",
+    " ",
+    "<!channel>",
+    "<!here|x>",
+    "<@U0DAVE>",
+    "<!subteam^S0LEADS>",
+    "<http://evil.example|click>",
+    "http://evil.example",
+    "&lt;!channel&gt;",
+    "&amp;lt;!channel&amp;gt;",
+    "*b*",
+    "`x`",
+    "```",
+    "> q",
+    "\u202eabc",
+    "\u200b",
+    "\x00",
+    "\n",
+    "'",
+    '"',
+    "“",
+    "’",
+    "—",
+    "--",
+    "-",
+    "=",
+    ",",
+    "{0}",
+    "{it}",
+    "%s",
+    "../..",
+    "' OR 1=1 --",
+    "9" * 30,
+    "9" * 5000,
+    "-1",
+    "0",
+    "1e400",
+    "nan",
+    "x" * 3000,
+    "🦄",
+    "\U000e0001",
+    "null",
+    "\ufffe",
+)
 NAMES = (
-    MODEL, "fraud", "chrun", "4", "v1", "latest", "@champion", "@nobody", "staging", "production", "archived", "f1",
-    "accuracy=1", "owner=ann", "a=", "=a", "30d", "2026-12-01T18:00", "1.2.3", "0a1b2c3d", "minor", "because", "all",
-)  # fmt: skip
+    MODEL,
+    "fraud",
+    "chrun",
+    "4",
+    "v1",
+    "latest",
+    "@champion",
+    "@nobody",
+    "staging",
+    "production",
+    "archived",
+    "f1",
+    "accuracy=1",
+    "owner=ann",
+    "a=",
+    "=a",
+    "30d",
+    "2026-12-01T18:00",
+    "1.2.3",
+    "0a1b2c3d",
+    "minor",
+    "because",
+    "all",
+)
 FLAGS = sorted({flag for verb in VERBS.values() for _, _, arg in verb.args() for flag in arg.flags} | {"--help", "-h"})
 
 
@@ -354,12 +456,22 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "STAGE": ("staging", "production"),
     "REQUEST": ("KNOWN",),
     "N": ("1", "0", "2", "9" * 10, "9" * 19, "9" * 30, "9" * 5000, "1_0", "٣"),
-    "TIME": ("30d", "0s", "99999d", "9999999d", "9" * 30 + "d", "2026-12-01T18:00", "0001-01-01",
-             "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00", "9999-12-31"),
+    "TIME": (
+        "30d",
+        "0s",
+        "99999d",
+        "9999999d",
+        "9" * 30 + "d",
+        "2026-12-01T18:00",
+        "0001-01-01",
+        "0001-01-01T00:00+14:00",
+        "9999-12-31T23:59-14:00",
+        "9999-12-31",
+    ),
     "METRIC=VALUE": ("accuracy=1", "a=1e308", "a=nan", "a=" + "9" * 5000),
     "KEY=VALUE": ("owner=ann", "a=", "'a=<!channel>'", "approver=U0DAVE"),
     "TEXT": ("because", "'<!channel> <@U0DAVE>'"),
-}  # fmt: skip
+}
 _LUCK = st.integers(0, 11)
 _WORD = st.one_of(st.sampled_from([*VERBS, *FLAGS, *NAMES, *ODD, "KNOWN"]), st.text(max_size=12))
 _FITTING = {kind: st.sampled_from(values) for kind, values in _KINDS.items()}
@@ -399,9 +511,11 @@ _LEAVES = (None, True, False, 0, -1, 7, 10**30, 1.5, *ODD, "\ud800")
 LEAF = st.one_of(st.sampled_from(_LEAVES), st.text(max_size=20))
 # Any JSON value, the odd ones among them.
 ANYTHING = st.one_of(
-    LEAF, st.lists(LEAF, max_size=2), st.dictionaries(st.sampled_from(KEYS), LEAF, max_size=2),
+    LEAF,
+    st.lists(LEAF, max_size=2),
+    st.dictionaries(st.sampled_from(KEYS), LEAF, max_size=2),
     st.sampled_from([[], {}, [[]], [{}], {"id": {}}, {"values": []}, {"values": {"reason": []}}, [None]]),
-)  # fmt: skip
+)
 
 
 def places(part: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -172,9 +172,12 @@ class Wire:
         """Post a body as it is."""
         signed: dict[str, Any] = dict(signed_headers(self.secret if secret is None else secret, body, timestamp))
         return httpx.post(
-            self.url, content=body, headers={"Content-Type": kind} | signed | dict(headers or {}), trust_env=False,
+            self.url,
+            content=body,
+            headers={"Content-Type": kind} | signed | dict(headers or {}),
+            trust_env=False,
             timeout=LONG,
-        )  # fmt: skip
+        )
 
 
 _presses = itertools.count(1)
@@ -304,10 +307,18 @@ def opened(ledger: Ledger, model: str, *, required: int, lives: timedelta = time
     """Open a request of Alice's, without a look at the registry."""
     now = datetime.now(UTC)
     request = Request(
-        id=f"r{model.replace('-', '')}", model=model, version=4, from_stage=Stage.NONE, target=Stage.PRODUCTION,
-        incumbent=3, requester=SlackPerson("T0LOCAL", "U0ALICE"), reason="", required=required, opened_at=now,
+        id=f"r{model.replace('-', '')}",
+        model=model,
+        version=4,
+        from_stage=Stage.NONE,
+        target=Stage.PRODUCTION,
+        incumbent=3,
+        requester=SlackPerson("T0LOCAL", "U0ALICE"),
+        reason="",
+        required=required,
+        opened_at=now,
         expires_at=now + lives,
-    )  # fmt: skip
+    )
     with ledger.write() as tx:
         tx.add_request(request)
     return request
@@ -316,10 +327,16 @@ def opened(ledger: Ledger, model: str, *, required: int, lives: timedelta = time
 def move_of(model: str, version: int, *, after: int) -> Move:
     """Return an intended move into Production, which `after` holds then."""
     return Move(
-        id=f"move:{model}:{version}", kind=MoveKind.PROMOTION, model=model, version=version, from_stage=Stage.NONE,
-        target=Stage.PRODUCTION, expected_incumbent=after, actor=LEAD.person,
+        id=f"move:{model}:{version}",
+        kind=MoveKind.PROMOTION,
+        model=model,
+        version=version,
+        from_stage=Stage.NONE,
+        target=Stage.PRODUCTION,
+        expected_incumbent=after,
+        actor=LEAD.person,
         intended_at=datetime.now(UTC) - timedelta(seconds=1),
-    )  # fmt: skip
+    )
 
 
 def state_of_move(ledger: Ledger, model: str) -> MoveState:

@@ -77,9 +77,12 @@ class PostgresServer:
         pg_ctl = [str(self._server.bin_path / "pg_ctl"), "-w", "-D", str(self._server.pgdata)]
         log = ["-l", str(self._server.log)] if arguments[0] == "restart" else []
         subprocess.run(
-            [*pg_ctl, *log, *arguments], check=True, user=self._server.system_user, stdout=subprocess.DEVNULL,
+            [*pg_ctl, *log, *arguments],
+            check=True,
+            user=self._server.system_user,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
 
 
 @contextmanager

@@ -57,21 +57,88 @@ def live(bench: Bench) -> None:
 def _what_comes_from_outside(bench: Bench) -> None:
     now = bench.clock.now()
     with bench.ledger.write() as tx:
-        tx.add_readings([Pushed(source="live", model="churn", version=4, metric="f1", at=now, received_at=now,
-                                value=0.1 + 0.2, total=340.0, client="ci")])  # fmt: skip
+        tx.add_readings(
+            [
+                Pushed(
+                    source="live",
+                    model="churn",
+                    version=4,
+                    metric="f1",
+                    at=now,
+                    received_at=now,
+                    value=0.1 + 0.2,
+                    total=340.0,
+                    client="ci",
+                )
+            ]
+        )
         tx.add_call(Call(client="ci", key="k1", digest="d", status=200, answer="{}", at=now))
         tx.trip(Tripped(model="churn", at=now, why=say("{n} in a day", n=3)))
-        tx.save_serving(Serving(move="m1", model="churn", version=4, lane="r1", asked_at=now, state=ServingState.ASKED,
-                                next_at=now + timedelta(minutes=1)))  # fmt: skip
-        tx.add_hold(Hold(id="h1", kind=HoldKind.UNEXPLAINED, at=now, lines=(say("{n} found", n=1),), keys=("k",),
-                         lifted_at=now, lifted_by=DAVE.person, outcome="accepted"))  # fmt: skip
+        tx.save_serving(
+            Serving(
+                move="m1",
+                model="churn",
+                version=4,
+                lane="r1",
+                asked_at=now,
+                state=ServingState.ASKED,
+                next_at=now + timedelta(minutes=1),
+            )
+        )
+        tx.add_hold(
+            Hold(
+                id="h1",
+                kind=HoldKind.UNEXPLAINED,
+                at=now,
+                lines=(say("{n} found", n=1),),
+                keys=("k",),
+                lifted_at=now,
+                lifted_by=DAVE.person,
+                outcome="accepted",
+            )
+        )
         by_day: dict[str, Any] = {"same": (0.9,), "days": (7.0,), "expected": (0.9,), "worth": (7.0,)}
-        summary = Baseline(covers=7 * DAY, start=0.0, window=DAY, day=DAY, size=288.0, low=0.1 + 0.2, high=1.0,
-                           weekend=0.0, weekend_worth=inf, noise=0.01, degrees=6.0, **by_day)  # fmt: skip
-        tx.save_baselines([FrozenBaseline(monitor="m1", move="m1", key="1 blocks", since=now - timedelta(days=7),
-                                          until=now, made_at=now, summary=summary)])  # fmt: skip
-        tx.save_baselines([FrozenBaseline(monitor="m1", move="m1", key="1 default live", since=now - timedelta(days=7),
-                                          until=now, made_at=now, summary=summary)], own=True)  # fmt: skip
+        summary = Baseline(
+            covers=7 * DAY,
+            start=0.0,
+            window=DAY,
+            day=DAY,
+            size=288.0,
+            low=0.1 + 0.2,
+            high=1.0,
+            weekend=0.0,
+            weekend_worth=inf,
+            noise=0.01,
+            degrees=6.0,
+            **by_day,
+        )
+        tx.save_baselines(
+            [
+                FrozenBaseline(
+                    monitor="m1",
+                    move="m1",
+                    key="1 blocks",
+                    since=now - timedelta(days=7),
+                    until=now,
+                    made_at=now,
+                    summary=summary,
+                )
+            ]
+        )
+        tx.save_baselines(
+            [
+                FrozenBaseline(
+                    monitor="m1",
+                    move="m1",
+                    key="1 default live",
+                    since=now - timedelta(days=7),
+                    until=now,
+                    made_at=now,
+                    summary=summary,
+                )
+            ],
+            own=True,
+        )
         tx.add_copy(Copy(id="c1", model="churn", version=4, tags={"a": "b"}))
         note = bench.notes()[0]
         tx.take_turn("C1", timedelta(seconds=1), now)

@@ -20,9 +20,18 @@ from tests.world import CHANNEL, POLICY, World, policy_of, running
 MONITOR = "accuracy-live"
 BAD = 5
 RULE: dict[str, Any] = {
-    "name": MONITOR, "source": "live", "query": "accuracy", "greater_than": 0.92, "every": "10s", "fail_after": 2,
-    "recover_after": 2, "warmup": "0s", "cooldown": "0s", "min_served": "1s", "action": "auto",
-}  # fmt: skip
+    "name": MONITOR,
+    "source": "live",
+    "query": "accuracy",
+    "greater_than": 0.92,
+    "every": "10s",
+    "fail_after": 2,
+    "recover_after": 2,
+    "warmup": "0s",
+    "cooldown": "0s",
+    "min_served": "1s",
+    "action": "auto",
+}
 
 
 class FastClock:
@@ -72,10 +81,18 @@ class Life:
         for version in self._world.production():
             about = 0.87 if version == BAD else 0.952
             readings = [
-                Pushed(source="live", model="churn", version=version, metric="accuracy", at=at, received_at=at,
-                       value=about + 0.001 * (at.minute * 7 % 11 - 5), client="life")
+                Pushed(
+                    source="live",
+                    model="churn",
+                    version=version,
+                    metric="accuracy",
+                    at=at,
+                    received_at=at,
+                    value=about + 0.001 * (at.minute * 7 % 11 - 5),
+                    client="life",
+                )
                 for at in times
-            ]  # fmt: skip
+            ]
             with self._world.ledger.write() as tx:
                 tx.add_readings(readings)
 

@@ -58,11 +58,22 @@ def _copy(connection: sa.Connection, name: str, where: Mapping[str, str], change
 def a_vote(at: int) -> Event:
     """Return the vote that is the event number `at` of many, a second after the one before."""
     return Event(
-        at=BEGUN + timedelta(seconds=at), actor=Person("T1", f"U{at % 50}"), tag=Tag.VOTED, subject=f"r{at}",
-        model=f"model-{at % 20}", origin="slack", why="better f1 than the one before",
-        evidence={"choice": "approve", "version": at, "target": "Production", "incumbent": at - 1,
-                  "requester": "slack:T1/U1", "by": {"name": "Bob", "roles": ["lead"]}},
-    )  # fmt: skip
+        at=BEGUN + timedelta(seconds=at),
+        actor=Person("T1", f"U{at % 50}"),
+        tag=Tag.VOTED,
+        subject=f"r{at}",
+        model=f"model-{at % 20}",
+        origin="slack",
+        why="better f1 than the one before",
+        evidence={
+            "choice": "approve",
+            "version": at,
+            "target": "Production",
+            "incumbent": at - 1,
+            "requester": "slack:T1/U1",
+            "by": {"name": "Bob", "roles": ["lead"]},
+        },
+    )
 
 
 def add_many_events(ledger_url: str, number: int, event: Callable[[int], Event] = a_vote) -> None:
@@ -90,10 +101,19 @@ def add_many_moves(ledger_url: str, model: str, number: int, first: int = 0, apa
 def _a_move(model: str, at: int, apart: timedelta) -> Move:
     then = BEGUN + at * apart
     return Move(
-        id=f"{model}-{at}", kind=MoveKind.PROMOTION, model=model, version=at + 1, from_stage=Stage.STAGING,
-        target=Stage.PRODUCTION, expected_incumbent=at or None, actor=Person("T1", f"U{at % 50}"), intended_at=then,
-        state=MoveState.DONE, finished_at=then, attempts=1,
-    )  # fmt: skip
+        id=f"{model}-{at}",
+        kind=MoveKind.PROMOTION,
+        model=model,
+        version=at + 1,
+        from_stage=Stage.STAGING,
+        target=Stage.PRODUCTION,
+        expected_incumbent=at or None,
+        actor=Person("T1", f"U{at % 50}"),
+        intended_at=then,
+        state=MoveState.DONE,
+        finished_at=then,
+        attempts=1,
+    )
 
 
 def analyze(ledger_url: str) -> None:

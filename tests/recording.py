@@ -33,8 +33,18 @@ SECRETS = {"bot_token": "xoxb-made-up", "app_token": "xapp-made-up", "signing_se
 LAYOUT = [Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE, Stage.NONE]  # v3 serves
 PICTURE = """INSERT INTO "documents" VALUES('content',"""
 MODELS = (
-    "churn", "mail", "leads", "vision", "fraud", "two-eyes", "search", "pricing", "ranking", "billing", "reports",
-)  # fmt: skip
+    "churn",
+    "mail",
+    "leads",
+    "vision",
+    "fraud",
+    "two-eyes",
+    "search",
+    "pricing",
+    "ranking",
+    "billing",
+    "reports",
+)
 
 
 class Hanging(MemoryRegistry):
@@ -111,9 +121,10 @@ class Play:
         """An armed monitor, a rollback by a monitor, and one that a monitor asks for."""
         dave = world.slack.person("dave")
         world.bob.types(
-            CHANNEL, "/model monitor add mail drift --source live --query accuracy --greater-than 0.85 --every 10s "
+            CHANNEL,
+            "/model monitor add mail drift --source live --query accuracy --greater-than 0.85 --every 10s "
             "--warmup 0s --fail-after 1 --action auto",
-        )  # fmt: skip
+        )
         world.answer(world.bob, "mail")
         push(world, "mail", 4, 0.95)
         self.check(world, "mail")

@@ -377,17 +377,25 @@ class _Handler(WSGIRequestHandler):
 
 @contextmanager
 def mlflow_subprocess(
-    database_uri: str, artifacts: Path, workers: int = 2, *, more: Sequence[str] = (),
+    database_uri: str,
+    artifacts: Path,
+    workers: int = 2,
+    *,
+    more: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
-) -> Iterator[str]:  # fmt: skip
+) -> Iterator[str]:
     """Run `mlflow server` as people do, and give its address once all its workers answer. `more` are more words."""
     uri = f"http://127.0.0.1:{(port := free_port())}"
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", str(workers)]
     command += ["--backend-store-uri", database_uri, "--artifacts-destination", str(artifacts), *more]
     process = subprocess.Popen(
-        command, env=_SERVER_ENVIRONMENT | os.environ | dict(env or {}), start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        command,
+        env=_SERVER_ENVIRONMENT | os.environ | dict(env or {}),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         assert process.stderr is not None
         # One worker says that it is ready before it listens; of several, each after the server says that it does.

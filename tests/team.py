@@ -26,13 +26,24 @@ ROOT = Path(__file__).parents[1]
 MODELS = [f"m{number}" for number in range(6)]
 EVERY = 10  # seconds between two checks of a monitor
 RULE: dict[str, Any] = {
-    "name": "accuracy", "source": "live", "query": "accuracy", "greater_than": 0.85, "every": f"{EVERY}s",
-    "fail_after": 1, "warmup": "0s", "cooldown": "0s", "min_served": "0s", "max_auto": 1000, "max_age": "10m",
+    "name": "accuracy",
+    "source": "live",
+    "query": "accuracy",
+    "greater_than": 0.85,
+    "every": f"{EVERY}s",
+    "fail_after": 1,
+    "warmup": "0s",
+    "cooldown": "0s",
+    "min_served": "0s",
+    "max_auto": 1000,
+    "max_age": "10m",
     "action": "auto",
-}  # fmt: skip
+}
 # Versions that were rolled back are requested again: with three of them, nothing else would be left to do.
-PRODUCTION = {"production": {"approvers": ["lead"], "expires_after": "24h", "gates": [{"not_blocked": False}]},
-              "monitors": [RULE]}  # fmt: skip
+PRODUCTION = {
+    "production": {"approvers": ["lead"], "expires_after": "24h", "gates": [{"not_blocked": False}]},
+    "monitors": [RULE],
+}
 
 
 def workplace(folder: Path, slack: Remote, database: str, mlflow: str, shelf: MlflowShelf) -> dict[str, str]:
@@ -45,11 +56,18 @@ def workplace(folder: Path, slack: Remote, database: str, mlflow: str, shelf: Ml
     policy = POLICY | {"models": {"*": PRODUCTION}, "sources": {"live": {"type": "push"}}, "max_auto": 1000}
     (folder / "registrar.yml").write_text(json.dumps(policy))
     return {
-        "SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url,
-        "MLFLOW_TRACKING_URI": mlflow, "REGISTRAR_DATABASE_URL": database, "PYTHONPATH": str(ROOT),
-        "REGISTRAR_POLICY": str(folder / "registrar.yml"), "REGISTRAR_HOME": str(folder),
-        "REGISTRAR_POLL": "5s", "PYTHONUNBUFFERED": "1", "REGISTRAR_SLACK_PACE": str(1 / SPEED),
-    }  # fmt: skip
+        "SLACK_BOT_TOKEN": slack.bot_token,
+        "SLACK_APP_TOKEN": slack.app_token,
+        "SLACK_API_URL": slack.api_url,
+        "MLFLOW_TRACKING_URI": mlflow,
+        "REGISTRAR_DATABASE_URL": database,
+        "PYTHONPATH": str(ROOT),
+        "REGISTRAR_POLICY": str(folder / "registrar.yml"),
+        "REGISTRAR_HOME": str(folder),
+        "REGISTRAR_POLL": "5s",
+        "PYTHONUNBUFFERED": "1",
+        "REGISTRAR_SLACK_PACE": str(1 / SPEED),
+    }
 
 
 @dataclass
@@ -118,11 +136,19 @@ class Load:
         while not self.over.wait(0.5):
             now = datetime.now(UTC)
             readings = [
-                Pushed(source="live", model=model, version=version, metric="accuracy", at=now, received_at=now,
-                       value=0.7 if version == 3 else 0.95, client="load")
+                Pushed(
+                    source="live",
+                    model=model,
+                    version=version,
+                    metric="accuracy",
+                    at=now,
+                    received_at=now,
+                    value=0.7 if version == 3 else 0.95,
+                    client="load",
+                )
                 for model in MODELS
                 for version in (1, 2, 3)
-            ]  # fmt: skip
+            ]
             with self.ledger.write() as tx:
                 tx.add_readings(readings)
 

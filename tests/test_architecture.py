@@ -193,10 +193,30 @@ def _circles() -> Iterator[str]:
 
 # What opens a connection, starts a thread or reads the world: made in one place, and never by an import.
 MADE_BY_NOBODY = {
-    "WebClient", "WebhookClient", "App", "AsyncApp", "SocketModeHandler", "FastAPI", "Starlette", "create_engine",
-    "BackgroundScheduler", "ThreadPoolExecutor", "Thread", "Timer", "SqlLedger", "MlflowRegistry", "Settings",
-    "Client", "open", "connect", "run", "start", "basicConfig", "load_policy", "read_settings",
-}  # fmt: skip
+    "WebClient",
+    "WebhookClient",
+    "App",
+    "AsyncApp",
+    "SocketModeHandler",
+    "FastAPI",
+    "Starlette",
+    "create_engine",
+    "BackgroundScheduler",
+    "ThreadPoolExecutor",
+    "Thread",
+    "Timer",
+    "SqlLedger",
+    "MlflowRegistry",
+    "Settings",
+    "Client",
+    "open",
+    "connect",
+    "run",
+    "start",
+    "basicConfig",
+    "load_policy",
+    "read_settings",
+}
 
 
 def _at_import(node: ast.AST) -> Iterator[ast.Call]:

@@ -108,6 +108,10 @@ def test_every_field_of_the_card_is_there() -> None:
 
 
 def test_every_tag_that_registrar_writes_is_there_and_no_other() -> None:
-    named = {name for row in ROWS if row.section == "Tags in MLflow"
-             for name in re.findall(r"`(\w+)`", row.textbook.partition(":")[0])}  # fmt: skip
+    named = {
+        name
+        for row in ROWS
+        if row.section == "Tags in MLflow"
+        for name in re.findall(r"`(\w+)`", row.textbook.partition(":")[0])
+    }
     assert {name for name in named if not name.startswith("validation_")} == mirror.OURS

@@ -120,12 +120,13 @@ COMPARISON = {
     "sentence": "v4 beats Production v3 on f1 by +0.1.",
 }
 GATES = {
-    "passed": False, "sentence": "1 of 2 gates fails.",
+    "passed": False,
+    "sentence": "1 of 2 gates fails.",
     "gates": [
         {"name": "f1", "bound": "≥ 0.9", "value": "0.8", "passed": False},
         {"name": "semver", "bound": "set", "value": "1.1.0", "passed": True},
     ],
-}  # fmt: skip
+}
 
 
 def written(folder: Path, **documents: Any) -> Path:
@@ -179,9 +180,13 @@ def test_a_card_of_what_was_promoted_says_who_decided_it(report: ModuleType) -> 
         {"by": "slack:T0/U0CAROL", "choice": "approve", "counts": True},
     ]
     request = {
-        "to": "Production", "votes": votes, "decided_by": "slack:T0/U0CAROL", "decided_at": "2026-11-27T18:00:00Z",
-        "reason": "better f1", "sentence": "churn v4 is in Production.",
-    }  # fmt: skip
+        "to": "Production",
+        "votes": votes,
+        "decided_by": "slack:T0/U0CAROL",
+        "decided_at": "2026-11-27T18:00:00Z",
+        "reason": "better f1",
+        "sentence": "churn v4 is in Production.",
+    }
     shown = report.card({"approver": None, "approval_status": None}, request)
     assert shown.startswith("churn v4 is in Production.\n")
     assert "| approver | slack:T0/U0BOB<br>slack:T0/U0CAROL |" in shown

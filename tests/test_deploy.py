@@ -169,8 +169,13 @@ def _names_in(text: str) -> Iterator[str]:
 
 
 def test_what_the_image_copies_is_given_to_the_builder_and_a_token_is_not() -> None:
-    copied = [word for stage in stages() for step, rest in stage.steps if step == "COPY" and "--from" not in rest
-              for word in rest.split()[:-1]]  # fmt: skip
+    copied = [
+        word
+        for stage in stages()
+        for step, rest in stage.steps
+        if step == "COPY" and "--from" not in rest
+        for word in rest.split()[:-1]
+    ]
     assert [name for name in copied if not is_given(name)] == []
     assert not is_given(".git")
     assert not is_given("deploy/.env")
@@ -201,9 +206,12 @@ def promtool() -> str:
 
 def test_promtool_takes_the_configuration_and_the_alerts() -> None:
     done = subprocess.run(
-        [promtool(), "check", "config", DEPLOY / "prometheus.yml"], capture_output=True, text=True, check=False,
+        [promtool(), "check", "config", DEPLOY / "prometheus.yml"],
+        capture_output=True,
+        text=True,
+        check=False,
         timeout=30,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SUCCESS" in done.stdout
 
@@ -233,7 +241,8 @@ FIRES = {
     "RegistrarAsksWait": ["registrar_ask_oldest_seconds 0+60x60"],
     "RegistrarRegistryAway": ['registrar_registry_errors_total{error="RegistryUnreachable"} 0+10x60'],
     "RegistrarRegistrySlow": [
-        'registrar_registry_seconds_bucket{le="1"} 0x60', 'registrar_registry_seconds_bucket{le="2.5"} 0+10x60',
+        'registrar_registry_seconds_bucket{le="1"} 0x60',
+        'registrar_registry_seconds_bucket{le="2.5"} 0+10x60',
         'registrar_registry_seconds_bucket{le="+Inf"} 0+10x60',
     ],
     "RegistrarSlackRefuses": ['registrar_slack_errors_total{code="not_in_channel"} 0+10x60'],
@@ -241,33 +250,47 @@ FIRES = {
     "RegistrarBreakerTripped": ["registrar_breakers_tripped 1x60"],
     "RegistrarTagsWait": ["registrar_tags_waiting 500x60"],
     "RegistrarVersionsDiffer": ['registrar_build_info{version="1"} 1x120', 'registrar_build_info{version="2"} 1x120'],
-}  # fmt: skip
+}
 QUIET = [
-    'up{job="registrar", instance="a"} 1x120', 'up{job="registrar", instance="b"} 1x120',
-    'up{job="registrar-worker", instance="c"} 1x120', 'registrar_ledger_up{instance="a"} 1x120',
-    'registrar_ledger_up{instance="b"} 0x120', 'registrar_outbox_oldest_seconds{to="slack"} 30x120',
-    'registrar_move_oldest_seconds{state="executing"} 5x120', "registrar_ask_oldest_seconds 5x120",
-    'registrar_registry_errors_total{error="RegistryRefused"} 0+10x120', "registrar_check_overdue_seconds 2x120",
-    'registrar_registry_seconds_bucket{le="1"} 0+10x120', 'registrar_registry_seconds_bucket{le="+Inf"} 0+10x120',
-    'registrar_slack_errors_total{code="ratelimited"} 0+60x120', "registrar_breakers_tripped 0x120",
-    "registrar_tags_waiting 3x120", 'registrar_build_info{version="1"} 1x120',
-]  # fmt: skip
+    'up{job="registrar", instance="a"} 1x120',
+    'up{job="registrar", instance="b"} 1x120',
+    'up{job="registrar-worker", instance="c"} 1x120',
+    'registrar_ledger_up{instance="a"} 1x120',
+    'registrar_ledger_up{instance="b"} 0x120',
+    'registrar_outbox_oldest_seconds{to="slack"} 30x120',
+    'registrar_move_oldest_seconds{state="executing"} 5x120',
+    "registrar_ask_oldest_seconds 5x120",
+    'registrar_registry_errors_total{error="RegistryRefused"} 0+10x120',
+    "registrar_check_overdue_seconds 2x120",
+    'registrar_registry_seconds_bucket{le="1"} 0+10x120',
+    'registrar_registry_seconds_bucket{le="+Inf"} 0+10x120',
+    'registrar_slack_errors_total{code="ratelimited"} 0+60x120',
+    "registrar_breakers_tripped 0x120",
+    "registrar_tags_waiting 3x120",
+    'registrar_build_info{version="1"} 1x120',
+]
 
 
 def firing(tmp_path: Path, series: list[str], expected: dict[str, int]) -> str:
     """Let promtool play series to the alerts; return what it says where others than those expected fire at the end."""
     samples = [{"labels": f'{{alertname="{name}"}}', "value": number} for name, number in expected.items()]
     test = {
-        "rule_files": [str(DEPLOY / "alerts.yml")], "evaluation_interval": "1m",
-        "tests": [{
-            "interval": "1m",
-            "input_series": [dict(zip(("series", "values"), one.rsplit(" ", 1), strict=True)) for one in series],
-            "promql_expr_test": [{
-                "expr": 'count by (alertname) (ALERTS{alertstate="firing"})', "eval_time": "119m",
-                "exp_samples": samples,
-            }],
-        }],
-    }  # fmt: skip
+        "rule_files": [str(DEPLOY / "alerts.yml")],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [dict(zip(("series", "values"), one.rsplit(" ", 1), strict=True)) for one in series],
+                "promql_expr_test": [
+                    {
+                        "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                        "eval_time": "119m",
+                        "exp_samples": samples,
+                    }
+                ],
+            }
+        ],
+    }
     (tmp_path / "test.yml").write_text(yaml.safe_dump(test))
     done = subprocess.run(
         [promtool(), "test", "rules", tmp_path / "test.yml"], capture_output=True, text=True, check=False, timeout=30
@@ -337,10 +360,15 @@ def test_a_health_check_tells_well_from_ill_and_from_gone(target: str) -> None:
 # -- PostgreSQL --------------------------------------------------------------------------------------------------------
 
 GIVEN = {
-    "SLACK_BOT_TOKEN": "xoxb-made-up", "SLACK_APP_TOKEN": "xapp-made-up", "POSTGRES_PASSWORD": "a1",
-    "LEDGER_PASSWORD": "b2", "MLFLOW_DB_PASSWORD": "c3", "MLFLOW_ADMIN_PASSWORD": "made up: the admin's",
-    "MLFLOW_REGISTRAR_PASSWORD": "made up: Registrar's", "MLFLOW_FLASK_SECRET_KEY": "d4",
-}  # fmt: skip
+    "SLACK_BOT_TOKEN": "xoxb-made-up",
+    "SLACK_APP_TOKEN": "xapp-made-up",
+    "POSTGRES_PASSWORD": "a1",
+    "LEDGER_PASSWORD": "b2",
+    "MLFLOW_DB_PASSWORD": "c3",
+    "MLFLOW_ADMIN_PASSWORD": "made up: the admin's",
+    "MLFLOW_REGISTRAR_PASSWORD": "made up: Registrar's",
+    "MLFLOW_FLASK_SECRET_KEY": "d4",
+}
 REGISTRAR = ("registrar", GIVEN["MLFLOW_REGISTRAR_PASSWORD"])
 
 
@@ -361,11 +389,26 @@ def databases(postgres_server: PostgresServer) -> Iterator[str]:
     try:
         done = subprocess.run(
             [
-                postgres_program("psql"), "-v", "ON_ERROR_STOP=1", "--no-password", "--no-psqlrc", "--host", socket,
-                "--username", "postgres", "--dbname", "postgres", "-f", DEPLOY / "postgres.sql",
+                postgres_program("psql"),
+                "-v",
+                "ON_ERROR_STOP=1",
+                "--no-password",
+                "--no-psqlrc",
+                "--host",
+                socket,
+                "--username",
+                "postgres",
+                "--dbname",
+                "postgres",
+                "-f",
+                DEPLOY / "postgres.sql",
             ],
-            env=os.environ | environment("postgres", GIVEN), capture_output=True, text=True, check=False, timeout=30,
-        )  # fmt: skip
+            env=os.environ | environment("postgres", GIVEN),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
         assert done.returncode == 0, done.stderr
         yield socket
     finally:
@@ -407,11 +450,14 @@ class Stack:
         machine.places = {
             "@postgres:5432/registrar": f"@/registrar?host={socket}",
             "@postgres:5432/mlflow": f"@/mlflow?host={socket}",
-            "mlflow:5000": f"127.0.0.1:{mlflow}", "127.0.0.1:5000": f"127.0.0.1:{mlflow}",
-            "--port=5000": f"--port={mlflow}", "'127.0.0.1', 5000": f"'127.0.0.1', {mlflow}",
+            "mlflow:5000": f"127.0.0.1:{mlflow}",
+            "127.0.0.1:5000": f"127.0.0.1:{mlflow}",
+            "--port=5000": f"--port={mlflow}",
+            "'127.0.0.1', 5000": f"'127.0.0.1', {mlflow}",
             "127.0.0.1:9090": f"127.0.0.1:{self.ports['prometheus']}",
-            "--host=127.0.0.1": f"--host={socket}", "--host=0.0.0.0": "--host=127.0.0.1",
-        }  # fmt: skip
+            "--host=127.0.0.1": f"--host={socket}",
+            "--host=0.0.0.0": "--host=127.0.0.1",
+        }
         logins = machine.root / "opt" / "registrar" / "basic_auth.ini"  # it names a place of compose's network
         logins.write_text(machine.here(logins.read_text()))
         machine.programs |= {"pg_isready": [postgres_program("pg_isready")]}

@@ -220,8 +220,23 @@ def test_the_readme_leads_to_every_page() -> None:
 
 # -- words -------------------------------------------------------------------------------------------------------------
 
-WORDS = ("model", "version", "semver", "stage", "alias", "incumbent", "request", "vote", "promotion", "monitor",
-         "measurement", "verdict", "incident", "move", "ledger")  # fmt: skip
+WORDS = (
+    "model",
+    "version",
+    "semver",
+    "stage",
+    "alias",
+    "incumbent",
+    "request",
+    "vote",
+    "promotion",
+    "monitor",
+    "measurement",
+    "verdict",
+    "incident",
+    "move",
+    "ledger",
+)
 
 
 def test_the_glossary_gives_every_word_one_meaning() -> None:

@@ -282,10 +282,12 @@ def serving(database: Path, receiver: Receiver) -> Iterator[tuple[subprocess.Pop
         port = free.getsockname()[1]
     process = subprocess.Popen(
         [sys.executable, SCRIPT.with_name("serve.py"), "--every", "0.2", "--port", str(port), "--end-with-stdin"],
-        env=os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{database}", "REGISTRAR_URL": receiver.url,
-                          "REGISTRAR_TOKEN": "a token"},
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        env=os.environ
+        | {"MLFLOW_TRACKING_URI": f"sqlite:///{database}", "REGISTRAR_URL": receiver.url, "REGISTRAR_TOKEN": "a token"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
     try:
         yield process, port
     finally:
@@ -331,9 +333,14 @@ def start(script: str, folders: tuple[Path, Path], *words: str, **environment: s
     """Run one of the scripts as somebody does, on the trained registry."""
     there = {"MLFLOW_TRACKING_URI": f"sqlite:///{folders[0] / 'mlflow.db'}", "REGISTRAR_HOME": str(folders[0])}
     return subprocess.run(
-        [sys.executable, SCRIPT.with_name(script), *words], cwd=folders[1], env=os.environ | there | environment,
-        text=True, capture_output=True, check=False, timeout=110,
-    )  # fmt: skip
+        [sys.executable, SCRIPT.with_name(script), *words],
+        cwd=folders[1],
+        env=os.environ | there | environment,
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=110,
+    )
 
 
 def test_a_registered_model_does_what_was_logged_and_its_speed_is_written_down(
@@ -404,11 +411,20 @@ def test_the_best_of_the_runs_is_registered_by_registrar(
 ) -> None:
     (folders[0] / "trained.json").write_text(run.stdout)
     done = start(
-        "register_model.py", folders, str(folders[0] / "trained.json"), "--model-name", "best", "--metric", "log_loss",
-        "--lowest", "--tag", "trained_for=12",
-        PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]), PYTHONPATH=str(SCRIPT.parents[2]),
+        "register_model.py",
+        folders,
+        str(folders[0] / "trained.json"),
+        "--model-name",
+        "best",
+        "--metric",
+        "log_loss",
+        "--lowest",
+        "--tag",
+        "trained_for=12",
+        PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        PYTHONPATH=str(SCRIPT.parents[2]),
         GITHUB_OUTPUT=str(folders[0] / "outputs"),
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     best = min(json.loads(run.stdout), key=lambda each: each["metrics"]["log_loss"])
     [version] = client.search_model_versions("name = 'best'")

@@ -50,7 +50,9 @@ SCHEMA = _part(
         ),
         bot_user=_part(["display_name"], display_name=_text(80, pattern=r"^[\w .-]+$"), always_online=SWITCH),
         slash_commands={
-            "type": "array", "minItems": 1, "maxItems": 50,
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 50,
             "items": _part(
                 ["command", "description"],
                 command=_text(32, 2, pattern="^/[a-z0-9_-]+$"),
@@ -75,7 +77,7 @@ SCHEMA = _part(
         socket_mode_enabled=SWITCH,
         token_rotation_enabled=SWITCH,
     ),
-)  # fmt: skip
+)
 
 
 def test_slack_would_take_it() -> None:
@@ -153,9 +155,19 @@ def test_what_belongs_to_no_method_is_little() -> None:
 
 # What a bot that moves models may ask for; a scope beyond these needs a reason in a review, not only in a table.
 EXPECTED = {
-    "channels:history", "channels:read", "chat:write", "chat:write.public", "commands", "files:write", "groups:history",
-    "groups:read", "im:history", "im:write", "usergroups:read", "users:read",
-}  # fmt: skip
+    "channels:history",
+    "channels:read",
+    "chat:write",
+    "chat:write.public",
+    "commands",
+    "files:write",
+    "groups:history",
+    "groups:read",
+    "im:history",
+    "im:write",
+    "usergroups:read",
+    "users:read",
+}
 
 
 def test_nothing_is_asked_for_that_such_a_bot_needs_not() -> None:

@@ -39,9 +39,13 @@ def arenas(folder: Path, told: str, **environment: str) -> tuple[str, int]:
     found = folder / "arenas.xml"
     inherited = {name: value for name, value in os.environ.items() if name not in SAID}
     said = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(found), told], env=inherited | environment,
-        cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", PROGRAM, str(found), told],
+        env=inherited | environment,
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return said.stdout.strip(), found.read_text().count("<heap ")
 
 

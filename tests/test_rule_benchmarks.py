@@ -19,8 +19,16 @@ from benchmarks.tables import bounded, most
 from bot.domain.baselines import DAY
 
 DROP = 300  # the reading of `stretch` from which it's worse
-STRICT = {"EWMA chart": 10.0, "chunks ± k sd": 6.0, "Mann-Whitney": 5.0, "mSPRT": 20.0, "CUSUM": 30.0,
-          "Page-Hinkley": 100.0, "ADWIN": 8.0, "DDM": 5.0}  # fmt: skip
+STRICT = {
+    "EWMA chart": 10.0,
+    "chunks ± k sd": 6.0,
+    "Mann-Whitney": 5.0,
+    "mSPRT": 20.0,
+    "CUSUM": 30.0,
+    "Page-Hinkley": 100.0,
+    "ADWIN": 8.0,
+    "DDM": 5.0,
+}
 
 
 def stretch(*, drop: float = 0.0, is_binary: bool = False, seed: int = 0) -> Stretch:
@@ -52,8 +60,9 @@ def test_a_larger_setting_never_acts_sooner(name: str) -> None:
 
 def test_mann_whitney_has_the_z_of_scipy() -> None:
     it = stretch(drop=1.0)
-    found = mannwhitneyu(it.live[-peers.RANKED :], it.before, alternative="less", method="asymptotic",
-                         use_continuity=False)  # fmt: skip
+    found = mannwhitneyu(
+        it.live[-peers.RANKED :], it.before, alternative="less", method="asymptotic", use_continuity=False
+    )
     assert peers.mann_whitney(it)[-1] == pytest.approx(-NormalDist().inv_cdf(float(found.pvalue)), rel=1e-6)
 
 
@@ -144,8 +153,12 @@ def test_the_replay_from_a_drop_on_finds_what_the_whole_one_does() -> None:
 
 def test_the_tables_of_real_series_have_a_row_for_each_rule(wind: list[real.Case]) -> None:
     change = partial(real.stepped, size=20, in_sd=True)
-    group = real.Group({"wind": real.LEVELS["wind"]}, {"20 sd": lambda case, rng: change(case, rng=rng)}, "20 sd",
-                       {"EWMA chart": PEERS["EWMA chart"]})  # fmt: skip
+    group = real.Group(
+        {"wind": real.LEVELS["wind"]},
+        {"20 sd": lambda case, rng: change(case, rng=rng)},
+        "20 sd",
+        {"EWMA chart": PEERS["EWMA chart"]},
+    )
     caption, rules_table, _better, _, by_series = real.tables(group, 5, most=4)
     assert f"{len(wind) // 2} times" in caption
     assert rules_table.splitlines()[2].startswith(f"| {real.OURS} | (not tuned) |")

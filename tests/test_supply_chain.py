@@ -29,12 +29,31 @@ LOCKS = sorted([*ROOT.glob("*.lock"), *ROOT.glob("deploy/*.lock")])
 # which is looked at below.
 UNPACKING = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "marshal", "shelve", "jsonpickle"}
 CALLS = {
-    "eval", "exec", "compile", "__import__", "joblib.load", "os.system", "os.popen", "yaml.unsafe_load",
-    "yaml.full_load", "yaml.unsafe_load_all", "yaml.full_load_all", "pandas.read_pickle", "pd.read_pickle",
-    "torch.load", "commands.getoutput", "subprocess.getoutput", "subprocess.getstatusoutput",
-}  # fmt: skip
-LOADERS = {"SafeLoader", "CSafeLoader", "yaml.SafeLoader", "yaml.CSafeLoader",
-           "getattr(yaml, 'CSafeLoader', yaml.SafeLoader)"}  # fmt: skip
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "joblib.load",
+    "os.system",
+    "os.popen",
+    "yaml.unsafe_load",
+    "yaml.full_load",
+    "yaml.unsafe_load_all",
+    "yaml.full_load_all",
+    "pandas.read_pickle",
+    "pd.read_pickle",
+    "torch.load",
+    "commands.getoutput",
+    "subprocess.getoutput",
+    "subprocess.getstatusoutput",
+}
+LOADERS = {
+    "SafeLoader",
+    "CSafeLoader",
+    "yaml.SafeLoader",
+    "yaml.CSafeLoader",
+    "getattr(yaml, 'CSafeLoader', yaml.SafeLoader)",
+}
 
 
 def unsafe(text: str) -> Iterator[tuple[int, str]]:
@@ -85,8 +104,11 @@ def sources() -> list[Path]:
 
 
 def test_nothing_unpickles_evaluates_or_starts_a_shell() -> None:
-    found = [f"{file.relative_to(ROOT)}:{line} {words}" for file in sources()
-             for line, words in unsafe(file.read_text(encoding="utf-8"))]  # fmt: skip
+    found = [
+        f"{file.relative_to(ROOT)}:{line} {words}"
+        for file in sources()
+        for line, words in unsafe(file.read_text(encoding="utf-8"))
+    ]
     assert len(sources()) > 250
     assert found == []
 
@@ -94,13 +116,27 @@ def test_nothing_unpickles_evaluates_or_starts_a_shell() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "import pickle", "import cloudpickle as c", "from marshal import loads", "import shelve",
-        "from joblib import load", "joblib.load(f)", "eval('1')", "exec(s)", "compile(s, 'x', 'exec')", "yaml.load(f)",
-        "yaml.load(f, yaml.Loader)", "yaml.load(f, Loader=yaml.FullLoader)", "yaml.unsafe_load(f)",
-        "yaml.load_all(f)", "os.system('ls')", "from os import system", "subprocess.run('ls', shell=True)",
-        "subprocess.Popen(x, shell=y)", "pd.read_pickle(f)",
+        "import pickle",
+        "import cloudpickle as c",
+        "from marshal import loads",
+        "import shelve",
+        "from joblib import load",
+        "joblib.load(f)",
+        "eval('1')",
+        "exec(s)",
+        "compile(s, 'x', 'exec')",
+        "yaml.load(f)",
+        "yaml.load(f, yaml.Loader)",
+        "yaml.load(f, Loader=yaml.FullLoader)",
+        "yaml.unsafe_load(f)",
+        "yaml.load_all(f)",
+        "os.system('ls')",
+        "from os import system",
+        "subprocess.run('ls', shell=True)",
+        "subprocess.Popen(x, shell=y)",
+        "pd.read_pickle(f)",
     ],
-)  # fmt: skip
+)
 def test_each_of_them_would_be_found(text: str) -> None:
     assert list(unsafe(text))
 
@@ -108,12 +144,16 @@ def test_each_of_them_would_be_found(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "re.compile('x')", "yaml.safe_load(f)", "yaml.load(f, Loader=yaml.SafeLoader)",
-        "subprocess.run(['ls'], shell=False)", "class Ours(yaml.SafeLoader): pass\nyaml.load(f, Ours)",
-        "model.eval()", "json.load(f)",
+        "re.compile('x')",
+        "yaml.safe_load(f)",
+        "yaml.load(f, Loader=yaml.SafeLoader)",
+        "subprocess.run(['ls'], shell=False)",
+        "class Ours(yaml.SafeLoader): pass\nyaml.load(f, Ours)",
+        "model.eval()",
+        "json.load(f)",
         "Ours = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)\nyaml.load(f, Loader=Ours)",
     ],
-)  # fmt: skip
+)
 def test_what_only_looks_like_them_is_let_be(text: str) -> None:
     assert list(unsafe(text)) == []
 
@@ -122,8 +162,11 @@ def test_the_bot_itself_loads_no_model() -> None:
     """What is registered is compared and moved by its name: a model that does harm when it is loaded does none here."""
     for file in sources():
         if file.relative_to(ROOT).parts[0] in {"bot", "handlers"}:
-            names = {ast.unparse(node.func) for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-                     if isinstance(node, ast.Call)}  # fmt: skip
+            names = {
+                ast.unparse(node.func)
+                for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+                if isinstance(node, ast.Call)
+            }
             assert [name for name in names if name.endswith("load_model")] == [], file
 
 

@@ -92,12 +92,17 @@ def test_no_expression_is_written_into_a_script(file: Path) -> None:
 def test_a_workflow_asks_for_no_rights_that_it_does_not_use(file: Path) -> None:
     workflow = read(file)
     assert workflow["permissions"] in ({}, {"contents": "read"})
-    writes = {name: right for job in jobs(file).values() for name, right in job.get("permissions", {}).items()
-              if right == "write"}  # fmt: skip
+    writes = {
+        name: right
+        for job in jobs(file).values()
+        for name, right in job.get("permissions", {}).items()
+        if right == "write"
+    }
     assert writes == {
-        "train_and_register": {"pull-requests": "write"}, "promote_model": {"contents": "write"},
+        "train_and_register": {"pull-requests": "write"},
+        "promote_model": {"contents": "write"},
         "release": {"contents": "write"},
-    }.get(file.stem, {})  # fmt: skip
+    }.get(file.stem, {})
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -197,8 +202,12 @@ def test_the_action_uses_the_command_that_is_there(tmp_path: Path) -> None:
 
 def test_what_is_not_set_up_is_named(tmp_path: Path) -> None:
     said = subprocess.run(
-        [ACTION / "is-set", "REGISTRAR_URL", "REGISTRAR_TOKEN", "MLFLOW_TRACKING_URI"], text=True, capture_output=True,
-        env={"PATH": "/usr/bin:/bin", "MLFLOW_TRACKING_URI": "x", "REGISTRAR_TOKEN": ""}, check=False, timeout=10,
-    )  # fmt: skip
+        [ACTION / "is-set", "REGISTRAR_URL", "REGISTRAR_TOKEN", "MLFLOW_TRACKING_URI"],
+        text=True,
+        capture_output=True,
+        env={"PATH": "/usr/bin:/bin", "MLFLOW_TRACKING_URI": "x", "REGISTRAR_TOKEN": ""},
+        check=False,
+        timeout=10,
+    )
     assert said.returncode == 2
     assert "Set REGISTRAR_URL REGISTRAR_TOKEN under Settings" in said.stdout

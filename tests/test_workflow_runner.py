@@ -15,11 +15,13 @@ from tests.workflow_runner import Job, Repository, read_pairs
 SCOPE = Scope(
     {
         "github": {"event_name": "push", "event": {"pull_request": {"number": 12}}, "actor": "alice"},
-        "vars": {"URL": "http://x"}, "secrets": {}, "inputs": {"skip": False, "version": "7"},
+        "vars": {"URL": "http://x"},
+        "secrets": {},
+        "inputs": {"skip": False, "version": "7"},
         "needs": {"train": {"result": "success", "outputs": {"report": "well"}}},
     },
     functions(success=True, failure=False),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(
@@ -48,10 +50,18 @@ def test_an_expression_means_what_github_says(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "github.evnt", "steps.none.outputs.x", "needs.test.result", "inputs.verison", "hashFiles('x')", "a b", "(true",
-        "'open", "1 +", "",
+        "github.evnt",
+        "steps.none.outputs.x",
+        "needs.test.result",
+        "inputs.verison",
+        "hashFiles('x')",
+        "a b",
+        "(true",
+        "'open",
+        "1 +",
+        "",
     ],
-)  # fmt: skip
+)
 def test_what_is_not_understood_is_an_error(text: str) -> None:
     with pytest.raises(NotUnderstoodError):
         evaluate(text, SCOPE)
@@ -76,7 +86,8 @@ def test_environments_and_outputs_go_from_step_to_step_and_from_job_to_job(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     jobs = play(
-        monkeypatch, tmp_path,
+        monkeypatch,
+        tmp_path,
         """
         first:
           runs-on: x
@@ -97,7 +108,7 @@ def test_environments_and_outputs_go_from_step_to_step_and_from_job_to_job(
             - {run: 'echo "heard $TOLD"', env: {TOLD: "${{ needs.first.outputs.told }}"}}
         """,
         "env: {TOP: workflow, LEVEL: workflow}",
-    )  # fmt: skip
+    )
     assert jobs["first"].outputs == {"told": "Ada Lovelace step workflow"}
     assert jobs["first"].summary == "job\n"
     assert "heard Ada Lovelace step workflow" in jobs["second"].said
@@ -107,7 +118,8 @@ def test_a_step_that_fails_ends_its_job_with_its_code_and_what_is_said_still_hap
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     jobs = play(
-        monkeypatch, tmp_path,
+        monkeypatch,
+        tmp_path,
         """
         broken:
           runs-on: x
@@ -119,7 +131,7 @@ def test_a_step_that_fails_ends_its_job_with_its_code_and_what_is_said_still_hap
         after: {runs-on: x, needs: broken, steps: [{run: echo never}]}
         anyway: {runs-on: x, needs: after, if: "!cancelled()", steps: [{run: "true"}]}
         """,
-    )  # fmt: skip
+    )
     assert [step.outcome for step in jobs["broken"].steps] == ["failure", "skipped", "success", "success"]
     assert (jobs["broken"].result, jobs["broken"].code) == ("failure", 4)
     assert (jobs["after"].result, jobs["anyway"].result) == ("skipped", "success")
@@ -129,13 +141,14 @@ def test_a_job_that_was_skipped_further_up_skips_what_does_not_say_otherwise(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     jobs = play(
-        monkeypatch, tmp_path,
+        monkeypatch,
+        tmp_path,
         """
         first: {runs-on: x, if: "vars.NAME == 'Bob'", steps: [{run: "true"}]}
         second: {runs-on: x, needs: first, if: "!cancelled()", steps: [{run: "true"}]}
         third: {runs-on: x, needs: second, steps: [{run: "true"}]}
         """,
-    )  # fmt: skip
+    )
     assert [job.result for job in jobs.values()] == ["skipped", "success", "skipped"]
 
 

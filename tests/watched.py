@@ -30,9 +30,16 @@ BOB = Person("T1", "UBOB")
 POLICY = {"channel": "#ml-models", "max_auto": 1000, "models": {"*": {"production": {"approvers": [BOB.user]}}}}
 # As little as may be held back: the bound is 0.85, and what was measured last is what counts.
 QUICK: dict[str, Any] = {
-    "source": "push", "query": "accuracy", "greater_than": 0.85, "every": "60s", "warmup": "0s", "cooldown": "0s",
-    "max_auto": 1000, "min_served": "0s", "action": "auto",
-}  # fmt: skip
+    "source": "push",
+    "query": "accuracy",
+    "greater_than": 0.85,
+    "every": "60s",
+    "warmup": "0s",
+    "cooldown": "0s",
+    "max_auto": 1000,
+    "min_served": "0s",
+    "action": "auto",
+}
 
 
 class Watched:
@@ -55,10 +62,19 @@ class Watched:
     def serves(self, version: int, *, since: datetime, model: str = "churn") -> None:
         """Have it in the history that a version took Production then; the registry is only read."""
         move = Move(
-            id=f"{model}:{version}:{since.isoformat()}", kind=MoveKind.PROMOTION, model=model, version=version,
-            from_stage=Stage.NONE, target=Stage.PRODUCTION, expected_incumbent=None, actor=BOB, intended_at=since,
-            finished_at=since, state=MoveState.DONE, identity=self.registry.version(model, version).identity(),
-        )  # fmt: skip
+            id=f"{model}:{version}:{since.isoformat()}",
+            kind=MoveKind.PROMOTION,
+            model=model,
+            version=version,
+            from_stage=Stage.NONE,
+            target=Stage.PRODUCTION,
+            expected_incumbent=None,
+            actor=BOB,
+            intended_at=since,
+            finished_at=since,
+            state=MoveState.DONE,
+            identity=self.registry.version(model, version).identity(),
+        )
         with self.ledger.write() as tx:
             tx.add_move(move)
 
@@ -84,9 +100,15 @@ class Watched:
         """Have a reading of the metric that was made just now."""
         now = datetime.now(UTC)
         pushed = Pushed(
-            source="push", model=model, version=0, metric=metric, at=now - timedelta(microseconds=1), value=value,
-            received_at=now, client="serve",
-        )  # fmt: skip
+            source="push",
+            model=model,
+            version=0,
+            metric=metric,
+            at=now - timedelta(microseconds=1),
+            value=value,
+            received_at=now,
+            client="serve",
+        )
         with self.ledger.write() as tx:
             tx.add_readings([pushed])
 

@@ -78,9 +78,15 @@ class Repository:
     environment: Mapping[str, str] = field(default_factory=dict)  # what the runner's machine sets
 
     def run(
-        self, workflow: str, event: str, payload: Mapping[str, Any] | None = None, *,
-        inputs: Mapping[str, Any] | None = None, run_id: int | None = None, attempt: int = 1,
-    ) -> dict[str, Job]:  # fmt: skip
+        self,
+        workflow: str,
+        event: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        run_id: int | None = None,
+        attempt: int = 1,
+    ) -> dict[str, Job]:
         """Let an event start a workflow, and return what came of its jobs.
 
         A second `attempt` of the same `run_id` is what *Re-run all jobs* does.
@@ -105,9 +111,14 @@ class Run:
     """One run of a workflow."""
 
     def __init__(
-        self, repository: Repository, workflow: dict[str, Any], event: str, payload: dict[str, Any], run_id: int,
+        self,
+        repository: Repository,
+        workflow: dict[str, Any],
+        event: str,
+        payload: dict[str, Any],
+        run_id: int,
         attempt: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         expect("workflow", workflow, _WORKFLOW)
         if event not in workflow["on"]:
             raise NotUnderstoodError(f"{workflow['name']} is not started by {event}")
@@ -117,12 +128,19 @@ class Run:
         self.folder = repository.folder / f"run-{run_id}-{attempt}"
         pull_request = payload.get("pull_request", {})
         self.github = {
-            "workflow": workflow["name"], "event_name": event, "event": payload, "repository": REPOSITORY,
-            "run_id": str(run_id), "run_attempt": str(attempt), "actor": "alice", "sha": SHA,
+            "workflow": workflow["name"],
+            "event_name": event,
+            "event": payload,
+            "repository": REPOSITORY,
+            "run_id": str(run_id),
+            "run_attempt": str(attempt),
+            "actor": "alice",
+            "sha": SHA,
             "ref": f"refs/pull/{pull_request['number']}/merge" if pull_request else "refs/heads/main",
             "ref_name": f"{pull_request['number']}/merge" if pull_request else "main",
-            "head_ref": pull_request.get("head", {}).get("ref", ""), "server_url": "https://github.example",
-        }  # fmt: skip
+            "head_ref": pull_request.get("head", {}).get("ref", ""),
+            "server_url": "https://github.example",
+        }
 
     def jobs(self, given: Mapping[str, Any]) -> dict[str, Job]:
         """Run the jobs, each after those that it needs."""
@@ -204,16 +222,24 @@ class _Steps:
         return self.done
 
     def _one(
-        self, step: dict[str, Any], contexts: Mapping[str, Any], steps: dict[str, dict[str, Any]],
-        outer: Mapping[str, str], shell: str | None,
-    ) -> None:  # fmt: skip
+        self,
+        step: dict[str, Any],
+        contexts: Mapping[str, Any],
+        steps: dict[str, dict[str, Any]],
+        outer: Mapping[str, str],
+        shell: str | None,
+    ) -> None:
         """Do one step of the job, or of an action of ours; `outer` is the environment of the step that uses that."""
         name = step.get("name") or step.get("uses") or step["run"].splitlines()[0]
         expect(name, step, _STEP)
         scope = self._run._scope(
-            success=self.done.result == "success", failure=self.done.result == "failure", steps=steps,
-            env={**self._env, **outer}, runner={"temp": str(self._temp), "os": "Linux"}, **contexts,
-        )  # fmt: skip
+            success=self.done.result == "success",
+            failure=self.done.result == "failure",
+            steps=steps,
+            env={**self._env, **outer},
+            runner={"temp": str(self._temp), "os": "Linux"},
+            **contexts,
+        )
         entry = steps.setdefault(step.get("id") or f"step {len(steps)}", {})
         if not _goes_on(step.get("if"), scope):
             entry |= {"outcome": "skipped", "outputs": {}}
@@ -258,10 +284,15 @@ class _Steps:
         for name in ("output", "env", "path"):
             files[name].touch()
         done = subprocess.run(
-            ["bash", "--noprofile", "--norc", "-eo", "pipefail", files["script"]], cwd=ROOT / where,
-            env={**self._environment(files), **self._env, **env}, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, timeout=LONG, check=False,
-        )  # fmt: skip
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", files["script"]],
+            cwd=ROOT / where,
+            env={**self._environment(files), **self._env, **env},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=LONG,
+            check=False,
+        )
         self._env |= read_pairs(files["env"])
         self._path[:0] = files["path"].read_text(encoding="utf-8").split()
         return done.returncode, done.stdout, read_pairs(files["output"])
@@ -269,17 +300,37 @@ class _Steps:
     def _environment(self, files: Mapping[str, Path]) -> dict[str, str]:
         repository, github = self._run.repository, self._run.github
         programs = [str(repository.programs)] if repository.programs else []
-        told = {f"GITHUB_{key.upper()}": github[key] for key in (
-            "repository", "run_id", "run_attempt", "sha", "ref", "ref_name", "head_ref", "event_name", "actor",
-            "server_url", "workflow",
-        )}  # fmt: skip
+        told = {
+            f"GITHUB_{key.upper()}": github[key]
+            for key in (
+                "repository",
+                "run_id",
+                "run_attempt",
+                "sha",
+                "ref",
+                "ref_name",
+                "head_ref",
+                "event_name",
+                "actor",
+                "server_url",
+                "workflow",
+            )
+        }
         return {
-            **repository.environment, **told, "CI": "true", "GITHUB_ACTIONS": "true", "HOME": str(self._folder),
-            "PATH": os.pathsep.join([*self._path, *programs, os.environ["PATH"]]), "LANG": "C.UTF-8",
-            "RUNNER_TEMP": str(self._temp), "GITHUB_WORKSPACE": str(ROOT), "GITHUB_OUTPUT": str(files["output"]),
-            "GITHUB_ENV": str(files["env"]), "GITHUB_PATH": str(files["path"]),
+            **repository.environment,
+            **told,
+            "CI": "true",
+            "GITHUB_ACTIONS": "true",
+            "HOME": str(self._folder),
+            "PATH": os.pathsep.join([*self._path, *programs, os.environ["PATH"]]),
+            "LANG": "C.UTF-8",
+            "RUNNER_TEMP": str(self._temp),
+            "GITHUB_WORKSPACE": str(ROOT),
+            "GITHUB_OUTPUT": str(files["output"]),
+            "GITHUB_ENV": str(files["env"]),
+            "GITHUB_PATH": str(files["path"]),
             "GITHUB_STEP_SUMMARY": str(self._folder / "summary"),
-        }  # fmt: skip
+        }
 
 
 def read_pairs(file: Path) -> dict[str, str]:

@@ -25,9 +25,14 @@ LEDGER, WORKSPACE, REGISTRY = (DATA / name for name in ("ledger-0007.sql", "work
 TOKEN = "a token that nobody guesses"
 TOKEN_ENV = "REGISTRAR_CLIENT_SERVE"
 MONITOR: dict[str, Any] = {
-    "name": "accuracy-live", "source": "live", "query": "accuracy", "greater_than": 0.85, "every": "10s",
-    "fail_after": 1, "warmup": "0s",
-}  # fmt: skip
+    "name": "accuracy-live",
+    "source": "live",
+    "query": "accuracy",
+    "greater_than": 0.85,
+    "every": "10s",
+    "fail_after": 1,
+    "warmup": "0s",
+}
 ACTIONS = {"churn": "auto", "leads": "ask"}  # what the file's monitors do
 
 
@@ -36,11 +41,13 @@ def policy(*, watched: bool = True) -> Policy:
     rules = dict(POLICY["models"])
     if watched:
         rules |= {name: rules["*"] | {"monitors": [MONITOR | {"action": action}]} for name, action in ACTIONS.items()}
-    return policy_of({
-        "models": rules,
-        "sources": {"live": {"type": "push"}},
-        "clients": {"serve": {"token_env": TOKEN_ENV, "may": ["push"]}},
-    })  # fmt: skip
+    return policy_of(
+        {
+            "models": rules,
+            "sources": {"live": {"type": "push"}},
+            "clients": {"serve": {"token_env": TOKEN_ENV, "may": ["push"]}},
+        }
+    )
 
 
 def push(world: World, model: str, version: int, accuracy: float) -> None:
@@ -50,9 +57,11 @@ def push(world: World, model: str, version: int, accuracy: float) -> None:
     body = json.dumps({"source": "live", "readings": [reading]}).encode()
     stamp = str(int(now.timestamp()))
     headers = {
-        "Authorization": f"Bearer {os.environ[TOKEN_ENV]}", "Content-Type": "application/json",
-        "X-Registrar-Timestamp": stamp, "X-Registrar-Signature": signature(os.environ[TOKEN_ENV], stamp, body),
-    }  # fmt: skip
+        "Authorization": f"Bearer {os.environ[TOKEN_ENV]}",
+        "Content-Type": "application/json",
+        "X-Registrar-Timestamp": stamp,
+        "X-Registrar-Signature": signature(os.environ[TOKEN_ENV], stamp, body),
+    }
     answer = httpx.post(f"{world.service.address}/v1/metrics", content=body, headers=headers, timeout=30)
     assert answer.status_code == 202, answer.text
 
@@ -71,19 +80,26 @@ def pack(registry: MemoryRegistry) -> str:
     """Return what is in a registry as JSON."""
     models = [
         {
-            "name": model.name, "updated_at": _time(model.updated_at), "aliases": model.aliases,
+            "name": model.name,
+            "updated_at": _time(model.updated_at),
+            "aliases": model.aliases,
             "highest": model.highest,
             "versions": [
                 {
-                    "version": one.version, "stage": one.stage.value, "run_id": one.run_id, "source": one.source,
-                    "created_at": _time(one.created_at), "changed_at": _time(one.changed_at), "tags": dict(one.tags),
+                    "version": one.version,
+                    "stage": one.stage.value,
+                    "run_id": one.run_id,
+                    "source": one.source,
+                    "created_at": _time(one.created_at),
+                    "changed_at": _time(one.changed_at),
+                    "tags": dict(one.tags),
                     "description": one.description,
                 }
                 for one in model.versions.values()
             ],
         }
         for model in registry._models.values()
-    ]  # fmt: skip
+    ]
     return json.dumps(models, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -94,16 +110,28 @@ def unpack(packed: str) -> MemoryRegistry:
         name = told["name"]
         created_at = _read(told["versions"][0]["created_at"])
         model = Model(
-            name, "", MappingProxyType({}), False, _read(told["updated_at"]), created_at,
-            aliases=told["aliases"], highest=told["highest"],
-        )  # fmt: skip
+            name,
+            "",
+            MappingProxyType({}),
+            False,
+            _read(told["updated_at"]),
+            created_at,
+            aliases=told["aliases"],
+            highest=told["highest"],
+        )
         for one in told["versions"]:
             registry.add_run(one["run_id"])
             model.versions[one["version"]] = VersionInfo(
-                model=name, version=one["version"], stage=Stage(one["stage"]), run_id=one["run_id"],
-                source=one["source"], created_at=_read(one["created_at"]), changed_at=_read(one["changed_at"]),
-                tags=MappingProxyType(one["tags"]), description=one["description"],
-            )  # fmt: skip
+                model=name,
+                version=one["version"],
+                stage=Stage(one["stage"]),
+                run_id=one["run_id"],
+                source=one["source"],
+                created_at=_read(one["created_at"]),
+                changed_at=_read(one["changed_at"]),
+                tags=MappingProxyType(one["tags"]),
+                description=one["description"],
+            )
         registry._models[name] = model
     return registry
 

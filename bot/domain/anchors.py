@@ -53,6 +53,11 @@ def _read(line: str, at: int, name: str) -> AnchoredHead:
         fault = error.errors()[0]
         what = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ")
         raise Misconfigured(
-            say("Line {at} of {file} is no anchor ({what}). Nothing was compared. Look who wrote there; to go on "
-                "without that line, hand over a copy that lacks it.", at=at, file=Name(name), what=short(what, 200))
-        ) from error  # fmt: skip
+            say(
+                "Line {at} of {file} is no anchor ({what}). Nothing was compared. Look who wrote there; to go on "
+                "without that line, hand over a copy that lacks it.",
+                at=at,
+                file=Name(name),
+                what=short(what, 200),
+            )
+        ) from error

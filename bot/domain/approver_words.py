@@ -36,9 +36,13 @@ def waiting_for(it: Awaited, names: Mapping[str, str] | None) -> Say:
 
 def invited(request: Request) -> Say:
     """Return what someone hears directly who can approve a new request; a link to its card follows."""
-    return say("{who} requests {model} {path}. You can approve or reject it until {until}.",
-               who=shown(request.requester), model=Name(request.model), path=words.path(request),
-               until=request.expires_at)  # fmt: skip
+    return say(
+        "{who} requests {model} {path}. You can approve or reject it until {until}.",
+        who=shown(request.requester),
+        model=Name(request.model),
+        path=words.path(request),
+        until=request.expires_at,
+    )
 
 
 def _called(one: str, names: Mapping[str, str] | None) -> object:

@@ -65,10 +65,14 @@ def check_can_be_met(model: str, rule: TargetRule, requester: str | None, electo
     if most + is_own < rule.required:
         advice = say("Add approvers for {model} to {file}.", model=Name(model), file=Code("registrar.yml"))
     raise TooFewApprovers(
-        say("No request was opened: it needs {n}, and {besides}{only}. {advice}",
-            n=counted(rule.required, "approval"), besides="besides you " if is_own else "",
-            only=only if able else "nobody can approve", advice=advice)
-    )  # fmt: skip
+        say(
+            "No request was opened: it needs {n}, and {besides}{only}. {advice}",
+            n=counted(rule.required, "approval"),
+            besides="besides you " if is_own else "",
+            only=only if able else "nobody can approve",
+            advice=advice,
+        )
+    )
 
 
 def unmeetable_rules(policy: Policy, behind: Behind = Electorate.listed) -> list[str]:

@@ -242,8 +242,10 @@ def _approver(profile: Profile, subject: Subject, policy: Policy) -> Decision:
     if rule is None or not rule.approvers:
         why = say(
             "The policy names nobody who may decide {model} → {stage}. Add approvers to {file}.",
-            model=Name(subject.model or "?"), stage=subject.target, file=Code("registrar.yml"),
-        )  # fmt: skip
+            model=Name(subject.model or "?"),
+            stage=subject.target,
+            file=Code("registrar.yml"),
+        )
         return Decision(False, "no approvers", why)
     if _asked(profile, subject, policy) and not rule.requester_may_approve:
         others = policy.ids(rule.approvers) - {profile.person.user}

@@ -125,20 +125,38 @@ class Backtest:
         span = show_duration(self.until - self.since)
         why = say(" {why}", why=self.why) if self.why is not None else say("")
         if self.failed is not None:
-            why = say(" It had failed on {at} and hadn't recovered by the beginning of that time.{why}", why=why,
-                      at=self.failed.at)  # fmt: skip
+            why = say(
+                " It had failed on {at} and hadn't recovered by the beginning of that time.{why}",
+                why=why,
+                at=self.failed.at,
+            )
         if not self.judged and not self.firings:
-            return say("Can't tell what {model} {name} would have done in {span} ({coverage}).{why}", span=span,
-                       why=why, **name)  # fmt: skip
+            return say(
+                "Can't tell what {model} {name} would have done in {span} ({coverage}).{why}",
+                span=span,
+                why=why,
+                **name,
+            )
         if not self.firings:
-            return say("{model} {name} would not have fired in {span} ({coverage}, {n}).{why}", span=span,
-                       n=counted(len(self.points), "value"), why=why, **name)  # fmt: skip
+            return say(
+                "{model} {name} would not have fired in {span} ({coverage}, {n}).{why}",
+                span=span,
+                n=counted(len(self.points), "value"),
+                why=why,
+                **name,
+            )
         count = len(self.firings)
         times = "once" if count == 1 else f"{count} times"
         more = say(" and {n} more", n=count - DATES_MOST) if count > DATES_MOST else say("")
-        return say("{model} {name} would have fired {times} in {span} ({coverage}): on {dates}{more}.{why}",
-                   times=times, span=span, dates=[one.at for one in self.firings[:DATES_MOST]], more=more, why=why,
-                   **name)  # fmt: skip
+        return say(
+            "{model} {name} would have fired {times} in {span} ({coverage}): on {dates}{more}.{why}",
+            times=times,
+            span=span,
+            dates=[one.at for one in self.firings[:DATES_MOST]],
+            more=more,
+            why=why,
+            **name,
+        )
 
     @property
     def chart(self) -> Chart:
@@ -147,7 +165,9 @@ class Backtest:
         shown = sorted((dict(self.points) | fired).items())
         return Chart(
             title=f"{self.monitor.model}: {self.monitor.name} ({self.coverage})",
-            times=[at for at, _ in shown], values=[value for _, value in shown],
-            failed=[at in fired for at, _ in shown], bounds=bounds_of(self.monitor.rule, self.bound, self.usual),
+            times=[at for at, _ in shown],
+            values=[value for _, value in shown],
+            failed=[at in fired for at, _ in shown],
+            bounds=bounds_of(self.monitor.rule, self.bound, self.usual),
             moves=self.moves,
-        )  # fmt: skip
+        )

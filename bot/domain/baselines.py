@@ -177,10 +177,14 @@ class Baseline:
     def usual(self) -> Usual:
         """The same as arrays."""
         return Usual(
-            same=np.array(self.same), days=np.array(self.days), expected=np.array(self.expected),
-            worth=np.array(self.worth), noise=np.array(self.noise), degrees=np.array(self.degrees),
+            same=np.array(self.same),
+            days=np.array(self.days),
+            expected=np.array(self.expected),
+            worth=np.array(self.worth),
+            noise=np.array(self.noise),
+            degrees=np.array(self.degrees),
             weekend=Weekend(np.array(self.weekend), np.array(self.weekend_worth)),
-        )  # fmt: skip
+        )
 
     def slot(self, at: float) -> int:
         """Return the time of day, counted in blocks, of the block nearest to the one that begins at `at`."""
@@ -274,21 +278,38 @@ def summarize(points: Points, *, start: float, window: float, history: float) ->
     )
     apart = level.value - found.expected[slots]
     apart = np.where(np.abs(apart) > ROUNDING * np.abs(level.value), apart, 0.0)  # rounding resembles itself
-    spread = spread_of(level.at, apart, window=window, days=_mean_of(found.days),
-                       period=_period(window, day))  # fmt: skip
+    spread = spread_of(level.at, apart, window=window, days=_mean_of(found.days), period=_period(window, day))
     days = np.floor((level.at - start) / _period(window, day))
     lows, highs = _recurring(spread, days, slots, len(found.same), _period(window, day))
     low, high = np.quantile(points.value, [0.01, 0.99]).tolist() if len(points) else (nan, nan)
     if low == high and len(points):
         low, high = float(np.min(points.value)), float(np.max(points.value))
     return Baseline(
-        covers=points.span, start=start, window=window, day=day, size=cut.size, low=low, high=high,
-        weekend=weekend.offset.item(), weekend_worth=weekend.worth.item(), same=tuple(found.same.tolist()),
-        days=tuple(found.days.tolist()), expected=tuple(found.expected.tolist()), worth=tuple(found.worth.tolist()),
-        noise=found.noise.item(), degrees=found.degrees.item(), spacing=spread.spacing, phi=spread.phi,
-        step=spread.step, spread=spread.spread, sizes=spread.sizes, steps=spread.steps, lows=lows, highs=highs,
+        covers=points.span,
+        start=start,
+        window=window,
+        day=day,
+        size=cut.size,
+        low=low,
+        high=high,
+        weekend=weekend.offset.item(),
+        weekend_worth=weekend.worth.item(),
+        same=tuple(found.same.tolist()),
+        days=tuple(found.days.tolist()),
+        expected=tuple(found.expected.tolist()),
+        worth=tuple(found.worth.tolist()),
+        noise=found.noise.item(),
+        degrees=found.degrees.item(),
+        spacing=spread.spacing,
+        phi=spread.phi,
+        step=spread.step,
+        spread=spread.spread,
+        sizes=spread.sizes,
+        steps=spread.steps,
+        lows=lows,
+        highs=highs,
         rough=_rough(spread, apart, slots, len(found.same), max(round(day / 12 / window), 1)),
-    )  # fmt: skip
+    )
 
 
 def _mean_of(days: Floats) -> float:
@@ -391,8 +412,15 @@ def spread_of(at: Floats, residual: Floats, *, window: float, days: float, perio
         steps.append(max(_robust(sums[whole]), 1.0))
         sizes.append(size)
         found.append(np.where(whole, means, nan))
-    return Spread(spacing=spacing, phi=phi, step=step, spread=tuple(spreads), sizes=tuple(sizes), steps=tuple(steps),
-                  means=tuple(found))  # fmt: skip
+    return Spread(
+        spacing=spacing,
+        phi=phi,
+        step=step,
+        spread=tuple(spreads),
+        sizes=tuple(sizes),
+        steps=tuple(steps),
+        means=tuple(found),
+    )
 
 
 def _rough(it: Spread, residual: Floats, slots: Ints, count: int, reach: int) -> tuple[float, ...]:
@@ -505,9 +533,14 @@ class Usual:
 
 
 def usual(
-    grid: Floats, *, reach: int = 0, points: Floats | None = None, cells: Ints | None = None, size: float = 1.0,
+    grid: Floats,
+    *,
+    reach: int = 0,
+    points: Floats | None = None,
+    cells: Ints | None = None,
+    size: float = 1.0,
     weekend: Weekend = NO_WEEKEND,
-) -> Usual:  # fmt: skip
+) -> Usual:
     """Return what a baseline says of its blocks.
 
     `grid` (…, days, slots) has the blocks' means, NaN where one is missing; weekends are leveled already, by `weekend`.

@@ -60,13 +60,16 @@ def for_callers(new: Package | None, old: Package | None, version: int, incumben
         is_one = ours is not None or theirs is not None
         return ForCallers(unknown=say("{v} has no signature", v=Code(f"v{lacks}")) if is_one else None)
     found = caller_changes(ours, theirs)
-    partial = [what for what, one, other in (
-        ("inputs", ours.inputs, theirs.inputs), ("outputs", ours.outputs, theirs.outputs)
-    ) if bool(one) != bool(other)]  # fmt: skip
+    partial = [
+        what
+        for what, one, other in (("inputs", ours.inputs, theirs.inputs), ("outputs", ours.outputs, theirs.outputs))
+        if bool(one) != bool(other)
+    ]
     return ForCallers(
-        changes=tuple(found[:KEPT]), more=max(0, len(found) - KEPT),
+        changes=tuple(found[:KEPT]),
+        more=max(0, len(found) - KEPT),
         unknown=say("only one of them states its {what}", what=partial) if partial else None,
-    )  # fmt: skip
+    )
 
 
 def no_way_back(new: Package | None, old: Package | None, incumbent: int) -> Say | None:
@@ -83,10 +86,11 @@ def nothing_before() -> Say:
 def pack_callers(found: ForCallers) -> dict[str, Any]:
     """Return it as plain JSON values."""
     return {
-        "changes": [{"effect": one.effect.value, "says": pack(one.says)} for one in found.changes], "more": found.more,
+        "changes": [{"effect": one.effect.value, "says": pack(one.says)} for one in found.changes],
+        "more": found.more,
         "unknown": pack(found.unknown) if found.unknown else None,
         "way_back": pack(found.way_back) if found.way_back else None,
-    }  # fmt: skip
+    }
 
 
 def unpack_callers(data: Mapping[str, Any] | None) -> ForCallers:
@@ -95,9 +99,10 @@ def unpack_callers(data: Mapping[str, Any] | None) -> ForCallers:
         return ForCallers()
     return ForCallers(
         changes=tuple(CallerChange(Effect(one["effect"]), unpack(one["says"])) for one in data["changes"]),
-        more=data["more"], unknown=unpack(data["unknown"]) if data["unknown"] else None,
+        more=data["more"],
+        unknown=unpack(data["unknown"]) if data["unknown"] else None,
         way_back=unpack(data["way_back"]) if data["way_back"] else None,
-    )  # fmt: skip
+    )
 
 
 def caller_changes(new: Signature, old: Signature) -> list[CallerChange]:
@@ -224,8 +229,14 @@ def _column_sentence(template: str, kind: str, labels: Sequence[object], before:
     it: object = say("{kind} {these}", kind=kind if is_one else f"{kind}s", these=listed(labels))
     if labels == [""]:
         it = kind  # "output changed from double to long": there is only the one
-    return say(template, it=it, was="was" if is_one else "were", be="is" if is_one else "are",
-               old=word(before), new=word(after))  # fmt: skip
+    return say(
+        template,
+        it=it,
+        was="was" if is_one else "were",
+        be="is" if is_one else "are",
+        old=word(before),
+        new=word(after),
+    )
 
 
 # --- Words from outside, here and in the reasons of a semver

@@ -42,11 +42,14 @@ class ModelCard(BaseModel):
     metrics: Annotated[Mapping[str, float], From("the run's metrics; NaN and infinite ones count as missing")] = {}
     framework: Annotated[str | None, From("the flavors of the model's MLmodel file, else tag or param")] = None
     algorithm: Annotated[
-        str | None, From("version tag `algorithm`, else the run's tag `estimator_name` (autologging), else its "
-                         "param or tag `algorithm`, `model_type`, `estimator`, `model`, else "
-                         "the class that the model's file names (scikit-learn, XGBoost, LightGBM), read without "
-                         "loading it; of a pipeline its last step's")
-    ] = None  # fmt: skip
+        str | None,
+        From(
+            "version tag `algorithm`, else the run's tag `estimator_name` (autologging), else its "
+            "param or tag `algorithm`, `model_type`, `estimator`, `model`, else "
+            "the class that the model's file names (scikit-learn, XGBoost, LightGBM), read without "
+            "loading it; of a pipeline its last step's"
+        ),
+    ] = None
     hyperparameters: Annotated[Mapping[str, str], From("the run's params")] = {}
     deployed_by: Annotated[
         str | None, From("the ledger: who decided the move into Production, if Registrar made it")
@@ -96,26 +99,37 @@ def fill(it: Sources) -> ModelCard:
     """Return the card that the sources give."""
     run = it.run or RunInfo(id="")
     return ModelCard(
-        model_name=it.version.model, version=it.version.version, semver=it.version.semver,
-        stage=it.version.stage.value, training_date=run.started_at, training_duration_minutes=_minutes(run),
-        dataset_version=_dataset_version(run), data_size=_data_size(run),
+        model_name=it.version.model,
+        version=it.version.version,
+        semver=it.version.semver,
+        stage=it.version.stage.value,
+        training_date=run.started_at,
+        training_duration_minutes=_minutes(run),
+        dataset_version=_dataset_version(run),
+        data_size=_data_size(run),
         metrics={name: value for name, value in sorted(run.metrics.items()) if not isnan(value)},
-        framework=_framework(it.package, run), algorithm=it.algorithm or algorithm_of(it.version, run),
+        framework=_framework(it.package, run),
+        algorithm=it.algorithm or algorithm_of(it.version, run),
         hyperparameters=dict(sorted(run.params.items())),
         deployed_by=mirror.approvers(it.deciders) or _named(it.deployed.actor) if it.deployed else None,
         deployment_date=it.deployed.finished_at if it.deployed else None,
-        serving_endpoint=_told(it, "serving_endpoint"), use_case=_told(it, "use_case"),
-        owner=_told(it, "owner") or run.user or None, tags=own_tags(it.version),
+        serving_endpoint=_told(it, "serving_endpoint"),
+        use_case=_told(it, "use_case"),
+        owner=_told(it, "owner") or run.user or None,
+        tags=own_tags(it.version),
         dependencies=it.package.dependencies if it.package else (),
-        git_commit=run.tags.get("mlflow.source.git.commit"), **_approval(it),
-    )  # fmt: skip
+        git_commit=run.tags.get("mlflow.source.git.commit"),
+        **_approval(it),
+    )
 
 
 def algorithm_of(version: VersionInfo, run: RunInfo) -> str | None:
     """Return the algorithm's name as somebody wrote it down, or None."""
-    return version.tags.get("algorithm") or run.tags.get("estimator_name") or _said(
-        run, "algorithm", "model_type", "estimator", "model", "estimator_class"
-    )  # fmt: skip
+    return (
+        version.tags.get("algorithm")
+        or run.tags.get("estimator_name")
+        or _said(run, "algorithm", "model_type", "estimator", "model", "estimator_class")
+    )
 
 
 def own_tags(version: VersionInfo) -> dict[str, str]:

@@ -33,8 +33,13 @@ def parse_ci(data: Mapping[str, Any]) -> CiRun:
     """Return the run that a program says it is. Raises BadInput for an unknown key, a long word, or a strange link."""
     known = [field.name for field in fields(CiRun)]
     if strange := next((key for key in data if key not in known), None):
-        raise BadInput(say("ci.{key}: unknown key; known are {known}.",
-                           key=Name(str(strange)[:60]), known=[Code(one) for one in known]))  # fmt: skip
+        raise BadInput(
+            say(
+                "ci.{key}: unknown key; known are {known}.",
+                key=Name(str(strange)[:60]),
+                known=[Code(one) for one in known],
+            )
+        )
     words = {name: clean(str(data.get(name) or "")).strip() for name in known}
     for name, word in words.items():
         if len(word) > (URL_MOST if name == "url" else WORD_MOST):
@@ -63,9 +68,11 @@ def _around(environ: Mapping[str, str]) -> CiRun:
     if environ.get("GITLAB_CI") == "true":
         run = environ.get("CI_PIPELINE_ID") or environ.get("CI_JOB_ID", "")  # a job that is run again gets another id
         return CiRun(
-            repository=environ.get("CI_PROJECT_PATH", ""), run=run, commit=environ.get("CI_COMMIT_SHA", ""),
+            repository=environ.get("CI_PROJECT_PATH", ""),
+            run=run,
+            commit=environ.get("CI_COMMIT_SHA", ""),
             url=environ.get("CI_JOB_URL", ""),
-        )  # fmt: skip
+        )
     return CiRun()
 
 

@@ -41,9 +41,10 @@ class Help(Command):
     summary = SUMMARIES[verb]
     example = "help promote"
     about: Annotated[
-        str, BeforeValidator(lambda words: words if isinstance(words, str) else " ".join(words).lower()),
+        str,
+        BeforeValidator(lambda words: words if isinstance(words, str) else " ".join(words).lower()),
         Arg("VERB", "the verb to explain; some have two words", many=True),
-    ] = ""  # fmt: skip
+    ] = ""
 
 
 class List(Command):
@@ -80,9 +81,10 @@ class Register(Command):
     ]
     model: Model
     bump: Annotated[
-        Bump | None, BeforeValidator(to_bump),
+        Bump | None,
+        BeforeValidator(to_bump),
         Arg("PART", "major, minor or patch, where you know better than the rules", False, ("--bump",)),
-    ] = None  # fmt: skip
+    ] = None
     description: Annotated[
         str, BeforeValidator(to_description), Arg("TEXT", "what is new", positional=False, flags=("--description",))
     ] = ""
@@ -142,9 +144,10 @@ class Compare(Command):
         Arg("VERSION", "which; without any, all", flags=("--version",), many=True),
     ] = ()
     metrics: Annotated[
-        tuple[str, ...], BeforeValidator(to_metric_names),
+        tuple[str, ...],
+        BeforeValidator(to_metric_names),
         Arg("A,B", "only these metrics", positional=False, flags=("--metrics",)),
-    ] = ()  # fmt: skip
+    ] = ()
     last: Annotated[
         int | None, Field(ge=1, le=100_000), Arg("N", "only the newest N", positional=False, flags=("--last",))
     ] = None
@@ -178,9 +181,13 @@ class Promote(Command):
     ] = False
     break_glass: Annotated[
         bool,
-        Arg("", "admins: move it now, past approvals, gates and freezes; the channel is alarmed", positional=False,
-            flags=("--break-glass",)),
-    ] = False  # fmt: skip
+        Arg(
+            "",
+            "admins: move it now, past approvals, gates and freezes; the channel is alarmed",
+            positional=False,
+            flags=("--break-glass",),
+        ),
+    ] = False
     validation: Results = ()
 
     def results(self) -> dict[str, float]:
@@ -197,9 +204,10 @@ class Validate(Command):
     model: Model
     version: Version
     to: Annotated[
-        Stage, get_args(Target)[1],
+        Stage,
+        get_args(Target)[1],
         Arg("STAGE", "whose gates: staging or production", flags=("--to",)),
-    ] = Stage.PRODUCTION  # fmt: skip
+    ] = Stage.PRODUCTION
     validation: Results = ()
 
     def results(self) -> dict[str, float]:
@@ -292,9 +300,10 @@ class FreezeModel(Command):
     model: OptionalModel = None
     everywhere: Everywhere = False
     until: Annotated[
-        timedelta | datetime | None, BeforeValidator(moment),
+        timedelta | datetime | None,
+        BeforeValidator(moment),
         Arg("TIME", "how long (48h), or until when (2026-12-01T18:00, UTC)", False, ("--until",)),
-    ] = None  # fmt: skip
+    ] = None
     reason: Reason
 
 
@@ -342,9 +351,10 @@ class ShowAudit(Command):
     example = "audit churn --since 30d"
     model: Model
     since: Annotated[
-        timedelta | datetime | Day, BeforeValidator(past),
+        timedelta | datetime | Day,
+        BeforeValidator(past),
         Arg("TIME", "how far back (30d), or from when (yesterday, 2026-11-01; in UTC)", False, ("--since",)),
-    ] = timedelta(days=30)  # fmt: skip
+    ] = timedelta(days=30)
     before: Annotated[
         int | None,
         Field(ge=1, le=EVENTS_MOST),
@@ -361,10 +371,15 @@ class History(Command):
     model: Model
     last: Annotated[int, Field(ge=1, le=50), Arg("N", "how many", positional=False, flags=("--last",))] = 10
     at: Annotated[
-        timedelta | datetime | date | Day | None, BeforeValidator(day_or_moment),
-        Arg("TIME", "who served on a day (2026-03-03, yesterday) or at a moment (2026-03-03T14:00), in UTC; or 2h ago",
-            False, ("--at",)),
-    ] = None  # fmt: skip
+        timedelta | datetime | date | Day | None,
+        BeforeValidator(day_or_moment),
+        Arg(
+            "TIME",
+            "who served on a day (2026-03-03, yesterday) or at a moment (2026-03-03T14:00), in UTC; or 2h ago",
+            False,
+            ("--at",),
+        ),
+    ] = None
 
     def at_a_moment(self, now: datetime) -> History:
         """Return the command so that it means the same later: the moment or the day, not how long ago it was."""
@@ -376,9 +391,31 @@ class History(Command):
 VERBS: dict[str, type[Command]] = {
     verb.verb: verb
     for verb in (
-        Help, List, Show, Register, Describe, SetTags, Archive, Compare, Best,
-        Promote, Validate, Approve, Reject, Withdraw, Override, Cancel, Review, Requests, History,
-        Rollback, Unblock, ShowPolicy, FreezeModel, UnfreezeModel, ShowAudit,
+        Help,
+        List,
+        Show,
+        Register,
+        Describe,
+        SetTags,
+        Archive,
+        Compare,
+        Best,
+        Promote,
+        Validate,
+        Approve,
+        Reject,
+        Withdraw,
+        Override,
+        Cancel,
+        Review,
+        Requests,
+        History,
+        Rollback,
+        Unblock,
+        ShowPolicy,
+        FreezeModel,
+        UnfreezeModel,
+        ShowAudit,
     )
-} | {verb.verb: verb for verb in monitor_commands.VERBS}  # fmt: skip
+} | {verb.verb: verb for verb in monitor_commands.VERBS}
 ALIASES = {"clear": Unblock.verb}  # earlier names, which people, scripts, and stored commands still use

@@ -179,7 +179,11 @@ def compare(
     values = table[list(columns)].to_numpy(dtype=np.float64)
     ways = {column: direction_of(column, directions) for column in columns}
     return Comparison(
-        model=model, frame=table, metrics=columns, directions=ways, incumbent=holder,
+        model=model,
+        frame=table,
+        metrics=columns,
+        directions=ways,
+        incumbent=holder,
         best={
             column: int(table["version"].iloc[winner])
             for place, column in enumerate(columns)
@@ -187,7 +191,7 @@ def compare(
         },
         deltas=pd.DataFrame(_distances(values, row), columns=pd.Index(columns), index=table.index),
         blocked=blocked or {},
-    )  # fmt: skip
+    )
 
 
 def _check_asked(model: str, asked: Iterable[str], known: Sequence[str]) -> None:
@@ -259,17 +263,30 @@ def best(comparison: Comparison, metric: str, *, lowest: bool | None = None) -> 
     values, held = comparison.values(column), comparison.incumbent_row
     row = _winner(values, direction, held)
     if row is None:
-        raise BadInput(say("No version of {model} has a value for {metric}.",
-                           model=Name(comparison.model), metric=Code(short(metric, 60))))  # fmt: skip
+        raise BadInput(
+            say(
+                "No version of {model} has a value for {metric}.",
+                model=Name(comparison.model),
+                metric=Code(short(metric, 60)),
+            )
+        )
     second = _winner(np.where(np.arange(len(values)) == row, np.nan, values), direction, held)
     facts = comparison.frame.iloc[row]
     return Best(
-        model=comparison.model, metric=metric, direction=direction, version=int(facts["version"]),
-        stage=Stage(facts["stage"]), semver=facts["semver"], run_id=facts["run_id"], value=float(values[row]),
-        runner_up=None if second is None else comparison.versions[second], lead=_ahead(values, row, second),
-        incumbent=comparison.incumbent, margin=_ahead(values, row, None if held == row else held),
+        model=comparison.model,
+        metric=metric,
+        direction=direction,
+        version=int(facts["version"]),
+        stage=Stage(facts["stage"]),
+        semver=facts["semver"],
+        run_id=facts["run_id"],
+        value=float(values[row]),
+        runner_up=None if second is None else comparison.versions[second],
+        lead=_ahead(values, row, second),
+        incumbent=comparison.incumbent,
+        margin=_ahead(values, row, None if held == row else held),
         blocked=comparison.blocked.get(int(facts["version"])),
-    )  # fmt: skip
+    )
 
 
 def _ahead(values: Floats, winner: int, other: int | None) -> float | None:

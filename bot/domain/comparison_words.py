@@ -41,12 +41,16 @@ def best_sentence(best: Best) -> Say:
     """Return who wins a metric: its stage, value and lead, and its run."""
     return say(
         "{v} ({stage}) has the {end} {metric}: {value}{lead}.{gap}{run}{blocked}",
-        v=_v(best.version), stage="no stage" if best.stage is Stage.NONE else best.stage,
-        end="highest" if best.direction is Direction.HIGHER else "lowest", metric=_metric(best.metric),
-        value=number(best.value), lead=_lead(best), gap=_gap(best),
+        v=_v(best.version),
+        stage="no stage" if best.stage is Stage.NONE else best.stage,
+        end="highest" if best.direction is Direction.HIGHER else "lowest",
+        metric=_metric(best.metric),
+        value=number(best.value),
+        lead=_lead(best),
+        gap=_gap(best),
         run=say(" Run {run}.", run=Code(best.run_id)) if best.run_id else "",
         blocked=say(" {why}", why=best.blocked) if best.blocked else "",
-    )  # fmt: skip
+    )
 
 
 # -- the newest against Production -------------------------------------------------------------------------------------
@@ -70,8 +74,13 @@ def _duel(comparison: Comparison, row: int, rival: Say) -> Say:
     lost, unknown = _missing(comparison, row)
     for metrics, whose in ((lost, v), (unknown, rival)):
         if metrics:
-            verdict = say("{before} {metrics} {be} missing for {whose}.", before=verdict, whose=whose,
-                          metrics=_listed(metrics, _metric), be="is" if len(metrics) == 1 else "are")  # fmt: skip
+            verdict = say(
+                "{before} {metrics} {be} missing for {whose}.",
+                before=verdict,
+                whose=whose,
+                metrics=_listed(metrics, _metric),
+                be="is" if len(metrics) == 1 else "are",
+            )
     return verdict
 
 

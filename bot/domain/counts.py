@@ -64,8 +64,12 @@ def counted(count: Floats, total: Floats, day: Ints, rest: npt.ArrayLike = 0.0) 
             count = count.copy()
             count[..., some] = steady(count[..., some], total[..., some], np.unique(day[some], return_inverse=True)[1])
     share = ratio(count.sum(axis=-1), total.sum(axis=-1))
-    return Counted(share=share, trials=total.sum(axis=-1), dispersion=dispersion(count, total, share),
-                   each=median(np.where(total > 0, total, nan), -1))  # fmt: skip
+    return Counted(
+        share=share,
+        trials=total.sum(axis=-1),
+        dispersion=dispersion(count, total, share),
+        each=median(np.where(total > 0, total, nan), -1),
+    )
 
 
 def with_counts(baseline: Baseline, points: Points) -> Baseline:
@@ -75,8 +79,14 @@ def with_counts(baseline: Baseline, points: Points) -> Baseline:
         return baseline
     day = np.floor((some.at - some.at[0]) / baseline.day).astype(np.int64)
     found = counted(some.count, some.total, day, baseline.rest(some.at))
-    return replace(baseline, share=found.share.item(), trials=found.trials.item(), each=found.each.item(),
-                   dispersion=found.dispersion.item(), counted=float(len(some.at)))  # fmt: skip
+    return replace(
+        baseline,
+        share=found.share.item(),
+        trials=found.trials.item(),
+        each=found.each.item(),
+        dispersion=found.dispersion.item(),
+        counted=float(len(some.at)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +185,15 @@ class Detector:
 
 
 def detector(
-    usual: npt.ArrayLike, trials: npt.ArrayLike, *, dispersion: npt.ArrayLike, distance: npt.ArrayLike,
-    readings: npt.ArrayLike, days: float, fail_after: int,
-) -> Detector:  # fmt: skip
+    usual: npt.ArrayLike,
+    trials: npt.ArrayLike,
+    *,
+    dispersion: npt.ArrayLike,
+    distance: npt.ArrayLike,
+    readings: npt.ArrayLike,
+    days: float,
+    fail_after: int,
+) -> Detector:
     """Return the bets that the share of bad cases is worse than `usual`, measured in `trials`, by over `distance`.
 
     The null is the larger of usual + distance and the upper bound of Wilson's interval at `SURE` standard errors, of
@@ -198,10 +214,12 @@ def detector(
     bet = ratio(odds, 1 + odds)
     enough = np.log(np.maximum(MONTHS * DAYS_OF_MONTH * tries, LEAST))
     return Detector(
-        null=null, lost=np.log(np.where(bet > 0, ratio(bet, null[..., None]), nan)) / spread[..., None],
+        null=null,
+        lost=np.log(np.where(bet > 0, ratio(bet, null[..., None]), nan)) / spread[..., None],
         won=np.log(np.where(bet < 1, ratio(1 - bet, 1 - null[..., None]), nan)) / spread[..., None],
-        enough=enough, most=enough / fail_after,
-    )  # fmt: skip
+        enough=enough,
+        most=enough / fail_after,
+    )
 
 
 def gathered(evidence: Floats, bad: Floats, total: Floats, by: Detector) -> tuple[Floats, Floats]:
@@ -252,9 +270,16 @@ class Weighed:
 
 
 def weigh(
-    value: float, total: float | None, at: float, before: Sequence[float] | None, baseline: Baseline, *,
-    higher_is_better: bool, effect: Effect, fail_after: int,
-) -> Weighed | None:  # fmt: skip
+    value: float,
+    total: float | None,
+    at: float,
+    before: Sequence[float] | None,
+    baseline: Baseline,
+    *,
+    higher_is_better: bool,
+    effect: Effect,
+    fail_after: int,
+) -> Weighed | None:
     """Judge a reading of `total` cases, a share `value` of which were counted, with what was gathered `before`.
 
     None if this reading, or those of the baseline, aren't counts. It's worse if the evidence has passed the threshold,
@@ -264,27 +289,45 @@ def weigh(
         return None
     cases = 1.0 if total is None else total
     by = _detector_of(
-        1 - baseline.share if higher_is_better else baseline.share, baseline.trials, baseline.dispersion,
-        effect.distance(baseline.share).item(), baseline.counted, max(baseline.covers / baseline.day, 1.0), fail_after,
-    )  # fmt: skip
+        1 - baseline.share if higher_is_better else baseline.share,
+        baseline.trials,
+        baseline.dispersion,
+        effect.distance(baseline.share).item(),
+        baseline.counted,
+        max(baseline.covers / baseline.day, 1.0),
+        fail_after,
+    )
     if not by.null < 1:
-        why = say("The baseline is {usual}, so nothing can be worse by {effect}. Set a smaller effect.",
-                  usual=number(baseline.share), effect=str(effect))  # fmt: skip
+        why = say(
+            "The baseline is {usual}, so nothing can be worse by {effect}. Set a smaller effect.",
+            usual=number(baseline.share),
+            effect=str(effect),
+        )
         return Weighed(judged=Judged(is_worse=None, value=value, bound=nan, why=why), is_recovered=True, evidence=None)
     had = Gathered.of(before, at)
     bad = (1 - value if higher_is_better else value) * cases
     bets, together = gathered(np.array(had.bets), np.array(bad), np.array(cases), by)
     now = Gathered(tuple(bets.tolist()), had.k + value * cases, had.n + cases, had.since)
     failed, share = bool(together >= by.enough), now.k / now.n
-    why = say("{count} of {total} since {since} is {share}, where {usual} is usual. Evidence that it's worse: "
-              "{evidence}; a failure takes {enough}.", count=number(now.k), total=number(now.n),
-              since=datetime.fromtimestamp(now.since, UTC), share=number(share), usual=number(baseline.share),
-              evidence=number(round(exp(max(together.item(), 0.0)))), enough=number(round(exp(by.enough.item()))),
-              )  # fmt: skip
+    why = say(
+        "{count} of {total} since {since} is {share}, where {usual} is usual. Evidence that it's worse: "
+        "{evidence}; a failure takes {enough}.",
+        count=number(now.k),
+        total=number(now.n),
+        since=datetime.fromtimestamp(now.since, UTC),
+        share=number(share),
+        usual=number(baseline.share),
+        evidence=number(round(exp(max(together.item(), 0.0)))),
+        enough=number(round(exp(by.enough.item()))),
+    )
     judged = Judged(
-        is_worse=failed, value=share, bound=(1 - by.null if higher_is_better else by.null).item(),
-        expected=baseline.share, gap=(baseline.share - share) * (1 if higher_is_better else -1), why=why,
-    )  # fmt: skip
+        is_worse=failed,
+        value=share,
+        bound=(1 - by.null if higher_is_better else by.null).item(),
+        expected=baseline.share,
+        gap=(baseline.share - share) * (1 if higher_is_better else -1),
+        why=why,
+    )
     return Weighed(judged=judged, is_recovered=bool(together <= 0), evidence=now.row)
 
 
@@ -292,5 +335,6 @@ def weigh(
 def _detector_of(
     usual: float, trials: float, dispersion: float, distance: float, readings: float, days: float, fail_after: int
 ) -> Detector:
-    return detector(usual, trials, dispersion=dispersion, distance=distance, readings=readings, days=days,
-                    fail_after=fail_after)  # fmt: skip
+    return detector(
+        usual, trials, dispersion=dispersion, distance=distance, readings=readings, days=days, fail_after=fail_after
+    )

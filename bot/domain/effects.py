@@ -55,15 +55,26 @@ class Effect:
         instead = Code("--min-effect '0.01 abs'")
         if self.kind is EffectKind.RELATIVE and (low < 0 < high or low == high == 0):
             where = "are on both sides of 0" if low < high else "are all 0"
-            return say("The baseline's readings {where}, so a percentage of them says nothing. Set a distance, such as "
-                       "{instead}.", where=where, instead=instead)  # fmt: skip
+            return say(
+                "The baseline's readings {where}, so a percentage of them says nothing. Set a distance, such as "
+                "{instead}.",
+                where=where,
+                instead=instead,
+            )
         if self.kind is EffectKind.OF_ERROR and not 0 <= low <= high <= 1:
             out = low if low < 0 else high
-            return say("{out} in the baseline isn't between 0 and 1, so it has no error rate. Set a distance, such as "
-                       "{instead}.", out=number(out), instead=instead)  # fmt: skip
+            return say(
+                "{out} in the baseline isn't between 0 and 1, so it has no error rate. Set a distance, such as "
+                "{instead}.",
+                out=number(out),
+                instead=instead,
+            )
         if self.kind is EffectKind.OF_ERROR and low == 1:
-            return say("The baseline's readings are all 1, so a percentage of the error is 0. Set a distance, such as "
-                       "{instead}.", instead=instead)  # fmt: skip
+            return say(
+                "The baseline's readings are all 1, so a percentage of the error is 0. Set a distance, such as "
+                "{instead}.",
+                instead=instead,
+            )
         return None
 
 

@@ -112,15 +112,21 @@ def judge(
     """
     rule = monitor.rule
     if found.outcome is Outcome.NO_DATA and term.since <= now < term.since + rule.label_delay:
-        return _cannot(say("Labels come {delay} late, so {v} can't be measured before {at}.",
-                           delay=show_duration(rule.label_delay), v=Code(f"v{term.version}"),
-                           at=term.since + rule.label_delay))  # fmt: skip
+        return _cannot(
+            say(
+                "Labels come {delay} late, so {v} can't be measured before {at}.",
+                delay=show_duration(rule.label_delay),
+                v=Code(f"v{term.version}"),
+                at=term.since + rule.label_delay,
+            )
+        )
     if found.outcome is not Outcome.OK or now < term.since + rule.warms_up:
         return None
     seen = standing.points + found.fresh
     if seen < rule.points_needed:
-        return _cannot(say("It needs {n} readings since the promotion, and has {seen}.", n=rule.points_needed,
-                           seen=seen))  # fmt: skip
+        return _cannot(
+            say("It needs {n} readings since the promotion, and has {seen}.", n=rule.points_needed, seen=seen)
+        )
     if rule.is_threshold:
         judged = rules.threshold(found.value, greater_than=rule.greater_than, less_than=rule.less_than)
         why = say(judged.why.template, **{**judged.why.args, "value": share(found.value, found.total)})
@@ -184,14 +190,24 @@ def _default(rule: MonitorRule, standing: Standing, term: Term, found: Reading, 
 
 
 def _counted(
-    rule: MonitorRule, standing: Standing, found: Reading, now: datetime, baseline: Baseline,
+    rule: MonitorRule,
+    standing: Standing,
+    found: Reading,
+    now: datetime,
+    baseline: Baseline,
     compared: Compared,
-) -> Judgement | None:  # fmt: skip
+) -> Judgement | None:
     """Judge the count of this check together with all before it; None if there's no count."""
     weighed = counts.weigh(
-        found.value, found.total, now.timestamp(), standing.evidence, baseline,
-        higher_is_better=rule.better is Direction.HIGHER, effect=rule.min_effect, fail_after=rule.fail_after,
-    )  # fmt: skip
+        found.value,
+        found.total,
+        now.timestamp(),
+        standing.evidence,
+        baseline,
+        higher_is_better=rule.better is Direction.HIGHER,
+        effect=rule.min_effect,
+        fail_after=rule.fail_after,
+    )
     if weighed is None and baseline.is_sparse:
         return _cannot(say("The reading has no total, but the readings in the baseline do."))
     if weighed is None:
@@ -202,9 +218,15 @@ def _counted(
 
 
 def _by_means(
-    rule: MonitorRule, standing: Standing, term: Term, found: Reading, now: datetime, past: Past, baseline: Baseline,
+    rule: MonitorRule,
+    standing: Standing,
+    term: Term,
+    found: Reading,
+    now: datetime,
+    past: Past,
+    baseline: Baseline,
     compared: Compared,
-) -> Judgement:  # fmt: skip
+) -> Judgement:
     by_block = _blocks(rule, standing, term, now, past, compared, sure=SURE)
     if by_block.is_worse or not is_enough(rule, baseline):
         return by_block
@@ -238,9 +260,15 @@ def _judged_since(rule: MonitorRule, term: Term) -> datetime:
 
 
 def _blocks(
-    rule: MonitorRule, standing: Standing, term: Term, now: datetime, past: Past,
-    compared: Compared, *, sure: float | None = None,
-) -> Judgement:  # fmt: skip
+    rule: MonitorRule,
+    standing: Standing,
+    term: Term,
+    now: datetime,
+    past: Past,
+    compared: Compared,
+    *,
+    sure: float | None = None,
+) -> Judgement:
     """Judge the last complete block, once, against what it's `compared` with.
 
     The window that ends with the warm-up counts as the first of several, but is never enough by itself.
@@ -260,10 +288,16 @@ def _blocks(
     if not is_enough(rule, baseline):
         return _cannot(remark, end)
     judged = rules.blocks(
-        predicted(rule, mine), (start - rule.label_delay).timestamp(), baseline, history=rule.history.total_seconds(),
-        higher_is_better=rule.better is Direction.HIGHER, effect=rule.min_effect, sigma=rule.sigma,
-        sure=sure, lately=_lately(rule, term, end, past) if sure is not None and len(mine) < rules.FEWEST else None,
-    )  # fmt: skip
+        predicted(rule, mine),
+        (start - rule.label_delay).timestamp(),
+        baseline,
+        history=rule.history.total_seconds(),
+        higher_is_better=rule.better is Direction.HIGHER,
+        effect=rule.min_effect,
+        sigma=rule.sigma,
+        sure=sure,
+        lately=_lately(rule, term, end, past) if sure is not None and len(mine) < rules.FEWEST else None,
+    )
     return _judgement(rule, judged, remark, end)
 
 
@@ -320,9 +354,7 @@ def _can_replace(rule: MonitorRule, mine: Baseline, baseline: Baseline) -> bool:
     )
 
 
-def _at_hours(
-    rule: MonitorRule, term: Term, frozen: Baseline, start: datetime, past: Past
-) -> tuple[Baseline, Say]:  # fmt: skip
+def _at_hours(rule: MonitorRule, term: Term, frozen: Baseline, start: datetime, past: Past) -> tuple[Baseline, Say]:
     """Return what the block that begins at `start` is compared with, and a remark about it.
 
     Where too little was measured before the term, at all or at these hours, it's the version's own past days; where
@@ -354,9 +386,13 @@ def _of_own(rule: MonitorRule, term: Term, frozen: Baseline | None, live: Baseli
     whose = say("{before}, and its own", before=before) if str(before) else say("{v}'s", v=_v(term))
     own = past.readings(_back(rule, term, start), start)
     is_daily = rule.rule == "default" and (frozen is None or not is_enough(rule, frozen))
-    return say("{whose} past days cover {covers} of the {needed} needed. It judges from {at}.", whose=whose,
-               covers=_span(live.covers), needed=show_duration(rule.history),
-               at=_judges_from(rule, term, own, start, is_daily=is_daily))  # fmt: skip
+    return say(
+        "{whose} past days cover {covers} of the {needed} needed. It judges from {at}.",
+        whose=whose,
+        covers=_span(live.covers),
+        needed=show_duration(rule.history),
+        at=_judges_from(rule, term, own, start, is_daily=is_daily),
+    )
 
 
 def _measured_before(rule: MonitorRule, term: Term, frozen: Baseline) -> Say:
@@ -398,16 +434,29 @@ def _judges_from(rule: MonitorRule, term: Term, own: Points, start: datetime, *,
 def _sequential(rule: MonitorRule, term: Term, past: Past) -> Judgement:
     """Judge all readings since the warm-up; what was read before it is nothing to go by."""
     if rule.baseline == "live":
-        return _cannot(say("A sequence since the promotion can't be its own baseline. Use the rule {blocks}, or the "
-                           "baseline {previous}.", blocks=Code("blocks"), previous=Code("previous")))  # fmt: skip
+        return _cannot(
+            say(
+                "A sequence since the promotion can't be its own baseline. Use the rule {blocks}, or the "
+                "baseline {previous}.",
+                blocks=Code("blocks"),
+                previous=Code("previous"),
+            )
+        )
     frozen = past.frozen()
     if not is_enough(rule, frozen):
-        return _cannot(say("{before}, and {needed} are needed.", before=_measured_before(rule, term, frozen),
-                           needed=show_duration(rule.history)))  # fmt: skip
+        return _cannot(
+            say(
+                "{before}, and {needed} are needed.",
+                before=_measured_before(rule, term, frozen),
+                needed=show_duration(rule.history),
+            )
+        )
     judged = rules.sequential(
-        past.tally(frozen, term.since + rule.warms_up), alpha=rule.alpha, effect=rule.min_effect,
+        past.tally(frozen, term.since + rule.warms_up),
+        alpha=rule.alpha,
+        effect=rule.min_effect,
         history=rule.history.total_seconds(),
-    )  # fmt: skip
+    )
     return _judgement(rule, judged, say(""), None)
 
 
@@ -417,8 +466,14 @@ def _judgement(rule: MonitorRule, judged: Judged, remark: Say, judged_to: dateti
     why = joined([judged.why, remark], " ") if str(remark) else judged.why
     if judged.is_worse is None:
         return _cannot(why, judged_to)
-    return Judgement(is_worse=judged.is_worse, is_recovered=isnan(judged.gap) or judged.gap < enough,
-                     bound=judged.bound, usual=judged.expected, why=why, judged_to=judged_to)  # fmt: skip
+    return Judgement(
+        is_worse=judged.is_worse,
+        is_recovered=isnan(judged.gap) or judged.gap < enough,
+        bound=judged.bound,
+        usual=judged.expected,
+        why=why,
+        judged_to=judged_to,
+    )
 
 
 def _cannot(why: Say, judged_to: datetime | None = None) -> Judgement:

@@ -99,8 +99,12 @@ def _values(event: Event) -> dict[str, object]:
     what: object = model
     if version is not None and target:
         known = isinstance(version, int)
-        what = say("{model} {v} to {target}", model=model, v=Code(f"v{version}" if known else str(version)),
-                   target=str(target).capitalize())  # fmt: skip
+        what = say(
+            "{model} {v} to {target}",
+            model=model,
+            v=Code(f"v{version}" if known else str(version)),
+            target=str(target).capitalize(),
+        )
     after = Code(event.after or "nothing")
     stage = str(facts.get("stage") or "a stage")
     change = (
@@ -109,8 +113,15 @@ def _values(event: Event) -> dict[str, object]:
         else say("{after} in {stage}", after=after, stage=stage)
     )
     return {
-        "version": str(version), "change": change, "what": what, "model": model, "subject": Code(event.subject),
-        "choice": str(facts.get("choice", "")), "rows": str(facts.get("rows", "")),
-        "act": str(facts.get("act", "it")).replace("_", " "), "verb": Code(str(facts.get("verb", "a change"))),
-        "before": Code(event.before or "nothing"), "after": after,
-    }  # fmt: skip
+        "version": str(version),
+        "change": change,
+        "what": what,
+        "model": model,
+        "subject": Code(event.subject),
+        "choice": str(facts.get("choice", "")),
+        "rows": str(facts.get("rows", "")),
+        "act": str(facts.get("act", "it")).replace("_", " "),
+        "verb": Code(str(facts.get("verb", "a change"))),
+        "before": Code(event.before or "nothing"),
+        "after": after,
+    }

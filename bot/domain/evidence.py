@@ -59,9 +59,13 @@ def pack_seen(seen: Seen) -> dict[str, Any]:
     more: dict[str, Any] = {} if seen.callers == ForCallers() else {"callers": pack_callers(seen.callers)}
     more |= {} if seen.blocked is None else {"blocked": seen.blocked}
     return {
-        "metrics": dict(seen.metrics), "against": dict(seen.against), "validation": dict(seen.validation),
-        "gates": [asdict(gate) for gate in seen.gates], "rule": seen.rule, "policy": seen.policy,
-    } | more  # fmt: skip
+        "metrics": dict(seen.metrics),
+        "against": dict(seen.against),
+        "validation": dict(seen.validation),
+        "gates": [asdict(gate) for gate in seen.gates],
+        "rule": seen.rule,
+        "policy": seen.policy,
+    } | more
 
 
 def unpack_seen(data: Mapping[str, Any]) -> Seen:

@@ -51,10 +51,13 @@ def expected(monitors: Iterable[Monitor]) -> Expected | None:
     if not rules:
         return None
     return Expected(
-        armed=len(rules), counted=len(figures), per_month=fsum(figures), thresholds=thresholds,
+        armed=len(rules),
+        counted=len(figures),
+        per_month=fsum(figures),
+        thresholds=thresholds,
         hard_limits=sum(rule.hard_limit is not None for rule in rules),
         others=len(rules) - len(figures) - thresholds,
-    )  # fmt: skip
+    )
 
 
 def _is_looser(rule: MonitorRule) -> bool:

@@ -59,14 +59,23 @@ def frozen(model: str, freezes: Iterable[Freeze], policy: Policy, now: datetime)
 def _by_hand(freeze: Freeze) -> Frozen:
     what = say("Production of {model}", model=Name(freeze.model)) if freeze.model else say("Production of every model")
     until = say("until {when}", when=freeze.until) if freeze.until else say("until somebody lifts it")
-    why = say("{what} is frozen by {who}, {until}: {why}.", what=what, who=shown(freeze.by), until=until,
-              why=freeze.reason.rstrip("."))  # fmt: skip
+    why = say(
+        "{what} is frozen by {who}, {until}: {why}.",
+        what=what,
+        who=shown(freeze.by),
+        until=until,
+        why=freeze.reason.rstrip("."),
+    )
     return Frozen(why, freeze.until, freeze.reason)
 
 
 def _by_policy(model: str, reason: str, until: datetime) -> Frozen:
-    why = say("The policy freezes Production of {model} until {when}{reason}.", model=Name(model), when=until,
-              reason=f": {reason.rstrip('.')}" if reason else "")  # fmt: skip
+    why = say(
+        "The policy freezes Production of {model} until {when}{reason}.",
+        model=Name(model),
+        when=until,
+        reason=f": {reason.rstrip('.')}" if reason else "",
+    )
     return Frozen(why, until, reason)
 
 

@@ -111,8 +111,13 @@ def _against(metric: str, margin: float, value: float | None, note: str, facts: 
     bound = f"at most {number(margin)} worse than the incumbent"
     was = facts.against.get(metric)
     if facts.incumbent is None:
-        return GateResult(name=metric, bound=bound, value=_shown(value), passed=value is not None,
-                          note="there is no incumbent to compare with")  # fmt: skip
+        return GateResult(
+            name=metric,
+            bound=bound,
+            value=_shown(value),
+            passed=value is not None,
+            note="there is no incumbent to compare with",
+        )
     if value is None or was is None:
         missing = f"v{facts.incumbent} has none to compare with" if value is not None else note
         return GateResult(name=metric, bound=bound, value=_shown(value), passed=False, note=missing)
@@ -128,10 +133,12 @@ def _card(gate: object, facts: GateFacts) -> list[GateResult]:
     missing = [name for name in gate.card if name in gone]
     return [
         GateResult(
-            name=CARD, bound=f"{', '.join(gate.card)} filled", passed=not missing,
+            name=CARD,
+            bound=f"{', '.join(gate.card)} filled",
+            passed=not missing,
             value=f"missing: {', '.join(missing)}" if missing else "filled",
         )
-    ]  # fmt: skip
+    ]
 
 
 def _signature(gate: object, facts: GateFacts) -> list[GateResult]:
@@ -177,14 +184,19 @@ def _in_staging(gate: object, facts: GateFacts) -> list[GateResult]:
     if facts.version.stage is not Stage.STAGING or facts.staged_since is None:
         return [GateResult(name="time in Staging", bound=bound, value="not in Staging", passed=False)]
     spent = facts.now - facts.staged_since
-    return [GateResult(name="time in Staging", bound=bound, value=show_duration(spent),
-                       passed=spent >= gate.in_staging_for)]  # fmt: skip
+    return [
+        GateResult(name="time in Staging", bound=bound, value=show_duration(spent), passed=spent >= gate.in_staging_for)
+    ]
 
 
 _CHECKS: dict[type, _Check] = {
-    MetricGate: _metric, CardGate: _card, SignatureGate: _signature, SemverGate: _semver,
-    NotBlockedGate: _not_blocked, InStagingGate: _in_staging,
-}  # fmt: skip
+    MetricGate: _metric,
+    CardGate: _card,
+    SignatureGate: _signature,
+    SemverGate: _semver,
+    NotBlockedGate: _not_blocked,
+    InStagingGate: _in_staging,
+}
 
 
 def _shown(value: float | None) -> str:
@@ -206,8 +218,11 @@ def drift(request: Request, now: Seen) -> Say | None:
         return rule_changed(request)
     changed = _changed_metrics(request.seen.metrics, now.metrics)
     if changed:
-        return say("{version} was measured anew since this was asked: {what}.", version=Code(f"v{request.version}"),
-                   what=changed)  # fmt: skip
+        return say(
+            "{version} was measured anew since this was asked: {what}.",
+            version=Code(f"v{request.version}"),
+            what=changed,
+        )
     known = {gate.key for gate in request.seen.failed} if request.overridden_by else set()
     fresh = [gate for gate in now.failed if gate.key not in known]
     return gate_fails_now(fresh[0]) if fresh else None
@@ -228,15 +243,23 @@ def told(gate: GateResult) -> Say:
     if gate.name == NOT_BLOCKED:
         return say("it was {value}", value=short(gate.value, 300))
     note = say(" ({note})", note=gate.note) if gate.note else ""
-    return say("{name} is {value}, wanted: {bound}{note}", name=Code(short(gate.name, 80)),
-               value=short(gate.value, 300), bound=gate.bound, note=note)  # fmt: skip
+    return say(
+        "{name} is {value}, wanted: {bound}{note}",
+        name=Code(short(gate.name, 80)),
+        value=short(gate.value, 300),
+        bound=gate.bound,
+        note=note,
+    )
 
 
 def without_block(seen: Seen) -> Seen:
     """Return the same facts with the gate `not_blocked` passed: somebody unblocked the version since."""
-    return replace(seen, gates=tuple(
-        replace(gate, passed=True, value="unblocked") if gate.name == NOT_BLOCKED else gate for gate in seen.gates
-    ))  # fmt: skip
+    return replace(
+        seen,
+        gates=tuple(
+            replace(gate, passed=True, value="unblocked") if gate.name == NOT_BLOCKED else gate for gate in seen.gates
+        ),
+    )
 
 
 def seen_sentence(version: VersionInfo, target: Stage, seen: Seen) -> Say:
@@ -254,16 +277,27 @@ def seen_sentence(version: VersionInfo, target: Stage, seen: Seen) -> Say:
         said = "{model} {v} → {target}: the gate fails."
     else:
         said = f"{{model}} {{v}} → {{target}}: {{failed}} of {{all}} gates {'fails' if failed == 1 else 'fail'}."
-    return say(said, model=Code(short(version.model, 120)), v=Code(f"v{version.version}"), target=target,
-               failed=failed, all=all_of_them)  # fmt: skip
+    return say(
+        said,
+        model=Code(short(version.model, 120)),
+        v=Code(f"v{version.version}"),
+        target=target,
+        failed=failed,
+        all=all_of_them,
+    )
 
 
 def _changed_metrics(was: Mapping[str, float], now: Mapping[str, float]) -> list[Say]:
     names = sorted(name for name in {*was, *now} if was.get(name) != now.get(name))
     said = [
-        say("{name} was {was} and is {now}", name=Code(short(name, 80)), was=_exact(was.get(name)),
-            now=_exact(now.get(name))) for name in names[:SHOWN]
-    ]  # fmt: skip
+        say(
+            "{name} was {was} and is {now}",
+            name=Code(short(name, 80)),
+            was=_exact(was.get(name)),
+            now=_exact(now.get(name)),
+        )
+        for name in names[:SHOWN]
+    ]
     return said + ([say("{n} more", n=len(names) - SHOWN)] if len(names) > SHOWN else [])
 
 

@@ -52,8 +52,11 @@ def _how(served: Served, request: Request | None, approvers: Sequence[Actor]) ->
             gone = say(" from {v}", v=Code(f"v{move.expected_incumbent}")) if move.expected_incumbent else say("")
             return say("rolled back{gone} by {who}", gone=gone, who=by(move.actor))
         case MoveKind.BREAK_GLASS:
-            return say("put there without approvals by {who}, who broke the glass: request {id}",
-                       who=by(move.actor), id=Code(move.request or "?"))  # fmt: skip
+            return say(
+                "put there without approvals by {who}, who broke the glass: request {id}",
+                who=by(move.actor),
+                id=Code(move.request or "?"),
+            )
         case MoveKind.MEND:
             return say("mended by {who}", who=by(move.actor))
         case MoveKind.IMPORTED:
@@ -66,10 +69,18 @@ def _how(served: Served, request: Request | None, approvers: Sequence[Actor]) ->
         return say("promoted by {who}", who=by(move.actor))
     passed = say("")
     if request.overridden_by is not None:
-        passed = say(", gates overridden by {who} ({why})", who=by(request.overridden_by),
-                     why=short(request.override_reason, OVERRIDE_MOST))  # fmt: skip
-    return say("promoted: requested by {asker}, approved by {who}{passed}, request {id}", asker=by(request.requester),
-               who=[by(one) for one in approvers or [move.actor]], passed=passed, id=Code(request.id))  # fmt: skip
+        passed = say(
+            ", gates overridden by {who} ({why})",
+            who=by(request.overridden_by),
+            why=short(request.override_reason, OVERRIDE_MOST),
+        )
+    return say(
+        "promoted: requested by {asker}, approved by {who}{passed}, request {id}",
+        asker=by(request.requester),
+        who=[by(one) for one in approvers or [move.actor]],
+        passed=passed,
+        id=Code(request.id),
+    )
 
 
 def answer(timeline: Timeline) -> Say:
@@ -87,14 +98,20 @@ def answer(timeline: Timeline) -> Say:
     day, model = write_day(asked.day), Name(timeline.model)
     if not then:
         who = Code(f"v{first.version}") if first else "No version"
-        return say("{who} of {model} was in Production all of {day} (UTC){so_far}.", who=who, model=model, day=day,
-                   so_far="" if is_over else " so far")  # fmt: skip
+        return say(
+            "{who} of {model} was in Production all of {day} (UTC){so_far}.",
+            who=who,
+            model=model,
+            day=day,
+            so_far="" if is_over else " so far",
+        )
     told = joined(_told(then), ", ")
     if first is None and not known:
         return say("In Production of {model} on {day} (UTC): {then}.", day=day, model=model, then=told)
     began: object = Code(f"v{first.version}") if first else "no version"
-    return say("On {day} (UTC) {began} was in Production of {model}; {then}.", day=day, began=began, model=model,
-               then=told)  # fmt: skip
+    return say(
+        "On {day} (UTC) {began} was in Production of {model}; {then}.", day=day, began=began, model=model, then=told
+    )
 
 
 def _told(then: list[Change]) -> list[Say]:
@@ -129,7 +146,12 @@ def _no_record(timeline: Timeline) -> Say:
     if timeline.after and timeline.after.is_older_than_us:
         hint = say(" {v} was in Production by then.", v=Code(f"v{timeline.after.version}"))
     elif timeline.after and timeline.after.began.expected_incumbent:
-        hint = say(" Before {v} came at {at}, it was {old}.", v=Code(f"v{timeline.after.version}"),
-                   at=timeline.after.since, old=Code(f"v{timeline.after.began.expected_incumbent}"))  # fmt: skip
-    return say("No record: Registrar has watched {model} since {at}.{hint}", model=model, at=timeline.watched,
-               hint=hint)  # fmt: skip
+        hint = say(
+            " Before {v} came at {at}, it was {old}.",
+            v=Code(f"v{timeline.after.version}"),
+            at=timeline.after.since,
+            old=Code(f"v{timeline.after.began.expected_incumbent}"),
+        )
+    return say(
+        "No record: Registrar has watched {model} since {at}.{hint}", model=model, at=timeline.watched, hint=hint
+    )

@@ -20,9 +20,12 @@ def difference(model: str, version: int, was: Identity | None, now: Identity | N
         return say(
             "The files of v{v} of {model} are somewhere else now: {now} instead of {was}. "
             "If the registry was migrated, an admin can accept that with {accept}.",
-            v=version, model=Name(model), now=Code(short(now.source, 200)), was=Code(short(was.source, 200)),
+            v=version,
+            model=Name(model),
+            now=Code(short(now.source, 200)),
+            was=Code(short(was.source, 200)),
             accept=Code("registrar db accept --reason …"),
-        )  # fmt: skip
+        )
     return replaced(model, version)
 
 
@@ -30,5 +33,6 @@ def replaced(model: str, version: int) -> Say:
     """Return that another version is found under this name and number."""
     return say(
         "v{v} of {model} isn't the same version any more: it was deleted and created again, or its model was renamed.",
-        v=version, model=Name(model),
-    )  # fmt: skip
+        v=version,
+        model=Name(model),
+    )

@@ -59,19 +59,33 @@ def opened(incident: Incident) -> Say:
     what = joined(incident.lines, " ") if incident.lines else say("")
     match incident.kind:
         case IncidentKind.FAILED:
-            return say("{it} fails in Production, since {since}. {what}", it=subject(incident), since=incident.since,
-                       what=what)  # fmt: skip
+            return say(
+                "{it} fails in Production, since {since}. {what}", it=subject(incident), since=incident.since, what=what
+            )
         case IncidentKind.BLIND if incident.is_of_source:
-            return say("Many monitors of {it} can't judge, since {since}, so they won't roll anything back. {what}",
-                       it=subject(incident), since=incident.since, what=what)  # fmt: skip
+            return say(
+                "Many monitors of {it} can't judge, since {since}, so they won't roll anything back. {what}",
+                it=subject(incident),
+                since=incident.since,
+                what=what,
+            )
         case IncidentKind.BLIND:
-            return say("{monitors} of {it} can't judge, since {since}, so {they} won't roll anything back. {what}",
-                       monitors="A monitor" if len(incident.monitors) == 1 else "Monitors", it=subject(incident),
-                       since=incident.since, they="it" if len(incident.monitors) == 1 else "they",
-                       what=what)  # fmt: skip
+            return say(
+                "{monitors} of {it} can't judge, since {since}, so {they} won't roll anything back. {what}",
+                monitors="A monitor" if len(incident.monitors) == 1 else "Monitors",
+                it=subject(incident),
+                since=incident.since,
+                they="it" if len(incident.monitors) == 1 else "they",
+                what=what,
+            )
         case IncidentKind.SOURCE:
-            return say("Many monitors of {it} fail together, since {since}: look at the source, not at the models. "
-                       "Nothing is moved. {what}", it=subject(incident), since=incident.since, what=what)  # fmt: skip
+            return say(
+                "Many monitors of {it} fail together, since {since}: look at the source, not at the models. "
+                "Nothing is moved. {what}",
+                it=subject(incident),
+                since=incident.since,
+                what=what,
+            )
 
 
 def joined_by(line: Say) -> Say:
@@ -81,8 +95,11 @@ def joined_by(line: Say) -> Say:
 
 def passed_over(version: int, least: timedelta) -> Say:
     """Return why the version before is not the one that is gone back to."""
-    return say("Not {v}: it served for less than {least}, so nobody knows that it is good.", v=v(version),
-               least=show_duration(least))  # fmt: skip
+    return say(
+        "Not {v}: it served for less than {least}, so nobody knows that it is good.",
+        v=v(version),
+        least=show_duration(least),
+    )
 
 
 def acted(incident: Incident) -> Say:
@@ -130,8 +147,12 @@ def _decide(incident: Incident) -> Say:
         case Doing.AWAITING_HUMAN | Doing.COOLDOWN if incident.target is not None:
             return say("{decide} Press the button, or type {back}", decide=decide, back=back)
         case Doing.TRIPPED if incident.target is not None:
-            return say("{decide} Press the button, or type {back} An admin lets them go on with {reset}", decide=decide,
-                       back=back, reset=_reset(incident))  # fmt: skip
+            return say(
+                "{decide} Press the button, or type {back} An admin lets them go on with {reset}",
+                decide=decide,
+                back=back,
+                reset=_reset(incident),
+            )
         case Doing.FROZEN if incident.target is not None:
             return say(
                 "{decide} A person may, frozen or not. Press the button, or type {back}", decide=decide, back=back
@@ -139,20 +160,27 @@ def _decide(incident: Incident) -> Say:
         case Doing.HELD if incident.target is None:
             return say("Decide which version should serve; nothing happens by itself.")
         case Doing.HELD if _is_because(incident, UNFIT, NOT_LOOKED_AT):
-            return say("Decide: another version, as {history} lists them, or this one with --force.",
-                       history=Code(f"/model history {incident.model}"))  # fmt: skip
+            return say(
+                "Decide: another version, as {history} lists them, or this one with --force.",
+                history=Code(f"/model history {incident.model}"),
+            )
         case Doing.HELD if _is_because(incident, CANNOT_BE_TOLD):
-            return say("Wait, or decide: if {bad} is really bad, type {back}", bad=v(incident.version),
-                       back=roll_back(incident, " --force"))  # fmt: skip
+            return say(
+                "Wait, or decide: if {bad} is really bad, type {back}",
+                bad=v(incident.version),
+                back=roll_back(incident, " --force"),
+            )
         case Doing.FAILED:
-            return say("Do this: {back} If that fails as well, move {to} to Production in MLflow.", back=back,
-                       to=v(incident.target))  # fmt: skip
+            return say(
+                "Do this: {back} If that fails as well, move {to} to Production in MLflow.",
+                back=back,
+                to=v(incident.target),
+            )
         case _:
             return say("Decide: if {bad} is really bad, type {back}", bad=v(incident.version), back=back)
 
 
-_NOBODYS = {Doing.LOGGED, Doing.INTENT, Doing.ROLLED_BACK, Doing.NOT_FOLLOWED,
-            Doing.SUPERSEDED}  # fmt: skip
+_NOBODYS = {Doing.LOGGED, Doing.INTENT, Doing.ROLLED_BACK, Doing.NOT_FOLLOWED, Doing.SUPERSEDED}
 
 
 def roll_back(incident: Incident, flag: str = "") -> Code:
@@ -191,14 +219,22 @@ def acknowledged(incident: Incident) -> Say:
 def silenced(by: Actor, until: datetime, reason: str = "") -> Say:
     """Return the news that an incident's monitors are silenced."""
     why = say(": {reason}", reason=reason) if reason else say("")
-    return say("{who} silenced this until {until}{why}. Until then nothing is posted and nothing moved; it is measured "
-               "all the same.", who=shown(by), until=until, why=why)  # fmt: skip
+    return say(
+        "{who} silenced this until {until}{why}. Until then nothing is posted and nothing moved; it is measured "
+        "all the same.",
+        who=shown(by),
+        until=until,
+        why=why,
+    )
 
 
 def repeated(incident: Incident, now: datetime) -> Say:
     """Return the reminder of an incident that goes on and that nobody looks after."""
-    return say("Still so, for {age} now, and nobody looks after it. {next}", age=show_duration(now - incident.since),
-               next=next_step(incident))  # fmt: skip
+    return say(
+        "Still so, for {age} now, and nobody looks after it. {next}",
+        age=show_duration(now - incident.since),
+        next=next_step(incident),
+    )
 
 
 # -- how it ends: sentences for `resolution` ---------------------------------------------------------------------------
@@ -209,20 +245,25 @@ def restored(version: int, since: datetime, bad: int | None, by: Actor | None = 
     who = say(" {who} rolled it back.", who=shown(by)) if by else say("")
     if bad is None:
         return say("Restored: {v} has served since {since}.{who}", v=v(version), since=since, who=who)
-    return say("Restored: {v} has served since {since}, {bad} is blocked.{who}", v=v(version), since=since, bad=v(bad),
-               who=who)  # fmt: skip
+    return say(
+        "Restored: {v} has served since {since}, {bad} is blocked.{who}", v=v(version), since=since, bad=v(bad), who=who
+    )
 
 
 def recovered_since(version: int, since: datetime, now: datetime) -> Say:
     """Return how it ends where the restored version has passed its checks."""
-    return say("Restored and recovered: {v} is healthy, {age} after the rollback.", v=v(version),
-               age=show_duration(now - since))  # fmt: skip
+    return say(
+        "Restored and recovered: {v} is healthy, {age} after the rollback.",
+        v=v(version),
+        age=show_duration(now - since),
+    )
 
 
 def recovered(version: int | None, since: datetime, now: datetime) -> Say:
     """Return how it ends where the figures came back by themselves."""
-    return say("Recovered: {v} is well again, after {age}. Nothing was moved.", v=v(version),
-               age=show_duration(now - since))  # fmt: skip
+    return say(
+        "Recovered: {v} is well again, after {age}. Nothing was moved.", v=v(version), age=show_duration(now - since)
+    )
 
 
 def not_followed(version: int) -> Say:
@@ -231,7 +272,7 @@ def not_followed(version: int) -> Say:
         "Failed: {v} is in Production, and the serving side has not confirmed in time that it serves it. Do this: ask "
         "it yourself, and let it load {v} anew, as after any deployment. Another rollback changes the registry only.",
         v=v(version),
-    )  # fmt: skip
+    )
 
 
 def sees_again(since: datetime, now: datetime) -> Say:
@@ -241,16 +282,23 @@ def sees_again(since: datetime, now: datetime) -> Say:
 
 def source_is_well(source: str, since: datetime, now: datetime) -> Say:
     """Return how it ends where a source is trusted again."""
-    return say("The monitors of {source} no longer fail together, after {age}.", source=Code(source),
-               age=show_duration(now - since))  # fmt: skip
+    return say(
+        "The monitors of {source} no longer fail together, after {age}.",
+        source=Code(source),
+        age=show_duration(now - since),
+    )
 
 
 def rolled_back_by_hand(move: Move) -> Say:
     """Return how it ends where a person rolled Production back."""
     if move.expected_incumbent is None:
         return say("{who} rolled Production back to {now}.", who=shown(move.actor), now=v(move.version))
-    return say("{who} rolled Production back from {was} to {now}.", who=shown(move.actor),
-               was=v(move.expected_incumbent), now=v(move.version))  # fmt: skip
+    return say(
+        "{who} rolled Production back from {was} to {now}.",
+        who=shown(move.actor),
+        was=v(move.expected_incumbent),
+        now=v(move.version),
+    )
 
 
 def overtaken(version: int | None, began: Move | None) -> Say:
@@ -259,10 +307,17 @@ def overtaken(version: int | None, began: Move | None) -> Say:
         return say("Overtaken: {v} serves no more, and nothing is in Production.", v=v(version))
     how = say(_MOVED_BY.get(began.kind, "{who} moved it."), who=shown(began.actor))
     if began.version == version:
-        return say("Overtaken: {v} left Production and is back. This was about its earlier time there. {how}",
-                   v=v(version), how=how)  # fmt: skip
-    return say("Overtaken: {now} replaced {v} in Production. This was about {v} only. {how}", v=v(version),
-               now=v(began.version), how=how)  # fmt: skip
+        return say(
+            "Overtaken: {v} left Production and is back. This was about its earlier time there. {how}",
+            v=v(version),
+            how=how,
+        )
+    return say(
+        "Overtaken: {now} replaced {v} in Production. This was about {v} only. {how}",
+        v=v(version),
+        now=v(began.version),
+        how=how,
+    )
 
 
 _MOVED_BY = {
@@ -276,8 +331,9 @@ _MOVED_BY = {
 def unwatched(ending: Ending, monitor: str, by: Actor | None) -> Say:
     """Return how it ends where its last monitor was paused, changed, or removed."""
     if by is None:
-        return say("Ended: {monitor} was paused, changed, or removed, so nothing watches this now.",
-                   monitor=Code(monitor))  # fmt: skip
+        return say(
+            "Ended: {monitor} was paused, changed, or removed, so nothing watches this now.", monitor=Code(monitor)
+        )
     who = say("The policy file") if isinstance(by, Automation) else say("{who}", who=shown(by))
     return say(_UNWATCHED[ending], who=who, monitor=Code(monitor))
 
@@ -300,8 +356,13 @@ def resolved(incident: Incident) -> Say:
 def tripped(breaker: Tripped) -> Say:
     """Return what the channel hears when automatic rollbacks stop."""
     reset = Code(f"/model monitor reset {breaker.model or '--all'}")
-    return say("⛔ Automatic rollbacks of {model} have stopped. {why} From now on every monitor asks first; an admin "
-               "lets them go on with {reset}", model=_all_or(breaker.model), why=breaker.why, reset=reset)  # fmt: skip
+    return say(
+        "⛔ Automatic rollbacks of {model} have stopped. {why} From now on every monitor asks first; an admin "
+        "lets them go on with {reset}",
+        model=_all_or(breaker.model),
+        why=breaker.why,
+        reset=reset,
+    )
 
 
 def breaker_reset(model: str, by: Actor) -> Say:

@@ -189,9 +189,11 @@ def decide(it: Situation) -> Decided:
     if it.is_common:
         return Decided(
             Doing.HELD,
-            say("Many monitors of the source {source} fail together, so the source is in doubt and nothing is done.",
-                source=Code(rule.source)),
-        )  # fmt: skip
+            say(
+                "Many monitors of the source {source} fail together, so the source is in doubt and nothing is done.",
+                source=Code(rule.source),
+            ),
+        )
     if acts == "dry_run":
         return Decided(Doing.LOGGED, say("This monitor only tries itself out: nobody is alerted, nothing is moved."))
     if it.monitor.is_silenced(it.now):
@@ -205,10 +207,14 @@ def decide(it: Situation) -> Decided:
     if it.target is None:
         return Decided(Doing.HELD, _no_target(it))
     if acts == "ask":
-        why = None if rule.action == "ask" else say(
-            "It may not act by itself: nobody has armed it. {how}",
-            how=Code(f"/model monitor arm {it.model} {it.monitor.name}"),
-        )  # fmt: skip
+        why = (
+            None
+            if rule.action == "ask"
+            else say(
+                "It may not act by itself: nobody has armed it. {how}",
+                how=Code(f"/model monitor arm {it.model} {it.monitor.name}"),
+            )
+        )
         return Decided(Doing.AWAITING_HUMAN, why)
     return _automatically(it)
 
@@ -226,16 +232,24 @@ def _automatically(it: Situation) -> Decided:
         return Decided(Doing.TRIPPED, it.tripped.why)
     rule = it.monitor.rule
     if it.auto_of_model >= rule.max_auto:
-        return _trip(say("As many automatic rollbacks of {model} as the policy allows within 24 hours: {n}.",
-                         n=it.auto_of_model, model=Name(it.model)))  # fmt: skip
+        return _trip(
+            say(
+                "As many automatic rollbacks of {model} as the policy allows within 24 hours: {n}.",
+                n=it.auto_of_model,
+                model=Name(it.model),
+            )
+        )
     if it.auto_of_all >= it.auto_most:
         return _trip(say(OF_ALL, n=it.auto_of_all))
     if it.rolled_back_at and it.now < it.rolled_back_at + rule.cooldown:
         return Decided(
             Doing.COOLDOWN,
-            say("Production was rolled back on {at}; until {until} a person decides.", at=it.rolled_back_at,
-                until=it.rolled_back_at + rule.cooldown),
-        )  # fmt: skip
+            say(
+                "Production was rolled back on {at}; until {until} a person decides.",
+                at=it.rolled_back_at,
+                until=it.rolled_back_at + rule.cooldown,
+            ),
+        )
     return Decided(Doing.INTENT)
 
 
@@ -246,8 +260,9 @@ def _trip(why: Say) -> Decided:
 def _no_target(it: Situation) -> Say:
     return say(
         "There is no version to go back to that has served for long enough and was not rolled back as bad. Choose one: "
-        "{how}", how=Code(f'/model rollback {it.model} VERSION --reason "…"'),
-    )  # fmt: skip
+        "{how}",
+        how=Code(f'/model rollback {it.model} VERSION --reason "…"'),
+    )
 
 
 def is_common_cause(failing: int, watching: int) -> bool:

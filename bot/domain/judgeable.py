@@ -34,21 +34,32 @@ def unfit(rule: MonitorRule) -> Unfit | None:
     if rule.is_threshold:
         return None
     if rule.min_effect.kind is EffectKind.OF_ERROR and rule.better is Direction.LOWER:
-        why = say("Lower is better for {query}, so a plain percentage is already a part of the error. Use {plain}.",
-                  query=Code(short(rule.query, 60)), plain=Code(str(Effect(rule.min_effect.amount))))  # fmt: skip
+        why = say(
+            "Lower is better for {query}, so a plain percentage is already a part of the error. Use {plain}.",
+            query=Code(short(rule.query, 60)),
+            plain=Code(str(Effect(rule.min_effect.amount))),
+        )
         return Unfit("min_effect", why)
     if rule.history > KEPT:
-        why = say("Checks are kept for {kept}, so a baseline never covers {history}. Use at most {kept}.",
-                  kept=show_duration(KEPT), history=show_duration(rule.history))  # fmt: skip
+        why = say(
+            "Checks are kept for {kept}, so a baseline never covers {history}. Use at most {kept}.",
+            kept=show_duration(KEPT),
+            history=show_duration(rule.history),
+        )
         return Unfit("history", why)
     day = rule.day
     most = max(rule.history, MOST_DAYS * day)
     longest = day * (most // day // LEAST)
     if rule.every > longest:
-        why = say("A baseline has at most {most}; checked every {every}, it has {readings}, and {least} are needed. "
-                  "Check at least every {longest}.", most=show_duration(most), every=show_duration(rule.every),
-                  readings=counted(_fits(rule.every, most, day), "reading"), least=LEAST,
-                  longest=show_duration(longest))  # fmt: skip
+        why = say(
+            "A baseline has at most {most}; checked every {every}, it has {readings}, and {least} are needed. "
+            "Check at least every {longest}.",
+            most=show_duration(most),
+            every=show_duration(rule.every),
+            readings=counted(_fits(rule.every, most, day), "reading"),
+            least=LEAST,
+            longest=show_duration(longest),
+        )
         return Unfit("every", why)
     why_window = _unfit_window(rule, day, most, longest) if rule.has_blocks else None
     return Unfit("window", why_window) if why_window else None
@@ -57,23 +68,36 @@ def unfit(rule: MonitorRule) -> Unfit | None:
 def _unfit_window(rule: MonitorRule, day: timedelta, most: timedelta, longest: timedelta) -> Say | None:
     window = rule.window
     if window > longest:
-        return say("A baseline has at most {most}; a window of {window} fits into it {times}, and {least} are needed. "
-                   "Use at most {longest}.", most=show_duration(most),
-                   window=show_duration(window), times=counted(_fits(window, most, day), "time"), least=LEAST,
-                   longest=show_duration(longest))  # fmt: skip
+        return say(
+            "A baseline has at most {most}; a window of {window} fits into it {times}, and {least} are needed. "
+            "Use at most {longest}.",
+            most=show_duration(most),
+            window=show_duration(window),
+            times=counted(_fits(window, most, day), "time"),
+            least=LEAST,
+            longest=show_duration(longest),
+        )
     if window < rule.every:
-        return say("A window of {window} is shorter than the {every} between checks, so most windows would have no "
-                   "reading. Use at least {every}.", window=show_duration(window),
-                   every=show_duration(rule.every))  # fmt: skip
+        return say(
+            "A window of {window} is shorter than the {every} between checks, so most windows would have no "
+            "reading. Use at least {every}.",
+            window=show_duration(window),
+            every=show_duration(rule.every),
+        )
     period = day * _days(window, day)
     times = period // window
     left = period - times * window
     if left <= (1 - COVERED) * period:
         return None
     instead = [Code(show_duration(one)) for one in nearest(window, day) if one >= rule.every]
-    return say("A window of {window} fits {times} into {period} and leaves {left} that are never judged. "
-               "Use {instead}.", window=show_duration(window), times=counted(times, "time"),
-               period=show_duration(period), left=show_duration(left), instead=either(instead, "or"))  # fmt: skip
+    return say(
+        "A window of {window} fits {times} into {period} and leaves {left} that are never judged. Use {instead}.",
+        window=show_duration(window),
+        times=counted(times, "time"),
+        period=show_duration(period),
+        left=show_duration(left),
+        instead=either(instead, "or"),
+    )
 
 
 def nearest(window: timedelta, day: timedelta) -> tuple[timedelta, timedelta]:

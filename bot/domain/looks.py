@@ -112,11 +112,16 @@ class Finding:
 def seen(model: ModelInfo, versions: Sequence[VersionInfo], at: datetime, after: str | None) -> Look:
     """Return the look at a model that a reading of it and its versions gives."""
     return Look(
-        model=model.name, at=at, updated_at=model.updated_at, after=after, aliases=dict(model.aliases),
-        stages={one.version: one.stage for one in versions}, created_at=model.created_at,
+        model=model.name,
+        at=at,
+        updated_at=model.updated_at,
+        after=after,
+        aliases=dict(model.aliases),
+        stages={one.version: one.stage for one in versions},
+        created_at=model.created_at,
         marks={one.version: one.identity().mark for one in versions},
         tags={one.version: told for one in versions if (told := digest(one.tags))},
-    )  # fmt: skip
+    )
 
 
 def expected(before: Look, moves: Sequence[Move], aliases: Mapping[Stage, str]) -> Look:
@@ -209,8 +214,11 @@ def have_moved(looks: Mapping[str, Look], models: Iterable[ModelInfo]) -> bool:
 def migrated(models: Sequence[ModelInfo]) -> Say:
     """Return what changed where the sources of all versions did; one of them is an example."""
     source = next(iter(models[0].identities.values())).source
-    return say("The files of {n} are somewhere else now, for example {source}.", n=counted(len(models), "model"),
-               source=Code(short(source, 200)))  # fmt: skip
+    return say(
+        "The files of {n} are somewhere else now, for example {source}.",
+        n=counted(len(models), "model"),
+        source=Code(short(source, 200)),
+    )
 
 
 def _deleted(before: Look, lost: list[int]) -> Say:
@@ -255,8 +263,10 @@ def disorders(now: Look, kept: Mapping[Stage, frozenset[int]], aliases: Mapping[
 
     `kept` are the versions that a request with keep-existing left in a stage: those are meant.
     """
-    found = [_disorder(now, stage, kept.get(stage, frozenset()), aliases[stage])
-             for stage in (Stage.PRODUCTION, Stage.STAGING)]  # fmt: skip
+    found = [
+        _disorder(now, stage, kept.get(stage, frozenset()), aliases[stage])
+        for stage in (Stage.PRODUCTION, Stage.STAGING)
+    ]
     return [one for one in found if one]
 
 
@@ -267,13 +277,22 @@ def _disorder(now: Look, stage: Stage, kept: frozenset[int], alias: str) -> Diso
     unmeant = [number for number in holders if number not in kept]
     if len(unmeant) > 1:
         holder = named if named in unmeant else unmeant[0]
-        line = say("{stage} has {n} holders: {which}. It should have one.",
-                   stage=stage, n=len(holders), which=_few([f"v{number}" for number in holders]))  # fmt: skip
+        line = say(
+            "{stage} has {n} holders: {which}. It should have one.",
+            stage=stage,
+            n=len(holders),
+            which=_few([f"v{number}" for number in holders]),
+        )
         return Disorder(stage, line, holder)
     if named is not None and named not in holders:
         holder = (unmeant or holders)[0]
-        line = say("{alias} names {named}, but {holder} is in {stage}.", alias=Code(f"@{alias}"),
-                   named=Code(f"v{named}"), holder=Code(f"v{holder}"), stage=stage)  # fmt: skip
+        line = say(
+            "{alias} names {named}, but {holder} is in {stage}.",
+            alias=Code(f"@{alias}"),
+            named=Code(f"v{named}"),
+            holder=Code(f"v{holder}"),
+            stage=stage,
+        )
         return Disorder(stage, line, holder)
     return None
 

@@ -23,8 +23,13 @@ def since_opened(request: Request, moves: Iterable[Move], bars: Iterable[Bar]) -
     move = next((one for one in moves if _is_news(request, one)), None)
     if move is None:
         return None
-    return say("{v} moved from {old} to {new} on {when}, after this was requested.", v=Code(f"v{move.version}"),
-               old=_named(move.from_stage), new=_named(move.target), when=time_of(move))  # fmt: skip
+    return say(
+        "{v} moved from {old} to {new} on {when}, after this was requested.",
+        v=Code(f"v{move.version}"),
+        old=_named(move.from_stage),
+        new=_named(move.target),
+        when=time_of(move),
+    )
 
 
 def _is_news(request: Request, move: Move) -> bool:

@@ -20,12 +20,27 @@ DESCRIPTION_MOST = 5000  # characters that MLflow holds on PostgreSQL
 # Tags that Registrar writes itself, from the ledger: a person's hand in them would tell a lie.
 OURS = frozenset(
     {
-        STATUS, "approver", "approval_date", "requester", "request_reason", "request_date",
-        "production_requester", "production_approver", "production_date", "promoted_by", "promotion_date",
-        "rollback_reason", "rolled_back_by", "rollback_date", "restored_to_production", "restoration_date",
-        "restored_by", "semver", "stage",
+        STATUS,
+        "approver",
+        "approval_date",
+        "requester",
+        "request_reason",
+        "request_date",
+        "production_requester",
+        "production_approver",
+        "production_date",
+        "promoted_by",
+        "promotion_date",
+        "rollback_reason",
+        "rolled_back_by",
+        "rollback_date",
+        "restored_to_production",
+        "restoration_date",
+        "restored_by",
+        "semver",
+        "stage",
     }
-)  # fmt: skip
+)
 
 # Those whose values come from the ledger alone: a registry without stages keeps them in `stage`, programs set `semver`.
 OURS_ALONE = OURS - {"semver", "stage"}
@@ -123,8 +138,11 @@ def promoted(request: Request, votes: Iterable[Vote], at: datetime) -> str:
 
 def rolled_back(move: Move, at: datetime) -> Tags:
     """Return the tags of the version that a rollback took out of Production."""
-    return {"rollback_reason": short(move.reason, VALUE_MOST) or None, "rolled_back_by": named(move.actor),
-            "rollback_date": _date(at)}  # fmt: skip
+    return {
+        "rollback_reason": short(move.reason, VALUE_MOST) or None,
+        "rolled_back_by": named(move.actor),
+        "rollback_date": _date(at),
+    }
 
 
 def restored(move: Move, at: datetime) -> Tags:

@@ -28,8 +28,13 @@ NONE = "none"  # what is typed to take a setting away again
 def _name(text: object) -> str:
     word = str(text).strip()
     if not re.fullmatch(r"\w[\w.\-]{0,59}", word):
-        raise BadInput(say("{word} is no name for a monitor. Use at most 60 letters, digits and _ . - such as {like}.",
-                           word=Name(word[:80]), like=Code("accuracy-live")))  # fmt: skip
+        raise BadInput(
+            say(
+                "{word} is no name for a monitor. Use at most 60 letters, digits and _ . - such as {like}.",
+                word=Name(word[:80]),
+                like=Code("accuracy-live"),
+            )
+        )
     return word
 
 
@@ -37,8 +42,14 @@ def _silence(text: object) -> timedelta:
     try:
         span = parse_duration(text)
     except ValueError:
-        raise BadInput(say("{word} is no time to be silent. Write one like {a} or {b}.", word=Name(str(text)[:40]),
-                           a=Code("2h"), b=Code("30m"))) from None  # fmt: skip
+        raise BadInput(
+            say(
+                "{word} is no time to be silent. Write one like {a} or {b}.",
+                word=Name(str(text)[:40]),
+                a=Code("2h"),
+                b=Code("30m"),
+            )
+        ) from None
     if not timedelta(0) < span <= longest_silence():
         raise BadInput("A monitor can be silenced for 72 hours at most. Pause it for longer.")
     return span
@@ -46,9 +57,10 @@ def _silence(text: object) -> timedelta:
 
 MonitorName = Annotated[str, BeforeValidator(_name), Arg("NAME", "the monitor's name", flags=("--name",))]
 OptionalName = Annotated[
-    str | None, BeforeValidator(lambda text: None if text is None else _name(text)),
+    str | None,
+    BeforeValidator(lambda text: None if text is None else _name(text)),
     Arg("NAME", "the monitor's name", flags=("--name",)),
-]  # fmt: skip
+]
 AllOfModel = Annotated[bool, Arg("", "every monitor of the model", positional=False, flags=("--all",))]
 
 
@@ -174,8 +186,10 @@ class MonitorAdd(_Ruled):
     @classmethod
     def usage(cls) -> str:
         """Return how it is typed; of the flags those that are used most."""
-        return ("monitor add MODEL NAME [--source SOURCE] [--query QUERY] [--greater-than X] [--less-than X] "
-                "[--every TIME] [--action dry_run|notify|ask|auto] […]")  # fmt: skip
+        return (
+            "monitor add MODEL NAME [--source SOURCE] [--query QUERY] [--greater-than X] [--less-than X] "
+            "[--every TIME] [--action dry_run|notify|ask|auto] […]"
+        )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> MonitorAdd:
@@ -209,8 +223,13 @@ class MonitorEdit(_Ruled):
     @model_validator(mode="after")
     def _changes_something(self) -> MonitorEdit:
         if not self.settings:
-            raise BadInput(say("Say what to change, such as {like}. To take something away: {none}.",
-                               like=Code(f"/model {self.example}"), none=Code("--hard-limit none")))  # fmt: skip
+            raise BadInput(
+                say(
+                    "Say what to change, such as {like}. To take something away: {none}.",
+                    like=Code(f"/model {self.example}"),
+                    none=Code("--hard-limit none"),
+                )
+            )
         return self
 
     def applied(self, rule: MonitorRule) -> MonitorRule:
@@ -301,9 +320,7 @@ class MonitorBacktest(_OfOne):
     verb = "monitor backtest"
     summary = "Find when a monitor would have failed in the past: a sentence and a chart, in the channel"
     example = "monitor backtest churn accuracy --days 30"
-    days: Annotated[
-        int, Field(ge=1, le=366), Arg("N", "how far back", positional=False, flags=("--days",))
-    ] = 30  # fmt: skip
+    days: Annotated[int, Field(ge=1, le=366), Arg("N", "how far back", positional=False, flags=("--days",))] = 30
 
 
 class MonitorArm(_OfOne):
@@ -314,7 +331,7 @@ class MonitorArm(_OfOne):
     example = "monitor arm churn accuracy"
     override: Annotated[
         bool, Arg("", "an admin's: although it has not tried itself out; needs a reason", False, ("--override",))
-    ] = False  # fmt: skip
+    ] = False
     reason: Reason = ""
 
 
@@ -353,9 +370,20 @@ class MonitorReset(Command):
 
 
 VERBS: tuple[type[Command], ...] = (
-    MonitorAdd, MonitorList, MonitorShow, MonitorCheck, MonitorBacktest, MonitorEdit, MonitorPause, MonitorResume,
-    MonitorSilence, MonitorUnsilence, MonitorArm, MonitorReset, MonitorRemove,
-)  # fmt: skip
+    MonitorAdd,
+    MonitorList,
+    MonitorShow,
+    MonitorCheck,
+    MonitorBacktest,
+    MonitorEdit,
+    MonitorPause,
+    MonitorResume,
+    MonitorSilence,
+    MonitorUnsilence,
+    MonitorArm,
+    MonitorReset,
+    MonitorRemove,
+)
 _BY_WORD = {verb.verb.removeprefix(f"{GROUP} "): verb for verb in VERBS}
 
 
@@ -371,15 +399,24 @@ def find(words: Sequence[str]) -> tuple[type[Command], Sequence[str]]:
         return _BY_WORD[word], words[1:]
     near = difflib.get_close_matches(word, _BY_WORD, n=1, cutoff=0.6)
     if near and len(words) > 1:
-        raise BadInput(say("I know no {word}. Did you mean {near}?", word=Name(f"{GROUP} {word[:60]}"),
-                           near=Code(f"{GROUP} {near[0]}")))  # fmt: skip
+        raise BadInput(
+            say(
+                "I know no {word}. Did you mean {near}?",
+                word=Name(f"{GROUP} {word[:60]}"),
+                near=Code(f"{GROUP} {near[0]}"),
+            )
+        )
     if near and near[0] != words[0]:
         raise BadInput(
-            say("I know no {word}. Did you mean {near}? For a model of that name it is {list}.",
-                word=Name(f"{GROUP} {word[:60]}"), near=Code(f"{GROUP} {near[0]}"),
-                list=Code(f"{MonitorList.verb} {words[0][:60]}"))
-        )  # fmt: skip
+            say(
+                "I know no {word}. Did you mean {near}? For a model of that name it is {list}.",
+                word=Name(f"{GROUP} {word[:60]}"),
+                near=Code(f"{GROUP} {near[0]}"),
+                list=Code(f"{MonitorList.verb} {words[0][:60]}"),
+            )
+        )
     if len(words) > 1:
-        raise BadInput(say("I know no {word}. Try {help}.", word=Name(f"{GROUP} {word[:60]}"),
-                           help=Code(f"help {GROUP}")))  # fmt: skip
+        raise BadInput(
+            say("I know no {word}. Try {help}.", word=Name(f"{GROUP} {word[:60]}"), help=Code(f"help {GROUP}"))
+        )
     return MonitorList, words

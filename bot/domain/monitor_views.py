@@ -34,14 +34,24 @@ class MonitorView:
     now: datetime
 
 
-_WORST_FIRST = (State.FAILED, State.ERROR, State.NO_DATA, State.CANT_JUDGE, State.PENDING, State.WARMUP, State.OK,
-                State.DISABLED)  # fmt: skip
+_WORST_FIRST = (
+    State.FAILED,
+    State.ERROR,
+    State.NO_DATA,
+    State.CANT_JUDGE,
+    State.PENDING,
+    State.WARMUP,
+    State.OK,
+    State.DISABLED,
+)
 
 
 def worst_first(rows: Iterable[MonitorRow]) -> list[MonitorRow]:
     """Return the rows, those that need somebody first; paused ones are last."""
-    return sorted(rows, key=lambda it: (it.monitor.is_paused, _WORST_FIRST.index(it.standing.state), it.monitor.model,
-                                        it.monitor.name))  # fmt: skip
+    return sorted(
+        rows,
+        key=lambda it: (it.monitor.is_paused, _WORST_FIRST.index(it.standing.state), it.monitor.model, it.monitor.name),
+    )
 
 
 def of_incident(incident: Incident, monitors: Iterable[Monitor]) -> list[Monitor]:
@@ -77,7 +87,9 @@ def chart_of(monitor: Monitor, standing: Standing, measurements: Sequence[Measur
     bound = None if standing.bound == monitor.rule.hard_limit else standing.bound
     return Chart(
         title=f"{monitor.model}: {monitor.name}",
-        times=[one.at for one in shown], values=[one.value for one in shown if one.value is not None],
+        times=[one.at for one in shown],
+        values=[one.value for one in shown if one.value is not None],
         failed=[one.outcome is Outcome.FAILED for one in shown],
-        bounds=bounds_of(monitor.rule, bound, standing.usual), moves=moved,
-    )  # fmt: skip
+        bounds=bounds_of(monitor.rule, bound, standing.usual),
+        moves=moved,
+    )

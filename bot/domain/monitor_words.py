@@ -50,16 +50,31 @@ def _is_worse(it: MonitorRule) -> Say:
     before = "the Production before it" if it.baseline == "previous" else "its own past days"
     least = say("by more than {effect}", effect=effect(it.min_effect))
     if it.rule == "sequential":
-        return say("{value} is worse than {before} {least}, with at most {alpha}% risk of a false alarm{times}",
-                   value=_mean(it), before=before, least=least, alpha=number(100 * it.alpha),
-                   times=_times(it, "checks"))  # fmt: skip
-    blocks = say("{value} is worse than {before} {least} and {sigma} standard deviations{times}", value=_mean(it),
-                 before=before, least=least, sigma=number(it.sigma), times=_times(it, "windows"))  # fmt: skip
+        return say(
+            "{value} is worse than {before} {least}, with at most {alpha}% risk of a false alarm{times}",
+            value=_mean(it),
+            before=before,
+            least=least,
+            alpha=number(100 * it.alpha),
+            times=_times(it, "checks"),
+        )
+    blocks = say(
+        "{value} is worse than {before} {least} and {sigma} standard deviations{times}",
+        value=_mean(it),
+        before=before,
+        least=least,
+        sigma=number(it.sigma),
+        times=_times(it, "windows"),
+    )
     if it.rule == "blocks":
         return blocks
-    return say("{blocks}, or the mean over any of {short} to {long} is, by about twice as many{times}", blocks=blocks,
-               short=show_duration(it.window / 2), long=show_duration(8 * it.window),
-               times=_times(it, "checks"))  # fmt: skip
+    return say(
+        "{blocks}, or the mean over any of {short} to {long} is, by about twice as many{times}",
+        blocks=blocks,
+        short=show_duration(it.window / 2),
+        long=show_duration(8 * it.window),
+        times=_times(it, "checks"),
+    )
 
 
 def effect(it: Effect) -> Say:
@@ -73,8 +88,12 @@ def effect(it: Effect) -> Say:
 def _value(it: MonitorRule) -> Say:
     if it.reckons == "last":
         return metric(it)
-    return say("the {reckons} of {metric} over {window}", reckons=it.reckons, metric=metric(it),
-               window=show_duration(it.window))  # fmt: skip
+    return say(
+        "the {reckons} of {metric} over {window}",
+        reckons=it.reckons,
+        metric=metric(it),
+        window=show_duration(it.window),
+    )
 
 
 def metric(it: MonitorRule) -> Say:
@@ -87,8 +106,9 @@ def metric(it: MonitorRule) -> Say:
 def _mean(it: MonitorRule) -> Say:
     """Return what is compared with a baseline: the mean of the checks' values."""
     of = "" if it.reckons in {"mean", "last"} else f" {it.reckons}"
-    over = say("since the promotion") if it.rule == "sequential" else say("over {window}",
-                                                                          window=show_duration(it.window))  # fmt: skip
+    over = (
+        say("since the promotion") if it.rule == "sequential" else say("over {window}", window=show_duration(it.window))
+    )
     return say("the mean{of} of {metric} {over}", of=of, metric=metric(it), over=over)
 
 
@@ -99,8 +119,10 @@ def _times(it: MonitorRule, what: str) -> Say:
 def action(monitor: Monitor) -> Say:
     """Return in one sentence what a failure does, as it holds now."""
     if monitor.rule.action == "auto" and not monitor.is_armed:
-        return say("It is to roll back by itself, but until a second person arms it, it asks: "
-                   "{arm}", arm=Code(f"/model monitor arm {monitor.model} {monitor.name}"))  # fmt: skip
+        return say(
+            "It is to roll back by itself, but until a second person arms it, it asks: {arm}",
+            arm=Code(f"/model monitor arm {monitor.model} {monitor.name}"),
+        )
     return _ACTIONS[monitor.acts]
 
 
@@ -192,14 +214,24 @@ def expected(it: Expected) -> Say:
     is_one = it.armed == 1
     armed = say("{monitors} {are} armed.", monitors=counted(it.armed, "monitor"), are="is" if is_one else "are")
     if not it.counted:
-        return say("{armed} Backtest {them} to see how often {they} would act without a cause.", armed=armed,
-                   them="it" if is_one else "them", they="it" if is_one else "they")  # fmt: skip
-    some = ((it.thresholds, "threshold", ""), (it.hard_limits, "hard limit", ""),
-            (it.others, "monitor", " with looser settings"))  # fmt: skip
+        return say(
+            "{armed} Backtest {them} to see how often {they} would act without a cause.",
+            armed=armed,
+            them="it" if is_one else "them",
+            they="it" if is_one else "they",
+        )
+    some = (
+        (it.thresholds, "threshold", ""),
+        (it.hard_limits, "hard limit", ""),
+        (it.others, "monitor", " with looser settings"),
+    )
     left_out = [counted(n, what) + how for n, what, how in some if n]
-    return say("{armed} Simulations expect at most {n} rollbacks a month without a cause (docs/rules.md).{left_out}",
-               armed=armed, n=number(it.per_month, 3),
-               left_out=say(" Not counted: {them}.", them=either(left_out, "and")) if left_out else "")  # fmt: skip
+    return say(
+        "{armed} Simulations expect at most {n} rollbacks a month without a cause (docs/rules.md).{left_out}",
+        armed=armed,
+        n=number(it.per_month, 3),
+        left_out=say(" Not counted: {them}.", them=either(left_out, "and")) if left_out else "",
+    )
 
 
 # -- what somebody did: the answer to them, and the channel's line -----------------------------------------------------
@@ -212,17 +244,28 @@ def added(monitor: Monitor, by: Actor) -> Say:
 
 def added_by_you(monitor: Monitor, first: datetime) -> Say:
     """Return the answer to whoever added it."""
-    return say("{it} is watched from now on, every {every} from {source}; the first check is at {first}. {what}",
-               it=which(monitor), every=show_duration(monitor.rule.every), source=Code(monitor.rule.source),
-               first=first, what=_told(monitor))  # fmt: skip
+    return say(
+        "{it} is watched from now on, every {every} from {source}; the first check is at {first}. {what}",
+        it=which(monitor),
+        every=show_duration(monitor.rule.every),
+        source=Code(monitor.rule.source),
+        first=first,
+        what=_told(monitor),
+    )
 
 
 def edited(monitor: Monitor, by: Actor, *, was_armed: bool) -> Say:
     """Return what the channel hears of a changed monitor."""
     armed = say(" It was armed, and is no longer.") if was_armed else say("")
     anew = say(" " + MEASURES_ANEW) if monitor.measured_from == monitor.revision else say("")
-    return say("{who} changed the monitor {it}. {what}{anew}{armed}", who=shown(by), it=which(monitor),
-               what=_told(monitor), anew=anew, armed=armed)  # fmt: skip
+    return say(
+        "{who} changed the monitor {it}. {what}{anew}{armed}",
+        who=shown(by),
+        it=which(monitor),
+        what=_told(monitor),
+        anew=anew,
+        armed=armed,
+    )
 
 
 def _told(monitor: Monitor) -> Say:
@@ -233,10 +276,18 @@ def judged_by_default(monitors: Sequence[Monitor]) -> Say:
     """Return the message about monitors that are now judged by `default`, since the policy file sets no rule."""
     is_one, armed = len(monitors) == 1, sum(one.is_armed for one in monitors)
     more = say(" and {n} more", n=len(monitors) - NAMED_MOST) if len(monitors) > NAMED_MOST else say("")
-    said = [say("The policy file sets no rule for the {what} {names}{more}, so {default} now judges {them} instead of "
-                "{blocks}.", what="monitor" if is_one else "monitors",
-                names=[which(one) for one in monitors[:NAMED_MOST]], more=more, default=Code("default"),
-                them="it" if is_one else "them", blocks=Code("blocks"))]  # fmt: skip
+    said = [
+        say(
+            "The policy file sets no rule for the {what} {names}{more}, so {default} now judges {them} instead of "
+            "{blocks}.",
+            what="monitor" if is_one else "monitors",
+            names=[which(one) for one in monitors[:NAMED_MOST]],
+            more=more,
+            default=Code("default"),
+            them="it" if is_one else "them",
+            blocks=Code("blocks"),
+        )
+    ]
     if armed == len(monitors):
         said.append(say("It stays armed.") if is_one else say("They stay armed."))
     elif armed:
@@ -246,16 +297,25 @@ def judged_by_default(monitors: Sequence[Monitor]) -> Say:
 
 def better(monitor: Monitor, term: Term, baseline: FrozenBaseline, before: float, after: float) -> Say:
     """Return the message that a version's own days now replace its baseline, with both levels."""
-    return say("{v} has been better than its baseline for {days}. The monitor {it} now compares {v} with its own days: "
-               "{after} is usual instead of {before}.", v=Code(f"v{term.version}"), it=which(monitor),
-               days=show_duration(baseline.until - baseline.since), after=number(after),
-               before=number(before))  # fmt: skip
+    return say(
+        "{v} has been better than its baseline for {days}. The monitor {it} now compares {v} with its own days: "
+        "{after} is usual instead of {before}.",
+        v=Code(f"v{term.version}"),
+        it=which(monitor),
+        days=show_duration(baseline.until - baseline.since),
+        after=number(after),
+        before=number(before),
+    )
 
 
 def paused(monitor: Monitor, by: Actor) -> Say:
     """Return what the channel hears of a paused monitor."""
-    return say("{who} paused the monitor {it}; nobody checks until it is resumed: {resume}", who=shown(by),
-               it=which(monitor), resume=Code(f"/model monitor resume {monitor.model} {monitor.name}"))  # fmt: skip
+    return say(
+        "{who} paused the monitor {it}; nobody checks until it is resumed: {resume}",
+        who=shown(by),
+        it=which(monitor),
+        resume=Code(f"/model monitor resume {monitor.model} {monitor.name}"),
+    )
 
 
 def resumed(monitor: Monitor, by: Actor) -> Say:
@@ -272,8 +332,13 @@ def silenced(monitors: list[Monitor], by: Actor, until: datetime, reason: str) -
     """Return what the channel hears of silenced monitors."""
     why = say(": {reason}", reason=reason) if reason else say("")
     measured = "It is measured all the same." if len(monitors) == 1 else "They are measured all the same."
-    return say("{who} silenced {them} until {until}{why}. " + measured, who=shown(by), them=_all(monitors), until=until,
-               why=why)  # fmt: skip
+    return say(
+        "{who} silenced {them} until {until}{why}. " + measured,
+        who=shown(by),
+        them=_all(monitors),
+        until=until,
+        why=why,
+    )
 
 
 def unsilenced(monitors: list[Monitor], by: Actor) -> Say:
@@ -292,8 +357,12 @@ def _all(monitors: list[Monitor]) -> Say:
 def armed(monitor: Monitor, by: Actor, reason: str) -> Say:
     """Return what the channel hears of a monitor that rolls back by itself from now on."""
     why = say(" It has not tried itself out first: {reason}", reason=reason) if reason else say("")
-    return say("{who} armed the monitor {it}: from now on it rolls back by itself.{why}", who=shown(by),
-               it=which(monitor), why=why)  # fmt: skip
+    return say(
+        "{who} armed the monitor {it}: from now on it rolls back by itself.{why}",
+        who=shown(by),
+        it=which(monitor),
+        why=why,
+    )
 
 
 def checked(monitor: Monitor, standing: Standing) -> Say:
@@ -311,8 +380,12 @@ def _read(it: MonitorRule, standing: Standing) -> Say:
     v = Code(f"v{standing.version}")
     if it.is_threshold:
         return say("{query} of {v}: {value}.", query=_value(it), v=v, value=value(standing))
-    return say("The latest reading of {metric} for {v} is {value}.", metric=metric(it), v=v,
-               value=share(standing.value or 0.0, standing.total))  # fmt: skip
+    return say(
+        "The latest reading of {metric} for {v} is {value}.",
+        metric=metric(it),
+        v=v,
+        value=share(standing.value or 0.0, standing.total),
+    )
 
 
 # -- why not -----------------------------------------------------------------------------------------------------------
@@ -330,29 +403,46 @@ def not_armed_by_its_author(monitor: Monitor) -> Say:
 
 def too_young(monitor: Monitor, until: datetime) -> Say:
     """Return why it cannot be armed yet."""
-    return say("{it} has to be measured for 24 hours as it is now before it is armed: until {until}. An admin can do "
-               "it sooner: {override}", it=which(monitor), until=until, override=arm_anyway(monitor))  # fmt: skip
+    return say(
+        "{it} has to be measured for 24 hours as it is now before it is armed: until {until}. An admin can do "
+        "it sooner: {override}",
+        it=which(monitor),
+        until=until,
+        override=arm_anyway(monitor),
+    )
 
 
 def not_measured(monitor: Monitor, values: int, wanted: int) -> Say:
     """Return why a monitor that has measured too little as it is now cannot be armed."""
-    return say("{it} has to measure for 24 hours as it is now before it is armed: at least {wanted} of its checks have "
-               "to come to a value, and {had} did. Look with {show}", it=which(monitor), wanted=f"{wanted:,}",
-               had=f"{values:,}", show=Code(f"/model monitor show {monitor.model} {monitor.name}"))  # fmt: skip
+    return say(
+        "{it} has to measure for 24 hours as it is now before it is armed: at least {wanted} of its checks have "
+        "to come to a value, and {had} did. Look with {show}",
+        it=which(monitor),
+        wanted=f"{wanted:,}",
+        had=f"{values:,}",
+        show=Code(f"/model monitor show {monitor.model} {monitor.name}"),
+    )
 
 
 def not_armed_blind(monitor: Monitor, standing: Standing) -> Say:
     """Return why a monitor that can't judge now isn't armed: it couldn't roll back."""
-    return say("{it} can be armed once it can judge. {why} An admin can arm it anyway: {override}", it=which(monitor),
-               why=standing.why or say("There's no verdict yet."), override=arm_anyway(monitor))  # fmt: skip
+    return say(
+        "{it} can be armed once it can judge. {why} An admin can arm it anyway: {override}",
+        it=which(monitor),
+        why=standing.why or say("There's no verdict yet."),
+        override=arm_anyway(monitor),
+    )
 
 
 def backtest_forbids(monitor: Monitor, sentence: Say) -> Say:
     """Return why a backtest keeps it from being armed."""
     return say(
         "{it} can be armed once a backtest has judged 90% of 7 days and it has not fired. {sentence} An admin can arm "
-        "it anyway: {override}", it=which(monitor), sentence=sentence, override=arm_anyway(monitor),
-    )  # fmt: skip
+        "it anyway: {override}",
+        it=which(monitor),
+        sentence=sentence,
+        override=arm_anyway(monitor),
+    )
 
 
 def arm_anyway(monitor: Monitor) -> Code:

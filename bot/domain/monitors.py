@@ -353,10 +353,16 @@ def begin(standing: Standing, monitor: Monitor, term: Term | None) -> Standing:
     if (standing.move, standing.revision) == (move, monitor.revision):
         return standing
     return Standing(
-        monitor=standing.monitor, slot=standing.slot, next_at=standing.next_at, revision=monitor.revision,
-        version=version, move=move, state=State.OK if term else State.DISABLED, judged_at=standing.judged_at,
+        monitor=standing.monitor,
+        slot=standing.slot,
+        next_at=standing.next_at,
+        revision=monitor.revision,
+        version=version,
+        move=move,
+        state=State.OK if term else State.DISABLED,
+        judged_at=standing.judged_at,
         failed_at=standing.failed_at if standing.move == move else None,
-    )  # fmt: skip
+    )
 
 
 def resumed(standing: Standing, monitor: Monitor, now: datetime) -> Standing:
@@ -365,9 +371,14 @@ def resumed(standing: Standing, monitor: Monitor, now: datetime) -> Standing:
     Windows with a pause in them are incomplete for a good reason, so they count as judged.
     """
     anew = replace(
-        standing, next_at=monitor.first_check(now), empty=0, broken=0, unjudged=0, judged_at=standing.judged_at and now,
+        standing,
+        next_at=monitor.first_check(now),
+        empty=0,
+        broken=0,
+        unjudged=0,
+        judged_at=standing.judged_at and now,
         judged_to=now + monitor.rule.window if monitor.rule.has_blocks else None,
-    )  # fmt: skip
+    )
     return replace(anew, state=State.OK, value=None, total=None) if anew.state in BLIND else anew
 
 
@@ -386,9 +397,15 @@ def due_from(monitor: Monitor, term: Term, now: datetime) -> datetime:
 
 
 def assess(
-    monitor: Monitor, standing: Standing, reading: Reading, judgement: Judgement | None, *, now: datetime, warm: bool,
+    monitor: Monitor,
+    standing: Standing,
+    reading: Reading,
+    judgement: Judgement | None,
+    *,
+    now: datetime,
+    warm: bool,
     due: datetime | None = None,
-) -> Verdict:  # fmt: skip
+) -> Verdict:
     """Return what a check comes to.
 
     `standing` is that of `begin`; `judgement` is the rule's, or None where the rule was not asked: while it is not
@@ -397,8 +414,13 @@ def assess(
     same verdict.
     """
     rule = monitor.rule
-    seen = replace(standing, slot=standing.slot + 1, at=now, points=standing.points + reading.fresh,
-                   newest=latest(standing.newest, reading.newest))  # fmt: skip
+    seen = replace(
+        standing,
+        slot=standing.slot + 1,
+        at=now,
+        points=standing.points + reading.fresh,
+        newest=latest(standing.newest, reading.newest),
+    )
     if reading.outcome is Outcome.ERROR:
         return _broken(rule, standing, seen, reading.why or say("The source gave an error."))
     if reading.outcome is Outcome.NO_DATA and judgement is not None and not warm:
@@ -414,9 +436,13 @@ def assess(
         state = State.FAILED if standing.state is State.FAILED else State.WARMUP
         return _verdict(Outcome.OK, standing, seen, state, say("Too soon after the promotion to judge."))
     judgement = judgement or Judgement(is_worse=None)
-    seen = replace(seen, bound=_known(judgement.bound, seen.bound), usual=_known(judgement.usual, seen.usual),
-                   judged_to=judgement.judged_to or seen.judged_to,
-                   evidence=judgement.evidence or seen.evidence)  # fmt: skip
+    seen = replace(
+        seen,
+        bound=_known(judgement.bound, seen.bound),
+        usual=_known(judgement.usual, seen.usual),
+        judged_to=judgement.judged_to or seen.judged_to,
+        evidence=judgement.evidence or seen.evidence,
+    )
     if judgement.is_worse is not None:
         return _judged(rule, standing, replace(seen, unjudged=0, judged_at=now), judgement, now)
     if judgement.why is None and judgement.judged_to is None:
@@ -497,9 +523,12 @@ def _judged(rule: MonitorRule, before: Standing, seen: Standing, judgement: Judg
 
 def _beyond(rule: MonitorRule, before: Standing, seen: Standing, now: datetime) -> Verdict:
     seen = replace(seen, beyond=seen.beyond + 1, bound=rule.hard_limit, good=0, since=seen.since or now)
-    why = say("{value} lies beyond the hard limit of {limit}, {n} times in a row.",
-              value=share(seen.value if seen.value is not None else nan, seen.total),
-              limit=number(rule.hard_limit or 0.0), n=seen.beyond)  # fmt: skip
+    why = say(
+        "{value} lies beyond the hard limit of {limit}, {n} times in a row.",
+        value=share(seen.value if seen.value is not None else nan, seen.total),
+        limit=number(rule.hard_limit or 0.0),
+        n=seen.beyond,
+    )
     if before.state is State.FAILED or seen.beyond >= HARD_LIMIT_AFTER:
         return _verdict(Outcome.FAILED, before, replace(seen, unjudged=0, failed_at=now), State.FAILED, why)
     # One such reading is no verdict yet, so a monitor that knows nothing goes on knowing nothing.
@@ -524,8 +553,9 @@ def _missed(outcome: Outcome, before: Standing, seen: Standing, silent: State | 
     if not before.unjudged or before.state in {State.NO_DATA, State.ERROR}:
         return _verdict(outcome, before, seen, before.state, why)
     seen = replace(seen, unjudged=before.unjudged + 1, why=before.why or why)
-    return Verdict(outcome=outcome, standing=replace(seen, state=_unjudged_state(before, seen)), before=before.state,
-                   why=why)  # fmt: skip
+    return Verdict(
+        outcome=outcome, standing=replace(seen, state=_unjudged_state(before, seen)), before=before.state, why=why
+    )
 
 
 def _verdict(outcome: Outcome, before: Standing, seen: Standing, state: State, why: Say) -> Verdict:

@@ -148,21 +148,38 @@ def intended(request: Request, last: Vote, now: datetime) -> Move:
 def in_an_emergency(request: Request, now: datetime) -> Move:
     """Return the move of a request that an admin approved alone, breaking the glass."""
     return Move(
-        id=f"break_glass:{request.id}", kind=MoveKind.BREAK_GLASS, model=request.model, version=request.version,
-        from_stage=request.from_stage, target=request.target, expected_incumbent=request.incumbent,
-        actor=request.requester, intended_at=now, request=request.id, keep_existing=request.keep_existing,
-        reason=request.reason, identity=request.identity,
-    )  # fmt: skip
+        id=f"break_glass:{request.id}",
+        kind=MoveKind.BREAK_GLASS,
+        model=request.model,
+        version=request.version,
+        from_stage=request.from_stage,
+        target=request.target,
+        expected_incumbent=request.incumbent,
+        actor=request.requester,
+        intended_at=now,
+        request=request.id,
+        keep_existing=request.keep_existing,
+        reason=request.reason,
+        identity=request.identity,
+    )
 
 
 def archiving(move_id: str, version: VersionInfo, actor: Actor, now: datetime, reason: str) -> Move:
     """Return the move that takes a version aside. Raises what `check_can_be_archived` does."""
     check_can_be_archived(version)
     return Move(
-        id=move_id, kind=MoveKind.ARCHIVE, model=version.model, version=version.version, from_stage=version.stage,
-        target=Stage.ARCHIVED, expected_incumbent=None, actor=actor, intended_at=now, reason=reason,
+        id=move_id,
+        kind=MoveKind.ARCHIVE,
+        model=version.model,
+        version=version.version,
+        from_stage=version.stage,
+        target=Stage.ARCHIVED,
+        expected_incumbent=None,
+        actor=actor,
+        intended_at=now,
+        reason=reason,
         identity=version.identity(),
-    )  # fmt: skip
+    )
 
 
 def check_can_be_archived(version: VersionInfo) -> None:
@@ -179,9 +196,17 @@ def mending(move_id: str, model: str, version: int, stage: Stage, actor: Actor, 
     Who else holds it is read when it is made.
     """
     return Move(
-        id=move_id, kind=MoveKind.MEND, model=model, version=version, from_stage=stage, target=stage,
-        expected_incumbent=None, actor=actor, intended_at=now, finding=finding,
-    )  # fmt: skip
+        id=move_id,
+        kind=MoveKind.MEND,
+        model=model,
+        version=version,
+        from_stage=stage,
+        target=stage,
+        expected_incumbent=None,
+        actor=actor,
+        intended_at=now,
+        finding=finding,
+    )
 
 
 def check_can_be_asked(version: VersionInfo, target: Stage) -> None:
@@ -192,14 +217,23 @@ def check_can_be_asked(version: VersionInfo, target: Stage) -> None:
         )
     if version.stage is Stage.PRODUCTION:
         raise BadInput(
-            say("v{v} of {model} serves in Production; moving it to {stage} would leave nobody there. "
-                "Promote another version first.", v=version.version, model=Name(version.model), stage=target)
-        )  # fmt: skip
+            say(
+                "v{v} of {model} serves in Production; moving it to {stage} would leave nobody there. "
+                "Promote another version first.",
+                v=version.version,
+                model=Name(version.model),
+                stage=target,
+            )
+        )
     if version.status != "READY":
         raise Refused(
-            say("v{v} of {model} is not ready: MLflow says {status}.",
-                v=version.version, model=Name(version.model), status=Code(version.status))
-        )  # fmt: skip
+            say(
+                "v{v} of {model} is not ready: MLflow says {status}.",
+                v=version.version,
+                model=Name(version.model),
+                status=Code(version.status),
+            )
+        )
 
 
 def plan(move: Move, facts: Facts) -> Plan:
@@ -264,8 +298,9 @@ def serves(version: VersionInfo) -> Say:
     """Return why the version in Production is not taken aside."""
     return say(
         "v{v} of {model} serves in Production, so it stays. Promote another version first; that archives this one.",
-        v=version.version, model=Name(version.model),
-    )  # fmt: skip
+        v=version.version,
+        model=Name(version.model),
+    )
 
 
 def incumbent_changed(request: Request, facts: Facts) -> Say | None:
@@ -294,13 +329,18 @@ def overtaken(request: Request, facts: Facts) -> Say | None:
 
 
 def _another_stage(version: int, was: Stage, now: Stage) -> Say:
-    return say("v{v} was {was} when this was asked and is {now} now.",
-               v=version, was=_standing(was), now=_standing(now))  # fmt: skip
+    return say(
+        "v{v} was {was} when this was asked and is {now} now.", v=version, was=_standing(was), now=_standing(now)
+    )
 
 
 def _another_incumbent(stage: Stage, was: int | None, now: int | None) -> Say:
-    return say("{stage} held {was} when this was asked and holds {now} now.",
-               stage=stage, was=_or_nobody(was), now=_or_nobody(now))  # fmt: skip
+    return say(
+        "{stage} held {was} when this was asked and holds {now} now.",
+        stage=stage,
+        was=_or_nobody(was),
+        now=_or_nobody(now),
+    )
 
 
 def _standing(stage: Stage) -> str:

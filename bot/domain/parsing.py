@@ -87,8 +87,9 @@ def split(text: str) -> list[str]:
     plain = re.sub(r"(?<=\w)['’](?=\w)", _APOSTROPHE, plain)
     plain = re.sub(r"[‘’‚‛]", "'", plain)
     pieces = re.split(r"(\"[^\"]*\"|'[^']*')", plain)
-    plain = "".join(piece if at % 2 else re.sub(r"(^|\s)[—–―−](?=[A-Za-z])", r"\1--", piece)
-                    for at, piece in enumerate(pieces))  # fmt: skip
+    plain = "".join(
+        piece if at % 2 else re.sub(r"(^|\s)[—–―−](?=[A-Za-z])", r"\1--", piece) for at, piece in enumerate(pieces)
+    )
     lexer = shlex.shlex(plain, posix=True)
     lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
     try:

@@ -49,9 +49,14 @@ def read_terms(text: str) -> list[Term]:
 
 
 def moves_of(
-    terms: Sequence[Term], first: datetime | None, *, now: datetime, actor: Actor, reason: str,
+    terms: Sequence[Term],
+    first: datetime | None,
+    *,
+    now: datetime,
+    actor: Actor,
+    reason: str,
     identities: Mapping[int, Identity],
-) -> list[Move]:  # fmt: skip
+) -> list[Move]:
     """Return the moves that begin and end the terms of one model, oldest first.
 
     `first` is when the history of that model begins today; None where it's empty. Raises BadInput for terms that
@@ -70,9 +75,15 @@ def moves_of(
         moves.append(entry)
         if end != limit:
             moves.append(
-                replace(entry, id=f"{term.id}:out", from_stage=Stage.PRODUCTION, target=Stage.ARCHIVED, intended_at=end,
-                        finished_at=end)
-            )  # fmt: skip
+                replace(
+                    entry,
+                    id=f"{term.id}:out",
+                    from_stage=Stage.PRODUCTION,
+                    target=Stage.ARCHIVED,
+                    intended_at=end,
+                    finished_at=end,
+                )
+            )
     return moves
 
 
@@ -88,11 +99,22 @@ def _check(term: Term, end: datetime, limit: datetime | None, what: Say, now: da
 def _entry(term: Term, now: datetime, actor: Actor, why: str, identity: Identity | None) -> Move:
     said = f"{term.by}: {term.why}" if term.by and term.why else term.by or term.why
     return Move(
-        id=term.id, kind=MoveKind.IMPORTED, model=term.model, version=term.version, from_stage=Stage.NONE,
-        target=Stage.PRODUCTION, expected_incumbent=None, actor=actor, intended_at=term.since, finished_at=term.since,
-        state=MoveState.DONE, why=why, reason=short(said, REASON_MOST), identity=identity,
+        id=term.id,
+        kind=MoveKind.IMPORTED,
+        model=term.model,
+        version=term.version,
+        from_stage=Stage.NONE,
+        target=Stage.PRODUCTION,
+        expected_incumbent=None,
+        actor=actor,
+        intended_at=term.since,
+        finished_at=term.since,
+        state=MoveState.DONE,
+        why=why,
+        reason=short(said, REASON_MOST),
+        identity=identity,
         trusted_at=now if identity else None,
-    )  # fmt: skip
+    )
 
 
 def _rows(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -133,8 +155,15 @@ def _term(place: str, row: Any) -> Term:
         until = _time(values["until"]) if "until" in values else None
     except BadInput as error:
         raise _wrong(place, error.sentence) from error
-    return Term(place=place, model=model, version=int(version.value), since=since, until=until,
-                by=str(values.get("by", "")), why=str(values.get("why", "")))  # fmt: skip
+    return Term(
+        place=place,
+        model=model,
+        version=int(version.value),
+        since=since,
+        until=until,
+        by=str(values.get("by", "")),
+        why=str(values.get("why", "")),
+    )
 
 
 def _time(value: object) -> datetime:
@@ -146,8 +175,13 @@ def _time(value: object) -> datetime:
             return datetime(day.year, day.month, day.day, tzinfo=UTC)
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise BadInput(say("Can't read {text} as a time. Try {like}.", text=Name(short(text, 40)),
-                           like=Code("2026-03-01T12:00:00Z"))) from None  # fmt: skip
+        raise BadInput(
+            say(
+                "Can't read {text} as a time. Try {like}.",
+                text=Name(short(text, 40)),
+                like=Code("2026-03-01T12:00:00Z"),
+            )
+        ) from None
     if at.tzinfo is None:
         raise BadInput(say("{text} has no time zone. Add one, such as {zone}.", text=Name(text), zone=Code("Z")))
     return at.astimezone(UTC)

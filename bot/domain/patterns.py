@@ -21,8 +21,10 @@ def covers(wide: str, narrow: str) -> bool:
     """
     if "[" in wide + narrow or narrow.count("*") > STARS_MOST:
         return False
-    parts = [["\ue000"] if part == "?" else ["", "\ue001" * (len(wide) + 1)] if part == "*" else [part]
-             for part in re.sub(r"\*+", "*", narrow)]  # fmt: skip
+    parts = [
+        ["\ue000"] if part == "?" else ["", "\ue001" * (len(wide) + 1)] if part == "*" else [part]
+        for part in re.sub(r"\*+", "*", narrow)
+    ]
     return all(fnmatchcase("".join(name), wide) for name in itertools.product(*parts))
 
 

@@ -90,8 +90,10 @@ def parse_actor(text: str) -> Actor:
         team, _, user = rest.partition("/")
         return Person(team, user)
     kinds: dict[str, type[Automation | Client | Operator]] = {
-        "automation": Automation, "client": Client, "operator": Operator,
-    }  # fmt: skip
+        "automation": Automation,
+        "client": Client,
+        "operator": Operator,
+    }
     if kind not in kinds:
         raise ValueError(f"no actor: {text!r}")
     return kinds[kind](rest)

@@ -304,8 +304,11 @@ class Policy(Part):
         source = self.source(rule.source)
         if rule.of is None or source is None or source.type != "push":
             return None
-        return say("{source} takes pushed readings, each with its own total. Push {of} with each reading instead.",
-                   source=Code(rule.source), of=Code("of"))  # fmt: skip
+        return say(
+            "{source} takes pushed readings, each with its own total. Push {of} with each reading instead.",
+            source=Code(rule.source),
+            of=Code("of"),
+        )
 
     def probe_for(self, model: str) -> ServingProbe | None:
         """Return where the version that serves can be read: of the longest matching pattern; None for nowhere."""
@@ -460,8 +463,9 @@ def _without(data: Any, places: Sequence[Sequence[int | str]]) -> Any:
     gone = {place[0] for place in places if len(place) == 1}
     left = {
         key: _without(value, [place[1:] for place in places if len(place) > 1 and place[0] == key])
-        for key, value in pairs if key not in gone
-    }  # fmt: skip
+        for key, value in pairs
+        if key not in gone
+    }
     return left if isinstance(data, Mapping) else list(left.values())
 
 
@@ -494,10 +498,18 @@ def _unknown_key(path: list[int | str]) -> str:
 
 
 _KEYS: dict[str, type[BaseModel]] = {
-    "staging": TargetRule, "production": TargetRule, "rollback": RollbackRule, "monitors": MonitorRule,
-    "clients": ApiClient, "notify": Endpoint, "serving": ServingProbe, "anchor": Anchor, "models": ModelRules,
-    "freeze": FreezeWindow, "policy": EditRule,
-}  # fmt: skip
+    "staging": TargetRule,
+    "production": TargetRule,
+    "rollback": RollbackRule,
+    "monitors": MonitorRule,
+    "clients": ApiClient,
+    "notify": Endpoint,
+    "serving": ServingProbe,
+    "anchor": Anchor,
+    "models": ModelRules,
+    "freeze": FreezeWindow,
+    "policy": EditRule,
+}
 
 
 def _known_keys(path: list[int | str]) -> list[str]:

@@ -132,11 +132,16 @@ def edit_words(edit: FileEdit, revision: str, now: datetime) -> Say:
     if edit.state is EditState.BROKEN:
         return say("The policy file has errors. Revision {old} stays in force.", old=old)
     if edit.applies_at is None or edit.applies_at <= now:
-        return say("The policy file changed; the edit applies in a moment. Until then, revision {old} is in force.",
-                   old=old)  # fmt: skip
-    return say("The policy file changed; the edit applies at {when} (in {left}) unless the file changes again. "
-               "Until then, revision {old} is in force.",
-               when=edit.applies_at, left=show_duration(edit.applies_at - now), old=old)  # fmt: skip
+        return say(
+            "The policy file changed; the edit applies in a moment. Until then, revision {old} is in force.", old=old
+        )
+    return say(
+        "The policy file changed; the edit applies at {when} (in {left}) unless the file changes again. "
+        "Until then, revision {old} is in force.",
+        when=edit.applies_at,
+        left=show_duration(edit.applies_at - now),
+        old=old,
+    )
 
 
 def _paths(paths: list[str]) -> list[object]:
@@ -199,8 +204,9 @@ def _is_hidden(policy: Policy, pattern: str, other: str) -> bool:
     """Tell whether a third pattern wins over `pattern` for every name that it shares with `other`."""
     return any(
         _beats(policy, third, pattern) and (covers(third, other) or covers(third, pattern))
-        for third in policy.models if third != pattern
-    )  # fmt: skip
+        for third in policy.models
+        if third != pattern
+    )
 
 
 def _beats(policy: Policy, one: str, other: str) -> bool:
@@ -243,8 +249,9 @@ def _of_stage(
     yield from _of_approvals(before, after, path)
     yield from _of_gates(old, new, before, after, path)
     for key, kind, can in (
-        ("approvers", ChangeKind.APPROVERS, "approve"), ("override", ChangeKind.OVERRIDE, "override failed gates"),
-    ):  # fmt: skip
+        ("approvers", ChangeKind.APPROVERS, "approve"),
+        ("override", ChangeKind.OVERRIDE, "override failed gates"),
+    ):
         was, now = old.ids(getattr(before, key)), new.ids(getattr(after, key))
         yield from _gained_and_lost(was, now, f"{path}.{key}", kind, can)
 
@@ -255,9 +262,11 @@ def _of_approvals(before: TargetRule, after: TargetRule, path: str) -> Iterator[
         yield Change(f"{path}.required", ChangeKind.REQUIRED, after.required < before.required, words)
     if before.requester_may_approve != after.requester_may_approve:
         may = after.requester_may_approve
-        words = say("requesters can approve their own requests") if may else say(
-            "requesters can no longer approve their own requests"
-        )  # fmt: skip
+        words = (
+            say("requesters can approve their own requests")
+            if may
+            else say("requesters can no longer approve their own requests")
+        )
         yield Change(f"{path}.requester_may_approve", ChangeKind.OWN_REQUESTS, may, words)
     if before.expires_after != after.expires_after:
         words = say("{old} → {new}", old=show_duration(before.expires_after), new=show_duration(after.expires_after))
@@ -303,8 +312,12 @@ def _of_gates(old: _Side, new: _Side, before: TargetRule, after: TargetRule, pat
     for key in [*was, *(key for key in now if key not in was)]:
         one, other = was.get(key), now.get(key)
         if one != other:
-            words = say("{gate}: {old} → {new}", gate=key, old=one.shown if one else "no gate",
-                        new=other.shown if other else "no gate")  # fmt: skip
+            words = say(
+                "{gate}: {old} → {new}",
+                gate=key,
+                old=one.shown if one else "no gate",
+                new=other.shown if other else "no gate",
+            )
             is_weaker = other is None or (one is not None and other.strength < one.strength)
             yield Change(f"{path}.gates", ChangeKind.GATES, is_weaker, words)
 
@@ -379,8 +392,13 @@ def _of_windows(old: _Side, new: _Side, path: str) -> Iterator[Change]:
         was, now = before.get((cron, zone)), after.get((cron, zone))
         if was == now:
             continue
-        words = say("{cron} ({zone}): {old} → {new}", cron=Code(cron), zone=zone,
-                    old=show_duration(was) if was else "none", new=show_duration(now) if now else "none")  # fmt: skip
+        words = say(
+            "{cron} ({zone}): {old} → {new}",
+            cron=Code(cron),
+            zone=zone,
+            old=show_duration(was) if was else "none",
+            new=show_duration(now) if now else "none",
+        )
         yield Change(f"{path}.freeze", ChangeKind.FREEZE, was is not None and (now is None or now < was), words)
 
 
@@ -431,9 +449,9 @@ def _of_clients(before: Policy, after: Policy) -> Iterator[Change]:
         was, now = before.clients.get(name), after.clients.get(name)
         if was == now:
             continue
-        words = say("client removed") if now is None else say(
-            "client can {may}", may=", ".join(now.may) or "do nothing"
-        )  # fmt: skip
+        words = (
+            say("client removed") if now is None else say("client can {may}", may=", ".join(now.may) or "do nothing")
+        )
         yield Change(f"clients.{name}", ChangeKind.CLIENTS, now is not None and not _is_narrower(now, was), words)
 
 

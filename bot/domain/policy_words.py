@@ -27,11 +27,23 @@ def what_holds(policy: Policy, model: str, revision: str) -> list[Say]:
     """Return what holds for a model, a sentence or two for each matter; none of it pings anybody when it is shown."""
     rules, pattern = policy.rules_for(model), policy.pattern_for(model)
     if pattern is None:
-        return [say("The policy says nothing of {model}, so nobody can promote it. Add a pattern that matches it to "
-                    "{file}.", model=Name(model), file=Code("registrar.yml"))]  # fmt: skip
-    lines = [say("For {model} the pattern {pattern} holds (policy {revision}); its channel is {channel}.",
-                 model=Name(model), pattern=Code(pattern), revision=Code(revision or "not from a file"),
-                 channel=Channel(policy.channel_for(model)))]  # fmt: skip
+        return [
+            say(
+                "The policy says nothing of {model}, so nobody can promote it. Add a pattern that matches it to "
+                "{file}.",
+                model=Name(model),
+                file=Code("registrar.yml"),
+            )
+        ]
+    lines = [
+        say(
+            "For {model} the pattern {pattern} holds (policy {revision}); its channel is {channel}.",
+            model=Name(model),
+            pattern=Code(pattern),
+            revision=Code(revision or "not from a file"),
+            channel=Channel(policy.channel_for(model)),
+        )
+    ]
     for stage in reversed(TARGETS):
         lines += _stage(policy, stage, rules.rule(stage))
     lines.append(_rollback(policy, rules))
@@ -62,8 +74,13 @@ def _metric(gate: MetricGate) -> Say:
     if gate.at_most is not None:
         bounds.append(say("{name} ≤ {bound}", name=name, bound=number(gate.at_most)))
     if gate.not_worse_than_incumbent_by is not None:
-        bounds.append(say("{name} at most {bound} worse than the incumbent's", name=name,
-                          bound=number(gate.not_worse_than_incumbent_by)))  # fmt: skip
+        bounds.append(
+            say(
+                "{name} at most {bound} worse than the incumbent's",
+                name=name,
+                bound=number(gate.not_worse_than_incumbent_by),
+            )
+        )
     return joined(bounds, " and ")
 
 
@@ -71,32 +88,45 @@ def _stage(policy: Policy, stage: Stage, rule: TargetRule | None) -> list[Say]:
     if rule is None or not rule.approvers:
         return [say("{stage}: the policy names nobody who may decide.", stage=stage)]
     lines = [
-        say("{stage}: {n} of {who} {has} to approve; whoever asks {may}. A request lives {time}{reminders}. "
-            "{told}",
-            stage=stage, n="one" if rule.required == 1 else rule.required, who=_people(policy, rule.approvers),
-            has="has" if rule.required == 1 else "have", time=show_duration(rule.expires_after),
+        say(
+            "{stage}: {n} of {who} {has} to approve; whoever asks {may}. A request lives {time}{reminders}. {told}",
+            stage=stage,
+            n="one" if rule.required == 1 else rule.required,
+            who=_people(policy, rule.approvers),
+            has="has" if rule.required == 1 else "have",
+            time=show_duration(rule.expires_after),
             may="may be among them" if rule.requester_may_approve else "is not among them",
             reminders=f", with a reminder after {show_duration(rule.remind_after)}" if rule.remind_after else "",
-            told=_TOLD[rule.tell_approvers])
-    ]  # fmt: skip
+            told=_TOLD[rule.tell_approvers],
+        )
+    ]
     if rule.gates:
-        lines.append(say("{stage} has gates: {gates}.", stage=stage,
-                         gates=joined([gate_words(gate) for gate in rule.gates], "; ")))  # fmt: skip
+        lines.append(
+            say(
+                "{stage} has gates: {gates}.",
+                stage=stage,
+                gates=joined([gate_words(gate) for gate in rule.gates], "; "),
+            )
+        )
         lines.append(_override(policy, stage, rule))
     return lines
 
 
 _TOLD = {
-    "mention": "Approvers are mentioned on its card.", "direct": "Approvers get a direct message.",
+    "mention": "Approvers are mentioned on its card.",
+    "direct": "Approvers get a direct message.",
     "none": "Approvers aren't notified.",
-}  # fmt: skip
+}
 
 
 def _override(policy: Policy, stage: Stage, rule: TargetRule) -> Say:
     if not rule.override:
         return say("Nobody can let a failed gate of {stage} pass.", stage=stage)
-    return say("A failed gate of {stage} can be let pass, with a reason, by {who}.", stage=stage,
-               who=_people(policy, rule.override))  # fmt: skip
+    return say(
+        "A failed gate of {stage} can be let pass, with a reason, by {who}.",
+        stage=stage,
+        who=_people(policy, rule.override),
+    )
 
 
 def _rollback(policy: Policy, rules: ModelRules) -> Say:
@@ -108,9 +138,13 @@ def _rollback(policy: Policy, rules: ModelRules) -> Say:
 
 
 def _window(window: FreezeWindow) -> Say:
-    return say("Nothing moves in Production for {time} from {cron} ({zone}) on{why}.",
-               time=show_duration(window.lasts), cron=Code(window.cron), zone=window.zone,
-               why=f": {window.reason.rstrip('.')}" if window.reason else "")  # fmt: skip
+    return say(
+        "Nothing moves in Production for {time} from {cron} ({zone}) on{why}.",
+        time=show_duration(window.lasts),
+        cron=Code(window.cron),
+        zone=window.zone,
+        why=f": {window.reason.rstrip('.')}" if window.reason else "",
+    )
 
 
 def _people(policy: Policy, names: Sequence[str]) -> list[object]:
@@ -118,7 +152,9 @@ def _people(policy: Policy, names: Sequence[str]) -> list[object]:
     found: list[object] = []
     for name in names:
         behind = policy.roles.get(name)
-        found += [Mention(name)] if behind is None else [
-            say("{role} ({who})", role=Code(name), who=[Mention(one) for one in behind] or ["nobody"])
-        ]  # fmt: skip
+        found += (
+            [Mention(name)]
+            if behind is None
+            else [say("{role} ({who})", role=Code(name), who=[Mention(one) for one in behind] or ["nobody"])]
+        )
     return found

@@ -67,8 +67,13 @@ def parse_push(body: bytes, now: datetime) -> Push:
         faults.append(_Fault("readings", "a list of readings is missing."))
         readings = []
     if len(readings) > READINGS_MOST:
-        raise TooManyReadings(say("readings: {n} are more than one call may hold ({most}); send several calls.",
-                                  n=len(readings), most=READINGS_MOST))  # fmt: skip
+        raise TooManyReadings(
+            say(
+                "readings: {n} are more than one call may hold ({most}); send several calls.",
+                n=len(readings),
+                most=READINGS_MOST,
+            )
+        )
     given: list[Given] = []
     for at, one in enumerate(readings):
         try:

@@ -211,9 +211,16 @@ def parse_version(text: str) -> VersionRef:
     if word.lower() == "latest":
         return VersionRef("latest", "latest")
     raise BadInput(
-        say("{word} is no version. Write a number such as {a}, or {b}, {c}, {d}, {e}.", word=Name(word),
-            a=Code("7"), b=Code("2.1.0"), c=Code("@champion"), d=Code("staging"), e=Code("latest"))
-    )  # fmt: skip
+        say(
+            "{word} is no version. Write a number such as {a}, or {b}, {c}, {d}, {e}.",
+            word=Name(word),
+            a=Code("7"),
+            b=Code("2.1.0"),
+            c=Code("@champion"),
+            d=Code("staging"),
+            e=Code("latest"),
+        )
+    )
 
 
 def find_version(ref: VersionRef, model: ModelInfo, versions: Iterable[VersionInfo]) -> VersionInfo:

@@ -17,7 +17,7 @@ _FOUND = {
     HoldKind.REGISTRY_RESTORED: "MLflow is older than the ledger: it looks restored from a backup.",
     HoldKind.UNEXPLAINED: "MLflow and the ledger disagree: one of them may have been restored from a backup.",
     HoldKind.REGISTRY_MIGRATED: "Every version's source changed at once: the registry looks migrated.",
-}  # fmt: skip
+}
 
 
 def found(hold: Hold) -> Say:
@@ -27,8 +27,11 @@ def found(hold: Hold) -> Say:
 
 def what_next() -> Say:
     """Return the two ways on."""
-    return say("An admin runs {accept} on the bot's machine to carry out what was waiting, or {drop} to end it.",
-               accept=ACCEPT, drop=DROP)  # fmt: skip
+    return say(
+        "An admin runs {accept} on the bot's machine to carry out what was waiting, or {drop} to end it.",
+        accept=ACCEPT,
+        drop=DROP,
+    )
 
 
 def held(hold: Hold) -> Say:
@@ -52,8 +55,10 @@ def stops_automation() -> Say:
 
 def undecidable() -> Say:
     """Return why a request from before the hold can't be decided."""
-    return say("This request is held: ledger and MLflow disagree, and it may have been decided before. {next}",
-               next=what_next())  # fmt: skip
+    return say(
+        "This request is held: ledger and MLflow disagree, and it may have been decided before. {next}",
+        next=what_next(),
+    )
 
 
 def nothing_held() -> Say:
@@ -63,14 +68,20 @@ def nothing_held() -> Say:
 
 def accepted(hold: Hold, by: Actor, reason: str, waiting: str) -> Say:
     """Return what the channel hears of `db accept`."""
-    return say("{who} accepted the difference between MLflow and the ledger: {reason}\nCarrying out what was waiting: "
-               "{waiting}.", who=shown(by), reason=reason, waiting=waiting)  # fmt: skip
+    return say(
+        "{who} accepted the difference between MLflow and the ledger: {reason}\nCarrying out what was waiting: "
+        "{waiting}.",
+        who=shown(by),
+        reason=reason,
+        waiting=waiting,
+    )
 
 
 def dropped(hold: Hold, by: Actor, reason: str, waiting: str) -> Say:
     """Return what the channel hears of `db drop-pending`."""
-    return say("{who} ended what was waiting: {reason}\nEnded: {waiting}.", who=shown(by), reason=reason,
-               waiting=waiting)  # fmt: skip
+    return say(
+        "{who} ended what was waiting: {reason}\nEnded: {waiting}.", who=shown(by), reason=reason, waiting=waiting
+    )
 
 
 def why_dropped(reason: str) -> Say:
@@ -81,8 +92,10 @@ def why_dropped(reason: str) -> Say:
 def amounts(moves: int, asks: int, requests: int, copies: int) -> str:
     """Return how much waits, in words."""
     parts = [
-        counted(moves, "transition"), counted(asks, "command"), counted(requests, "request"),
+        counted(moves, "transition"),
+        counted(asks, "command"),
+        counted(requests, "request"),
         counted(copies, "tag update"),
-    ]  # fmt: skip
+    ]
     some = [part for part, number in zip(parts, (moves, asks, requests, copies), strict=True) if number]
     return ", ".join(some) or "nothing"

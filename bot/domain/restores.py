@@ -94,8 +94,12 @@ def _of_tags(facts: Facts) -> Iterator[Trace]:
         prints = fingerprints(ours(version.tags))
         strange = {key: prints[key] for key in sorted(prints) if prints[key] not in known}
         if strange:
-            line = say("{model} {v} has tags in MLflow that this ledger never wrote: {tags}.", model=Name(name),
-                       v=Code(f"v{version.version}"), tags=[Code(key) for key in strange])  # fmt: skip
+            line = say(
+                "{model} {v} has tags in MLflow that this ledger never wrote: {tags}.",
+                model=Name(name),
+                v=Code(f"v{version.version}"),
+                tags=[Code(key) for key in strange],
+            )
             key = f"tags:{name}:{version.version}:{','.join(sorted(strange.values()))}"
             yield Trace(key=key, kind=HoldKind.LEDGER_RESTORED, line=line, since=facts.look.at)
 
@@ -105,8 +109,12 @@ def _of_time(facts: Facts) -> Iterator[Trace]:
     now, seen = facts.info.updated_at if facts.info else None, facts.look.updated_at
     if now is None or seen is None or now >= seen:
         return
-    line = say("MLflow's last change of {model} is from {now}, but Registrar has already seen one from {seen}.",
-               model=Name(facts.look.model), now=now, seen=seen)  # fmt: skip
+    line = say(
+        "MLflow's last change of {model} is from {now}, but Registrar has already seen one from {seen}.",
+        model=Name(facts.look.model),
+        now=now,
+        seen=seen,
+    )
     key = f"time:{facts.look.model}:{seen.isoformat()}"
     yield Trace(key=key, kind=HoldKind.REGISTRY_RESTORED, line=line, since=facts.look.at)
 
@@ -125,8 +133,13 @@ def _of_stages(facts: Facts, aliases: Mapping[Stage, str]) -> Iterator[Trace]:
         if now is was or any(stages.get(number) is now for stages in halfway):
             continue
         where = say("isn't in MLflow") if now is None else say("is in {stage} in MLflow", stage=_or_none(now))
-        line = say("{model} {v} {where}; by this ledger it's in {was}.", model=Name(look.model), v=Code(f"v{number}"),
-                   where=where, was=_or_none(was))  # fmt: skip
+        line = say(
+            "{model} {v} {where}; by this ledger it's in {was}.",
+            model=Name(look.model),
+            v=Code(f"v{number}"),
+            where=where,
+            was=_or_none(was),
+        )
         key = f"stage:{look.model}:{number}:{was.value}:{now.value if now else 'gone'}"
         yield Trace(key=key, kind=HoldKind.UNEXPLAINED, line=line, since=look.at)
 
@@ -144,8 +157,11 @@ def of_anchor(last: AnchoredHead, known: str | None) -> Trace | None:
     """Return a trace where the audit lacks the anchored event; `known` is the hash that it has at that number."""
     if known == last.hash:
         return None
-    line = say("The anchor file ends with audit event {number} (hash {hash}), which this ledger doesn't have.",
-               number=last.number, hash=Code(last.hash[:12]))  # fmt: skip
+    line = say(
+        "The anchor file ends with audit event {number} (hash {hash}), which this ledger doesn't have.",
+        number=last.number,
+        hash=Code(last.hash[:12]),
+    )
     return Trace(key=f"anchor:{last.number}:{last.hash}", kind=HoldKind.LEDGER_RESTORED, line=line)
 
 

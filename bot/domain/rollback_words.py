@@ -40,36 +40,55 @@ def step(move: Move) -> Say:
 def begun(move: Move) -> Say:
     """Return the first line of the thread: from, to, who, why."""
     forced = " Forced: what stood against it is in the audit." if move.is_forced else ""
-    return say("Rolling back {step} in Production, by {who}: {why}" + forced, step=step(move), who=by(move.actor),
-               why=_sentence(move.reason))  # fmt: skip
+    return say(
+        "Rolling back {step} in Production, by {who}: {why}" + forced,
+        step=step(move),
+        who=by(move.actor),
+        why=_sentence(move.reason),
+    )
 
 
 def moved(move: Move, alias: str) -> Say:
     """Return the line of the thread after the move was read back."""
     mind = say(" {why}", why=move.why) if move.why else say("")
-    return say("Moved and read back from MLflow: {v} is in Production, {alias} names it.{mind}",
-               v=Code(f"v{move.version}"), alias=Code(f"@{alias}"), mind=mind)  # fmt: skip
+    return say(
+        "Moved and read back from MLflow: {v} is in Production, {alias} names it.{mind}",
+        v=Code(f"v{move.version}"),
+        alias=Code(f"@{alias}"),
+        mind=mind,
+    )
 
 
 def barred(move: Move) -> Say:
     """Return the line about the version that was taken out."""
-    return say("{old} is blocked: rollbacks and requests refuse it until someone unblocks it: {how}",
-               old=Code(f"v{move.expected_incumbent}"),
-               how=unblock_hint(move.model, move.expected_incumbent))  # fmt: skip
+    return say(
+        "{old} is blocked: rollbacks and requests refuse it until someone unblocks it: {how}",
+        old=Code(f"v{move.expected_incumbent}"),
+        how=unblock_hint(move.model, move.expected_incumbent),
+    )
 
 
 def blocked(block: Bar) -> Say:
     """Return why a version is blocked, for where everyone reads it: nobody is mentioned."""
-    return say("{v} is blocked: rolled back as bad ({when}). {why}", v=Code(f"v{block.version}"), when=block.at,
-               why=_sentence(short(block.reason, 300)))  # fmt: skip
+    return say(
+        "{v} is blocked: rolled back as bad ({when}). {why}",
+        v=Code(f"v{block.version}"),
+        when=block.at,
+        why=_sentence(short(block.reason, 300)),
+    )
 
 
 def blocked_by(block: Bar) -> Say:
     """Return why a version is blocked, by whom, and how to unblock it."""
     who = "" if isinstance(block.by, Automation) else say(" by {who}", who=shown(block.by))
-    return say("{v} was rolled back as bad{who} ({when}): {why} To unblock it: {how}", v=Code(f"v{block.version}"),
-               when=block.at, who=who, why=_sentence(short(block.reason, 300)),
-               how=unblock_hint(block.model, block.version))  # fmt: skip
+    return say(
+        "{v} was rolled back as bad{who} ({when}): {why} To unblock it: {how}",
+        v=Code(f"v{block.version}"),
+        when=block.at,
+        who=who,
+        why=_sentence(short(block.reason, 300)),
+        how=unblock_hint(block.model, block.version),
+    )
 
 
 def unblock_hint(model: str, version: int | None) -> Code:
@@ -125,9 +144,12 @@ def title(move: Move) -> str:
 def unfit(model: str, version: int, reasons: Sequence[Say]) -> Say:
     """Return why a version is not gone back to just like that, and how it is all the same."""
     return say(
-        UNFIT, v=Code(f"v{version}"), model=Name(model),
-        why=joined(reasons, "; "), how=Code(f'/model rollback {model} {version} --force --reason "…"'),
-    )  # fmt: skip
+        UNFIT,
+        v=Code(f"v{version}"),
+        model=Name(model),
+        why=joined(reasons, "; "),
+        how=Code(f'/model rollback {model} {version} --force --reason "…"'),
+    )
 
 
 _WHY = {
@@ -141,10 +163,12 @@ def not_a_target(model: str, version: int, why: NotATarget) -> Say:
     """Return why a version can't be rolled back to, and the command that requests its promotion."""
     name = shlex.quote(model)
     return say(
-        _WHY[why], v=Code(f"v{version}"), model=Name(model),
+        _WHY[why],
+        v=Code(f"v{version}"),
+        model=Name(model),
         promote=Code(f'/model promote {name} {version} production --reason "…"'),
         unblock=unblock_hint(model, version),
-    )  # fmt: skip
+    )
 
 
 def frozen(stop: Frozen) -> Say:
@@ -160,9 +184,12 @@ def cannot_be_told(model: str, version: int, why: Say) -> Say:
 def not_looked_at(model: str, version: int, why: Say) -> Say:
     """Return what somebody hears who rolls back while the version's files are away."""
     return say(
-        NOT_LOOKED_AT, v=Code(f"v{version}"), model=Name(model), why=why,
+        NOT_LOOKED_AT,
+        v=Code(f"v{version}"),
+        model=Name(model),
+        why=why,
         how=Code(f'/model rollback {model} {version} --force --reason "…"'),
-    )  # fmt: skip
+    )
 
 
 def nothing_before(model: str) -> Say:
@@ -170,14 +197,20 @@ def nothing_before(model: str) -> Say:
     return say(
         "{model} has no version to go back to: Registrar knows of no earlier Production version that isn't blocked. "
         "To request a promotion: {how}",
-        model=Name(model), how=Code(f'/model promote {shlex.quote(model)} VERSION production --reason "…"'),
-    )  # fmt: skip
+        model=Name(model),
+        how=Code(f'/model promote {shlex.quote(model)} VERSION production --reason "…"'),
+    )
 
 
 def cleared(model: str, version: int, who: Actor, reason: str) -> Say:
     """Return what the channel hears when someone unblocks a version."""
-    return say("{who} unblocked {v} of {model}: {why}", who=shown(who),
-               v=Code(f"v{version}"), model=Name(model), why=_sentence(reason))  # fmt: skip
+    return say(
+        "{who} unblocked {v} of {model}: {why}",
+        who=shown(who),
+        v=Code(f"v{version}"),
+        model=Name(model),
+        why=_sentence(reason),
+    )
 
 
 def not_barred(model: str, version: int) -> Say:

@@ -140,9 +140,10 @@ def blocks(
     its number isn't blocked. Where nobody knows what one of the two is, the number counts.
     """
     return {
-        bar.version: bar for bar in bars
+        bar.version: bar
+        for bar in bars
         if bar.version in identities and _is_about(bar, entries(bar.version), identities[bar.version])
-    }  # fmt: skip
+    }
 
 
 def _is_about(block: Bar, entries: Sequence[Move], identity: Identity | None) -> bool:
@@ -196,18 +197,33 @@ def _is_proven(move: Move, now: datetime) -> bool:
 
 
 def rolling_back(
-    move_id: str, model: str, *, target: int, incumbent: int | None, actor: Actor, now: datetime, reason: str,
+    move_id: str,
+    model: str,
+    *,
+    target: int,
+    incumbent: int | None,
+    actor: Actor,
+    now: datetime,
+    reason: str,
     identity: Identity | None = None,
-) -> Move:  # fmt: skip
+) -> Move:
     """Return the move that puts `target` into Production in place of `incumbent`, whoever caused it.
 
     `identity` is what the target was when it served: only that is moved.
     """
     return Move(
-        id=move_id, kind=MoveKind.ROLLBACK, model=model, version=target, from_stage=Stage.ARCHIVED,
-        target=Stage.PRODUCTION, expected_incumbent=incumbent, actor=actor, intended_at=now, reason=reason,
+        id=move_id,
+        kind=MoveKind.ROLLBACK,
+        model=model,
+        version=target,
+        from_stage=Stage.ARCHIVED,
+        target=Stage.PRODUCTION,
+        expected_incumbent=incumbent,
+        actor=actor,
+        intended_at=now,
+        reason=reason,
         identity=identity,
-    )  # fmt: skip
+    )
 
 
 def automatic_id(model: str, judged: str) -> str:
@@ -219,5 +235,12 @@ def bar(move: Move, bar_id: str, at: datetime) -> Bar | None:
     """Return the bar that a finished rollback puts on the version it took out; None where it took out none."""
     if move.expected_incumbent is None:
         return None
-    return Bar(id=bar_id, model=move.model, version=move.expected_incumbent, move=move.id, at=at, by=move.actor,
-               reason=move.reason)  # fmt: skip
+    return Bar(
+        id=bar_id,
+        model=move.model,
+        version=move.expected_incumbent,
+        move=move.id,
+        at=at,
+        by=move.actor,
+        reason=move.reason,
+    )

@@ -73,8 +73,9 @@ def threshold(value: float, *, greater_than: float | None = None, less_than: flo
     way = "greater" if bound == low else "less"
     is_worse = not low < value < high
     template = f"{{value}} is not {way} than {{bound}}." if is_worse else f"{{value}} is {way} than {{bound}}."
-    return Judged(is_worse=is_worse, value=value, bound=bound,
-                  why=say(template, value=number(value), bound=number(bound)))  # fmt: skip
+    return Judged(
+        is_worse=is_worse, value=value, bound=bound, why=say(template, value=number(value), bound=number(bound))
+    )
 
 
 # -- one block against the same hours of past days ---------------------------------------------------------------------
@@ -92,9 +93,16 @@ class Limits:
 
 
 def limits(
-    usual: Usual, slots: Ints, *, points: npt.ArrayLike, size: float, effect: Effect, sigma: float,
-    rest: npt.ArrayLike = 0.0, rough: float = 1.0,
-) -> Limits:  # fmt: skip
+    usual: Usual,
+    slots: Ints,
+    *,
+    points: npt.ArrayLike,
+    size: float,
+    effect: Effect,
+    sigma: float,
+    rest: npt.ArrayLike = 0.0,
+    rough: float = 1.0,
+) -> Limits:
     """Return what blocks must exceed to be called worse.
 
     `slots` (m) has the blocks' times of day, `rest` (…, m) which part of each is a weekend, and `points` (…, m) their
@@ -120,9 +128,17 @@ def limits(
 
 
 def blocks(  # noqa: PLR0913 - a rule has that many parts
-    block: Points, start: float, baseline: Baseline, *, history: float, higher_is_better: bool, effect: Effect,
-    sigma: float, sure: float | None = None, lately: Points | None = None,
-) -> Judged:  # fmt: skip
+    block: Points,
+    start: float,
+    baseline: Baseline,
+    *,
+    history: float,
+    higher_is_better: bool,
+    effect: Effect,
+    sigma: float,
+    sure: float | None = None,
+    lately: Points | None = None,
+) -> Judged:
     """Judge one complete block, which began at `start`, against the blocks at the same hours of a baseline.
 
     It is worse where its mean is worse than expected by more than `effect` and by more than `sigma` times the noise;
@@ -144,16 +160,33 @@ def blocks(  # noqa: PLR0913 - a rule has that many parts
     if (why := why_not(baseline, history, effect, higher_is_better)) is not None:
         return _cannot_tell(value, why)
     if len(block) < HALF_FULL * baseline.size:
-        return _cannot_tell(value, say("The window is incomplete: it has {n} readings, and {usual} are usual.",
-                                       n=len(block), usual=number(baseline.size)))  # fmt: skip
+        return _cannot_tell(
+            value,
+            say(
+                "The window is incomplete: it has {n} readings, and {usual} are usual.",
+                n=len(block),
+                usual=number(baseline.size),
+            ),
+        )
     slot = baseline.slot(start)
     if baseline.days[slot] < MIN_DAYS:
-        few = say("Only {n} past windows at this time of day are complete, and {least} are needed.",
-                  n=int(baseline.days[slot]), least=MIN_DAYS)  # fmt: skip
+        few = say(
+            "Only {n} past windows at this time of day are complete, and {least} are needed.",
+            n=int(baseline.days[slot]),
+            least=MIN_DAYS,
+        )
         return _cannot_tell(value, few)
     rough = baseline.rough[slot] if sure is not None and baseline.rough else 1.0
-    least = limits(baseline.usual, np.array([slot]), points=len(block), size=baseline.size, effect=effect, sigma=sigma,
-                   rest=baseline.rest(block.at).mean(keepdims=True), rough=rough)  # fmt: skip
+    least = limits(
+        baseline.usual,
+        np.array([slot]),
+        points=len(block),
+        size=baseline.size,
+        effect=effect,
+        sigma=sigma,
+        rest=baseline.rest(block.at).mean(keepdims=True),
+        rough=rough,
+    )
     expected, sign = least.expected.item(), 1 if higher_is_better else -1
     gaps = (expected - block.value) * sign
     but = _excuse(gaps, least)
@@ -164,8 +197,16 @@ def blocks(  # noqa: PLR0913 - a rule has that many parts
         steps = steps_of(gaps / rough, block.at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
         is_sure = len(block) >= LATELY and confirmed(steps, baseline.steps[ONE]) > sure
         but = "" if is_sure else "but a single shock explains it"
-    return against(value, expected, least.mean.item(), least.noise.item(), higher_is_better, effect, but=but,
-                    by=by_noise(effect, sigma))  # fmt: skip
+    return against(
+        value,
+        expected,
+        least.mean.item(),
+        least.noise.item(),
+        higher_is_better,
+        effect,
+        but=but,
+        by=by_noise(effect, sigma),
+    )
 
 
 def _excuse(gaps: Floats, least: Limits) -> str:
@@ -284,9 +325,15 @@ def sequential(tally: Tally, *, alpha: float, effect: Effect, history: float) ->
     gap = (expected - value) * (1 if tally.higher_is_better else -1)
     but = "" if count * gap - tally.worst > (count - 1) * least else "but not without its worst reading"
     return against(
-        value, expected, least, deviation, tally.higher_is_better, effect, but=but,
+        value,
+        expected,
+        least,
+        deviation,
+        tally.higher_is_better,
+        effect,
+        but=but,
         by=say("{effect} and {off}, which noise explains", effect=_show(effect), off=number(off)),
-    )  # fmt: skip
+    )
 
 
 # -- telling -----------------------------------------------------------------------------------------------------------
@@ -298,9 +345,16 @@ def by_noise(effect: Effect, sigma: float) -> Say:
 
 
 def against(
-    value: float, expected: float, least: float, noise: float, higher_is_better: bool, effect: Effect, *, by: Say,
+    value: float,
+    expected: float,
+    least: float,
+    noise: float,
+    higher_is_better: bool,
+    effect: Effect,
+    *,
+    by: Say,
     but: str = "",
-) -> Judged:  # fmt: skip
+) -> Judged:
     """Judge a value against what's expected: it's worse if it's worse by more than `least`.
 
     `by` says what `least` stands for, and `but` why it isn't worse anyway.
@@ -313,10 +367,24 @@ def against(
     is_far = gap > least
     far = f"more than {{by}}{', ' + but if but else ''}" if is_far else "not by more than {by}"
     template = f"{{value}}, where {{expected}} is usual, is {{gap}} {{way}} ({{sigmas}} σ): {far}."
-    why = say(template, value=number(value), expected=number(expected), gap=_gap(abs(gap), expected, effect),
-              way="better" if gap < 0 else "worse", sigmas=number(abs(sigmas), 3), by=by)  # fmt: skip
-    return Judged(is_worse=is_far and not but, value=value, bound=expected - sign * least, expected=expected, gap=gap,
-                  noise=sigmas, why=why)  # fmt: skip
+    why = say(
+        template,
+        value=number(value),
+        expected=number(expected),
+        gap=_gap(abs(gap), expected, effect),
+        way="better" if gap < 0 else "worse",
+        sigmas=number(abs(sigmas), 3),
+        by=by,
+    )
+    return Judged(
+        is_worse=is_far and not but,
+        value=value,
+        bound=expected - sign * least,
+        expected=expected,
+        gap=gap,
+        noise=sigmas,
+        why=why,
+    )
 
 
 def _gap(gap: float, expected: float, effect: Effect) -> str:
@@ -364,6 +432,10 @@ def why_not(baseline: Baseline, history: float, effect: Effect, higher_is_better
     if not isfinite(baseline.noise):
         return say("The baseline's readings are too large to be judged.")  # nothing would ever be beyond the noise
     if effect.kind is EffectKind.RELATIVE and effect.amount >= 1 and higher_is_better and baseline.low >= 0:
-        return say("It can't fall by more than 100%, so an effect of {effect} never counts. Set a smaller one, such as "
-                   "{instead}.", effect=_show(effect), instead=Code("--min-effect 2%"))  # fmt: skip
+        return say(
+            "It can't fall by more than 100%, so an effect of {effect} never counts. Set a smaller one, such as "
+            "{instead}.",
+            effect=_show(effect),
+            instead=Code("--min-effect 2%"),
+        )
     return effect.senseless(baseline.low, baseline.high)

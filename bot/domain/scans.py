@@ -79,8 +79,10 @@ def scanned(
     rough = np.array(baseline.rough)[slots] if baseline.rough else np.ones_like(gaps)
     steps = steps_of(gaps / rough, at, phi=baseline.phi, step=baseline.step, spacing=baseline.spacing)
     unsure = ratio(1, baseline.usual.worth[slots]) + baseline.rest(at) / baseline.weekend_worth
-    sums = {name: np.concatenate([[0.0], np.cumsum(one)]) for name, one in
-            {"gap": gaps, "expected": expected, "unsure": unsure, "rough": rough**2}.items()}  # fmt: skip
+    sums = {
+        name: np.concatenate([[0.0], np.cumsum(one)])
+        for name, one in {"gap": gaps, "expected": expected, "unsure": unsure, "rough": rough**2}.items()
+    }
     found: list[Scanned] = []
     recurs = _recurring(baseline, higher_is_better)
     for windows, spread, size, spread_of_steps, often in zip(
@@ -126,13 +128,23 @@ def is_down(points: Points, baseline: Baseline, *, higher_is_better: bool, effec
 
 def scan(points: Points, baseline: Baseline, *, higher_is_better: bool, effect: Effect, sigma: float) -> Judged | None:
     """Judge the newest reading by `scanned`: the clearest of the means that are worse; None if none is."""
-    found = [one for one in scanned(points, baseline, higher_is_better=higher_is_better, effect=effect, sigma=sigma)
-             if len(one.is_worse) and one.is_worse[-1]]  # fmt: skip
+    found = [
+        one
+        for one in scanned(points, baseline, higher_is_better=higher_is_better, effect=effect, sigma=sigma)
+        if len(one.is_worse) and one.is_worse[-1]
+    ]
     if not found:
         return None
     best = max(found, key=lambda one: float(one.gap[-1] / one.least[-1]))
     gap, expected, noise, least = (float(one[-1]) for one in (best.gap, best.expected, best.noise, best.least))
-    judged = against(expected - gap if higher_is_better else expected + gap, expected, least, noise, higher_is_better,
-                     effect, by=by_noise(effect, WIDER * sigma))  # fmt: skip
+    judged = against(
+        expected - gap if higher_is_better else expected + gap,
+        expected,
+        least,
+        noise,
+        higher_is_better,
+        effect,
+        by=by_noise(effect, WIDER * sigma),
+    )
     length = show_duration(timedelta(seconds=best.length))
     return replace(judged, why=say("Over the last {length}: {what}", length=length, what=judged.why))

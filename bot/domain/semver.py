@@ -117,9 +117,12 @@ def propose(
     if base and _is_ahead(top, base):
         reasons.append(say("{top} is taken already, so the number goes on from there", top=Code(_plain(top))))
     return Proposal(
-        semver=_raised(top, bump), bump=bump, reasons=_cut(reasons), against=base.version if base else None,
+        semver=_raised(top, bump),
+        bump=bump,
+        reasons=_cut(reasons),
+        against=base.version if base else None,
         overridden=override is not None,
-    )  # fmt: skip
+    )
 
 
 # --- The number

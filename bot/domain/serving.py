@@ -67,9 +67,14 @@ def is_version(reported: str, version: int) -> bool:
 def asking(move: Move, lane: str, now: datetime, timeout: timedelta) -> Serving:
     """Return the first question after a move of Production."""
     return Serving(
-        move=move.id, model=move.model, version=move.version, lane=lane, asked_at=now, next_at=now + FIRST_ASKED,
+        move=move.id,
+        model=move.model,
+        version=move.version,
+        lane=lane,
+        asked_at=now,
+        next_at=now + FIRST_ASKED,
         deadline=now + timeout,
-    )  # fmt: skip
+    )
 
 
 def judge(serving: Serving, heard: Heard, now: datetime, every: timedelta) -> Serving:
@@ -90,12 +95,19 @@ def event(move: Move, reason: str, request: Request | None = None, votes: Sequen
     passed = request.overridden_by if request else None
     taken = move.target is Stage.PRODUCTION
     return {
-        "event": "moved", "id": move.id, "model": move.model, "version": move.version if taken else None,
-        "stage": str(Stage.PRODUCTION), "previous": move.expected_incumbent if taken else move.version,
-        "cause": move.kind.value, "actor": actor_id(as_person(move.actor)),
-        "request": move.request, "reason": reason, "at": time_of(move).isoformat(),
+        "event": "moved",
+        "id": move.id,
+        "model": move.model,
+        "version": move.version if taken else None,
+        "stage": str(Stage.PRODUCTION),
+        "previous": move.expected_incumbent if taken else move.version,
+        "cause": move.kind.value,
+        "actor": actor_id(as_person(move.actor)),
+        "request": move.request,
+        "reason": reason,
+        "at": time_of(move).isoformat(),
         "requester": actor_id(as_person(request.requester)) if request else None,
         "approvers": [actor_id(vote.voter) for vote in approvals(votes)],
         "overridden_by": actor_id(as_person(passed)) if passed else None,
         "override_reason": request.override_reason if request else "",
-    }  # fmt: skip
+    }

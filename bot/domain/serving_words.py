@@ -23,8 +23,10 @@ def confirmed(serving: Serving) -> Say:
 
 def overtaken(serving: Serving) -> Say:
     """Return what the thread hears when the next move came before an answer."""
-    return say("Production has moved again before the serving side reported {v}; nobody asks for it any more.",
-               v=Code(f"v{serving.version}"))  # fmt: skip
+    return say(
+        "Production has moved again before the serving side reported {v}; nobody asks for it any more.",
+        v=Code(f"v{serving.version}"),
+    )
 
 
 def denied(serving: Serving, heard: Heard) -> Say:
@@ -35,13 +37,19 @@ def denied(serving: Serving, heard: Heard) -> Say:
         return say(
             "Not confirmed that {v} serves: for {span} the serving side could not be asked ({why}). The registry says "
             "{v}. Look at the address under {key} in the policy, and at the serving side itself.",
-            v=v, span=span, why=heard.told, key=Code("serving"),
-        )  # fmt: skip
+            v=v,
+            span=span,
+            why=heard.told,
+            key=Code("serving"),
+        )
     return say(
         "Not serving {v}: {span} after the move the serving side still reports {seen}. The registry says {v}. Let it "
         "load {model} anew, or see why it does not; nobody is asked again until the next move.",
-        v=v, span=span, seen=Code(_as_version(heard.told)), model=Name(serving.model),
-    )  # fmt: skip
+        v=v,
+        span=span,
+        seen=Code(_as_version(heard.told)),
+        model=Name(serving.model),
+    )
 
 
 def _as_version(reported: str) -> str:
@@ -51,7 +59,14 @@ def _as_version(reported: str) -> str:
 def not_told(endpoint: str, why: str, *, limit: timedelta | None) -> Say:
     """Return what the thread hears of an endpoint that never took the event; `limit` where its time was over."""
     if limit is None:
-        return say("The endpoint {endpoint} refused the event of this move ({why}). It is not sent again.",
-                   endpoint=Code(endpoint), why=why)  # fmt: skip
-    return say("The endpoint {endpoint} was not reached for {span} ({why}). The event of this move is given up.",
-               endpoint=Code(endpoint), span=show_duration(limit), why=why)  # fmt: skip
+        return say(
+            "The endpoint {endpoint} refused the event of this move ({why}). It is not sent again.",
+            endpoint=Code(endpoint),
+            why=why,
+        )
+    return say(
+        "The endpoint {endpoint} was not reached for {span} ({why}). The event of this move is given up.",
+        endpoint=Code(endpoint),
+        span=show_duration(limit),
+        why=why,
+    )

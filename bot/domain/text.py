@@ -113,9 +113,14 @@ def _each(value: object, show: Callable[[object], str]) -> str:
 
 
 _KINDS: dict[str, Callable[[str], object]] = {
-    "name": Name, "code": Code, "channel": Channel, "mention": Mention, "time": datetime.fromisoformat, "text": str,
+    "name": Name,
+    "code": Code,
+    "channel": Channel,
+    "mention": Mention,
+    "time": datetime.fromisoformat,
+    "text": str,
     "int": int,
-}  # fmt: skip
+}
 
 
 def pack(sentence: Say) -> dict[str, object]:

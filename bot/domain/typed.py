@@ -27,8 +27,13 @@ EVENTS_MOST = 10**15  # more than an audit will ever hold, and less than a datab
 def _request_id(text: object) -> str:
     word = str(text).strip().lstrip("#").lower()
     if not re.fullmatch(r"[a-z0-9]{4,16}", word):
-        raise BadInput(say("{word} is no request. Its short id stands on the card, like {like}.",
-                           word=Name(str(text)[:40]), like=Code("r4k7q")))  # fmt: skip
+        raise BadInput(
+            say(
+                "{word} is no request. Its short id stands on the card, like {like}.",
+                word=Name(str(text)[:40]),
+                like=Code("r4k7q"),
+            )
+        )
     return word
 
 
@@ -69,8 +74,13 @@ def _pair(text: object) -> str:
     if not re.fullmatch(r"[\w.\-: /]{1,250}", key) or ".." in key or key.startswith("/"):
         raise BadInput(say("MLflow takes no tag called {key}. Use letters, digits and _ . - : /", key=Name(key)))
     if key.startswith("mlflow.") or key in OURS:
-        raise BadInput(say("The tag {key} is kept by {who}; set another.", key=Code(key),
-                           who="MLflow itself" if key.startswith("mlflow.") else "Registrar"))  # fmt: skip
+        raise BadInput(
+            say(
+                "The tag {key} is kept by {who}; set another.",
+                key=Code(key),
+                who="MLflow itself" if key.startswith("mlflow.") else "Registrar",
+            )
+        )
     if len(value) > TAG_MOST:
         raise BadInput(say("The value of {key} is longer than {n} characters.", key=Code(key), n=f"{TAG_MOST:,}"))
     return f"{key}={value.strip()}"
@@ -85,8 +95,9 @@ def _result(text: object) -> str:
     except ValueError:
         number = math.nan
     if not equals or not math.isfinite(number):
-        raise BadInput(say("{word} is no result. Write it so: {like}", word=Name(str(text)[:80]),
-                           like=Code("accuracy=0.92")))  # fmt: skip
+        raise BadInput(
+            say("{word} is no result. Write it so: {like}", word=Name(str(text)[:80]), like=Code("accuracy=0.92"))
+        )
     if not re.fullmatch(r"[\w.\-: /]{1,200}", name) or ".." in name or name.startswith("/"):
         raise BadInput(say("MLflow takes no metric called {key}. Use letters, digits and _ . - : /", key=Name(name)))
     return f"{name}={value.strip()}"
@@ -121,9 +132,14 @@ def moment(text: object) -> timedelta | datetime:
         moment = datetime.fromisoformat(word)
     except ValueError:
         raise BadInput(
-            say("Can't read {word} as a time. Try {a}, {b}, or {c}.", word=Name(word[:40]), a=Code("2h"), b=Code("7d"),
-                c=Code("2026-12-01T18:00"))
-        ) from None  # fmt: skip
+            say(
+                "Can't read {word} as a time. Try {a}, {b}, or {c}.",
+                word=Name(word[:40]),
+                a=Code("2h"),
+                b=Code("7d"),
+                c=Code("2026-12-01T18:00"),
+            )
+        ) from None
     if not 1900 <= moment.year < 2200:  # near its ends a calendar cannot change from one zone to another
         raise BadInput(say("{word} is too far away.", word=Name(word[:40])))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -195,9 +211,10 @@ OptionalVersion = Annotated[
 ]
 Tags = Annotated[tuple[str, ...], BeforeValidator(each_of(_pair))]
 Results = Annotated[
-    tuple[str, ...], BeforeValidator(_results),
+    tuple[str, ...],
+    BeforeValidator(_results),
     Arg("METRIC=VALUE", "a result of your own validation; can be given again", False, ("--validation",), many=True),
-]  # fmt: skip
+]
 RequestId = Annotated[
     str, BeforeValidator(_request_id), Arg("REQUEST", "the short id on the card", flags=("--request",))
 ]

@@ -35,16 +35,25 @@ def path(request: Request) -> Say:
 
 def asked(request: Request, channel: str, waiting: Say) -> Say:
     """Return the answer to whoever asked: where the card is, and whom it waits for."""
-    return say("Requested {model} {path}: {id} in {channel}. {waiting}", model=Name(request.model), path=path(request),
-               channel=Channel(channel), id=Code(request.id), waiting=waiting)  # fmt: skip
+    return say(
+        "Requested {model} {path}: {id} in {channel}. {waiting}",
+        model=Name(request.model),
+        path=path(request),
+        channel=Channel(channel),
+        id=Code(request.id),
+        waiting=waiting,
+    )
 
 
 def card_refused(request: Request, code: str) -> Say:
     """Tell the requester that Slack refused their card; `code` is Slack's error code."""
     return say(
-        "Slack refused the card for {model} {path} ({code}). Approvers can type {approve}.", model=Name(request.model),
-        path=path(request), code=Code(code), approve=Code(f"/model approve {request.id}"),
-    )  # fmt: skip
+        "Slack refused the card for {model} {path} ({code}). Approvers can type {approve}.",
+        model=Name(request.model),
+        path=path(request),
+        code=Code(code),
+        approve=Code(f"/model approve {request.id}"),
+    )
 
 
 def voted(request: Request, vote: Vote, approvals: int) -> Say:
@@ -60,14 +69,19 @@ def gates_failed(model: str, version: int, seen: Seen) -> Say:
         more = "" if len(seen.failed) == 1 else " To check it again after that: {validate}"
         return say(
             "{model} {v} can't be requested: {gates}. No request was opened. To unblock it: {unblock}" + more,
-            model=Name(model), v=Code(f"v{version}"), gates=joined([told(gate) for gate in seen.failed], "; "),
-            unblock=unblock_hint(model, seen.blocked or version), validate=Code(f"/model validate {model} {version}"),
-        )  # fmt: skip
+            model=Name(model),
+            v=Code(f"v{version}"),
+            gates=joined([told(gate) for gate in seen.failed], "; "),
+            unblock=unblock_hint(model, seen.blocked or version),
+            validate=Code(f"/model validate {model} {version}"),
+        )
     return say(
         "{model} {v} does not pass: {gates}. Nothing was asked for. To look again after a change: {validate}",
-        model=Name(model), v=Code(f"v{version}"), gates=joined([told(gate) for gate in seen.failed], "; "),
+        model=Name(model),
+        v=Code(f"v{version}"),
+        gates=joined([told(gate) for gate in seen.failed], "; "),
         validate=Code(f"/model validate {model} {version}"),
-    )  # fmt: skip
+    )
 
 
 def blocked(request: Request) -> Say:
@@ -75,23 +89,30 @@ def blocked(request: Request) -> Say:
     failed = [told(gate) for gate in request.seen.failed] if request.seen else []
     version = (request.seen.blocked if request.seen else None) or request.version
     unblock = say(" To unblock the version: {how}", how=unblock_hint(request.model, version))
-    return say("Blocked: {gates}. People whom the policy lists under {override} can override that.{unblock}",
-               gates=joined(failed, "; "), override=Code("override"),
-               unblock=unblock if request.seen and request.seen.fails(NOT_BLOCKED) else "")  # fmt: skip
+    return say(
+        "Blocked: {gates}. People whom the policy lists under {override} can override that.{unblock}",
+        gates=joined(failed, "; "),
+        override=Code("override"),
+        unblock=unblock if request.seen and request.seen.fails(NOT_BLOCKED) else "",
+    )
 
 
 def withdrawn(request: Request, voter: Person, approvals: int) -> Say:
     """Return the news of a vote that was taken back."""
-    return say("{who} took their approval back: {n} of {all}.", who=Mention(voter.user), n=approvals,
-               all=request.required)  # fmt: skip
+    return say(
+        "{who} took their approval back: {n} of {all}.", who=Mention(voter.user), n=approvals, all=request.required
+    )
 
 
 def withdrawal_counted(request: Request, approvals: int) -> Say:
     """Return the answer to whoever took their vote back."""
     return say(
         "Your approval of {model} {path} is taken back: {n} of {all}. You can vote again.",
-        model=Name(request.model), path=path(request), n=approvals, all=request.required,
-    )  # fmt: skip
+        model=Name(request.model),
+        path=path(request),
+        n=approvals,
+        all=request.required,
+    )
 
 
 def lapsed(vote: Vote) -> Say:
@@ -105,10 +126,13 @@ def lapsed_by(rule: str) -> str:
 
 
 _LAPSED = {
-    "deactivated": "the account is deactivated", "bot": "the account is a bot", "guest": "the account is a guest now",
-    "stranger": "the account isn't in this workspace", "not an approver": "they're no longer an approver",
+    "deactivated": "the account is deactivated",
+    "bot": "the account is a bot",
+    "guest": "the account is a guest now",
+    "stranger": "the account isn't in this workspace",
+    "not an approver": "they're no longer an approver",
     "own request": "it's their own request",
-}  # fmt: skip
+}
 
 
 def too_few_left(request: Request, left: int) -> Say:
@@ -133,25 +157,38 @@ def not_moved_in_time(request: Request) -> Say:
 
 def waiting_for_slack() -> Say:
     """Return the news that an approved move waits because nobody can tell whether its approvers still can approve."""
-    return say("Approved, but Slack can't confirm the approvers right now. I'll move it as soon as it does. "
-               "No action needed.")  # fmt: skip
+    return say(
+        "Approved, but Slack can't confirm the approvers right now. I'll move it as soon as it does. No action needed."
+    )
 
 
 def overridden(request: Request) -> Say:
     """Return the news that somebody let failed gates pass."""
     who = shown(request.overridden_by) if request.overridden_by else "somebody"
     failed = [told(gate) for gate in request.seen.failed] if request.seen else []
-    return say("{who} lets the failed gates pass: {why} What failed: {gates}.", who=who,
-               why=_sentence(request.override_reason), gates=joined(failed, "; "))  # fmt: skip
+    return say(
+        "{who} lets the failed gates pass: {why} What failed: {gates}.",
+        who=who,
+        why=_sentence(request.override_reason),
+        gates=joined(failed, "; "),
+    )
 
 
 def override_counted(request: Request, approvals: int) -> Say:
     """Return the answer to whoever let failed gates pass."""
     if request.state is RequestState.PENDING:
-        return say("The gates of {id} no longer stand in the way; it has {n} of {all} approvals.", id=Code(request.id),
-                   n=approvals, all=request.required)  # fmt: skip
-    return say("The gates of {id} no longer stand in the way, and it has its approvals: {model} goes {path} now.",
-               id=Code(request.id), model=Name(request.model), path=path(request))  # fmt: skip
+        return say(
+            "The gates of {id} no longer stand in the way; it has {n} of {all} approvals.",
+            id=Code(request.id),
+            n=approvals,
+            all=request.required,
+        )
+    return say(
+        "The gates of {id} no longer stand in the way, and it has its approvals: {model} goes {path} now.",
+        id=Code(request.id),
+        model=Name(request.model),
+        path=path(request),
+    )
 
 
 def reminder(request: Request, people: Sequence[str], now: datetime) -> Say:
@@ -159,9 +196,11 @@ def reminder(request: Request, people: Sequence[str], now: datetime) -> Say:
     who: list[object] = [Mention(one) for one in people[:MENTIONED]]
     who += [f"{len(people) - MENTIONED} more"] if len(people) > MENTIONED else []
     return say(
-        "Still waiting, for {age} now, until {until}: {who}.", age=show_duration(now - request.opened_at),
-        until=request.expires_at, who=who or ["nobody who can decide is known"],
-    )  # fmt: skip
+        "Still waiting, for {age} now, until {until}: {who}.",
+        age=show_duration(now - request.opened_at),
+        until=request.expires_at,
+        who=who or ["nobody who can decide is known"],
+    )
 
 
 def reminder_to_you(request: Request, now: datetime) -> Say:
@@ -169,19 +208,26 @@ def reminder_to_you(request: Request, now: datetime) -> Say:
     return say(
         "{who} asks for {model} {path} and has waited for {age}. It expires on {until}. The card is in the channel; "
         "here you can type {approve} or {reject}",
-        who=shown(request.requester), model=Name(request.model), path=path(request),
-        age=show_duration(now - request.opened_at), until=request.expires_at,
-        approve=Code(f"/model approve {request.id}"), reject=Code(f'/model reject {request.id} --reason "…"'),
-    )  # fmt: skip
+        who=shown(request.requester),
+        model=Name(request.model),
+        path=path(request),
+        age=show_duration(now - request.opened_at),
+        until=request.expires_at,
+        approve=Code(f"/model approve {request.id}"),
+        reject=Code(f'/model reject {request.id} --reason "…"'),
+    )
 
 
 def broke_glass(request: Request) -> Say:
     """Return what the channel hears of a version that is moved without approvals."""
     return say(
         "🚨 {who} broke the glass: {model} goes {path} without approvals. {why} Recorded in the audit log.{review}",
-        who=shown(request.requester), model=Name(request.model), path=path(request), why=_sentence(request.reason),
+        who=shown(request.requester),
+        model=Name(request.model),
+        path=path(request),
+        why=_sentence(request.reason),
         review=_review_by(request),
-    )  # fmt: skip
+    )
 
 
 def _review_by(request: Request) -> Say:
@@ -199,22 +245,38 @@ def review_due_soon(request: Request, people: Sequence[str]) -> Say:
     """Return what the thread hears before the date of a review; `people` can give it."""
     who: list[object] = [Mention(one) for one in people[:MENTIONED]]
     who += [f"{len(people) - MENTIONED} more"] if len(people) > MENTIONED else []
-    return say("Not reviewed yet; due by {due}: {who}. {review}", due=request.review_due,
-               who=who or ["nobody who can review it is known"], review=review_it(request))  # fmt: skip
+    return say(
+        "Not reviewed yet; due by {due}: {who}. {review}",
+        due=request.review_due,
+        who=who or ["nobody who can review it is known"],
+        review=review_it(request),
+    )
 
 
 def review_due_to_you(request: Request) -> Say:
     """Return what someone hears directly who can review it."""
-    return say("{who} broke the glass: {model} {path}. {why} Review it by {due}: {review}",
-               who=shown(request.requester), model=Name(request.model), path=path(request),
-               why=_sentence(request.reason), due=request.review_due, review=review_it(request))  # fmt: skip
+    return say(
+        "{who} broke the glass: {model} {path}. {why} Review it by {due}: {review}",
+        who=shown(request.requester),
+        model=Name(request.model),
+        path=path(request),
+        why=_sentence(request.reason),
+        due=request.review_due,
+        review=review_it(request),
+    )
 
 
 def review_overdue(request: Request) -> Say:
     """Return what the channel and the thread hear once a review is overdue."""
-    return say("⚠️ Nobody has reviewed the broken glass of {id} ({model} {path}, by {who}). It was due by {due}. "
-               "{review}", id=Code(request.id), model=Name(request.model), path=path(request),
-               who=shown(request.requester), due=request.review_due, review=review_it(request))  # fmt: skip
+    return say(
+        "⚠️ Nobody has reviewed the broken glass of {id} ({model} {path}, by {who}). It was due by {due}. {review}",
+        id=Code(request.id),
+        model=Name(request.model),
+        path=path(request),
+        who=shown(request.requester),
+        due=request.review_due,
+        review=review_it(request),
+    )
 
 
 def reviewed(request: Request) -> Say:
@@ -230,8 +292,12 @@ def reviewed_for_you(request: Request) -> Say:
 
 def review_counted(request: Request) -> Say:
     """Return the answer to the reviewer."""
-    return say("Reviewed: {model} {path}, moved by {who}. The thread and the audit log have it.",
-               model=Name(request.model), path=path(request), who=shown(request.requester))  # fmt: skip
+    return say(
+        "Reviewed: {model} {path}, moved by {who}. The thread and the audit log have it.",
+        model=Name(request.model),
+        path=path(request),
+        who=shown(request.requester),
+    )
 
 
 def unreviewed(waiting: Sequence[Request], now: datetime) -> Say | None:
@@ -241,15 +307,19 @@ def unreviewed(waiting: Sequence[Request], now: datetime) -> Say | None:
     ids: list[object] = [Code(one.id) for one in waiting[:MENTIONED]]
     ids += [f"{len(waiting) - MENTIONED} more"] if len(waiting) > MENTIONED else []
     overdue = sum(one.review_due is not None and one.review_due <= now for one in waiting)
-    return say("Break glass without a review: {n}, {overdue} overdue ({ids}).", n=len(waiting), overdue=overdue,
-               ids=ids)  # fmt: skip
+    return say(
+        "Break glass without a review: {n}, {overdue} overdue ({ids}).", n=len(waiting), overdue=overdue, ids=ids
+    )
 
 
 def glass_broken(request: Request) -> Say:
     """Return what whoever broke the glass hears: how the move ended, or that it waits."""
     if request.state.is_open:
-        return say("{model} goes {path} as soon as MLflow answers, without approvals; the channel is alarmed.",
-                   model=Name(request.model), path=path(request))  # fmt: skip
+        return say(
+            "{model} goes {path} as soon as MLflow answers, without approvals; the channel is alarmed.",
+            model=Name(request.model),
+            path=path(request),
+        )
     return ended(request)
 
 
@@ -271,21 +341,33 @@ def frozen_now(why: Say) -> Say:
 def froze(freeze: Freeze) -> Say:
     """Return what channels hear of a freeze."""
     until = say(" until {when}", when=freeze.until) if freeze.until else say("")
-    return say("❄️ {who} froze Production of {what}{until}: {why} Nothing moves there. To lift it: {lift}",
-               who=shown(freeze.by), what=_frozen_thing(freeze), until=until, why=_sentence(freeze.reason),
-               lift=unfreeze_hint(freeze.model))  # fmt: skip
+    return say(
+        "❄️ {who} froze Production of {what}{until}: {why} Nothing moves there. To lift it: {lift}",
+        who=shown(freeze.by),
+        what=_frozen_thing(freeze),
+        until=until,
+        why=_sentence(freeze.reason),
+        lift=unfreeze_hint(freeze.model),
+    )
 
 
 def frozen_by_you(freeze: Freeze) -> Say:
     """Return the answer to whoever froze Production."""
-    return say("Production of {what} is frozen, and the channel is told. To lift it: {lift}",
-               what=_frozen_thing(freeze), lift=unfreeze_hint(freeze.model))  # fmt: skip
+    return say(
+        "Production of {what} is frozen, and the channel is told. To lift it: {lift}",
+        what=_frozen_thing(freeze),
+        lift=unfreeze_hint(freeze.model),
+    )
 
 
 def unfroze(freeze: Freeze, by: Actor, reason: str) -> Say:
     """Return what channels hear of a freeze that was lifted."""
-    return say("{who} lifted the freeze of Production of {what}{why}", who=shown(by), what=_frozen_thing(freeze),
-               why=say(": {reason}", reason=_sentence(reason)) if reason else ".")  # fmt: skip
+    return say(
+        "{who} lifted the freeze of Production of {what}{why}",
+        who=shown(by),
+        what=_frozen_thing(freeze),
+        why=say(": {reason}", reason=_sentence(reason)) if reason else ".",
+    )
 
 
 def _frozen_thing(freeze: Freeze) -> object:
@@ -303,18 +385,25 @@ def vote_counted(request: Request, approvals: int) -> Say:
         return say(
             "Your approval of {model} {path} is recorded: {n} of {all}. It is not moved yet: a gate failed, and "
             "somebody has to let it pass. {override}",
-            model=Name(request.model), path=path(request), n=approvals, all=request.required,
+            model=Name(request.model),
+            path=path(request),
+            n=approvals,
+            all=request.required,
             override=Code(f'/model override {request.id} --reason "…"'),
-        )  # fmt: skip
+        )
     if request.state is RequestState.PENDING:
         return say(
             "Your approval of {model} {path} is recorded: {n} of {all}.",
-            model=Name(request.model), path=path(request), n=approvals, all=request.required,
-        )  # fmt: skip
+            model=Name(request.model),
+            path=path(request),
+            n=approvals,
+            all=request.required,
+        )
     return say(
         "Your approval decides it: {model} goes {path} now. The thread tells when it is done.",
-        model=Name(request.model), path=path(request),
-    )  # fmt: skip
+        model=Name(request.model),
+        path=path(request),
+    )
 
 
 def rejection_counted(request: Request) -> Say:
@@ -340,15 +429,24 @@ def decided_before(request: Request) -> Say:
         )
     return say(
         "{who} was faster: request {id} was {verb} on {when}. Nothing was changed this time.",
-        who=shown(request.decided_by), id=Code(request.id), verb=_VERBS[request.state], when=request.decided_at,
-    )  # fmt: skip
+        who=shown(request.decided_by),
+        id=Code(request.id),
+        verb=_VERBS[request.state],
+        when=request.decided_at,
+    )
 
 
 _VERBS = {
-    RequestState.PENDING: "left open", RequestState.APPROVED: "approved", RequestState.EXECUTING: "approved",
-    RequestState.DONE: "approved", RequestState.REJECTED: "rejected", RequestState.CANCELLED: "cancelled",
-    RequestState.EXPIRED: "expired", RequestState.STALE: "ended as stale", RequestState.FAILED: "approved, but failed",
-}  # fmt: skip
+    RequestState.PENDING: "left open",
+    RequestState.APPROVED: "approved",
+    RequestState.EXECUTING: "approved",
+    RequestState.DONE: "approved",
+    RequestState.REJECTED: "rejected",
+    RequestState.CANCELLED: "cancelled",
+    RequestState.EXPIRED: "expired",
+    RequestState.STALE: "ended as stale",
+    RequestState.FAILED: "approved, but failed",
+}
 
 
 def waiting_for_registry() -> Say:
@@ -392,24 +490,51 @@ def ended(request: Request) -> Say:
         case RequestState.DONE:
             return say("Done: {model} {path}, read back from MLflow.", model=model, path=path(request))
         case RequestState.REJECTED if request.decided_by:
-            return say("{who} rejected {model} {path}: {why}", who=shown(request.decided_by), model=model,
-                       path=path(request), why=request.outcome)  # fmt: skip
+            return say(
+                "{who} rejected {model} {path}: {why}",
+                who=shown(request.decided_by),
+                model=model,
+                path=path(request),
+                why=request.outcome,
+            )
         case RequestState.CANCELLED if request.decided_by:
             why = say(": {why}", why=_sentence(request.outcome)) if request.outcome else "."
-            return say("{who} cancelled {model} {path}{why}", who=shown(request.decided_by), model=model,
-                       path=path(request), why=why)  # fmt: skip
+            return say(
+                "{who} cancelled {model} {path}{why}",
+                who=shown(request.decided_by),
+                model=model,
+                path=path(request),
+                why=why,
+            )
         case RequestState.EXPIRED if request.decided_by:
-            return say("{model} {path} expired: it was approved, but not moved by {when}. Its card has a button to "
-                       "request it again.", model=model, path=path(request), when=request.expires_at)  # fmt: skip
+            return say(
+                "{model} {path} expired: it was approved, but not moved by {when}. Its card has a button to "
+                "request it again.",
+                model=model,
+                path=path(request),
+                when=request.expires_at,
+            )
         case RequestState.EXPIRED:
-            return say("{model} {path} expired: nobody decided by {when}. Ask again if it is still wanted.",
-                       model=model, path=path(request), when=request.expires_at)  # fmt: skip
+            return say(
+                "{model} {path} expired: nobody decided by {when}. Ask again if it is still wanted.",
+                model=model,
+                path=path(request),
+                when=request.expires_at,
+            )
         case RequestState.STALE:
-            return say("{model} {path} is out of date, so nothing was moved. {why} Its card has a button to ask again.",
-                       model=model, path=path(request), why=request.outcome)  # fmt: skip
+            return say(
+                "{model} {path} is out of date, so nothing was moved. {why} Its card has a button to ask again.",
+                model=model,
+                path=path(request),
+                why=request.outcome,
+            )
         case RequestState.FAILED:
-            return say("{model} {path} failed, MLflow refused the move. {why}",
-                       model=model, path=path(request), why=request.outcome)  # fmt: skip
+            return say(
+                "{model} {path} failed, MLflow refused the move. {why}",
+                model=model,
+                path=path(request),
+                why=request.outcome,
+            )
         case _:
             return cancelled(request)
 
@@ -426,8 +551,13 @@ def observed(move: Move) -> Say:
 def archived(move: Move) -> Say:
     """Return what the channel hears of a version that was taken aside."""
     if move.reason:
-        return say("{who} archived {v} of {model}: {why}", who=shown(move.actor), v=Code(f"v{move.version}"),
-                   model=Name(move.model), why=move.reason)  # fmt: skip
+        return say(
+            "{who} archived {v} of {model}: {why}",
+            who=shown(move.actor),
+            v=Code(f"v{move.version}"),
+            model=Name(move.model),
+            why=move.reason,
+        )
     return say(
         "{who} archived {v} of {model}.", who=shown(move.actor), v=Code(f"v{move.version}"), model=Name(move.model)
     )
@@ -445,16 +575,23 @@ def archiving_ended(move: Move) -> Say:
 
 def archive_question(model: str, version: int | str) -> Say:
     """Return the question before a version is taken aside."""
-    return say("Archive {v} of {model}? It leaves its stage; its files stay, and it can be promoted again.",
-               v=Code(version), model=Name(model))  # fmt: skip
+    return say(
+        "Archive {v} of {model}? It leaves its stage; its files stay, and it can be promoted again.",
+        v=Code(version),
+        model=Name(model),
+    )
 
 
 def mended(move: Move) -> Say:
     """Return what the thread of a finding hears after somebody pressed its button."""
     who, v = shown(move.actor), Code(f"v{move.version}")
     if move.state is MoveState.DONE:
-        return say("{who} mended it: {v} is the one version in {stage}, read back from MLflow.", who=who, v=v,
-                   stage=move.target)  # fmt: skip
+        return say(
+            "{who} mended it: {v} is the one version in {stage}, read back from MLflow.",
+            who=who,
+            v=v,
+            stage=move.target,
+        )
     return say("{who} tried to mend it, and nothing was changed. {why}", who=who, why=move.why)
 
 
@@ -471,9 +608,13 @@ def registered(model: str, version: int, proposal: Proposal, *, again: int | Non
     if not has_model:
         mind.append(say(" The run logged no model that could be read, so nothing can be loaded from this version yet."))
     return say(
-        "Registered {v} of {model} as {semver}: {why}.{mind}", v=Code(f"v{version}"), model=Name(model),
-        semver=Code(proposal.semver), why=joined(proposal.reasons, "; "), mind=joined(mind, ""),
-    )  # fmt: skip
+        "Registered {v} of {model} as {semver}: {why}.{mind}",
+        v=Code(f"v{version}"),
+        model=Name(model),
+        semver=Code(proposal.semver),
+        why=joined(proposal.reasons, "; "),
+        mind=joined(mind, ""),
+    )
 
 
 def described(model: str, version: int | None) -> Say:
@@ -485,8 +626,10 @@ def described(model: str, version: int | None) -> Say:
 
 def tagged(model: str, version: int, tags: Mapping[str, str | None]) -> Say:
     """Return the answer to whoever set tags."""
-    said = [say("{key} is {value}", key=Code(key), value=Name(value)) if value else say("{key} is gone", key=Code(key))
-            for key, value in tags.items()]  # fmt: skip
+    said = [
+        say("{key} is {value}", key=Code(key), value=Name(value)) if value else say("{key} is gone", key=Code(key))
+        for key, value in tags.items()
+    ]
     return say("{v} of {model}: {said}.", v=Code(f"v{version}"), model=Name(model), said=said)
 
 
@@ -494,8 +637,9 @@ def sent_directly(refused: str = "") -> Say:
     """Say where a comparison or timeline is that was sent directly; `refused` is Slack's error code."""
     if refused:
         return say("Slack won't let me post here ({code}), so it's in our direct messages.", code=Code(refused))
-    return say("I can't post here, so it's in our direct messages. To see it here: {invite}",
-               invite=Code("/invite @registrar"))  # fmt: skip
+    return say(
+        "I can't post here, so it's in our direct messages. To see it here: {invite}", invite=Code("/invite @registrar")
+    )
 
 
 def kept() -> Say:

@@ -23,16 +23,22 @@ class Alone:
             self._lock.acquire(blocking=False)
         except Timeout:
             raise Misconfigured(
-                say("Another Registrar serves the ledger {file} already. Stop that one, or choose another folder with "
+                say(
+                    "Another Registrar serves the ledger {file} already. Stop that one, or choose another folder with "
                     "{home}. For several at once the ledger has to be PostgreSQL: set {url}, and see "
-                    "docs/operations.md.", file=Code(str(self._ledger)), home=Code("REGISTRAR_HOME"),
-                    url=Code("REGISTRAR_DATABASE_URL"))
-            ) from None  # fmt: skip
+                    "docs/operations.md.",
+                    file=Code(str(self._ledger)),
+                    home=Code("REGISTRAR_HOME"),
+                    url=Code("REGISTRAR_DATABASE_URL"),
+                )
+            ) from None
         except OSError as error:
             raise LedgerUnavailable(
-                say("The lock beside {file} cannot be taken; look at who may write to that folder.",
-                    file=Code(str(self._ledger)))
-            ) from error  # fmt: skip
+                say(
+                    "The lock beside {file} cannot be taken; look at who may write to that folder.",
+                    file=Code(str(self._ledger)),
+                )
+            ) from error
 
     def is_taken(self) -> bool:
         """Tell whether a process has it, this one or another."""

@@ -59,17 +59,24 @@ class Fault:
 def told(fault: Fault) -> Say:
     """Return what is wrong, as a person reads it."""
     what = _WHAT[fault.kind] if fault.number or fault.kind is not FaultKind.EDITED else "the head was edited"
-    return say("The audit is not whole: " + what + ". {why}.", n=fault.number, last=fault.last,
-               why=fault.why[:1].upper() + fault.why[1:])  # fmt: skip
+    return say(
+        "The audit is not whole: " + what + ". {why}.",
+        n=fault.number,
+        last=fault.last,
+        why=fault.why[:1].upper() + fault.why[1:],
+    )
 
 
 def advice(fault: Fault) -> Say:
     """Return what to do about it."""
     sound = fault.number - 1
     before = say(" Up to number {sound} the chain holds.", sound=sound) if sound > 0 else ""
-    return say("Copy the database as it is before anybody mends it, compare it from number {n} on with a backup or an "
-               "export, and find out who can write to it beside the bot.{before}",
-               n=fault.number, before=before)  # fmt: skip
+    return say(
+        "Copy the database as it is before anybody mends it, compare it from number {n} on with a backup or an "
+        "export, and find out who can write to it beside the bot.{before}",
+        n=fault.number,
+        before=before,
+    )
 
 
 _WHAT = {

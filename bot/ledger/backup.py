@@ -96,10 +96,14 @@ def _postgres(url: URL, into: Path) -> tuple[Head, Fault | None]:
     """Let pg_dump write down the very snapshot whose audit we look through: of a dump nobody can ask whether it is."""
     if shutil.which(TOOL) is None:
         raise Misconfigured(
-            say("{tool} is not installed here. It comes with PostgreSQL's client programs, of the server's version or "
-                "newer. Where it is, this does the same, the password in {name}: {command}", tool=Code(TOOL),
-                name=Code("PGPASSWORD"), command=Code(shlex.join(_command(url, Path("FILE")))))
-        )  # fmt: skip
+            say(
+                "{tool} is not installed here. It comes with PostgreSQL's client programs, of the server's version or "
+                "newer. Where it is, this does the same, the password in {name}: {command}",
+                tool=Code(TOOL),
+                name=Code("PGPASSWORD"),
+                command=Code(shlex.join(_command(url, Path("FILE")))),
+            )
+        )
     engine = engines.postgres_migrator(url).execution_options(
         isolation_level="REPEATABLE READ", postgresql_readonly=True
     )

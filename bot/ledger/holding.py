@@ -25,8 +25,11 @@ from bot.ledger.tables import ASK_WAITS, COPY_WAITS, IS_OPEN, IS_PENDING, asks, 
 HOLDS = holds.c.lifted_at.is_(None)
 # What a hold covers: of each table the rows of this kind, up to the number that the column of the table's name says.
 WAITS: dict[Table, ColumnElement[bool]] = {
-    moves: is_in(moves.c.state, *UNFINISHED), asks: ASK_WAITS, requests: IS_PENDING, copies: COPY_WAITS,
-}  # fmt: skip
+    moves: is_in(moves.c.state, *UNFINISHED),
+    asks: ASK_WAITS,
+    requests: IS_PENDING,
+    copies: COPY_WAITS,
+}
 
 
 def is_held(table: Table) -> ColumnElement[bool]:

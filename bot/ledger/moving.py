@@ -66,18 +66,25 @@ def move(
 def _check_kinds(source: SqlLedger, target: SqlLedger) -> None:
     if not source.is_file or target.is_file:
         raise Misconfigured(
-            say("A ledger is moved from SQLite, which the settings name, to PostgreSQL, which {to} names. From one "
-                "PostgreSQL to another it is moved with {dump} and {restore}.", to=Code("--to"),
-                dump=Code("registrar db backup"), restore=Code("pg_restore"))
-        )  # fmt: skip
+            say(
+                "A ledger is moved from SQLite, which the settings name, to PostgreSQL, which {to} names. From one "
+                "PostgreSQL to another it is moved with {dump} and {restore}.",
+                to=Code("--to"),
+                dump=Code("registrar db backup"),
+                restore=Code("pg_restore"),
+            )
+        )
     source.require_current()
     found = target.schema()
     if found.age in {Age.NONE, Age.OLDER}:
         command = f"REGISTRAR_DATABASE_URL={target.address} registrar db upgrade"
         raise Misconfigured(
-            say("The database at {url} does not have this Registrar's tables. Make them first: {command}",
-                url=Code(target.address), command=Code(command))
-        )  # fmt: skip
+            say(
+                "The database at {url} does not have this Registrar's tables. Make them first: {command}",
+                url=Code(target.address),
+                command=Code(command),
+            )
+        )
     target.require_current()
 
 
@@ -86,9 +93,13 @@ def _look(old: Connection, *, is_forced: bool) -> tuple[Head, Fault | None]:
     if fault is None or is_forced:
         return head, fault
     raise Refused(
-        say("{told} Nothing was copied. {advice} With {force} it is copied as it is.", told=audit.told(fault),
-            advice=audit.advice(fault), force=Code("--force"))
-    )  # fmt: skip
+        say(
+            "{told} Nothing was copied. {advice} With {force} it is copied as it is.",
+            told=audit.told(fault),
+            advice=audit.advice(fault),
+            force=Code("--force"),
+        )
+    )
 
 
 def _lock_empty(new: Connection, target: SqlLedger) -> None:
@@ -98,9 +109,13 @@ def _lock_empty(new: Connection, target: SqlLedger) -> None:
     full = [one.name for one in TABLES if one is not audit_head and new.execute(select(_plain(one)).limit(1)).first()]
     if full or new.execute(select(audit_head.c.number)).scalar_one_or_none():
         raise Refused(
-            say("The ledger at {url} is not empty: {tables} has rows. Copy into a new database, on which no bot has "
-                "run.", url=Code(target.address), tables=[Code(name) for name in full[:3] or [audit_head.name]])
-        )  # fmt: skip
+            say(
+                "The ledger at {url} is not empty: {tables} has rows. Copy into a new database, on which no bot has "
+                "run.",
+                url=Code(target.address),
+                tables=[Code(name) for name in full[:3] or [audit_head.name]],
+            )
+        )
     new.execute(delete(audit_head))  # the migration puts one row there
 
 
@@ -114,9 +129,12 @@ def _copy(one: Table, old: Connection, new: Connection, tell: Tell | None) -> in
             new.execute(insert(plain), [dict(row) for row in rows])
         except (DataError, IntegrityError) as error:
             raise Refused(
-                say("PostgreSQL does not take what {table} holds: {why}. Nothing was copied.", table=Code(one.name),
-                    why=str(error.orig).partition("\n")[0])
-            ) from error  # fmt: skip
+                say(
+                    "PostgreSQL does not take what {table} holds: {why}. Nothing was copied.",
+                    table=Code(one.name),
+                    why=str(error.orig).partition("\n")[0],
+                )
+            ) from error
         count += len(rows)
         if tell:
             tell(one.name, count)
@@ -147,10 +165,15 @@ def _go_on_counting(one: Table, old: Connection, new: Connection) -> None:
 def _compare(old: Connection, new: Connection, before: tuple[Head, Fault | None]) -> None:
     """Raise Refused where the copy is not the same: not as many rows, or another audit."""
     counted = select(func.count())
-    wrong = [one.name for one in TABLES if old.execute(counted.select_from(one)).scalar()
-             != new.execute(counted.select_from(one)).scalar()]  # fmt: skip
+    wrong = [
+        one.name
+        for one in TABLES
+        if old.execute(counted.select_from(one)).scalar() != new.execute(counted.select_from(one)).scalar()
+    ]
     if wrong or whole.look(SqlReading(new)) != before:
         raise Refused(
-            say("The copy is not the same ({what}); nothing was kept. That should not be: please tell us.",
-                what=[Code(name) for name in wrong or ["audit_events"]])
-        )  # fmt: skip
+            say(
+                "The copy is not the same ({what}); nothing was kept. That should not be: please tell us.",
+                what=[Code(name) for name in wrong or ["audit_events"]],
+            )
+        )

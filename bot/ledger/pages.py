@@ -53,9 +53,14 @@ class Wanted(NamedTuple):
 
 
 def wanted(
-    *, model: str | None = None, actor: str | None = None, tags: Sequence[Tag | str] = (),
-    since: datetime | None = None, before: int | None = None, most: int,
-) -> tuple[Wanted, dict[str, Any]]:  # fmt: skip
+    *,
+    model: str | None = None,
+    actor: str | None = None,
+    tags: Sequence[Tag | str] = (),
+    since: datetime | None = None,
+    before: int | None = None,
+    most: int,
+) -> tuple[Wanted, dict[str, Any]]:
     """Return what a page is filtered by, and the values for its statement."""
     values: dict[str, Any] = {_BEFORE: statements.HIGHEST if before is None else before, _MOST: most}
     if model is not None:

@@ -121,9 +121,13 @@ class Queue:
         tidying = asyncio.create_task(self._tidy())
         try:
             await self._far.run_worker_async(
-                queues=[QUEUE], concurrency=self._at_once, install_signal_handlers=False, delete_jobs="always",
-                fetch_job_polling_interval=LOOKS_EVERY, shutdown_graceful_timeout=LEAVING,
-            )  # fmt: skip
+                queues=[QUEUE],
+                concurrency=self._at_once,
+                install_signal_handlers=False,
+                delete_jobs="always",
+                fetch_job_polling_interval=LOOKS_EVERY,
+                shutdown_graceful_timeout=LEAVING,
+            )
         finally:
             tidying.cancel()
 

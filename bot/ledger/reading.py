@@ -78,9 +78,29 @@ from bot.ports import Ask, Backlog, Batch, Call, Copy, Held, Note, NoteKind, Pos
 NOBODY: Mapping[str, str] = MappingProxyType({})  # no operator is known
 
 T = TypeVar(
-    "T", Request, Vote, Move, Ask, Note, Posting, Look, Finding, Copy, Freeze, Bar, Monitor, Standing, Measurement,
-    Pushed, Call, Incident, Tripped, Serving, Hold, FrozenBaseline,
-)  # fmt: skip
+    "T",
+    Request,
+    Vote,
+    Move,
+    Ask,
+    Note,
+    Posting,
+    Look,
+    Finding,
+    Copy,
+    Freeze,
+    Bar,
+    Monitor,
+    Standing,
+    Measurement,
+    Pushed,
+    Call,
+    Incident,
+    Tripped,
+    Serving,
+    Hold,
+    FrozenBaseline,
+)
 
 
 class SqlReading:
@@ -143,9 +163,14 @@ class SqlReading:
         return self._one(Move, moves, move_id)
 
     def moves(
-        self, model: str, *, stage: Stage | None = None, before: str | None = None, until: datetime | None = None,
+        self,
+        model: str,
+        *,
+        stage: Stage | None = None,
+        before: str | None = None,
+        until: datetime | None = None,
         most: int = 50,
-    ) -> list[Move]:  # fmt: skip
+    ) -> list[Move]:
         """Return the finished and unfinished moves of a model, newest first; only those into or out of `stage`.
 
         Those before the move with the id `before`. With `until` those up to that time, and some that followed.
@@ -155,9 +180,11 @@ class SqlReading:
         given |= {} if before is None else {statements.BEFORE: before}
         given |= {} if until is None else {statements.UNTIL: until}
         query = statements.moves_of(
-            self._connection.dialect.name, of_stage=stage is not None, is_before=before is not None,
+            self._connection.dialect.name,
+            of_stage=stage is not None,
+            is_before=before is not None,
             until=until is not None,
-        )  # fmt: skip
+        )
         return [self._read(Move, row) for row in self._connection.execute(query, given).mappings()]
 
     def first_move(self, model: str, stage: Stage) -> Move | None:
@@ -170,9 +197,11 @@ class SqlReading:
     def entries(self, model: str, version: int) -> list[Move]:
         """Return the finished moves that put this version into Production, newest first: the last 100."""
         query = select(moves).where(
-            moves.c.model == model, moves.c.version == version, moves.c.target == Stage.PRODUCTION,
+            moves.c.model == model,
+            moves.c.version == version,
+            moves.c.target == Stage.PRODUCTION,
             moves.c.state == MoveState.DONE,
-        )  # fmt: skip
+        )
         return self._all(Move, query.order_by(moves.c.number.desc()).limit(100))
 
     def models_with_moves(self, states: Sequence[MoveState]) -> list[str]:
@@ -254,9 +283,11 @@ class SqlReading:
     def held(self) -> Held:
         """Return what the active hold covers: everything that waited when it was opened or widened."""
         return Held(
-            moves=self._all(Move, holding.held(moves)), asks=self._all(Ask, holding.held(asks)),
-            requests=self._all(Request, holding.held(requests)), copies=self._all(Copy, holding.held(copies)),
-        )  # fmt: skip
+            moves=self._all(Move, holding.held(moves)),
+            asks=self._all(Ask, holding.held(asks)),
+            requests=self._all(Request, holding.held(requests)),
+            copies=self._all(Copy, holding.held(copies)),
+        )
 
     def is_held(self, request_id: str) -> bool:
         """Tell whether the active hold covers a request."""
@@ -341,17 +372,23 @@ class SqlReading:
         return [self._due_monitor(row) for row in self._rows(query)]
 
     def measurements(
-        self, monitor_id: str, *, since: datetime | None = None, move: str | None = None, revision: int = 1,
+        self,
+        monitor_id: str,
+        *,
+        since: datetime | None = None,
+        move: str | None = None,
+        revision: int = 1,
         most: int = 100,
-    ) -> list[Measurement]:  # fmt: skip
+    ) -> list[Measurement]:
         """Return the finished checks of a monitor, newest first.
 
         Those of one term only, where `move` names it; by this revision of it or a later one.
         """
         query = select(measurements).where(
-            measurements.c.monitor == monitor_id, measurements.c.outcome.is_not(None),
+            measurements.c.monitor == monitor_id,
+            measurements.c.outcome.is_not(None),
             measurements.c.revision >= revision,
-        )  # fmt: skip
+        )
         if since is not None:
             query = query.where(measurements.c.at > since)
         if move is not None:
@@ -359,14 +396,23 @@ class SqlReading:
         return self._all(Measurement, query.order_by(measurements.c.slot.desc()).limit(most))
 
     def series(
-        self, monitor: Monitor, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None,
+        self,
+        monitor: Monitor,
+        *,
+        since: datetime,
+        until: datetime,
+        move: str | None = None,
+        but: str | None = None,
         without: Collection[int] = (),
-    ) -> list[Measured]:  # fmt: skip
+    ) -> list[Measured]:
         """Return the values of a monitor's checks after `since` and up to `until`, oldest first: see `Reading`."""
         query = select(measurements.c.at, measurements.c.value, measurements.c.total).where(
-            measurements.c.monitor == monitor.id, measurements.c.at > since, measurements.c.at <= until,
-            measurements.c.value.is_not(None), measurements.c.revision >= monitor.measured_from,
-        )  # fmt: skip
+            measurements.c.monitor == monitor.id,
+            measurements.c.at > since,
+            measurements.c.at <= until,
+            measurements.c.value.is_not(None),
+            measurements.c.revision >= monitor.measured_from,
+        )
         if move is not None:
             query = query.where(measurements.c.move == move)
         if but is not None:
@@ -379,9 +425,12 @@ class SqlReading:
         """Return a monitor's finished checks after `since` and up to `until`, oldest first: see `Reading`."""
         mine = measurements.c
         query = select(mine.at, mine.move, mine.version, mine.outcome, mine.value, mine.points, mine.total).where(
-            mine.monitor == monitor.id, mine.at > since, mine.at <= until, mine.outcome.is_not(None),
+            mine.monitor == monitor.id,
+            mine.at > since,
+            mine.at <= until,
+            mine.outcome.is_not(None),
             mine.revision >= monitor.measured_from,
-        )  # fmt: skip
+        )
         return [Check(*row) for row in self._connection.execute(query.order_by(mine.at))]
 
     def baselines(self, monitors: Collection[str], *, own: bool = False) -> dict[str, FrozenBaseline]:
@@ -398,9 +447,11 @@ class SqlReading:
         The times are the readings' own.
         """
         query = select(readings).where(
-            readings.c.source == source, tuple_(readings.c.model, readings.c.metric).in_(metrics),
-            readings.c.at > since, readings.c.at <= until,
-        )  # fmt: skip
+            readings.c.source == source,
+            tuple_(readings.c.model, readings.c.metric).in_(metrics),
+            readings.c.at > since,
+            readings.c.at <= until,
+        )
         return self._all(Pushed, query.order_by(readings.c.at, readings.c.number))
 
     def call(self, client: str, key: str) -> Call | None:
@@ -519,9 +570,15 @@ class SqlReading:
         return [Record._make(row) for row in self._connection.execute(query)]
 
     def latest_records(
-        self, *, model: str | None = None, actor: str | None = None, tag: str | None = None,
-        since: datetime | None = None, before: int | None = None, most: int = 50,
-    ) -> list[Record]:  # fmt: skip
+        self,
+        *,
+        model: str | None = None,
+        actor: str | None = None,
+        tag: str | None = None,
+        since: datetime | None = None,
+        before: int | None = None,
+        most: int = 50,
+    ) -> list[Record]:
         """Return audit rows as they are stored, newest first; rows that are no event, too.
 
         Those of a model, an actor or a tag as they are stored; since a time, before a number.

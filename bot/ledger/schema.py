@@ -34,8 +34,12 @@ def standing(found: Schema, url: str) -> Say:
     if found.age is Age.CURRENT:
         return say("The ledger at {url} is up to date: {newest}.", url=where, newest=Code(found.newest))
     if found.age is Age.OLDER:
-        return say("The ledger at {url} is of an older Registrar: its tables are {revision}, and have to be {newest}.",
-                   url=where, revision=Code(found.revision), newest=Code(found.newest))  # fmt: skip
+        return say(
+            "The ledger at {url} is of an older Registrar: its tables are {revision}, and have to be {newest}.",
+            url=where,
+            revision=Code(found.revision),
+            newest=Code(found.newest),
+        )
     if found.age is Age.NONE:
         return say("There is no ledger at {url} yet.", url=where)
     return NEWER
@@ -45,8 +49,11 @@ def advice(found: Schema) -> Say | None:
     """Return what to do before Registrar can work on it, or None for nothing."""
     upgrade, database = Code("registrar db upgrade"), Code("REGISTRAR_DATABASE_URL")
     if found.age is Age.OLDER:
-        return say("Take a copy ({backup}), then bring it up to date: {upgrade}.", upgrade=upgrade,
-                   backup=Code("registrar db backup FILE"))  # fmt: skip
+        return say(
+            "Take a copy ({backup}), then bring it up to date: {upgrade}.",
+            upgrade=upgrade,
+            backup=Code("registrar db backup FILE"),
+        )
     if found.age is Age.NONE:
         return say("{upgrade} makes its tables; {database} says which database.", upgrade=upgrade, database=database)
     return None

@@ -293,9 +293,13 @@ def _no_ledger(url: URL) -> Say:
         none = Schema(None, "", Age.NONE)
         told = schema.standing(none, url.render_as_string(hide_password=True))
         return say("{told} {mend}", told=told, mend=schema.advice(none))
-    return say("There is no ledger at {url}. {run} makes it; {home} or {database} says where it is.",
-               url=Code(url.render_as_string(hide_password=True)), run=Code("registrar run"),
-               home=Code("REGISTRAR_HOME"), database=Code("REGISTRAR_DATABASE_URL"))  # fmt: skip
+    return say(
+        "There is no ledger at {url}. {run} makes it; {home} or {database} says where it is.",
+        url=Code(url.render_as_string(hide_password=True)),
+        run=Code("registrar run"),
+        home=Code("REGISTRAR_HOME"),
+        database=Code("REGISTRAR_DATABASE_URL"),
+    )
 
 
 def _make_home(url: URL) -> None:

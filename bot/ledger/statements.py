@@ -46,9 +46,11 @@ from bot.ledger.tables import (
 )
 
 PARTIAL = {
-    requests: IS_OPEN, monitors: monitors.c.removed_at.is_(None), incidents: incidents.c.resolved_at.is_(None),
+    requests: IS_OPEN,
+    monitors: monitors.c.removed_at.is_(None),
+    incidents: incidents.c.resolved_at.is_(None),
     asks: asks.c.key.is_not(None),
-}  # fmt: skip
+}
 KEY = "b_key"  # of a bound value; no column has this name, nor that of those below
 NOW, ATTEMPTS, SLOT, OWNER, STAGE, MOST = "b_now", "b_attempts", "b_slot", "b_owner", "b_stage", "b_most"
 BEFORE, UNTIL = "b_before", "b_until"
@@ -270,6 +272,12 @@ def records(dialect: str) -> Select[Any]:
         at = func.to_char(func.timezone("UTC", columns.at), 'YYYY-MM-DD"T"HH24:MI:SS.US', type_=Text)
     model = type_coerce(columns.model, Text)
     return select(
-        columns.number, at.concat("+00:00"), columns.actor, columns.tag, model, columns.body, columns.previous,
+        columns.number,
+        at.concat("+00:00"),
+        columns.actor,
+        columns.tag,
+        model,
+        columns.body,
+        columns.previous,
         columns.hash,
-    )  # fmt: skip
+    )

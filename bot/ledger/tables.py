@@ -86,7 +86,9 @@ def _number() -> Column[int]:
 
 
 requests = Table(
-    "requests", metadata, _number(),
+    "requests",
+    metadata,
+    _number(),
     Column("id", Words, nullable=False, unique=True),
     Column("model", Words, nullable=False),
     Column("version", Integer, nullable=False),
@@ -119,10 +121,12 @@ requests = Table(
     Column("review_reason", Words, nullable=False, server_default=""),
     Column("review_reminded", Integer, nullable=False, server_default="0"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 votes = Table(
-    "votes", metadata, _number(),
+    "votes",
+    metadata,
+    _number(),
     Column("request", Words, ForeignKey(requests.c.id), nullable=False),
     Column("voter", Who, nullable=False),
     Column("choice", Member(Choice), nullable=False),
@@ -130,10 +134,12 @@ votes = Table(
     Column("at", Utc, nullable=False),
     Column("lapsed", Words, nullable=False, server_default=""),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 moves = Table(
-    "moves", metadata, _number(),
+    "moves",
+    metadata,
+    _number(),
     Column("id", Words, nullable=False, unique=True),
     Column("kind", Member(MoveKind), nullable=False),
     Column("model", Words, nullable=False),
@@ -161,10 +167,12 @@ moves = Table(
     Column("trusted_at", Utc),
     Column("began_at", Utc),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 asks = Table(
-    "asks", metadata, _number(),
+    "asks",
+    metadata,
+    _number(),
     Column("id", Words, nullable=False, unique=True),
     Column("caller", Who, nullable=False),
     Column("command", Plain, nullable=False),
@@ -180,10 +188,12 @@ asks = Table(
     Column("error", Words),
     Column("outcome", Words, nullable=False, server_default=""),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 notes = Table(
-    "notes", metadata, _number(),
+    "notes",
+    metadata,
+    _number(),
     Column("key", Words, nullable=False, unique=True),
     Column("lane", Words, nullable=False),
     Column("kind", Member(NoteKind), nullable=False),
@@ -199,24 +209,27 @@ notes = Table(
     Column("claimed_by", Words),
     Column("claimed_until", Utc),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 postings = Table(
-    "postings", metadata,
+    "postings",
+    metadata,
     Column("key", Words, primary_key=True),
     Column("channel", Words, nullable=False),
     Column("ts", Words, nullable=False),
     Column("file", Words, nullable=False, server_default=""),
-)  # fmt: skip
+)
 
 turns = Table(
-    "turns", metadata,
+    "turns",
+    metadata,
     Column("channel", Words, primary_key=True),
     Column("next_at", Utc, nullable=False),
-)  # fmt: skip
+)
 
 looks = Table(
-    "looks", metadata,
+    "looks",
+    metadata,
     Column("model", Words, primary_key=True),
     Column("at", Utc, nullable=False),
     Column("updated_at", Utc),
@@ -226,10 +239,12 @@ looks = Table(
     Column("created_at", Utc),
     Column("marks", Marks),
     Column("tags", Marks),
-)  # fmt: skip
+)
 
 findings = Table(
-    "findings", metadata, _number(),
+    "findings",
+    metadata,
+    _number(),
     Column("id", Words, nullable=False, unique=True),
     Column("kind", Member(FindingKind), nullable=False),
     Column("model", Words, nullable=False),
@@ -242,10 +257,12 @@ findings = Table(
     Column("mended_by", Who),
     Column("mended_at", Utc),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 freezes = Table(
-    "freezes", metadata, _number(),
+    "freezes",
+    metadata,
+    _number(),
     Column("id", Words, nullable=False, unique=True),
     Column("model", Words),
     Column("by", Who, nullable=False),
@@ -255,12 +272,14 @@ freezes = Table(
     Column("lifted_at", Utc),
     Column("lifted_by", Who),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 # Discrepancies between ledger and registry. One that isn't lifted covers the rows that were there when it was opened:
 # those of each of four tables, up to a number.
 holds = Table(
-    "holds", metadata, _number(),
+    "holds",
+    metadata,
+    _number(),
     Column("id", Words, nullable=False, unique=True),
     Column("kind", Member(HoldKind), nullable=False),
     Column("at", Utc, nullable=False),
@@ -271,10 +290,12 @@ holds = Table(
     Column("outcome", Words, nullable=False, server_default=""),
     *(Column(name, Count, nullable=False, server_default="0") for name in ("requests", "moves", "asks", "copies")),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 copies = Table(
-    "copies", metadata, _number(),
+    "copies",
+    metadata,
+    _number(),
     Column("id", Words, nullable=False, unique=True),
     Column("model", Words, nullable=False),
     Column("version", Integer, nullable=False),
@@ -287,10 +308,12 @@ copies = Table(
     Column("why", Words, nullable=False),
     Column("lane", Words, nullable=False, server_default=""),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 bars = Table(
-    "bars", metadata, _number(),
+    "bars",
+    metadata,
+    _number(),
     Column("id", Words, nullable=False, unique=True),
     Column("model", Words, nullable=False),
     Column("version", Integer, nullable=False),
@@ -302,10 +325,12 @@ bars = Table(
     Column("cleared_by", Who),
     Column("clear_reason", Words, nullable=False),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 monitors = Table(
-    "monitors", metadata, _number(),
+    "monitors",
+    metadata,
+    _number(),
     Column("id", Words, nullable=False, unique=True),
     Column("model", Words, nullable=False),
     Column("name", Words, nullable=False),
@@ -322,11 +347,12 @@ monitors = Table(
     Column("silenced_by", Who),
     Column("silence_reason", Words, nullable=False),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 # One row a monitor, written anew with each check.
 standings = Table(
-    "standings", metadata,
+    "standings",
+    metadata,
     Column("monitor", Words, primary_key=True),
     Column("slot", Integer, nullable=False),
     Column("next_at", Utc),
@@ -354,11 +380,13 @@ standings = Table(
     Column("usual", Double),
     Column("evidence", Figures),
     Column("why", Sentence),
-)  # fmt: skip
+)
 
 # A row is inserted when a check is claimed, and filled when it is done: (monitor, slot) is there once.
 measurements = Table(
-    "measurements", metadata, _number(),
+    "measurements",
+    metadata,
+    _number(),
     Column("monitor", Words, nullable=False),
     Column("slot", Integer, nullable=False),
     Column("at", Utc, nullable=False),
@@ -374,12 +402,13 @@ measurements = Table(
     Column("claimed_until", Utc),
     UniqueConstraint("monitor", "slot"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 
 def _baselines(name: str) -> Table:
     return Table(
-        name, metadata,
+        name,
+        metadata,
         Column("monitor", Words, primary_key=True),
         Column("move", Words, nullable=False),
         Column("key", Words, nullable=False),
@@ -387,7 +416,7 @@ def _baselines(name: str) -> Table:
         Column("until", Utc, nullable=False),
         Column("made_at", Utc, nullable=False),
         Column("summary", Summary, nullable=False),
-    )  # fmt: skip
+    )
 
 
 # One row a monitor: the baseline of its present term. What it is made of stays as long as it does.
@@ -398,7 +427,9 @@ own_baselines = _baselines("own_baselines")
 
 # What was pushed. Version 0: whoever pushed it did not say which.
 readings = Table(
-    "readings", metadata, _number(),
+    "readings",
+    metadata,
+    _number(),
     Column("source", Words, nullable=False),
     Column("model", Words, nullable=False),
     Column("version", Integer, nullable=False),
@@ -410,11 +441,13 @@ readings = Table(
     Column("client", Words, nullable=False),
     UniqueConstraint("source", "model", "metric", "version", "at"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 # What was answered to a call that carried an Idempotency-Key, so that a second one hears the same.
 calls = Table(
-    "calls", metadata, _number(),
+    "calls",
+    metadata,
+    _number(),
     Column("client", Words, nullable=False),
     Column("key", Words, nullable=False),
     Column("digest", Words, nullable=False),
@@ -423,10 +456,12 @@ calls = Table(
     Column("at", Utc, nullable=False),
     UniqueConstraint("client", "key"),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 incidents = Table(
-    "incidents", metadata, _number(),
+    "incidents",
+    metadata,
+    _number(),
     Column("id", Words, nullable=False, unique=True),
     Column("kind", Member(IncidentKind), nullable=False),
     Column("model", Words, nullable=False),
@@ -451,17 +486,19 @@ incidents = Table(
     Column("ended_by", Who),
     Column("ended_in", Words, nullable=False, server_default=""),
     sqlite_autoincrement=True,
-)  # fmt: skip
+)
 
 breakers = Table(
-    "breakers", metadata,
+    "breakers",
+    metadata,
     Column("model", Words, primary_key=True),
     Column("at", Utc, nullable=False),
     Column("why", Sentence, nullable=False),
-)  # fmt: skip
+)
 
 servings = Table(
-    "servings", metadata,
+    "servings",
+    metadata,
     Column("move", Words, primary_key=True),
     Column("model", Words, nullable=False),
     Column("version", Integer, nullable=False),
@@ -472,12 +509,13 @@ servings = Table(
     Column("deadline", Utc),
     Column("seen", Words, nullable=False),
     Column("confirmed_at", Utc),
-)  # fmt: skip
+)
 
 # Nothing refers to an audit row, so nothing can take it along. `body` is what is hashed; the columns before
 # it are copies for queries. Triggers (in the migration) refuse UPDATE and DELETE.
 audit_events = Table(
-    "audit_events", metadata,
+    "audit_events",
+    metadata,
     Column("number", Count, primary_key=True, autoincrement=False),
     Column("at", Utc, nullable=False),
     Column("actor", Text, nullable=False),
@@ -486,22 +524,24 @@ audit_events = Table(
     Column("body", Text, nullable=False),
     Column("previous", Text, nullable=False),
     Column("hash", Text, nullable=False),
-)  # fmt: skip
+)
 
 audit_head = Table(
-    "audit_head", metadata,
+    "audit_head",
+    metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="one"), primary_key=True, autoincrement=False),
     Column("number", Count, nullable=False),
     Column("hash", Text, nullable=False),
-)  # fmt: skip
+)
 
 # What one process at a time may do, across transactions: held by whom, and until when nobody else may.
 leases = Table(
-    "leases", metadata,
+    "leases",
+    metadata,
     Column("name", Words, primary_key=True),
     Column("owner", Words, nullable=False),
     Column("until", Utc, nullable=False),
-)  # fmt: skip
+)
 
 
 def is_in(column: Column[Any], *members: Enum) -> ColumnElement[bool]:
@@ -553,8 +593,14 @@ Index("standings_by_time", standings.c.next_at)
 Index("measurements_by_time", measurements.c.monitor, measurements.c.at)
 Index("measurements_by_age", measurements.c.at)
 Index("readings_by_age", readings.c.received_at)
-_partial("one_open_incident", incidents.c.model, incidents.c.source, incidents.c.kind,
-         where=incidents.c.resolved_at.is_(None), unique=True)  # fmt: skip
+_partial(
+    "one_open_incident",
+    incidents.c.model,
+    incidents.c.source,
+    incidents.c.kind,
+    where=incidents.c.resolved_at.is_(None),
+    unique=True,
+)
 Index("incidents_by_model", incidents.c.model, incidents.c.number)
 Index("servings_by_state", servings.c.state, servings.c.next_at)
 Index("servings_by_model", servings.c.model, servings.c.asked_at)

@@ -205,10 +205,18 @@ class SqlWriting(SqlReading):
     def claim_slots(self, slots: Mapping[tuple[str, int], datetime], owner: str, now: datetime) -> set[tuple[str, int]]:
         """Take checks, each until its time; return those that are neither done nor somebody else's."""
         claims = [
-            {"monitor": monitor, "slot": slot, "at": now, "revision": 0, "points": 0, "claimed_by": owner,
-             "claimed_until": until, statements.NOW: now}
+            {
+                "monitor": monitor,
+                "slot": slot,
+                "at": now,
+                "revision": 0,
+                "points": 0,
+                "claimed_by": owner,
+                "claimed_until": until,
+                statements.NOW: now,
+            }
             for (monitor, slot), until in sorted(slots.items())
-        ]  # fmt: skip
+        ]
         if not claims:
             return set()
         taken = self._connection.execute(statements.claim_slots(self._dialect), claims)
@@ -286,9 +294,10 @@ class SqlWriting(SqlReading):
     def claim_serving(self, serving: Serving, until: datetime) -> bool:
         """Take a due question for oneself until then; return False where somebody else has it, or it has its end."""
         free = and_(
-            servings.c.move == serving.move, servings.c.state == ServingState.ASKED,
+            servings.c.move == serving.move,
+            servings.c.state == ServingState.ASKED,
             servings.c.next_at == serving.next_at,
-        )  # fmt: skip
+        )
         return self._run(update(servings).where(free).values(next_at=until))
 
     def add_move(self, move: Move) -> bool:
@@ -341,8 +350,11 @@ class SqlWriting(SqlReading):
 
     def take_over_sources(self, model: str, identities: Mapping[int, Identity]) -> None:
         """Let the model's requests and moves name where the files of their versions are now."""
-        kept = ((moves, "version", "identity"), (requests, "version", "identity"),
-                (requests, "incumbent", "incumbent_identity"))  # fmt: skip
+        kept = (
+            (moves, "version", "identity"),
+            (requests, "version", "identity"),
+            (requests, "incumbent", "incumbent_identity"),
+        )
         for table, number, name in kept:
             columns = (table.c.id, table.c[number].label("version"), table.c[name].label("identity"))
             known = select(*columns).where(table.c.model == model, table.c[name].is_not(None))
@@ -550,15 +562,25 @@ def _number_of(name: str) -> int:
 
 def _in_the_way(asked: Request, there: Request | None) -> Say:
     if there is None:  # decided between our insert and our look
-        return say("A request for {model} in {target} was open until now; ask again.",
-                   model=Name(asked.model), target=asked.target)  # fmt: skip
+        return say(
+            "A request for {model} in {target} was open until now; ask again.",
+            model=Name(asked.model),
+            target=asked.target,
+        )
     if there.state is RequestState.PENDING:
         return say(
             "Request {id} for v{version} of {model} in {target} is still open: {approve}, or {cancel} first.",
-            id=Code(there.id), version=there.version, model=Name(there.model), target=there.target,
-            approve=Code(f"approve {there.id}"), cancel=Code(f"cancel {there.id}"),
-        )  # fmt: skip
+            id=Code(there.id),
+            version=there.version,
+            model=Name(there.model),
+            target=there.target,
+            approve=Code(f"approve {there.id}"),
+            cancel=Code(f"cancel {there.id}"),
+        )
     return say(
         "Request {id} for v{version} of {model} in {target} is approved and being made; ask again after it.",
-        id=Code(there.id), version=there.version, model=Name(there.model), target=there.target,
-    )  # fmt: skip
+        id=Code(there.id),
+        version=there.version,
+        model=Name(there.model),
+        target=there.target,
+    )

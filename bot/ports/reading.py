@@ -72,9 +72,14 @@ class Reading(Protocol):
         ...
 
     def moves(
-        self, model: str, *, stage: Stage | None = None, before: str | None = None, until: datetime | None = None,
+        self,
+        model: str,
+        *,
+        stage: Stage | None = None,
+        before: str | None = None,
+        until: datetime | None = None,
         most: int = 50,
-    ) -> list[Move]:  # fmt: skip
+    ) -> list[Move]:
         """Return the finished and unfinished moves of a model, newest first; only those into or out of `stage`.
 
         Those before the move with the id `before`. With `until` those up to that time, and some that followed.
@@ -260,9 +265,14 @@ class Reading(Protocol):
         ...
 
     def measurements(
-        self, monitor_id: str, *, since: datetime | None = None, move: str | None = None, revision: int = 1,
+        self,
+        monitor_id: str,
+        *,
+        since: datetime | None = None,
+        move: str | None = None,
+        revision: int = 1,
         most: int = 100,
-    ) -> list[Measurement]:  # fmt: skip
+    ) -> list[Measurement]:
         """Return the finished checks of a monitor, newest first.
 
         Those of one term only, where `move` names it; by this revision of it or a later one.
@@ -270,9 +280,15 @@ class Reading(Protocol):
         ...
 
     def series(
-        self, monitor: Monitor, *, since: datetime, until: datetime, move: str | None = None, but: str | None = None,
+        self,
+        monitor: Monitor,
+        *,
+        since: datetime,
+        until: datetime,
+        move: str | None = None,
+        but: str | None = None,
         without: Collection[int] = (),
-    ) -> list[Measured]:  # fmt: skip
+    ) -> list[Measured]:
         """Return the values of a monitor's checks after `since` and up to `until`, oldest first, with their totals.
 
         None of before it was changed to measure something else. Those of one term, where `move` names it; those of

@@ -63,8 +63,13 @@ def check_tags(tags: Mapping[str, str | None]) -> None:
     """Raise BadInput for a tag that is longer than every database of MLflow holds."""
     for key, value in tags.items():
         if len(key) > _LONGEST_KEY:
-            raise BadInput(say("The name of the tag {key} is longer than {most} characters.",
-                               key=Name(short(key, 40)), most=_LONGEST_KEY))  # fmt: skip
+            raise BadInput(
+                say(
+                    "The name of the tag {key} is longer than {most} characters.",
+                    key=Name(short(key, 40)),
+                    most=_LONGEST_KEY,
+                )
+            )
         if value is not None and len(value) > _LONGEST_TEXT:
             raise BadInput(say("The tag {key} is longer than {most} characters.", key=Name(key), most=_LONGEST_TEXT))
 
@@ -96,7 +101,9 @@ def chosen(run_id: str, models: Sequence[tuple[str, str]], artifact: str) -> str
     raise BadInput(
         say(
             "Run {run} logged {none}{models}. Say which one with {flag}.",
-            run=Code(short(run_id, 64)), none=f"no model “{artifact}” but " if artifact and not meant else "",
-            models=[Code(form) for form in sorted(forms)[:8]], flag=Code("--artifact NAME"),
+            run=Code(short(run_id, 64)),
+            none=f"no model “{artifact}” but " if artifact and not meant else "",
+            models=[Code(form) for form in sorted(forms)[:8]],
+            flag=Code("--artifact NAME"),
         )
-    )  # fmt: skip
+    )

@@ -61,8 +61,19 @@ def skops_class(data: bytes) -> str | None:
             if told["__class__"] != _PIPELINE:
                 return checked(told["__class__"])
             told = told["content"]["content"]["steps"]["content"][-1]["content"][1]
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, KeyError, IndexError, TypeError, ValueError, RecursionError,
-            NotImplementedError, RuntimeError, OSError, EOFError):  # fmt: skip
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        RecursionError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        EOFError,
+    ):
         return None
     return None
 

@@ -83,10 +83,16 @@ class MemoryShelf:
             model.highest += 1
             model.updated_at = self._now()
             model.versions[model.highest] = VersionInfo(
-                model=name, version=model.highest, stage=stage, run_id=run_id, description=description,
-                created_at=self._now(), changed_at=self._now(), tags=MappingProxyType(dict(tags or {})),
+                model=name,
+                version=model.highest,
+                stage=stage,
+                run_id=run_id,
+                description=description,
+                created_at=self._now(),
+                changed_at=self._now(),
+                tags=MappingProxyType(dict(tags or {})),
                 source=source or f"memory:/{name}/{model.highest}",
-            )  # fmt: skip
+            )
             return model.highest
 
     def delete_version(self, name: str, version: int) -> None:
@@ -145,11 +151,19 @@ class MemoryShelf:
         """Add a run, or write it anew, and return its id. `models` are the names of the models that it logged."""
         run_id = run_id or uuid4().hex
         info = RunInfo(
-            id=run_id, experiment=experiment, name=name, status=status, user=user,
-            started_at=started_at, ended_at=ended_at, is_deleted=deleted, datasets=tuple(datasets),
-            metrics=MappingProxyType(dict(metrics or {})), params=MappingProxyType(dict(params or {})),
+            id=run_id,
+            experiment=experiment,
+            name=name,
+            status=status,
+            user=user,
+            started_at=started_at,
+            ended_at=ended_at,
+            is_deleted=deleted,
+            datasets=tuple(datasets),
+            metrics=MappingProxyType(dict(metrics or {})),
+            params=MappingProxyType(dict(params or {})),
             tags=MappingProxyType(dict(tags or {})),
-        )  # fmt: skip
+        )
         with self._lock:
             points = {name: [(_BEGINNING, value)] for name, value in info.metrics.items()}
             self._runs[run_id] = LoggedRun(info, tuple(models), points)

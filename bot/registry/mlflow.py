@@ -68,8 +68,9 @@ class MlflowRegistry:
         prepare_environment(timeout)
         opening = Lock()
         setting = "MLFLOW_REGISTRY_URI" if registry_uri else "MLFLOW_TRACKING_URI"
-        self._line = registry_line(registry_uri or tracking_uri, tracking_uri, setting, opening, observer,
-                                   nothing if registry_uri else begin)  # fmt: skip
+        self._line = registry_line(
+            registry_uri or tracking_uri, tracking_uri, setting, opening, observer, nothing if registry_uri else begin
+        )
         self._tracking_line = tracking_line(tracking_uri, opening, observer, begin)
         self._runs = Runs(self._tracking_line)
         self._tracking_uri = tracking_uri
@@ -151,8 +152,12 @@ class MlflowRegistry:
         One request a page of 1,000 models of the registry; none for no names.
         """
         wanted = set(names)
-        latest = [each for found in (self._every_model() if wanted else []) if found.name in wanted
-                  for each in found.latest_versions or ()]  # fmt: skip
+        latest = [
+            each
+            for found in (self._every_model() if wanted else [])
+            if found.name in wanted
+            for each in found.latest_versions or ()
+        ]
         holders = [version for version in map(version_info, latest) if version.stage is Stage.PRODUCTION]
         return {version.model: version for version in sorted(holders, key=lambda version: version.version)}
 
@@ -317,11 +322,16 @@ class MlflowRegistry:
     ) -> VersionInfo:
         made = self._line.ask(
             lambda client: client.create_model_version(
-                name, logged.source, run_id, dict(tags), description=description or None, await_creation_for=0,
+                name,
+                logged.source,
+                run_id,
+                dict(tags),
+                description=description or None,
+                await_creation_for=0,
                 model_id=logged.model_id,
             ),
             unknown_model(name),
-        )  # fmt: skip
+        )
         return version_info(made)
 
     def _find_or_make(self, name: str) -> None:

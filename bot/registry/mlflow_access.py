@@ -178,8 +178,9 @@ class Visitor:
             base_url=parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/"),
             auth=(login.user, login.password) if login.user and not login.token else None,
             headers={"Authorization": f"Bearer {login.token}"} if login.token else {},
-            verify=_certificates(creds), timeout=patience(),
-        )  # fmt: skip
+            verify=_certificates(creds),
+            timeout=patience(),
+        )
 
     def close(self) -> None:
         """Close the connections."""

@@ -53,9 +53,14 @@ class Line:
     """
 
     def __init__(
-        self, uri: str, setting: str, opening: Lock, open: Callable[[], Any],  # noqa: A002
-        observer: Observer = UNOBSERVED, begin: Begin = nothing,
-    ) -> None:  # fmt: skip
+        self,
+        uri: str,
+        setting: str,
+        opening: Lock,
+        open: Callable[[], Any],  # noqa: A002
+        observer: Observer = UNOBSERVED,
+        begin: Begin = nothing,
+    ) -> None:
         self._uri = uri
         self._setting = setting
         self._opening = opening
@@ -130,9 +135,13 @@ def _kind(error: RegistrarError) -> str:
 
 
 def registry_line(
-    registry_uri: str, tracking_uri: str, setting: str, opening: Lock, observer: Observer = UNOBSERVED,
+    registry_uri: str,
+    tracking_uri: str,
+    setting: str,
+    opening: Lock,
+    observer: Observer = UNOBSERVED,
     begin: Begin = nothing,
-) -> Line:  # fmt: skip
+) -> Line:
     """Return the line to models and versions."""
 
     def open_it() -> Any:

@@ -166,6 +166,8 @@ def _get(client: Any, path: str, params: Mapping[str, str] | None, most: int) ->
     answer = http_request(creds, path, "GET", timeout=patience(), params=params)  # type: ignore[no-untyped-call]
     with closing(answer):
         return Reply(
-            answer.status_code, answer.text[:most], {name.lower(): value for name, value in answer.headers.items()},
+            answer.status_code,
+            answer.text[:most],
+            {name.lower(): value for name, value in answer.headers.items()},
             time.perf_counter() - began,
-        )  # fmt: skip
+        )

@@ -61,9 +61,13 @@ def search_model_versions(client: Any, where: str, most: int, order: Sequence[st
         return Page(found, found.token)
     wanted = {"filter": where, "max_results": most, "order_by": list(order)}
     return _read(
-        store, "GET", "model-versions/search", wanted, token,
+        store,
+        "GET",
+        "model-versions/search",
+        wanted,
+        token,
         lambda said: map(_version, said.get("model_versions") or ()),
-    )  # fmt: skip
+    )
 
 
 def _is_plain(store: Any) -> bool:
@@ -105,17 +109,24 @@ def _run(said: Json) -> Any:
     inputs = (said.get("inputs") or {}).get("dataset_inputs") or ()
     return SimpleNamespace(
         info=SimpleNamespace(
-            run_id=info["run_id"], experiment_id=str(info["experiment_id"]), run_name=info.get("run_name"),
-            status=info.get("status"), user_id=info.get("user_id"), start_time=_whole(info.get("start_time")),
-            end_time=_whole(info.get("end_time")), lifecycle_stage=info.get("lifecycle_stage"),
+            run_id=info["run_id"],
+            experiment_id=str(info["experiment_id"]),
+            run_name=info.get("run_name"),
+            status=info.get("status"),
+            user_id=info.get("user_id"),
+            start_time=_whole(info.get("start_time")),
+            end_time=_whole(info.get("end_time")),
+            lifecycle_stage=info.get("lifecycle_stage"),
             artifact_uri=info.get("artifact_uri"),
         ),
         data=SimpleNamespace(
-            metrics={each.key: each.value for each in metrics}, params=_pairs(data.get("params")),
-            tags=_pairs(data.get("tags")), _metric_objs=metrics,
+            metrics={each.key: each.value for each in metrics},
+            params=_pairs(data.get("params")),
+            tags=_pairs(data.get("tags")),
+            _metric_objs=metrics,
         ),
         inputs=SimpleNamespace(dataset_inputs=[_input(each) for each in inputs]),
-    )  # fmt: skip
+    )
 
 
 def _metric(said: Json) -> Metric:
@@ -135,11 +146,18 @@ def _input(said: Json) -> Any:
 
 def _version(said: Json) -> Version:
     return Version(
-        name=said["name"], version=said["version"], current_stage=said.get("current_stage"), run_id=said.get("run_id"),
-        status=said.get("status"), creation_timestamp=_whole(said.get("creation_timestamp")),
-        last_updated_timestamp=_whole(said.get("last_updated_timestamp")), description=said.get("description"),
-        tags=_pairs(said.get("tags")), aliases=said.get("aliases") or (), source=said.get("source"),
-    )  # fmt: skip
+        name=said["name"],
+        version=said["version"],
+        current_stage=said.get("current_stage"),
+        run_id=said.get("run_id"),
+        status=said.get("status"),
+        creation_timestamp=_whole(said.get("creation_timestamp")),
+        last_updated_timestamp=_whole(said.get("last_updated_timestamp")),
+        description=said.get("description"),
+        tags=_pairs(said.get("tags")),
+        aliases=said.get("aliases") or (),
+        source=said.get("source"),
+    )
 
 
 def _pairs(said: Iterable[Json] | None) -> dict[str, str]:

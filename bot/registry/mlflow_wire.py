@@ -47,8 +47,9 @@ def make_quick() -> None:
 def keep_answers_coming() -> None:
     """Let urllib3, over which MLflow's client asks, acknowledge at once from now on. Once is enough."""
     for pool, plain, prompt in (
-        (HTTPConnectionPool, HTTPConnection, _Prompt), (HTTPSConnectionPool, HTTPSConnection, _PromptTls),
-    ):  # fmt: skip
+        (HTTPConnectionPool, HTTPConnection, _Prompt),
+        (HTTPSConnectionPool, HTTPSConnection, _PromptTls),
+    ):
         if pool.ConnectionCls is plain:  # somebody else's is left as it is
             pool.ConnectionCls = prompt
 

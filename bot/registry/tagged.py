@@ -53,8 +53,11 @@ class TaggedStages:
     def in_production(self, names: Collection[str]) -> dict[str, VersionInfo]:
         """Return the version that each of these models' aliases names. One request, and one for each of them."""
         wanted = set(names)
-        held = {model.name: model.latest[Stage.PRODUCTION] for model in (self.models() if wanted else [])
-                if model.name in wanted and Stage.PRODUCTION in model.latest}  # fmt: skip
+        held = {
+            model.name: model.latest[Stage.PRODUCTION]
+            for model in (self.models() if wanted else [])
+            if model.name in wanted and Stage.PRODUCTION in model.latest
+        }
         return {name: replace(self.version(name, number), aliases=()) for name, number in held.items()}
 
     def metrics(self, run_ids: Sequence[str]) -> dict[str, Mapping[str, Logged]]:

@@ -19,9 +19,14 @@ T = TypeVar("T")
 
 
 def act(
-    it: Context, caller: Caller, what: Act, request_id: str, do: Callable[[Writing, Request], Refused | T], *,
+    it: Context,
+    caller: Caller,
+    what: Act,
+    request_id: str,
+    do: Callable[[Writing, Request], Refused | T],
+    *,
     origin: str,
-) -> T:  # fmt: skip
+) -> T:
     """Let `caller` do something to a request, and return what came of it.
 
     `do` gets the transaction and the locked request, and returns why not, or what came of it. Raises UnknownRequest,
@@ -34,9 +39,16 @@ def act(
         if isinstance(outcome, Refused):
             evidence = {"act": what.value, "error": type(outcome).__name__, "by": standing(caller, it.policy)}
             tx.append(
-                request_event(request, Tag.VOTE_REFUSED, actor_of(caller), it.clock.now(), why=str(outcome.sentence),
-                              origin=origin, evidence=evidence)
-            )  # fmt: skip
+                request_event(
+                    request,
+                    Tag.VOTE_REFUSED,
+                    actor_of(caller),
+                    it.clock.now(),
+                    why=str(outcome.sentence),
+                    origin=origin,
+                    evidence=evidence,
+                )
+            )
     if isinstance(outcome, Refused):
         raise outcome
     return outcome

@@ -33,8 +33,11 @@ class Admins:
         new = sorted(set(missing) - self._scopes)
         if not new:
             return
-        sentence = say("The installed Slack app is missing scopes that Registrar needs: {scopes}. {reinstall}",
-                       scopes=[Code(one) for one in new], reinstall=REINSTALL)  # fmt: skip
+        sentence = say(
+            "The installed Slack app is missing scopes that Registrar needs: {scopes}. {reinstall}",
+            scopes=[Code(one) for one in new],
+            reinstall=REINSTALL,
+        )
         key = f"scopes:{','.join(new)}"
         self.tell(key, sentence)
         if key in self._told:

@@ -57,9 +57,14 @@ class Anchoring:
 
     def _keep(self, anchor: Anchor, head: Head, now: datetime) -> None:
         event = Event(
-            at=now, actor=ANCHORER, tag=Tag.ANCHORED, subject=f"anchor:{head.number}", after=str(head.number),
-            origin="job", evidence={"number": head.number, "hash": head.hash, "file": anchor.file},
-        )  # fmt: skip
+            at=now,
+            actor=ANCHORER,
+            tag=Tag.ANCHORED,
+            subject=f"anchor:{head.number}",
+            after=str(head.number),
+            origin="job",
+            evidence={"number": head.number, "hash": head.hash, "file": anchor.file},
+        )
         with self._it.ledger.write() as tx:
             tx.append(event)
             if anchor.channel:
@@ -72,8 +77,9 @@ class Anchoring:
             return False
         self._logged = fault
         log.error("the audit is not anchored: %s", error)
-        told = say("⚠️ The audit's head cannot be written down. {why} It is tried again until it works.",
-                   why=error.sentence)  # fmt: skip
+        told = say(
+            "⚠️ The audit's head cannot be written down. {why} It is tried again until it works.", why=error.sentence
+        )
         with self._it.ledger.write() as tx:
             key = f"not-anchored:{fault}:{last.number if last else 0}"  # another process of ours tells of it, too
             tx.add_note(said_note(key, self._it.policy.channel, told))

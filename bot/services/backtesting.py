@@ -96,16 +96,35 @@ class Backtesting:
             nothing = why or say("Neither the monitor nor its source has any readings of that time.")
             return Backtest(monitor=monitor, since=since, until=until, why=nothing)
         bound = None if found.bound == monitor.rule.hard_limit else found.bound
-        return Backtest(monitor=monitor, since=since, until=until, points=points, firings=found.firings,
-                        failed=found.failed, bound=bound, usual=found.usual, judged=found.judged.time,
-                        why=found.judged.why, moves=moved_since(moves, points[0][0]))  # fmt: skip
+        return Backtest(
+            monitor=monitor,
+            since=since,
+            until=until,
+            points=points,
+            firings=found.firings,
+            failed=found.failed,
+            bound=bound,
+            usual=found.usual,
+            judged=found.judged.time,
+            why=found.judged.why,
+            moves=moved_since(moves, points[0][0]),
+        )
 
     def _of_source(
         self, monitor: Monitor, version: int, since: datetime, until: datetime
     ) -> tuple[list[Point | Counts], Say | None]:
         rule = monitor.rule
-        query = Query(monitor=monitor.id, source=rule.source, model=monitor.model, version=version, query=rule.query,
-                      of=rule.of, since=since, until=until, timeout=rule.timeout)  # fmt: skip
+        query = Query(
+            monitor=monitor.id,
+            source=rule.source,
+            model=monitor.model,
+            version=version,
+            query=rule.query,
+            of=rule.of,
+            since=since,
+            until=until,
+            timeout=rule.timeout,
+        )
         try:
             answer = self._sources.history(rule.source, query, rule.every)
         except RegistrarError as error:
@@ -198,9 +217,15 @@ class Replayed:
 
 
 def replay(
-    monitor: Monitor, terms: Sequence[Term], checks: Sequence[Check], *, since: datetime, until: datetime,
-    stored: FrozenBaseline | None = None, bars: Collection[Bar] = (),
-) -> Replayed:  # fmt: skip
+    monitor: Monitor,
+    terms: Sequence[Term],
+    checks: Sequence[Check],
+    *,
+    since: datetime,
+    until: datetime,
+    stored: FrozenBaseline | None = None,
+    bars: Collection[Bar] = (),
+) -> Replayed:
     """Return what a monitor that had these checks (oldest first) in these terms would have found after `since`.
 
     `stored` is its frozen baseline, if there is one; those of other terms are made as they were made then.
@@ -256,9 +281,14 @@ class _Memory:
     """`bot.domain.evaluation.Past` from memory, for one term. `now` is the time of the check that is judged."""
 
     def __init__(
-        self, rule: MonitorRule, term: Term, mine: Sequence[Check], everything: Sequence[Check], bad: Collection[int],
+        self,
+        rule: MonitorRule,
+        term: Term,
+        mine: Sequence[Check],
+        everything: Sequence[Check],
+        bad: Collection[int],
         stored: FrozenBaseline | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.now = term.since
         self._rule, self._term, self._everything, self._bad = rule, term, everything, bad
         self._mine = _points(mine)
@@ -289,9 +319,10 @@ class _Memory:
         if self._frozen is None:
             since, until = span_of_baseline(self._rule, self._term)
             before = [
-                one for one in self._everything
+                one
+                for one in self._everything
                 if since < one.at <= until and one.move != self._term.move and one.version not in self._bad
-            ]  # fmt: skip
+            ]
             self._frozen = summary_of(self._rule, self._term, _points(before))
         return self._frozen
 
@@ -310,8 +341,11 @@ class _Memory:
 
 def _points(checks: Sequence[Check]) -> Points:
     some = [one for one in checks if one.value is not None and one.move is not None]
-    return Points.of((one.at.timestamp() for one in some), (one.value for one in some if one.value is not None),
-                     (one.total for one in some))  # fmt: skip
+    return Points.of(
+        (one.at.timestamp() for one in some),
+        (one.value for one in some if one.value is not None),
+        (one.total for one in some),
+    )
 
 
 def _covers(times: Iterable[datetime], since: datetime) -> timedelta:

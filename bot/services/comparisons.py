@@ -72,10 +72,14 @@ class Comparisons:
         incumbent = next((one for one in versions if one.stage is Stage.PRODUCTION), None)
         needed = [*chosen, *([incumbent] if incumbent and incumbent not in chosen else [])]
         return comparison.compare(
-            model, needed, self._read(needed), metrics=metrics, incumbent=incumbent,
+            model,
+            needed,
+            self._read(needed),
+            metrics=metrics,
+            incumbent=incumbent,
             directions=self._it.policy.directions_for(model),
             blocked={number: blocked(one) for number, one in blocks_now(self._it, needed).items()},
-        )  # fmt: skip
+        )
 
     def _read(self, versions: Iterable[VersionInfo]) -> dict[str, RunInfo]:
         """Return the runs of these versions, by id."""

@@ -44,9 +44,13 @@ ASK_RETRY_MOST = timedelta(minutes=1)
 CALLED_OFF = "CalledOff"  # in the place of an error: who asked took it back
 
 ACTS: dict[type[Command], Act] = {
-    Promote: Act.ASK, Register: Act.REGISTER, Describe: Act.DESCRIBE, SetTags: Act.TAG, Archive: Act.ARCHIVE,
+    Promote: Act.ASK,
+    Register: Act.REGISTER,
+    Describe: Act.DESCRIBE,
+    SetTags: Act.TAG,
+    Archive: Act.ARCHIVE,
     Rollback: Act.ROLL_BACK,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +113,10 @@ class Errands:
         _check_reason(command)
         ask = replace(
             self._new(caller, command.dump(), where, AskState.WAITING),
-            ci=outside.ci or None, key=outside.key, digest=outside.digest,
-        )  # fmt: skip
+            ci=outside.ci or None,
+            key=outside.key,
+            digest=outside.digest,
+        )
         story.add(request=ask.id)
         self._admit(caller, command, ask, origin)
         with self._it.ledger.write() as tx:
@@ -260,9 +266,14 @@ class Errands:
     def _new(self, caller: Caller, command: dict[str, Any], where: str, state: AskState) -> Ask:
         soon = self._first_try() if state is AskState.WAITING else None
         return Ask(
-            id=self._it.new_id(), caller=actor_of(caller), command=command, where=where, at=self._it.clock.now(),
-            state=state, not_before=soon,
-        )  # fmt: skip
+            id=self._it.new_id(),
+            caller=actor_of(caller),
+            command=command,
+            where=where,
+            at=self._it.clock.now(),
+            state=state,
+            not_before=soon,
+        )
 
     def _first_try(self) -> datetime:
         return self._it.clock.now() + FIRST_TRY
@@ -353,6 +364,12 @@ def _event(ask: Ask, tag: Tag, now: datetime, *, origin: str, why: str = "", **m
     """Return the event of an ask; `more` is evidence beside the command, where there is any."""
     model = ask.command.get("model")
     return Event(
-        at=now, actor=ask.caller, tag=tag, subject=f"ask:{ask.id}", model=str(model) if model else None, why=why,
-        origin=origin, evidence=ask.command | {key: value for key, value in more.items() if value},
-    )  # fmt: skip
+        at=now,
+        actor=ask.caller,
+        tag=tag,
+        subject=f"ask:{ask.id}",
+        model=str(model) if model else None,
+        why=why,
+        origin=origin,
+        evidence=ask.command | {key: value for key, value in more.items() if value},
+    )

@@ -108,9 +108,18 @@ class FileMonitors:
         there, rule = one.there, one.rule
         before, after = (_said(it) if it else None for it in (there.rule if there else None, rule))
         tx.append(
-            Event(at=now, actor=FILE, tag=Tag.MONITORS_TAKEN, subject=f"{one.model} {one.name}", model=one.model,
-                  before=before, after=after, origin="job", evidence={"told_in": told_in} if told_in else {})
-        )  # fmt: skip
+            Event(
+                at=now,
+                actor=FILE,
+                tag=Tag.MONITORS_TAKEN,
+                subject=f"{one.model} {one.name}",
+                model=one.model,
+                before=before,
+                after=after,
+                origin="job",
+                evidence={"told_in": told_in} if told_in else {},
+            )
+        )
         if there is not None and rule is not None and there.is_from_file:
             tx.save_monitor(
                 replace(there, rule=rule) if one.is_default_only else replace(there.changed(rule), created_at=now)

@@ -121,13 +121,20 @@ class Freezing:
 
     def _event(self, tag: Tag, caller: Caller, freeze: Freeze, why: str, origin: str) -> Event:
         evidence = {
-            "until": freeze.until.isoformat() if freeze.until else None, "all": freeze.model is None,
+            "until": freeze.until.isoformat() if freeze.until else None,
+            "all": freeze.model is None,
             "by": standing(caller, self._it.policy),
-        }  # fmt: skip
+        }
         return Event(
-            at=self._it.clock.now(), actor=actor_of(caller), tag=tag, subject=f"freeze:{freeze.id}",
-            model=freeze.model, why=why, origin=origin, evidence=evidence,
-        )  # fmt: skip
+            at=self._it.clock.now(),
+            actor=actor_of(caller),
+            tag=tag,
+            subject=f"freeze:{freeze.id}",
+            model=freeze.model,
+            why=why,
+            origin=origin,
+            evidence=evidence,
+        )
 
 
 def _by_the_clock(policy: Policy, freezes: Sequence[Freeze], now: datetime) -> object:

@@ -29,10 +29,15 @@ class Gatekeeper:
         if decision:
             return self._check_spelling(model)
         event = Event(
-            at=now, actor=actor_of(caller), tag=Tag.REFUSED, subject=model or "registry", model=model,
-            why=str(decision.why), origin=origin,
+            at=now,
+            actor=actor_of(caller),
+            tag=Tag.REFUSED,
+            subject=model or "registry",
+            model=model,
+            why=str(decision.why),
+            origin=origin,
             evidence={"act": act.value, "by": standing(caller, self._it.policy)},
-        )  # fmt: skip
+        )
         with self._it.ledger.write() as tx:
             tx.append(event)
         raise Refused(decision.why)

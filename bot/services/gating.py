@@ -66,14 +66,20 @@ class Gating:
         package = files.of(version) if _needs_files(rule.gates) else None
         before = files.of(holder) if _asks_for(rule.gates, SignatureGate) and holder else None
         facts = GateFacts(
-            version=version, now=self._it.clock.now(), incumbent=holder.version if holder else None,
+            version=version,
+            now=self._it.clock.now(),
+            incumbent=holder.version if holder else None,
             block=self._block(version, versions),
             card=fill(Sources(version=version, model=model, run=_run_of(version, runs), package=package)),
-            metrics=_figures(version, runs), against=_figures(holder, runs), validation=validation,
-            directions=self._it.policy.directions_for(model.name), staged_since=self._staged_since(version),
-            signature=package.signature if package else None, incumbent_signature=before.signature if before else None,
+            metrics=_figures(version, runs),
+            against=_figures(holder, runs),
+            validation=validation,
+            directions=self._it.policy.directions_for(model.name),
+            staged_since=self._staged_since(version),
+            signature=package.signature if package else None,
+            incumbent_signature=before.signature if before else None,
             has_mlmodel=package is not None,
-        )  # fmt: skip
+        )
         seen = self._seen(model.name, target, facts, gates.check(rule.gates, facts))
         return replace(seen, callers=self._callers(version, holder, target, files)) if callers else seen
 
@@ -118,10 +124,14 @@ class Gating:
 
     def _seen(self, model: str, target: Stage, facts: GateFacts, results: Iterable[GateResult]) -> Seen:
         return Seen(
-            metrics=facts.metrics, against=facts.against, validation=facts.validation, gates=tuple(results),
-            rule=self._it.policy.fingerprint(model, target), policy=self._it.rules.revision,
+            metrics=facts.metrics,
+            against=facts.against,
+            validation=facts.validation,
+            gates=tuple(results),
+            rule=self._it.policy.fingerprint(model, target),
+            policy=self._it.rules.revision,
             blocked=facts.block.version if facts.block else None,
-        )  # fmt: skip
+        )
 
     def _runs(self, versions: Iterable[VersionInfo | None]) -> Mapping[str, RunInfo]:
         ids = list(dict.fromkeys(one.run_id for one in versions if one and one.run_id))

@@ -32,11 +32,33 @@ LOOKED_THROUGH = 1000  # pending requests that are looked through for those that
 
 # What is told of the last days: what people decided and what came of it, not every vote.
 LATELY = (
-    Tag.MOVED, Tag.REJECTED, Tag.STALE, Tag.EXPIRED, Tag.FAILED, Tag.OVERRIDDEN, Tag.FROZEN, Tag.UNFROZEN, Tag.OBSERVED,
-    Tag.ROLLED_BACK, Tag.BREAKER_TRIPPED, Tag.MENDED, Tag.ARCHIVED, Tag.REGISTERED, Tag.POLICY_TAKEN, Tag.POLICY_BROKEN,
-    Tag.SERVING_CONFIRMED, Tag.SERVING_DENIED, Tag.NOT_TOLD, Tag.MONITOR_ARMED, Tag.BREAKER_RESET,
-    Tag.HELD, Tag.HOLD_ACCEPTED, Tag.HOLD_DROPPED, Tag.REVIEWED, Tag.REVIEW_OVERDUE,
-)  # fmt: skip
+    Tag.MOVED,
+    Tag.REJECTED,
+    Tag.STALE,
+    Tag.EXPIRED,
+    Tag.FAILED,
+    Tag.OVERRIDDEN,
+    Tag.FROZEN,
+    Tag.UNFROZEN,
+    Tag.OBSERVED,
+    Tag.ROLLED_BACK,
+    Tag.BREAKER_TRIPPED,
+    Tag.MENDED,
+    Tag.ARCHIVED,
+    Tag.REGISTERED,
+    Tag.POLICY_TAKEN,
+    Tag.POLICY_BROKEN,
+    Tag.SERVING_CONFIRMED,
+    Tag.SERVING_DENIED,
+    Tag.NOT_TOLD,
+    Tag.MONITOR_ARMED,
+    Tag.BREAKER_RESET,
+    Tag.HELD,
+    Tag.HOLD_ACCEPTED,
+    Tag.HOLD_DROPPED,
+    Tag.REVIEWED,
+    Tag.REVIEW_OVERDUE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,20 +105,26 @@ class Homes:
             now, rules = self._it.clock.now(), self._it.rules
             freezes = [one for one in reading.freezes() if one.is_active(now)]
             standings = reading.standings()
-            monitors = worst_first(MonitorRow(one, standings.get(one.id) or Standing(monitor=one.id))
-                                   for one in reading.monitors())  # fmt: skip
+            monitors = worst_first(
+                MonitorRow(one, standings.get(one.id) or Standing(monitor=one.id)) for one in reading.monitors()
+            )
             return HomeView(
-                waiting=waiting[:WAITING_MOST], frozen=self._frozen(waiting, freezes),
+                waiting=waiting[:WAITING_MOST],
+                frozen=self._frozen(waiting, freezes),
                 blocks=_blocks(reading, waiting[:WAITING_MOST]),
                 more=max(0, len(waiting) - WAITING_MOST),
                 mine=reading.requests(requester=actor_of(caller), most=MINE_MOST),
-                serving=self._serving(reading, freezes), freezes=[one for one in freezes if one.model is None],
-                monitors=monitors[:MONITORS_MOST], monitors_more=max(0, len(monitors) - MONITORS_MOST),
+                serving=self._serving(reading, freezes),
+                freezes=[one for one in freezes if one.model is None],
+                monitors=monitors[:MONITORS_MOST],
+                monitors_more=max(0, len(monitors) - MONITORS_MOST),
                 armed=expected(one.monitor for one in monitors),
-                lately=reading.latest(tags=LATELY, most=LATELY_MOST), hold=reading.hold(),
-                policy=edit_words(rules.edit, rules.revision, now) if rules.edit else None, now=now,
+                lately=reading.latest(tags=LATELY, most=LATELY_MOST),
+                hold=reading.hold(),
+                policy=edit_words(rules.edit, rules.revision, now) if rules.edit else None,
+                now=now,
                 reviews=[one for one in reading.to_review() if self._can(caller, Act.REVIEW, one)][:WAITING_MOST],
-            )  # fmt: skip
+            )
 
     def _waiting(self, reading: Reading, caller: Caller) -> list[Request]:
         """Return the pending requests that they may reject, so decide, and have not voted on; oldest first."""
@@ -110,8 +138,9 @@ class Homes:
 
     def _frozen(self, waiting: list[Request], freezes: list[Freeze]) -> frozenset[str]:
         now, policy = self._it.clock.now(), self._it.policy
-        return frozenset(one.id for one in waiting
-                         if one.target is Stage.PRODUCTION and frozen(one.model, freezes, policy, now))  # fmt: skip
+        return frozenset(
+            one.id for one in waiting if one.target is Stage.PRODUCTION and frozen(one.model, freezes, policy, now)
+        )
 
     def _can(self, caller: Caller, act: Act, request: Request) -> bool:
         subject = Subject(model=request.model, target=request.target, requester=request.requester)
@@ -124,8 +153,11 @@ class Homes:
             if name == BASELINE or not (production or staging):
                 continue
             stop = frozen(name, freezes, self._it.policy, self._it.clock.now())
-            found.append(Serving(model=name, production=tuple(production), staging=tuple(staging),
-                                 stopped=stop.why if stop else None))  # fmt: skip
+            found.append(
+                Serving(
+                    model=name, production=tuple(production), staging=tuple(staging), stopped=stop.why if stop else None
+                )
+            )
         return found
 
 

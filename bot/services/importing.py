@@ -58,9 +58,17 @@ class Importing:
                 tx.add_earlier(self._moves(tx, caller, new, reason, identities[model]))
                 evidence = {"rows": len(new), "sha256": digest, "by": standing(caller, self._it.policy)}
                 tx.append(
-                    Event(at=self._it.clock.now(), actor=actor_of(caller), tag=Tag.HISTORY_IMPORTED, subject=model,
-                          model=model, why=reason, origin=origin, evidence=evidence)
-                )  # fmt: skip
+                    Event(
+                        at=self._it.clock.now(),
+                        actor=actor_of(caller),
+                        tag=Tag.HISTORY_IMPORTED,
+                        subject=model,
+                        model=model,
+                        why=reason,
+                        origin=origin,
+                        evidence=evidence,
+                    )
+                )
                 added += len(new)
         return Imported(len(terms), added)
 
@@ -77,9 +85,13 @@ class Importing:
     ) -> list[Move]:
         first = tx.first_move(terms[0].model, Stage.PRODUCTION)
         return moves_of(
-            terms, time_of(first) if first else None, now=self._it.clock.now(), actor=actor_of(caller), reason=reason,
+            terms,
+            time_of(first) if first else None,
+            now=self._it.clock.now(),
+            actor=actor_of(caller),
+            reason=reason,
             identities=identities,
-        )  # fmt: skip
+        )
 
 
 def _new(tx: Writing, terms: Iterable[Term]) -> Iterable[Term]:

@@ -218,15 +218,24 @@ class Incidents:
         tripped = [one for one in tx.breakers() if one.model in {"", model}]
         target, nearest = self._target(tx, one.monitor, served, now), self._nearest(tx, model, served)
         return Situation(
-            monitor=one.monitor, model=model, version=term.version, move=term.move, now=now,
+            monitor=one.monitor,
+            model=model,
+            version=term.version,
+            move=term.move,
+            now=now,
             now_serving=served[0].began.id if served and served[0].until is None else None,
             rolled_back_at=next((at for at in back if at), None),
-            auto_of_model=sum(move.model == model for move in day), auto_of_all=len(day),
-            auto_most=self._it.policy.max_auto, tripped=tripped[0] if tripped else None,
-            frozen=frozen(model, tx.freezes(), self._it.policy, now), open_request=request.id if request else None,
+            auto_of_model=sum(move.model == model for move in day),
+            auto_of_all=len(day),
+            auto_most=self._it.policy.max_auto,
+            tripped=tripped[0] if tripped else None,
+            frozen=frozen(model, tx.freezes(), self._it.policy, now),
+            open_request=request.id if request else None,
             held=restore_words.stops_automation() if tx.hold() else None,
-            target=target, passed_over=nearest if nearest != target else None, is_common=is_common,
-        )  # fmt: skip
+            target=target,
+            passed_over=nearest if nearest != target else None,
+            is_common=is_common,
+        )
 
     def _target(self, reading: Ledger, monitor: Monitor, served: Sequence[Served], now: datetime) -> int | None:
         barred = {bar.version for bar in reading.bars(monitor.model)}
@@ -238,19 +247,35 @@ class Incidents:
         return next(iter(targets(served, barred, reading.look(model))), None)
 
     def _alert(
-        self, tx: Writing, incident: Incident | None, one: Checked, term: Term, situation: Situation, decided: Decided,
+        self,
+        tx: Writing,
+        incident: Incident | None,
+        one: Checked,
+        term: Term,
+        situation: Situation,
+        decided: Decided,
         done: _Written,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Open the incident or go on with it, and do what was decided."""
         line = words.line(one.monitor, one.verdict.why)
         before = incident
         if incident is None:
             incident = Incident(
-                id=self._it.new_id(), kind=IncidentKind.FAILED, model=one.monitor.model, source="",
-                version=term.version, move=term.move, monitors=(one.monitor.name,), opened_at=one.at,
-                since=one.verdict.standing.since or one.at, lines=(line,), doing=decided.doing, why=decided.why,
-                target=situation.target, told_at=one.at,
-            )  # fmt: skip
+                id=self._it.new_id(),
+                kind=IncidentKind.FAILED,
+                model=one.monitor.model,
+                source="",
+                version=term.version,
+                move=term.move,
+                monitors=(one.monitor.name,),
+                opened_at=one.at,
+                since=one.verdict.standing.since or one.at,
+                lines=(line,),
+                doing=decided.doing,
+                why=decided.why,
+                target=situation.target,
+                told_at=one.at,
+            )
             tx.add_incident(incident)
             tx.add_note(incident_note(incident, "opened", self._channel(incident)))
             tx.add_note(thread_note(incident.id, "opened", words.opened(incident)))
@@ -261,8 +286,9 @@ class Incidents:
                 tx.add_note(thread_note(incident.id, "passed-over", least))
             done.tells = True
         elif one.monitor.name not in incident.monitors:
-            incident = replace(incident, monitors=(*incident.monitors, one.monitor.name),
-                               lines=(*incident.lines, line)[:LINES_MOST])  # fmt: skip
+            incident = replace(
+                incident, monitors=(*incident.monitors, one.monitor.name), lines=(*incident.lines, line)[:LINES_MOST]
+            )
             tx.add_note(thread_note(incident.id, f"joined:{one.monitor.id}", words.joined_by(line)))
         if before is not None and not _is_more(decided, before):
             if incident != before:
@@ -287,10 +313,15 @@ class Incidents:
         assert incident.target is not None
         reason = short("; ".join(str(line) for line in incident.lines), 500)
         move = rolling_back(
-            automatic_id(incident.model, term.move), incident.model, target=incident.target, incumbent=term.version,
-            actor=WATCH, now=one.at, reason=reason,
+            automatic_id(incident.model, term.move),
+            incident.model,
+            target=incident.target,
+            incumbent=term.version,
+            actor=WATCH,
+            now=one.at,
+            reason=reason,
             identity=rolling.served_as(tx, incident.model, incident.target),
-        )  # fmt: skip
+        )
         if not rolling.begin(tx, self._it, replace(move, incident=incident.id)):
             why = say("A rollback was tried already for v{v}, and came to nothing.", v=term.version)
             return replace(incident, doing=Doing.HELD, why=why)
@@ -317,8 +348,17 @@ class Incidents:
             return
         channel = self._it.policy.channel if whole else self._it.policy.channel_for(situation.model)
         tx.add_note(said_note(f"tripped:{breaker.model}:{one.at.isoformat()}", channel, words.tripped(breaker)))
-        tx.append(Event(at=one.at, actor=WATCH, tag=Tag.BREAKER_TRIPPED, subject=breaker.model or "all",
-                        model=breaker.model or None, why=str(why), origin="job"))  # fmt: skip
+        tx.append(
+            Event(
+                at=one.at,
+                actor=WATCH,
+                tag=Tag.BREAKER_TRIPPED,
+                subject=breaker.model or "all",
+                model=breaker.model or None,
+                why=str(why),
+                origin="job",
+            )
+        )
 
     # -- a source in doubt -------------------------------------------------------------------------------------
 
@@ -335,9 +375,10 @@ class Incidents:
         for source in sources:
             mine = [(one, standings[one.id]) for one in there if one.rule.source == source and one.id in standings]
             watching = [
-                (one.model, standing) for one, standing in mine
+                (one.model, standing)
+                for one, standing in mine
                 if standing.state is not State.DISABLED and not _never_judged(one, standing)
-            ]  # fmt: skip
+            ]
             sample = [one.verdict.standing for one in written if one.monitor.rule.source == source]
             if _fail_together([one for _, one in watching]) or (len(sample) >= SAMPLE and _fail_together(sample)):
                 doubted.failing.add(source)
@@ -355,9 +396,19 @@ class Incidents:
         name = _in_source(one.monitor)
         if incident is None:
             incident = Incident(
-                id=self._it.new_id(), kind=kind, model="", source=source, version=None, move=None, monitors=(name,),
-                opened_at=one.at, since=since, lines=(line,), doing=Doing.HELD, told_at=one.at,
-            )  # fmt: skip
+                id=self._it.new_id(),
+                kind=kind,
+                model="",
+                source=source,
+                version=None,
+                move=None,
+                monitors=(name,),
+                opened_at=one.at,
+                since=since,
+                lines=(line,),
+                doing=Doing.HELD,
+                told_at=one.at,
+            )
             tx.add_incident(incident)
             tx.add_note(incident_note(incident, "opened", self._channel(incident)))
             tx.add_note(thread_note(incident.id, "opened", words.opened(incident)))
@@ -401,10 +452,19 @@ class Incidents:
         line = words.line(one.monitor, _line_of(one))
         if incident is None:
             incident = Incident(
-                id=self._it.new_id(), kind=IncidentKind.BLIND, model=one.monitor.model, source="",
-                version=term.version, move=term.move, monitors=(one.monitor.name,), opened_at=one.at,
-                since=one.at, lines=(line,), doing=Doing.NOTIFIED, told_at=one.at,
-            )  # fmt: skip
+                id=self._it.new_id(),
+                kind=IncidentKind.BLIND,
+                model=one.monitor.model,
+                source="",
+                version=term.version,
+                move=term.move,
+                monitors=(one.monitor.name,),
+                opened_at=one.at,
+                since=one.at,
+                lines=(line,),
+                doing=Doing.NOTIFIED,
+                told_at=one.at,
+            )
             tx.add_incident(incident)
             tx.add_note(incident_note(incident, "opened", self._channel(incident)))
             tx.add_note(thread_note(incident.id, "opened", words.opened(incident)))
@@ -616,15 +676,25 @@ def _nobody_watches(reading: Ledger, incident: Incident) -> End:
 
 
 _UNWATCHING = {
-    Tag.MONITOR_PAUSED: Ending.PAUSED, Tag.MONITOR_EDITED: Ending.EDITED, Tag.MONITOR_REMOVED: Ending.REMOVED,
+    Tag.MONITOR_PAUSED: Ending.PAUSED,
+    Tag.MONITOR_EDITED: Ending.EDITED,
+    Tag.MONITOR_REMOVED: Ending.REMOVED,
     Tag.MONITORS_TAKEN: Ending.EDITED,
-}  # fmt: skip
+}
 
 
 def _resolved(incident: Incident, end: End, now: datetime) -> Event:
     evidence = {"ending": end.ending.value} | ({"ended_by": actor_id(end.by)} if end.by else {})
-    return Event(at=now, actor=WATCH, tag=Tag.INCIDENT_RESOLVED, subject=incident.id, model=incident.model or None,
-                 why=str(end.how), origin="job", evidence=evidence)  # fmt: skip
+    return Event(
+        at=now,
+        actor=WATCH,
+        tag=Tag.INCIDENT_RESOLVED,
+        subject=incident.id,
+        model=incident.model or None,
+        why=str(end.how),
+        origin="job",
+        evidence=evidence,
+    )
 
 
 def _as_it_is_now(tx: Writing, one: Checked) -> Checked | None:
@@ -681,9 +751,15 @@ def _counts(move: Move) -> bool:
 
 
 _WEIGHT = {
-    Doing.NOTIFIED: 1, Doing.HELD: 2, Doing.FROZEN: 2, Doing.COOLDOWN: 2, Doing.TRIPPED: 2, Doing.SUPERSEDED: 2,
-    Doing.AWAITING_HUMAN: 3, Doing.INTENT: 4,
-}  # fmt: skip
+    Doing.NOTIFIED: 1,
+    Doing.HELD: 2,
+    Doing.FROZEN: 2,
+    Doing.COOLDOWN: 2,
+    Doing.TRIPPED: 2,
+    Doing.SUPERSEDED: 2,
+    Doing.AWAITING_HUMAN: 3,
+    Doing.INTENT: 4,
+}
 
 
 def _is_more(new: Decided, old: Incident) -> bool:
@@ -711,10 +787,26 @@ def _is_forgiven(move: Move, resets: Sequence[Link]) -> bool:
 def _event(tag: Tag, one: Checked, term: Term, decided: Decided | None) -> Event:
     monitor, standing = one.monitor, one.verdict.standing
     evidence = {
-        "monitor": monitor.id, "revision": monitor.revision, "version": term.version, "move": term.move,
-        "value": standing.value, "total": standing.total, "bound": standing.bound, "rule": monitor.rule.rule,
-        "action": monitor.acts, "doing": decided.doing.value if decided else None,
-    }  # fmt: skip
+        "monitor": monitor.id,
+        "revision": monitor.revision,
+        "version": term.version,
+        "move": term.move,
+        "value": standing.value,
+        "total": standing.total,
+        "bound": standing.bound,
+        "rule": monitor.rule.rule,
+        "action": monitor.acts,
+        "doing": decided.doing.value if decided else None,
+    }
     why = one.verdict.why if decided is None or decided.why is None else joined([one.verdict.why, decided.why], " ")
-    return Event(at=one.at, actor=WATCH, tag=tag, subject=f"{monitor.model} {monitor.name}", model=monitor.model,
-                 after=f"v{term.version}", why=str(why), origin="job", evidence=evidence)  # fmt: skip
+    return Event(
+        at=one.at,
+        actor=WATCH,
+        tag=tag,
+        subject=f"{monitor.model} {monitor.name}",
+        model=monitor.model,
+        after=f"v{term.version}",
+        why=str(why),
+        origin="job",
+        evidence=evidence,
+    )

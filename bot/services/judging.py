@@ -39,9 +39,16 @@ class LedgerPast:
     """
 
     def __init__(
-        self, reading: Ledger, monitor: Monitor, term: Term, now: datetime, found: Reading, *,
-        stored: FrozenBaseline | None, own: FrozenBaseline | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        reading: Ledger,
+        monitor: Monitor,
+        term: Term,
+        now: datetime,
+        found: Reading,
+        *,
+        stored: FrozenBaseline | None,
+        own: FrozenBaseline | None = None,
+    ) -> None:
         self._reading, self._monitor, self._term = reading, monitor, term
         self._now, self._value, self._total = now, found.value, found.total
         self._before, self._own = stored, own
@@ -94,8 +101,15 @@ class LedgerPast:
         return key_of(self._monitor.rule, self._monitor.measured_from) + _suffix(kind, self._monitor.rule)
 
     def _baseline(self, key: str, since: datetime, until: datetime, summary: Baseline) -> FrozenBaseline:
-        return FrozenBaseline(monitor=self._monitor.id, move=self._term.move, key=key, since=since, until=until,
-                              made_at=self._now, summary=summary)  # fmt: skip
+        return FrozenBaseline(
+            monitor=self._monitor.id,
+            move=self._term.move,
+            key=key,
+            since=since,
+            until=until,
+            made_at=self._now,
+            summary=summary,
+        )
 
     def _make(self) -> FrozenBaseline:
         """Return a new one, without versions that were rolled back as bad: they're nobody's baseline.
@@ -126,5 +140,8 @@ def _suffix(kind: Own | None, rule: MonitorRule) -> str:
 
 def points(measured: list[Measured]) -> Points:
     """Return checks' values as the rules take them."""
-    return Points.of((at.timestamp() for at, _, _ in measured), (value for _, value, _ in measured),
-                     (total for _, _, total in measured))  # fmt: skip
+    return Points.of(
+        (at.timestamp() for at, _, _ in measured),
+        (value for _, value, _ in measured),
+        (total for _, _, total in measured),
+    )

@@ -128,10 +128,16 @@ class Lookups:
             deciders = tuple(reading.votes(brought.request)) if brought and brought.request else ()
         package = self._package(version)
         sources = Sources(
-            version=version, model=model, run=run, package=package,
-            algorithm=self._algorithm(version, run, package), request=request, votes=votes,
-            deployed=brought, deciders=deciders,
-        )  # fmt: skip
+            version=version,
+            model=model,
+            run=run,
+            package=package,
+            algorithm=self._algorithm(version, run, package),
+            request=request,
+            votes=votes,
+            deployed=brought,
+            deciders=deciders,
+        )
         block = blocks_now(self._it, [version]).get(version.version)
         return CardView(version=version, run=run, card=fill(sources), block=block)
 
@@ -208,10 +214,17 @@ class Lookups:
         known = [time_of(first)] if first else []
         known += [first_look.at] if first_look else []
         return Timeline(
-            model=command.model, served=shown, now=now, watched=min(known, default=None), requests=requests,
-            approvers=approvers, drawn=tuple(lately[: command.last if asked is None else DRAWN_MOST]),
-            has_more=asked is None and len(found) > len(shown), window=asked, **_around(found, asked),
-        )  # fmt: skip
+            model=command.model,
+            served=shown,
+            now=now,
+            watched=min(known, default=None),
+            requests=requests,
+            approvers=approvers,
+            drawn=tuple(lately[: command.last if asked is None else DRAWN_MOST]),
+            has_more=asked is None and len(found) > len(shown),
+            window=asked,
+            **_around(found, asked),
+        )
 
     def _nearest(self, name: str) -> Say:
         names = [model.name for model in self._it.registry.models()]

@@ -435,11 +435,22 @@ class Monitoring:
             return
         levels = own.before.level, own.baseline.summary.level
         tx.append(
-            Event(at=one.at, actor=WATCH, tag=Tag.BASELINE_RAISED, model=monitor.model,
-                  subject=f"{monitor.model} {monitor.name}", before=number(levels[0]), after=number(levels[1]),
-                  origin="job", evidence={"version": term.version, "since": own.baseline.since.isoformat(),
-                                          "until": own.baseline.until.isoformat()})
-        )  # fmt: skip
+            Event(
+                at=one.at,
+                actor=WATCH,
+                tag=Tag.BASELINE_RAISED,
+                model=monitor.model,
+                subject=f"{monitor.model} {monitor.name}",
+                before=number(levels[0]),
+                after=number(levels[1]),
+                origin="job",
+                evidence={
+                    "version": term.version,
+                    "since": own.baseline.since.isoformat(),
+                    "until": own.baseline.until.isoformat(),
+                },
+            )
+        )
         if monitor.acts == "dry_run" or monitor.is_silenced(one.at):
             return
         said = monitor_words.better(monitor, term, own.baseline, *levels)
@@ -471,8 +482,7 @@ class Monitoring:
             past.frozen()  # also where nothing is measured for weeks: what it's made of is still there now
         judgement = self._ruled(monitor, standing, term, found, now, past)
         verdict = assess(monitor, standing, found, judgement, now=now, warm=warm, due=due_from(monitor, term, now))
-        return Checked(due=one, term=term, reading=found, verdict=verdict, at=now, baseline=past.made,
-                       own=past.kept)  # fmt: skip
+        return Checked(due=one, term=term, reading=found, verdict=verdict, at=now, baseline=past.made, own=past.kept)
 
     def _terms(self, reading: Ledger, models: Iterable[str]) -> dict[str, Term | None]:
         return {model: present_term(reading, model) for model in models}
@@ -487,8 +497,12 @@ def present_term(reading: Ledger, model: str) -> Term | None:
 
 
 def _from_the_future(term: Term) -> Say:
-    return say("{v} came into Production on {since}, which is yet to come: the clock was set back. Nothing is measured "
-               "until then.", v=Code(f"v{term.version}"), since=term.since)  # fmt: skip
+    return say(
+        "{v} came into Production on {since}, which is yet to come: the clock was set back. Nothing is measured "
+        "until then.",
+        v=Code(f"v{term.version}"),
+        since=term.since,
+    )
 
 
 def _delay(one: Checked) -> timedelta | None:
@@ -501,11 +515,18 @@ def _measurement(one: Checked) -> Measurement:
     term = one.term
     has_value = one.reading.outcome is Outcome.OK
     return Measurement(
-        monitor=one.due.monitor.id, slot=one.due.slot, at=one.at, revision=one.due.monitor.revision,
-        version=term.version if term else None, move=term.move if term else None, outcome=one.verdict.outcome,
-        value=one.reading.value if has_value else None, total=one.reading.total, points=one.reading.points,
+        monitor=one.due.monitor.id,
+        slot=one.due.slot,
+        at=one.at,
+        revision=one.due.monitor.revision,
+        version=term.version if term else None,
+        move=term.move if term else None,
+        outcome=one.verdict.outcome,
+        value=one.reading.value if has_value else None,
+        total=one.reading.total,
+        points=one.reading.points,
         why=one.verdict.why,
-    )  # fmt: skip
+    )
 
 
 def _finish(tx: Writing, checked: Sequence[Checked]) -> set[tuple[str, int]]:
@@ -525,9 +546,16 @@ def _query(one: Due, term: Term, now: datetime) -> Query:
     since, until = span(one.monitor, one.standing, term, now)
     rule = one.monitor.rule
     return Query(
-        monitor=one.monitor.id, source=rule.source, model=one.monitor.model, version=term.version, query=rule.query,
-        of=rule.of, since=since, until=until, timeout=rule.timeout,
-    )  # fmt: skip
+        monitor=one.monitor.id,
+        source=rule.source,
+        model=one.monitor.model,
+        version=term.version,
+        query=rule.query,
+        of=rule.of,
+        since=since,
+        until=until,
+        timeout=rule.timeout,
+    )
 
 
 def _due(monitor: Monitor, standing: Standing, owner: str) -> Due:

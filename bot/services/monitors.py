@@ -85,21 +85,24 @@ class Monitors:
             incidents = reading.incidents(model=monitor.model, is_open=True)
             tripped = [one for one in reading.breakers() if one.model in {monitor.model, ""}]
             return MonitorView(
-                monitor=monitor, standing=reading.standing(monitor_id),
+                monitor=monitor,
+                standing=reading.standing(monitor_id),
                 recent=reading.measurements(monitor_id, revision=monitor.measured_from, most=RECENT_MOST),
                 incident=next((one for one in incidents if monitor.name in one.monitors), None),
-                tripped=tripped[0] if tripped else None, now=self._it.clock.now(),
-            )  # fmt: skip
+                tripped=tripped[0] if tripped else None,
+                now=self._it.clock.now(),
+            )
 
     def chart(self, monitor_id: str) -> Chart:
         """Return the picture of a monitor's last checks. Raises UnknownRequest."""
         with self._it.ledger.read() as reading:
             monitor = _there(reading.monitor(monitor_id))
             return chart_of(
-                monitor, reading.standing(monitor_id),
+                monitor,
+                reading.standing(monitor_id),
                 reading.measurements(monitor_id, revision=monitor.measured_from, most=CHART_MOST),
                 reading.moves(monitor.model, stage=Stage.PRODUCTION),
-            )  # fmt: skip
+            )
 
     def backtest(self, monitor: Monitor, span: timedelta) -> Backtest:
         """Return what a monitor's rule would have said of the past. Raises what its source raises."""
@@ -162,8 +165,17 @@ class Monitors:
             said = monitor_words.edited(after, by, was_armed=before.armed_at is not None)
             told_in = self._say(tx, after, f"edited:{after.revision}", said)
             ended = self._end_incidents(tx, after, Ending.EDITED, by, told_in, origin)
-            self._keep(tx, Tag.MONITOR_EDITED, caller, after, origin, before=before.rule.model_dump(mode="json"),
-                       after=rule.model_dump(mode="json"), incidents=ended, told_in=told_in)  # fmt: skip
+            self._keep(
+                tx,
+                Tag.MONITOR_EDITED,
+                caller,
+                after,
+                origin,
+                before=before.rule.model_dump(mode="json"),
+                after=rule.model_dump(mode="json"),
+                incidents=ended,
+                told_in=told_in,
+            )
         return said
 
     def remove(self, caller: Caller, model: str, name: str, *, origin: str) -> Say:
@@ -310,9 +322,15 @@ class Monitors:
         found = self._replay(monitor, BACKTESTED)
         if found.has_failed or not found.is_judged:
             raise Refused(monitor_words.backtest_forbids(monitor, found.sentence))
-        return {"backtest": {"since": found.since.isoformat(), "until": found.until.isoformat(),
-                             "values": len(found.points), "hours": found.hours,
-                             "hours_judged": found.hours_judged}}  # fmt: skip
+        return {
+            "backtest": {
+                "since": found.since.isoformat(),
+                "until": found.until.isoformat(),
+                "values": len(found.points),
+                "hours": found.hours,
+                "hours_judged": found.hours_judged,
+            }
+        }
 
     def reset(self, caller: Caller, command: MonitorReset, *, origin: str) -> Say:
         """Let automatic rollbacks go on, and return the answer. Raises Refused (kept in the audit) and BadInput."""
@@ -324,10 +342,17 @@ class Monitors:
             if not tx.reset_breaker(model):
                 raise BadInput("Automatic rollbacks have not stopped; nothing was changed.")
             policy = self._it.policy
-            tx.append(Event(
-                at=self._it.clock.now(), actor=by, tag=Tag.BREAKER_RESET, subject=model or "all models",
-                model=command.model, origin=origin, evidence={"by": standing(caller, policy)},
-            ))  # fmt: skip
+            tx.append(
+                Event(
+                    at=self._it.clock.now(),
+                    actor=by,
+                    tag=Tag.BREAKER_RESET,
+                    subject=model or "all models",
+                    model=command.model,
+                    origin=origin,
+                    evidence={"by": standing(caller, policy)},
+                )
+            )
             said = incident_words.breaker_reset(model, by)
             tx.add_note(said_note(f"breaker:{self._it.new_id()}", self._channel(model), said))
         return said
@@ -351,10 +376,17 @@ class Monitors:
                 raise AlreadyDecided(say("{who} looks after it already.", who=shown(incident.acknowledged_by)))
             incident = replace(incident, acknowledged_by=by, acknowledged_at=now)
             tx.save_incident(incident)
-            tx.append(Event(
-                at=now, actor=by, tag=Tag.INCIDENT_ACKNOWLEDGED, subject=incident.id, model=incident.model or None,
-                origin=origin, evidence={"by": standing(caller, self._it.policy)},
-            ))  # fmt: skip
+            tx.append(
+                Event(
+                    at=now,
+                    actor=by,
+                    tag=Tag.INCIDENT_ACKNOWLEDGED,
+                    subject=incident.id,
+                    model=incident.model or None,
+                    origin=origin,
+                    evidence={"by": standing(caller, self._it.policy)},
+                )
+            )
             self._tell_thread(tx, incident, "acknowledged", incident_words.acknowledged(incident))
         return monitor_words.acknowledged_by_you()
 
@@ -369,10 +401,18 @@ class Monitors:
                 over = incident.ended(end, self._it.clock.now())
                 tx.save_incident(over)
                 self._tell_thread(tx, over, "resolved", incident_words.resolved(over))
-                tx.append(Event(
-                    at=self._it.clock.now(), actor=by, tag=Tag.INCIDENT_RESOLVED, subject=over.id, model=over.model,
-                    why=str(end.how), origin=origin, evidence={"ending": ending.value},
-                ))  # fmt: skip
+                tx.append(
+                    Event(
+                        at=self._it.clock.now(),
+                        actor=by,
+                        tag=Tag.INCIDENT_RESOLVED,
+                        subject=over.id,
+                        model=over.model,
+                        why=str(end.how),
+                        origin=origin,
+                        evidence={"ending": ending.value},
+                    )
+                )
                 ended.append(incident.id)
         return ended
 
@@ -397,12 +437,23 @@ class Monitors:
     def _keep(
         self, tx: Writing, tag: Tag, caller: Caller, monitor: Monitor, origin: str, *, why: str = "", **evidence: Any
     ) -> None:
-        tx.append(Event(
-            at=self._it.clock.now(), actor=actor_of(caller), tag=tag, subject=f"{monitor.model} {monitor.name}",
-            model=monitor.model, why=why, origin=origin,
-            evidence={"monitor": monitor.id, "revision": monitor.revision, **evidence,
-                      "by": standing(caller, self._it.policy)},
-        ))  # fmt: skip
+        tx.append(
+            Event(
+                at=self._it.clock.now(),
+                actor=actor_of(caller),
+                tag=tag,
+                subject=f"{monitor.model} {monitor.name}",
+                model=monitor.model,
+                why=why,
+                origin=origin,
+                evidence={
+                    "monitor": monitor.id,
+                    "revision": monitor.revision,
+                    **evidence,
+                    "by": standing(caller, self._it.policy),
+                },
+            )
+        )
 
 
 # -- what is meant, and whether it can be ------------------------------------------------------------------------------
@@ -415,12 +466,19 @@ def _find(reading: Reading, model: str, name: str) -> Monitor:
             return one
     if not monitors:
         _check_model(reading, model)
-        raise UnknownRequest(say("Nothing watches {model}. To change that: {add}", model=Name(model),
-                                 add=Code(f"/model monitor add {model} NAME")))  # fmt: skip
+        raise UnknownRequest(
+            say(
+                "Nothing watches {model}. To change that: {add}",
+                model=Name(model),
+                add=Code(f"/model monitor add {model} NAME"),
+            )
+        )
     near = difflib.get_close_matches(name, [one.name for one in monitors], n=1)
-    hint = say("Did you mean {near}?", near=Code(near[0])) if near else say(
-        "There are: {names}.", names=[Code(one.name) for one in monitors[:20]]
-    )  # fmt: skip
+    hint = (
+        say("Did you mean {near}?", near=Code(near[0]))
+        if near
+        else say("There are: {names}.", names=[Code(one.name) for one in monitors[:20]])
+    )
     raise UnknownRequest(say("{model} has no monitor {name}. {hint}", model=Name(model), name=Name(name), hint=hint))
 
 
@@ -439,8 +497,14 @@ def _changeable(monitor: Monitor) -> Monitor:
 def _check_can_be_armed(monitor: Monitor) -> None:
     if monitor.rule.action != "auto":
         edit = Code(f"/model monitor edit {monitor.model} {monitor.name} --action auto")
-        raise BadInput(say("{it} has the action {action}; only auto is armed. First: {edit}",
-                           it=monitor_words.which(monitor), action=Code(monitor.rule.action), edit=edit))  # fmt: skip
+        raise BadInput(
+            say(
+                "{it} has the action {action}; only auto is armed. First: {edit}",
+                it=monitor_words.which(monitor),
+                action=Code(monitor.rule.action),
+                edit=edit,
+            )
+        )
     if monitor.is_armed:
         raise BadInput(say("{it} is armed already.", it=monitor_words.which(monitor)))
 
@@ -459,10 +523,16 @@ def _of(reading: Reading, incident: Incident) -> list[Monitor]:
 
 def _taken(there: Monitor) -> Say:
     if there.is_from_file:
-        return say("{it} is there already: {file} Or take another name.", it=monitor_words.which(there),
-                   file=monitor_words.in_the_file(there))  # fmt: skip
-    return say("{it} is there already. Change it with {edit}, or take another name.", it=monitor_words.which(there),
-               edit=Code(f"/model monitor edit {there.model} {there.name} …"))  # fmt: skip
+        return say(
+            "{it} is there already: {file} Or take another name.",
+            it=monitor_words.which(there),
+            file=monitor_words.in_the_file(there),
+        )
+    return say(
+        "{it} is there already. Change it with {edit}, or take another name.",
+        it=monitor_words.which(there),
+        edit=Code(f"/model monitor edit {there.model} {there.name} …"),
+    )
 
 
 def _check_model(reading: Reading, model: str) -> None:
@@ -471,9 +541,11 @@ def _check_model(reading: Reading, model: str) -> None:
     if not known or model in known:
         return
     near = difflib.get_close_matches(model, known, n=1)
-    hint = say("Did you mean {near}?", near=Code(near[0])) if near else say(
-        "What there is: {list} A new one is seen within a minute.", list=Code("/model list")
-    )  # fmt: skip
+    hint = (
+        say("Did you mean {near}?", near=Code(near[0]))
+        if near
+        else say("What there is: {list} A new one is seen within a minute.", list=Code("/model list"))
+    )
     raise UnknownModel(say("I have seen no model {name} in MLflow. {hint}", name=Name(model), hint=hint))
 
 
@@ -496,7 +568,9 @@ def _check_source(rule: MonitorRule, policy: Policy) -> None:
         return
     known = sorted({*policy.sources, *BUILT_IN})
     near = difflib.get_close_matches(name, known, n=1)
-    hint = say("Did you mean {near}?", near=Code(near[0])) if near else say(
-        "There are: {names}. An admin adds more in the policy file.", names=[Code(one) for one in known]
-    )  # fmt: skip
+    hint = (
+        say("Did you mean {near}?", near=Code(near[0]))
+        if near
+        else say("There are: {names}. An admin adds more in the policy file.", names=[Code(one) for one in known])
+    )
     raise BadInput(say("{flag}: {name} is no source. {hint}", flag=Code("--source"), name=Name(name), hint=hint))

@@ -408,9 +408,15 @@ class Moves:
                 tx.save_request(tx.lock_request(move.request).become(RequestState.APPROVED))
 
     def _finish(
-        self, move: Move, state: MoveState, why: str, instead: Decided | None = None, *, end: End | None = None,
+        self,
+        move: Move,
+        state: MoveState,
+        why: str,
+        instead: Decided | None = None,
+        *,
+        end: End | None = None,
         news: Say | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Write the end of the move, of its request and of its card in one transaction.
 
         `instead` is what the incident of a rollback comes to that was not made; `end` is the request's, if it isn't
@@ -503,13 +509,23 @@ def _move_event(move: Move) -> Event:
         after=_holder(move.version),
         why=move.why or move.reason,
         origin="registrar",
-        evidence={"kind": move.kind.value, "version": move.version, "from": move.from_stage.value,
-                  "to": move.target.value, "state": move.state.value, "reason": move.reason, "forced": move.is_forced,
-                  "incident": move.incident},
-    )  # fmt: skip
+        evidence={
+            "kind": move.kind.value,
+            "version": move.version,
+            "from": move.from_stage.value,
+            "to": move.target.value,
+            "state": move.state.value,
+            "reason": move.reason,
+            "forced": move.is_forced,
+            "incident": move.incident,
+        },
+    )
 
 
 _EVENTS = {
-    MoveKind.PROMOTION: Tag.MOVED, MoveKind.OBSERVED: Tag.OBSERVED, MoveKind.ARCHIVE: Tag.ARCHIVED,
-    MoveKind.MEND: Tag.MENDED, MoveKind.ROLLBACK: Tag.ROLLED_BACK,
-}  # fmt: skip
+    MoveKind.PROMOTION: Tag.MOVED,
+    MoveKind.OBSERVED: Tag.OBSERVED,
+    MoveKind.ARCHIVE: Tag.ARCHIVED,
+    MoveKind.MEND: Tag.MENDED,
+    MoveKind.ROLLBACK: Tag.ROLLED_BACK,
+}

@@ -238,8 +238,9 @@ class Outbox:
                 log.error("%s will never take %s: %s", _taker(note), note.key, delivery.why)
                 return self._give_up(tx, note, delivery.why, None)
             case _ if self._is_over(note):
-                log.error("%s was not reached for %s, %s is given up: %s", _taker(note), self._limit, note.key,
-                          delivery.why)  # fmt: skip
+                log.error(
+                    "%s was not reached for %s, %s is given up: %s", _taker(note), self._limit, note.key, delivery.why
+                )
                 return self._give_up(tx, note, delivery.why, self._limit)
             case _:
                 pause = delivery.wait or min(PAUSE * 2 ** min(note.attempts - 1, 10), PAUSE_MOST)
@@ -268,9 +269,14 @@ class Endpoints:
     """
 
     def __init__(
-        self, context: Context, notifier: Notifier, *, at_once: int = 1, limit: timedelta | None = None,
+        self,
+        context: Context,
+        notifier: Notifier,
+        *,
+        at_once: int = 1,
+        limit: timedelta | None = None,
         given_up: GivenUp = lambda *_: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._it = context
         self._outbox = partial(
             Outbox, context, notifier, kinds=FOR_ENDPOINTS, at_once=at_once, limit=limit, given_up=given_up

@@ -159,19 +159,27 @@ class Policies:
         if self._announced is seen:
             return
         assert seen.applies_at is not None
-        told = say("The policy file changed and loosens a rule. The edit applies at {when} ({wait} after it was made) "
-                   "unless the file changes again. Until then, revision {old} is in force.\n{changes}",
-                   when=seen.applies_at, wait=show_duration(seen.applies_at - seen.since),
-                   old=Code(self._it.rules.revision), changes=change_lines(seen.changes))  # fmt: skip
+        told = say(
+            "The policy file changed and loosens a rule. The edit applies at {when} ({wait} after it was made) "
+            "unless the file changes again. Until then, revision {old} is in force.\n{changes}",
+            when=seen.applies_at,
+            wait=show_duration(seen.applies_at - seen.since),
+            old=Code(self._it.rules.revision),
+            changes=change_lines(seen.changes),
+        )
         key = f"policy-settling:{seen.revision}:{seen.applies_at:%Y%m%d%H%M}"  # of several processes', one is told
         with self._it.ledger.write() as tx:
             tx.add_note(said_note(key, self._it.policy.channel, told))
         self._announced = seen
 
     def _said_taken(self, seen: _Seen) -> Say:
-        return say("Policy updated: revision {new} is in force; {old} was before.\n{changes}\nFor one model: {command}",
-                   new=Code(seen.revision), old=Code(self._it.rules.revision or "none"),
-                   changes=change_lines(seen.changes), command=Code("/model policy MODEL"))  # fmt: skip
+        return say(
+            "Policy updated: revision {new} is in force; {old} was before.\n{changes}\nFor one model: {command}",
+            new=Code(seen.revision),
+            old=Code(self._it.rules.revision or "none"),
+            changes=change_lines(seen.changes),
+            command=Code("/model policy MODEL"),
+        )
 
     def _take(self, seen: _Seen, told: Say | None, why: str = "") -> None:
         """Write the policy into the audit log unless it's the last one there, then put it in force."""
@@ -197,8 +205,12 @@ class Policies:
     def _refuse(self, found: str, error: Misconfigured) -> None:
         if found == self._refused:
             return
-        told = say("⚠️ {file} was edited and cannot be used, so revision {old} of the policy goes on holding. {why}",
-                   file=Code(self._file.name), old=Code(self._it.rules.revision), why=error.sentence)  # fmt: skip
+        told = say(
+            "⚠️ {file} was edited and cannot be used, so revision {old} of the policy goes on holding. {why}",
+            file=Code(self._file.name),
+            old=Code(self._it.rules.revision),
+            why=error.sentence,
+        )
         with self._it.ledger.write() as tx:
             tx.lock("policy")
             last = next(iter(tx.latest(tags=[Tag.POLICY_BROKEN, Tag.POLICY_TAKEN], most=1)), None)
@@ -212,9 +224,13 @@ class Policies:
 
     def _event(self, tag: Tag, word: str, **more: object) -> Event:
         return Event(
-            at=self._it.clock.now(), actor=READER, tag=tag, subject=f"policy:{word}", origin="job",
+            at=self._it.clock.now(),
+            actor=READER,
+            tag=tag,
+            subject=f"policy:{word}",
+            origin="job",
             **more,  # type: ignore[arg-type]  # before, after, why and evidence, as the callers above give them
-        )  # fmt: skip
+        )
 
 
 def policy_in_force(reading: Reading, parse: Callable[[str], Policy]) -> tuple[Policy, str] | None:

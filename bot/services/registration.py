@@ -130,9 +130,12 @@ class Registration:
             if _is_of(recorded, one):
                 return one
         raise UnknownVersion(
-            say("{v} of {model} was registered, but MLflow no longer has it. Register the run again.",
-                v=Code(recorded.after), model=Name(model))
-        )  # fmt: skip
+            say(
+                "{v} of {model} was registered, but MLflow no longer has it. Register the run again.",
+                v=Code(recorded.after),
+                model=Name(model),
+            )
+        )
 
     def _record(self, ask: Ask, made: VersionInfo, proposal: Proposal, lately: Sequence[Link]) -> Proposal:
         """Write the version and its semver into the audit before MLflow hears of the semver; return what is recorded.
@@ -166,16 +169,24 @@ class Registration:
         )
 
     def _propose(
-        self, command: Register, made: VersionInfo, run: RunInfo, package: Package | None,
-        others: Sequence[VersionInfo], promised: Sequence[str],
-    ) -> Proposal:  # fmt: skip
+        self,
+        command: Register,
+        made: VersionInfo,
+        run: RunInfo,
+        package: Package | None,
+        others: Sequence[VersionInfo],
+        promised: Sequence[str],
+    ) -> Proposal:
         taken = [*(one.semver for one in others if one.semver), *promised]
         base = self._base(others)
         directions = self._it.policy.directions_for(command.model)
         proposal = semver.propose(
-            self._build(made, run, package), base, taken, override=command.bump,
+            self._build(made, run, package),
+            base,
+            taken,
+            override=command.bump,
             is_better=lambda metric, new, old: is_better(metric, new, old, directions),
-        )  # fmt: skip
+        )
         if made.semver in {None, proposal.semver}:
             return proposal
         kept = say("{semver} was set before this was recorded, so it stays", semver=Code(made.semver or ""))
@@ -194,9 +205,12 @@ class Registration:
     def _build(self, version: VersionInfo, run: RunInfo, package: Package | None) -> Build:
         """Return what the semver rules look at."""
         return Build(
-            signature=package.signature if package else None, flavors=package.flavors if package else (),
-            algorithm=self._it.algorithm(version, run, package), params=run.params, metrics=run.metrics,
-        )  # fmt: skip
+            signature=package.signature if package else None,
+            flavors=package.flavors if package else (),
+            algorithm=self._it.algorithm(version, run, package),
+            params=run.params,
+            metrics=run.metrics,
+        )
 
 
 def registered_for(reading: Reading, ask: Ask) -> Event | None:
@@ -222,19 +236,34 @@ def _promised(lately: Sequence[Link], others: Sequence[VersionInfo]) -> list[str
 
 def _event(ask: Ask, version: VersionInfo, proposal: Proposal, now: datetime) -> Event:
     return Event(
-        at=now, actor=ask.caller, tag=Tag.REGISTERED, subject=f"{version.model} v{version.version}",
-        model=version.model, after=f"v{version.version}", origin="registrar",
+        at=now,
+        actor=ask.caller,
+        tag=Tag.REGISTERED,
+        subject=f"{version.model} v{version.version}",
+        model=version.model,
+        after=f"v{version.version}",
+        origin="registrar",
         why="; ".join(str(reason) for reason in proposal.reasons),
-        evidence={"run": version.run_id, "semver": proposal.semver, "against": proposal.against,
-                  "overridden": proposal.overridden, "ask": ask.id},
-    )  # fmt: skip
+        evidence={
+            "run": version.run_id,
+            "semver": proposal.semver,
+            "against": proposal.against,
+            "overridden": proposal.overridden,
+            "ask": ask.id,
+        },
+    )
 
 
 def _proposal(recorded: Event) -> Proposal:
     """Return the proposal as it was recorded, its reasons as one text. Which part of the number went up isn't kept."""
     facts = recorded.evidence
-    return Proposal(semver=facts["semver"], bump=None, reasons=(say("{why}", why=recorded.why),),
-                    against=facts["against"], overridden=facts["overridden"])  # fmt: skip
+    return Proposal(
+        semver=facts["semver"],
+        bump=None,
+        reasons=(say("{why}", why=recorded.why),),
+        against=facts["against"],
+        overridden=facts["overridden"],
+    )
 
 
 def _is_of(recorded: Event, version: VersionInfo) -> bool:

@@ -127,9 +127,10 @@ class Requests:
         tx.save_request(decided)
         tx.add_move(in_an_emergency(decided, now))
         tx.append(
-            self._request_event(decided, Tag.BROKE_GLASS, request.requester, why=request.reason, before="pending",
-                                after="approved")
-        )  # fmt: skip
+            self._request_event(
+                decided, Tag.BROKE_GLASS, request.requester, why=request.reason, before="pending", after="approved"
+            )
+        )
         tx.add_note(self._card(decided, "approved"))
         alarm = words.broke_glass(decided)
         tx.add_note(said_note(f"glass:{decided.id}", self._it.policy.channel_for(decided.model), alarm))
@@ -139,9 +140,13 @@ class Requests:
         rule = self._it.policy.rules_for(command.model).rule(command.to)
         if rule is None or not rule.approvers:
             raise Refused(
-                say("The policy names nobody who may decide {model} → {stage}. Add approvers to {file}.",
-                    model=Name(command.model), stage=command.to, file=Code("registrar.yml"))
-            )  # fmt: skip
+                say(
+                    "The policy names nobody who may decide {model} → {stage}. Add approvers to {file}.",
+                    model=Name(command.model),
+                    stage=command.to,
+                    file=Code("registrar.yml"),
+                )
+            )
         check_can_be_asked(version, command.to)
         return rule
 
@@ -365,9 +370,11 @@ class Requests:
     def _refusal(self, tx: Writing, caller: Caller, act: Act, request: Request) -> Refused | None:
         now = self._it.clock.now()
         subject = Subject(
-            model=request.model, target=request.target, requester=request.requester,
+            model=request.model,
+            target=request.target,
+            requester=request.requester,
             frozen=frozen(request.model, tx.freezes(), self._it.policy, now),
-        )  # fmt: skip
+        )
         decision = authorize(caller, act, subject, self._it.policy, now)
         if decision.is_outsider:
             return Refused(decision.why)
@@ -385,9 +392,15 @@ class Requests:
         return None if decision else Refused(decision.why)
 
     def _count(
-        self, tx: Writing, caller: Caller, request: Request, choice: Choice, reason: str, origin: str,
+        self,
+        tx: Writing,
+        caller: Caller,
+        request: Request,
+        choice: Choice,
+        reason: str,
+        origin: str,
         profiles: Profiles,
-    ) -> Refused | Counted:  # fmt: skip
+    ) -> Refused | Counted:
         voter = self._voter(caller)
         vote = Vote(request=request.id, voter=voter, choice=choice, reason=reason, at=self._it.clock.now())
         before = self._voters.lapse(tx, request, tx.votes(request.id), profiles)

@@ -52,9 +52,14 @@ class Restores:
     """Finds out whether ledger or registry was restored from a backup, and holds what was waiting until it's lifted."""
 
     def __init__(
-        self, context: Context, file: AnchorFile, gatekeeper: Gatekeeper, moves: Moves, errands: Errands,
+        self,
+        context: Context,
+        file: AnchorFile,
+        gatekeeper: Gatekeeper,
+        moves: Moves,
+        errands: Errands,
         requests: Requests,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._it = context
         self._file = file
         self._gatekeeper = gatekeeper
@@ -75,8 +80,12 @@ class Restores:
         found += filter(None, [self._anchored()])
         if not found:
             return
-        bad = [(one, one.tags.get("rollback_reason", "")) for each in facts for one in each.versions
-               if is_known_bad(one, each.written.get(one.version, ()))]  # fmt: skip
+        bad = [
+            (one, one.tags.get("rollback_reason", ""))
+            for each in facts
+            for one in each.versions
+            if is_known_bad(one, each.written.get(one.version, ()))
+        ]
         with self._it.ledger.write() as tx:
             fresh = news(found, tx.holds(), has_work=_has_work(tx, self._it.clock.now()))
             if fresh:
@@ -89,9 +98,10 @@ class Restores:
             known, waiting = reading.looks(), set(reading.models_waiting())
         there = {model.name: model for model in self._it.registry.models()}  # after the looks: see `_model`
         wanted = [
-            look for name, look in sorted(known.items())
+            look
+            for name, look in sorted(known.items())
             if name != BASELINE and (name in waiting or name not in there or not look.is_as(there[name]))
-        ]  # fmt: skip
+        ]
         return [facts for look in wanted if (facts := self._model(look, there.get(look.model)))]
 
     def _model(self, look: Look, info: ModelInfo | None) -> Facts | None:
@@ -140,13 +150,28 @@ class Restores:
             if (version.version, move) in {(bar.version, bar.move) for bar in tx.bars(version.model)}:
                 continue
             tx.add_bar(
-                Bar(id=self._it.new_id(), model=version.model, version=version.version, move=move, at=hold.at,
-                    by=CHECKER, reason=why)
-            )  # fmt: skip
+                Bar(
+                    id=self._it.new_id(),
+                    model=version.model,
+                    version=version.version,
+                    move=move,
+                    at=hold.at,
+                    by=CHECKER,
+                    reason=why,
+                )
+            )
             tx.append(
-                Event(at=self._it.clock.now(), actor=CHECKER, tag=Tag.BARRED, model=version.model, why=why,
-                      subject=f"{version.model} v{version.version}", origin="job", evidence={"hold": hold.id})
-            )  # fmt: skip
+                Event(
+                    at=self._it.clock.now(),
+                    actor=CHECKER,
+                    tag=Tag.BARRED,
+                    model=version.model,
+                    why=why,
+                    subject=f"{version.model} v{version.version}",
+                    origin="job",
+                    evidence={"hold": hold.id},
+                )
+            )
 
     # -- deciding ------------------------------------------------------------------------------------------------------
 
@@ -199,9 +224,16 @@ class Restores:
             said = tell(hold, by, reason, _amounts(waited))
             tx.add_note(said_note(f"lifted:{hold.id}", self._it.policy.channel, said))
             tx.append(
-                Event(at=now, actor=by, tag=tag, subject=f"hold:{hold.id}", why=reason, origin=origin,
-                      evidence=_evidence(waited) | {"by": standing(caller, self._it.policy)})
-            )  # fmt: skip
+                Event(
+                    at=now,
+                    actor=by,
+                    tag=tag,
+                    subject=f"hold:{hold.id}",
+                    why=reason,
+                    origin=origin,
+                    evidence=_evidence(waited) | {"by": standing(caller, self._it.policy)},
+                )
+            )
         return said
 
     def _sources(self) -> list[tuple[Look, dict[int, Identity]]]:
@@ -211,9 +243,10 @@ class Restores:
         return [
             (look.elsewhere(versions), {one.version: one.identity(model.created_at) for one in versions})
             for model in self._it.registry.models()
-            if (look := known.get(model.name)) and look.has_moved(model)
+            if (look := known.get(model.name))
+            and look.has_moved(model)
             and (versions := self._it.registry.versions(model.name))
-        ]  # fmt: skip
+        ]
 
     def _end(self, tx: Writing, _: Hold, why: Say) -> None:
         """End everything that the hold covers, each with its event and what people are told."""
@@ -240,9 +273,16 @@ def begin_hold(tx: Writing, it: Context, kind: HoldKind, found: Sequence[Trace])
         tx.save_hold(hold, widen=True)
     tx.add_note(said_note(f"held:{hold.id}:{len(hold.keys)}", it.policy.channel, words.held(hold)))
     tx.append(
-        Event(at=now, actor=CHECKER, tag=Tag.HELD, subject=f"hold:{hold.id}", why=str(words.found(hold)), origin="job",
-              evidence={"kind": hold.kind.value, "lines": [str(line) for line in lines], **_evidence(tx.held())})
-    )  # fmt: skip
+        Event(
+            at=now,
+            actor=CHECKER,
+            tag=Tag.HELD,
+            subject=f"hold:{hold.id}",
+            why=str(words.found(hold)),
+            origin="job",
+            evidence={"kind": hold.kind.value, "lines": [str(line) for line in lines], **_evidence(tx.held())},
+        )
+    )
     return hold
 
 
@@ -266,6 +306,8 @@ def _amounts(held: Held) -> str:
 def _evidence(held: Held) -> dict[str, object]:
     """Return what the audit keeps of held work."""
     return {
-        "moves": [one.id for one in held.moves], "asks": [one.id for one in held.asks],
-        "requests": [one.id for one in held.requests], "copies": len(held.copies),
-    }  # fmt: skip
+        "moves": [one.id for one in held.moves],
+        "asks": [one.id for one in held.asks],
+        "requests": [one.id for one in held.requests],
+        "copies": len(held.copies),
+    }

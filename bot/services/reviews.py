@@ -62,9 +62,10 @@ class Reviews:
         tx.save_request(reviewed)
         due = request.review_due
         evidence = {
-            "by": standing(caller, self._it.policy), "due": canonical_time(due) if due else None,
+            "by": standing(caller, self._it.policy),
+            "due": canonical_time(due) if due else None,
             "is_late": due is not None and now > due,
-        }  # fmt: skip
+        }
         tx.append(request_event(reviewed, Tag.REVIEWED, by, now, why=reason, origin=origin, evidence=evidence))
         tx.add_note(card_note(reviewed, "reviewed", self._it.policy.channel_for(reviewed.model)))
         tx.add_note(news_note(reviewed, "reviewed", words.reviewed(reviewed)))
@@ -119,13 +120,16 @@ def _no_review(request: Request) -> Refused | None:
     if not request.breaks_glass:
         return Refused(say("Nobody broke the glass for {id}, so there's nothing to review.", id=Code(request.id)))
     if request.state is not RequestState.DONE:
-        why = "{id} isn't moved yet; review it once it is." if request.state.is_open else (
-            "{id} came to nothing ({state}), so there's nothing to review."
-        )  # fmt: skip
+        why = (
+            "{id} isn't moved yet; review it once it is."
+            if request.state.is_open
+            else ("{id} came to nothing ({state}), so there's nothing to review.")
+        )
         return Refused(say(why, id=Code(request.id), state=request.state.value))
     if request.reviewed_by is not None:
-        return AlreadyDecided(say("{who} already reviewed this on {at}.", who=shown(request.reviewed_by),
-                                  at=request.reviewed_at))  # fmt: skip
+        return AlreadyDecided(
+            say("{who} already reviewed this on {at}.", who=shown(request.reviewed_by), at=request.reviewed_at)
+        )
     return None
 
 

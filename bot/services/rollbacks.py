@@ -63,9 +63,15 @@ class Rollbacks:
         if reasons and not command.force:
             raise Refused(words.unfit(command.model, target, reasons))
         move = rolling_back(
-            f"rollback:{ask.id}", command.model, target=target, incumbent=incumbent, actor=ask.caller,
-            now=self._it.clock.now(), reason=command.reason, identity=identity,
-        )  # fmt: skip
+            f"rollback:{ask.id}",
+            command.model,
+            target=target,
+            incumbent=incumbent,
+            actor=ask.caller,
+            now=self._it.clock.now(),
+            reason=command.reason,
+            identity=identity,
+        )
         move = replace(move, is_forced=bool(reasons))
         with self._it.ledger.write() as tx:
             if end(tx, ask):
@@ -119,8 +125,12 @@ class Rollbacks:
                 raise Refused("A rollback is under way already; the thread tells how it goes.")
             served = stretches(moves)
             if not incident.is_open or incident.target is None or not served or served[0].began.id != incident.move:
-                raise Refused(say("Production has moved since, so nothing was done. Look at it again: {show}",
-                                  show=Code(f"/model show {incident.model}")))  # fmt: skip
+                raise Refused(
+                    say(
+                        "Production has moved since, so nothing was done. Look at it again: {show}",
+                        show=Code(f"/model show {incident.model}"),
+                    )
+                )
             if (no_target := rolling.no_target(tx, incident.model, incident.target)) is not None:
                 raise Refused(no_target)
             against = self._fitness.known(incident.model, incident.target, incident.version)
@@ -128,10 +138,15 @@ class Rollbacks:
                 raise Refused(words.unfit(incident.model, incident.target, against))
             reason = short("; ".join(str(line) for line in incident.lines), 500)
             move = rolling_back(
-                f"rollback:{incident.id}:{self._it.new_id()}", incident.model, target=incident.target,
-                incumbent=incident.version, actor=actor_of(caller), now=now, reason=reason,
+                f"rollback:{incident.id}:{self._it.new_id()}",
+                incident.model,
+                target=incident.target,
+                incumbent=incident.version,
+                actor=actor_of(caller),
+                now=now,
+                reason=reason,
                 identity=rolling.served_as(tx, incident.model, incident.target),
-            )  # fmt: skip
+            )
             move = replace(move, incident=incident.id)
             rolling.begin(tx, self._it, move)
             tx.save_incident(replace(incident, rollback=move.id))
@@ -159,9 +174,17 @@ class Rollbacks:
                 channel = self._it.policy.channel_for(command.model)
                 tx.add_note(said_note(f"cleared:{mine[0].id}", channel, said))
                 tx.append(
-                    Event(at=now, actor=by, tag=Tag.CLEARED, subject=f"{command.model} v{version}", model=command.model,
-                          why=command.reason, origin=origin, evidence={"by": standing(caller, self._it.policy)})
-                )  # fmt: skip
+                    Event(
+                        at=now,
+                        actor=by,
+                        tag=Tag.CLEARED,
+                        subject=f"{command.model} v{version}",
+                        model=command.model,
+                        why=command.reason,
+                        origin=origin,
+                        evidence={"by": standing(caller, self._it.policy)},
+                    )
+                )
         if not mine:
             raise BadInput(words.not_barred(command.model, version))
         return say("Unblocked {v} of {model}, and told the channel.", v=Code(f"v{version}"), model=Name(command.model))
@@ -193,6 +216,12 @@ class Rollbacks:
 
     def _forced(self, move: Move, reasons: tuple[Say, ...]) -> Event:
         return Event(
-            at=move.intended_at, actor=move.actor, tag=Tag.FORCED, subject=move.id, model=move.model, why=move.reason,
-            origin="registrar", evidence={"version": move.version, "against": [str(one) for one in reasons]},
-        )  # fmt: skip
+            at=move.intended_at,
+            actor=move.actor,
+            tag=Tag.FORCED,
+            subject=move.id,
+            model=move.model,
+            why=move.reason,
+            origin="registrar",
+            evidence={"version": move.version, "against": [str(one) for one in reasons]},
+        )

@@ -76,10 +76,18 @@ def watch_anew(tx: Writing, move: Move) -> None:
         before = tx.standing(monitor.id)
         why = say("Nothing is measured yet of {v}.", v=Code(f"v{move.version}"))
         tx.save_standing(
-            Standing(monitor=monitor.id, slot=before.slot, next_at=before.next_at, revision=monitor.revision,
-                     version=move.version, move=move.id, state=State.WARMUP, why=why,
-                     judged_at=before.judged_at)
-        )  # fmt: skip
+            Standing(
+                monitor=monitor.id,
+                slot=before.slot,
+                next_at=before.next_at,
+                revision=monitor.revision,
+                version=move.version,
+                move=move.id,
+                state=State.WARMUP,
+                why=why,
+                judged_at=before.judged_at,
+            )
+        )
 
 
 def redraw(tx: Writing, it: Context, move_id: str, because: str) -> None:
@@ -101,8 +109,9 @@ def _done(tx: Writing, it: Context, move: Move, lane: str) -> None:
     if barred:
         tx.add_bar(barred)  # also beside an older one: it came back since, or another version got its number
         tx.add_note(thread_note(lane, f"{move.id}:barred", words.barred(move)))
-        tx.add_copy(Copy(id=f"{move.id}:out", model=move.model, version=barred.version,
-                         tags=mirror.rolled_back(move, at)))  # fmt: skip
+        tx.add_copy(
+            Copy(id=f"{move.id}:out", model=move.model, version=barred.version, tags=mirror.rolled_back(move, at))
+        )
     tx.add_copy(
         Copy(id=f"{move.id}:in", model=move.model, version=move.version, tags=mirror.restored(move, at), lane=lane)
     )

@@ -60,10 +60,13 @@ def _event_note(tx: Writing, it: Context, move: Move, endpoint: Endpoint, lane: 
     told = event(move, request.reason if request else move.reason, request, tx.votes(request.id) if request else ())
     body = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
     return Note(
-        key=f"event:{move.id}:{endpoint.key}", lane=f"event:{endpoint.key}:{move.model}", kind=NoteKind.EVENT,
-        to=endpoint.key, created_at=it.clock.now(),
+        key=f"event:{move.id}:{endpoint.key}",
+        lane=f"event:{endpoint.key}:{move.model}",
+        kind=NoteKind.EVENT,
+        to=endpoint.key,
+        created_at=it.clock.now(),
         data={"body": body, "thread": lane, "model": move.model, "version": move.version, "shown": endpoint.shown},
-    )  # fmt: skip
+    )
 
 
 def _overtake(tx: Writing, move: Move) -> None:
@@ -79,9 +82,18 @@ def given_up(tx: Writing, it: Context, note: Note, why: str, limit: timedelta | 
     """Write down that an endpoint never took an event, and let the thread of the move hear; `limit` is its time."""
     told = words.not_told(note.data["shown"], why, limit=limit)
     tx.append(
-        Event(at=it.clock.now(), actor=TELLER, tag=Tag.NOT_TOLD, subject=note.data["shown"], model=note.data["model"],
-              after=f"v{note.data['version']}", why=why, origin="job", evidence={"event": note.key})
-    )  # fmt: skip
+        Event(
+            at=it.clock.now(),
+            actor=TELLER,
+            tag=Tag.NOT_TOLD,
+            subject=note.data["shown"],
+            model=note.data["model"],
+            after=f"v{note.data['version']}",
+            why=why,
+            origin="job",
+            evidence={"event": note.key},
+        )
+    )
     if note.data["thread"]:
         tx.add_note(thread_note(note.data["thread"], note.key, told))
 
@@ -144,10 +156,18 @@ class Servings:
         tag = Tag.SERVING_CONFIRMED if is_confirmed else Tag.SERVING_DENIED
         evidence: dict[str, Any] = {"move": now.move, "version": now.version, "seen": now.seen}
         tx.append(
-            Event(at=self._it.clock.now(), actor=ASKER, tag=tag, subject=now.move, model=now.model,
-                  after=f"v{now.version}", why="" if is_confirmed else str(words.denied(now, heard)), origin="job",
-                  evidence=evidence)
-        )  # fmt: skip
+            Event(
+                at=self._it.clock.now(),
+                actor=ASKER,
+                tag=tag,
+                subject=now.move,
+                model=now.model,
+                after=f"v{now.version}",
+                why="" if is_confirmed else str(words.denied(now, heard)),
+                origin="job",
+                evidence=evidence,
+            )
+        )
         if now.lane:
             said = words.confirmed(now) if is_confirmed else words.denied(now, heard)
             tx.add_note(thread_note(now.lane, f"{now.state.value}:{now.move}", said))

@@ -48,9 +48,16 @@ class Tending:
         if wrong:
             keys = [Code(key) for key in wrong]
             raise RegistryRefused(say("MLflow took the tags but tells others: {keys}.", keys=keys))
-        self._end(ask, Tag.TAGGED, command.model, version.version, evidence={
-            "before": {key: version.tags.get(key) for key in tags}, "after": dict(tags),
-        })  # fmt: skip
+        self._end(
+            ask,
+            Tag.TAGGED,
+            command.model,
+            version.version,
+            evidence={
+                "before": {key: version.tags.get(key) for key in tags},
+                "after": dict(tags),
+            },
+        )
         return Done(answer=words.tagged(command.model, version.version, tags))
 
     def archivable(self, caller: Caller, command: Archive, *, origin: str) -> VersionInfo:
@@ -103,9 +110,14 @@ class Tending:
     def _end(self, ask: Ask, tag: Tag, model: str, version: int | None, **more: object) -> None:
         subject = model if version is None else f"{model} v{version}"
         event = Event(
-            at=self._it.clock.now(), actor=ask.caller, tag=tag, subject=subject, model=model, origin="registrar",
+            at=self._it.clock.now(),
+            actor=ask.caller,
+            tag=tag,
+            subject=subject,
+            model=model,
+            origin="registrar",
             **more,  # type: ignore[arg-type]  # before, after and evidence, as the callers above give them
-        )  # fmt: skip
+        )
         with self._it.ledger.write() as tx:
             if end(tx, ask):
                 tx.append(event)

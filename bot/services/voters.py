@@ -55,8 +55,11 @@ class Voters:
     def profiles(self, people: Sequence[Actor]) -> Profiles:
         """Return who these people are now. Raises SlackUnreachable."""
         users = [user_of(one, self._it.policy) for one in people]
-        asked = [one if isinstance(one, Person) else Person("", user) for one, user in zip(people, users, strict=True)
-                 if user]  # fmt: skip
+        asked = [
+            one if isinstance(one, Person) else Person("", user)
+            for one, user in zip(people, users, strict=True)
+            if user
+        ]
         return self._it.directory.profiles_now(asked) if asked else {}
 
     def lapse(self, tx: Writing, request: Request, votes: Sequence[Vote], profiles: Profiles) -> list[Vote]:
@@ -76,9 +79,15 @@ class Voters:
         tx.save_vote(lapsed)
         said = words.lapsed(lapsed)
         tx.append(
-            request_event(request, Tag.LAPSED, None, self._it.clock.now(), why=str(said),
-                          evidence={"voter": vote.voter.user, "rule": decision.rule})
-        )  # fmt: skip
+            request_event(
+                request,
+                Tag.LAPSED,
+                None,
+                self._it.clock.now(),
+                why=str(said),
+                evidence={"voter": vote.voter.user, "rule": decision.rule},
+            )
+        )
         tx.add_note(news_note(request, f"lapsed:{self._it.new_id()}", said))
         return lapsed
 

@@ -108,9 +108,12 @@ class Watch:
         with self._it.ledger.write() as tx:
             hold = tx.hold()
             if hold is None or key not in hold.keys:
-                begin_hold(tx, self._it, HoldKind.REGISTRY_MIGRATED, [
-                    Trace(key=key, kind=HoldKind.REGISTRY_MIGRATED, line=line)
-                ])  # fmt: skip
+                begin_hold(
+                    tx,
+                    self._it,
+                    HoldKind.REGISTRY_MIGRATED,
+                    [Trace(key=key, kind=HoldKind.REGISTRY_MIGRATED, line=line)],
+                )
 
     def look_at(self, name: str) -> bool:
         """Look at one model now, as somebody said that it changed; nothing is believed but the registry's own answer.
@@ -236,18 +239,36 @@ class Watch:
 
     def _append(self, tx: Writing, move: Move) -> None:
         tx.append(
-            Event(at=move.intended_at, actor=POLL, tag=Tag.OBSERVED, subject=move.id, model=move.model,
-                  before=_v(move.expected_incumbent), after=_v(move.version), origin="job",
-                  why=move.why, evidence={"stage": move.target.value})
-        )  # fmt: skip
+            Event(
+                at=move.intended_at,
+                actor=POLL,
+                tag=Tag.OBSERVED,
+                subject=move.id,
+                model=move.model,
+                before=_v(move.expected_incumbent),
+                after=_v(move.version),
+                origin="job",
+                why=move.why,
+                evidence={"stage": move.target.value},
+            )
+        )
 
     def _move(self, model: str, version: int, was: Stage, now_in: Stage, *, known: int | None, why: str) -> Move:
         now = self._it.clock.now()
         return Move(
-            id=f"observed:{self._it.new_id()}", kind=MoveKind.OBSERVED, model=model, version=version, from_stage=was,
-            target=now_in, expected_incumbent=known, actor=POLL, intended_at=now, finished_at=now,
-            state=MoveState.DONE, why=why,
-        )  # fmt: skip
+            id=f"observed:{self._it.new_id()}",
+            kind=MoveKind.OBSERVED,
+            model=model,
+            version=version,
+            from_stage=was,
+            target=now_in,
+            expected_incumbent=known,
+            actor=POLL,
+            intended_at=now,
+            finished_at=now,
+            state=MoveState.DONE,
+            why=why,
+        )
 
     def _announce(self, tx: Writing, new: tuple[int, ...], versions: Sequence[VersionInfo]) -> bool:
         there = {one.version: one for one in versions}
@@ -258,8 +279,11 @@ class Watch:
         """Put into the outbox what nobody asked us for, and what contradicts itself now and did not before."""
         kept = looks.kept_holders(reversed(known.moves))
         lines = looks.changes(before, ours, now, self._it.aliases) if known.before else []
-        news = [one for one in looks.disorders(now, kept, self._it.aliases)
-                if known.before is None or one not in looks.disorders(before, kept, self._it.aliases)]  # fmt: skip
+        news = [
+            one
+            for one in looks.disorders(now, kept, self._it.aliases)
+            if known.before is None or one not in looks.disorders(before, kept, self._it.aliases)
+        ]
         if not lines and not news:
             return []
         findings = [self._finding(now, [*lines, news[0].line], news[0]) if news else self._finding(now, lines, None)]
@@ -270,18 +294,31 @@ class Watch:
 
     def _finding(self, now: Look, lines: list[Say], disorder: looks.Disorder | None) -> Finding:
         return Finding(
-            id=self._it.new_id(), kind=FindingKind.CHANGED, model=now.model, at=now.at, lines=tuple(lines),
-            mend=disorder.holder if disorder else None, stage=disorder.stage if disorder else Stage.PRODUCTION,
-        )  # fmt: skip
+            id=self._it.new_id(),
+            kind=FindingKind.CHANGED,
+            model=now.model,
+            at=now.at,
+            lines=tuple(lines),
+            mend=disorder.holder if disorder else None,
+            stage=disorder.stage if disorder else Stage.PRODUCTION,
+        )
 
     def _save(self, tx: Writing, finding: Finding) -> None:
         tx.add_finding(finding)
         tx.add_note(notice_note(finding, "found", self._it.policy.channel_for(finding.model)))
         what = [str(line) for line in finding.lines]
         tx.append(
-            Event(at=finding.at, actor=POLL, tag=Tag.FOUND, subject=finding.id, model=finding.model, origin="job",
-                  why=" ".join(what), evidence={"lines": what, "mend": finding.mend})
-        )  # fmt: skip
+            Event(
+                at=finding.at,
+                actor=POLL,
+                tag=Tag.FOUND,
+                subject=finding.id,
+                model=finding.model,
+                origin="job",
+                why=" ".join(what),
+                evidence={"lines": what, "mend": finding.mend},
+            )
+        )
 
     def _forget(self, look: Look) -> bool:
         """Tell of a model that is gone, and forget how it looked."""
@@ -302,9 +339,14 @@ class Watch:
 def announce(tx: Writing, it: Context, version: VersionInfo, numbers: tuple[int, ...], *, by: Actor | None) -> bool:
     """Let the channel hear of new versions, `version` the newest of them; return False where it has heard already."""
     finding = Finding(
-        id=_announcement_id(version), kind=FindingKind.REGISTERED, model=version.model, at=it.clock.now(),
-        versions=numbers, by=by, lines=tuple(looks.about(version)),
-    )  # fmt: skip
+        id=_announcement_id(version),
+        kind=FindingKind.REGISTERED,
+        model=version.model,
+        at=it.clock.now(),
+        versions=numbers,
+        by=by,
+        lines=tuple(looks.about(version)),
+    )
     if not tx.add_finding(finding):
         return False
     tx.add_note(notice_note(finding, "new", it.policy.channel_for(version.model)))

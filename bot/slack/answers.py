@@ -143,10 +143,23 @@ def version_card(view: CardView, web: str | None) -> Message:
 
 
 _SHORT = (
-    "semver", "training_date", "training_duration_minutes", "dataset_version", "data_size", "framework", "algorithm",
-    "owner", "use_case", "serving_endpoint", "deployed_by", "deployment_date", "approval_status", "approver",
-    "approval_date", "git_commit",
-)  # fmt: skip
+    "semver",
+    "training_date",
+    "training_duration_minutes",
+    "dataset_version",
+    "data_size",
+    "framework",
+    "algorithm",
+    "owner",
+    "use_case",
+    "serving_endpoint",
+    "deployed_by",
+    "deployment_date",
+    "approval_status",
+    "approver",
+    "approval_date",
+    "git_commit",
+)
 _LONG = ("metrics", "hyperparameters", "tags", "dependencies")
 _PAIRS_MOST = 1500  # characters of all metrics, parameters, or tags; the rest is counted
 

@@ -234,8 +234,9 @@ def _decision(request: Request) -> list[str]:
     fields = []
     if request.decided_by and request.decided_at:
         verb = {
-            RequestState.REJECTED: "Rejected by", RequestState.CANCELLED: "Cancelled by",
-        }.get(request.state, "Decided by")  # fmt: skip
+            RequestState.REJECTED: "Rejected by",
+            RequestState.CANCELLED: "Cancelled by",
+        }.get(request.state, "Decided by")
         fields.append(f"*{verb}*\n{who(request.decided_by)}, {when(request.decided_at)}")
     elif request.decided_at:
         fields.append(f"*Ended*\n{when(request.decided_at)}")
@@ -249,9 +250,11 @@ def decision_buttons(request: Request, *, is_frozen: bool = False) -> ActionsBlo
     """Return the buttons that decide a pending request. Approve stands out only where an approval can decide it."""
     path = short(str(words.path(request)), 200)
     confirm = ConfirmObject(
-        title="Approve?", text=PlainTextObject(text=f"{short(clean(request.model), 80)}: {path}"),
-        confirm="Approve", deny="Not yet",
-    )  # fmt: skip
+        title="Approve?",
+        text=PlainTextObject(text=f"{short(clean(request.model), 80)}: {path}"),
+        confirm="Approve",
+        deny="Not yet",
+    )
     style = None if is_frozen or request.is_blocked else "primary"
     elements = [
         ButtonElement(text="Approve", action_id=APPROVE, value=request.id, style=style, confirm=confirm),

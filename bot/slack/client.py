@@ -59,9 +59,14 @@ class HeardClient(WebClient):
     def _too_many(self, method: str, left: float) -> SlackApiError:
         """Return the error that Slack would answer with now."""
         response = SlackResponse(
-            client=self, http_verb="POST", api_url=method, req_args={}, data={"ok": False, "error": "ratelimited"},
-            headers={"retry-after": str(left)}, status_code=429,
-        )  # fmt: skip
+            client=self,
+            http_verb="POST",
+            api_url=method,
+            req_args={},
+            data={"ok": False, "error": "ratelimited"},
+            headers={"retry-after": str(left)},
+            status_code=429,
+        )
         return SlackApiError(f"Slack limits {method} for another {left:.1f} s.", response)  # type: ignore[no-untyped-call]
 
 

@@ -107,9 +107,11 @@ def _legend(found: Comparison, versions: int, metrics: int) -> str:
     parts = [f"{BEST} best"]
     if found.incumbent is not None:
         parts.append(f"in brackets the difference to {code(f'v{found.incumbent}')} in Production")
-    left_out = [f"{n} more {what}" for n, what in (
-        (len(found.versions) - versions, "versions"), (len(found.metrics) - metrics, "metrics")
-    ) if n > 0]  # fmt: skip
+    left_out = [
+        f"{n} more {what}"
+        for n, what in ((len(found.versions) - versions, "versions"), (len(found.metrics) - metrics, "metrics"))
+        if n > 0
+    ]
     if left_out:
         parts.append(f"{' and '.join(left_out)} in the CSV below")
     return "  ·  ".join(parts)

@@ -112,15 +112,28 @@ def _aligned(ticks: list[float], labels: list[str]) -> list[str]:
 
 
 def write(
-    figure: Figure, at: tuple[float, float], text: str, room: float,
-    *, size: int = SMALL, bold: bool = False, color: str = INK, align: str = "left",
-) -> None:  # fmt: skip
+    figure: Figure,
+    at: tuple[float, float],
+    text: str,
+    room: float,
+    *,
+    size: int = SMALL,
+    bold: bool = False,
+    color: str = INK,
+    align: str = "left",
+) -> None:
     """Write a line in at most `room` inches: no dollar, caret or backslash in it is read as mathematics."""
     x, y, _, _ = parts(figure, (*at, 0, 0))
     figure.text(
-        x, y, _fit(writable(text), room, size, bold=bold), parse_math=False, color=color, ha=align, va="baseline",
+        x,
+        y,
+        _fit(writable(text), room, size, bold=bold),
+        parse_math=False,
+        color=color,
+        ha=align,
+        va="baseline",
         fontproperties=FontProperties(family=FONT, size=size, weight="bold" if bold else "normal"),
-    )  # fmt: skip
+    )
 
 
 def _fit(text: str, room: float, size: int, *, bold: bool) -> str:

@@ -74,8 +74,10 @@ def _waiting(view: HomeView) -> list[Block]:
 
 
 def _request(request: Request, block: Bar | None) -> str:
-    lines = [f"{code(request.model, 120)} *{mrkdwn(words.path(request))}*, asked by {who(request.requester)}, "
-             f"until {when(request.expires_at)}"]  # fmt: skip
+    lines = [
+        f"{code(request.model, 120)} *{mrkdwn(words.path(request))}*, asked by {who(request.requester)}, "
+        f"until {when(request.expires_at)}"
+    ]
     lines += [f"> {fit(request.reason, 300)}"] if request.reason else []
     lines += [blocked_line(block)] if block else []
     lines += gate_rows(request.seen, passed_over=request.overridden_by is not None) if request.seen else []
@@ -84,8 +86,9 @@ def _request(request: Request, block: Bar | None) -> str:
 
 def _to_review(request: Request) -> str:
     due = f", review due by {when(request.review_due)}" if request.review_due else ""
-    lines = [f"🚨 {code(request.model, 120)} *{mrkdwn(words.path(request))}*: {who(request.requester)} broke "
-             f"the glass{due}"]  # fmt: skip
+    lines = [
+        f"🚨 {code(request.model, 120)} *{mrkdwn(words.path(request))}*: {who(request.requester)} broke the glass{due}"
+    ]
     lines += [f"> {fit(request.reason, 300)}"] if request.reason else []
     return cut("\n".join(lines), TEXT_MOST)
 
@@ -97,8 +100,11 @@ def _mine(request: Request) -> str:
 
 
 def _serving(one: Serving) -> str:
-    held = [f"{stage} {', '.join(code(f'v{number}') for number in numbers[:5])}"
-            for stage, numbers in (("Production", one.production), ("Staging", one.staging)) if numbers]  # fmt: skip
+    held = [
+        f"{stage} {', '.join(code(f'v{number}') for number in numbers[:5])}"
+        for stage, numbers in (("Production", one.production), ("Staging", one.staging))
+        if numbers
+    ]
     frozen = "  ·  ❄️ frozen" if one.stopped else ""
     return f"• {code(one.model, 120)}  {'  ·  '.join(held)}{frozen}"
 

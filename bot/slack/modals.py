@@ -86,9 +86,14 @@ def review(request: Request) -> dict[str, Any]:
     lines += [f"> {fit(request.reason, 2000)}"] if request.reason else []
     blocks: list[Block] = [
         SectionBlock(text=markdown(cut("\n".join(lines), TEXT_MOST))),
-        _text("reason", "Was it right, and what follows?", {}, multiline=True,
-              hint="The thread shows it, and the audit log keeps it"),
-    ]  # fmt: skip
+        _text(
+            "reason",
+            "Was it right, and what follows?",
+            {},
+            multiline=True,
+            hint="The thread shows it, and the audit log keeps it",
+        ),
+    ]
     return _form(REVIEW, "Review the move", "Review", request.id, blocks)
 
 
@@ -97,23 +102,40 @@ def details(message: Message | None = None) -> dict[str, Any]:
     waiting = [SectionBlock(text=markdown("Reading it from MLflow…")).to_dict()]
     title, close = PlainTextObject(text="Details"), PlainTextObject(text="Close")
     return {
-        "type": "modal", "callback_id": DETAILS, "title": title.to_dict(), "close": close.to_dict(),
+        "type": "modal",
+        "callback_id": DETAILS,
+        "title": title.to_dict(),
+        "close": close.to_dict(),
         "blocks": message.blocks if message else waiting,
-    }  # fmt: skip
+    }
 
 
 _RULES = {
-    "threshold": "a bound that must hold", "default": "against the Production before (default)",
-    "blocks": "against the Production before (blocks)", "sequential": "against the Production before (sequential)",
-}  # fmt: skip
+    "threshold": "a bound that must hold",
+    "default": "against the Production before (default)",
+    "blocks": "against the Production before (blocks)",
+    "sequential": "against the Production before (sequential)",
+}
 _ACTIONS = {
-    "dry_run": "try itself out: tell nobody", "notify": "tell the channel", "ask": "ask whether to roll back",
+    "dry_run": "try itself out: tell nobody",
+    "notify": "tell the channel",
+    "ask": "ask whether to roll back",
     "auto": "roll back by itself, once it is armed",
-}  # fmt: skip
+}
 MONITOR_FIELDS = (
-    "model", "name", "source", "query", "of", "rule", "greater_than", "less_than", "min_effect", "window", "every",
+    "model",
+    "name",
+    "source",
+    "query",
+    "of",
+    "rule",
+    "greater_than",
+    "less_than",
+    "min_effect",
+    "window",
+    "every",
     "action",
-)  # fmt: skip
+)
 
 
 def monitor(draft: str, given: Mapping[str, str], sources: Sequence[str]) -> dict[str, Any]:

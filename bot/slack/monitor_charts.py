@@ -147,8 +147,9 @@ def _bounds(chart: Chart) -> tuple[dict[str, float], dict[str, float]]:
     reach = FAR * (high - low)
     if len(chart.values) <= FEW or low == high:  # then as far as its own size, ten times
         reach = 10 * max(abs(low), abs(high)) or 1.0
-    near = {name: value for name, value in chart.bounds.items()
-            if isfinite(value) and low - reach <= value <= high + reach}  # fmt: skip
+    near = {
+        name: value for name, value in chart.bounds.items() if isfinite(value) and low - reach <= value <= high + reach
+    }
     return near, {name: value for name, value in chart.bounds.items() if name not in near and isfinite(value)}
 
 
@@ -172,12 +173,21 @@ def _lines(axes: Axes, bounds: Mapping[str, float]) -> None:
         is_below = at > 0.12 and all(abs(at - 0.07 - other) > 0.08 for other in taken)
         taken.append(at - 0.07 if is_below else at + 0.02)
         axes.annotate(
-            writable(f"{name} {number(whole)}"), (0.0, value), (4, -4 if is_below else 4),
+            writable(f"{name} {number(whole)}"),
+            (0.0, value),
+            (4, -4 if is_below else 4),
             xycoords=("axes fraction", "data"),
-            textcoords="offset points", va="top" if is_below else "bottom", ha="left", color=color, fontsize=SMALL - 1,
-            fontfamily=FONT, fontweight="bold", parse_math=False, zorder=3.6,
+            textcoords="offset points",
+            va="top" if is_below else "bottom",
+            ha="left",
+            color=color,
+            fontsize=SMALL - 1,
+            fontfamily=FONT,
+            fontweight="bold",
+            parse_math=False,
+            zorder=3.6,
             bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1},
-        )  # fmt: skip
+        )
 
 
 def _moves(axes: Axes, moves: Sequence[tuple[datetime, str]]) -> None:
@@ -191,10 +201,19 @@ def _moves(axes: Axes, moves: Sequence[tuple[datetime, str]]) -> None:
         axes.axvline(place, color=_MOVED, linewidth=1.6, linestyle=(0, (2, 2)), zorder=1)
         if after - place >= room:
             axes.annotate(
-                writable(short(label, 12)), (place, 1.0), (0, 3), xycoords=("data", "axes fraction"),
-                textcoords="offset points", va="bottom", ha="center", color=_MOVED, fontsize=SMALL, fontfamily=FONT,
-                fontweight="bold", parse_math=False,
-            )  # fmt: skip
+                writable(short(label, 12)),
+                (place, 1.0),
+                (0, 3),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                va="bottom",
+                ha="center",
+                color=_MOVED,
+                fontsize=SMALL,
+                fontfamily=FONT,
+                fontweight="bold",
+                parse_math=False,
+            )
             after = place
 
 

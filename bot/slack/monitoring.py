@@ -36,11 +36,16 @@ LIST_MOST = 20  # rows in one answer; of more, the rest is counted
 DETAILS_MOST = 4  # monitors of an incident that are shown whole
 
 _SIGNS = {
-    State.DISABLED: "⚪", State.WARMUP: "🕐", State.OK: "🟢", State.PENDING: "🟡", State.FAILED: "🔴",
-    State.NO_DATA: "⚫", State.ERROR: "🟠", State.CANT_JUDGE: "🟣",
-}  # fmt: skip
-_CAME_TO = {Outcome.OK: "🟢", Outcome.FAILED: "🔴", Outcome.NO_DATA: "⚫", Outcome.ERROR: "🟠",
-            Outcome.UNJUDGED: "🟣"}  # fmt: skip
+    State.DISABLED: "⚪",
+    State.WARMUP: "🕐",
+    State.OK: "🟢",
+    State.PENDING: "🟡",
+    State.FAILED: "🔴",
+    State.NO_DATA: "⚫",
+    State.ERROR: "🟠",
+    State.CANT_JUDGE: "🟣",
+}
+_CAME_TO = {Outcome.OK: "🟢", Outcome.FAILED: "🔴", Outcome.NO_DATA: "⚫", Outcome.ERROR: "🟠", Outcome.UNJUDGED: "🟣"}
 
 
 # -- many --------------------------------------------------------------------------------------------------------------
@@ -178,10 +183,12 @@ def _buttons(view: MonitorView) -> ActionsBlock:
     monitor = view.monitor
     quiet = monitor.is_silenced(view.now)
     pairs = [
-        ("Check now", CHECK), ("Resume", RESUME) if monitor.is_paused else ("Pause", PAUSE),
-        ("Post again", UNSILENCE) if quiet else ("Silence 2 h", SILENCE), ("Backtest", BACKTEST),
+        ("Check now", CHECK),
+        ("Resume", RESUME) if monitor.is_paused else ("Pause", PAUSE),
+        ("Post again", UNSILENCE) if quiet else ("Silence 2 h", SILENCE),
+        ("Backtest", BACKTEST),
         ("Post the chart here", CHART),
-    ]  # fmt: skip
+    ]
     pairs = [pair for pair in pairs if not (monitor.is_paused and pair[1] == CHECK)]
     buttons = [ButtonElement(text=text, action_id=action, value=monitor.id) for text, action in pairs]
     return ActionsBlock(block_id=f"monitor:{monitor.id}", elements=buttons)
@@ -198,8 +205,10 @@ def _origin(monitor: Monitor) -> str:
 def added(sentence: Say, monitor: Monitor) -> Message:
     """Return the answer to whoever added a monitor, with what can be done next."""
     text = mrkdwn(sentence)
-    buttons = [ButtonElement(text="Show it", action_id=SHOW, value=monitor.id),
-               ButtonElement(text="Backtest", action_id=BACKTEST, value=monitor.id)]  # fmt: skip
+    buttons = [
+        ButtonElement(text="Show it", action_id=SHOW, value=monitor.id),
+        ButtonElement(text="Backtest", action_id=BACKTEST, value=monitor.id),
+    ]
     return message(text, [section(text), ActionsBlock(block_id=f"added:{monitor.id}", elements=buttons)])
 
 

@@ -49,9 +49,12 @@ _CLOSED: dict[str, tuple[str, Say]] = {
 }
 # What admins get a message about if Slack refuses it. Other messages, in threads or to one person, are only logged.
 _DROPPED = {
-    NoteKind.CARD: "a request's card", NoteKind.NOTICE: "a notice", NoteKind.SAID: "a message",
-    NoteKind.ROLLBACK: "the message about a rollback", NoteKind.INCIDENT: "an alert",
-}  # fmt: skip
+    NoteKind.CARD: "a request's card",
+    NoteKind.NOTICE: "a notice",
+    NoteKind.SAID: "a message",
+    NoteKind.ROLLBACK: "the message about a rollback",
+    NoteKind.INCIDENT: "an alert",
+}
 _LET_ME = say(
     " Only some people can post there. Allow me to, or change the channel in {file}.", file=Code("registrar.yml")
 )
@@ -163,15 +166,21 @@ class SlackNotifier:
         with self._ledger.read() as reading:
             request, votes, standing = reading.request(note.lane), reading.votes(note.lane), reading.posting(note.lane)
             freezes = reading.freezes()
-            found = blocks(reading.bars(request.model), partial(reading.entries, request.model),
-                           {request.version: request.identity})  # fmt: skip
+            found = blocks(
+                reading.bars(request.model),
+                partial(reading.entries, request.model),
+                {request.version: request.identity},
+            )
         policy = self._policy()
         stop = frozen(request.model, freezes, policy, self._now()) if request.target is Stage.PRODUCTION else None
         message = cards.card(
-            request, votes, directions=policy.directions_for(request.model), stopped=stop,
+            request,
+            votes,
+            directions=policy.directions_for(request.model),
+            stopped=stop,
             waiting=self._waiting(request, votes, policy) if request.state is RequestState.PENDING else None,
             block=found.get(request.version),
-        )  # fmt: skip
+        )
         more = ["show", request.model, str(request.version)]
         delivery = self._stand(note, f"card:{note.lane}", message, standing, more)
         if delivery.posting:
@@ -288,10 +297,11 @@ class SlackNotifier:
                 return Delivery(Outcome.DELIVERED, standing)
             first = monitors[0]
             chart = chart_of(
-                first, reading.standing(first.id),
+                first,
+                reading.standing(first.id),
                 reading.measurements(first.id, revision=first.measured_from, most=CHARTED),
                 reading.moves(first.model, stage=Stage.PRODUCTION),
-            )  # fmt: skip
+            )
         if not chart.values:
             return Delivery(Outcome.DELIVERED, standing)
         name = f"{file_name(first.model)}-{first.name}-{hashlib.sha256(note.key.encode()).hexdigest()[:8]}.png"
@@ -308,8 +318,9 @@ class SlackNotifier:
                 raise
             log.warning("Slack takes no picture of an incident (%s)", error)
             if invitation := self._invitations.after(error, standing.channel):
-                self._post(note, standing.channel, note.key, message(invitation, [section(invitation)]),
-                           thread=standing.ts)  # fmt: skip
+                self._post(
+                    note, standing.channel, note.key, message(invitation, [section(invitation)]), thread=standing.ts
+                )
             self._tell_of_scopes(lacking(error))
             return Delivery(Outcome.DELIVERED, standing)
         return Delivery(Outcome.DELIVERED, replace(standing, file=file))
@@ -391,10 +402,16 @@ class SlackNotifier:
         if found and not (gone and found.ts == gone.ts):
             return Delivery(Outcome.DELIVERED, found)
         self._in_time(note)
-        answer = self._send(channel, {
-            "text": message.text, "blocks": message.blocks, "thread_ts": thread, **QUIET,
-            "metadata": {"event_type": EVENT_TYPE, "event_payload": {"key": key}},
-        })  # fmt: skip
+        answer = self._send(
+            channel,
+            {
+                "text": message.text,
+                "blocks": message.blocks,
+                "thread_ts": thread,
+                **QUIET,
+                "metadata": {"event_type": EVENT_TYPE, "event_payload": {"key": key}},
+            },
+        )
         return Delivery(Outcome.DELIVERED, Posting(str(answer["channel"]), str(answer["ts"])), is_new=True)
 
     def _send(self, channel: str, arguments: dict[str, Any]) -> Any:
@@ -418,8 +435,12 @@ class SlackNotifier:
         why, fix = _CLOSED[code]
         sentence = say(
             "Can't post in {channel} ({code}): {why}. {fix}, or change the channel in {file}. Its messages will wait.",
-            channel=Channel(channel), code=code, why=why, fix=fix, file=Code("registrar.yml"),
-        )  # fmt: skip
+            channel=Channel(channel),
+            code=code,
+            why=why,
+            fix=fix,
+            file=Code("registrar.yml"),
+        )
         self._tell_admins(f"channel:{channel}:{code}:{self._now():%Y-%m-%d}", sentence)
 
     def _refused(self, note: Note, code: str) -> None:
@@ -429,8 +450,13 @@ class SlackNotifier:
         with self._ledger.read() as reading:
             if reading.posting(note.lane):
                 return
-        sentence = say("Slack refused {what} in {channel} ({code}), so I dropped it.{fix}", what=_DROPPED[note.kind],
-                       channel=Channel(note.to), code=code, fix=_LET_ME if is_restricted(code) else "")  # fmt: skip
+        sentence = say(
+            "Slack refused {what} in {channel} ({code}), so I dropped it.{fix}",
+            what=_DROPPED[note.kind],
+            channel=Channel(note.to),
+            code=code,
+            fix=_LET_ME if is_restricted(code) else "",
+        )
         is_alert = note.kind in {NoteKind.INCIDENT, NoteKind.ROLLBACK}
         about = note.lane if is_alert else f"{note.to}:{code}:{self._now():%Y-%m-%d}"
         self._tell_admins(f"refused:{about}", sentence)

@@ -116,9 +116,13 @@ class Publisher:
             retry=retry_if_exception(is_too_many), stop=stop_before_delay(PATIENCE), wait=_named_wait, reraise=True
         )
         answer = tries(
-            self._client.chat_postMessage, channel=channel, text=message.text, blocks=message.blocks,
-            thread_ts=thread, **QUIET,
-        )  # fmt: skip
+            self._client.chat_postMessage,
+            channel=channel,
+            text=message.text,
+            blocks=message.blocks,
+            thread_ts=thread,
+            **QUIET,
+        )
         return Posting(str(answer["channel"]), str(answer["ts"]))
 
     def _post_directly(self, message: Message, person: str) -> Posting:
@@ -161,9 +165,14 @@ class Invitations:
 def upload(client: WebClient, where: Posting, file: Attached, comment: str | None = None) -> Uploaded:
     """Put a file into a thread, or a conversation. Raises SlackApiError, and what a lost connection raises."""
     answer = client.files_upload_v2(
-        channel=where.channel, thread_ts=where.ts or None, content=file.content, filename=file.name, title=file.title,
-        alt_txt=file.alt[:1000] or None, initial_comment=comment,
-    )  # fmt: skip
+        channel=where.channel,
+        thread_ts=where.ts or None,
+        content=file.content,
+        filename=file.name,
+        title=file.title,
+        alt_txt=file.alt[:1000] or None,
+        initial_comment=comment,
+    )
     [uploaded, *_] = answer.get("files") or [{}]
     return Uploaded(str(uploaded.get("id") or ""), str(uploaded.get("permalink") or ""))
 

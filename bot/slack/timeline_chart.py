@@ -184,8 +184,9 @@ def _mark(axes: Axes, asked: Window | None, now: datetime) -> None:
     low, high = axes.get_xlim()
     if _x(now) - end < 0.12 * (high - low):  # where the other word stands
         return
-    axes.text((start + end) / 2, axes.get_ylim()[1], text, color="#8a6508",
-              **(_style(SMALL - 2, "center") | {"va": "bottom"}))  # fmt: skip
+    axes.text(
+        (start + end) / 2, axes.get_ylim()[1], text, color="#8a6508", **(_style(SMALL - 2, "center") | {"va": "bottom"})
+    )
 
 
 def _x(at: datetime) -> float:
@@ -209,17 +210,29 @@ def _steps(axes: Axes, shown: Sequence[Served], rows: dict[int, int]) -> None:
     for later, before in pairwise(shown):
         if before.until == later.since:
             axes.plot(
-                [_x(later.since)] * 2, [rows[before.version], rows[later.version]], color=how(later).color,
-                linewidth=1.2, zorder=2, solid_capstyle="butt",
-            )  # fmt: skip
+                [_x(later.since)] * 2,
+                [rows[before.version], rows[later.version]],
+                color=how(later).color,
+                linewidth=1.2,
+                zorder=2,
+                solid_capstyle="butt",
+            )
 
 
 def _gap(axes: Axes, start: float, end: float) -> None:
     low, high = axes.get_ylim()
-    axes.add_patch(Rectangle(
-        (start, low), end - start, high - low, facecolor="#fdeaea", edgecolor="#c98a8a", hatch="////", linewidth=0,
-        zorder=0.5,
-    ))  # fmt: skip
+    axes.add_patch(
+        Rectangle(
+            (start, low),
+            end - start,
+            high - low,
+            facecolor="#fdeaea",
+            edgecolor="#c98a8a",
+            hatch="////",
+            linewidth=0,
+            zorder=0.5,
+        )
+    )
 
 
 def _duration(
@@ -255,8 +268,15 @@ def _is_free(start: float, end: float, taken: list[tuple[float, float]]) -> bool
 
 
 def _style(size: int, align: str) -> dict[str, Any]:
-    return {"fontsize": size, "fontweight": "bold", "fontfamily": "DejaVu Sans", "ha": align,
-            "va": "center_baseline", "parse_math": False, "zorder": 5}  # fmt: skip
+    return {
+        "fontsize": size,
+        "fontweight": "bold",
+        "fontfamily": "DejaVu Sans",
+        "ha": align,
+        "va": "center_baseline",
+        "parse_math": False,
+        "zorder": 5,
+    }
 
 
 # -- axes --------------------------------------------------------------------------------------------------------------
@@ -282,9 +302,23 @@ def _labels(axes: Axes, shown: Sequence[Served], rows: dict[int, int], *, small:
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _STRIDES = [
-    timedelta(seconds=15), timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15), _HOUR, 3 * _HOUR,
-    6 * _HOUR, 12 * _HOUR, _DAY, 2 * _DAY, 7 * _DAY, 14 * _DAY, 30 * _DAY, 61 * _DAY, 91 * _DAY, 182 * _DAY,
-]  # fmt: skip
+    timedelta(seconds=15),
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=15),
+    _HOUR,
+    3 * _HOUR,
+    6 * _HOUR,
+    12 * _HOUR,
+    _DAY,
+    2 * _DAY,
+    7 * _DAY,
+    14 * _DAY,
+    30 * _DAY,
+    61 * _DAY,
+    91 * _DAY,
+    182 * _DAY,
+]
 _TICKS_MOST = 6
 
 

@@ -60,5 +60,9 @@ def another_serves(version: int, holder: int | None, model: str) -> Say:
     """Return why there is nothing to say of `version`: the registry has another one in Production, or none."""
     if holder is None:
         return say("The registry has nothing of {model} in Production.", model=Name(model))
-    return say("The registry has v{holder} of {model} in Production, and not v{version}.",
-               holder=holder, model=Name(model), version=version)  # fmt: skip
+    return say(
+        "The registry has v{holder} of {model} in Production, and not v{version}.",
+        holder=holder,
+        model=Name(model),
+        version=version,
+    )

@@ -58,9 +58,14 @@ class SourceContract:
         """Return a query about the last hour."""
         now = datetime.now(UTC)
         return Query(
-            monitor="m1", source="contract", model=model, version=version, query=self.text(metric),
-            since=now - timedelta(hours=1), until=now,
-        )  # fmt: skip
+            monitor="m1",
+            source="contract",
+            model=model,
+            version=version,
+            query=self.text(metric),
+            since=now - timedelta(hours=1),
+            until=now,
+        )
 
     def counts(self, model: str) -> Query:
         """Return a query about `correct` out of `predictions`."""

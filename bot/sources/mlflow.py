@@ -122,8 +122,14 @@ def _merged(query: Query, runs: Collection[list[list[Point] | RegistrarError | N
         points += told[0] if query.of is None else joined(*told)
         lone += told[0]
     if query.of is not None and lone and not points:
-        return Answer(outcome=Outcome.NO_DATA, why=say("{count} and {of} were never logged at the same time. Log both "
-                      "with one call of log_metrics.", count=Name(query.query), of=Name(query.of)))  # fmt: skip
+        return Answer(
+            outcome=Outcome.NO_DATA,
+            why=say(
+                "{count} and {of} were never logged at the same time. Log both with one call of log_metrics.",
+                count=Name(query.query),
+                of=Name(query.of),
+            ),
+        )
     return Answer(points=points)
 
 

@@ -48,17 +48,26 @@ def open_source(
         raise
     except Exception as error:  # another's code: whatever it raises, only its own monitors may feel it
         raise Misconfigured(
-            say("{where}: the plug-in {type} cannot be used ({error}: {why}).", where=Code(f"sources.{name}.type"),
-                type=Code(source.type), error=type(error).__name__, why=short(clean(str(error)), 200))
-        ) from error  # fmt: skip
+            say(
+                "{where}: the plug-in {type} cannot be used ({error}: {why}).",
+                where=Code(f"sources.{name}.type"),
+                type=Code(source.type),
+                error=type(error).__name__,
+                why=short(clean(str(error)), 200),
+            )
+        ) from error
     return made
 
 
 def _unknown_type(name: str, kind: str, known: list[str]) -> Say:
     near = difflib.get_close_matches(kind, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"types are: {', '.join(known)}."
-    return say("{where}: there is no type {type}; {hint}", where=Code(f"sources.{name}.type"),
-               type=Code(short(clean(kind), 100)), hint=hint)  # fmt: skip
+    return say(
+        "{where}: there is no type {type}; {hint}",
+        where=Code(f"sources.{name}.type"),
+        type=Code(short(clean(kind), 100)),
+        hint=hint,
+    )
 
 
 class Sources:
@@ -74,8 +83,14 @@ class Sources:
         """Return an answer to each query, in order. Raises Misconfigured, and what the source raises."""
         answers = list(self._source(name).read(queries))
         if len(answers) != len(queries):
-            raise Misconfigured(say("The source {name} gave {n} answers to {most} questions.", name=Code(name),
-                                    n=len(answers), most=len(queries)))  # fmt: skip
+            raise Misconfigured(
+                say(
+                    "The source {name} gave {n} answers to {most} questions.",
+                    name=Code(name),
+                    n=len(answers),
+                    most=len(queries),
+                )
+            )
         return answers
 
     def history(self, name: str, query: Query, step: timedelta) -> Answer:

@@ -57,11 +57,14 @@ class PrometheusSource:
         user = httpx.BasicAuth(httpx.URL(url).username, httpx.URL(url).password) if "@" in parts.netloc else None
         self._name = name
         self._client = httpx.Client(
-            base_url=self.address, auth=user, follow_redirects=False, trust_env=False,
+            base_url=self.address,
+            auth=user,
+            follow_redirects=False,
+            trust_env=False,
             verify=ssl.create_default_context() if parts.scheme == "https" else False,
             headers={"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token}"} if token else {})},
             limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE),
-        )  # fmt: skip
+        )
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"source-{name}")
 
     def close(self) -> None:
@@ -187,7 +190,10 @@ def _token(name: str, source: Source, parts: Parts) -> str | None:
     token = parts.environ.get(str(variable), "").strip()
     if not token or not token.isascii() or not token.isprintable():
         raise Misconfigured(
-            say("{where}: the environment has no token in {variable}.", where=Code(f"sources.{name}.token_env"),
-                variable=Code(short(clean(str(variable)), 100)))
-        )  # fmt: skip
+            say(
+                "{where}: the environment has no token in {variable}.",
+                where=Code(f"sources.{name}.token_env"),
+                variable=Code(short(clean(str(variable)), 100)),
+            )
+        )
     return token

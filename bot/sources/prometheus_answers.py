@@ -52,8 +52,13 @@ def _told(data: Any) -> Answer:
     if kind not in {"vector", "matrix"}:
         raise _OtherShapeError
     if len(result) > 1:
-        return broken(say("A configuration error: {n} series; write {sum} or so, that there is one.",
-                          n=len(result), sum=_SUGGESTED))  # fmt: skip
+        return broken(
+            say(
+                "A configuration error: {n} series; write {sum} or so, that there is one.",
+                n=len(result),
+                sum=_SUGGESTED,
+            )
+        )
     return Answer(points=[point for series in result for point in _series(kind, series)])
 
 
@@ -87,13 +92,20 @@ def _text(value: Any) -> str:
 def _refusal(status: int, data: Any, address: str) -> Say:
     url, said = Code(address), _said(data)
     if status in {401, 403}:
-        return say("Prometheus at {url} does not let us in ({status}); see {key}.", url=url, status=status,
-                   key=Code("token_env"))  # fmt: skip
+        return say(
+            "Prometheus at {url} does not let us in ({status}); see {key}.",
+            url=url,
+            status=status,
+            key=Code("token_env"),
+        )
     if said and status in {400, 422}:
         return say("A bad query: {said}", said=said)
     if 300 <= status < 400:
-        return say("{url} sends us elsewhere ({status}); name the address where Prometheus itself answers.",
-                   url=url, status=status)  # fmt: skip
+        return say(
+            "{url} sends us elsewhere ({status}); name the address where Prometheus itself answers.",
+            url=url,
+            status=status,
+        )
     if said:
         return say("Prometheus at {url} failed ({status}): {said}", url=url, status=status, said=said)
     return say("What answers at {url} gave the status {status}.", url=url, status=status)

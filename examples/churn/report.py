@@ -73,8 +73,9 @@ def policy(gates: Document | None) -> str:
         return "❌ **The gates** could not be asked; the log says why."
     failed = [
         f"- {plain(gate['name'])} is {plain(gate['value'])}, and has to be {plain(gate['bound'])}"
-        for gate in gates["gates"] if not gate["passed"]
-    ]  # fmt: skip
+        for gate in gates["gates"]
+        if not gate["passed"]
+    ]
     return "\n".join([f"{_mark(gates['passed'])} **The gates**: {plain(gates['sentence'])}", *failed])
 
 

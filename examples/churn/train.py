@@ -196,9 +196,11 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--register", action=argparse.BooleanOptionalAction, default=True, help="register a version of each"
     )
     parser.add_argument(
-        "--trap", action=argparse.BooleanOptionalAction, default=True,
+        "--trap",
+        action=argparse.BooleanOptionalAction,
+        default=True,
         help="train the one that looks excellent and is bad in life, too",
-    )  # fmt: skip
+    )
     parser.add_argument("--experiment", default="churn", help="the experiment of the runs (default: churn)")
     parser.add_argument("--rows", type=int, default=6_000, help="how many customers (default: 6000)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

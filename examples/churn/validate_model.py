@@ -104,8 +104,11 @@ def find(client: mlflow.MlflowClient, name: str, word: str) -> ModelVersion:
 
 def held_out(run: Run) -> pd.DataFrame:
     """Return the customers on whom the run's metrics were measured: the very same, by the digest that it logged."""
-    sizes = {tag.value: (json.loads(each.dataset.profile or "{}").get("num_rows", 0), each.dataset.digest)
-             for each in (run.inputs.dataset_inputs if run.inputs else ()) for tag in each.tags}  # fmt: skip
+    sizes = {
+        tag.value: (json.loads(each.dataset.profile or "{}").get("num_rows", 0), each.dataset.digest)
+        for each in (run.inputs.dataset_inputs if run.inputs else ())
+        for tag in each.tags
+    }
     rows, (_, digest) = sum(count for count, _ in sizes.values()), sizes.get("testing", (0, ""))
     for data in _tables(rows):
         test_set: pd.DataFrame = split(data)[1]
@@ -178,9 +181,15 @@ def validate(
     latency = measured.pop(LATENCY)
     logged = {name: value for name, value in run.data.metrics.items() if name in measured}
     return Validated(
-        model=version.name, version=int(version.version), run_id=version.run_id, uri=uri, metrics=measured,
-        logged=logged, latency_ms=latency, differs=different(measured, logged, tolerance),
-    )  # fmt: skip
+        model=version.name,
+        version=int(version.version),
+        run_id=version.run_id,
+        uri=uri,
+        metrics=measured,
+        logged=logged,
+        latency_ms=latency,
+        differs=different(measured, logged, tolerance),
+    )
 
 
 def different(measured: Mapping[str, float], logged: Mapping[str, float], tolerance: float) -> dict[str, float]:

@@ -60,9 +60,13 @@ def _mount_metrics(web: FastAPI, programs: metrics.Metrics) -> None:
     turns = asyncio.Semaphore(AT_ONCE)
 
     @web.post(
-        "/v1/metrics", status_code=202, responses=_TAKEN, dependencies=BEARER,
-        openapi_extra=described(metrics.PushBody.model_json_schema(), key=True), summary="Push readings",
-    )  # fmt: skip
+        "/v1/metrics",
+        status_code=202,
+        responses=_TAKEN,
+        dependencies=BEARER,
+        openapi_extra=described(metrics.PushBody.model_json_schema(), key=True),
+        summary="Push readings",
+    )
     async def push_metrics(request: Request) -> Response:
         """Take readings, all or none. Answers `{"accepted": n, "duplicates": m}`, or `{"error": "…"}`."""
         return await answered(request, turns, programs.take)
@@ -73,9 +77,13 @@ def _mount_asking(web: FastAPI, programs: asking.Asking) -> None:
     turns = asyncio.Semaphore(AT_ONCE)
 
     @web.post(
-        "/v1/requests", status_code=201, responses=_OPENED, dependencies=BEARER,
-        openapi_extra=described(asking.RequestBody.model_json_schema(), key=True), summary="Ask for a promotion",
-    )  # fmt: skip
+        "/v1/requests",
+        status_code=201,
+        responses=_OPENED,
+        dependencies=BEARER,
+        openapi_extra=described(asking.RequestBody.model_json_schema(), key=True),
+        summary="Ask for a promotion",
+    )
     async def ask(request: Request) -> Response:
         """Open a request that people decide in Slack, and answer how it stands.
 
@@ -84,9 +92,11 @@ def _mount_asking(web: FastAPI, programs: asking.Asking) -> None:
         return await answered(request, turns, programs.ask)
 
     @web.get(
-        "/v1/requests/{request_id}", responses=_STANDS, dependencies=BEARER,
+        "/v1/requests/{request_id}",
+        responses=_STANDS,
+        dependencies=BEARER,
         summary="Look how a request stands",
-    )  # fmt: skip
+    )
     async def look(request: Request, request_id: str = _ID) -> Response:
         """Answer how a request of this client stands; of nobody else's."""
         return await answered(request, turns, lambda call: programs.look(call, request_id))
@@ -103,17 +113,23 @@ def _mount_asking(web: FastAPI, programs: asking.Asking) -> None:
         return await answered(request, turns, lambda call: programs.cancel(call, request_id))
 
     @web.get(
-        "/v1/models/{model}/blocks", responses=_BLOCKED, dependencies=BEARER,
+        "/v1/models/{model}/blocks",
+        responses=_BLOCKED,
+        dependencies=BEARER,
         summary="List the blocked versions of a model",
-    )  # fmt: skip
+    )
     async def blocks(request: Request, model: str = _MODEL) -> Response:
         """Answer which versions were rolled back as bad and not unblocked since. A request for one fails a gate."""
         return await answered(request, turns, lambda call: programs.blocks(call, model))
 
     @web.post(
-        "/v1/versions", status_code=201, responses=_MADE, dependencies=BEARER,
-        openapi_extra=described(asking.VersionBody.model_json_schema(), key=True), summary="Register a version",
-    )  # fmt: skip
+        "/v1/versions",
+        status_code=201,
+        responses=_MADE,
+        dependencies=BEARER,
+        openapi_extra=described(asking.VersionBody.model_json_schema(), key=True),
+        summary="Register a version",
+    )
     async def register(request: Request) -> Response:
         """Make the next version of a model out of a run, with its semver, and answer what it is."""
         return await answered(request, turns, programs.register)

@@ -54,9 +54,10 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=True)
 
 
-_Word = Annotated[str, told_only(pattern=(
-    r"^([vV]?[0-9]{1,9}|[0-9]+\.[0-9]+\.[0-9]+|@[A-Za-z0-9_\-]+|[Ss]taging|[Pp]roduction|latest)$"
-))]  # fmt: skip
+_Word = Annotated[
+    str,
+    told_only(pattern=(r"^([vV]?[0-9]{1,9}|[0-9]+\.[0-9]+\.[0-9]+|@[A-Za-z0-9_\-]+|[Ss]taging|[Pp]roduction|latest)$")),
+]
 
 
 class CiBody(_Body):
@@ -68,24 +69,28 @@ class CiBody(_Body):
         "", max_length=200, description="What it works on", examples=["9fceb02d0ae598e95dc970b74767f19372d61af8"]
     )
     url: str = Field(
-        "", max_length=1000, description="Its page, http or https",
+        "",
+        max_length=1000,
+        description="Its page, http or https",
         examples=["https://github.com/acme/churn/actions/runs/1234567"],
         json_schema_extra={"pattern": "^(https?://.+)?$"},
-    )  # fmt: skip
+    )
 
 
 class RequestBody(_Body):
     """A promotion that is asked for: what `/model promote` takes."""
 
     model: ModelName = Field(
-        validation_alias=AliasChoices("model", "model_name"), examples=["churn"],
+        validation_alias=AliasChoices("model", "model_name"),
+        examples=["churn"],
         description="The registered model's name; `model_name` is understood as well",
-    )  # fmt: skip
+    )
     version: Number | _Word = Field(description="7, v7, 2.1.0, @alias, staging, production or latest", examples=[7])
     to: str = Field(
-        description="staging or production", examples=["production"],
+        description="staging or production",
+        examples=["production"],
         json_schema_extra={"enum": [word for stage in TARGETS for word in (stage.value.lower(), stage.value)]},
-    )  # fmt: skip
+    )
     reason: str = Field("", description="Why, for the card and the audit")
     keep_existing: bool = Field(False, description="Let the present holder stay in the stage")
     validation: dict[str, float] = Field(default_factory=dict, description="Results of your own, by metric")
@@ -96,17 +101,20 @@ class VersionBody(_Body):
     """A version that is to be made: what `/model register` takes."""
 
     run_id: str = Field(
-        description="The run that logged the model", examples=["0a1b2c3d4e5f60718293a4b5c6d7e8f9"],
+        description="The run that logged the model",
+        examples=["0a1b2c3d4e5f60718293a4b5c6d7e8f9"],
         json_schema_extra={"pattern": "^[A-Za-z0-9_]{1,64}$"},
-    )  # fmt: skip
+    )
     model: ModelName = Field(
-        validation_alias=AliasChoices("model", "model_name"), examples=["churn"],
+        validation_alias=AliasChoices("model", "model_name"),
+        examples=["churn"],
         description="The registered model's name; `model_name` is understood as well",
-    )  # fmt: skip
+    )
     bump: str | None = Field(
-        None, description="major, minor or patch, where you know better than the rules",
+        None,
+        description="major, minor or patch, where you know better than the rules",
         json_schema_extra={"enum": [*(part.value for part in Bump), None]},
-    )  # fmt: skip
+    )
     description: str = Field("", description="What is new")
     tags: list[Annotated[str, told_only(pattern="^[^=]+=")]] = Field(
         default_factory=list, description="Tags for its card, as key=value", examples=[["owner=ann"]]
@@ -268,21 +276,31 @@ def _is_promotion(ask: Ask) -> bool:
 
 
 def _block(one: Bar) -> dict[str, Any]:
-    return {"version": one.version, "at": f"{one.at:%Y-%m-%dT%H:%M:%SZ}", "reason": one.reason,
-            "sentence": str(blocked(one))}  # fmt: skip
+    return {
+        "version": one.version,
+        "at": f"{one.at:%Y-%m-%dT%H:%M:%SZ}",
+        "reason": one.reason,
+        "sentence": str(blocked(one)),
+    }
 
 
 def _waits(ask: Ask) -> dict[str, Any]:
-    return {"ask": ask.id, "state": asked.ASKED,
-            "sentence": "It is written down, and done as soon as MLflow answers."}  # fmt: skip
+    return {"ask": ask.id, "state": asked.ASKED, "sentence": "It is written down, and done as soon as MLflow answers."}
 
 
 def _promotion(body: RequestBody) -> Command:
     results = [f"{name}={value}" for name, value in body.validation.items()]
-    return build(Promote, {
-        "model": body.model, "version": str(body.version), "to": body.to, "reason": body.reason,
-        "keep_existing": body.keep_existing, "validation": results,
-    })  # fmt: skip
+    return build(
+        Promote,
+        {
+            "model": body.model,
+            "version": str(body.version),
+            "to": body.to,
+            "reason": body.reason,
+            "keep_existing": body.keep_existing,
+            "validation": results,
+        },
+    )
 
 
 def _registration(body: VersionBody) -> Command:
@@ -318,9 +336,14 @@ def _parse(kind: type[SomeBody], body: bytes | None) -> SomeBody:
 
 
 _STATUS: dict[str, int] = {
-    UnknownModel.__name__: 404, UnknownVersion.__name__: 404, UnknownRun.__name__: 404, AlreadyOpen.__name__: 409,
-    GateFailed.__name__: 422, BadInput.__name__: 422, UnknownRequest.__name__: 404,
-}  # fmt: skip
+    UnknownModel.__name__: 404,
+    UnknownVersion.__name__: 404,
+    UnknownRun.__name__: 404,
+    AlreadyOpen.__name__: 409,
+    GateFailed.__name__: 422,
+    BadInput.__name__: 422,
+    UnknownRequest.__name__: 404,
+}
 
 
 def _status(kind: str) -> int:

@@ -81,9 +81,13 @@ class Gate:
     """Lets calls in, and writes down who was not."""
 
     def __init__(
-        self, ledger: Ledger, policy: Callable[[], Policy], clock: Clock, environ: Mapping[str, str] | None = None,
+        self,
+        ledger: Ledger,
+        policy: Callable[[], Policy],
+        clock: Clock,
+        environ: Mapping[str, str] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._ledger = ledger
         self._policy = policy
         self._clock = clock
@@ -105,23 +109,48 @@ class Gate:
             self.refuse(401, Client(NOBODY), call.address, who.why, tag)
         story.add(actor=actor_id(who.client))
         if not {*rights} & {*who.rules.may}:
-            self.refuse(403, who.client, call.address, say("The policy does not let {client} {do}; it needs {may}.",
-                        client=Name(who.client.name), do=doing, may=Code(f"may: [{rights[0]}]")), tag)  # fmt: skip
+            self.refuse(
+                403,
+                who.client,
+                call.address,
+                say(
+                    "The policy does not let {client} {do}; it needs {may}.",
+                    client=Name(who.client.name),
+                    do=doing,
+                    may=Code(f"may: [{rights[0]}]"),
+                ),
+                tag,
+            )
         return who
 
     def check_covers(self, who: Known, model: str, doing: str, address: str, tag: Tag) -> None:
         """Return if the policy lets the client do this with the model. Raises Said."""
         if not covers(who, model):
-            self.refuse(403, who.client, address, say("The policy does not let {client} {do} {model}.", do=doing,
-                        client=Name(who.client.name), model=Name(short(model, 100))), tag)  # fmt: skip
+            self.refuse(
+                403,
+                who.client,
+                address,
+                say(
+                    "The policy does not let {client} {do} {model}.",
+                    do=doing,
+                    client=Name(who.client.name),
+                    model=Name(short(model, 100)),
+                ),
+                tag,
+            )
 
     def refuse(self, status: int, client: Client, address: str, why: Say, tag: Tag) -> NoReturn:
         """Refuse, and write it down, though not more than once a minute for each caller. Always raises Said."""
         if self._refusals.is_new(f"{client.name} {address if client.name == NOBODY else ''}"):
             event = Event(
-                at=self._clock.now(), actor=client, tag=tag, subject="api", why=str(why), origin="api",
+                at=self._clock.now(),
+                actor=client,
+                tag=tag,
+                subject="api",
+                why=str(why),
+                origin="api",
                 evidence={"address": short(clean(address), 100)},
-            )  # fmt: skip
+            )
             try:
                 with self._ledger.write() as tx:
                     tx.append(event)
@@ -192,8 +221,12 @@ def refusal(status: int, why: Say | str, **more: object) -> Answer:
 def described(schema: dict[str, Any], *, key: bool, required: bool = True) -> dict[str, Any]:
     """Return what OpenAPI says of a body; `key`: an Idempotency-Key can come along."""
     body = {"required": required, "content": {JSON: {"schema": _whole(schema, schema.get("$defs", {}))}}}
-    header = {"name": "Idempotency-Key", "in": "header", "required": False,
-              "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"}}  # fmt: skip
+    header = {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+    }
     return {"requestBody": body} | ({"parameters": [header]} if key else {})
 
 

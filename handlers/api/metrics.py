@@ -97,8 +97,14 @@ class Metrics:
             log.warning("%s", error)
             raise Said(503, error.sentence) from None
         if signed is None:
-            raise Said(404, say("The policy has no source {name} of the type {push}.",
-                                name=Name(short(clean(push.source), 100)), push=Code("push")))  # fmt: skip
+            raise Said(
+                404,
+                say(
+                    "The policy has no source {name} of the type {push}.",
+                    name=Name(short(clean(push.source), 100)),
+                    push=Code("push"),
+                ),
+            )
         if signed and not who.is_signed:
             why = say("The source {name} takes only what is signed.", name=Name(short(clean(push.source), 100)))
             self._gate.refuse(401, who.client, address, why, Tag.METRICS_REFUSED)
@@ -106,18 +112,30 @@ class Metrics:
     def _write(self, push: Push, client: Client, key: str | None, digest: str) -> Answer:
         now = self._clock.now()
         pushed = [
-            Pushed(source=push.source, model=one.model, version=one.version, metric=one.metric, at=one.at,
-                   value=one.value, total=one.total, received_at=now, client=client.name)
+            Pushed(
+                source=push.source,
+                model=one.model,
+                version=one.version,
+                metric=one.metric,
+                at=one.at,
+                value=one.value,
+                total=one.total,
+                received_at=now,
+                client=client.name,
+            )
             for one in push.readings
-        ]  # fmt: skip
+        ]
         try:
             with self._ledger.write() as tx:
                 if key and (before := tx.call(client.name, key)):
                     return _again(before, digest)
                 new = tx.add_readings(pushed)
                 answer = Answer(202, json.dumps({"accepted": new, "duplicates": len(pushed) - new}))
-                if key and not tx.add_call(Answered(client=client.name, key=key, digest=digest, status=answer.status,
-                                                answer=answer.body, at=now)):  # fmt: skip
+                if key and not tx.add_call(
+                    Answered(
+                        client=client.name, key=key, digest=digest, status=answer.status, answer=answer.body, at=now
+                    )
+                ):
                     raise _Faster
                 return answer
         except _Faster:

@@ -25,9 +25,13 @@ TIME_OR_NULL: Shape = {"type": ["string", "null"], "format": "date-time"}
 def _object(parts: Mapping[str, Shape], told: Mapping[str, str] | None = None, *, optional: bool = False) -> Shape:
     """Return the shape of an object with these keys and no others; `told` says of each what it holds."""
     told = told or {}
-    shape = {"type": "object", "additionalProperties": False, "properties": {
-        name: part | ({"description": told[name]} if name in told else {}) for name, part in parts.items()
-    }}  # fmt: skip
+    shape = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            name: part | ({"description": told[name]} if name in told else {}) for name, part in parts.items()
+        },
+    }
     return shape if optional else shape | {"required": list(parts)}
 
 
@@ -37,9 +41,14 @@ def _list(part: Shape) -> Shape:
 
 _STAGE: Shape = {"enum": [stage.value for stage in Stage]}
 _VOTE = _object(
-    {"by": TEXT, "choice": {"enum": [choice.value for choice in Choice]}, "reason": TEXT, "at": TIME,
-     "counts": YES_OR_NO}
-)  # fmt: skip
+    {
+        "by": TEXT,
+        "choice": {"enum": [choice.value for choice in Choice]},
+        "reason": TEXT,
+        "at": TIME,
+        "counts": YES_OR_NO,
+    }
+)
 _GATE = _object({"name": TEXT, "bound": TEXT, "value": TEXT, "passed": YES_OR_NO, "note": TEXT})
 _CI = _object(dict.fromkeys(("repository", "run", "commit", "url"), TEXT), optional=True)
 
@@ -51,24 +60,48 @@ STANDING = _object(
     {
         "id": TEXT,
         "state": {"enum": [asked.ASKED, *(state.value for state in RequestState), asked.REFUSED]},
-        "is_final": YES_OR_NO, "model": TEXT, "version": NUMBER_OR_NULL, "semver": TEXT_OR_NULL,
-        "from": {"enum": [*_STAGE["enum"], None]}, "to": _STAGE, "incumbent": NUMBER_OR_NULL, "requester": TEXT,
-        "reason": TEXT, "required": NUMBER_OR_NULL, "votes": _list(_VOTE), "gates": _list(_GATE),
-        "is_blocked": YES_OR_NO, "opened_at": TIME_OR_NULL, "expires_at": TIME_OR_NULL, "decided_at": TIME_OR_NULL,
-        "decided_by": TEXT_OR_NULL, "outcome": TEXT, "review": _REVIEW, "channel": TEXT, "ci": _CI,
-        "error": TEXT_OR_NULL, "sentence": TEXT,
+        "is_final": YES_OR_NO,
+        "model": TEXT,
+        "version": NUMBER_OR_NULL,
+        "semver": TEXT_OR_NULL,
+        "from": {"enum": [*_STAGE["enum"], None]},
+        "to": _STAGE,
+        "incumbent": NUMBER_OR_NULL,
+        "requester": TEXT,
+        "reason": TEXT,
+        "required": NUMBER_OR_NULL,
+        "votes": _list(_VOTE),
+        "gates": _list(_GATE),
+        "is_blocked": YES_OR_NO,
+        "opened_at": TIME_OR_NULL,
+        "expires_at": TIME_OR_NULL,
+        "decided_at": TIME_OR_NULL,
+        "decided_by": TEXT_OR_NULL,
+        "outcome": TEXT,
+        "review": _REVIEW,
+        "channel": TEXT,
+        "ci": _CI,
+        "error": TEXT_OR_NULL,
+        "sentence": TEXT,
     },
     REQUEST,
-)  # fmt: skip
+)
 
 # The version that was made.
 MADE = _object(
     {
-        "model": TEXT, "version": NUMBER, "semver": TEXT, "run_id": TEXT, "against": NUMBER_OR_NULL,
-        "overridden": YES_OR_NO, "why": TEXT, "ask": TEXT, "sentence": TEXT,
+        "model": TEXT,
+        "version": NUMBER,
+        "semver": TEXT,
+        "run_id": TEXT,
+        "against": NUMBER_OR_NULL,
+        "overridden": YES_OR_NO,
+        "why": TEXT,
+        "ask": TEXT,
+        "sentence": TEXT,
     },
     VERSION,
-)  # fmt: skip
+)
 
 # A version that is made as soon as MLflow answers.
 WAITING = _object({"ask": TEXT, "state": {"const": asked.ASKED}, "sentence": TEXT})

@@ -110,9 +110,13 @@ def _listening(home: Home, port: int) -> LocalSlack:
     except OSError as error:
         if port:
             raise Misconfigured(
-                say("Port {port} cannot be used: {why}. Without {option}, a free one is taken.",
-                    port=str(port), why=error.strerror, option=Code("--port"))
-            ) from error  # fmt: skip
+                say(
+                    "Port {port} cannot be used: {why}. Without {option}, a free one is taken.",
+                    port=str(port),
+                    why=error.strerror,
+                    option=Code("--port"),
+                )
+            ) from error
         return LocalSlack.start(MANIFEST, state=home.workspace)
 
 

@@ -153,9 +153,13 @@ class Home:
         """Hold the folder, made and with a policy in it. Raises Misconfigured where it is not ours to use."""
         if self.folder.joinpath("ledger.db").exists() and not self._claim.exists():
             raise Misconfigured(
-                say("{home} has a Registrar that isn't a demo, so nothing was changed. Set {setting} to another "
-                    "folder, or unset it.", home=Code(str(self.folder)), setting=Code("REGISTRAR_HOME"))
-            )  # fmt: skip
+                say(
+                    "{home} has a Registrar that isn't a demo, so nothing was changed. Set {setting} to another "
+                    "folder, or unset it.",
+                    home=Code(str(self.folder)),
+                    setting=Code("REGISTRAR_HOME"),
+                )
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._claim.open("a") as claim:
             self._lock(claim.fileno())
@@ -187,10 +191,14 @@ class Home:
         except OSError:
             where = f": open http://127.0.0.1:{self.port}/" if self.port else ", and is starting"
             raise Misconfigured(
-                say("A demo is already running in {home}{where}. End that one with Ctrl-C, or run a second "
-                    "one: {command}", home=Code(str(self.folder)), where=where,
-                    command=Code("REGISTRAR_HOME=.demo-2 .venv/bin/registrar demo"))
-            ) from None  # fmt: skip
+                say(
+                    "A demo is already running in {home}{where}. End that one with Ctrl-C, or run a second "
+                    "one: {command}",
+                    home=Code(str(self.folder)),
+                    where=where,
+                    command=Code("REGISTRAR_HOME=.demo-2 .venv/bin/registrar demo"),
+                )
+            ) from None
 
 
 def serving_port(policy: Policy, model: str) -> int | None:

@@ -31,9 +31,16 @@ class Serving:
 
     def __init__(self, home: Home, registrar: str, port: int | None) -> None:
         self._command = [
-            sys.executable, str(SCRIPT), "--port", str(port), "--every", str(EVERY), "--keep", str(home.kept),
+            sys.executable,
+            str(SCRIPT),
+            "--port",
+            str(port),
+            "--every",
+            str(EVERY),
+            "--keep",
+            str(home.kept),
             "--end-with-stdin",
-        ]  # fmt: skip
+        ]
         self._environment = os.environ | {
             "MLFLOW_TRACKING_URI": home.registry,
             "REGISTRAR_URL": registrar,

@@ -59,20 +59,25 @@ def _log_run(client: mlflow.MlflowClient, experiment: str, about: Mapping[str, A
 
 def _input(about: Mapping[str, Any]) -> DatasetInput:
     dataset = Dataset(
-        name=about["name"], digest=about["digest"], source_type="code", source=json.dumps({"tags": SOURCE}),
-        schema=json.dumps(about["schema"]), profile=json.dumps(about["profile"]),
-    )  # fmt: skip
+        name=about["name"],
+        digest=about["digest"],
+        source_type="code",
+        source=json.dumps({"tags": SOURCE}),
+        schema=json.dumps(about["schema"]),
+        profile=json.dumps(about["profile"]),
+    )
     return DatasetInput(dataset, [InputTag(CONTEXT, about["context"])])
 
 
-def _log_model(
-    client: mlflow.MlflowClient, experiment: str, run_id: str, params: dict[str, str], files: Path
-) -> str:  # fmt: skip
+def _log_model(client: mlflow.MlflowClient, experiment: str, run_id: str, params: dict[str, str], files: Path) -> str:
     model = client.create_logged_model(experiment, name="model", source_run_id=run_id, params=params, tags=SOURCE)
     of_this_registry = {
-        "artifact_path": model.artifact_location, "model_id": model.model_id, "model_uuid": model.model_id,
-        "run_id": run_id, "utc_time_created": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
-    }  # fmt: skip
+        "artifact_path": model.artifact_location,
+        "model_id": model.model_id,
+        "model_uuid": model.model_id,
+        "run_id": run_id,
+        "utc_time_created": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+    }
     with tempfile.TemporaryDirectory(prefix="registrar-demo-") as folder:
         copied = shutil.copytree(files, Path(folder) / "model")
         with (copied / "MLmodel").open("a", encoding="utf-8") as about:

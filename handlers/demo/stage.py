@@ -93,9 +93,11 @@ def _has_reading(registrar: Registrar, since: datetime) -> bool:
         if term is None:
             return look is not None and not look.holders(Stage.PRODUCTION)
         pushed = reading.readings(
-            monitor.rule.source, [(models.MODEL, monitor.rule.query)], since=max(since, term.since),
+            monitor.rule.source,
+            [(models.MODEL, monitor.rule.query)],
+            since=max(since, term.since),
             until=registrar.context.clock.now(),
-        )  # fmt: skip
+        )
     if standing.move == term.move and standing.newest is not None and standing.newest > since:
         return True
     if any(one.version == term.version for one in pushed):

@@ -78,9 +78,11 @@ def _probed(settings: Settings, probe: MlflowProbe, covered: list[str]) -> Findi
     login = probe_login(settings)
     if login is None:
         return Finding(
-            _AREA, State.SKIPPED, "Not tried as an ordinary user.",
+            _AREA,
+            State.SKIPPED,
+            "Not tried as an ordinary user.",
             "Set REGISTRAR_PROBE_USERNAME and REGISTRAR_PROBE_PASSWORD to a data scientist's user in MLflow.",
-        )  # fmt: skip
+        )
     with closing(Visitor(probe.credentials(), login)) as visitor:
         door = visitor.knock()
         if door is Door.LOGIN:
@@ -135,9 +137,11 @@ def _others(probe: MlflowProbe, covered: list[str]) -> Iterator[Finding]:
         return
     if not any(one.is_manager for one in everyone if one.name == me.name):
         yield Finding(
-            _AREA, State.SKIPPED, "Can't see who else can move models: MLflow shows permissions only to its admins.",
+            _AREA,
+            State.SKIPPED,
+            "Can't see who else can move models: MLflow shows permissions only to its admins.",
             "Run `registrar doctor --live` with an admin's MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
-        )  # fmt: skip
+        )
         return
     default = mlflow.default_permission(ask, everyone)
     if default in MOVES:

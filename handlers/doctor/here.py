@@ -47,8 +47,7 @@ def read_policy(settings: Settings) -> tuple[Policy | None, list[Finding]]:
     patterns = counted(len(policy.models), "pattern")
     fine = ok("policy", f"{path} can be used (policy {revision(text)}, {patterns}).")
     minded = [mind("policy", one, "docs/policy.md says how it is meant.") for one in notices(policy)]
-    minded += [mind("policy", UNMEETABLE.format(one), LACKING)
-               for one in unmeetable_rules(policy)]  # fmt: skip
+    minded += [mind("policy", UNMEETABLE.format(one), LACKING) for one in unmeetable_rules(policy)]
     return policy, [fine, *minded, *_unset(policy, os.environ)]
 
 

@@ -30,13 +30,24 @@ COMPARED = 20  # of many new versions of one message, so many are compared
 def register(app: App, desk: Desk) -> None:
     """Listen to the buttons of cards and menu."""
     for action, act in {
-        cards.APPROVE: _approve, cards.REJECT: _reject, cards.DETAILS: _details, answers.MENU_ASK: _menu_ask,
-        notices.DETAILS: _finding_details, notices.ASK_STAGING: _ask_staging, notices.MEND: _mend,
-        cards.OVERRIDE: _override, cards.WITHDRAW: _withdraw, cards.AGAIN: _ask_again, cards.REVIEW: _review,
+        cards.APPROVE: _approve,
+        cards.REJECT: _reject,
+        cards.DETAILS: _details,
+        answers.MENU_ASK: _menu_ask,
+        notices.DETAILS: _finding_details,
+        notices.ASK_STAGING: _ask_staging,
+        notices.MEND: _mend,
+        cards.OVERRIDE: _override,
+        cards.WITHDRAW: _withdraw,
+        cards.AGAIN: _ask_again,
+        cards.REVIEW: _review,
         rolling.UNDO: _undo_rollback,
-        answers.ARCHIVE: _archive, answers.KEEP: _keep, answers.PAGE_BACK: _turn_page, answers.PAGE_ON: _turn_page,
+        answers.ARCHIVE: _archive,
+        answers.KEEP: _keep,
+        answers.PAGE_BACK: _turn_page,
+        answers.PAGE_ON: _turn_page,
         timeline.POST: _post_timeline,
-    }.items():  # fmt: skip
+    }.items():
         app.action(action)(_listener(desk, act))
     app.action(notices.COMPARE)(_on_compare(desk))
     for action, text in _MENU.items():

@@ -68,9 +68,12 @@ def register(app: App, desk: Desk) -> None:
             message = said(explain(error))
         if message:
             ack(
-                text=message.text, blocks=message.blocks, response_type="ephemeral",
-                unfurl_links=False, unfurl_media=False,
-            )  # fmt: skip
+                text=message.text,
+                blocks=message.blocks,
+                response_type="ephemeral",
+                unfurl_links=False,
+                unfurl_media=False,
+            )
         else:
             ack()
 
@@ -110,10 +113,17 @@ def _form(desk: Desk, place: Place, error: MissingArguments) -> None:
 def again(request: Request) -> Promote:
     """Return the command that asks for the same once more."""
     results = request.seen.validation if request.seen else {}
-    return build(Promote, {
-        "model": request.model, "version": str(request.version), "to": request.target, "reason": request.reason,
-        "keep_existing": request.keep_existing, "validation": [f"{name}={value}" for name, value in results.items()],
-    })  # fmt: skip
+    return build(
+        Promote,
+        {
+            "model": request.model,
+            "version": str(request.version),
+            "to": request.target,
+            "reason": request.reason,
+            "keep_existing": request.keep_existing,
+            "validation": [f"{name}={value}" for name, value in results.items()],
+        },
+    )
 
 
 def ask_for_promotion(desk: Desk, place: Place, given: dict[str, str]) -> None:
@@ -298,10 +308,30 @@ def _history(desk: Desk, place: Place, command: History) -> Answer:
 
 
 _VERBS: dict[type[Command], Callable[[Desk, Place, Any], Answer]] = {
-    Help: _help, List: _list, Show: _show, Promote: _ask, Register: _ask, Describe: _ask, SetTags: _ask,
-    Archive: _archive, Compare: _compare, Best: _best, Approve: _approve, Reject: _reject, Cancel: _cancel,
-    Requests: _requests, History: _history, Withdraw: _withdraw, Override: _override, Review: _review,
-    Validate: _validate, ShowPolicy: _policy, FreezeModel: _freeze, UnfreezeModel: _unfreeze, ShowAudit: _audit,
+    Help: _help,
+    List: _list,
+    Show: _show,
+    Promote: _ask,
+    Register: _ask,
+    Describe: _ask,
+    SetTags: _ask,
+    Archive: _archive,
+    Compare: _compare,
+    Best: _best,
+    Approve: _approve,
+    Reject: _reject,
+    Cancel: _cancel,
+    Requests: _requests,
+    History: _history,
+    Withdraw: _withdraw,
+    Override: _override,
+    Review: _review,
+    Validate: _validate,
+    ShowPolicy: _policy,
+    FreezeModel: _freeze,
+    UnfreezeModel: _unfreeze,
+    ShowAudit: _audit,
     **monitors.VERBS,
-    Rollback: _ask, Unblock: _unblock,
-}  # fmt: skip
+    Rollback: _ask,
+    Unblock: _unblock,
+}

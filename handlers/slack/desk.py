@@ -315,9 +315,13 @@ class Desk:
             return self._with_warnings(words.card_refused(request, card.why), request)
         return say(
             "Requested {model} {path}: {id}. Its card isn't in {channel} yet. If I'm not a member there, invite me: "
-            "{invite}", model=Name(request.model), path=words.path(request), id=Code(request.id),
-            channel=Channel(channel), invite=Code("/invite @registrar"),
-        )  # fmt: skip
+            "{invite}",
+            model=Name(request.model),
+            path=words.path(request),
+            id=Code(request.id),
+            channel=Channel(channel),
+            invite=Code("/invite @registrar"),
+        )
 
     def _with_warnings(self, answer: Say, request: Request) -> Say:
         """Add what stands in the way of an approval today: a failed gate, a freeze."""

@@ -25,9 +25,12 @@ SILENCE = timedelta(hours=2)  # what the button means
 def register(app: App, desk: Desk) -> None:
     """Listen to the buttons of incidents."""
     for action, act in {
-        incident_card.ACKNOWLEDGE: _acknowledge, incident_card.SILENCE: _silence, incident_card.DETAILS: _details,
-        incident_card.UNDO: _undo, incident_card.ROLL_BACK: _roll_back,
-    }.items():  # fmt: skip
+        incident_card.ACKNOWLEDGE: _acknowledge,
+        incident_card.SILENCE: _silence,
+        incident_card.DETAILS: _details,
+        incident_card.UNDO: _undo,
+        incident_card.ROLL_BACK: _roll_back,
+    }.items():
         app.action(action)(_listener(desk, act))
 
 

@@ -205,10 +205,20 @@ def _reset(desk: Desk, place: Place, command: MonitorReset) -> Answer:
 
 
 VERBS: dict[type[Command], Callable[[Desk, Place, Any], Answer]] = {
-    MonitorAdd: _add, MonitorEdit: _edit, MonitorList: _list, MonitorShow: _show, MonitorCheck: _check,
-    MonitorBacktest: _backtest, MonitorPause: _pause, MonitorResume: _resume, MonitorRemove: _remove,
-    MonitorSilence: _silence, MonitorUnsilence: _unsilence, MonitorArm: _arm, MonitorReset: _reset,
-}  # fmt: skip
+    MonitorAdd: _add,
+    MonitorEdit: _edit,
+    MonitorList: _list,
+    MonitorShow: _show,
+    MonitorCheck: _check,
+    MonitorBacktest: _backtest,
+    MonitorPause: _pause,
+    MonitorResume: _resume,
+    MonitorRemove: _remove,
+    MonitorSilence: _silence,
+    MonitorUnsilence: _unsilence,
+    MonitorArm: _arm,
+    MonitorReset: _reset,
+}
 
 
 # -- pressed -----------------------------------------------------------------------------------------------------------
@@ -294,10 +304,16 @@ def _finder(desk: Desk, value: str) -> Callable[[], Monitor]:
 
 
 _BUTTONS: dict[str, Callable[[Desk, Place, str], Say | None]] = {
-    monitoring.ADD: _press_add, monitoring.SHOW: _press_show, monitoring.CHECK: _press_check,
-    monitoring.BACKTEST: _press_backtest, monitoring.CHART: _press_chart, monitoring.PAUSE: _press_pause,
-    monitoring.RESUME: _press_resume, monitoring.SILENCE: _press_silence, monitoring.UNSILENCE: _press_unsilence,
-}  # fmt: skip
+    monitoring.ADD: _press_add,
+    monitoring.SHOW: _press_show,
+    monitoring.CHECK: _press_check,
+    monitoring.BACKTEST: _press_backtest,
+    monitoring.CHART: _press_chart,
+    monitoring.PAUSE: _press_pause,
+    monitoring.RESUME: _press_resume,
+    monitoring.SILENCE: _press_silence,
+    monitoring.UNSILENCE: _press_unsilence,
+}
 
 
 # -- filled in ---------------------------------------------------------------------------------------------------------

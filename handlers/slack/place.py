@@ -109,8 +109,13 @@ class Replies:
     def _respond(self, place: Place, message: Message) -> bool:
         if not place.response_url:
             return False
-        body = {"text": message.text, "blocks": message.blocks, "response_type": "ephemeral",
-                "replace_original": False, **QUIET}  # fmt: skip
+        body = {
+            "text": message.text,
+            "blocks": message.blocks,
+            "response_type": "ephemeral",
+            "replace_original": False,
+            **QUIET,
+        }
         reply = self._http.post(place.response_url, json=body)
         return reply.status_code == 200 and not reply.text.startswith('{"ok":false')
 

@@ -153,9 +153,12 @@ def check(payload: object) -> None:
 
 
 _KINDS: dict[str, type[_Part]] = {
-    "block_actions": _Press, "view_submission": _Form, "view_closed": _Form, "event_callback": _Callback,
+    "block_actions": _Press,
+    "view_submission": _Form,
+    "view_closed": _Form,
+    "event_callback": _Callback,
     "url_verification": _Question,
-}  # fmt: skip
+}
 
 
 def _model_of(payload: object) -> type[_Part]:

@@ -39,9 +39,13 @@ class SocketMode(SocketModeHandler):
             self.connect()  # type: ignore[no-untyped-call]  # Bolt has no annotation there
         except SlackApiError as error:
             raise Misconfigured(
-                say("Slack opens no Socket Mode connection ({why}). Check {name} and that it has {scope}.",
-                    why=error_of(error), name=Code("SLACK_APP_TOKEN"), scope=Code("connections:write"))
-            ) from error  # fmt: skip
+                say(
+                    "Slack opens no Socket Mode connection ({why}). Check {name} and that it has {scope}.",
+                    why=error_of(error),
+                    name=Code("SLACK_APP_TOKEN"),
+                    scope=Code("connections:write"),
+                )
+            ) from error
         except LOST as error:
             raise SlackUnreachable("Slack does not answer, so Socket Mode does not open.") from error
 

@@ -50,9 +50,10 @@ def _over_http(settings: Settings, asked: Asked) -> Answer:
     is_in_slack = asked.command.verb in VERBS
     where = say(
         "`{url}` is set, so this is no terminal of the bot's machine. Type {slack}{here} there.",
-        url=Code("REGISTRAR_URL"), here=Code(f"registrar {asked.command.verb}"),
+        url=Code("REGISTRAR_URL"),
+        here=Code(f"registrar {asked.command.verb}"),
         slack=say("{command} in Slack, or ", command=Code(f"/model {asked.command.verb}")) if is_in_slack else "",
-    )  # fmt: skip
+    )
     if kind in _LEDGER:
         raise BadInput(say("The ledger that tells this is the bot's. {where}", where=where))
     raise Refused(say("A program may not do this; a person has to. {where}", where=where))

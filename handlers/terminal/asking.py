@@ -66,9 +66,10 @@ def _promote(counter: Counter, command: PromoteHere, form: Form) -> Answer:
     ci = ci_around(os.environ)
     _check_somebody_reads(counter, is_job=bool(ci))
     outside = Origin(
-        ci=ci, key=command.key_in(ci) or None,
+        ci=ci,
+        key=command.key_in(ci) or None,
         digest=hashlib.sha256(json.dumps(plain.dump(), sort_keys=True).encode()).hexdigest(),
-    )  # fmt: skip
+    )
     ask = registrar.errands.ask(caller, plain, where="", origin="terminal", outside=outside)
     if ask.state is AskState.WAITING:
         _open(counter, ask, waits=command.wait)
@@ -95,12 +96,22 @@ def _check_somebody_reads(counter: Counter, *, is_job: bool) -> None:
     where = Code(counter.settings.home)
     if is_job:
         raise Misconfigured(
-            say("No bot has ever worked on the ledger in {where}, so nobody would see the card. Where the bot is "
-                "elsewhere, set {url} and {token}.", where=where, url=Code("REGISTRAR_URL"),
-                token=Code("REGISTRAR_TOKEN"))
-        )  # fmt: skip
-    print(say("No bot has worked on the ledger in {where} yet; the card comes when one does: {run}", where=where,
-              run=Code("registrar run")), file=sys.stderr)  # fmt: skip
+            say(
+                "No bot has ever worked on the ledger in {where}, so nobody would see the card. Where the bot is "
+                "elsewhere, set {url} and {token}.",
+                where=where,
+                url=Code("REGISTRAR_URL"),
+                token=Code("REGISTRAR_TOKEN"),
+            )
+        )
+    print(
+        say(
+            "No bot has worked on the ledger in {where} yet; the card comes when one does: {run}",
+            where=where,
+            run=Code("registrar run"),
+        ),
+        file=sys.stderr,
+    )
 
 
 def _open(counter: Counter, ask: Ask, *, waits: bool) -> None:
@@ -140,10 +151,21 @@ def _check_is_me(counter: Counter, user: str) -> None:
     if mapped == user:
         return
     if mapped is None:
-        raise Refused(say("The policy's {key} does not say who {me} is in Slack, so you cannot approve from here.",
-                          key=Code("operators"), me=Code(me)))  # fmt: skip
-    raise Refused(say("The policy's {key} says that {me} is {user}, and nobody else.", key=Code("operators"),
-                      me=Code(me), user=Mention(mapped)))  # fmt: skip
+        raise Refused(
+            say(
+                "The policy's {key} does not say who {me} is in Slack, so you cannot approve from here.",
+                key=Code("operators"),
+                me=Code(me),
+            )
+        )
+    raise Refused(
+        say(
+            "The policy's {key} says that {me} is {user}, and nobody else.",
+            key=Code("operators"),
+            me=Code(me),
+            user=Mention(mapped),
+        )
+    )
 
 
 def _register(counter: Counter, command: Register, form: Form) -> Answer:
@@ -184,8 +206,10 @@ def _carry_out(counter: Counter, ask: Ask) -> Done:
 def _later(why: Say, who: str, ask: Ask) -> Say:
     return say(
         "{why} What you asked for is written down ({ask}): do not ask again, the bot does it as soon as {who} answers.",
-        why=why, ask=Code(ask.id), who=who,
-    )  # fmt: skip
+        why=why,
+        ask=Code(ask.id),
+        who=who,
+    )
 
 
 # -- deciding ----------------------------------------------------------------------------------------------------------
@@ -240,8 +264,13 @@ def _decided(counter: Counter, request: Request, said: Say, form: Form) -> Answe
     counter.registrar.moves.run(request.model)
     with counter.registrar.context.ledger.read() as reading:
         request = reading.request(request.id)
-    return _stands(counter, request, said if request.state.is_open else words.ended(request), form,
-                   EXIT.get(request.state.value, 0))  # fmt: skip
+    return _stands(
+        counter,
+        request,
+        said if request.state.is_open else words.ended(request),
+        form,
+        EXIT.get(request.state.value, 0),
+    )
 
 
 def _stands(counter: Counter, request: Request, said: Say, form: Form, code: int = 0) -> Answer:
@@ -288,14 +317,32 @@ def _person(counter: Counter) -> Profile:
     """Return the person who sits here. Raises Refused where the policy does not say who they are in Slack."""
     caller = counter.caller()
     if not isinstance(caller, Profile):
-        raise Refused(say("The policy's {key} does not say who {me} is in Slack, so you cannot decide from here.",
-                          key=Code("operators"), me=Code(operator().name)))  # fmt: skip
+        raise Refused(
+            say(
+                "The policy's {key} does not say who {me} is in Slack, so you cannot decide from here.",
+                key=Code("operators"),
+                me=Code(operator().name),
+            )
+        )
     return caller
 
 
 ACTS: dict[type[Command], Callable[[Counter, Any, Form], Answer]] = {
-    PromoteHere: _promote, Promote: _promote, Register: _register, Describe: _have_done, SetTags: _have_done,
-    Archive: _have_done, Rollback: _have_done, Approve: _approve, Reject: _reject, Withdraw: _withdraw,
-    Override: _override, Cancel: _cancel, FreezeModel: _freeze, UnfreezeModel: _unfreeze, Unblock: _unblock,
-    Review: _review, HistoryImport: _import,
-}  # fmt: skip
+    PromoteHere: _promote,
+    Promote: _promote,
+    Register: _register,
+    Describe: _have_done,
+    SetTags: _have_done,
+    Archive: _have_done,
+    Rollback: _have_done,
+    Approve: _approve,
+    Reject: _reject,
+    Withdraw: _withdraw,
+    Override: _override,
+    Cancel: _cancel,
+    FreezeModel: _freeze,
+    UnfreezeModel: _unfreeze,
+    Unblock: _unblock,
+    Review: _review,
+    HistoryImport: _import,
+}

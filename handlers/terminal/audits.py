@@ -50,9 +50,13 @@ def act(asked: Asked) -> int:
 def _show(ledger: SqlLedger, command: AuditShow, form: Form) -> int:
     with ledger.read() as reading:
         found = reading.latest_records(
-            model=command.model, actor=command.by or None, tag=command.tag or None, since=_since(command),
-            before=command.before, most=command.last + 1,
-        )  # fmt: skip
+            model=command.model,
+            actor=command.by or None,
+            tag=command.tag or None,
+            since=_since(command),
+            before=command.before,
+            most=command.last + 1,
+        )
         waiting = _to_review(ledger, reading, command.model)
     shown, more = found[: command.last], len(found) > command.last
     if form is Form.JSON:
@@ -140,8 +144,13 @@ def _is_whole(head: Head, anchors: Sequence[AnchoredHead] | None) -> Say:
         return say("The audit is whole: {events}, head {hash}.", events=events, hash=Code(head.hash))
     agreed = "the anchor agrees" if len(anchors) == 1 else f"all {len(anchors):,} anchors agree"
     last = anchors[-1].number
-    return say("The audit is whole: {events}, head {hash}; {agreed}, the last one with number {last}.",
-               events=events, hash=Code(head.hash), agreed=agreed, last=last)  # fmt: skip
+    return say(
+        "The audit is whole: {events}, head {hash}; {agreed}, the last one with number {last}.",
+        events=events,
+        hash=Code(head.hash),
+        agreed=agreed,
+        last=last,
+    )
 
 
 # -- writing out -------------------------------------------------------------------------------------------------------
@@ -177,5 +186,7 @@ def _without(document: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 _ACTS: dict[type[Command], Callable[[SqlLedger, Any, Form], int]] = {
-    AuditShow: _show, AuditVerify: _verify, AuditExport: _export,
-}  # fmt: skip
+    AuditShow: _show,
+    AuditVerify: _verify,
+    AuditExport: _export,
+}

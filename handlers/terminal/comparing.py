@@ -42,5 +42,7 @@ def _validate(counter: Counter, command: Validate, form: Form) -> Answer:
 
 
 ACTS: dict[type[Command], Callable[[Counter, Any, Form], Answer]] = {
-    Compare: _compare, Best: _best, Validate: _validate,
-}  # fmt: skip
+    Compare: _compare,
+    Best: _best,
+    Validate: _validate,
+}

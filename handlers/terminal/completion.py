@@ -11,8 +11,13 @@ from handlers.terminal.grammar import FORMS, VERBS
 from handlers.terminal.listed import GROUPS, OWN
 
 SHELLS = ("bash", "zsh", "fish")
-OWN_FLAGS = {"run": ["--help"], "worker": ["--help"], "init": ["--help"], "doctor": ["--live", "--json", "--help"],
-              "demo": ["--play", "--train", "--port", "--help"]}  # fmt: skip
+OWN_FLAGS = {
+    "run": ["--help"],
+    "worker": ["--help"],
+    "init": ["--help"],
+    "doctor": ["--live", "--json", "--help"],
+    "demo": ["--play", "--train", "--port", "--help"],
+}
 _OWN_VALUES: dict[str, dict[str, tuple[str, ...]]] = {"demo": {"--port": ()}}  # any
 
 _BASH = """\
@@ -75,8 +80,10 @@ def _values(verb: str) -> dict[str, tuple[str, ...]]:
     """Return the flags behind which a value stands, each with the values that can be offered."""
     return {
         flag: _choices(field.annotation, arg.shown)
-        for _, field, arg in VERBS[verb].args() if field.annotation is not bool for flag in arg.flags
-    }  # fmt: skip
+        for _, field, arg in VERBS[verb].args()
+        if field.annotation is not bool
+        for flag in arg.flags
+    }
 
 
 def _places(verb: str) -> list[tuple[int, tuple[str, ...]]]:
@@ -112,16 +119,19 @@ def _bash() -> str:
         commands=" ".join(_commands()),
         groups="\n".join(_case(group, _seconds(group), indent=6) for group in GROUPS),
         pairs="|".join(f'"{name}"' for name in two),
-        values="\n".join([
-            *(_case(pattern, choices, indent=6) for pattern, choices in values.items() if choices),
-            f"      {free}) ;;",
-        ]),
+        values="\n".join(
+            [
+                *(_case(pattern, choices, indent=6) for pattern, choices in values.items() if choices),
+                f"      {free}) ;;",
+            ]
+        ),
         flags="\n".join(_case(f'"{name}"', found, indent=10) for name, found in flags.items()),
         places="\n".join(
             _case(f'"{name} {place}"', choices, indent=10, more=True)
-            for name in VERBS for place, choices in _places(name)
+            for name in VERBS
+            for place, choices in _places(name)
         ),
-    )  # fmt: skip
+    )
 
 
 def _fish() -> str:

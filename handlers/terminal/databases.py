@@ -42,8 +42,10 @@ def _status(ledger: SqlLedger, url: str, command: DbStatus, form: Form) -> int:
     told, mend = schema.standing(found, ledger.address), schema.advice(found)
     held = _held(ledger) if found.age is Age.CURRENT else None
     document = _schema(ledger, found) | {
-        "sentence": str(told), "advice": str(mend) if mend else None, "held": str(held) if held else None,
-    }  # fmt: skip
+        "sentence": str(told),
+        "advice": str(mend) if mend else None,
+        "held": str(held) if held else None,
+    }
     return _tell(form, document, told, *filter(None, [mend, held]))
 
 
@@ -66,14 +68,16 @@ def _upgraded(before: Schema, now: Schema, url: str) -> Say:
         return say("{told} There was nothing to do.", told=schema.standing(now, url))
     if before.age is Age.NONE:
         return say("Made the ledger at {url}: {now}.", url=Code(url), now=Code(now.revision))
-    return say("Brought the ledger at {url} from {before} to {now}.", url=Code(url), before=Code(before.revision),
-               now=Code(now.revision))  # fmt: skip
+    return say(
+        "Brought the ledger at {url} from {before} to {now}.",
+        url=Code(url),
+        before=Code(before.revision),
+        now=Code(now.revision),
+    )
 
 
 def _schema(ledger: SqlLedger, found: Schema) -> dict[str, Any]:
-    return {
-        "database": ledger.address, "revision": found.revision, "newest": found.newest, "state": found.age.value
-    }  # fmt: skip
+    return {"database": ledger.address, "revision": found.revision, "newest": found.newest, "state": found.age.value}
 
 
 # -- a copy ------------------------------------------------------------------------------------------------------------
@@ -83,13 +87,22 @@ def _backup(ledger: SqlLedger, url: str, command: DbBackup, form: Form) -> int:
     ledger.require()
     with Console(stderr=True).status("Copying the ledger…"):  # on a screen only
         made = backup.back_up(url, Path(command.file))
-    told = say("Copied the ledger at {url} to {file}, {size} bytes. {audit}", url=Code(ledger.address),
-               file=Code(command.file), size=f"{made.size:,}",
-               audit=_of_audit(made.head.number, made.fault))  # fmt: skip
+    told = say(
+        "Copied the ledger at {url} to {file}, {size} bytes. {audit}",
+        url=Code(ledger.address),
+        file=Code(command.file),
+        size=f"{made.size:,}",
+        audit=_of_audit(made.head.number, made.fault),
+    )
     document = {
-        "database": ledger.address, "file": command.file, "bytes": made.size, "events": made.head.number,
-        "head": made.head.hash, "whole": made.fault is None, "sentence": str(told),
-    }  # fmt: skip
+        "database": ledger.address,
+        "file": command.file,
+        "bytes": made.size,
+        "events": made.head.number,
+        "head": made.head.hash,
+        "whole": made.fault is None,
+        "sentence": str(told),
+    }
     return _tell(form, document, told) or int(made.fault is not None)
 
 
@@ -109,26 +122,44 @@ def _copy(ledger: SqlLedger, url: str, command: DbCopy, form: Form) -> int:
         closing(SqlLedger(command.to)) as target,
     ):
         moved = moving.move(
-            ledger, target, is_forced=command.force, is_dry=command.dry_run,
+            ledger,
+            target,
+            is_forced=command.force,
+            is_dry=command.dry_run,
             tell=lambda table, rows: status.update(f"Copied {rows:,} rows of {table}…"),
-        )  # fmt: skip
+        )
         told = _moved(moved, target.address, is_dry=command.dry_run)
         document = {
-            "from": ledger.address, "to": target.address, "dry_run": command.dry_run, "rows": dict(moved.rows),
-            "events": moved.head.number, "head": moved.head.hash, "whole": moved.fault is None, "sentence": str(told),
-        }  # fmt: skip
+            "from": ledger.address,
+            "to": target.address,
+            "dry_run": command.dry_run,
+            "rows": dict(moved.rows),
+            "events": moved.head.number,
+            "head": moved.head.hash,
+            "whole": moved.fault is None,
+            "sentence": str(told),
+        }
     return _tell(form, document, told)
 
 
 def _moved(moved: Moved, url: str, *, is_dry: bool) -> Say:
     state = say("its audit is whole there, with the same head") if moved.fault is None else say("its audit as it was")
     tables = sum(1 for rows in moved.rows.values() if rows)
-    what = say("{rows} rows of {tables} tables, {events} audit events among them: {state}", tables=tables, state=state,
-               rows=f"{moved.number:,}", events=f"{moved.head.number:,}")  # fmt: skip
+    what = say(
+        "{rows} rows of {tables} tables, {events} audit events among them: {state}",
+        tables=tables,
+        state=state,
+        rows=f"{moved.number:,}",
+        events=f"{moved.head.number:,}",
+    )
     if is_dry:
         return say("Copied {what}. It was taken back, as a trial is.", what=what)
-    return say("Copied {what}. From now on set {name} to {url}, and put the old file away: nobody may go on with it.",
-               what=what, name=Code("REGISTRAR_DATABASE_URL"), url=Code(url))  # fmt: skip
+    return say(
+        "Copied {what}. From now on set {name} to {url}, and put the old file away: nobody may go on with it.",
+        what=what,
+        name=Code("REGISTRAR_DATABASE_URL"),
+        url=Code(url),
+    )
 
 
 # -- after a restore ---------------------------------------------------------------------------------------------------
@@ -162,5 +193,8 @@ def _tell(form: Form, document: dict[str, Any], *told: Say) -> int:
 
 
 _ACTS: dict[type[Command], Callable[[SqlLedger, str, Any, Form], int]] = {
-    DbStatus: _status, DbUpgrade: _upgrade, DbBackup: _backup, DbCopy: _copy,
-}  # fmt: skip
+    DbStatus: _status,
+    DbUpgrade: _upgrade,
+    DbBackup: _backup,
+    DbCopy: _copy,
+}

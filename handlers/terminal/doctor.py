@@ -13,9 +13,12 @@ from handlers.doctor.examine import examine
 from handlers.terminal import documents, screen
 
 SIGNS = {
-    State.OK: ("✓", "green"), State.MIND: ("!", "yellow"), State.WRONG: ("✗", "bold red"),
-    State.SILENT: ("?", "bold magenta"), State.SKIPPED: ("–", "dim"),
-}  # fmt: skip
+    State.OK: ("✓", "green"),
+    State.MIND: ("!", "yellow"),
+    State.WRONG: ("✗", "bold red"),
+    State.SILENT: ("?", "bold magenta"),
+    State.SKIPPED: ("–", "dim"),
+}
 
 
 def doctor(*, live: bool, as_json: bool) -> int:

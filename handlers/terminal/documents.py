@@ -300,14 +300,18 @@ def comparison(found: compared.Comparison, sentence: Say) -> dict[str, Any]:
 def validated(version: VersionInfo, target: str, seen: Seen, sentence: Say) -> dict[str, Any]:
     """Return the document of what the gates say of a version."""
     return {
-        "model": version.model, "version": version.version, "semver": version.semver, "to": target,
+        "model": version.model,
+        "version": version.version,
+        "semver": version.semver,
+        "to": target,
         "passed": not seen.failed,
         "gates": [
             {"name": gate.name, "bound": gate.bound, "value": gate.value, "passed": gate.passed, "note": gate.note}
             for gate in seen.gates
         ],
-        "validation": _numbers(seen.validation), "sentence": str(sentence),
-    }  # fmt: skip
+        "validation": _numbers(seen.validation),
+        "sentence": str(sentence),
+    }
 
 
 def event(record: Record) -> dict[str, Any]:
@@ -346,18 +350,24 @@ def verified(
 ) -> dict[str, Any]:
     """Return the document of a verification."""
     return {
-        "whole": fault is None, "events": head.number, "head": head.hash, "anchors": anchors, "unreviewed": unreviewed,
+        "whole": fault is None,
+        "events": head.number,
+        "head": head.hash,
+        "anchors": anchors,
+        "unreviewed": unreviewed,
         "fault": fault and {"number": fault.number, "last": fault.last, "kind": fault.kind.value, "why": fault.why},
-        "sentence": str(sentence), "advice": str(advice) if advice else None,
-    }  # fmt: skip
+        "sentence": str(sentence),
+        "advice": str(advice) if advice else None,
+    }
 
 
 def best(winner: compared.Best, sentence: Say) -> dict[str, Any]:
     """Return the document of a metric's winner."""
     blocked = str(winner.blocked) if winner.blocked else None
     return {name: _plain(value) for name, value in asdict(winner).items()} | {
-        "blocked": blocked, "sentence": str(sentence),
-    }  # fmt: skip
+        "blocked": blocked,
+        "sentence": str(sentence),
+    }
 
 
 def best_csv(winner: compared.Best, sentence: Say) -> str:

@@ -38,10 +38,21 @@ VERBS: dict[str, type[Command]] = {
 } | {
     verb.verb: verb
     for verb in (
-        PromoteHere, AuditShow, AuditVerify, AuditExport, PolicyShow, PolicyCheck, DbStatus, DbUpgrade, DbBackup,
-        DbCopy, DbAccept, DbDropPending, HistoryImport,
+        PromoteHere,
+        AuditShow,
+        AuditVerify,
+        AuditExport,
+        PolicyShow,
+        PolicyCheck,
+        DbStatus,
+        DbUpgrade,
+        DbBackup,
+        DbCopy,
+        DbAccept,
+        DbDropPending,
+        HistoryImport,
     )
-}  # fmt: skip
+}
 EXIT_CODES = {
     0: "done",
     1: "refused by the rules, by people or by MLflow, a gate fails, or the audit is not whole",
@@ -119,8 +130,13 @@ def find_verb(words: Sequence[str], beside: Iterable[str]) -> tuple[type[Command
         return VERBS[wanted], words[1:]
     near = difflib.get_close_matches(wanted, [*VERBS, *GROUPS, *beside], n=1, cutoff=0.5)
     if near:
-        raise BadInput(say("Unknown command {word}. Did you mean {near}?", word=Name(word[:60]),
-                           near=Code(f"{_begins(words)} {near[0]}")))  # fmt: skip
+        raise BadInput(
+            say(
+                "Unknown command {word}. Did you mean {near}?",
+                word=Name(word[:60]),
+                near=Code(f"{_begins(words)} {near[0]}"),
+            )
+        )
     raise BadInput(say("Unknown command {word}. {help} lists them all.", word=Name(word[:60]), help=Code(HELP)))
 
 
@@ -136,14 +152,22 @@ def _within(group: str, words: Sequence[str]) -> tuple[type[Command], Sequence[s
     typed, begins = Name(f"{group} {words[0][:60]}"), _begins(words)
     takes_a_model = any(arg.positional for _, _, arg in VERBS[show].args())
     if near := difflib.get_close_matches(wanted, parts, n=1, cutoff=0.65):
-        meant = say("Unknown command {word}. Did you mean {near}?", word=typed,
-                    near=Code(f"{begins} {group} {near[0]}"))  # fmt: skip
-        more = say("{meant} For a model of that name, type {show}.", meant=meant,
-                   show=Code(f"registrar {show} {words[0]}"))  # fmt: skip
+        meant = say(
+            "Unknown command {word}. Did you mean {near}?", word=typed, near=Code(f"{begins} {group} {near[0]}")
+        )
+        more = say(
+            "{meant} For a model of that name, type {show}.", meant=meant, show=Code(f"registrar {show} {words[0]}")
+        )
         raise BadInput(more if takes_a_model and begins != HELP else meant)
     if not takes_a_model or begins == HELP or (words[1:] and not words[1].startswith("-")):
-        raise BadInput(say("Unknown command {word}. {group} has {parts}.", word=typed, group=Code(f"registrar {group}"),
-                           parts=[Code(part) for part in parts]))  # fmt: skip
+        raise BadInput(
+            say(
+                "Unknown command {word}. {group} has {parts}.",
+                word=typed,
+                group=Code(f"registrar {group}"),
+                parts=[Code(part) for part in parts],
+            )
+        )
     return VERBS[show], words
 
 
@@ -167,24 +191,34 @@ def help_about(command: Help) -> str:
     verb = VERBS[command.about]
     arguments = [(_typed(arg), arg.means) for _, _, arg in verb.args()]
     forms = [(form.value, what) for form, what in FORMS[verb].items()]
-    return "\n\n".join([
-        _wrapped(f"usage: {usage(verb)}", "    "),
-        f"{verb.summary}.",
-        _listed([*arguments, *forms]),
-        f"For example: registrar {verb.example}",
-        f"The JSON document's keys:\n{_listed(keys_of(verb).items())}",
-        f"Exit codes:\n{_listed((str(code), what) for code, what in EXIT_CODES.items())}",
-    ]) + "\n"  # fmt: skip
+    return (
+        "\n\n".join(
+            [
+                _wrapped(f"usage: {usage(verb)}", "    "),
+                f"{verb.summary}.",
+                _listed([*arguments, *forms]),
+                f"For example: registrar {verb.example}",
+                f"The JSON document's keys:\n{_listed(keys_of(verb).items())}",
+                f"Exit codes:\n{_listed((str(code), what) for code, what in EXIT_CODES.items())}",
+            ]
+        )
+        + "\n"
+    )
 
 
 def _help_about_group(group: str) -> str:
     verbs = [verb for verb in VERBS.values() if verb.verb.startswith(f"{group} ")]
     words = "|".join(verb.verb.removeprefix(f"{group} ") for verb in verbs)
-    return "\n\n".join([
-        f"usage: registrar {group} {words} …",
-        "\n".join(_wrapped(f"  {usage(verb)}", "      ") + f"\n      {verb.summary}" for verb in verbs),
-        f"More about one: registrar help {verbs[0].verb}",
-    ]) + "\n"  # fmt: skip
+    return (
+        "\n\n".join(
+            [
+                f"usage: registrar {group} {words} …",
+                "\n".join(_wrapped(f"  {usage(verb)}", "      ") + f"\n      {verb.summary}" for verb in verbs),
+                f"More about one: registrar help {verbs[0].verb}",
+            ]
+        )
+        + "\n"
+    )
 
 
 def _typed(arg: Arg) -> str:

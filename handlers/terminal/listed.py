@@ -39,9 +39,14 @@ def help_all() -> str:
         "\n".join([f"{title}:", *(f"  {name:<14}  {line}" for name, line in rows.items())])
         for title, rows in _LISTED.items()
     ]
-    return "\n\n".join([
-        "Your team's model registry, run from Slack.",
-        "usage: registrar COMMAND ...",
-        *groups,
-        "More about a command: registrar help COMMAND\nVersion: registrar --version",
-    ]) + "\n"  # fmt: skip
+    return (
+        "\n\n".join(
+            [
+                "Your team's model registry, run from Slack.",
+                "usage: registrar COMMAND ...",
+                *groups,
+                "More about a command: registrar help COMMAND\nVersion: registrar --version",
+            ]
+        )
+        + "\n"
+    )

@@ -32,8 +32,15 @@ def _list(counter: Counter, command: List, form: Form) -> Answer:
     found = counter.registrar.lookups.models(command.text)
     page = found[(command.page - 1) * PAGE : command.page * PAGE]
     if form is Form.JSON:
-        models = [{"model": one.name, "production": one.latest.get(Stage.PRODUCTION),
-                   "staging": one.latest.get(Stage.STAGING), "aliases": dict(one.aliases)} for one in page]  # fmt: skip
+        models = [
+            {
+                "model": one.name,
+                "production": one.latest.get(Stage.PRODUCTION),
+                "staging": one.latest.get(Stage.STAGING),
+                "aliases": dict(one.aliases),
+            }
+            for one in page
+        ]
         return as_json({"models": models, "all": len(found), "page": command.page})
     if not page:
         if found:
@@ -55,11 +62,14 @@ def _show(counter: Counter, command: Show, form: Form) -> Answer:
         return _card(counter, command, form)
     view = counter.registrar.lookups.show(command.model)
     if form is Form.JSON:
-        return as_json({
-            "model": view.model.name, "description": view.model.description,
-            "versions": [_version(one, view.blocks.get(one.version)) for one in view.versions],
-            "requests": [asked.of_request(one, [], counter.registrar.context.policy) for one in view.requests],
-        })  # fmt: skip
+        return as_json(
+            {
+                "model": view.model.name,
+                "description": view.model.description,
+                "versions": [_version(one, view.blocks.get(one.version)) for one in view.versions],
+                "requests": [asked.of_request(one, [], counter.registrar.context.policy) for one in view.requests],
+            }
+        )
     page = view.versions[(command.page - 1) * PAGE : command.page * PAGE]
     if view.versions and not page:
         return Answer(f"Page {command.page} is empty; there are {-(-len(view.versions) // PAGE)}.\n")
@@ -69,8 +79,9 @@ def _show(counter: Counter, command: Show, form: Form) -> Answer:
     for one in page:
         aliases = ", ".join(one.aliases) or "–"
         status = one.status.lower().replace("_", " ")
-        table.add_row(f"v{one.version}", one.semver or "–", _stage(one), aliases, status, one.run_id or "–",
-                      _day(one.created_at))  # fmt: skip
+        table.add_row(
+            f"v{one.version}", one.semver or "–", _stage(one), aliases, status, one.run_id or "–", _day(one.created_at)
+        )
     about = f": {short(view.model.description, 300)}" if view.model.description else ""
     head = Text(f"{view.model.name}{about}")
     waiting = [Text(f"Request {one.id}: {words.path(one)}, {one.state.value}") for one in view.requests]
@@ -86,8 +97,14 @@ def _card(counter: Counter, command: Show, form: Form) -> Answer:
     view = counter.registrar.lookups.card(command.model, command.version)
     card, blocked = view.card, [here(rollback_words.blocked_by(view.block))] if view.block else []
     if form is Form.JSON:
-        return as_json({**card.model_dump(mode="json"), "missing": card.missing(), "completeness": card.completeness(),
-                        "blocked": _blocked(view.block)})  # fmt: skip
+        return as_json(
+            {
+                **card.model_dump(mode="json"),
+                "missing": card.missing(),
+                "completeness": card.completeness(),
+                "blocked": _blocked(view.block),
+            }
+        )
     table = screen.table()
     table.add_column("Field")
     table.add_column("Value", overflow="fold")
@@ -110,8 +127,14 @@ def _requests(counter: Counter, command: Requests, form: Form) -> Answer:
     for heading in ("Request", "Model", "Change", "Asked by", "Approvals", "Until (UTC)"):
         table.add_column(heading, overflow="fold", no_wrap=heading in {"Request", "Until (UTC)"})
     for one, votes in found:
-        table.add_row(one.id, one.model, str(words.path(one)), plain(shown(one.requester)),
-                      f"{len(approvals(votes))} of {one.required}", f"{one.expires_at:%Y-%m-%d %H:%M}")  # fmt: skip
+        table.add_row(
+            one.id,
+            one.model,
+            str(words.path(one)),
+            plain(shown(one.requester)),
+            f"{len(approvals(votes))} of {one.required}",
+            f"{one.expires_at:%Y-%m-%d %H:%M}",
+        )
     return drawn(lambda _: [table])
 
 
@@ -119,11 +142,19 @@ def _history(counter: Counter, command: History, form: Form) -> Answer:
     found = counter.registrar.lookups.timeline(command)
     answer = str(history_words.answer(found)) if found.window else ""
     if form is Form.JSON:
-        served = [{
-            "version": one.version, "since": _time(one.since), "until": _time(one.until), "cause": one.began.kind.value,
-            "move": one.began.id, "request": one.began.request,
-            "sentence": str(history_words.came(one, found)), **_who(one, found),
-        } for one in found.served]  # fmt: skip
+        served = [
+            {
+                "version": one.version,
+                "since": _time(one.since),
+                "until": _time(one.until),
+                "cause": one.began.kind.value,
+                "move": one.began.id,
+                "request": one.began.request,
+                "sentence": str(history_words.came(one, found)),
+                **_who(one, found),
+            }
+            for one in found.served
+        ]
         return as_json({"model": found.model, "served": served, "watched": _time(found.watched), "sentence": answer})
     lines = [answer] if answer else []
     lines += [
@@ -148,10 +179,16 @@ def _who(one: Served, found: Timeline) -> dict[str, Any]:
 
 def _version(one: VersionInfo, block: Bar | None) -> dict[str, Any]:
     return {
-        "version": one.version, "semver": one.semver, "stage": one.stage.value, "aliases": list(one.aliases),
-        "status": one.status, "run_id": one.run_id, "created_at": _time(one.created_at), "description": one.description,
+        "version": one.version,
+        "semver": one.semver,
+        "stage": one.stage.value,
+        "aliases": list(one.aliases),
+        "status": one.status,
+        "run_id": one.run_id,
+        "created_at": _time(one.created_at),
+        "description": one.description,
         "blocked": _blocked(block),
-    }  # fmt: skip
+    }
 
 
 def _blocked(block: Bar | None) -> str | None:
@@ -189,5 +226,8 @@ def _time(at: datetime | None) -> str | None:
 LEDGER: frozenset[type[Command]] = frozenset({Requests, History})
 
 ACTS: dict[type[Command], Callable[[Counter, Any, Form], Answer]] = {
-    List: _list, Show: _show, Requests: _requests, History: _history,
-}  # fmt: skip
+    List: _list,
+    Show: _show,
+    Requests: _requests,
+    History: _history,
+}

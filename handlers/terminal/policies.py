@@ -81,10 +81,15 @@ def _show(command: PolicyShow, form: Form) -> int:
     if form is not Form.JSON:
         screen.write("".join(f"{line}\n" for line in lines))
         return 0
-    return _write({
-        "model": command.model, "pattern": policy.pattern_for(command.model),
-        "channel": policy.channel_for(command.model), "policy": word, "sentences": [str(line) for line in lines],
-    })  # fmt: skip
+    return _write(
+        {
+            "model": command.model,
+            "pattern": policy.pattern_for(command.model),
+            "channel": policy.channel_for(command.model),
+            "policy": word,
+            "sentences": [str(line) for line in lines],
+        }
+    )
 
 
 def _file(given: str) -> Path:

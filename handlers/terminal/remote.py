@@ -45,9 +45,12 @@ class Bot:
         self.status = status
         if settings.bot_token is None:
             raise Misconfigured(
-                say("{url} is set, and {token} is not. It is the token of a client that the bot's policy names.",
-                    url=Code("REGISTRAR_URL"), token=Code("REGISTRAR_TOKEN"))
-            )  # fmt: skip
+                say(
+                    "{url} is set, and {token} is not. It is the token of a client that the bot's policy names.",
+                    url=Code("REGISTRAR_URL"),
+                    token=Code("REGISTRAR_TOKEN"),
+                )
+            )
         self._url = (settings.bot_url or "").rstrip("/")
         if not self._url.startswith(("http://", "https://")):
             raise Misconfigured(say("{url} must begin with http:// or https://.", url=Code("REGISTRAR_URL")))
@@ -81,9 +84,11 @@ class Bot:
     def patiently(self, method: str, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
         """Call, again and again for a minute where nothing answers: with the same key nothing is done twice."""
         again = Retrying(
-            retry=retry_if_exception_type(BotUnreachable), stop=stop_after_delay(AGAIN_FOR),
-            wait=wait_exponential(0.5, max=5), reraise=True,
-        )  # fmt: skip
+            retry=retry_if_exception_type(BotUnreachable),
+            stop=stop_after_delay(AGAIN_FOR),
+            wait=wait_exponential(0.5, max=5),
+            reraise=True,
+        )
         return again(self.call, method, path, body, key)
 
     def _refusal(self, answer: httpx.Response, said: dict[str, Any]) -> RegistrarError:
@@ -126,9 +131,17 @@ class _Blocks:
         except RegistrarError as error:
             raise NoLedgerHere(error.sentence) from error
         return [
-            Bar(id="", model=model, version=one["version"], move="", at=datetime.fromisoformat(one["at"]),
-                by=Automation("bot"), reason=one["reason"]) for one in found
-        ]  # fmt: skip
+            Bar(
+                id="",
+                model=model,
+                version=one["version"],
+                move="",
+                at=datetime.fromisoformat(one["at"]),
+                by=Automation("bot"),
+                reason=one["reason"],
+            )
+            for one in found
+        ]
 
     def entries(self, model: str, version: int) -> list[Move]:
         return []  # the API doesn't tell what was rolled back: the number counts
@@ -140,9 +153,14 @@ def _promote(bot: Bot, command: PromoteHere, form: Form) -> Answer:
     ci = ci_around(os.environ)
     key = command.key_in(ci) or secrets.token_urlsafe(18)
     body = {
-        "model": command.model, "version": str(command.version), "to": command.to.value, "reason": command.reason,
-        "keep_existing": command.keep_existing, "validation": command.results(), "ci": pack_ci(ci),
-    }  # fmt: skip
+        "model": command.model,
+        "version": str(command.version),
+        "to": command.to.value,
+        "reason": command.reason,
+        "keep_existing": command.keep_existing,
+        "validation": command.results(),
+        "ci": pack_ci(ci),
+    }
     document = bot.patiently("POST", "/v1/requests", body, key)
     if not command.wait:
         return summed_up(document, form)
@@ -172,5 +190,8 @@ def _cancel(bot: Bot, command: Cancel, form: Form) -> Answer:
 
 
 ACTS: dict[type[Command], Callable[[Bot, Any, Form], Answer]] = {
-    PromoteHere: _promote, Promote: _promote, Register: _register, Cancel: _cancel,
-}  # fmt: skip
+    PromoteHere: _promote,
+    Promote: _promote,
+    Register: _register,
+    Cancel: _cancel,
+}

@@ -71,8 +71,10 @@ def fixed(found: Comparison) -> list[Column]:
     stages = [MISSING if one == "None" else str(one) for one in found.frame["stage"]]
     versions = [f"v{number} blocked" if number in found.blocked else f"v{number}" for number in found.versions]
     return [
-        _column("Version", versions), _column("Semver", semvers, SEMVER_MOST), _column("Stage", stages),
-    ]  # fmt: skip
+        _column("Version", versions),
+        _column("Semver", semvers, SEMVER_MOST),
+        _column("Stage", stages),
+    ]
 
 
 def fitting(found: Comparison, room: int) -> list[Column]:
@@ -117,9 +119,9 @@ def _table(columns: Sequence[Column]) -> Table:
         justify = "left" if at < 3 else "right"
         table.add_column(Text(column.heading), width=column.width, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in range(len(columns[0].cells)):
-        table.add_row(*(
-            Text(column.cells[row], style="bold green" if row == column.best else "") for column in columns
-        ))  # fmt: skip
+        table.add_row(
+            *(Text(column.cells[row], style="bold green" if row == column.best else "") for column in columns)
+        )
     return table
 
 

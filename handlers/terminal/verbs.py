@@ -25,15 +25,20 @@ def _span(text: object) -> timedelta | None:
         return parse_duration(str(text).strip())
     except ValueError:
         raise BadInput(
-            say("{word} is no span of time. Write one like {a} or {b}.", word=Name(str(text)[:40]), a=Code("30m"),
-                b=Code("4h"))
-        ) from None  # fmt: skip
+            say(
+                "{word} is no span of time. Write one like {a} or {b}.",
+                word=Name(str(text)[:40]),
+                a=Code("30m"),
+                b=Code("4h"),
+            )
+        ) from None
 
 
 Since = Annotated[
-    timedelta | datetime | Day | None, BeforeValidator(past),
+    timedelta | datetime | Day | None,
+    BeforeValidator(past),
     Arg("TIME", "how far back (30d), or from when (yesterday, 2026-11-01; in UTC)", False, ("--since",)),
-]  # fmt: skip
+]
 PolicyFile = Annotated[str, Arg("FILE", "the policy file; without, what REGISTRAR_POLICY says", flags=("--file",))]
 
 
@@ -45,24 +50,30 @@ class AuditShow(Command):
     example = "audit show churn --since 30d"
     model: OptionalModel = None
     since: Since = None
-    last: Annotated[
-        int, Field(ge=1, le=100_000), Arg("N", "how many at most", positional=False, flags=("--last",))
-    ] = 20  # fmt: skip
+    last: Annotated[int, Field(ge=1, le=100_000), Arg("N", "how many at most", positional=False, flags=("--last",))] = (
+        20
+    )
     before: Annotated[
-        int | None, Field(ge=1, le=EVENTS_MOST),
+        int | None,
+        Field(ge=1, le=EVENTS_MOST),
         Arg("NUMBER", "only those before this number: the next page", False, ("--before",)),
-    ] = None  # fmt: skip
+    ] = None
     by: Annotated[
         str, Arg("ACTOR", "only what they did, such as slack:T012AB3CD/U0BOB or client:ci", False, ("--by",))
-    ] = ""  # fmt: skip
+    ] = ""
     tag: Annotated[str, Arg("TAG", "only events with this tag", False, ("--tag",))] = ""
 
     @model_validator(mode="after")
     def _has_an_index(self) -> AuditShow:
         """Each of these has an index of its own; of two together the audit might be read to its beginning."""
         if sum(map(bool, (self.model, self.by, self.tag))) > 1:
-            raise BadInput(say("Choose one of a model, {by} and {tag}; audit export has everything.",
-                               by=Code("--by"), tag=Code("--tag")))  # fmt: skip
+            raise BadInput(
+                say(
+                    "Choose one of a model, {by} and {tag}; audit export has everything.",
+                    by=Code("--by"),
+                    tag=Code("--tag"),
+                )
+            )
         return self
 
 
@@ -85,9 +96,9 @@ class AuditExport(Command):
     example = "audit export --since 2026-11-01 > audit.jsonl"
     model: OptionalModel = None
     since: Since = None
-    format: Annotated[
-        Literal["jsonl", "csv"], Arg("FORMAT", "jsonl or csv", positional=False, flags=("--format",))
-    ] = "jsonl"  # fmt: skip
+    format: Annotated[Literal["jsonl", "csv"], Arg("FORMAT", "jsonl or csv", positional=False, flags=("--format",))] = (
+        "jsonl"
+    )
 
 
 class HistoryImport(Command):
@@ -96,9 +107,7 @@ class HistoryImport(Command):
     verb = "history import"
     summary = HISTORY_IMPORT
     example = 'history import before.csv --reason "exported from the old registry"'
-    file: Annotated[
-        str, Arg("FILE", "rows with model, version, since; optionally until, by, why", flags=("--file",))
-    ]  # fmt: skip
+    file: Annotated[str, Arg("FILE", "rows with model, version, since; optionally until, by, why", flags=("--file",))]
     reason: Reason
 
 
@@ -133,15 +142,9 @@ class DbCopy(Command):
     verb = "db copy"
     summary = "Copy the ledger from SQLite to an empty PostgreSQL, its audit chain intact; stop the bot first"
     example = "db copy --to postgresql+psycopg://registrar@db.internal/registrar"
-    to: Annotated[
-        str, Arg("URL", "where to; libpq finds the password in PGPASSWORD or ~/.pgpass", False, ("--to",))
-    ]  # fmt: skip
-    dry_run: Annotated[
-        bool, Arg("", "do and compare everything, and then take it back", False, ("--dry-run",))
-    ] = False  # fmt: skip
-    force: Annotated[
-        bool, Arg("", "also copy an audit that is not whole, as it is", False, ("--force",))
-    ] = False  # fmt: skip
+    to: Annotated[str, Arg("URL", "where to; libpq finds the password in PGPASSWORD or ~/.pgpass", False, ("--to",))]
+    dry_run: Annotated[bool, Arg("", "do and compare everything, and then take it back", False, ("--dry-run",))] = False
+    force: Annotated[bool, Arg("", "also copy an audit that is not whole, as it is", False, ("--force",))] = False
 
 
 class DbAccept(Command):
@@ -186,26 +189,35 @@ class PromoteHere(Promote):
 
     wait: Annotated[
         bool, Arg("", "wait until it is decided and done; the exit code tells how it ended", False, ("--wait",))
-    ] = False  # fmt: skip
+    ] = False
     timeout: Annotated[
-        timedelta | None, BeforeValidator(_span),
+        timedelta | None,
+        BeforeValidator(_span),
         Arg("TIME", "wait so long at most, such as 4h; the request goes on without you", False, ("--timeout",)),
-    ] = None  # fmt: skip
+    ] = None
     approver: Annotated[
-        str, Arg("ID", "also approve it, as this Slack user, whom the policy's operators say you are", False,
-                 ("--approver",)),
-    ] = ""  # fmt: skip
+        str,
+        Arg(
+            "ID", "also approve it, as this Slack user, whom the policy's operators say you are", False, ("--approver",)
+        ),
+    ] = ""
     idempotency_key: Annotated[
-        str, Field(max_length=200, pattern=r"^[!-~]*$"),
-        Arg("KEY", "your own word for this: a second time with it opens no second request", False,
-            ("--idempotency-key",)),
-    ] = ""  # fmt: skip
+        str,
+        Field(max_length=200, pattern=r"^[!-~]*$"),
+        Arg(
+            "KEY",
+            "your own word for this: a second time with it opens no second request",
+            False,
+            ("--idempotency-key",),
+        ),
+    ] = ""
 
     @model_validator(mode="after")
     def _waits(self) -> PromoteHere:
         if self.timeout is not None and not self.wait:
-            raise BadInput(say("{timeout} says how long {wait} waits: add that.", timeout=Code("--timeout"),
-                               wait=Code("--wait")))  # fmt: skip
+            raise BadInput(
+                say("{timeout} says how long {wait} waits: add that.", timeout=Code("--timeout"), wait=Code("--wait"))
+            )
         return self
 
     def key_in(self, ci: CiRun) -> str:

@@ -22,9 +22,14 @@ Look = Callable[[], dict[str, Any]]
 
 # How a request that has ended lets the terminal end. What is open still is 0: it was asked for.
 EXIT = {
-    RequestState.DONE.value: 0, RequestState.REJECTED.value: 1, RequestState.FAILED.value: 1, asked.REFUSED: 1,
-    RequestState.EXPIRED.value: 4, RequestState.STALE.value: 4, RequestState.CANCELLED.value: 4,
-}  # fmt: skip
+    RequestState.DONE.value: 0,
+    RequestState.REJECTED.value: 1,
+    RequestState.FAILED.value: 1,
+    asked.REFUSED: 1,
+    RequestState.EXPIRED.value: 4,
+    RequestState.STALE.value: 4,
+    RequestState.CANCELLED.value: 4,
+}
 
 
 def follow(

@@ -43,10 +43,12 @@ def _list(counter: Counter, command: MonitorList, form: Form) -> Answer:
     rows = counter.registrar.monitors.rows(command.model)
     costs = expected(row.monitor for row in rows)
     if form is Form.JSON:
-        return as_json({
-            "monitors": [document(row.monitor, row.standing) for row in rows],
-            "false_rollbacks": asdict(costs) | {"sentence": str(monitor_words.expected(costs))} if costs else None,
-        })  # fmt: skip
+        return as_json(
+            {
+                "monitors": [document(row.monitor, row.standing) for row in rows],
+                "false_rollbacks": asdict(costs) | {"sentence": str(monitor_words.expected(costs))} if costs else None,
+            }
+        )
     if not rows:
         return Answer("No monitor watches anything here. To add one: registrar monitor add --help\n")
     table = screen.table()
@@ -78,14 +80,21 @@ def _show(counter: Counter, command: MonitorShow, form: Form) -> Answer:
 def document(monitor: Monitor, standing: Standing) -> dict[str, Any]:
     """Return a monitor and how it stands, for programs."""
     return {
-        "model": monitor.model, "name": monitor.name, "state": standing.state.value, "is_paused": monitor.is_paused,
-        "version": standing.version, "value": standing.value, "total": standing.total,
-        "bound": standing.bound, "at": f"{standing.at:%Y-%m-%dT%H:%M:%SZ}" if standing.at else None,
+        "model": monitor.model,
+        "name": monitor.name,
+        "state": standing.state.value,
+        "is_paused": monitor.is_paused,
+        "version": standing.version,
+        "value": standing.value,
+        "total": standing.total,
+        "bound": standing.bound,
+        "at": f"{standing.at:%Y-%m-%dT%H:%M:%SZ}" if standing.at else None,
         "judged_at": f"{standing.judged_at:%Y-%m-%dT%H:%M:%SZ}" if standing.judged_at else None,
-        "why": str(here(standing.why)) if standing.why else None, "does": monitor.acts,
+        "why": str(here(standing.why)) if standing.why else None,
+        "does": monitor.acts,
         "rule": monitor.rule.model_dump(mode="json"),
         "sentence": f"{monitor_words.state(monitor, standing)}; {monitor_words.value(standing)}",
-    }  # fmt: skip
+    }
 
 
 def _check(counter: Counter, command: MonitorCheck, form: Form) -> Answer:
@@ -101,8 +110,13 @@ def _check(counter: Counter, command: MonitorCheck, form: Form) -> Answer:
 def _backtest(counter: Counter, command: MonitorBacktest, form: Form) -> Answer:
     monitors = counter.registrar.monitors
     found = monitors.backtest(monitors.find(command.model, command.name), timedelta(days=command.days))
-    return told(found.sentence, form, hours=found.hours, hours_judged=found.hours_judged,
-                firings=[f"{one.at:%Y-%m-%dT%H:%M:%SZ}" for one in found.firings])  # fmt: skip
+    return told(
+        found.sentence,
+        form,
+        hours=found.hours,
+        hours_judged=found.hours_judged,
+        firings=[f"{one.at:%Y-%m-%dT%H:%M:%SZ}" for one in found.firings],
+    )
 
 
 def _add(counter: Counter, command: MonitorAdd, form: Form) -> Answer:
@@ -147,7 +161,17 @@ def _reset(counter: Counter, command: MonitorReset, form: Form) -> Answer:
 LEDGER: frozenset[type[Command]] = frozenset({MonitorList, MonitorShow, MonitorBacktest})
 
 ACTS: dict[type[Command], Callable[[Counter, Any, Form], Answer]] = {
-    MonitorList: _list, MonitorShow: _show, MonitorCheck: _check, MonitorBacktest: _backtest, MonitorAdd: _add,
-    MonitorEdit: _edit, MonitorPause: _pause, MonitorResume: _resume, MonitorRemove: _remove,
-    MonitorSilence: _silence, MonitorUnsilence: _unsilence, MonitorArm: _arm, MonitorReset: _reset,
-}  # fmt: skip
+    MonitorList: _list,
+    MonitorShow: _show,
+    MonitorCheck: _check,
+    MonitorBacktest: _backtest,
+    MonitorAdd: _add,
+    MonitorEdit: _edit,
+    MonitorPause: _pause,
+    MonitorResume: _resume,
+    MonitorRemove: _remove,
+    MonitorSilence: _silence,
+    MonitorUnsilence: _unsilence,
+    MonitorArm: _arm,
+    MonitorReset: _reset,
+}

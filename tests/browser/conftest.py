@@ -14,8 +14,12 @@ from tests.world import World
 
 FINDER = Path(__file__).parents[2] / "scripts" / "find-chromium"
 OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 # Not for the session: while Playwright runs, no other test of this thread can have an event loop.

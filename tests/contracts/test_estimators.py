@@ -117,9 +117,12 @@ def save(model: Any, folder: Path, serialization: str = "cloudpickle") -> None:
 
 @pytest.fixture(params=["folder", "server"])
 def kept(
-    request: pytest.FixtureRequest, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf, tmp_path: Path,
+    request: pytest.FixtureRequest,
+    mlflow_server: MlflowServer,
+    mlflow_shelf: MlflowShelf,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> tuple[MlflowRegistry, Callable[[str], tuple[VersionInfo, Path]]]:  # fmt: skip
+) -> tuple[MlflowRegistry, Callable[[str], tuple[VersionInfo, Path]]]:
     """Return a registry, and what makes a version and names the folder of its files: ours, or the server's alone."""
     if request.param == "server":
         monkeypatch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")

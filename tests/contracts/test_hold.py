@@ -55,9 +55,12 @@ class Held:
     def asks(self, source: MetricSource) -> None:
         """Let monitors ask this source from now on."""
         monitoring = Monitoring(
-            self.bench.context, One(source), self.bench.incidents, act=self.bench.moves.run,
+            self.bench.context,
+            One(source),
+            self.bench.incidents,
+            act=self.bench.moves.run,
             monotonic=self.bench.clock.monotonic,
-        )  # fmt: skip
+        )
         object.__setattr__(self.bench, "monitoring", monitoring)
 
     def checks(self, source: MetricSource, before: Callable[[], object] = lambda: None, **rule: Any) -> State:
@@ -122,8 +125,10 @@ def figure(text: str) -> Callable[[str], bytes]:
 
 NONE_THERE = {
     "unknown": http(200, success("vector", [])),
-    "NaN": figure("NaN"), "+Inf": figure("+Inf"), "-Inf": figure("-Inf"),
-}  # fmt: skip
+    "NaN": figure("NaN"),
+    "+Inf": figure("+Inf"),
+    "-Inf": figure("-Inf"),
+}
 
 
 @pytest.mark.parametrize("answer", FAILS.values(), ids=FAILS)
@@ -307,11 +312,27 @@ def test_of_live_metrics_out_of_order_the_newest_is_believed(held: Held) -> None
 
 # -- mlflow: how it answers --------------------------------------------------------------------------------------------
 
-WAYS = ("nothing", "no http", "half a body", "no body", "html", "not let in", "forbidden", "not found", "too many",
-        "broken", "bad gateway", "overloaded", "latin", "deep")  # fmt: skip
+WAYS = (
+    "nothing",
+    "no http",
+    "half a body",
+    "no body",
+    "html",
+    "not let in",
+    "forbidden",
+    "not found",
+    "too many",
+    "broken",
+    "bad gateway",
+    "overloaded",
+    "latin",
+    "deep",
+)
 OVER_HTTP = {name: FAILS[name] for name in WAYS} | {
-    "a list": http(200, []), "a text": http(200, "churn"), "strange": http(200, {"registered_models": "none"}),
-}  # fmt: skip
+    "a list": http(200, []),
+    "a text": http(200, "churn"),
+    "strange": http(200, {"registered_models": "none"}),
+}
 
 
 @pytest.mark.parametrize("source", [MlflowSource, LiveMlflowSource])

@@ -116,9 +116,13 @@ def save(ledger: SqlLedger, *things: Request | Vote | Move | Ask | Note | Event)
     """Insert each, all in one transaction."""
     with ledger.write() as w:
         add: dict[type, Callable[[Any], object]] = {
-            Request: w.add_request, Vote: w.add_vote, Move: w.add_move,
-            Ask: w.add_ask, Note: w.add_note, Event: w.append,
-        }  # fmt: skip
+            Request: w.add_request,
+            Vote: w.add_vote,
+            Move: w.add_move,
+            Ask: w.add_ask,
+            Note: w.add_note,
+            Event: w.append,
+        }
         for thing in things:
             add[type(thing)](thing)
 
@@ -406,9 +410,13 @@ def test_what_put_a_version_into_production_is_found_however_long_ago(ledger: Sq
     done = {"state": MoveState.DONE, "finished_at": NOW}
     entered = a_move(**done)
     others = [
-        a_move(version=8, **done), a_move(model="fraud", **done), a_move(target=Stage.STAGING, **done),
-        a_move(from_stage=Stage.PRODUCTION, target=Stage.ARCHIVED, **done), a_move(state=MoveState.STALE), a_move(),
-    ]  # fmt: skip
+        a_move(version=8, **done),
+        a_move(model="fraud", **done),
+        a_move(target=Stage.STAGING, **done),
+        a_move(from_stage=Stage.PRODUCTION, target=Stage.ARCHIVED, **done),
+        a_move(state=MoveState.STALE),
+        a_move(),
+    ]
     with ledger.write() as tx:
         for move in [entered, *others]:
             tx.add_move(move)
@@ -839,37 +847,75 @@ ACTORS: st.SearchStrategy[Actor] = st.one_of(
     PEOPLE, *(st.builds(kind, WORDS) for kind in (Automation, Client, Operator))
 )
 JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
-    | WORDS,
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
     max_leaves=6,
-)  # fmt: skip
+)
 DATA = st.dictionaries(WORDS, JSON, max_size=3)
 STAGES = st.sampled_from(Stage)
 REQUESTS = st.builds(
     Request,
-    id=WORDS, model=WORDS, version=NUMBERS, from_stage=STAGES, target=STAGES, incumbent=st.none() | NUMBERS,
-    requester=ACTORS, reason=WORDS, required=NUMBERS, opened_at=TIMES, expires_at=TIMES,
-    keep_existing=st.booleans(), semver=st.none() | WORDS, state=st.sampled_from(RequestState),
-    decided_at=st.none() | TIMES, decided_by=st.none() | ACTORS, outcome=WORDS,
-)  # fmt: skip
+    id=WORDS,
+    model=WORDS,
+    version=NUMBERS,
+    from_stage=STAGES,
+    target=STAGES,
+    incumbent=st.none() | NUMBERS,
+    requester=ACTORS,
+    reason=WORDS,
+    required=NUMBERS,
+    opened_at=TIMES,
+    expires_at=TIMES,
+    keep_existing=st.booleans(),
+    semver=st.none() | WORDS,
+    state=st.sampled_from(RequestState),
+    decided_at=st.none() | TIMES,
+    decided_by=st.none() | ACTORS,
+    outcome=WORDS,
+)
 MOVES = st.builds(
     Move,
-    id=WORDS, kind=st.sampled_from(MoveKind), model=WORDS, version=NUMBERS, from_stage=STAGES, target=STAGES,
-    expected_incumbent=st.none() | NUMBERS, actor=ACTORS, intended_at=TIMES, request=st.none(),
-    keep_existing=st.booleans(), state=st.sampled_from(MoveState), attempts=NUMBERS,
-    finished_at=st.none() | TIMES, why=WORDS,
-)  # fmt: skip
+    id=WORDS,
+    kind=st.sampled_from(MoveKind),
+    model=WORDS,
+    version=NUMBERS,
+    from_stage=STAGES,
+    target=STAGES,
+    expected_incumbent=st.none() | NUMBERS,
+    actor=ACTORS,
+    intended_at=TIMES,
+    request=st.none(),
+    keep_existing=st.booleans(),
+    state=st.sampled_from(MoveState),
+    attempts=NUMBERS,
+    finished_at=st.none() | TIMES,
+    why=WORDS,
+)
 ASKS = st.builds(
     Ask,
-    id=WORDS, caller=ACTORS, command=DATA, where=WORDS, at=TIMES, state=st.sampled_from(AskState),
-    request=st.none(), attempts=NUMBERS, not_before=st.none() | TIMES,
-)  # fmt: skip
+    id=WORDS,
+    caller=ACTORS,
+    command=DATA,
+    where=WORDS,
+    at=TIMES,
+    state=st.sampled_from(AskState),
+    request=st.none(),
+    attempts=NUMBERS,
+    not_before=st.none() | TIMES,
+)
 EVENTS = st.builds(
     Event,
-    at=TIMES, actor=ACTORS, tag=st.sampled_from(Tag), subject=WORDS, model=st.none() | WORDS,
-    before=st.none() | WORDS, after=st.none() | WORDS, why=WORDS, origin=WORDS, evidence=DATA,
-)  # fmt: skip
+    at=TIMES,
+    actor=ACTORS,
+    tag=st.sampled_from(Tag),
+    subject=WORDS,
+    model=st.none() | WORDS,
+    before=st.none() | WORDS,
+    after=st.none() | WORDS,
+    why=WORDS,
+    origin=WORDS,
+    evidence=DATA,
+)
 
 many = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -1140,9 +1186,10 @@ def test_an_end_that_was_cut_off_together_with_the_head_is_found_by_an_anchor(
     save(ledger, *(an_event() for _ in range(5)))
     anchor = anchored(ledger)
     tamper(
-        ledger_url, "DELETE FROM audit_events WHERE number > 3",
+        ledger_url,
+        "DELETE FROM audit_events WHERE number > 3",
         "UPDATE audit_head SET number = 3, hash = (SELECT hash FROM audit_events WHERE number = 3)",
-    )  # fmt: skip
+    )
     assert fault(ledger) is None
     found = fault(ledger, anchors=[anchor])
     assert found is not None
@@ -1504,10 +1551,21 @@ def test_the_backlog_counts_what_is_open_and_since_when(ledger: SqlLedger) -> No
     earlier = NOW - timedelta(hours=2)
     ended, twin = a_request(state=RequestState.DONE, opened_at=earlier), a_request(target=Stage.STAGING)
     save(
-        ledger, ended, a_request(opened_at=earlier), twin, a_request(model="fraud", state=RequestState.APPROVED),
-        a_move(), a_move(state=MoveState.DONE), an_ask(), an_ask(at=earlier), an_ask(state=AskState.DONE),
-        a_note("k1"), a_note("k2", created_at=earlier), a_note("e", "e", kind=NoteKind.EVENT), an_event(),
-    )  # fmt: skip
+        ledger,
+        ended,
+        a_request(opened_at=earlier),
+        twin,
+        a_request(model="fraud", state=RequestState.APPROVED),
+        a_move(),
+        a_move(state=MoveState.DONE),
+        an_ask(),
+        an_ask(at=earlier),
+        an_ask(state=AskState.DONE),
+        a_note("k1"),
+        a_note("k2", created_at=earlier),
+        a_note("e", "e", kind=NoteKind.EVENT),
+        an_event(),
+    )
     with ledger.read() as r:
         found = r.backlog(NOW)
     assert found.requests == {RequestState.PENDING: Waiting(2, earlier), RequestState.APPROVED: Waiting(1, NOW)}
@@ -1629,8 +1687,9 @@ def a_monitor(number: str = "m1", name: str = "accuracy") -> Monitor:
 
 
 def a_measurement(monitor: str, slot: int) -> Measurement:
-    return Measurement(monitor=monitor, slot=slot, at=NOW, revision=1, version=3, move="m1", outcome=Outcome.OK,
-                       value=0.9)  # fmt: skip
+    return Measurement(
+        monitor=monitor, slot=slot, at=NOW, revision=1, version=3, move="m1", outcome=Outcome.OK, value=0.9
+    )
 
 
 def test_what_a_standing_knows_is_read_as_it_was_written(ledger: SqlLedger) -> None:
@@ -1680,8 +1739,10 @@ def test_the_sweep_keeps_the_checks_of_each_baseline_until_its_monitor_is_remove
     with ledger.write() as w:
         w.add_monitor(a_monitor())
         w.claim_slots({(monitor, slot): SOON for monitor in ("m1", "m2") for slot in (1, 2, 3)}, "one", NOW)
-        w.finish_slots([replace(a_measurement(monitor, slot), at=old[slot - 1]) for monitor in ("m1", "m2")
-                        for slot in (1, 2, 3)], "one")  # fmt: skip
+        w.finish_slots(
+            [replace(a_measurement(monitor, slot), at=old[slot - 1]) for monitor in ("m1", "m2") for slot in (1, 2, 3)],
+            "one",
+        )
         w.save_baselines([a_baseline("m1", old[1], old[2])])
         assert w.sweep(measurements=NOW, readings=NOW) == 4
     with ledger.read() as r:
@@ -1716,8 +1777,11 @@ def test_a_hold_covers_what_was_waiting_and_nothing_that_comes_later(ledger: Sql
         w.add_copy(Copy(id="new", model="churn", version=8))
         held = w.held()
         assert [[one.id for one in each] for each in (held.moves, held.asks, held.requests, held.copies)] == [
-            ["old"], ["old"], [old.id], ["old"],
-        ]  # fmt: skip
+            ["old"],
+            ["old"],
+            [old.id],
+            ["old"],
+        ]
         assert (w.is_held(old.id), w.is_held(new.id)) == (True, False)
         claimed = w.claim_move("churn", "one", NOW, SOON)
         assert claimed is not None
@@ -1892,8 +1956,14 @@ def _ask_about_holds(ledger: SqlLedger) -> None:
 
 def a_serving(**changes: Any) -> Serving:
     serving = Serving(
-        move="m1", model="churn", version=7, lane="r1", asked_at=NOW, next_at=SOON, deadline=LATER,
-    )  # fmt: skip
+        move="m1",
+        model="churn",
+        version=7,
+        lane="r1",
+        asked_at=NOW,
+        next_at=SOON,
+        deadline=LATER,
+    )
     return replace(serving, **changes)
 
 

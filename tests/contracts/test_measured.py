@@ -103,8 +103,9 @@ class TestMonitoringRuns:
         shelf.add_run(tags={VERSION_TAG: "7"})
         found = registry.monitoring_runs({("churn", 7), ("fraud", 1), ("fraud", 2)})
         assert {pair: sorted(runs) for pair, runs in found.items()} == {
-            ("churn", 7): sorted([first, again]), ("fraud", 1): [other],
-        }  # fmt: skip
+            ("churn", 7): sorted([first, again]),
+            ("fraud", 1): [other],
+        }
         assert {pair: sorted(runs) for pair, runs in registry.monitoring_runs([("churn", 7)]).items()} == {
             ("churn", 7): sorted([first, again])
         }
@@ -143,8 +144,9 @@ class TestRequests:
             at / 100 for at in range(20)
         ]
         assert [request.split("/mlflow/")[1] for request in mlflow_server.requests] == [
-            "registered-models/search", "runs/search",
-        ]  # fmt: skip
+            "registered-models/search",
+            "runs/search",
+        ]
 
     def test_monitoring_runs_of_many_models_take_one(
         self, counted: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf

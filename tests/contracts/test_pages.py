@@ -172,11 +172,18 @@ def reads_more(plan: Any) -> bool:
 
 @pytest.mark.parametrize(
     "given",
-    [{}, {"model": "churn"}, {"tags": [Tag.MOVED]}, {"tags": [Tag.MOVED, Tag.REGISTERED]}, {"model": "old"},
-     {"model": "churn", "tags": [Tag.ASKED, Tag.MOVED]}, {"since": BEGUN + MINUTE * 5000},
-     {"model": "churn", "tags": [Tag.VOTED], "since": BEGUN + MINUTE * 3000}],
+    [
+        {},
+        {"model": "churn"},
+        {"tags": [Tag.MOVED]},
+        {"tags": [Tag.MOVED, Tag.REGISTERED]},
+        {"model": "old"},
+        {"model": "churn", "tags": [Tag.ASKED, Tag.MOVED]},
+        {"since": BEGUN + MINUTE * 5000},
+        {"model": "churn", "tags": [Tag.VOTED], "since": BEGUN + MINUTE * 3000},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_page_after_page_is_all_there_is(full: SqlLedger, given: dict[str, Any]) -> None:
     found: list[int] = []
     with full.read() as r:
@@ -185,9 +192,7 @@ def test_page_after_page_is_all_there_is(full: SqlLedger, given: dict[str, Any])
     assert found == [at + 1 for at in reversed(range(EVENTS)) if is_meant(an_event(at), **given)]
 
 
-def is_meant(
-    event: Event, model: str | None = None, tags: list[Tag] | None = None, since: Any = None
-) -> bool:  # fmt: skip
+def is_meant(event: Event, model: str | None = None, tags: list[Tag] | None = None, since: Any = None) -> bool:
     return (
         (model is None or event.model == model)
         and (not tags or event.tag in tags)

@@ -99,9 +99,15 @@ def sham() -> Iterator[Make]:
 def query(text: str = "accuracy", *, timeout: timedelta = timedelta(seconds=10), model: str = "churn") -> Query:
     """Return a query about the hour before noon."""
     return Query(
-        monitor="m1", source="prom", model=model, version=7, query=text, since=NOON - timedelta(hours=1), until=NOON,
+        monitor="m1",
+        source="prom",
+        model=model,
+        version=7,
+        query=text,
+        since=NOON - timedelta(hours=1),
+        until=NOON,
         timeout=timeout,
-    )  # fmt: skip
+    )
 
 
 def http(status: int, body: bytes | Any, *headers: str) -> bytes:
@@ -149,18 +155,29 @@ FAILS = {
     "deep": http(200, b"[" * 100_000),
     "huge": http(200, b" " * (BODY_MOST + 1)),
     "huge header": b"HTTP/1.1 200 So\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
-}  # fmt: skip
+}
 
 SHAPES: dict[str, Any] = {
-    "null": None, "a list": [], "a text": "success", "a number": 1, "empty": {},
-    "an error with 200": ERROR, "no data": {"status": "success"}, "data is a list": {"status": "success", "data": []},
+    "null": None,
+    "a list": [],
+    "a text": "success",
+    "a number": 1,
+    "empty": {},
+    "an error with 200": ERROR,
+    "no data": {"status": "success"},
+    "data is a list": {"status": "success", "data": []},
     "no result": {"status": "success", "data": {"resultType": "vector"}},
-    "result is null": success("vector", None), "result is a mapping": success("vector", {"value": [1, "1"]}),
-    "another kind": success("histogram", []), "no kind": {"status": "success", "data": {"result": []}},
+    "result is null": success("vector", None),
+    "result is a mapping": success("vector", {"value": [1, "1"]}),
+    "another kind": success("histogram", []),
+    "no kind": {"status": "success", "data": {"result": []}},
     "a text result": success("string", [1, "0.9"]),
-    "series is a text": success("vector", ["0.9"]), "series is null": success("vector", [None]),
-    "no value": success("vector", [{"metric": {}}]), "value is a text": success("vector", [{"value": "0.9"}]),
-    "value is short": success("vector", [{"value": [1]}]), "value is long": success("vector", [{"value": [1, "1", 1]}]),
+    "series is a text": success("vector", ["0.9"]),
+    "series is null": success("vector", [None]),
+    "no value": success("vector", [{"metric": {}}]),
+    "value is a text": success("vector", [{"value": "0.9"}]),
+    "value is short": success("vector", [{"value": [1]}]),
+    "value is long": success("vector", [{"value": [1, "1", 1]}]),
     "a figure is a number": success("vector", [{"value": [1, 0.9]}]),
     "a figure is true": success("vector", [{"value": [1, True]}]),
     "a figure is null": success("vector", [{"value": [1, None]}]),
@@ -177,7 +194,7 @@ SHAPES: dict[str, Any] = {
     "values are a text": success("matrix", [{"values": "1"}]),
     "values are figures": success("matrix", [{"values": [1]}]),
     "a scalar is empty": success("scalar", []),
-}  # fmt: skip
+}
 
 
 def assert_error(answer: Answer) -> str:
@@ -297,8 +314,9 @@ def test_it_asks_at_the_end_of_the_window(sham: Make) -> None:
     asked = urlsplit(server.seen[0].split()[1])
     assert asked.path == "/api/v1/query"
     assert parse_qs(asked.query) == {
-        "query": ['accuracy{model="churn",version="7"}'], "time": [f"{NOON.timestamp():.3f}"],
-    }  # fmt: skip
+        "query": ['accuracy{model="churn",version="7"}'],
+        "time": [f"{NOON.timestamp():.3f}"],
+    }
 
 
 def test_a_path_in_the_address_stays_in_front(sham: Make) -> None:

@@ -57,9 +57,22 @@ from tests.registries import (
 NONE, STAGING, PRODUCTION, ARCHIVED = Stage
 
 ODD_NAMES = [
-    "o'brien", 'the "best"', "two words", "100%", "a_b", "модель", "名前", "churn@eu", "a\\", "x AND y",
-    "a;b", "a--b", "x' OR name != 'x", "x' AND name = 'y", 'x" OR name LIKE "%',
-]  # fmt: skip
+    "o'brien",
+    'the "best"',
+    "two words",
+    "100%",
+    "a_b",
+    "модель",
+    "名前",
+    "churn@eu",
+    "a\\",
+    "x AND y",
+    "a;b",
+    "a--b",
+    "x' OR name != 'x",
+    "x' AND name = 'y",
+    'x" OR name LIKE "%',
+]
 
 
 NO_IDS = ["x' OR attributes.run_id LIKE '%", "a','b", "'", '"', "", "a b", "модель", "a\n", "-", "../x", "x" * 999]
@@ -420,9 +433,14 @@ class TestRuns:
     def test_a_run_tells_what_it_did(self, registry: Registry, shelf: Shelf) -> None:
         begun, ended = datetime(2025, 3, 1, 12, 0, tzinfo=UTC), datetime(2025, 3, 1, 12, 42, tzinfo=UTC)
         run_id = shelf.add_run(
-            metrics={"auc": 0.93, "точность": 0.5}, params={"depth": "7"}, tags={"git": "abc"}, name="bold-crow",
-            user="ann", started_at=begun, ended_at=ended,
-        )  # fmt: skip
+            metrics={"auc": 0.93, "точность": 0.5},
+            params={"depth": "7"},
+            tags={"git": "abc"},
+            name="bold-crow",
+            user="ann",
+            started_at=begun,
+            ended_at=ended,
+        )
         told = registry.runs([run_id])[run_id]
         assert (told.id, told.name, told.user) == (run_id, "bold-crow", "ann")
         assert (dict(told.metrics), dict(told.params)) == ({"auc": 0.93, "точность": 0.5}, {"depth": "7"})
@@ -1071,7 +1089,7 @@ class TestTrouble:
             (403, {"error_code": "PERMISSION_DENIED", "message": "Permission denied"}, "needs EDIT"),
             (403, "Invalid Host header", "--allowed-hosts"),
         ],
-    )  # fmt: skip
+    )
     def test_a_refusal_says_what_to_do(
         self, remote: MlflowRegistry, mlflow_server: MlflowServer, status: int, body: str, sentence: str
     ) -> None:
@@ -1280,9 +1298,10 @@ class TestMlmodel:
         ]
         params = [{"name": "k", "type": "integer", "default": [1], "shape": [-1]}]
         told = package_of(
-            json.dumps({"flavors": {}, "signature": {"inputs": json.dumps(inputs), "params": json.dumps(params)}})
-            .encode()
-        ).signature  # fmt: skip
+            json.dumps(
+                {"flavors": {}, "signature": {"inputs": json.dumps(inputs), "params": json.dumps(params)}}
+            ).encode()
+        ).signature
         assert told
         assert told.inputs == (
             Column(name="b", type="long"),

@@ -72,16 +72,32 @@ class TestPush(SourceContract):
 
 
 def push(
-    ledger: SqlLedger, *points: tuple[datetime, float], model: str = "churn", version: int = 7,
-    metric: str = "accuracy", source: str = "contract", total: float | None = None,
-) -> None:  # fmt: skip
+    ledger: SqlLedger,
+    *points: tuple[datetime, float],
+    model: str = "churn",
+    version: int = 7,
+    metric: str = "accuracy",
+    source: str = "contract",
+    total: float | None = None,
+) -> None:
     """Put readings into the ledger, as if they had been pushed."""
     with ledger.write() as tx:
-        tx.add_readings([
-            Pushed(source=source, model=model, version=version, metric=metric, at=at, value=value,
-                   total=total, received_at=datetime.now(UTC), client="ci")
-            for at, value in points
-        ])  # fmt: skip
+        tx.add_readings(
+            [
+                Pushed(
+                    source=source,
+                    model=model,
+                    version=version,
+                    metric=metric,
+                    at=at,
+                    value=value,
+                    total=total,
+                    received_at=datetime.now(UTC),
+                    client="ci",
+                )
+                for at, value in points
+            ]
+        )
 
 
 class TestPushedReadings:

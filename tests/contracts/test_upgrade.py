@@ -82,8 +82,13 @@ def test_requests_keep_their_states_and_their_votes(upgraded: SqlLedger) -> None
         }
         votes = {name: [vote.voter for vote in reading.votes(one.id)] for name, one in found.items()}
         assert votes == {
-            "fraud": [], "search": [], "two-eyes": [BOB], "pricing": [BOB], "ranking": [BOB], "billing": [CAROL],
-        }  # fmt: skip
+            "fraud": [],
+            "search": [],
+            "two-eyes": [BOB],
+            "pricing": [BOB],
+            "ranking": [BOB],
+            "billing": [CAROL],
+        }
 
 
 def test_moves_keep_their_states(upgraded: SqlLedger) -> None:
@@ -129,10 +134,11 @@ def test_what_waited_still_waits(upgraded: SqlLedger) -> None:
 
 ENDS = {
     '{"args":{},"template":"Overtaken: {v} serves no more, {now} does. This was about {v} only."}': Ending.OVERTAKEN,
-    '{"args":{},"template":"Ended: {monitor} was paused, changed or removed, so nobody watches this now."}':
-        Ending.UNWATCHED,
+    (
+        '{"args":{},"template":"Ended: {monitor} was paused, changed or removed, so nobody watches this now."}'
+    ): Ending.UNWATCHED,
     '{"args":{},"template":"Recovered: {v} is well again, after {age}. Nothing was moved."}': Ending.RECOVERED,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("resolution", ENDS)

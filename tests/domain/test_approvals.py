@@ -17,9 +17,18 @@ from bot.domain.registry import Stage
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 REQUEST = Request(
-    id="r4k7q", model="churn", version=7, from_stage=Stage.STAGING, target=Stage.PRODUCTION, incumbent=5,
-    requester=Person("T1", "U1"), reason="", required=1, opened_at=NOW, expires_at=NOW + timedelta(days=1),
-)  # fmt: skip
+    id="r4k7q",
+    model="churn",
+    version=7,
+    from_stage=Stage.STAGING,
+    target=Stage.PRODUCTION,
+    incumbent=5,
+    requester=Person("T1", "U1"),
+    reason="",
+    required=1,
+    opened_at=NOW,
+    expires_at=NOW + timedelta(days=1),
+)
 
 # Written down a second time on purpose: a change of the table has to be meant.
 LEGAL = {

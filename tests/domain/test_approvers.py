@@ -38,17 +38,24 @@ def a_policy(**rule: Any) -> Policy:
 def a_request(**changes: Any) -> Request:
     """Return Alice's request."""
     request = Request(
-        id="r4k7q", model="churn", version=7, from_stage=Stage.STAGING, target=Stage.PRODUCTION, incumbent=5,
-        requester=Person("T1", "UALICE"), reason="", required=1, opened_at=NOW, expires_at=NOW + timedelta(days=1),
-    )  # fmt: skip
+        id="r4k7q",
+        model="churn",
+        version=7,
+        from_stage=Stage.STAGING,
+        target=Stage.PRODUCTION,
+        incumbent=5,
+        requester=Person("T1", "UALICE"),
+        reason="",
+        required=1,
+        opened_at=NOW,
+        expires_at=NOW + timedelta(days=1),
+    )
     return replace(request, **changes)
 
 
 def yes(user: str, lapsed: str = "") -> Vote:
     """Return someone's approval."""
-    return Vote(
-        request="r4k7q", voter=Person("T1", user), choice=Choice.APPROVE, reason="", at=NOW, lapsed=lapsed
-    )  # fmt: skip
+    return Vote(request="r4k7q", voter=Person("T1", user), choice=Choice.APPROVE, reason="", at=NOW, lapsed=lapsed)
 
 
 # -- whom a request waits for ------------------------------------------------------------------------------------------
@@ -205,9 +212,12 @@ def test_how_approvers_are_told_makes_no_other_rule(how: str) -> None:
 
 def test_a_file_from_before_keeps_the_fingerprints_that_pending_requests_were_opened_under() -> None:
     production = {
-        "approvers": ["lead"], "required": 2, "expires_after": "24h", "override": ["U0DAVE"],
+        "approvers": ["lead"],
+        "required": 2,
+        "expires_after": "24h",
+        "override": ["U0DAVE"],
         "gates": [{"metric": "accuracy", "at_least": 0.85}, {"semver": "set"}],
-    }  # fmt: skip
+    }
     rules = {"staging": {"approvers": ["lead"]}, "production": production}
     policy = read_policy({"roles": {"lead": ["U0BOB", "U0CAROL"]}, "models": {"*": rules}})
     found = [policy.fingerprint("churn", stage) for stage in (Stage.PRODUCTION, Stage.STAGING)]

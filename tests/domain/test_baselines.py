@@ -414,9 +414,16 @@ def test_a_summary_begins_at_the_time_of_day_that_is_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("window", "slots", "period"),
-    [(HOUR, 24, DAY), (DAY, 1, DAY), (2 * DAY, 1, 2 * DAY), (4 * DAY, 1, 4 * DAY), (7 * HOUR, 3, DAY),
-     (36 * HOUR, 1, 2 * DAY), (3000.0, 28, DAY)],
-)  # fmt: skip
+    [
+        (HOUR, 24, DAY),
+        (DAY, 1, DAY),
+        (2 * DAY, 1, 2 * DAY),
+        (4 * DAY, 1, 4 * DAY),
+        (7 * HOUR, 3, DAY),
+        (36 * HOUR, 1, 2 * DAY),
+        (3000.0, 28, DAY),
+    ],
+)
 def test_a_period_has_as_many_blocks_as_fit(window: float, slots: int, period: float) -> None:
     found = summary(a_week(days=21), window=window)
     assert (len(found.same), found.period) == (slots, period)
@@ -502,10 +509,22 @@ def test_a_longer_history_has_days_as_long_as_any() -> None:
 
 
 A_SUMMARY = Baseline(
-    covers=7 * DAY, start=START, window=HOUR, day=DAY, size=12.0, low=0.8, high=1.0, weekend=0.0,
-    weekend_worth=math.inf, same=(0.9,) * 24, days=(7.0,) * 24, expected=(0.9,) * 24, worth=(18.0,) * 24, noise=0.01,
+    covers=7 * DAY,
+    start=START,
+    window=HOUR,
+    day=DAY,
+    size=12.0,
+    low=0.8,
+    high=1.0,
+    weekend=0.0,
+    weekend_worth=math.inf,
+    same=(0.9,) * 24,
+    days=(7.0,) * 24,
+    expected=(0.9,) * 24,
+    worth=(18.0,) * 24,
+    noise=0.01,
     degrees=100.0,
-)  # fmt: skip
+)
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 by_hour = st.lists(anything, max_size=30).map(tuple)
@@ -514,11 +533,24 @@ by_hour = st.lists(anything, max_size=30).map(tuple)
 @settings(max_examples=100, deadline=None)
 @given(
     it=st.builds(
-        Baseline, covers=anything, start=anything, window=anything, day=anything, size=anything, low=anything,
-        high=anything, weekend=anything, weekend_worth=anything, same=by_hour, days=by_hour, expected=by_hour,
-        worth=by_hour, noise=anything, degrees=anything,
+        Baseline,
+        covers=anything,
+        start=anything,
+        window=anything,
+        day=anything,
+        size=anything,
+        low=anything,
+        high=anything,
+        weekend=anything,
+        weekend_worth=anything,
+        same=by_hour,
+        days=by_hour,
+        expected=by_hour,
+        worth=by_hour,
+        noise=anything,
+        degrees=anything,
     )
-)  # fmt: skip
+)
 def test_a_summary_survives_the_ledger(it: Baseline) -> None:
     text = dump_baseline(it)
     assert repr(load_baseline(text)) == repr(it)  # NaN is not equal to itself
@@ -570,10 +602,12 @@ def test_another_unit_makes_the_same_summary_in_that_unit(values: list[float], b
     points = series(values, START - 7 * DAY, every=HOUR)
     one, other = summary(points), summary(scaled(points, by, more))
     moved = replace(
-        one, same=tuple(by * each + more for each in one.same),
+        one,
+        same=tuple(by * each + more for each in one.same),
         expected=tuple(by * each + more for each in one.expected),
-        weekend=by * one.weekend, noise=abs(by) * one.noise,
-    )  # fmt: skip
+        weekend=by * one.weekend,
+        noise=abs(by) * one.noise,
+    )
     close(moved, other, "low", "high", "worth", "expected", "phi", "step", "spread", "steps")
     ends = sorted([by * one.low + more, by * one.high + more])
     assert [other.low, other.high] == pytest.approx(ends, rel=1e-6)

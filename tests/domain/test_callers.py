@@ -38,12 +38,15 @@ def test_what_breaks_callers_comes_first() -> None:
 @pytest.mark.parametrize(
     ("new", "effects"),
     [
-        (takes(AGE, CITY), [Effect.BREAKS]), (takes(AGE, optional(CITY)), [Effect.ADDS]),
-        (takes(optional(AGE)), [Effect.FITS]), (takes(CITY), [Effect.BREAKS, Effect.BREAKS]), (takes(AGE), []),
+        (takes(AGE, CITY), [Effect.BREAKS]),
+        (takes(AGE, optional(CITY)), [Effect.ADDS]),
+        (takes(optional(AGE)), [Effect.FITS]),
+        (takes(CITY), [Effect.BREAKS, Effect.BREAKS]),
+        (takes(AGE), []),
         (Signature(outputs=OUTPUT), []),
     ],
     ids=["required input", "optional input", "made optional", "another input", "the same", "no inputs stated"],
-)  # fmt: skip
+)
 def test_a_change_has_one_effect_on_callers(new: Signature, effects: list[Effect]) -> None:
     assert [change.effect for change in caller_changes(new, takes(AGE))] == effects
 
@@ -51,13 +54,24 @@ def test_a_change_has_one_effect_on_callers(new: Signature, effects: list[Effect
 @pytest.mark.parametrize(
     ("new", "old"),
     [
-        (files(takes(AGE)), files(takes(AGE))), (files(takes(AGE)), None), (None, None),
-        (files(takes(AGE, CITY)), files(takes(CITY, AGE))), (files(takes(optional(AGE))), files(takes(AGE))),
-        (files(takes(AGE, optional(CITY))), files(takes(AGE))), (files(None), files(None)),
+        (files(takes(AGE)), files(takes(AGE))),
+        (files(takes(AGE)), None),
+        (None, None),
+        (files(takes(AGE, CITY)), files(takes(CITY, AGE))),
+        (files(takes(optional(AGE))), files(takes(AGE))),
+        (files(takes(AGE, optional(CITY))), files(takes(AGE))),
+        (files(None), files(None)),
     ],
-    ids=["the same", "nothing to compare", "no files at all", "another order", "made optional", "optional input more",
-         "no signatures"],
-)  # fmt: skip
+    ids=[
+        "the same",
+        "nothing to compare",
+        "no files at all",
+        "another order",
+        "made optional",
+        "optional input more",
+        "no signatures",
+    ],
+)
 def test_files_that_answer_every_call_fit(new: Package | None, old: Package | None) -> None:
     assert misfit(new, old) is None
 
@@ -66,8 +80,7 @@ def test_files_that_answer_every_call_fit(new: Package | None, old: Package | No
     ("new", "old", "why"),
     [
         (files(takes(AGE)), files(takes(AGE, CITY)), "its signature differs: input city was removed"),
-        (files(takes(AGE, CITY)), files(takes(AGE)),
-         "its signature differs: input city was added and is required"),
+        (files(takes(AGE, CITY)), files(takes(AGE)), "its signature differs: input city was added and is required"),
         (None, files(takes(AGE)), "its MLmodel file is gone"),
         (files(None), files(takes(AGE)), "its signature differs from the incumbent's"),
         (files(takes(AGE)), files(None), "its signature differs from the incumbent's"),
@@ -75,7 +88,7 @@ def test_files_that_answer_every_call_fit(new: Package | None, old: Package | No
         (files(takes()), files(takes(AGE)), "its signature differs from the incumbent's"),
     ],
     ids=["input missing", "input required", "no files", "no signature", "none before", "no outputs", "no inputs"],
-)  # fmt: skip
+)
 def test_files_that_callers_cannot_use_say_why(new: Package | None, old: Package, why: str) -> None:
     assert str(misfit(new, old)) == why
 
@@ -105,13 +118,15 @@ def test_a_request_that_an_older_registrar_opened_says_nothing_of_callers() -> N
 @pytest.mark.parametrize(
     ("new", "old", "unknown"),
     [
-        (files(None), files(takes(AGE)), "v4 has no signature"), (None, files(takes(AGE)), "v4 has no signature"),
-        (files(takes(AGE)), files(None), "v3 has no signature"), (files(None), None, None),
+        (files(None), files(takes(AGE)), "v4 has no signature"),
+        (None, files(takes(AGE)), "v4 has no signature"),
+        (files(takes(AGE)), files(None), "v3 has no signature"),
+        (files(None), None, None),
         (files(Signature(inputs=(AGE,))), files(takes(AGE)), "only one of them states its outputs"),
         (files(takes(AGE)), files(takes(AGE)), None),
     ],
     ids=["no signature", "no files", "none before", "neither has one", "no outputs", "the same"],
-)  # fmt: skip
+)
 def test_what_cannot_be_compared_is_said(new: Package | None, old: Package | None, unknown: str | None) -> None:
     found = for_callers(new, old, 4, 3)
     assert (found.unknown and str(found.unknown), found.changes) == (unknown, ())

@@ -14,10 +14,18 @@ from bot.domain.registry import Identity, Stage, VersionInfo
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BOBS = Move(
-    id="promotion:r4k7q", kind=MoveKind.PROMOTION, model="churn", version=4, from_stage=Stage.NONE,
-    target=Stage.PRODUCTION, expected_incumbent=3, actor=Person("T0LOCAL", "U0BOB"), intended_at=NOON,
-    state=MoveState.DONE, finished_at=NOON,
-)  # fmt: skip
+    id="promotion:r4k7q",
+    kind=MoveKind.PROMOTION,
+    model="churn",
+    version=4,
+    from_stage=Stage.NONE,
+    target=Stage.PRODUCTION,
+    expected_incumbent=3,
+    actor=Person("T0LOCAL", "U0BOB"),
+    intended_at=NOON,
+    state=MoveState.DONE,
+    finished_at=NOON,
+)
 V4 = VersionInfo(model="churn", version=4, stage=Stage.PRODUCTION, run_id="run4", source="s3://churn/4")
 FOUND = replace(BOBS, id="observed:4", kind=MoveKind.OBSERVED, actor=Automation("poll"))
 

@@ -8,14 +8,21 @@ from bot.domain.ci import CiRun, ci_around, pack_ci, parse_ci
 from bot.domain.errors import BadInput
 
 GITHUB = {
-    "GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/churn", "GITHUB_RUN_ID": "4711", "GITHUB_RUN_ATTEMPT": "2",
-    "GITHUB_SHA": "9fceb02", "GITHUB_SERVER_URL": "https://git.acme.example",
-}  # fmt: skip
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_REPOSITORY": "acme/churn",
+    "GITHUB_RUN_ID": "4711",
+    "GITHUB_RUN_ATTEMPT": "2",
+    "GITHUB_SHA": "9fceb02",
+    "GITHUB_SERVER_URL": "https://git.acme.example",
+}
 GITLAB = {
-    "GITLAB_CI": "true", "CI_PROJECT_PATH": "acme/churn", "CI_PIPELINE_ID": "4711", "CI_JOB_ID": "9",
+    "GITLAB_CI": "true",
+    "CI_PROJECT_PATH": "acme/churn",
+    "CI_PIPELINE_ID": "4711",
+    "CI_JOB_ID": "9",
     "CI_COMMIT_SHA": "9fceb02",
     "CI_JOB_URL": "https://git.acme.example/acme/churn/-/jobs/4711",
-}  # fmt: skip
+}
 
 
 def test_github_says_where_we_are() -> None:
@@ -48,10 +55,17 @@ def test_what_is_known_is_kept_and_comes_back() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "javascript:alert(1)", "ftp://ci.example/7", "//ci.example/7", "https://", "https://ann:secret@ci.example/7",
-        "https://ci.example/7|Approve", "https://ci.example/<!channel>", "https://ci.example/a b", "https://[broken",
+        "javascript:alert(1)",
+        "ftp://ci.example/7",
+        "//ci.example/7",
+        "https://",
+        "https://ann:secret@ci.example/7",
+        "https://ci.example/7|Approve",
+        "https://ci.example/<!channel>",
+        "https://ci.example/a b",
+        "https://[broken",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_page_becomes_no_link(url: str) -> None:
     with pytest.raises(BadInput, match="url"):
         parse_ci({"url": url})

@@ -165,7 +165,7 @@ def test_the_quotes_and_dashes_of_phones_are_understood(text: str) -> None:
     [
         ("it's", "it's"),
         ("it’s", "it's"),
-        ('"it\'s better, isn\'t it"', "it's better, isn't it"),
+        ("\"it's better, isn't it\"", "it's better, isn't it"),
         ("“it’s better”", "it's better"),
         ("'said \"no\"'", 'said "no"'),
         ('"f1 0.80 – 0.86 — at last"', "f1 0.80 – 0.86 — at last"),
@@ -181,7 +181,7 @@ def test_the_quotes_and_dashes_of_phones_are_understood(text: str) -> None:
         ("''", ""),
         ("-1", "-1"),
     ],
-)  # fmt: skip
+)
 def test_a_reason_is_kept_as_it_was_meant(typed: str, understood: str) -> None:
     if typed == '"--help"':
         typed = f"={typed}"
@@ -259,14 +259,14 @@ def test_what_is_missing_is_said_with_how_to_write_it() -> None:
         ("promote churn 7 production --reason", "--reason needs a value behind it"),
         ("promote churn 7 --to", "--to needs a value behind it"),
         ("promote churn 7 production --keep-existing=yes", "I cannot read that"),
-        ("promote churn 7 production --reason \"open", "A quote is opened and never closed"),
+        ('promote churn 7 production --reason "open', "A quote is opened and never closed"),
         ("history churn --last many", "--last: "),
         ("history churn --last 0", "--last: "),
         ("history churn --last 51", "--last: "),
         ("approve ???", "“???” is no request"),
         ("requests ''", "name is missing"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_understood_is_answered_with_what_can(text: str, said: str) -> None:
     assert said in refusal(text)
 
@@ -310,11 +310,41 @@ def try_to(text: str) -> Any:
 
 LINES = st.lists(
     st.sampled_from(
-        [*VERBS, "churn", "7", "v7", "@a", "latest", "production", "--", "-", "—", "–to", "--to", "--version=7", "-h",
-         "--reason", "“", "”", "'", '"', "’", "\\", "#", "&lt;", "@", "=", "--=", "-1", "r4k7q", "🚀", "\u202e"]
+        [
+            *VERBS,
+            "churn",
+            "7",
+            "v7",
+            "@a",
+            "latest",
+            "production",
+            "--",
+            "-",
+            "—",
+            "–to",
+            "--to",
+            "--version=7",
+            "-h",
+            "--reason",
+            "“",
+            "”",
+            "'",
+            '"',
+            "’",
+            "\\",
+            "#",
+            "&lt;",
+            "@",
+            "=",
+            "--=",
+            "-1",
+            "r4k7q",
+            "🚀",
+            "\u202e",
+        ]
     ),
     max_size=8,
-).map(" ".join)  # fmt: skip
+).map(" ".join)
 
 
 @given(st.text() | LINES)

@@ -61,9 +61,14 @@ def test_the_frame_has_its_columns_and_types() -> None:
     versions, runs = world({1: {"f1": 0.5, "auc": 1}})
     table = frame([replace(versions[0], tags={"semver": "1.0.0"})], runs)
     assert {name: str(kind) for name, kind in table.dtypes.items()} == {
-        "version": "int64", "semver": "object", "stage": "object", "run_id": "object",
-        "created_at": "datetime64[us, UTC]", "auc": "float64", "f1": "float64",
-    }  # fmt: skip
+        "version": "int64",
+        "semver": "object",
+        "stage": "object",
+        "run_id": "object",
+        "created_at": "datetime64[us, UTC]",
+        "auc": "float64",
+        "f1": "float64",
+    }
     assert table.iloc[0].tolist() == [1, "1.0.0", "None", "run1", pd.Timestamp(NOW), 1.0, 0.5]
 
 
@@ -121,16 +126,60 @@ def test_a_thousand_versions_of_300_metrics_take_no_time() -> None:
 # -- directions --------------------------------------------------------------------------------------------------------
 
 HIGHER = [
-    "accuracy", "f1", "f1_score", "roc_auc", "r2", "precision@10", "mAP", "recall", "lossless", "uptime", "timeless",
-    "neg_log_loss", "neg_mean_squared_error", "requests_per_second", "tokens_per_sec",
-    "true_negative_rate", "log_likelihood", "精度", "_", "42",
-]  # fmt: skip
+    "accuracy",
+    "f1",
+    "f1_score",
+    "roc_auc",
+    "r2",
+    "precision@10",
+    "mAP",
+    "recall",
+    "lossless",
+    "uptime",
+    "timeless",
+    "neg_log_loss",
+    "neg_mean_squared_error",
+    "requests_per_second",
+    "tokens_per_sec",
+    "true_negative_rate",
+    "log_likelihood",
+    "精度",
+    "_",
+    "42",
+]
 LOWER = [
-    "loss", "val_loss", "test.error", "train_logLoss", "log_loss", "RMSE", "rmse", "valMAE", "latency", "latency_ms",
-    "latencyMs", "p95-latency", "inference time", "top5_error", "top5error", "training_time", "brier_score", "KL",
-    "kl_divergence", "false_positive_rate", "fpr", "negative_log_likelihood", "val/neg_log_likelihood", "wer", "MAPE",
-    "cost_per_request", "errors_per_minute", "memory_mb", "model_size", "perplexity", "cross_entropy",
-]  # fmt: skip
+    "loss",
+    "val_loss",
+    "test.error",
+    "train_logLoss",
+    "log_loss",
+    "RMSE",
+    "rmse",
+    "valMAE",
+    "latency",
+    "latency_ms",
+    "latencyMs",
+    "p95-latency",
+    "inference time",
+    "top5_error",
+    "top5error",
+    "training_time",
+    "brier_score",
+    "KL",
+    "kl_divergence",
+    "false_positive_rate",
+    "fpr",
+    "negative_log_likelihood",
+    "val/neg_log_likelihood",
+    "wer",
+    "MAPE",
+    "cost_per_request",
+    "errors_per_minute",
+    "memory_mb",
+    "model_size",
+    "perplexity",
+    "cross_entropy",
+]
 
 
 @pytest.mark.parametrize("metric", HIGHER)
@@ -224,7 +273,8 @@ SAID: list[tuple[str, dict[int, Metrics], int | None]] = [
     ("v7 beats Production v5 on f1 by +0.021; worse on latency_ms by +4; the same on auc.", GOLDEN, 5),
     (
         "v7 beats Production v5 on f1 by +0.021; worse on latency_ms by +4.",
-        {5: {"f1": 0.891, "latency_ms": 38}, 7: {"f1": 0.912, "latency_ms": 42}}, 5,
+        {5: {"f1": 0.891, "latency_ms": 38}, 7: {"f1": 0.912, "latency_ms": 42}},
+        5,
     ),
     ("v2 beats Production v1 on log_loss by -0.05.", {1: {"log_loss": 0.35}, 2: {"log_loss": 0.3}}, 1),
     ("v2 is worse than Production v1 on f1 by -0.1.", {1: {"f1": 0.9}, 2: {"f1": 0.8}}, 1),
@@ -233,35 +283,43 @@ SAID: list[tuple[str, dict[int, Metrics], int | None]] = [
     ("Nothing is in Production. Best on f1: v7 (0.91).", {6: {"f1": 0.9}, 7: {"f1": 0.91}}, None),
     (
         "Nothing is in Production. Best on auc: v7 (0.9), f1: v7 (0.912) and latency_ms: v5 (38).",
-        GOLDEN, None,
+        GOLDEN,
+        None,
     ),
     ("Production v5 is the only version here: auc 0.9, f1 0.891 and latency_ms 38.", {5: GOLDEN[5]}, 5),
     ("v5 is the only version here, and not in Production: f1 0.891.", {5: {"f1": 0.891}}, None),
     ("No run of these versions has metrics.", {1: {}, 2: {"f1": NAN}}, 1),
     (
         "v2 beats Production v1 on auc by +0.1. f1 is missing for v2.",
-        {1: {"auc": 0.8, "f1": 0.9}, 2: {"auc": 0.9}}, 1,
+        {1: {"auc": 0.8, "f1": 0.9}, 2: {"auc": 0.9}},
+        1,
     ),
     (
         "v2 beats Production v1 on auc by +0.1. f1 and recall are missing for Production v1.",
-        {1: {"auc": 0.8}, 2: {"auc": 0.9, "f1": 0.9, "recall": 0.5}}, 1,
+        {1: {"auc": 0.8}, 2: {"auc": 0.9, "f1": 0.9, "recall": 0.5}},
+        1,
     ),
     (
         "v2 and Production v1 have no metric in common. f1 is missing for v2. auc is missing for Production v1.",
-        {1: {"f1": 0.9}, 2: {"auc": 0.9}}, 1,
+        {1: {"f1": 0.9}, 2: {"auc": 0.9}},
+        1,
     ),
     ("v2 has no metrics to compare with Production v1.", {1: {"f1": 0.9}, 2: {}}, 1),
     ("Production v1 has no metrics. Best on f1: v2 (0.9).", {1: {}, 2: {"f1": 0.9}}, 1),
     (
         "v2 beats Production v1 on m9 by +9, m8 by +8, m7 by +7 and 4 more; worse on error by +1.",
-        {1: dict.fromkeys([*(f"m{n}" for n in range(3, 10)), "error"], 1.0),
-         2: {**{f"m{n}": 1.0 + n for n in range(3, 10)}, "error": 2.0}}, 1,
+        {
+            1: dict.fromkeys([*(f"m{n}" for n in range(3, 10)), "error"], 1.0),
+            2: {**{f"m{n}": 1.0 + n for n in range(3, 10)}, "error": 2.0},
+        },
+        1,
     ),
     (
         "v2 beats Production v1 on a by +0.1, b by +1 and c by +10.",  # relative to their size
-        {1: {"a": 0.0, "b": 9.0, "c": 1000.0}, 2: {"a": 0.1, "b": 10.0, "c": 1010.0}}, 1,
+        {1: {"a": 0.0, "b": 9.0, "c": 1000.0}, 2: {"a": 0.1, "b": 10.0, "c": 1010.0}},
+        1,
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("expected", "metrics", "production"), SAID)
@@ -286,21 +344,41 @@ def best_said(metric: str, metrics: Mapping[int, Metrics], production: int | Non
 @pytest.mark.parametrize(
     ("expected", "metric", "metrics", "production", "lowest"),
     [
-        ("v7 (no stage) has the highest f1: 0.912, 0.021 ahead of v5 in Production. Run run7.",
-         "f1", {5: GOLDEN[5], 7: GOLDEN[7]}, 5, None),
-        ("v7 (no stage) has the highest f1: 0.912, 0.008 ahead of v6 and 0.021 ahead of v5 in Production. Run run7.",
-         "f1", GOLDEN, 5, None),
+        (
+            "v7 (no stage) has the highest f1: 0.912, 0.021 ahead of v5 in Production. Run run7.",
+            "f1",
+            {5: GOLDEN[5], 7: GOLDEN[7]},
+            5,
+            None,
+        ),
+        (
+            "v7 (no stage) has the highest f1: 0.912, 0.008 ahead of v6 and 0.021 ahead of v5 in Production. Run run7.",
+            "f1",
+            GOLDEN,
+            5,
+            None,
+        ),
         ("v5 (Production) has the lowest latency_ms: 38, 4 ahead of v7. Run run5.", "latency_ms", GOLDEN, 5, None),
         ("v5 (Production) has the lowest f1: 0.891, 0.013 ahead of v6. Run run5.", "f1", GOLDEN, 5, True),
         ("v6 (no stage) has the highest latency_ms: 45, 3 ahead of v7. Run run6.", "latency_ms", GOLDEN, None, False),
         ("v5 (Production) has the highest auc: 0.9, level with v7. Run run5.", "auc", GOLDEN, 5, None),
         ("v7 (no stage) has the highest auc: 0.9, level with v5. Run run7.", "auc", GOLDEN, None, None),
-        ("v2 (no stage) has the highest f1: 0.9. No other version has a value. Run run2.",
-         "f1", {1: {}, 2: {"f1": 0.9}}, 1, None),
-        ("v3 (no stage) has the highest f1: 0.9, 0.1 ahead of v2. v1 in Production has no value. Run run3.",
-         "f1", {1: {"f1": NAN}, 2: {"f1": 0.8}, 3: {"f1": 0.9}}, 1, None),
+        (
+            "v2 (no stage) has the highest f1: 0.9. No other version has a value. Run run2.",
+            "f1",
+            {1: {}, 2: {"f1": 0.9}},
+            1,
+            None,
+        ),
+        (
+            "v3 (no stage) has the highest f1: 0.9, 0.1 ahead of v2. v1 in Production has no value. Run run3.",
+            "f1",
+            {1: {"f1": NAN}, 2: {"f1": 0.8}, 3: {"f1": 0.9}},
+            1,
+            None,
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_best_is_told_with_its_lead(
     expected: str, metric: str, metrics: dict[int, Metrics], production: int | None, lowest: bool | None
 ) -> None:
@@ -338,12 +416,28 @@ def test_where_nobody_has_a_value_nobody_wins() -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (0.020999999999999908, "0.021"), (0.1 + 0.2, "0.3"), (0.91234567, "0.9123"), (42.0, "42"), (0.0, "0"),
-        (-0.0, "0"), (12345.678, "12,346"), (9999.6, "10,000"), (999.96, "1,000"), (1234567890.0, "1,234,567,890"),
-        (0.0001, "0.0001"), (0.00001234567, "1.235e-5"), (1.5e-300, "1.5e-300"), (2.5e15, "2.5e15"), (NAN, "–"),
-        (math.inf, "∞"), (-math.inf, "-∞"), (-0.5, "-0.5"), (1.7e308, "1.7e308"), (5e-324, "4.941e-324"),
+        (0.020999999999999908, "0.021"),
+        (0.1 + 0.2, "0.3"),
+        (0.91234567, "0.9123"),
+        (42.0, "42"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (12345.678, "12,346"),
+        (9999.6, "10,000"),
+        (999.96, "1,000"),
+        (1234567890.0, "1,234,567,890"),
+        (0.0001, "0.0001"),
+        (0.00001234567, "1.235e-5"),
+        (1.5e-300, "1.5e-300"),
+        (2.5e15, "2.5e15"),
+        (NAN, "–"),
+        (math.inf, "∞"),
+        (-math.inf, "-∞"),
+        (-0.5, "-0.5"),
+        (1.7e308, "1.7e308"),
+        (5e-324, "4.941e-324"),
     ],
-)  # fmt: skip
+)
 def test_a_number_is_shown_as_a_person_reads_it(value: float, expected: str) -> None:
     assert number(value) == expected
 

@@ -50,8 +50,13 @@ def after(by: Detector, *readings: tuple[float, float]) -> tuple[Floats, float]:
 @pytest.mark.parametrize(("bad", "of", "null"), [(0, 40, 0.1), (9, 40, 0.1), (28, 100, 0.1), (3, 900, 0.001)])
 def test_bets_on_every_share_alike_are_the_beta_binomial_e_process(bad: int, of: int, null: float) -> None:
     grid = (np.arange(100_000) + 0.5) / 100_000
-    by = Detector(null=np.array(null), lost=np.log(grid / null), won=np.log((1 - grid) / (1 - null)),
-                  enough=np.array(inf), most=np.array(inf))  # fmt: skip
+    by = Detector(
+        null=np.array(null),
+        lost=np.log(grid / null),
+        won=np.log((1 - grid) / (1 - null)),
+        enough=np.array(inf),
+        most=np.array(inf),
+    )
     _, together = gathered(np.zeros(len(grid)), np.array(float(bad)), np.array(float(of)), by)
     theirs = ville.BernoulliTest(null, prior=(1, 1)).fit([1] * bad + [0] * (of - bad)).log_e_values_[-1]
     assert together.item() == pytest.approx(theirs, abs=1e-4)
@@ -329,7 +334,8 @@ def test_where_nothing_can_be_worse_by_so_much_it_says_so() -> None:
 
 
 def test_evidence_of_other_bets_is_begun_again() -> None:
-    found = weigh(0.9, 10, START, (7.0, 1.0, 2.0), a_week_of(9, 10), higher_is_better=True, effect=Effect(0.02),
-                  fail_after=2)  # fmt: skip
+    found = weigh(
+        0.9, 10, START, (7.0, 1.0, 2.0), a_week_of(9, 10), higher_is_better=True, effect=Effect(0.02), fail_after=2
+    )
     assert found is not None
     assert found.evidence == weighed((0.9, 10)).evidence

@@ -53,9 +53,27 @@ def test_what_is_written_is_understood(said: object, effect: Effect, shown: str)
 
 
 @pytest.mark.parametrize(
-    "said", ["", "%", "much", "-2%", "-0.01 abs", "2%%", "2 3", "nan", "inf", "2% of errors", "2 percent", "abs", True,
-             None, [], "0.01 abs of error", "1,5%"],
-)  # fmt: skip
+    "said",
+    [
+        "",
+        "%",
+        "much",
+        "-2%",
+        "-0.01 abs",
+        "2%%",
+        "2 3",
+        "nan",
+        "inf",
+        "2% of errors",
+        "2 percent",
+        "abs",
+        True,
+        None,
+        [],
+        "0.01 abs of error",
+        "1,5%",
+    ],
+)
 def test_what_is_no_effect_is_refused_with_what_to_write(said: object) -> None:
     with pytest.raises(ValueError, match=r"isn't an effect; write one like 2%, 0\.01 abs, or 10% of error"):
         parse_effect(said)
@@ -157,9 +175,15 @@ def test_where_an_effect_says_nothing_a_distance_is_suggested(said: str, low: fl
 
 @pytest.mark.parametrize(
     ("said", "low", "high"),
-    [*product(["0.01 abs"], [-1.0, 0.0], [0.0, 5.0]), ("2%", 0.1, 5.0), ("2%", -5.0, -0.1), ("2%", 0.0, 0.1),
-     ("10% of error", 0.0, 1.0), ("10% of error", 0.999, 0.9999)],
-)  # fmt: skip
+    [
+        *product(["0.01 abs"], [-1.0, 0.0], [0.0, 5.0]),
+        ("2%", 0.1, 5.0),
+        ("2%", -5.0, -0.1),
+        ("2%", 0.0, 0.1),
+        ("10% of error", 0.0, 1.0),
+        ("10% of error", 0.999, 0.9999),
+    ],
+)
 def test_elsewhere_it_says_something(said: str, low: float, high: float) -> None:
     assert parse_effect(said).senseless(low, high) is None
 

@@ -40,14 +40,29 @@ EVENTS = st.builds(
     evidence=st.dictionaries(st.text(), JSON, max_size=3),
 )
 AN_EVENT = Event(
-    at=datetime(2026, 5, 4, 12, tzinfo=UTC), actor=Person("T1", "U1"), tag=Tag.VOTED, subject="r4k7q", model="churn",
-    before="pending", after="approved", why="looks good", origin="slack", evidence={"approvals": 1},
-)  # fmt: skip
+    at=datetime(2026, 5, 4, 12, tzinfo=UTC),
+    actor=Person("T1", "U1"),
+    tag=Tag.VOTED,
+    subject="r4k7q",
+    model="churn",
+    before="pending",
+    after="approved",
+    why="looks good",
+    origin="slack",
+    evidence={"approvals": 1},
+)
 CHANGES: dict[str, Any] = {
-    "at": AN_EVENT.at + timedelta(microseconds=1), "actor": Person("T1", "U2"), "tag": Tag.OPENED, "subject": "r4k7r",
-    "model": None, "before": None, "after": "rejected", "why": "looks bad", "origin": "terminal",
+    "at": AN_EVENT.at + timedelta(microseconds=1),
+    "actor": Person("T1", "U2"),
+    "tag": Tag.OPENED,
+    "subject": "r4k7r",
+    "model": None,
+    "before": None,
+    "after": "rejected",
+    "why": "looks bad",
+    "origin": "terminal",
     "evidence": {"approvals": 2},
-}  # fmt: skip
+}
 
 
 @given(EVENTS, st.integers(min_value=1))

@@ -45,8 +45,10 @@ def figures(part: str) -> tuple[int, list[dict[str, str]]]:
     text = PAGE.read_text(encoding="utf-8").partition(f"<!-- figures: {part} -->")[2].partition("<!-- end -->")[0]
     months = re.search(r"([\d,]+) months of each kind", text)
     assert months is not None
-    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")]
-                      for line in text[text.index("\n|") + 1 :].split("\n\n")[0].splitlines()]  # fmt: skip
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text[text.index("\n|") + 1 :].split("\n\n")[0].splitlines()
+    ]
     return int(months[1].replace(",", "")), [dict(zip(head, row, strict=True)) for row in rows]
 
 
@@ -80,9 +82,16 @@ def test_a_rule_as_it_was_simulated_has_its_figure(rule: str) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"fail_after": 3}, {"sigma": 4}, {"window": "2h"}, {"min_effect": "3%"}, {"hard_limit": 0.5},
-     {"rule": "sequential", "alpha": 0.001}, {"rule": "sequential", "window": "10m"}],
-)  # fmt: skip
+    [
+        {"fail_after": 3},
+        {"sigma": 4},
+        {"window": "2h"},
+        {"min_effect": "3%"},
+        {"hard_limit": 0.5},
+        {"rule": "sequential", "alpha": 0.001},
+        {"rule": "sequential", "window": "10m"},
+    ],
+)
 def test_what_acts_no_sooner_has_it_as_well(fields: dict[str, Any]) -> None:
     rule = a_rule(**fields)
     assert per_month(rule) == PER_MONTH[str(rule.rule)]
@@ -90,9 +99,17 @@ def test_what_acts_no_sooner_has_it_as_well(fields: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"fail_after": 1}, {"sigma": 2.9}, {"window": "30m"}, {"min_effect": "1%"}, {"min_effect": "0.5 abs"},
-     {"min_effect": "10% of error"}, {"rule": "sequential", "alpha": 0.02}, {"greater_than": 0.85}],
-)  # fmt: skip
+    [
+        {"fail_after": 1},
+        {"sigma": 2.9},
+        {"window": "30m"},
+        {"min_effect": "1%"},
+        {"min_effect": "0.5 abs"},
+        {"min_effect": "10% of error"},
+        {"rule": "sequential", "alpha": 0.02},
+        {"greater_than": 0.85},
+    ],
+)
 def test_what_was_not_simulated_has_none(fields: dict[str, Any]) -> None:
     assert per_month(a_rule(**fields)) is None
 
@@ -118,22 +135,29 @@ def test_only_what_can_act_is_counted() -> None:
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        ([{}], "1 monitor is armed. Simulations expect at most 0.002 rollbacks a month without a cause "
-         "(docs/rules.md)."),
-        ([{}, {"hard_limit": 0.5}, {"greater_than": 0.85}],
-         "3 monitors are armed. Simulations expect at most 0.004 rollbacks a month without a cause "
-         "(docs/rules.md). "
-         "Not counted: 1 threshold and 1 hard limit."),
-        ([{}, *[{"greater_than": 0.85, "hard_limit": 0.5}] * 2, {"sigma": 1}],
-         "4 monitors are armed. Simulations expect at most 0.002 rollbacks a month without a cause "
-         "(docs/rules.md). "
-         "Not counted: 2 thresholds, 2 hard limits, and 1 monitor with looser settings."),
-        ([{"greater_than": 0.85}],
-         "1 monitor is armed. Backtest it to see how often it would act without a cause."),
-        ([{"greater_than": 0.85}, {"window": "10m"}],
-         "2 monitors are armed. Backtest them to see how often they would act without a cause."),
+        (
+            [{}],
+            "1 monitor is armed. Simulations expect at most 0.002 rollbacks a month without a cause (docs/rules.md).",
+        ),
+        (
+            [{}, {"hard_limit": 0.5}, {"greater_than": 0.85}],
+            "3 monitors are armed. Simulations expect at most 0.004 rollbacks a month without a cause "
+            "(docs/rules.md). "
+            "Not counted: 1 threshold and 1 hard limit.",
+        ),
+        (
+            [{}, *[{"greater_than": 0.85, "hard_limit": 0.5}] * 2, {"sigma": 1}],
+            "4 monitors are armed. Simulations expect at most 0.002 rollbacks a month without a cause "
+            "(docs/rules.md). "
+            "Not counted: 2 thresholds, 2 hard limits, and 1 monitor with looser settings.",
+        ),
+        ([{"greater_than": 0.85}], "1 monitor is armed. Backtest it to see how often it would act without a cause."),
+        (
+            [{"greater_than": 0.85}, {"window": "10m"}],
+            "2 monitors are armed. Backtest them to see how often they would act without a cause.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_people_read(rules: list[dict[str, Any]], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(false_rollbacks, "PER_MONTH", {"default": 0.002})
     assert sentence(*(a_rule(**fields) for fields in rules)) == said

@@ -116,9 +116,20 @@ def test_of_windows_that_overlap_the_latest_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("weekday", "days"),
-    [("0", "6"), ("7", "6"), ("1", "0"), ("0/2", "6135"), ("1-5", "01234"), ("5-1", "4560"), ("*/2", "6135"),
-     ("mon,WED", "02"), ("sat-sun", "56"), ("1/2", "024"), ("*", "0123456")],
-)  # fmt: skip
+    [
+        ("0", "6"),
+        ("7", "6"),
+        ("1", "0"),
+        ("0/2", "6135"),
+        ("1-5", "01234"),
+        ("5-1", "4560"),
+        ("*/2", "6135"),
+        ("mon,WED", "02"),
+        ("sat-sun", "56"),
+        ("1/2", "024"),
+        ("*", "0123456"),
+    ],
+)
 def test_weekdays_are_cron_s(weekday: str, days: str) -> None:
     monday = datetime(2026, 5, 4, 12, tzinfo=UTC)
     held = [day for day in range(7) if window_at(f"0 12 * * {weekday}", HOUR, "UTC", monday + timedelta(days=day))]
@@ -127,9 +138,16 @@ def test_weekdays_are_cron_s(weekday: str, days: str) -> None:
 
 @pytest.mark.parametrize(
     ("cron", "zone"),
-    [("0 18 * *", "UTC"), ("61 * * * *", "UTC"), ("0 0 * * 8", "UTC"), ("0 0 * * someday", "UTC"), ("", "UTC"),
-     ("0 0 * * *", "Europe/Berln"), ("0 0 * * *", "")],
-)  # fmt: skip
+    [
+        ("0 18 * *", "UTC"),
+        ("61 * * * *", "UTC"),
+        ("0 0 * * 8", "UTC"),
+        ("0 0 * * someday", "UTC"),
+        ("", "UTC"),
+        ("0 0 * * *", "Europe/Berln"),
+        ("0 0 * * *", ""),
+    ],
+)
 def test_what_cannot_be_reckoned_is_refused(cron: str, zone: str) -> None:
     with pytest.raises(ValueError, match=r"cannot be read|no time zone|no cron expression"):
         check_cron(cron, zone)

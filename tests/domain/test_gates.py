@@ -21,10 +21,14 @@ NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 VERSION = VersionInfo(model="churn", version=7, stage=Stage.STAGING, tags={"semver": "2.1.0", "owner": "ann"})
 CARD = fill(Sources(version=VERSION, model=ModelInfo(name="churn")))
 FACTS = GateFacts(
-    version=VERSION, card=CARD, now=NOW, incumbent=5,
-    metrics={"accuracy": 0.90, "latency_ms": 40.0, "f1": 0.80}, against={"accuracy": 0.91, "latency_ms": 35.0},
+    version=VERSION,
+    card=CARD,
+    now=NOW,
+    incumbent=5,
+    metrics={"accuracy": 0.90, "latency_ms": 40.0, "f1": 0.80},
+    against={"accuracy": 0.91, "latency_ms": 35.0},
     staged_since=NOW - timedelta(hours=30),
-)  # fmt: skip
+)
 
 
 def gate(**fields: Any) -> Gate:
@@ -47,11 +51,15 @@ def with_facts(**changes: Any) -> GateFacts:
 @pytest.mark.parametrize(
     ("bound", "passes"),
     [
-        ({"at_least": 0.89}, True), ({"at_least": 0.90}, True), ({"at_least": 0.91}, False),
-        ({"at_most": 0.89}, False), ({"at_most": 0.90}, True), ({"at_most": 0.91}, True),
+        ({"at_least": 0.89}, True),
+        ({"at_least": 0.90}, True),
+        ({"at_least": 0.91}, False),
+        ({"at_most": 0.89}, False),
+        ({"at_most": 0.90}, True),
+        ({"at_most": 0.91}, True),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_bound_itself_is_within(bound: dict[str, Any], passes: bool) -> None:
     assert only(metric="accuracy", **bound).passed is passes
 
@@ -246,9 +254,19 @@ PASSED = GateResult(name="accuracy", bound="≥ 0.85", value="0.9", passed=True)
 FAILED = replace(PASSED, value="0.8", passed=False)
 SEEN = Seen(metrics={"accuracy": 0.9}, gates=(PASSED,), rule="abc")
 REQUEST = Request(
-    id="r4k7q", model="churn", version=7, from_stage=Stage.NONE, target=Stage.PRODUCTION, incumbent=5,
-    requester=Person("T1", "U1"), reason="", required=1, opened_at=NOW, expires_at=NOW, seen=SEEN,
-)  # fmt: skip
+    id="r4k7q",
+    model="churn",
+    version=7,
+    from_stage=Stage.NONE,
+    target=Stage.PRODUCTION,
+    incumbent=5,
+    requester=Person("T1", "U1"),
+    reason="",
+    required=1,
+    opened_at=NOW,
+    expires_at=NOW,
+    seen=SEEN,
+)
 
 
 def test_nothing_has_changed_where_everything_is_as_it_was() -> None:

@@ -30,9 +30,16 @@ def at(day: int, hour: int = 0, minute: int = 0) -> datetime:
 
 def move(version: int, when: datetime, kind: MoveKind = MoveKind.PROMOTION, **changes: Any) -> Move:
     fields: dict[str, Any] = {
-        "id": f"m{when.isoformat()}", "model": "churn", "from_stage": Stage.STAGING, "target": Stage.PRODUCTION,
-        "expected_incumbent": None, "actor": BOB, "intended_at": when, "finished_at": when, "state": MoveState.DONE,
-    }  # fmt: skip
+        "id": f"m{when.isoformat()}",
+        "model": "churn",
+        "from_stage": Stage.STAGING,
+        "target": Stage.PRODUCTION,
+        "expected_incumbent": None,
+        "actor": BOB,
+        "intended_at": when,
+        "finished_at": when,
+        "state": MoveState.DONE,
+    }
     return Move(**(fields | {"version": version, "kind": kind} | changes))
 
 
@@ -42,11 +49,16 @@ def left(version: int, when: datetime) -> Move:
 
 # v3 was there on 1 March, v4 came on the 3rd at 14:00, v5 at 15:00 and was rolled back at 15:30; on the 6th nobody
 # was there from 10:00 to 11:00, when v6 came.
-STORY = stretches([
-    move(6, at(6, 11)), left(4, at(6, 10)),
-    move(4, at(3, 15, 30), MoveKind.ROLLBACK, expected_incumbent=5, actor=WATCH, reason="accuracy 0.7"),
-    move(5, at(3, 15)), move(4, at(3, 14), expected_incumbent=3), move(3, at(1, 9), MoveKind.OBSERVED, why=BEFORE_US),
-])  # fmt: skip
+STORY = stretches(
+    [
+        move(6, at(6, 11)),
+        left(4, at(6, 10)),
+        move(4, at(3, 15, 30), MoveKind.ROLLBACK, expected_incumbent=5, actor=WATCH, reason="accuracy 0.7"),
+        move(5, at(3, 15)),
+        move(4, at(3, 14), expected_incumbent=3),
+        move(3, at(1, 9), MoveKind.OBSERVED, why=BEFORE_US),
+    ]
+)
 
 
 def asked(when: Any, story: Sequence[Served] = STORY, watched: datetime | None = None) -> str:
@@ -54,11 +66,20 @@ def asked(when: Any, story: Sequence[Served] = STORY, watched: datetime | None =
     meant = window(when, NOW)
     first = min([one.since for one in story] + ([watched] if watched else []), default=None)
     end = meant.end or meant.begin
-    return str(answer(Timeline(
-        model="churn", served=overlapping(story, meant), now=NOW, watched=first, requests={}, window=meant,
-        before=next((one for one in story if one.since <= meant.begin), None),
-        after=next((one for one in reversed(story) if one.since > end), None),
-    )))  # fmt: skip
+    return str(
+        answer(
+            Timeline(
+                model="churn",
+                served=overlapping(story, meant),
+                now=NOW,
+                watched=first,
+                requests={},
+                window=meant,
+                before=next((one for one in story if one.since <= meant.begin), None),
+                after=next((one for one in reversed(story) if one.since > end), None),
+            )
+        )
+    )
 
 
 # -- moments -----------------------------------------------------------------------------------------------------------
@@ -67,10 +88,18 @@ def asked(when: Any, story: Sequence[Served] = STORY, watched: datetime | None =
 @pytest.mark.parametrize(
     ("when", "version"),
     [
-        (at(1, 8, 59), None), (at(1, 9), 3), (at(3, 13, 59), 3), (at(3, 14), 4), (at(3, 15), 5), (at(3, 15, 30), 4),
-        (at(6, 9, 59), 4), (at(6, 10), None), (at(6, 11), 6), (NOW, 6),
+        (at(1, 8, 59), None),
+        (at(1, 9), 3),
+        (at(3, 13, 59), 3),
+        (at(3, 14), 4),
+        (at(3, 15), 5),
+        (at(3, 15, 30), 4),
+        (at(6, 9, 59), 4),
+        (at(6, 10), None),
+        (at(6, 11), 6),
+        (NOW, 6),
     ],
-)  # fmt: skip
+)
 def test_who_served_at_a_moment(when: datetime, version: int | None) -> None:
     found = served_at(STORY, when)
     assert (found.version if found else None) == version
@@ -80,15 +109,22 @@ def test_who_served_at_a_moment(when: datetime, version: int | None) -> None:
     ("when", "said"),
     [
         (at(3, 14, 30), "v4 of “churn” was in Production at 2026-03-03 14:30 UTC."),
-        (datetime(2026, 3, 3, 16, 30, tzinfo=timezone(timedelta(hours=2))), "v4 of “churn” was in Production at "
-         "2026-03-03 14:30 UTC."),
+        (
+            datetime(2026, 3, 3, 16, 30, tzinfo=timezone(timedelta(hours=2))),
+            "v4 of “churn” was in Production at 2026-03-03 14:30 UTC.",
+        ),
         (timedelta(hours=2), "v6 of “churn” was in Production at 2026-03-10 10:00 UTC."),
-        (at(6, 10, 30), "No version of “churn” was in Production at 2026-03-06 10:30 UTC. v4 was there until "
-         "2026-03-06 10:00 UTC. v6 came at 2026-03-06 11:00 UTC."),
-        (at(1, 8), "No record: Registrar has watched “churn” since 2026-03-01 09:00 UTC. v3 was in Production "
-         "by then."),
+        (
+            at(6, 10, 30),
+            "No version of “churn” was in Production at 2026-03-06 10:30 UTC. v4 was there until "
+            "2026-03-06 10:00 UTC. v6 came at 2026-03-06 11:00 UTC.",
+        ),
+        (
+            at(1, 8),
+            "No record: Registrar has watched “churn” since 2026-03-01 09:00 UTC. v3 was in Production by then.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_moment_has_an_answer(when: Any, said: str) -> None:
     assert asked(when) == said
 
@@ -116,14 +152,20 @@ def test_of_a_model_that_was_never_seen_there_is_no_record() -> None:
     ("day", "said"),
     [
         (2, "v3 of “churn” was in Production all of 2 March 2026 (UTC)."),
-        (3, "On 3 March 2026 (UTC) v3 was in Production of “churn”; v4 from 2026-03-03 14:00 UTC, v5 from "
-            "2026-03-03 15:00 UTC, v4 from 2026-03-03 15:30 UTC."),
-        (6, "On 6 March 2026 (UTC) v4 was in Production of “churn”; no version from 2026-03-06 10:00 UTC, v6 from "
-            "2026-03-06 11:00 UTC."),
+        (
+            3,
+            "On 3 March 2026 (UTC) v3 was in Production of “churn”; v4 from 2026-03-03 14:00 UTC, v5 from "
+            "2026-03-03 15:00 UTC, v4 from 2026-03-03 15:30 UTC.",
+        ),
+        (
+            6,
+            "On 6 March 2026 (UTC) v4 was in Production of “churn”; no version from 2026-03-06 10:00 UTC, v6 from "
+            "2026-03-06 11:00 UTC.",
+        ),
         (1, "In Production of “churn” on 1 March 2026 (UTC): v3, first seen 2026-03-01 09:00 UTC."),
         (10, "v6 of “churn” was in Production all of 10 March 2026 (UTC) so far."),
     ],
-)  # fmt: skip
+)
 def test_a_day_has_an_answer(day: int, said: str) -> None:
     assert asked(date(2026, 3, day)) == said
 
@@ -180,10 +222,14 @@ def test_gaps_are_known() -> None:
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        ("2026-03-03", date(2026, 3, 3)), ("2026-3-3", date(2026, 3, 3)), ("2026-03-03T14:00", at(3, 14)),
-        ("'2026-03-03 14:00'", at(3, 14)), ("2026-03-03T16:00+02:00", at(3, 14)), ("2h", timedelta(hours=2)),
+        ("2026-03-03", date(2026, 3, 3)),
+        ("2026-3-3", date(2026, 3, 3)),
+        ("2026-03-03T14:00", at(3, 14)),
+        ("'2026-03-03 14:00'", at(3, 14)),
+        ("2026-03-03T16:00+02:00", at(3, 14)),
+        ("2h", timedelta(hours=2)),
     ],
-)  # fmt: skip
+)
 def test_a_time_is_read_and_kept(typed: str, meant: Any) -> None:
     command = parse(f"history churn --at {typed}")
     assert isinstance(command, History)
@@ -210,10 +256,11 @@ def test_so_long_ago_means_the_same_moment_later() -> None:
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        (0, "promoted by @UBOB"), (1, "rolled back from v5 by the monitor: accuracy 0.7"),
+        (0, "promoted by @UBOB"),
+        (1, "rolled back from v5 by the monitor: accuracy 0.7"),
         (4, "was in Production before Registrar looked"),
     ],
-)  # fmt: skip
+)
 def test_how_it_came_is_told(place: int, said: str) -> None:
     assert str(came(STORY[place], Timeline(model="churn", served=tuple(STORY), now=NOW, requests={}))) == said
 

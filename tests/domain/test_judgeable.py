@@ -36,18 +36,28 @@ def test_windows_that_cover_days_can_be_judged(window: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"window": "5d"},
-         "A baseline has at most 21d; a window of 5d fits into it 4 times, and 5 are needed. Use at most 4d."),
-        ({"window": "97h"},
-         "A baseline has at most 21d; a window of 4d 1h fits into it 4 times, and 5 are needed. Use at most 4d."),
-        ({"window": "20d"},
-         "A baseline has at most 21d; a window of 20d fits into it 1 time, and 5 are needed. Use at most 4d."),
-        ({"window": "30d"},
-         "A baseline has at most 21d; a window of 30d fits into it 0 times, and 5 are needed. Use at most 4d."),
-        ({"window": "5h", "history": "7h", "every": "1m"},
-         "A baseline has at most 21h; a window of 5h fits into it 4 times, and 5 are needed. Use at most 4h."),
+        (
+            {"window": "5d"},
+            "A baseline has at most 21d; a window of 5d fits into it 4 times, and 5 are needed. Use at most 4d.",
+        ),
+        (
+            {"window": "97h"},
+            "A baseline has at most 21d; a window of 4d 1h fits into it 4 times, and 5 are needed. Use at most 4d.",
+        ),
+        (
+            {"window": "20d"},
+            "A baseline has at most 21d; a window of 20d fits into it 1 time, and 5 are needed. Use at most 4d.",
+        ),
+        (
+            {"window": "30d"},
+            "A baseline has at most 21d; a window of 30d fits into it 0 times, and 5 are needed. Use at most 4d.",
+        ),
+        (
+            {"window": "5h", "history": "7h", "every": "1m"},
+            "A baseline has at most 21h; a window of 5h fits into it 4 times, and 5 are needed. Use at most 4h.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_window_that_a_baseline_has_too_seldom_is_refused(fields: dict[str, Any], sentence: str) -> None:
     assert said(**fields) == ("window", sentence)
 
@@ -56,18 +66,25 @@ def test_a_window_that_a_baseline_has_too_seldom_is_refused(fields: dict[str, An
     ("fields", "sentence"),
     [
         ({"window": "7h"}, "A window of 7h fits 3 times into 1d and leaves 3h that are never judged. Use 6h or 8h."),
-        ({"window": "5h"},
-         "A window of 5h fits 4 times into 1d and leaves 4h that are never judged. Use 4h 48m or 6h."),
-        ({"window": "13h"},
-         "A window of 13h fits 1 time into 1d and leaves 11h that are never judged. Use 12h or 1d."),
-        ({"window": "36h"},
-         "A window of 1d 12h fits 1 time into 2d and leaves 12h that are never judged. Use 1d or 2d."),
-        ({"window": "7h", "every": "6h30m"},
-         "A window of 7h fits 3 times into 1d and leaves 3h that are never judged. Use 8h."),
-        ({"window": "25m", "history": "7h"},
-         "A window of 25m fits 2 times into 1h and leaves 10m that are never judged. Use 20m or 30m."),
+        (
+            {"window": "5h"},
+            "A window of 5h fits 4 times into 1d and leaves 4h that are never judged. Use 4h 48m or 6h.",
+        ),
+        ({"window": "13h"}, "A window of 13h fits 1 time into 1d and leaves 11h that are never judged. Use 12h or 1d."),
+        (
+            {"window": "36h"},
+            "A window of 1d 12h fits 1 time into 2d and leaves 12h that are never judged. Use 1d or 2d.",
+        ),
+        (
+            {"window": "7h", "every": "6h30m"},
+            "A window of 7h fits 3 times into 1d and leaves 3h that are never judged. Use 8h.",
+        ),
+        (
+            {"window": "25m", "history": "7h"},
+            "A window of 25m fits 2 times into 1h and leaves 10m that are never judged. Use 20m or 30m.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_windows_that_leave_a_part_of_the_day_over_are_refused(fields: dict[str, Any], sentence: str) -> None:
     assert said(**fields) == ("window", sentence)
 
@@ -75,8 +92,10 @@ def test_windows_that_leave_a_part_of_the_day_over_are_refused(fields: dict[str,
 def test_a_window_shorter_than_the_time_between_checks_is_refused() -> None:
     field, sentence = said(window="5m", every="10m")
     assert field == "window"
-    assert sentence == ("A window of 5m is shorter than the 10m between checks, so most windows would have no reading. "
-                        "Use at least 10m.")  # fmt: skip
+    assert sentence == (
+        "A window of 5m is shorter than the 10m between checks, so most windows would have no reading. "
+        "Use at least 10m."
+    )
     assert unfit(a_rule(window="10m", every="10m")) is None
 
 
@@ -84,8 +103,9 @@ def test_a_window_shorter_than_the_time_between_checks_is_refused() -> None:
 def test_checks_that_are_too_far_apart_for_a_baseline_are_refused(rule: str) -> None:
     field, sentence = said(rule=rule, every="5d")
     assert field == "every"
-    assert sentence == ("A baseline has at most 21d; checked every 5d, it has 4 readings, and 5 are needed. Check at "
-                        "least every 4d.")  # fmt: skip
+    assert sentence == (
+        "A baseline has at most 21d; checked every 5d, it has 4 readings, and 5 are needed. Check at least every 4d."
+    )
     assert said(rule=rule, every="1h", history="1h")[0] == "every"
     assert unfit(a_rule(rule=rule, every="4d", window="4d")) is None
 
@@ -145,8 +165,9 @@ def test_a_baseline_longer_than_checks_are_kept_is_refused(rule: str) -> None:
     found = unfit(a_rule(rule=rule, history="40d"))
     assert found is not None
     assert (found.field, str(found.why)) == (
-        "history", "Checks are kept for 35d, so a baseline never covers 40d. Use at most 35d."
-    )  # fmt: skip
+        "history",
+        "Checks are kept for 35d, so a baseline never covers 40d. Use at most 35d.",
+    )
     assert unfit(a_rule(rule=rule, history="35d")) is None
 
 

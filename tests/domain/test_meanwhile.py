@@ -34,9 +34,16 @@ def move(version: int, was: Stage, now: Stage, **more: Any) -> Move:
         "request": "r9",
     }
     return Move(
-        id="m1", model=REQUEST.model, version=version, from_stage=was, target=now, expected_incumbent=None,
-        actor=Person("T1", "UBOB"), intended_at=BEFORE, **(fields | more),
-    )  # fmt: skip
+        id="m1",
+        model=REQUEST.model,
+        version=version,
+        from_stage=was,
+        target=now,
+        expected_incumbent=None,
+        actor=Person("T1", "UBOB"),
+        intended_at=BEFORE,
+        **(fields | more),
+    )
 
 
 NEWS: dict[str, tuple[Request, Move]] = {
@@ -83,9 +90,10 @@ def test_what_leaves_a_request_as_it_is(request_: Request, made: Move) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "at", "is_news"), [(4, AFTER, True), (4, BEFORE, False), (5, AFTER, False)],
+    ("version", "at", "is_news"),
+    [(4, AFTER, True), (4, BEFORE, False), (5, AFTER, False)],
     ids=["its version, afterward", "its version, before", "another version"],
-)  # fmt: skip
+)
 def test_a_version_that_was_rolled_back_as_bad(version: int, at: Any, is_news: bool) -> None:
     bar = Bar(id="b1", model=REQUEST.model, version=version, move="m1", at=at, by=Automation("monitor"), reason="bad")
     assert (since_opened(OURS, [], [bar]) is not None) is is_news

@@ -77,15 +77,17 @@ def test_the_example_of_the_readme_works_to_the_letter() -> None:
         ("monitor reset --all", MonitorReset(everywhere=True)),
         ("monitor silence churn accuracy 2h", MonitorSilence(model="churn", name="accuracy", span="2h")),
         ("monitor silence churn 2h --all", MonitorSilence(model="churn", every_one=True, span="2h")),
-        ('monitor silence churn accuracy 2h —reason “a move”',
-         MonitorSilence(model="churn", name="accuracy", span="2h", reason="a move")),
+        (
+            "monitor silence churn accuracy 2h —reason “a move”",
+            MonitorSilence(model="churn", name="accuracy", span="2h", reason="a move"),
+        ),
         ("monitor unsilence churn --all", MonitorUnsilence(model="churn", every_one=True)),
         ("help monitor", Help(about="monitor")),
         ("help monitor add", Help(about="monitor add")),
         ("monitor --help", Help(about="monitor")),
         ("monitor add --help", Help(about="monitor add")),
     ],
-)  # fmt: skip
+)
 def test_what_is_typed_is_understood(text: str, command: object) -> None:
     assert parse(text) == command
 

@@ -60,9 +60,14 @@ SAYS: dict[str, tuple[Reading, Judgement | None]] = {
     "s": (Reading(value=0.9, points=1), Judgement(is_worse=None)),  # the same window still
 }
 LETTERS = {
-    State.OK: "o", State.PENDING: "p", State.FAILED: "F", State.NO_DATA: "N", State.ERROR: "E", State.WARMUP: "W",
+    State.OK: "o",
+    State.PENDING: "p",
+    State.FAILED: "F",
+    State.NO_DATA: "N",
+    State.ERROR: "E",
+    State.WARMUP: "W",
     State.CANT_JUDGE: "C",
-}  # fmt: skip
+}
 
 
 def lives(monitor: Monitor, checks: str, *, warm: bool = True) -> str:
@@ -236,8 +241,18 @@ def test_since_when_it_fails_is_told_of_the_first_failure_in_the_row() -> None:
     ids=["edited", "moved", "nobody serves"],
 )
 def test_what_was_counted_belongs_to_one_term_and_one_revision(monitor: Monitor, term: Term | None) -> None:
-    counted = Standing(monitor="m", slot=9, revision=1, move="m1", version=7, state=State.FAILED, bad=3, points=99,
-                       unjudged=2, judged_at=NOW)  # fmt: skip
+    counted = Standing(
+        monitor="m",
+        slot=9,
+        revision=1,
+        move="m1",
+        version=7,
+        state=State.FAILED,
+        bad=3,
+        points=99,
+        unjudged=2,
+        judged_at=NOW,
+    )
     anew = begin(counted, monitor, term)
     assert (anew.bad, anew.points, anew.unjudged, anew.slot, anew.judged_at) == (0, 0, 0, 9, NOW)
     assert anew.state is (State.OK if term else State.DISABLED)
@@ -282,13 +297,28 @@ SEQUENTIAL: dict[str, Any] = {"rule": "sequential", "greater_than": None}
 @pytest.mark.parametrize(
     ("rule", "minutes"),
     [
-        ({}, 120), ({"window": "5m"}, 30), ({"warmup": "7m"}, 7), ({"warmup": "0s"}, 0), (BLOCKS, 120),
-        (BLOCKS | {"window": "1d"}, 2880), (SEQUENTIAL, 30), (SEQUENTIAL | {"window": "1d"}, 30),
+        ({}, 120),
+        ({"window": "5m"}, 30),
+        ({"warmup": "7m"}, 7),
+        ({"warmup": "0s"}, 0),
+        (BLOCKS, 120),
+        (BLOCKS | {"window": "1d"}, 2880),
+        (SEQUENTIAL, 30),
+        (SEQUENTIAL | {"window": "1d"}, 30),
         (SEQUENTIAL | {"warmup": "7m"}, 7),
     ],
-    ids=["two windows", "half an hour at least", "as said", "none", "two blocks", "two days", "no window",
-         "no window of a day", "as said of a sequence"],
-)  # fmt: skip
+    ids=[
+        "two windows",
+        "half an hour at least",
+        "as said",
+        "none",
+        "two blocks",
+        "two days",
+        "no window",
+        "no window of a day",
+        "as said of a sequence",
+    ],
+)
 def test_how_long_it_warms_up(rule: dict[str, Any], minutes: int) -> None:
     monitor, warm_at = a_monitor(**rule), NOW + timedelta(minutes=minutes)
     term = replace(TERM, since=NOW)
@@ -319,10 +349,23 @@ def test_checks_of_one_interval_are_spread_by_a_tenth_and_never_meet() -> None:
 def situation(monitor: Monitor | None = None, **changes: Any) -> Situation:
     """Return what lets an armed monitor roll back, with some of it changed."""
     base = Situation(
-        monitor=monitor or a_monitor(cooldown="6h", max_auto=2), model="churn", version=7, move="m1", now_serving="m1",
-        rolled_back_at=None, auto_of_model=0, auto_of_all=0, auto_most=3, tripped=None, frozen=None, open_request=None,
-        target=6, passed_over=None, is_common=False, now=NOW,
-    )  # fmt: skip
+        monitor=monitor or a_monitor(cooldown="6h", max_auto=2),
+        model="churn",
+        version=7,
+        move="m1",
+        now_serving="m1",
+        rolled_back_at=None,
+        auto_of_model=0,
+        auto_of_all=0,
+        auto_most=3,
+        tripped=None,
+        frozen=None,
+        open_request=None,
+        target=6,
+        passed_over=None,
+        is_common=False,
+        now=NOW,
+    )
     return replace(base, **changes)
 
 

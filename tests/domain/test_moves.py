@@ -29,9 +29,19 @@ from bot.domain.registry import ModelInfo, Stage, VersionInfo
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 BOB = Person("T1", "U1")
 REQUEST = Request(
-    id="r4k7q", model="churn", version=7, from_stage=Stage.STAGING, target=Stage.PRODUCTION, incumbent=5,
-    requester=Person("T1", "U2"), reason="better", required=1, opened_at=NOW, expires_at=NOW, keep_existing=True,
-)  # fmt: skip
+    id="r4k7q",
+    model="churn",
+    version=7,
+    from_stage=Stage.STAGING,
+    target=Stage.PRODUCTION,
+    incumbent=5,
+    requester=Person("T1", "U2"),
+    reason="better",
+    required=1,
+    opened_at=NOW,
+    expires_at=NOW,
+    keep_existing=True,
+)
 
 
 def version(number: int = 7, stage: Stage = Stage.NONE, status: str = "READY") -> VersionInfo:
@@ -49,10 +59,19 @@ def test_an_approved_request_means_a_move_of_its_own_by_who_completed_it() -> No
     vote = Vote(request="r4k7q", voter=BOB, choice=Choice.APPROVE, reason="", at=NOW)
     later = NOW + timedelta(minutes=5)
     assert intended(REQUEST, vote, later) == Move(
-        id="promotion:r4k7q", kind=MoveKind.PROMOTION, model="churn", version=7, from_stage=Stage.STAGING,
-        target=Stage.PRODUCTION, expected_incumbent=5, actor=BOB, intended_at=later, request="r4k7q",
-        keep_existing=True, state=MoveState.INTENDED,
-    )  # fmt: skip
+        id="promotion:r4k7q",
+        kind=MoveKind.PROMOTION,
+        model="churn",
+        version=7,
+        from_stage=Stage.STAGING,
+        target=Stage.PRODUCTION,
+        expected_incumbent=5,
+        actor=BOB,
+        intended_at=later,
+        request="r4k7q",
+        keep_existing=True,
+        state=MoveState.INTENDED,
+    )
 
 
 @pytest.mark.parametrize("stage", [Stage.NONE, Stage.STAGING], ids=str)
@@ -120,9 +139,17 @@ MEND = mending("mend:1", "churn", 7, Stage.PRODUCTION, BOB, NOW, "f1")
         (MEND, facts(version(stage=Stage.PRODUCTION)), Step.ALIAS),
         (MEND, facts(version(stage=Stage.ARCHIVED)), Step.NOTHING),
     ],
-    ids=["archive", "archived", "archived beside another", "serves by now", "left its stage", "two hold it",
-         "one holds it", "it was archived"],
-)  # fmt: skip
+    ids=[
+        "archive",
+        "archived",
+        "archived beside another",
+        "serves by now",
+        "left its stage",
+        "two hold it",
+        "one holds it",
+        "it was archived",
+    ],
+)
 def test_archiving_and_mending_look_at_what_is_true_now(move: Move, now: Facts, step: Step) -> None:
     assert plan(move, now).step is step
 
@@ -166,14 +193,18 @@ def test_the_summary_of_the_model_tells_whether_it_moved(
     ("now", "why"),
     [
         (facts(version(5, Stage.PRODUCTION)), "v7 of “churn” is gone from MLflow."),
-        (facts(version(7, Stage.NONE), version(5, Stage.PRODUCTION)),
-         "v7 was in Staging when this was asked and is without a stage now."),
-        (facts(version(7, Stage.STAGING), version(6, Stage.PRODUCTION)),
-         "Production held v5 when this was asked and holds v6 now."),
+        (
+            facts(version(7, Stage.NONE), version(5, Stage.PRODUCTION)),
+            "v7 was in Staging when this was asked and is without a stage now.",
+        ),
+        (
+            facts(version(7, Stage.STAGING), version(6, Stage.PRODUCTION)),
+            "Production held v5 when this was asked and holds v6 now.",
+        ),
         (facts(version(7, Stage.STAGING)), "Production held v5 when this was asked and holds no version now."),
     ],
     ids=["gone", "another stage", "another incumbent", "no incumbent"],
-)  # fmt: skip
+)
 def test_a_request_that_the_world_overtook_says_why(now: Facts, why: str) -> None:
     assert str(overtaken(REQUEST, now)) == why
 

@@ -12,10 +12,16 @@ from bot.domain.people import Person
 from bot.domain.registry import Stage, VersionInfo
 
 MOVE = Move(
-    id="promotion:r4k7q", kind=MoveKind.PROMOTION, model="churn", version=7, from_stage=Stage.STAGING,
-    target=Stage.PRODUCTION, expected_incumbent=5, actor=Person("T1", "U1"),
+    id="promotion:r4k7q",
+    kind=MoveKind.PROMOTION,
+    model="churn",
+    version=7,
+    from_stage=Stage.STAGING,
+    target=Stage.PRODUCTION,
+    expected_incumbent=5,
+    actor=Person("T1", "U1"),
     intended_at=datetime(2026, 5, 4, 12, tzinfo=UTC),
-)  # fmt: skip
+)
 KEEPING = replace(MOVE, keep_existing=True)
 
 
@@ -39,7 +45,7 @@ def now(*, production: tuple[int, ...] = (), staging: tuple[int, ...] = (), none
             replace(MOVE, expected_incumbent=None), now(staging=(7,)), Step.TRANSITION, id="the stage was empty and is"
         ),
     ],
-)  # fmt: skip
+)
 def test_a_move_that_can_be_made_says_what_is_left_of_it(move: Move, facts: Facts, step: Step) -> None:
     assert plan(move, facts).step is step
 
@@ -48,17 +54,30 @@ def test_a_move_that_can_be_made_says_what_is_left_of_it(move: Move, facts: Fact
     ("move", "facts", "why"),
     [
         pytest.param(MOVE, now(production=(5,)), "v7 of “churn” is gone", id="deleted"),
-        pytest.param(MOVE, now(production=(5,), none=(7,)),
-                     "v7 was in Staging when this was asked and is without a stage", id="taken out of its stage"),
-        pytest.param(MOVE, now(production=(6,), staging=(7,)), "Production held v5 when this was asked and holds v6",
-                     id="another incumbent"),
+        pytest.param(
+            MOVE,
+            now(production=(5,), none=(7,)),
+            "v7 was in Staging when this was asked and is without a stage",
+            id="taken out of its stage",
+        ),
+        pytest.param(
+            MOVE,
+            now(production=(6,), staging=(7,)),
+            "Production held v5 when this was asked and holds v6",
+            id="another incumbent",
+        ),
         pytest.param(MOVE, now(staging=(7,)), "held v5 when this was asked and holds no version", id="incumbent left"),
-        pytest.param(replace(MOVE, expected_incumbent=None), now(production=(5,), staging=(7,)),
-                     "held no version when this was asked and holds v5", id="an incumbent came"),
-        pytest.param(MOVE, now(production=(7, 6)), "held v5 when this was asked and holds v6",
-                     id="moved by hand beside a third"),
+        pytest.param(
+            replace(MOVE, expected_incumbent=None),
+            now(production=(5,), staging=(7,)),
+            "held no version when this was asked and holds v5",
+            id="an incumbent came",
+        ),
+        pytest.param(
+            MOVE, now(production=(7, 6)), "held v5 when this was asked and holds v6", id="moved by hand beside a third"
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_move_that_the_world_overtook_says_why(move: Move, facts: Facts, why: str) -> None:
     what = plan(move, facts)
     assert what.step is Step.NOTHING

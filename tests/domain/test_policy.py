@@ -94,8 +94,14 @@ def test_the_example_of_the_documentation_is_read_whole() -> None:
     assert rule is not None
     assert (rule.required, rule.expires_after, rule.remind_after) == (2, timedelta(hours=24), timedelta(hours=4))
     assert [type(gate) for gate in rule.gates] == [
-        MetricGate, MetricGate, MetricGate, CardGate, SignatureGate, SemverGate, InStagingGate,
-    ]  # fmt: skip
+        MetricGate,
+        MetricGate,
+        MetricGate,
+        CardGate,
+        SignatureGate,
+        SemverGate,
+        InStagingGate,
+    ]
 
 
 def test_what_a_rule_leaves_out_has_a_default() -> None:
@@ -148,15 +154,18 @@ def test_the_user_groups_of_the_file_are_known() -> None:
         ('models: {"*": {staging: {expire_after: 1h}}}', "models.*.staging.expire_after", "expires_after"),
         (in_production("gates: [{metric: f1, at_leest: 1}]"), "models.*.production.gates.0.at_leest", "at_least"),
         ('models: {"*": {rollback: {by: [], fst: true}}}', "models.*.rollback.fst", "fast"),
-        ('models: {"*": {monitors: [{name: a, source: b, query: c, greater_then: 1}]}}',
-         "models.*.monitors.0.greater_then", "greater_than"),
+        (
+            'models: {"*": {monitors: [{name: a, source: b, query: c, greater_then: 1}]}}',
+            "models.*.monitors.0.greater_then",
+            "greater_than",
+        ),
         ("models: {}\nclients: {ci: {tokn_env: X}}", "clients.ci.tokn_env", "token_env"),
         ("models: {}\nnotify: [{urlenv: X}]", "notify.0.urlenv", "url_env"),
         ('models: {}\nserving: {"a*": {url: x, jsn: y}}', "serving.a*.jsn", "json"),
         ("models: {}\nanchor: {fil: x}", "anchor.fil", "file"),
         ("models: {production: {production: {approvrs: []}}}", "models.production.production.approvrs", "approvers"),
     ],
-)  # fmt: skip
+)
 def test_an_unknown_key_is_told_with_its_path_and_the_nearest_known_one(text: str, path: str, nearest: str) -> None:
     assert f"{path}: unknown key; did you mean {nearest}?" in fault(text)
 
@@ -347,10 +356,17 @@ def test_a_name_wins_over_a_pattern_of_the_same_length() -> None:
 
 
 def test_an_address_is_told_once_however_often_it_is_named() -> None:
-    policy = read_policy({"models": {}, "notify": [
-        {"url_env": "A", "secret_env": "S", "models": ["churn*"]}, {"url_env": "A"}, {"url": "http://deploy/x"},
-        {"url_env": "B", "models": ["fraud"]},
-    ]})  # fmt: skip
+    policy = read_policy(
+        {
+            "models": {},
+            "notify": [
+                {"url_env": "A", "secret_env": "S", "models": ["churn*"]},
+                {"url_env": "A"},
+                {"url": "http://deploy/x"},
+                {"url_env": "B", "models": ["fraud"]},
+            ],
+        }
+    )
     told = policy.endpoints_for("churn-eu")
     assert [one.shown for one in told] == ["A", "deploy"]
     assert told[0].secret_env == "S"

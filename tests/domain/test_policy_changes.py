@@ -29,10 +29,18 @@ from bot.domain.registry import Stage
 from tests.services.bench import HandClock
 
 PRODUCTION: dict[str, Any] = {
-    "approvers": ["lead"], "required": 2, "expires_after": "24h", "override": ["admin"],
-    "gates": [{"metric": "f1", "at_least": 0.8}, {"metric": "loss", "not_worse_than_incumbent_by": 0.1},
-              {"card": ["owner"]}, {"signature": "compatible"}, {"in_staging_for": "24h"}],
-}  # fmt: skip
+    "approvers": ["lead"],
+    "required": 2,
+    "expires_after": "24h",
+    "override": ["admin"],
+    "gates": [
+        {"metric": "f1", "at_least": 0.8},
+        {"metric": "loss", "not_worse_than_incumbent_by": 0.1},
+        {"card": ["owner"]},
+        {"signature": "compatible"},
+        {"in_staging_for": "24h"},
+    ],
+}
 WHOLE: dict[str, Any] = {
     "roles": {"lead": ["UBOB", "UCAROL"], "admin": ["UDAVE"]},
     "operators": {"ann": "UANN"},
@@ -67,25 +75,26 @@ LOOSER: dict[str, dict[str, Any]] = {
     "a longer expiry": with_("models/*/production/expires_after", "25h"),
     "no gates": with_("models/*/production/gates", []),
     "one gate less": with_("models/*/production/gates", PRODUCTION["gates"][1:]),
-    "a lower bound": with_("models/*/production/gates",
-                           [{"metric": "f1", "at_least": 0.7}, *PRODUCTION["gates"][1:]]),
-    "less time in Staging": with_("models/*/production/gates",
-                                  [*PRODUCTION["gates"][:4], {"in_staging_for": "23h"}]),
+    "a lower bound": with_("models/*/production/gates", [{"metric": "f1", "at_least": 0.7}, *PRODUCTION["gates"][1:]]),
+    "less time in Staging": with_("models/*/production/gates", [*PRODUCTION["gates"][:4], {"in_staging_for": "23h"}]),
     "blocked versions let pass": with_("models/*/production/gates", [*PRODUCTION["gates"], {"not_blocked": False}]),
     "a metric turned around": with_("directions", {"Loss": "higher"}),
     "more people who override": with_("models/*/production/override", ["admin", "lead"]),
     "a new admin": with_("roles/admin", ["UDAVE", "UEVE"]),
     "more people who roll back": with_("models/churn*/rollback/by", ["lead", "admin"]),
-    "approvers who roll back, for want of a rule": with_("models/churn*", {
-        "rollback": None, "production": PRODUCTION | {"approvers": ["lead", "admin"]}}),
+    "approvers who roll back, for want of a rule": with_(
+        "models/churn*", {"rollback": None, "production": PRODUCTION | {"approvers": ["lead", "admin"]}}
+    ),
     "a rule for a stage that had none": with_("models/churn*/staging", {"approvers": ["lead"]}),
     "a pattern with a looser rule": with_("models/churn-eu*", {"production": PRODUCTION | {"required": 1}}),
     "a model's own looser rule": with_("models/churn", {"production": PRODUCTION | {"gates": []}}),
     "a pattern that crosses another": with_("models/*-europe", {"production": PRODUCTION | {"required": 1}}),
-    "a pattern taken away, so that a looser one holds": with_("models/churn*", None, WHOLE | {
-        "models": {"*": {"production": PRODUCTION | {"required": 1}}}}),
-    "a monitor that rolls back automatically": with_("models/churn*/monitors", [
-        {"name": "drift", "source": "live", "greater_than": 0.5, "action": "auto"}]),
+    "a pattern taken away, so that a looser one holds": with_(
+        "models/churn*", None, WHOLE | {"models": {"*": {"production": PRODUCTION | {"required": 1}}}}
+    ),
+    "a monitor that rolls back automatically": with_(
+        "models/churn*/monitors", [{"name": "drift", "source": "live", "greater_than": 0.5, "action": "auto"}]
+    ),
     "no freeze": with_("freeze", None),
     "a shorter freeze": with_("freeze", [{"cron": "0 18 * * fri", "for": "61h"}]),
     "an operator": with_("operators/bob", "UBOB"),
@@ -98,7 +107,7 @@ LOOSER: dict[str, dict[str, Any]] = {
     "another address of a source": with_("sources/live/url", "http://two"),
     "a shorter settle time": with_("policy", {"settle": "29s"}),
     "more automatic rollbacks": with_("max_auto", 4),
-}  # fmt: skip
+}
 
 TIGHTER: dict[str, dict[str, Any]] = {
     "more approvals": with_("models/*/production/required", 3),
@@ -112,18 +121,20 @@ TIGHTER: dict[str, dict[str, Any]] = {
     "a higher bound": with_("models/*/production/gates", [{"metric": "f1", "at_least": 0.9}, *PRODUCTION["gates"][1:]]),
     "nobody overrides": with_("models/*/production/override", []),
     "no rule at all": with_("models/*/production", None),
-    "a pattern with a stricter rule": with_("models/churn-eu*", {"production": PRODUCTION | {"required": 3},
-                                                                 "rollback": {"by": ["UBOB"]}}),
+    "a pattern with a stricter rule": with_(
+        "models/churn-eu*", {"production": PRODUCTION | {"required": 3}, "rollback": {"by": ["UBOB"]}}
+    ),
     "a pattern that nobody can use": with_("models/churn-old*", {}),
-    "a monitor that asks": with_("models/churn*/monitors", [
-        {"name": "drift", "source": "live", "greater_than": 0.6, "action": "ask"}]),
+    "a monitor that asks": with_(
+        "models/churn*/monitors", [{"name": "drift", "source": "live", "greater_than": 0.6, "action": "ask"}]
+    ),
     "another freeze": with_("models/churn*/freeze", [{"cron": "0 0 24 12 *", "for": "72h"}]),
     "a client less": with_("clients", None),
     "fewer models of a client": with_("clients/ci/models", ["churn-eu*"]),
     "another channel": with_("channel", "#elsewhere"),
     "a longer settle time": with_("policy", {"settle": "31s"}),
     "a role by another name": with_("roles", {"chief": ["UBOB"], **WHOLE["roles"]}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("edit", LOOSER)
@@ -143,8 +154,10 @@ def test_the_same_policy_has_no_changes() -> None:
 def test_a_change_says_where_it_is_and_what_was_before() -> None:
     [change] = policy_changes(read_policy(WHOLE), read_policy(LOOSER["fewer approvals"]))
     assert (change.path, change.kind, str(change.says)) == (
-        "models.*.production.required", ChangeKind.REQUIRED, "2 → 1 approval"
-    )  # fmt: skip
+        "models.*.production.required",
+        ChangeKind.REQUIRED,
+        "2 → 1 approval",
+    )
 
 
 def test_the_same_change_of_several_rules_is_one_line() -> None:
@@ -165,19 +178,37 @@ def test_many_changes_are_counted() -> None:
 # A new key needs somebody to decide whether changing it can loosen a rule: in bot/domain/policy_changes.py, then here.
 COMPARED: dict[type[BaseModel], set[str]] = {
     Policy: {
-        "channel", "roles", "models", "directions", "sources", "clients", "operators", "notify", "serving", "anchor",
-        "freeze", "max_auto", "edits",
+        "channel",
+        "roles",
+        "models",
+        "directions",
+        "sources",
+        "clients",
+        "operators",
+        "notify",
+        "serving",
+        "anchor",
+        "freeze",
+        "max_auto",
+        "edits",
     },
     ModelRules: {"channel", "staging", "production", "rollback", "monitors", "freeze", "directions"},
     TargetRule: {
-        "approvers", "required", "requester_may_approve", "expires_after", "remind_after", "tell_approvers", "gates",
-        "override", "review_within",
+        "approvers",
+        "required",
+        "requester_may_approve",
+        "expires_after",
+        "remind_after",
+        "tell_approvers",
+        "gates",
+        "override",
+        "review_within",
     },
     RollbackRule: {"by", "fast"},  # nothing acts on `fast` yet
     FreezeWindow: {"cron", "lasts", "zone", "reason"},
     ApiClient: {"token_env", "token_file", "models", "may"},
     EditRule: {"settle"},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("part", COMPARED)
@@ -204,10 +235,16 @@ def rights(policy: Policy, name: str) -> set[tuple[str, str]]:
     subjects = [(who, of) for who in PEOPLE for of in PEOPLE]
     now = HandClock().now()
     return {
-        (who, of) for who, of in subjects
-        if authorize(Profile(person=Person("T1", who)), Act.APPROVE,
-                     Subject(model=name, target=Stage.PRODUCTION, requester=Person("T1", of)), policy, now)
-    }  # fmt: skip
+        (who, of)
+        for who, of in subjects
+        if authorize(
+            Profile(person=Person("T1", who)),
+            Act.APPROVE,
+            Subject(model=name, target=Stage.PRODUCTION, requester=Person("T1", of)),
+            policy,
+            now,
+        )
+    }
 
 
 @given(before=POLICIES, after=POLICIES)

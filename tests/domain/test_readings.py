@@ -184,15 +184,14 @@ def test_rounding_makes_no_more_right_than_there_were() -> None:
         (counts((0, 0)), "Nothing was counted: 0 of 0."),
         (counts((0, 0), (0, 0.0), (NAN, 1)), "Nothing was counted: 0 of 0."),
         (counts((-1, 5)), "There are no readings that count: 1 not between 0 and the total."),
-        (counts((6, 5), (1, 0), (0, -1)),
-         "There are no readings that count: 3 not between 0 and the total."),
+        (counts((6, 5), (1, 0), (0, -1)), "There are no readings that count: 3 not between 0 and the total."),
         (counts((1, INF), (NAN, 1), (1, NAN)), "There are no readings that count: 3 NaN or infinite."),
         (counts((1, None), ("1", 2), (True, 2)), "There are no readings that count: 3 no number."),
         ([(ago(hours=2), 1, 2)], "There are no readings that count: 1 from before what is looked at."),
         ([(NOW,)], "There are no readings that count: 1 no number."),
     ],
     ids=["0 of 0", "more of those", "below 0", "more than all", "NaN or infinite", "no numbers", "too old", "nothing"],
-)  # fmt: skip
+)
 def test_counts_that_are_none_say_why(points: list[Any], why: str) -> None:
     found = read(points, "mean")
     assert (found.outcome, str(found.why), found.points, found.total) == (Outcome.NO_DATA, why, 0, None)
@@ -206,16 +205,18 @@ def test_beside_counts_a_mere_value_is_left_out() -> None:
 def test_where_counts_are_asked_for_a_mere_value_is_no_data() -> None:
     found = read(minutes(0.5, 0.9), "mean", of="predictions")
     assert (found.outcome, str(found.why)) == (
-        Outcome.NO_DATA, "There are no readings that count: 2 without a total.",
-    )  # fmt: skip
+        Outcome.NO_DATA,
+        "There are no readings that count: 2 without a total.",
+    )
 
 
 @pytest.mark.parametrize("how", ["rate", "p95"])
 def test_other_aggregates_of_counts_are_an_error(how: str) -> None:
     found = read(counts((9, 10)), how)
     assert (found.outcome, str(found.why)) == (
-        Outcome.ERROR, f"The readings are counts, which have no {how}. Use mean or last.",
-    )  # fmt: skip
+        Outcome.ERROR,
+        f"The readings are counts, which have no {how}. Use mean or last.",
+    )
 
 
 @given(

@@ -32,15 +32,20 @@ def absolute(amount: float) -> Effect:
 
 
 def judged(
-    block: Points, baseline: Points | Baseline | None = None, start: float | None = None, window: float = HOUR,
+    block: Points,
+    baseline: Points | Baseline | None = None,
+    start: float | None = None,
+    window: float = HOUR,
     **changes: Any,
-) -> Judged:  # fmt: skip
+) -> Judged:
     """Judge by the defaults of a monitor a block that began with its first reading."""
     how: dict[str, Any] = {"history": MIN_BASELINE, "higher_is_better": True, "effect": TWO_PERCENT, "sigma": 3.0}
     how |= changes
-    it = baseline if isinstance(baseline, Baseline) else summary(
-        a_week() if baseline is None else baseline, START, window, how["history"]
-    )  # fmt: skip
+    it = (
+        baseline
+        if isinstance(baseline, Baseline)
+        else summary(a_week() if baseline is None else baseline, START, window, how["history"])
+    )
     begin = start if start is not None else float(block.at[0]) if len(block) else START
     return rules.blocks(block, begin, it, **how)
 
@@ -49,9 +54,11 @@ def since(recent: Points, baseline: Points | Baseline | None = None, window: flo
     """Judge by the defaults of a monitor what was read since a promotion."""
     how: dict[str, Any] = {"history": MIN_BASELINE, "alpha": 0.01, "effect": TWO_PERCENT, "higher_is_better": True}
     how |= changes
-    it = baseline if isinstance(baseline, Baseline) else summary(
-        a_week() if baseline is None else baseline, 0.0, window, how["history"]
-    )  # fmt: skip
+    it = (
+        baseline
+        if isinstance(baseline, Baseline)
+        else summary(a_week() if baseline is None else baseline, 0.0, window, how["history"])
+    )
     tally = Tally.of(recent, it, higher_is_better=how.pop("higher_is_better"))
     return rules.sequential(tally, **how)
 
@@ -98,10 +105,14 @@ def test_a_threshold_needs_a_bound_that_something_can_hold(bounds: dict[str, flo
 
 def some_usual(**changes: Any) -> baselines.Usual:
     plain: dict[str, Any] = {
-        "same": np.full(24, 0.9), "days": np.full(24, 21.0), "expected": np.full(24, 0.9), "worth": np.full(24, 56.0),
-        "noise": np.array(0.01), "degrees": np.array(100.0),
+        "same": np.full(24, 0.9),
+        "days": np.full(24, 21.0),
+        "expected": np.full(24, 0.9),
+        "worth": np.full(24, 56.0),
+        "noise": np.array(0.01),
+        "degrees": np.array(100.0),
         "weekend": baselines.Weekend(np.array(-0.03), np.array(102.0)),
-    }  # fmt: skip
+    }
     return baselines.Usual(**plain | changes)
 
 
@@ -109,9 +120,14 @@ def some_usual(**changes: Any) -> baselines.Usual:
 @pytest.mark.parametrize("worth", [7.0, 56.0])
 def test_a_limit_is_the_noise_of_a_difference(share: float, worth: float) -> None:
     found = rules.limits(
-        some_usual(worth=np.full(24, worth)), np.array([3]), points=12, size=12, effect=absolute(0.001), sigma=3,
+        some_usual(worth=np.full(24, worth)),
+        np.array([3]),
+        points=12,
+        size=12,
+        effect=absolute(0.001),
+        sigma=3,
         rest=np.array([share]),
-    )  # fmt: skip
+    )
     t = scipy.stats.t.isf(scipy.stats.norm.sf(3), 100)
     assert found.expected == pytest.approx(0.9 - 0.03 * share)
     assert 3 * found.noise == pytest.approx(0.01 * t * math.sqrt(1 + 1 / worth + share**2 / 102), rel=1e-6)
@@ -130,8 +146,10 @@ def test_a_block_that_lacks_readings_is_noisier_and_one_with_more_is_not_less_no
 
 def test_an_effect_is_measured_from_what_is_expected_on_a_weekend() -> None:
     weekend: dict[str, Any] = {"rest": np.array([1.0]), "points": 12, "size": 12, "sigma": 1e-6}
-    found = [rules.limits(some_usual(), np.array([3]), effect=effect, **weekend).most.item()
-             for effect in (TWO_PERCENT, absolute(0.01), TEN_PERCENT_OF_ERROR)]  # fmt: skip
+    found = [
+        rules.limits(some_usual(), np.array([3]), effect=effect, **weekend).most.item()
+        for effect in (TWO_PERCENT, absolute(0.01), TEN_PERCENT_OF_ERROR)
+    ]
     assert found == pytest.approx([0.02 * 0.87, 0.01, 0.1 * 0.13])
 
 
@@ -464,8 +482,12 @@ def test_a_shorter_history_makes_shorter_days(history: float) -> None:
     for level, is_worse in ((0.9, False), (0.8, True)):
         hour = series([level] * 12, START, every)
         assert judged(hour, it, history=history).is_worse is is_worse
-        assert since(series([level] * 60, START, every), summary(week, 0.0, history / 168, history),
-                     history=history).is_worse is is_worse  # fmt: skip
+        assert (
+            since(
+                series([level] * 60, START, every), summary(week, 0.0, history / 168, history), history=history
+            ).is_worse
+            is is_worse
+        )
 
 
 def test_one_point_a_week_ago_is_no_baseline() -> None:
@@ -598,10 +620,13 @@ def test_a_metric_beyond_one_has_no_error(rule: Rule) -> None:
 
 def test_a_reason_measures_as_the_effect_does() -> None:
     baseline = series(np.tile([0.89, 0.91], 1008), START - 7 * DAY)
-    said = [str(judged(an_hour(0.85), baseline, effect=effect).why)
-            for effect in (TWO_PERCENT, absolute(0.01), TEN_PERCENT_OF_ERROR)]  # fmt: skip
-    for text, gap, least in zip(said, ("5.56%", "0.05", "50% of the error"), ("2%", "0.01", "10% of the error"),
-                                strict=True):  # fmt: skip
+    said = [
+        str(judged(an_hour(0.85), baseline, effect=effect).why)
+        for effect in (TWO_PERCENT, absolute(0.01), TEN_PERCENT_OF_ERROR)
+    ]
+    for text, gap, least in zip(
+        said, ("5.56%", "0.05", "50% of the error"), ("2%", "0.01", "10% of the error"), strict=True
+    ):
         assert text.startswith(f"0.85, where 0.9 is usual, is {gap} worse (")
         assert text.endswith(f" σ): more than {least} and 3 σ.")
 
@@ -855,9 +880,12 @@ def test_nothing_follows_from_nothing(rule: Rule, junk: list[float]) -> None:
 @RULES
 @examples
 @given(
-    level=st.floats(-1e6, 1e6), kind=kinds, amount=st.floats(0, 0.5), higher=st.booleans(),
+    level=st.floats(-1e6, 1e6),
+    kind=kinds,
+    amount=st.floats(0, 0.5),
+    higher=st.booleans(),
     readings=st.integers(1, 60),
-)  # fmt: skip
+)
 def test_what_never_changes_is_never_worse(
     rule: Rule, level: float, kind: EffectKind, amount: float, higher: bool, readings: int
 ) -> None:

@@ -456,9 +456,10 @@ def test_what_is_worse_is_down_now_and_over_half_a_window(
     how: dict[str, Any] = {"higher_is_better": True, "effect": TWO_PERCENT}
     found = scans.scanned(points, usual(phi), **how, sigma=3.0)
     is_worse = any(bool(one.is_worse[-1]) for one in found)
-    newest, half = points.part(len(points) - 1, len(points)), points.part(
-        int(np.searchsorted(points.at, points.at[-1] - HOUR / 2, side="right")), len(points)
-    )  # fmt: skip
+    newest, half = (
+        points.part(len(points) - 1, len(points)),
+        points.part(int(np.searchsorted(points.at, points.at[-1] - HOUR / 2, side="right")), len(points)),
+    )
     is_down = [scans.is_down(newest, usual(phi), **how, part=scans.NOW), scans.is_down(half, usual(phi), **how, part=1)]
     assert all(is_down) or not is_worse
     if drop > 0.2 and end > 110 and not gaps:
@@ -479,9 +480,11 @@ def test_the_last_eight_windows_are_all_that_counts(drop: float, phi: float, see
 
 @settings(max_examples=40, deadline=None)
 @given(
-    values=st.lists(st.floats(-1e6, 1e6), max_size=60), base=st.lists(st.floats(-1e6, 1e6), max_size=200),
-    every=st.sampled_from([1.0, EVERY, 7 * HOUR]), effect=st.sampled_from([0.0, 0.02, 10.0]),
-)  # fmt: skip
+    values=st.lists(st.floats(-1e6, 1e6), max_size=60),
+    base=st.lists(st.floats(-1e6, 1e6), max_size=200),
+    every=st.sampled_from([1.0, EVERY, 7 * HOUR]),
+    effect=st.sampled_from([0.0, 0.02, 10.0]),
+)
 def test_no_numbers_make_it_raise(values: list[float], base: list[float], every: float, effect: float) -> None:
     """Warnings of NumPy are errors here."""
     summarized = summary(series(base, START - every * len(base), every), history=7 * HOUR, window=HOUR / 4)

@@ -38,9 +38,11 @@ OLD = Build(
     signature=Signature(
         inputs=(column("tenure:integer"), column("age:long?"), column("region:string")), outputs=(column(":double"),)
     ),
-    flavors=("sklearn",), algorithm="LogisticRegression",
-    params={"C": "1.0", "max_iter": "100"}, metrics={"f1": 0.81, "loss": 0.4},
-)  # fmt: skip
+    flavors=("sklearn",),
+    algorithm="LogisticRegression",
+    params={"C": "1.0", "max_iter": "100"},
+    metrics={"f1": 0.81, "loss": 0.4},
+)
 SAME = ("tenure:integer", "age:long?", "region:string")
 TUNED = replace(OLD, params={"C": "0.5", "max_iter": "200"})
 
@@ -66,60 +68,83 @@ def why(proposal: Proposal) -> list[str]:
 CASES: dict[str, tuple[Build, str, str]] = {
     "an input is gone": (takes("tenure:integer", "age:long?"), "major", "input region was removed"),
     "an input has another type": (
-        takes("tenure:string", "age:long?", "region:string"), "major", "input tenure changed from integer to string",
+        takes("tenure:string", "age:long?", "region:string"),
+        "major",
+        "input tenure changed from integer to string",
     ),
     "an input is required": (
-        takes("tenure:integer", "age:long", "region:string"), "major", "input age is required now",
+        takes("tenure:integer", "age:long", "region:string"),
+        "major",
+        "input age is required now",
     ),
     "an input is optional": (
-        takes("tenure:integer?", "age:long?", "region:string"), "patch", "input tenure is optional now",
+        takes("tenure:integer?", "age:long?", "region:string"),
+        "patch",
+        "input tenure is optional now",
     ),
     "an optional input is new": (takes(*SAME, "city:string?"), "minor", "input city was added"),
     "a required input is new": (takes(*SAME, "city:string"), "major", "input city was added and is required"),
     "two required inputs are new": (
-        takes(*SAME, "city:string", "zip:string"), "major", "inputs city, zip were added and are required",
+        takes(*SAME, "city:string", "zip:string"),
+        "major",
+        "inputs city, zip were added and are required",
     ),
     "two inputs are gone": (takes("tenure:integer"), "major", "inputs age, region were removed"),
     "the output has another type": (takes(*SAME, gives=(":long",)), "major", "output changed from double to long"),
     "one more output": (takes(*SAME, gives=(":double", ":long")), "major", "output 2 was added"),
     "the output has got a name": (takes(*SAME, gives=("score:double",)), "major", "output was removed"),
     "a prediction parameter is new": (
-        takes(*SAME, params=("top_k:long?",)), "minor", "prediction parameter top_k was added",
+        takes(*SAME, params=("top_k:long?",)),
+        "minor",
+        "prediction parameter top_k was added",
     ),
     "another algorithm": (
-        replace(OLD, algorithm="RandomForest"), "major", "algorithm changed from LogisticRegression to RandomForest",
+        replace(OLD, algorithm="RandomForest"),
+        "major",
+        "algorithm changed from LogisticRegression to RandomForest",
     ),
     "another flavor": (replace(OLD, flavors=("xgboost",)), "major", "flavor changed from sklearn to xgboost"),
     "one more flavor": (
-        replace(OLD, flavors=frozenset({"sklearn", "onnx"})), "major", "flavors changed from sklearn to onnx, sklearn",
+        replace(OLD, flavors=frozenset({"sklearn", "onnx"})),
+        "major",
+        "flavors changed from sklearn to onnx, sklearn",
     ),
     "tuned, and better": (
-        replace(TUNED, metrics={"f1": 0.84, "loss": 0.4}), "minor",
+        replace(TUNED, metrics={"f1": 0.84, "loss": 0.4}),
+        "minor",
         "parameters C, max_iter changed and f1 rose from 0.81 to 0.84",
     ),
     "tuned, and the loss is lower": (
-        replace(TUNED, metrics={"f1": 0.7, "loss": 0.3}), "minor",
+        replace(TUNED, metrics={"f1": 0.7, "loss": 0.3}),
+        "minor",
         "parameters C, max_iter changed and loss fell from 0.4 to 0.3",
     ),
     "one parameter more, and two metrics better": (
-        replace(OLD, params={**OLD.params, "tol": "0.1"}, metrics={"f1": 0.9, "loss": 0.3}), "minor",
+        replace(OLD, params={**OLD.params, "tol": "0.1"}, metrics={"f1": 0.9, "loss": 0.3}),
+        "minor",
         "parameter tol changed and f1 rose from 0.81 to 0.9, loss fell from 0.4 to 0.3",
     ),
     "one parameter less, and no better": (
-        replace(OLD, params={"C": "1.0"}), "patch", "parameter max_iter changed and no metric improved",
+        replace(OLD, params={"C": "1.0"}),
+        "patch",
+        "parameter max_iter changed and no metric improved",
     ),
     "tuned, and worse": (
-        replace(TUNED, metrics={"f1": 0.7}), "patch", "parameters C, max_iter changed and no metric improved",
+        replace(TUNED, metrics={"f1": 0.7}),
+        "patch",
+        "parameters C, max_iter changed and no metric improved",
     ),
     "tuned, and the metric is NaN": (
-        replace(TUNED, metrics={"f1": float("nan")}), "patch",
+        replace(TUNED, metrics={"f1": float("nan")}),
+        "patch",
         "parameters C, max_iter changed and no metric improved",
     ),
     "tuned, and measured by something else": (
-        replace(TUNED, metrics={"auc": 0.9}), "patch",
+        replace(TUNED, metrics={"auc": 0.9}),
+        "patch",
         "parameters C, max_iter changed, and no metric could be compared",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("new", "bump", "sentence"), CASES.values(), ids=CASES.keys())
@@ -338,8 +363,14 @@ BUILDS = st.builds(
     metrics=st.dictionaries(ODD, FLOATS, max_size=2),
 )
 PARTS = st.integers(min_value=0, max_value=30)
-NUMBERS = st.builds("{}{}.{}.{}{}".format, st.sampled_from(["", "v"]), PARTS, PARTS, PARTS,
-                    st.sampled_from(["", "-rc.1", "+b5", "-0.a+b"]))  # fmt: skip
+NUMBERS = st.builds(
+    "{}{}.{}.{}{}".format,
+    st.sampled_from(["", "v"]),
+    PARTS,
+    PARTS,
+    PARTS,
+    st.sampled_from(["", "-rc.1", "+b5", "-0.a+b"]),
+)
 TAKEN = st.lists(NUMBERS | ODD, max_size=4)
 BASES = st.builds(
     Base,
@@ -379,9 +410,11 @@ def test_a_proposal_says_why_in_few_sentences_that_can_be_kept(
 @given(BUILDS, BASES, TAKEN)
 def test_the_order_in_which_things_are_told_changes_nothing(new: Build, base: Base, taken: list[str]) -> None:
     turned = replace(
-        new, flavors=tuple(sorted(new.flavors, reverse=True)), params=dict(reversed(list(new.params.items()))),
+        new,
+        flavors=tuple(sorted(new.flavors, reverse=True)),
+        params=dict(reversed(list(new.params.items()))),
         metrics=dict(reversed(list(new.metrics.items()))),
-    )  # fmt: skip
+    )
     assert why(proposed(turned, base, tuple(reversed(taken)))) == why(proposed(new, base, tuple(taken)))
 
 

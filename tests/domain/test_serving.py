@@ -17,20 +17,40 @@ from bot.domain.signing import signature
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 EVERY = timedelta(seconds=5)
 MOVE = Move(
-    id="rollback:churn:m7", kind=MoveKind.ROLLBACK, model="churn", version=6, from_stage=Stage.ARCHIVED,
-    target=Stage.PRODUCTION, expected_incumbent=7, actor=Automation("automated-monitor"), intended_at=NOW,
-    finished_at=NOW, state=MoveState.DONE, reason="accuracy 0.7",
-)  # fmt: skip
+    id="rollback:churn:m7",
+    kind=MoveKind.ROLLBACK,
+    model="churn",
+    version=6,
+    from_stage=Stage.ARCHIVED,
+    target=Stage.PRODUCTION,
+    expected_incumbent=7,
+    actor=Automation("automated-monitor"),
+    intended_at=NOW,
+    finished_at=NOW,
+    state=MoveState.DONE,
+    reason="accuracy 0.7",
+)
 ASKED = asking(MOVE, "i1", NOW, GIVEN_UP_AFTER)
 
 
 def test_a_rollback_is_told_with_its_cause_and_reason() -> None:
     assert event(MOVE, MOVE.reason) == {
-        "event": "moved", "id": "rollback:churn:m7", "model": "churn", "version": 6, "stage": "Production",
-        "previous": 7, "cause": "rollback", "actor": "automation:automated-monitor", "request": None,
-        "reason": "accuracy 0.7", "at": "2026-05-04T12:00:00+00:00", "requester": None, "approvers": [],
-        "overridden_by": None, "override_reason": "",
-    }  # fmt: skip
+        "event": "moved",
+        "id": "rollback:churn:m7",
+        "model": "churn",
+        "version": 6,
+        "stage": "Production",
+        "previous": 7,
+        "cause": "rollback",
+        "actor": "automation:automated-monitor",
+        "request": None,
+        "reason": "accuracy 0.7",
+        "at": "2026-05-04T12:00:00+00:00",
+        "requester": None,
+        "approvers": [],
+        "overridden_by": None,
+        "override_reason": "",
+    }
 
 
 def test_after_a_rollback_the_thread_says_restored_and_not_yet_serving() -> None:
@@ -45,10 +65,11 @@ def test_after_a_rollback_the_thread_says_restored_and_not_yet_serving() -> None
         (Heard("v6"), timedelta(seconds=1), ServingState.CONFIRMED),
         (Heard("7"), timedelta(seconds=1), ServingState.ASKED),
         (Heard(None, "HTTP 502"), timedelta(minutes=9), ServingState.ASKED),
-        (Heard("7"), GIVEN_UP_AFTER, ServingState.DENIED), (Heard(None, "x"), GIVEN_UP_AFTER, ServingState.DENIED),
+        (Heard("7"), GIVEN_UP_AFTER, ServingState.DENIED),
+        (Heard(None, "x"), GIVEN_UP_AFTER, ServingState.DENIED),
         (Heard("6"), GIVEN_UP_AFTER * 9, ServingState.CONFIRMED),
     ],
-)  # fmt: skip
+)
 def test_where_a_question_stands(heard: Heard, after: timedelta, state: ServingState) -> None:
     now = judge(ASKED, heard, NOW + after, EVERY)
     assert now.state is state

@@ -15,9 +15,18 @@ from bot.domain.text import Mention, say
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 REQUEST = Request(
-    id="r4k7q", model="churn", version=4, from_stage=Stage.NONE, target=Stage.PRODUCTION, incumbent=3,
-    requester=Person("T1", "UALICE"), reason="", required=1, opened_at=NOW, expires_at=NOW,
-)  # fmt: skip
+    id="r4k7q",
+    model="churn",
+    version=4,
+    from_stage=Stage.NONE,
+    target=Stage.PRODUCTION,
+    incumbent=3,
+    requester=Person("T1", "UALICE"),
+    reason="",
+    required=1,
+    opened_at=NOW,
+    expires_at=NOW,
+)
 
 
 def test_who_asked_hears_where_the_card_is_and_whom_it_waits_for() -> None:
@@ -28,10 +37,11 @@ def test_who_asked_hears_where_the_card_is_and_whom_it_waits_for() -> None:
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
-        (Stage.STAGING, "v4: Staging → Production"), (Stage.ARCHIVED, "v4: Archived → Production"),
+        (Stage.STAGING, "v4: Staging → Production"),
+        (Stage.ARCHIVED, "v4: Archived → Production"),
         (Stage.NONE, "v4 → Production"),
     ],
-)  # fmt: skip
+)
 def test_a_move_into_an_empty_stage_reads_as_the_version_s_own_way(stage: Stage, said: str) -> None:
     assert str(words.path(replace(REQUEST, incumbent=None, from_stage=stage))) == said
 

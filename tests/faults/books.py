@@ -24,8 +24,14 @@ from tests.harness import chain_is_whole, links
 from tests.team import MODELS, Load
 from tests.world import CHANNEL
 
-ENDED = {RequestState.DONE, RequestState.REJECTED, RequestState.CANCELLED, RequestState.EXPIRED, RequestState.STALE,
-         RequestState.FAILED}  # fmt: skip
+ENDED = {
+    RequestState.DONE,
+    RequestState.REJECTED,
+    RequestState.CANCELLED,
+    RequestState.EXPIRED,
+    RequestState.STALE,
+    RequestState.FAILED,
+}
 ENDS = {Tag.REJECTED, Tag.CANCELLED, Tag.EXPIRED, Tag.STALE, Tag.FAILED, Tag.MOVED, Tag.ROLLED_BACK}
 
 

@@ -23,9 +23,18 @@ def change(ledger: SqlLedger, name: str) -> None:
     """Write a request, its event and its note in one transaction. Raises LedgerUnavailable."""
     now = datetime.now(UTC)
     request = Request(
-        id=name, model=f"m-{name}", version=4, from_stage=Stage.NONE, target=Stage.PRODUCTION, incumbent=3,
-        requester=ALICE, reason="why " * 50, required=1, opened_at=now, expires_at=now + timedelta(hours=1),
-    )  # fmt: skip
+        id=name,
+        model=f"m-{name}",
+        version=4,
+        from_stage=Stage.NONE,
+        target=Stage.PRODUCTION,
+        incumbent=3,
+        requester=ALICE,
+        reason="why " * 50,
+        required=1,
+        opened_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
     with ledger.write() as tx:
         tx.add_request(request)
         tx.append(request_event(request, Tag.OPENED, ALICE, now))

@@ -39,9 +39,13 @@ def program(*arguments: str, environment: Mapping[str, str] | None = None) -> It
     """Run a Python module of ours beside us."""
     variables = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
     process = subprocess.Popen(
-        [sys.executable, "-m", *arguments], cwd=ROOT, env=variables, text=True, stdin=subprocess.PIPE,
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env=variables,
+        text=True,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-    )  # fmt: skip
+    )
     try:
         yield process
     finally:

@@ -161,15 +161,38 @@ class Bot:
     def watches(self) -> None:
         """Have a monitor of a version that is bad, and that it has not seen yet."""
         now = self.clock.now()
-        monitor = Monitor(id=MONITOR, model=MODEL, created_at=now, rule=MonitorRule(
-            name="accuracy", source="push", greater_than=0.85, every="1m", fail_after=1, warmup="0s", action="auto",
-            max_age="1d",
-        ))  # fmt: skip
+        monitor = Monitor(
+            id=MONITOR,
+            model=MODEL,
+            created_at=now,
+            rule=MonitorRule(
+                name="accuracy",
+                source="push",
+                greater_than=0.85,
+                every="1m",
+                fail_after=1,
+                warmup="0s",
+                action="auto",
+                max_age="1d",
+            ),
+        )
         with self.ledger.write() as tx:
             tx.add_monitor(monitor)
             tx.save_standing(Standing(monitor=MONITOR, next_at=now))
-            tx.add_readings([Pushed(source="push", model=MODEL, version=0, metric="accuracy", at=now, value=0.5,
-                                    received_at=now, client="serve")])  # fmt: skip
+            tx.add_readings(
+                [
+                    Pushed(
+                        source="push",
+                        model=MODEL,
+                        version=0,
+                        metric="accuracy",
+                        at=now,
+                        value=0.5,
+                        received_at=now,
+                        client="serve",
+                    )
+                ]
+            )
 
     def checks(self) -> None:
         """Check what is due, in this thread."""

@@ -35,22 +35,43 @@ class End:
 
 ENDS = {
     "ask": End(
-        "pending", 3, "Promote churn v4 to Production?", ("registrar:request:opened",), before=(),
+        "pending",
+        3,
+        "Promote churn v4 to Production?",
+        ("registrar:request:opened",),
+        before=(),
         buttons=("Approve", "Reject…", "Details"),
     ),
     "approve": End(
-        "done", 4, "is in Production", ("person:request:voted", "registrar:request:approved", MOVED), direct=True,
+        "done",
+        4,
+        "is in Production",
+        ("person:request:voted", "registrar:request:approved", MOVED),
+        direct=True,
     ),
     "reject": End("rejected", 3, "rejected", ("person:request:voted", "registrar:request:rejected"), direct=True),
     "cancel": End("cancelled", 3, "cancelled", ("person:request:cancelled",)),
     "expire": End("expired", 3, "expired", ("registrar:request:expired",), direct=True),
     "rollback": End(
-        "done", 3, "rolled back from v4 to v3", (MOVED, ROLLED_BACK), before=("done",), served=4, bars=(4,),
+        "done",
+        3,
+        "rolled back from v4 to v3",
+        (MOVED, ROLLED_BACK),
+        before=("done",),
+        served=4,
+        bars=(4,),
     ),
     "monitor": End(
-        "done", 3, "v4", (MOVED, ROLLED_BACK), before=("done",), served=4, bars=(4,), incident="Restored: v3",
+        "done",
+        3,
+        "v4",
+        (MOVED, ROLLED_BACK),
+        before=("done",),
+        served=4,
+        bars=(4,),
+        incident="Restored: v3",
     ),
-}  # fmt: skip
+}
 
 
 def violations(mortals: Mortals, end: End, then: Truth, last: Truth, *, is_seen: bool) -> Iterator[str]:

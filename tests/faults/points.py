@@ -20,9 +20,16 @@ from tests.harness import Tap
 
 KILLED = 137
 READS = {
-    "auth.test", "users.info", "usergroups.list", "usergroups.users.list", "conversations.history",
-    "conversations.replies", "conversations.list", "conversations.info", "conversations.open",
-}  # fmt: skip
+    "auth.test",
+    "users.info",
+    "usergroups.list",
+    "usergroups.users.list",
+    "conversations.history",
+    "conversations.replies",
+    "conversations.list",
+    "conversations.info",
+    "conversations.open",
+}
 REGISTRY_WRITES = ("create_", "update_", "rename_", "transition_", "set_", "delete_")  # how MLflow calls what it writes
 _WRITES = re.compile(r"\s*(?:WITH\b.*?\b)?(INSERT INTO|UPDATE|DELETE FROM)\s+\"?(\w+)", re.DOTALL)
 

@@ -70,10 +70,15 @@ def wrong(mortals: Mortals, act: str, most: int | None) -> list[str]:
     chosen = fates if most is None else dice.sample(fates, most)
     deaths = Deaths(mortals, act, points, dice)
     found = {fate: whats for fate in chosen if (whats := list(deaths.die(fate)))}
-    print(f"{act} on {deaths.kind}: {len(found)} of {len(chosen)} went wrong; {len(points)} writes, "
-          f"{deaths.count} deaths, {deaths.second} of them while it was taken over")  # fmt: skip
-    return [f"killed {fate.when} {points[fate.point]} ({fate.point}, round {fate.round}): {what}"
-            for fate, whats in found.items() for what in whats]  # fmt: skip
+    print(
+        f"{act} on {deaths.kind}: {len(found)} of {len(chosen)} went wrong; {len(points)} writes, "
+        f"{deaths.count} deaths, {deaths.second} of them while it was taken over"
+    )
+    return [
+        f"killed {fate.when} {points[fate.point]} ({fate.point}, round {fate.round}): {what}"
+        for fate, whats in found.items()
+        for what in whats
+    ]
 
 
 def fates_of(points: list[str]) -> list[Fate]:

@@ -39,19 +39,26 @@ slow = pytest.mark.slow
 
 @pytest.fixture
 def environment(
-    database: str, request: pytest.FixtureRequest, apart: Remote, tmp_path: Path, mlflow_server: MlflowServer,
+    database: str,
+    request: pytest.FixtureRequest,
+    apart: Remote,
+    tmp_path: Path,
+    mlflow_server: MlflowServer,
     mlflow_shelf: MlflowShelf,
-) -> dict[str, str]:  # fmt: skip
+) -> dict[str, str]:
     """Return the settings of a process, over a fresh ledger on this database and a real MLflow."""
     url = str(request.getfixturevalue(f"{database}_url"))
     return workplace(tmp_path, apart, url, mlflow_server.uri, mlflow_shelf)
 
 
-@pytest.mark.parametrize(("database", "kills"), [
-    ("sqlite", 5),
-    pytest.param("sqlite", KILLS // 2, marks=slow),
-    pytest.param("postgres", KILLS - KILLS // 2, marks=[slow, pytest.mark.postgres]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("database", "kills"),
+    [
+        ("sqlite", 5),
+        pytest.param("sqlite", KILLS // 2, marks=slow),
+        pytest.param("postgres", KILLS - KILLS // 2, marks=[slow, pytest.mark.postgres]),
+    ],
+)
 @pytest.mark.timeout(20_000)
 def test_whoever_is_killed_at_random_loses_nothing_and_doubles_nothing(
     environment: dict[str, str], apart: Remote, kills: int
@@ -72,8 +79,10 @@ def test_whoever_is_killed_at_random_loses_nothing_and_doubles_nothing(
         wait_until(lambda: is_quiet(ledger), 300)
         ended = tell(process, {})
         found = disagreements(ledger, apart, load, environment)
-        print(f"{environment['REGISTRAR_DATABASE_URL'].partition(':')[0]}: {kills} kills, {kills - was_ready} of them "
-              f"while it started; {done(ledger, apart, load)}: {len(found)} went wrong")  # fmt: skip
+        print(
+            f"{environment['REGISTRAR_DATABASE_URL'].partition(':')[0]}: {kills} kills, {kills - was_ready} of them "
+            f"while it started; {done(ledger, apart, load)}: {len(found)} went wrong"
+        )
         assert found == []
         assert ended["status"] == 0
 
@@ -98,8 +107,10 @@ def test_also_the_real_program(environment: dict[str, str], apart: Remote, tmp_p
             wait_until(lambda: is_quiet(ledger), 300)
             code = one.end()
             found = disagreements(ledger, apart, load, environment)
-            print(f"{environment['REGISTRAR_DATABASE_URL'].partition(':')[0]}: {kills} kills of the program; "
-                  f"{done(ledger, apart, load)}: {len(found)} went wrong")  # fmt: skip
+            print(
+                f"{environment['REGISTRAR_DATABASE_URL'].partition(':')[0]}: {kills} kills of the program; "
+                f"{done(ledger, apart, load)}: {len(found)} went wrong"
+            )
             assert found == []
             assert code == 0
         finally:
@@ -127,5 +138,7 @@ def done(ledger: SqlLedger, slack: Remote, load: Load) -> str:
     """Say how much was done meanwhile; a test in which nothing happens finds nothing."""
     tags = Counter(link.event.tag for link in links(ledger))
     assert min(tags[Tag.OPENED], len(load.asked)) > 0
-    return (f"{len(load.asked)} asks, {len(load.clicked)} approvals and {len(load.rolled_back)} rollbacks were "
-            f"acknowledged, {tags[Tag.MOVED]} moves made, {len(keys_in(slack))} messages posted")  # fmt: skip
+    return (
+        f"{len(load.asked)} asks, {len(load.clicked)} approvals and {len(load.rolled_back)} rollbacks were "
+        f"acknowledged, {tags[Tag.MOVED]} moves made, {len(keys_in(slack))} messages posted"
+    )

@@ -375,9 +375,14 @@ def waiting(bench: Bench, tmp_path: Path) -> Iterator[tuple[Registrar, list[Requ
     """Twenty models whose approved moves wait for the registry, and a bot that has just found it down."""
     settings = Settings.model_validate({"REGISTRAR_HOME": str(tmp_path)})
     registrar = build(
-        settings, Rules(bench.policy), ledger=bench.ledger, registry=bench.registry, notifier=None,
-        directory=bench.directory, clock=bench.clock,
-    )  # fmt: skip
+        settings,
+        Rules(bench.policy),
+        ledger=bench.ledger,
+        registry=bench.registry,
+        notifier=None,
+        directory=bench.directory,
+        clock=bench.clock,
+    )
     registrar.recover()  # what a start compares with MLflow is compared
     requests = []
     for number in range(20):

@@ -133,9 +133,11 @@ def done(ledger: SqlLedger, slack: Remote, began: datetime) -> dict[str, int]:
     with ledger.read() as reading:
         checks = [len(reading.measurements(one.id, since=began, most=MANY)) for one in reading.monitors()]
     return {
-        "promotions": tags[Tag.MOVED], "rollbacks": tags[Tag.ROLLED_BACK], "checks": sum(checks) if all(checks) else 0,
+        "promotions": tags[Tag.MOVED],
+        "rollbacks": tags[Tag.ROLLED_BACK],
+        "checks": sum(checks) if all(checks) else 0,
         "messages": len(keys_in(slack)),
-    }  # fmt: skip
+    }
 
 
 def harm(team: list[Replica], dice: random.Random, seconds: float) -> str:

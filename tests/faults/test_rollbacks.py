@@ -64,9 +64,14 @@ def rolls_back(ledger: SqlLedger, registry: Registry, rounds: int = ROUNDS) -> l
     for number in range(rounds):
         target, incumbent = ((2, 3), (3, 2))[number % 2]
         move = rolling_back(
-            f"rollback:{number}", "churn", target=target, incumbent=incumbent, actor=bob,
-            now=datetime.now(UTC), reason="it fell",
-        )  # fmt: skip
+            f"rollback:{number}",
+            "churn",
+            target=target,
+            incumbent=incumbent,
+            actor=bob,
+            now=datetime.now(UTC),
+            reason="it fell",
+        )
         with ledger.write() as tx:
             for bar in tx.bars("churn"):
                 tx.save_bar(replace(bar, cleared_at=move.intended_at, cleared_by=bob))

@@ -325,10 +325,13 @@ def test_a_card_that_slack_finds_too_long_is_posted_shorter_and_can_be_approved(
 @pytest.mark.parametrize(
     "code",
     [
-        "msg_blocks_too_long", "restricted_action", "cannot_reply_to_message", "message_limit_exceeded",
+        "msg_blocks_too_long",
+        "restricted_action",
+        "cannot_reply_to_message",
+        "message_limit_exceeded",
         "invalid_metadata_format",
     ],
-)  # fmt: skip
+)
 def test_nothing_waits_behind_what_slack_refuses_permanently(world: World, clock: TurnedClock, code: str) -> None:
     world.slack.fail("chat.postMessage", code, times=None)
     world.alice.types(CHANNEL, ASK)

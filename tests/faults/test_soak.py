@@ -31,9 +31,13 @@ SAMPLES = 400
 @pytest.mark.slow
 @pytest.mark.parametrize("verbs", [["run"], pytest.param(["run", "worker"], marks=pytest.mark.postgres)])
 def test_after_a_long_time_under_load_nothing_is_left_and_memory_is_flat(
-    verbs: list[str], request: pytest.FixtureRequest, apart: Remote, tmp_path: Path, mlflow_sqlite: str,
+    verbs: list[str],
+    request: pytest.FixtureRequest,
+    apart: Remote,
+    tmp_path: Path,
+    mlflow_sqlite: str,
     mlflow_shelf: MlflowShelf,
-) -> None:  # fmt: skip
+) -> None:
     database = str(request.getfixturevalue("sqlite_url" if len(verbs) == 1 else "postgres_url"))
     with ExitStack() as open_things:
         uri = open_things.enter_context(mlflow_subprocess(mlflow_sqlite, tmp_path / "artifacts", workers=1))

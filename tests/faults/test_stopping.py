@@ -60,14 +60,22 @@ def bot(slack: LocalSlack, home: Path, **settings: str) -> Iterator[Bot]:
     """Run Registrar in a folder with a ledger and an MLflow of its own, until the block ends."""
     (home / "registrar.yml").write_text(yaml.safe_dump(POLICY))
     given = {
-        "SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url,
-        "REGISTRAR_HOME": str(home), "REGISTRAR_PORT": "0", "PYTHONPATH": str(ROOT),
+        "SLACK_BOT_TOKEN": slack.bot_token,
+        "SLACK_APP_TOKEN": slack.app_token,
+        "SLACK_API_URL": slack.api_url,
+        "REGISTRAR_HOME": str(home),
+        "REGISTRAR_PORT": "0",
+        "PYTHONPATH": str(ROOT),
         "REGISTRAR_SLACK_PACE": str(1 / SPEED),
-    }  # fmt: skip
+    }
     with subprocess.Popen(
-        [sys.executable, "-m", "handlers", "run"], cwd=home, text=True, env=clean_environment(**given, **settings),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
+        [sys.executable, "-m", "handlers", "run"],
+        cwd=home,
+        text=True,
+        env=clean_environment(**given, **settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
         try:
             assert process.stdout is not None
             ready = next(line for line in process.stdout if line.startswith(READY))
@@ -104,8 +112,9 @@ def test_what_was_acknowledged_is_done_and_told_before_the_end(
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     told = [line["message"] for line in lines if line.get("request") == request.id]
     assert [message for message in told if "person:promotion:asked" in message or "request:opened" in message] == [
-        f"person:promotion:asked ask:{request.id}", f"registrar:request:opened {request.id}",
-    ]  # fmt: skip
+        f"person:promotion:asked ask:{request.id}",
+        f"registrar:request:opened {request.id}",
+    ]
     assert len({line["process"] for line in lines}) == 1
 
 

@@ -111,8 +111,9 @@ def test_who_asks_while_nothing_can_be_written_hears_so_and_it_works_again_after
 
 def fill(world: World) -> None:
     """Write until nothing more of what an ask consists of has room in the pages that there are."""
-    told = Event(at=datetime.now(UTC), actor=ALICE, tag=Tag.REFUSED, subject="x", model="m", why="why " * 20,
-                 origin="test")  # fmt: skip
+    told = Event(
+        at=datetime.now(UTC), actor=ALICE, tag=Tag.REFUSED, subject="x", model="m", why="why " * 20, origin="test"
+    )
 
     def tell() -> None:
         with world.ledger.write() as tx:
@@ -133,9 +134,13 @@ def again_and_again(act: Callable[[], object]) -> None:
 def test_a_disk_that_is_full_in_the_middle_of_a_write_keeps_no_half_of_it(sqlite_url: str, step: int) -> None:
     """The log may grow up to a size, which is each time another; a write that does not fit ends anywhere in it."""
     process = subprocess.run(
-        [sys.executable, "-c", FILLING, sqlite_url, str(step)], cwd=MANIFEST.parent, capture_output=True, text=True,
-        check=True, timeout=600,
-    )  # fmt: skip
+        [sys.executable, "-c", FILLING, sqlite_url, str(step)],
+        cwd=MANIFEST.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
+    )
     print(process.stdout)
     assert process.stdout.endswith("wrong: []\n")
 
@@ -229,9 +234,11 @@ def test_whoever_is_killed_while_they_write_leaves_all_that_was_acknowledged_and
 def is_killed_while_writing(url: str, prefix: str, *, after: int, said: Said) -> None:
     """Let a process write until it has begun the next change after so many, and kill it."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.changing", url, prefix], cwd=MANIFEST.parent, stdout=subprocess.PIPE,
+        [sys.executable, "-m", "tests.faults.changing", url, prefix],
+        cwd=MANIFEST.parent,
+        stdout=subprocess.PIPE,
         text=True,
-    ) as process:  # fmt: skip
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line == f"begin {prefix}-{after}\n":
@@ -282,8 +289,10 @@ def under_load(url: str, trouble: Callable[[], None], times: int, name: str) -> 
             before = len(said.done)
             wait_until(lambda: len(said.done) > before + 5)
         wrong = list(wrong_in(ledger, said))
-        print(f"{name}: {len(wrong)} wrong of {said.number} changes and {times} times, {len(said.done)} done, "
-              f"{len(said.refused)} refused, {len(said.unsure)} unsure")  # fmt: skip
+        print(
+            f"{name}: {len(wrong)} wrong of {said.number} changes and {times} times, {len(said.done)} done, "
+            f"{len(said.refused)} refused, {len(said.unsure)} unsure"
+        )
         assert wrong == []
         assert ids(ledger)
 

@@ -198,9 +198,11 @@ def unsettled(scene: Scene, *, holder: int) -> Iterator[str]:
     later = scene.clock.now() + timedelta(days=1)
     with seen.ledger.read() as reading:
         left = {
-            "messages": len(reading.due_notes(later)), "asks": len(reading.waiting_asks(later)),
-            "moves": len(reading.models_with_moves(UNFINISHED)), "tags": len(reading.due_copies(later)),
-        }  # fmt: skip
+            "messages": len(reading.due_notes(later)),
+            "asks": len(reading.waiting_asks(later)),
+            "moves": len(reading.models_with_moves(UNFINISHED)),
+            "tags": len(reading.due_copies(later)),
+        }
     for what, number in left.items():
         if number:
             yield f"{number} {what} are left"

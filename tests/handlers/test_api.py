@@ -72,9 +72,13 @@ class Site:
         self.policy = policy()
         sources = Sources(lambda: self.policy, Parts(ledger=ledger, registry=MemoryRegistry(), environ=ENVIRON))
         programs = Api(
-            ledger=self, policy=lambda: self.policy, takes=sources.takes, clock=self._clock(), environ=ENVIRON,
+            ledger=self,
+            policy=lambda: self.policy,
+            takes=sources.takes,
+            clock=self._clock(),
+            environ=ENVIRON,
             monotonic=lambda: self.seconds,
-        )  # fmt: skip
+        )
         self.web = create(cast(App, None), None, changed=lambda name: None, programs=programs)
 
     def _clock(self) -> Any:
@@ -111,9 +115,14 @@ class Site:
         return asyncio.run(post())
 
     def push(
-        self, *readings: dict[str, Any], source: str = "live", token: str | None = "t0ken-of-ci",
-        signed: str | None = None, at: float | None = None, **headers: str,
-    ) -> httpx.Response:  # fmt: skip
+        self,
+        *readings: dict[str, Any],
+        source: str = "live",
+        token: str | None = "t0ken-of-ci",
+        signed: str | None = None,
+        at: float | None = None,
+        **headers: str,
+    ) -> httpx.Response:
         """Push readings, by default as the client ci."""
         body = json.dumps({"source": source, "readings": list(readings) or [reading()]}).encode()
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -178,9 +187,10 @@ class TestTaking:
         assert site.push(*many).json() == {"accepted": 1000, "duplicates": 0}
 
     @pytest.mark.parametrize(
-        ("value", "of"), [(12, 340), (0, 0), (1.5, 1.5), (0.91, None), (0.91, ...)],
+        ("value", "of"),
+        [(12, 340), (0, 0), (1.5, 1.5), (0.91, None), (0.91, ...)],
         ids=["a count", "nothing counted", "not whole", "null", "left out"],
-    )  # fmt: skip
+    )
     def test_a_count_is_kept_as_it_was_pushed(self, either: Site, value: float, of: Any) -> None:
         assert either.push(reading(value=value, of=of)).status_code == 202
         total = of if isinstance(of, int | float) else None
@@ -233,8 +243,9 @@ class TestCallers:
     def test_without_clients_the_policy_s_lack_is_named(self, site: Site) -> None:
         site.policy = policy({})
         assert refused(site.push()) == (
-            401, "The policy names no clients; add one under clients, with a token and may: [push].",
-        )  # fmt: skip
+            401,
+            "The policy names no clients; add one under clients, with a token and may: [push].",
+        )
 
     def test_an_edited_policy_holds_at_once(self, site: Site) -> None:
         assert site.push().status_code == 202
@@ -243,8 +254,9 @@ class TestCallers:
 
     def test_a_client_that_may_not_push(self, site: Site) -> None:
         assert refused(site.push(token="t0ken-of-reader")) == (
-            403, "The policy does not let “reader” push; it needs may: [push].",
-        )  # fmt: skip
+            403,
+            "The policy does not let “reader” push; it needs may: [push].",
+        )
 
     def test_one_model_that_is_not_its_own_refuses_all(self, site: Site) -> None:
         answer = site.push(reading(), reading(model="fraud"))
@@ -296,8 +308,9 @@ class TestSignatures:
     )
     def test_half_a_signature_is_refused_also_beside_a_token(self, site: Site, headers: dict[str, Any]) -> None:
         assert refused(site.push(**headers)) == (
-            401, "A signature takes X-Registrar-Timestamp, in seconds, and X-Registrar-Signature: v1=….",
-        )  # fmt: skip
+            401,
+            "A signature takes X-Registrar-Timestamp, in seconds, and X-Registrar-Signature: v1=….",
+        )
 
     def test_another_body_or_time_breaks_it(self, site: Site) -> None:
         body = json.dumps({"source": "live", "readings": [reading()]}).encode()
@@ -351,8 +364,7 @@ class TestBodies:
             ({"of": float("inf")}, "readings.1.of: must be a finite number; leave out what could not be measured."),
             ({"of": -1}, "readings.1.of: must be 0 or more."),
             *(
-                ({"value": value, "of": of},
-                 "readings.1.value: must be between 0 and the total (of).")
+                ({"value": value, "of": of}, "readings.1.value: must be between 0 and the total (of).")
                 for value, of in ((13, 12), (-1, 12), (0.5, 0))
             ),
             *(
@@ -371,17 +383,21 @@ class TestBodies:
             ({"model": ""}, "readings.1.model: A model's name is missing."),
             ({"model": 7}, "readings.1.model: must be a text."),
             ({"model": " churn"}, "readings.1.model: has spaces around it."),
-            ({"model": "a/b"}, "readings.1.model: “a/b” is no model name: MLflow allows no slash, colon or control "
-             "character."),
+            (
+                {"model": "a/b"},
+                "readings.1.model: “a/b” is no model name: MLflow allows no slash, colon or control character.",
+            ),
             ({"metric": ""}, "readings.1.metric: must be the name of a metric."),
             ({"metric": 7}, "readings.1.metric: must be the name of a metric."),
             *(
-                ({"metric": name}, "readings.1.metric: must be at most 250 characters that can be seen, without spaces "
-                 "around them.")
+                (
+                    {"metric": name},
+                    "readings.1.metric: must be at most 250 characters that can be seen, without spaces around them.",
+                )
                 for name in ("x" * 251, " f1", "f\x001", "f\u202e1", "\ud800")
             ),
         ],
-    )  # fmt: skip
+    )
     def test_a_fault_is_named_with_its_place_and_nothing_is_taken(
         self, site: Site, changes: dict[str, Any], why: str
     ) -> None:
@@ -399,13 +415,17 @@ class TestBodies:
             ([], "The body must be a JSON object with source and readings."),
             (None, "The body must be a JSON object with source and readings."),
             ({}, "source: the name of a source is missing. readings: a list of readings is missing."),
-            ({"source": 1, "readings": {}},
-             "source: the name of a source is missing. readings: a list of readings is missing."),
+            (
+                {"source": 1, "readings": {}},
+                "source: the name of a source is missing. readings: a list of readings is missing.",
+            ),
             ({"source": "live", "readings": [[]]}, "readings.0: must be an object."),
-            ({"source": "live", "readings": [reading()], "reading": 1},
-             "reading: unknown key; known are source, readings."),
+            (
+                {"source": "live", "readings": [reading()], "reading": 1},
+                "reading: unknown key; known are source, readings.",
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_another_shape(self, site: Site, body: Any, why: str) -> None:
         answer = site.send(json.dumps(body).encode(), {"Authorization": "Bearer t0ken-of-ci"})
         assert refused(answer) == (422, why)
@@ -416,8 +436,9 @@ class TestBodies:
 
     def test_too_many_and_too_long(self, site: Site) -> None:
         assert refused(site.push(*[reading()] * 1001)) == (
-            413, "readings: 1001 are more than one call may hold (1000); send several calls.",
-        )  # fmt: skip
+            413,
+            "readings: 1001 are more than one call may hold (1000); send several calls.",
+        )
         answer = site.send(b" " * (BODY_MOST + 1), {"Authorization": "Bearer t0ken-of-ci"})
         assert refused(answer) == (413, "The body is longer than 1,000,000 bytes; send several calls.")
 
@@ -469,8 +490,9 @@ class TestKeys:
     @pytest.mark.parametrize("key", ["", "x" * 201, "two words", "é"])
     def test_a_key_that_is_none(self, site: Site, key: str) -> None:
         assert refused(site.push(Idempotency_Key=key)) == (
-            422, "Idempotency-Key must be 1 to 200 visible ASCII characters.",
-        )  # fmt: skip
+            422,
+            "Idempotency-Key must be 1 to 200 visible ASCII characters.",
+        )
 
     @pytest.mark.parametrize("same", [True, False])
     def test_of_two_at_once_one_counts_and_both_hear_the_same(self, either: Site, same: bool) -> None:

@@ -60,9 +60,15 @@ def ledger(home: Path) -> Iterator[SqlLedger]:
 
 
 VOTE = Event(
-    at=NOW, actor=Person("T1", "U1BOB"), tag=Tag.VOTED, subject="r4k7q", model="churn", origin="slack",
-    why="better f1", evidence={"choice": "approve", "version": 4, "target": "Production"},
-)  # fmt: skip
+    at=NOW,
+    actor=Person("T1", "U1BOB"),
+    tag=Tag.VOTED,
+    subject="r4k7q",
+    model="churn",
+    origin="slack",
+    why="better f1",
+    evidence={"choice": "approve", "version": 4, "target": "Production"},
+)
 
 
 def keep(ledger: SqlLedger, *events: Event) -> None:
@@ -200,13 +206,16 @@ def test_an_audit_without_an_event_is_whole(registrar: Registrar) -> None:
     [
         ("UPDATE audit_events SET body = replace(body, 'BOB', 'EVE') WHERE number = 2", "number 2 was edited"),
         ("DELETE FROM audit_events WHERE number = 2", "number 2 is missing"),
-        ("INSERT INTO audit_events SELECT 4, at, actor, tag, model, body, hash, hash FROM audit_events "
-         "WHERE number = 3", "number 4 was inserted"),
+        (
+            "INSERT INTO audit_events SELECT 4, at, actor, tag, model, body, hash, hash FROM audit_events "
+            "WHERE number = 3",
+            "number 4 was inserted",
+        ),
         ("DELETE FROM audit_events WHERE number = 3", "it was cut off before number 3"),
         ("UPDATE audit_events SET number = 7 WHERE number = 2", "number 2 was swapped"),
         ("UPDATE audit_head SET hash = 'x'", "number 3 was edited"),
     ],
-)  # fmt: skip
+)
 def test_the_first_faulty_row_is_named_with_what_to_do(
     registrar: Registrar, ledger: SqlLedger, home: Path, statement: str, sentence: str
 ) -> None:
@@ -232,9 +241,10 @@ def test_a_rewritten_audit_is_found_by_an_anchor(registrar: Registrar, ledger: S
     assert agreed.code == 0
     assert "all 2 anchors agree, the last one with number 3" in agreed.out
     tamper(
-        home, "DELETE FROM audit_events WHERE number > 1",
+        home,
+        "DELETE FROM audit_events WHERE number > 1",
         "UPDATE audit_head SET number = 1, hash = (SELECT hash FROM audit_events WHERE number = 1)",
-    )  # fmt: skip
+    )
     cut = registrar("audit", "verify", "--anchor", str(home / "anchor.jsonl"))
     assert (cut.code, "cut off before number 2" in cut.out) == (1, True)
     keep(ledger, VOTE, replace(VOTE, why="forged"))
@@ -381,10 +391,21 @@ def test_what_cannot_be_understood_is_told(registrar: Registrar, words: str, hin
 
 def test_broken_glass_without_a_review_is_counted(registrar: Registrar, ledger: SqlLedger) -> None:
     broken = Request(
-        id="r4k7q", model="churn", version=4, from_stage=Stage.NONE, target=Stage.PRODUCTION, incumbent=3,
-        requester=Person("T1", "U1DAVE"), reason="v3 is down", required=1, opened_at=NOW, expires_at=NOW,
-        state=RequestState.DONE, breaks_glass=True, review_due=NOW - timedelta(days=1),
-    )  # fmt: skip
+        id="r4k7q",
+        model="churn",
+        version=4,
+        from_stage=Stage.NONE,
+        target=Stage.PRODUCTION,
+        incumbent=3,
+        requester=Person("T1", "U1DAVE"),
+        reason="v3 is down",
+        required=1,
+        opened_at=NOW,
+        expires_at=NOW,
+        state=RequestState.DONE,
+        breaks_glass=True,
+        review_due=NOW - timedelta(days=1),
+    )
     with ledger.write() as tx:
         tx.add_request(broken)
         tx.append(VOTE)

@@ -94,9 +94,12 @@ class Desk:
         with closing(open_ledger(read_settings())) as ledger:
             file = PolicyFile(self.folder / "registrar.yml")
             context = Context(
-                ledger=ledger, registry=MemoryRegistry(), rules=Rules(file.parse(file.text())), clock=HandClock(),
+                ledger=ledger,
+                registry=MemoryRegistry(),
+                rules=Rules(file.parse(file.text())),
+                clock=HandClock(),
                 owner="here:1:bot",
-            )  # fmt: skip
+            )
             policies = Policies(context, file, NO_SLACK)
             policies.begin()
             context.clock.turn(seconds=30)  # type: ignore[attr-defined]  # it's the hand clock
@@ -108,10 +111,20 @@ class Desk:
         with closing(open_ledger(read_settings())) as ledger, ledger.write() as tx:
             for version in versions:
                 tx.add_move(
-                    Move(id=f"found:{version}", kind=MoveKind.OBSERVED, model="churn", version=version,
-                         from_stage=Stage.NONE, target=Stage.PRODUCTION, expected_incumbent=None,
-                         actor=Automation("registry-poll"), intended_at=now, finished_at=now, state=MoveState.DONE)
-                )  # fmt: skip
+                    Move(
+                        id=f"found:{version}",
+                        kind=MoveKind.OBSERVED,
+                        model="churn",
+                        version=version,
+                        from_stage=Stage.NONE,
+                        target=Stage.PRODUCTION,
+                        expected_incumbent=None,
+                        actor=Automation("registry-poll"),
+                        intended_at=now,
+                        finished_at=now,
+                        state=MoveState.DONE,
+                    )
+                )
 
     def votes_in_slack(self, request: str, user: str, team: str = "T0LOCAL") -> None:
         """Let somebody approve by the card's button."""
@@ -137,9 +150,13 @@ class Desk:
 
 @pytest.fixture
 def desk(
-    mlflow_sqlite: str, mlflow_shelf: MlflowShelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str], slack: LocalSlack,
-) -> Desk:  # fmt: skip
+    mlflow_sqlite: str,
+    mlflow_shelf: MlflowShelf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    slack: LocalSlack,
+) -> Desk:
     """`churn` with v1 archived, v2 in Production and v3; Slack can be asked who people are."""
     for user, name in ((ME, "ann"), (ANOTHER, "ben")):
         slack.add_person(PersonSeed(id=user, name=name))
@@ -201,8 +218,10 @@ class TestAsking:
     def test_it_asks_and_the_card_waits_for_the_bot(self, desk: Desk) -> None:
         said = desk.types("promote", "churn", "3", "production", "--reason", "better f1", "--json")
         assert (said.code, said.document["state"], said.document["requester"]) == (
-            0, "pending", f"operator:{operator().name}"
-        )  # fmt: skip
+            0,
+            "pending",
+            f"operator:{operator().name}",
+        )
         with desk.ledger() as ledger, ledger.read() as reading:
             assert [note.kind for note in reading.due_notes(reading.request(said.document["id"]).opened_at)] == [
                 NoteKind.CARD
@@ -284,8 +303,10 @@ class TestApproving:
     def test_the_last_one_hears_how_the_move_ended(self, desk: Desk) -> None:
         said = desk.types("approve", desk.asks())
         assert (said.code, said.out, holder(desk)) == (
-            0, "Done: “churn” v2 → v3 in Production, read back from MLflow.\n", 3,
-        )  # fmt: skip
+            0,
+            "Done: “churn” v2 → v3 in Production, read back from MLflow.\n",
+            3,
+        )
 
     def test_a_program_reads_how_the_request_stands(self, desk: Desk) -> None:
         desk.rule(leads=BOTH, more="required: 2")
@@ -315,8 +336,9 @@ class TestApproving:
         desk.rule(leads=BOTH, more="required: 2")
         words = ("promote", "churn", "3", "production", "--approver", ME, "--idempotency-key", "k1", "--json")
         assert [(said.code, len(said.document["votes"])) for said in (desk.types(*words), desk.types(*words))] == [
-            (0, 1), (0, 1),
-        ]  # fmt: skip
+            (0, 1),
+            (0, 1),
+        ]
 
     def test_a_vote_comes_as_soon_as_mlflow_lets_a_waiting_request_be_opened(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
@@ -353,8 +375,10 @@ class TestApproving:
         asked = desk.asks()
         said = desk.types("cancel", asked, "--json")
         assert (said.code, said.document["state"], said.document["decided_by"]) == (
-            0, "cancelled", f"operator:{operator().name}",
-        )  # fmt: skip
+            0,
+            "cancelled",
+            f"operator:{operator().name}",
+        )
 
     def test_a_second_vote_does_not_count(self, desk: Desk) -> None:
         desk.rule(leads=f"{ME}, {ANOTHER}", more="required: 2")
@@ -378,16 +402,19 @@ class TestUnderAnEditedPolicy:
         desk.a_bot_took_the_policy()
         return desk
 
-    @pytest.mark.parametrize("words", [
-        ("approve", "{request}"),
-        ("reject", "{request}", "--reason", "no"),
-        ("override", "{request}", "--reason", "no"),
-        ("rollback", "churn", "1", "--reason", "no"),
-        ("freeze", "churn", "--reason", "no"),
-        ("archive", "churn", "3", "--reason", "no"),
-        ("promote", "churn", "3", "production", "--break-glass", "--reason", "no"),
-        ("review", "{request}", "--reason", "no"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("approve", "{request}"),
+            ("reject", "{request}", "--reason", "no"),
+            ("override", "{request}", "--reason", "no"),
+            ("rollback", "churn", "1", "--reason", "no"),
+            ("freeze", "churn", "--reason", "no"),
+            ("archive", "churn", "3", "--reason", "no"),
+            ("promote", "churn", "3", "production", "--break-glass", "--reason", "no"),
+            ("review", "{request}", "--reason", "no"),
+        ],
+    )
     def test_nobody_decides_by_an_edit_that_loosens_it(self, desk: Desk, words: tuple[str, ...]) -> None:
         desk.rule(more="override: [admin], gates: [{metric: f1, at_least: 0.9}]" if "override" in words else "")
         request = desk.asks()
@@ -430,8 +457,10 @@ class TestBreakingTheGlass:
             registrar.moves.run("churn")
         said = desk.types("review", asked, "--reason", "it was right", "--json")
         assert (said.code, said.document["review"]["by"], said.document["review"]["reason"]) == (
-            0, f"operator:{operator().name}", "it was right",
-        )  # fmt: skip
+            0,
+            f"operator:{operator().name}",
+            "it was right",
+        )
         assert desk.types("review", asked, "--reason", "it was wrong").code == 1
 
     def test_nobody_reviews_their_own_under_another_name(self, desk: Desk) -> None:

@@ -181,10 +181,13 @@ def test_run_with_a_token_that_slack_does_not_take_says_so(
 def test_run_serves_until_it_is_ended_and_warns_of_its_own_registry_only(policy: Path, slack: LocalSlack) -> None:
     tokens = {"SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url}
     with subprocess.Popen(
-        [sys.executable, "-m", "handlers", "run"], cwd=policy.parent, text=True,
+        [sys.executable, "-m", "handlers", "run"],
+        cwd=policy.parent,
+        text=True,
         env=clean_environment(REGISTRAR_PORT="0", PYTHONPATH=str(ROOT), **tokens),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
         assert process.stdout is not None
         log = ""
         for line in process.stdout:
@@ -226,8 +229,9 @@ def test_the_ledger_and_the_runs_are_at_home_where_nothing_else_is_said(monkeypa
     monkeypatch.setenv("REGISTRAR_HOME", "/srv/registrar")
     settings = read_settings()
     assert (settings.ledger_url, settings.mlflow_uri) == (
-        "sqlite:////srv/registrar/ledger.db", "sqlite:////srv/registrar/mlflow.db",
-    )  # fmt: skip
+        "sqlite:////srv/registrar/ledger.db",
+        "sqlite:////srv/registrar/mlflow.db",
+    )
 
 
 def test_a_registry_of_our_own_is_warned_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -315,8 +319,13 @@ def test_without_a_command_everything_is_listed_in_groups(words: list[str], regi
     assert (said.code, said.err) == (0, "")
     titles = [line for line in said.out.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert titles == [
-        "Set up:", "Run:", "Look up:", "Request and decide:", "Change:", "Monitors, policy, audit, and ledger:",
-    ]  # fmt: skip
+        "Set up:",
+        "Run:",
+        "Look up:",
+        "Request and decide:",
+        "Change:",
+        "Monitors, policy, audit, and ledger:",
+    ]
     assert max(map(len, said.out.splitlines())) <= 80
 
 
@@ -360,13 +369,36 @@ def test_help_for_a_typo_names_the_nearest_command(words: str, told: str, regist
     assert told in said.err
 
 
-SLOW = {"mlflow", "pandas", "numpy", "slack_bolt", "slack_sdk", "sqlalchemy", "fastapi", "apscheduler", "matplotlib",
-        "structlog", "prometheus_client"}  # fmt: skip
+SLOW = {
+    "mlflow",
+    "pandas",
+    "numpy",
+    "slack_bolt",
+    "slack_sdk",
+    "sqlalchemy",
+    "fastapi",
+    "apscheduler",
+    "matplotlib",
+    "structlog",
+    "prometheus_client",
+}
 
 
 def test_what_needs_no_library_loads_none(tmp_path: Path) -> None:
-    every = ["", "--help", "--version", "help promote", "prmote", "run --help", "doctor --help", "init there.yml",
-             "completion bash", "compare --help", "compare", "audit -h"]  # fmt: skip
+    every = [
+        "",
+        "--help",
+        "--version",
+        "help promote",
+        "prmote",
+        "run --help",
+        "doctor --help",
+        "init there.yml",
+        "completion bash",
+        "compare --help",
+        "compare",
+        "audit -h",
+    ]
     assert loaded(every, SLOW, tmp_path) == {words: [] for words in every}
 
 

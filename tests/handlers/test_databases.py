@@ -235,8 +235,10 @@ def test_a_copy_that_is_made_while_the_bot_writes_is_of_one_moment(
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        made = [registrar("db", "backup", f"{number}.db", "--json", REGISTRAR_DATABASE_URL=sqlite_url).document
-                for number in range(5)]  # fmt: skip
+        made = [
+            registrar("db", "backup", f"{number}.db", "--json", REGISTRAR_DATABASE_URL=sqlite_url).document
+            for number in range(5)
+        ]
     finally:
         enough.set()
         writer.join()
@@ -340,8 +342,11 @@ class TestMoving:
         registrar("db", "copy", "--to", postgres_url)
         with closing(SqlLedger(postgres_url)) as ledger:
             there = replace(bench_on(ledger, lived.registry), clock=lived.clock)
-            there.requests.cancel(ALICE, next(one.id for one in requests_of(there) if one.target is Stage.STAGING
-                                              and one.state.is_open), origin="slack")  # fmt: skip
+            there.requests.cancel(
+                ALICE,
+                next(one.id for one in requests_of(there) if one.target is Stage.STAGING and one.state.is_open),
+                origin="slack",
+            )
             asked = there.open("promote churn 4 staging")
             assert there.state(there.approve(asked).request) is RequestState.APPROVED
             there.moves.run("churn")
@@ -355,8 +360,10 @@ class TestMoving:
     ) -> None:
         change(sqlite_url, "INSERT INTO calls VALUES (7, 'ci', 'k', 'd', 200, '{}', '2026-01-01')", "DELETE FROM calls")
         registrar("db", "copy", "--to", postgres_url, REGISTRAR_DATABASE_URL=sqlite_url)
-        change(postgres_url, "INSERT INTO calls (client, key, digest, status, answer, at) "
-                             "VALUES ('ci', 'k', 'd', 200, '{}', now())")  # fmt: skip
+        change(
+            postgres_url,
+            "INSERT INTO calls (client, key, digest, status, answer, at) VALUES ('ci', 'k', 'd', 200, '{}', now())",
+        )
         assert contents(postgres_url)["calls"][0][0] == 8
 
     def test_a_trial_is_taken_back(self, registrar: Registrar, lived: Bench, postgres_url: str) -> None:

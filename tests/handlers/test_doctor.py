@@ -75,16 +75,21 @@ Doctor = Callable[..., Findings]
 
 @pytest.fixture
 def doctor(
-    slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    slack: LocalSlack,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
     mlflow_patience: None,
-) -> Doctor:  # fmt: skip
+) -> Doctor:
     """Return the command with `--json` in a folder with a policy, beside a Slack; settings are given by their names."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "registrar.yml").write_text(POLICY)
     usual = {
-        "SLACK_BOT_TOKEN": slack.bot_token, "SLACK_APP_TOKEN": slack.app_token, "SLACK_API_URL": slack.api_url,
+        "SLACK_BOT_TOKEN": slack.bot_token,
+        "SLACK_APP_TOKEN": slack.app_token,
+        "SLACK_API_URL": slack.api_url,
         "REGISTRAR_PORT": str(free_port()),
-    }  # fmt: skip
+    }
 
     def run(*words: str, as_json: bool = True, **settings: str) -> Findings:
         for name, value in (usual | settings).items():
@@ -119,8 +124,12 @@ def test_without_being_asked_to_it_changes_nothing(doctor: Doctor, slack: LocalS
     doctor()
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert {call["method"] for call in slack.calls()} == {
-        "auth.test", "conversations.list", "users.info", "usergroups.list", "blocks.validate",
-    }  # fmt: skip
+        "auth.test",
+        "conversations.list",
+        "users.info",
+        "usergroups.list",
+        "blocks.validate",
+    }
 
 
 def test_mlflow_is_only_read_without_being_asked_to_write(doctor: Doctor, mlflow_server: MlflowServer) -> None:
@@ -156,11 +165,13 @@ def test_a_setting_that_is_wrong_hides_nothing_else(doctor: Doctor) -> None:
 
 def test_no_secret_is_printed_whatever_is_wrong(doctor: Doctor, tmp_path: Path) -> None:
     hidden = {
-        "SLACK_BOT_TOKEN": "xoxb-hush-1", "SLACK_APP_TOKEN": "xapp-hush-2", "SLACK_SIGNING_SECRET": "hush-3",
+        "SLACK_BOT_TOKEN": "xoxb-hush-1",
+        "SLACK_APP_TOKEN": "xapp-hush-2",
+        "SLACK_SIGNING_SECRET": "hush-3",
         "MLFLOW_TRACKING_URI": "http://ann:hush-4@127.0.0.1:9/?token=hush-5",
         "REGISTRAR_DATABASE_URL": "postgresql://ann:hush-6@127.0.0.1:9/registrar?password=hush-7",
         "SLACK_API_URL": "http://ann:hush-8@127.0.0.1:9/api/",
-    }  # fmt: skip
+    }
     said = [doctor("--live", **hidden), doctor("--live", as_json=False, **hidden)]
     assert [one for one in said if "hush" in one.out + one.err] == []
 
@@ -184,8 +195,10 @@ def hanging() -> Iterator[Check]:
 def test_what_hangs_hides_neither_the_others_nor_what_it_found_before(hanging: Check) -> None:
     found = look_at([hanging, Check("other", lambda: [ok("other", "Fine.")])])
     assert [(one.area, one.state) for one in found] == [
-        ("first", State.OK), ("hangs", State.SILENT), ("other", State.OK),
-    ]  # fmt: skip
+        ("first", State.OK),
+        ("hangs", State.SILENT),
+        ("other", State.OK),
+    ]
     assert found[1].advice == "Look there."
 
 
@@ -278,9 +291,11 @@ def test_what_answers_nonsense_is_no_slack(doctor: Doctor, body: bytes) -> None:
 
 
 METHODS = {
-    "conversations.list": "Slack channels", "users.info": "Slack people", "usergroups.list": "Slack groups",
+    "conversations.list": "Slack channels",
+    "users.info": "Slack people",
+    "usergroups.list": "Slack groups",
     "blocks.validate": "Slack cards",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -837,9 +852,13 @@ def test_a_ledger_on_a_network_file_system_is_told(
 
 def test_a_file_that_is_not_in_force_is_told(doctor: Doctor, tmp_path: Path, sqlite_url: str) -> None:
     taken = Event(
-        at=datetime.now(UTC), actor=Automation("policy-file"), tag=Tag.POLICY_TAKEN, subject="policy:one", after="one",
+        at=datetime.now(UTC),
+        actor=Automation("policy-file"),
+        tag=Tag.POLICY_TAKEN,
+        subject="policy:one",
+        after="one",
         evidence={"text": POLICY},
-    )  # fmt: skip
+    )
     with closing(SqlLedger(sqlite_url)) as ledger, ledger.write() as tx:
         tx.append(taken)
     said = doctor(REGISTRAR_DATABASE_URL=sqlite_url)
@@ -853,8 +872,16 @@ def test_a_running_bot_says_when_the_file_applies(
     with running(slack, tmp_path / "bot", MemoryRegistry(), database_url=sqlite_url) as world:
         world.registrar.context.rules.edit = FileEdit(EditState.SETTLING, datetime.now(UTC) + timedelta(hours=1))
         with world.registrar.context.ledger.write() as tx:
-            tx.append(Event(at=datetime.now(UTC), actor=Automation("policy-file"), tag=Tag.POLICY_TAKEN,
-                            subject="policy:one", after="one", evidence={"text": POLICY}))  # fmt: skip
+            tx.append(
+                Event(
+                    at=datetime.now(UTC),
+                    actor=Automation("policy-file"),
+                    tag=Tag.POLICY_TAKEN,
+                    subject="policy:one",
+                    after="one",
+                    evidence={"text": POLICY},
+                )
+            )
         said = doctor(REGISTRAR_DATABASE_URL=sqlite_url, REGISTRAR_PORT=world.service.address.rpartition(":")[2])
     assert "the edit applies at" in said.of("policy", "mind")
 

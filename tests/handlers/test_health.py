@@ -57,8 +57,9 @@ def test_a_warning_is_told_and_changes_nothing_else() -> None:
 def test_where_every_part_is_well_we_are_ready() -> None:
     says = {"is_well": True, "says": "It answers."}
     assert seen(WELL, Part("registry", lambda: "It answers.")) == (
-        200, {"status": "ready", "parts": {"ledger": says, "registry": says}, "warnings": []},
-    )  # fmt: skip
+        200,
+        {"status": "ready", "parts": {"ledger": says, "registry": says}, "warnings": []},
+    )
 
 
 def test_a_part_that_is_not_well_is_told_in_a_sentence_and_the_others_as_they_are() -> None:
@@ -248,9 +249,11 @@ def test_metrics_are_served_without_a_token_and_name_neither_people_nor_models(w
     page = waits_for(world, "/metrics", lambda answer: 'moved"} 1.0' in answer.text)
     assert page.headers["content-type"].startswith("text/plain")
     for line in (
-        'registrar_votes_total{choice="approve"} 1.0', 'registrar_decision_seconds_count{end="approved"} 1.0',
-        'registrar_requests{state="pending"} 0.0', "registrar_ledger_up 1.0",
-    ):  # fmt: skip
+        'registrar_votes_total{choice="approve"} 1.0',
+        'registrar_decision_seconds_count{end="approved"} 1.0',
+        'registrar_requests{state="pending"} 0.0',
+        "registrar_ledger_up 1.0",
+    ):
         assert line in page.text
     for word in ("churn", "U0BOB", "U0ALICE", world.slack.bot_token):
         assert word not in page.text

@@ -169,14 +169,23 @@ def test_whoever_asks_hears_that_we_are_alive(web: Web) -> None:
 
 def test_whoever_hangs_up_in_the_middle_of_what_they_send_is_no_fault_of_ours(bolt: Bolt) -> None:
     web = create(cast(App, bolt), SECRET, changed=lambda name: None)
-    comes: Iterator[dict[str, Any]] = iter([
-        {"type": "http.request", "body": BODY[:10], "more_body": True},
-        {"type": "http.disconnect"},
-    ])  # fmt: skip
+    comes: Iterator[dict[str, Any]] = iter(
+        [
+            {"type": "http.request", "body": BODY[:10], "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
     scope = {
-        "type": "http", "method": "POST", "path": "/slack/events", "raw_path": b"/slack/events", "query_string": b"",
-        "headers": [], "http_version": "1.1", "scheme": "http", "asgi": {"version": "3.0"},
-    }  # fmt: skip
+        "type": "http",
+        "method": "POST",
+        "path": "/slack/events",
+        "raw_path": b"/slack/events",
+        "query_string": b"",
+        "headers": [],
+        "http_version": "1.1",
+        "scheme": "http",
+        "asgi": {"version": "3.0"},
+    }
     answered: list[Any] = []
 
     async def receive() -> dict[str, Any]:

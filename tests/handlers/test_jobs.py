@@ -26,8 +26,11 @@ def test_the_head_is_anchored_in_the_file_and_told_in_the_channel(slack: LocalSl
     with running(slack, tmp_path, MemoryRegistry(), policy=policy) as world:
         world.alice.types(CHANNEL, "/model promote churn 4 production")
         world.card()
-        [job] = [job for job in jobs.schedule(world.registrar, settings_for(slack, tmp_path)).get_jobs()
-                 if job.name == "anchor"]  # fmt: skip
+        [job] = [
+            job
+            for job in jobs.schedule(world.registrar, settings_for(slack, tmp_path)).get_jobs()
+            if job.name == "anchor"
+        ]
         job.func(*job.args)
         [anchor] = read_anchors(file.read_text(), "it")
         world.alice.waits_for(CHANNEL, lambda message: f"its hash is `{anchor.hash}`" in said(message))
@@ -62,9 +65,7 @@ def test_jobs_that_were_missed_are_made_up_for_once_and_none_runs_twice_at_a_tim
 
 
 def pushed(at: datetime) -> Pushed:
-    return Pushed(
-        source="live", model="churn", version=4, metric="f1", at=at, value=0.9, received_at=at, client="loop"
-    )  # fmt: skip
+    return Pushed(source="live", model="churn", version=4, metric="f1", at=at, value=0.9, received_at=at, client="loop")
 
 
 def test_pushed_readings_are_kept_as_long_as_the_policy_says(slack: LocalSlack, tmp_path: Path) -> None:
@@ -73,8 +74,11 @@ def test_pushed_readings_are_kept_as_long_as_the_policy_says(slack: LocalSlack, 
         now = datetime.now(UTC)
         with world.registrar.context.ledger.write() as tx:
             tx.add_readings([pushed(now - timedelta(days=days)) for days in (3, 1)])
-        [job] = [one for one in jobs.schedule(world.registrar, settings_for(slack, tmp_path)).get_jobs()
-                 if one.name == "sweeping"]  # fmt: skip
+        [job] = [
+            one
+            for one in jobs.schedule(world.registrar, settings_for(slack, tmp_path)).get_jobs()
+            if one.name == "sweeping"
+        ]
         job.func(*job.args)
         with world.registrar.context.ledger.read() as reading:
             left = reading.readings("live", [("churn", "f1")], since=now - timedelta(days=9), until=now)

@@ -34,21 +34,35 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "Read the model": ("GET", "registered-models/get", {"name": "churn"}, "-+++++++"),
     "Register a version": ("POST", "model-versions/create", {"name": "churn", "source": "s3://x/y"}, "----++++"),
     "Set an alias": (
-        "POST", "registered-models/alias", {"name": "churn", "alias": "champion", "version": "1"}, "----++++",
+        "POST",
+        "registered-models/alias",
+        {"name": "churn", "alias": "champion", "version": "1"},
+        "----++++",
     ),
     "Delete an alias": ("DELETE", "registered-models/alias", {"name": "churn", "alias": "none"}, "-----+++"),
     "Change a stage": (
-        "POST", "model-versions/transition-stage",
-        {"name": "churn", "version": "1", "stage": "Staging", "archive_existing_versions": False}, "---+++++",
+        "POST",
+        "model-versions/transition-stage",
+        {"name": "churn", "version": "1", "stage": "Staging", "archive_existing_versions": False},
+        "---+++++",
     ),
     "Set the model's tag": (
-        "POST", "registered-models/set-tag", {"name": "churn", "key": "k", "value": "v"}, "----++++",
+        "POST",
+        "registered-models/set-tag",
+        {"name": "churn", "key": "k", "value": "v"},
+        "----++++",
     ),
     "Set a version's tag": (
-        "POST", "model-versions/set-tag", {"name": "churn", "version": "1", "key": "k", "value": "v"}, "---+++++",
+        "POST",
+        "model-versions/set-tag",
+        {"name": "churn", "version": "1", "key": "k", "value": "v"},
+        "---+++++",
     ),
     "Delete a version's tag": (
-        "DELETE", "model-versions/delete-tag", {"name": "churn", "version": "1", "key": "k"}, "-----+++",
+        "DELETE",
+        "model-versions/delete-tag",
+        {"name": "churn", "version": "1", "key": "k"},
+        "-----+++",
     ),
     "Delete a version": ("DELETE", "model-versions/delete", {"name": "churn", "version": "NEW"}, "-----+++"),
     "Rename the model": ("POST", "registered-models/rename", {"name": "churn", "new_name": "churn"}, "----++++"),
@@ -56,7 +70,7 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "Make an experiment": ("POST", "experiments/create", {"name": "of WHO"}, "-+++++++"),
     "Log a run in another's experiment": ("POST", "runs/create", {"experiment_id": "0"}, "-------+"),
     "Manage webhooks": ("GET", "webhooks", {}, "-------+"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +102,10 @@ def test_a_permission_allows_what_the_page_says(locked: LockedMlflow, operation:
     for who in WHO:
         new = new_version(locked)
         with locked.as_user(who) as client:
-            told = {key: value.replace("WHO", who).replace("NEW", new) if isinstance(value, str) else value
-                    for key, value in asked.items()}  # fmt: skip
+            told = {
+                key: value.replace("WHO", who).replace("NEW", new) if isinstance(value, str) else value
+                for key, value in asked.items()
+            }
             code = answer(client, method, path, told)
         answer(locked.admin, "DELETE", "registered-models/delete", {"name": f"of {who}"})  # where it was just made
         assert code in {200, 403 if who else 401}
@@ -110,16 +126,21 @@ def new_version(locked: LockedMlflow) -> str:
 
 @pytest.fixture
 def registrar(
-    locked: LockedMlflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    locked: LockedMlflow,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
     mlflow_patience: None,
-) -> Registrar:  # fmt: skip
+) -> Registrar:
     """Return the terminal's command, which logs in to MLflow as Registrar."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "registrar.yml").write_text(POLICY)
     usual = {
-        "MLFLOW_TRACKING_URI": locked.uri, "MLFLOW_TRACKING_USERNAME": "registrar", "REGISTRAR_PORT": str(free_port()),
+        "MLFLOW_TRACKING_URI": locked.uri,
+        "MLFLOW_TRACKING_USERNAME": "registrar",
+        "REGISTRAR_PORT": str(free_port()),
         "MLFLOW_TRACKING_PASSWORD": PASSWORD,
-    }  # fmt: skip
+    }
     for name, value in usual.items():
         monkeypatch.setenv(name, value)
     return command(monkeypatch, capsys)
@@ -182,8 +203,14 @@ def test_an_admin_sees_everyone_else_who_can_move_a_model(registrar: Registrar) 
     state, named = told[2]
     assert state == "mind"
     assert named.startswith("Besides admin, 6 users can move models without Registrar: ")
-    for one in ("editor (churn)", "manager (churn)", "registrar (churn)", "versions (every model)",
-                "lead (every model)", "chief (every model)"):  # fmt: skip
+    for one in (
+        "editor (churn)",
+        "manager (churn)",
+        "registrar (churn)",
+        "versions (every model)",
+        "lead (every model)",
+        "chief (every model)",
+    ):
         assert one in named
     assert "reader" not in named
     assert "user (" not in named
@@ -198,8 +225,9 @@ def test_with_edit_alone_it_is_told_that_it_needs_manage(registrar: Registrar) -
     findings = registrar("doctor", "--live", "--json", MLFLOW_TRACKING_USERNAME="editor").document["findings"]
     [told] = [one for one in findings if (one["area"], one["state"]) == ("MLflow rights", "wrong")]
     assert (told["sentence"], told["advice"]) == (
-        "We can't manage churn.", "Give our user MANAGE on each of them in MLflow.",
-    )  # fmt: skip
+        "We can't manage churn.",
+        "Give our user MANAGE on each of them in MLflow.",
+    )
 
 
 # -- working there -----------------------------------------------------------------------------------------------------
@@ -230,9 +258,11 @@ def test_compose_s_script_makes_registrar_s_user_once_and_gives_it_what_it_needs
     locked.add_user("compose")
     locked.grant("compose", "READ", "*")
     env = {
-        "MLFLOW_TRACKING_URI": locked.uri, "MLFLOW_TRACKING_USERNAME": "compose",
-        "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD, "MLFLOW_TRACKING_PASSWORD": "another of twelve",
-    }  # fmt: skip
+        "MLFLOW_TRACKING_URI": locked.uri,
+        "MLFLOW_TRACKING_USERNAME": "compose",
+        "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
+        "MLFLOW_TRACKING_PASSWORD": "another of twelve",
+    }
     script = Path(__file__).parents[2] / "deploy" / "mlflow_users.py"
     for told in ("Changed the password of compose.\n", ""):
         done = subprocess.run(

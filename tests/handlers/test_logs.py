@@ -47,10 +47,16 @@ def live(world: World) -> None:
     world.alice.types(CHANNEL, f"/model promote churn 4 production --reason '{PRIVATE}'")
     world.card()
     for typed in (
-        PRIVATE, f"show {PRIVATE}", f"promote churn 4 {PRIVATE}", f"validate churn 4 --validation {PRIVATE}=x",
-        f"promote {PRIVATE} 4 production", f"show {PRIVATE} 1",
-        f"history churn --last {PRIVATE}", f"list churn --page {PRIVATE}", f"tag churn 4 owner={PRIVATE}",
-    ):  # fmt: skip
+        PRIVATE,
+        f"show {PRIVATE}",
+        f"promote churn 4 {PRIVATE}",
+        f"validate churn 4 --validation {PRIVATE}=x",
+        f"promote {PRIVATE} 4 production",
+        f"show {PRIVATE} 1",
+        f"history churn --last {PRIVATE}",
+        f"list churn --page {PRIVATE}",
+        f"tag churn 4 owner={PRIVATE}",
+    ):
         types_and_hears(world.alice, f"/model {typed}")
     request = the_request(world.ledger)
     world.bob.clicks(world.card(), "Reject")
@@ -71,10 +77,13 @@ def broken(world: World) -> None:
         "state": {"values": {}},
     }
     for payload in (
-        click(BOB, PRIVATE, "nobody's"), click(BOB, PRIVATE), payloads.view_submission(view, actor=BOB),
-        command(ALICE, PRIVATE) | {"team_id": ""}, click(BOB, PRIVATE) | {"user": PRIVATE},
+        click(BOB, PRIVATE, "nobody's"),
+        click(BOB, PRIVATE),
+        payloads.view_submission(view, actor=BOB),
+        command(ALICE, PRIVATE) | {"team_id": ""},
+        click(BOB, PRIVATE) | {"user": PRIVATE},
         {"type": "block_suggestion", "value": PRIVATE, "action_id": "x"},
-    ):  # fmt: skip
+    ):
         wire.send(payload)
         wire.send(payload, secret="another")
     wire.post(f"payload={PRIVATE}".encode())
@@ -101,9 +110,12 @@ def test_the_log_holds_no_body_and_no_secret(
 # -- one line ----------------------------------------------------------------------------------------------------------
 
 SECRETS = [
-    "xoxb-1234-5678-abcDEF", "xoxe.xoxp-1-Mi0yLTM", "xapp-1-A012-345-abcdef", "https://hooks.slack.com/commands/T1/2/s3cret",
+    "xoxb-1234-5678-abcDEF",
+    "xoxe.xoxp-1-Mi0yLTM",
+    "xapp-1-A012-345-abcdef",
+    "https://hooks.slack.com/commands/T1/2/s3cret",
     "8f742231b10e8888abcd99yyyzzz85a5",
-]  # fmt: skip
+]
 
 
 FORMS: list[logs.Form] = ["text", "json"]
@@ -162,9 +174,13 @@ def test_a_line_for_machines_is_one_document_with_its_traceback_and_what_it_belo
     assert told["time"].endswith("Z")
     assert told.pop("time") < told.pop("exception")  # a year, and “Traceback”
     assert told == {
-        "level": "error", "logger": "bot", "message": "it is open", "process": "host:1:abc", "request": "r4k7q",
+        "level": "error",
+        "logger": "bot",
+        "message": "it is open",
+        "process": "host:1:abc",
+        "request": "r4k7q",
         "model": "churn",
-    }  # fmt: skip
+    }
 
 
 def test_a_line_for_people_says_at_its_end_what_it_belongs_to() -> None:
@@ -218,9 +234,12 @@ def test_the_id_of_a_request_finds_every_line_of_its_story(documents: Documents,
     mine = [line for line in documents() if request.id in (line.get("request"), line["message"].rpartition(" ")[2])]
     tags = [line["message"].partition(" ")[0] for line in mine if line["logger"] == "bot.ledger.sql"]
     assert tags == [
-        "person:promotion:asked", "registrar:request:opened", "person:request:voted", "registrar:request:approved",
+        "person:promotion:asked",
+        "registrar:request:opened",
+        "person:request:voted",
+        "registrar:request:approved",
         "registrar:version:moved",
-    ]  # fmt: skip
+    ]
     assert [line["request"] for line in mine] == [request.id] * len(mine)
     assert {line["actor"] for line in mine} == {"slack:T0LOCAL/U0ALICE", "slack:T0LOCAL/U0BOB"}
 
@@ -249,9 +268,12 @@ def test_the_id_that_a_person_is_shown_finds_the_traceback_and_who_it_was(
 # -- settings ----------------------------------------------------------------------------------------------------------
 
 GIVEN: dict[str, Any] = {
-    "SLACK_BOT_TOKEN": "xoxb-plum", "SLACK_APP_TOKEN": "xapp-plum", "SLACK_SIGNING_SECRET": "plum1",
-    "REGISTRAR_DATABASE_URL": "postgresql://bot:plum@db/x", "REGISTRAR_MLFLOW_WEBHOOK_SECRET": "plum2",
-}  # fmt: skip
+    "SLACK_BOT_TOKEN": "xoxb-plum",
+    "SLACK_APP_TOKEN": "xapp-plum",
+    "SLACK_SIGNING_SECRET": "plum1",
+    "REGISTRAR_DATABASE_URL": "postgresql://bot:plum@db/x",
+    "REGISTRAR_MLFLOW_WEBHOOK_SECRET": "plum2",
+}
 
 
 @pytest.mark.parametrize("show", [repr, str, lambda it: it.model_dump_json(), lambda it: str(it.model_dump())])

@@ -107,9 +107,13 @@ def test_a_rule_that_nobody_can_meet_is_an_error_although_the_file_can_be_read(r
 
 @pytest.mark.parametrize(
     "models",
-    ['{"*": {}, "churn*": {}, churn: {}}', '{"c*n": {}, "c?": {}, "*x*": {}}', '{"[a]*": {}, "a*": {}}',
-     '{churn: {}, "chur?": {}, "churn*": {}}'],
-)  # fmt: skip
+    [
+        '{"*": {}, "churn*": {}, churn: {}}',
+        '{"c*n": {}, "c?": {}, "*x*": {}}',
+        '{"[a]*": {}, "a*": {}}',
+        '{churn: {}, "chur?": {}, "churn*": {}}',
+    ],
+)
 def test_a_pattern_that_wins_somewhere_is_not_told(registrar: Registrar, models: str) -> None:
     assert registrar(f"models: {models}", "check", "--json").document["notices"] == []
 

@@ -18,10 +18,17 @@ from tests.forging import REMOVED, changed
 from tests.harness import ALICE, ML_MODELS, click, command
 
 VIEW = {
-    "id": "V1", "type": "modal", "callback_id": "reject", "private_metadata": "r4k7q",
-    "state": {"values": {"reason": {"value": {"type": "plain_text_input", "value": None}},
-                         "to": {"value": {"type": "static_select", "selected_option": None}}}},
-}  # fmt: skip
+    "id": "V1",
+    "type": "modal",
+    "callback_id": "reject",
+    "private_metadata": "r4k7q",
+    "state": {
+        "values": {
+            "reason": {"value": {"type": "plain_text_input", "value": None}},
+            "to": {"value": {"type": "static_select", "selected_option": None}},
+        }
+    },
+}
 PRESS, COMMAND = click(ALICE, "r4k7q"), command(ALICE, "list")
 FORM = payloads.view_submission(VIEW, actor=ALICE)
 HOME = payloads.app_home_opened(actor=ALICE, place=ML_MODELS, view=payloads.home_view())
@@ -107,11 +114,15 @@ def test_a_part_of_another_type_is_not(payload: dict[str, Any], way: tuple[Any, 
 @pytest.mark.parametrize(
     ("payload", "way"),
     [
-        (COMMAND, ("text",)), (COMMAND, ("channel_id",)), (PRESS, ("message",)), (FORM, ("view", "private_metadata")),
-        (FORM, ("view", "state")), (FORM, ("view", "state", "values")),
+        (COMMAND, ("text",)),
+        (COMMAND, ("channel_id",)),
+        (PRESS, ("message",)),
+        (FORM, ("view", "private_metadata")),
+        (FORM, ("view", "state")),
+        (FORM, ("view", "state", "values")),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_an_empty_part_is_a_missing_one(payload: dict[str, Any], way: tuple[Any, ...]) -> None:
     check(changed(payload, way, None))
 

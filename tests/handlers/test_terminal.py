@@ -229,8 +229,10 @@ def test_every_gate_stands_with_its_value_and_its_bound(registrar: Registrar, ch
     assert said.out.splitlines()[0] == "churn v2 → Production: 1 of 3 gates fails."
     assert lines[2] == ["Gate", "Value", "Has", "to", "be", "Note"]
     assert lines[4:7] == [
-        ["✓", "f1", "0.91", "≥", "0.9"], ["✗", "latency_ms", "missing", "≤", "100"], ["✓", "semver", "1.1.0", "set"],
-    ]  # fmt: skip
+        ["✓", "f1", "0.91", "≥", "0.9"],
+        ["✗", "latency_ms", "missing", "≤", "100"],
+        ["✓", "semver", "1.1.0", "set"],
+    ]
 
 
 def test_results_of_one_s_own_validation_are_used(registrar: Registrar, churn: str, gates: Path) -> None:
@@ -247,8 +249,12 @@ def test_a_validation_as_json_has_the_keys_that_are_promised(registrar: Registra
     assert (document["passed"], document["to"], document["semver"]) == (False, "Production", "1.1.0")
     assert document["validation"] == {"latency_ms": 120.0}
     assert document["gates"][1] == {
-        "name": "latency_ms", "bound": "≤ 100", "value": "120", "passed": False, "note": "the asker's own validation",
-    }  # fmt: skip
+        "name": "latency_ms",
+        "bound": "≤ 100",
+        "value": "120",
+        "passed": False,
+        "note": "the asker's own validation",
+    }
 
 
 def test_a_stage_without_gates_lets_pass_and_says_so(registrar: Registrar, churn: str, gates: Path) -> None:
@@ -280,9 +286,18 @@ def test_the_time_in_staging_is_taken_from_a_ledger_that_is_there(
     (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())
     long_ago = datetime.now(UTC) - timedelta(hours=30)
     move = Move(
-        id="m1", kind=MoveKind.PROMOTION, model=churn, version=2, from_stage=Stage.NONE, target=Stage.STAGING,
-        expected_incumbent=None, actor=operator(), intended_at=long_ago, finished_at=long_ago, state=MoveState.DONE,
-    )  # fmt: skip
+        id="m1",
+        kind=MoveKind.PROMOTION,
+        model=churn,
+        version=2,
+        from_stage=Stage.NONE,
+        target=Stage.STAGING,
+        expected_incumbent=None,
+        actor=operator(),
+        intended_at=long_ago,
+        finished_at=long_ago,
+        state=MoveState.DONE,
+    )
     with closing(SqlLedger(f"sqlite:///{tmp_path / '.registrar' / 'ledger.db'}")) as ledger, ledger.write() as tx:
         tx.add_move(move)
     assert "1d 6h" in registrar("validate", churn, "2").out
@@ -472,8 +487,10 @@ def test_no_cell_is_cut() -> None:
     text = "".join("".join(line.split()) for line in lines(found))
     assert "…" not in text
     assert [line.split()[0] for line in lines(found) if line.startswith("v") and line[1].isdigit()][-3:] == [
-        "v3", "v2", "v1",
-    ]  # fmt: skip
+        "v3",
+        "v2",
+        "v1",
+    ]
     assert "0.4286" in text
 
 
@@ -520,8 +537,9 @@ def test_a_model_without_versions_or_metrics_is_told(registrar: Registrar, mlflo
     assert registrar("compare", "empty").out == "There are no versions of “empty” to compare.\n"
     assert registrar("compare", "empty", "--json").document["versions"] == []
     assert [line.split() for line in registrar("compare", "bare").out.splitlines()[-2:]] == [
-        ["v2", "–", "–"], ["v1", "–", "–"],
-    ]  # fmt: skip
+        ["v2", "–", "–"],
+        ["v1", "–", "–"],
+    ]
     assert registrar("best", "bare", "f1").code == 2
 
 

@@ -188,9 +188,22 @@ def held(view: dict[str, Any]) -> dict[str, str]:
 # -- what is forged --------------------------------------------------------------------------------------------------
 
 FORGED: list[Any] = [
-    "", "r00000", "R", "null", "{}", '{"request": "r00000", "user": "U0BOB"}', "' OR 1=1 --", "../..", "🦄",
-    "r" * 2000, "<!channel>", None, 7, ["r00000"], {"request": "r00000"},
-]  # fmt: skip
+    "",
+    "r00000",
+    "R",
+    "null",
+    "{}",
+    '{"request": "r00000", "user": "U0BOB"}',
+    "' OR 1=1 --",
+    "../..",
+    "🦄",
+    "r" * 2000,
+    "<!channel>",
+    None,
+    7,
+    ["r00000"],
+    {"request": "r00000"},
+]
 
 
 @pytest.mark.parametrize("value", FORGED, ids=[repr(value)[:30] for value in FORGED])
@@ -364,10 +377,18 @@ def test_names_and_reasons_never_reach_slack_as_markup(slack: LocalSlack, tmp_pa
         world.card(holds="v2 to Production?")
         request = the_request(world.ledger)
         for text in (
-            "list", f"show {EVIL_NAME}", f"show {EVIL_NAME} 1", f"history {EVIL_NAME}", f"show {EVIL_NAME} 9",
-            f"show {EVIL_NAME}x", f"requests {EVIL_NAME}", f"approve {EVIL_NAME}", EVIL_NAME,
-            f"list {EVIL_NAME} <@U0DAVE>", f"reject {request.id} --reason '{EVIL_REASON}'",
-        ):  # fmt: skip
+            "list",
+            f"show {EVIL_NAME}",
+            f"show {EVIL_NAME} 1",
+            f"history {EVIL_NAME}",
+            f"show {EVIL_NAME} 9",
+            f"show {EVIL_NAME}x",
+            f"requests {EVIL_NAME}",
+            f"approve {EVIL_NAME}",
+            EVIL_NAME,
+            f"list {EVIL_NAME} <@U0DAVE>",
+            f"reject {request.id} --reason '{EVIL_REASON}'",
+        ):
             answer = types_and_hears(world.bob, f"/model {text}")
             assert [mark for mark in EVIL if mark in answer] == []
         world.card(holds="rejected")

@@ -58,9 +58,15 @@ def test_the_page_can_be_typed_from_its_beginning_to_its_end(folder: Path, postg
     assert "db.internal" not in script
     path = os.pathsep.join([str(folder / "bin"), str(postgres_server.programs), os.environ["PATH"]])
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, text=True, check=False, timeout=100,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=clean_environment(PYTHONPATH=str(ROOT), PATH=path),
-    )  # fmt: skip
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        text=True,
+        check=False,
+        timeout=100,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=clean_environment(PYTHONPATH=str(ROOT), PATH=path),
+    )
     assert done.returncode == 0, done.stdout
     assert done.stdout.count(f"The audit is whole: {len(before['audit_events'])} events") == 3
     for name in DATABASES:

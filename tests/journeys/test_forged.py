@@ -25,19 +25,52 @@ from tests.slack.test_cards import objects
 from tests.slack.worst import every_message
 
 BUTTONS = (
-    cards.APPROVE, cards.REJECT, cards.DETAILS, cards.OVERRIDE, cards.WITHDRAW, cards.AGAIN, cards.REVIEW,
-    answers.MENU_ASK, answers.MENU_REQUESTS, answers.MENU_MODELS, answers.MENU_HELP, answers.ARCHIVE, answers.KEEP,
-    answers.PAGE_BACK, answers.PAGE_ON, notices.DETAILS, notices.COMPARE, notices.ASK_STAGING, notices.MEND,
-    timeline.POST, rolling.UNDO,
-    monitoring.ADD, monitoring.SHOW, monitoring.CHECK, monitoring.PAUSE, monitoring.RESUME, monitoring.SILENCE,
-    monitoring.UNSILENCE, monitoring.BACKTEST, monitoring.CHART,
-    incident_card.ACKNOWLEDGE, incident_card.SILENCE, incident_card.DETAILS, incident_card.UNDO,
+    cards.APPROVE,
+    cards.REJECT,
+    cards.DETAILS,
+    cards.OVERRIDE,
+    cards.WITHDRAW,
+    cards.AGAIN,
+    cards.REVIEW,
+    answers.MENU_ASK,
+    answers.MENU_REQUESTS,
+    answers.MENU_MODELS,
+    answers.MENU_HELP,
+    answers.ARCHIVE,
+    answers.KEEP,
+    answers.PAGE_BACK,
+    answers.PAGE_ON,
+    notices.DETAILS,
+    notices.COMPARE,
+    notices.ASK_STAGING,
+    notices.MEND,
+    timeline.POST,
+    rolling.UNDO,
+    monitoring.ADD,
+    monitoring.SHOW,
+    monitoring.CHECK,
+    monitoring.PAUSE,
+    monitoring.RESUME,
+    monitoring.SILENCE,
+    monitoring.UNSILENCE,
+    monitoring.BACKTEST,
+    monitoring.CHART,
+    incident_card.ACKNOWLEDGE,
+    incident_card.SILENCE,
+    incident_card.DETAILS,
+    incident_card.UNDO,
     incident_card.ROLL_BACK,
-)  # fmt: skip
+)
 FORMS = (
-    modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.REVIEW, modals.DETAILS, modals.ROLLBACK, modals.MONITOR,
+    modals.PROMOTE,
+    modals.REJECT,
+    modals.OVERRIDE,
+    modals.REVIEW,
+    modals.DETAILS,
+    modals.ROLLBACK,
+    modals.MONITOR,
     "nobody's",
-)  # fmt: skip
+)
 
 OUTSIDE = [actor(one) for one in OUTSIDERS]
 
@@ -55,9 +88,12 @@ def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Ite
 # The same examples at every run; `FORGED=2000` tries so many others.
 MANY = os.environ.get("FORGED")
 fuzzed = settings(
-    max_examples=int(MANY or 40), derandomize=not MANY, database=None, deadline=None,
+    max_examples=int(MANY or 40),
+    derandomize=not MANY,
+    database=None,
+    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
-)  # fmt: skip
+)
 
 
 def nothing_broke(bot: Door, answer: Any) -> None:
@@ -193,9 +229,16 @@ def test_a_lead_s_form_with_metadata_that_was_never_made_changes_nothing(
 # -- other things that reach the address -------------------------------------------------------------------------------
 
 KINDS = st.sampled_from(
-    ["application/x-www-form-urlencoded", "application/json", "application/json; charset=utf-16", "text/plain", "", "x",
-     "multipart/form-data; boundary=x"]
-)  # fmt: skip
+    [
+        "application/x-www-form-urlencoded",
+        "application/json",
+        "application/json; charset=utf-16",
+        "text/plain",
+        "",
+        "x",
+        "multipart/form-data; boundary=x",
+    ]
+)
 BEGINNINGS = (b"payload=", b"{", b"command=%2Fmodel&", b"[", b"ssl_check=1", b"payload=%7B", b"[" * 100_000)
 BODIES = st.one_of(
     st.binary(max_size=200),

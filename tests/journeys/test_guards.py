@@ -42,21 +42,52 @@ OUTSIDERS = {
     "Slackbot": (payloads.Actor(id="USLACKBOT", name="slackbot"), "Bots and deactivated accounts never act"),
 }
 TYPED = (
-    "promote churn 2 staging", "register 0a1b2c3d churn", "describe churn 4 better", "tag churn 4 owner=ann",
-    "archive churn 2", "approve REQUEST", "reject REQUEST --reason slow", "withdraw REQUEST",
-    "override REQUEST --reason urgent", "cancel REQUEST", "freeze churn --reason now", "freeze --all --reason now",
-    "unfreeze churn", "unfreeze --all", "promote", "reject REQUEST", "override REQUEST",
-    "rollback churn --reason now", "rollback churn 2 --force --reason now", "rollback churn",
-    "unblock churn 2 --reason fine", "monitor add churn f1 --source push --greater-than 0.8", "monitor add",
-    "monitor edit churn accuracy --fail-after 5", "monitor pause churn accuracy", "monitor resume churn accuracy",
-    "monitor remove churn accuracy", "monitor check churn accuracy", "monitor arm churn accuracy",
-    "monitor silence churn accuracy 2h", "monitor unsilence churn accuracy", "monitor reset churn",
+    "promote churn 2 staging",
+    "register 0a1b2c3d churn",
+    "describe churn 4 better",
+    "tag churn 4 owner=ann",
+    "archive churn 2",
+    "approve REQUEST",
+    "reject REQUEST --reason slow",
+    "withdraw REQUEST",
+    "override REQUEST --reason urgent",
+    "cancel REQUEST",
+    "freeze churn --reason now",
+    "freeze --all --reason now",
+    "unfreeze churn",
+    "unfreeze --all",
+    "promote",
+    "reject REQUEST",
+    "override REQUEST",
+    "rollback churn --reason now",
+    "rollback churn 2 --force --reason now",
+    "rollback churn",
+    "unblock churn 2 --reason fine",
+    "monitor add churn f1 --source push --greater-than 0.8",
+    "monitor add",
+    "monitor edit churn accuracy --fail-after 5",
+    "monitor pause churn accuracy",
+    "monitor resume churn accuracy",
+    "monitor remove churn accuracy",
+    "monitor check churn accuracy",
+    "monitor arm churn accuracy",
+    "monitor silence churn accuracy 2h",
+    "monitor unsilence churn accuracy",
+    "monitor reset churn",
     "monitor reset --all",
-)  # fmt: skip
+)
 PRESSED = (
-    cards.APPROVE, cards.REJECT, cards.OVERRIDE, cards.WITHDRAW, cards.AGAIN, cards.REVIEW, answers.ARCHIVE,
-    answers.MENU_ASK, notices.ASK_STAGING, notices.MEND,
-)  # fmt: skip
+    cards.APPROVE,
+    cards.REJECT,
+    cards.OVERRIDE,
+    cards.WITHDRAW,
+    cards.AGAIN,
+    cards.REVIEW,
+    answers.ARCHIVE,
+    answers.MENU_ASK,
+    notices.ASK_STAGING,
+    notices.MEND,
+)
 FILLED_IN = (modals.PROMOTE, modals.REJECT, modals.OVERRIDE, modals.REVIEW, modals.ROLLBACK, modals.MONITOR)
 FIELDS = {"model": "churn", "version": "2", "to": "staging", "reason": "because"}
 
@@ -114,9 +145,17 @@ def test_every_verb_that_changes_something_is_tried_by_outsiders() -> None:
 
 
 LOOKING = (
-    "list", "show churn", "show churn 4", "history churn", "requests", "policy churn", "audit churn",
-    "validate churn 4", "compare churn", "best churn f1",
-)  # fmt: skip
+    "list",
+    "show churn",
+    "show churn 4",
+    "history churn",
+    "requests",
+    "policy churn",
+    "audit churn",
+    "validate churn 4",
+    "compare churn",
+    "best churn f1",
+)
 
 
 @pytest.mark.parametrize("text", LOOKING)

@@ -74,11 +74,36 @@ def measure(world: World, *values: float) -> None:
             at = now - timedelta(minutes=len(values) - slot)
             tx.claim_slots({(monitor.id, slot): at + timedelta(minutes=1)}, "test", at)
             outcome = Outcome.FAILED if value < 0.85 else Outcome.OK
-            tx.finish_slots([Measurement(monitor=monitor.id, slot=slot, at=at, revision=1, version=3, move=move,
-                                       outcome=outcome, value=value, points=1)], "test")  # fmt: skip
+            tx.finish_slots(
+                [
+                    Measurement(
+                        monitor=monitor.id,
+                        slot=slot,
+                        at=at,
+                        revision=1,
+                        version=3,
+                        move=move,
+                        outcome=outcome,
+                        value=value,
+                        points=1,
+                    )
+                ],
+                "test",
+            )
         state = State.FAILED if values[-1] < 0.85 else State.OK
-        tx.save_standing(replace(tx.standing(monitor.id), slot=len(values), state=state, version=3, since=now, at=now,
-                                 value=values[-1], bound=0.85, next_at=now + timedelta(days=1)))  # fmt: skip
+        tx.save_standing(
+            replace(
+                tx.standing(monitor.id),
+                slot=len(values),
+                state=state,
+                version=3,
+                since=now,
+                at=now,
+                value=values[-1],
+                bound=0.85,
+                next_at=now + timedelta(days=1),
+            )
+        )
 
 
 # -- typed -------------------------------------------------------------------------------------------------------------
@@ -112,8 +137,13 @@ def test_how_it_stands_is_listed_and_shown(watched: World) -> None:
     assert "🔴 `churn` `accuracy`  failed, since" in listed
     assert "0.61, bound 0.85  ·  tells" in listed
     shown = types_and_hears(watched.alice, "/model monitor show churn accuracy")
-    for words in ("Fails when `accuracy` is at most 0.85, 2 checks in a row.", "It tells the channel",
-                  "*Version* `v3`", "`push` `accuracy`", "Added by <@U0BOB>"):  # fmt: skip
+    for words in (
+        "Fails when `accuracy` is at most 0.85, 2 checks in a row.",
+        "It tells the channel",
+        "*Version* `v3`",
+        "`push` `accuracy`",
+        "Added by <@U0BOB>",
+    ):
         assert words in shown.replace("\n", " ")
     assert shown.count("🟢") == 2
 
@@ -192,8 +222,20 @@ def test_auto_has_to_be_armed_by_somebody_else(watched: World) -> None:
 def test_a_check_out_of_turn_tells_what_came_of_it(watched: World) -> None:
     now = datetime.now(UTC)
     with watched.ledger.write() as tx:
-        tx.add_readings([Pushed(source="push", model="churn", version=3, metric="accuracy", at=now, received_at=now,
-                                value=0.91, client="scorer")])  # fmt: skip
+        tx.add_readings(
+            [
+                Pushed(
+                    source="push",
+                    model="churn",
+                    version=3,
+                    metric="accuracy",
+                    at=now,
+                    received_at=now,
+                    value=0.91,
+                    client="scorer",
+                )
+            ]
+        )
     told = types_and_hears(watched.bob, "/model monitor check churn accuracy")
     assert "Checked `churn` `accuracy`: " in told
     assert "`accuracy` of `v3`: 0.91" in told
@@ -226,12 +268,13 @@ def test_an_error_stands_under_its_field_and_the_form_stays_open(world: World) -
     for changes, field, words in (
         ({"every": "1s"}, "every", "10 seconds"),
         ({"less_than": "low"}, "less_than", "It should be a number, such as 0.85."),
-        ({"less_than": ""}, "greater_than", "needs --greater-than"), ({"name": "a b"}, "name", "no name for a monitor"),
+        ({"less_than": ""}, "greater_than", "needs --greater-than"),
+        ({"name": "a b"}, "name", "no name for a monitor"),
         ({"model": "chrun"}, "model", "Did you mean churn?"),
         ({"of": "requests"}, "of", "Push takes pushed readings, each with its own total."),
         ({"less_than": "", "rule": "blocks", "window": "7h"}, "window", "A window of 7h fits 3 times into 1d"),
         ({"less_than": "", "rule": "blocks", "min_effect": "much"}, "min_effect", "Isn't an effect; write one like 2%"),
-    ):  # fmt: skip
+    ):
         errors = world.bob.submits(FILLED | changes)
         assert errors is not None
         assert words in errors[field]
@@ -313,9 +356,19 @@ def alert(world: World, doing: Doing = Doing.NOTIFIED, **changes: Any) -> dict[s
     monitor, now = the_monitor(world), datetime.now(UTC)
     line = incident_words.line(monitor, say("0.61 is not greater than 0.85."))
     incident = Incident(
-        id="i4k7q", kind=IncidentKind.FAILED, model="churn", source="", version=3, move=serving_since(world),
-        monitors=("accuracy",), opened_at=now, since=now, lines=(line,), doing=doing, target=1,
-    )  # fmt: skip
+        id="i4k7q",
+        kind=IncidentKind.FAILED,
+        model="churn",
+        source="",
+        version=3,
+        move=serving_since(world),
+        monitors=("accuracy",),
+        opened_at=now,
+        since=now,
+        lines=(line,),
+        doing=doing,
+        target=1,
+    )
     with world.ledger.write() as tx:
         tx.add_incident(replace(incident, **changes))
         tx.add_note(incident_note(incident, "opened", CHANNEL))

@@ -40,9 +40,13 @@ CLIENTS = {
     "pusher": {"token_env": "PUSHER_TOKEN", "may": ["push"]},
 }
 GITHUB = {
-    "GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/churn", "GITHUB_RUN_ID": "4711", "GITHUB_RUN_ATTEMPT": "1",
-    "GITHUB_SHA": "9fceb02d0ae598e95dc970b74767f19372d61af8", "GITHUB_SERVER_URL": "https://github.com",
-}  # fmt: skip
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_REPOSITORY": "acme/churn",
+    "GITHUB_RUN_ID": "4711",
+    "GITHUB_RUN_ATTEMPT": "1",
+    "GITHUB_SHA": "9fceb02d0ae598e95dc970b74767f19372d61af8",
+    "GITHUB_SERVER_URL": "https://github.com",
+}
 
 
 class Job:
@@ -92,8 +96,19 @@ def world(slack: Remote, tmp_path: Path, clock: TurnedClock, monkeypatch: pytest
 
 def asks(*more: str) -> Job:
     """Let the job ask for v4 in Production and wait."""
-    return Job("promote", "--model-name", "churn", "--version", "4", "--to", "production",
-               "--reason", "better f1", "--wait", *more)  # fmt: skip
+    return Job(
+        "promote",
+        "--model-name",
+        "churn",
+        "--version",
+        "4",
+        "--to",
+        "production",
+        "--reason",
+        "better f1",
+        "--wait",
+        *more,
+    )
 
 
 def request_of(world: World, state: RequestState = RequestState.PENDING) -> str:
@@ -221,10 +236,15 @@ def test_a_bot_that_is_killed_meanwhile_is_waited_for(
     (tmp_path / "registrar.yml").write_text(json.dumps(POLICY | {"clients": CLIENTS}))
     port = free_port()
     environment = clean_environment(
-        REGISTRAR_PORT=str(port), MLFLOW_TRACKING_URI=mlflow_sqlite, PYTHONPATH=str(ROOT), CI_TOKEN=TOKEN,
-        SLACK_BOT_TOKEN=slack.bot_token, SLACK_APP_TOKEN=slack.app_token, SLACK_API_URL=slack.api_url,
+        REGISTRAR_PORT=str(port),
+        MLFLOW_TRACKING_URI=mlflow_sqlite,
+        PYTHONPATH=str(ROOT),
+        CI_TOKEN=TOKEN,
+        SLACK_BOT_TOKEN=slack.bot_token,
+        SLACK_APP_TOKEN=slack.app_token,
+        SLACK_API_URL=slack.api_url,
         REGISTRAR_SLACK_PACE=str(1 / SPEED),
-    )  # fmt: skip
+    )
 
     @contextmanager
     def bot() -> Iterator[subprocess.Popen[str]]:

@@ -273,9 +273,10 @@ def hook(
     stamp = str(int(time.time() if at is None else at))
     digest = hmac.new(secret.encode(), f"{delivery}.{stamp}.".encode() + body, hashlib.sha256).digest()
     headers = {
-        "X-MLflow-Delivery-Id": delivery, "X-MLflow-Timestamp": stamp,
+        "X-MLflow-Delivery-Id": delivery,
+        "X-MLflow-Timestamp": stamp,
         "X-MLflow-Signature": f"v1,{base64.b64encode(digest).decode()}",
-    }  # fmt: skip
+    }
     return httpx.post(f"{world.service.address}/v1/mlflow/webhook", content=body, headers=headers)
 
 

@@ -29,10 +29,12 @@ def deployed(
 ) -> Iterator[World]:
     """The bot with an endpoint and a probe for `churn`."""
     monkeypatch.setenv("DEPLOY_HOOK_SECRET", "s3cret")
-    policy = policy_of({
-        "notify": [{"url": f"{deployment.url}/hook", "secret_env": "DEPLOY_HOOK_SECRET", "models": ["churn*"]}],
-        "serving": {"churn*": {"url": f"{deployment.url}/serves", "every": "1s"}},
-    })  # fmt: skip
+    policy = policy_of(
+        {
+            "notify": [{"url": f"{deployment.url}/hook", "secret_env": "DEPLOY_HOOK_SECRET", "models": ["churn*"]}],
+            "serving": {"churn*": {"url": f"{deployment.url}/serves", "every": "1s"}},
+        }
+    )
     with running(slack, tmp_path, MemoryRegistry(), policy=policy) as world:
         yield world
 

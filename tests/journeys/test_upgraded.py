@@ -124,8 +124,11 @@ def test_no_monitor_of_the_unchanged_policy_file_counts_as_changed(world: World)
 def test_the_armed_monitor_is_checked_and_alerts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN_ENV, TOKEN)
     push(world, "mail", 4, 0.42)
-    world.bob.waits_for(CHANNEL, lambda message: "mail" in said(message) and "drift" in said(message)
-                        and "0.42" in said(message), timeout=60)  # fmt: skip
+    world.bob.waits_for(
+        CHANNEL,
+        lambda message: "mail" in said(message) and "drift" in said(message) and "0.42" in said(message),
+        timeout=60,
+    )
 
 
 def test_the_button_on_yesterday_s_incident_rolls_back(world: World) -> None:

@@ -46,10 +46,15 @@ class Walk:
         """Type a block in a shell that has heard what is exported at the beginning."""
         [meant] = [line for line in blocks(0) if line.startswith("export ")]
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", f"{meant}\n{block}"], cwd=self.folder, text=True, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LONG,
+            ["bash", "-euo", "pipefail", "-c", f"{meant}\n{block}"],
+            cwd=self.folder,
+            text=True,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=LONG,
             env=clean_environment(PYTHONPATH=str(ROOT)),
-        )  # fmt: skip
+        )
         assert done.returncode == 0, f"{block}\n{done.stdout}"
         return done.stdout
 

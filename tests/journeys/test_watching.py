@@ -22,9 +22,15 @@ from tests.world import CHANNEL, POLICY, World, policy_of, running, said
 
 TOKEN = "a token that nobody guesses"
 MONITOR: dict[str, Any] = {
-    "name": "accuracy-live", "source": "live", "query": "accuracy", "greater_than": 0.85, "every": "10s",
-    "fail_after": 1, "warmup": "0s", "action": "auto",
-}  # fmt: skip
+    "name": "accuracy-live",
+    "source": "live",
+    "query": "accuracy",
+    "greater_than": 0.85,
+    "every": "10s",
+    "fail_after": 1,
+    "warmup": "0s",
+    "action": "auto",
+}
 
 
 @pytest.fixture
@@ -34,11 +40,13 @@ def watched(slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     registry = MemoryRegistry()
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
-    policy = policy_of({
-        "models": {"*": POLICY["models"]["*"] | {"monitors": [MONITOR]}},
-        "sources": {"live": {"type": "push"}},
-        "clients": {"serve": {"token_env": "REGISTRAR_CLIENT_SERVE", "may": ["push"]}},
-    })  # fmt: skip
+    policy = policy_of(
+        {
+            "models": {"*": POLICY["models"]["*"] | {"monitors": [MONITOR]}},
+            "sources": {"live": {"type": "push"}},
+            "clients": {"serve": {"token_env": "REGISTRAR_CLIENT_SERVE", "may": ["push"]}},
+        }
+    )
     with running(slack, tmp_path, registry, policy=policy) as world:
         world.registrar.poll()
         world.alice.types(CHANNEL, "/model promote churn 4 production")

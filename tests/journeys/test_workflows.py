@@ -62,16 +62,22 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
         running(slack, folder / "bot", registry, policy=policy(folder / "token"), clock=clock) as world,
     ):
         repository = Repository(
-            folder=folder / "runner", programs=programs(folder / "programs", github),
+            folder=folder / "runner",
+            programs=programs(folder / "programs", github),
             variables={"MLFLOW_TRACKING_URI": uri, "REGISTRAR_URL": world.service.address, "TRAINING_ROWS": "400"},
-            secrets={"REGISTRAR_TOKEN": TOKEN}, environment={"PYTHONPATH": str(ROOT), "DO_NOT_TRACK": "true"},
-        )  # fmt: skip
+            secrets={"REGISTRAR_TOKEN": TOKEN},
+            environment={"PYTHONPATH": str(ROOT), "DO_NOT_TRACK": "true"},
+        )
         trained = repository.run("train_and_register.yml", "pull_request", a_push("0" * 40))
         assert trained["train"].result == "success", trained["train"].said
         yield Team(
-            world=world, clock=clock, repository=repository, github=github, mlflow=mlflow.MlflowClient(uri),
+            world=world,
+            clock=clock,
+            repository=repository,
+            github=github,
+            mlflow=mlflow.MlflowClient(uri),
             trained=trained,
-        )  # fmt: skip
+        )
 
 
 def policy(token: Path) -> Policy:

@@ -167,10 +167,13 @@ class RequestsMachine(RuleBasedStateMachine):
 
     def _start(self, process: str) -> None:
         self.benches[process] = Bench(
-            ledger=self.ledger, registry=self.registry, clock=self.clock, policy=read_policy(json.loads(self.text)),
+            ledger=self.ledger,
+            registry=self.registry,
+            clock=self.clock,
+            policy=read_policy(json.loads(self.text)),
             owner=f"{process}:1:a",
             directory=self.directory,
-        )  # fmt: skip
+        )
         self.policies[process] = Policies(self.benches[process].context, PolicyFile(self.file), self.directory)
         self.policies[process].begin()
 
@@ -273,21 +276,40 @@ class RequestsMachine(RuleBasedStateMachine):
     # -- asking ----------------------------------------------------------------------------------------------------
 
     @rule(
-        who=st.sampled_from([*PEOPLE, "alice", "alice", "bob", "desk"]), model=models, version=versions, stage=stages,
-        keep=st.booleans(), validation=st.just({}) | figures, process=processes,
+        who=st.sampled_from([*PEOPLE, "alice", "alice", "bob", "desk"]),
+        model=models,
+        version=versions,
+        stage=stages,
+        keep=st.booleans(),
+        validation=st.just({}) | figures,
+        process=processes,
         mishaps=st.none() | in_asking,
-    )  # fmt: skip
+    )
     def ask(
-        self, who: str, model: str, version: int, stage: str, keep: bool, validation: dict[str, float],
-        mishaps: list[Mishap] | None, process: str,
-    ) -> None:  # fmt: skip
+        self,
+        who: str,
+        model: str,
+        version: int,
+        stage: str,
+        keep: bool,
+        validation: dict[str, float],
+        mishaps: list[Mishap] | None,
+        process: str,
+    ) -> None:
         """Somebody asks for whatever it may be; it is opened at once, or with None as `mishaps` left to the clock."""
         self._ask(who, model, version, stage, keep, validation, mishaps, process)
 
     def _ask(
-        self, who: str, model: str, version: int, stage: str, keep: bool, validation: dict[str, float],
-        mishaps: list[Mishap] | None, process: str,
-    ) -> None:  # fmt: skip
+        self,
+        who: str,
+        model: str,
+        version: int,
+        stage: str,
+        keep: bool,
+        validation: dict[str, float],
+        mishaps: list[Mishap] | None,
+        process: str,
+    ) -> None:
         flags = " --keep-existing" * keep + "".join(f" --validation {key}={v}" for key, v in validation.items())
         command = parse(f"promote {model} {version} {stage.lower()}{flags}")
         assert isinstance(command, Promote)
@@ -306,9 +328,15 @@ class RequestsMachine(RuleBasedStateMachine):
         if mishaps is not None:
             self._carry_out(ask.id, mishaps, process)
 
-    @rule(who=st.sampled_from(["alice", "alice", "bob", "bob", "desk", "ci", "monitor"]), place=st.integers(0, 3),
-          number=which, keep=st.sampled_from([False, False, False, True]), most=st.sampled_from([0, 1, 5, 5]),
-          mishaps=st.none() | in_moving, process=processes)  # fmt: skip
+    @rule(
+        who=st.sampled_from(["alice", "alice", "bob", "bob", "desk", "ci", "monitor"]),
+        place=st.integers(0, 3),
+        number=which,
+        keep=st.sampled_from([False, False, False, True]),
+        most=st.sampled_from([0, 1, 5, 5]),
+        mishaps=st.none() | in_moving,
+        process=processes,
+    )
     def promote(
         self, who: str, place: int, number: int, keep: bool, most: int, mishaps: list[Mishap] | None, process: str
     ) -> None:
@@ -354,15 +382,20 @@ class RequestsMachine(RuleBasedStateMachine):
     def _carry_out(self, ask_id: str, mishaps: list[Mishap], process: str) -> None:
         self.arm(process, mishaps)
         errands = self.benches[process].errands
-        self.both(lambda: self.model.carry_out(ask_id, process),
-                  then("opened", lambda: errands.carry_out(ask_id)), process)  # fmt: skip
+        self.both(
+            lambda: self.model.carry_out(ask_id, process), then("opened", lambda: errands.carry_out(ask_id)), process
+        )
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
-    @rule(act=st.sampled_from(["approve", "approve", "reject", "withdraw", "withdraw", "override", "cancel"]),
-          who=st.sampled_from([ASKED, ASKED, VOTED, "bob", "carol", "dave"]) | st.sampled_from(DECIDERS), number=which,
-          twice=st.sampled_from([False, False, True]), dies=st.sampled_from([False, False, False, True]),
-          process=processes)  # fmt: skip
+    @rule(
+        act=st.sampled_from(["approve", "approve", "reject", "withdraw", "withdraw", "override", "cancel"]),
+        who=st.sampled_from([ASKED, ASKED, VOTED, "bob", "carol", "dave"]) | st.sampled_from(DECIDERS),
+        number=which,
+        twice=st.sampled_from([False, False, True]),
+        dies=st.sampled_from([False, False, False, True]),
+        process=processes,
+    )
     def press(self, act: str, who: str, number: int, twice: bool, dies: bool, process: str) -> None:
         """Somebody does something to a request; the process dies in the middle of it, or the click arrives twice."""
         ask_id = self._request(number, process)
@@ -377,8 +410,14 @@ class RequestsMachine(RuleBasedStateMachine):
         for _ in range(1 + twice):
             self._press_both(act, presses, ask_id, process)
 
-    @rule(number=which, most=st.sampled_from([1, 5]), regrets=st.booleans(), passes=st.booleans(),
-          mishaps=st.none() | in_moving, process=processes)  # fmt: skip
+    @rule(
+        number=which,
+        most=st.sampled_from([1, 5]),
+        regrets=st.booleans(),
+        passes=st.booleans(),
+        mishaps=st.none() | in_moving,
+        process=processes,
+    )
     def let_approve(
         self, number: int, most: int, regrets: bool, passes: bool, mishaps: list[Mishap] | None, process: str
     ) -> None:
@@ -405,11 +444,13 @@ class RequestsMachine(RuleBasedStateMachine):
     def _press_both(self, act: str, who: str, ask_id: str, process: str) -> None:
         model = self.model
         predicted: dict[str, Callable[[], str]] = {
-            "withdraw": lambda: model.withdraw(who, ask_id), "override": lambda: model.override(who, ask_id),
+            "withdraw": lambda: model.withdraw(who, ask_id),
+            "override": lambda: model.override(who, ask_id),
             "cancel": lambda: model.cancel(who, ask_id),
-        }  # fmt: skip
-        self.both(predicted.get(act) or (lambda: model.vote(who, ask_id, act)),
-                  lambda: self._press(act, who, ask_id, process))  # fmt: skip
+        }
+        self.both(
+            predicted.get(act) or (lambda: model.vote(who, ask_id, act)), lambda: self._press(act, who, ask_id, process)
+        )
 
     def _press(self, act: str, who: str, ask_id: str, process: str) -> str:
         requests, caller, one = self.benches[process].requests, self.person(who), self.ids[ask_id]
@@ -427,8 +468,12 @@ class RequestsMachine(RuleBasedStateMachine):
 
     # -- moving ----------------------------------------------------------------------------------------------------
 
-    @rule(number=which, process=processes, later=st.sampled_from([timedelta(0), timedelta(0), 2 * LEASE]),
-          mishaps=in_moving)  # fmt: skip
+    @rule(
+        number=which,
+        process=processes,
+        later=st.sampled_from([timedelta(0), timedelta(0), 2 * LEASE]),
+        mishaps=in_moving,
+    )
     def run(self, number: int, process: str, later: timedelta, mishaps: list[Mishap]) -> None:
         """A process makes moves that wait, at once or when every lease and pause is over; things go wrong with it."""
         self.clock.time += later
@@ -459,9 +504,14 @@ class RequestsMachine(RuleBasedStateMachine):
         order = {call: number for number, call in enumerate(self.calls)}
         assert max(order.get(call, -1) for call in READS) > max(order.get(call, -1) for call in WRITES)
 
-    @rule(who=st.sampled_from(["bob", "bob", "dave", "monitor", "desk", *PEOPLE]), model=models,
-          version=st.none() | versions, clears=st.sampled_from(["", "", "dave", "bob", "alice"]),
-          mishaps=st.none() | in_moving, process=processes)  # fmt: skip
+    @rule(
+        who=st.sampled_from(["bob", "bob", "dave", "monitor", "desk", *PEOPLE]),
+        model=models,
+        version=st.none() | versions,
+        clears=st.sampled_from(["", "", "dave", "bob", "alice"]),
+        mishaps=st.none() | in_moving,
+        process=processes,
+    )
     def roll_back(
         self, who: str, model: str, version: int | None, clears: str, mishaps: list[Mishap] | None, process: str
     ) -> None:
@@ -471,9 +521,10 @@ class RequestsMachine(RuleBasedStateMachine):
             unblock = parse(f"unblock {model} {named} --reason fixed")
             assert isinstance(unblock, Unblock)
             rollbacks = self.benches[process].rollbacks
-            self.both(lambda: self.model.unblock(clears, model, named),
-                      then("cleared", lambda: rollbacks.unblock(self.person(clears), unblock,
-                                                                origin="slack")))  # fmt: skip
+            self.both(
+                lambda: self.model.unblock(clears, model, named),
+                then("cleared", lambda: rollbacks.unblock(self.person(clears), unblock, origin="slack")),
+            )
         command = parse(f"rollback {model} {named} --reason bad")
         assert isinstance(command, Rollback)
         errands, now = self.benches[process].errands, self.clock.now()
@@ -523,9 +574,13 @@ class RequestsMachine(RuleBasedStateMachine):
 
     # -- what others do --------------------------------------------------------------------------------------------
 
-    @rule(who=st.sampled_from(["dave", "dave", "bob", "alice", "guest"]), model=st.sampled_from([None, *MODELS]),
-          lasts=st.sampled_from([None, timedelta(minutes=1), timedelta(hours=2)]),
-          more=st.sampled_from([False, False, True]), process=processes)  # fmt: skip
+    @rule(
+        who=st.sampled_from(["dave", "dave", "bob", "alice", "guest"]),
+        model=st.sampled_from([None, *MODELS]),
+        lasts=st.sampled_from([None, timedelta(minutes=1), timedelta(hours=2)]),
+        more=st.sampled_from([False, False, True]),
+        process=processes,
+    )
     def freeze_or_unfreeze(
         self, who: str, model: str | None, lasts: timedelta | None, more: bool, process: str
     ) -> None:
@@ -537,18 +592,29 @@ class RequestsMachine(RuleBasedStateMachine):
         command = parse(f"freeze {model or '--all'}{until} --reason quarter")
         assert isinstance(command, FreezeModel)
         freezing = self.benches[process].freezing
-        self.both(lambda: self.model.freeze(who, model, lasts),
-                  then("frozen", lambda: freezing.freeze(self.person(who), command, origin="slack")))  # fmt: skip
+        self.both(
+            lambda: self.model.freeze(who, model, lasts),
+            then("frozen", lambda: freezing.freeze(self.person(who), command, origin="slack")),
+        )
 
     def _unfreeze(self, who: str, model: str | None, process: str = "here") -> None:
         command = parse(f"unfreeze {model or '--all'}")
         assert isinstance(command, UnfreezeModel)
         freezing = self.benches[process].freezing
-        self.both(lambda: self.model.unfreeze(who, model),
-                  then("unfrozen", lambda: freezing.unfreeze(self.person(who), command, origin="slack")))  # fmt: skip
+        self.both(
+            lambda: self.model.unfreeze(who, model),
+            then("unfrozen", lambda: freezing.unfreeze(self.person(who), command, origin="slack")),
+        )
 
-    @rule(model=models, stage=stages, new=rules, busy=st.integers(0, 2), restarts=st.booleans(), number=which,
-          process=processes)  # fmt: skip
+    @rule(
+        model=models,
+        stage=stages,
+        new=rules,
+        busy=st.integers(0, 2),
+        restarts=st.booleans(),
+        number=which,
+        process=processes,
+    )
     def edit_the_policy(
         self, model: str, stage: str, new: Rule, busy: int, restarts: bool, number: int, process: str
     ) -> None:
@@ -608,8 +674,13 @@ class RequestsMachine(RuleBasedStateMachine):
         self.registry.add_measured(model, Stage(stage), figures)
         self.model.add(model, stage, figures)
 
-    @rule(who=st.sampled_from([VOTED, VOTED, "bob", "carol", "dave", "alice"]), number=which,
-          most=st.sampled_from([0, 1, 5, 5]), returns=st.booleans(), process=processes)  # fmt: skip
+    @rule(
+        who=st.sampled_from([VOTED, VOTED, "bob", "carol", "dave", "alice"]),
+        number=which,
+        most=st.sampled_from([0, 1, 5, 5]),
+        returns=st.booleans(),
+        process=processes,
+    )
     def deactivate(self, who: str, number: int, most: int, returns: bool, process: str) -> None:
         """Somebody's account is deactivated, perhaps after they voted, and people go on; then perhaps they return."""
         ask_id = self._request(number, process)
@@ -637,8 +708,13 @@ class RequestsMachine(RuleBasedStateMachine):
         found = PEOPLE[who]
         return replace(found, is_deleted=True) if who in self.model.gone and isinstance(found, Profile) else found
 
-    @rule(how=st.sampled_from(["created again", "created again", "replaced", "renamed"]), number=which,
-          most=st.sampled_from([0, 1, 5]), polls=st.booleans(), process=processes)  # fmt: skip
+    @rule(
+        how=st.sampled_from(["created again", "created again", "replaced", "renamed"]),
+        number=which,
+        most=st.sampled_from([0, 1, 5]),
+        polls=st.booleans(),
+        process=processes,
+    )
     def get_another_version(self, how: str, number: int, most: int, polls: bool, process: str) -> None:
         """Another version gets the name and number of a requested one, which looks the same; then people go on."""
         ask_id = self._request(number, process)
@@ -737,10 +813,15 @@ class RequestsMachine(RuleBasedStateMachine):
         """Requests, votes, moves and asks are as they have to be, and no state was reached that has no way to it."""
         with self.ledger.read() as reading:
             requests = reading.requests(most=10_000)
-            votes = {one.id: {NAMES[actor_id(vote.voter)]: vote.choice.value for vote in reading.votes(one.id)}
-                     for one in requests if one.state.is_open}  # fmt: skip
-            moves = {model: [move for move in reading.moves(model, most=10_000) if move.kind is not MoveKind.OBSERVED]
-                     for model in MODELS}  # fmt: skip
+            votes = {
+                one.id: {NAMES[actor_id(vote.voter)]: vote.choice.value for vote in reading.votes(one.id)}
+                for one in requests
+                if one.state.is_open
+            }
+            moves = {
+                model: [move for move in reading.moves(model, most=10_000) if move.kind is not MoveKind.OBSERVED]
+                for model in MODELS
+            }
             waiting = set(reading.waiting_asks(self.clock.now() + timedelta(days=9999)))
         assert waiting == {ask.id for ask in self.model.asks.values() if ask.waits}
         found = {self.asks[one.id]: (one.state.value, one.reminded, one.overridden_by is not None) for one in requests}

@@ -94,9 +94,13 @@ class Rule:
         if not self.approvers or not before.approvers:  # nothing passes where nobody can approve
             return bool(self.approvers)
         return bool(
-            self.required < before.required or self.approvers - before.approvers or self.own > before.own
-            or set(before.gates) - set(self.gates) or self.override - before.override or self.lives > before.lives
-        )  # fmt: skip
+            self.required < before.required
+            or self.approvers - before.approvers
+            or self.own > before.own
+            or set(before.gates) - set(self.gates)
+            or self.override - before.override
+            or self.lives > before.lives
+        )
 
     @property
     def decides(self) -> tuple[object, ...]:
@@ -452,10 +456,16 @@ class Model:
             raise AlreadyOpen("")
         ask.waits = False
         self.requests[ask.id] = Request(
-            ask=ask, from_stage=stages[ask.version], incumbent=incumbent, rule=rule, seen=seen,
-            failed=frozenset(failed), opened=self.now, made=made[ask.version],
+            ask=ask,
+            from_stage=stages[ask.version],
+            incumbent=incumbent,
+            rule=rule,
+            seen=seen,
+            failed=frozenset(failed),
+            opened=self.now,
+            made=made[ask.version],
             incumbent_made=made[incumbent] if incumbent else None,
-        )  # fmt: skip
+        )
         self._tell("registrar:request:opened", ask.who, ask.id)
 
     def _roll_back(self, ask: Ask, process: str) -> None:
@@ -478,9 +488,17 @@ class Model:
         self._look_at_files(process, model, version, incumbent)
         ask.waits = False
         back = Request(
-            ask=ask, from_stage=ARCHIVED, incumbent=incumbent, rule=Rule(), seen={}, failed=frozenset(),
-            opened=self.now, made=made or 0, incumbent_made=None, state="approved",
-        )  # fmt: skip
+            ask=ask,
+            from_stage=ARCHIVED,
+            incumbent=incumbent,
+            rule=Rule(),
+            seen={},
+            failed=frozenset(),
+            opened=self.now,
+            made=made or 0,
+            incumbent_made=None,
+            state="approved",
+        )
         move = Move(back, by=ask.who)
         self.moves[model].append(move)
         self.past[model].append(move)
@@ -488,10 +506,16 @@ class Model:
     def _served(self, model: str, version: int) -> list[Move | Found]:
         """Return the moves that put a version into Production which is still there, as the last look has it."""
         look = self.looks.get(model)
-        entries = [one for one in self.past[model] if one.state == "done" and one.ended
-                   and (one.version, one.stages[1]) == (version, PRODUCTION)]  # fmt: skip
-        return [one for one in entries if look is None or (one.ended and look.at < one.ended)
-                or look.made.get(version) == one.made]  # fmt: skip
+        entries = [
+            one
+            for one in self.past[model]
+            if one.state == "done" and one.ended and (one.version, one.stages[1]) == (version, PRODUCTION)
+        ]
+        return [
+            one
+            for one in entries
+            if look is None or (one.ended and look.at < one.ended) or look.made.get(version) == one.made
+        ]
 
     def is_no_target(self, model: str, version: int) -> bool:
         """Tell whether nothing goes back to a version: it never served, was replaced, or is blocked."""
@@ -705,8 +729,13 @@ class Model:
             if is_busy and not is_first:
                 continue
             with self.asking("versions", model):
-                look = Look(self.now, dict(self.stages[model]), dict(self.aliases[model]), self.changes[model],
-                            dict(self.made[model]))  # fmt: skip
+                look = Look(
+                    self.now,
+                    dict(self.stages[model]),
+                    dict(self.aliases[model]),
+                    self.changes[model],
+                    dict(self.made[model]),
+                )
             if not is_busy:
                 found = self._observed(model, look)
                 self.past[model] = found + self.past[model] if is_first else self.past[model] + found
@@ -919,8 +948,11 @@ class Model:
             tag = "registrar:version:rolled_back"
             if out is not None:
                 model = move.request.ask.model
-                ends = [one for one in self.past[model] if one.state == "done" and one.stages[1] == PRODUCTION
-                        and one.version == out]  # fmt: skip
+                ends = [
+                    one
+                    for one in self.past[model]
+                    if one.state == "done" and one.stages[1] == PRODUCTION and one.version == out
+                ]
                 self.bars[model, out] = self.now, ends[-1].made if ends else None
         self._tell(tag, move.by, f"rollback:{move.request.ask.id}")
 
@@ -1012,9 +1044,11 @@ class Model:
 def strike(what: str) -> BaseException:
     """Return what is raised when this happens."""
     errors: dict[str, BaseException] = {
-        "dies": Died(), "stumbles": Stumbled(), "away": RegistryUnreachable("It does not answer."),
+        "dies": Died(),
+        "stumbles": Stumbled(),
+        "away": RegistryUnreachable("It does not answer."),
         "refuses": RegistryRefused("It says no."),
-    }  # fmt: skip
+    }
     return errors[what]
 
 

@@ -73,9 +73,12 @@ class RestoresMachine(RuleBasedStateMachine):
 
     # -- what people do ------------------------------------------------------------------------------------------------
 
-    @rule(version=st.integers(1, 5), approves=st.sampled_from([True, True, True, False]),
-          backs_up=st.sampled_from(["", "ledger", "ledger", "registry", "both"]),
-          then=st.sampled_from(["waits", "moves", "turns out bad", "turns out bad"]))  # fmt: skip
+    @rule(
+        version=st.integers(1, 5),
+        approves=st.sampled_from([True, True, True, False]),
+        backs_up=st.sampled_from(["", "ledger", "ledger", "registry", "both"]),
+        then=st.sampled_from(["waits", "moves", "turns out bad", "turns out bad"]),
+    )
     def promote(self, version: int, approves: bool, backs_up: str, then: str) -> None:
         """Somebody asks for a version; perhaps a backup is made while it waits, and then it is moved, and is bad."""
         self.it.clock.turn(minutes=1)
@@ -174,8 +177,9 @@ class RestoresMachine(RuleBasedStateMachine):
         self.bench = self.it.start()
         with self.bench.ledger.read() as reading:
             barred = {bar.version: bar.at for bar in sorted(reading.bars("churn"), key=lambda one: one.at)}
-            unfinished = [_ask_of(one) for one in reading.moves("churn")
-                          if one.state in {MoveState.INTENDED, MoveState.EXECUTING}]  # fmt: skip
+            unfinished = [
+                _ask_of(one) for one in reading.moves("churn") if one.state in {MoveState.INTENDED, MoveState.EXECUTING}
+            ]
             asks = reading.waiting_asks(self.it.clock.now() + timedelta(days=999))
         versions = self.registry._models["churn"].versions.values()
         self.bad = {}  # now as far as ledger or registry still know

@@ -20,9 +20,16 @@ from tests.machine.restores import RestoresMachine
 
 SOAK = float(os.environ.get("SOAK") or 0)  # minutes
 PROFILE = settings(
-    max_examples=70, stateful_step_count=30, derandomize=not SOAK, deadline=None, database=None, print_blob=False,
-    suppress_health_check=list(HealthCheck), report_multiple_bugs=False, phases=[Phase.generate, Phase.shrink],
-)  # fmt: skip
+    max_examples=70,
+    stateful_step_count=30,
+    derandomize=not SOAK,
+    deadline=None,
+    database=None,
+    print_blob=False,
+    suppress_health_check=list(HealthCheck),
+    report_multiple_bugs=False,
+    phases=[Phase.generate, Phase.shrink],
+)
 
 
 @pytest.mark.timeout(SOAK * 60 + 900)

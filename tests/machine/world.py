@@ -19,10 +19,18 @@ from tests.machine.model import ADMINS, AT_LEAST, CLOCK, LEADS, MARGIN, SAME_PER
 from tests.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, BentRegistry, HandClock
 
 PEOPLE: dict[str, Caller] = {
-    "alice": ALICE, "bob": BOB, "carol": CAROL, "dave": DAVE, "erin": Profile(person=Person("T1", "UERIN")),
-    "guest": GUEST, "stranger": STRANGER, "robot": Profile(person=Person("T1", "UROBOT"), is_bot=True),
-    "monitor": Automation("monitor"), "ci": Client("ci"), "desk": Operator("desk"),
-}  # fmt: skip
+    "alice": ALICE,
+    "bob": BOB,
+    "carol": CAROL,
+    "dave": DAVE,
+    "erin": Profile(person=Person("T1", "UERIN")),
+    "guest": GUEST,
+    "stranger": STRANGER,
+    "robot": Profile(person=Person("T1", "UROBOT"), is_bot=True),
+    "monitor": Automation("monitor"),
+    "ci": Client("ci"),
+    "desk": Operator("desk"),
+}
 NAMES = {actor_id(actor_of(caller)): name for name, caller in PEOPLE.items()} | {"automation:clock": CLOCK}
 USERS = {name: one.person.user for name, one in PEOPLE.items() if isinstance(one, Profile) and name != "stranger"}
 GATES: dict[str, dict[str, Any]] = {
@@ -49,9 +57,12 @@ def written(rules: Mapping[tuple[str, str], Rule]) -> str:
 def _written(rule: Rule) -> dict[str, Any]:
     found = {
         "approvers": ["lead"] if rule.approvers == LEADS else _users(rule.approvers),
-        "required": rule.required, "requester_may_approve": rule.own, "override": _users(rule.override),
-        "gates": [GATES[name] for name in rule.gates], "expires_after": _minutes(rule.lives),
-    }  # fmt: skip
+        "required": rule.required,
+        "requester_may_approve": rule.own,
+        "override": _users(rule.override),
+        "gates": [GATES[name] for name in rule.gates],
+        "expires_after": _minutes(rule.lives),
+    }
     return found if rule.remind is None else found | {"remind_after": _minutes(rule.remind)}
 
 
@@ -131,8 +142,10 @@ class MortalRegistry(BentRegistry):
 
     def stages(self) -> dict[str, dict[int, str]]:
         """Return where every version of every model stands."""
-        return {name: {number: one.stage.value for number, one in model.versions.items()}
-                for name, model in self._models.items()}  # fmt: skip
+        return {
+            name: {number: one.stage.value for number, one in model.versions.items()}
+            for name, model in self._models.items()
+        }
 
     def names(self) -> dict[str, dict[str, int]]:
         """Return the aliases of every model."""

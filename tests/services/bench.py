@@ -229,29 +229,46 @@ class Bench:
 
     def __post_init__(self) -> None:
         context = Context(
-            ledger=self.ledger, registry=self.registry, rules=Rules(self.policy), clock=self.clock, owner=self.owner,
-            observer=self.metrics, directory=self.directory,
-        )  # fmt: skip
+            ledger=self.ledger,
+            registry=self.registry,
+            rules=Rules(self.policy),
+            clock=self.clock,
+            owner=self.owner,
+            observer=self.metrics,
+            directory=self.directory,
+        )
         gatekeeper, gating = Gatekeeper(context), Gating(context)
         lookups = Lookups(context, gating)
         requests, tending = Requests(context, lookups, gating), Tending(context, lookups, gatekeeper)
         fitness = Fitness(context)
         rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
         sources, incidents, moves = (
-            HandSources(), Incidents(context, rollbacks, fitness), Moves(context, gating, fitness),
-        )  # fmt: skip
+            HandSources(),
+            Incidents(context, rollbacks, fitness),
+            Moves(context, gating, fitness),
+        )
         errands = Errands(context, requests, hands(context, tending, rollbacks))
         made = {
-            "sources": sources, "incidents": incidents, "file_monitors": FileMonitors(context),
+            "sources": sources,
+            "incidents": incidents,
+            "file_monitors": FileMonitors(context),
             "monitoring": Monitoring(context, sources, incidents, act=moves.run, monotonic=self.clock.monotonic),
-            "rollbacks": rollbacks, "fitness": fitness,
-            "context": context, "lookups": lookups, "gatekeeper": gatekeeper,
-            "requests": requests, "reviews": Reviews(context), "tending": tending,
-            "comparisons": Comparisons(context, lookups), "moves": moves, "mirror": Mirror(context),
+            "rollbacks": rollbacks,
+            "fitness": fitness,
+            "context": context,
+            "lookups": lookups,
+            "gatekeeper": gatekeeper,
+            "requests": requests,
+            "reviews": Reviews(context),
+            "tending": tending,
+            "comparisons": Comparisons(context, lookups),
+            "moves": moves,
+            "mirror": Mirror(context),
             "freezing": Freezing(context, gatekeeper),
-            "watch": Watch(context), "errands": errands,
+            "watch": Watch(context),
+            "errands": errands,
             "restores": Restores(context, AnchorFile(), gatekeeper, moves, errands, requests),
-        }  # fmt: skip
+        }
         for name, value in made.items():
             object.__setattr__(self, name, value)
 
@@ -359,8 +376,13 @@ def bench_over(url: str) -> Bench:
     registry = BentRegistry()
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
-    return Bench(ledger=SqlLedger(url, observer=metrics), registry=registry, clock=HandClock(),
-                 policy=read_policy(POLICY), metrics=metrics)  # fmt: skip
+    return Bench(
+        ledger=SqlLedger(url, observer=metrics),
+        registry=registry,
+        clock=HandClock(),
+        policy=read_policy(POLICY),
+        metrics=metrics,
+    )
 
 
 def beside(bench: Bench) -> Bench:

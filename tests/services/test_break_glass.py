@@ -166,9 +166,14 @@ def test_another_admin_reviews_it(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("who", "why"),
-    [(DAVE, "someone else"), (ALICE, "Only approvers and admins"), (GUEST, "Guests"),
-     (replace(BOB, is_deleted=True), "deactivated"), (replace(BOB, is_home=False), "members of this workspace")],
-)  # fmt: skip
+    [
+        (DAVE, "someone else"),
+        (ALICE, "Only approvers and admins"),
+        (GUEST, "Guests"),
+        (replace(BOB, is_deleted=True), "deactivated"),
+        (replace(BOB, is_home=False), "members of this workspace"),
+    ],
+)
 def test_who_may_not_review_it_hears_why_and_the_audit_keeps_it(
     bench: Bench, moved: Request, who: Profile, why: str
 ) -> None:
@@ -248,7 +253,7 @@ def test_once_it_is_overdue_the_channel_hears_it_once(bench: Bench, moved: Reque
     assert [bench.reviews.remind(people) for _ in range(3)] == [1, 0, 0]
     assert [said for to, said in of_review(bench, moved) if to == "#ml-models"] == [
         str(words.review_overdue(moved)),
-    ]  # fmt: skip
+    ]
     assert bench.events()[-1].tag is Tag.REVIEW_OVERDUE
     assert "Overdue since" in shown(bench.now(moved))
     bench.clock.turn(days=1)

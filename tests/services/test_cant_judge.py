@@ -48,9 +48,10 @@ def minutes(bench: Bench, says: str, query: str = "accuracy") -> None:
     for at, letter in enumerate(says):
         bench.clock.turn(seconds=66)
         answers = {
-            "+": Answer(points=[(bench.clock.now(), 0.9 + 0.002 * (at % 5))]), ".": Answer(),
+            "+": Answer(points=[(bench.clock.now(), 0.9 + 0.002 * (at % 5))]),
+            ".": Answer(),
             "!": Answer(outcome=Outcome.ERROR, why=say("It is down.")),
-        }  # fmt: skip
+        }
         bench.sources.answers[query] = answers[letter]
         tick(bench)
 
@@ -248,8 +249,9 @@ def test_one_that_is_armed_although_it_cannot_judge_is_told_of(served: Bench, ru
     minutes(served, "++++")
     with served.ledger.write() as tx:
         auto = monitor.rule.model_copy(update={"action": "auto"})
-        tx.save_monitor(replace(monitor, rule=auto, created_by=BOB.person, armed_at=served.clock.now(),
-                                armed_by=DAVE.person))  # fmt: skip
+        tx.save_monitor(
+            replace(monitor, rule=auto, created_by=BOB.person, armed_at=served.clock.now(), armed_by=DAVE.person)
+        )
     minutes(served, "+")
     assert "It stays armed" in str(incidents(served)[0].lines[0])
 
@@ -261,8 +263,9 @@ def test_what_failed_stays_failed(served: Bench, rule: dict[str, Any]) -> None:
     rule["accuracy"] = CANT
     minutes(served, "++++")
     assert (standing(served, monitor).state, [one.kind for one in incidents(served)]) == (
-        State.FAILED, [IncidentKind.FAILED],
-    )  # fmt: skip
+        State.FAILED,
+        [IncidentKind.FAILED],
+    )
     assert str(state(monitor, standing(served, monitor))).endswith("; can't judge now")
 
 
@@ -309,8 +312,9 @@ def test_a_failure_right_after_it_ends_it_too(served: Bench) -> None:
     add(served, no_data=2, action="notify", fail_after=1)
     check(served, 0.9, None, None, 0.5)
     assert {one.kind: one.is_open for one in incidents(served)} == {
-        IncidentKind.BLIND: False, IncidentKind.FAILED: True,
-    }  # fmt: skip
+        IncidentKind.BLIND: False,
+        IncidentKind.FAILED: True,
+    }
 
 
 def test_a_promotion_overtakes_it_and_the_next_version_is_told_of_anew(
@@ -392,12 +396,35 @@ def live_fleet(bench: Bench) -> list[Monitor]:
             for slot in range(1, slots + 1):
                 at = now - timedelta(minutes=slots - slot)
                 tx.claim_slots({(one.id, slot): at + timedelta(minutes=1)}, "x", at)
-                tx.finish_slots([Measurement(
-                    monitor=one.id, slot=slot, at=at, revision=1, version=term.version, move=term.move,
-                    outcome=Outcome.OK, value=0.9 + 0.002 * (slot % 5), points=1,
-                )], "x")  # fmt: skip
-            tx.save_standing(Standing(monitor=one.id, slot=slots, next_at=now, revision=1, version=term.version,
-                                      move=term.move, state=State.WARMUP, at=now, points=slots))  # fmt: skip
+                tx.finish_slots(
+                    [
+                        Measurement(
+                            monitor=one.id,
+                            slot=slot,
+                            at=at,
+                            revision=1,
+                            version=term.version,
+                            move=term.move,
+                            outcome=Outcome.OK,
+                            value=0.9 + 0.002 * (slot % 5),
+                            points=1,
+                        )
+                    ],
+                    "x",
+                )
+            tx.save_standing(
+                Standing(
+                    monitor=one.id,
+                    slot=slots,
+                    next_at=now,
+                    revision=1,
+                    version=term.version,
+                    move=term.move,
+                    state=State.WARMUP,
+                    at=now,
+                    points=slots,
+                )
+            )
             tx.save_monitor(replace(one, created_at=term.since))
     minutes(bench, 22 * "+", query="q")
     assert {standing(bench, one).state for one in monitors} == {State.OK}
@@ -455,8 +482,9 @@ def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_t
 
 def test_one_model_alone_is_no_doubt_about_its_source(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet(served)
-    monkeypatch.setattr(monitoring, "judge", lambda monitor, *more: (
-        CANT if monitor.model == "a" else Judgement(is_worse=False)))  # fmt: skip
+    monkeypatch.setattr(
+        monitoring, "judge", lambda monitor, *more: CANT if monitor.model == "a" else Judgement(is_worse=False)
+    )
     minutes(served, "+++", query="q")
     [incident] = incidents(served)
     assert (incident.model, incident.monitors) == ("a", ("q",))
@@ -469,8 +497,11 @@ def test_new_monitors_that_cannot_judge_yet_say_nothing_about_a_source(
     fleet(served)
     for number in range(6):
         add(served, f"new{number}", MODELS[number % 3], **BLOCKS | {"query": "q"})
-    monkeypatch.setattr(monitoring, "judge", lambda monitor, *more: (
-        CANT if monitor.name != "q" or monitor.model == "a" else Judgement(is_worse=False)))  # fmt: skip
+    monkeypatch.setattr(
+        monitoring,
+        "judge",
+        lambda monitor, *more: CANT if monitor.name != "q" or monitor.model == "a" else Judgement(is_worse=False),
+    )
     minutes(served, "++++", query="q")
     [incident] = incidents(served)
     assert (incident.model, incident.monitors) == ("a", ("q",))
@@ -489,13 +520,15 @@ def test_an_alert_of_a_source_whose_monitors_all_began_anew_is_over(served: Benc
 def test_one_that_was_alone_at_first_is_told_of_once(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet(served)
     blind = {"a"}
-    monkeypatch.setattr(monitoring, "judge", lambda monitor, *more: (
-        CANT if monitor.model in blind else Judgement(is_worse=False)))  # fmt: skip
+    monkeypatch.setattr(
+        monitoring, "judge", lambda monitor, *more: CANT if monitor.model in blind else Judgement(is_worse=False)
+    )
     minutes(served, "+++", query="q")
     minutes(served, "!!!!", query="q")
     assert {one.model: sorted(one.monitors) for one in incidents(served)} == {
-        "a": ["q"], "": ["b q", "c q", "churn q"],
-    }  # fmt: skip
+        "a": ["q"],
+        "": ["b q", "c q", "churn q"],
+    }
 
 
 # -- yesterday's ledger ------------------------------------------------------------------------------------------------
@@ -508,11 +541,22 @@ def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench,
     minutes(served, "+")
     with served.ledger.write() as tx:
         now = tx.standing(monitor.id)
-        tx.save_standing(Standing(
-            monitor=monitor.id, slot=now.slot, next_at=now.next_at, state=State.WARMUP, revision=1, version=4,
-            move=now.move, points=99, value=0.9, at=now.at, judged_at=now.at if was_judging else None,
-            why=say("The baseline covers 3h, and 7h are needed."),
-        ))  # fmt: skip
+        tx.save_standing(
+            Standing(
+                monitor=monitor.id,
+                slot=now.slot,
+                next_at=now.next_at,
+                state=State.WARMUP,
+                revision=1,
+                version=4,
+                move=now.move,
+                points=99,
+                value=0.9,
+                at=now.at,
+                judged_at=now.at if was_judging else None,
+                why=say("The baseline covers 3h, and 7h are needed."),
+            )
+        )
     minutes(served, 15 * "+")
     assert standing(served, monitor).state is State.CANT_JUDGE
     assert bool(incidents(served)) is was_judging
@@ -522,11 +566,14 @@ def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench,
 # -- what is compared --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("fields", "said"), [
-    ({"rule": "blocks"}, "the mean of accuracy over 10m is worse"),
-    ({"rule": "blocks", "aggregate": "p95"}, "the mean p95 of accuracy over 10m is worse"),
-    ({"rule": "sequential"}, "the mean of accuracy since the promotion is worse"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"rule": "blocks"}, "the mean of accuracy over 10m is worse"),
+        ({"rule": "blocks", "aggregate": "p95"}, "the mean p95 of accuracy over 10m is worse"),
+        ({"rule": "sequential"}, "the mean of accuracy since the promotion is worse"),
+    ],
+)
 def test_a_rule_says_what_it_compares(served: Bench, fields: dict[str, Any], said: str) -> None:
     monitor = add(served, **BLOCKS | fields)
     assert said in str(rule_in_words(monitor.rule))

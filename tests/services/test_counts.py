@@ -75,8 +75,10 @@ def test_a_metric_that_is_no_count_has_no_total(served: Bench) -> None:  # noqa:
     served.sources.say("accuracy", (served.clock.now(), 0.9))
     tick(served)
     assert (last(served, monitor).value, last(served, monitor).total, standing(served, monitor).total) == (
-        0.9, None, None,
-    )  # fmt: skip
+        0.9,
+        None,
+        None,
+    )
 
 
 def test_pushed_counts_are_judged_without_being_asked_for(served: Bench) -> None:  # noqa: F811
@@ -84,8 +86,21 @@ def test_pushed_counts_are_judged_without_being_asked_for(served: Bench) -> None
     served.clock.turn(seconds=12)
     now = served.clock.now()
     with served.ledger.write() as tx:
-        tx.add_readings([Pushed(source="push", model="churn", version=4, metric="correct", at=now, value=93, total=100,
-                                received_at=now, client="ci")])  # fmt: skip
+        tx.add_readings(
+            [
+                Pushed(
+                    source="push",
+                    model="churn",
+                    version=4,
+                    metric="correct",
+                    at=now,
+                    value=93,
+                    total=100,
+                    received_at=now,
+                    client="ci",
+                )
+            ]
+        )
     pushed = PushSource(served.ledger, "push")
     served.sources.read = lambda name, queries: pushed.read(queries)  # type: ignore[method-assign]
     tick(served)

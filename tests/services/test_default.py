@@ -30,8 +30,12 @@ from tests.services.test_monitoring import add, incidents, rollbacks, served, st
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 DEFAULT: dict[str, Any] = {
-    "rule": "default", "greater_than": None, "every": "5m", "warmup": None, "action": "notify",
-}  # fmt: skip
+    "rule": "default",
+    "greater_than": None,
+    "every": "5m",
+    "warmup": None,
+    "action": "notify",
+}
 # A week of seven hours: what takes days takes hours, by the same code.
 SHORT: dict[str, Any] = DEFAULT | {"history": "7h", "every": "3m", "window": "15m", "warmup": "30m"}
 
@@ -526,8 +530,9 @@ Kept = tuple[Own, datetime, datetime, Baseline]
 
 @pytest.mark.parametrize(
     ("fields", "seed", "failures"),
-    [({}, 1, 2), ({"label_delay": "40m"}, 5, 2), ({"fail_after": 3}, 7, 2), ({"baseline": "live"}, 11, 1)], ids=str,
-)  # fmt: skip
+    [({}, 1, 2), ({"label_delay": "40m"}, 5, 2), ({"fail_after": 3}, 7, 2), ({"baseline": "live"}, 11, 1)],
+    ids=str,
+)
 def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], seed: int, failures: int
 ) -> None:
@@ -540,9 +545,15 @@ def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same
         monkeypatch.setattr(past, "keep", recording(past.keep, kept[name]))
     began = bench.clock.now()
     for count, value, what in (
-        (160, 0.9, ""), (20, 0.9, "no data"), (20, 0.9, ""), (320, 0.93, "promotion"), (40, 0.93, "gap"),
-        (30, 0.88, ""), (60, 0.93, ""), (30, 0.5, "promotion"),
-    ):  # fmt: skip
+        (160, 0.9, ""),
+        (20, 0.9, "no data"),
+        (20, 0.9, ""),
+        (320, 0.93, "promotion"),
+        (40, 0.93, "gap"),
+        (30, 0.88, ""),
+        (60, 0.93, ""),
+        (30, 0.5, "promotion"),
+    ):
         if what == "promotion":
             promoted(bench, 4 if value > 0.9 else 2)
         elif what == "gap":

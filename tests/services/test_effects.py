@@ -80,8 +80,9 @@ def test_a_window_that_an_earlier_version_took_is_still_checked(served: Bench, w
 
 
 def test_a_window_that_an_earlier_version_took_is_fixed_by_an_edit(served: Bench) -> None:  # noqa: F811
-    monitor = replace(add(served, **QUICK | {"rule": "blocks", "greater_than": None, "window": "7h"}),
-                      created_by=BOB.person)  # fmt: skip
+    monitor = replace(
+        add(served, **QUICK | {"rule": "blocks", "greater_than": None, "window": "7h"}), created_by=BOB.person
+    )
     with served.ledger.write() as tx:
         tx.save_monitor(monitor)
     edit: Any = parse("monitor edit churn accuracy --action notify")

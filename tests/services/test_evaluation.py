@@ -24,8 +24,13 @@ from tests.services.test_monitoring import add, incidents, served, standing, tic
 
 DAY = timedelta(days=1)
 BLOCKS: dict[str, Any] = {
-    "rule": "blocks", "greater_than": None, "every": "5m", "min_points": 1, "warmup": None, "action": "notify",
-}  # fmt: skip
+    "rule": "blocks",
+    "greater_than": None,
+    "every": "5m",
+    "min_points": 1,
+    "warmup": None,
+    "action": "notify",
+}
 
 
 def usual(at: datetime) -> float:
@@ -42,10 +47,19 @@ def wrote(bench: Bench, monitor: Monitor, span: timedelta, value: Callable[[date
     count = span // timedelta(minutes=5)
     times = [bench.clock.now() + timedelta(minutes=5) * number for number in range(count)]
     checks = [
-        Measurement(monitor=monitor.id, slot=before.slot + 1 + number, at=at, revision=1, version=term.version,
-                    move=term.began.id, outcome=Outcome.OK, points=1, value=value(at))
+        Measurement(
+            monitor=monitor.id,
+            slot=before.slot + 1 + number,
+            at=at,
+            revision=1,
+            version=term.version,
+            move=term.began.id,
+            outcome=Outcome.OK,
+            points=1,
+            value=value(at),
+        )
         for number, at in enumerate(times)
-    ]  # fmt: skip
+    ]
     bench.clock.turn(seconds=span.total_seconds())
     now = bench.clock.now()
     with bench.ledger.write() as tx:
@@ -340,10 +354,13 @@ def test_a_weekend_is_that_of_the_predictions_and_not_of_their_labels(labeled: t
 # -- a version that is worse from its first reading on -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("rule", "warmup", "most"), [
-    ({"rule": "blocks"}, timedelta(hours=2), timedelta(hours=2)),
-    ({"rule": "sequential", "warmup": "30m"}, timedelta(minutes=30), timedelta(minutes=30)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rule", "warmup", "most"),
+    [
+        ({"rule": "blocks"}, timedelta(hours=2), timedelta(hours=2)),
+        ({"rule": "sequential", "warmup": "30m"}, timedelta(minutes=30), timedelta(minutes=30)),
+    ],
+)
 def test_a_version_that_is_a_fifth_worse_is_seen_soon_after_the_warm_up(
     watched: tuple[Bench, Monitor], rule: dict[str, Any], warmup: timedelta, most: timedelta
 ) -> None:
@@ -440,8 +457,9 @@ CASES = {"counts": 20, "many counts": 1_000}
 LEVELS = st.sampled_from([0.9, 0.9, 0.9, 0.895, 0.87, 0.8])
 STRETCHES = st.lists(
     st.tuples(st.integers(5, 120), LEVELS, st.sampled_from(["", "", "", "promotion", "gap", "no data", "error"])),
-    min_size=6, max_size=10,
-)  # fmt: skip
+    min_size=6,
+    max_size=10,
+)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -449,8 +467,12 @@ STRETCHES = st.lists(
 @given(stretches=STRETCHES, seed=st.integers(0, 996))
 @example(stretches=[(20, 0.9, ""), (5, 0.9, "no data"), (60, 0.8, "promotion"), (9, 0.8, "error")], seed=7)
 def test_live_checks_and_a_backtest_come_to_the_same(
-    rule: str, stretches: list[tuple[int, float, str]], seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    rule: str,
+    stretches: list[tuple[int, float, str]],
+    seed: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A month of a monitor whose week has seven hours: drops, gaps, and promotions at any time."""
     assume(any(what not in {"no data", "error"} for *_, what in stretches))  # without a reading nothing is replayed
     bench = bench_over(f"sqlite:///{tmp_path / uuid4().hex}.db")
@@ -492,8 +514,11 @@ def test_live_checks_and_a_backtest_come_to_the_same(
     found = Backtesting(bench.context, bench.sources).backtest(monitor, bench.clock.now() - began)
     monkeypatch.undo()
     assert replayed == live
-    fired = [at for (at, state, *_), before in zip(live, [State.OK, *(one[1] for one in live)], strict=False)
-             if state is State.FAILED and before is not State.FAILED]  # fmt: skip
+    fired = [
+        at
+        for (at, state, *_), before in zip(live, [State.OK, *(one[1] for one in live)], strict=False)
+        if state is State.FAILED and before is not State.FAILED
+    ]
     assert [one.at for one in found.firings] == fired
     bench.ledger.close()
 

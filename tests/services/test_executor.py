@@ -274,8 +274,9 @@ def test_what_waits_for_the_registry_is_left_to_the_executor_to_expire(bench: Be
 def intend(bench: Bench, *versions: int) -> list[Move]:
     """Write moves of several versions into Production down, as if all had been decided at the same moment."""
     pattern = bench.move(bench.approved())
-    moves = [replace(pattern, id=f"test:{one}", version=one, from_stage=_stage(bench, one), request=None)
-             for one in versions]  # fmt: skip
+    moves = [
+        replace(pattern, id=f"test:{one}", version=one, from_stage=_stage(bench, one), request=None) for one in versions
+    ]
     with bench.ledger.write() as tx:
         for move in moves:
             tx.add_move(move)

@@ -28,8 +28,12 @@ from tests.services.test_monitoring import (
     standing,
 )
 
-FIELDS: dict[str, Any] = {**{key: value for key, value in HOURS.items() if key != "rule"}, "name": "accuracy",
-                          "source": "push", "warmup": "0s"}  # fmt: skip
+FIELDS: dict[str, Any] = {
+    **{key: value for key, value in HOURS.items() if key != "rule"},
+    "name": "accuracy",
+    "source": "push",
+    "warmup": "0s",
+}
 
 
 @pytest.fixture
@@ -145,11 +149,13 @@ def test_the_thread_of_the_promotion_says_so_once(upgraded: Bench) -> None:
     kept(upgraded)
     upgraded.file_monitors.sync()
     assert upgraded.file_monitors.sync() == 0
-    assert heard(upgraded) == [(
-        NoteKind.NEWS,
-        "The policy file sets no rule for the monitor “churn” accuracy, so default now judges it instead of blocks. "
-        "It stays armed. To keep blocks, set rule: blocks.",
-    )]  # fmt: skip
+    assert heard(upgraded) == [
+        (
+            NoteKind.NEWS,
+            "The policy file sets no rule for the monitor “churn” accuracy, so default now judges it instead of "
+            "blocks. It stays armed. To keep blocks, set rule: blocks.",
+        )
+    ]
     assert [note.lane for note in upgraded.notes()] == [lane_of_promotion(upgraded)]
 
 

@@ -104,8 +104,9 @@ def test_a_deleted_version_is_told(watched: Bench) -> None:
     watched.watch.poll()
     [found] = watched.findings()
     assert lines(found) == [
-        "v3 (in Production) was deleted.", "Nothing is in Production now. Ask for a version: /model promote",
-    ]  # fmt: skip
+        "v3 (in Production) was deleted.",
+        "Nothing is in Production now. Ask for a version: /model promote",
+    ]
 
 
 def test_a_deleted_model_is_told(watched: Bench) -> None:

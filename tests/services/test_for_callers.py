@@ -47,8 +47,9 @@ def says(found: ForCallers) -> list[tuple[Effect, str]]:
 def test_a_request_keeps_what_breaks_callers_and_what_else_changes(served: Bench) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE, CITY, OPTIONAL))
     assert says(opened(served)) == [
-        (Effect.BREAKS, "input city was added and is required"), (Effect.ADDS, "input plan was added"),
-    ]  # fmt: skip
+        (Effect.BREAKS, "input city was added and is required"),
+        (Effect.ADDS, "input plan was added"),
+    ]
 
 
 def test_nothing_is_said_where_nothing_changes(served: Bench) -> None:  # noqa: F811

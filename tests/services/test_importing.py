@@ -102,8 +102,10 @@ def test_without_a_reason_nothing_is_imported(polled: Bench) -> None:
 
 
 def test_json_and_json_lines_are_read_as_well(polled: Bench) -> None:
-    rows = [{"model": "churn", "version": 1, "since": "2026-01-10"}, {"model": "churn", "version": "v2",
-            "since": "2026-02-01T01:00:00+01:00"}]  # fmt: skip
+    rows = [
+        {"model": "churn", "version": 1, "since": "2026-01-10"},
+        {"model": "churn", "version": "v2", "since": "2026-02-01T01:00:00+01:00"},
+    ]
     assert take(polled, json.dumps(rows)) == Imported(2, 2)
     assert take(polled, "\n".join(map(json.dumps, rows))) == Imported(2, 0)
 

@@ -115,8 +115,10 @@ def test_a_persons_rollback_ends_it_with_their_name_and_their_thread(probed: Ben
     probed.incidents.tend()
     ended = the_incident(probed)
     assert (ended.ending, ended.ended_by, title(ended)) == (
-        Ending.ROLLED_BACK, BOB.person, "↩️ churn v4: rolled back by a person",
-    )  # fmt: skip
+        Ending.ROLLED_BACK,
+        BOB.person,
+        "↩️ churn v4: rolled back by a person",
+    )
     assert str(ended.resolution) == f"@{BOB.person.user} rolled Production back from v4 to v2."
     assert ended.ended_in in {note.lane for note in probed.notes() if note.kind is NoteKind.ROLLBACK}
     assert probed.events()[-1].evidence == {"ending": "rolled back", "ended_by": "slack:T1/UBOB"}
@@ -174,8 +176,9 @@ def test_a_rollback_that_mlflow_refuses_ends_with_what_to_type(probed: Bench) ->
     failed = the_incident(probed)
     assert (failed.doing, probed.registry.holders()) == (Doing.FAILED, [4])
     assert title(failed) == "🆘 churn v4: rolling back to v2 failed"
-    assert any("MLflow refused. The registry says no." in line and "/model rollback churn 2" in line
-               for line in told(probed))  # fmt: skip
+    assert any(
+        "MLflow refused. The registry says no." in line and "/model rollback churn 2" in line for line in told(probed)
+    )
 
 
 # -- while it lasts ----------------------------------------------------------------------------------------------------

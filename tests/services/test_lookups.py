@@ -59,10 +59,11 @@ def test_a_card_tells_who_moved_the_version_into_production(bench: Bench) -> Non
 @pytest.mark.parametrize(
     ("flavor", "tags", "said"),
     [
-        ("sklearn", {}, "LogisticRegression"), ("sklearn", {"estimator_name": "Lasso"}, "Lasso"),
+        ("sklearn", {}, "LogisticRegression"),
+        ("sklearn", {"estimator_name": "Lasso"}, "Lasso"),
         ("pytorch", {}, None),
     ],
-)  # fmt: skip
+)
 def test_a_card_takes_the_algorithm_from_the_files_where_nobody_wrote_it_down(
     bench: Bench, flavor: str, tags: dict[str, str], said: str | None
 ) -> None:
@@ -264,12 +265,18 @@ def long_life(bench: Bench, seed: int, number: int = 60) -> list[Move]:
             into = dice.random() < 0.8
             state = dice.choice([MoveState.DONE] * 4 + [MoveState.FAILED])
             move = Move(
-                id=f"old-{at}", kind=dice.choice(CAUSES) if into else MoveKind.OBSERVED, model="churn",
-                version=dice.randint(1, 3), from_stage=Stage.STAGING if into else Stage.PRODUCTION,
-                target=Stage.PRODUCTION if into else Stage.ARCHIVED, expected_incumbent=None, actor=BOB.person,
-                intended_at=then, state=state,
+                id=f"old-{at}",
+                kind=dice.choice(CAUSES) if into else MoveKind.OBSERVED,
+                model="churn",
+                version=dice.randint(1, 3),
+                from_stage=Stage.STAGING if into else Stage.PRODUCTION,
+                target=Stage.PRODUCTION if into else Stage.ARCHIVED,
+                expected_incumbent=None,
+                actor=BOB.person,
+                intended_at=then,
+                state=state,
                 finished_at=then + timedelta(minutes=dice.randint(0, 50)) if state is MoveState.DONE else None,
-            )  # fmt: skip
+            )
             tx.add_move(move)
             made.insert(0, move)
     return made

@@ -164,9 +164,13 @@ def test_no_label_holds_what_others_made_up() -> None:
 def refusal(at: int) -> Event:
     """Return a refusal whose class somebody made up."""
     return Event(
-        at=HandClock().now(), actor=Automation("clock"), tag=Tag.VOTE_REFUSED, subject="r1", model=f"plum{at}",
+        at=HandClock().now(),
+        actor=Automation("clock"),
+        tag=Tag.VOTE_REFUSED,
+        subject="r1",
+        model=f"plum{at}",
         evidence={"error": f"plum{at}"},
-    )  # fmt: skip
+    )
 
 
 def test_prometheus_s_own_tool_finds_nothing_wrong_with_the_page(page: Bench) -> None:

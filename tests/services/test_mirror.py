@@ -23,9 +23,12 @@ def tags(bench: Bench, version: int = 4) -> Mapping[str, str]:
 def test_an_open_request_is_seen(bench: Bench) -> None:
     bench.open("promote churn 4 production --reason 'better f1'")
     assert dict(tags(bench)) == {
-        "approval_status": "production_requested", "requester": "UALICE", "production_requester": "UALICE",
-        "request_reason": "better f1", "request_date": "2026-05-04T12:00:00+00:00",
-    }  # fmt: skip
+        "approval_status": "production_requested",
+        "requester": "UALICE",
+        "production_requester": "UALICE",
+        "request_reason": "better f1",
+        "request_date": "2026-05-04T12:00:00+00:00",
+    }
 
 
 def test_a_promotion_is_seen_with_who_approved(bench: Bench) -> None:

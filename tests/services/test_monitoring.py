@@ -32,8 +32,13 @@ from tests.services.bench import BOB, CAROL, DAVE, POLICY, Bench, beside
 from tests.services.test_rollbacks import shape
 
 QUICK: dict[str, Any] = {
-    "source": "push", "greater_than": 0.85, "every": "10s", "fail_after": 2, "warmup": "0s", "action": "auto",
-}  # fmt: skip
+    "source": "push",
+    "greater_than": 0.85,
+    "every": "10s",
+    "fail_after": 2,
+    "warmup": "0s",
+    "action": "auto",
+}
 
 
 @pytest.fixture
@@ -825,8 +830,13 @@ def test_an_edit_of_the_file_is_a_new_revision_and_a_line_taken_out_removes(serv
 # -- against a baseline ------------------------------------------------------------------------------------------------
 
 HOURS: dict[str, Any] = {
-    "rule": "blocks", "greater_than": None, "window": "10m", "history": "7h", "every": "1m", "min_points": 5,
-}  # fmt: skip
+    "rule": "blocks",
+    "greater_than": None,
+    "window": "10m",
+    "history": "7h",
+    "every": "1m",
+    "min_points": 5,
+}
 
 
 def past(bench: Bench, monitor: Monitor, values: Callable[[int], float], *, hours: float) -> None:
@@ -838,10 +848,22 @@ def past(bench: Bench, monitor: Monitor, values: Callable[[int], float], *, hour
         for slot in range(int(hours * 60)):
             at = now.since - timedelta(minutes=int(hours * 60) - slot)
             tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
-            tx.finish_slots([Measurement(
-                monitor=monitor.id, slot=slot + 1, at=at, revision=1, version=before.version, move=before.began.id,
-                outcome=Outcome.OK, value=values(slot), points=1,
-            )], "x")  # fmt: skip
+            tx.finish_slots(
+                [
+                    Measurement(
+                        monitor=monitor.id,
+                        slot=slot + 1,
+                        at=at,
+                        revision=1,
+                        version=before.version,
+                        move=before.began.id,
+                        outcome=Outcome.OK,
+                        value=values(slot),
+                        points=1,
+                    )
+                ],
+                "x",
+            )
         tx.save_standing(Standing(monitor=monitor.id, slot=int(hours * 60), next_at=bench.clock.now()))
 
 
@@ -919,14 +941,35 @@ def lately(bench: Bench, monitor: Monitor, value: float, *, hours: float) -> Non
         for slot in range(slots):
             at = bench.clock.now() - timedelta(minutes=slots - slot)
             tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
-            tx.finish_slots([Measurement(
-                monitor=monitor.id, slot=slot + 1, at=at, revision=1, version=now.version, move=now.began.id,
-                outcome=Outcome.OK, value=value + 0.002 * (slot % 5), points=1,
-            )], "x")  # fmt: skip
-        tx.save_standing(Standing(
-            monitor=monitor.id, slot=slots, next_at=bench.clock.now(), revision=1, move=now.began.id, points=slots,
-            version=now.version, state=State.OK, at=bench.clock.now(),
-        ))  # fmt: skip
+            tx.finish_slots(
+                [
+                    Measurement(
+                        monitor=monitor.id,
+                        slot=slot + 1,
+                        at=at,
+                        revision=1,
+                        version=now.version,
+                        move=now.began.id,
+                        outcome=Outcome.OK,
+                        value=value + 0.002 * (slot % 5),
+                        points=1,
+                    )
+                ],
+                "x",
+            )
+        tx.save_standing(
+            Standing(
+                monitor=monitor.id,
+                slot=slots,
+                next_at=bench.clock.now(),
+                revision=1,
+                move=now.began.id,
+                points=slots,
+                version=now.version,
+                state=State.OK,
+                at=bench.clock.now(),
+            )
+        )
 
 
 @pytest.mark.parametrize("baseline", ["live", "previous"])

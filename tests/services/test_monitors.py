@@ -46,8 +46,15 @@ class Desk:
 
     def _replay(self, monitor: Monitor, span: timedelta) -> Backtest:
         now = self.bench.clock.now()
-        return Backtest(monitor=monitor, since=now - span, until=now, firings=self.firings, failed=self.failed,
-                        judged=self.judged, why=self.why)  # fmt: skip
+        return Backtest(
+            monitor=monitor,
+            since=now - span,
+            until=now,
+            firings=self.firings,
+            failed=self.failed,
+            judged=self.judged,
+            why=self.why,
+        )
 
     def types(self, text: str, who: Caller = BOB) -> str:
         """Do what was typed, and return the answer."""
@@ -84,9 +91,18 @@ class Desk:
         """Open an incident of the monitor."""
         now = self.bench.clock.now()
         incident = Incident(
-            id="i4k7q", kind=IncidentKind.FAILED, model="churn", source="", version=3, move="m1",
-            monitors=("accuracy",), opened_at=now, since=now, lines=(), doing=Doing.NOTIFIED,
-        )  # fmt: skip
+            id="i4k7q",
+            kind=IncidentKind.FAILED,
+            model="churn",
+            source="",
+            version=3,
+            move="m1",
+            monitors=("accuracy",),
+            opened_at=now,
+            since=now,
+            lines=(),
+            doing=Doing.NOTIFIED,
+        )
         incident = replace(incident, **changes)
         with self.bench.ledger.write() as tx:
             tx.add_incident(incident)
@@ -101,8 +117,22 @@ class Desk:
         now = self.bench.clock.now()
         with self.bench.ledger.write() as tx:
             tx.claim_slots({(monitor.id, slot): now + timedelta(minutes=1)}, "here", now)
-            tx.finish_slots([Measurement(monitor=monitor.id, slot=slot, at=now, revision=1, version=3, move="m1",
-                                       outcome=Outcome.OK, value=0.9, points=1)], "here")  # fmt: skip
+            tx.finish_slots(
+                [
+                    Measurement(
+                        monitor=monitor.id,
+                        slot=slot,
+                        at=now,
+                        revision=1,
+                        version=3,
+                        move="m1",
+                        outcome=Outcome.OK,
+                        value=0.9,
+                        points=1,
+                    )
+                ],
+                "here",
+            )
 
 
 @pytest.fixture
@@ -122,14 +152,25 @@ def watched(desk: Desk) -> Desk:
 # -- who may -----------------------------------------------------------------------------------------------------------
 
 ACTS = [
-    ADD, "monitor edit churn accuracy --every 10m", "monitor remove churn accuracy", "monitor pause churn accuracy",
-    "monitor resume churn accuracy", "monitor silence churn accuracy 2h", "monitor unsilence churn accuracy",
-    "monitor arm churn accuracy", "monitor reset churn", "monitor arm churn accuracy --override --reason x",
-]  # fmt: skip
+    ADD,
+    "monitor edit churn accuracy --every 10m",
+    "monitor remove churn accuracy",
+    "monitor pause churn accuracy",
+    "monitor resume churn accuracy",
+    "monitor silence churn accuracy 2h",
+    "monitor unsilence churn accuracy",
+    "monitor arm churn accuracy",
+    "monitor reset churn",
+    "monitor arm churn accuracy --override --reason x",
+]
 OUTSIDERS: dict[str, Caller] = {
-    "a member": ALICE, "a guest": GUEST, "a stranger": STRANGER, "a bot": BOT, "a program": Client("ci"),
+    "a member": ALICE,
+    "a guest": GUEST,
+    "a stranger": STRANGER,
+    "a bot": BOT,
+    "a program": Client("ci"),
     "an automation": Automation("clock"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("who", OUTSIDERS)
@@ -248,11 +289,15 @@ LIVE, OTHER, PROM = {"type": "push"}, {"type": "push"}, {"type": "prometheus", "
 @pytest.mark.parametrize(
     ("sources", "meant"),
     [
-        ({}, "push"), ({"live": LIVE}, "live"), ({"prom": PROM}, "prom"), ({"live": LIVE, "prom": PROM}, "live"),
-        ({"live": LIVE, "other": OTHER}, None), ({"prom": PROM, "two": PROM}, None),
+        ({}, "push"),
+        ({"live": LIVE}, "live"),
+        ({"prom": PROM}, "prom"),
+        ({"live": LIVE, "prom": PROM}, "live"),
+        ({"live": LIVE, "other": OTHER}, None),
+        ({"prom": PROM, "two": PROM}, None),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_source_can_be_left_out_where_it_is_plain(desk: Desk, sources: dict[str, Any], meant: str | None) -> None:
     policy = read_policy(POLICY | {"sources": sources})
     desk.bench.context.rules.replace(policy, "")
@@ -294,10 +339,12 @@ def test_a_change_that_changes_nothing_is_none(watched: Desk) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "monitor edit churn accuracy --every 10m", "monitor remove churn accuracy",
-        "monitor arm churn accuracy", "monitor arm churn accuracy --override --reason x",
+        "monitor edit churn accuracy --every 10m",
+        "monitor remove churn accuracy",
+        "monitor arm churn accuracy",
+        "monitor arm churn accuracy --override --reason x",
     ],
-)  # fmt: skip
+)
 def test_what_stands_in_the_policy_file_is_changed_there(desk: Desk, text: str) -> None:
     before = desk.in_file(action="auto")
     with pytest.raises(Refused, match="stands in the policy file; change it there"):
@@ -453,12 +500,14 @@ def _blind(desk: Desk) -> None:
     ("spoil", "said"),
     [
         (_blind, "can be armed once it can judge. The baseline covers 1d, and 7d are needed."),
-        (_younger, "has to be measured for 24 hours"), (_changed, "has to be measured for 24 hours"),
-        (_fires, "would have fired once in 7d"), (_failing, "It had failed on .* and hadn't recovered"),
+        (_younger, "has to be measured for 24 hours"),
+        (_changed, "has to be measured for 24 hours"),
+        (_fires, "would have fired once in 7d"),
+        (_failing, "It had failed on .* and hadn't recovered"),
         (_sleeps, "at least 144 of its checks .* and 143 did"),
         (_short, r"would not have fired in 7d \(judged 151 of 168 hours, 0 values\)\. The windows were not complete\."),
     ],
-)  # fmt: skip
+)
 def test_what_has_not_tried_itself_out_is_not_armed(tried: Desk, spoil: Callable[[Desk], None], said: str) -> None:
     spoil(tried)
     with pytest.raises(Refused, match=said):

@@ -23,8 +23,11 @@ from tests.world import said
 
 ANN_AT_THE_TERMINAL = replace(DAVE, operator="ann")  # as `operators` says
 GATED: dict[str, Any] = {
-    "approvers": ["lead"], "required": 2, "override": ["admin"], "gates": [{"metric": "f1", "at_least": 0.9}],
-}  # fmt: skip
+    "approvers": ["lead"],
+    "required": 2,
+    "override": ["admin"],
+    "gates": [{"metric": "f1", "at_least": 0.9}],
+}
 
 
 @pytest.fixture
@@ -33,11 +36,13 @@ def bench(sqlite_url: str) -> Iterator[Bench]:
     ledger, registry = SqlLedger(sqlite_url), BentRegistry()
     registry.add("churn", versions=[Stage.NONE, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
     policy = read_policy(
-        POLICY | {
+        POLICY
+        | {
             "models": {"*": {"production": GATED, "rollback": {"by": ["lead", "admin"]}}},
-            "operators": {"ann": "UDAVE"}, "notify": [{"url": "https://deploy.example/hook"}],
+            "operators": {"ann": "UDAVE"},
+            "notify": [{"url": "https://deploy.example/hook"}],
         }
-    )  # fmt: skip
+    )
     yield Bench(ledger=ledger, registry=registry, clock=HandClock(), policy=policy)
     ledger.close()
 

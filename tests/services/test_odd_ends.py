@@ -66,10 +66,22 @@ def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) ->
         for slot in range(29 * 6):
             at = now.since - timedelta(minutes=10 * (29 * 6 - slot))
             tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
-            tx.finish_slots([Measurement(
-                monitor=monitor.id, slot=slot + 1, at=at, revision=1, version=before.version, move=before.began.id,
-                outcome=Outcome.OK, value=0.9 + 0.002 * (slot % 5), points=1,
-            )], "x")  # fmt: skip
+            tx.finish_slots(
+                [
+                    Measurement(
+                        monitor=monitor.id,
+                        slot=slot + 1,
+                        at=at,
+                        revision=1,
+                        version=before.version,
+                        move=before.began.id,
+                        outcome=Outcome.OK,
+                        value=0.9 + 0.002 * (slot % 5),
+                        points=1,
+                    )
+                ],
+                "x",
+            )
         tx.save_standing(replace(standing(served, monitor), slot=29 * 6, next_at=served.clock.now()))
     for _ in range(40):
         served.clock.turn(minutes=12)

@@ -217,8 +217,13 @@ def test_a_longer_settle_time_counts_for_the_edit_after_it(bench: Bench, policie
     assert settles(bench, policies, 1)
 
 
-FILES = [ONE, TWO, STRICTER, *(path.read_text(encoding="utf-8") for path in (
-    ROOT / "examples" / "churn" / "registrar.yml",)), TEMPLATE]  # fmt: skip
+FILES = [
+    ONE,
+    TWO,
+    STRICTER,
+    *(path.read_text(encoding="utf-8") for path in (ROOT / "examples" / "churn" / "registrar.yml",)),
+    TEMPLATE,
+]
 
 
 @pytest.mark.parametrize("whole", FILES)
@@ -370,9 +375,13 @@ def test_a_start_with_a_tightened_file_takes_it_at_once(bench: Bench, policies: 
 
 def test_a_start_takes_the_file_where_this_version_cannot_read_the_last_policy(bench: Bench, file: Path) -> None:
     last = Event(
-        at=bench.clock.now(), actor=READER, tag=Tag.POLICY_TAKEN, subject="policy:old", after="old",
+        at=bench.clock.now(),
+        actor=READER,
+        tag=Tag.POLICY_TAKEN,
+        subject="policy:old",
+        after="old",
         evidence={"text": "modles: {}", "names": {}},
-    )  # fmt: skip
+    )
     with bench.ledger.write() as tx:
         tx.append(last)
     starts(bench, file)

@@ -193,8 +193,10 @@ def test_a_retry_that_overtakes_a_slow_try_changes_no_semver(bench_with_runs: Be
     hold_up(bench, "set_tags", overtake)
     bench.errands.carry_out(ask.id)
     assert [(one.version, one.semver) for one in bench.registry.versions("fraud")] == [
-        (3, "2.0.0"), (2, "1.4.1"), (1, "1.4.0"),
-    ]  # fmt: skip
+        (3, "2.0.0"),
+        (2, "1.4.1"),
+        (1, "1.4.0"),
+    ]
     assert [event.evidence["semver"] for event in bench.events() if event.tag is Tag.REGISTERED] == ["1.4.1", "2.0.0"]
 
 
@@ -212,8 +214,10 @@ def test_two_processes_never_give_two_versions_the_same_semver(bench_with_runs: 
     bench.clock.turn(seconds=10)
     bench.errands.carry_out_waiting()
     assert [(one.version, one.semver) for one in bench.registry.versions("fraud")] == [
-        (3, "1.4.1"), (2, "1.4.2"), (1, "1.4.0"),
-    ]  # fmt: skip
+        (3, "1.4.1"),
+        (2, "1.4.2"),
+        (1, "1.4.0"),
+    ]
 
 
 def test_a_semver_that_is_recorded_and_not_written_yet_is_given_to_no_other_version(bench_with_runs: Bench) -> None:

@@ -54,8 +54,9 @@ class Machine:
         ledger = SqlLedger(self.url)
         ledger.migrate()
         self._open.append(ledger)
-        bench = Bench(ledger=ledger, registry=self.registry, clock=self.clock, policy=self.policy,
-                      owner=f"here:{self._starts}:a")  # fmt: skip
+        bench = Bench(
+            ledger=ledger, registry=self.registry, clock=self.clock, policy=self.policy, owner=f"here:{self._starts}:a"
+        )
         bench.context.gate.guard(bench.restores.check)
         with ledger.write() as tx:
             for owner in tx.owners():
@@ -212,8 +213,9 @@ def test_dropping_ends_the_move_its_request_and_the_hold(machine: Machine) -> No
         assert reading.models_with_moves([MoveState.INTENDED, MoveState.EXECUTING]) == []
     assert "all of that was done" in request.outcome
     assert [tag for tag in bench.tags() if tag in {Tag.STALE.value, Tag.HOLD_DROPPED.value}] == [
-        Tag.STALE.value, Tag.HOLD_DROPPED.value,
-    ]  # fmt: skip
+        Tag.STALE.value,
+        Tag.HOLD_DROPPED.value,
+    ]
     assert machine.registry.holders() == [3]
 
 
@@ -513,8 +515,9 @@ def test_another_process_that_moves_a_model_meanwhile_is_no_evidence(machine: Ma
     bench = begun(machine)
     machine.clock.turn(hours=1)
     bench.approved("promote churn 4 production")
-    other = Bench(ledger=bench.ledger, registry=machine.registry, clock=machine.clock, policy=machine.policy,
-                  owner="there:2:b")  # fmt: skip
+    other = Bench(
+        ledger=bench.ledger, registry=machine.registry, clock=machine.clock, policy=machine.policy, owner="there:2:b"
+    )
     read: Callable[[str], object] = machine.registry.versions
 
     def versions(name: str) -> object:

@@ -304,8 +304,9 @@ def test_the_thread_hears_once_that_a_move_waits_for_slack(bench: Bench) -> None
         bench.moves.run("churn")
         bench.clock.turn(minutes=1)
     assert [note.key.split(":")[-1] for note in bench.notes() if "waiting-for-slack" in note.key] == [
-        "waiting-for-slack", "waiting-for-slack",
-    ]  # the card and the thread  # fmt: skip
+        "waiting-for-slack",
+        "waiting-for-slack",
+    ]  # the card and the thread
 
 
 def test_a_rollback_does_not_wait_for_slack(bench: Bench) -> None:

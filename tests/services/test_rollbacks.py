@@ -124,8 +124,9 @@ def test_one_message_and_a_thread_of_steps(served: Bench) -> None:
     served.do(BACK, BOB)
     move = rollback(served)
     assert [note.kind for note in served.notes() if note.lane == move.id and note.kind is not NoteKind.NEWS] == [
-        NoteKind.ROLLBACK, NoteKind.ROLLBACK,
-    ]  # fmt: skip
+        NoteKind.ROLLBACK,
+        NoteKind.ROLLBACK,
+    ]
     served.mirror.write()
     begun, moved, bar, tags = thread(served, move.id)
     assert "v4 → v2" in begun
@@ -217,8 +218,14 @@ def test_a_rollback_to_what_never_served_is_not_made_whoever_wrote_it_down(serve
 
 def test_a_name_in_another_letter_case_is_no_other_model(served: Bench) -> None:
     served.registry.ignores_case = True
-    for text in ('rollback CHURN 3 --reason "?"', "promote Churn 1 production", "describe CHURN hello",
-                 "tag CHURN 1 owner=me", "archive CHURN 1", f"register {served.registry.add_run()} CHURN"):  # fmt: skip
+    for text in (
+        'rollback CHURN 3 --reason "?"',
+        "promote Churn 1 production",
+        "describe CHURN hello",
+        "tag CHURN 1 owner=me",
+        "archive CHURN 1",
+        f"register {served.registry.add_run()} CHURN",
+    ):
         with pytest.raises(UnknownModel, match="Did you mean “churn”"):
             served.do(text, BOB)
     assert served.registry.holders() == [4]

@@ -62,8 +62,11 @@ class Asked:
     def news(self, move: str) -> list[str]:
         """Return what the thread of a promotion hears of serving, in order."""
         lane = move.partition(":")[2]
-        return [str(unpack(note.data["say"])) for note in self.bench.notes()
-                if note.lane == lane and note.kind is NoteKind.NEWS and "erv" in str(note.data["say"])]  # fmt: skip
+        return [
+            str(unpack(note.data["say"]))
+            for note in self.bench.notes()
+            if note.lane == lane and note.kind is NoteKind.NEWS and "erv" in str(note.data["say"])
+        ]
 
 
 @pytest.fixture
@@ -247,11 +250,15 @@ def test_a_policy_that_says_no_more_where_to_ask_ends_the_question(asked: Asked)
 @pytest.mark.parametrize(
     ("body", "path", "version"),
     [
-        (b'{"version": 6}', "version", "6"), (b'{"version": "v6"}', "version", "v6"), (b"6\n", "version", "6"),
-        (b'{"version": 6.0}', "version", "6"), (b"v6", "version", "v6"), (b'"6"', "version", "6"),
+        (b'{"version": 6}', "version", "6"),
+        (b'{"version": "v6"}', "version", "v6"),
+        (b"6\n", "version", "6"),
+        (b'{"version": 6.0}', "version", "6"),
+        (b"v6", "version", "v6"),
+        (b'"6"', "version", "6"),
         (b'{"data": {"models": [{"version": "6"}]}}', "data.models.0.version", "6"),
     ],
-)  # fmt: skip
+)
 def test_a_version_is_read_where_it_stands(body: bytes, path: str, version: str) -> None:
     assert reported(body, path) == version
 
@@ -276,8 +283,20 @@ def test_where_no_version_stands_it_is_said(body: bytes) -> None:
         reported(body, "version")
 
 
-@pytest.mark.parametrize(("said", "is_it"), [("6", True), ("v6", True), (" V6 ", True), ("06", True), ("7", False),
-                                             ("6.0.1", False), ("v", False), ("", False), ("66", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("said", "is_it"),
+    [
+        ("6", True),
+        ("v6", True),
+        (" V6 ", True),
+        ("06", True),
+        ("7", False),
+        ("6.0.1", False),
+        ("v", False),
+        ("", False),
+        ("66", False),
+    ],
+)
 def test_a_version_is_known_with_and_without_its_v(said: str, is_it: bool) -> None:
     assert is_version(said, 6) is is_it
 

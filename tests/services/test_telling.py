@@ -97,9 +97,10 @@ def make(sqlite_url: str) -> Iterator[Callable[..., Telling]]:
             policy = read_policy(POLICY | {"notify": named})
             bench = Bench(ledger=ledger, registry=registry, clock=HandClock(), policy=policy)
             return Telling(
-                bench=bench, there=there,
+                bench=bench,
+                there=there,
                 variables={"HOOK_URL": f"{there.url}/hook?key={TOKEN}", "HOOK_SECRET": SECRET},
-            )  # fmt: skip
+            )
 
         yield build
     ledger.close()
@@ -125,11 +126,22 @@ def test_a_promotion_is_told_and_the_signature_verifies(telling: Telling) -> Non
     assert got.headers["x-registrar-event-id"] == f"event:{move}:HOOK_URL"
     assert got.headers["content-type"] == "application/json"
     assert json.loads(got.body) == {
-        "event": "moved", "id": move, "model": "churn", "version": 4, "stage": "Production", "previous": 3,
-        "cause": "promotion", "actor": "slack:T1/UBOB", "request": move.partition(":")[2], "reason": "better f1",
-        "at": telling.bench.clock.now().isoformat(), "requester": "slack:T1/UALICE", "approvers": ["slack:T1/UBOB"],
-        "overridden_by": None, "override_reason": "",
-    }  # fmt: skip
+        "event": "moved",
+        "id": move,
+        "model": "churn",
+        "version": 4,
+        "stage": "Production",
+        "previous": 3,
+        "cause": "promotion",
+        "actor": "slack:T1/UBOB",
+        "request": move.partition(":")[2],
+        "reason": "better f1",
+        "at": telling.bench.clock.now().isoformat(),
+        "requester": "slack:T1/UALICE",
+        "approvers": ["slack:T1/UBOB"],
+        "overridden_by": None,
+        "override_reason": "",
+    }
 
 
 @pytest.mark.parametrize(
@@ -403,8 +415,9 @@ def test_an_endpoint_that_does_not_answer_is_left_alone_for_a_moment(telling: Te
 
     clock = telling.bench.clock
     webhooks = Webhooks(lambda: telling.bench.policy, variable, clock.now)
-    notes = [Note(key=f"event:{n}", lane=f"{n}", kind=NoteKind.EVENT, to="HOOK_URL", data={"body": "{}"})
-             for n in range(3)]  # fmt: skip
+    notes = [
+        Note(key=f"event:{n}", lane=f"{n}", kind=NoteKind.EVENT, to="HOOK_URL", data={"body": "{}"}) for n in range(3)
+    ]
     answers = [webhooks.deliver(note) for note in notes]
     assert [one.outcome for one in answers] == [Outcome.LATER] * 3
     assert called.count("HOOK_URL") == 1

@@ -29,8 +29,9 @@ def test_tags_are_set_and_taken_away(bench: Bench) -> None:
     bench.do("tag churn 4 owner=bob use_case=")
     assert dict(bench.registry.version("churn", 4).tags) == {"owner": "bob"}
     assert bench.events()[-1].evidence == {
-        "before": {"owner": "ann", "use_case": "retention"}, "after": {"owner": "bob", "use_case": None},
-    }  # fmt: skip
+        "before": {"owner": "ann", "use_case": "retention"},
+        "after": {"owner": "bob", "use_case": None},
+    }
 
 
 def test_registrars_own_tags_are_not_for_hands(bench: Bench) -> None:

@@ -46,8 +46,10 @@ def pages(slack: LocalSlack) -> int:
 
 def test_a_name_is_looked_up_once(channels: Channels, slack: LocalSlack) -> None:
     assert [channels.id_of(name) for name in ("#ml-models", "#ml-models", "#churn")] == [
-        "C0MLMODELS", "C0MLMODELS", "C0CHURN",
-    ]  # fmt: skip
+        "C0MLMODELS",
+        "C0MLMODELS",
+        "C0CHURN",
+    ]
     assert pages(slack) == 1
 
 

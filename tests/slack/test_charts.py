@@ -23,15 +23,17 @@ NAN = float("nan")
 
 
 def compared(
-    versions: int, metrics: list[str], production: int | None = None, *, model: str = "churn",
+    versions: int,
+    metrics: list[str],
+    production: int | None = None,
+    *,
+    model: str = "churn",
     value: Callable[[int], float] = lambda n: 0.8 + math.sin(n) / 10,
-) -> Comparison:  # fmt: skip
+) -> Comparison:
     found = [
-        VersionInfo(
-            model=model, version=n, run_id=f"r{n}", stage=Stage.PRODUCTION if n == production else Stage.NONE
-        )
+        VersionInfo(model=model, version=n, run_id=f"r{n}", stage=Stage.PRODUCTION if n == production else Stage.NONE)
         for n in range(1, versions + 1)
-    ]  # fmt: skip
+    ]
     runs = {one.run_id or "": RunInfo(id="", metrics=dict.fromkeys(metrics, value(one.version))) for one in found}
     return compare(model, found, runs)
 
@@ -72,9 +74,18 @@ def test_without_a_metric_the_picture_says_so() -> None:
 
 
 ODD = [
-    "$x_1^2$", r"\frac{1}{2}", "精度", "a" * 250, "W" * 250, "\u202e{}%`'\"", "👩‍👩‍👧", "e\u0301", "a\nb\tc", " ",
+    "$x_1^2$",
+    r"\frac{1}{2}",
+    "精度",
+    "a" * 250,
+    "W" * 250,
+    "\u202e{}%`'\"",
+    "👩‍👩‍👧",
+    "e\u0301",
+    "a\nb\tc",
+    " ",
     "العربية",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -89,10 +100,16 @@ def test_what_the_font_lacks_is_a_box() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        [1e6, 1e6 + 1e-4, 1e6 + 2e-4], [0, 0, 0], [NAN, 1, NAN], [1.7e308, -1.7e308, 0], [5e-324, 0, 1e-320],
-        [1e-200, 2e-200, 3e-200], [-3, -2, -1], [12_345_678, 12_345_700, 12_345_900],
+        [1e6, 1e6 + 1e-4, 1e6 + 2e-4],
+        [0, 0, 0],
+        [NAN, 1, NAN],
+        [1.7e308, -1.7e308, 0],
+        [5e-324, 0, 1e-320],
+        [1e-200, 2e-200, 3e-200],
+        [-3, -2, -1],
+        [12_345_678, 12_345_700, 12_345_900],
     ],
-)  # fmt: skip
+)
 def test_any_values_can_be_drawn(values: list[float]) -> None:
     picture = comparison_chart(compared(3, ["f1"], 1, value=lambda n: values[n - 1]))
     assert size(picture)[0] == 1260

@@ -69,10 +69,17 @@ def test_a_method_that_slack_limits_is_not_called_until_the_time_that_slack_gave
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        pytest.param({}, 1, id="none"), ("abc", 1), ("", 1), ("-5", 0), ("nan", 0), ("2.5", 2.5), ("3600", 3600),
-        ("inf", WAIT_MOST), ("99999999999999", WAIT_MOST),
+        pytest.param({}, 1, id="none"),
+        ("abc", 1),
+        ("", 1),
+        ("-5", 0),
+        ("nan", 0),
+        ("2.5", 2.5),
+        ("3600", 3600),
+        ("inf", WAIT_MOST),
+        ("99999999999999", WAIT_MOST),
     ],
-)  # fmt: skip
+)
 def test_whatever_a_server_says_of_waiting_is_a_time_that_can_be_waited_for(
     header: dict[str, str] | str, seconds: float
 ) -> None:

@@ -27,8 +27,9 @@ def test_the_best_has_a_star_and_the_others_their_distance_to_production() -> No
     ]
     runs = {"a": RunInfo(id="a", metrics={"f1": 0.5}), "b": RunInfo(id="b", metrics={"f1": 0.75})}
     assert table(comparison(compare("m", versions, runs)))[1:] == [
-        ["v2", "1.1.0", "–", "0.75 (+0.25) ★"], ["v1", "–", "Production", "0.5"],
-    ]  # fmt: skip
+        ["v2", "1.1.0", "–", "0.75 (+0.25) ★"],
+        ["v1", "–", "Production", "0.5"],
+    ]
 
 
 def test_with_many_versions_and_many_metrics_fewer_metrics_are_shown() -> None:

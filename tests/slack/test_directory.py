@@ -118,9 +118,10 @@ def test_where_someone_belongs_is_what_slack_says_and_not_the_payload(user: dict
 def test_a_disabled_group_that_is_still_listed_grants_nothing(users: list[str] | None) -> None:
     disabled = {"id": "S0LEADS", "users": users, "date_delete": 1_700_000_000}
     answers: dict[str, dict[str, Any]] = {
-        "users.info": {"user": {"id": "U0BOB", "team_id": "T0LOCAL"}}, "usergroups.list": {"usergroups": [disabled]},
+        "users.info": {"user": {"id": "U0BOB", "team_id": "T0LOCAL"}},
+        "usergroups.list": {"usergroups": [disabled]},
         "usergroups.users.list": {"users": ["U0BOB"]},
-    }  # fmt: skip
+    }
     with other_slack(answers) as (client, _):
         assert SlackDirectory(client, "T0LOCAL", lambda: GROUPS).profile(BOB).groups == frozenset()
 
@@ -134,9 +135,10 @@ def test_a_disabled_group_that_is_still_listed_grants_nothing(users: list[str] |
 )
 def test_a_group_that_a_list_leaves_out_is_asked_about_alone(listed: dict[str, object]) -> None:
     answers: dict[str, dict[str, Any]] = {
-        "users.info": {"user": {"id": "U0BOB"}}, "usergroups.list": listed,
+        "users.info": {"user": {"id": "U0BOB"}},
+        "usergroups.list": listed,
         "usergroups.users.list": {"users": ["U0BOB"]},
-    }  # fmt: skip
+    }
     with other_slack(answers) as (client, _):
         assert SlackDirectory(client, "T0LOCAL", lambda: GROUPS).profile(BOB).groups == GROUPS
 

@@ -23,19 +23,31 @@ from tests.slack.test_cards import buttons, objects, shown
 from tests.slack.worst import BOB, NOW
 
 MONITOR = Monitor(
-    id="m4k7qa", model="churn", rule=MonitorRule(name="accuracy-live", source="live", greater_than=0.85),
-    created_at=NOW, created_by=BOB,
-)  # fmt: skip
+    id="m4k7qa",
+    model="churn",
+    rule=MonitorRule(name="accuracy-live", source="live", greater_than=0.85),
+    created_at=NOW,
+    created_by=BOB,
+)
 LINE = incident_words.line(MONITOR, say("0.61 is not greater than 0.85, 3 times in a row."))
 OPEN = [ACKNOWLEDGE, SILENCE, DETAILS]
 
 
 def incident(doing: Doing = Doing.NOTIFIED, **changes: Any) -> Incident:
     fields: dict[str, Any] = {
-        "id": "i4k7q", "kind": IncidentKind.FAILED, "model": "churn", "source": "", "version": 7, "move": "m1",
-        "monitors": ("accuracy-live",), "opened_at": NOW, "since": NOW - timedelta(minutes=12), "lines": (LINE,),
-        "doing": doing, "target": 6,
-    }  # fmt: skip
+        "id": "i4k7q",
+        "kind": IncidentKind.FAILED,
+        "model": "churn",
+        "source": "",
+        "version": 7,
+        "move": "m1",
+        "monitors": ("accuracy-live",),
+        "opened_at": NOW,
+        "since": NOW - timedelta(minutes=12),
+        "lines": (LINE,),
+        "doing": doing,
+        "target": 6,
+    }
     return Incident(**(fields | changes))
 
 
@@ -211,6 +223,7 @@ def test_buttons_carry_the_incident_and_nothing_else() -> None:
     ],
 )
 def test_moved_is_not_yet_serving(state: ServingState, said: str) -> None:
-    serving = Serving(move="m2", model="churn", version=6, lane="i4k7q", asked_at=NOW, state=state, seen="v7",
-                      confirmed_at=NOW)  # fmt: skip
+    serving = Serving(
+        move="m2", model="churn", version=6, lane="i4k7q", asked_at=NOW, state=state, seen="v7", confirmed_at=NOW
+    )
     assert said in shown(card(Doing.ROLLED_BACK, serving=serving))

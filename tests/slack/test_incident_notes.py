@@ -26,9 +26,19 @@ from tests.slack.worst import BOB
 from tests.world import said
 
 INCIDENT = Incident(
-    id="i4k7q", kind=IncidentKind.FAILED, model="churn", source="", version=7, move="m1", monitors=("accuracy",),
-    opened_at=NOW, since=NOW, lines=(say("accuracy: 0.61."),), doing=Doing.NOTIFIED, target=6,
-)  # fmt: skip
+    id="i4k7q",
+    kind=IncidentKind.FAILED,
+    model="churn",
+    source="",
+    version=7,
+    move="m1",
+    monitors=("accuracy",),
+    opened_at=NOW,
+    since=NOW,
+    lines=(say("accuracy: 0.61."),),
+    doing=Doing.NOTIFIED,
+    target=6,
+)
 MONITOR = Monitor(
     id="m4k7q", model="churn", created_at=NOW, rule=MonitorRule(name="accuracy", source="push", greater_than=0.85)
 )
@@ -36,9 +46,13 @@ CARD = Note(key="incident:i4k7q:opened", lane="i4k7q", kind=NoteKind.INCIDENT, t
 AGAIN = Note(key="incident:i4k7q:resolved", lane="i4k7q", kind=NoteKind.INCIDENT, to="#ml-models")
 CHART = Note(key="chart:i4k7q:opened", lane="i4k7q", kind=NoteKind.CHART, to="", data={"incident": "i4k7q"})
 SHOWN = Note(
-    key="chart:i4k7q:opened:shown", lane="chart:i4k7q:opened:shown", kind=NoteKind.CHART, to="",
-    data={"incident": "i4k7q", "in_message": True}, attempts=1,
-)  # fmt: skip
+    key="chart:i4k7q:opened:shown",
+    lane="chart:i4k7q:opened:shown",
+    kind=NoteKind.CHART,
+    to="",
+    data={"incident": "i4k7q", "in_message": True},
+    attempts=1,
+)
 UPLOAD = "files.completeUploadExternal"
 
 
@@ -52,8 +66,21 @@ def desk(slack: LocalSlack, sqlite_url: str) -> Iterator[Desk]:
         for slot, value in ((1, 0.9), (2, 0.61)):
             at = NOW + slot * timedelta(minutes=5)
             tx.claim_slots({(MONITOR.id, slot): at}, "test", at)
-            tx.finish_slots([Measurement(monitor=MONITOR.id, slot=slot, at=at, revision=1, version=7, move="m1",
-                                       outcome=Outcome.OK, value=value)], "test")  # fmt: skip
+            tx.finish_slots(
+                [
+                    Measurement(
+                        monitor=MONITOR.id,
+                        slot=slot,
+                        at=at,
+                        revision=1,
+                        version=7,
+                        move="m1",
+                        outcome=Outcome.OK,
+                        value=value,
+                    )
+                ],
+                "test",
+            )
     client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
     yield Desk(slack, ledger, SlackNotifier(client, ledger, lambda: POLICY, lambda: NOW))
     ledger.close()
@@ -245,8 +272,13 @@ def test_a_picture_of_a_message_that_was_given_up_holds_nothing_up(desk: Desk) -
 
 
 def test_what_ended_it_is_linked_once_it_is_posted(desk: Desk) -> None:
-    cause = Note(key="said:monitor:m4k7q:paused:1", lane="said:monitor:m4k7q:paused:1", kind=NoteKind.SAID,
-                 to="#ml-models", data={"say": pack(say("Bob paused it."))})  # fmt: skip
+    cause = Note(
+        key="said:monitor:m4k7q:paused:1",
+        lane="said:monitor:m4k7q:paused:1",
+        kind=NoteKind.SAID,
+        to="#ml-models",
+        data={"say": pack(say("Bob paused it."))},
+    )
     desk.deliver(CARD)
     with desk.ledger.write() as tx:
         tx.add_note(cause)

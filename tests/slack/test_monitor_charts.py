@@ -86,9 +86,14 @@ def test_no_name_breaks_the_picture(name: str) -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        [1e6, 1e6 + 1e-4], [0, 0, 0], [1.7e308, -1.7e308, 0], [5e-324, 0, 1e-320], [-3, -2, -1], [1e-200, 2e-200],
+        [1e6, 1e6 + 1e-4],
+        [0, 0, 0],
+        [1.7e308, -1.7e308, 0],
+        [5e-324, 0, 1e-320],
+        [-3, -2, -1],
+        [1e-200, 2e-200],
     ],
-)  # fmt: skip
+)
 def test_any_readings_can_be_drawn(values: list[float]) -> None:
     found = chart(values, bounds={"must be above": 1.7e308, "hard limit": -1.7e308, "must be below": 0.0})
     assert size(readings_chart(found)) == SIZE
@@ -155,11 +160,21 @@ def measured(number: int, value: float | None, outcome: Outcome = Outcome.OK) ->
 def test_a_chart_is_made_of_the_checks_that_had_a_value() -> None:
     checks = [measured(3, 0.8, Outcome.FAILED), measured(2, None, Outcome.NO_DATA), measured(1, 0.9)]
     moves = [
-        Move(id=f"p{version}", kind=MoveKind.PROMOTION, model="churn", version=version, from_stage=Stage.NONE,
-             target=Stage.PRODUCTION, expected_incumbent=None, actor=Person("T1", "U1"), intended_at=at,
-             finished_at=at, state=MoveState.DONE)
+        Move(
+            id=f"p{version}",
+            kind=MoveKind.PROMOTION,
+            model="churn",
+            version=version,
+            from_stage=Stage.NONE,
+            target=Stage.PRODUCTION,
+            expected_incumbent=None,
+            actor=Person("T1", "U1"),
+            intended_at=at,
+            finished_at=at,
+            state=MoveState.DONE,
+        )
         for version, at in ((7, START + timedelta(minutes=7)), (6, START - timedelta(days=1)))
-    ]  # fmt: skip
+    ]
     found = chart_of(monitor(), Standing(monitor="m1", bound=0.85), checks, moves)
     assert (found.values, found.failed) == ([0.9, 0.8], [False, True])
     assert found.bounds == {"must be above": 0.85}
@@ -169,8 +184,10 @@ def test_a_chart_is_made_of_the_checks_that_had_a_value() -> None:
 def test_the_bound_of_a_baseline_is_shown_and_the_hard_limit_is_not_taken_for_it() -> None:
     rule = {"greater_than": None, "rule": "blocks", "hard_limit": 0.5}
     assert chart_of(monitor(**rule), Standing(monitor="m1", bound=0.88, usual=0.91), [], []).bounds == {
-        "fails below": 0.88, "baseline": 0.91, "hard limit": 0.5,
-    }  # fmt: skip
+        "fails below": 0.88,
+        "baseline": 0.91,
+        "hard limit": 0.5,
+    }
     assert chart_of(monitor(**rule), Standing(monitor="m1", bound=0.5), [], []).bounds == {"hard limit": 0.5}
 
 
@@ -200,7 +217,7 @@ def replayed(*fired: int, **more: Any) -> Backtest:
             "Can't tell what “churn” accuracy would have done in 30d (judged 0 of 720 hours). There are two days.",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_backtest_is_told_in_one_sentence(found: Backtest, said: str) -> None:
     assert said in str(found.sentence)
 

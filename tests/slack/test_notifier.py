@@ -25,10 +25,18 @@ from tests.world import said
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 POLICY = read_policy({"models": {"*": {"production": {"approvers": ["U0BOB"]}}}})
 REQUEST = Request(
-    id="r4k7q", model="churn", version=7, from_stage=Stage.STAGING, target=Stage.PRODUCTION, incumbent=5,
-    requester=Person("T0LOCAL", "U0ALICE"), reason="better f1", required=1, opened_at=NOW,
+    id="r4k7q",
+    model="churn",
+    version=7,
+    from_stage=Stage.STAGING,
+    target=Stage.PRODUCTION,
+    incumbent=5,
+    requester=Person("T0LOCAL", "U0ALICE"),
+    reason="better f1",
+    required=1,
+    opened_at=NOW,
     expires_at=NOW + timedelta(days=1),
-)  # fmt: skip
+)
 CARD = Note(key="card:r4k7q:opened", lane="r4k7q", kind=NoteKind.CARD, to="#ml-models")
 AGAIN = Note(key="card:r4k7q:done", lane="r4k7q", kind=NoteKind.CARD, to="#ml-models")
 SENTENCE = {"say": pack(say("{name} is done.", name=Name("<!channel>")))}
@@ -114,9 +122,12 @@ def test_a_card_waits_for_nobody_where_everyone_approved(desk: Desk) -> None:
 
 
 INVITATION = Note(
-    key="direct:r4k7q:opened:U0BOB", lane="r4k7q:U0BOB:direct", kind=NoteKind.DIRECT, to="U0BOB",
+    key="direct:r4k7q:opened:U0BOB",
+    lane="r4k7q:U0BOB:direct",
+    kind=NoteKind.DIRECT,
+    to="U0BOB",
     data=SENTENCE | {"card": "r4k7q", "after": CARD.key},
-)  # fmt: skip
+)
 
 
 def invited(desk: Desk) -> str:
@@ -370,8 +381,11 @@ ODD = {
 @pytest.mark.parametrize("history", ODD.values(), ids=ODD)
 def test_whatever_a_server_answers_looking_ends(desk: Desk, history: dict[str, Any]) -> None:
     posted = {"channel": "D1", "ts": "1.2"}
-    answers = {"conversations.open": {"channel": {"id": "D1"}}, "conversations.history": history,
-               "chat.postMessage": posted}  # fmt: skip
+    answers = {
+        "conversations.open": {"channel": {"id": "D1"}},
+        "conversations.history": history,
+        "chat.postMessage": posted,
+    }
     with other_slack(answers) as (client, _):
         delivery = SlackNotifier(client, desk.ledger, lambda: POLICY).deliver(replace(DIRECT, was_tried=True))
     assert delivery.posting == Posting("D1", "1.2")
@@ -447,9 +461,15 @@ def test_what_slack_answers_is_sorted_into_what_can_be_done(desk: Desk, error: s
 
 
 PERMANENT = [
-    "msg_blocks_too_long", "restricted_action", "restricted_action_read_only_channel", "cannot_reply_to_message",
-    "message_limit_exceeded", "invalid_metadata_format", "invalid_metadata_schema", "metadata_must_be_sent_from_app",
-]  # fmt: skip
+    "msg_blocks_too_long",
+    "restricted_action",
+    "restricted_action_read_only_channel",
+    "cannot_reply_to_message",
+    "message_limit_exceeded",
+    "invalid_metadata_format",
+    "invalid_metadata_schema",
+    "metadata_must_be_sent_from_app",
+]
 
 
 @pytest.mark.parametrize("error", PERMANENT)

@@ -37,20 +37,34 @@ def stretched(*spans: tuple[int, MoveKind, timedelta], why: str = "") -> list[Se
     moves: list[Move] = []
     for version, kind, ago in spans:
         leaves = version == 0
-        moves.append(Move(
-            id=f"m{len(moves)}", kind=kind, model="churn", version=version or moves[-1].version,
-            from_stage=Stage.PRODUCTION if leaves else Stage.STAGING,
-            target=Stage.ARCHIVED if leaves else Stage.PRODUCTION, expected_incumbent=None, actor=Person("T", "UBOB"),
-            intended_at=NOW - ago, finished_at=NOW - ago, state=MoveState.DONE, why=why,
-        ))  # fmt: skip
+        moves.append(
+            Move(
+                id=f"m{len(moves)}",
+                kind=kind,
+                model="churn",
+                version=version or moves[-1].version,
+                from_stage=Stage.PRODUCTION if leaves else Stage.STAGING,
+                target=Stage.ARCHIVED if leaves else Stage.PRODUCTION,
+                expected_incumbent=None,
+                actor=Person("T", "UBOB"),
+                intended_at=NOW - ago,
+                finished_at=NOW - ago,
+                state=MoveState.DONE,
+                why=why,
+            )
+        )
     return stretches(moves[::-1])
 
 
 P, R, O = MoveKind.PROMOTION, MoveKind.ROLLBACK, MoveKind.OBSERVED  # noqa: E741
 STORY = stretched(
-    (3, O, timedelta(days=60)), (4, P, timedelta(days=30)), (5, P, timedelta(days=9)),
-    (4, R, timedelta(days=9) - timedelta(minutes=47)), (0, O, timedelta(days=2)), (6, P, timedelta(days=1)),
-)  # fmt: skip
+    (3, O, timedelta(days=60)),
+    (4, P, timedelta(days=30)),
+    (5, P, timedelta(days=9)),
+    (4, R, timedelta(days=9) - timedelta(minutes=47)),
+    (0, O, timedelta(days=2)),
+    (6, P, timedelta(days=1)),
+)
 
 
 def size(picture: bytes) -> tuple[int, int]:
@@ -126,11 +140,13 @@ def test_a_long_history_says_what_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("whole", "labels"),
     [
-        (timedelta(minutes=20), ["12:30", "12:35", "12:40", "12:45"]), (timedelta(days=4), ["5 May", "6 May"]),
-        (timedelta(days=64), ["18 May", "1 Jun", "15 Jun"]), (timedelta(days=400), ["Jul", "Oct", "Jan", "Apr"]),
+        (timedelta(minutes=20), ["12:30", "12:35", "12:40", "12:45"]),
+        (timedelta(days=4), ["5 May", "6 May"]),
+        (timedelta(days=64), ["18 May", "1 Jun", "15 Jun"]),
+        (timedelta(days=400), ["Jul", "Oct", "Jan", "Apr"]),
         (timedelta(days=4000), ["Jan", "Jan", "Jan"]),
     ],
-)  # fmt: skip
+)
 def test_ticks_are_round_and_few(whole: timedelta, labels: list[str]) -> None:
     ticks, stride = _ticks(NOW, NOW + whole)
     found = _tick_labels(ticks, stride)

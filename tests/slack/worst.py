@@ -71,13 +71,26 @@ def a_request(name: str = "plain", state: RequestState = RequestState.PENDING, *
     """Return a request that holds one of the texts wherever it can."""
     decided = state not in {RequestState.PENDING, RequestState.EXPIRED}
     request = Request(
-        id="r4k7q", model=TEXTS[name] or "m", version=999_999_999, from_stage=Stage.STAGING, target=Stage.PRODUCTION,
-        incumbent=999_999_998, requester=ALICE, reason=REASONS[name], required=50, opened_at=NOW,
-        expires_at=NOW + timedelta(days=1), semver=TEXTS[name] * 20, state=state, keep_existing=True,
-        decided_at=None if state is RequestState.PENDING else NOW, decided_by=BOB if decided else None,
+        id="r4k7q",
+        model=TEXTS[name] or "m",
+        version=999_999_999,
+        from_stage=Stage.STAGING,
+        target=Stage.PRODUCTION,
+        incumbent=999_999_998,
+        requester=ALICE,
+        reason=REASONS[name],
+        required=50,
+        opened_at=NOW,
+        expires_at=NOW + timedelta(days=1),
+        semver=TEXTS[name] * 20,
+        state=state,
+        keep_existing=True,
+        decided_at=None if state is RequestState.PENDING else NOW,
+        decided_by=BOB if decided else None,
         outcome="" if state is RequestState.PENDING else REASONS[name],
-        seen=seen(name), ci=a_run(name),
-    )  # fmt: skip
+        seen=seen(name),
+        ci=a_run(name),
+    )
     return replace(request, **changes)
 
 
@@ -94,12 +107,20 @@ def seen(name: str = "plain") -> Seen:
         GateResult(name=f"{text}{n}", bound=text * 3, value=text * 5, passed=n % 2 > 0, note=text) for n in range(100)
     )
     figures = {f"{text}{n}": 1.0 / (n + 1) for n in range(100)}
-    old, new = (Signature(inputs=tuple(Column(name=f"{text}{n}", type=kind * 9) for n in range(60)))
-                for kind in ("a", text))  # fmt: skip
+    old, new = (
+        Signature(inputs=tuple(Column(name=f"{text}{n}", type=kind * 9) for n in range(60))) for kind in ("a", text)
+    )
     callers = for_callers(Package(signature=new), Package(signature=old), 999_999_999, 999_999_998)
     way_back = no_way_back(Package(signature=new), Package(signature=old), 999_999_998)
-    return Seen(metrics=figures, against=figures, validation=figures, gates=gates, rule="f" * 16, policy="0123456789ab",
-                callers=replace(callers, unknown=say("{it}", it=text), way_back=way_back))  # fmt: skip
+    return Seen(
+        metrics=figures,
+        against=figures,
+        validation=figures,
+        gates=gates,
+        rule="f" * 16,
+        policy="0123456789ab",
+        callers=replace(callers, unknown=say("{it}", it=text), way_back=way_back),
+    )
 
 
 def votes(number: int) -> list[Vote]:
@@ -112,9 +133,16 @@ def a_version(name: str = "plain", number: int = 7, **changes: Any) -> VersionIn
     """Return a version that holds one of the texts wherever it can."""
     text = TEXTS[name]
     version = VersionInfo(
-        model=text or "m", version=number, stage=Stage.PRODUCTION, run_id=text, status=text or "READY", created_at=NOW,
-        description=text * 40, tags={"semver": text * 20}, aliases=("champion", *(f"a{n}" * 60 for n in range(20))),
-    )  # fmt: skip
+        model=text or "m",
+        version=number,
+        stage=Stage.PRODUCTION,
+        run_id=text,
+        status=text or "READY",
+        created_at=NOW,
+        description=text * 40,
+        tags={"semver": text * 20},
+        aliases=("champion", *(f"a{n}" * 60 for n in range(20))),
+    )
     return replace(version, **changes)
 
 
@@ -128,10 +156,19 @@ def a_model(name: str = "plain") -> ModelInfo:
 def a_term(name: str = "plain", by: Actor = BOB, **changes: Any) -> Served:
     """Return a stretch of Production."""
     move = Move(
-        id="m1", kind=MoveKind.PROMOTION, model=TEXTS[name] or "m", version=7, from_stage=Stage.STAGING,
-        target=Stage.PRODUCTION, expected_incumbent=5, actor=by, intended_at=NOW, finished_at=NOW, request="r4k7q",
+        id="m1",
+        kind=MoveKind.PROMOTION,
+        model=TEXTS[name] or "m",
+        version=7,
+        from_stage=Stage.STAGING,
+        target=Stage.PRODUCTION,
+        expected_incumbent=5,
+        actor=by,
+        intended_at=NOW,
+        finished_at=NOW,
+        request="r4k7q",
         state=MoveState.DONE,
-    )  # fmt: skip
+    )
     return Served(replace(move, **changes), move)
 
 
@@ -145,9 +182,14 @@ def a_timeline(name: str = "plain", number: int = 1, by: Actor = BOB, **changes:
     changes = {"reason": TEXTS[name]} | changes
     served = (a_term(name, by, **changes),) * number
     return Timeline(
-        model=TEXTS[name] or "m", served=served, drawn=served, now=NOW + timedelta(days=3),
-        requests={"r4k7q": a_request(name)}, has_more=number > 20, watched=NOW,
-    )  # fmt: skip
+        model=TEXTS[name] or "m",
+        served=served,
+        drawn=served,
+        now=NOW + timedelta(days=3),
+        requests={"r4k7q": a_request(name)},
+        has_more=number > 20,
+        watched=NOW,
+    )
 
 
 def a_card(name: str = "plain") -> CardView:
@@ -155,22 +197,42 @@ def a_card(name: str = "plain") -> CardView:
     text = TEXTS[name]
     many = {f"{text}{number}": text for number in range(100)}
     run = RunInfo(
-        id=text or "r1", experiment=text, user=text, metrics={f"{text}{n}": 10.0**n for n in range(-50, 50)},
-        params=many, tags={"estimator_name": text}, started_at=NOW, ended_at=NOW + timedelta(minutes=3),
+        id=text or "r1",
+        experiment=text,
+        user=text,
+        metrics={f"{text}{n}": 10.0**n for n in range(-50, 50)},
+        params=many,
+        tags={"estimator_name": text},
+        started_at=NOW,
+        ended_at=NOW + timedelta(minutes=3),
         datasets=(Dataset(name=text, digest=text, rows=10**9),),
-    )  # fmt: skip
+    )
     package = Package(flavors=(text,), dependencies=(text,) * 100)
     version = a_version(name, tags=many | {"semver": text * 20, "owner": text, "use_case": text})
     request = a_request(name, RequestState.DONE)
-    sources = Sources(version=version, model=a_model(name), run=run, package=package, request=request,
-                      votes=tuple(votes(50)), deployed=a_term(name).began)  # fmt: skip
+    sources = Sources(
+        version=version,
+        model=a_model(name),
+        run=run,
+        package=package,
+        request=request,
+        votes=tuple(votes(50)),
+        deployed=a_term(name).began,
+    )
     return CardView(version=version, run=run, card=fill(sources), block=a_block(name))
 
 
 def a_block(name: str) -> Bar:
     """Return the block of a version that somebody rolled back for a long reason."""
-    return Bar(id="b1", model=TEXTS[name] or "m", version=999_999_999, move="rollback:r4k7q", at=NOW, by=ALICE,
-               reason=REASONS[name])  # fmt: skip
+    return Bar(
+        id="b1",
+        model=TEXTS[name] or "m",
+        version=999_999_999,
+        move="rollback:r4k7q",
+        at=NOW,
+        by=ALICE,
+        reason=REASONS[name],
+    )
 
 
 def a_bare_card() -> CardView:
@@ -181,8 +243,14 @@ def a_bare_card() -> CardView:
 
 def findings(name: str) -> Iterator[Finding]:
     """Yield findings of each kind, mended and not, with many lines."""
-    new = Finding(id="n0123456789abcdef", kind=FindingKind.REGISTERED, model=TEXTS[name] or "m", at=NOW, versions=(7,),
-                  lines=tuple(looks.about(a_version(name))))  # fmt: skip
+    new = Finding(
+        id="n0123456789abcdef",
+        kind=FindingKind.REGISTERED,
+        model=TEXTS[name] or "m",
+        at=NOW,
+        versions=(7,),
+        lines=tuple(looks.about(a_version(name))),
+    )
     yield from (new, replace(new, versions=tuple(range(1000, 0, -1)), by=BOB))
     lines = tuple(say("{it} went", it=TEXTS[name]) for _ in range(100))
     changed = replace(new, kind=FindingKind.CHANGED, versions=(), lines=lines, mend=999_999_999)
@@ -191,11 +259,15 @@ def findings(name: str) -> Iterator[Finding]:
 
 def a_comparison(name: str, versions: int, metrics: int = 30) -> Comparison:
     """Return a comparison of so many versions by so many metrics, the first of them in Production."""
-    rows = [a_version(name, number, run_id=f"run{number}", stage=Stage.PRODUCTION if number == 1 else Stage.NONE)
-            for number in range(1, versions + 1)]  # fmt: skip
+    rows = [
+        a_version(name, number, run_id=f"run{number}", stage=Stage.PRODUCTION if number == 1 else Stage.NONE)
+        for number in range(1, versions + 1)
+    ]
     values = {f"{TEXTS[name]}{metric}": metric / 7 for metric in range(metrics)}
-    runs = {f"run{number}": RunInfo(id=f"run{number}", metrics={m: v * number for m, v in values.items()})
-            for number in range(1, versions + 1)}  # fmt: skip
+    runs = {
+        f"run{number}": RunInfo(id=f"run{number}", metrics={m: v * number for m, v in values.items()})
+        for number in range(1, versions + 1)
+    }
     blocked = {row.version: rollback_words.blocked(replace(a_block(name), version=row.version)) for row in rows[1:4]}
     return compare(TEXTS[name] or "m", rows, runs, blocked=blocked)
 
@@ -246,8 +318,12 @@ def _messages(name: str) -> Iterator[tuple[str, Message]]:
     for number in (0, 1, 20, 21, 1000):
         yield f"{number} models", answers.model_list([a_model(name)] * number, TEXTS[name])
         yield f"{number} requests", answers.request_list([a_request(name)] * number)
-        view = ModelView(a_model(name), [a_version(name)] * number, [a_request(name)] * min(number, 2),
-                         {a_version(name).version: a_block(name)})  # fmt: skip
+        view = ModelView(
+            a_model(name),
+            [a_version(name)] * number,
+            [a_request(name)] * min(number, 2),
+            {a_version(name).version: a_block(name)},
+        )
         yield f"a model of {number} versions", answers.model_view(view)
         yield f"history of {number}", timeline(a_timeline(name, min(number, 50)), a_history(name))
     yield "a version", answers.version_card(a_card(name), "https://mlflow.example:5000/base")
@@ -291,22 +367,46 @@ def a_monitor(name: str = "plain", **changes: Any) -> Monitor:
     """Return a monitor that holds one of the texts wherever it can."""
     text = TEXTS[name] or "m"
     rule = MonitorRule(
-        name="accuracy-live" * 4, source=text[:100], query=(text * 200)[:2000], of=(text * 200)[:2000],
-        greater_than=0.1, less_than=0.9, hard_limit=0.05, action="auto", aggregate="mean",
-    )  # fmt: skip
+        name="accuracy-live" * 4,
+        source=text[:100],
+        query=(text * 200)[:2000],
+        of=(text * 200)[:2000],
+        greater_than=0.1,
+        less_than=0.9,
+        hard_limit=0.05,
+        action="auto",
+        aggregate="mean",
+    )
     monitor = Monitor(
-        id="m4k7qa", model=text, rule=rule, created_at=NOW, created_by=BOB, armed_at=NOW, armed_by=ALICE,
-        silenced_until=NOW + timedelta(hours=2), silenced_by=BOB, silence_reason=REASONS[name],
-    )  # fmt: skip
+        id="m4k7qa",
+        model=text,
+        rule=rule,
+        created_at=NOW,
+        created_by=BOB,
+        armed_at=NOW,
+        armed_by=ALICE,
+        silenced_until=NOW + timedelta(hours=2),
+        silenced_by=BOB,
+        silence_reason=REASONS[name],
+    )
     return replace(monitor, **changes)
 
 
 def a_row(name: str, state: State) -> MonitorRow:
     """Return a monitor and where it stands, with a reason as long as they get."""
     standing = Standing(
-        monitor="m4k7qa", next_at=NOW, state=state, version=999_999_999, bad=1, since=NOW, at=NOW, value=1.5e-300,
-        total=1.7e300, bound=1.7e300, why=say("{it}", it=TEXTS[name] * 20),
-    )  # fmt: skip
+        monitor="m4k7qa",
+        next_at=NOW,
+        state=state,
+        version=999_999_999,
+        bad=1,
+        since=NOW,
+        at=NOW,
+        value=1.5e-300,
+        total=1.7e300,
+        bound=1.7e300,
+        why=say("{it}", it=TEXTS[name] * 20),
+    )
     return MonitorRow(a_monitor(name), standing)
 
 
@@ -314,31 +414,52 @@ def a_view(name: str, state: State = State.FAILED) -> MonitorView:
     """Return all that is told of a monitor."""
     row = a_row(name, state)
     checks = [
-        Measurement(monitor="m4k7qa", slot=n, at=NOW, revision=1, version=7, move="m", outcome=outcome, value=0.5,
-                    total=1.7e300, why=say("{it}", it=TEXTS[name] * 20))
+        Measurement(
+            monitor="m4k7qa",
+            slot=n,
+            at=NOW,
+            revision=1,
+            version=7,
+            move="m",
+            outcome=outcome,
+            value=0.5,
+            total=1.7e300,
+            why=say("{it}", it=TEXTS[name] * 20),
+        )
         for n, outcome in enumerate([*Outcome] * 3)
-    ]  # fmt: skip
+    ]
     tripped = Tripped(model=row.monitor.model, at=NOW, why=say("{it}", it=TEXTS[name]))
-    return MonitorView(monitor=row.monitor, standing=row.standing, recent=checks[:10], incident=None, tripped=tripped,
-                       now=NOW)  # fmt: skip
+    return MonitorView(
+        monitor=row.monitor, standing=row.standing, recent=checks[:10], incident=None, tripped=tripped, now=NOW
+    )
 
 
 def an_incident(name: str = "plain", **changes: Any) -> Incident:
     """Return an incident that holds one of the texts wherever it can."""
     text = TEXTS[name] or "m"
     incident = Incident(
-        id="i4k7q", kind=IncidentKind.FAILED, model=text, source=text, version=999_999_999, move="m1",
-        monitors=tuple(f"accuracy{n}" * 4 for n in range(30)), opened_at=NOW, since=NOW - timedelta(hours=2),
+        id="i4k7q",
+        kind=IncidentKind.FAILED,
+        model=text,
+        source=text,
+        version=999_999_999,
+        move="m1",
+        monitors=tuple(f"accuracy{n}" * 4 for n in range(30)),
+        opened_at=NOW,
+        since=NOW - timedelta(hours=2),
         lines=tuple(incident_words.line(a_monitor(name), say("{it}.", it=text * 3)) for _ in range(30)),
-        doing=Doing.AWAITING_HUMAN, why=say("{it}.", it=REASONS[name]), target=999_999_998,
-    )  # fmt: skip
+        doing=Doing.AWAITING_HUMAN,
+        why=say("{it}.", it=REASONS[name]),
+        target=999_999_998,
+    )
     return replace(incident, **changes)
 
 
 def incidents(name: str) -> Iterator[tuple[str, Message]]:
     """Yield the message of every kind of incident in every state, open and over, with what it is."""
-    serving = Serving(move="m1", model="m", version=999_999_998, lane="i4k7q", asked_at=NOW, seen=TEXTS[name] * 20,
-                      confirmed_at=NOW)  # fmt: skip
+    serving = Serving(
+        move="m1", model="m", version=999_999_998, lane="i4k7q", asked_at=NOW, seen=TEXTS[name] * 20, confirmed_at=NOW
+    )
     over = {"resolved_at": NOW, "resolution": say("{it}.", it=REASONS[name])}
     seen = {"acknowledged_by": BOB, "acknowledged_at": NOW}
     for kind in IncidentKind:
@@ -357,12 +478,19 @@ def incidents(name: str) -> Iterator[tuple[str, Message]]:
 def a_policy() -> Policy:
     """Return a policy with every part that is told of."""
     rule = {
-        "approvers": ["lead", "S0GROUP"], "required": 2, "expires_after": "24h", "remind_after": "4h",
-        "override": ["U0ANN"], "gates": [
+        "approvers": ["lead", "S0GROUP"],
+        "required": 2,
+        "expires_after": "24h",
+        "remind_after": "4h",
+        "override": ["U0ANN"],
+        "gates": [
             {"metric": "accuracy", "at_least": 0.85, "at_most": 0.99, "not_worse_than_incumbent_by": 0.01},
-            {"card": ["owner", "use_case"]}, {"signature": "compatible"}, {"semver": "set"}, {"in_staging_for": "24h"},
+            {"card": ["owner", "use_case"]},
+            {"signature": "compatible"},
+            {"semver": "set"},
+            {"in_staging_for": "24h"},
         ],
-    }  # fmt: skip
+    }
     window = {"cron": "0 18 * * 5", "for": "62h", "zone": "Europe/Berlin", "reason": "weekend"}
     return read_policy({"roles": {"lead": ["U0BOB"]}, "models": {"*": {"production": rule}}, "freeze": [window]})
 
@@ -371,10 +499,23 @@ def a_link(name: str, tag: Tag) -> Link:
     """Return an audit event that holds one of the texts wherever it can."""
     text = TEXTS[name]
     event = Event(
-        at=NOW, actor=BOB, tag=tag, subject=text * 3, model=text or "m", before=text, after=text, why=REASONS[name],
-        evidence={"version": 7, "target": "Production", "choice": text, "act": text, "verb": text,
-                  "by": {"name": text}},
-    )  # fmt: skip
+        at=NOW,
+        actor=BOB,
+        tag=tag,
+        subject=text * 3,
+        model=text or "m",
+        before=text,
+        after=text,
+        why=REASONS[name],
+        evidence={
+            "version": 7,
+            "target": "Production",
+            "choice": text,
+            "act": text,
+            "verb": text,
+            "by": {"name": text},
+        },
+    )
     return Link(number=999_999_999, event=event, previous="", hash="")
 
 

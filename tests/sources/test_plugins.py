@@ -66,8 +66,13 @@ def parts() -> Iterator[Parts]:
 
 def plugins() -> list[EntryPoint]:
     """Return what other packages bring."""
-    named = {"datadog": f"{HERE}:Plugin", "broken": f"{HERE}:broken", "picky": f"{HERE}:picky",
-             "missing": "no_such_package:open", "nameless": f"{HERE}:nothing_of_that_name"}  # fmt: skip
+    named = {
+        "datadog": f"{HERE}:Plugin",
+        "broken": f"{HERE}:broken",
+        "picky": f"{HERE}:picky",
+        "missing": "no_such_package:open",
+        "nameless": f"{HERE}:nothing_of_that_name",
+    }
     return [EntryPoint(name, value, GROUP) for name, value in named.items()]
 
 
@@ -112,10 +117,16 @@ def test_another_package_s_type_gets_its_options_and_what_it_needs(parts: Parts,
     [
         ({"type": "prometeus"}, "sources.x.type: there is no type prometeus; did you mean prometheus?"),
         ({"type": "datadgo"}, "sources.x.type: there is no type datadgo; did you mean datadog?"),
-        ({"type": "\x1b[31m"}, "sources.x.type: there is no type [31m; types are: broken, datadog, missing, mlflow, "
-         "nameless, picky, prometheus, push."),
-        ({"type": "missing"}, "sources.x.type: the plug-in missing cannot be used (ModuleNotFoundError: "
-         "No module named 'no_such_package')."),
+        (
+            {"type": "\x1b[31m"},
+            "sources.x.type: there is no type [31m; types are: broken, datadog, missing, mlflow, "
+            "nameless, picky, prometheus, push.",
+        ),
+        (
+            {"type": "missing"},
+            "sources.x.type: the plug-in missing cannot be used (ModuleNotFoundError: "
+            "No module named 'no_such_package').",
+        ),
         ({"type": "broken"}, "sources.x.type: the plug-in broken cannot be used (KeyError: 'no\\x1b key')."),
         ({"type": "picky"}, "sources.x.key: is wrong."),
         ({"type": "push", "kep": "3d"}, "sources.x.kep: unknown key; did you mean keep?"),
@@ -126,14 +137,20 @@ def test_another_package_s_type_gets_its_options_and_what_it_needs(parts: Parts,
         ({"type": "mlflow", "live": 1}, "sources.x.live: must be true or false."),
         ({"type": "mlflow", "uri": "x"}, "sources.x.uri: unknown key; known are type, live."),
         ({"type": "prometheus"}, "sources.x.url: must be Prometheus's address, such as http://prometheus:9090."),
-        ({"type": "prometheus", "url": "http://prom", "token": "t"},
-         "sources.x.token: unknown key; did you mean token_env?"),
-        ({"type": "prometheus", "url": "http://prom", "token_env": "NONE"},
-         "sources.x.token_env: the environment has no token in NONE."),
-        ({"type": "prometheus", "url": "http://prom", "token_env": "EMPTY"},
-         "sources.x.token_env: the environment has no token in EMPTY."),
+        (
+            {"type": "prometheus", "url": "http://prom", "token": "t"},
+            "sources.x.token: unknown key; did you mean token_env?",
+        ),
+        (
+            {"type": "prometheus", "url": "http://prom", "token_env": "NONE"},
+            "sources.x.token_env: the environment has no token in NONE.",
+        ),
+        (
+            {"type": "prometheus", "url": "http://prom", "token_env": "EMPTY"},
+            "sources.x.token_env: the environment has no token in EMPTY.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_with_its_place(parts: Parts, here: None, data: dict[str, Any], why: str) -> None:
     with pytest.raises(Misconfigured) as refused:
         opened(parts, **data)
@@ -260,5 +277,9 @@ class TestSources:
     def test_which_sources_take_what_is_pushed(self, sources: Sources, held: list[Policy]) -> None:
         held.append(policy(signed={"type": "push", "require_signature": True}, prom={"type": "prometheus"}))
         assert [sources.takes(name) for name in ("signed", "push", "prom", "mlflow", "other")] == [
-            True, False, None, None, None,
-        ]  # fmt: skip
+            True,
+            False,
+            None,
+            None,
+            None,
+        ]

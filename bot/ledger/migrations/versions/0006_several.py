@@ -12,9 +12,21 @@ revision = "0006"
 down_revision = "0005"
 
 NUMBERED = (
-    "requests", "votes", "moves", "asks", "notes", "findings", "freezes", "copies", "bars", "monitors", "measurements",
-    "readings", "calls", "incidents",
-)  # fmt: skip
+    "requests",
+    "votes",
+    "moves",
+    "asks",
+    "notes",
+    "findings",
+    "freezes",
+    "copies",
+    "bars",
+    "monitors",
+    "measurements",
+    "readings",
+    "calls",
+    "incidents",
+)
 
 
 def upgrade() -> None:
