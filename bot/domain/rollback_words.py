@@ -9,7 +9,7 @@ from bot.domain.freezes import Frozen
 from bot.domain.moves import Move, MoveState
 from bot.domain.people import Actor, Automation, shown
 from bot.domain.rollbacks import Bar, NotATarget
-from bot.domain.text import Code, Name, Say, joined, say, short
+from bot.domain.text import Code, Name, Say, ended_with_period, joined, say, short
 
 UNFIT = "{v} of {model} may not load: {why}. If you know better: {how}"
 NOT_LOOKED_AT = "Whether {v} of {model} loads cannot be told now. {why} If you know that it does: {how}"
@@ -44,7 +44,7 @@ def begun(move: Move) -> Say:
         "Rolling back {step} in Production, by {who}: {why}" + forced,
         step=step(move),
         who=by(move.actor),
-        why=_sentence(move.reason),
+        why=ended_with_period(move.reason),
     )
 
 
@@ -74,7 +74,7 @@ def blocked(block: Bar) -> Say:
         "{v} is blocked: rolled back as bad ({when}). {why}",
         v=Code(f"v{block.version}"),
         when=block.at,
-        why=_sentence(short(block.reason, 300)),
+        why=ended_with_period(short(block.reason, 300)),
     )
 
 
@@ -86,7 +86,7 @@ def blocked_by(block: Bar) -> Say:
         v=Code(f"v{block.version}"),
         when=block.at,
         who=who,
-        why=_sentence(short(block.reason, 300)),
+        why=ended_with_period(short(block.reason, 300)),
         how=unblock_hint(block.model, block.version),
     )
 
@@ -209,14 +209,10 @@ def cleared(model: str, version: int, who: Actor, reason: str) -> Say:
         who=shown(who),
         v=Code(f"v{version}"),
         model=Name(model),
-        why=_sentence(reason),
+        why=ended_with_period(reason),
     )
 
 
 def not_barred(model: str, version: int) -> Say:
     """Return the refusal to unblock a version that isn't blocked."""
     return say("{v} of {model} isn't blocked, so nothing was changed.", v=Code(f"v{version}"), model=Name(model))
-
-
-def _sentence(text: str) -> str:
-    return text if text.rstrip()[-1:] in {".", "!", "?", "…"} else f"{text.rstrip()}."

@@ -160,3 +160,8 @@ def _unpack(packed: object) -> object:
     if kind == "list":
         return [_unpack(item) for item in value]
     return _KINDS[kind](value)
+
+
+def ended_with_period(text: str) -> str:
+    """Return a person's text, with a period unless it ends with a mark of its own."""
+    return text if text.rstrip()[-1:] in {".", "!", "?", "…"} else f"{text.rstrip()}."

@@ -15,7 +15,7 @@ from bot.domain.people import Actor, Person, shown
 from bot.domain.registry import Stage
 from bot.domain.rollback_words import unblock_hint
 from bot.domain.semver import Proposal
-from bot.domain.text import Channel, Code, Mention, Name, Say, joined, say
+from bot.domain.text import Channel, Code, Mention, Name, Say, ended_with_period, joined, say
 
 MENTIONED = 6  # people named in one sentence; of more, the rest is counted
 
@@ -169,7 +169,7 @@ def overridden(request: Request) -> Say:
     return say(
         "{who} lets the failed gates pass: {why} What failed: {gates}.",
         who=who,
-        why=_sentence(request.override_reason),
+        why=ended_with_period(request.override_reason),
         gates=joined(failed, "; "),
     )
 
@@ -225,7 +225,7 @@ def broke_glass(request: Request) -> Say:
         who=shown(request.requester),
         model=Name(request.model),
         path=path(request),
-        why=_sentence(request.reason),
+        why=ended_with_period(request.reason),
         review=_review_by(request),
     )
 
@@ -260,7 +260,7 @@ def review_due_to_you(request: Request) -> Say:
         who=shown(request.requester),
         model=Name(request.model),
         path=path(request),
-        why=_sentence(request.reason),
+        why=ended_with_period(request.reason),
         due=request.review_due,
         review=review_it(request),
     )
@@ -346,7 +346,7 @@ def froze(freeze: Freeze) -> Say:
         who=shown(freeze.by),
         what=_frozen_thing(freeze),
         until=until,
-        why=_sentence(freeze.reason),
+        why=ended_with_period(freeze.reason),
         lift=unfreeze_hint(freeze.model),
     )
 
@@ -366,17 +366,12 @@ def unfroze(freeze: Freeze, by: Actor, reason: str) -> Say:
         "{who} lifted the freeze of Production of {what}{why}",
         who=shown(by),
         what=_frozen_thing(freeze),
-        why=say(": {reason}", reason=_sentence(reason)) if reason else ".",
+        why=say(": {reason}", reason=ended_with_period(reason)) if reason else ".",
     )
 
 
 def _frozen_thing(freeze: Freeze) -> object:
     return Name(freeze.model) if freeze.model else "every model"
-
-
-def _sentence(text: str) -> str:
-    """Return what somebody wrote with an end to it."""
-    return text if text.rstrip()[-1:] in {".", "!", "?", "…"} else f"{text.rstrip()}."
 
 
 def vote_counted(request: Request, approvals: int) -> Say:
@@ -498,7 +493,7 @@ def ended(request: Request) -> Say:
                 why=request.outcome,
             )
         case RequestState.CANCELLED if request.decided_by:
-            why = say(": {why}", why=_sentence(request.outcome)) if request.outcome else "."
+            why = say(": {why}", why=ended_with_period(request.outcome)) if request.outcome else "."
             return say(
                 "{who} cancelled {model} {path}{why}",
                 who=shown(request.decided_by),
