@@ -27,8 +27,8 @@ from bot.services.context import Context, Rules
 from bot.services.gating import Gating
 from bot.services.homes import LATELY, LATELY_MOST
 from bot.services.lookups import Lookups
-from tests.many import BEGUN, a_vote, add_many_events, add_many_moves, analyze
-from tests.world import policy_of
+from tests.support.app.app_fixture import policy_of
+from tests.support.ledger.bulk_data import BEGUN, a_vote, add_many_events, add_many_moves, analyze
 
 EVENTS, MOVES, ROUNDS, AIM = 1_000_000, 10_000, 100, 100.0  # the aim in milliseconds
 APART = timedelta(seconds=30)  # a million of them are a year

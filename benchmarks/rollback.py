@@ -22,9 +22,9 @@ from bot.domain.registry import Stage
 from bot.domain.rollbacks import rolling_back
 from bot.ledger.sql import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
-from tests.many import add_many_versions
-from tests.registries import MlflowShelf, mlflow_subprocess
-from tests.watched import BOB, Watched
+from tests.support.ledger.bulk_data import add_many_versions
+from tests.support.registry.registries import MlflowShelf, mlflow_subprocess
+from tests.support.services.monitoring_harness import BOB, Watched
 
 VERSIONS = (10, 1000)
 ROUNDS = 25  # of each way

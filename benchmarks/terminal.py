@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.registries import MlflowServer, MlflowShelf
+from tests.support.registry.registries import MlflowServer, MlflowShelf
 
 ROUNDS = 7
 VERSIONS = 5

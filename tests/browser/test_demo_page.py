@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.screen import Screen, says
-from tests.demo_process import Demo
+from tests.support.app.demo_process import Demo
+from tests.support.slack.screen import Screen, says
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -11,7 +11,6 @@ from slack_bolt import Ack, App
 from slack_sdk import WebClient
 
 from localslack import LocalSlack
-from tests.browser.screen import Screen, says
 from tests.localslack.apps import (
     HOME_MANIFEST,
     MANIFEST,
@@ -24,7 +23,8 @@ from tests.localslack.apps import (
     plain,
     web_client,
 )
-from tests.workspaces import local_slack
+from tests.support.app.workspaces import local_slack
+from tests.support.slack.screen import Screen, says
 
 pytestmark = pytest.mark.browser
 

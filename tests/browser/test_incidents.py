@@ -12,10 +12,10 @@ from playwright.sync_api import Locator, expect
 
 from bot.domain.monitors import Outcome
 from localslack import LocalSlack
-from tests.browser.screen import Screen, says
-from tests.living import BAD, MONITOR, FastClock, Life, promote, watched
-from tests.waiting import wait_until
-from tests.world import CHANNEL, World
+from tests.support.app.app_fixture import CHANNEL, World
+from tests.support.app.live_world import BAD, MONITOR, FastClock, Life, promote, watched
+from tests.support.slack.screen import Screen, says
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 

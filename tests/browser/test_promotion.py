@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.screen import Screen, says
-from tests.world import World
+from tests.support.app.app_fixture import World
+from tests.support.slack.screen import Screen, says
 
 pytestmark = pytest.mark.browser
 

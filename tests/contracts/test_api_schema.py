@@ -17,8 +17,8 @@ from bot.registrar import Registrar
 from bot.registry.memory import MemoryRegistry
 from handlers.api import Api
 from handlers.http import create
-from tests.workspaces import local_slack
-from tests.world import MANIFEST, World, policy_of, running
+from tests.support.app.app_fixture import MANIFEST, World, policy_of, running
+from tests.support.app.workspaces import local_slack
 
 TOKEN = "t0ken-of-whoever-may-everything"
 SECRET = "of-mlflow"

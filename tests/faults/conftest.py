@@ -18,19 +18,19 @@ import pytest
 
 from bot.registry.mlflow import MlflowRegistry
 from localslack import Remote
-from tests.faults.dying import MODEL, Case, Death, Place, Truth
-from tests.faults.points import KILLED
-from tests.harness import MODEL_LAYOUT
-from tests.ledgers import PostgresServer
-from tests.receivers import Receiver, receiving
-from tests.registries import MlflowShelf
-from tests.services.bench import bench
-from tests.workspaces import INSTANT
-from tests.world import MANIFEST
+from tests.support.app.app_fixture import MANIFEST
+from tests.support.app.harness import MODEL_LAYOUT
+from tests.support.app.workspaces import INSTANT
+from tests.support.faults.crash_points import KILLED
+from tests.support.faults.crashing_bot import MODEL, Case, Death, Place, Truth
+from tests.support.ledger.ledgers import PostgresServer
+from tests.support.network.http_receiver import Receiver, receiving
+from tests.support.paths import ROOT
+from tests.support.registry.registries import MlflowShelf
+from tests.support.services.bench import bench
 
 __all__ = ["bench"]
 
-ROOT = MANIFEST.parent
 MEMORY = "/dev/shm"  # noqa: S108 - a folder with a name of its own is made in it
 
 
@@ -216,7 +216,7 @@ def mortal(files: Files, slack: str, templates: Path) -> Iterator[Mortals]:
     with ExitStack() as open_things:
         there = open_things.enter_context(receiving())
         remote = open_things.enter_context(Remote(slack))
-        process = open_things.enter_context(program("tests.faults.dying"))
+        process = open_things.enter_context(program("tests.support.faults.crashing_bot"))
         assert process.stdin is not None
         place = Place(str(files.home), files.database, slack, there.url)
         process.stdin.write(json.dumps(asdict(place)) + "\n")

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import pytest
 
 from tests.faults.conftest import Mortals
-from tests.faults.dying import ACTS, BY_THE_CLOCK, Case
-from tests.faults.ends import ENDS, violations
-from tests.faults.points import READS
-from tests.faults.sizes import CHAOS
+from tests.support.faults.crash_points import READS
+from tests.support.faults.crashing_bot import ACTS, BY_THE_CLOCK, Case
+from tests.support.faults.end_state import ENDS, violations
+from tests.support.faults.suite_size import CHAOS
 
 TIMES = 3  # at each point, of which all but the first have a second death while it is taken over
 DEATHS = 6  # of an act on one database, where it is a sample

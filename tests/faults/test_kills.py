@@ -18,14 +18,14 @@ import pytest
 from bot.domain.events import Tag
 from bot.ledger import SqlLedger
 from localslack import Remote
-from tests.faults.books import disagreements, is_quiet, keys_in
 from tests.faults.conftest import program
-from tests.faults.sizes import size
-from tests.harness import links
-from tests.registries import MlflowServer, MlflowShelf, free_port
-from tests.replicas import Replica
-from tests.team import Load, workplace
-from tests.waiting import wait_until
+from tests.support.app.harness import links
+from tests.support.app.load_generator import Load, workplace
+from tests.support.app.replicas import Replica
+from tests.support.faults.consistency_checks import disagreements, is_quiet, keys_in
+from tests.support.faults.suite_size import size
+from tests.support.registry.registries import MlflowServer, MlflowShelf, free_port
+from tests.support.waiting import wait_until
 
 KILLS = int(os.environ.get("KILLS", "16"))  # in all, half of them on each database; of real programs a twentieth of it
 SEED = int(os.environ.get("KILLS_SEED", "7"))
@@ -69,7 +69,7 @@ def test_whoever_is_killed_at_random_loses_nothing_and_doubles_nothing(
     secrets = {"SLACK_SIGNING_SECRET": apart.signing_secret, "SLACK_APP_TOKEN": "", "REGISTRAR_PORT": str(port)}
     with (
         closing(SqlLedger(environment["REGISTRAR_DATABASE_URL"], patience=20)) as ledger,
-        program("tests.faults.killing", environment=environment | secrets) as process,
+        program("tests.support.faults.forking_server", environment=environment | secrets) as process,
     ):
         load = Load(apart, ledger, random.Random(SEED + 1), pause=PAUSE)  # noqa: S311
         with load.goes_on():

@@ -20,7 +20,8 @@ from bot.domain.moves import MoveState
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.harness import (
+from tests.support.app.app_fixture import CHANNEL, TurnedClock, World, running
+from tests.support.app.harness import (
     LEAD,
     MODEL_LAYOUT,
     executor,
@@ -35,8 +36,7 @@ from tests.harness import (
     the_request,
     types_and_hears,
 )
-from tests.ledgers import PostgresServer
-from tests.world import CHANNEL, TurnedClock, World, running
+from tests.support.ledger.ledgers import PostgresServer
 
 ASK = "/model promote churn 4 production"
 NOTHING = "nothing was recorded"

@@ -24,9 +24,12 @@ from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from handlers.slack.socket_mode import PING
 from localslack import LocalSlack, Remote
-from tests.faults.changing import change
-from tests.faults.sizes import CHAOS
-from tests.faults.wires import (
+from tests.support.app.app_fixture import CHANNEL, World, running
+from tests.support.app.harness import hears
+from tests.support.app.live_world import BAD
+from tests.support.faults.concurrent_writes import NOTHING, ids
+from tests.support.faults.row_writer import change
+from tests.support.faults.socket_faults import (
     Far,
     Scene,
     behind,
@@ -37,14 +40,11 @@ from tests.faults.wires import (
     promotes,
     wire_to,
 )
-from tests.faults.writing import NOTHING, ids
-from tests.harness import hears
-from tests.ledgers import PostgresServer
-from tests.living import BAD
-from tests.registries import mlflow_subprocess
-from tests.relay import Fault, Relay
-from tests.waiting import wait_until
-from tests.world import CHANNEL, World, running
+from tests.support.faults.suite_size import CHAOS
+from tests.support.ledger.ledgers import PostgresServer
+from tests.support.network.tcp_proxy import Fault, Relay
+from tests.support.registry.registries import mlflow_subprocess
+from tests.support.waiting import wait_until
 
 SILENT = 5  # pings without an answer, after which slack_sdk gives a connection up
 RECEIVE = 3  # seconds that its reader sleeps, and holds up whoever closes

@@ -22,8 +22,8 @@ from bot.ledger import SqlLedger
 from bot.ports import Ledger, Registry
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack, Outcome, Remote
-from tests.faults.sizes import CHAOS, size
-from tests.harness import (
+from tests.support.app.app_fixture import CHANNEL, World, policy_of, running, said
+from tests.support.app.harness import (
     LEAD,
     MODEL_LAYOUT,
     OTHER_LEAD,
@@ -39,9 +39,9 @@ from tests.harness import (
     requests_over,
     the_request,
 )
-from tests.registries import KINDS, Shelf
-from tests.waiting import LONG, wait_until
-from tests.world import CHANNEL, World, policy_of, running, said
+from tests.support.faults.suite_size import CHAOS, size
+from tests.support.registry.registries import KINDS, Shelf
+from tests.support.waiting import LONG, wait_until
 
 CROWD = 100
 ROUNDS = size(500, 60)  # of races in one process

@@ -26,7 +26,8 @@ from bot.services.context import Rules
 from bot.services.reach import Reach
 from bot.settings import Settings
 from localslack import LocalSlack
-from tests.harness import (
+from tests.support.app.app_fixture import CHANNEL, TurnedClock, World, running, said
+from tests.support.app.harness import (
     MODEL_LAYOUT,
     add_people,
     all_at_once,
@@ -38,10 +39,9 @@ from tests.harness import (
     tapped_registry,
     the_request,
 )
-from tests.registries import MlflowServer, Shelf
-from tests.services.bench import Bench
-from tests.waiting import wait_until
-from tests.world import CHANNEL, TurnedClock, World, running, said
+from tests.support.registry.registries import MlflowServer, Shelf
+from tests.support.services.bench import Bench
+from tests.support.waiting import wait_until
 
 # Seconds. A person should wait no more than three, which `make bench` measures; what waited for the registry would take
 # far longer than this, on a busy machine, too.

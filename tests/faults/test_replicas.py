@@ -21,14 +21,14 @@ from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from bot.services.moves import LEASE
 from localslack import Remote
-from tests.faults.books import disagreements, is_quiet, keys_in
-from tests.faults.sizes import size
-from tests.harness import links
-from tests.registries import MlflowShelf, mlflow_subprocess
-from tests.replicas import Replica
-from tests.team import EVERY, Load, workplace
-from tests.waiting import LONG, wait_until
-from tests.world import CHANNEL, running
+from tests.support.app.app_fixture import CHANNEL, running
+from tests.support.app.harness import links
+from tests.support.app.load_generator import EVERY, Load, workplace
+from tests.support.app.replicas import Replica
+from tests.support.faults.consistency_checks import disagreements, is_quiet, keys_in
+from tests.support.faults.suite_size import size
+from tests.support.registry.registries import MlflowShelf, mlflow_subprocess
+from tests.support.waiting import LONG, wait_until
 
 pytestmark = pytest.mark.postgres
 

@@ -19,9 +19,9 @@ from bot.ledger import SqlLedger
 from bot.ports import Registry
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
-from tests.harness import executor, holders, move_of
-from tests.ledgers import PostgresServer
-from tests.registries import MlflowServer, MlflowShelf, Shelf
+from tests.support.app.harness import executor, holders, move_of
+from tests.support.ledger.ledgers import PostgresServer
+from tests.support.registry.registries import MlflowServer, MlflowShelf, Shelf
 
 ROUNDS = 20
 

@@ -23,7 +23,8 @@ from bot.ports import Posting
 from bot.registry.memory import MemoryRegistry
 from bot.slack.directory import SlackDirectory
 from localslack import LocalSlack
-from tests.harness import (
+from tests.support.app.app_fixture import CHANNEL, TurnedClock, World, policy_of, running, said, settings_for
+from tests.support.app.harness import (
     ALICE,
     BOB,
     click,
@@ -35,8 +36,7 @@ from tests.harness import (
     types_and_hears,
     wire_to,
 )
-from tests.waiting import LONG, wait_until
-from tests.world import CHANNEL, TurnedClock, World, policy_of, running, said, settings_for
+from tests.support.waiting import LONG, wait_until
 
 ASK = "/model promote churn 4 production"
 

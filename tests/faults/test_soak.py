@@ -17,10 +17,10 @@ import pytest
 
 from bot.ledger import SqlLedger
 from localslack import Remote
-from tests.registries import MlflowShelf, mlflow_subprocess
-from tests.replicas import Replica
-from tests.team import Load, workplace
-from tests.waiting import wait_until
+from tests.support.app.load_generator import Load, workplace
+from tests.support.app.replicas import Replica
+from tests.support.registry.registries import MlflowShelf, mlflow_subprocess
+from tests.support.waiting import wait_until
 
 MINUTES = float(os.environ.get("SOAK", "0.25"))
 LONG_ENOUGH = 20.0  # minutes; before that caches still fill

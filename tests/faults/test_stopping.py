@@ -23,13 +23,13 @@ from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from bot.services.rows import said_note
 from localslack import LocalSlack
-from tests.demo_process import clean_environment
-from tests.faults.dying import MODEL
-from tests.waiting import LONG, wait_until
-from tests.workspaces import SPEED
-from tests.world import CHANNEL, MANIFEST, POLICY, World, running, said
+from tests.support.app.app_fixture import CHANNEL, POLICY, World, running, said
+from tests.support.app.demo_process import clean_environment
+from tests.support.app.workspaces import SPEED
+from tests.support.faults.crashing_bot import MODEL
+from tests.support.paths import ROOT
+from tests.support.waiting import LONG, wait_until
 
-ROOT = MANIFEST.parent
 READY = "Registrar is ready: "
 
 

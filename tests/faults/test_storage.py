@@ -22,14 +22,14 @@ from bot.domain.events import Event, Tag
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.faults.changing import ALICE, change
-from tests.faults.sizes import size
 from tests.faults.test_ledger_down import write_lock_held
-from tests.faults.writing import NOTHING, Said, ids, load, wrong_in
-from tests.harness import LEAD, chain_is_whole, state_of, types_and_hears
-from tests.ledgers import PostgresServer, postgres_running
-from tests.waiting import wait_until
-from tests.world import CHANNEL, MANIFEST, World, running
+from tests.support.app.app_fixture import CHANNEL, MANIFEST, World, running
+from tests.support.app.harness import LEAD, chain_is_whole, state_of, types_and_hears
+from tests.support.faults.concurrent_writes import NOTHING, Said, ids, load, wrong_in
+from tests.support.faults.row_writer import ALICE, change
+from tests.support.faults.suite_size import size
+from tests.support.ledger.ledgers import PostgresServer, postgres_running
+from tests.support.waiting import wait_until
 
 ASK = "/model promote churn 4 production"
 TAKES_NOTHING = "takes nothing new (its disk is full, or it is read-only), so nothing was recorded"
@@ -149,7 +149,7 @@ FILLING = """
 import resource, signal, sys
 from pathlib import Path
 from bot.ledger import SqlLedger
-from tests.faults.writing import Said, wrong_in
+from tests.support.faults.concurrent_writes import Said, wrong_in
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 url = sys.argv[1]
@@ -234,7 +234,7 @@ def test_whoever_is_killed_while_they_write_leaves_all_that_was_acknowledged_and
 def is_killed_while_writing(url: str, prefix: str, *, after: int, said: Said) -> None:
     """Let a process write until it has begun the next change after so many, and kill it."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.changing", url, prefix],
+        [sys.executable, "-m", "tests.support.faults.row_writer", url, prefix],
         cwd=MANIFEST.parent,
         stdout=subprocess.PIPE,
         text=True,

@@ -16,8 +16,8 @@ from bot.domain.monitors import Pushed
 from bot.registry.memory import MemoryRegistry
 from handlers import jobs
 from localslack import LocalSlack
-from tests.services.bench import HandClock
-from tests.world import CHANNEL, policy_of, running, said, settings_for
+from tests.support.app.app_fixture import CHANNEL, policy_of, running, said, settings_for
+from tests.support.services.bench import HandClock
 
 
 def test_the_head_is_anchored_in_the_file_and_told_in_the_channel(slack: LocalSlack, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from bot.registry.memory import MemoryRegistry
 from bot.settings import Settings, read_settings
 from handlers import logs
 from localslack import LocalSlack, payloads
-from tests.harness import ALICE, BOB, click, command, the_request, types_and_hears, wire_to
-from tests.world import CHANNEL, World, running, said, settings_for
+from tests.support.app.app_fixture import CHANNEL, World, running, said, settings_for
+from tests.support.app.harness import ALICE, BOB, click, command, the_request, types_and_hears, wire_to
 
 PRIVATE = "plum-in-the-body"  # what people write, wherever they can
 

@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from localslack import LocalSlack, Person, RefusedError
-from tests.waiting import LONG, wait_until
+from tests.support.waiting import LONG, wait_until
 
 Refused = Callable[..., str]
 

@@ -35,8 +35,8 @@ from tests.localslack.apps import (
     text_input,
     web_client,
 )
-from tests.waiting import LONG
-from tests.workspaces import local_slack
+from tests.support.app.workspaces import local_slack
+from tests.support.waiting import LONG
 
 JSON = dict[str, Any]
 Refused = Callable[..., str]

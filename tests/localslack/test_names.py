@@ -12,8 +12,8 @@ from slack_sdk import WebClient
 
 from localslack import LocalSlack, Person
 from tests.localslack.apps import MANIFEST
-from tests.waiting import LONG
-from tests.workspaces import local_slack
+from tests.support.app.workspaces import local_slack
+from tests.support.waiting import LONG
 
 JSON = dict[str, Any]
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from localslack import LocalSlack, Person
-from tests.waiting import LONG
-from tests.workspaces import local_slack
+from tests.support.app.workspaces import local_slack
+from tests.support.waiting import LONG
 
 JSON = dict[str, Any]
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,359 @@
+"""Every way in which what should be Prometheus can fail: never a figure, always an error that says so."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain.monitors import Answer, Outcome
+from bot.ports import Query
+from bot.sources.prometheus import BODY_MOST, PrometheusSource, filled
+from bot.sources.prometheus_answers import answer_of
+from tests.support.registry.registries import free_port
+
+NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+SOON = timedelta(seconds=0.3)
+
+
+class Sham:
+    """A server that answers every request with these bytes, and then hangs up or keeps the line open.
+
+    `seen` holds the request lines and headers; `lines` counts the connections.
+    """
+
+    def __init__(self, answer: bytes | Callable[[str], bytes], *, hangs_up: bool = True) -> None:
+        self.seen: list[str] = []
+        self.lines = 0
+        self._answer = answer
+        self._hangs_up = hangs_up
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        for one in [self._listening, *self._open]:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                line, _ = self._listening.accept()
+                self.lines += 1
+                self._open.append(line)
+                threading.Thread(target=self._talk, args=[line], daemon=True).start()
+
+    def _talk(self, line: socket.socket) -> None:
+        with suppress(OSError):
+            while request := self._request(line):
+                self.seen.append(request)
+                line.sendall(self._answer if isinstance(self._answer, bytes) else self._answer(request))
+                if self._hangs_up:
+                    line.shutdown(socket.SHUT_RDWR)
+
+    def _request(self, line: socket.socket) -> str:
+        read = b""
+        while not read.endswith(b"\r\n\r\n"):
+            piece = line.recv(65536)
+            if not piece:
+                return ""
+            read += piece
+        return read.decode()
+
+
+Make = Callable[..., tuple[Sham, PrometheusSource]]
+
+
+@pytest.fixture
+def sham() -> Iterator[Make]:
+    """Give what makes a server that answers so, and a source over it."""
+    made: list[Sham | PrometheusSource] = []
+
+    def make(answer: bytes | Callable[[str], bytes], **more: bool) -> tuple[Sham, PrometheusSource]:
+        server = Sham(answer, **more)
+        source = PrometheusSource(server.url.replace("//", "//ann:pa55word@"), token=None)
+        made.extend([server, source])
+        return server, source
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def query(text: str = "accuracy", *, timeout: timedelta = timedelta(seconds=10), model: str = "churn") -> Query:
+    """Return a query about the hour before noon."""
+    return Query(
+        monitor="m1",
+        source="prom",
+        model=model,
+        version=7,
+        query=text,
+        since=NOON - timedelta(hours=1),
+        until=NOON,
+        timeout=timeout,
+    )
+
+
+def http(status: int, body: bytes | Any, *headers: str) -> bytes:
+    """Return an answer as it goes over the line."""
+    payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = [f"HTTP/1.1 {status} So", f"Content-Length: {len(payload)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + payload
+
+
+def success(kind: str, result: Any) -> dict[str, Any]:
+    """Return what Prometheus says when all is well."""
+    return {"status": "success", "data": {"resultType": kind, "result": result}}
+
+
+ONE = success("vector", [{"metric": {}, "value": [NOON.timestamp(), "0.9"]}])
+ERROR = {"status": "error", "errorType": "bad_data", "error": "1:5: parse error:\x1b[31m no\u202e good " + "x" * 999}
+
+FAILS = {
+    "nothing": b"",
+    "half a status line": b"HTTP/1.1 2",
+    "no http": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "noise": bytes(range(256)) * 4,
+    "half a body": http(200, ONE)[:-10],
+    "no body": http(200, b""),
+    "html": http(200, b"<!doctype html><title>Welcome</title>", "Content-Type: text/html"),
+    "a login page": http(302, b"", "Location: https://login.example.com/"),
+    "moved": http(301, b"", "Location: http://127.0.0.1:1/"),
+    "a circle": http(307, b"", "Location: /api/v1/query"),
+    "not modified": http(304, b""),
+    "bad query": http(400, ERROR),
+    "bad request of a proxy": http(400, b"<html>Bad Request</html>"),
+    "not let in": http(401, b"who are you?"),
+    "forbidden": http(403, {}),
+    "not found": http(404, b"404 page not found"),
+    "too many": http(429, b"slow down"),
+    "cannot be reckoned": http(422, ERROR | {"errorType": "execution"}),
+    "broken": http(500, b"oops"),
+    "broken in its own words": http(500, ERROR | {"errorType": "internal"}),
+    "bad gateway": http(502, b"<html>"),
+    "overloaded": http(503, ERROR | {"errorType": "timeout"}),
+    "a figure with an error": http(500, ONE),
+    "created": http(201, ONE),
+    "latin": http(200, '{"status": "é"}'.encode("latin-1")),
+    "gzip": http(200, b"\x1f\x8b\x08\x00\x00", "Content-Encoding: gzip"),
+    "deep": http(200, b"[" * 100_000),
+    "huge": http(200, b" " * (BODY_MOST + 1)),
+    "huge header": b"HTTP/1.1 200 So\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+}
+
+SHAPES: dict[str, Any] = {
+    "null": None,
+    "a list": [],
+    "a text": "success",
+    "a number": 1,
+    "empty": {},
+    "an error with 200": ERROR,
+    "no data": {"status": "success"},
+    "data is a list": {"status": "success", "data": []},
+    "no result": {"status": "success", "data": {"resultType": "vector"}},
+    "result is null": success("vector", None),
+    "result is a mapping": success("vector", {"value": [1, "1"]}),
+    "another kind": success("histogram", []),
+    "no kind": {"status": "success", "data": {"result": []}},
+    "a text result": success("string", [1, "0.9"]),
+    "series is a text": success("vector", ["0.9"]),
+    "series is null": success("vector", [None]),
+    "no value": success("vector", [{"metric": {}}]),
+    "value is a text": success("vector", [{"value": "0.9"}]),
+    "value is short": success("vector", [{"value": [1]}]),
+    "value is long": success("vector", [{"value": [1, "1", 1]}]),
+    "a figure is a number": success("vector", [{"value": [1, 0.9]}]),
+    "a figure is true": success("vector", [{"value": [1, True]}]),
+    "a figure is null": success("vector", [{"value": [1, None]}]),
+    "a figure is a word": success("vector", [{"value": [1, "good"]}]),
+    "a figure is empty": success("vector", [{"value": [1, ""]}]),
+    "a figure with an underscore": success("vector", [{"value": [1, "1_000"]}]),
+    "a time is a text": success("vector", [{"value": ["1", "0.9"]}]),
+    "a time is true": success("vector", [{"value": [True, "0.9"]}]),
+    "a time is too far": success("vector", [{"value": [1e300, "0.9"]}]),
+    "a time is NaN": success("vector", [{"value": [math.nan, "0.9"]}]),
+    "two series": success("vector", [{"value": [1, "1"]}, {"value": [1, "1"]}]),
+    "a histogram": success("vector", [{"histogram": [1, {}]}]),
+    "a matrix as a vector": success("vector", [{"values": [[1, "1"]]}]),
+    "values are a text": success("matrix", [{"values": "1"}]),
+    "values are figures": success("matrix", [{"values": [1]}]),
+    "a scalar is empty": success("scalar", []),
+}
+
+
+def assert_error(answer: Answer) -> str:
+    """Assert that it is an error without a figure, and return why."""
+    assert (answer.outcome, list(answer.points)) == (Outcome.ERROR, [])
+    why = str(answer.why)
+    assert why.endswith((".", "…"))
+    assert "pa55word" not in why
+    assert all(char.isprintable() for char in why)
+    return why
+
+
+@pytest.mark.parametrize("answer", FAILS.values(), ids=FAILS)
+def test_whatever_goes_wrong_is_an_error_and_no_figure(sham: Make, answer: bytes) -> None:
+    _, source = sham(answer)
+    assert_error(source.read([query(timeout=SOON * 10)])[0])
+    assert_error(source.history(query(timeout=SOON * 10), timedelta(minutes=1)))
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_whatever_has_another_shape_is_an_error_and_no_figure(shape: Any) -> None:
+    assert_error(answer_of(200, json.dumps(shape).encode(), "http://prom:9090"))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.sampled_from(["success", "vector", "0.9"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["status", "data", "resultType", "result", "value", "values"]), inner)
+    ),
+    max_leaves=10,
+)
+
+
+@given(status=st.integers(100, 599), shape=json_values, kind=st.sampled_from(["vector", "matrix", "scalar", "string"]))
+def test_no_shape_makes_it_stumble(status: int, shape: Any, kind: str) -> None:
+    for body in (shape, success(kind, shape), success(kind, [shape]), success(kind, [{"value": shape}])):
+        answer = answer_of(status, json.dumps(body).encode(), "http://prom:9090")
+        assert (answer.outcome is Outcome.OK) == (answer.why is None)
+        assert answer.outcome is Outcome.OK or not answer.points
+        assert status == 200 or not answer.points
+
+
+@given(body=st.binary(max_size=50))
+def test_no_bytes_make_it_stumble(body: bytes) -> None:
+    assert_error(answer_of(200, body, "http://prom:9090"))
+
+
+def test_the_words_of_prometheus_are_cleaned_and_cut(sham: Make) -> None:
+    _, source = sham(http(400, ERROR))
+    why = assert_error(source.read([query()])[0])
+    assert why.startswith("A bad query: 1:5: parse error:[31m no good xxx")
+    assert len(why) < 230
+
+
+def test_where_nobody_listens() -> None:
+    source = PrometheusSource(f"http://ann:pa55word@127.0.0.1:{free_port()}")
+    why = assert_error(source.read([query()])[0])
+    source.close()
+    assert "connection refused" in why
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 So\r\nContent-Length: 999\r\n\r\n{"])
+def test_one_that_falls_silent_takes_no_longer_than_the_time_limit(sham: Make, begun: bytes) -> None:
+    _, source = sham(begun, hangs_up=False)
+    answers = source.read([query(str(at), timeout=SOON) for at in range(20)])
+    assert {assert_error(one) for one in answers} == {f"Prometheus at {source.address} did not answer in time."}
+
+
+def test_one_that_drips_takes_no_longer_than_the_time_limit(sham: Make) -> None:
+    done = threading.Event()
+
+    def drip(_: str) -> bytes:
+        line = server._open[-1]
+        with suppress(OSError):
+            line.sendall(b"HTTP/1.1 200 So\r\nContent-Length: 99999\r\n\r\n")
+            while not done.wait(0.02):
+                line.sendall(b" ")
+        return b""
+
+    server, source = sham(drip)
+    assert_error(source.read([query(timeout=SOON)])[0])
+    done.set()
+
+
+def test_the_same_question_is_asked_once_and_the_line_is_kept(sham: Make) -> None:
+    server, source = sham(http(200, ONE), hangs_up=False)
+    answers = source.read([query(), query(), query("other"), query()])
+    assert [[value for _, value, *_ in one.points] for one in answers] == [[0.9]] * 4
+    assert len(server.seen) == 2
+    for _ in range(5):
+        source.read([query()])
+    assert server.lines <= 2
+
+
+def test_counts_out_of_the_same_are_asked_once_each(sham: Make) -> None:
+    server, source = sham(http(200, ONE), hangs_up=False)
+    counts = [replace(query(what), of="all") for what in ("right", "wrong", "right")]
+    answers = source.read([*counts, query("all")])
+    assert [[point[1:] for point in one.points] for one in answers] == [[(0.9, 0.9)]] * 3 + [[(0.9,)]]
+    assert sorted(_promql(line) for line in server.seen) == ["all", "right", "wrong"]
+
+
+def test_model_and_version_are_filled_in_what_is_counted_out_of(sham: Make) -> None:
+    server, source = sham(http(200, ONE), hangs_up=False)
+    source.read([replace(query('a{v="$version"}', model="m"), of='b{m="$model"}')])
+    assert sorted(_promql(line) for line in server.seen) == ['a{v="7"}', 'b{m="m"}']
+
+
+def _promql(line: str) -> str:
+    return parse_qs(urlsplit(line.split()[1]).query)["query"][0]
+
+
+def test_it_asks_at_the_end_of_the_window(sham: Make) -> None:
+    server, source = sham(http(200, ONE))
+    source.read([query('accuracy{model="$model",version="$version"}')])
+    asked = urlsplit(server.seen[0].split()[1])
+    assert asked.path == "/api/v1/query"
+    assert parse_qs(asked.query) == {
+        "query": ['accuracy{model="churn",version="7"}'],
+        "time": [f"{NOON.timestamp():.3f}"],
+    }
+
+
+def test_a_path_in_the_address_stays_in_front(sham: Make) -> None:
+    server, _ = sham(http(200, ONE))
+    source = PrometheusSource(f"{server.url}/prometheus/")
+    source.read([query()])
+    source.close()
+    assert server.seen[0].startswith("GET /prometheus/api/v1/query?")
+
+
+def test_a_token_or_a_password_goes_along_and_into_no_log(sham: Make, caplog: pytest.LogCaptureFixture) -> None:
+    server, source = sham(http(200, ONE))
+    other = PrometheusSource(server.url, token="t0ken")
+    with caplog.at_level(logging.DEBUG):
+        source.read([query()])
+        other.read([query()])
+    other.close()
+    assert "Authorization: Basic " in server.seen[0]
+    assert "Authorization: Bearer t0ken" in server.seen[1]
+    assert "pa55word" not in caplog.text
+    assert "t0ken" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "sent"),
+    [
+        ('a{m="$model"}', "churn", 'a{m="churn"}'),
+        ("a{m='${model}-$version'}", "churn", "a{m='churn-7'}"),
+        ('a{m="$model"}', 'x"} or vector(1) #', 'a{m="x\\x22} or vector(1) #"}'),
+        ("a{m='$model'}", "o'brien\\", "a{m='o\\x27brien\\x5c'}"),
+        ("a{m=`$model`}", "`", "a{m=`\\x60`}"),
+        ('a{m="$models$other$"}', "churn", 'a{m="$models$other$"}'),
+        ('a{m=~"^x$"}', "churn", 'a{m=~"^x$"}'),
+        ("$model{}", "vector(1)", "$model{}"),
+        ('a{m="\\"$model"}', "churn", 'a{m="\\"churn"}'),
+        ('a{m="$model"}', "$version", 'a{m="$version"}'),
+    ],
+)
+def test_model_and_version_are_filled_in_within_quotes_only(text: str, model: str, sent: str) -> None:
+    assert filled(text, query(model=model)) == sent

@@ -1,0 +1,521 @@
+"""`registrar db`: the ledger's tables, copies of it, and its way from SQLite to PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from bot.domain.approvals import RequestState
+from bot.domain.events import Tag
+from bot.domain.registry import Stage
+from bot.domain.restores import Hold, HoldKind
+from bot.domain.text import say
+from bot.ledger import SqlLedger, engines, moving, schema
+from bot.ledger.schema import Age
+from bot.ledger.tables import audit_events, metadata, requests
+from tests.handlers.terminal.test_audit import VOTE, keep, tamper
+from tests.support.app.cli_runner import Registrar, command
+from tests.support.ledger.ledgers import PostgresServer
+from tests.support.ledger.populated_ledger import bench_on, live
+from tests.support.paths import OLD_LEDGER
+from tests.support.services.bench import ALICE, Bench
+
+pytestmark = pytest.mark.usefixtures("migrates_itself")
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+TOKENS = {"SLACK_BOT_TOKEN": "xoxb-made-up", "SLACK_APP_TOKEN": "xapp-made-up"}
+
+
+@pytest.fixture
+def registrar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Registrar:
+    """Return the terminal's command in an empty folder; settings are given by their names."""
+    monkeypatch.chdir(tmp_path)
+    return command(monkeypatch, capsys)
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    """Return a policy file where it is looked for."""
+    path = tmp_path / "registrar.yml"
+    path.write_text('models: {"*": {production: {approvers: [U0BOB]}}}')
+    return path
+
+
+@pytest.fixture
+def lived(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Return the services over a ledger in which much has happened, and which the settings name."""
+    monkeypatch.setenv("REGISTRAR_DATABASE_URL", sqlite_url)
+    with closing(SqlLedger(sqlite_url)) as ledger:
+        bench = bench_on(ledger)
+        live(bench)
+        yield bench
+
+
+@pytest.fixture
+def programs(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put the server's own programs onto the path, and return their folder."""
+    monkeypatch.setenv("PATH", os.pathsep.join([str(postgres_server.programs), os.environ["PATH"]]))
+    return postgres_server.programs
+
+
+def set_back(url: str, revision: str = "0001") -> str:
+    """Let a ledger say that its tables are of this revision; return where it is."""
+    change(url, f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608 - a revision of ours
+    return url
+
+
+def change(url: str, *statements: str) -> None:
+    engine = sa.create_engine(engines.parse_url(url), poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+
+
+def contents(url: str) -> dict[str, list[Any]]:
+    """Return every row of every table, as the program reads it."""
+    engine = sa.create_engine(engines.parse_url(url))
+    with engine.connect() as connection:
+        found = {
+            one.name: [tuple(row) for row in connection.execute(sa.select(one).order_by(*one.primary_key))]
+            for one in metadata.sorted_tables
+        }
+    engine.dispose()
+    return found
+
+
+# -- how the tables are ------------------------------------------------------------------------------------------------
+
+
+def test_every_age_has_words_of_its_own() -> None:
+    found = [schema.Schema("0001", "0002", age) for age in Age]
+    told = {str(schema.standing(one, "here")) for one in found}
+    assert len(told) == len(Age)
+    assert [schema.advice(one) is None for one in found] == [age in {Age.CURRENT, Age.NEWER} for age in Age]
+
+
+def test_the_status_says_what_to_do(registrar: Registrar, sqlite_url: str) -> None:
+    assert "registrar db upgrade makes its tables" in registrar("db").out
+    said = registrar("db", "status", "--json", REGISTRAR_DATABASE_URL=sqlite_url).document
+    assert (said["state"], said["revision"], said["advice"]) == ("current", said["newest"], None)
+    old = registrar("db", "status", "--json", REGISTRAR_DATABASE_URL=set_back(sqlite_url)).document
+    assert (old["state"], old["revision"], "registrar db upgrade" in old["advice"]) == ("older", "0001", True)
+    assert registrar("db", "status", "--json", REGISTRAR_DATABASE_URL=set_back(sqlite_url, "9999")).document[
+        "state"
+    ] == ("newer")
+
+
+def test_the_status_makes_nothing(registrar: Registrar, tmp_path: Path) -> None:
+    assert registrar("db", "status").code == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_password_is_told(registrar: Registrar, tmp_path: Path) -> None:
+    said = registrar("db", REGISTRAR_DATABASE_URL=f"postgresql://ann:hush@/registrar?host={tmp_path}")
+    assert (said.code, "hush" in said.out + said.err) == (3, False)
+
+
+def test_a_word_that_is_none_is_told_with_those_that_are(registrar: Registrar) -> None:
+    said = registrar("db", "downgrade")
+    assert (said.code, "db has status, upgrade, backup, copy" in said.err) == (2, True)
+
+
+# -- upgrade -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_old_ledger_is_brought_up_to_date(registrar: Registrar, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        old.executescript(OLD_LEDGER.read_text(encoding="utf-8"))
+    done = registrar("db", "upgrade", "--json", REGISTRAR_DATABASE_URL=f"sqlite:///{tmp_path / 'old.db'}").document
+    assert (done["before"], done["revision"], done["state"]) == ("0001", done["newest"], "current")
+    assert registrar("audit", "verify").out.startswith("The audit is whole: 5 events")
+    assert "There was nothing to do" in registrar("db", "upgrade").out
+
+
+@pytest.mark.postgres
+def test_an_empty_postgresql_gets_its_tables_when_they_are_asked_for(
+    registrar: Registrar, empty_postgres_url: str
+) -> None:
+    assert "Made the ledger" in registrar("db", "upgrade", REGISTRAR_DATABASE_URL=empty_postgres_url).out
+    assert registrar("db", "--json").document["state"] == "current"
+
+
+def test_a_ledger_of_a_newer_registrar_is_not_upgraded(registrar: Registrar, sqlite_url: str) -> None:
+    said = registrar("db", "upgrade", REGISTRAR_DATABASE_URL=set_back(sqlite_url, "9999"))
+    assert (said.code, "newer Registrar" in said.err) == (2, True)
+
+
+WRITES = ["run", "promote churn 4 production --reason better"]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("words", WRITES)
+def test_on_postgresql_nobody_writes_without_tables(
+    registrar: Registrar, policy: Path, empty_postgres_url: str, words: str, registry_beside: None
+) -> None:
+    said = registrar(*words.split(), REGISTRAR_DATABASE_URL=empty_postgres_url, REGISTRAR_PORT="0", **TOKENS)
+    assert (said.code, "There is no ledger" in said.err, "registrar db upgrade" in said.err) == (2, True, True)
+    assert registrar("db", "--json").document["state"] == "none"
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("words", [*WRITES, "requests", "history churn"])
+def test_on_postgresql_nobody_works_on_tables_of_an_older_registrar(
+    registrar: Registrar, policy: Path, postgres_url: str, words: str, registry_beside: None
+) -> None:
+    said = registrar(*words.split(), REGISTRAR_DATABASE_URL=set_back(postgres_url), REGISTRAR_PORT="0", **TOKENS)
+    assert (said.code, "an older Registrar" in said.err, "registrar db upgrade" in said.err) == (2, True, True)
+    assert registrar("db", "--json").document["revision"] == "0001"
+
+
+@pytest.mark.postgres
+def test_on_postgresql_a_newer_registrar_s_ledger_is_left_alone(
+    registrar: Registrar, policy: Path, postgres_url: str
+) -> None:
+    said = registrar("run", REGISTRAR_DATABASE_URL=set_back(postgres_url, "9999"), REGISTRAR_PORT="0", **TOKENS)
+    assert (said.code, "newer Registrar" in said.err) == (2, True)
+
+
+def test_on_sqlite_who_writes_brings_the_tables_up_to_date(
+    registrar: Registrar, policy: Path, tmp_path: Path, registry_beside: None
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        old.executescript(OLD_LEDGER.read_text(encoding="utf-8"))
+    registrar("cancel", "nothing", REGISTRAR_DATABASE_URL=f"sqlite:///{tmp_path / 'old.db'}")
+    assert registrar("db", "--json").document["state"] == "current"
+
+
+@pytest.fixture
+def registry_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the settings name a registry that nobody has to reach."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+
+
+# -- a copy ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_copy_is_all_of_the_ledger_and_for_our_eyes_only(registrar: Registrar, lived: Bench, tmp_path: Path) -> None:
+    said = registrar("db", "backup", "copy.db", "--json").document
+    assert (said["whole"], said["events"], said["bytes"]) == (True, len(lived.events()), os.stat("copy.db").st_size)  # noqa: PTH116
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    assert contents(f"sqlite:///{tmp_path / 'copy.db'}") == contents(os.environ["REGISTRAR_DATABASE_URL"])
+
+
+def test_a_copy_overwrites_nothing_and_leaves_nothing_half_done(
+    registrar: Registrar, lived: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "copy.db").write_text("dear diary")
+    said = registrar("db", "backup", "copy.db")
+    assert (said.code, (tmp_path / "copy.db").read_text()) == (2, "dear diary")
+    assert registrar("db", "backup", "nowhere/copy.db").code == 2
+    assert not [file.name for file in tmp_path.iterdir() if "partial" in file.name]
+
+
+def test_a_copy_that_is_made_while_the_bot_writes_is_of_one_moment(
+    registrar: Registrar, sqlite_url: str, tmp_path: Path
+) -> None:
+    enough = threading.Event()
+
+    def write() -> None:
+        with closing(SqlLedger(sqlite_url, patience=20)) as ledger:
+            while not enough.is_set():
+                keep(ledger, *[replace(VOTE, subject=f"r{number}") for number in range(20)])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        made = [
+            registrar("db", "backup", f"{number}.db", "--json", REGISTRAR_DATABASE_URL=sqlite_url).document
+            for number in range(5)
+        ]
+    finally:
+        enough.set()
+        writer.join()
+    assert [one["whole"] for one in made] == [True] * 5
+    assert {one["events"] % 20 for one in made} == {0}
+    verified = registrar("audit", "verify", "--json", REGISTRAR_DATABASE_URL=f"sqlite:///{tmp_path / '4.db'}").document
+    assert verified["events"] == made[-1]["events"]
+
+
+def test_a_ledger_whose_audit_is_not_whole_is_copied_and_that_is_told(
+    registrar: Registrar, lived: Bench, tmp_path: Path
+) -> None:
+    lived.ledger.close()
+    tamper(tmp_path, "UPDATE audit_events SET actor = 'slack:T1/UEVE' WHERE number = 3")
+    said = registrar("db", "backup", "copy.db")
+    assert (said.code, "number 3 was edited" in said.out) == (1, True)
+    assert (tmp_path / "copy.db").exists()
+
+
+def test_a_ledger_is_restored_by_putting_its_copy_there(registrar: Registrar, lived: Bench, tmp_path: Path) -> None:
+    before = contents(os.environ["REGISTRAR_DATABASE_URL"])
+    registrar("db", "backup", "copy.db")
+    lived.ledger.close()
+    for file in tmp_path.glob("ledger.db*"):
+        file.write_bytes(b"the disk is broken")
+        file.unlink()
+    (tmp_path / "copy.db").rename(tmp_path / "ledger.db")
+    assert registrar("audit", "verify").code == 0
+    assert contents(os.environ["REGISTRAR_DATABASE_URL"]) == before
+
+
+@pytest.mark.postgres
+def test_a_postgresql_is_dumped_and_restored_with_its_audit(
+    registrar: Registrar, postgres_url: str, postgres_server: PostgresServer, programs: Path, tmp_path: Path
+) -> None:
+    with closing(SqlLedger(postgres_url)) as ledger:
+        bench = bench_on(ledger)
+        live(bench)
+        events = len(bench.events())
+    said = registrar("db", "backup", "ledger.dump", "--json", REGISTRAR_DATABASE_URL=postgres_url).document
+    assert (said["whole"], said["events"]) == (True, events)
+    assert (tmp_path / "ledger.dump").stat().st_mode & 0o777 == 0o600
+    other = postgres_server.create()
+    try:
+        url = postgres_server.url(other)
+        command = ["pg_restore", "--no-owner", "--exit-on-error", "--single-transaction", f"--dbname={url}"]
+        subprocess.run([*command, "ledger.dump"], check=True, cwd=tmp_path)
+        assert contents(url) == contents(postgres_url)
+        assert f"{events} events" in registrar("audit", "verify", REGISTRAR_DATABASE_URL=url).out
+        with pytest.raises(sa.exc.DBAPIError, match="never changed"):
+            change(url, "DELETE FROM audit_events")
+    finally:
+        postgres_server.drop(other)
+
+
+@pytest.mark.postgres
+def test_without_pg_dump_the_command_is_told_and_not_the_password(
+    registrar: Registrar, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    said = registrar(
+        "db", "backup", "x.dump", REGISTRAR_DATABASE_URL=postgres_url.replace("postgres:", "postgres:hush")
+    )
+    assert (said.code, "pg_dump --format=custom --file=FILE" in said.err, "hush" in said.err) == (2, True, False)
+
+
+@pytest.mark.postgres
+def test_what_pg_dump_says_is_told(
+    registrar: Registrar, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "bin" / "pg_dump"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'pg_dump: error: aborting because of server version mismatch' >&2\nexit 1\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent))
+    said = registrar("db", "backup", "x.dump", REGISTRAR_DATABASE_URL=postgres_url)
+    assert (said.code, "could not copy the ledger: aborting because of" in said.err) == (3, True)
+    assert not (tmp_path / "x.dump").exists()
+
+
+# -- from SQLite to PostgreSQL -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.postgres
+class TestMoving:
+    def test_every_table_is_read_equal_and_the_audit_holds(
+        self, registrar: Registrar, lived: Bench, postgres_url: str
+    ) -> None:
+        before = contents(os.environ["REGISTRAR_DATABASE_URL"])
+        assert {name for name, rows in before.items() if not rows} <= {"leases"}
+        head = registrar("audit", "verify", "--json").document["head"]
+        said = registrar("db", "copy", "--to", postgres_url, "--json").document
+        assert said["rows"] == {name: len(rows) for name, rows in before.items()}
+        assert (said["events"], said["head"], said["whole"]) == (len(lived.events()), head, True)
+        assert contents(postgres_url) == before
+        verified = registrar("audit", "verify", "--json", REGISTRAR_DATABASE_URL=postgres_url).document
+        assert (verified["whole"], verified["head"]) == (True, head)
+
+    def test_work_goes_on_there(self, registrar: Registrar, lived: Bench, postgres_url: str) -> None:
+        [waiting] = [one for one in requests_of(lived) if one.target.value == "Production" and one.state.is_open]
+        registrar("db", "copy", "--to", postgres_url)
+        with closing(SqlLedger(postgres_url)) as ledger:
+            there = replace(bench_on(ledger, lived.registry), clock=lived.clock)
+            there.requests.cancel(
+                ALICE,
+                next(one.id for one in requests_of(there) if one.target is Stage.STAGING and one.state.is_open),
+                origin="slack",
+            )
+            asked = there.open("promote churn 4 staging")
+            assert there.state(there.approve(asked).request) is RequestState.APPROVED
+            there.moves.run("churn")
+            assert there.state(asked) is RequestState.DONE
+            assert there.state(there.reject(waiting).request) is RequestState.REJECTED
+            assert there.events()[-1].tag in {Tag.REJECTED, Tag.VOTED}
+        assert registrar("audit", "verify", REGISTRAR_DATABASE_URL=postgres_url).code == 0
+
+    def test_a_number_that_was_given_is_given_to_no_other(
+        self, registrar: Registrar, sqlite_url: str, postgres_url: str
+    ) -> None:
+        change(sqlite_url, "INSERT INTO calls VALUES (7, 'ci', 'k', 'd', 200, '{}', '2026-01-01')", "DELETE FROM calls")
+        registrar("db", "copy", "--to", postgres_url, REGISTRAR_DATABASE_URL=sqlite_url)
+        change(
+            postgres_url,
+            "INSERT INTO calls (client, key, digest, status, answer, at) VALUES ('ci', 'k', 'd', 200, '{}', now())",
+        )
+        assert contents(postgres_url)["calls"][0][0] == 8
+
+    def test_a_trial_is_taken_back(self, registrar: Registrar, lived: Bench, postgres_url: str) -> None:
+        empty = contents(postgres_url)
+        said = registrar("db", "copy", "--to", postgres_url, "--dry-run", "--json").document
+        assert (said["dry_run"], said["rows"]["requests"], said["whole"]) == (True, 5, True)
+        assert contents(postgres_url) == empty
+
+    def test_what_is_not_empty_is_not_written_to(self, registrar: Registrar, lived: Bench, postgres_url: str) -> None:
+        with closing(SqlLedger(postgres_url)) as ledger:
+            keep(ledger, VOTE)
+        before = contents(postgres_url)
+        said = registrar("db", "copy", "--to", postgres_url)
+        assert (said.code, "is not empty: audit_events has rows" in said.err) == (1, True)
+        assert contents(postgres_url) == before
+
+    def test_what_has_no_tables_is_told_how_to_get_them(
+        self, registrar: Registrar, lived: Bench, empty_postgres_url: str
+    ) -> None:
+        said = registrar("db", "copy", "--to", empty_postgres_url)
+        assert (said.code, "registrar db upgrade" in said.err) == (2, True)
+        assert "REGISTRAR_DATABASE_URL=postgresql+psycopg://" in said.err
+
+    def test_an_old_ledger_is_upgraded_first(self, registrar: Registrar, sqlite_url: str, postgres_url: str) -> None:
+        said = registrar("db", "copy", "--to", postgres_url, REGISTRAR_DATABASE_URL=set_back(sqlite_url))
+        assert (said.code, "an older Registrar" in said.err) == (2, True)
+
+    def test_it_goes_from_sqlite_to_postgresql_only(
+        self, registrar: Registrar, sqlite_url: str, postgres_url: str
+    ) -> None:
+        assert registrar("db", "copy", "--to", sqlite_url, REGISTRAR_DATABASE_URL=sqlite_url).code == 2
+        assert registrar("db", "copy", "--to", sqlite_url, REGISTRAR_DATABASE_URL=postgres_url).code == 2
+
+    def test_a_broken_audit_is_told_and_moved_only_by_force(
+        self, registrar: Registrar, lived: Bench, postgres_url: str, tmp_path: Path
+    ) -> None:
+        lived.ledger.close()
+        tamper(tmp_path, "UPDATE audit_events SET actor = 'slack:T1/UEVE' WHERE number = 3")
+        said = registrar("db", "copy", "--to", postgres_url)
+        assert (said.code, "number 3 was edited" in said.err, contents(postgres_url)["asks"]) == (1, True, [])
+        forced = registrar("db", "copy", "--to", postgres_url, "--force", "--json").document
+        assert (forced["whole"], forced["events"]) == (False, len(contents(postgres_url)["audit_events"]))
+        verified = registrar("audit", "verify", "--json", REGISTRAR_DATABASE_URL=postgres_url).document
+        assert verified["fault"]["number"] == 3
+
+    def test_a_copy_that_is_not_the_same_is_not_kept(
+        self, registrar: Registrar, lived: Bench, postgres_url: str
+    ) -> None:
+        change(
+            postgres_url,
+            "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+            "CREATE TRIGGER lose BEFORE INSERT ON votes FOR EACH ROW EXECUTE FUNCTION lose()",
+        )
+        said = registrar("db", "copy", "--to", postgres_url)
+        assert (said.code, "The copy is not the same (votes)" in said.err) == (1, True)
+        assert contents(postgres_url)["requests"] == []
+
+    def test_a_row_that_postgresql_does_not_take_is_told(
+        self, registrar: Registrar, lived: Bench, postgres_url: str
+    ) -> None:
+        change(os.environ["REGISTRAR_DATABASE_URL"], "UPDATE requests SET reason = char(65, 0, 66) WHERE number = 1")
+        said = registrar("db", "copy", "--to", postgres_url)
+        assert (said.code, "does not take what requests holds" in said.err) == (1, True)
+
+    def test_many_rows_are_copied_in_parts(
+        self, registrar: Registrar, lived: Bench, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(moving, "BATCH", 2)
+        assert registrar("db", "copy", "--to", postgres_url).code == 0
+        assert contents(postgres_url) == contents(os.environ["REGISTRAR_DATABASE_URL"])
+
+    def test_nobody_writes_to_either_meanwhile(self, lived: Bench, sqlite_url: str, postgres_url: str) -> None:
+        heard = heard_meanwhile(sqlite_url, postgres_url)
+        assert ["nothing was recorded" in one for one in heard] == [True, True]
+
+    def test_a_trial_keeps_no_bot_waiting(self, lived: Bench, sqlite_url: str, postgres_url: str) -> None:
+        assert heard_meanwhile(sqlite_url, postgres_url, is_dry=True)[0] == ""
+
+    def test_a_ledger_that_a_bot_serves_stays_where_it_is(
+        self, registrar: Registrar, lived: Bench, sqlite_url: str, postgres_url: str
+    ) -> None:
+        with closing(SqlLedger(sqlite_url)) as served:
+            served.serve_alone()
+            said = registrar("db", "copy", "--to", postgres_url)
+        assert (said.code, "A bot serves the ledger" in said.err, contents(postgres_url)["asks"]) == (1, True, [])
+        assert registrar("db", "copy", "--to", postgres_url, "--dry-run").code == 0
+
+
+def heard_meanwhile(sqlite_url: str, postgres_url: str, *, is_dry: bool = False) -> list[str]:
+    """Return what somebody hears who writes to the one and to the other while the ledger moves."""
+    heard: list[str] = []
+
+    def try_to_write(table: str, _: int) -> None:
+        if table == audit_events.name and not heard:
+            for url in (sqlite_url, postgres_url):
+                with closing(SqlLedger(url, patience=0.2)) as ledger:
+                    heard.append(refusal(ledger))
+
+    with closing(SqlLedger(sqlite_url)) as source, closing(SqlLedger(postgres_url)) as target:
+        moving.move(source, target, tell=try_to_write, is_dry=is_dry)
+    return heard
+
+
+def refusal(ledger: SqlLedger) -> str:
+    """Return what somebody hears who writes now."""
+    try:
+        keep(ledger, VOTE)
+    except Exception as error:
+        return str(error)
+    return ""
+
+
+def requests_of(bench: Bench) -> list[Any]:
+    with bench.ledger.read() as reading:
+        return reading.requests(model="churn")
+
+
+def test_every_column_is_copied_as_it_is_stored() -> None:
+    plain = moving._plain(requests)
+    assert list(plain.c.keys()) == list(requests.c.keys())
+    assert isinstance(plain.c["seen"].type, sa.Text)
+    assert plain.c["opened_at"].type is requests.c["opened_at"].type
+
+
+# -- after a restore ---------------------------------------------------------------------------------------------------
+
+
+def hold(ledger: SqlLedger) -> None:
+    with ledger.write() as tx:
+        tx.add_hold(
+            Hold(id="h2", kind=HoldKind.LEDGER_RESTORED, at=NOW, lines=(say("v4 has other tags."),), keys=("k",))
+        )
+
+
+def test_the_status_says_that_work_is_held_and_what_to_do(registrar: Registrar, lived: Bench) -> None:
+    assert registrar("db", "status", "--json").document["held"] is None
+    hold(lived.ledger)
+    said = registrar("db", "status").out
+    assert "restored from a backup" in said
+    assert "registrar db accept" in said
+    assert "registrar db drop-pending" in said
+
+
+def test_whoever_sits_at_the_machine_drops_what_was_waiting(registrar: Registrar, lived: Bench, policy: Path) -> None:
+    with lived.ledger.read() as reading:
+        request = reading.requests(states=[RequestState.PENDING])[0]
+    hold(lived.ledger)
+    said = registrar("db", "drop-pending", "--reason", "restored Friday's copy")
+    assert (said.code, "ended what was waiting" in said.out) == (0, True)
+    assert lived.state(request) is RequestState.STALE
+    assert Tag.HOLD_DROPPED.value in lived.tags()
+
+
+def test_where_nothing_is_held_nothing_is_accepted(registrar: Registrar, sqlite_url: str, policy: Path) -> None:
+    said = registrar("db", "accept", "--reason", "why not", REGISTRAR_DATABASE_URL=sqlite_url)
+    assert (said.code, "Nothing is held" in said.err) == (1, True)

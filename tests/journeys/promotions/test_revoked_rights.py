@@ -1,0 +1,97 @@
+"""Rights that end between a vote and its move, over the wire: a deactivated account no longer counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.domain.events import Tag
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.support.app.app_fixture import CHANNEL, TurnedClock, World, running, said
+from tests.support.app.harness import JSON, hears, links
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    """Return the bot's clock."""
+    return TurnedClock()
+
+
+@pytest.fixture
+def world(slack: LocalSlack, tmp_path: Path, clock: TurnedClock) -> Iterator[World]:
+    """The bot, with a model that needs two approvals."""
+    registry = MemoryRegistry()
+    with running(slack, tmp_path, registry, clock=clock) as world:
+        registry.add("two-eyes", versions=1)
+        yield world
+
+
+def test_two_of_two_do_not_move_it_once_the_first_account_is_deactivated(world: World) -> None:
+    world.alice.types(CHANNEL, "/model promote two-eyes 1 production")
+    card = world.card()
+    world.bob.clicks(card, "Approve")
+    world.card(holds="1 of 2")
+    world.slack.change_person("bob", deleted=True)
+    carol = world.slack.person("carol")
+    assert "1 of 2" in hears(carol, lambda: carol.clicks(card, "Approve"))
+    wait_until(lambda: "*No longer counts*\n<@U0BOB>: the account is deactivated" in shown(world, card))
+    wait_until(lambda: "<@U0BOB>'s approval no longer counts: the account is deactivated." in heard(world, card))
+    assert world.production("two-eyes") == []
+
+
+def test_a_third_approver_makes_it_two_again(world: World) -> None:
+    world.alice.types(CHANNEL, "/model promote two-eyes 1 production")
+    card = world.card()
+    world.bob.clicks(card, "Approve")
+    world.card(holds="1 of 2")
+    world.slack.change_person("bob", deleted=True)
+    world.slack.person("carol").clicks(card, "Approve")
+    world.slack.person("dave").clicks(card, "Approve")
+    wait_until(lambda: world.production("two-eyes") == [1])
+    assert len(links(world.ledger, Tag.LAPSED)) == 1
+
+
+def approved_while_the_registry_is_down(world: World) -> JSON:
+    """Have churn v4 approved; MLflow doesn't answer, so the move waits. Return the card."""
+    assert isinstance(world.registry, MemoryRegistry)
+    world.alice.types(CHANNEL, "/model promote churn 4 production")
+    card = world.card()
+    world.registry.down = True
+    world.bob.clicks(card, "Approve")
+    wait_until(lambda: "→ Production: approved" in shown(world, card))
+    return card
+
+
+def shown(world: World, card: JSON) -> str:
+    """Return what a card says now."""
+    return next(said(one) for one in world.bob.sees(CHANNEL) if one["ts"] == card["ts"])
+
+
+def heard(world: World, card: JSON) -> str:
+    """Return what a card's thread says now."""
+    return " ".join(said(one) for one in world.bob.thread(card))
+
+
+def test_an_approval_expires_before_its_move_is_made(world: World, clock: TurnedClock) -> None:
+    card = approved_while_the_registry_is_down(world)
+    clock.turn(timedelta(hours=25))
+    wait_until(lambda: "expired" in shown(world, card))
+    assert "Ask again" in shown(world, card)
+    world.registry.down = False  # type: ignore[attr-defined]  # the registry in memory has it
+    world.registrar.move("churn")
+    assert world.production() == [3]
+
+
+def test_the_move_waits_while_slack_does_not_say_who_people_are(world: World) -> None:
+    card = approved_while_the_registry_is_down(world)
+    world.slack.fail("users.info", "internal_error", times=None)
+    world.registry.down = False  # type: ignore[attr-defined]  # the registry in memory has it
+    wait_until(lambda: "Slack can't confirm" in heard(world, card))
+    assert world.production() == [3]
+    world.slack.heal()
+    wait_until(lambda: world.production() == [4])

@@ -1,0 +1,68 @@
+"""Over the wire, on a real MLflow: what was approved is moved, and nothing else under its name and number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain.registry import Stage
+from bot.registry.mlflow import MlflowRegistry
+from localslack import LocalSlack
+from tests.support.app.app_fixture import CHANNEL, World, running, said
+from tests.support.registry.registries import MlflowServer, MlflowShelf
+
+Attack = Callable[[Any, MlflowShelf], None]
+
+
+def with_versions(shelf: MlflowShelf, name: str) -> None:
+    """Add a model of two versions with runs of their own, v1 in Production."""
+    shelf.add(name)
+    for stage in (Stage.PRODUCTION, Stage.NONE):
+        shelf.add_version(name, stage=stage, run_id=shelf.add_run(), source=f"s3://models/{name}")
+
+
+def recreate(mlflow: Any, shelf: MlflowShelf) -> None:
+    """Delete the model, and create it again with other runs."""
+    mlflow.delete_registered_model("churn")
+    with_versions(shelf, "churn")
+
+
+def swap(mlflow: Any, shelf: MlflowShelf) -> None:
+    """Swap two models by renaming them."""
+    with_versions(shelf, "fraud")
+    mlflow.rename_registered_model("churn", "elsewhere")
+    mlflow.rename_registered_model("fraud", "churn")
+    mlflow.rename_registered_model("elsewhere", "fraud")
+
+
+@pytest.fixture
+def world(slack: LocalSlack, tmp_path: Path, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf) -> Iterator[World]:
+    """The bot over `churn` in a real MLflow."""
+    with_versions(mlflow_shelf, "churn")
+    registry = MlflowRegistry(mlflow_server.uri, timeout=20)
+    with running(slack, tmp_path / "home", registry) as world:
+        yield world
+    registry.close()
+
+
+@pytest.mark.parametrize("attack", [recreate, swap])
+def test_another_version_under_the_number_of_a_request_is_not_moved_by_its_approval(
+    world: World, mlflow_shelf: MlflowShelf, attack: Attack
+) -> None:
+    world.alice.types(CHANNEL, "/model promote churn 2 production")
+    card = world.card()
+    attack(mlflow_shelf._client, mlflow_shelf)
+    assert world.bob.clicks(card, "Approve").acked
+    ended = world.card(holds="isn't the same version any more")
+    assert "Approve" not in said(ended)
+    assert world.production() == [1]
+
+
+def test_what_was_approved_is_moved(world: World) -> None:
+    world.alice.types(CHANNEL, "/model promote churn 2 production")
+    assert world.bob.clicks(world.card(), "Approve").acked
+    world.card(holds="is in Production")
+    assert world.production() == [2]

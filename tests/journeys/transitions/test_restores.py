@@ -1,0 +1,84 @@
+"""A ledger or a registry that was restored from a backup, over the wire: what waited then isn't carried out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.ledger.backup import back_up
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.support.app.app_fixture import CHANNEL, TurnedClock, World, running, said, with_churn
+
+
+class Place:
+    """A bot that can be stopped, put back to a backup of its ledger, and started again."""
+
+    def __init__(self, slack: LocalSlack, home: Path) -> None:
+        self.registry = with_churn(MemoryRegistry())
+        self.clock = TurnedClock()
+        self._slack = slack
+        self._home = home
+
+    @contextmanager
+    def running(self, **more: Any) -> Iterator[World]:
+        with running(self._slack, self._home, self.registry, clock=self.clock, **more) as world:
+            yield world
+
+    def back_up(self, world: World) -> None:
+        back_up(f"sqlite:///{self._home / 'ledger.db'}", self._home / "backup.db")
+
+    def restore(self) -> None:
+        for file in self._home.glob("ledger.db*"):
+            file.unlink()
+        shutil.copy(self._home / "backup.db", self._home / "ledger.db")
+
+    def later(self) -> None:
+        self.clock.turn(timedelta(hours=2))
+
+
+@pytest.fixture
+def place(slack: LocalSlack, tmp_path: Path) -> Place:
+    return Place(slack, tmp_path)
+
+
+def promote_while_mlflow_is_away(place: Place, world: World) -> None:
+    """Let a promotion of v1 be approved, and wait for MLflow."""
+    world.alice.types(CHANNEL, "/model promote churn 1 production")
+    card = world.card(holds="Promote churn v1")
+    place.registry.down = True
+    assert world.bob.clicks(card, "Approve").acked
+    world.slack.wait_for(lambda: [one for one in world.bob.thread(card) if "MLflow" in said(one)])
+
+
+def let_it_turn_out_bad(place: Place, world: World) -> None:
+    """Let MLflow come back, the promotion be made, and v1 be rolled back as bad."""
+    place.registry.down = False
+    place.later()
+    world.slack.wait_for(lambda: world.production() == [1])
+    world.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
+    world.card(holds="rolled back from v1 to v3")
+    world.slack.wait_for(lambda: "rollback_date" in place.registry.version("churn", 1).tags)
+
+
+def test_a_restored_ledger_does_not_promote_the_known_bad_version_again(place: Place) -> None:
+    with place.running() as world:
+        world.registrar.poll()
+        promote_while_mlflow_is_away(place, world)
+        place.back_up(world)
+        let_it_turn_out_bad(place, world)
+    place.restore()
+    place.later()
+    with place.running() as world:
+        told = world.bob.waits_for(CHANNEL, lambda message: "registrar db drop-pending" in said(message))
+        world.registrar.recover()
+        world.registrar.drain()
+        assert world.production() == [3]
+    assert "registrar db accept" in said(told)
+    assert "rollback_date" in said(told)

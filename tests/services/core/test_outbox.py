@@ -1,0 +1,600 @@
+"""The outbox: in order within a lane, and no lane waits for another."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.domain.errors import LedgerUnavailable
+from bot.ports import Delivery, Note, NoteKind, Outcome, Posting
+from bot.services.outbox import Outbox
+from tests.support.services.bench import Bench
+
+DELIVERED = Delivery(Outcome.DELIVERED, Posting("C1", "1.1"), is_new=True)
+UNKNOWN = Delivery(Outcome.UNKNOWN, why="reset")
+NEVER = Delivery(Outcome.NEVER, why="invalid_blocks")
+
+
+def later(seconds: float = 0) -> Delivery:
+    return Delivery(Outcome.LATER, wait=timedelta(seconds=seconds), why="ratelimited")
+
+
+class Teller:
+    """A notifier that writes down what it was given, and answers as it was told to: the last answer stays."""
+
+    def __init__(self) -> None:
+        self.told: list[Note] = []
+        self.taken_back: list[Posting] = []
+        self.answers: dict[str, list[Delivery]] = defaultdict(lambda: [DELIVERED])
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    @property
+    def keys(self) -> list[str]:
+        """Return what it was given, in order."""
+        return [note.key for note in self.told]
+
+    def channel(self, name: str) -> str:
+        """Return the name: here it is the id."""
+        return name
+
+    def take_back(self, posting: Posting) -> None:
+        """Write down what is to be deleted."""
+        self.taken_back.append(posting)
+
+    def deliver(self, note: Note) -> Delivery:
+        """Take one note."""
+        self.told.append(note)
+        self.meanwhile()
+        answers = self.answers[note.key]
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+@pytest.fixture
+def teller() -> Teller:
+    """Return a notifier to look at."""
+    return Teller()
+
+
+@pytest.fixture
+def outbox(bench: Bench, teller: Teller) -> Outbox:
+    """Return an outbox that delivers to it."""
+    return Outbox(bench.context, teller)
+
+
+def put(bench: Bench, *keys: str, kind: NoteKind = NoteKind.NEWS) -> None:
+    """Put notes into the outbox; `r1/a` is note a in lane r1."""
+    with bench.ledger.write() as tx:
+        for key in keys:
+            tx.add_note(Note(key=key, lane=key.partition("/")[0], kind=kind, to="C1"))
+
+
+def test_a_lane_is_delivered_in_its_order(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a", "r1/b", "r1/c")
+    outbox.deliver()
+    assert teller.keys == ["r1/a", "r1/b", "r1/c"]
+
+
+def test_what_is_delivered_is_not_delivered_again(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    outbox.deliver()
+    outbox.deliver()
+    assert teller.keys == ["r1/a"]
+
+
+def test_the_same_key_is_told_once_for_ever(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    for _ in range(3):
+        put(bench, "r1/a")
+        outbox.deliver()
+    assert teller.keys == ["r1/a"]
+
+
+def test_where_it_stands_is_remembered(bench: Bench, outbox: Outbox) -> None:
+    put(bench, "r1/card", kind=NoteKind.CARD)
+    outbox.deliver()
+    with bench.ledger.read() as reading:
+        assert reading.posting("r1") == Posting("C1", "1.1")
+
+
+def test_more_than_one_round_holds_is_delivered_too(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, *(f"r{number % 7}/{number}" for number in range(150)))
+    outbox.deliver()
+    assert len(set(teller.keys)) == 150
+
+
+# -- cards that a later one overtakes ----------------------------------------------------------------------------------
+
+
+DRAWN = (NoteKind.CARD, NoteKind.NOTICE, NoteKind.ROLLBACK, NoteKind.INCIDENT)
+
+
+@pytest.mark.parametrize("kind", DRAWN, ids=lambda kind: str(kind.value))
+def test_of_several_cards_only_the_last_is_drawn(bench: Bench, outbox: Outbox, teller: Teller, kind: NoteKind) -> None:
+    put(bench, "r1/opened", kind=kind)
+    outbox.deliver()
+    put(bench, "r1/vote", "r1/approved", "r1/done", kind=kind)
+    outbox.deliver()
+    assert teller.keys == ["r1/opened", "r1/done"]
+
+
+def test_the_first_card_is_posted_even_when_others_follow(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/opened", kind=NoteKind.CARD)
+    put(bench, "r1/news")
+    put(bench, "r1/done", kind=NoteKind.CARD)
+    outbox.deliver()
+    assert teller.keys == ["r1/opened", "r1/news", "r1/done"]
+
+
+def test_a_card_of_another_lane_overtakes_nothing(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/opened", "r2/opened", kind=NoteKind.CARD)
+    outbox.deliver()
+    put(bench, "r1/done", "r2/done", kind=NoteKind.CARD)
+    outbox.deliver()
+    assert sorted(teller.keys) == ["r1/done", "r1/opened", "r2/done", "r2/opened"]
+
+
+# -- what cannot be delivered now --------------------------------------------------------------------------------------
+
+
+def test_when_slack_says_wait_it_waits_so_long(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [later(30), DELIVERED]
+    outbox.deliver()
+    bench.clock.turn(seconds=29)
+    outbox.deliver()
+    assert teller.keys == ["r1/a"]
+    bench.clock.turn(seconds=1)
+    outbox.deliver()
+    assert teller.keys == ["r1/a", "r1/a"]
+
+
+def test_what_follows_in_the_lane_waits_for_it(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/card", "r1/news")
+    teller.answers["r1/card"] = [later(30), DELIVERED]
+    outbox.deliver()
+    assert teller.keys == ["r1/card"]
+    bench.clock.turn(seconds=30)
+    outbox.deliver()
+    assert teller.keys == ["r1/card", "r1/card", "r1/news"]
+
+
+def test_what_was_posted_meanwhile_stays_behind_what_waits(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [later(30)]
+    outbox.deliver()
+    put(bench, "r1/b")
+    outbox.deliver()
+    assert teller.keys == ["r1/a"]
+
+
+def test_a_lane_that_is_stuck_holds_no_other(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a", "r1/b", "r2/a", "r2/b")
+    teller.answers["r1/a"] = [later(3600)]
+    outbox.deliver()
+    assert teller.keys == ["r1/a", "r2/a", "r2/b"]
+
+
+def test_a_hundred_stuck_lanes_hold_no_other(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    stuck = [f"s{number}/a" for number in range(120)]
+    put(bench, *stuck, "r1/a")
+    teller.answers.update({key: [later(3600)] for key in stuck})
+    outbox.deliver()
+    outbox.deliver()
+    assert "r1/a" in teller.keys
+
+
+def test_one_that_cannot_even_be_drawn_holds_no_other(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    def stumble() -> None:
+        teller.meanwhile = lambda: None
+        raise KeyError("semver")
+
+    put(bench, "r1/a", "r2/a")
+    teller.meanwhile = stumble
+    outbox.deliver()
+    assert teller.keys == ["r1/a", "r2/a"]
+
+
+def test_a_lost_answer_is_remembered_so_that_it_can_be_looked_for(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [UNKNOWN, DELIVERED]
+    outbox.deliver()
+    bench.clock.turn(minutes=2)
+    outbox.deliver()
+    assert [note.was_tried for note in teller.told] == [False, True]
+
+
+def test_a_crash_while_delivering_is_a_lost_answer(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+
+    def crash() -> None:
+        raise KeyboardInterrupt
+
+    teller.meanwhile = crash
+    with pytest.raises(KeyboardInterrupt):
+        outbox.deliver()
+    teller.meanwhile = lambda: None
+    bench.clock.turn(seconds=31)  # the lease of the one that crashed is over
+    outbox.deliver()
+    assert [note.was_tried for note in teller.told] == [False, True]
+
+
+def test_of_two_processes_one_delivers_a_lane(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a", "r1/b", "r2/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller)
+
+    def meanwhile() -> None:
+        teller.meanwhile = lambda: None
+        other.deliver()
+
+    teller.meanwhile = meanwhile
+    outbox.deliver()
+    assert sorted(teller.keys) == ["r1/a", "r1/b", "r2/a"]
+
+
+def test_what_was_posted_although_another_process_had_taken_over_is_deleted(
+    bench: Bench, outbox: Outbox, teller: Teller
+) -> None:
+    put(bench, "r1/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller)
+
+    def stopped() -> None:
+        teller.meanwhile = lambda: None
+        bench.clock.turn(seconds=31)
+        teller.answers["r1/a"] = [Delivery(Outcome.DELIVERED, Posting("C1", "2.2"))]
+        other.deliver()
+        teller.answers["r1/a"] = [DELIVERED]
+
+    teller.meanwhile = stopped
+    outbox.deliver()
+    with bench.ledger.read() as reading:
+        assert reading.posting("r1/a") == Posting("C1", "2.2")
+    assert teller.taken_back == [DELIVERED.posting]
+
+
+def test_what_was_edited_is_not_deleted_whoever_took_over(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller)
+
+    def stopped() -> None:
+        teller.meanwhile = lambda: None
+        bench.clock.turn(seconds=31)
+        other.deliver()
+        teller.answers["r1/a"] = [Delivery(Outcome.DELIVERED, Posting("C1", "the incident's own message"))]
+
+    teller.meanwhile = stopped
+    outbox.deliver()
+    assert teller.taken_back == []
+
+
+def test_what_the_other_process_found_in_slack_stays(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller)
+
+    def stopped() -> None:
+        teller.meanwhile = lambda: None
+        bench.clock.turn(seconds=31)
+        other.deliver()
+
+    teller.meanwhile = stopped
+    outbox.deliver()
+    assert (len(teller.told), teller.taken_back) == (2, [])
+
+
+def test_the_pauses_grow_and_end_at_two_minutes(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [UNKNOWN]
+    for seconds in (1, 2, 4, 8, 16, 32, 64, 120, 120):
+        outbox.deliver()
+        bench.clock.turn(seconds=seconds)
+    assert len(teller.told) == 9
+
+
+def test_a_message_is_tried_again_after_its_pause_and_not_before(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [UNKNOWN]
+    outbox.deliver()
+    for attempts, seconds in enumerate((1, 2, 4, 8, 16, 32, 64, 120, 120), start=1):
+        bench.clock.turn(seconds=seconds - 0.001)
+        outbox.deliver()
+        assert len(teller.told) == attempts
+        bench.clock.turn(seconds=0.001)
+        outbox.deliver()
+        assert len(teller.told) == attempts + 1
+
+
+def test_another_process_takes_a_message_over_after_thirty_seconds_and_not_before(
+    bench: Bench, outbox: Outbox, teller: Teller
+) -> None:
+    put(bench, "r1/a")
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller)
+    given: list[int] = []
+
+    def stopped() -> None:
+        teller.meanwhile = lambda: None
+        for seconds in (29.999, 0.001):
+            bench.clock.turn(seconds=seconds)
+            other.deliver()
+            given.append(len(teller.told))
+
+    teller.meanwhile = stopped
+    outbox.deliver()
+    assert given == [1, 2]
+
+
+def test_a_message_that_is_given_up_is_reported_once_with_its_reason(bench: Bench, teller: Teller) -> None:
+    reports: list[tuple[str, str, timedelta | None]] = []
+    outbox = Outbox(
+        bench.context, teller, given_up=lambda _tx, _it, note, why, limit: reports.append((note.key, why, limit))
+    )
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [NEVER]
+    outbox.deliver()
+    outbox.deliver()
+    assert reports == [("r1/a", "invalid_blocks", None)]
+
+
+def test_a_message_taken_over_meanwhile_is_not_reported_as_given_up(bench: Bench, teller: Teller) -> None:
+    reports: list[str] = []
+    outbox = Outbox(bench.context, teller, given_up=lambda _tx, _it, note, _why, _limit: reports.append(note.key))
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller)
+    put(bench, "r1/a")
+
+    def stopped() -> None:
+        teller.meanwhile = lambda: None
+        bench.clock.turn(seconds=31)
+        other.deliver()
+        teller.answers["r1/a"] = [NEVER]
+
+    teller.meanwhile = stopped
+    outbox.deliver()
+    assert reports == []
+
+
+def test_lanes_go_out_at_the_same_time_where_the_outbox_may(bench: Bench, teller: Teller) -> None:
+    both = threading.Barrier(2)
+    teller.meanwhile = lambda: (both.wait(20), None)[1]
+    put(bench, "r1/a", "r2/a")
+    Outbox(bench.context, teller, at_once=2).deliver()
+    assert sorted(teller.keys) == ["r1/a", "r2/a"]
+
+
+def test_one_at_a_time_is_the_rule(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    threads: set[str] = set()
+    teller.meanwhile = lambda: threads.add(threading.current_thread().name)
+    put(bench, "r1/a", "r2/a", "r3/a")
+    outbox.deliver()
+    assert threads == {threading.current_thread().name}
+
+
+def test_an_outage_of_hours_loses_nothing(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [UNKNOWN] * 60 + [DELIVERED]
+    for _ in range(61):
+        outbox.deliver()
+        bench.clock.turn(minutes=2)
+    outbox.deliver()
+    assert len(teller.told) == 61
+
+
+def test_what_slack_will_never_take_is_dropped_and_the_lane_goes_on(
+    bench: Bench, outbox: Outbox, teller: Teller
+) -> None:
+    put(bench, "r1/a", "r1/b")
+    teller.answers["r1/a"] = [NEVER]
+    outbox.deliver()
+    bench.clock.turn(days=1)
+    outbox.deliver()
+    assert teller.keys == ["r1/a", "r1/b"]
+
+
+# -- turns in a channel ------------------------------------------------------------------------------------------------
+
+
+PACE = timedelta(seconds=1)
+
+
+@pytest.fixture
+def paced(bench: Bench, teller: Teller) -> Outbox:
+    """Return an outbox that keeps a second between two messages in a channel."""
+    return Outbox(bench.context, teller, pace=PACE)
+
+
+def put_said(bench: Bench, *keys: str, to: str = "C1") -> None:
+    """Put sentences for a channel into the outbox, each in a lane of its own."""
+    with bench.ledger.write() as tx:
+        for key in keys:
+            tx.add_note(Note(key=key, lane=key, kind=NoteKind.SAID, to=to))
+
+
+def test_messages_in_a_channel_are_paced_and_in_order(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    put_said(bench, "a", "b", "c")
+    told = []
+    for _ in range(4):
+        paced.deliver()
+        paced.deliver()
+        told.append("".join(teller.keys))
+        bench.clock.turn(seconds=1)
+    assert told == ["a", "ab", "abc", "abc"]
+
+
+def test_a_busy_channel_does_not_hold_up_another(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    put_said(bench, "a", "b")
+    put_said(bench, "x", to="C2")
+    paced.deliver()
+    assert sorted(teller.keys) == ["a", "x"]
+
+
+def test_hundreds_that_wait_for_a_busy_channel_hold_up_no_other(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    paced.begin_turn("C1")
+    put_said(bench, *(f"a{number}" for number in range(150)))
+    put_said(bench, "x", to="C2")
+    paced.deliver()
+    assert teller.keys == ["x"]
+
+
+def test_a_busy_channel_does_not_hold_up_an_edit(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    put(bench, "r1/opened", kind=NoteKind.CARD)
+    paced.deliver()
+    put_said(bench, "a")
+    put(bench, "r1/done", kind=NoteKind.CARD)
+    paced.deliver()
+    assert teller.keys == ["r1/opened", "r1/done"]
+
+
+@pytest.mark.parametrize("kind", [NoteKind.INCIDENT, NoteKind.ROLLBACK], ids=lambda kind: str(kind.value))
+def test_what_someone_on_call_waits_for_goes_before_a_burst(
+    bench: Bench, paced: Outbox, teller: Teller, kind: NoteKind
+) -> None:
+    put_said(bench, *(f"a{number}" for number in range(50)))
+    paced.deliver()
+    put(bench, "i1/opened", kind=kind)
+    bench.clock.turn(seconds=1)
+    paced.deliver()
+    assert teller.keys == ["a0", "i1/opened"]
+
+
+def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    put(bench, "r1/opened", kind=NoteKind.CARD)
+    put(bench, "r1/news")
+    paced.deliver()
+    assert teller.keys == ["r1/opened"]
+    bench.clock.turn(seconds=1)
+    paced.deliver()
+    assert teller.keys == ["r1/opened", "r1/news"]
+
+
+def test_waiting_for_a_turn_is_not_a_try(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    put_said(bench, "a", "b")
+    paced.deliver()
+    bench.clock.turn(seconds=1)
+    paced.deliver()
+    assert [(note.was_tried, note.attempts) for note in teller.told] == [(False, 1), (False, 1)]
+
+
+def test_the_next_turn_is_counted_from_the_end_of_the_last_message(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    teller.meanwhile = lambda: bench.clock.turn(seconds=5)
+    put_said(bench, "a", "b")
+    paced.deliver()
+    teller.meanwhile = lambda: None
+    bench.clock.turn(seconds=0.9)
+    paced.deliver()
+    assert teller.keys == ["a"]
+    bench.clock.turn(seconds=0.1)
+    paced.deliver()
+    assert teller.keys == ["a", "b"]
+
+
+def test_several_processes_share_the_turns_of_a_channel(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    other = Outbox(replace(bench.context, owner="other:2:b"), teller, pace=PACE)
+    put_said(bench, "a")
+    paced.deliver()
+    put_said(bench, "b")
+    other.deliver()
+    assert teller.keys == ["a"]
+    bench.clock.turn(seconds=1)
+    other.deliver()
+    assert teller.keys == ["a", "b"]
+
+
+def test_a_process_that_dies_in_its_turn_holds_the_channel_for_a_second(
+    bench: Bench, paced: Outbox, teller: Teller
+) -> None:
+    def crash() -> None:
+        raise KeyboardInterrupt
+
+    put_said(bench, "a", "b")
+    teller.meanwhile = crash
+    with pytest.raises(KeyboardInterrupt):
+        paced.deliver()
+    teller.meanwhile = lambda: None
+    bench.clock.turn(seconds=1)
+    paced.deliver()
+    assert teller.keys == ["a", "b"]
+
+
+def test_a_message_without_a_row_takes_a_turn_too(bench: Bench, paced: Outbox, teller: Teller) -> None:
+    assert (paced.begin_turn("C1"), paced.begin_turn("C2")) == (0.0, 0.0)
+    put_said(bench, "a")
+    bench.clock.turn(seconds=0.5)
+    paced.end_turn("C1")
+    bench.clock.turn(seconds=0.5)
+    paced.deliver()
+    assert (teller.keys, paced.begin_turn("C1")) == ([], 0.5)
+    bench.clock.turn(seconds=0.5)
+    paced.deliver()
+    assert (teller.keys, paced.begin_turn("C1")) == (["a"], 1.0)
+
+
+def test_an_answer_does_not_need_a_writable_ledger(
+    bench: Bench, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced = Outbox(bench.context, teller, pace=PACE)
+    assert paced.begin_turn("C1") == 0.0
+
+    def full() -> None:
+        raise LedgerUnavailable("The disk is full.")
+
+    monkeypatch.setattr(bench.ledger, "write", full)
+    assert paced.begin_turn("C1") == 0.0
+    paced.end_turn("C1")
+
+
+def test_a_resting_thread_wakes_when_something_can_be_tried(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [later(0.01)]
+    outbox.deliver()
+    outbox.rest(3600)
+
+
+def test_a_resting_thread_wakes_when_another_one_postpones_something(
+    bench: Bench, outbox: Outbox, teller: Teller
+) -> None:
+    rests = threading.Thread(target=outbox.rest, args=(3600,))
+    rests.start()
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [later(0.01)]
+    while rests.is_alive():  # it may not rest yet
+        outbox.deliver()
+        bench.clock.turn(seconds=1)
+        rests.join(0.01)
+    assert teller.keys[0] == "r1/a"
+
+
+def test_nothing_is_looked_for_that_slack_refused_for_now(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+    teller.answers["r1/a"] = [later(1), UNKNOWN, later(1), DELIVERED]
+    for _ in range(4):
+        outbox.deliver()
+        bench.clock.turn(seconds=10)
+    assert [note.was_tried for note in teller.told] == [False, False, True, True]
+
+
+# -- several threads ---------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_while_it_delivers_is_delivered_too(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, "r1/a")
+
+    def ask_for_more() -> None:
+        teller.meanwhile = lambda: None
+        put(bench, "r2/b")
+        threading.Thread(target=outbox.deliver).start()
+
+    teller.meanwhile = ask_for_more
+    outbox.deliver(wait=5)
+    outbox.deliver(wait=5)
+    assert sorted(teller.keys) == ["r1/a", "r2/b"]
+
+
+def test_many_threads_deliver_everything_once(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+    put(bench, *(f"r{number}/a" for number in range(20)))
+    threads = [threading.Thread(target=outbox.deliver, kwargs={"wait": 5}) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(teller.keys) == sorted(f"r{number}/a" for number in range(20))

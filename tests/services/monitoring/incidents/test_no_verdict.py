@@ -1,0 +1,587 @@
+"""A monitor that stops judging says so, whatever the reason, and its alert ends when it judges again."""
+
+# ruff: noqa: F811
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.domain.evaluation import judge as real_judge
+from bot.domain.events import Tag
+from bot.domain.incidents import Ending, IncidentKind
+from bot.domain.monitor_views import MonitorRow, MonitorView, worst_first
+from bot.domain.monitor_words import checked, state
+from bot.domain.monitor_words import rule as rule_in_words
+from bot.domain.monitors import Answer, Judgement, Measurement, Monitor, Outcome, Standing, State
+from bot.domain.parsing import parse
+from bot.domain.text import say
+from bot.services import monitoring
+from bot.services.monitoring import present_term
+from bot.services.monitors import Monitors
+from bot.slack.monitoring import monitor_view, row
+from handlers.terminal.watching import document
+from tests.services.monitoring.test_scheduler import (
+    HOURS,
+    add,
+    check,
+    goes_on,
+    incidents,
+    past,
+    served,  # noqa: F401
+    serving,
+    standing,
+    tick,
+    told,
+)
+from tests.support.services.bench import BOB, DAVE, Bench
+
+# Windows of ten minutes, a check a minute: a week lasts seven hours.
+BLOCKS: dict[str, Any] = HOURS | {"min_points": 1, "action": "notify"}
+WHY = "The baseline is gone."
+
+
+def minutes(bench: Bench, says: str, query: str = "accuracy") -> None:
+    """Let a minute and a check pass for each letter: `+` has a reading as good as usual, `.` none, `!` an error."""
+    for at, letter in enumerate(says):
+        bench.clock.turn(seconds=66)
+        answers = {
+            "+": Answer(points=[(bench.clock.now(), 0.9 + 0.002 * (at % 5))]),
+            ".": Answer(),
+            "!": Answer(outcome=Outcome.ERROR, why=say("It is down.")),
+        }
+        bench.sources.answers[query] = answers[letter]
+        tick(bench)
+
+
+def watched(bench: Bench, **fields: Any) -> Monitor:
+    """Return a monitor that has judged windows of the present version, and is well."""
+    monitor = add(bench, **BLOCKS | fields)
+    past(bench, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    minutes(bench, 20 * "+")
+    assert (standing(bench, monitor).state, standing(bench, monitor).unjudged) == (State.OK, 0)
+    assert standing(bench, monitor).judged_at is not None
+    return monitor
+
+
+def until_judged(bench: Bench, monitor: Monitor, most: int = 30) -> int:
+    """Let good readings come until there is a verdict; return how many checks it took."""
+    for at in range(most):
+        minutes(bench, "+")
+        if standing(bench, monitor).state is State.OK:
+            return at + 1
+    raise AssertionError(f"not judged within {most} checks")
+
+
+@pytest.fixture
+def rule(monkeypatch: pytest.MonkeyPatch) -> dict[str, Judgement | Exception]:
+    """Return what the rules of monitors say, by name: set one, and its rule says or raises that."""
+    said: dict[str, Judgement | Exception] = {}
+
+    def judge(monitor: Monitor, *more: Any) -> Judgement | None:
+        found = said.get(monitor.name)
+        if isinstance(found, Exception):
+            raise found
+        return found or real_judge(monitor, *more)
+
+    monkeypatch.setattr(monitoring, "judge", judge)
+    return said
+
+
+CANT = Judgement(is_worse=None, why=say(WHY))
+
+
+# -- whatever the reason -----------------------------------------------------------------------------------------------
+
+
+def test_a_source_with_gaps_in_every_window_is_told_of_within_three_checks(served: Bench) -> None:
+    monitor = watched(served)
+    for _ in range(12):
+        minutes(served, "+.+..")  # no three empty checks in a row
+        now = standing(served, monitor)
+        if now.unjudged:
+            break
+    first = now.slot - now.unjudged
+    while standing(served, monitor).state is not State.CANT_JUDGE:
+        minutes(served, ".")
+        minutes(served, "+")
+    [incident] = incidents(served)
+    assert standing(served, monitor).slot - first <= 4
+    assert (incident.kind, incident.monitors) == (IncidentKind.BLIND, ("accuracy",))
+    assert "readings, and" in str(incident.lines[0])
+    minutes(served, 6 * "+.+..")
+    assert (standing(served, monitor).state, len(incidents(served))) == (State.CANT_JUDGE, 1)
+    until_judged(served, monitor)
+    assert [(one.is_open, one.ending) for one in incidents(served)] == [(False, Ending.RECOVERED)]
+
+
+def test_a_baseline_that_is_too_short_after_a_promotion_is_told_of(served: Bench) -> None:
+    monitor = add(served, **BLOCKS | {"action": "auto"})
+    past(served, monitor, lambda slot: 0.9, hours=3)
+    goes_on(served, lambda at: 0.9, minutes=15)
+    now = standing(served, monitor)
+    assert (now.state, now.judged_at) == (State.CANT_JUDGE, None)
+    why = (
+        "There's only 3h of usable data from before v4, and its own past days cover 0s of the 7h needed. "
+        "It judges from 2026-05-07 07:20 UTC"
+    )
+    assert str(state(monitor, now)) == f"armed, but can't judge: {why}"
+    assert str(incidents(served)[0].lines[0]) == (
+        f"accuracy: can't judge. {why}. It stays armed, but won't roll back until it judges again."
+    )
+
+
+def test_a_rule_that_raises_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
+    monitor = watched(served)
+    rule["accuracy"] = ZeroDivisionError("oops")
+    minutes(served, "++")
+    assert str(state(monitor, standing(served, monitor))) == "healthy when last judged; can't judge 2 of 3"
+    assert incidents(served) == []
+    minutes(served, "+")
+    assert "raised an error (ZeroDivisionError)" in str(incidents(served)[0].lines[0])
+
+
+def test_a_clock_that_was_set_back_is_told_of(served: Bench) -> None:
+    served.clock.turn(hours=2)
+    monitor = watched(served)
+    served.clock.set_back(hours=1)
+    minutes(served, "++++")
+    assert standing(served, monitor).state is State.CANT_JUDGE
+    assert "the clock was set back" in str(incidents(served)[0].lines[0])
+    served.clock.turn(hours=1)
+    until_judged(served, monitor)
+    assert not incidents(served)[0].is_open
+
+
+def test_a_rule_that_finds_nothing_new_forever_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
+    monitor = watched(served)
+    rule["accuracy"] = Judgement(is_worse=None)
+    minutes(served, 20 * "+")
+    assert standing(served, monitor).state is State.OK
+    minutes(served, 10 * "+")
+    assert standing(served, monitor).state is State.CANT_JUDGE
+    assert "There's been no verdict since" in str(incidents(served)[0].lines[0])
+
+
+def test_readings_that_take_far_too_long_to_come_are_told_of(served: Bench) -> None:
+    monitor = add(served, min_points=6, max_age="1h")
+    served.clock.turn(seconds=12)
+    served.sources.say("accuracy", (served.clock.now(), 0.9))
+    for _ in range(9):
+        tick(served)
+        served.clock.turn(seconds=12)
+    assert (standing(served, monitor).state, standing(served, monitor).points) == (State.WARMUP, 1)
+    for _ in range(4):
+        tick(served)
+        served.clock.turn(seconds=12)
+    assert standing(served, monitor).state is State.CANT_JUDGE
+    assert "It needs 6 readings" in str(incidents(served)[0].lines[0])
+
+
+def test_sequential_waits_quietly_for_its_first_readings(served: Bench) -> None:
+    watched(served, rule="sequential")
+    served.approved("promote churn 2 production")
+    served.moves.run("churn")
+    minutes(served, 20 * "+")
+    assert incidents(served) == []
+
+
+# -- what is said, and what is done ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["notify", "ask", "auto"])
+def test_one_that_was_judging_alerts_and_moves_nothing(served: Bench, rule: dict[str, Any], action: str) -> None:
+    monitor = watched(served, action=action)
+    rule["accuracy"] = CANT
+    minutes(served, "++++")
+    [incident] = incidents(served)
+    assert (incident.kind, served.registry.holders(), monitor.is_armed) == (IncidentKind.BLIND, [4], action == "auto")
+    assert ("It stays armed" in str(incident.lines[0])) == (action == "auto")
+    assert [event.tag for event in served.events()].count(Tag.MONITOR_BLIND) == 1
+    with served.ledger.read() as reading:
+        assert [one.outcome for one in reading.measurements(monitor.id, most=3)] == 3 * [Outcome.UNJUDGED]
+
+
+def test_a_new_one_that_nobody_has_armed_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
+    monitor = add(served, **BLOCKS)
+    rule["accuracy"] = CANT
+    minutes(served, "++++")
+    now = standing(served, monitor)
+    assert (now.state, incidents(served)) == (State.CANT_JUDGE, [])
+    assert str(state(monitor, now)) == "can't judge yet: The baseline is gone"
+    assert str(checked(monitor, now)).startswith("Checked “churn” accuracy: can't judge yet: The baseline is gone. The")
+    assert row(MonitorRow(monitor, now), served.clock.now()).startswith(
+        "🟣 `churn` `accuracy`  can't judge yet: The baseline is gone  ·  "
+    )
+    view = MonitorView(monitor=monitor, standing=now, recent=[], incident=None, tripped=None, now=served.clock.now())
+    assert str(monitor_view(view).blocks).count("The baseline is gone") == 1
+    assert document(monitor, now)["why"] == "The baseline is gone."
+    others = [MonitorRow(monitor, replace(now, state=one)) for one in State if one is not State.CANT_JUDGE]
+    states = [one.standing.state for one in worst_first([MonitorRow(monitor, now), *others])]
+    assert states[:5] == [State.FAILED, State.ERROR, State.NO_DATA, State.CANT_JUDGE, State.PENDING]
+
+
+def test_a_dry_run_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
+    monitor = watched(served, action="dry_run")
+    rule["accuracy"] = CANT
+    minutes(served, "++++")
+    assert (standing(served, monitor).state, incidents(served)) == (State.CANT_JUDGE, [])
+    assert str(state(monitor, standing(served, monitor))) == "can't judge: The baseline is gone"
+
+
+def test_what_was_silenced_is_told_afterwards(served: Bench, rule: dict[str, Any]) -> None:
+    watched(served)
+    monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
+    silence: Any = parse("monitor silence churn accuracy 10m")
+    monitors.silence(BOB, silence, origin="slack")
+    rule["accuracy"] = CANT
+    minutes(served, "++++")
+    assert incidents(served) == []
+    minutes(served, 8 * "+")
+    assert [one.kind for one in incidents(served)] == [IncidentKind.BLIND]
+
+
+def test_one_that_is_armed_although_it_cannot_judge_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
+    monitor = add(served, **BLOCKS)
+    rule["accuracy"] = CANT
+    minutes(served, "++++")
+    with served.ledger.write() as tx:
+        auto = monitor.rule.model_copy(update={"action": "auto"})
+        tx.save_monitor(
+            replace(monitor, rule=auto, created_by=BOB.person, armed_at=served.clock.now(), armed_by=DAVE.person)
+        )
+    minutes(served, "+")
+    assert "It stays armed" in str(incidents(served)[0].lines[0])
+
+
+def test_what_failed_stays_failed(served: Bench, rule: dict[str, Any]) -> None:
+    monitor = watched(served)
+    goes_on(served, lambda at: 0.5, minutes=30)
+    assert standing(served, monitor).state is State.FAILED
+    rule["accuracy"] = CANT
+    minutes(served, "++++")
+    assert (standing(served, monitor).state, [one.kind for one in incidents(served)]) == (
+        State.FAILED,
+        [IncidentKind.FAILED],
+    )
+    assert str(state(monitor, standing(served, monitor))).endswith("; can't judge now")
+
+
+def test_the_alert_names_the_new_reason(served: Bench, rule: dict[str, Any]) -> None:
+    watched(served)
+    minutes(served, "...")
+    assert str(incidents(served)[0].lines[0]) == "accuracy: There are no readings."
+    rule["accuracy"] = CANT
+    minutes(served, "+++")
+    assert str(incidents(served)[0].lines[0]) == "accuracy: can't judge. The baseline is gone."
+    rule["accuracy"] = Judgement(is_worse=None, why=say("It is another one."))
+    minutes(served, "+")
+    assert str(incidents(served)[0].lines[0]) == "accuracy: can't judge. It is another one."
+    minutes(served, "...")
+    assert str(incidents(served)[0].lines[0]) == "accuracy: There are no readings."
+    assert len(incidents(served)) == 1
+
+
+# -- how it ends -------------------------------------------------------------------------------------------------------
+
+
+def test_an_outage_is_one_alert_that_ends_with_the_next_verdict(served: Bench) -> None:
+    monitor = watched(served)
+    minutes(served, 6 * ".")
+    [incident] = incidents(served)
+    minutes(served, "+")
+    assert str(state(monitor, standing(served, monitor))) == "measured again, but not judged yet"
+    assert incidents(served)[0].is_open
+    until_judged(served, monitor)
+    [ended] = incidents(served)
+    assert (ended.id, ended.is_open, ended.ending) == (incident.id, False, Ending.RECOVERED)
+    assert str(ended.resolution).startswith("Monitoring is back after ")
+
+
+def test_a_window_that_fails_ends_it_too(served: Bench) -> None:
+    monitor = add(served, no_data=2, action="notify", fail_after=2)
+    check(served, 0.9, None, None, 0.5)
+    [incident] = incidents(served)
+    assert (standing(served, monitor).state, incident.is_open) == (State.PENDING, False)
+    assert Tag.MONITOR_WELL not in {event.tag for event in served.events()}
+
+
+def test_a_failure_right_after_it_ends_it_too(served: Bench) -> None:
+    add(served, no_data=2, action="notify", fail_after=1)
+    check(served, 0.9, None, None, 0.5)
+    assert {one.kind: one.is_open for one in incidents(served)} == {
+        IncidentKind.BLIND: False,
+        IncidentKind.FAILED: True,
+    }
+
+
+def test_a_promotion_overtakes_it_and_the_next_version_is_told_of_anew(
+    served: Bench,
+    rule: dict[str, Any],
+) -> None:
+    monitor = watched(served)
+    rule["accuracy"] = CANT
+    minutes(served, "+++")
+    served.approved("promote churn 2 production")
+    served.moves.run("churn")
+    served.incidents.tend()
+    assert [one.ending for one in incidents(served)] == [Ending.OVERTAKEN]
+    assert (standing(served, monitor).state, standing(served, monitor).judged_at is None) == (State.WARMUP, False)
+    minutes(served, "+++")
+    assert sorted(one.is_open for one in incidents(served)) == [False, True]
+
+
+def test_one_that_is_resumed_is_not_blamed_for_its_pause(served: Bench) -> None:
+    monitor = watched(served)
+    monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
+    monitors.pause(BOB, "churn", "accuracy", origin="slack")
+    served.clock.turn(hours=2, minutes=3)
+    monitors.resume(BOB, "churn", "accuracy", origin="slack")
+    before = served.clock.now()
+    minutes(served, 25 * "+")
+    assert (standing(served, monitor).state, incidents(served)) == (State.OK, [])
+    judged_at = standing(served, monitor).judged_at
+    assert judged_at is not None
+    assert judged_at > before + timedelta(minutes=10)
+
+
+# -- many of one source ------------------------------------------------------------------------------------------------
+
+MODELS = ("churn", "a", "b", "c")
+
+
+def fleet(bench: Bench, **fields: Any) -> list[Monitor]:
+    """Return a monitor for each of four models, in Production for different times; all have been judging."""
+    for model in MODELS[1:]:
+        serving(bench, model)
+        bench.clock.turn(minutes=3)
+    monitors = [add(bench, "q", model, **BLOCKS | {"query": "q"} | fields) for model in MODELS]
+    for one in monitors:
+        with bench.ledger.write() as tx:
+            tx.save_standing(replace(tx.standing(one.id), judged_at=bench.clock.now()))
+    return monitors
+
+
+def test_an_outage_of_a_source_is_one_alert_that_ends_when_each_of_its_monitors_was_judged(
+    served: Bench,
+    rule: dict[str, Any],
+) -> None:
+    fleet(served)
+    minutes(served, "!!!!!", query="q")
+    [incident] = incidents(served)
+    assert (incident.is_of_source, sorted(incident.monitors)) == (True, ["a q", "b q", "c q", "churn q"])
+    rule["q"] = CANT
+    minutes(served, "++++", query="q")
+    assert all("can't judge. The baseline is gone." in str(line) for line in incidents(served)[0].lines)
+    rule["q"] = Judgement(is_worse=False)
+    minutes(served, "+", query="q")
+    [incident] = incidents(served)
+    assert (incident.is_open, incident.ending) == (False, Ending.RECOVERED)
+
+
+def live_fleet(bench: Bench) -> list[Monitor]:
+    """Return the same, judged by the real rule against their own past eight hours."""
+    for model in MODELS[1:]:
+        serving(bench, model)
+        bench.clock.turn(minutes=3)
+    bench.clock.turn(hours=9)
+    monitors = [add(bench, "q", model, **BLOCKS | {"query": "q", "baseline": "live"}) for model in MODELS]
+    now, slots = bench.clock.now(), 8 * 60
+    with bench.ledger.write() as tx:
+        for one in monitors:
+            term = present_term(tx, one.model)
+            assert term is not None
+            for slot in range(1, slots + 1):
+                at = now - timedelta(minutes=slots - slot)
+                tx.claim_slots({(one.id, slot): at + timedelta(minutes=1)}, "x", at)
+                tx.finish_slots(
+                    [
+                        Measurement(
+                            monitor=one.id,
+                            slot=slot,
+                            at=at,
+                            revision=1,
+                            version=term.version,
+                            move=term.move,
+                            outcome=Outcome.OK,
+                            value=0.9 + 0.002 * (slot % 5),
+                            points=1,
+                        )
+                    ],
+                    "x",
+                )
+            tx.save_standing(
+                Standing(
+                    monitor=one.id,
+                    slot=slots,
+                    next_at=now,
+                    revision=1,
+                    version=term.version,
+                    move=term.move,
+                    state=State.WARMUP,
+                    at=now,
+                    points=slots,
+                )
+            )
+            tx.save_monitor(replace(one, created_at=term.since))
+    minutes(bench, 22 * "+", query="q")
+    assert {standing(bench, one).state for one in monitors} == {State.OK}
+    assert incidents(bench) == []
+    return monitors
+
+
+@pytest.mark.parametrize("outage", ["." * 7, "!" * 7, ".+..+..+.." * 3])
+def test_whatever_a_source_lacks_is_one_alert_until_each_window_is_whole_again(served: Bench, outage: str) -> None:
+    monitors = live_fleet(served)
+    minutes(served, outage, query="q")
+    minutes(served, "+", query="q")
+    assert [(one.is_of_source, one.is_open) for one in incidents(served)] == [(True, True)]
+    minutes(served, 28 * "+", query="q")
+    assert {standing(served, one).state for one in monitors} == {State.OK}
+    assert [(one.is_of_source, one.is_open, one.ending) for one in incidents(served)] == [
+        (True, False, Ending.RECOVERED)
+    ]
+
+
+def test_the_last_ones_of_an_outage_get_no_alert_of_their_own(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet(served)
+    minutes(served, "!!!!!", query="q")
+    said = {"churn": CANT}
+
+    def judge(monitor: Monitor, *more: Any) -> Judgement:
+        return said.get(monitor.model, Judgement(is_worse=False))
+
+    monkeypatch.setattr(monitoring, "judge", judge)
+    minutes(served, "++++", query="q")
+    assert [(one.is_of_source, one.is_open) for one in incidents(served)] == [(True, True)]
+    del said["churn"]
+    minutes(served, "+", query="q")
+    assert [one.is_open for one in incidents(served)] == [False]
+
+
+def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_times(
+    served: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet(served)
+    blind: set[str] = set()
+
+    def judge(monitor: Monitor, *more: Any) -> Judgement:
+        return CANT if monitor.model in blind else Judgement(is_worse=False)
+
+    monkeypatch.setattr(monitoring, "judge", judge)
+    minutes(served, "+.+.", query="q")
+    for model in MODELS:
+        blind.add(model)
+        minutes(served, "+++", query="q")
+    [incident] = incidents(served)
+    assert (incident.is_of_source, len(incident.monitors)) == (True, 4)
+
+
+def test_one_model_alone_is_no_doubt_about_its_source(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet(served)
+    monkeypatch.setattr(
+        monitoring, "judge", lambda monitor, *more: CANT if monitor.model == "a" else Judgement(is_worse=False)
+    )
+    minutes(served, "+++", query="q")
+    [incident] = incidents(served)
+    assert (incident.model, incident.monitors) == ("a", ("q",))
+
+
+def test_new_monitors_that_cannot_judge_yet_say_nothing_about_a_source(
+    served: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet(served)
+    for number in range(6):
+        add(served, f"new{number}", MODELS[number % 3], **BLOCKS | {"query": "q"})
+    monkeypatch.setattr(
+        monitoring,
+        "judge",
+        lambda monitor, *more: CANT if monitor.name != "q" or monitor.model == "a" else Judgement(is_worse=False),
+    )
+    minutes(served, "++++", query="q")
+    [incident] = incidents(served)
+    assert (incident.model, incident.monitors) == ("a", ("q",))
+
+
+def test_an_alert_of_a_source_whose_monitors_all_began_anew_is_over(served: Bench) -> None:
+    monitors = fleet(served)
+    minutes(served, "!!!!!", query="q")
+    with served.ledger.write() as tx:
+        for one in monitors:
+            tx.save_standing(Standing(monitor=one.id, state=State.WARMUP))
+    served.incidents.tend()
+    assert [(one.is_open, one.ending) for one in incidents(served)] == [(False, Ending.RECOVERED)]
+
+
+def test_one_that_was_alone_at_first_is_told_of_once(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet(served)
+    blind = {"a"}
+    monkeypatch.setattr(
+        monitoring, "judge", lambda monitor, *more: CANT if monitor.model in blind else Judgement(is_worse=False)
+    )
+    minutes(served, "+++", query="q")
+    minutes(served, "!!!!", query="q")
+    assert {one.model: sorted(one.monitors) for one in incidents(served)} == {
+        "a": ["q"],
+        "": ["b q", "c q", "churn q"],
+    }
+
+
+# -- yesterday's ledger ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("was_judging", [True, False])
+def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench, was_judging: bool) -> None:
+    monitor = add(served, **BLOCKS)
+    past(served, monitor, lambda slot: 0.9, hours=3)
+    minutes(served, "+")
+    with served.ledger.write() as tx:
+        now = tx.standing(monitor.id)
+        tx.save_standing(
+            Standing(
+                monitor=monitor.id,
+                slot=now.slot,
+                next_at=now.next_at,
+                state=State.WARMUP,
+                revision=1,
+                version=4,
+                move=now.move,
+                points=99,
+                value=0.9,
+                at=now.at,
+                judged_at=now.at if was_judging else None,
+                why=say("The baseline covers 3h, and 7h are needed."),
+            )
+        )
+    minutes(served, 15 * "+")
+    assert standing(served, monitor).state is State.CANT_JUDGE
+    assert bool(incidents(served)) is was_judging
+    assert bool([line for line in told(served) if "can't judge" in line]) is was_judging
+
+
+# -- what is compared --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"rule": "blocks"}, "the mean of accuracy over 10m is worse"),
+        ({"rule": "blocks", "aggregate": "p95"}, "the mean p95 of accuracy over 10m is worse"),
+        ({"rule": "sequential"}, "the mean of accuracy since the promotion is worse"),
+    ],
+)
+def test_a_rule_says_what_it_compares(served: Bench, fields: dict[str, Any], said: str) -> None:
+    monitor = add(served, **BLOCKS | fields)
+    assert said in str(rule_in_words(monitor.rule))
+
+
+def test_one_bad_reading_is_not_said_to_be_the_window_s_mean(served: Bench) -> None:
+    monitor = watched(served)
+    served.sources.say("accuracy", (served.clock.now() + timedelta(seconds=66), 0.7))
+    served.clock.turn(seconds=66)
+    tick(served)
+    assert "The latest reading of accuracy for v4 is 0.7." in str(checked(monitor, standing(served, monitor)))

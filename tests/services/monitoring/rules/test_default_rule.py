@@ -1,0 +1,602 @@
+"""The rule `default` at work: blocks and a scan side by side, against a baseline that can only get better."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from bot.domain import monitors
+from bot.domain.baselines import Baseline
+from bot.domain.events import Event, Tag
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Answer, Check, FrozenBaseline, Monitor, Outcome, Own, Standing, State, Term, Verdict
+from bot.domain.moves import MoveState
+from bot.ledger.audit import stream, verify
+from bot.ports import NoteKind
+from bot.services import backtesting
+from bot.services.backtesting import Backtesting
+from bot.services.judging import LedgerPast
+from tests.services.monitoring.rules.test_evaluation import DAY, frozen, promoted, usual, went_on, wrote
+from tests.services.monitoring.test_scheduler import add, incidents, rollbacks, served, standing, tick, told  # noqa: F401
+from tests.support.services.bench import Bench, bench_over, beside
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+DEFAULT: dict[str, Any] = {
+    "rule": "default",
+    "greater_than": None,
+    "every": "5m",
+    "warmup": None,
+    "action": "notify",
+}
+# A week of seven hours: what takes days takes hours, by the same code.
+SHORT: dict[str, Any] = DEFAULT | {"history": "7h", "every": "3m", "window": "15m", "warmup": "30m"}
+
+
+@pytest.fixture
+def watched(served: Bench) -> tuple[Bench, Monitor]:  # noqa: F811
+    """Return a bench with 21 days of accuracy of v4, and v1 promoted just now."""
+    return after_days(served, **DEFAULT)
+
+
+def after_days(
+    bench: Bench, days: float = 21, value: Callable[[datetime], float] = usual, **fields: Any
+) -> tuple[Bench, Monitor]:
+    monitor = add(bench, **fields)
+    wrote(bench, monitor, days * DAY, value)
+    promoted(bench, 1)
+    return bench, monitor
+
+
+def times(by: float) -> Callable[[datetime], float]:
+    return lambda at: by * usual(at)
+
+
+def own(bench: Bench, monitor: Monitor) -> FrozenBaseline | None:
+    with bench.ledger.read() as reading:
+        return reading.baselines([monitor.id], own=True).get(monitor.id)
+
+
+def raised(bench: Bench) -> list[Event]:
+    return [one for one in bench.events() if one.tag is Tag.BASELINE_RAISED]
+
+
+def heard(bench: Bench) -> list[str]:
+    return [one for kind in (NoteKind.NEWS, NoteKind.SAID) for one in told(bench, kind) if "better than its" in one]
+
+
+def why(bench: Bench, monitor: Monitor) -> str:
+    return str(standing(bench, monitor).why)
+
+
+# -- what is seen, and what's done -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("by", "most"), [(0.95, 65), (0.9, 35), (0.5, 35)])
+def test_a_drop_is_seen_within_the_hour(watched: tuple[Bench, Monitor], by: float, most: float) -> None:
+    bench, monitor = watched
+    assert went_on(bench, monitor, usual, 3 * HOUR) is None
+    after = went_on(bench, monitor, times(by), 3 * HOUR)
+    assert after is not None
+    assert after <= most * MINUTE
+    assert why(bench, monitor).startswith("Over the last 30m: ")
+
+
+def test_an_armed_monitor_rolls_back_to_the_version_before(served: Bench) -> None:  # noqa: F811
+    bench, monitor = after_days(served, **DEFAULT | {"action": "auto"})
+    went_on(bench, monitor, usual, 3 * HOUR)
+    assert rollbacks(bench) == []
+    assert went_on(bench, monitor, times(0.95), 3 * HOUR) is not None
+    assert [(one.version, one.state) for one in rollbacks(bench)] == [(4, MoveState.DONE)]
+
+
+@pytest.mark.parametrize(("fail_after", "most"), [(1, 30), (2, 35), (3, 40), (6, 60)])
+def test_it_fails_after_so_many_failures_in_a_row(
+    served: Bench,  # noqa: F811
+    fail_after: int,
+    most: float,
+) -> None:
+    bench, monitor = after_days(served, **DEFAULT | {"fail_after": fail_after})
+    went_on(bench, monitor, usual, 3 * HOUR)
+    after = went_on(bench, monitor, times(0.9), 3 * HOUR)
+    assert after is not None
+    assert after <= most * MINUTE
+    assert standing(bench, monitor).bad == fail_after
+
+
+def test_a_version_that_is_worse_from_its_first_reading_fails_right_after_the_warm_up(
+    watched: tuple[Bench, Monitor],
+) -> None:
+    bench, monitor = watched
+    after = went_on(bench, monitor, times(0.9), 3 * HOUR)
+    assert after is not None
+    assert 2 * HOUR <= after <= 2 * HOUR + 12 * MINUTE
+
+
+def test_after_a_scan_s_failure_it_takes_three_good_windows_to_be_well_again(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, 3 * HOUR)
+    assert went_on(bench, monitor, times(0.9), 3 * HOUR) is not None
+    began = bench.clock.now()
+    while standing(bench, monitor).state is State.FAILED and bench.clock.now() - began < 12 * HOUR:
+        went_on(bench, monitor, usual, MINUTE)
+    assert 2 * HOUR < bench.clock.now() - began <= 5 * HOUR
+    assert standing(bench, monitor).state is State.OK
+    assert len(incidents(bench)) == 1
+
+
+def test_one_hour_that_is_bad_and_over_is_a_failure_that_ends(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, 3 * HOUR)
+    bench.sources.say("accuracy", (bench.clock.now(), 0.0))
+    tick(bench)  # a single wild reading
+    assert went_on(bench, monitor, usual, 3 * HOUR) is None
+    assert standing(bench, monitor).state is State.OK
+
+
+@pytest.mark.parametrize(("every", "window"), [("1h", "1h"), ("30m", "1h"), ("6h", "6h"), ("1d", "1d")])
+def test_a_window_of_few_readings_is_confirmed_by_those_before_it_and_acts_at_most_two_windows_later(
+    served: Bench,  # noqa: F811
+    every: str,
+    window: str,
+) -> None:
+    """One reading can't confirm itself, so the last three do."""
+    fired = {}
+    for rule in ("blocks", "default"):
+        fields = {"name": "m", "source": "push"} | DEFAULT | {"rule": rule, "every": every, "window": window}
+        monitor = Monitor(id="m", model="churn", rule=MonitorRule(**fields), created_at=served.clock.now())
+        length, since = monitor.rule.every, served.clock.now()
+        at = [since + length * (number + 0.5) for number in range(-(21 * DAY // length), 20)]
+        checks = [
+            Check(
+                one,
+                "b" if one > since else "a",
+                1,
+                Outcome.OK,
+                usual(one) * (1 if one < since + 9 * length else 0.8),
+                1,
+            )
+            for one in at
+        ]
+        found = backtesting.replay(monitor, [Term(move="b", version=2, since=since)], checks, since=since, until=at[-1])
+        fired[rule] = [(one.at - since) / length for one in found.firings]
+    assert len(fired["blocks"]) == 1
+    assert 9 < fired["default"][0] <= fired["blocks"][0] + 2 * (monitor.rule.window / length)
+
+
+def test_a_healthy_check_asks_the_ledger_no_more_than_a_check_by_blocks(watched: tuple[Bench, Monitor]) -> None:
+    """A thousand monitors are checked every five minutes; mid-window, a baseline in memory and a number are enough."""
+    bench, _ = watched
+    asked: dict[int, list[str]] = {}
+    for count in (1, 5):
+        for number in range(len(asked) * 1, count):
+            if number:
+                add(bench, f"m{number}", **DEFAULT | {"query": "accuracy"})
+        for turn in range(40):
+            bench.clock.turn(seconds=330)
+            bench.sources.say("accuracy", (bench.clock.now(), usual(bench.clock.now())))
+            with statements() as some:
+                tick(bench)
+            if turn > 30 and (bench.clock.now().minute - 10) % 60 not in range(8):
+                asked[count] = min(asked.get(count, some), some, key=len)
+    assert not any("measurements.value" in one and "ORDER BY measurements.at" in one for one in asked[5])
+    assert len(asked[5]) == len(asked[1])
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    asked: list[str] = []
+
+    def listen(_c: Any, _cursor: Any, statement: str, _parameters: Any, _context: Any, _many: Any) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", listen)
+
+
+# -- what it's compared with -------------------------------------------------------------------------------------------
+
+
+def test_hours_that_few_days_before_the_promotion_have_leave_the_others_compared_with_these_days(
+    served: Bench,  # noqa: F811
+) -> None:
+    """Three outages at the same hour are no reason to wait for a week of the new version's own days."""
+    monitor = add(served, **DEFAULT)
+    for day in range(7):
+        wrote(served, monitor, 11 * HOUR)
+        if day < 3:
+            served.clock.turn(hours=1)
+        wrote(served, monitor, 12 * HOUR if day < 3 else 13 * HOUR)
+    promoted(served, 1)
+    assert went_on(served, monitor, usual, 4 * HOUR) is None
+    assert (standing(served, monitor).state, standing(served, monitor).unjudged) == (State.OK, 0)
+    assert went_on(served, monitor, times(0.9), 3 * HOUR) is not None
+    assert frozen(served, monitor).summary.days[11] == 4
+    assert own(served, monitor) is None
+
+
+def test_a_metric_of_office_hours_is_compared_with_the_version_before(served: Bench) -> None:  # noqa: F811
+    monitor = add(served, **DEFAULT)
+    for _ in range(14):
+        wrote(served, monitor, 9 * HOUR)
+        served.clock.turn(hours=15)
+    promoted(served, 1)
+    assert went_on(served, monitor, usual, 4 * HOUR) is None
+    assert went_on(served, monitor, times(0.9), HOUR) is not None
+
+
+def first_term(bench: Bench, **fields: Any) -> Monitor:
+    bench.watch.poll()
+    return add(bench, **SHORT | fields)
+
+
+def checked(bench: Bench, monitor: Monitor, value: float, every: float = 198) -> Standing:
+    bench.clock.turn(seconds=every)
+    now = bench.clock.now()
+    bench.sources.say(
+        "accuracy", (now - monitor.rule.label_delay, value + 0.01 * (now.timestamp() * 613 % 997 / 997 - 0.5))
+    )
+    tick(bench)
+    return standing(bench, monitor)
+
+
+@pytest.mark.parametrize("late", [0, 40])
+def test_in_the_first_term_it_says_from_when_it_judges_and_does(bench: Bench, late: int) -> None:
+    monitor = first_term(bench, label_delay=f"{late}m")
+    said: set[str] = set()
+    judged = None
+    for _ in range(9 * 60 // 3):
+        now = checked(bench, monitor, 0.9)
+        if "It judges from " in str(now.why):
+            said.add(str(now.why).split("It judges from ")[1].rstrip("."))
+        judged = judged or now.judged_at
+    assert judged is not None
+    assert len(said) == 1
+    at = datetime.strptime(said.pop(), "%Y-%m-%d %H:%M UTC").replace(tzinfo=judged.tzinfo)
+    assert at - MINUTE <= judged <= at + 4 * MINUTE
+
+
+def test_in_the_first_term_the_own_days_are_summarized_when_one_is_over(bench: Bench) -> None:
+    monitor = first_term(bench)
+    ends = []
+    for _ in range(10 * 20):
+        checked(bench, monitor, 0.9)
+        found = own(bench, monitor)
+        ends += [found.until] if found else []
+    assert [b - a for a, b in itertools.pairwise(sorted(set(ends)))] == [HOUR] * (len(set(ends)) - 1)
+    assert ends == sorted(ends)
+    assert len(set(ends)) >= 10
+    assert found is not None
+    assert found.key.endswith("live higher")
+    assert raised(bench) == []
+
+
+def test_in_the_first_term_a_drop_is_seen_within_a_window(bench: Bench) -> None:
+    monitor = first_term(bench)
+    for _ in range(9 * 60 // 3):
+        assert checked(bench, monitor, 0.9).state is not State.FAILED
+    began = bench.clock.now()
+    while checked(bench, monitor, 0.8).state is not State.FAILED:
+        assert bench.clock.now() - began < 20 * MINUTE
+    assert "There's no usable data from before v3, so this compares with its own past days." in why(bench, monitor)
+
+
+# -- the ratchet -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def better(watched: tuple[Bench, Monitor]) -> tuple[Bench, Monitor]:
+    """Return a bench whose v1 has been three percent better than v4 for 14 days."""
+    bench, monitor = watched
+    went_on(bench, monitor, times(1.03), 10 * MINUTE)
+    wrote(bench, monitor, 14 * DAY, times(1.03))
+    return bench, monitor
+
+
+def test_after_fourteen_quiet_days_that_are_better_these_are_compared_with_and_that_is_said_once(
+    better: tuple[Bench, Monitor],
+) -> None:
+    bench, monitor = better
+    for _ in range(3):
+        went_on(bench, monitor, times(1.03), HOUR)
+        wrote(bench, monitor, DAY, times(1.03))
+    assert heard(bench) == [
+        "v1 has been better than its baseline for 14d. The monitor “churn” accuracy now compares v1 with its own days: "
+        "0.9244 is usual instead of 0.8975."
+    ]
+    (one,) = raised(bench)
+    assert (one.subject, one.before, one.after) == ("churn accuracy", "0.8975", "0.9244")
+    with bench.ledger.read() as reading:
+        assert verify(stream(lambda after: reading.records(after=after)), reading.head()) is None
+
+
+def test_a_drop_from_the_better_level_is_seen(better: tuple[Bench, Monitor]) -> None:
+    bench, monitor = better
+    went_on(bench, monitor, times(1.03), 3 * HOUR)
+    after = went_on(bench, monitor, times(1.03 * 0.95), 3 * HOUR)
+    assert after is not None
+    assert after <= 65 * MINUTE
+    assert "where 0.91" in why(bench, monitor)
+
+
+def test_without_the_fourteenth_day_the_days_before_are_compared_with(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, times(1.03), 10 * MINUTE)
+    wrote(bench, monitor, 13 * DAY, times(1.03))
+    went_on(bench, monitor, times(1.03), HOUR)
+    assert (own(bench, monitor), raised(bench)) == (None, [])
+
+
+def test_a_failure_within_the_fourteen_days_postpones_it(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, times(1.03), 10 * MINUTE)
+    wrote(bench, monitor, 7 * DAY, times(1.03))
+    assert went_on(bench, monitor, times(0.8), 2 * HOUR) is not None
+    wrote(bench, monitor, 12 * DAY, times(1.03))
+    went_on(bench, monitor, times(1.03), 4 * HOUR)
+    assert own(bench, monitor) is None
+    failed_at = standing(bench, monitor).failed_at
+    assert failed_at is not None
+    wrote(bench, monitor, 3 * DAY, times(1.03))
+    went_on(bench, monitor, times(1.03), HOUR)
+    found = own(bench, monitor)
+    assert found is not None
+    assert found.since >= failed_at
+    assert len(raised(bench)) == 1
+
+
+@pytest.mark.parametrize("by", [1.0, 1.005])
+def test_days_that_are_hardly_better_are_not_compared_with(watched: tuple[Bench, Monitor], by: float) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, times(by), 10 * MINUTE)
+    wrote(bench, monitor, 20 * DAY, times(by))
+    went_on(bench, monitor, times(by), HOUR)
+    assert (own(bench, monitor), raised(bench), heard(bench)) == (None, [], [])
+
+
+@pytest.mark.parametrize("value", [1.0, 0.95])
+def test_a_source_that_repeats_itself_for_weeks_changes_no_baseline(
+    watched: tuple[Bench, Monitor], value: float
+) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, lambda at: value, 10 * MINUTE)
+    wrote(bench, monitor, 20 * DAY, lambda at: value)
+    went_on(bench, monitor, lambda at: value, HOUR)
+    assert (own(bench, monitor), raised(bench)) == (None, [])
+    assert went_on(bench, monitor, usual, 4 * HOUR) is None
+
+
+def test_days_without_errors_are_no_baseline_that_a_percentage_says_nothing_of(served: Bench) -> None:  # noqa: F811
+    """Errors of which there have been none would be judged by nothing until the next promotion."""
+
+    def some(at: datetime) -> float:
+        return 0.001 * (at.minute // 5 % 3)
+
+    bench, monitor = after_days(served, 21, some, **DEFAULT | {"direction": "lower"})
+    went_on(bench, monitor, lambda at: 0.0, 10 * MINUTE)
+    wrote(bench, monitor, 20 * DAY, lambda at: 0.0)
+    went_on(bench, monitor, lambda at: 0.0, 3 * HOUR)
+    assert (own(bench, monitor), standing(bench, monitor).state) == (None, State.OK)
+
+
+def test_days_on_both_sides_of_zero_are_no_baseline_that_a_percentage_says_nothing_of(
+    served: Bench,  # noqa: F811
+) -> None:
+    bench, monitor = after_days(served, 21, lambda at: usual(at) - 0.8, **DEFAULT | {"direction": "lower"})
+    went_on(bench, monitor, lambda at: usual(at) - 0.9, 10 * MINUTE)
+    wrote(bench, monitor, 20 * DAY, lambda at: usual(at) - 0.9)
+    went_on(bench, monitor, lambda at: usual(at) - 0.9, 3 * HOUR)
+    assert (own(bench, monitor), standing(bench, monitor).state) == (None, State.OK)
+
+
+def test_days_that_lack_hours_do_not_take_the_place_of_those_that_have_them(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, times(1.03), 10 * MINUTE)
+    for _ in range(15):
+        wrote(bench, monitor, 20 * HOUR, times(1.03))
+        bench.clock.turn(hours=4)
+    went_on(bench, monitor, times(1.03), HOUR)
+    assert own(bench, monitor) is None
+
+
+def test_of_a_dry_run_only_the_audit_hears(served: Bench) -> None:  # noqa: F811
+    bench, monitor = after_days(served, **DEFAULT | {"action": "dry_run"})
+    went_on(bench, monitor, times(1.03), 10 * MINUTE)
+    wrote(bench, monitor, 14 * DAY, times(1.03))
+    went_on(bench, monitor, times(1.03), HOUR)
+    assert (len(raised(bench)), heard(bench)) == (1, [])
+
+
+def edit(bench: Bench, monitor: Monitor, **changes: Any) -> Monitor:
+    changed = monitor.changed(monitor.rule.model_copy(update=changes))
+    with bench.ledger.write() as tx:
+        tx.save_monitor(changed)
+    return changed
+
+
+def test_an_edit_of_its_window_and_back_keeps_the_better_level(better: tuple[Bench, Monitor]) -> None:
+    bench, monitor = better
+    went_on(bench, monitor, times(1.03), HOUR)
+    for window in (2 * HOUR, HOUR):
+        monitor = edit(bench, monitor, window=window)
+        went_on(bench, monitor, times(1.03), HOUR)
+        found = own(bench, monitor)
+        assert found is not None
+        assert found.summary.window == window.total_seconds()
+        assert found.summary.level == pytest.approx(0.9244, abs=1e-3)
+        wrote(bench, monitor, 2 * DAY, times(1.03))
+    assert len(heard(bench)) == 1
+
+
+def test_an_edit_of_something_else_keeps_the_better_level(better: tuple[Bench, Monitor]) -> None:
+    bench, monitor = better
+    went_on(bench, monitor, times(1.03), HOUR)
+    before = own(bench, monitor)
+    went_on(bench, edit(bench, monitor, sigma=4.0), times(1.03), HOUR)
+    assert repr(own(bench, monitor)) == repr(before)
+    assert len(raised(bench)) == 1
+
+
+def test_where_the_other_direction_is_better_now_the_better_level_is_none(better: tuple[Bench, Monitor]) -> None:
+    bench, monitor = better
+    went_on(bench, monitor, times(1.03), HOUR)
+    monitor = edit(bench, monitor, direction="lower")
+    assert went_on(bench, monitor, times(1.03), 4 * HOUR) is not None  # three percent more than before are worse
+    assert "where 0.8" in why(bench, monitor) or "where 0.9 " in why(bench, monitor)
+
+
+def test_figures_of_another_query_are_not_compared_with_the_better_level(better: tuple[Bench, Monitor]) -> None:
+    bench, monitor = better
+    went_on(bench, monitor, times(1.03), HOUR)
+    monitor = edit(bench, monitor, aggregate="last")
+    assert went_on(bench, monitor, times(0.5), 4 * HOUR) is None
+    assert "It judges from" in why(bench, monitor)
+
+
+def test_a_new_promotion_begins_with_the_days_before_it(better: tuple[Bench, Monitor]) -> None:
+    bench, monitor = better
+    went_on(bench, monitor, times(1.03), HOUR)
+    promoted(bench, 2)
+    assert went_on(bench, monitor, times(1.03), 4 * HOUR) is None
+    assert frozen(bench, monitor).summary.level == pytest.approx(0.924, abs=0.001)
+    assert frozen(bench, monitor).move != getattr(own(bench, monitor), "move", "")
+    assert len(raised(bench)) == 1
+
+
+def test_the_sweep_takes_no_own_baseline_but_that_of_a_removed_monitor(better: tuple[Bench, Monitor]) -> None:
+    bench, monitor = better
+    went_on(bench, monitor, times(1.03), HOUR)
+    bench.clock.turn(days=100)
+    bench.monitoring.sweep(35 * DAY)
+    assert own(bench, monitor) is not None
+    with bench.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, removed_at=bench.clock.now()))
+    bench.monitoring.sweep(35 * DAY)
+    assert own(bench, monitor) is None
+
+
+def test_of_two_processes_one_raises_the_baseline(better: tuple[Bench, Monitor]) -> None:
+    bench, _ = better
+    other = beside(bench)
+    bench.clock.turn(seconds=330)
+    for one in (bench, other):
+        one.sources.say("accuracy", (bench.clock.now(), 1.03 * usual(bench.clock.now())))
+    threads = [threading.Thread(target=one.monitoring.tick) for one in (bench, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    tick(bench)
+    assert (len(raised(bench)), len(heard(bench))) == (1, 1)
+
+
+def test_a_clock_that_is_set_back_raises_no_baseline_again(better: tuple[Bench, Monitor]) -> None:
+    bench, monitor = better
+    went_on(bench, monitor, times(1.03), HOUR)
+    before = own(bench, monitor)
+    bench.clock.turn(days=-2)
+    bench.monitoring.tick()
+    went_on(bench, monitor, times(1.03), HOUR)
+    assert repr(own(bench, monitor)) == repr(before)
+    assert len(raised(bench)) == 1
+
+
+def test_after_a_ratchet_another_takes_fourteen_days_more(better: tuple[Bench, Monitor]) -> None:
+    bench, monitor = better
+    went_on(bench, monitor, times(1.03), HOUR)
+    wrote(bench, monitor, 13 * DAY, times(1.06))
+    went_on(bench, monitor, times(1.06), HOUR)
+    assert len(raised(bench)) == 1
+    wrote(bench, monitor, DAY, times(1.06))
+    went_on(bench, monitor, times(1.06), HOUR)
+    assert [one.before for one in raised(bench)] == ["0.8975", raised(bench)[0].after]
+    assert len(heard(bench)) == 2
+
+
+# -- live and backtest -------------------------------------------------------------------------------------------------
+
+Kept = tuple[Own, datetime, datetime, Baseline]
+
+
+@pytest.mark.parametrize(
+    ("fields", "seed", "failures"),
+    [({}, 1, 2), ({"label_delay": "40m"}, 5, 2), ({"fail_after": 3}, 7, 2), ({"baseline": "live"}, 11, 1)],
+    ids=str,
+)
+def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], seed: int, failures: int
+) -> None:
+    """Eight hours of v3 with none before it; a promotion; 30 hours that are better; a gap; a drop."""
+    bench = bench_over(sqlite_url)
+    monitor = first_term(bench, **fields)
+    live: list[tuple[datetime, State, int, int, str]] = []
+    kept: dict[str, list[Kept]] = {"live": [], "replayed": []}
+    for name, past in (("live", LedgerPast), ("replayed", backtesting._Memory)):
+        monkeypatch.setattr(past, "keep", recording(past.keep, kept[name]))
+    began = bench.clock.now()
+    for count, value, what in (
+        (160, 0.9, ""),
+        (20, 0.9, "no data"),
+        (20, 0.9, ""),
+        (320, 0.93, "promotion"),
+        (40, 0.93, "gap"),
+        (30, 0.88, ""),
+        (60, 0.93, ""),
+        (30, 0.5, "promotion"),
+    ):
+        if what == "promotion":
+            promoted(bench, 4 if value > 0.9 else 2)
+        elif what == "gap":
+            bench.clock.turn(minutes=100)
+        for number in range(count):
+            if what == "no data":
+                bench.clock.turn(seconds=198)
+                bench.sources.answers["accuracy"] = Answer()
+                tick(bench)
+                now = standing(bench, monitor)
+            else:
+                now = checked(bench, monitor, value, 198 - (number * seed) % 30)
+            if now.at == bench.clock.now():
+                live.append((bench.clock.now(), now.state, now.bad, now.good, why_of(now)))
+    replayed: list[tuple[datetime, State, int, int, str]] = []
+
+    def assessed(*given: Any, now: datetime, **more: Any) -> Verdict:
+        verdict = monitors.assess(*given, now=now, **more)
+        after = verdict.standing
+        replayed.append((now, after.state, after.bad, after.good, why_of(after)))
+        return verdict
+
+    monkeypatch.setattr(backtesting, "assess", assessed)
+    bench.sources.answers["accuracy"] = Answer()  # it knows nothing of the past
+    found = Backtesting(bench.context, bench.sources).backtest(monitor, bench.clock.now() - began)
+    assert replayed == live
+    assert len(found.firings) == failures
+    assert [repr(one) for one in kept["replayed"]] == [repr(one) for one in kept["live"]]
+    kinds = [kind for kind, *_ in kept["live"]]
+    assert Own.LIVE in kinds
+    assert (Own.BEST in kinds) is (monitor.rule.baseline == "previous")
+    assert any("Over the last" in text for *_, text in live)
+    bench.ledger.close()
+
+
+def why_of(standing: Standing) -> str:
+    """Return why it stands so; a replay has other words for the reasons of a check without a figure."""
+    return "" if standing.has_no_figure else str(standing.why)
+
+
+def recording(keep: Callable[..., None], into: list[Kept]) -> Callable[..., None]:
+    def kept(past: Any, kind: Own, since: datetime, until: datetime, summary: Baseline) -> None:
+        into.append((kind, since, until, summary))
+        keep(past, kind, since, until, summary)
+
+    return kept

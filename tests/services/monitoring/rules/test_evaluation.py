@@ -1,0 +1,536 @@
+"""A check and a backtest judge alike, and a baseline that was frozen at a promotion stays what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from bot.domain import monitors
+from bot.domain.backtests import Backtest
+from bot.domain.monitor_rule import MonitorRule
+from bot.domain.monitors import Answer, Check, FrozenBaseline, Measurement, Monitor, Outcome, State, Term, Verdict
+from bot.services import backtesting
+from bot.services.backtesting import Backtesting
+from tests.services.monitoring.test_scheduler import add, incidents, served, standing, tick  # noqa: F401
+from tests.support.services.bench import DAVE, Bench, bench_over
+
+DAY = timedelta(days=1)
+BLOCKS: dict[str, Any] = {
+    "rule": "blocks",
+    "greater_than": None,
+    "every": "5m",
+    "min_points": 1,
+    "warmup": None,
+    "action": "notify",
+}
+
+
+def usual(at: datetime) -> float:
+    """Return an accuracy that is lower at night, with noise that any machine makes the same of."""
+    night = 0.01 if at.hour < 6 else 0.0
+    return 0.9 - night + 0.004 * ((at.toordinal() * 7919 + at.hour * 104_729 + at.minute * 613) % 997 / 997 - 0.5)
+
+
+def wrote(bench: Bench, monitor: Monitor, span: timedelta, value: Callable[[datetime], float] = usual) -> None:
+    """Let the time go by, with a check every five minutes that is written down as the service does it."""
+    before = standing(bench, monitor)
+    with bench.ledger.read() as reading:
+        term = bench.rollbacks.served(reading, "churn")[0]
+    count = span // timedelta(minutes=5)
+    times = [bench.clock.now() + timedelta(minutes=5) * number for number in range(count)]
+    checks = [
+        Measurement(
+            monitor=monitor.id,
+            slot=before.slot + 1 + number,
+            at=at,
+            revision=1,
+            version=term.version,
+            move=term.began.id,
+            outcome=Outcome.OK,
+            points=1,
+            value=value(at),
+        )
+        for number, at in enumerate(times)
+    ]
+    bench.clock.turn(seconds=span.total_seconds())
+    now = bench.clock.now()
+    with bench.ledger.write() as tx:
+        tx.claim_slots({(monitor.id, one.slot): now for one in checks}, "x", now)
+        tx.finish_slots(checks, "x")
+        tx.save_standing(replace(before, slot=before.slot + count, next_at=now, points=before.points + count))
+
+
+def went_on(bench: Bench, monitor: Monitor, value: Callable[[datetime], float], until: timedelta) -> timedelta | None:
+    """Check every five minutes and a half, the most that jitter makes of five; return after how long it failed."""
+    began = bench.clock.now()
+    while bench.clock.now() - began < until:
+        bench.clock.turn(seconds=330)
+        bench.sources.say("accuracy", (bench.clock.now() - monitor.rule.label_delay, value(bench.clock.now())))
+        tick(bench)
+        if standing(bench, monitor).state is State.FAILED:
+            return bench.clock.now() - began
+    return None
+
+
+def promoted(bench: Bench, version: int) -> None:
+    bench.approved(f"promote churn {version} production")
+    bench.moves.run("churn")
+
+
+def frozen(bench: Bench, monitor: Monitor) -> FrozenBaseline:
+    with bench.ledger.read() as reading:
+        return reading.baselines([monitor.id])[monitor.id]
+
+
+def kept(bench: Bench, monitor: Monitor, since: datetime, until: datetime) -> int:
+    with bench.ledger.read() as reading:
+        return len(reading.series(monitor, since=since, until=until))
+
+
+@pytest.fixture
+def watched(served: Bench) -> tuple[Bench, Monitor]:  # noqa: F811
+    """Return a bench with 21 days of accuracy of v4, and v1 promoted just now."""
+    monitor = add(served, **BLOCKS)
+    wrote(served, monitor, 21 * DAY)
+    promoted(served, 1)
+    return served, monitor
+
+
+# -- a baseline that stays ---------------------------------------------------------------------------------------------
+
+
+def test_accuracy_that_halves_weeks_after_a_promotion_is_seen_within_two_hours(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    assert went_on(bench, monitor, usual, timedelta(hours=4)) is None
+    wrote(bench, monitor, timedelta(hours=20))
+    for day in range(1, 34):
+        bench.monitoring.sweep(35 * DAY)
+        if day >= 26:
+            after = went_on(bench, monitor, lambda at: usual(at) / 2, timedelta(hours=3))
+            assert after is not None, f"day {day}: {standing(bench, monitor).why}"
+            assert after <= timedelta(hours=2, minutes=15)
+            assert went_on(bench, monitor, usual, timedelta(minutes=1)) is not None
+            while standing(bench, monitor).state is State.FAILED:
+                went_on(bench, monitor, usual, timedelta(minutes=1))
+        wrote(bench, monitor, DAY - (bench.clock.now() - bench.clock.now().replace(hour=0, minute=0)) % DAY)
+
+
+def test_the_sweep_leaves_the_days_of_a_baseline_however_old_they_are(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    found = frozen(bench, monitor)
+    days = kept(bench, monitor, found.since, found.until)
+    assert days == 21 * 288 - 1
+    bench.clock.turn(days=400)
+    bench.monitoring.sweep(35 * DAY)
+    assert kept(bench, monitor, found.since, found.until) == days
+    assert kept(bench, monitor, found.until, bench.clock.now()) == 0
+
+
+def test_the_days_before_a_promotion_stay_for_a_monitor_that_is_paused_meanwhile(
+    watched: tuple[Bench, Monitor],
+) -> None:
+    bench, monitor = watched
+    with bench.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, is_paused=True))
+    for _ in range(50):
+        bench.clock.turn(days=1)
+        bench.monitoring.sweep(35 * DAY)
+    with bench.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, is_paused=False))
+    assert went_on(bench, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
+    assert kept(bench, monitor, frozen(bench, monitor).since, frozen(bench, monitor).until) == 21 * 288 - 1
+
+
+def test_a_baseline_that_cannot_be_made_keeps_no_old_checks_from_being_removed(
+    watched: tuple[Bench, Monitor], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench, monitor = watched
+    monkeypatch.setattr("bot.services.judging.summary_of", lambda *_: 1 / 0)
+    bench.clock.turn(days=36)
+    assert bench.monitoring.sweep(35 * DAY) > 0
+    assert kept(bench, monitor, bench.clock.now() - 60 * DAY, bench.clock.now()) == 0
+    assert "can't be made" in caplog.text
+
+
+def test_a_new_term_s_baseline_takes_the_place_of_the_old_one_and_its_days_go(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    old = frozen(bench, monitor)
+    wrote(bench, monitor, 40 * DAY)
+    promoted(bench, 2)
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    bench.monitoring.sweep(35 * DAY)
+    new = frozen(bench, monitor)
+    assert (new.until - old.until >= 40 * DAY, kept(bench, monitor, old.since, old.until)) == (True, 0)
+    assert kept(bench, monitor, new.since, new.until) == 21 * 288 - 1
+
+
+def test_a_removed_monitor_keeps_no_baseline(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    with bench.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, removed_at=bench.clock.now()))
+    bench.clock.turn(days=36)
+    bench.monitoring.sweep(35 * DAY)
+    with bench.ledger.read() as reading:
+        assert (reading.baselines([monitor.id]), reading.measurements(monitor.id)) == ({}, [])
+
+
+def test_an_edit_makes_the_baseline_again_of_the_same_days(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    before = frozen(bench, monitor)
+    wrote(bench, monitor, 40 * DAY)
+    bench.monitoring.sweep(35 * DAY)
+    changed = monitor.changed(monitor.rule.model_copy(update={"window": timedelta(hours=2)}))
+    with bench.ledger.write() as tx:
+        tx.save_monitor(changed)
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    after = frozen(bench, monitor)
+    assert (after.since, after.until, after.summary.window) == (before.since, before.until, 7200.0)
+    assert after.summary.covers == before.summary.covers > (20 * DAY).total_seconds()
+
+
+def test_an_edit_to_a_shorter_history_and_back_keeps_the_days(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    before = frozen(bench, monitor)
+    wrote(bench, monitor, 40 * DAY)
+    for history in (timedelta(hours=7), 7 * DAY):
+        with bench.ledger.write() as tx:
+            monitor = monitor.changed(monitor.rule.model_copy(update={"history": history}))
+            tx.save_monitor(monitor)
+        went_on(bench, monitor, usual, timedelta(minutes=10))
+        bench.monitoring.sweep(35 * DAY)
+    assert frozen(bench, monitor).summary == before.summary
+
+
+def test_after_a_bad_version_that_served_for_weeks_the_days_before_it_are_compared_with(
+    watched: tuple[Bench, Monitor],
+) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    before = frozen(bench, monitor)
+    wrote(bench, monitor, 40 * DAY, lambda at: usual(at) / 2)
+    bench.do('rollback churn --reason "bad"', DAVE)
+    bench.monitoring.sweep(35 * DAY)
+    assert went_on(bench, monitor, usual, timedelta(hours=4)) is None
+    assert (standing(bench, monitor).state, frozen(bench, monitor).summary.covers) == (State.OK, before.summary.covers)
+    bench.monitoring.sweep(35 * DAY)
+    with bench.ledger.write() as tx:
+        tx.save_monitor(monitor.changed(monitor.rule.model_copy(update={"window": timedelta(minutes=30)})))
+    assert went_on(bench, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
+    assert frozen(bench, monitor).summary.covers == before.summary.covers
+
+
+def test_what_is_measured_later_changes_no_frozen_baseline(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    went_on(bench, monitor, usual, timedelta(minutes=10))
+    before = frozen(bench, monitor)
+    went_on(bench, monitor, lambda at: 0.7, timedelta(hours=5))
+    assert frozen(bench, monitor) is not before
+    assert repr(frozen(bench, monitor)) == repr(before)
+
+
+# -- a ledger of yesterday ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("days", "remark"), [(20, ""), (40, "There's no usable data from before v1")])
+def test_a_monitor_of_yesterday_s_ledger_judges_with_what_is_there(
+    watched: tuple[Bench, Monitor], days: int, remark: str
+) -> None:
+    """No baseline was written down; after 40 days, an older Registrar has swept the days before the promotion away."""
+    bench, monitor = watched
+    wrote(bench, monitor, days * DAY)
+    with bench.ledger.write() as tx:
+        tx.save_standing(
+            replace(standing(bench, monitor), revision=1, version=1, state=State.OK, move=promotion(bench))
+        )
+        tx.sweep(measurements=bench.clock.now() - 35 * DAY, readings=bench.clock.now() - 35 * DAY)
+    assert went_on(bench, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
+    assert remark in str(standing(bench, monitor).why)
+    assert ("own past days" in str(standing(bench, monitor).why)) is bool(remark)
+
+
+def promotion(bench: Bench) -> str:
+    with bench.ledger.read() as reading:
+        return bench.rollbacks.served(reading, "churn")[0].began.id
+
+
+# -- before the first promotion ----------------------------------------------------------------------------------------
+
+
+def test_before_the_first_promotion_a_version_is_compared_with_its_own_days_and_that_is_said(bench: Bench) -> None:
+    bench.watch.poll()
+    monitor = add(bench, **BLOCKS)
+    assert went_on(bench, monitor, usual, timedelta(hours=4)) is None
+    began = bench.clock.now() - timedelta(hours=4)
+    assert f"It judges from {began + 7 * DAY:%Y-%m-%d} 12:00 UTC" in str(standing(bench, monitor).why)
+    wrote(bench, monitor, 7 * DAY)
+    assert went_on(bench, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
+    assert "There's no usable data from before v3, so this compares with its own past days." in str(
+        standing(bench, monitor).why
+    )
+
+
+def test_after_an_outage_it_says_when_it_judges_again_and_not_when_it_would_have(bench: Bench) -> None:
+    bench.watch.poll()
+    monitor = add(bench, **BLOCKS)
+    wrote(bench, monitor, 6 * DAY)
+    bench.clock.turn(days=4)
+    went_on(bench, monitor, usual, timedelta(hours=1, minutes=1))
+    now = bench.clock.now()
+    assert f"It judges from {now + timedelta(hours=1):%Y-%m-%d %H}:00 UTC" in str(standing(bench, monitor).why)
+
+
+def test_hours_that_too_few_days_before_the_promotion_have_are_compared_with_the_version_s_own(
+    served: Bench,  # noqa: F811
+) -> None:
+    """Two outages at the same hour would make that hour blind until the next promotion, and alert every day."""
+    monitor = add(served, **BLOCKS)
+    for day in range(7):
+        wrote(served, monitor, timedelta(hours=11))
+        if day < 3:
+            served.clock.turn(hours=1)
+        wrote(served, monitor, timedelta(hours=12 if day < 3 else 13))
+    promoted(served, 1)
+    wrote(served, monitor, 8 * DAY)
+    assert went_on(served, monitor, usual, timedelta(hours=9, minutes=50)) is None
+    assert str(standing(served, monitor).why).endswith("not by more than 2% and 3 σ.")
+    assert went_on(served, monitor, lambda at: usual(at) / 2, timedelta(hours=3)) is not None
+    assert frozen(served, monitor).summary.days[11] == 4
+    assert "Before v1, too few windows at this time of day were complete" in str(standing(served, monitor).why)
+
+
+# -- labels that come late ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def labeled(served: Bench) -> tuple[Bench, Monitor]:  # noqa: F811
+    """Return a bench with seven days of accuracy of v4, by labels that come a day late, and v1 promoted just now."""
+    monitor = add(served, **BLOCKS | {"label_delay": "1d"})
+    wrote(served, monitor, 7 * DAY, of_yesterday)
+    promoted(served, 1)
+    return served, monitor
+
+
+def of_yesterday(at: datetime) -> float:
+    """Return what is measured of predictions a day old: on Saturdays and Sundays, they're worse."""
+    return usual(at) - 0.03 * ((at - DAY).weekday() >= 5)
+
+
+def test_nothing_is_missing_before_the_first_labels_come(labeled: tuple[Bench, Monitor]) -> None:
+    bench, monitor = labeled
+    went_on(bench, monitor, usual, timedelta(hours=1))
+    assert standing(bench, monitor).state is State.WARMUP
+    assert "Labels come 1d late, so v1 can't be measured before 2026-05-15" in str(standing(bench, monitor).why)
+    assert incidents(bench) == []
+
+
+def test_a_version_s_first_predictions_are_its_warm_up_however_late_their_labels_come(
+    labeled: tuple[Bench, Monitor],
+) -> None:
+    _, monitor = labeled
+    assert monitor.rule.warms_up == timedelta(hours=26)
+
+
+def test_a_weekend_is_that_of_the_predictions_and_not_of_their_labels(labeled: tuple[Bench, Monitor]) -> None:
+    bench, monitor = labeled
+    wrote(bench, monitor, 4 * DAY, of_yesterday)
+    assert went_on(bench, monitor, of_yesterday, timedelta(hours=6)) is None
+    assert (bench.clock.now().strftime("%a"), standing(bench, monitor).state) == ("Mon", State.OK)
+    assert went_on(bench, monitor, lambda at: 0.9 * of_yesterday(at), timedelta(hours=3)) is not None
+
+
+# -- a version that is worse from its first reading on -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "warmup", "most"),
+    [
+        ({"rule": "blocks"}, timedelta(hours=2), timedelta(hours=2)),
+        ({"rule": "sequential", "warmup": "30m"}, timedelta(minutes=30), timedelta(minutes=30)),
+    ],
+)
+def test_a_version_that_is_a_fifth_worse_is_seen_soon_after_the_warm_up(
+    watched: tuple[Bench, Monitor], rule: dict[str, Any], warmup: timedelta, most: timedelta
+) -> None:
+    bench, monitor = watched
+    with bench.ledger.write() as tx:
+        tx.save_monitor(replace(monitor, rule=MonitorRule(**{"name": "accuracy", "source": "push"} | BLOCKS | rule)))
+    after = went_on(bench, monitor, lambda at: 0.8 * usual(at), timedelta(hours=6))
+    assert after is not None
+    assert warmup <= after <= warmup + most
+
+
+# -- how much a backtest judges ----------------------------------------------------------------------------------------
+
+
+def replayed(bench: Bench, monitor: Monitor, days: int = 7) -> Backtest:
+    bench.sources.answers.clear()
+    return Backtesting(bench.context, bench.sources).backtest(monitor, days * DAY)
+
+
+def test_a_backtest_says_how_many_hours_were_judged(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    wrote(bench, monitor, 7 * DAY)
+    found = replayed(bench, monitor)
+    assert (found.hours, found.hours_judged, found.is_judged, found.why) == (168, 166, True, None)
+    assert "would not have fired in 7d (judged 166 of 168 hours, 2,015 values)." in str(found.sentence)
+    assert "(judged 166 of 168 hours)" in found.chart.title
+
+
+def test_a_backtest_that_judged_too_little_says_why(watched: tuple[Bench, Monitor]) -> None:
+    bench, monitor = watched
+    wrote(bench, monitor, 4 * DAY)
+    bench.clock.turn(days=3)
+    found = replayed(bench, monitor)
+    assert (found.hours_judged, found.is_judged) == (94, False)
+    assert str(found.sentence).endswith("Most of the time that wasn't judged, nothing was measured.")
+
+
+def test_a_backtest_of_a_version_without_days_before_it_says_why_most_was_not_judged(served: Bench) -> None:  # noqa: F811
+    monitor = add(served, **BLOCKS)
+    wrote(served, monitor, 8 * DAY)
+    found = replayed(served, monitor, 8)
+    assert found.hours_judged == 25
+    assert "of the 7d needed. It judges from 2026-05-14 00:00 UTC." in str(found.sentence)
+
+
+def test_a_slow_decay_fires_in_a_backtest_as_it_does_live(watched: tuple[Bench, Monitor]) -> None:
+    """A rolling baseline would follow it down, and never see it."""
+    bench, monitor = watched
+    began = bench.clock.now()
+    wrote(bench, monitor, 20 * DAY, lambda at: usual(at) * (1 - 0.004 * ((at - began) / DAY)))
+    found = replayed(bench, monitor, 20)
+    assert len(found.firings) == 1
+    assert 5 * DAY < found.firings[0].at - began < 10 * DAY
+
+
+def test_every_stretch_that_reaches_into_the_span_is_replayed_from_its_start(
+    watched: tuple[Bench, Monitor],
+) -> None:
+    bench, monitor = watched
+    wrote(bench, monitor, 10 * DAY, lambda at: usual(at) / 2)  # failed from its third hour on: before the span
+    found = replayed(bench, monitor, 7)
+    assert (found.firings, found.has_failed) == ([], True)
+    assert "It had failed on 2026-05-28 03:10 UTC and hadn't recovered by the beginning" in str(found.sentence)
+    assert len(replayed(bench, monitor, 10).firings) == 1
+
+
+def test_a_monitor_that_is_checked_every_ten_seconds_can_be_backtested(served: Bench) -> None:  # noqa: F811
+    rule = MonitorRule(**{"name": "m", "source": "push"} | BLOCKS | {"every": "10s"})
+    monitor = Monitor(id="m", model="churn", rule=rule, created_at=served.clock.now())
+    term = Term(move="b", version=2, since=served.clock.now())
+    times = [term.since + timedelta(seconds=10) * number for number in range(-8 * 8640, 8640)]
+    checks = [Check(at, "b" if at > term.since else "a", 1, Outcome.OK, usual(at), 1) for at in times]
+    found = backtesting.replay(monitor, [term], checks, since=term.since, until=times[-1])
+    assert (found.firings, round(found.judged.time / timedelta(hours=1))) == ([], 22)
+
+
+# -- live and backtest -------------------------------------------------------------------------------------------------
+
+WEEK: dict[str, Any] = {"greater_than": None, "history": "7h", "every": "3m", "window": "15m", "min_points": 1}
+RULES: dict[str, dict[str, Any]] = {
+    "blocks": WEEK | {"rule": "blocks", "warmup": "30m"},
+    "live blocks": WEEK | {"rule": "blocks", "warmup": "30m", "baseline": "live"},
+    "late blocks": WEEK | {"rule": "blocks", "warmup": "30m", "label_delay": "40m"},
+    "default": WEEK | {"rule": "default", "warmup": "30m"},
+    "live default": WEEK | {"rule": "default", "warmup": "30m", "baseline": "live"},
+    "late default": WEEK | {"rule": "default", "warmup": "30m", "label_delay": "40m"},
+    "sequential": WEEK | {"rule": "sequential", "warmup": "15m"},
+    "late sequential": WEEK | {"rule": "sequential", "warmup": "15m", "label_delay": "40m"},
+    "threshold": {"greater_than": 0.85, "every": "3m", "warmup": "15m"},
+    "counts": WEEK | {"rule": "default", "warmup": "30m", "of": "predictions"},
+    "many counts": WEEK | {"rule": "default", "warmup": "30m", "of": "predictions"},
+}
+CASES = {"counts": 20, "many counts": 1_000}
+LEVELS = st.sampled_from([0.9, 0.9, 0.9, 0.895, 0.87, 0.8])
+STRETCHES = st.lists(
+    st.tuples(st.integers(5, 120), LEVELS, st.sampled_from(["", "", "", "promotion", "gap", "no data", "error"])),
+    min_size=6,
+    max_size=10,
+)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(stretches=STRETCHES, seed=st.integers(0, 996))
+@example(stretches=[(20, 0.9, ""), (5, 0.9, "no data"), (60, 0.8, "promotion"), (9, 0.8, "error")], seed=7)
+def test_live_checks_and_a_backtest_come_to_the_same(
+    rule: str,
+    stretches: list[tuple[int, float, str]],
+    seed: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A month of a monitor whose week has seven hours: drops, gaps, and promotions at any time."""
+    assume(any(what not in {"no data", "error"} for *_, what in stretches))  # without a reading nothing is replayed
+    bench = bench_over(f"sqlite:///{tmp_path / uuid4().hex}.db")
+    bench.ledger.migrate()
+    bench.watch.poll()
+    monitor = add(bench, **RULES[rule] | {"action": "notify"})
+    live: list[tuple[datetime, State, int, int]] = []
+    version, number = 3, seed
+    began = bench.clock.now()
+    for count, level, what in stretches:
+        if what == "promotion":
+            version = 4 if version != 4 else 2
+            promoted(bench, version)
+        elif what == "gap":
+            bench.clock.turn(minutes=100)
+        for _ in range(count):
+            bench.clock.turn(seconds=198 - number % 30)
+            number += 1
+            now = bench.clock.now()
+            answers = {"no data": Answer(), "error": Answer(outcome=Outcome.ERROR)}
+            noise = 0.01 * ((number * 613) % 997 / 997 - 0.5)
+            point: tuple[Any, ...] = (now - monitor.rule.label_delay, level + noise)
+            if rule in CASES:
+                point = (point[0], round(CASES[rule] * point[1]), CASES[rule])
+            bench.sources.answers["accuracy"] = answers.get(what, Answer(points=[point]))
+            if tick(bench):
+                stands = standing(bench, monitor)
+                live.append((now, stands.state, stands.bad, stands.good))
+    replayed: list[tuple[datetime, State, int, int]] = []
+
+    def assessed(*given: Any, now: datetime, **more: Any) -> Verdict:
+        verdict = monitors.assess(*given, now=now, **more)
+        after = verdict.standing
+        replayed.append((now, after.state, after.bad, after.good))
+        return verdict
+
+    monkeypatch.setattr(backtesting, "assess", assessed)
+    bench.sources.answers["accuracy"] = Answer()
+    found = Backtesting(bench.context, bench.sources).backtest(monitor, bench.clock.now() - began)
+    monkeypatch.undo()
+    assert replayed == live
+    fired = [
+        at
+        for (at, state, *_), before in zip(live, [State.OK, *(one[1] for one in live)], strict=False)
+        if state is State.FAILED and before is not State.FAILED
+    ]
+    assert [one.at for one in found.firings] == fired
+    bench.ledger.close()
+
+
+def test_a_new_monitor_whose_source_has_a_history_is_judged_by_that_after_its_own_first_week_too(served: Bench) -> None:  # noqa: F811
+    monitor = add(served, **BLOCKS)
+    wrote(served, monitor, 8 * DAY)
+    until = served.clock.now()
+    values = [
+        (until - timedelta(minutes=5) * back, usual(until - timedelta(minutes=5) * back)) for back in range(20 * 288)
+    ]
+    served.sources.answers["accuracy"] = Answer(points=values)
+    found = Backtesting(served.context, served.sources).backtest(monitor, 7 * DAY)
+    assert found.judged >= 0.9 * 7 * DAY
+    assert found.points[-1][1] == usual(until)
