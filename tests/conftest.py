@@ -126,7 +126,7 @@ LONGEST = (
     "tests/handlers/terminal/test_cli.py",
     "tests/state_machine/test_state_machine.py",
     "tests/contracts/ledger/test_ledger.py",
-    "tests/faults/test_races.py",
+    "tests/faults/concurrency/test_races.py",
     "tests/journeys/core/test_permissions.py",
     "tests/contracts/sources/test_sources.py",
     "tests/contracts/registry/test_monitoring_queries.py",

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from localslack import LocalSlack
-from tests.journeys.policy.test_gates_and_freezes import GATES, policy_with, with_figures
 from tests.support.app.app_fixture import World, running
+from tests.support.app.gates import GATES, policy_with, with_figures
 from tests.support.slack.screen import Screen, says
 
 pytestmark = pytest.mark.browser

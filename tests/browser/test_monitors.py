@@ -13,9 +13,9 @@ import pytest
 from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.journeys.monitoring.test_monitors import ADD, measure
 from tests.support.app.app_fixture import POLICY, World, policy_of, running
 from tests.support.app.live_world import promote
+from tests.support.app.monitors import ADD, measure
 from tests.support.slack.screen import Screen, says
 
 pytestmark = pytest.mark.browser

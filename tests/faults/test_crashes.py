@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.faults.conftest import Mortals
+from tests.support.faults.crash_harness import Mortals
 from tests.support.faults.crash_points import READS
 from tests.support.faults.crashing_bot import ACTS, BY_THE_CLOCK, Case
 from tests.support.faults.end_state import ENDS, violations

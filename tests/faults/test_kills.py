@@ -18,11 +18,11 @@ import pytest
 from bot.domain.events import Tag
 from bot.ledger import SqlLedger
 from localslack import Remote
-from tests.faults.conftest import program
 from tests.support.app.harness import links
 from tests.support.app.load_generator import Load, workplace
 from tests.support.app.replicas import Replica
 from tests.support.faults.consistency_checks import disagreements, is_quiet, keys_in
+from tests.support.faults.subprocesses import program
 from tests.support.faults.suite_size import size
 from tests.support.registry.registries import MlflowServer, MlflowShelf, free_port
 from tests.support.waiting import wait_until

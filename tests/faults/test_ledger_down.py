@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -36,30 +34,16 @@ from tests.support.app.harness import (
     the_request,
     types_and_hears,
 )
+from tests.support.faults.write_lock import write_lock_held
 from tests.support.ledger.ledgers import PostgresServer
 
 ASK = "/model promote churn 4 production"
+
+
 NOTHING = "nothing was recorded"
+
+
 SOON = 15.0  # seconds; the ledger gives up after two, which a busy machine may stretch, and who waits for it never ends
-HOLD = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def write_lock_held(ledger: Path) -> Iterator[None]:
-    """Let another process hold SQLite's write lock."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(ledger)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield
-        process.communicate("")
 
 
 @contextmanager

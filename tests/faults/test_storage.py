@@ -22,12 +22,12 @@ from bot.domain.events import Event, Tag
 from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.faults.test_ledger_down import write_lock_held
 from tests.support.app.app_fixture import CHANNEL, MANIFEST, World, running
 from tests.support.app.harness import LEAD, chain_is_whole, state_of, types_and_hears
 from tests.support.faults.concurrent_writes import NOTHING, Said, ids, load, wrong_in
 from tests.support.faults.row_writer import ALICE, change
 from tests.support.faults.suite_size import size
+from tests.support.faults.write_lock import write_lock_held
 from tests.support.ledger.ledgers import PostgresServer, postgres_running
 from tests.support.waiting import wait_until
 

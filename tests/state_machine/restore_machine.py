@@ -16,9 +16,9 @@ from bot.domain.errors import RegistrarError
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.registry import Stage
 from bot.registry.memory_shelf import Model
-from tests.services.transitions.test_restores import Machine, recover
 from tests.state_machine.fixtures import MortalRegistry
 from tests.support.services.bench import BOB, CAROL, DAVE
+from tests.support.services.restored_machine import Machine, recover
 
 Picture = dict[int, tuple[Stage, dict[str, str]]]  # a model's versions: stages and tags
 

@@ -23,10 +23,17 @@ from bot.sources import Parts
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.prometheus import PrometheusSource
 from bot.sources.push import open_push
-from tests.contracts.sources.test_prometheus_failures import FAILS, SHAPES, Sham, http, success
-from tests.services.monitoring.test_scheduler import add, incidents, rollbacks, served, standing, tick  # noqa: F401
+from tests.support.network.broken_prometheus import FAILS, SHAPES, Sham, http, success
 from tests.support.registry.registries import free_port, mlflow_patience  # noqa: F401
 from tests.support.services.bench import Bench, bench  # noqa: F401
+from tests.support.services.monitoring import (
+    add,
+    incidents,
+    rollbacks,
+    served,  # noqa: F401
+    standing,
+    tick,
+)
 
 GOOD, BAD = 0.9, 0.5
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import product
 
 import pytest
@@ -13,22 +13,7 @@ from hypothesis import strategies as st
 from bot.domain.approvals import Choice, Request, RequestState, Vote, verdict
 from bot.domain.errors import AlreadyDecided
 from bot.domain.people import Person
-from bot.domain.registry import Stage
-
-NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
-REQUEST = Request(
-    id="r4k7q",
-    model="churn",
-    version=7,
-    from_stage=Stage.STAGING,
-    target=Stage.PRODUCTION,
-    incumbent=5,
-    requester=Person("T1", "U1"),
-    reason="",
-    required=1,
-    opened_at=NOW,
-    expires_at=NOW + timedelta(days=1),
-)
+from tests.support.services.requests import NOW, REQUEST
 
 # Written down a second time on purpose: a change of the table has to be meant.
 LEGAL = {
@@ -36,7 +21,10 @@ LEGAL = {
     "approved": {"executing", "stale", "failed", "expired"},
     "executing": {"done", "stale", "failed", "expired", "approved"},
 }
+
+
 ENDS = {"done", "rejected", "cancelled", "expired", "stale", "failed"}
+
 
 PEOPLE = st.integers(min_value=1, max_value=6).map(lambda number: Person("T1", f"U{number}"))
 
@@ -46,6 +34,8 @@ def vote(voter: Person, choice: Choice) -> Vote:
 
 
 VOTES = st.lists(st.builds(vote, PEOPLE, st.sampled_from(Choice)), max_size=10)
+
+
 REQUESTS = st.integers(min_value=1, max_value=5).map(lambda required: replace(REQUEST, required=required))
 
 

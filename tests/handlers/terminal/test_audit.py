@@ -6,13 +6,11 @@ import csv
 import hashlib
 import io
 import json
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,7 +19,7 @@ from rich.console import Console
 from bot.domain.anchors import write_anchor
 from bot.domain.approvals import Request, RequestState
 from bot.domain.commands import Help
-from bot.domain.events import GENESIS, Event, Tag
+from bot.domain.events import GENESIS, Tag
 from bot.domain.people import Person
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
@@ -32,18 +30,7 @@ from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify
 from scripts import docs
 from tests.support.app.cli_runner import Registrar, command
 from tests.support.ledger.previous_release import LEDGER, database
-
-NOW = datetime.now(UTC)
-
-
-@pytest.fixture
-def home(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a home with a ledger that has no event yet."""
-    folder = tmp_path / ".registrar"
-    folder.mkdir()
-    (folder / "ledger.db").write_bytes(sqlite_template.read_bytes())
-    monkeypatch.chdir(tmp_path)
-    return folder
+from tests.support.ledger.tampering import NOW, VOTE, keep, tamper
 
 
 @pytest.fixture
@@ -52,45 +39,10 @@ def registrar(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return command(monkeypatch, capsys)
 
 
-@pytest.fixture
-def ledger(home: Path) -> Iterator[SqlLedger]:
-    """Return the ledger, to write into it."""
-    with closing(SqlLedger(f"sqlite:///{home / 'ledger.db'}")) as opened:
-        yield opened
-
-
-VOTE = Event(
-    at=NOW,
-    actor=Person("T1", "U1BOB"),
-    tag=Tag.VOTED,
-    subject="r4k7q",
-    model="churn",
-    origin="slack",
-    why="better f1",
-    evidence={"choice": "approve", "version": 4, "target": "Production"},
-)
-
-
-def keep(ledger: SqlLedger, *events: Event) -> None:
-    """Write the events into the audit."""
-    with ledger.write() as tx:
-        for event in events:
-            tx.append(event)
-
-
 def anchored(ledger: SqlLedger) -> str:
     """Return the line that anchors the audit's head."""
     with ledger.read() as reading:
         return write_anchor(reading.head(), NOW)
-
-
-def tamper(home: Path, *statements: str) -> None:
-    """Change the audit as somebody does who can write to the file."""
-    with closing(sqlite3.connect(home / "ledger.db")) as connection, connection:
-        for act in ("update", "delete", "replace"):
-            connection.execute(f"DROP TRIGGER IF EXISTS audit_events_no_{act}")
-        for statement in statements:
-            connection.execute(statement)
 
 
 # -- show --------------------------------------------------------------------------------------------------------------

@@ -23,17 +23,21 @@ from bot.domain.restores import Hold, HoldKind
 from bot.domain.text import say
 from bot.ledger import SqlLedger, engines, moving, schema
 from bot.ledger.schema import Age
-from bot.ledger.tables import audit_events, metadata, requests
-from tests.handlers.terminal.test_audit import VOTE, keep, tamper
+from bot.ledger.tables import audit_events, requests
 from tests.support.app.cli_runner import Registrar, command
+from tests.support.ledger.contents import contents
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.ledger.populated_ledger import bench_on, live
+from tests.support.ledger.tampering import VOTE, keep, tamper
 from tests.support.paths import OLD_LEDGER
 from tests.support.services.bench import ALICE, Bench
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
 
+
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
 TOKENS = {"SLACK_BOT_TOKEN": "xoxb-made-up", "SLACK_APP_TOKEN": "xapp-made-up"}
 
 
@@ -80,18 +84,6 @@ def change(url: str, *statements: str) -> None:
     with engine.begin() as connection:
         for statement in statements:
             connection.execute(sa.text(statement))
-
-
-def contents(url: str) -> dict[str, list[Any]]:
-    """Return every row of every table, as the program reads it."""
-    engine = sa.create_engine(engines.parse_url(url))
-    with engine.connect() as connection:
-        found = {
-            one.name: [tuple(row) for row in connection.execute(sa.select(one).order_by(*one.primary_key))]
-            for one in metadata.sorted_tables
-        }
-    engine.dispose()
-    return found
 
 
 # -- how the tables are ------------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from bot.slack import answers, cards, incident_card, modals, monitoring, notices
 from bot.slack.texts import unescape
 from localslack import LocalSlack, payloads
 from localslack.signing import signature
-from tests.slack.delivery.test_message_limits import objects
 from tests.support.app.harness import ALICE, BOB, click, command
+from tests.support.slack.message_parts import objects
 from tests.support.slack.payload_strategies import (
     ANYTHING,
     CHANGING,

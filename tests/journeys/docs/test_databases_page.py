@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bot.ledger import SqlLedger
-from tests.handlers.terminal.test_db import contents
 from tests.support.app.demo_process import clean_environment
+from tests.support.ledger.contents import contents
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.ledger.populated_ledger import bench_on, live
 from tests.support.paths import ROOT

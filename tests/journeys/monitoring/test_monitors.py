@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,27 +11,16 @@ import pytest
 from bot.domain import incident_words
 from bot.domain.events import Tag
 from bot.domain.incidents import Doing, Incident, IncidentKind
-from bot.domain.monitors import Measurement, Monitor, Outcome, Pushed, State
+from bot.domain.monitors import Pushed
 from bot.domain.registry import Stage
-from bot.domain.rollbacks import stretches
 from bot.domain.text import say
-from bot.registry.memory import MemoryRegistry
 from bot.services.rows import chart_note, charted_note, incident_note, thread_note
-from localslack import LocalSlack, PersonSeed
-from tests.support.app.app_fixture import CHANNEL, World, running, said
+from localslack import PersonSeed
+from tests.support.app.app_fixture import CHANNEL, World, said
 from tests.support.app.harness import hears, links, types_and_hears
+from tests.support.app.monitors import ADD, measure, serving_since, the_monitor
 from tests.support.faults.consistency_checks import is_quiet
 from tests.support.waiting import wait_until
-
-ADD = "/model monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
-
-
-@pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
-    """The bot; it has looked at its registry."""
-    with running(slack, tmp_path, MemoryRegistry()) as world:
-        world.registrar.poll()
-        yield world
 
 
 @pytest.fixture
@@ -42,10 +29,6 @@ def watched(world: World) -> World:
     types_and_hears(world.bob, ADD)
     heard(world, "added the monitor")
     return world
-
-
-def the_monitor(world: World, name: str = "accuracy") -> Monitor:
-    return world.registrar.monitors.find("churn", name)
 
 
 def heard(world: World, holds: str) -> str:
@@ -58,52 +41,6 @@ def answer(world: World, text: str) -> dict[str, Any]:
     seen = {message["ts"] for message in world.bob.sees(CHANNEL)}
     world.bob.types(CHANNEL, text)
     return world.bob.waits_for(CHANNEL, lambda m: m.get("is_ephemeral") and m["ts"] not in seen)
-
-
-def serving_since(world: World) -> str:
-    """Return the id of the move that brought the model's version to Production."""
-    with world.ledger.read() as reading:
-        return stretches(reading.moves("churn", stage=Stage.PRODUCTION, most=10))[0].began.id
-
-
-def measure(world: World, *values: float) -> None:
-    """Write down that the monitor was checked, with these values."""
-    monitor, now, move = the_monitor(world), datetime.now(UTC), serving_since(world)
-    with world.ledger.write() as tx:
-        for slot, value in enumerate(values, start=1):
-            at = now - timedelta(minutes=len(values) - slot)
-            tx.claim_slots({(monitor.id, slot): at + timedelta(minutes=1)}, "test", at)
-            outcome = Outcome.FAILED if value < 0.85 else Outcome.OK
-            tx.finish_slots(
-                [
-                    Measurement(
-                        monitor=monitor.id,
-                        slot=slot,
-                        at=at,
-                        revision=1,
-                        version=3,
-                        move=move,
-                        outcome=outcome,
-                        value=value,
-                        points=1,
-                    )
-                ],
-                "test",
-            )
-        state = State.FAILED if values[-1] < 0.85 else State.OK
-        tx.save_standing(
-            replace(
-                tx.standing(monitor.id),
-                slot=len(values),
-                state=state,
-                version=3,
-                since=now,
-                at=now,
-                value=values[-1],
-                bound=0.85,
-                next_at=now + timedelta(days=1),
-            )
-        )
 
 
 # -- typed -------------------------------------------------------------------------------------------------------------
@@ -248,6 +185,7 @@ def test_a_backtest_is_posted_for_all(watched: World) -> None:
 
 
 # -- filled in ---------------------------------------------------------------------------------------------------------
+
 
 FILLED = {"model": "churn", "name": "latency", "query": "latency_ms", "less_than": "100", "every": "1m"}
 

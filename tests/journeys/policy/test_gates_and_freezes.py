@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,36 +10,13 @@ from typing import Any
 import pytest
 
 from bot.domain.events import Tag
-from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, POLICY, TurnedClock, World, running, said
+from tests.support.app.app_fixture import CHANNEL, TurnedClock, World, running, said
+from tests.support.app.gates import GATES, policy_with, with_figures
 from tests.support.app.harness import hears, links, the_request, types_and_hears
 from tests.support.waiting import wait_until
-
-GATES: list[Mapping[str, Any]] = [
-    {"metric": "accuracy", "at_least": 0.85},
-    {"metric": "latency_ms", "not_worse_than_incumbent_by": 5},
-]
-
-
-def policy_with(**production: Any) -> Policy:
-    """Return the tests' policy with more in the rule for Production."""
-    models = {"*": POLICY["models"]["*"] | {"production": {"approvers": ["lead"], "expires_after": "24h"} | production}}
-    return read_policy(POLICY | {"models": models})
-
-
-def with_figures() -> MemoryRegistry:
-    """Return a registry in which v3 serves, v4 is better, and v5 is worse than the gates allow."""
-    registry = MemoryRegistry()
-    registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE])
-    figures = {3: (0.88, 20.0), 4: (0.91, 22.0), 5: (0.80, 60.0)}
-    for number, (accuracy, latency) in figures.items():
-        registry.add_run(f"run{number}", metrics={"accuracy": accuracy, "latency_ms": latency})
-        registry.add_version("churn", stage=Stage.PRODUCTION if number == 3 else Stage.NONE, run_id=f"run{number}")
-    registry.set_alias("churn", "champion", 3)
-    return registry
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from bot.domain.monitors import Outcome
 from bot.domain.people import Automation
 from bot.ledger import SqlLedger
 from bot.metrics import SHAPES, Metrics
-from tests.services.monitoring.test_scheduler import add, check
 from tests.support.network.prometheus_server import promtool
 from tests.support.services.bench import ALICE, BOB, CAROL, STRANGER, Bench, HandClock
+from tests.support.services.monitoring import add, check
 
 
 def read(metrics: Metrics) -> dict[str, float]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,44 +12,16 @@ from bot.domain.errors import LedgerUnavailable
 from bot.ports import Delivery, Note, NoteKind, Outcome, Posting
 from bot.services.outbox import Outbox
 from tests.support.services.bench import Bench
+from tests.support.services.tellers import DELIVERED, Teller
 
-DELIVERED = Delivery(Outcome.DELIVERED, Posting("C1", "1.1"), is_new=True)
 UNKNOWN = Delivery(Outcome.UNKNOWN, why="reset")
+
+
 NEVER = Delivery(Outcome.NEVER, why="invalid_blocks")
 
 
 def later(seconds: float = 0) -> Delivery:
     return Delivery(Outcome.LATER, wait=timedelta(seconds=seconds), why="ratelimited")
-
-
-class Teller:
-    """A notifier that writes down what it was given, and answers as it was told to: the last answer stays."""
-
-    def __init__(self) -> None:
-        self.told: list[Note] = []
-        self.taken_back: list[Posting] = []
-        self.answers: dict[str, list[Delivery]] = defaultdict(lambda: [DELIVERED])
-        self.meanwhile: Callable[[], None] = lambda: None
-
-    @property
-    def keys(self) -> list[str]:
-        """Return what it was given, in order."""
-        return [note.key for note in self.told]
-
-    def channel(self, name: str) -> str:
-        """Return the name: here it is the id."""
-        return name
-
-    def take_back(self, posting: Posting) -> None:
-        """Write down what is to be deleted."""
-        self.taken_back.append(posting)
-
-    def deliver(self, note: Note) -> Delivery:
-        """Take one note."""
-        self.told.append(note)
-        self.meanwhile()
-        answers = self.answers[note.key]
-        return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
 @pytest.fixture

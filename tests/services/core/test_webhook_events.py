@@ -26,9 +26,9 @@ from bot.ports import Delivery, Note, NoteKind, Outcome
 from bot.services.outbox import FOR_ENDPOINTS, Endpoints, Outbox
 from bot.services.serving import TOLD_FOR, given_up
 from bot.webhooks import WAIT_MOST, Webhooks
-from tests.services.core.test_outbox import Teller
 from tests.support.network.http_receiver import Receiver, Reply, receiving
 from tests.support.services.bench import POLICY, Bench, BentRegistry, HandClock
+from tests.support.services.tellers import Teller
 from tests.support.waiting import wait_until
 
 SECRET = "plum-that-signs"

@@ -14,18 +14,8 @@ from bot.domain.parsing import parse
 from bot.ports import Query
 from bot.services.backtesting import Backtesting
 from bot.services.monitors import Monitors
-from tests.services.monitoring.test_scheduler import (
-    HOURS,
-    QUICK,
-    add,
-    check,
-    goes_on,
-    past,
-    policy_with,
-    served,  # noqa: F401
-    standing,
-)
 from tests.support.services.bench import BOB, Bench
+from tests.support.services.monitoring import HOURS, QUICK, add, check, goes_on, past, policy_with, standing
 
 ANEW = "It measures something else now, so its earlier figures count no more, in its baseline neither."
 SOMETHING_ELSE = ["--query latency", "--source mlflow", "--aggregate p95", "--aggregate mean --window 30m"]
@@ -60,7 +50,7 @@ def counted(bench: Bench) -> list[float]:
 
 
 @pytest.mark.parametrize("flags", SOMETHING_ELSE)
-def test_after_such_a_change_only_new_figures_count(served: Bench, flags: str) -> None:  # noqa: F811
+def test_after_such_a_change_only_new_figures_count(served: Bench, flags: str) -> None:
     by_hand(served)
     check(served, 0.9, 0.91)
     assert edit(served, flags).endswith(ANEW)
@@ -71,14 +61,14 @@ def test_after_such_a_change_only_new_figures_count(served: Bench, flags: str) -
 
 
 @pytest.mark.parametrize("flags", THE_SAME)
-def test_after_any_other_change_all_figures_count(served: Bench, flags: str) -> None:  # noqa: F811
+def test_after_any_other_change_all_figures_count(served: Bench, flags: str) -> None:
     by_hand(served)
     check(served, 0.9, 0.91)
     assert ANEW not in edit(served, flags)
     assert counted(served) == [0.9, 0.91]
 
 
-def test_what_the_change_before_made_anew_stays_so(served: Bench) -> None:  # noqa: F811
+def test_what_the_change_before_made_anew_stays_so(served: Bench) -> None:
     by_hand(served)
     check(served, 0.9)
     edit(served, "--aggregate p95")
@@ -86,7 +76,7 @@ def test_what_the_change_before_made_anew_stays_so(served: Bench) -> None:  # no
     assert counted(served) == []
 
 
-def test_a_figure_that_was_asked_for_before_the_change_counts_no_more_either(served: Bench) -> None:  # noqa: F811
+def test_a_figure_that_was_asked_for_before_the_change_counts_no_more_either(served: Bench) -> None:
     by_hand(served)
     ask = served.sources.read
 
@@ -100,7 +90,7 @@ def test_a_figure_that_was_asked_for_before_the_change_counts_no_more_either(ser
     assert counted(served) == []
 
 
-def test_a_baseline_of_something_else_judges_nothing(served: Bench) -> None:  # noqa: F811
+def test_a_baseline_of_something_else_judges_nothing(served: Bench) -> None:
     monitor = by_hand(served, **HOURS | {"query": "other"})
     past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     edit(served, "--query accuracy")
@@ -109,7 +99,7 @@ def test_a_baseline_of_something_else_judges_nothing(served: Bench) -> None:  # 
     assert "no usable data from before v4" in str(standing(served, monitor).why)
 
 
-def test_a_backtest_replays_nothing_of_before(served: Bench) -> None:  # noqa: F811
+def test_a_backtest_replays_nothing_of_before(served: Bench) -> None:
     by_hand(served)
     check(served, 0.5, 0.5, 0.5)
     edit(served, "--query latency")
@@ -122,7 +112,7 @@ def test_a_backtest_replays_nothing_of_before(served: Bench) -> None:  # noqa: F
 
 @pytest.mark.parametrize(("change", "left"), [({"query": "latency"}, []), ({"fail_after": 5}, [0.9, 0.91])])
 def test_the_file_s_monitors_are_no_different(
-    served: Bench,  # noqa: F811
+    served: Bench,
     change: dict[str, Any],
     left: list[float],
 ) -> None:

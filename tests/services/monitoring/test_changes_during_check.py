@@ -12,8 +12,8 @@ from bot.domain.monitors import Answer
 from bot.domain.parsing import parse
 from bot.ports import Query
 from bot.services.monitors import Monitors
-from tests.services.monitoring.test_scheduler import add, check, incidents, rollbacks, served  # noqa: F401
 from tests.support.services.bench import BOB, Bench
+from tests.support.services.monitoring import add, check, incidents, rollbacks
 
 MEANWHILE = {
     "changed": "monitor edit churn accuracy --greater-than 0.1",
@@ -23,7 +23,7 @@ MEANWHILE = {
 
 
 @pytest.fixture
-def armed(served: Bench) -> Bench:  # noqa: F811
+def armed(served: Bench) -> Bench:
     """Return a bench with an armed monitor, that rolls back at the first bad value."""
     monitor = add(served, fail_after=1)
     with served.ledger.write() as tx:

@@ -23,7 +23,8 @@ from bot.domain.rollbacks import Bar
 from bot.domain.text import say
 from bot.services import monitoring
 from bot.services.fitness import WayBack
-from tests.services.monitoring.test_scheduler import (
+from tests.support.services.bench import BOB, Bench
+from tests.support.services.monitoring import (
     HOURS,
     add,
     check,
@@ -31,16 +32,14 @@ from tests.services.monitoring.test_scheduler import (
     incidents,
     past,
     rollbacks,
-    served,  # noqa: F401
     standing,
     tick,
     told,
 )
-from tests.services.rollbacks.test_rollbacks import shape
-from tests.support.services.bench import BOB, Bench
+from tests.support.services.rollbacks import shape
 
 
-def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def odd(monitor: Monitor, *more: Any) -> Any:
         if monitor.name == "odd":
@@ -56,7 +55,7 @@ def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("hours", [3, 5, 6, 7, 12, 24, 48])
-def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) -> None:  # noqa: F811
+def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) -> None:
     """Also in the last moments of the rule's day, which in floating point is no whole number of hours."""
     monitor = add(served, **HOURS | {"rule": "sequential", "history": f"{hours}h", "fail_after": 1, "every": "10m"})
     served.clock.turn(hours=1)
@@ -91,7 +90,7 @@ def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) ->
     assert "raised" not in str(standing(served, monitor).why)
 
 
-def test_what_was_read_while_it_warmed_up_counts_for_nothing(served: Bench) -> None:  # noqa: F811
+def test_what_was_read_while_it_warmed_up_counts_for_nothing(served: Bench) -> None:
     monitor = add(served, **HOURS | {"rule": "sequential", "fail_after": 1, "warmup": "60m"})
     past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     goes_on(served, lambda at: 0.7 + 0.002 * (at % 5), minutes=40)
@@ -117,7 +116,7 @@ def files_are_away(bench: Bench, answer: str = "Its files do not answer.") -> Ca
     return back
 
 
-def test_whoever_forces_a_rollback_does_not_wait_for_files_that_are_away(served: Bench) -> None:  # noqa: F811
+def test_whoever_forces_a_rollback_does_not_wait_for_files_that_are_away(served: Bench) -> None:
     files_are_away(served)
     served.do('rollback churn 2 --force --reason "it burns"', BOB)
     assert served.registry.holders() == [2]
@@ -126,7 +125,7 @@ def test_whoever_forces_a_rollback_does_not_wait_for_files_that_are_away(served:
 
 
 @pytest.mark.parametrize("stop", ["cooldown", "freeze"])
-def test_the_button_leads_to_no_version_that_may_not_load(served: Bench, stop: str) -> None:  # noqa: F811
+def test_the_button_leads_to_no_version_that_may_not_load(served: Bench, stop: str) -> None:
     served.registry.add_package(served.registry.version("churn", 4), shape("string"))
     add(served, cooldown="365d")
     if stop == "freeze":
@@ -136,7 +135,7 @@ def test_the_button_leads_to_no_version_that_may_not_load(served: Bench, stop: s
     assert "MLmodel file is gone" in str(incidents(served)[0].why)
 
 
-def test_a_click_on_a_version_that_is_known_not_to_load_is_refused(served: Bench) -> None:  # noqa: F811
+def test_a_click_on_a_version_that_is_known_not_to_load_is_refused(served: Bench) -> None:
     add(served, action="ask")
     check(served, 0.5, 0.5)
     served.registry.add_package(served.registry.version("churn", 4), shape("string"))
@@ -150,7 +149,7 @@ def test_a_click_on_a_version_that_is_known_not_to_load_is_refused(served: Bench
 # -- where it cannot be told whether a version loads -------------------------------------------------------------------
 
 
-def test_a_monitor_does_not_go_back_to_what_cannot_be_looked_at_until_it_can(served: Bench) -> None:  # noqa: F811
+def test_a_monitor_does_not_go_back_to_what_cannot_be_looked_at_until_it_can(served: Bench) -> None:
     back = files_are_away(served)
     add(served)
     check(served, 0.5, 0.5, 0.5, 0.5)
@@ -169,7 +168,7 @@ def test_a_monitor_does_not_go_back_to_what_cannot_be_looked_at_until_it_can(ser
     assert (served.registry.holders(), len(rollbacks(served))) == ([2], 1)
 
 
-def test_what_is_then_seen_not_to_load_is_told_as_well(served: Bench) -> None:  # noqa: F811
+def test_what_is_then_seen_not_to_load_is_told_as_well(served: Bench) -> None:
     served.registry.add_package(served.registry.version("churn", 4), shape("string"))
     back = files_are_away(served)
     add(served)
@@ -183,7 +182,7 @@ def test_what_is_then_seen_not_to_load_is_told_as_well(served: Bench) -> None:  
     )
 
 
-def test_a_version_that_nobody_has_looked_at_is_not_gone_back_to(served: Bench) -> None:  # noqa: F811
+def test_a_version_that_nobody_has_looked_at_is_not_gone_back_to(served: Bench) -> None:
     add(served, fail_after=1)
     real = served.incidents.prepare
 
@@ -202,7 +201,7 @@ def test_a_version_that_nobody_has_looked_at_is_not_gone_back_to(served: Bench) 
     assert served.registry.holders() == [3]
 
 
-def test_an_mlflow_that_is_away_is_not_asked_for_each_of_many(served: Bench) -> None:  # noqa: F811
+def test_an_mlflow_that_is_away_is_not_asked_for_each_of_many(served: Bench) -> None:
     asked = []
 
     def away(name: str, number: int) -> Any:
@@ -226,7 +225,7 @@ def asked(bench: Bench) -> None:
     bench.rollbacks.answer(BOB, incident.id, origin="slack")
 
 
-def test_a_click_is_looked_at_before_it_moves_anything(served: Bench) -> None:  # noqa: F811
+def test_a_click_is_looked_at_before_it_moves_anything(served: Bench) -> None:
     asked(served)
     served.registry.add_package(served.registry.version("churn", 4), shape("string"))
     served.moves.run("churn")
@@ -237,7 +236,7 @@ def test_a_click_is_looked_at_before_it_moves_anything(served: Bench) -> None:  
     assert str(next_step(incident)).endswith("or this one with --force.")
 
 
-def test_a_click_while_the_files_are_away_says_how_to_force_it(served: Bench) -> None:  # noqa: F811
+def test_a_click_while_the_files_are_away_says_how_to_force_it(served: Bench) -> None:
     files_are_away(served)
     asked(served)
     served.moves.run("churn")
@@ -247,14 +246,14 @@ def test_a_click_while_the_files_are_away_says_how_to_force_it(served: Bench) ->
     assert 'If you know that it does: /model rollback churn 2 --force --reason "…"' in str(incident.why)
 
 
-def test_so_does_a_command(served: Bench) -> None:  # noqa: F811
+def test_so_does_a_command(served: Bench) -> None:
     files_are_away(served)
     with pytest.raises(Refused, match="Its files do not answer"):
         served.do('rollback churn 2 --reason "it burns"', BOB)
     assert rollbacks(served) == []
 
 
-def test_a_rollback_that_another_process_takes_over_is_looked_at_again(served: Bench) -> None:  # noqa: F811
+def test_a_rollback_that_another_process_takes_over_is_looked_at_again(served: Bench) -> None:
     add(served, fail_after=1)
     real = served.registry.version
     served.fitness.against("churn", 2, 4)
@@ -272,7 +271,7 @@ def test_a_rollback_that_another_process_takes_over_is_looked_at_again(served: B
     assert incidents(served)[0].doing is Doing.HELD
 
 
-def test_that_a_rollback_was_tried_already_is_told_once(served: Bench) -> None:  # noqa: F811
+def test_that_a_rollback_was_tried_already_is_told_once(served: Bench) -> None:
     add(served)
     check(served, 0.5)
     freeze = build(FreezeModel, {"model": "churn", "reason": "audit"})
@@ -300,7 +299,7 @@ def meanwhile(bench: Bench, act: Callable[[], object]) -> None:
     bench.registry.version = version  # type: ignore[method-assign]
 
 
-def test_a_freeze_between_verdict_and_act_stops_it_and_says_so(served: Bench) -> None:  # noqa: F811
+def test_a_freeze_between_verdict_and_act_stops_it_and_says_so(served: Bench) -> None:
     add(served)
     check(served, 0.5)
     freeze = build(FreezeModel, {"model": "churn", "reason": "audit"})
@@ -311,7 +310,7 @@ def test_a_freeze_between_verdict_and_act_stops_it_and_says_so(served: Bench) ->
     assert (incident.is_open, incident.doing) == (True, Doing.FROZEN)
 
 
-def test_nobody_is_reminded_of_what_is_silenced(served: Bench) -> None:  # noqa: F811
+def test_nobody_is_reminded_of_what_is_silenced(served: Bench) -> None:
     monitor = add(served, action="notify")
     check(served, 0.5, 0.5)
     with served.ledger.write() as tx:
@@ -323,7 +322,7 @@ def test_nobody_is_reminded_of_what_is_silenced(served: Bench) -> None:  # noqa:
     assert not any("nobody looks after it" in line for line in told(served))
 
 
-def test_what_is_well_by_its_changed_rule_is_over(served: Bench) -> None:  # noqa: F811
+def test_what_is_well_by_its_changed_rule_is_over(served: Bench) -> None:
     monitor = add(served, action="notify")
     check(served, 0.7, 0.7)
     rule = monitor.rule.model_copy(update={"greater_than": 0.6})
@@ -336,7 +335,7 @@ def test_what_is_well_by_its_changed_rule_is_over(served: Bench) -> None:  # noq
     assert not incidents(served)[0].is_open
 
 
-def test_the_reset_of_all_models_is_named_where_all_models_were_the_limit(served: Bench) -> None:  # noqa: F811
+def test_the_reset_of_all_models_is_named_where_all_models_were_the_limit(served: Bench) -> None:
     add(served, action="ask")
     check(served, 0.5, 0.5)
     tripped = replace(incidents(served)[0], doing=Doing.TRIPPED)
@@ -348,7 +347,7 @@ def test_the_reset_of_all_models_is_named_where_all_models_were_the_limit(served
 # -- what a whole check keeps to ---------------------------------------------------------------------------------------
 
 
-def test_a_little_better_than_the_bound_is_not_well_again(served: Bench) -> None:  # noqa: F811
+def test_a_little_better_than_the_bound_is_not_well_again(served: Bench) -> None:
     monitor = add(served, **HOURS | {"action": "notify", "recover_after": 1})
     past(served, monitor, lambda slot: 0.9 + 0.0005 * (slot % 5), hours=8)
     goes_on(served, lambda at: 0.85, minutes=35)
@@ -359,7 +358,7 @@ def test_a_little_better_than_the_bound_is_not_well_again(served: Bench) -> None
     assert standing(served, monitor).state is State.OK
 
 
-def test_no_block_that_began_while_it_warmed_up_is_judged(served: Bench) -> None:  # noqa: F811
+def test_no_block_that_began_while_it_warmed_up_is_judged(served: Bench) -> None:
     monitor = add(served, **HOURS | {"warmup": "55m", "fail_after": 1})
     past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     goes_on(served, lambda at: 0.5, minutes=47)  # to the 62nd minute: the last whole block began in the 50th
@@ -368,7 +367,7 @@ def test_no_block_that_began_while_it_warmed_up_is_judged(served: Bench) -> None
     assert served.registry.holders() == [2]
 
 
-def test_the_hard_limit_waits_for_no_number_of_readings(served: Bench) -> None:  # noqa: F811
+def test_the_hard_limit_waits_for_no_number_of_readings(served: Bench) -> None:
     add(served, min_points=50, hard_limit=0.3)
     check(served, 0.5, 0.5, 0.5)
     assert served.registry.holders() == [4]
@@ -376,13 +375,13 @@ def test_the_hard_limit_waits_for_no_number_of_readings(served: Bench) -> None: 
     assert served.registry.holders() == [2]
 
 
-def test_the_source_hears_how_long_it_may_take(served: Bench) -> None:  # noqa: F811
+def test_the_source_hears_how_long_it_may_take(served: Bench) -> None:
     add(served, timeout="7s")
     check(served, 0.9)
     assert served.sources.asked[-1][0].timeout == timedelta(seconds=7)
 
 
-def test_the_breaker_of_all_models_holds_for_each(served: Bench) -> None:  # noqa: F811
+def test_the_breaker_of_all_models_holds_for_each(served: Bench) -> None:
     with served.ledger.write() as tx:
         tx.trip(Tripped(model="", at=served.clock.now() - timedelta(days=3), why=say("Too many.")))
     add(served)
@@ -390,7 +389,7 @@ def test_the_breaker_of_all_models_holds_for_each(served: Bench) -> None:  # noq
     assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.TRIPPED)
 
 
-def test_a_source_s_incident_ends_when_few_fail(served: Bench) -> None:  # noqa: F811
+def test_a_source_s_incident_ends_when_few_fail(served: Bench) -> None:
     for number in range(4):
         add(served, f"q{number}", query=f"q{number}", fail_after=1, recover_after=1)
     served.clock.turn(seconds=12)
@@ -417,7 +416,7 @@ def say_all(bench: Bench, count: int, value: float) -> None:
     tick(bench)
 
 
-def test_a_source_that_hangs_again_and_again_is_not_asked_until_it_comes_back(served: Bench) -> None:  # noqa: F811
+def test_a_source_that_hangs_again_and_again_is_not_asked_until_it_comes_back(served: Bench) -> None:
     monitor, free, hung = add(served), threading.Event(), threading.Semaphore(0)
     read, asked = served.sources.read, []
 

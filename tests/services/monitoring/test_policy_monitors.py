@@ -16,17 +16,8 @@ from bot.domain.monitors import Monitor, State
 from bot.domain.policy import read_policy
 from bot.domain.text import unpack
 from bot.ports import NoteKind, Posting
-from tests.services.monitoring.test_scheduler import (
-    HOURS,
-    add,
-    goes_on,
-    incidents,
-    past,
-    policy_with,
-    served,  # noqa: F401
-    standing,
-)
 from tests.support.services.bench import BOB, POLICY, Bench, beside
+from tests.support.services.monitoring import HOURS, add, goes_on, incidents, past, policy_with, standing
 
 FIELDS: dict[str, Any] = {
     **{key: value for key, value in HOURS.items() if key != "rule"},
@@ -37,7 +28,7 @@ FIELDS: dict[str, Any] = {
 
 
 @pytest.fixture
-def upgraded(served: Bench) -> Bench:  # noqa: F811
+def upgraded(served: Bench) -> Bench:
     """Return a bench whose promotions are told in Slack, and whose policy file has an armed monitor without a rule."""
     with served.ledger.write() as tx:
         for number, note in enumerate(served.notes()):

@@ -12,91 +12,36 @@ import pytest
 
 from bot.domain.commands import FreezeModel
 from bot.domain.errors import Misconfigured, Refused, RegistryUnreachable
-from bot.domain.incidents import Doing, Incident, IncidentKind
+from bot.domain.incidents import Doing, IncidentKind
 from bot.domain.monitor_commands import MonitorReset
-from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitor_views import chart_of
 from bot.domain.monitor_words import state
 from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, Standing, State
-from bot.domain.moves import Move, MoveKind, MoveState
+from bot.domain.moves import MoveState
 from bot.domain.parsing import build, parse
-from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import Bar
-from bot.domain.text import say, unpack
-from bot.ports import NoteKind
+from bot.domain.text import say
 from bot.services.context import Rules
 from bot.services.monitors import Monitors
 from bot.services.moves import LEASE
-from tests.services.rollbacks.test_rollbacks import shape
-from tests.support.services.bench import BOB, CAROL, DAVE, POLICY, Bench, beside
-
-QUICK: dict[str, Any] = {
-    "source": "push",
-    "greater_than": 0.85,
-    "every": "10s",
-    "fail_after": 2,
-    "warmup": "0s",
-    "action": "auto",
-}
-
-
-@pytest.fixture
-def served(bench: Bench) -> Bench:
-    """Return a bench whose `churn` had v3 and then v2 for thirty hours, and now v4 in Production."""
-    bench.watch.poll()
-    for version in (2, 4):
-        bench.clock.turn(hours=30)
-        bench.approved(f"promote churn {version} production")
-        bench.moves.run("churn")
-    bench.clock.turn(minutes=10)
-    return bench
-
-
-def add(bench: Bench, name: str = "accuracy", model: str = "churn", **fields: Any) -> Monitor:
-    """Add a monitor of the policy file's kind, whose first check is due."""
-    rule = MonitorRule(**{**QUICK, "name": name, **fields})
-    monitor = Monitor(id=f"m-{model}-{name}", model=model, rule=rule, created_at=bench.clock.now())
-    with bench.ledger.write() as tx:
-        tx.add_monitor(monitor)
-        tx.save_standing(Standing(monitor=monitor.id, next_at=bench.clock.now()))
-    return monitor
-
-
-def check(bench: Bench, *values: float | None, query: str = "accuracy") -> None:
-    """Let the source have one value after the other, and have each checked; None is no value."""
-    for value in values:
-        bench.clock.turn(seconds=12)
-        bench.sources.answers[query] = Answer() if value is None else Answer(points=[(bench.clock.now(), value)])
-        tick(bench)
-
-
-def tick(bench: Bench) -> int:
-    """Begin what is due, and wait until it is done."""
-    begun = bench.monitoring.tick()
-    for thread in threading.enumerate():
-        if thread.name.startswith("checks of"):
-            thread.join(10)
-    return begun
-
-
-def standing(bench: Bench, monitor: Monitor) -> Standing:
-    with bench.ledger.read() as reading:
-        return reading.standing(monitor.id)
-
-
-def incidents(bench: Bench) -> list[Incident]:
-    with bench.ledger.read() as reading:
-        return reading.incidents()
-
-
-def rollbacks(bench: Bench) -> list[Move]:
-    return [move for move in bench.moves_of() if move.kind is MoveKind.ROLLBACK]
-
-
-def told(bench: Bench, kind: NoteKind = NoteKind.NEWS) -> list[str]:
-    return [str(unpack(note.data["say"])) for note in bench.notes() if note.kind is kind]
-
+from tests.support.services.bench import BOB, CAROL, DAVE, Bench, beside
+from tests.support.services.monitoring import (
+    HOURS,
+    QUICK,
+    add,
+    check,
+    goes_on,
+    incidents,
+    past,
+    policy_with,
+    rollbacks,
+    serving,
+    standing,
+    tick,
+    told,
+)
+from tests.support.services.rollbacks import shape
 
 # -- measuring ---------------------------------------------------------------------------------------------------------
 
@@ -489,7 +434,10 @@ def test_a_version_that_may_not_load_is_left_to_a_person(served: Bench) -> None:
 
 # -- no data, and errors -----------------------------------------------------------------------------------------------
 
+
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
 NOTHING: dict[str, Callable[[], Answer | Exception]] = {
     "no points": Answer,
     "NaN": lambda: Answer(points=[(NOW, float("nan"))]),
@@ -564,15 +512,6 @@ def all_say(bench: Bench, count: int, answer: Answer) -> None:
     for number in range(count):
         bench.sources.answers[f"q{number}"] = answer
     tick(bench)
-
-
-def serving(bench: Bench, *models: str) -> None:
-    """Let models have a version in Production, for long enough."""
-    for model in models:
-        bench.registry.add(model, versions=[Stage.PRODUCTION])
-        bench.registry.set_alias(model, "champion", 1)
-    bench.watch.poll()
-    bench.clock.turn(hours=1)
 
 
 def test_a_source_that_is_down_is_one_alert_until_each_of_its_monitors_is_measured_again(served: Bench) -> None:
@@ -799,11 +738,6 @@ def test_an_alert_is_about_one_time_in_production_and_not_about_the_version(serv
 # -- the policy file ---------------------------------------------------------------------------------------------------
 
 
-def policy_with(*monitors: dict[str, Any]) -> Any:
-    models = POLICY["models"] | {"*": POLICY["models"]["*"] | {"monitors": list(monitors)}}
-    return read_policy(POLICY | {"models": models})
-
-
 def test_monitors_of_the_file_are_taken_up_for_every_model_that_is_known(served: Bench) -> None:
     served.context.rules.replace(policy_with({"name": "accuracy", **QUICK}), "1")
     served.file_monitors.sync()
@@ -828,51 +762,6 @@ def test_an_edit_of_the_file_is_a_new_revision_and_a_line_taken_out_removes(serv
 
 
 # -- against a baseline ------------------------------------------------------------------------------------------------
-
-HOURS: dict[str, Any] = {
-    "rule": "blocks",
-    "greater_than": None,
-    "window": "10m",
-    "history": "7h",
-    "every": "1m",
-    "min_points": 5,
-}
-
-
-def past(bench: Bench, monitor: Monitor, values: Callable[[int], float], *, hours: float) -> None:
-    """Write down what the monitor measured of the version before, up to the promotion."""
-    with bench.ledger.read() as reading:
-        served = bench.rollbacks.served(reading, "churn")
-    now, before = served[0], served[1]
-    with bench.ledger.write() as tx:
-        for slot in range(int(hours * 60)):
-            at = now.since - timedelta(minutes=int(hours * 60) - slot)
-            tx.claim_slots({(monitor.id, slot + 1): at + timedelta(minutes=1)}, "x", at)
-            tx.finish_slots(
-                [
-                    Measurement(
-                        monitor=monitor.id,
-                        slot=slot + 1,
-                        at=at,
-                        revision=1,
-                        version=before.version,
-                        move=before.began.id,
-                        outcome=Outcome.OK,
-                        value=values(slot),
-                        points=1,
-                    )
-                ],
-                "x",
-            )
-        tx.save_standing(Standing(monitor=monitor.id, slot=int(hours * 60), next_at=bench.clock.now()))
-
-
-def goes_on(bench: Bench, value: Callable[[int], float], *, minutes: int) -> None:
-    """Let the source have a value every minute, and have each checked."""
-    for at in range(minutes):
-        bench.clock.turn(seconds=66)
-        bench.sources.say("accuracy", (bench.clock.now(), value(at)))
-        tick(bench)
 
 
 def test_a_version_that_is_worse_than_what_is_usual_is_rolled_back(served: Bench) -> None:

@@ -8,28 +8,15 @@ from datetime import timedelta
 import pytest
 
 from bot.domain.approvals import RequestState
-from bot.domain.commands import FreezeModel, UnfreezeModel
 from bot.domain.errors import BadInput, Refused, RegistryUnreachable
 from bot.domain.events import Tag
 from bot.domain.evidence import GateResult
 from bot.domain.moves import MoveState
-from bot.domain.parsing import build
 from bot.domain.people import Caller
 from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, STRANGER, Bench, beside
-
-
-def freeze(
-    bench: Bench, who: Caller = BOB, *, model: str | None = "churn", reason: str = "audit", **more: object
-) -> str:
-    command = build(FreezeModel, {"model": model, "everywhere": model is None, "reason": reason, **more})
-    return str(bench.freezing.freeze(who, command, origin="slack"))
-
-
-def unfreeze(bench: Bench, who: Caller = BOB, *, model: str | None = "churn") -> str:
-    command = build(UnfreezeModel, {"model": model, "everywhere": model is None})
-    return str(bench.freezing.unfreeze(who, command, origin="slack"))
+from tests.support.services.freezes import freeze, unfreeze
 
 
 @pytest.mark.parametrize("who", [BOB, DAVE], ids=["who may roll back", "admin"])

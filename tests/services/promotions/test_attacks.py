@@ -12,7 +12,8 @@ from bot.domain.policy import read_policy
 from bot.domain.registry import Stage, check_model_name
 from bot.services.gating import Gating
 from bot.services.moves import Moves
-from tests.support.services.bench import BOB, POLICY, STRANGER, Bench
+from tests.support.services.bench import BOB, STRANGER, Bench
+from tests.support.services.rules import under
 
 RULES: dict[str, dict[str, object]] = {
     "more approvals": {"approvers": ["lead"], "required": 2},
@@ -21,13 +22,6 @@ RULES: dict[str, dict[str, object]] = {
     "a gate": {"approvers": ["lead"], "gates": [{"semver": "set"}]},
     "somebody who lets gates pass": {"approvers": ["lead"], "override": ["UDAVE"]},
 }
-
-
-def under(bench: Bench, production: dict[str, object], roles: dict[str, list[str]] | None = None) -> Bench:
-    """Return the bench with another rule for Production."""
-    models = POLICY["models"] | {"*": {"production": production}}
-    bench.context.rules.replace(read_policy(POLICY | {"models": models, "roles": roles or POLICY["roles"]}), "another")
-    return bench
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)

@@ -23,8 +23,8 @@ from bot.services.homes import Homes
 from bot.slack import governing
 from bot.slack.cards import card
 from bot.slack.home import home
-from tests.services.policy.test_freezes import freeze
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, Bench
+from tests.support.services.freezes import freeze
 
 EMERGENCY = 'promote churn 2 production --break-glass --reason "v3 is down"'
 

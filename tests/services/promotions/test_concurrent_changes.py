@@ -13,8 +13,8 @@ from bot.domain.approvals import RequestState
 from bot.domain.errors import Refused
 from bot.domain.events import Tag
 from bot.domain.registry import Stage
-from tests.services.promotions.test_attacks import under
 from tests.support.services.bench import ALICE, BOB, POLICY, Bench, beside
+from tests.support.services.rules import under
 
 
 def right_before_it_writes(bench: Bench, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:

@@ -11,10 +11,13 @@ from bot.domain.callers import Effect, ForCallers
 from bot.domain.errors import FilesUnreachable
 from bot.domain.people import Caller
 from bot.domain.registry import Column, Package, Signature, VersionInfo
-from tests.services.monitoring.test_scheduler import add
-from tests.services.rollbacks.test_blocked_versions import rule
-from tests.services.rollbacks.test_rollbacks import BACK, served  # noqa: F401
 from tests.support.services.bench import ALICE, BOB, Bench
+from tests.support.services.blocked_versions import rule
+from tests.support.services.monitoring import add
+from tests.support.services.rollbacks import (
+    BACK,
+    served,  # noqa: F401
+)
 
 AGE, CITY = Column(name="age", type="long"), Column(name="city", type="string")
 OPTIONAL = Column(name="plan", type="string", required=False)

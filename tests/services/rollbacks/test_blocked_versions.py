@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from bot.domain.approvals import Request, RequestState
+from bot.domain.approvals import RequestState
 from bot.domain.commands import Unblock, Validate
 from bot.domain.errors import GateFailed, LedgerUnavailable, Refused
 from bot.domain.evidence import Seen
 from bot.domain.parsing import build, parse
-from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.services.blocks import blocks_now
 from bot.services.gating import Gating
 from bot.services.lookups import Lookups
-from tests.services.rollbacks.test_rollbacks import BACK, served  # noqa: F401
-from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench
-
-AGAIN = "promote churn 4 production"
-
-
-def rule(bench: Bench, *gates: Mapping[str, Any], **production: Any) -> None:
-    """Let these gates and this rule apply to Production of every model."""
-    stages = {
-        "staging": {"approvers": ["lead"]},
-        "production": {"approvers": ["lead"], "gates": list(gates)} | production,
-    }
-    bench.context.rules.replace(read_policy(POLICY | {"models": {"*": stages}}), "edited")
-
-
-@pytest.fixture
-def bad(served: Bench) -> Bench:  # noqa: F811
-    """Return a bench whose v4 was rolled back as bad, so that v2 is in Production again."""
-    served.do(BACK, BOB)
-    served.clock.turn(hours=1)
-    return served
-
-
-def unblock(bench: Bench, version: int = 4) -> None:
-    command = build(Unblock, {"model": "churn", "version": str(version), "reason": "it was the feature store"})
-    bench.rollbacks.unblock(BOB, command, origin="slack")
-
-
-def failed(request: Request) -> list[str]:
-    return [gate.name for gate in request.seen.failed] if request.seen else []
-
+from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, Bench
+from tests.support.services.blocked_versions import AGAIN, failed, rule, unblock
+from tests.support.services.rollbacks import BACK
 
 # -- at the opening ----------------------------------------------------------------------------------------------------
 

@@ -17,20 +17,7 @@ from bot.domain.text import unpack
 from bot.ports import NoteKind
 from bot.services.moves import LEASE
 from tests.support.services.bench import ALICE, BOB, CAROL, Bench
-
-BACK = 'rollback churn --reason "accuracy fell"'
-
-
-@pytest.fixture
-def served(bench: Bench) -> Bench:
-    """Return a bench whose `churn` had v3, then v2, then v4 in Production."""
-    bench.watch.poll()
-    for version in (2, 4):
-        bench.clock.turn(hours=30)
-        bench.approved(f"promote churn {version} production")
-        bench.moves.run("churn")
-    assert bench.registry.holders() == [4]
-    return bench
+from tests.support.services.rollbacks import BACK, shape
 
 
 def rollback(bench: Bench) -> Move:
@@ -242,10 +229,6 @@ def test_neither_is_it_where_only_the_ledger_is_asked(served: Bench) -> None:
 
 
 # -- what may not load -------------------------------------------------------------------------------------------------
-
-
-def shape(kind: str) -> Package:
-    return Package(flavors=("sklearn",), signature=Signature(inputs=(Column(name="tenure", type=kind),)))
 
 
 def test_a_version_whose_run_is_gone_needs_force(served: Bench) -> None:

@@ -13,13 +13,12 @@ from bot.domain.registry import Stage
 from bot.domain.restores import HoldKind
 from bot.services.gating import Gating
 from bot.services.restores import begin_hold
-from tests.services.rollbacks.test_blocked_versions import AGAIN, bad, failed, rule, unblock  # noqa: F401
-from tests.services.rollbacks.test_rollbacks import served  # noqa: F401
 from tests.support.services.bench import BOB, CAROL, DAVE, Bench
+from tests.support.services.blocked_versions import AGAIN, failed, rule, unblock
 
 
 @pytest.fixture
-def waiting(bad: Bench) -> Bench:  # noqa: F811
+def waiting(bad: Bench) -> Bench:
     """Return a bench whose policy lets admins override, so that a request for the blocked v4 can be opened."""
     rule(bad, override=["admin"])
     return bad
@@ -74,7 +73,7 @@ def test_unblocking_approves_nothing_under_another_rule(waiting: Bench) -> None:
     assert waiting.state(request) is RequestState.STALE
 
 
-def test_the_card_of_a_request_that_may_ignore_the_block_is_drawn_again(bad: Bench) -> None:  # noqa: F811
+def test_the_card_of_a_request_that_may_ignore_the_block_is_drawn_again(bad: Bench) -> None:
     rule(bad, {"not_blocked": False})
     request = bad.open(AGAIN)
     unblock(bad)

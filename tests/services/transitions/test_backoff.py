@@ -9,8 +9,8 @@ import pytest
 from bot.domain.approvals import Request, RequestState
 from bot.domain.moves import MoveState
 from bot.domain.registry import Stage
-from tests.services.policy.test_freezes import freeze, unfreeze
 from tests.support.services.bench import BOB, Bench
+from tests.support.services.freezes import freeze, unfreeze
 
 A_MOMENT = timedelta(microseconds=1)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -21,6 +20,7 @@ from bot.slack import answers, cards, governing, incident_card
 from bot.slack.blocks import Message, pictured
 from localslack.blocks import BLOCKS_MAX, length_of, message_problems
 from tests.support.app.app_fixture import said
+from tests.support.slack.message_parts import OURS, buttons, objects, shown
 from tests.support.slack.worst_case_messages import (
     ALICE,
     BOB,
@@ -37,14 +37,6 @@ from tests.support.slack.worst_case_messages import (
     votes,
 )
 
-# What we write ourselves; anything else in angle brackets would be somebody else's.
-OURS = re.compile(
-    r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|\d{4}-\d\d-\d\d \d\d:\d\d UTC>"
-    r"|<@(?!U0EVIL)[UW][A-Za-z0-9]+>"
-    r"|<!subteam\^S\w+>"
-    r"|<https://ci\.example/r+\?a=1&amp;b=2\|[^<>]*>"
-    r"|<https://mlflow\.example:5000/base/#/[^|<>\s]+\|(?:Version|Run) in MLflow>"
-)
 PENDING = cards.card(a_request(), [])
 
 
@@ -52,27 +44,6 @@ def texts(message: Message) -> Iterator[str]:
     """Yield everything that Slack reads as its markup."""
     yield message.text
     yield from (part["text"] for part in objects(message.blocks) if part.get("type") == "mrkdwn")
-
-
-def objects(part: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield every object in the blocks."""
-    if isinstance(part, Mapping):
-        yield part
-        for value in part.values():
-            yield from objects(value)
-    elif isinstance(part, list):
-        for one in part:
-            yield from objects(one)
-
-
-def shown(message: Message) -> str:
-    """Return all that a message says."""
-    return said({"text": message.text, "blocks": message.blocks})
-
-
-def buttons(message: Message) -> list[str]:
-    """Return the action ids of the buttons."""
-    return [part["action_id"] for part in objects(message.blocks) if part.get("type") == "button"]
 
 
 def wrong(name: str, faults: Callable[[Message], object]) -> dict[str, object]:
@@ -206,7 +177,11 @@ def approve_style(message: Message) -> str | None:
 
 
 CHURN = a_request(model="churn", version=7, incumbent=5)
+
+
 ONE_FAILED = replace(CHURN, seen=Seen(gates=(GateResult(name="f1", bound="≥ 0.9", value="0.8", passed=False),)))
+
+
 FROZEN = Frozen(say("Production is frozen."), None, "end of quarter.")
 
 
@@ -332,8 +307,8 @@ def test_a_model_is_listed_with_what_is_where() -> None:
 def test_a_failed_registration_is_told() -> None:
     version = VersionInfo(model="m", version=1, stage=Stage.NONE, status="FAILED_REGISTRATION")
     card = replace(a_bare_card(), version=version)
-    for shown in (answers.version_card(card, None), answers.model_view(ModelView(a_model(), [version], []))):
-        assert "registration failed" in said({"blocks": shown.blocks})
+    for message in (answers.version_card(card, None), answers.model_view(ModelView(a_model(), [version], []))):
+        assert "registration failed" in said({"blocks": message.blocks})
 
 
 def test_a_link_to_a_deleted_run_says_so() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,10 +20,9 @@ from bot.ports import Delivery, Note, NoteKind, Outcome, Posting
 from bot.slack.notifier import EVENT_TYPE, SKEW, SlackNotifier
 from localslack import LocalSlack
 from tests.support.app.app_fixture import said
+from tests.support.slack.notifier_harness import NOW, POLICY, Desk
 from tests.support.slack.stub_slack import other_slack
 
-NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
-POLICY = read_policy({"models": {"*": {"production": {"approvers": ["U0BOB"]}}}})
 REQUEST = Request(
     id="r4k7q",
     model="churn",
@@ -37,43 +36,21 @@ REQUEST = Request(
     opened_at=NOW,
     expires_at=NOW + timedelta(days=1),
 )
+
+
 CARD = Note(key="card:r4k7q:opened", lane="r4k7q", kind=NoteKind.CARD, to="#ml-models")
+
+
 AGAIN = Note(key="card:r4k7q:done", lane="r4k7q", kind=NoteKind.CARD, to="#ml-models")
+
+
 SENTENCE = {"say": pack(say("{name} is done.", name=Name("<!channel>")))}
+
+
 NEWS = Note(key="news:r4k7q:done", lane="r4k7q", kind=NoteKind.NEWS, to="", data=SENTENCE)
+
+
 DIRECT = Note(key="direct:r4k7q:done", lane="r4k7q:direct", kind=NoteKind.DIRECT, to="U0ALICE", data=SENTENCE)
-
-
-@dataclass(frozen=True)
-class Desk:
-    """A notifier, the ledger it reads, and the workspace it talks to."""
-
-    slack: LocalSlack
-    ledger: SqlLedger
-    notifier: SlackNotifier
-
-    def deliver(self, note: Note, *, was_tried: bool = False) -> Delivery:
-        """Deliver a note as the outbox does: what became of it is written down."""
-        trying = Note(**{name: getattr(note, name) for name in note.__slots__} | {"was_tried": was_tried})
-        delivery = self.notifier.deliver(trying)
-        if delivery.outcome is Outcome.DELIVERED:
-            with self.ledger.write() as tx:
-                tx.add_note(trying)
-                tx.delivered(trying, delivery.posting)
-        return delivery
-
-    def become(self, state: RequestState) -> None:
-        """Change the request's state."""
-        with self.ledger.write() as tx:
-            tx.save_request(tx.request("r4k7q").become(state))
-
-    def posted(self, channel: str = "#ml-models") -> list[dict[str, Any]]:
-        """Return what the app has posted in a channel."""
-        return [one for one in self.slack.person("bob").sees(channel) if one.get("bot_id")]
-
-    def thread(self) -> list[dict[str, Any]]:
-        """Return the answers in the card's thread."""
-        return self.slack.person("bob").thread(self.posted()[0])[1:]
 
 
 @pytest.fixture

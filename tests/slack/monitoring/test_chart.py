@@ -31,7 +31,7 @@ from bot.slack.monitor_charts import (
     readings_alt,
     readings_chart,
 )
-from tests.slack.registry.test_comparison_chart import ODD
+from tests.support.slack.odd_names import ODD
 
 START = datetime(2026, 5, 3, 20, tzinfo=UTC)
 SIZE = (1260, 846)

@@ -20,7 +20,7 @@ from bot.domain.text import say
 from bot.slack import incident_card
 from bot.slack.blocks import Message
 from bot.slack.incident_card import ACKNOWLEDGE, DETAILS, ROLL_BACK, SILENCE, UNDO
-from tests.slack.delivery.test_message_limits import buttons, objects, shown
+from tests.support.slack.message_parts import buttons, objects, shown
 from tests.support.slack.worst_case_messages import BOB, NOW
 
 MONITOR = Monitor(

@@ -21,8 +21,8 @@ from bot.ports import Outcome as Delivered
 from bot.slack.blocks import Message
 from bot.slack.notifier import SHOWN_TRIES, SlackNotifier
 from localslack import LocalSlack
-from tests.slack.delivery.test_notifier import NOW, POLICY, Desk
 from tests.support.app.app_fixture import said
+from tests.support.slack.notifier_harness import NOW, POLICY, Desk
 from tests.support.slack.worst_case_messages import BOB
 
 INCIDENT = Incident(

@@ -18,6 +18,7 @@ from bot.domain.comparison import Comparison, compare
 from bot.domain.registry import RunInfo, Stage, VersionInfo
 from bot.slack.charts import _labelled, chart_alt, comparison_chart
 from bot.slack.drawing import ALT_MOST, tick_labels, writable
+from tests.support.slack.odd_names import ODD
 
 NAN = float("nan")
 
@@ -71,21 +72,6 @@ def test_without_a_metric_the_picture_says_so() -> None:
     nothing = compared(3, [])
     assert size(comparison_chart(nothing))[0] == 1260
     assert chart_alt(nothing) == "churn: No run of these versions has metrics."
-
-
-ODD = [
-    "$x_1^2$",
-    r"\frac{1}{2}",
-    "精度",
-    "a" * 250,
-    "W" * 250,
-    "\u202e{}%`'\"",
-    "👩‍👩‍👧",
-    "e\u0301",
-    "a\nb\tc",
-    " ",
-    "العربية",
-]
 
 
 @pytest.mark.parametrize("name", ODD)

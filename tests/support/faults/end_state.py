@@ -9,8 +9,8 @@ from typing import Any
 
 from bot.domain.signing import EVENT_ID
 from localslack import Remote
-from tests.faults.conftest import Mortals
 from tests.support.app.app_fixture import CHANNEL, said
+from tests.support.faults.crash_harness import Mortals
 from tests.support.faults.crashing_bot import Truth
 
 MOVED = "registrar:version:moved"

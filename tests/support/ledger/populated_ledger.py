@@ -19,8 +19,8 @@ from bot.domain.serving import Serving, ServingState
 from bot.domain.text import say
 from bot.ledger import SqlLedger
 from bot.ports import Call, Copy, Posting
-from tests.services.monitoring.test_scheduler import add, check
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, BentRegistry, HandClock
+from tests.support.services.monitoring import add, check
 
 
 def bench_on(ledger: SqlLedger, registry: BentRegistry | None = None) -> Bench:

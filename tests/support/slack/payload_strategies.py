@@ -47,10 +47,10 @@ from handlers import http
 from handlers.serve import bolt_app
 from localslack import LocalSlack, PersonSeed, payloads
 from localslack.signing import signed_headers
-from tests.slack.delivery.test_message_limits import OURS
 from tests.support.app.app_fixture import CHANNEL, POLICY, policy_of, settings_for, with_churn
 from tests.support.app.harness import ALICE, BOB, command, texts_sent
 from tests.support.faults.consistency_checks import is_quiet
+from tests.support.slack.message_parts import OURS
 from tests.support.waiting import wait_until
 
 JSON = dict[str, Any]

@@ -20,8 +20,8 @@ from bot.ledger import SqlLedger
 from bot.ports import NoteKind
 from bot.services.serving import Servings
 from bot.slack.incident_card import title
-from tests.services.monitoring.test_scheduler import QUICK, add, check, incidents, policy_with, rollbacks, told
 from tests.support.services.bench import BOB, POLICY, Bench, BentRegistry, HandClock
+from tests.support.services.monitoring import QUICK, add, check, incidents, policy_with, rollbacks, told
 
 SERVING = {"churn*": {"url": "http://127.0.0.1:1/v", "json": "version", "timeout": "10m"}}
 

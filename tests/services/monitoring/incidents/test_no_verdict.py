@@ -1,6 +1,5 @@
 """A monitor that stops judging says so, whatever the reason, and its alert ends when it judges again."""
 
-# ruff: noqa: F811
 from __future__ import annotations
 
 from dataclasses import replace
@@ -23,20 +22,8 @@ from bot.services.monitoring import present_term
 from bot.services.monitors import Monitors
 from bot.slack.monitoring import monitor_view, row
 from handlers.terminal.watching import document
-from tests.services.monitoring.test_scheduler import (
-    HOURS,
-    add,
-    check,
-    goes_on,
-    incidents,
-    past,
-    served,  # noqa: F401
-    serving,
-    standing,
-    tick,
-    told,
-)
 from tests.support.services.bench import BOB, DAVE, Bench
+from tests.support.services.monitoring import HOURS, add, check, goes_on, incidents, past, serving, standing, tick, told
 
 # Windows of ten minutes, a check a minute: a week lasts seven hours.
 BLOCKS: dict[str, Any] = HOURS | {"min_points": 1, "action": "notify"}

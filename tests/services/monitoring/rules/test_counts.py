@@ -19,8 +19,8 @@ from bot.services.monitoring import present_term
 from bot.services.monitors import Monitors
 from bot.slack.monitoring import monitor_list, monitor_view
 from bot.sources.push import PushSource
-from tests.services.monitoring.test_scheduler import add, served, standing, tick, told  # noqa: F401
 from tests.support.services.bench import Bench
+from tests.support.services.monitoring import add, standing, tick
 
 COUNTS: dict[str, Any] = {
     "name": "correct",
@@ -45,14 +45,14 @@ def last(bench: Bench, monitor: Monitor) -> Measurement:
         return reading.measurements(monitor.id)[0]
 
 
-def test_a_check_asks_for_both_figures_at_once(served: Bench) -> None:  # noqa: F811
+def test_a_check_asks_for_both_figures_at_once(served: Bench) -> None:
     add(served, **COUNTS)
     counted(served, (93, 100))
     [[query]] = served.sources.asked
     assert (query.query, query.of) == ("correct", "predictions")
 
 
-def test_a_bound_is_for_the_proportion(served: Bench) -> None:  # noqa: F811
+def test_a_bound_is_for_the_proportion(served: Bench) -> None:
     monitor = add(served, **COUNTS)
     counted(served, (93, 100))
     assert (standing(served, monitor).state, standing(served, monitor).value) == (State.OK, 0.93)
@@ -60,7 +60,7 @@ def test_a_bound_is_for_the_proportion(served: Bench) -> None:  # noqa: F811
     assert standing(served, monitor).state is State.FAILED
 
 
-def test_what_a_count_is_out_of_is_kept_until_the_next_figure(served: Bench) -> None:  # noqa: F811
+def test_what_a_count_is_out_of_is_kept_until_the_next_figure(served: Bench) -> None:
     monitor = add(served, **COUNTS)
     counted(served, (93, 100), (0, 0))
     assert (standing(served, monitor).value, standing(served, monitor).total) == (0.93, 100)
@@ -70,7 +70,7 @@ def test_what_a_count_is_out_of_is_kept_until_the_next_figure(served: Bench) -> 
     assert (last(served, monitor).value, last(served, monitor).total) == (0.9, 10)
 
 
-def test_a_metric_that_is_no_count_has_no_total(served: Bench) -> None:  # noqa: F811
+def test_a_metric_that_is_no_count_has_no_total(served: Bench) -> None:
     monitor = add(served)
     served.sources.say("accuracy", (served.clock.now(), 0.9))
     tick(served)
@@ -81,7 +81,7 @@ def test_a_metric_that_is_no_count_has_no_total(served: Bench) -> None:  # noqa:
     )
 
 
-def test_pushed_counts_are_judged_without_being_asked_for(served: Bench) -> None:  # noqa: F811
+def test_pushed_counts_are_judged_without_being_asked_for(served: Bench) -> None:
     monitor = add(served, **COUNTS | {"of": None, "source": "push"})
     served.clock.turn(seconds=12)
     now = served.clock.now()
@@ -118,11 +118,11 @@ def test_pushed_counts_are_judged_without_being_asked_for(served: Bench) -> None
         ({"rule": "blocks", "greater_than": None}, "the mean of correct of predictions over 1h is worse than"),
     ],
 )
-def test_a_rule_says_what_is_counted_out_of_what(served: Bench, fields: dict[str, Any], said: str) -> None:  # noqa: F811
+def test_a_rule_says_what_is_counted_out_of_what(served: Bench, fields: dict[str, Any], said: str) -> None:
     assert said in str(rule(add(served, **COUNTS | fields).rule))
 
 
-def test_whoever_checks_hears_the_count(served: Bench) -> None:  # noqa: F811
+def test_whoever_checks_hears_the_count(served: Bench) -> None:
     monitor = add(served, **COUNTS)
     counted(served, (84, 100))
     said = str(checked(monitor, standing(served, monitor)))
@@ -130,7 +130,7 @@ def test_whoever_checks_hears_the_count(served: Bench) -> None:  # noqa: F811
     assert "0.84 (84 of 100) is not greater than 0.85." in said
 
 
-def test_against_a_baseline_the_latest_reading_is_said_with_its_count(served: Bench) -> None:  # noqa: F811
+def test_against_a_baseline_the_latest_reading_is_said_with_its_count(served: Bench) -> None:
     monitor = add(served, **COUNTS | {"rule": "blocks", "greater_than": None})
     counted(served, (84, 100))
     assert "The latest reading of correct of predictions for v4 is 0.84 (84 of 100)." in str(
@@ -138,7 +138,7 @@ def test_against_a_baseline_the_latest_reading_is_said_with_its_count(served: Be
     )
 
 
-def test_an_alert_and_a_hard_limit_say_the_count(served: Bench) -> None:  # noqa: F811
+def test_an_alert_and_a_hard_limit_say_the_count(served: Bench) -> None:
     add(served, **COUNTS | {"hard_limit": 0.5})
     counted(served, (49, 100), (4900, 10_000))
     with served.ledger.read() as reading:
@@ -146,7 +146,7 @@ def test_an_alert_and_a_hard_limit_say_the_count(served: Bench) -> None:  # noqa
     assert "0.49 (4,900 of 10,000) lies beyond the hard limit of 0.5" in str(incident.lines[0])
 
 
-def test_a_monitor_is_listed_and_shown_with_its_counts(served: Bench) -> None:  # noqa: F811
+def test_a_monitor_is_listed_and_shown_with_its_counts(served: Bench) -> None:
     monitor = add(served, **COUNTS)
     counted(served, (93, 100), (9, 10), (0, 0))
     service = Monitors(served.context, served.gatekeeper, lambda one, span: pytest.fail("no backtest"))
@@ -162,7 +162,7 @@ def test_a_monitor_is_listed_and_shown_with_its_counts(served: Bench) -> None:  
 # -- what a rule looks back at -----------------------------------------------------------------------------------------
 
 
-def test_the_ledger_gives_totals_back(served: Bench) -> None:  # noqa: F811
+def test_the_ledger_gives_totals_back(served: Bench) -> None:
     monitor = add(served, **COUNTS)
     began = served.clock.now()
     counted(served, (93, 100), (0, 0), (9, 10))
@@ -179,7 +179,7 @@ def test_the_ledger_gives_totals_back(served: Bench) -> None:  # noqa: F811
     assert [(one.value, one.total) for one in checks] == [(0.93, 100), (None, None), (0.9, 10)]
 
 
-def test_a_backtest_of_what_was_measured_shows_the_rule_the_same(served: Bench, looked: list[Points]) -> None:  # noqa: F811
+def test_a_backtest_of_what_was_measured_shows_the_rule_the_same(served: Bench, looked: list[Points]) -> None:
     monitor = add(served, **COUNTS | {"rule": "blocks", "greater_than": None, "window": "1m", "history": "7m"})
     counted(served, *[(90, 100)] * 60)
     live = [totals(one) for one in looked if len(one)]
@@ -217,7 +217,7 @@ def totals(points: Points) -> list[float] | None:
     ids=["each by itself", "added up", "added up, another bound"],
 )
 def test_a_source_s_counts_are_replayed_as_checks_would_have_added_them_up(
-    served: Bench,  # noqa: F811
+    served: Bench,
     fields: dict[str, Any],
     fires: list[int],
 ) -> None:
@@ -235,7 +235,7 @@ DEFAULT = COUNTS | {"rule": "default", "greater_than": None, "window": "1m", "hi
 
 
 @pytest.fixture
-def promoted(served: Bench) -> tuple[Bench, Monitor]:  # noqa: F811
+def promoted(served: Bench) -> tuple[Bench, Monitor]:
     """Return a bench with twelve minutes of counts of v4, 9 of 10 each, and v1 promoted just now."""
     monitor = add(served, **DEFAULT)
     counted(served, *[(9, 10)] * 60)
@@ -303,7 +303,7 @@ def answered(bench: Bench, *values: int) -> None:
         tick(bench)
 
 
-def test_single_cases_are_counts_without_being_said_to_be(served: Bench) -> None:  # noqa: F811
+def test_single_cases_are_counts_without_being_said_to_be(served: Bench) -> None:
     monitor = add(served, **DEFAULT | {"of": None})
     answered(served, *[0, 1, 1, 1, 1, 1, 1, 1, 1, 1] * 8)
     promote(served, 1)
@@ -313,7 +313,7 @@ def test_single_cases_are_counts_without_being_said_to_be(served: Bench) -> None
     assert standing(served, monitor).state is State.FAILED
 
 
-def test_a_reading_without_a_total_is_not_judged_by_counts(served: Bench) -> None:  # noqa: F811
+def test_a_reading_without_a_total_is_not_judged_by_counts(served: Bench) -> None:
     monitor = add(served, **DEFAULT | {"of": None})
     counted(served, *[(9, 10)] * 60)
     promote(served, 1)

@@ -24,9 +24,9 @@ from bot.ports import NoteKind
 from bot.services import backtesting
 from bot.services.backtesting import Backtesting
 from bot.services.judging import LedgerPast
-from tests.services.monitoring.rules.test_evaluation import DAY, frozen, promoted, usual, went_on, wrote
-from tests.services.monitoring.test_scheduler import add, incidents, rollbacks, served, standing, tick, told  # noqa: F401
+from tests.support.services.baselines import DAY, frozen, promoted, usual, went_on, wrote
 from tests.support.services.bench import Bench, bench_over, beside
+from tests.support.services.monitoring import add, incidents, rollbacks, standing, tick, told
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 DEFAULT: dict[str, Any] = {
@@ -41,7 +41,7 @@ SHORT: dict[str, Any] = DEFAULT | {"history": "7h", "every": "3m", "window": "15
 
 
 @pytest.fixture
-def watched(served: Bench) -> tuple[Bench, Monitor]:  # noqa: F811
+def watched(served: Bench) -> tuple[Bench, Monitor]:
     """Return a bench with 21 days of accuracy of v4, and v1 promoted just now."""
     return after_days(served, **DEFAULT)
 
@@ -89,7 +89,7 @@ def test_a_drop_is_seen_within_the_hour(watched: tuple[Bench, Monitor], by: floa
     assert why(bench, monitor).startswith("Over the last 30m: ")
 
 
-def test_an_armed_monitor_rolls_back_to_the_version_before(served: Bench) -> None:  # noqa: F811
+def test_an_armed_monitor_rolls_back_to_the_version_before(served: Bench) -> None:
     bench, monitor = after_days(served, **DEFAULT | {"action": "auto"})
     went_on(bench, monitor, usual, 3 * HOUR)
     assert rollbacks(bench) == []
@@ -99,7 +99,7 @@ def test_an_armed_monitor_rolls_back_to_the_version_before(served: Bench) -> Non
 
 @pytest.mark.parametrize(("fail_after", "most"), [(1, 30), (2, 35), (3, 40), (6, 60)])
 def test_it_fails_after_so_many_failures_in_a_row(
-    served: Bench,  # noqa: F811
+    served: Bench,
     fail_after: int,
     most: float,
 ) -> None:
@@ -143,7 +143,7 @@ def test_one_hour_that_is_bad_and_over_is_a_failure_that_ends(watched: tuple[Ben
 
 @pytest.mark.parametrize(("every", "window"), [("1h", "1h"), ("30m", "1h"), ("6h", "6h"), ("1d", "1d")])
 def test_a_window_of_few_readings_is_confirmed_by_those_before_it_and_acts_at_most_two_windows_later(
-    served: Bench,  # noqa: F811
+    served: Bench,
     every: str,
     window: str,
 ) -> None:
@@ -208,7 +208,7 @@ def statements() -> Iterator[list[str]]:
 
 
 def test_hours_that_few_days_before_the_promotion_have_leave_the_others_compared_with_these_days(
-    served: Bench,  # noqa: F811
+    served: Bench,
 ) -> None:
     """Three outages at the same hour are no reason to wait for a week of the new version's own days."""
     monitor = add(served, **DEFAULT)
@@ -225,7 +225,7 @@ def test_hours_that_few_days_before_the_promotion_have_leave_the_others_compared
     assert own(served, monitor) is None
 
 
-def test_a_metric_of_office_hours_is_compared_with_the_version_before(served: Bench) -> None:  # noqa: F811
+def test_a_metric_of_office_hours_is_compared_with_the_version_before(served: Bench) -> None:
     monitor = add(served, **DEFAULT)
     for _ in range(14):
         wrote(served, monitor, 9 * HOUR)
@@ -376,7 +376,7 @@ def test_a_source_that_repeats_itself_for_weeks_changes_no_baseline(
     assert went_on(bench, monitor, usual, 4 * HOUR) is None
 
 
-def test_days_without_errors_are_no_baseline_that_a_percentage_says_nothing_of(served: Bench) -> None:  # noqa: F811
+def test_days_without_errors_are_no_baseline_that_a_percentage_says_nothing_of(served: Bench) -> None:
     """Errors of which there have been none would be judged by nothing until the next promotion."""
 
     def some(at: datetime) -> float:
@@ -390,7 +390,7 @@ def test_days_without_errors_are_no_baseline_that_a_percentage_says_nothing_of(s
 
 
 def test_days_on_both_sides_of_zero_are_no_baseline_that_a_percentage_says_nothing_of(
-    served: Bench,  # noqa: F811
+    served: Bench,
 ) -> None:
     bench, monitor = after_days(served, 21, lambda at: usual(at) - 0.8, **DEFAULT | {"direction": "lower"})
     went_on(bench, monitor, lambda at: usual(at) - 0.9, 10 * MINUTE)
@@ -409,7 +409,7 @@ def test_days_that_lack_hours_do_not_take_the_place_of_those_that_have_them(watc
     assert own(bench, monitor) is None
 
 
-def test_of_a_dry_run_only_the_audit_hears(served: Bench) -> None:  # noqa: F811
+def test_of_a_dry_run_only_the_audit_hears(served: Bench) -> None:
     bench, monitor = after_days(served, **DEFAULT | {"action": "dry_run"})
     went_on(bench, monitor, times(1.03), 10 * MINUTE)
     wrote(bench, monitor, 14 * DAY, times(1.03))

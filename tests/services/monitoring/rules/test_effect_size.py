@@ -12,17 +12,8 @@ from bot.domain.errors import WrongField
 from bot.domain.monitors import State
 from bot.domain.parsing import parse
 from bot.services.monitors import Monitors
-from tests.services.monitoring.test_scheduler import (
-    HOURS,
-    QUICK,
-    add,
-    goes_on,
-    past,
-    policy_with,
-    served,  # noqa: F401
-    standing,
-)
 from tests.support.services.bench import BOB, Bench
+from tests.support.services.monitoring import HOURS, QUICK, add, goes_on, past, policy_with, standing
 
 
 def service(bench: Bench) -> Monitors:
@@ -44,7 +35,7 @@ def service(bench: Bench) -> Monitors:
 )
 @pytest.mark.parametrize("rule", ["blocks", "sequential"])
 def test_what_is_worse_by_the_effect_is_rolled_back_and_nothing_less(
-    served: Bench,  # noqa: F811
+    served: Bench,
     rule: str,
     effect: str,
     usual: float,
@@ -57,14 +48,14 @@ def test_what_is_worse_by_the_effect_is_rolled_back_and_nothing_less(
     assert served.registry.holders() == [holder]
 
 
-def test_a_sequence_judges_as_soon_as_it_has_the_readings_that_it_needs(served: Bench) -> None:  # noqa: F811
+def test_a_sequence_judges_as_soon_as_it_has_the_readings_that_it_needs(served: Bench) -> None:
     monitor = add(served, **HOURS | {"rule": "sequential", "fail_after": 1, "min_points": None})
     past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     goes_on(served, lambda at: 0.5, minutes=12)
     assert served.registry.holders() == [2]
 
 
-def test_readings_that_are_asked_for_are_waited_for(served: Bench) -> None:  # noqa: F811
+def test_readings_that_are_asked_for_are_waited_for(served: Bench) -> None:
     monitor = add(served, **HOURS | {"min_points": 60})
     past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     goes_on(served, lambda at: 0.5, minutes=35)
@@ -73,13 +64,13 @@ def test_readings_that_are_asked_for_are_waited_for(served: Bench) -> None:  # n
 
 
 @pytest.mark.parametrize("window", ["5d", "7h", "30s"])
-def test_a_window_that_an_earlier_version_took_is_still_checked(served: Bench, window: str) -> None:  # noqa: F811
+def test_a_window_that_an_earlier_version_took_is_still_checked(served: Bench, window: str) -> None:
     monitor = add(served, **HOURS | {"window": window})
     goes_on(served, lambda at: 0.9, minutes=5)
     assert standing(served, monitor).state in {State.OK, State.WARMUP}
 
 
-def test_a_window_that_an_earlier_version_took_is_fixed_by_an_edit(served: Bench) -> None:  # noqa: F811
+def test_a_window_that_an_earlier_version_took_is_fixed_by_an_edit(served: Bench) -> None:
     monitor = replace(
         add(served, **QUICK | {"rule": "blocks", "greater_than": None, "window": "7h"}), created_by=BOB.person
     )
@@ -93,7 +84,7 @@ def test_a_window_that_an_earlier_version_took_is_fixed_by_an_edit(served: Bench
     assert service(served).find("churn", "accuracy").rule.window == timedelta(hours=6)
 
 
-def test_an_unchanged_policy_file_changes_no_monitor_that_an_earlier_version_kept(served: Bench) -> None:  # noqa: F811
+def test_an_unchanged_policy_file_changes_no_monitor_that_an_earlier_version_kept(served: Bench) -> None:
     """Stored with the effect as the number that it was then."""
     fields = {"name": "accuracy", **HOURS, "source": "push", "min_effect": 0.02}
     served.context.rules.replace(policy_with(fields), "1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,13 +15,13 @@ from hypothesis import strategies as st
 from bot.domain import monitors
 from bot.domain.backtests import Backtest
 from bot.domain.monitor_rule import MonitorRule
-from bot.domain.monitors import Answer, Check, FrozenBaseline, Measurement, Monitor, Outcome, State, Term, Verdict
+from bot.domain.monitors import Answer, Check, Monitor, Outcome, State, Term, Verdict
 from bot.services import backtesting
 from bot.services.backtesting import Backtesting
-from tests.services.monitoring.test_scheduler import add, incidents, served, standing, tick  # noqa: F401
+from tests.support.services.baselines import DAY, frozen, promoted, usual, went_on, wrote
 from tests.support.services.bench import DAVE, Bench, bench_over
+from tests.support.services.monitoring import add, incidents, standing, tick
 
-DAY = timedelta(days=1)
 BLOCKS: dict[str, Any] = {
     "rule": "blocks",
     "greater_than": None,
@@ -33,70 +32,13 @@ BLOCKS: dict[str, Any] = {
 }
 
 
-def usual(at: datetime) -> float:
-    """Return an accuracy that is lower at night, with noise that any machine makes the same of."""
-    night = 0.01 if at.hour < 6 else 0.0
-    return 0.9 - night + 0.004 * ((at.toordinal() * 7919 + at.hour * 104_729 + at.minute * 613) % 997 / 997 - 0.5)
-
-
-def wrote(bench: Bench, monitor: Monitor, span: timedelta, value: Callable[[datetime], float] = usual) -> None:
-    """Let the time go by, with a check every five minutes that is written down as the service does it."""
-    before = standing(bench, monitor)
-    with bench.ledger.read() as reading:
-        term = bench.rollbacks.served(reading, "churn")[0]
-    count = span // timedelta(minutes=5)
-    times = [bench.clock.now() + timedelta(minutes=5) * number for number in range(count)]
-    checks = [
-        Measurement(
-            monitor=monitor.id,
-            slot=before.slot + 1 + number,
-            at=at,
-            revision=1,
-            version=term.version,
-            move=term.began.id,
-            outcome=Outcome.OK,
-            points=1,
-            value=value(at),
-        )
-        for number, at in enumerate(times)
-    ]
-    bench.clock.turn(seconds=span.total_seconds())
-    now = bench.clock.now()
-    with bench.ledger.write() as tx:
-        tx.claim_slots({(monitor.id, one.slot): now for one in checks}, "x", now)
-        tx.finish_slots(checks, "x")
-        tx.save_standing(replace(before, slot=before.slot + count, next_at=now, points=before.points + count))
-
-
-def went_on(bench: Bench, monitor: Monitor, value: Callable[[datetime], float], until: timedelta) -> timedelta | None:
-    """Check every five minutes and a half, the most that jitter makes of five; return after how long it failed."""
-    began = bench.clock.now()
-    while bench.clock.now() - began < until:
-        bench.clock.turn(seconds=330)
-        bench.sources.say("accuracy", (bench.clock.now() - monitor.rule.label_delay, value(bench.clock.now())))
-        tick(bench)
-        if standing(bench, monitor).state is State.FAILED:
-            return bench.clock.now() - began
-    return None
-
-
-def promoted(bench: Bench, version: int) -> None:
-    bench.approved(f"promote churn {version} production")
-    bench.moves.run("churn")
-
-
-def frozen(bench: Bench, monitor: Monitor) -> FrozenBaseline:
-    with bench.ledger.read() as reading:
-        return reading.baselines([monitor.id])[monitor.id]
-
-
 def kept(bench: Bench, monitor: Monitor, since: datetime, until: datetime) -> int:
     with bench.ledger.read() as reading:
         return len(reading.series(monitor, since=since, until=until))
 
 
 @pytest.fixture
-def watched(served: Bench) -> tuple[Bench, Monitor]:  # noqa: F811
+def watched(served: Bench) -> tuple[Bench, Monitor]:
     """Return a bench with 21 days of accuracy of v4, and v1 promoted just now."""
     monitor = add(served, **BLOCKS)
     wrote(served, monitor, 21 * DAY)
@@ -293,7 +235,7 @@ def test_after_an_outage_it_says_when_it_judges_again_and_not_when_it_would_have
 
 
 def test_hours_that_too_few_days_before_the_promotion_have_are_compared_with_the_version_s_own(
-    served: Bench,  # noqa: F811
+    served: Bench,
 ) -> None:
     """Two outages at the same hour would make that hour blind until the next promotion, and alert every day."""
     monitor = add(served, **BLOCKS)
@@ -315,7 +257,7 @@ def test_hours_that_too_few_days_before_the_promotion_have_are_compared_with_the
 
 
 @pytest.fixture
-def labeled(served: Bench) -> tuple[Bench, Monitor]:  # noqa: F811
+def labeled(served: Bench) -> tuple[Bench, Monitor]:
     """Return a bench with seven days of accuracy of v4, by labels that come a day late, and v1 promoted just now."""
     monitor = add(served, **BLOCKS | {"label_delay": "1d"})
     wrote(served, monitor, 7 * DAY, of_yesterday)
@@ -398,7 +340,7 @@ def test_a_backtest_that_judged_too_little_says_why(watched: tuple[Bench, Monito
     assert str(found.sentence).endswith("Most of the time that wasn't judged, nothing was measured.")
 
 
-def test_a_backtest_of_a_version_without_days_before_it_says_why_most_was_not_judged(served: Bench) -> None:  # noqa: F811
+def test_a_backtest_of_a_version_without_days_before_it_says_why_most_was_not_judged(served: Bench) -> None:
     monitor = add(served, **BLOCKS)
     wrote(served, monitor, 8 * DAY)
     found = replayed(served, monitor, 8)
@@ -427,7 +369,7 @@ def test_every_stretch_that_reaches_into_the_span_is_replayed_from_its_start(
     assert len(replayed(bench, monitor, 10).firings) == 1
 
 
-def test_a_monitor_that_is_checked_every_ten_seconds_can_be_backtested(served: Bench) -> None:  # noqa: F811
+def test_a_monitor_that_is_checked_every_ten_seconds_can_be_backtested(served: Bench) -> None:
     rule = MonitorRule(**{"name": "m", "source": "push"} | BLOCKS | {"every": "10s"})
     monitor = Monitor(id="m", model="churn", rule=rule, created_at=served.clock.now())
     term = Term(move="b", version=2, since=served.clock.now())
@@ -439,7 +381,10 @@ def test_a_monitor_that_is_checked_every_ten_seconds_can_be_backtested(served: B
 
 # -- live and backtest -------------------------------------------------------------------------------------------------
 
+
 WEEK: dict[str, Any] = {"greater_than": None, "history": "7h", "every": "3m", "window": "15m", "min_points": 1}
+
+
 RULES: dict[str, dict[str, Any]] = {
     "blocks": WEEK | {"rule": "blocks", "warmup": "30m"},
     "live blocks": WEEK | {"rule": "blocks", "warmup": "30m", "baseline": "live"},
@@ -453,8 +398,14 @@ RULES: dict[str, dict[str, Any]] = {
     "counts": WEEK | {"rule": "default", "warmup": "30m", "of": "predictions"},
     "many counts": WEEK | {"rule": "default", "warmup": "30m", "of": "predictions"},
 }
+
+
 CASES = {"counts": 20, "many counts": 1_000}
+
+
 LEVELS = st.sampled_from([0.9, 0.9, 0.9, 0.895, 0.87, 0.8])
+
+
 STRETCHES = st.lists(
     st.tuples(st.integers(5, 120), LEVELS, st.sampled_from(["", "", "", "promotion", "gap", "no data", "error"])),
     min_size=6,
@@ -523,7 +474,7 @@ def test_live_checks_and_a_backtest_come_to_the_same(
     bench.ledger.close()
 
 
-def test_a_new_monitor_whose_source_has_a_history_is_judged_by_that_after_its_own_first_week_too(served: Bench) -> None:  # noqa: F811
+def test_a_new_monitor_whose_source_has_a_history_is_judged_by_that_after_its_own_first_week_too(served: Bench) -> None:
     monitor = add(served, **BLOCKS)
     wrote(served, monitor, 8 * DAY)
     until = served.clock.now()

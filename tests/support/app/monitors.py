@@ -1,0 +1,77 @@
+"""Monitors in a running bot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.domain.monitors import Measurement, Monitor, Outcome, State
+from bot.domain.registry import Stage
+from bot.domain.rollbacks import stretches
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.support.app.app_fixture import World, running
+
+ADD = "/model monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
+
+
+@pytest.fixture
+def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+    """The bot; it has looked at its registry."""
+    with running(slack, tmp_path, MemoryRegistry()) as world:
+        world.registrar.poll()
+        yield world
+
+
+def the_monitor(world: World, name: str = "accuracy") -> Monitor:
+    return world.registrar.monitors.find("churn", name)
+
+
+def serving_since(world: World) -> str:
+    """Return the id of the move that brought the model's version to Production."""
+    with world.ledger.read() as reading:
+        return stretches(reading.moves("churn", stage=Stage.PRODUCTION, most=10))[0].began.id
+
+
+def measure(world: World, *values: float) -> None:
+    """Write down that the monitor was checked, with these values."""
+    monitor, now, move = the_monitor(world), datetime.now(UTC), serving_since(world)
+    with world.ledger.write() as tx:
+        for slot, value in enumerate(values, start=1):
+            at = now - timedelta(minutes=len(values) - slot)
+            tx.claim_slots({(monitor.id, slot): at + timedelta(minutes=1)}, "test", at)
+            outcome = Outcome.FAILED if value < 0.85 else Outcome.OK
+            tx.finish_slots(
+                [
+                    Measurement(
+                        monitor=monitor.id,
+                        slot=slot,
+                        at=at,
+                        revision=1,
+                        version=3,
+                        move=move,
+                        outcome=outcome,
+                        value=value,
+                        points=1,
+                    )
+                ],
+                "test",
+            )
+        state = State.FAILED if values[-1] < 0.85 else State.OK
+        tx.save_standing(
+            replace(
+                tx.standing(monitor.id),
+                slot=len(values),
+                state=state,
+                version=3,
+                since=now,
+                at=now,
+                value=values[-1],
+                bound=0.85,
+                next_at=now + timedelta(days=1),
+            )
+        )
