@@ -23,7 +23,8 @@ from bot.services.context import Context, Rules
 from bot.services.gating import Gating
 from bot.services.lookups import Lookups
 from tests.support.ledger.bulk_data import add_many_versions
-from tests.support.registry.registries import MlflowShelf, mlflow_subprocess
+from tests.support.registry.mlflow_process import mlflow_subprocess
+from tests.support.registry.registries import MlflowShelf
 
 PLAIN_ROUNDS = {10: 7, 100: 3, 1000: 1}  # by the number of versions: the plain way takes a minute for a thousand
 ROUNDS = 7  # of the other ways

@@ -36,7 +36,8 @@ from bot.services.context import Rules
 from bot.settings import Settings
 from bot.sources.mlflow import MlflowSource
 from handlers.jobs import schedule
-from tests.support.registry.registries import MlflowShelf, mlflow_subprocess
+from tests.support.registry.mlflow_process import mlflow_subprocess
+from tests.support.registry.registries import MlflowShelf
 
 MODELS, EACH = 50, 20  # a thousand monitors
 EVERY = 60  # seconds

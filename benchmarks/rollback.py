@@ -23,7 +23,8 @@ from bot.domain.rollbacks import rolling_back
 from bot.ledger.sql import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
 from tests.support.ledger.bulk_data import add_many_versions
-from tests.support.registry.registries import MlflowShelf, mlflow_subprocess
+from tests.support.registry.mlflow_process import mlflow_subprocess
+from tests.support.registry.registries import MlflowShelf
 from tests.support.services.monitoring_harness import BOB, Watched
 
 VERSIONS = (10, 1000)

@@ -9,7 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.support.registry.registries import MlflowServer, MlflowShelf
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowShelf
 
 ROUNDS = 7
 VERSIONS = 5

@@ -24,7 +24,9 @@ from tests.support.app.replicas import Replica
 from tests.support.faults.consistency_checks import disagreements, is_quiet, keys_in
 from tests.support.faults.subprocesses import program
 from tests.support.faults.suite_size import size
-from tests.support.registry.registries import MlflowServer, MlflowShelf, free_port
+from tests.support.network.ports import free_port
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowShelf
 from tests.support.waiting import wait_until
 
 KILLS = int(os.environ.get("KILLS", "16"))  # in all, half of them on each database; of real programs a twentieth of it

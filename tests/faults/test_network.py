@@ -43,7 +43,7 @@ from tests.support.faults.socket_faults import (
 from tests.support.faults.suite_size import CHAOS
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.network.tcp_proxy import Fault, Relay
-from tests.support.registry.registries import mlflow_subprocess
+from tests.support.registry.mlflow_process import mlflow_subprocess
 from tests.support.waiting import wait_until
 
 SILENT = 5  # pings without an answer, after which slack_sdk gives a connection up

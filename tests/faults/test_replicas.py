@@ -27,7 +27,8 @@ from tests.support.app.load_generator import EVERY, Load, workplace
 from tests.support.app.replicas import Replica
 from tests.support.faults.consistency_checks import disagreements, is_quiet, keys_in
 from tests.support.faults.suite_size import size
-from tests.support.registry.registries import MlflowShelf, mlflow_subprocess
+from tests.support.registry.mlflow_process import mlflow_subprocess
+from tests.support.registry.registries import MlflowShelf
 from tests.support.waiting import LONG, wait_until
 
 pytestmark = pytest.mark.postgres

@@ -19,7 +19,8 @@ from bot.ledger import SqlLedger
 from localslack import Remote
 from tests.support.app.load_generator import Load, workplace
 from tests.support.app.replicas import Replica
-from tests.support.registry.registries import MlflowShelf, mlflow_subprocess
+from tests.support.registry.mlflow_process import mlflow_subprocess
+from tests.support.registry.registries import MlflowShelf
 from tests.support.waiting import wait_until
 
 MINUTES = float(os.environ.get("SOAK", "0.25"))

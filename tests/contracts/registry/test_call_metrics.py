@@ -11,7 +11,7 @@ import pytest
 from bot.domain.errors import RegistryUnreachable, UnknownModel
 from bot.ports import Unobserved
 from bot.registry.mlflow import MlflowRegistry
-from tests.support.registry.registries import free_port
+from tests.support.network.ports import free_port
 
 
 class Listener(Unobserved):

@@ -17,7 +17,8 @@ from bot.services.gating import Gating
 from bot.services.lookups import Lookups
 from tests.support.app.harness import context_over, executor, holders, move_of, state_of_move
 from tests.support.ledger.bulk_data import add_many_versions
-from tests.support.registry.registries import MlflowServer, MlflowShelf
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowShelf
 
 Open = Callable[[int], MlflowRegistry]
 

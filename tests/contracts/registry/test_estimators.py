@@ -22,7 +22,8 @@ from bot.domain.registry import VersionInfo
 from bot.registry import mlflow_files
 from bot.registry.estimators import pickled_class, skops_class
 from bot.registry.mlflow import MlflowRegistry
-from tests.support.registry.registries import MlflowServer, MlflowShelf
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowShelf
 
 INPUTS, LABELS = np.array([[0.0, 1.0], [1.0, 0.0]] * 20), np.array([0, 1] * 20)
 

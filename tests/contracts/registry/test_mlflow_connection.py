@@ -19,7 +19,7 @@ from urllib3 import HTTPConnectionPool
 
 from bot.registry import mlflow_wire
 from bot.registry.mlflow import MlflowRegistry
-from tests.support.registry.registries import MlflowServer
+from tests.support.registry.mlflow_process import MlflowServer
 
 ROUNDS = 40  # the system acknowledges the first answers of a connection at once, whatever is said
 PAUSE = 0.02  # seconds: half of what an acknowledgement is put off for

@@ -11,7 +11,8 @@ import pytest
 from bot.domain.registry import MODEL_TAG, VERSION_TAG, Stage
 from bot.ports import Registry
 from bot.registry.mlflow import MlflowRegistry
-from tests.support.registry.registries import KINDS, MlflowServer, MlflowShelf, Shelf
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import KINDS, MlflowShelf, Shelf
 
 NONE, STAGING, PRODUCTION, ARCHIVED = Stage
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

@@ -14,7 +14,8 @@ from bot.ledger import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
 from tests.support.app.harness import holders
 from tests.support.ledger.bulk_data import add_many_versions
-from tests.support.registry.registries import MlflowServer, MlflowShelf
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowShelf
 from tests.support.services.monitoring_harness import Watched
 
 Open = Callable[[int], Watched]

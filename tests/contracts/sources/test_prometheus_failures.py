@@ -21,7 +21,7 @@ from bot.ports import Query
 from bot.sources.prometheus import PrometheusSource, filled
 from bot.sources.prometheus_answers import answer_of
 from tests.support.network.broken_prometheus import ERROR, FAILS, NOON, ONE, SHAPES, Sham, http, success
-from tests.support.registry.registries import free_port
+from tests.support.network.ports import free_port
 
 SOON = timedelta(seconds=0.3)
 

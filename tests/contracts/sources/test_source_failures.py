@@ -24,7 +24,8 @@ from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.prometheus import PrometheusSource
 from bot.sources.push import open_push
 from tests.support.network.broken_prometheus import FAILS, SHAPES, Sham, http, success
-from tests.support.registry.registries import free_port, mlflow_patience  # noqa: F401
+from tests.support.network.ports import free_port
+from tests.support.registry.registries import mlflow_patience  # noqa: F401
 from tests.support.services.bench import Bench, bench  # noqa: F401
 from tests.support.services.monitoring import (
     add,

@@ -1,18 +1,15 @@
-"""The monitor's state machine, and what is decided about one that has failed: tables, without a clock or a ledger."""
+"""The monitor's state machine: tables, without a clock or a ledger."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from bot.domain import rules
-from bot.domain.freezes import Frozen
-from bot.domain.incidents import Doing, Situation, Tripped, decide, is_common_cause
-from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import (
     FIRST_FEW,
     Judgement,
@@ -29,18 +26,10 @@ from bot.domain.monitors import (
     is_warm,
     resumed,
 )
-from bot.domain.people import Person
 from bot.domain.text import say
+from tests.support.domain.monitors import HOURS, NOW, a_monitor
 
-NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 TERM = Term(move="m1", version=7, since=NOW - timedelta(days=1))
-ANN = Person("T1", "U1")
-
-
-def a_monitor(**rule: Any) -> Monitor:
-    """Return an armed monitor of the policy file."""
-    fields = {"name": "accuracy", "source": "push", "greater_than": 0.85, "action": "auto"} | rule
-    return Monitor(id="m", model="churn", rule=MonitorRule(**fields), created_at=NOW - timedelta(days=9))
 
 
 def figure(value: float) -> Reading:
@@ -59,6 +48,8 @@ SAYS: dict[str, tuple[Reading, Judgement | None]] = {
     "u": (figure(0.9), Judgement(is_worse=None, why=say("the baseline is gone"))),
     "s": (Reading(value=0.9, points=1), Judgement(is_worse=None)),  # the same window still
 }
+
+
 LETTERS = {
     State.OK: "o",
     State.PENDING: "p",
@@ -291,6 +282,8 @@ def test_a_standing_knows_its_last_failed_verdict(checks: str, failed: int | Non
 
 
 BLOCKS: dict[str, Any] = {"rule": "blocks", "greater_than": None}
+
+
 SEQUENTIAL: dict[str, Any] = {"rule": "sequential", "greater_than": None}
 
 
@@ -341,89 +334,3 @@ def test_checks_of_one_interval_are_spread_by_a_tenth_and_never_meet() -> None:
     assert 640 < max(pauses) <= 660
     assert len({one.next_check(NOW, 1) for one in others}) == 50
     assert all(one != other for one, other in pairwise(pauses))
-
-
-# -- what is done about it ---------------------------------------------------------------------------------------------
-
-
-def situation(monitor: Monitor | None = None, **changes: Any) -> Situation:
-    """Return what lets an armed monitor roll back, with some of it changed."""
-    base = Situation(
-        monitor=monitor or a_monitor(cooldown="6h", max_auto=2),
-        model="churn",
-        version=7,
-        move="m1",
-        now_serving="m1",
-        rolled_back_at=None,
-        auto_of_model=0,
-        auto_of_all=0,
-        auto_most=3,
-        tripped=None,
-        frozen=None,
-        open_request=None,
-        target=6,
-        passed_over=None,
-        is_common=False,
-        now=NOW,
-    )
-    return replace(base, **changes)
-
-
-HOURS = timedelta(hours=1)
-FROZEN = Frozen(why=say("It is frozen."), until=None)
-
-
-@pytest.mark.parametrize(
-    ("changes", "doing"),
-    [
-        ({}, Doing.INTENT),
-        ({"now_serving": "m2"}, Doing.SUPERSEDED),
-        ({"is_common": True}, Doing.HELD),
-        ({"frozen": FROZEN}, Doing.FROZEN),
-        ({"target": None}, Doing.HELD),
-        ({"open_request": "r4k7q"}, Doing.AWAITING_HUMAN),
-        ({"tripped": Tripped(model="churn", at=NOW, why=say("Too many."))}, Doing.TRIPPED),
-        ({"auto_of_model": 1}, Doing.INTENT),
-        ({"auto_of_model": 2}, Doing.TRIPPED),
-        ({"auto_of_all": 2}, Doing.INTENT),
-        ({"auto_of_all": 3}, Doing.TRIPPED),
-        ({"rolled_back_at": NOW - 5 * HOURS}, Doing.COOLDOWN),
-        ({"rolled_back_at": NOW - 6 * HOURS}, Doing.INTENT),
-        # What makes a verdict void comes first, then what holds everything back, then the rest.
-        ({"now_serving": "m2", "is_common": True}, Doing.SUPERSEDED),
-        ({"is_common": True, "target": None}, Doing.HELD),
-        ({"target": None, "open_request": "r4k7q"}, Doing.HELD),
-        ({"open_request": "r4k7q", "auto_of_model": 2}, Doing.AWAITING_HUMAN),
-        ({"auto_of_model": 2, "rolled_back_at": NOW}, Doing.TRIPPED),
-    ],
-    ids=lambda one: ", ".join(one) or "nothing" if isinstance(one, dict) else one.value,
-)
-def test_what_an_armed_monitor_does(changes: dict[str, Any], doing: Doing) -> None:
-    decided = decide(situation(**changes))
-    assert decided.doing is doing
-    assert (decided.trips is not None) == (doing is Doing.TRIPPED and "tripped" not in changes)
-
-
-@pytest.mark.parametrize(
-    ("rule", "doing"), [("dry_run", Doing.LOGGED), ("notify", Doing.NOTIFIED), ("ask", Doing.AWAITING_HUMAN)]
-)
-def test_what_may_not_act_goes_no_further_than_its_action(rule: str, doing: Doing) -> None:
-    assert decide(situation(a_monitor(action=rule))).doing is doing
-
-
-def test_auto_that_nobody_armed_asks() -> None:
-    assert decide(situation(replace(a_monitor(), created_by=ANN))).doing is Doing.AWAITING_HUMAN
-
-
-def test_one_that_is_silenced_says_and_does_nothing() -> None:
-    silent = replace(a_monitor(), silenced_until=NOW + HOURS, silenced_by=Person("T1", "U1"))
-    assert decide(situation(silent)).doing is Doing.SILENCED
-    assert decide(situation(replace(silent, silenced_until=NOW))).doing is Doing.INTENT
-
-
-@pytest.mark.parametrize(
-    ("failing", "watching", "is_in_doubt"),
-    [(2, 2, False), (3, 3, True), (3, 10, True), (3, 11, False), (30, 100, True), (29, 100, False)],
-)
-def test_when_a_source_is_in_doubt(failing: int, watching: int, is_in_doubt: bool) -> None:
-    assert is_common_cause(failing, watching) is is_in_doubt

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bot.domain.approvals import Choice, Request, RequestState, Vote, verdict
 from bot.domain.errors import AlreadyDecided
 from bot.domain.people import Person
-from tests.support.services.requests import NOW, REQUEST
+from tests.support.domain.requests import NOW, REQUEST
 
 # Written down a second time on purpose: a change of the table has to be meant.
 LEGAL = {

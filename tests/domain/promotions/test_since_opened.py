@@ -14,7 +14,7 @@ from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.people import Automation, Person
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import Bar
-from tests.support.services.requests import REQUEST
+from tests.support.domain.requests import REQUEST
 
 BEFORE, AFTER = REQUEST.opened_at - timedelta(minutes=1), REQUEST.opened_at + timedelta(minutes=1)
 OURS = replace(REQUEST, version=4, incumbent=3, from_stage=Stage.NONE, target=Stage.PRODUCTION, keep_existing=False)

@@ -21,7 +21,8 @@ from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
 from tests.support.app.harness import executor, holders, move_of
 from tests.support.ledger.ledgers import PostgresServer
-from tests.support.registry.registries import MlflowServer, MlflowShelf, Shelf
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowShelf, Shelf
 
 ROUNDS = 20
 

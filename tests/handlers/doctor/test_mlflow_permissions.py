@@ -15,9 +15,10 @@ import httpx
 import pytest
 
 from tests.support.app.cli_runner import Registrar, command
+from tests.support.network.ports import free_port
 from tests.support.paths import ROOT
 from tests.support.registry.mlflow_auth import PASSWORD, LockedMlflow, locked_mlflow
-from tests.support.registry.registries import MlflowShelf, free_port
+from tests.support.registry.registries import MlflowShelf
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

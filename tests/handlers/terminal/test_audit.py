@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -31,6 +32,23 @@ from scripts import docs
 from tests.support.app.cli_runner import Registrar, command
 from tests.support.ledger.previous_release import LEDGER, database
 from tests.support.ledger.tampering import NOW, VOTE, keep, tamper
+
+
+@pytest.fixture
+def home(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a home with a ledger that has no event yet."""
+    folder = tmp_path / ".registrar"
+    folder.mkdir()
+    (folder / "ledger.db").write_bytes(sqlite_template.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def ledger(home: Path) -> Iterator[SqlLedger]:
+    """Return the ledger, to write into it."""
+    with closing(SqlLedger(f"sqlite:///{home / 'ledger.db'}")) as opened:
+        yield opened
 
 
 @pytest.fixture

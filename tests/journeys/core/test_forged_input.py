@@ -20,19 +20,9 @@ from bot.slack.texts import unescape
 from localslack import LocalSlack, payloads
 from localslack.signing import signature
 from tests.support.app.harness import ALICE, BOB, click, command
+from tests.support.slack.front_door import MODEL, OUTSIDERS, Door, door, form
 from tests.support.slack.message_parts import objects
-from tests.support.slack.payload_strategies import (
-    ANYTHING,
-    CHANGING,
-    MODEL,
-    OUTSIDERS,
-    Door,
-    actor,
-    door,
-    form,
-    mangled,
-    typed,
-)
+from tests.support.slack.payload_strategies import ANYTHING, CHANGING, actor, mangled, typed
 from tests.support.slack.worst_case_messages import every_message
 
 BUTTONS = (

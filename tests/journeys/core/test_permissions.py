@@ -18,19 +18,8 @@ from bot.slack import answers, cards, modals, notices, timeline
 from localslack import LocalSlack, payloads
 from tests.support.app.app_fixture import CHANNEL, running, said, with_churn
 from tests.support.app.harness import ALICE, BOB, click, command, links, texts_sent, types_and_hears, wire_to
-from tests.support.slack.payload_strategies import (
-    CHANGING,
-    CONNECTED,
-    GONE,
-    GUEST,
-    LONE,
-    MACHINE,
-    VISITOR,
-    Door,
-    actor,
-    door,
-    form,
-)
+from tests.support.slack.front_door import CONNECTED, GONE, GUEST, LONE, MACHINE, VISITOR, Door, door, form
+from tests.support.slack.payload_strategies import CHANGING, actor
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tests.support.app.workspaces import local_slack
 from tests.support.github.fake_github import GitHub
 from tests.support.github.workflow_runner import REPOSITORY, SHA, Job, Repository
 from tests.support.paths import ROOT
-from tests.support.registry.registries import mlflow_subprocess
+from tests.support.registry.mlflow_process import mlflow_subprocess
 
 if TYPE_CHECKING:
     import mlflow  # takes a second, in each process of a test run

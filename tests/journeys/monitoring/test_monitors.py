@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +16,22 @@ from bot.domain.incidents import Doing, Incident, IncidentKind
 from bot.domain.monitors import Pushed
 from bot.domain.registry import Stage
 from bot.domain.text import say
+from bot.registry.memory import MemoryRegistry
 from bot.services.rows import chart_note, charted_note, incident_note, thread_note
-from localslack import PersonSeed
-from tests.support.app.app_fixture import CHANNEL, World, said
+from localslack import LocalSlack, PersonSeed
+from tests.support.app.app_fixture import CHANNEL, World, running, said
 from tests.support.app.harness import hears, links, types_and_hears
 from tests.support.app.monitors import ADD, measure, serving_since, the_monitor
 from tests.support.faults.consistency_checks import is_quiet
 from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+    """The bot; it has looked at its registry."""
+    with running(slack, tmp_path, MemoryRegistry()) as world:
+        world.registrar.poll()
+        yield world
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from bot.domain.registry import Stage
 from bot.registry.mlflow import MlflowRegistry
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, World, running, said
-from tests.support.registry.registries import MlflowServer, MlflowShelf
+from tests.support.registry.mlflow_process import MlflowServer
+from tests.support.registry.registries import MlflowShelf
 
 Attack = Callable[[Any, MlflowShelf], None]
 

@@ -16,8 +16,18 @@ from bot.domain.monitors import Monitor, State
 from bot.domain.policy import read_policy
 from bot.domain.text import unpack
 from bot.ports import NoteKind, Posting
+from bot.services.context import Rules
 from tests.support.services.bench import BOB, POLICY, Bench, beside
-from tests.support.services.monitoring import HOURS, add, goes_on, incidents, past, policy_with, standing
+from tests.support.services.monitoring import (
+    HOURS,
+    QUICK,
+    add,
+    goes_on,
+    incidents,
+    past,
+    policy_with,
+    standing,
+)
 
 FIELDS: dict[str, Any] = {
     **{key: value for key, value in HOURS.items() if key != "rule"},
@@ -229,3 +239,26 @@ def test_a_rule_left_blank_is_a_rule_left_out(upgraded: Bench) -> None:
     upgraded.context.rules.replace(policy_with(FIELDS | {"action": "auto", "rule": None}), "1")
     upgraded.file_monitors.sync()
     assert len(heard(upgraded)) == 1
+
+
+def test_monitors_of_the_file_are_taken_up_for_every_model_that_is_known(served: Bench) -> None:
+    served.context.rules.replace(policy_with({"name": "accuracy", **QUICK}), "1")
+    served.file_monitors.sync()
+    with served.ledger.read() as reading:
+        [monitor] = reading.monitors()
+    assert (monitor.model, monitor.is_from_file, monitor.is_armed) == ("churn", True, True)
+
+
+def test_an_edit_of_the_file_is_a_new_revision_and_a_line_taken_out_removes(served: Bench) -> None:
+    rules: Rules = served.context.rules
+    rules.replace(policy_with({"name": "accuracy", **QUICK}), "1")
+    served.file_monitors.sync()
+    rules.replace(policy_with({"name": "accuracy", **QUICK, "fail_after": 5}), "2")
+    assert served.file_monitors.sync() == 1
+    with served.ledger.read() as reading:
+        assert [(one.revision, one.rule.fail_after) for one in reading.monitors()] == [(2, 5)]
+    rules.replace(policy_with(), "3")
+    served.file_monitors.sync()
+    with served.ledger.read() as reading:
+        assert reading.monitors() == []
+    assert served.file_monitors.sync() == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,29 +12,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.domain.approvals import RequestState
-from bot.domain.errors import LedgerUnavailable, Misconfigured, Refused
-from bot.domain.events import Event, Tag
-from bot.domain.policy_changes import EditState, FileEdit, edit_words, policy_changes, waits
+from bot.domain.errors import LedgerUnavailable, Refused
+from bot.domain.events import Tag
+from bot.domain.policy_changes import policy_changes, waits
 from bot.policy_file import PolicyFile
-from bot.ports import NoSlack
-from bot.services.policies import READER, Policies, revision
+from bot.services.policies import Policies, revision
 from handlers.cli import POLICY as TEMPLATE
 from tests.support.paths import ROOT
-from tests.support.services.bench import BOB, Bench, beside
+from tests.support.services.bench import BOB, Bench
+from tests.support.services.policy_file import (
+    BROKEN,
+    ONE,
+    STRICTER,
+    TWO,
+    Names,
+    edits,
+    events,
+    settles,
+    starts,
+    told,
+)
 
-ONE = 'channel: "#one"\nroles: {lead: [UBOB]}\nmodels: {"*": {production: {approvers: [lead]}}}\n'
-TWO = ONE.replace("[UBOB]", "[UBOB, UCAROL]").replace("#one", "#two")
-STRICTER = ONE.replace("[lead]", "[lead], required: 2")
 WITHOUT_BOB = ONE.replace("[UBOB]", "[]")
-BROKEN = ONE.replace("approvers", "aprovers")
-
-
-class Names(NoSlack):
-    """A directory that knows what Bob and Carol are called."""
-
-    def names(self, ids: object) -> dict[str, str]:
-        """Return the names."""
-        return {one: {"UBOB": "Bob Tanaka", "UCAROL": "Carol"}.get(one, one) for one in ids}  # type: ignore[attr-defined]  # a list
 
 
 class Anybody(Names):
@@ -44,33 +42,6 @@ class Anybody(Names):
     def names(self, ids: object) -> dict[str, str]:
         """Return nothing."""
         return {}
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "registrar.yml"
-    path.write_text(ONE, encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def policies(bench: Bench, file: Path) -> Policies:
-    begun = Policies(bench.context, PolicyFile(file), Names())
-    begun.begin()
-    return begun
-
-
-def edits(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8")
-
-
-def settles(bench: Bench, policies: Policies, seconds: int) -> bool:
-    """Let that much time pass, with a poll at its beginning and each second; tell whether a policy was put in force."""
-    taken = policies.take_up()
-    for _ in range(seconds):
-        bench.clock.turn(seconds=1)
-        taken |= policies.take_up()
-    return taken
 
 
 @contextmanager
@@ -85,15 +56,6 @@ def busy(bench: Bench) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench.ledger, "write", write)
         yield
-
-
-def told(bench: Bench) -> list[str]:
-    """Return what channels have yet to hear."""
-    return [bench.told(note.key) for note in bench.notes()]
-
-
-def events(bench: Bench, tag: Tag) -> list[Event]:
-    return [event for event in bench.events() if event.tag is tag]
 
 
 def test_the_policy_of_the_start_is_kept_whole_with_the_names_behind_its_ids(bench: Bench, policies: Policies) -> None:
@@ -335,96 +297,6 @@ def test_what_was_asked_for_under_another_rule_ends_as_out_of_date(
     assert bench.requests.refresh() == 1
     assert bench.state(request) is RequestState.STALE
     assert bench.requests.refresh() == 0
-
-
-# -- starting ----------------------------------------------------------------------------------------------------------
-
-
-def starts(bench: Bench, file: Path) -> Policies:
-    """Start another process with the file as it is."""
-    bench.context.rules.replace(PolicyFile(file).parse(file.read_text(encoding="utf-8")), "")
-    started = Policies(bench.context, PolicyFile(file), Names())
-    started.begin()
-    return started
-
-
-def test_a_start_with_a_broken_file_is_refused(bench: Bench, file: Path) -> None:
-    edits(file, BROKEN)
-    with pytest.raises(Misconfigured):
-        Policies(bench.context, PolicyFile(file), Names()).begin()
-
-
-def test_a_start_with_a_loosened_file_keeps_the_last_policy_of_the_audit_until_the_file_has_settled(
-    bench: Bench, policies: Policies, file: Path
-) -> None:
-    edits(file, TWO)
-    started = starts(bench, file)
-    assert bench.context.rules.revision == revision(ONE)
-    assert bench.context.policy.ids(["lead"]) == {"UBOB"}
-    assert not settles(bench, started, 29)
-    assert settles(bench, started, 1)
-
-
-def test_a_start_with_a_tightened_file_takes_it_at_once(bench: Bench, policies: Policies, file: Path) -> None:
-    edits(file, STRICTER)
-    starts(bench, file)
-    assert bench.context.rules.revision == revision(STRICTER)
-    assert "1 → 2 approvals" in told(bench)[0]
-
-
-def test_a_start_takes_the_file_where_this_version_cannot_read_the_last_policy(bench: Bench, file: Path) -> None:
-    last = Event(
-        at=bench.clock.now(),
-        actor=READER,
-        tag=Tag.POLICY_TAKEN,
-        subject="policy:old",
-        after="old",
-        evidence={"text": "modles: {}", "names": {}},
-    )
-    with bench.ledger.write() as tx:
-        tx.append(last)
-    starts(bench, file)
-    assert bench.context.rules.revision == revision(ONE)
-    assert "can't read the last policy in the audit log" in events(bench, Tag.POLICY_TAKEN)[-1].why
-
-
-# -- several processes -------------------------------------------------------------------------------------------------
-
-
-def test_of_several_processes_one_writes_the_event_and_the_others_follow_at_once(
-    bench: Bench, policies: Policies, file: Path
-) -> None:
-    there = beside(bench)
-    theirs = Policies(there.context, PolicyFile(file), Names())
-    theirs.begin()
-    edits(file, TWO)
-    assert settles(bench, policies, 30)
-    assert theirs.take_up()
-    assert there.context.rules.revision == revision(TWO)
-    assert len(events(bench, Tag.POLICY_TAKEN)) == 2
-    assert len([sentence for sentence in told(bench) if sentence.startswith("Policy updated")]) == 1
-
-
-# -- what is said of a file that isn't in force ------------------------------------------------------------------------
-
-
-def test_a_settling_edit_is_known_with_when_it_applies(bench: Bench, policies: Policies, file: Path) -> None:
-    edits(file, TWO)
-    settles(bench, policies, 5)
-    edit = bench.context.rules.edit
-    assert edit == FileEdit(EditState.SETTLING, bench.clock.now() + timedelta(seconds=25))
-    assert "the edit applies at" in str(edit_words(edit, revision(ONE), bench.clock.now()))
-    settles(bench, policies, 25)
-    assert bench.context.rules.edit is None
-
-
-@pytest.mark.parametrize(("text", "state"), [(BROKEN, EditState.BROKEN), (None, EditState.MISSING)])
-def test_a_file_that_cannot_be_used_is_known(
-    bench: Bench, policies: Policies, file: Path, text: str | None, state: EditState
-) -> None:
-    edits(file, text) if text else file.unlink()
-    policies.take_up()
-    assert bench.context.rules.edit == FileEdit(state)
 
 
 # -- any order of things -----------------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from bot.slack.blocks import Message, pictured
 from localslack.blocks import BLOCKS_MAX, length_of, message_problems
 from tests.support.app.app_fixture import said
 from tests.support.slack.message_parts import OURS, buttons, objects, shown
-from tests.support.slack.worst_case_messages import (
+from tests.support.slack.worst_case_messages import every_message, incidents
+from tests.support.slack.worst_case_values import (
     ALICE,
     BOB,
     TEXTS,
@@ -32,8 +33,6 @@ from tests.support.slack.worst_case_messages import (
     a_request,
     a_version,
     an_incident,
-    every_message,
-    incidents,
     votes,
 )
 

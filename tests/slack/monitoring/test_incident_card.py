@@ -21,7 +21,7 @@ from bot.slack import incident_card
 from bot.slack.blocks import Message
 from bot.slack.incident_card import ACKNOWLEDGE, DETAILS, ROLL_BACK, SILENCE, UNDO
 from tests.support.slack.message_parts import buttons, objects, shown
-from tests.support.slack.worst_case_messages import BOB, NOW
+from tests.support.slack.worst_case_values import BOB, NOW
 
 MONITOR = Monitor(
     id="m4k7qa",

@@ -23,7 +23,7 @@ from bot.slack.notifier import SHOWN_TRIES, SlackNotifier
 from localslack import LocalSlack
 from tests.support.app.app_fixture import said
 from tests.support.slack.notifier_harness import NOW, POLICY, Desk
-from tests.support.slack.worst_case_messages import BOB
+from tests.support.slack.worst_case_values import BOB
 
 INCIDENT = Incident(
     id="i4k7q",

@@ -9,7 +9,7 @@ import pytest
 from bot.slack import answers, modals
 from localslack.blocks import view_problems
 from tests.support.app.app_fixture import said
-from tests.support.slack.worst_case_messages import REASONS, TEXTS, a_card, a_request
+from tests.support.slack.worst_case_values import REASONS, TEXTS, a_card, a_request
 
 GIVEN: list[dict[str, str]] = [
     {},

@@ -10,7 +10,7 @@ from bot.domain.comparison import compare
 from bot.domain.registry import RunInfo, Stage, VersionInfo
 from bot.slack.comparing import Compared, comparison
 from tests.support.app.app_fixture import said
-from tests.support.slack.worst_case_messages import a_comparison
+from tests.support.slack.worst_case_values import a_comparison
 
 
 def table(shown: Compared) -> list[list[str]]:

@@ -27,7 +27,7 @@ from bot.slack.drawing import ALT_MOST
 from bot.slack.timeline import POST, timeline
 from bot.slack.timeline_chart import ROWS_MOST, _tick_labels, _ticks, history_alt, history_chart
 from tests.support.app.app_fixture import said
-from tests.support.slack.worst_case_messages import a_history, a_timeline
+from tests.support.slack.worst_case_values import a_history, a_timeline
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
 

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-
-import pytest
 
 from bot.domain.monitors import Measurement, Monitor, Outcome, State
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import stretches
-from bot.registry.memory import MemoryRegistry
-from localslack import LocalSlack
-from tests.support.app.app_fixture import World, running
+from tests.support.app.app_fixture import World
 
 ADD = "/model monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
-
-
-@pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
-    """The bot; it has looked at its registry."""
-    with running(slack, tmp_path, MemoryRegistry()) as world:
-        world.registrar.poll()
-        yield world
 
 
 def the_monitor(world: World, name: str = "accuracy") -> Monitor:

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-
-import pytest
 
 from bot.domain.events import Event, Tag
 from bot.domain.people import Person
 from bot.ledger import SqlLedger
 
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture
-def home(tmp_path: Path, sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a home with a ledger that has no event yet."""
-    folder = tmp_path / ".registrar"
-    folder.mkdir()
-    (folder / "ledger.db").write_bytes(sqlite_template.read_bytes())
-    monkeypatch.chdir(tmp_path)
-    return folder
-
-
-@pytest.fixture
-def ledger(home: Path) -> Iterator[SqlLedger]:
-    """Return the ledger, to write into it."""
-    with closing(SqlLedger(f"sqlite:///{home / 'ledger.db'}")) as opened:
-        yield opened
 
 
 VOTE = Event(

@@ -15,8 +15,8 @@ import httpx
 import psutil
 import pytest
 
+from tests.support.network.ports import free_port
 from tests.support.paths import ROOT
-from tests.support.registry.registries import free_port
 from tests.support.waiting import wait_until
 
 EVERY = "200ms"

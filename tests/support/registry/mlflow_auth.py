@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.registry.registries import mlflow_subprocess
+from tests.support.registry.mlflow_process import mlflow_subprocess
 
 PASSWORD = "twelve or more"
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
 
 from bot.domain.monitors import FrozenBaseline, Measurement, Monitor, Outcome, State
 from tests.support.services.bench import Bench
-from tests.support.services.monitoring import standing, tick
+from tests.support.services.monitoring import add, standing, tick
 
 DAY = timedelta(days=1)
 
@@ -68,3 +71,22 @@ def promoted(bench: Bench, version: int) -> None:
 def frozen(bench: Bench, monitor: Monitor) -> FrozenBaseline:
     with bench.ledger.read() as reading:
         return reading.baselines([monitor.id])[monitor.id]
+
+
+BLOCKS: dict[str, Any] = {
+    "rule": "blocks",
+    "greater_than": None,
+    "every": "5m",
+    "min_points": 1,
+    "warmup": None,
+    "action": "notify",
+}
+
+
+@pytest.fixture
+def watched(served: Bench) -> tuple[Bench, Monitor]:
+    """Return a bench with 21 days of accuracy of v4, and v1 promoted just now."""
+    monitor = add(served, **BLOCKS)
+    wrote(served, monitor, 21 * DAY)
+    promoted(served, 1)
+    return served, monitor

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.domain.incidents import Incident
+from bot.domain.incidents import Doing, Incident
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, Standing
 from bot.domain.moves import Move, MoveKind
@@ -17,7 +17,7 @@ from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.domain.text import unpack
 from bot.ports import NoteKind
-from tests.support.services.bench import POLICY, Bench
+from tests.support.services.bench import BOB, POLICY, Bench
 
 QUICK: dict[str, Any] = {
     "source": "push",
@@ -144,3 +144,26 @@ def goes_on(bench: Bench, value: Callable[[int], float], *, minutes: int) -> Non
         bench.clock.turn(seconds=66)
         bench.sources.say("accuracy", (bench.clock.now(), value(at)))
         tick(bench)
+
+
+def asked(bench: Bench) -> None:
+    """Have a monitor ask, and somebody press the button an hour later: then nothing is known any more."""
+    add(bench, action="ask")
+    check(bench, 0.5, 0.5)
+    [incident] = incidents(bench)
+    assert incident.doing is Doing.AWAITING_HUMAN
+    bench.clock.turn(hours=1)
+    bench.rollbacks.answer(BOB, incident.id, origin="slack")
+
+
+def meanwhile(bench: Bench, act: Callable[[], object]) -> None:
+    """Do it when the executor reads Production, after the verdict."""
+    real = bench.registry.version
+
+    def version(name: str, number: int) -> Any:
+        bench.registry.version = real  # type: ignore[method-assign]
+        act()
+        return real(name, number)
+
+    bench.fitness.against("churn", 2, 4)  # known, so that the next reading is the executor's
+    bench.registry.version = version  # type: ignore[method-assign]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from bot.domain.approvals import RequestState
 from bot.domain.policy import Policy, read_policy
 from bot.domain.registry import Stage
+from bot.domain.restores import HoldKind
 from bot.ledger import SqlLedger
 from bot.ledger.backup import back_up
-from tests.support.services.bench import POLICY, Bench, BentRegistry, HandClock
+from tests.support.services.bench import BOB, POLICY, Bench, BentRegistry, HandClock
 
 
 class Machine:
@@ -69,3 +74,44 @@ def recover(bench: Bench) -> None:
     bench.mirror.write()
     if bench.context.gate.is_open():
         bench.watch.poll()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path)
+    yield made
+    made.stop()
+
+
+def begun(machine: Machine) -> Bench:
+    bench = machine.start()
+    recover(bench)
+    return bench
+
+
+def roll_back(bench: Bench, text: str = "rollback churn --reason 'accuracy fell'") -> None:
+    bench.do(text, BOB)
+    bench.mirror.write()
+    bench.watch.poll()
+
+
+def promoted_and_found_bad(machine: Machine, version: int = 1) -> None:
+    """Let a promotion wait, back the ledger up, let it be made and rolled back as bad, and put the backup back."""
+    bench = begun(machine)
+    request = bench.approved(f"promote churn {version} production")
+    machine.back_up()
+    machine.clock.turn(hours=1)
+    bench.moves.run("churn")
+    assert bench.state(request) is RequestState.DONE
+    bench.mirror.write()
+    machine.clock.turn(hours=1)
+    roll_back(bench)
+    assert machine.registry.holders() == [3]
+    machine.restore()
+    machine.clock.turn(hours=1)
+
+
+def hold_of(bench: Bench) -> HoldKind | None:
+    with bench.ledger.read() as reading:
+        hold = reading.hold()
+    return hold.kind if hold else None

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.domain.approvals import RequestState
+import pytest
+from slack_sdk import WebClient
+
+from bot.domain.approvals import Request, RequestState
+from bot.domain.people import Person
 from bot.domain.policy import read_policy
+from bot.domain.registry import Stage
+from bot.domain.text import Name, pack, say
 from bot.ledger import SqlLedger
-from bot.ports import Delivery, Note, Outcome
+from bot.ports import Delivery, Note, NoteKind, Outcome
 from bot.slack.notifier import SlackNotifier
 from localslack import LocalSlack
 
@@ -49,3 +56,44 @@ class Desk:
     def thread(self) -> list[dict[str, Any]]:
         """Return the answers in the card's thread."""
         return self.slack.person("bob").thread(self.posted()[0])[1:]
+
+
+REQUEST = Request(
+    id="r4k7q",
+    model="churn",
+    version=7,
+    from_stage=Stage.STAGING,
+    target=Stage.PRODUCTION,
+    incumbent=5,
+    requester=Person("T0LOCAL", "U0ALICE"),
+    reason="better f1",
+    required=1,
+    opened_at=NOW,
+    expires_at=NOW + timedelta(days=1),
+)
+
+
+CARD = Note(key="card:r4k7q:opened", lane="r4k7q", kind=NoteKind.CARD, to="#ml-models")
+
+
+AGAIN = Note(key="card:r4k7q:done", lane="r4k7q", kind=NoteKind.CARD, to="#ml-models")
+
+
+SENTENCE = {"say": pack(say("{name} is done.", name=Name("<!channel>")))}
+
+
+NEWS = Note(key="news:r4k7q:done", lane="r4k7q", kind=NoteKind.NEWS, to="", data=SENTENCE)
+
+
+DIRECT = Note(key="direct:r4k7q:done", lane="r4k7q:direct", kind=NoteKind.DIRECT, to="U0ALICE", data=SENTENCE)
+
+
+@pytest.fixture
+def desk(slack: LocalSlack, sqlite_url: str) -> Iterator[Desk]:
+    """Return a desk with an open request in the ledger, and nothing in Slack yet."""
+    ledger = SqlLedger(sqlite_url)
+    with ledger.write() as tx:
+        tx.add_request(REQUEST)
+    client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
+    yield Desk(slack, ledger, SlackNotifier(client, ledger, lambda: POLICY))
+    ledger.close()

@@ -8,39 +8,20 @@ from typing import Any
 
 import pytest
 
-from bot.domain.evaluation import judge as real_judge
 from bot.domain.events import Tag
 from bot.domain.incidents import Ending, IncidentKind
 from bot.domain.monitor_views import MonitorRow, MonitorView, worst_first
 from bot.domain.monitor_words import checked, state
 from bot.domain.monitor_words import rule as rule_in_words
-from bot.domain.monitors import Answer, Judgement, Measurement, Monitor, Outcome, Standing, State
+from bot.domain.monitors import Judgement, Monitor, Outcome, Standing, State
 from bot.domain.parsing import parse
 from bot.domain.text import say
-from bot.services import monitoring
-from bot.services.monitoring import present_term
 from bot.services.monitors import Monitors
 from bot.slack.monitoring import monitor_view, row
 from handlers.terminal.watching import document
 from tests.support.services.bench import BOB, DAVE, Bench
-from tests.support.services.monitoring import HOURS, add, check, goes_on, incidents, past, serving, standing, tick, told
-
-# Windows of ten minutes, a check a minute: a week lasts seven hours.
-BLOCKS: dict[str, Any] = HOURS | {"min_points": 1, "action": "notify"}
-WHY = "The baseline is gone."
-
-
-def minutes(bench: Bench, says: str, query: str = "accuracy") -> None:
-    """Let a minute and a check pass for each letter: `+` has a reading as good as usual, `.` none, `!` an error."""
-    for at, letter in enumerate(says):
-        bench.clock.turn(seconds=66)
-        answers = {
-            "+": Answer(points=[(bench.clock.now(), 0.9 + 0.002 * (at % 5))]),
-            ".": Answer(),
-            "!": Answer(outcome=Outcome.ERROR, why=say("It is down.")),
-        }
-        bench.sources.answers[query] = answers[letter]
-        tick(bench)
+from tests.support.services.monitoring import add, check, goes_on, incidents, past, standing, tick, told
+from tests.support.services.no_verdict import BLOCKS, CANT, minutes
 
 
 def watched(bench: Bench, **fields: Any) -> Monitor:
@@ -60,24 +41,6 @@ def until_judged(bench: Bench, monitor: Monitor, most: int = 30) -> int:
         if standing(bench, monitor).state is State.OK:
             return at + 1
     raise AssertionError(f"not judged within {most} checks")
-
-
-@pytest.fixture
-def rule(monkeypatch: pytest.MonkeyPatch) -> dict[str, Judgement | Exception]:
-    """Return what the rules of monitors say, by name: set one, and its rule says or raises that."""
-    said: dict[str, Judgement | Exception] = {}
-
-    def judge(monitor: Monitor, *more: Any) -> Judgement | None:
-        found = said.get(monitor.name)
-        if isinstance(found, Exception):
-            raise found
-        return found or real_judge(monitor, *more)
-
-    monkeypatch.setattr(monitoring, "judge", judge)
-    return said
-
-
-CANT = Judgement(is_worse=None, why=say(WHY))
 
 
 # -- whatever the reason -----------------------------------------------------------------------------------------------
@@ -332,190 +295,6 @@ def test_one_that_is_resumed_is_not_blamed_for_its_pause(served: Bench) -> None:
     judged_at = standing(served, monitor).judged_at
     assert judged_at is not None
     assert judged_at > before + timedelta(minutes=10)
-
-
-# -- many of one source ------------------------------------------------------------------------------------------------
-
-MODELS = ("churn", "a", "b", "c")
-
-
-def fleet(bench: Bench, **fields: Any) -> list[Monitor]:
-    """Return a monitor for each of four models, in Production for different times; all have been judging."""
-    for model in MODELS[1:]:
-        serving(bench, model)
-        bench.clock.turn(minutes=3)
-    monitors = [add(bench, "q", model, **BLOCKS | {"query": "q"} | fields) for model in MODELS]
-    for one in monitors:
-        with bench.ledger.write() as tx:
-            tx.save_standing(replace(tx.standing(one.id), judged_at=bench.clock.now()))
-    return monitors
-
-
-def test_an_outage_of_a_source_is_one_alert_that_ends_when_each_of_its_monitors_was_judged(
-    served: Bench,
-    rule: dict[str, Any],
-) -> None:
-    fleet(served)
-    minutes(served, "!!!!!", query="q")
-    [incident] = incidents(served)
-    assert (incident.is_of_source, sorted(incident.monitors)) == (True, ["a q", "b q", "c q", "churn q"])
-    rule["q"] = CANT
-    minutes(served, "++++", query="q")
-    assert all("can't judge. The baseline is gone." in str(line) for line in incidents(served)[0].lines)
-    rule["q"] = Judgement(is_worse=False)
-    minutes(served, "+", query="q")
-    [incident] = incidents(served)
-    assert (incident.is_open, incident.ending) == (False, Ending.RECOVERED)
-
-
-def live_fleet(bench: Bench) -> list[Monitor]:
-    """Return the same, judged by the real rule against their own past eight hours."""
-    for model in MODELS[1:]:
-        serving(bench, model)
-        bench.clock.turn(minutes=3)
-    bench.clock.turn(hours=9)
-    monitors = [add(bench, "q", model, **BLOCKS | {"query": "q", "baseline": "live"}) for model in MODELS]
-    now, slots = bench.clock.now(), 8 * 60
-    with bench.ledger.write() as tx:
-        for one in monitors:
-            term = present_term(tx, one.model)
-            assert term is not None
-            for slot in range(1, slots + 1):
-                at = now - timedelta(minutes=slots - slot)
-                tx.claim_slots({(one.id, slot): at + timedelta(minutes=1)}, "x", at)
-                tx.finish_slots(
-                    [
-                        Measurement(
-                            monitor=one.id,
-                            slot=slot,
-                            at=at,
-                            revision=1,
-                            version=term.version,
-                            move=term.move,
-                            outcome=Outcome.OK,
-                            value=0.9 + 0.002 * (slot % 5),
-                            points=1,
-                        )
-                    ],
-                    "x",
-                )
-            tx.save_standing(
-                Standing(
-                    monitor=one.id,
-                    slot=slots,
-                    next_at=now,
-                    revision=1,
-                    version=term.version,
-                    move=term.move,
-                    state=State.WARMUP,
-                    at=now,
-                    points=slots,
-                )
-            )
-            tx.save_monitor(replace(one, created_at=term.since))
-    minutes(bench, 22 * "+", query="q")
-    assert {standing(bench, one).state for one in monitors} == {State.OK}
-    assert incidents(bench) == []
-    return monitors
-
-
-@pytest.mark.parametrize("outage", ["." * 7, "!" * 7, ".+..+..+.." * 3])
-def test_whatever_a_source_lacks_is_one_alert_until_each_window_is_whole_again(served: Bench, outage: str) -> None:
-    monitors = live_fleet(served)
-    minutes(served, outage, query="q")
-    minutes(served, "+", query="q")
-    assert [(one.is_of_source, one.is_open) for one in incidents(served)] == [(True, True)]
-    minutes(served, 28 * "+", query="q")
-    assert {standing(served, one).state for one in monitors} == {State.OK}
-    assert [(one.is_of_source, one.is_open, one.ending) for one in incidents(served)] == [
-        (True, False, Ending.RECOVERED)
-    ]
-
-
-def test_the_last_ones_of_an_outage_get_no_alert_of_their_own(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    fleet(served)
-    minutes(served, "!!!!!", query="q")
-    said = {"churn": CANT}
-
-    def judge(monitor: Monitor, *more: Any) -> Judgement:
-        return said.get(monitor.model, Judgement(is_worse=False))
-
-    monkeypatch.setattr(monitoring, "judge", judge)
-    minutes(served, "++++", query="q")
-    assert [(one.is_of_source, one.is_open) for one in incidents(served)] == [(True, True)]
-    del said["churn"]
-    minutes(served, "+", query="q")
-    assert [one.is_open for one in incidents(served)] == [False]
-
-
-def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_times(
-    served: Bench,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    fleet(served)
-    blind: set[str] = set()
-
-    def judge(monitor: Monitor, *more: Any) -> Judgement:
-        return CANT if monitor.model in blind else Judgement(is_worse=False)
-
-    monkeypatch.setattr(monitoring, "judge", judge)
-    minutes(served, "+.+.", query="q")
-    for model in MODELS:
-        blind.add(model)
-        minutes(served, "+++", query="q")
-    [incident] = incidents(served)
-    assert (incident.is_of_source, len(incident.monitors)) == (True, 4)
-
-
-def test_one_model_alone_is_no_doubt_about_its_source(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    fleet(served)
-    monkeypatch.setattr(
-        monitoring, "judge", lambda monitor, *more: CANT if monitor.model == "a" else Judgement(is_worse=False)
-    )
-    minutes(served, "+++", query="q")
-    [incident] = incidents(served)
-    assert (incident.model, incident.monitors) == ("a", ("q",))
-
-
-def test_new_monitors_that_cannot_judge_yet_say_nothing_about_a_source(
-    served: Bench,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    fleet(served)
-    for number in range(6):
-        add(served, f"new{number}", MODELS[number % 3], **BLOCKS | {"query": "q"})
-    monkeypatch.setattr(
-        monitoring,
-        "judge",
-        lambda monitor, *more: CANT if monitor.name != "q" or monitor.model == "a" else Judgement(is_worse=False),
-    )
-    minutes(served, "++++", query="q")
-    [incident] = incidents(served)
-    assert (incident.model, incident.monitors) == ("a", ("q",))
-
-
-def test_an_alert_of_a_source_whose_monitors_all_began_anew_is_over(served: Bench) -> None:
-    monitors = fleet(served)
-    minutes(served, "!!!!!", query="q")
-    with served.ledger.write() as tx:
-        for one in monitors:
-            tx.save_standing(Standing(monitor=one.id, state=State.WARMUP))
-    served.incidents.tend()
-    assert [(one.is_open, one.ending) for one in incidents(served)] == [(False, Ending.RECOVERED)]
-
-
-def test_one_that_was_alone_at_first_is_told_of_once(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    fleet(served)
-    blind = {"a"}
-    monkeypatch.setattr(
-        monitoring, "judge", lambda monitor, *more: CANT if monitor.model in blind else Judgement(is_worse=False)
-    )
-    minutes(served, "+++", query="q")
-    minutes(served, "!!!!", query="q")
-    assert {one.model: sorted(one.monitors) for one in incidents(served)} == {
-        "a": ["q"],
-        "": ["b q", "c q", "churn q"],
-    }
 
 
 # -- yesterday's ledger ------------------------------------------------------------------------------------------------

@@ -1,5 +1,0 @@
-"""Fixtures for the tests in this folder."""
-
-from tests.support.app.monitors import world
-
-__all__ = ["world"]

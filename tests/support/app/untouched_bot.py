@@ -1,0 +1,43 @@
+"""A bot, and a picture of everything that bad input could have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack, PersonSeed
+from tests.support.app.app_fixture import CHANNEL, World, running
+from tests.support.app.harness import (
+    State,
+    state_of,
+)
+
+
+@pytest.fixture(scope="module")
+def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One bot for the whole module, with one open request: nothing here may change anything."""
+    _workspace.heal()
+    _workspace.reset()
+    for who in STRANGERS:
+        _workspace.add_person(who)
+    _workspace.set_members(CHANNEL, [*_workspace.members(CHANNEL), *(who.id for who in STRANGERS)])
+    with running(_workspace, tmp_path_factory.mktemp("bot"), MemoryRegistry(), http=True) as world:
+        world.alice.types(CHANNEL, "/model promote churn 4 production")
+        world.answer(world.alice, "Requested ")
+        yield world
+
+
+@pytest.fixture
+def before(bot: World) -> State:
+    """Everything as it was before the test."""
+    return state_of(bot)
+
+
+GUEST, VISITOR, MACHINE, GONE = STRANGERS = (
+    PersonSeed(id="U0GUEST", name="guest", is_restricted=True),
+    PersonSeed(id="U0VISITOR", name="visitor", team_id="T0OTHER"),
+    PersonSeed(id="U0MACHINE", name="machine", is_bot=True),
+    PersonSeed(id="U0GONE", name="gone", deleted=True),
+)
