@@ -15,7 +15,7 @@ from slack_sdk.socket_mode.builtin import SocketModeClient
 from bot.registry.memory import MemoryRegistry
 from handlers import logs
 from localslack import LocalSlack
-from tests.support.app.app_fixture import MANIFEST, World, running
+from tests.support.app.app_fixture import MANIFEST, RunningApp, running_app
 from tests.support.app.workspaces import local_slack
 
 pytest_plugins = (
@@ -93,10 +93,10 @@ def slack(_workspace: LocalSlack) -> LocalSlack:
 
 
 @pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+def world(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The whole bot in Socket Mode over a SQLite ledger and a registry in memory: `churn` with v3 in Production."""
     registry = MemoryRegistry()
-    with running(slack, tmp_path, registry) as world:
+    with running_app(slack, tmp_path, registry) as world:
         yield world
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from tests.support.app.app_fixture import World
+from tests.support.app.app_fixture import RunningApp
 from tests.support.paths import ROOT
 from tests.support.slack.screen import Screen, open_screen
 
@@ -52,6 +52,6 @@ def open_window(browser: Browser) -> Iterator[Callable[..., Screen]]:
 
 
 @pytest.fixture
-def screen(world: World, open_window: Callable[..., Screen]) -> Screen:
+def screen(world: RunningApp, open_window: Callable[..., Screen]) -> Screen:
     """Give Alice's view of the channel, with the bot running."""
     return open_window(world.slack.url)

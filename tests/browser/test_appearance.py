@@ -8,19 +8,19 @@ import pytest
 from playwright.sync_api import expect
 
 from bot.registry.memory import MemoryRegistry
-from tests.support.app.app_fixture import MANIFEST, World, running
+from tests.support.app.app_fixture import MANIFEST, RunningApp, running_app
 from tests.support.app.workspaces import local_slack
-from tests.support.slack.screen import Screen, says
+from tests.support.slack.screen import Screen, expect_text
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
     """Run one bot for everybody who only looks: starting and ending it takes longer than a look."""
     with (
         local_slack(MANIFEST) as slack,
-        running(slack, tmp_path_factory.mktemp("library"), MemoryRegistry()) as world,
+        running_app(slack, tmp_path_factory.mktemp("library"), MemoryRegistry()) as world,
     ):
         yield world
 
@@ -43,12 +43,12 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     ],
 )
 def test_an_answer_is_seen_by_whoever_asked(
-    library: World, open_window: Callable[..., Screen], typed: str, answered: str, name: str
+    library: RunningApp, open_window: Callable[..., Screen], typed: str, answered: str, name: str
 ) -> None:
     library.slack.reset()
     screen = open_window(library.slack.url)
     screen.types(typed)
-    says(screen.answer(), answered)
+    expect_text(screen.answer(), answered)
     screen.picture(f"answer-{name}")
     screen.becomes("Bob Tanaka")
     expect(screen.answer()).to_have_count(0)
@@ -62,15 +62,15 @@ def test_an_answer_is_seen_by_whoever_asked(
         ("phone-dark", {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}),
     ],
 )
-def test_a_card_fits(world: World, open_window: Callable[..., Screen], name: str, how: dict[str, object]) -> None:
+def test_a_card_fits(world: RunningApp, open_window: Callable[..., Screen], name: str, how: dict[str, object]) -> None:
     screen = open_window(world.slack.url, **how)
     screen.types('/model promote churn 4 production --reason "better f1"')
-    says(screen.card(), "better f1")
-    says(screen.answer(), "Requested")
+    expect_text(screen.card(), "better f1")
+    expect_text(screen.answer(), "Requested")
     screen.picture(f"card-{name}")
     assert screen.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     screen.becomes("Bob Tanaka")
     screen.presses("Approve")
     screen.confirms("Approve")
-    says(screen.card(), "2 replies")
+    expect_text(screen.card(), "2 replies")
     screen.picture(f"done-{name}")

@@ -15,11 +15,11 @@ from localslack import Remote
 from tests.support.app.app_fixture import MANIFEST
 from tests.support.app.harness import MODEL_LAYOUT
 from tests.support.app.workspaces import INSTANT
-from tests.support.faults.crash_harness import Database, Files, Mortals, mortal
+from tests.support.faults.crash_harness import CrashHarness, PostgresFiles, SqliteFiles, start_crash_harness
 from tests.support.faults.crashing_bot import MODEL
 from tests.support.faults.subprocesses import program
 from tests.support.ledger.ledgers import PostgresServer
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 from tests.support.services.bench import bench
 
 __all__ = ["bench"]
@@ -54,7 +54,7 @@ def templates(mlflow_template: Path, sqlite_template: Path, tmp_path_factory: py
     folder.mkdir()
     shutil.copy(sqlite_template, folder / "ledger.db")
     shutil.copy(mlflow_template, folder / "mlflow.db")
-    shelf = MlflowShelf(f"sqlite:///{folder / 'mlflow.db'}")
+    shelf = MlflowBackend(f"sqlite:///{folder / 'mlflow.db'}")
     shelf.add(MODEL, versions=MODEL_LAYOUT)
     MlflowRegistry(f"sqlite:///{folder / 'mlflow.db'}").set_alias(MODEL, "champion", 3)
     shelf.close()
@@ -70,21 +70,23 @@ def memory_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def _mortals_on_sqlite(workspace_apart: str, templates: Path, memory_folder: Path) -> Iterator[Mortals]:
-    with mortal(Files(memory_folder / "sqlite"), workspace_apart, templates) as mortals:
+def _mortals_on_sqlite(workspace_apart: str, templates: Path, memory_folder: Path) -> Iterator[CrashHarness]:
+    with start_crash_harness(SqliteFiles(memory_folder / "sqlite"), workspace_apart, templates) as mortals:
         yield mortals
 
 
 @pytest.fixture(scope="session")
 def _mortals_on_postgres(
     workspace_apart: str, templates: Path, memory_folder: Path, postgres_server: PostgresServer
-) -> Iterator[Mortals]:
-    with mortal(Database(memory_folder / "postgres", postgres_server), workspace_apart, templates) as mortals:
+) -> Iterator[CrashHarness]:
+    with start_crash_harness(
+        PostgresFiles(memory_folder / "postgres", postgres_server), workspace_apart, templates
+    ) as mortals:
         yield mortals
 
 
 @pytest.fixture
-def mortals(request: pytest.FixtureRequest, database: str) -> Mortals:
+def mortals(request: pytest.FixtureRequest, database: str) -> CrashHarness:
     """Bots that die and rise again, with their ledger on this database."""
-    found: Mortals = request.getfixturevalue(f"_mortals_on_{database}")
+    found: CrashHarness = request.getfixturevalue(f"_mortals_on_{database}")
     return found

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.faults.crash_harness import Mortals
+from tests.support.faults.crash_harness import CrashHarness
 from tests.support.faults.crash_points import READS
-from tests.support.faults.crashing_bot import ACTS, BY_THE_CLOCK, Case
+from tests.support.faults.crashing_bot import ACTS, BY_THE_CLOCK, CrashCase
 from tests.support.faults.end_state import ENDS, violations
 from tests.support.faults.suite_size import CHAOS
 
@@ -41,30 +41,30 @@ class Fate:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("act", ACTS)
 @on_both
-def test_whoever_dies_at_any_write_leaves_nothing_lost_doubled_or_told_wrongly(mortals: Mortals, act: str) -> None:
+def test_whoever_dies_at_any_write_leaves_nothing_lost_doubled_or_told_wrongly(mortals: CrashHarness, act: str) -> None:
     assert wrong(mortals, act, None if CHAOS else DEATHS) == []
 
 
 @on_both
-def test_also_in_a_sample_of_twenty(mortals: Mortals, database: str) -> None:
+def test_also_in_a_sample_of_twenty(mortals: CrashHarness, database: str) -> None:
     assert [what for act in SAMPLE[database] for what in wrong(mortals, act, 5)] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite"])
-def test_every_call_of_slack_that_changes_something_is_a_point(mortals: Mortals) -> None:
+def test_every_call_of_slack_that_changes_something_is_a_point(mortals: CrashHarness) -> None:
     for act in ("approve", "monitor"):
         mortals.prepare(act)
         mortals.slack.forget_calls()
-        points = mortals.act(Case(act)).points
+        points = mortals.act(CrashCase(act)).points
         called = Counter(call["method"] for call in mortals.slack.calls() if call["method"] not in {*READS, "upload"})
         assert called == Counter(name for name in points if name.startswith(("chat.", "files.", "response_url")))
 
 
-def wrong(mortals: Mortals, act: str, most: int | None) -> list[str]:
+def wrong(mortals: CrashHarness, act: str, most: int | None) -> list[str]:
     """Die at every point, or `most` times at points that dice choose; print how often, and return what was wrong."""
     mortals.prepare(act)
-    points = mortals.act(Case(act)).points
+    points = mortals.act(CrashCase(act)).points
     fates = fates_of(points)
     dice = random.Random(f"{SEED} {act}")  # noqa: S311 - no secret
     chosen = fates if most is None else dice.sample(fates, most)
@@ -90,7 +90,7 @@ def fates_of(points: list[str]) -> list[Fate]:
 class Deaths:
     """Dies, takes over, and looks at what is left."""
 
-    mortals: Mortals
+    mortals: CrashHarness
     act: str
     points: list[str]
     dice: random.Random
@@ -104,17 +104,17 @@ class Deaths:
 
     def die(self, fate: Fate) -> Iterator[str]:
         """Yield what is wrong after this death."""
-        case = Case(self.act, fate.point, fate.when)
+        case = CrashCase(self.act, fate.point, fate.when)
         death = self.mortals.act(case)
         self.count += death.died
         if not death.died:
             yield "it did not die"
         if fate.round:
             left = max(1, len(self.points) - fate.point)  # about as many writes as the other one still had to make
-            again = Case(self.act, self.dice.randrange(left), self.dice.choice(["before", "after"]))
+            again = CrashCase(self.act, self.dice.randrange(left), self.dice.choice(["before", "after"]))
             has_died = self.mortals.dies_again(again)
             self.count += has_died
             self.second += has_died
         is_seen = death.acked or self.act in BY_THE_CLOCK
-        then, last = self.mortals.restart(Case(self.act, again=not is_seen))
+        then, last = self.mortals.restart(CrashCase(self.act, again=not is_seen))
         yield from violations(self.mortals, ENDS[self.act], then, last, is_seen=is_seen)

@@ -16,7 +16,7 @@ from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.ledger.writing import SqlWriting
 from tests.state_machine.model import ADMINS, AT_LEAST, CLOCK, LEADS, MARGIN, SAME_PERSON, Died, Hand, Rule
-from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, BentRegistry, HandClock
+from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, FaultyRegistry, ManualClock
 
 PEOPLE: dict[str, Caller] = {
     "alice": ALICE,
@@ -98,10 +98,10 @@ class MortalLedger(SqlLedger):
                 raise Died
 
 
-class MortalRegistry(BentRegistry):
+class MortalRegistry(FaultyRegistry):
     """A registry that tells of every call before it is made and after it took effect, and where no two times agree."""
 
-    def __init__(self, clock: HandClock) -> None:
+    def __init__(self, clock: ManualClock) -> None:
         super().__init__()
         self._clock = clock
         self._ticks = 0

@@ -51,7 +51,7 @@ from tests.state_machine.model import (
     Stumbled,
     strike,
 )
-from tests.support.services.bench import Bench, HandClock, HandDirectory
+from tests.support.services.bench import Bench, FakeDirectory, ManualClock
 
 MODELS = ("churn", "pair")
 PROCESSES = ("here", "there")
@@ -128,9 +128,9 @@ class RequestsMachine(RuleBasedStateMachine):
     def __init__(self, template: Path, folder: Path) -> None:
         super().__init__()
         self.url = f"sqlite:///{shutil.copy(template, folder / f'{uuid4().hex}.db')}"
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self.registry = MortalRegistry(self.clock)
-        self.directory = HandDirectory()
+        self.directory = FakeDirectory()
         self.model = Model(self.clock.now(), MODELS)
         self.ledger = MortalLedger(self.url)
         self.benches: dict[str, Bench] = {}

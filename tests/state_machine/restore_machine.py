@@ -18,7 +18,7 @@ from bot.domain.registry import Stage
 from bot.registry.memory_shelf import Model
 from tests.state_machine.fixtures import MortalRegistry
 from tests.support.services.bench import BOB, CAROL, DAVE
-from tests.support.services.restored_machine import Machine, recover
+from tests.support.services.restored_machine import RestorableMachine, recover
 
 Picture = dict[int, tuple[Stage, dict[str, str]]]  # a model's versions: stages and tags
 
@@ -30,7 +30,7 @@ class RestoresMachine(RuleBasedStateMachine):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.it = Machine(Path(mkdtemp(dir=folder)))
+        self.it = RestorableMachine(Path(mkdtemp(dir=folder)))
         self.registry = self.it.registry = MortalRegistry(self.it.clock)
         self.registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
         self.registry.set_alias("churn", "champion", 3)

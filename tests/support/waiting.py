@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-LONG = 60.0  # seconds after which a test gives up; a busy machine is no failure
+PATIENCE = 60.0  # seconds after which a test gives up; a busy machine is no failure
 
 
-def wait_until(holds: Callable[[], T], limit: float = LONG) -> T:
+def wait_until(holds: Callable[[], T], limit: float = PATIENCE) -> T:
     """Return the first true value of what is asked, again and again, or fail."""
     until, pause = time.monotonic() + limit, threading.Event()
     while not (found := holds()):

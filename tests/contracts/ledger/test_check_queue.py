@@ -12,9 +12,9 @@ from bot.domain.errors import LedgerUnavailable
 from bot.ledger.queue import Queue
 from bot.ports import Batch, Dispatcher
 from bot.services.dispatching import Threads
-from tests.support.faults.socket_faults import behind_wire, wire_to
+from tests.support.faults.socket_faults import postgres_url_through, proxy_to
 from tests.support.ledger.ledgers import PostgresServer
-from tests.support.network.tcp_proxy import Fault
+from tests.support.network.tcp_proxy import SocketFault
 from tests.support.waiting import wait_until
 
 BATCHES = [Batch("push", "host:1:a", (("m1", 4), ("m2", 1))), Batch("prometheus", "host:1:a", (("m3", 9),))]
@@ -123,11 +123,11 @@ def test_a_queue_that_does_not_answer_is_told(postgres_server: PostgresServer) -
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("fault", [Fault.HALF_OPEN, Fault.BLACKHOLE], ids=lambda fault: fault.value)
-def test_nobody_waits_for_a_queue_that_has_vanished(fault: Fault, postgres_url: str) -> None:
+@pytest.mark.parametrize("fault", [SocketFault.HALF_OPEN, SocketFault.BLACKHOLE], ids=lambda fault: fault.value)
+def test_nobody_waits_for_a_queue_that_has_vanished(fault: SocketFault, postgres_url: str) -> None:
     with (
-        closing(wire_to("postgres", postgres_url)) as wire,
-        closing(Queue(behind_wire(postgres_url, wire), patience=0.5)) as queue,
+        closing(proxy_to("postgres", postgres_url)) as wire,
+        closing(Queue(postgres_url_through(postgres_url, wire), patience=0.5)) as queue,
     ):
         queue.dispatch(BATCHES[:1])
         wire.fail(fault, times=1000)
@@ -139,12 +139,12 @@ def test_nobody_waits_for_a_queue_that_has_vanished(fault: Fault, postgres_url: 
 
 @pytest.mark.slow
 @pytest.mark.postgres
-@pytest.mark.parametrize("fault", [Fault.HALF_OPEN, Fault.BLACKHOLE], ids=lambda fault: fault.value)
-def test_whoever_makes_batches_goes_on_after_the_database_had_vanished(fault: Fault, postgres_url: str) -> None:
+@pytest.mark.parametrize("fault", [SocketFault.HALF_OPEN, SocketFault.BLACKHOLE], ids=lambda fault: fault.value)
+def test_whoever_makes_batches_goes_on_after_the_database_had_vanished(fault: SocketFault, postgres_url: str) -> None:
     made = Made()
     with (
-        closing(wire_to("postgres", postgres_url)) as wire,
-        closing(Queue(behind_wire(postgres_url, wire), patience=0.5)) as works,
+        closing(proxy_to("postgres", postgres_url)) as wire,
+        closing(Queue(postgres_url_through(postgres_url, wire), patience=0.5)) as works,
         closing(Queue(postgres_url)) as ticks,
     ):
         works.use(made)

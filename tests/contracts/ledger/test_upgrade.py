@@ -20,7 +20,7 @@ from bot.domain.moves import MoveKind, MoveState
 from bot.domain.people import Person
 from bot.ledger import SqlLedger, engines
 from bot.ledger.sql import _migrations
-from tests.support.app.harness import chain_is_whole
+from tests.support.app.harness import is_chain_intact
 from tests.support.ledger.previous_release import LEDGER, database
 
 pytest_plugins = ("tests.support.ledger.ledgers",)
@@ -66,7 +66,7 @@ def _in_utc(value: Any) -> Any:
 
 
 def test_the_audit_chain_verifies(upgraded: SqlLedger) -> None:
-    assert chain_is_whole(upgraded)
+    assert is_chain_intact(upgraded)
 
 
 def test_requests_keep_their_states_and_their_votes(upgraded: SqlLedger) -> None:

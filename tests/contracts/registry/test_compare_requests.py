@@ -15,16 +15,16 @@ from bot.registry.mlflow import MlflowRegistry
 from bot.services.comparisons import Comparisons
 from bot.services.gating import Gating
 from bot.services.lookups import Lookups
-from tests.support.app.harness import context_over, executor, holders, move_of, state_of_move
+from tests.support.app.harness import context_over, executor, holders, make_transition, transition_state
 from tests.support.ledger.bulk_data import add_many_versions
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 
 Open = Callable[[int], MlflowRegistry]
 
 
 @pytest.fixture
-def opened(mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf, mlflow_sqlite: str) -> Iterator[Open]:
+def opened(mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend, mlflow_sqlite: str) -> Iterator[Open]:
     """Return a function that opens a fresh registry over HTTP: `churn` has so many versions, v1 in Production."""
     registries = []
 
@@ -72,9 +72,9 @@ def test_a_promotion_costs_five_requests_at_most(
 ) -> None:
     registry = opened(number)
     with ledger.write() as tx:
-        tx.add_move(move_of("churn", number, after=1))
+        tx.add_move(make_transition("churn", number, after=1))
     executor(ledger, registry).run("churn")
     assert len(asked(mlflow_server)) <= 5
-    assert state_of_move(ledger, "churn") is MoveState.DONE
+    assert transition_state(ledger, "churn") is MoveState.DONE
     assert holders(registry, "churn") == [number]
     assert registry.model("churn").aliases == {"champion": number}

@@ -23,7 +23,7 @@ from bot.registry import mlflow_files
 from bot.registry.estimators import pickled_class, skops_class
 from bot.registry.mlflow import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 
 INPUTS, LABELS = np.array([[0.0, 1.0], [1.0, 0.0]] * 20), np.array([0, 1] * 20)
 
@@ -120,7 +120,7 @@ def save(model: Any, folder: Path, serialization: str = "cloudpickle") -> None:
 def kept(
     request: pytest.FixtureRequest,
     mlflow_server: MlflowServer,
-    mlflow_shelf: MlflowShelf,
+    mlflow_shelf: MlflowBackend,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> tuple[MlflowRegistry, Callable[[str], tuple[VersionInfo, Path]]]:

@@ -22,19 +22,19 @@ from bot.registry.mlflow import MlflowRegistry
 from bot.registry.mlflow_files import read_package
 from bot.registry.mlmodel import package_of
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import PACKAGE, MlflowShelf, mlmodel
+from tests.support.registry.registries import PACKAGE, MlflowBackend, mlmodel
 
 
 class TestFiles:
     """What only real files can show."""
 
     @pytest.fixture
-    def version(self, remote: MlflowRegistry, mlflow_shelf: MlflowShelf) -> VersionInfo:
+    def version(self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend) -> VersionInfo:
         """Return a version without files."""
         return remote.register("churn", mlflow_shelf.add_run(), tags={})
 
     def test_files_that_only_the_server_reads_come_through_it(
-        self, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")
         monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(tmp_path / "served"))
@@ -51,20 +51,20 @@ class TestFiles:
 
     @pytest.mark.parametrize("models", [[], ["model"]])
     def test_a_version_that_names_a_run_is_followed_to_its_files(
-        self, remote: MlflowRegistry, mlflow_shelf: MlflowShelf, models: list[str]
+        self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend, models: list[str]
     ) -> None:
         run_id = mlflow_shelf.add_run(models=models)
         mlflow_shelf.add_package(remote.register("churn", run_id, tags={}), PACKAGE)
         number = mlflow_shelf.add_version("churn", run_id=run_id, source=f"runs:/{run_id}/model")
         assert remote.package(remote.version("churn", number)) == PACKAGE
 
-    def test_a_model_that_mlflow_2_logged_is_found(self, remote: MlflowRegistry, mlflow_shelf: MlflowShelf) -> None:
+    def test_a_model_that_mlflow_2_logged_is_found(self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend) -> None:
         history = json.dumps([{"artifact_path": "sklearn-model"}, {"artifact_path": "sklearn-model"}])
         run_id = mlflow_shelf.add_run(tags={"mlflow.log-model.history": history})
         assert remote.register("churn", run_id, tags={}).source.endswith(f"{run_id}/artifacts/sklearn-model")
 
     def test_of_several_models_of_one_name_the_ids_are_told(
-        self, remote: MlflowRegistry, mlflow_shelf: MlflowShelf
+        self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend
     ) -> None:
         run_id = mlflow_shelf.add_run(models=["model", "model"])
         with pytest.raises(BadInput, match=r"m-[0-9a-f]{32}, m-[0-9a-f]{32}") as unclear:
@@ -73,7 +73,7 @@ class TestFiles:
         assert model_id in remote.register("churn", run_id, artifact=model_id, tags={}).source
 
     def test_a_large_mlmodel_is_not_read(
-        self, remote: MlflowRegistry, mlflow_shelf: MlflowShelf, version: VersionInfo
+        self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend, version: VersionInfo
     ) -> None:
         mlflow_shelf.add_package(version, PACKAGE)
         (Path(version.source) / "MLmodel").write_bytes(b"#" * 1_000_001)
@@ -81,7 +81,7 @@ class TestFiles:
             remote.package(version)
 
     def test_what_is_no_mlmodel_is_said_to_be_none(
-        self, remote: MlflowRegistry, mlflow_shelf: MlflowShelf, version: VersionInfo
+        self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend, version: VersionInfo
     ) -> None:
         mlflow_shelf.add_package(version, PACKAGE)
         (Path(version.source) / "MLmodel").write_text("!!python/object:os.system []")

@@ -9,7 +9,7 @@ from bot.registry.mlflow import MlflowRegistry
 from bot.slack.links import run_page
 from tests.support.registry.contract_fixtures import CALLS, WRITING
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 
 
 class TestRequests:
@@ -61,7 +61,7 @@ class TestRequests:
         assert mlflow_server.requests == []
 
     def test_a_run_that_is_gone_is_looked_for_in_new_experiments_only(
-        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
     ) -> None:
         old = mlflow_shelf.add_run()
         assert remote.runs([old, "f" * 32]).keys() == {old}
@@ -73,19 +73,19 @@ class TestRequests:
         assert len(mlflow_server.requests) == 7
 
     def test_a_run_tells_its_experiment_as_the_address_of_its_page_does(
-        self, remote: MlflowRegistry, mlflow_shelf: MlflowShelf
+        self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend
     ) -> None:
         run_id = mlflow_shelf.add_run(experiment="churn")
         known = mlflow_shelf.tracking.get_experiment_by_name("churn").experiment_id
         assert run_page("http://mlflow", remote.runs([run_id])[run_id]).endswith(f"/experiments/{known}/runs/{run_id}")
 
-    def test_runs_of_a_deleted_experiment_are_found(self, remote: MlflowRegistry, mlflow_shelf: MlflowShelf) -> None:
+    def test_runs_of_a_deleted_experiment_are_found(self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend) -> None:
         run_id = mlflow_shelf.add_run(experiment="gone")
         mlflow_shelf.delete_experiment("gone")
         assert remote.runs([run_id])[run_id].is_deleted
 
     def test_registering_asks_for_the_run_its_model_and_the_registered_one(
-        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
     ) -> None:
         run_id = mlflow_shelf.add_run(models=["classifier"])
         remote.register("churn", run_id, tags={"semver": "1.0.0"}, description="new")
@@ -95,7 +95,7 @@ class TestRequests:
         ]
         assert len(mlflow_server.requests) == 4
 
-    def test_versions_are_read_page_by_page(self, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf) -> None:
+    def test_versions_are_read_page_by_page(self, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend) -> None:
         mlflow_shelf.add("churn", versions=7)
         registry = MlflowRegistry(mlflow_server.uri, versions_a_page=3)
         assert [v.version for v in registry.versions("churn")] == [7, 6, 5, 4, 3, 2, 1]
@@ -103,7 +103,7 @@ class TestRequests:
 
 
 @pytest.fixture
-def mlflow_runs(mlflow_sqlite: str, mlflow_shelf: MlflowShelf) -> list[str]:
+def mlflow_runs(mlflow_sqlite: str, mlflow_shelf: MlflowBackend) -> list[str]:
     """Return the ids of 1,001 runs, written past MLflow: it takes 5 ms for each."""
     first = mlflow_shelf.add_run(metrics={"auc": 0.5})
     ids = [first, *(f"{number:032x}" for number in range(1000))]

@@ -12,34 +12,38 @@ from bot.domain.registry import MODEL_TAG, VERSION_TAG, Stage
 from bot.ports import Registry
 from bot.registry.mlflow import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import KINDS, MlflowShelf, Shelf
+from tests.support.registry.registries import KINDS, MlflowBackend, RegistryBackend
 
 NONE, STAGING, PRODUCTION, ARCHIVED = Stage
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture(params=[*KINDS, "http with tags"])
-def both(request: pytest.FixtureRequest, registries: Callable[[str], tuple[Registry, Shelf]]) -> tuple[Registry, Shelf]:
+def both(
+    request: pytest.FixtureRequest, registries: Callable[[str], tuple[Registry, RegistryBackend]]
+) -> tuple[Registry, RegistryBackend]:
     return registries(request.param)
 
 
 @pytest.fixture
-def registry(both: tuple[Registry, Shelf]) -> Registry:
+def registry(both: tuple[Registry, RegistryBackend]) -> Registry:
     return both[0]
 
 
 @pytest.fixture
-def shelf(both: tuple[Registry, Shelf]) -> Shelf:
+def shelf(both: tuple[Registry, RegistryBackend]) -> RegistryBackend:
     return both[1]
 
 
-def monitoring(shelf: Shelf, model: str, version: str, *, deleted: bool = False) -> str:
+def monitoring(shelf: RegistryBackend, model: str, version: str, *, deleted: bool = False) -> str:
     """Add a run that monitors a version, and return its id."""
     return shelf.add_run(tags={MODEL_TAG: model, VERSION_TAG: version}, status="RUNNING", deleted=deleted)
 
 
 class TestProduction:
-    def test_each_model_tells_its_version_and_the_run_behind_it(self, registry: Registry, shelf: Shelf) -> None:
+    def test_each_model_tells_its_version_and_the_run_behind_it(
+        self, registry: Registry, shelf: RegistryBackend
+    ) -> None:
         run = shelf.add_run(metrics={"accuracy": 0.9})
         for name in ("churn", "fraud", "other"):
             shelf.add(name, versions=1)
@@ -50,17 +54,19 @@ class TestProduction:
             (2, PRODUCTION, run, ())
         }
 
-    def test_a_model_with_nothing_in_production_is_left_out(self, registry: Registry, shelf: Shelf) -> None:
+    def test_a_model_with_nothing_in_production_is_left_out(self, registry: Registry, shelf: RegistryBackend) -> None:
         shelf.add("churn", versions=[NONE, STAGING, ARCHIVED])
         assert registry.in_production(["churn"]) == {}
 
-    def test_a_prompt_is_no_model(self, registry: Registry, shelf: Shelf) -> None:
+    def test_a_prompt_is_no_model(self, registry: Registry, shelf: RegistryBackend) -> None:
         shelf.add("greeting", versions=[NONE], prompt=True)
         assert registry.in_production(["greeting", "o'brien", "a'b\"c"]) == {}
 
 
 class TestMetrics:
-    def test_the_newest_point_of_each_metric_comes_with_its_time(self, registry: Registry, shelf: Shelf) -> None:
+    def test_the_newest_point_of_each_metric_comes_with_its_time(
+        self, registry: Registry, shelf: RegistryBackend
+    ) -> None:
         runs = [shelf.add_run(status="RUNNING") for _ in range(2)]
         for run in runs:
             shelf.log_metric(run, "accuracy", 0.9, NOON)
@@ -71,17 +77,17 @@ class TestMetrics:
         assert registry.metrics(runs[:1]) == {runs[0]: newest}
         assert registry.metrics([]) == {}
 
-    def test_what_is_no_finite_number_is_nan(self, registry: Registry, shelf: Shelf) -> None:
+    def test_what_is_no_finite_number_is_nan(self, registry: Registry, shelf: RegistryBackend) -> None:
         run = shelf.add_run(metrics={"nan": math.nan, "inf": math.inf, "-inf": -math.inf})
         newest = registry.metrics([run, run])[run]
         assert [math.isnan(value) for _, value in newest.values()] == [True] * 3
         assert [math.isnan(value) for _, value in registry.points(run, "inf")] == [True]
 
-    def test_a_deleted_run_still_tells_what_it_measured(self, registry: Registry, shelf: Shelf) -> None:
+    def test_a_deleted_run_still_tells_what_it_measured(self, registry: Registry, shelf: RegistryBackend) -> None:
         run = shelf.add_run(metrics={"accuracy": 0.9}, deleted=True)
         assert registry.metrics([run, "unknown"])[run]["accuracy"][1] == 0.9
 
-    def test_every_point_comes_oldest_first(self, registry: Registry, shelf: Shelf) -> None:
+    def test_every_point_comes_oldest_first(self, registry: Registry, shelf: RegistryBackend) -> None:
         run = shelf.add_run(status="RUNNING")
         points = [(NOON + timedelta(minutes=at), at / 10) for at in range(4)]
         for at, value in [points[2], points[0], points[3], points[1]]:
@@ -95,7 +101,7 @@ class TestMetrics:
 
 
 class TestMonitoringRuns:
-    def test_they_are_found_by_their_tags(self, registry: Registry, shelf: Shelf) -> None:
+    def test_they_are_found_by_their_tags(self, registry: Registry, shelf: RegistryBackend) -> None:
         first, again, other = (monitoring(shelf, *which) for which in [("churn", "7"), ("churn", "v7"), ("fraud", "1")])
         for model, version in [("churn", "8"), ("churn", "seven"), ("else", "7")]:
             monitoring(shelf, model, version)
@@ -112,7 +118,7 @@ class TestMonitoringRuns:
         }
 
     @pytest.mark.parametrize("name", ["o'brien", 'the "best"', "100%", "модель", "x' OR name != 'x", "a\\"])
-    def test_odd_names_are_found_and_nothing_else(self, registry: Registry, shelf: Shelf, name: str) -> None:
+    def test_odd_names_are_found_and_nothing_else(self, registry: Registry, shelf: RegistryBackend, name: str) -> None:
         run = monitoring(shelf, name, "1")
         monitoring(shelf, "churn", "1")
         assert registry.monitoring_runs([(name, 1)]) == {(name, 1): [run]}
@@ -132,7 +138,7 @@ def counted(mlflow_server: MlflowServer) -> Iterator[MlflowRegistry]:
 
 class TestRequests:
     def test_the_metrics_of_many_models_in_production_take_two(
-        self, counted: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf
+        self, counted: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
     ) -> None:
         for at in range(20):
             mlflow_shelf.add(f"m{at}")
@@ -150,7 +156,7 @@ class TestRequests:
         ]
 
     def test_monitoring_runs_of_many_models_take_one(
-        self, counted: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf
+        self, counted: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
     ) -> None:
         wanted = [(f"m{at}", 1) for at in range(5)]
         for model, version in wanted:

@@ -16,22 +16,22 @@ from bot.domain.errors import (
 from bot.ports import Registry
 from bot.registry.memory import MemoryRegistry
 from tests.support.registry.contract_fixtures import NONE, ODD_NAMES, PRODUCTION, stages
-from tests.support.registry.registries import Shelf
+from tests.support.registry.registries import RegistryBackend
 
 
 class TestReading:
-    def test_versions_come_newest_number_first(self, registry: Registry, shelf: Shelf) -> None:
+    def test_versions_come_newest_number_first(self, registry: Registry, shelf: RegistryBackend) -> None:
         shelf.add("churn", versions=10)
         assert [v.version for v in registry.versions("churn")] == [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
 
     def test_an_unknown_model_has_no_versions(self, registry: Registry) -> None:
         assert registry.versions("churn") == []
 
-    def test_a_version_without_a_run_says_so(self, registry: Registry, shelf: Shelf) -> None:
+    def test_a_version_without_a_run_says_so(self, registry: Registry, shelf: RegistryBackend) -> None:
         shelf.add("churn", versions=1)
         assert registry.versions("churn")[0].run_id is None
 
-    def test_a_version_tells_what_was_registered(self, registry: Registry, shelf: Shelf) -> None:
+    def test_a_version_tells_what_was_registered(self, registry: Registry, shelf: RegistryBackend) -> None:
         shelf.add("churn")
         shelf.add_version("churn", run_id="4711", description="the best one", tags={"semver": "1.0.0"})
         told = registry.versions("churn")[0]
@@ -42,12 +42,14 @@ class TestReading:
             {"semver": "1.0.0"},
         )
 
-    def test_times_are_in_utc(self, registry: Registry, shelf: Shelf) -> None:
+    def test_times_are_in_utc(self, registry: Registry, shelf: RegistryBackend) -> None:
         shelf.add("churn", versions=1)
         created, updated = registry.versions("churn")[0].created_at, registry.model("churn").updated_at
         assert [moment and moment.tzinfo for moment in (created, updated)] == [UTC, UTC]
 
-    def test_the_summary_of_a_model_tells_what_its_versions_are(self, registry: Registry, shelf: Shelf) -> None:
+    def test_the_summary_of_a_model_tells_what_its_versions_are(
+        self, registry: Registry, shelf: RegistryBackend
+    ) -> None:
         shelf.add("churn")
         shelf.add_version("churn", run_id="4711", source="s3://models/churn")
         model, [version] = registry.model("churn"), registry.versions("churn")
@@ -57,18 +59,20 @@ class TestReading:
         assert registry.models()[0].identities == model.identities
         assert registry.version("churn", 1).identity(model.created_at) == told
 
-    def test_a_deleted_version_is_gone_and_its_number_stays_free(self, registry: Registry, shelf: Shelf) -> None:
+    def test_a_deleted_version_is_gone_and_its_number_stays_free(
+        self, registry: Registry, shelf: RegistryBackend
+    ) -> None:
         shelf.add("churn", versions=2)
         shelf.delete_version("churn", 2)
         shelf.add_version("churn")
         assert [v.version for v in registry.versions("churn")] == [3, 1]
 
-    def test_the_latest_of_a_stage_is_its_highest_number(self, registry: Registry, shelf: Shelf) -> None:
+    def test_the_latest_of_a_stage_is_its_highest_number(self, registry: Registry, shelf: RegistryBackend) -> None:
         shelf.add("churn", versions=[PRODUCTION, PRODUCTION, NONE])
         registry.transition("churn", 1, PRODUCTION, archive_existing=False)
         assert registry.model("churn").latest == {PRODUCTION: 2, NONE: 3}
 
-    def test_a_model_tells_what_was_registered(self, registry: Registry, shelf: Shelf) -> None:
+    def test_a_model_tells_what_was_registered(self, registry: Registry, shelf: RegistryBackend) -> None:
         shelf.add("churn", description="who leaves", tags={"owner": "ann"})
         told = registry.model("churn")
         assert (told.name, told.description, dict(told.tags)) == ("churn", "who leaves", {"owner": "ann"})
@@ -77,7 +81,7 @@ class TestReading:
         with pytest.raises(UnknownModel, match="The registry has no model “churn”"):
             registry.model("churn")
 
-    def test_a_name_in_another_letter_case_is_unknown(self, registry: Registry, shelf: Shelf) -> None:
+    def test_a_name_in_another_letter_case_is_unknown(self, registry: Registry, shelf: RegistryBackend) -> None:
         shelf.add("churn", versions=1)
         with pytest.raises(UnknownModel):
             registry.model("CHURN")
@@ -90,7 +94,7 @@ class TestReading:
         told = registry.model("CHURN").name, registry.versions("Churn")[0].model, registry.version("CHURN", 1).model
         assert told == ("churn",) * 3
 
-    def test_models_are_sorted_by_name(self, registry: Registry, shelf: Shelf) -> None:
+    def test_models_are_sorted_by_name(self, registry: Registry, shelf: RegistryBackend) -> None:
         for name in ("fraud", "churn", "Churn"):
             shelf.add(name)
         assert [m.name for m in registry.models()] == ["Churn", "churn", "fraud"]
@@ -100,7 +104,7 @@ class TestReading:
         [("CHURN", "eu_churn"), ("МОДЕЛЬ", "модель 5%"), ("%", "модель 5%"), ("_", "eu_churn")],
     )
     def test_models_are_found_by_a_part_of_their_name(
-        self, registry: Registry, shelf: Shelf, text: str, found: str
+        self, registry: Registry, shelf: RegistryBackend, text: str, found: str
     ) -> None:
         for name in ("eu_churn", "модель 5%", "fraud"):
             shelf.add(name)
@@ -108,7 +112,7 @@ class TestReading:
 
 
 class TestNames:
-    def test_a_model_of_any_name_is_read_and_moved(self, registry: Registry, shelf: Shelf) -> None:
+    def test_a_model_of_any_name_is_read_and_moved(self, registry: Registry, shelf: RegistryBackend) -> None:
         for name in ODD_NAMES:
             shelf.add(name, versions=2)
         for name in ODD_NAMES:
@@ -122,7 +126,7 @@ class TestNames:
         assert [registry.model(name).aliases for name in ODD_NAMES] == [{"champion": 1}] * len(ODD_NAMES)
 
     @pytest.mark.parametrize("name", [name for name in ODD_NAMES if " " in name])
-    def test_a_name_cannot_widen_the_search(self, registry: Registry, shelf: Shelf, name: str) -> None:
+    def test_a_name_cannot_widen_the_search(self, registry: Registry, shelf: RegistryBackend, name: str) -> None:
         shelf.add("x", versions=1)
         assert registry.versions(name) == []
 
@@ -135,7 +139,7 @@ class TestNames:
 
 class TestPrompts:
     @pytest.fixture(autouse=True)
-    def _there_is_a_prompt(self, shelf: Shelf) -> None:
+    def _there_is_a_prompt(self, shelf: RegistryBackend) -> None:
         shelf.add("greeting", versions=1, prompt=True)
 
     def test_a_prompt_is_not_listed(self, registry: Registry) -> None:
@@ -166,7 +170,7 @@ class TestPrompts:
             with pytest.raises(UnknownModel):
                 act(registry)
 
-    def test_no_version_is_registered_under_a_prompt(self, registry: Registry, shelf: Shelf) -> None:
+    def test_no_version_is_registered_under_a_prompt(self, registry: Registry, shelf: RegistryBackend) -> None:
         run_id = shelf.add_run()
         with pytest.raises(UnknownModel, match="“greeting” is a prompt"):
             registry.register("greeting", run_id, tags={})

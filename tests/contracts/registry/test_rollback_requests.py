@@ -15,10 +15,10 @@ from bot.registry.mlflow import MlflowRegistry
 from tests.support.app.harness import holders
 from tests.support.ledger.bulk_data import add_many_versions
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import MlflowShelf
-from tests.support.services.monitoring_harness import Watched
+from tests.support.registry.registries import MlflowBackend
+from tests.support.services.monitoring_harness import MonitoringHarness
 
-Open = Callable[[int], Watched]
+Open = Callable[[int], MonitoringHarness]
 
 READ, MOVE, ALIAS = "model-versions/get", "model-versions/transition-stage", "registered-models/alias"
 # The incumbent and the target are read, then it is moved with archiving, named, and read back.
@@ -27,17 +27,17 @@ THE_MOVE = [READ, READ, MOVE, ALIAS, READ]
 
 @pytest.fixture
 def opened(
-    mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf, mlflow_sqlite: str, sqlite_url: str
+    mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend, mlflow_sqlite: str, sqlite_url: str
 ) -> Iterator[Open]:
     """Return a function that gives `churn` so many versions, v2 in Production after v1, and nothing asked yet."""
     closing: list[Callable[[], None]] = []
 
-    def open_it(versions: int) -> Watched:
+    def open_it(versions: int) -> MonitoringHarness:
         add_many_versions(mlflow_shelf, mlflow_sqlite, "churn", versions, metrics={"f1": 0.9})
         registry = MlflowRegistry(mlflow_server.uri, timeout=20)
         ledger = SqlLedger(sqlite_url)
         closing.extend([registry.close, ledger.close])
-        watched = Watched(ledger, registry)
+        watched = MonitoringHarness(ledger, registry)
         for version in (1, 2):
             watched.serves(version, since=datetime.now(UTC) - timedelta(days=4 - version))
         registry.transition("churn", 2, Stage.PRODUCTION, archive_existing=True)
@@ -83,7 +83,7 @@ def test_an_automatic_rollback_has_looked_at_the_target_before(
     assert is_rolled_back(watched)
 
 
-def is_rolled_back(watched: Watched) -> bool:
+def is_rolled_back(watched: MonitoringHarness) -> bool:
     """Tell whether v1 serves, read back and under its name, and say so in the ledger."""
     with watched.ledger.read() as reading:
         newest = reading.moves("churn")[0]

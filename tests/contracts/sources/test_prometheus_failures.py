@@ -20,22 +20,31 @@ from bot.domain.monitors import Answer, Outcome
 from bot.ports import Query
 from bot.sources.prometheus import PrometheusSource, filled
 from bot.sources.prometheus_answers import answer_of
-from tests.support.network.broken_prometheus import ERROR, FAILS, NOON, ONE, SHAPES, Sham, http, success
+from tests.support.network.broken_prometheus import (
+    BAD_BODIES,
+    BAD_RESPONSES,
+    ERROR,
+    NOON,
+    ONE,
+    FakeServer,
+    http_response,
+    success_body,
+)
 from tests.support.network.ports import free_port
 
 SOON = timedelta(seconds=0.3)
 
 
-Make = Callable[..., tuple[Sham, PrometheusSource]]
+Make = Callable[..., tuple[FakeServer, PrometheusSource]]
 
 
 @pytest.fixture
 def sham() -> Iterator[Make]:
     """Give what makes a server that answers so, and a source over it."""
-    made: list[Sham | PrometheusSource] = []
+    made: list[FakeServer | PrometheusSource] = []
 
-    def make(answer: bytes | Callable[[str], bytes], **more: bool) -> tuple[Sham, PrometheusSource]:
-        server = Sham(answer, **more)
+    def make(answer: bytes | Callable[[str], bytes], **more: bool) -> tuple[FakeServer, PrometheusSource]:
+        server = FakeServer(answer, **more)
         source = PrometheusSource(server.url.replace("//", "//ann:pa55word@"), token=None)
         made.extend([server, source])
         return server, source
@@ -69,14 +78,14 @@ def assert_error(answer: Answer) -> str:
     return why
 
 
-@pytest.mark.parametrize("answer", FAILS.values(), ids=FAILS)
+@pytest.mark.parametrize("answer", BAD_RESPONSES.values(), ids=BAD_RESPONSES)
 def test_whatever_goes_wrong_is_an_error_and_no_figure(sham: Make, answer: bytes) -> None:
     _, source = sham(answer)
     assert_error(source.read([query(timeout=SOON * 10)])[0])
     assert_error(source.history(query(timeout=SOON * 10), timedelta(minutes=1)))
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("shape", BAD_BODIES.values(), ids=BAD_BODIES)
 def test_whatever_has_another_shape_is_an_error_and_no_figure(shape: Any) -> None:
     assert_error(answer_of(200, json.dumps(shape).encode(), "http://prom:9090"))
 
@@ -93,7 +102,7 @@ json_values = st.recursive(
 
 @given(status=st.integers(100, 599), shape=json_values, kind=st.sampled_from(["vector", "matrix", "scalar", "string"]))
 def test_no_shape_makes_it_stumble(status: int, shape: Any, kind: str) -> None:
-    for body in (shape, success(kind, shape), success(kind, [shape]), success(kind, [{"value": shape}])):
+    for body in (shape, success_body(kind, shape), success_body(kind, [shape]), success_body(kind, [{"value": shape}])):
         answer = answer_of(status, json.dumps(body).encode(), "http://prom:9090")
         assert (answer.outcome is Outcome.OK) == (answer.why is None)
         assert answer.outcome is Outcome.OK or not answer.points
@@ -106,7 +115,7 @@ def test_no_bytes_make_it_stumble(body: bytes) -> None:
 
 
 def test_the_words_of_prometheus_are_cleaned_and_cut(sham: Make) -> None:
-    _, source = sham(http(400, ERROR))
+    _, source = sham(http_response(400, ERROR))
     why = assert_error(source.read([query()])[0])
     assert why.startswith("A bad query: 1:5: parse error:[31m no good xxx")
     assert len(why) < 230
@@ -143,7 +152,7 @@ def test_one_that_drips_takes_no_longer_than_the_time_limit(sham: Make) -> None:
 
 
 def test_the_same_question_is_asked_once_and_the_line_is_kept(sham: Make) -> None:
-    server, source = sham(http(200, ONE), hangs_up=False)
+    server, source = sham(http_response(200, ONE), hangs_up=False)
     answers = source.read([query(), query(), query("other"), query()])
     assert [[value for _, value, *_ in one.points] for one in answers] == [[0.9]] * 4
     assert len(server.seen) == 2
@@ -153,7 +162,7 @@ def test_the_same_question_is_asked_once_and_the_line_is_kept(sham: Make) -> Non
 
 
 def test_counts_out_of_the_same_are_asked_once_each(sham: Make) -> None:
-    server, source = sham(http(200, ONE), hangs_up=False)
+    server, source = sham(http_response(200, ONE), hangs_up=False)
     counts = [replace(query(what), of="all") for what in ("right", "wrong", "right")]
     answers = source.read([*counts, query("all")])
     assert [[point[1:] for point in one.points] for one in answers] == [[(0.9, 0.9)]] * 3 + [[(0.9,)]]
@@ -161,7 +170,7 @@ def test_counts_out_of_the_same_are_asked_once_each(sham: Make) -> None:
 
 
 def test_model_and_version_are_filled_in_what_is_counted_out_of(sham: Make) -> None:
-    server, source = sham(http(200, ONE), hangs_up=False)
+    server, source = sham(http_response(200, ONE), hangs_up=False)
     source.read([replace(query('a{v="$version"}', model="m"), of='b{m="$model"}')])
     assert sorted(_promql(line) for line in server.seen) == ['a{v="7"}', 'b{m="m"}']
 
@@ -171,7 +180,7 @@ def _promql(line: str) -> str:
 
 
 def test_it_asks_at_the_end_of_the_window(sham: Make) -> None:
-    server, source = sham(http(200, ONE))
+    server, source = sham(http_response(200, ONE))
     source.read([query('accuracy{model="$model",version="$version"}')])
     asked = urlsplit(server.seen[0].split()[1])
     assert asked.path == "/api/v1/query"
@@ -182,7 +191,7 @@ def test_it_asks_at_the_end_of_the_window(sham: Make) -> None:
 
 
 def test_a_path_in_the_address_stays_in_front(sham: Make) -> None:
-    server, _ = sham(http(200, ONE))
+    server, _ = sham(http_response(200, ONE))
     source = PrometheusSource(f"{server.url}/prometheus/")
     source.read([query()])
     source.close()
@@ -190,7 +199,7 @@ def test_a_path_in_the_address_stays_in_front(sham: Make) -> None:
 
 
 def test_a_token_or_a_password_goes_along_and_into_no_log(sham: Make, caplog: pytest.LogCaptureFixture) -> None:
-    server, source = sham(http(200, ONE))
+    server, source = sham(http_response(200, ONE))
     other = PrometheusSource(server.url, token="t0ken")
     with caplog.at_level(logging.DEBUG):
         source.read([query()])

@@ -23,16 +23,16 @@ from bot.sources import Parts
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.prometheus import PrometheusSource
 from bot.sources.push import open_push
-from tests.support.network.broken_prometheus import FAILS, SHAPES, Sham, http, success
+from tests.support.network.broken_prometheus import BAD_BODIES, BAD_RESPONSES, FakeServer, http_response, success_body
 from tests.support.network.ports import free_port
 from tests.support.registry.registries import mlflow_patience  # noqa: F401
 from tests.support.services.bench import Bench, bench  # noqa: F401
 from tests.support.services.monitoring import (
-    add,
+    add_monitor,
     incidents,
+    monitor_state,
     rollbacks,
     served,  # noqa: F401
-    standing,
     tick,
 )
 
@@ -75,12 +75,12 @@ class Held:
         """Have it checked four times, and return how the monitor stands: no mix of errors and gaps is longer silent."""
         self.asks(source)
         fields: dict[str, Any] = {"fail_after": 1, "no_data": 2, "error": 2, "retries": 0, "timeout": "2s"}
-        monitor = add(self.bench, **fields | rule)
+        monitor = add_monitor(self.bench, **fields | rule)
         for _ in range(4):
             self.bench.clock.turn(seconds=12)
             before()
             tick(self.bench)
-        return standing(self.bench, monitor).state
+        return monitor_state(self.bench, monitor).state
 
     def holds(self) -> None:
         """Assert that it alerted once, and moved nothing."""
@@ -107,10 +107,10 @@ def silent() -> Iterator[str]:
 @pytest.fixture
 def prometheus() -> Iterator[Callable[[Any], PrometheusSource]]:
     """Give what makes a source over a server that answers so."""
-    made: list[Sham | PrometheusSource] = []
+    made: list[FakeServer | PrometheusSource] = []
 
     def make(answer: Any) -> PrometheusSource:
-        server = Sham(answer)
+        server = FakeServer(answer)
         source = PrometheusSource(server.url, token=None)
         made.extend([server, source])
         return source
@@ -126,28 +126,28 @@ def figure(text: str) -> Callable[[str], bytes]:
     def answer(request: str) -> bytes:
         path = request.split(" ")[1]
         at = float(parse_qs(urlsplit(path).query).get("time", ["0"])[0])
-        return http(200, success("vector", [{"metric": {}, "value": [at, text]}]))
+        return http_response(200, success_body("vector", [{"metric": {}, "value": [at, text]}]))
 
     return answer
 
 
 NONE_THERE = {
-    "unknown": http(200, success("vector", [])),
+    "unknown": http_response(200, success_body("vector", [])),
     "NaN": figure("NaN"),
     "+Inf": figure("+Inf"),
     "-Inf": figure("-Inf"),
 }
 
 
-@pytest.mark.parametrize("answer", FAILS.values(), ids=FAILS)
+@pytest.mark.parametrize("answer", BAD_RESPONSES.values(), ids=BAD_RESPONSES)
 def test_a_prometheus_that_fails_is_alerted_and_held(held: Held, prometheus: Any, answer: bytes) -> None:
     assert held.checks(prometheus(answer)) is State.ERROR
     held.holds()
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("shape", BAD_BODIES.values(), ids=BAD_BODIES)
 def test_what_prometheus_does_not_say_is_alerted_and_held(held: Held, prometheus: Any, shape: Any) -> None:
-    assert held.checks(prometheus(http(200, shape))) is State.ERROR
+    assert held.checks(prometheus(http_response(200, shape))) is State.ERROR
     held.holds()
 
 
@@ -336,10 +336,10 @@ WAYS = (
     "latin",
     "deep",
 )
-OVER_HTTP = {name: FAILS[name] for name in WAYS} | {
-    "a list": http(200, []),
-    "a text": http(200, "churn"),
-    "strange": http(200, {"registered_models": "none"}),
+OVER_HTTP = {name: BAD_RESPONSES[name] for name in WAYS} | {
+    "a list": http_response(200, []),
+    "a text": http_response(200, "churn"),
+    "strange": http_response(200, {"registered_models": "none"}),
 }
 
 
@@ -351,7 +351,7 @@ def test_an_mlflow_that_fails_is_alerted_and_held(
     source: Callable[[Any], MetricSource],
     mlflow_patience: None,  # noqa: F811
 ) -> None:
-    sham = Sham(answer)
+    sham = FakeServer(answer)
     registry = MlflowRegistry(sham.url, timeout=2)
     try:
         # Where it is JSON by chance, and says nothing, there is no data.

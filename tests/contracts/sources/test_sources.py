@@ -18,7 +18,7 @@ from bot.sources.contract import SourceContract
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.push import PushSource
 from tests.support.domain.source_answers import HOUR, MINUTE, NOON, asked
-from tests.support.registry.registries import Shelf
+from tests.support.registry.registries import RegistryBackend
 
 
 class TestPush(SourceContract):
@@ -101,7 +101,9 @@ class _OverRegistry(SourceContract):
     """What the two sources over a registry share."""
 
     @pytest.fixture(autouse=True, params=["memory", "http"])
-    def _parts(self, request: pytest.FixtureRequest, registries: Callable[[str], tuple[Registry, Shelf]]) -> None:
+    def _parts(
+        self, request: pytest.FixtureRequest, registries: Callable[[str], tuple[Registry, RegistryBackend]]
+    ) -> None:
         self.registry, self.shelf = registries(request.param)
 
     def break_it(self) -> MetricSource:

@@ -26,7 +26,7 @@ from bot.domain.policy import (
 )
 from bot.domain.policy_changes import LINES_MOST, ChangeKind, change_lines, loosens, policy_changes
 from bot.domain.registry import Stage
-from tests.support.services.bench import HandClock
+from tests.support.services.bench import ManualClock
 
 PRODUCTION: dict[str, Any] = {
     "approvers": ["lead"],
@@ -233,7 +233,7 @@ POLICIES = st.dictionaries(PATTERNS, st.fixed_dictionaries({}, optional={"produc
 def rights(policy: Policy, name: str) -> set[tuple[str, str]]:
     """Return who can approve whose request for Production."""
     subjects = [(who, of) for who in PEOPLE for of in PEOPLE]
-    now = HandClock().now()
+    now = ManualClock().now()
     return {
         (who, of)
         for who, of in subjects

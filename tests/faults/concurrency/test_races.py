@@ -22,30 +22,30 @@ from bot.ledger import SqlLedger
 from bot.ports import Ledger, Registry
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack, Outcome, Remote
-from tests.support.app.app_fixture import CHANNEL, World, policy_of, running, said
+from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app
 from tests.support.app.harness import (
     LEAD,
     MODEL_LAYOUT,
     OTHER_LEAD,
     add_people,
-    all_at_once,
-    chain_is_whole,
+    audit_links,
     executor,
     holders,
-    links,
-    move_of,
-    opened,
+    is_chain_intact,
+    make_transition,
+    only_request,
+    open_request,
     percentile,
     requests_over,
-    the_request,
+    run_concurrently,
 )
-from tests.support.faults.suite_size import CHAOS, size
-from tests.support.registry.registries import KINDS, Shelf
-from tests.support.waiting import LONG, wait_until
+from tests.support.faults.suite_size import CHAOS, suite_size
+from tests.support.registry.registries import KINDS, RegistryBackend
+from tests.support.waiting import PATIENCE, wait_until
 
 CROWD = 100
-ROUNDS = size(500, 60)  # of races in one process
-CROWDED = size(100, 3)  # rounds of a hundred clicks
+ROUNDS = suite_size(500, 60)  # of races in one process
+CROWDED = suite_size(100, 3)  # rounds of a hundred clicks
 pytestmark = [pytest.mark.slow] if CHAOS else []  # of which `make chaos` leaves out none
 
 
@@ -63,22 +63,22 @@ def test_of_a_hundred_who_press_approve_at_once_one_decides_and_the_others_hear_
 ) -> None:
     crowd = add_people(apart, CROWD)
     approvers = [person.id for person in crowd]
-    policy = policy_of({"roles": {"lead": approvers}})
-    with running(apart, tmp_path, MemoryRegistry(), policy=policy, http=True, database_url=database_url) as world:
+    policy = make_policy({"roles": {"lead": approvers}})
+    with running_app(apart, tmp_path, MemoryRegistry(), policy=policy, http=True, database_url=database_url) as world:
         world.alice.types(CHANNEL, "/model promote churn 4 production")
         card = world.card()
-        outcomes = all_at_once([partial(person.clicks, card, "Approve") for person in crowd])
+        outcomes = run_concurrently([partial(person.clicks, card, "Approve") for person in crowd])
         done = world.card(holds="is in Production")
-        winner = the_request(world.ledger).decided_by
+        winner = only_request(world.ledger).decided_by
         assert isinstance(winner, Person)
         answers = [world.answer(person, "") for person in crowd if person.id != winner.user]
 
         print(*(f"p{share:.0%} {percentile([one.seconds for one in outcomes], share):.2f} s" for share in (0.5, 0.99)))
         assert done["ts"] == card["ts"]
-        assert len(links(world.ledger, Tag.APPROVED)) == len(links(world.ledger, Tag.MOVED)) == 1
-        assert len(links(world.ledger, Tag.VOTED)) == 1
-        assert len({link.event.actor for link in links(world.ledger, Tag.VOTE_REFUSED)}) == CROWD - 1
-        assert len(links(world.ledger, Tag.VOTE_REFUSED)) == CROWD - 1
+        assert len(audit_links(world.ledger, Tag.APPROVED)) == len(audit_links(world.ledger, Tag.MOVED)) == 1
+        assert len(audit_links(world.ledger, Tag.VOTED)) == 1
+        assert len({link.event.actor for link in audit_links(world.ledger, Tag.VOTE_REFUSED)}) == CROWD - 1
+        assert len(audit_links(world.ledger, Tag.VOTE_REFUSED)) == CROWD - 1
         assert [answer for answer in answers if f"<@{winner.user}> was faster" not in answer] == []
         assert world.production() == [4]
 
@@ -87,23 +87,23 @@ def test_of_a_hundred_who_press_approve_at_once_one_decides_and_the_others_hear_
 @pytest.mark.timeout(7200)
 def test_a_hundred_clicks_decide_once_in_each_round(apart: Remote, tmp_path: Path, database_url: str | None) -> None:
     crowd = add_people(apart, CROWD)
-    policy = policy_of({"roles": {"lead": [person.id for person in crowd]}})
+    policy = make_policy({"roles": {"lead": [person.id for person in crowd]}})
     outcomes, wrong, seen = list[Outcome](), list[str](), 0
-    with running(apart, tmp_path, MemoryRegistry(), policy=policy, http=True, database_url=database_url) as world:
+    with running_app(apart, tmp_path, MemoryRegistry(), policy=policy, http=True, database_url=database_url) as world:
         for number in range(CROWDED):
             version = (4, 2)[number % 2]
             world.alice.types(CHANNEL, f"/model promote churn {version} production")
             card = world.card(holds=f"Promote churn v{version} to Production?")
-            outcomes += all_at_once([partial(person.clicks, card, "Approve") for person in crowd], limit=LONG)
+            outcomes += run_concurrently([partial(person.clicks, card, "Approve") for person in crowd], limit=PATIENCE)
             wait_until(partial(is_made, world.ledger, version))
-            events = [link.event for link in links(world.ledger)][seen:]
+            events = [link.event for link in audit_links(world.ledger)][seen:]
             seen += len(events)
             # Whoever finds the ledger busy for two seconds hears that instead, and no vote of theirs is refused.
             decided = Counter(event.tag for event in events if event.tag in ONCE)
             if decided != ONCE or world.production() != [version]:
                 wrong.append(f"round {number}: {decided}, Production holds {world.production()}")
         assert isinstance(world.ledger, SqlLedger)
-        assert chain_is_whole(world.ledger)
+        assert is_chain_intact(world.ledger)
     acked, seconds = sum(one.acked for one in outcomes), [one.seconds for one in outcomes]
     shares = ", ".join(f"p{share:.0%} {percentile(seconds, share):.2f} s" for share in (0.5, 0.99, 1.0))
     kind = "PostgreSQL" if database_url else "SQLite"
@@ -125,42 +125,42 @@ def is_made(ledger: Ledger, version: int) -> bool:
 def test_one_person_who_presses_twenty_times_at_once_has_one_vote(slack: LocalSlack, tmp_path: Path) -> None:
     registry = MemoryRegistry()
     registry.add("two-eyes", versions=1)
-    with running(slack, tmp_path, registry, http=True) as world:
+    with running_app(slack, tmp_path, registry, http=True) as world:
         world.alice.types(CHANNEL, "/model promote two-eyes 1 production")
         card = world.card()
-        all_at_once([partial(world.bob.clicks, card, "Approve")] * 20)
+        run_concurrently([partial(world.bob.clicks, card, "Approve")] * 20)
         world.card(holds="1 of 2")
-        assert len(links(world.ledger, Tag.VOTED)) == 1
-        assert the_request(world.ledger).state is RequestState.PENDING
+        assert len(audit_links(world.ledger, Tag.VOTED)) == 1
+        assert only_request(world.ledger).state is RequestState.PENDING
 
 
 def test_of_twenty_who_ask_for_the_same_at_once_one_opens_a_request(slack: LocalSlack, tmp_path: Path) -> None:
     crowd = add_people(slack, 20)
-    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
-        all_at_once([partial(one.types, CHANNEL, "/model promote churn 4 production") for one in crowd])
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
+        run_concurrently([partial(one.types, CHANNEL, "/model promote churn 4 production") for one in crowd])
         world.slack.wait_for(lambda: len(answered(world, crowd)) == len(crowd))
         answers = Counter("still open" in answer for answer in answered(world, crowd))
         assert answers == {True: 19, False: 1}
-        assert len(links(world.ledger, Tag.OPENED)) == 1
+        assert len(audit_links(world.ledger, Tag.OPENED)) == 1
 
 
 def test_a_staging_and_a_production_request_of_one_model_approved_at_once_are_both_made(
     slack: LocalSlack, tmp_path: Path
 ) -> None:
-    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
         world.alice.types(CHANNEL, "/model promote churn 4 production")
         world.alice.types(CHANNEL, "/model promote churn 2 staging")
         cards = [world.card(holds="v4 to Production?"), world.card(holds="v2 to Staging?")]
-        all_at_once([partial(world.bob.clicks, card, "Approve") for card in cards])
+        run_concurrently([partial(world.bob.clicks, card, "Approve") for card in cards])
         world.card(holds="is in Production")
         world.card(holds="is in Staging")
         assert world.production() == [4]
         assert [one.version for one in world.registry.versions("churn") if one.stage is Stage.STAGING] == [2]
 
 
-def answered(world: World, crowd: Any) -> list[str]:
+def answered(world: RunningApp, crowd: Any) -> list[str]:
     """Return what each of them alone was told, if anything."""
-    heard = [[said(message) for message in one.sees(CHANNEL) if message["is_ephemeral"]] for one in crowd]
+    heard = [[message_text(message) for message in one.sees(CHANNEL) if message["is_ephemeral"]] for one in crowd]
     return [answers[-1] for answers in heard if answers]
 
 
@@ -170,37 +170,40 @@ def answered(world: World, crowd: Any) -> list[str]:
 def test_two_of_two_with_two_votes_at_once_never_hangs(ledger: SqlLedger) -> None:
     requests = requests_over(ledger)
     for number in range(ROUNDS):
-        request = opened(ledger, f"two-{number}", required=2)
-        all_at_once(
+        request = open_request(ledger, f"two-{number}", required=2)
+        run_concurrently(
             [partial(requests.vote, voter, request.id, Choice.APPROVE, origin="slack") for voter in (LEAD, OTHER_LEAD)]
         )
         with ledger.read() as reading:
             assert reading.request(request.id).state is RequestState.APPROVED
             assert len(reading.moves(request.model)) == 1
-    assert len(links(ledger, Tag.APPROVED)) == ROUNDS
-    assert chain_is_whole(ledger)
+    assert len(audit_links(ledger, Tag.APPROVED)) == ROUNDS
+    assert is_chain_intact(ledger)
     print(f"two of two at once: 0 of {ROUNDS} rounds went wrong")
 
 
 def test_an_approval_and_a_rejection_at_once_decide_once(ledger: SqlLedger) -> None:
     vote = partial(requests_over(ledger).vote, origin="slack")
     for number in range(ROUNDS // 2):
-        request = opened(ledger, f"one-{number}", required=1)
+        request = open_request(ledger, f"one-{number}", required=1)
         approval = partial(vote, LEAD, request.id, Choice.APPROVE)
         rejection = partial(vote, OTHER_LEAD, request.id, Choice.REJECT, reason="no")
-        assert sorted(all_at_once([partial(ended, approval), partial(ended, rejection)])) == ["counted", "too late"]
-    decided = [*links(ledger, Tag.APPROVED), *links(ledger, Tag.REJECTED)]
-    assert len(decided) == len(links(ledger, Tag.VOTE_REFUSED)) == ROUNDS // 2
+        assert sorted(run_concurrently([partial(ended, approval), partial(ended, rejection)])) == [
+            "counted",
+            "too late",
+        ]
+    decided = [*audit_links(ledger, Tag.APPROVED), *audit_links(ledger, Tag.REJECTED)]
+    assert len(decided) == len(audit_links(ledger, Tag.VOTE_REFUSED)) == ROUNDS // 2
 
 
 def test_a_vote_and_the_expiry_at_once_decide_once(ledger: SqlLedger) -> None:
     requests = requests_over(ledger)
     for number in range(ROUNDS // 2):
-        request = opened(ledger, f"late-{number}", required=1, lives=timedelta(0))
+        request = open_request(ledger, f"late-{number}", required=1, lives=timedelta(0))
         approval = partial(requests.vote, LEAD, request.id, Choice.APPROVE, origin="slack")
-        all_at_once([partial(ended, requests.expire), partial(ended, approval)])
-    assert len(links(ledger, Tag.EXPIRED)) == ROUNDS // 2
-    assert links(ledger, Tag.APPROVED) == []
+        run_concurrently([partial(ended, requests.expire), partial(ended, approval)])
+    assert len(audit_links(ledger, Tag.EXPIRED)) == ROUNDS // 2
+    assert audit_links(ledger, Tag.APPROVED) == []
 
 
 def ended(vote: Callable[[], object]) -> str:
@@ -217,16 +220,16 @@ def ended(vote: Callable[[], object]) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_versions_moved_at_the_same_instant_leave_one_in_production(
-    kind: str, ledger: SqlLedger, registries: Callable[[str], tuple[Registry, Shelf]]
+    kind: str, ledger: SqlLedger, registries: Callable[[str], tuple[Registry, RegistryBackend]]
 ) -> None:
     registry, shelf = registries(kind)
     for number in range(3):
         model = f"churn-{number}"
         shelf.add(model, versions=MODEL_LAYOUT)
         with ledger.write() as tx:
-            tx.add_move(move_of(model, 2, after=3))
-            tx.add_move(move_of(model, 4, after=3))
-        all_at_once([partial(executor(ledger, registry, owner=name).run, model) for name in ("a", "b", "c")])
+            tx.add_move(make_transition(model, 2, after=3))
+            tx.add_move(make_transition(model, 4, after=3))
+        run_concurrently([partial(executor(ledger, registry, owner=name).run, model) for name in ("a", "b", "c")])
         executor(ledger, registry, owner="d").run(model)
         with ledger.read() as reading:
             ends = Counter(move.state for move in reading.moves(model))
@@ -236,7 +239,7 @@ def test_two_versions_moved_at_the_same_instant_leave_one_in_production(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_moves_that_follow_each_other_are_both_made_in_their_order(
-    kind: str, sqlite_url: str, registries: Callable[[str], tuple[Registry, Shelf]]
+    kind: str, sqlite_url: str, registries: Callable[[str], tuple[Registry, RegistryBackend]]
 ) -> None:
     registry, shelf = registries(kind)
     ledger = SqlLedger(sqlite_url)
@@ -244,11 +247,11 @@ def test_two_moves_that_follow_each_other_are_both_made_in_their_order(
         model = f"churn-{number}"
         shelf.add(model, versions=MODEL_LAYOUT)
         with ledger.write() as tx:
-            tx.add_move(move_of(model, 2, after=3))
-            tx.add_move(replace(move_of(model, 4, after=2), intended_at=datetime.now(UTC)))
-        all_at_once([partial(executor(ledger, registry, owner=name).run, model) for name in ("a", "b", "c")])
+            tx.add_move(make_transition(model, 2, after=3))
+            tx.add_move(replace(make_transition(model, 4, after=2), intended_at=datetime.now(UTC)))
+        run_concurrently([partial(executor(ledger, registry, owner=name).run, model) for name in ("a", "b", "c")])
         executor(ledger, registry, owner="d").run(model)
         assert holders(registry, model) == [4]
         assert registry.model(model).aliases["champion"] == 4
-    assert len(links(ledger, Tag.MOVED)) == 6
+    assert len(audit_links(ledger, Tag.MOVED)) == 6
     ledger.close()

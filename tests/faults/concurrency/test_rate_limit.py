@@ -13,8 +13,8 @@ import pytest
 from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack, Remote
-from tests.support.app.app_fixture import CHANNEL, MANIFEST, World, policy_of, running, said
-from tests.support.app.harness import add_people, all_at_once
+from tests.support.app.app_fixture import CHANNEL, MANIFEST, RunningApp, make_policy, message_text, running_app
+from tests.support.app.harness import add_people, run_concurrently
 from tests.support.app.workspaces import SPEED, local_slack
 from tests.support.faults.consistency_checks import is_quiet
 from tests.support.waiting import wait_until
@@ -31,10 +31,10 @@ def with_models() -> MemoryRegistry:
     return registry
 
 
-def ask_for_all(world: World) -> None:
+def ask_for_all(world: RunningApp) -> None:
     """Ask for all models at the same moment, and wait until all is told."""
     typed = [f"/model promote {name} 2 production" for name in MODELS]
-    all_at_once([partial(world.alice.types, CHANNEL, text) for text in typed])
+    run_concurrently([partial(world.alice.types, CHANNEL, text) for text in typed])
     wait_until(lambda: len(cards_in(world.slack)) == MANY and is_quiet(world.ledger))
 
 
@@ -59,7 +59,7 @@ def refused(slack: Remote) -> Counter[str]:
 def test_twenty_requests_at_once_in_one_channel_are_posted_one_a_second_and_none_is_refused(
     slack: LocalSlack, tmp_path: Path
 ) -> None:
-    with running(slack, tmp_path, with_models()) as world:
+    with running_app(slack, tmp_path, with_models()) as world:
         ask_for_all(world)
     assert refused(slack) == {}
     [calls] = posts(slack).values()
@@ -71,11 +71,11 @@ def test_ten_approvers_of_twenty_requests_are_all_invited_and_nothing_is_refused
 ) -> None:
     people = add_people(slack, 10)
     rule = {"approvers": [person.id for person in people], "tell_approvers": "direct"}
-    policy = policy_of({"models": {"*": {"production": rule}}})
-    with running(slack, tmp_path, with_models(), policy=policy) as world:
+    policy = make_policy({"models": {"*": {"production": rule}}})
+    with running_app(slack, tmp_path, with_models(), policy=policy) as world:
         ask_for_all(world)
     assert max(refused(slack).values(), default=0) <= 1
-    told = [said(one) for person in people for one in person.direct_messages()]
+    told = [message_text(one) for person in people for one in person.direct_messages()]
     assert Counter(text.count("|Open the card>") for text in told) == {1: 10 * MANY}
 
 
@@ -84,9 +84,9 @@ def test_comparisons_take_turns_with_cards_and_none_is_refused(tmp_path: Path, m
     typed = [f"/model {verb}" for name in MODELS[:4] for verb in (f"promote {name} 2 production", f"compare {name}")]
     with (
         local_slack(MANIFEST, speed=SLOWER) as slack,
-        running(slack, tmp_path, with_models()) as world,
+        running_app(slack, tmp_path, with_models()) as world,
     ):
-        all_at_once([partial(world.alice.types, CHANNEL, text) for text in typed])
+        run_concurrently([partial(world.alice.types, CHANNEL, text) for text in typed])
         wait_until(lambda: len(cards_in(slack)) == len(typed) and is_quiet(world.ledger))
         assert refused(slack) == {}
 
@@ -94,7 +94,7 @@ def test_comparisons_take_turns_with_cards_and_none_is_refused(tmp_path: Path, m
 def test_once_an_edit_is_refused_no_other_is_tried_until_the_time_that_slack_named(
     slack: LocalSlack, tmp_path: Path
 ) -> None:
-    with running(slack, tmp_path, with_models()) as world:
+    with running_app(slack, tmp_path, with_models()) as world:
         ask_for_all(world)
         slack.forget_calls()
         slack.rate_limit("chat.update", retry_after=1)
@@ -111,8 +111,8 @@ def test_twenty_requests_at_two_processes_are_refused_at_most_once_each(
 ) -> None:
     registry = with_models()
     with (
-        running(slack, tmp_path / "one", registry, database_url=postgres_url) as one,
-        running(slack, tmp_path / "two", registry, database_url=postgres_url),
+        running_app(slack, tmp_path / "one", registry, database_url=postgres_url) as one,
+        running_app(slack, tmp_path / "two", registry, database_url=postgres_url),
     ):
         slack.wait_until_connected(2)
         ask_for_all(one)

@@ -19,10 +19,10 @@ from bot.ledger import SqlLedger
 from bot.ports import Registry
 from bot.registry.mlflow import MlflowRegistry
 from bot.registry.tagged import TaggedStages
-from tests.support.app.harness import executor, holders, move_of
+from tests.support.app.harness import executor, holders, make_transition
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import MlflowShelf, Shelf
+from tests.support.registry.registries import MlflowBackend, RegistryBackend
 
 ROUNDS = 20
 
@@ -61,7 +61,7 @@ def rolls_back(ledger: SqlLedger, registry: Registry, rounds: int = ROUNDS) -> l
     moves, bob = executor(ledger, registry), Person("T0LOCAL", "U0BOB")
     with ledger.write() as tx:
         for version in (2, 3):
-            tx.add_move(replace(move_of("churn", version, after=version), state=MoveState.DONE))
+            tx.add_move(replace(make_transition("churn", version, after=version), state=MoveState.DONE))
     for number in range(rounds):
         target, incumbent = ((2, 3), (3, 2))[number % 2]
         move = rolling_back(
@@ -84,7 +84,7 @@ def rolls_back(ledger: SqlLedger, registry: Registry, rounds: int = ROUNDS) -> l
 
 @pytest.mark.parametrize("kind", ["sqlite", "http"])
 def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
-    kind: str, sqlite_url: str, registries: Callable[[str], tuple[Registry, Shelf]]
+    kind: str, sqlite_url: str, registries: Callable[[str], tuple[Registry, RegistryBackend]]
 ) -> None:
     registry, shelf = registries(kind)
     shelf.add("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
@@ -98,7 +98,7 @@ def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
 
 
 def test_also_where_the_registry_has_no_stages_and_the_alias_says_who_serves(
-    sqlite_url: str, registries: Callable[[str], tuple[Registry, Shelf]]
+    sqlite_url: str, registries: Callable[[str], tuple[Registry, RegistryBackend]]
 ) -> None:
     registry, shelf = registries("http")
     shelf.add("churn", versions=3)
@@ -117,7 +117,7 @@ def test_also_where_the_server_refuses_to_archive_in_the_same_call(
     sqlite_url: str, postgres_server: PostgresServer, mlflow_patience: None, tmp_path: Path
 ) -> None:
     database = postgres_server.url(postgres_server.create())
-    shelf, server = MlflowShelf(database), MlflowServer(database, tmp_path)  # with psycopg 3: mlflow#24592
+    shelf, server = MlflowBackend(database), MlflowServer(database, tmp_path)  # with psycopg 3: mlflow#24592
     shelf.add("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
     server.start()
     registry, ledger = MlflowRegistry(server.uri), SqlLedger(sqlite_url)

@@ -12,12 +12,12 @@ from pathlib import Path
 from bot.domain.events import Tag
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, TurnedClock, World, running, said
+from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, message_text, running_app
 from tests.support.app.harness import (
     MODEL_LAYOUT,
     add_people,
-    all_at_once,
-    links,
+    audit_links,
+    run_concurrently,
 )
 from tests.support.faults.registry_outage import VOTE_STANDS, Tired, asks
 from tests.support.waiting import wait_until
@@ -41,15 +41,15 @@ def soon() -> Iterator[None]:
 # -- down ----------------------------------------------------------------------------------------------------------
 
 
-def test_who_asks_while_mlflow_is_down_hears_at_once_that_it_stands(world: World, registry: Tired) -> None:
+def test_who_asks_while_mlflow_is_down_hears_at_once_that_it_stands(world: RunningApp, registry: Tired) -> None:
     registry.down = True
     with soon():
         asks(world)
         world.answer(world.alice, REQUEST_STANDS)
-    assert len(links(world.ledger, Tag.ASKED)) == 1
+    assert len(audit_links(world.ledger, Tag.ASKED)) == 1
 
 
-def test_the_card_appears_when_mlflow_is_back(world: World, registry: Tired, clock: TurnedClock) -> None:
+def test_the_card_appears_when_mlflow_is_back(world: RunningApp, registry: Tired, clock: AdjustableClock) -> None:
     registry.down = True
     asks(world)
     world.answer(world.alice, REQUEST_STANDS)
@@ -58,31 +58,33 @@ def test_the_card_appears_when_mlflow_is_back(world: World, registry: Tired, clo
     world.bob.clicks(world.card(), "Approve")
     world.card(holds="is in Production")
     assert world.production() == [4]
-    assert len(links(world.ledger, Tag.OPENED)) == 1
+    assert len(audit_links(world.ledger, Tag.OPENED)) == 1
 
 
 def test_what_stands_against_it_is_told_directly_when_mlflow_is_back(
-    world: World, registry: Tired, clock: TurnedClock
+    world: RunningApp, registry: Tired, clock: AdjustableClock
 ) -> None:
     registry.down = True
     asks(world, "promote chrun 4 production")
     world.answer(world.alice, REQUEST_STANDS)
     registry.down = False
     clock.turn(timedelta(seconds=5))
-    assert "churn" in said(world.alice.waits_for_direct_message())
+    assert "churn" in message_text(world.alice.waits_for_direct_message())
 
 
-def test_who_approves_while_mlflow_is_down_hears_at_once_that_it_stands(world: World, registry: Tired) -> None:
+def test_who_approves_while_mlflow_is_down_hears_at_once_that_it_stands(world: RunningApp, registry: Tired) -> None:
     asks(world)
     card = world.card()
     registry.down = True
     with soon():
         world.bob.clicks(card, "Approve")
         world.answer(world.bob, VOTE_STANDS)
-    assert len(links(world.ledger, Tag.APPROVED)) == 1
+    assert len(audit_links(world.ledger, Tag.APPROVED)) == 1
 
 
-def test_an_approved_move_is_made_when_mlflow_is_back(world: World, registry: Tired, clock: TurnedClock) -> None:
+def test_an_approved_move_is_made_when_mlflow_is_back(
+    world: RunningApp, registry: Tired, clock: AdjustableClock
+) -> None:
     asks(world)
     card = world.card()
     registry.down = True
@@ -93,14 +95,14 @@ def test_an_approved_move_is_made_when_mlflow_is_back(world: World, registry: Ti
     clock.turn(timedelta(seconds=5))
     world.card(holds="is in Production")
     assert world.production() == [4]
-    assert len(links(world.ledger, Tag.MOVED)) == 1
+    assert len(audit_links(world.ledger, Tag.MOVED)) == 1
 
 
 def test_a_two_of_two_is_decided_while_mlflow_is_down(
-    slack: LocalSlack, tmp_path: Path, registry: Tired, clock: TurnedClock
+    slack: LocalSlack, tmp_path: Path, registry: Tired, clock: AdjustableClock
 ) -> None:
     registry.add("two-eyes", versions=1)
-    with running(slack, tmp_path, registry, http=True, clock=clock) as world:
+    with running_app(slack, tmp_path, registry, http=True, clock=clock) as world:
         asks(world, "promote two-eyes 1 production")
         card = world.card()
         registry.down = True
@@ -113,7 +115,9 @@ def test_a_two_of_two_is_decided_while_mlflow_is_down(
         world.card(holds="is in Production")
 
 
-def test_the_thread_is_told_once_that_the_move_waits(world: World, registry: Tired, clock: TurnedClock) -> None:
+def test_the_thread_is_told_once_that_the_move_waits(
+    world: RunningApp, registry: Tired, clock: AdjustableClock
+) -> None:
     asks(world)
     card = world.card()
     registry.down = True
@@ -121,21 +125,21 @@ def test_the_thread_is_told_once_that_the_move_waits(world: World, registry: Tir
     waits = "The move is made as soon as it is back"
     for _ in range(3):
         attempts = the_move_attempts(world)
-        world.slack.wait_for(lambda: any(waits in said(answer) for answer in world.bob.thread(card)))
+        world.slack.wait_for(lambda: any(waits in message_text(answer) for answer in world.bob.thread(card)))
         clock.turn(timedelta(minutes=1))
         world.registrar.move("churn")
         assert the_move_attempts(world) >= attempts
-    assert sum(waits in said(answer) for answer in world.bob.thread(card)) == 1
+    assert sum(waits in message_text(answer) for answer in world.bob.thread(card)) == 1
 
 
-def test_a_lookup_while_mlflow_is_down_says_so(world: World, registry: Tired) -> None:
+def test_a_lookup_while_mlflow_is_down_says_so(world: RunningApp, registry: Tired) -> None:
     registry.down = True
     with soon():
         asks(world, "show churn")
         world.answer(world.alice, "does not answer")
 
 
-def the_move_attempts(world: World) -> int:
+def the_move_attempts(world: RunningApp) -> int:
     """Return how often the move was tried."""
     with world.ledger.read() as reading:
         return sum(move.attempts for move in reading.moves("churn"))
@@ -144,7 +148,9 @@ def the_move_attempts(world: World) -> int:
 # -- slow ----------------------------------------------------------------------------------------------------------
 
 
-def test_who_asks_while_mlflow_is_slow_hears_within_three_seconds_that_it_stands(world: World, registry: Tired) -> None:
+def test_who_asks_while_mlflow_is_slow_hears_within_three_seconds_that_it_stands(
+    world: RunningApp, registry: Tired
+) -> None:
     registry.tires()
     with soon():
         asks(world)
@@ -153,19 +159,21 @@ def test_who_asks_while_mlflow_is_slow_hears_within_three_seconds_that_it_stands
     world.card()
 
 
-def test_an_ask_that_the_clock_takes_up_while_mlflow_is_slow_opens_one_request(world: World, registry: Tired) -> None:
+def test_an_ask_that_the_clock_takes_up_while_mlflow_is_slow_opens_one_request(
+    world: RunningApp, registry: Tired
+) -> None:
     registry.tires()
     asks(world)
-    [ask] = [link.event.subject.removeprefix("ask:") for link in links(world.ledger, Tag.ASKED)]
+    [ask] = [link.event.subject.removeprefix("ask:") for link in audit_links(world.ledger, Tag.ASKED)]
     opening: list[Callable[[], object]] = [partial(world.registrar.errands.carry_out, ask) for _ in range(4)]
-    all_at_once([*opening, lambda: registry.wakes(after=5)])
+    run_concurrently([*opening, lambda: registry.wakes(after=5)])
     assert "Waiting for" in world.answer(world.alice, "Requested ")
-    assert len(links(world.ledger, Tag.OPENED)) == 1
-    assert links(world.ledger, Tag.ASK_REFUSED) == []
+    assert len(audit_links(world.ledger, Tag.OPENED)) == 1
+    assert audit_links(world.ledger, Tag.ASK_REFUSED) == []
 
 
 def test_who_approves_while_mlflow_is_slow_hears_within_three_seconds_that_it_stands(
-    world: World, registry: Tired
+    world: RunningApp, registry: Tired
 ) -> None:
     asks(world)
     card = world.card()
@@ -175,10 +183,10 @@ def test_who_approves_while_mlflow_is_slow_hears_within_three_seconds_that_it_st
         world.answer(world.bob, VOTE_STANDS)
     registry.rested.set()
     world.card(holds="is in Production")
-    assert len(links(world.ledger, Tag.MOVED)) == 1
+    assert len(audit_links(world.ledger, Tag.MOVED)) == 1
 
 
-def test_a_rejection_does_not_wait_for_a_slow_mlflow(world: World, registry: Tired) -> None:
+def test_a_rejection_does_not_wait_for_a_slow_mlflow(world: RunningApp, registry: Tired) -> None:
     asks(world)
     card = world.card()
     registry.tires()
@@ -196,12 +204,12 @@ def test_of_twenty_commands_at_once_on_a_registry_of_two_seconds_a_call_none_mis
     for number in range(10):
         registry.add(f"model-{number}", versions=MODEL_LAYOUT)
     crowd = add_people(slack, 20)
-    with running(slack, tmp_path, registry) as world:
+    with running_app(slack, tmp_path, registry) as world:
         registry.delay = 2.0
         commands = [f"promote model-{n} 4 production" for n in range(10)] + [f"show model-{n}" for n in range(10)]
-        outcomes = all_at_once(
+        outcomes = run_concurrently(
             [partial(one.types, CHANNEL, f"/model {text}") for one, text in zip(crowd, commands, strict=True)]
         )
         assert [outcome for outcome in outcomes if not outcome.acked] == []  # the workspace gives up after 3 s
-        wait_until(lambda: len(links(world.ledger, Tag.OPENED)) == 10)
+        wait_until(lambda: len(audit_links(world.ledger, Tag.OPENED)) == 10)
         registry.delay = 0.0

@@ -22,20 +22,20 @@ from bot.registry.memory import MemoryRegistry
 from bot.services.context import Rules
 from bot.services.reach import Reach
 from bot.settings import Settings
-from tests.support.app.app_fixture import TurnedClock, World
+from tests.support.app.app_fixture import AdjustableClock, RunningApp
 from tests.support.app.harness import (
     MODEL_LAYOUT,
+    audit_links,
     executor,
     holders,
-    links,
-    move_of,
-    state_of_move,
+    make_transition,
+    only_request,
     tapped_registry,
-    the_request,
+    transition_state,
 )
 from tests.support.faults.registry_outage import VOTE_STANDS, Tired, asks
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import Shelf
+from tests.support.registry.registries import RegistryBackend
 from tests.support.services.bench import Bench
 from tests.support.waiting import wait_until
 
@@ -64,18 +64,18 @@ class Breaks:
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_move_that_breaks_off_anywhere_is_finished_later(when: str, call: str, sqlite_url: str) -> None:
-    registry, ledger, clock = MemoryRegistry(), SqlLedger(sqlite_url), TurnedClock()
+    registry, ledger, clock = MemoryRegistry(), SqlLedger(sqlite_url), AdjustableClock()
     registry.add("churn", versions=MODEL_LAYOUT)
     moves = executor(ledger, tapped_registry(registry, Breaks(when, call)), clock=clock)
     with ledger.write() as tx:
-        tx.add_move(move_of("churn", 4, after=3))
+        tx.add_move(make_transition("churn", 4, after=3))
     moves.run("churn")
-    assert state_of_move(ledger, "churn") is MoveState.INTENDED
+    assert transition_state(ledger, "churn") is MoveState.INTENDED
     clock.turn(timedelta(seconds=2))
     moves.run("churn")
-    assert state_of_move(ledger, "churn") is MoveState.DONE
+    assert transition_state(ledger, "churn") is MoveState.DONE
     assert holders(registry, "churn") == [registry.model("churn").aliases["champion"]] == [4]
-    assert len(links(ledger, Tag.MOVED)) == 1
+    assert len(audit_links(ledger, Tag.MOVED)) == 1
     ledger.close()
 
 
@@ -86,10 +86,10 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
     call: str,
     sqlite_url: str,
     mlflow_server: MlflowServer,
-    registries: Callable[[str], tuple[Registry, Shelf]],
+    registries: Callable[[str], tuple[Registry, RegistryBackend]],
 ) -> None:
     registry, shelf = registries("http")
-    ledger, clock = SqlLedger(sqlite_url), TurnedClock()
+    ledger, clock = SqlLedger(sqlite_url), AdjustableClock()
     shelf.add("churn", versions=MODEL_LAYOUT)
     registry.versions("churn")  # so that the calls of the move are the four
     left = iter(range(CALLS.index(call), -1, -1))
@@ -105,25 +105,25 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
 
     moves = executor(ledger, tapped_registry(registry, breaks), clock=clock)
     with ledger.write() as tx:
-        tx.add_move(move_of("churn", 4, after=3))
+        tx.add_move(make_transition("churn", 4, after=3))
     moves.run("churn")
     if trouble == "went down":
         mlflow_server.start()
     clock.turn(timedelta(seconds=2))
     moves.run("churn")
-    assert state_of_move(ledger, "churn") is MoveState.DONE
+    assert transition_state(ledger, "churn") is MoveState.DONE
     assert holders(registry, "churn") == [registry.model("churn").aliases["champion"]] == [4]
-    assert len(links(ledger, Tag.MOVED)) == 1
+    assert len(audit_links(ledger, Tag.MOVED)) == 1
     ledger.close()
 
 
-def test_the_request_is_approved_and_not_executing_while_its_move_waits(world: World, registry: Tired) -> None:
+def test_the_request_is_approved_and_not_executing_while_its_move_waits(world: RunningApp, registry: Tired) -> None:
     asks(world)
     card = world.card()
     registry.down = True
     world.bob.clicks(card, "Approve")
     world.answer(world.bob, VOTE_STANDS)
-    assert the_request(world.ledger).state is RequestState.APPROVED
+    assert only_request(world.ledger).state is RequestState.APPROVED
 
 
 # -- back again ----------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from bot.domain.signing import signature
 from bot.settings import Settings
 from handlers.api import CALLERS_MOST
 from handlers.starting import listen
-from tests.support.app.harness import links
+from tests.support.app.harness import audit_links
 from tests.support.app.metrics_site import CLIENTS, NOW, Site, policy, reading, refused
 from tests.support.paths import ROOT
 
@@ -195,7 +195,7 @@ class TestSignatures:
 
 class TestRefusalsAreWrittenDown:
     def refusals(self, site: Site) -> list[tuple[str, str, str]]:
-        found = [link.event for link in links(site.ledger, Tag.METRICS_REFUSED)]
+        found = [link.event for link in audit_links(site.ledger, Tag.METRICS_REFUSED)]
         return [(str(line(one)), one.evidence["address"], one.origin) for one in found]
 
     def test_once_a_minute_for_each_address(self, site: Site) -> None:

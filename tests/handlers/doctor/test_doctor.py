@@ -19,13 +19,13 @@ from handlers.terminal.doctor import drawn, line
 from localslack import LocalSlack
 from tests.support.app.doctor import Doctor
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 
 # -- all together ------------------------------------------------------------------------------------------------------
 
 
 def test_where_all_is_well_nothing_is_wrong(
-    doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf, sqlite_url: str
+    doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend, sqlite_url: str
 ) -> None:
     mlflow_shelf.add("churn", versions=1)
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri, REGISTRAR_DATABASE_URL=sqlite_url)

@@ -24,10 +24,10 @@ from handlers.doctor import registry
 from handlers.doctor.access import able
 from handlers.doctor.registry import Speeds, judged
 from tests.support.app.doctor import Doctor
-from tests.support.network.http_receiver import Reply, receiving
+from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.network.ports import free_port
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 
 
 def test_a_registry_that_is_not_there_yet_is_not_made(doctor: Doctor, tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_registry_that_is_not_there_yet_is_not_made(doctor: Doctor, tmp_path: 
 
 
 def test_a_registry_of_ours_that_is_there_is_read_and_warned_of(
-    doctor: Doctor, tmp_path: Path, mlflow_sqlite: str, mlflow_shelf: MlflowShelf
+    doctor: Doctor, tmp_path: Path, mlflow_sqlite: str, mlflow_shelf: MlflowBackend
 ) -> None:
     mlflow_shelf.add("churn")
     (tmp_path / ".registrar").mkdir()
@@ -52,7 +52,7 @@ def test_a_registry_of_ours_that_is_there_is_read_and_warned_of(
     assert "1 model" in said.of("MLflow", "ok")
 
 
-def test_a_registry_in_a_database_is_read(doctor: Doctor, mlflow_sqlite: str, mlflow_shelf: MlflowShelf) -> None:
+def test_a_registry_in_a_database_is_read(doctor: Doctor, mlflow_sqlite: str, mlflow_shelf: MlflowBackend) -> None:
     mlflow_shelf.add("churn")
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_sqlite)
     assert "1 model" in said.of("MLflow", "ok")
@@ -68,25 +68,27 @@ def test_an_mlflow_that_does_not_answer_is_told_once(doctor: Doctor) -> None:
 @pytest.mark.parametrize(
     ("reply", "state", "told"),
     [
-        (Reply(401), "wrong", "MLFLOW_TRACKING_USERNAME"),
-        (Reply(403), "wrong", "--allowed-hosts 127.0.0.1"),
-        (Reply(404), "wrong", "not an MLflow server"),
-        (Reply(200, b"<html>Welcome to nginx"), "wrong", "not an MLflow server"),
-        (Reply(503), "silent", "cannot answer now"),
-        (Reply(200, b"4.0.1"), "mind", "made for MLflow 3"),
+        (PlannedReply(401), "wrong", "MLFLOW_TRACKING_USERNAME"),
+        (PlannedReply(403), "wrong", "--allowed-hosts 127.0.0.1"),
+        (PlannedReply(404), "wrong", "not an MLflow server"),
+        (PlannedReply(200, b"<html>Welcome to nginx"), "wrong", "not an MLflow server"),
+        (PlannedReply(503), "silent", "cannot answer now"),
+        (PlannedReply(200, b"4.0.1"), "mind", "made for MLflow 3"),
     ],
-    ids=lambda one: str(one.status) if isinstance(one, Reply) else "",
+    ids=lambda one: str(one.status) if isinstance(one, PlannedReply) else "",
 )
-def test_what_an_mlflow_answers_is_told_with_what_to_do(doctor: Doctor, reply: Reply, state: str, told: str) -> None:
-    with receiving() as server:
+def test_what_an_mlflow_answers_is_told_with_what_to_do(
+    doctor: Doctor, reply: PlannedReply, state: str, told: str
+) -> None:
+    with run_receiver() as server:
         server.replies = [reply]
         assert told in doctor(MLFLOW_TRACKING_URI=server.url).of("MLflow", state)
 
 
 def test_an_mlflow_that_never_ends_its_answer_hides_nothing(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    with receiving() as server:
-        server.replies = [Reply(hold=threading.Event())]
+    with run_receiver() as server:
+        server.replies = [PlannedReply(hold=threading.Event())]
         said = doctor(MLFLOW_TRACKING_URI=server.url)
     assert (said.code, said.states("MLflow"), said.states("Slack token")) == (3, ["silent"], ["ok"])
 
@@ -106,7 +108,7 @@ def test_what_was_made_to_try_the_rights_is_gone(doctor: Doctor, mlflow_server: 
 
 
 def test_a_server_that_asks_for_no_login_is_open_to_anyone_and_nothing_is_changed(
-    doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf
+    doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
 ) -> None:
     mlflow_shelf.add("churn", versions=1)
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
@@ -226,7 +228,7 @@ def bent(server: MlflowServer, path: str, status: int, body: dict[str, str], onl
 
 @pytest.mark.parametrize("path", ["registered-models/create", "model-versions/create", "transition-stage"])
 def test_rights_that_are_missing_are_told_and_nothing_is_left(
-    doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf, path: str
+    doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend, path: str
 ) -> None:
     with bent(mlflow_server, path, 403, _FORBIDDEN):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
@@ -241,7 +243,7 @@ def test_a_model_that_cannot_be_deleted_again_is_named(doctor: Doctor, mlflow_se
 
 
 def test_a_model_that_we_cannot_manage_is_named(
-    doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf
+    doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
 ) -> None:
     mlflow_shelf.add("churn", versions=[Stage.PRODUCTION])
     with bent(mlflow_server, "registered-models/alias", 403, _FORBIDDEN, "DELETE"):

@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.app.cli_runner import Registrar, command
+from tests.support.app.cli_runner import CliRunner, command
 from tests.support.network.ports import free_port
 from tests.support.paths import ROOT
-from tests.support.registry.mlflow_auth import PASSWORD, LockedMlflow, locked_mlflow
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.mlflow_auth import PASSWORD, MlflowWithLogins, mlflow_with_logins
+from tests.support.registry.registries import MlflowBackend
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -76,9 +76,9 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any], str]] = {
 
 
 @pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory, mlflow_template: Path) -> Iterator[LockedMlflow]:
+def locked(tmp_path_factory: pytest.TempPathFactory, mlflow_template: Path) -> Iterator[MlflowWithLogins]:
     """A server with `churn`, which Registrar has made, and a user for each column."""
-    with locked_mlflow(tmp_path_factory.mktemp("locked"), mlflow_template) as server:
+    with mlflow_with_logins(tmp_path_factory.mktemp("locked"), mlflow_template) as server:
         for name in PEOPLE:
             server.add_user(name)
         made = server.as_user("registrar")
@@ -98,7 +98,7 @@ def answer(client: httpx.Client, method: str, path: str, asked: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_permission_allows_what_the_page_says(locked: LockedMlflow, operation: str) -> None:
+def test_a_permission_allows_what_the_page_says(locked: MlflowWithLogins, operation: str) -> None:
     method, path, asked, expected = OPERATIONS[operation]
     found = ""
     for who in WHO:
@@ -121,19 +121,19 @@ def test_the_page_has_the_columns_that_were_measured() -> None:
     assert f"| | {' | '.join(COLUMNS)} |" in PAGE
 
 
-def new_version(locked: LockedMlflow) -> str:
+def new_version(locked: MlflowWithLogins) -> str:
     made = locked.admin.post("/2.0/mlflow/model-versions/create", json={"name": "churn", "source": "s3://x/y"})
     return str(made.json()["model_version"]["version"])
 
 
 @pytest.fixture
 def registrar(
-    locked: LockedMlflow,
+    locked: MlflowWithLogins,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     mlflow_patience: None,
-) -> Registrar:
+) -> CliRunner:
     """Return the terminal's command, which logs in to MLflow as Registrar."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "registrar.yml").write_text(POLICY)
@@ -148,7 +148,7 @@ def registrar(
     return command(monkeypatch, capsys)
 
 
-def access(registrar: Registrar, **settings: str) -> list[tuple[str, str]]:
+def access(registrar: CliRunner, **settings: str) -> list[tuple[str, str]]:
     said = registrar("doctor", "--live", "--json", **settings)
     assert PASSWORD not in said.out + said.err
     told = [one for one in said.document["findings"] if one["area"] == "MLflow access"]
@@ -159,7 +159,7 @@ def access(registrar: Registrar, **settings: str) -> list[tuple[str, str]]:
 
 
 def test_without_a_login_nothing_can_be_changed_and_who_else_can_is_not_shown_to_registrar(
-    registrar: Registrar,
+    registrar: CliRunner,
 ) -> None:
     told = access(registrar)
     assert "refuses changes without a login" in told[0][1]
@@ -182,7 +182,7 @@ def test_without_a_login_nothing_can_be_changed_and_who_else_can_is_not_shown_to
     ],
 )
 def test_an_ordinary_user_is_asked_about_and_nothing_is_written(
-    registrar: Registrar, locked: LockedMlflow, name: str, state: str, told: str
+    registrar: CliRunner, locked: MlflowWithLogins, name: str, state: str, told: str
 ) -> None:
     before = churn(locked)
     found = access(registrar, REGISTRAR_PROBE_USERNAME=name, REGISTRAR_PROBE_PASSWORD=PASSWORD)
@@ -191,16 +191,16 @@ def test_an_ordinary_user_is_asked_about_and_nothing_is_written(
     assert churn(locked) == before
 
 
-def churn(locked: LockedMlflow) -> Any:
+def churn(locked: MlflowWithLogins) -> Any:
     return locked.admin.get("/2.0/mlflow/registered-models/get", params={"name": "churn"}).json()
 
 
-def test_a_login_that_mlflow_does_not_accept_is_told(registrar: Registrar) -> None:
+def test_a_login_that_mlflow_does_not_accept_is_told(registrar: CliRunner) -> None:
     found = access(registrar, REGISTRAR_PROBE_USERNAME="reader", REGISTRAR_PROBE_PASSWORD="made up, and wrong")
     assert found[1] == ("mind", "MLflow doesn't accept the login in REGISTRAR_PROBE_*. → Fix it, or remove it.")
 
 
-def test_an_admin_sees_everyone_else_who_can_move_a_model(registrar: Registrar) -> None:
+def test_an_admin_sees_everyone_else_who_can_move_a_model(registrar: CliRunner) -> None:
     told = access(registrar, MLFLOW_TRACKING_USERNAME="admin")
     state, named = told[2]
     assert state == "mind"
@@ -218,12 +218,12 @@ def test_an_admin_sees_everyone_else_who_can_move_a_model(registrar: Registrar) 
     assert "user (" not in named
 
 
-def test_registrar_can_do_all_it_needs_with_what_it_made(registrar: Registrar) -> None:
+def test_registrar_can_do_all_it_needs_with_what_it_made(registrar: CliRunner) -> None:
     findings = registrar("doctor", "--live", "--json").document["findings"]
     assert [one["state"] for one in findings if one["area"] == "MLflow rights"] == ["ok", "ok"]
 
 
-def test_with_edit_alone_it_is_told_that_it_needs_manage(registrar: Registrar) -> None:
+def test_with_edit_alone_it_is_told_that_it_needs_manage(registrar: CliRunner) -> None:
     findings = registrar("doctor", "--live", "--json", MLFLOW_TRACKING_USERNAME="editor").document["findings"]
     [told] = [one for one in findings if (one["area"], one["state"]) == ("MLflow rights", "wrong")]
     assert (told["sentence"], told["advice"]) == (
@@ -236,10 +236,10 @@ def test_with_edit_alone_it_is_told_that_it_needs_manage(registrar: Registrar) -
 
 
 def test_a_reader_logs_a_run_and_registrar_registers_it(
-    registrar: Registrar, locked: LockedMlflow, monkeypatch: pytest.MonkeyPatch
+    registrar: CliRunner, locked: MlflowWithLogins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "reader")
-    run = MlflowShelf(locked.uri, "mlflow-artifacts:/of-reader").add_run(
+    run = MlflowBackend(locked.uri, "mlflow-artifacts:/of-reader").add_run(
         metrics={"f1": 0.95}, models=["model"], experiment="of the reader"
     )
     with locked.as_user("reader") as reader:
@@ -255,7 +255,7 @@ def test_a_reader_logs_a_run_and_registrar_registers_it(
         answer(locked.admin, "DELETE", "registered-models/delete", {"name": "fraud"})
 
 
-def test_compose_s_script_makes_registrar_s_user_once_and_gives_it_what_it_needs(locked: LockedMlflow) -> None:
+def test_compose_s_script_makes_registrar_s_user_once_and_gives_it_what_it_needs(locked: MlflowWithLogins) -> None:
     """Also where the user is there already, with another password and less than MANAGE."""
     locked.add_user("compose")
     locked.grant("compose", "READ", "*")
@@ -278,7 +278,7 @@ def test_compose_s_script_makes_registrar_s_user_once_and_gives_it_what_it_needs
     answer(locked.admin, "DELETE", "users/delete", {"username": "compose"})
 
 
-def test_who_logged_a_run_can_overwrite_the_files_of_its_version_and_nobody_else_can(locked: LockedMlflow) -> None:
+def test_who_logged_a_run_can_overwrite_the_files_of_its_version_and_nobody_else_can(locked: MlflowWithLogins) -> None:
     """What the page warns of: the files lie with the run, and not with the version."""
     with locked.as_user("reader") as reader:
         made = reader.post("/2.0/mlflow/experiments/create", json={"name": "files of the reader"}).json()
@@ -297,9 +297,9 @@ def test_who_logged_a_run_can_overwrite_the_files_of_its_version_and_nobody_else
 
 
 def test_where_everyone_may_edit_by_default_that_is_told(
-    registrar: Registrar, tmp_path: Path, mlflow_template: Path
+    registrar: CliRunner, tmp_path: Path, mlflow_template: Path
 ) -> None:
-    with locked_mlflow(tmp_path, mlflow_template, default="EDIT") as server:
+    with mlflow_with_logins(tmp_path, mlflow_template, default="EDIT") as server:
         server.add_user("reader")
         server.grant("reader", "READ", "*")  # below the default, it takes nothing away
         as_admin = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_URI": server.uri}

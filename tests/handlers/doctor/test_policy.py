@@ -13,9 +13,9 @@ from bot.ledger import SqlLedger
 from bot.registry.memory import MemoryRegistry
 from handlers.doctor.check import shown
 from localslack import LocalSlack
-from tests.support.app.app_fixture import running
+from tests.support.app.app_fixture import running_app
 from tests.support.app.doctor import POLICY, Doctor
-from tests.support.network.http_receiver import receiving
+from tests.support.network.http_receiver import run_receiver
 
 # -- the policy --------------------------------------------------------------------------------------------------------
 
@@ -39,7 +39,7 @@ def test_a_running_bot_says_when_the_file_applies(
     slack: LocalSlack, doctor: Doctor, tmp_path: Path, sqlite_url: str
 ) -> None:
     (tmp_path / "bot").mkdir()
-    with running(slack, tmp_path / "bot", MemoryRegistry(), database_url=sqlite_url) as world:
+    with running_app(slack, tmp_path / "bot", MemoryRegistry(), database_url=sqlite_url) as world:
         world.registrar.context.rules.edit = FileEdit(EditState.SETTLING, datetime.now(UTC) + timedelta(hours=1))
         with world.registrar.context.ledger.write() as tx:
             tx.append(
@@ -88,7 +88,7 @@ def test_a_variable_that_the_policy_names_and_nobody_set_is_told(doctor: Doctor,
 
 
 def test_a_port_that_another_program_has_is_told(doctor: Doctor) -> None:
-    with receiving() as other:
+    with run_receiver() as other:
         said = doctor(REGISTRAR_PORT=other.url.rpartition(":")[2])
     assert said.code == 2
     assert "taken by another program" in said.of("HTTP", "wrong")

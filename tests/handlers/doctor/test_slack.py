@@ -10,10 +10,10 @@ import pytest
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from localslack.seed import PersonSeed
-from tests.support.app.app_fixture import running
+from tests.support.app.app_fixture import running_app
 from tests.support.app.doctor import POLICY, Doctor
 from tests.support.app.workspaces import local_slack
-from tests.support.network.http_receiver import Reply, receiving
+from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.network.ports import free_port
 
 # -- Slack -------------------------------------------------------------------------------------------------------------
@@ -44,8 +44,8 @@ def test_a_slack_that_does_not_answer_is_no_fault_of_the_settings(doctor: Doctor
 
 @pytest.mark.parametrize("body", [b"<html>hello", b"null", b"[]", b'{"ok": true}', b'{"ok": false}', b""])
 def test_what_answers_nonsense_is_no_slack(doctor: Doctor, body: bytes) -> None:
-    with receiving() as server:
-        server.replies = [Reply(body=body)]
+    with run_receiver() as server:
+        server.replies = [PlannedReply(body=body)]
         said = doctor("--live", SLACK_API_URL=server.url)
     assert said.states("Slack token") in (["wrong"], ["silent"])
     assert said.states("ledger") == ["ok"]
@@ -83,8 +83,8 @@ def test_scopes_that_manifest_yml_has_and_the_token_lacks_are_named(doctor: Doct
 
 
 def test_a_server_that_tells_no_scopes_is_lived_with(doctor: Doctor) -> None:
-    with receiving() as server:
-        server.replies = [Reply(body=b'{"ok": true, "team_id": "T1"}')]
+    with run_receiver() as server:
+        server.replies = [PlannedReply(body=b'{"ok": true, "team_id": "T1"}')]
         said = doctor(SLACK_API_URL=server.url)
     assert "does not tell which scopes" in said.of("Slack scopes", "skipped")
 
@@ -238,7 +238,7 @@ def test_an_app_s_token_that_slack_does_not_take_is_told(doctor: Doctor) -> None
 
 
 def test_a_bot_that_runs_is_seen(doctor: Doctor, slack: LocalSlack, tmp_path: Path) -> None:
-    with running(slack, tmp_path / "bot", MemoryRegistry()) as world:
+    with running_app(slack, tmp_path / "bot", MemoryRegistry()) as world:
         said = doctor("--live", REGISTRAR_PORT=world.service.address.rpartition(":")[2])
     assert said.code == 0
     assert "1 other is connected" in said.of("Slack connection", "ok")

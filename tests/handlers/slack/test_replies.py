@@ -16,7 +16,7 @@ from bot.slack.publisher import Attached
 from handlers.slack.place import Pictured, Place, Replies
 from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL
-from tests.support.app.app_fixture import said as shown
+from tests.support.app.app_fixture import message_text as shown
 from tests.support.app.harness import ML_MODELS
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes([0, 0, 0, 13]) + b"IHDR" + bytes([0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0]) + bytes(4)

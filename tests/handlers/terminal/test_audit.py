@@ -29,7 +29,7 @@ from handlers.terminal import audits, grammar, listed, screen
 from handlers.terminal.documents import KEYS
 from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify
 from scripts import docs
-from tests.support.app.cli_runner import Registrar, command
+from tests.support.app.cli_runner import CliRunner, command
 from tests.support.ledger.previous_release import LEDGER, database
 from tests.support.ledger.tampering import NOW, VOTE, keep, tamper
 
@@ -52,7 +52,7 @@ def ledger(home: Path) -> Iterator[SqlLedger]:
 
 
 @pytest.fixture
-def registrar(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Registrar:
+def registrar(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CliRunner:
     """Return the terminal's command beside that ledger; settings are given by their names."""
     return command(monkeypatch, capsys)
 
@@ -66,7 +66,7 @@ def anchored(ledger: SqlLedger) -> str:
 # -- show --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_newest_event_is_shown_first_in_words(registrar: Registrar, ledger: SqlLedger) -> None:
+def test_the_newest_event_is_shown_first_in_words(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, VOTE, replace(VOTE, tag=Tag.APPROVED, why=""))
     said = registrar("audit", "show")
     first, second = said.out.splitlines()
@@ -78,13 +78,13 @@ def test_the_newest_event_is_shown_first_in_words(registrar: Registrar, ledger: 
 @pytest.mark.parametrize(
     "words", ["audit churn", "audit show churn", "audit show --model churn", "audit --model churn"]
 )
-def test_one_model_is_chosen_as_in_slack(registrar: Registrar, ledger: SqlLedger, words: str) -> None:
+def test_one_model_is_chosen_as_in_slack(registrar: CliRunner, ledger: SqlLedger, words: str) -> None:
     keep(ledger, VOTE, replace(VOTE, model="fraud"))
     events = registrar(*words.split(), "--json").document["events"]
     assert [event["model"] for event in events] == ["churn"]
 
 
-def test_time_and_number_limit_what_is_shown(registrar: Registrar, ledger: SqlLedger) -> None:
+def test_time_and_number_limit_what_is_shown(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, replace(VOTE, at=NOW - timedelta(days=40)), VOTE, VOTE)
     month = registrar("audit", "show", "--since", "30d", "--json").document
     assert ([event["number"] for event in month["events"]], month["more"]) == ([3, 2], False)
@@ -94,14 +94,14 @@ def test_time_and_number_limit_what_is_shown(registrar: Registrar, ledger: SqlLe
     assert len(registrar("audit", "show", "--since", "9999999d", "--json").document["events"]) == 3
 
 
-def test_older_ones_are_a_page_away(registrar: Registrar, ledger: SqlLedger) -> None:
+def test_older_ones_are_a_page_away(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, VOTE, VOTE, VOTE)
     assert "There are older ones: --before 2," in registrar("audit", "show", "--last", "2").out
     page = registrar("audit", "show", "--before", "2", "--json").document
     assert ([one["number"] for one in page["events"]], page["more"]) == ([1], False)
 
 
-def test_what_somebody_did_and_what_has_a_tag_is_shown(registrar: Registrar, ledger: SqlLedger) -> None:
+def test_what_somebody_did_and_what_has_a_tag_is_shown(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, VOTE, replace(VOTE, actor=Person("T1", "UEVE")), replace(VOTE, tag=Tag.WITHDRAWN))
     by_eve = registrar("audit", "show", "--by", "slack:T1/UEVE", "--json").document
     assert [one["number"] for one in by_eve["events"]] == [2]
@@ -110,12 +110,12 @@ def test_what_somebody_did_and_what_has_a_tag_is_shown(registrar: Registrar, led
     assert "nothing of that kind" in registrar("audit", "show", "--by", "slack:T1/UNOBODY").out
 
 
-def test_what_would_read_all_of_a_long_audit_is_refused(registrar: Registrar, ledger: SqlLedger) -> None:
+def test_what_would_read_all_of_a_long_audit_is_refused(registrar: CliRunner, ledger: SqlLedger) -> None:
     said = registrar("audit", "show", "churn", "--by", "slack:T1/UEVE")
     assert (said.code, "Choose one of a model, --by and --tag" in said.err) == (2, True)
 
 
-def test_what_is_shown_as_json_has_the_keys_that_are_promised(registrar: Registrar, ledger: SqlLedger) -> None:
+def test_what_is_shown_as_json_has_the_keys_that_are_promised(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, VOTE)
     document = registrar("audit", "show", "--json").document
     assert list(document) == list(KEYS[AuditShow])
@@ -124,12 +124,12 @@ def test_what_is_shown_as_json_has_the_keys_that_are_promised(registrar: Registr
     assert (event["actor"], event["evidence"]) == ("slack:T1/U1BOB", VOTE.evidence)
 
 
-def test_where_nothing_happened_that_is_said(registrar: Registrar) -> None:
+def test_where_nothing_happened_that_is_said(registrar: CliRunner) -> None:
     assert registrar("audit", "show").out == "The audit has nothing.\n"
     assert registrar("audit", "churn", "--since", "1d").out == "The audit has nothing about “churn” in that time.\n"
 
 
-def test_on_a_screen_there_is_a_table(registrar: Registrar, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_screen_there_is_a_table(registrar: CliRunner, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(ledger, VOTE)
     monkeypatch.setattr(screen, "console", lambda: Console(force_terminal=True, width=60, color_system=None))
     lines = registrar("audit", "show").out.splitlines()
@@ -137,13 +137,13 @@ def test_on_a_screen_there_is_a_table(registrar: Registrar, ledger: SqlLedger, m
     assert max(map(len, lines)) <= 60
 
 
-def test_an_event_of_a_newer_registrar_is_shown_by_its_tag(registrar: Registrar, ledger: SqlLedger, home: Path) -> None:
+def test_an_event_of_a_newer_registrar_is_shown_by_its_tag(registrar: CliRunner, ledger: SqlLedger, home: Path) -> None:
     keep(ledger, VOTE)
     tamper(home, "UPDATE audit_events SET tag = 'person:moon:visited', body = replace(body, 'request:voted', 'moon')")
     assert "“slack:T1/U1BOB”: person:moon:visited" in registrar("audit", "show").out
 
 
-def test_nothing_that_somebody_wrote_can_move_the_cursor(registrar: Registrar, ledger: SqlLedger) -> None:
+def test_nothing_that_somebody_wrote_can_move_the_cursor(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, replace(VOTE, why="red \x1b[31m and [bold]more[/bold]\nnext"))
     out = registrar("audit", "show").out
     assert "\x1b" not in out
@@ -154,7 +154,7 @@ def test_nothing_that_somebody_wrote_can_move_the_cursor(registrar: Registrar, l
 # -- verify ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_whole_audit_is_said_in_one_sentence(registrar: Registrar, ledger: SqlLedger) -> None:
+def test_a_whole_audit_is_said_in_one_sentence(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, VOTE, VOTE)
     with ledger.read() as reading:
         head = reading.head()
@@ -167,7 +167,7 @@ def test_a_whole_audit_is_said_in_one_sentence(registrar: Registrar, ledger: Sql
     assert (document["anchors"], document["fault"], document["advice"]) == (None, None, None)
 
 
-def test_an_audit_without_an_event_is_whole(registrar: Registrar) -> None:
+def test_an_audit_without_an_event_is_whole(registrar: CliRunner) -> None:
     assert registrar("audit", "verify").out == "The audit is whole: it has no event yet.\n"
 
 
@@ -187,7 +187,7 @@ def test_an_audit_without_an_event_is_whole(registrar: Registrar) -> None:
     ],
 )
 def test_the_first_faulty_row_is_named_with_what_to_do(
-    registrar: Registrar, ledger: SqlLedger, home: Path, statement: str, sentence: str
+    registrar: CliRunner, ledger: SqlLedger, home: Path, statement: str, sentence: str
 ) -> None:
     keep(ledger, VOTE, VOTE, VOTE)
     tamper(home, statement)
@@ -202,7 +202,7 @@ def test_the_first_faulty_row_is_named_with_what_to_do(
     assert document["sentence"] == first
 
 
-def test_a_rewritten_audit_is_found_by_an_anchor(registrar: Registrar, ledger: SqlLedger, home: Path) -> None:
+def test_a_rewritten_audit_is_found_by_an_anchor(registrar: CliRunner, ledger: SqlLedger, home: Path) -> None:
     keep(ledger, VOTE)
     lines = anchored(ledger)
     keep(ledger, VOTE, VOTE)
@@ -230,7 +230,7 @@ def test_a_rewritten_audit_is_found_by_an_anchor(registrar: Registrar, ledger: S
     [(b"", "is empty"), (b"garbled\n", "Line 1"), (b"\xff\xfe", "it is no text"), (None, "No such")],
 )
 def test_an_anchor_file_that_cannot_be_read_is_told(
-    registrar: Registrar, home: Path, content: bytes | None, hint: str
+    registrar: CliRunner, home: Path, content: bytes | None, hint: str
 ) -> None:
     if content is not None:
         (home / "anchor.jsonl").write_bytes(content)
@@ -243,7 +243,7 @@ def test_an_anchor_file_that_cannot_be_read_is_told(
 
 
 def test_an_export_can_be_verified_with_nothing_but_sha_256(
-    registrar: Registrar, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+    registrar: CliRunner, ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audits, "PAGE", 2)
     keep(ledger, *(replace(VOTE, subject=f"r{n}", why="größer ★ \u2028") for n in range(5)))
@@ -259,7 +259,7 @@ def test_an_export_can_be_verified_with_nothing_but_sha_256(
         assert (row["subject"], row["evidence"]) == (f"r{number - 1}", VOTE.evidence)
 
 
-def test_the_program_of_the_documentation_verifies_an_export(registrar: Registrar, ledger: SqlLedger) -> None:
+def test_the_program_of_the_documentation_verifies_an_export(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, VOTE, replace(VOTE, why="größer ★"))
     with ledger.read() as reading:
         head = reading.head()
@@ -270,7 +270,7 @@ def test_the_program_of_the_documentation_verifies_an_export(registrar: Registra
         assert (head.hash in ended.stdout) is (code == 0)
 
 
-def test_an_export_as_csv_has_the_same_columns_and_no_formula(registrar: Registrar, ledger: SqlLedger) -> None:
+def test_an_export_as_csv_has_the_same_columns_and_no_formula(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, replace(VOTE, why="=1+1"))
     [row] = csv.DictReader(io.StringIO(registrar("audit", "export", "--format", "csv").out))
     assert list(row) == list(KEYS[AuditExport])
@@ -278,13 +278,13 @@ def test_an_export_as_csv_has_the_same_columns_and_no_formula(registrar: Registr
     assert json.loads(row["evidence"]) == VOTE.evidence
 
 
-def test_a_part_is_exported_by_model_and_time(registrar: Registrar, ledger: SqlLedger) -> None:
+def test_a_part_is_exported_by_model_and_time(registrar: CliRunner, ledger: SqlLedger) -> None:
     keep(ledger, replace(VOTE, at=NOW - timedelta(days=40)), VOTE, replace(VOTE, model="fraud"))
     out = registrar("audit", "export", "--since", "30d", "--model", "churn").out
     assert [json.loads(line)["number"] for line in out.splitlines()] == [2]
 
 
-def test_a_row_that_is_no_event_is_exported_as_it_is(registrar: Registrar, ledger: SqlLedger, home: Path) -> None:
+def test_a_row_that_is_no_event_is_exported_as_it_is(registrar: CliRunner, ledger: SqlLedger, home: Path) -> None:
     keep(ledger, VOTE)
     tamper(home, "UPDATE audit_events SET body = 'x'")
     [line] = registrar("audit", "export").out.splitlines()
@@ -297,14 +297,14 @@ def test_a_row_that_is_no_event_is_exported_as_it_is(registrar: Registrar, ledge
 
 
 @pytest.mark.parametrize("verb", ["show", "verify", "export"])
-def test_a_ledger_that_is_not_there_is_told_and_not_made(registrar: Registrar, tmp_path: Path, verb: str) -> None:
+def test_a_ledger_that_is_not_there_is_told_and_not_made(registrar: CliRunner, tmp_path: Path, verb: str) -> None:
     said = registrar("audit", verb, REGISTRAR_HOME="elsewhere")
     assert (said.code, said.out) == (2, "")
     assert "There is no ledger at" in said.err
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_file_that_is_no_ledger_is_told(registrar: Registrar, home: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_ledger_is_told(registrar: CliRunner, home: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.db").write_text("a text and no database " * 100)
     said = registrar("audit", "verify", REGISTRAR_DATABASE_URL=f"sqlite:///{tmp_path / 'notes.db'}")
     assert (said.code, "There is no ledger" in said.err) == (2, True)
@@ -314,13 +314,13 @@ def test_a_file_that_is_no_ledger_is_told(registrar: Registrar, home: Path, tmp_
 
 
 @pytest.mark.postgres
-def test_a_database_without_our_tables_is_told_and_gets_none(registrar: Registrar, empty_postgres_url: str) -> None:
+def test_a_database_without_our_tables_is_told_and_gets_none(registrar: CliRunner, empty_postgres_url: str) -> None:
     said = registrar("audit", "verify", REGISTRAR_DATABASE_URL=empty_postgres_url)
     assert (said.code, "There is no ledger" in said.err) == (2, True)
 
 
 @pytest.mark.postgres
-def test_an_audit_on_postgresql_is_shown_verified_and_exported(registrar: Registrar, postgres_url: str) -> None:
+def test_an_audit_on_postgresql_is_shown_verified_and_exported(registrar: CliRunner, postgres_url: str) -> None:
     with closing(SqlLedger(postgres_url)) as ledger:
         keep(ledger, VOTE, VOTE)
     settings = {"REGISTRAR_DATABASE_URL": postgres_url}
@@ -353,13 +353,13 @@ def test_the_help_of_a_group_names_its_verbs(group: str, capsys: pytest.CaptureF
         ("adit", "Did you mean registrar audit?"),
     ],
 )
-def test_what_cannot_be_understood_is_told(registrar: Registrar, words: str, hint: str) -> None:
+def test_what_cannot_be_understood_is_told(registrar: CliRunner, words: str, hint: str) -> None:
     said = registrar(*words.split())
     assert (said.code, said.out) == (2, "")
     assert hint in said.err
 
 
-def test_broken_glass_without_a_review_is_counted(registrar: Registrar, ledger: SqlLedger) -> None:
+def test_broken_glass_without_a_review_is_counted(registrar: CliRunner, ledger: SqlLedger) -> None:
     broken = Request(
         id="r4k7q",
         model="churn",
@@ -387,7 +387,7 @@ def test_broken_glass_without_a_review_is_counted(registrar: Registrar, ledger: 
     assert registrar("audit", "show", "--json").document["unreviewed"] == ["r4k7q"]
 
 
-def test_a_ledger_of_the_version_before_is_verified_as_it_is(registrar: Registrar, home: Path) -> None:
+def test_a_ledger_of_the_version_before_is_verified_as_it_is(registrar: CliRunner, home: Path) -> None:
     (home / "ledger.db").unlink()
     database(LEDGER, home / "ledger.db")
     assert registrar("audit", "verify").code == 0

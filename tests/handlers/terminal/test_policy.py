@@ -10,9 +10,9 @@ import pytest
 from handlers.cli import main
 from handlers.terminal.documents import KEYS
 from handlers.terminal.verbs import PolicyCheck, PolicyShow
-from tests.support.app.cli_runner import Said
+from tests.support.app.cli_runner import CommandOutput
 
-Registrar = Callable[..., Said]
+Registrar = Callable[..., CommandOutput]
 GOOD = 'roles: {lead: [U0BOB, U0CAROL]}\nmodels: {"*": {production: {approvers: [lead]}}}\n'
 
 
@@ -21,11 +21,11 @@ def registrar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     """Return the terminal's command in a folder with `registrar.yml` as it is handed over."""
     monkeypatch.chdir(tmp_path)
 
-    def run(text: str, *words: str) -> Said:
+    def run(text: str, *words: str) -> CommandOutput:
         Path("registrar.yml").write_text(text)
         code = main(["policy", *words])
         printed = capsys.readouterr()
-        return Said(code, printed.out, printed.err)
+        return CommandOutput(code, printed.out, printed.err)
 
     return run
 

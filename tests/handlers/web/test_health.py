@@ -17,7 +17,7 @@ from bot.domain.registry import ModelInfo
 from bot.registry.memory import MemoryRegistry
 from handlers.readiness import NotWell, Part, Readiness, of_registry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, World, policy_of, running
+from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, running_app
 from tests.support.waiting import wait_until
 
 WELL = Part("ledger", lambda: "It answers.")
@@ -159,11 +159,11 @@ def test_a_registry_that_does_not_answer_is_told_without_its_address() -> None:
 # -- over HTTP ---------------------------------------------------------------------------------------------------------
 
 
-def ask(world: World, path: str) -> httpx.Response:
+def ask(world: RunningApp, path: str) -> httpx.Response:
     return httpx.get(f"{world.service.address}{path}", timeout=30, trust_env=False)
 
 
-def waits_for(world: World, path: str, holds: Callable[[httpx.Response], bool]) -> httpx.Response:
+def waits_for(world: RunningApp, path: str, holds: Callable[[httpx.Response], bool]) -> httpx.Response:
     """Ask until the answer is as it should be, and return it."""
     answers: list[httpx.Response] = []
 
@@ -183,7 +183,7 @@ def is_not_ready(answer: httpx.Response) -> bool:
     return answer.status_code == 503
 
 
-def test_the_whole_bot_is_ready_and_says_how_each_part_is(world: World) -> None:
+def test_the_whole_bot_is_ready_and_says_how_each_part_is(world: RunningApp) -> None:
     parts = waits_for(world, "/readyz", is_ready).json()["parts"]
     assert {name: part["is_well"] for name, part in parts.items()} == dict.fromkeys(
         ("ledger", "registry", "slack", "ticker"), True
@@ -192,12 +192,12 @@ def test_the_whole_bot_is_ready_and_says_how_each_part_is(world: World) -> None:
 
 
 def test_without_socket_mode_slack_is_http_only(slack: LocalSlack, tmp_path: Path) -> None:
-    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
         assert ask(world, "/readyz").json()["parts"]["slack"]["says"] == "Slack reaches us over HTTP only."
 
 
 def test_a_worker_tells_the_same_but_of_slack_which_does_not_reach_it(slack: LocalSlack, tmp_path: Path) -> None:
-    with running(slack, tmp_path, MemoryRegistry(), is_worker=True) as world:
+    with running_app(slack, tmp_path, MemoryRegistry(), is_worker=True) as world:
         parts = waits_for(world, "/readyz", is_ready).json()["parts"]
         assert sorted(parts) == ["ledger", "registry", "ticker"]
         assert ask(world, "/metrics").status_code == 200
@@ -219,7 +219,7 @@ class Hangs(MemoryRegistry):
 
 def test_a_registry_that_hangs_keeps_nobody_waiting_and_is_named(slack: LocalSlack, tmp_path: Path) -> None:
     registry = Hangs()
-    with running(slack, tmp_path, registry) as world:
+    with running_app(slack, tmp_path, registry) as world:
         waits_for(world, "/readyz", is_ready)
         registry.free.clear()
         try:
@@ -230,19 +230,19 @@ def test_a_registry_that_hangs_keeps_nobody_waiting_and_is_named(slack: LocalSla
         waits_for(world, "/readyz", is_ready)
 
 
-def test_a_clock_whose_jobs_hang_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_whose_jobs_hang_is_told(world: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     waits_for(world, "/readyz", is_ready)
     monkeypatch.setattr(world.service._scheduler, "since_a_job_ran", lambda: 31.0)
     parts = waits_for(world, "/readyz", is_not_ready).json()["parts"]
     assert parts["ticker"]["says"].startswith("No job of the clock has ended for 31 seconds")
 
 
-def test_jobs_that_run_are_noticed(world: World) -> None:
+def test_jobs_that_run_are_noticed(world: RunningApp) -> None:
     began = time.monotonic()
     wait_until(lambda: world.service._scheduler.since_a_job_ran() < time.monotonic() - began)
 
 
-def test_metrics_are_served_without_a_token_and_name_neither_people_nor_models(world: World) -> None:
+def test_metrics_are_served_without_a_token_and_name_neither_people_nor_models(world: RunningApp) -> None:
     world.alice.types(CHANNEL, "/model promote churn 4 production")
     assert world.bob.clicks(world.card(), "Approve").acked
     world.card(holds="is in Production")
@@ -260,6 +260,6 @@ def test_metrics_are_served_without_a_token_and_name_neither_people_nor_models(w
 
 
 def test_slack_s_refusals_are_counted_by_slack_s_own_name(slack: LocalSlack, tmp_path: Path) -> None:
-    with running(slack, tmp_path, MemoryRegistry(), policy=policy_of({"channel": "#nowhere"})) as world:
+    with running_app(slack, tmp_path, MemoryRegistry(), policy=make_policy({"channel": "#nowhere"})) as world:
         world.alice.types(CHANNEL, "/model promote churn 4 production")
         waits_for(world, "/metrics", lambda answer: "registrar_slack_errors_total{code=" in answer.text)

@@ -9,16 +9,16 @@ import pytest
 from bot.domain.approvals import RequestState
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, World, running, said
+from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
 from tests.support.app.harness import (
     ALICE,
-    State,
+    StateSnapshot,
     command,
-    state_of,
-    texts_sent,
-    the_request,
-    types_and_hears,
-    wire_to,
+    only_request,
+    sent_texts,
+    signed_client,
+    take_snapshot,
+    type_and_read_reply,
 )
 from tests.support.waiting import wait_until
 
@@ -78,9 +78,11 @@ TYPED = [
 
 
 @pytest.mark.parametrize(("typed", "answer"), TYPED, ids=[typed[:40] for typed, _ in TYPED])
-def test_what_cannot_be_done_is_answered_with_a_sentence(bot: World, before: State, typed: str, answer: str) -> None:
-    assert answer in types_and_hears(bot.alice, f"/model {typed}")
-    assert state_of(bot) == before
+def test_what_cannot_be_done_is_answered_with_a_sentence(
+    bot: RunningApp, before: StateSnapshot, typed: str, answer: str
+) -> None:
+    assert answer in type_and_read_reply(bot.alice, f"/model {typed}")
+    assert take_snapshot(bot) == before
 
 
 @pytest.mark.parametrize(
@@ -88,13 +90,13 @@ def test_what_cannot_be_done_is_answered_with_a_sentence(bot: World, before: Sta
     [("promote", {}), ("promote churn", {"model": "churn"}), ("promote churn v4", {"model": "churn", "version": "v4"})],
 )
 def test_missing_arguments_open_a_form_with_what_was_given(
-    bot: World, before: State, typed: str, filled: dict[str, str]
+    bot: RunningApp, before: StateSnapshot, typed: str, filled: dict[str, str]
 ) -> None:
     bot.alice.types(CHANNEL, f"/model {typed}")
     form = bot.alice.waits_for_modal()
     bot.alice.closes()
     assert {field: value for field, value in held(form).items() if field in {"model", "version"}} == filled
-    assert state_of(bot) == before
+    assert take_snapshot(bot) == before
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_missing_arguments_open_a_form_with_what_was_given(
     ],
 )
 def test_a_wrong_field_of_the_form_is_told_under_it(
-    bot: World, before: State, fields: dict[str, str], wrong: str
+    bot: RunningApp, before: StateSnapshot, fields: dict[str, str], wrong: str
 ) -> None:
     bot.alice.types(CHANNEL, "/model promote")
     bot.alice.waits_for_modal()
@@ -114,26 +116,26 @@ def test_a_wrong_field_of_the_form_is_told_under_it(
     bot.alice.closes()
     assert errors is not None
     assert list(errors) == [wrong]
-    assert state_of(bot) == before
+    assert take_snapshot(bot) == before
 
 
-def test_a_rejection_without_a_reason_is_told_under_its_field(bot: World, before: State) -> None:
-    bot.bob.types(CHANNEL, f"/model reject {the_request(bot.ledger).id}")
+def test_a_rejection_without_a_reason_is_told_under_its_field(bot: RunningApp, before: StateSnapshot) -> None:
+    bot.bob.types(CHANNEL, f"/model reject {only_request(bot.ledger).id}")
     bot.bob.waits_for_modal()
     errors = bot.bob.submits({"reason": " "})
     bot.bob.closes()
     assert errors is not None
     assert "reason" in errors
-    assert state_of(bot) == before
+    assert take_snapshot(bot) == before
 
 
-def test_a_command_in_a_direct_message_is_answered_there(bot: World, before: State) -> None:
+def test_a_command_in_a_direct_message_is_answered_there(bot: RunningApp, before: StateSnapshot) -> None:
     direct = bot.alice.direct_messages()
     assert direct == []
     channel = bot.slack.look("direct", user="alice")["channel"]
-    assert "Did you mean `churn`?" in types_and_hears(bot.alice, "/model show chrun", channel)
-    assert "v4" in types_and_hears(bot.alice, "/model show churn", channel)
-    assert state_of(bot) == before
+    assert "Did you mean `churn`?" in type_and_read_reply(bot.alice, "/model show chrun", channel)
+    assert "v4" in type_and_read_reply(bot.alice, "/model show churn", channel)
+    assert take_snapshot(bot) == before
 
 
 def held(view: dict[str, Any]) -> dict[str, str]:
@@ -157,13 +159,13 @@ EVIL = ("<!channel", "<!here", "<@U0DAVE", "<!subteam^S0LEADS", "<https:")
 def test_names_and_reasons_never_reach_slack_as_markup(slack: LocalSlack, tmp_path: Any) -> None:
     registry = MemoryRegistry()
     registry.add(EVIL_NAME, versions=2, description=EVIL_REASON, tags={"semver": EVIL_REASON})
-    with running(slack, tmp_path, registry, http=True) as world:
+    with running_app(slack, tmp_path, registry, http=True) as world:
         world.alice.types(CHANNEL, f"/model promote {EVIL_NAME} 1 production --reason '{EVIL_REASON}'")
         world.bob.clicks(world.card(), "Approve")
         world.card(holds="is in Production")
         world.alice.types(CHANNEL, f"/model promote {EVIL_NAME} 2 production")
         world.card(holds="v2 to Production?")
-        request = the_request(world.ledger)
+        request = only_request(world.ledger)
         for text in (
             "list",
             f"show {EVIL_NAME}",
@@ -177,37 +179,37 @@ def test_names_and_reasons_never_reach_slack_as_markup(slack: LocalSlack, tmp_pa
             f"list {EVIL_NAME} <@U0DAVE>",
             f"reject {request.id} --reason '{EVIL_REASON}'",
         ):
-            answer = types_and_hears(world.bob, f"/model {text}")
+            answer = type_and_read_reply(world.bob, f"/model {text}")
             assert [mark for mark in EVIL if mark in answer] == []
         world.card(holds="rejected")
-        world.alice.waits_for_direct_message(lambda message: "rejected" in said(message))
-        assert [text for text in texts_sent(slack) if any(mark in text for mark in EVIL)] == []
+        world.alice.waits_for_direct_message(lambda message: "rejected" in message_text(message))
+        assert [text for text in sent_texts(slack) if any(mark in text for mark in EVIL)] == []
 
 
 # -- what only looks bad ----------------------------------------------------------------------------------------------
 
 
 def test_smart_quotes_and_dashes_of_a_phone_are_understood(slack: LocalSlack, tmp_path: Any) -> None:
-    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
         world.alice.types(CHANNEL, "/model  promote churn  V4 Production —reason “Bob’s f1 is better – by 2 %” ")
         world.card()
-        assert the_request(world.ledger).reason == "Bob's f1 is better – by 2 %"
+        assert only_request(world.ledger).reason == "Bob's f1 is better – by 2 %"
 
 
 def test_emoji_and_a_long_reason_stand_on_the_card(slack: LocalSlack, tmp_path: Any) -> None:
-    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
         reason = "🦄&" * 500
         world.alice.types(CHANNEL, f'/model promote churn 4 production --reason "{reason}"')
-        assert "🦄" in said(world.card())
-        assert the_request(world.ledger).state is RequestState.PENDING
+        assert "🦄" in message_text(world.card())
+        assert only_request(world.ledger).state is RequestState.PENDING
         assert slack.problems() == []
 
 
 def test_what_slack_escapes_on_the_way_is_what_the_person_typed(slack: LocalSlack, tmp_path: Any) -> None:
-    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
         typed = command(
             ALICE, "promote churn 4 production --reason &lt;0.2 &amp;amp; falling".replace(" &amp;amp; ", "&amp;")
         )
-        wire_to(world).send(typed)
-        wait_until(lambda: state_of(world).requests)
-        assert the_request(world.ledger).reason == "<0.2&falling"
+        signed_client(world).send(typed)
+        wait_until(lambda: take_snapshot(world).requests)
+        assert only_request(world.ledger).reason == "<0.2&falling"

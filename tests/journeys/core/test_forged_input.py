@@ -20,7 +20,7 @@ from bot.slack.texts import unescape
 from localslack import LocalSlack, payloads
 from localslack.signing import signature
 from tests.support.app.harness import ALICE, BOB, click, command
-from tests.support.slack.front_door import MODEL, OUTSIDERS, Door, door, form
+from tests.support.slack.front_door import MODEL, OUTSIDERS, FrontDoor, door, form
 from tests.support.slack.message_parts import objects
 from tests.support.slack.payload_strategies import ANYTHING, CHANGING, actor, mangled, typed
 from tests.support.slack.worst_case_messages import every_message
@@ -77,7 +77,7 @@ OUTSIDE = [actor(one) for one in OUTSIDERS]
 
 
 @pytest.fixture(scope="module")
-def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDoor]:
     """One bot for all that is forged here."""
     _workspace.heal()
     _workspace.deliver_to(None)
@@ -97,7 +97,7 @@ fuzzed = settings(
 )
 
 
-def nothing_broke(bot: Door, answer: Any) -> None:
+def nothing_broke(bot: FrontDoor, answer: Any) -> None:
     """Fail for what no input may bring about, whatever it is."""
     assert bot.alarm.rung() == []
     assert answer.status_code < 500
@@ -113,7 +113,7 @@ def means(text: str) -> type[Command] | None:
     return type(command) if command else None
 
 
-def test_every_button_of_every_message_is_forged_here(bot: Door) -> None:
+def test_every_button_of_every_message_is_forged_here(bot: FrontDoor) -> None:
     parts = [part for _, message in every_message("plain") for part in objects(message.blocks)]
     assert set(BUTTONS) >= {part["action_id"] for part in parts if "action_id" in part} | set(bot.known) - set(FORMS)
 
@@ -123,7 +123,7 @@ def test_every_button_of_every_message_is_forged_here(bot: Door) -> None:
 
 @fuzzed
 @given(st.data())
-def test_whatever_a_member_types_breaks_and_decides_nothing(bot: Door, data: st.DataObject) -> None:
+def test_whatever_a_member_types_breaks_and_decides_nothing(bot: FrontDoor, data: st.DataObject) -> None:
     text = typed(data.draw, bot.ids)
     before = bot.kept()
     nothing_broke(bot, bot.send(command(ALICE, text)))
@@ -135,7 +135,7 @@ def test_whatever_a_member_types_breaks_and_decides_nothing(bot: Door, data: st.
 
 @fuzzed
 @given(st.data(), st.sampled_from(OUTSIDE))
-def test_whatever_an_outsider_types_changes_nothing(bot: Door, data: st.DataObject, who: payloads.Actor) -> None:
+def test_whatever_an_outsider_types_changes_nothing(bot: FrontDoor, data: st.DataObject, who: payloads.Actor) -> None:
     text = typed(data.draw, bot.ids)
     before = bot.kept()
     nothing_broke(bot, bot.send(command(who, text)))
@@ -144,7 +144,7 @@ def test_whatever_an_outsider_types_changes_nothing(bot: Door, data: st.DataObje
 
 @fuzzed
 @given(st.data())
-def test_a_broken_command_breaks_nothing(bot: Door, data: st.DataObject) -> None:
+def test_a_broken_command_breaks_nothing(bot: FrontDoor, data: st.DataObject) -> None:
     whole = command(ALICE, f"approve {bot.known[cards.APPROVE]}")
     before = bot.kept()
     broken = urlencode(mangled(data.draw, whole), errors="surrogatepass")
@@ -158,7 +158,7 @@ def test_a_broken_command_breaks_nothing(bot: Door, data: st.DataObject) -> None
 @fuzzed
 @given(st.data(), st.sampled_from(BUTTONS), st.sampled_from([ALICE, *OUTSIDE]))
 def test_a_broken_press_breaks_and_decides_nothing(
-    bot: Door, data: st.DataObject, button: str, who: payloads.Actor
+    bot: FrontDoor, data: st.DataObject, button: str, who: payloads.Actor
 ) -> None:
     press = click(who, bot.known.get(button, ""), button)
     before = bot.kept()
@@ -172,7 +172,7 @@ def test_a_broken_press_breaks_and_decides_nothing(
 @fuzzed
 @given(st.data(), st.sampled_from(BUTTONS))
 def test_a_lead_s_press_with_a_value_that_was_never_made_changes_nothing(
-    bot: Door, data: st.DataObject, button: str
+    bot: FrontDoor, data: st.DataObject, button: str
 ) -> None:
     value = data.draw(st.one_of(ANYTHING, st.from_regex(r"[a-z0-9]{4,16}", fullmatch=True)))
     if str(value) in bot.known.values():
@@ -184,7 +184,9 @@ def test_a_lead_s_press_with_a_value_that_was_never_made_changes_nothing(
 
 @fuzzed
 @given(st.data(), st.text(max_size=30))
-def test_a_press_of_a_button_that_nobody_has_made_changes_nothing(bot: Door, data: st.DataObject, name: str) -> None:
+def test_a_press_of_a_button_that_nobody_has_made_changes_nothing(
+    bot: FrontDoor, data: st.DataObject, name: str
+) -> None:
     if name in BUTTONS:
         return
     before = bot.kept()
@@ -201,7 +203,7 @@ FIELDS = {"model": MODEL, "version": "2", "to": "staging", "reason": "because"}
 @fuzzed
 @given(st.data(), st.sampled_from(FORMS), st.sampled_from([ALICE, *OUTSIDE]))
 def test_a_broken_form_breaks_and_decides_nothing(
-    bot: Door, data: st.DataObject, callback: str, who: payloads.Actor
+    bot: FrontDoor, data: st.DataObject, callback: str, who: payloads.Actor
 ) -> None:
     metadata = bot.known[answers.ARCHIVE if callback == modals.PROMOTE else cards.APPROVE]
     whole = form(who, callback, metadata, FIELDS)
@@ -218,7 +220,7 @@ def test_a_broken_form_breaks_and_decides_nothing(
     st.sampled_from(FORMS), st.text(max_size=40), st.dictionaries(st.sampled_from(sorted(FIELDS)), st.text(max_size=30))
 )
 def test_a_lead_s_form_with_metadata_that_was_never_made_changes_nothing(
-    bot: Door, callback: str, metadata: str, fields: dict[str, str]
+    bot: FrontDoor, callback: str, metadata: str, fields: dict[str, str]
 ) -> None:
     if metadata in bot.known.values():
         return
@@ -251,7 +253,7 @@ BODIES = st.one_of(
 
 @fuzzed
 @given(BODIES, KINDS)
-def test_a_signed_body_of_any_bytes_changes_nothing(bot: Door, body: bytes, kind: str) -> None:
+def test_a_signed_body_of_any_bytes_changes_nothing(bot: FrontDoor, body: bytes, kind: str) -> None:
     before = bot.kept()
     nothing_broke(bot, bot.signed(body, kind))
     assert bot.kept() == before
@@ -259,7 +261,7 @@ def test_a_signed_body_of_any_bytes_changes_nothing(bot: Door, body: bytes, kind
 
 @fuzzed
 @given(st.data(), st.sampled_from(["app_home_opened", "message", "app_mention", "reaction_added", "nothing"]))
-def test_an_event_of_any_kind_changes_nothing(bot: Door, data: st.DataObject, kind: str) -> None:
+def test_an_event_of_any_kind_changes_nothing(bot: FrontDoor, data: st.DataObject, kind: str) -> None:
     event = {
         "type": kind,
         "user": "U0BOB",
@@ -278,7 +280,7 @@ HEADER = st.binary(max_size=40).filter(lambda raw: not set(raw) & set(b"\r\n\0")
 
 @fuzzed
 @given(HEADER, HEADER)
-def test_headers_of_any_bytes_are_no_signature(bot: Door, stamp: bytes, signed: bytes) -> None:
+def test_headers_of_any_bytes_are_no_signature(bot: FrontDoor, stamp: bytes, signed: bytes) -> None:
     body, _ = payloads.as_http_body(click(BOB, bot.known[cards.APPROVE]))
     headers = [(b"x-slack-request-timestamp", stamp), (b"x-slack-signature", signed)]
     before = bot.kept()
@@ -289,7 +291,7 @@ def test_headers_of_any_bytes_are_no_signature(bot: Door, stamp: bytes, signed: 
 
 @fuzzed
 @given(st.text(max_size=20))
-def test_a_timestamp_of_any_text_is_refused_even_where_it_is_signed(bot: Door, stamp: str) -> None:
+def test_a_timestamp_of_any_text_is_refused_even_where_it_is_signed(bot: FrontDoor, stamp: str) -> None:
     if stamp.isascii() and stamp.isdigit():
         return
     body, _ = payloads.as_http_body(click(BOB, bot.known[cards.APPROVE]))
@@ -303,7 +305,7 @@ def test_a_timestamp_of_any_text_is_refused_even_where_it_is_signed(bot: Door, s
 @fuzzed
 @given(st.binary(max_size=100), HEADER, HEADER, HEADER)
 def test_a_webhook_of_any_bytes_is_refused(
-    bot: Door, body: bytes, delivery: bytes, stamp: bytes, signed: bytes
+    bot: FrontDoor, body: bytes, delivery: bytes, stamp: bytes, signed: bytes
 ) -> None:
     headers = [(b"x-mlflow-delivery-id", delivery), (b"x-mlflow-timestamp", stamp), (b"x-mlflow-signature", signed)]
     answer = bot.post(body, headers, "/v1/mlflow/webhook")
@@ -316,5 +318,5 @@ def test_a_webhook_of_any_bytes_is_refused(
 
 @fuzzed
 @given(st.data())
-def test_whatever_a_lead_types_breaks_nothing(bot: Door, data: st.DataObject) -> None:
+def test_whatever_a_lead_types_breaks_nothing(bot: FrontDoor, data: st.DataObject) -> None:
     nothing_broke(bot, bot.send(command(BOB, typed(data.draw, bot.ids))))

@@ -16,14 +16,23 @@ from bot.domain.people import Person
 from bot.registry.memory import MemoryRegistry
 from bot.slack import answers, cards, modals, notices, timeline
 from localslack import LocalSlack, payloads
-from tests.support.app.app_fixture import CHANNEL, running, said, with_churn
-from tests.support.app.harness import ALICE, BOB, click, command, links, texts_sent, types_and_hears, wire_to
-from tests.support.slack.front_door import CONNECTED, GONE, GUEST, LONE, MACHINE, VISITOR, Door, door, form
+from tests.support.app.app_fixture import CHANNEL, add_churn, message_text, running_app
+from tests.support.app.harness import (
+    ALICE,
+    BOB,
+    audit_links,
+    click,
+    command,
+    sent_texts,
+    signed_client,
+    type_and_read_reply,
+)
+from tests.support.slack.front_door import CONNECTED, GONE, GUEST, LONE, MACHINE, VISITOR, FrontDoor, door, form
 from tests.support.slack.payload_strategies import CHANGING, actor
 
 
 @pytest.fixture(scope="module")
-def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FrontDoor]:
     """One bot for all that is refused here."""
     _workspace.heal()
     _workspace.deliver_to(None)
@@ -94,7 +103,7 @@ FIELDS = {"model": "churn", "version": "2", "to": "staging", "reason": "because"
 
 WATCHED = {"model": "churn", "name": "f1", "source": "push", "greater_than": "0.8", "every": "5m"}
 
-Act = Callable[[Door, payloads.Actor], dict[str, Any]]
+Act = Callable[[FrontDoor, payloads.Actor], dict[str, Any]]
 
 
 def _type(text: str) -> Act:
@@ -119,10 +128,10 @@ ACTS = (
 )
 
 
-def heard(bot: Door, payload: dict[str, Any]) -> str:
+def heard(bot: FrontDoor, payload: dict[str, Any]) -> str:
     """Send a payload and return everything that is said of it, at once or afterwards."""
     answer = bot.send(payload)
-    said = answer.text + " ".join(texts_sent(bot.slack))
+    said = answer.text + " ".join(sent_texts(bot.slack))
     bot.slack.forget_calls()
     return said
 
@@ -130,12 +139,12 @@ def heard(bot: Door, payload: dict[str, Any]) -> str:
 @pytest.mark.parametrize(("who", "sentence"), OUTSIDERS.values(), ids=OUTSIDERS)
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
 def test_who_is_no_full_member_changes_nothing_is_told_why_and_is_kept_in_the_audit(
-    bot: Door, act: Act, who: payloads.Actor, sentence: str
+    bot: FrontDoor, act: Act, who: payloads.Actor, sentence: str
 ) -> None:
-    before, events = bot.kept(), len(links(bot.ledger))
+    before, events = bot.kept(), len(audit_links(bot.ledger))
     assert sentence in heard(bot, act(bot, who))
     assert (bot.kept(), bot.alarm.rung()) == (before, [])
-    [kept] = links(bot.ledger)[events:]
+    [kept] = audit_links(bot.ledger)[events:]
     assert kept.event.actor == Person("T0OTHER" if who == actor(CONNECTED) else who.team_id, who.id)
 
 
@@ -161,37 +170,37 @@ LOOKING = (
 
 @pytest.mark.parametrize("text", LOOKING)
 @pytest.mark.parametrize("who", ["of another workspace", "of another workspace, whatever the payload says", "a bot"])
-def test_who_is_a_stranger_may_not_even_look(bot: Door, who: str, text: str) -> None:
+def test_who_is_a_stranger_may_not_even_look(bot: FrontDoor, who: str, text: str) -> None:
     outsider, sentence = OUTSIDERS[who]
     assert sentence in heard(bot, command(outsider, text))
 
 
 @pytest.mark.parametrize("text", LOOKING)
-def test_a_guest_may_look(bot: Door, text: str) -> None:
-    events = len(links(bot.ledger))
+def test_a_guest_may_look(bot: FrontDoor, text: str) -> None:
+    events = len(audit_links(bot.ledger))
     assert heard(bot, command(actor(GUEST), text))
-    assert len(links(bot.ledger)) == events  # a refusal would be one
+    assert len(audit_links(bot.ledger)) == events  # a refusal would be one
 
 
 @pytest.mark.parametrize("button", [cards.DETAILS, notices.DETAILS, notices.COMPARE, answers.PAGE_ON, timeline.POST])
-def test_a_stranger_s_press_shows_nothing(bot: Door, button: str) -> None:
+def test_a_stranger_s_press_shows_nothing(bot: FrontDoor, button: str) -> None:
     value = bot.known.get(button, "history churn" if button == timeline.POST else "list --page 2")
     assert "Only members of this workspace" in heard(bot, click(actor(VISITOR), value, button))
 
 
-def test_the_home_tab_of_a_stranger_shows_nothing(bot: Door) -> None:
+def test_the_home_tab_of_a_stranger_shows_nothing(bot: FrontDoor) -> None:
     place = payloads.Place(id="D1", name="direct")
     said = heard(bot, payloads.app_home_opened(actor=actor(CONNECTED), place=place))
     assert "Only members of this workspace" in said
     assert "churn" not in said
 
 
-def test_a_question_is_answered_by_whoever_was_asked(bot: Door) -> None:
+def test_a_question_is_answered_by_whoever_was_asked(bot: FrontDoor) -> None:
     before, draft = bot.kept(), bot.known[answers.ARCHIVE]
     carol = payloads.Actor(id="U0CAROL", name="carol")  # may archive, but was not asked
     assert "Only whoever typed the command" in heard(bot, click(carol, draft, answers.ARCHIVE))
     assert bot.kept() == before
-    assert links(bot.ledger)[-1].event.actor == Person("T0LOCAL", "U0CAROL")
+    assert audit_links(bot.ledger)[-1].event.actor == Person("T0LOCAL", "U0CAROL")
 
 
 # -- one person, whichever of their workspaces they act from -----------------------------------------------------------
@@ -224,7 +233,7 @@ def test_the_audit_names_one_person_from_whichever_workspace_they_act(slack: Loc
         request = bot.known[cards.APPROVE]
         heard(bot, click(at_home(BOB), request))
         heard(bot, command(BOB, f"withdraw {request}"))
-        voted, withdrawn = links(bot.ledger)[-2:]
+        voted, withdrawn = audit_links(bot.ledger)[-2:]
         assert (voted.event.tag, withdrawn.event.tag) == (Tag.VOTED, Tag.WITHDRAWN)
         assert voted.event.actor == withdrawn.event.actor == Person("T0LOCAL", "U0BOB")
 
@@ -279,7 +288,7 @@ def test_who_could_decide_a_minute_ago_is_asked_for_anew(
 
 
 def test_buttons_and_forms_carry_ids_and_nothing_else(slack: LocalSlack, tmp_path: Path) -> None:
-    with running(slack, tmp_path, MemoryRegistry(), http=True) as world:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
         for typed in ("promote churn 4 production --reason x", "archive churn 2", "promote churn"):
             world.alice.types(CHANNEL, f"/model {typed}")
         world.card()
@@ -310,16 +319,16 @@ def _carried(part: Any) -> Iterator[str]:
 
 
 def test_no_message_is_searched_for_names_and_no_link_is_fetched(slack: LocalSlack, tmp_path: Path) -> None:
-    registry = with_churn(MemoryRegistry())
+    registry = add_churn(MemoryRegistry())
     registry.add_version("churn", run_id=registry.add_run(metrics={"f1": 0.9}))
-    with running(slack, tmp_path, registry, http=True) as world:
+    with running_app(slack, tmp_path, registry, http=True) as world:
         slack.fail("files.getUploadURLExternal", "missing_scope", times=None)
         world.alice.types(CHANNEL, "/model promote churn 4 production")
         world.bob.clicks(world.card(), "Approve")
         world.card(holds="is in Production")
-        world.alice.waits_for_direct_message(lambda message: "Production" in said(message))
-        types_and_hears(world.alice, "/model show churn")
-        wire_to(world).send(command(ALICE, "show churn"))  # without an address for the answer
+        world.alice.waits_for_direct_message(lambda message: "Production" in message_text(message))
+        type_and_read_reply(world.alice, "/model show churn")
+        signed_client(world).send(command(ALICE, "show churn"))  # without an address for the answer
         slack.wait_for(lambda: slack.calls("chat.postEphemeral"))
         world.alice.types(CHANNEL, "/model compare churn")
         slack.wait_for(lambda: "files:write" in str(slack.calls("chat.postMessage")))

@@ -16,7 +16,7 @@ from bot.ledger import SqlLedger
 from tests.support.app.demo_process import clean_environment
 from tests.support.ledger.contents import contents
 from tests.support.ledger.ledgers import PostgresServer
-from tests.support.ledger.populated_ledger import bench_on, live
+from tests.support.ledger.populated_ledger import open_bench, populate
 from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]  # a dozen programs start, each by itself
@@ -47,7 +47,7 @@ def folder(tmp_path: Path, postgres_server: PostgresServer) -> Iterator[Path]:
     (tmp_path / ".registrar").mkdir()
     with closing(SqlLedger(f"sqlite:///{tmp_path / '.registrar' / 'ledger.db'}")) as ledger:
         ledger.migrate()
-        live(bench_on(ledger))
+        populate(open_bench(ledger))
     yield tmp_path
     for name in DATABASES:
         postgres_server.drop(name)

@@ -29,10 +29,10 @@ from handlers.demo.home import Home, leave_the_real_world, serving_port
 from handlers.demo.progress import Progress
 from handlers.demo.story import Story, StoryError
 from localslack import LocalSlack, connect
-from tests.support.app.app_fixture import World
-from tests.support.app.demo_process import PATIENCE, TRAINING, Demo, run_demo
-from tests.support.app.live_world import watched
-from tests.support.network.http_receiver import Reply, receiving
+from tests.support.app.app_fixture import RunningApp
+from tests.support.app.demo_process import PATIENCE, TRAINING, DemoProcess, run_demo
+from tests.support.app.live_world import monitored_app
+from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.waiting import wait_until
 
 BUSY = PATIENCE + 100  # seconds for a test: the story waits for checks that are ten seconds apart, on any machine
@@ -43,18 +43,18 @@ class Beginnings:
     """The first two demos of a home, both ended: one while it trained, the other once it was ready."""
 
     home: Path
-    interrupted: Demo
-    finished: Demo
+    interrupted: DemoProcess
+    finished: DemoProcess
 
 
 @pytest.fixture(scope="module")
 def beginnings(tmp_path_factory: pytest.TempPathFactory) -> Beginnings:
     """Return a home in which every model is registered, and how it came about."""
     home = tmp_path_factory.mktemp("demo") / "a home"
-    interrupted = Demo(home, command=TRAINING)
+    interrupted = DemoProcess(home, command=TRAINING)
     interrupted.reads_until("churn v2")
     interrupted.end()
-    with Demo(home) as finished:
+    with DemoProcess(home) as finished:
         pass
     return Beginnings(home, interrupted, finished)
 
@@ -97,7 +97,7 @@ def test_a_start_that_was_interrupted_is_continued(beginnings: Beginnings) -> No
 @pytest.mark.slow
 @pytest.mark.timeout(BUSY)
 def test_the_next_start_finds_everything_and_registers_nothing(demo_home: Path) -> None:
-    with Demo(demo_home) as demo, connect(demo.url) as slack:
+    with DemoProcess(demo_home) as demo, connect(demo.url) as slack:
         alice, bob = slack.person("alice"), slack.person("bob")
         assert "Hello" in alice.waits_for(welcome.CHANNEL)["text"]
         alice.types(welcome.CHANNEL, "/model promote churn 4 production")
@@ -118,7 +118,7 @@ def test_the_next_start_finds_everything_and_registers_nothing(demo_home: Path) 
 
 def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack, tmp_path: Path) -> None:
     told: list[str] = []
-    with watched(slack, tmp_path) as (world, _, _):
+    with monitored_app(slack, tmp_path) as (world, _, _):
         Story(world.slack, told.append, look_again=0.3).play()
         assert world.production() == [4]
     assert "  Registrar refuses her: You asked for this, so somebody else has to decide: Bob, Carol." in told
@@ -135,7 +135,7 @@ def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack,
 
 
 def test_a_story_names_what_was_not_measured(slack: LocalSlack, tmp_path: Path) -> None:
-    with watched(slack, tmp_path, greater_than=0.99, action="dry_run") as (world, _, _):
+    with monitored_app(slack, tmp_path, greater_than=0.99, action="dry_run") as (world, _, _):
         story = Story(world.slack, lambda line: None, watched=1, look_again=0.3)
         with pytest.raises(
             StoryError, match="where Alice looks at the monitor: the monitor did not measure v4 as well"
@@ -182,7 +182,7 @@ def test_a_new_home_has_a_token_and_a_monitor_that_only_fit_itself(tmp_path: Pat
     assert monitor.action == "auto"
 
 
-def test_a_home_of_an_earlier_demo_is_started_and_told_what_it_lacks(world: World, tmp_path: Path) -> None:
+def test_a_home_of_an_earlier_demo_is_started_and_told_what_it_lacks(world: RunningApp, tmp_path: Path) -> None:
     home = Home(tmp_path / "older")
     home.folder.mkdir()
     home.policy.write_text("channel: '#ml-models'\nmodels: {'*': {}}\n")
@@ -331,14 +331,14 @@ def test_a_terminal_keeps_one_line_for_a_long_step() -> None:
 
 
 def test_it_is_ready_with_a_reading_of_this_start(slack: LocalSlack, tmp_path: Path) -> None:
-    with watched(slack, tmp_path) as (world, clock, _):
+    with monitored_app(slack, tmp_path) as (world, clock, _):
         wait_until(lambda: stage._has_reading(world.registrar, clock.now() - timedelta(days=1)))
         now = clock.now()
         assert not stage._has_reading(world.registrar, now + timedelta(days=1))
         wait_until(lambda: stage._has_reading(world.registrar, now))
 
 
-def test_nobody_waits_for_a_monitor_that_is_not_there(world: World, tmp_path: Path) -> None:
+def test_nobody_waits_for_a_monitor_that_is_not_there(world: RunningApp, tmp_path: Path) -> None:
     assert stage._has_reading(world.registrar, world.registrar.context.clock.now())
 
 
@@ -351,15 +351,15 @@ def test_nobody_waits_for_a_serve_py_that_keeps_dying(tmp_path: Path) -> None:
 
 def test_what_serves_says_so(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
-    with home.opened(), receiving() as receiver:
+    with home.opened(), run_receiver() as receiver:
         port = urlsplit(receiver.url).port
         running = serving.Serving(home, "http://127.0.0.1:9", port)
-        receiver.replies = [Reply(503), Reply(200)]
+        receiver.replies = [PlannedReply(503), PlannedReply(200)]
         assert [running.answers(), running.answers()] == [False, True]
     assert not serving.Serving(home, "http://127.0.0.1:9", None).answers()
 
 
-def test_what_waits_from_last_time_is_told_first(world: World) -> None:
+def test_what_waits_from_last_time_is_told_first(world: RunningApp) -> None:
     assert stage.first_act(world.registrar).endswith("/model promote churn 4 production")
     world.alice.types(welcome.CHANNEL, "/model promote churn 4 production")
     world.card()

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from localslack import Person, Remote, connect
-from tests.support.app.app_fixture import CHANNEL, said
-from tests.support.app.demo_process import Demo, clean_environment
+from tests.support.app.app_fixture import CHANNEL, message_text
+from tests.support.app.demo_process import DemoProcess, clean_environment
 from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # four models are trained, and a monitor watches
@@ -73,7 +73,7 @@ class Walk:
 
     def card(self, holds: str) -> dict[str, Any]:
         """Wait for the newest message that says this."""
-        return self.bob.waits_for(CHANNEL, lambda message: holds in said(message), LONG)
+        return self.bob.waits_for(CHANNEL, lambda message: holds in message_text(message), LONG)
 
 
 def blocks(step: int) -> list[str]:
@@ -101,7 +101,7 @@ def walk(tmp_path: Path) -> Iterator[Walk]:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     assert blocks(0)[0] == "make demo\n"
     path = os.pathsep.join([str(programs), os.environ["PATH"]])
-    with Demo(tmp_path / ".demo", PATH=path, PYTHONPATH=str(ROOT)) as demo, connect(demo.url) as slack:
+    with DemoProcess(tmp_path / ".demo", PATH=path, PYTHONPATH=str(ROOT)) as demo, connect(demo.url) as slack:
         walk = Walk(tmp_path, slack)
         walk.runs(blocks(0)[2])  # says in the policy who sits at the terminal
         walk.card("Policy updated")

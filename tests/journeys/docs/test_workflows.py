@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from bot.domain.policy import Policy, read_policy
-from tests.support.app.app_fixture import CHANNEL, MANIFEST, TurnedClock, World, running, said
+from tests.support.app.app_fixture import CHANNEL, MANIFEST, AdjustableClock, RunningApp, message_text, running_app
 from tests.support.app.workspaces import local_slack
 from tests.support.github.fake_github import GitHub
 from tests.support.github.workflow_runner import REPOSITORY, SHA, Job, Repository
@@ -36,8 +36,8 @@ NUMBER = 12  # the pull request
 class Team:
     """A team with everything set up: a registry, a bot, a workspace, and a repository on GitHub."""
 
-    world: World
-    clock: TurnedClock
+    world: RunningApp
+    clock: AdjustableClock
     repository: Repository
     github: GitHub
     mlflow: mlflow.MlflowClient
@@ -53,14 +53,14 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
 
     folder = tmp_path_factory.mktemp("team")
     (folder / "token").write_text(TOKEN)
-    clock, github = TurnedClock(), GitHub(folder / "github.json")
+    clock, github = AdjustableClock(), GitHub(folder / "github.json")
     github.says(NUMBER, "Nice!")
     github.says(NUMBER, "<!-- registrar: what came of the training --> quoted by a person")
     with (
         mlflow_subprocess(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts", workers=1) as uri,
         local_slack(MANIFEST) as slack,
         closing(MlflowRegistry(uri)) as registry,
-        running(slack, folder / "bot", registry, policy=policy(folder / "token"), clock=clock) as world,
+        running_app(slack, folder / "bot", registry, policy=policy(folder / "token"), clock=clock) as world,
     ):
         repository = Repository(
             folder=folder / "runner",
@@ -182,7 +182,7 @@ def another_name_for_it(team: Team, model: str) -> None:
 
 def the_card(team: Team, model: str) -> dict[str, Any]:
     """Wait for the card, longer than a person's patience: the workflow validates first."""
-    return team.world.bob.waits_for(CHANNEL, lambda message: f"Promote {model}" in said(message), 100)
+    return team.world.bob.waits_for(CHANNEL, lambda message: f"Promote {model}" in message_text(message), 100)
 
 
 SKIP = {"skip_validation": True}
@@ -192,7 +192,7 @@ def test_after_approve_it_is_deployed_validated_and_released(team: Team) -> None
     another_name_for_it(team, "churn-approved")
     with promoting(team, "churn-approved", inputs={"reason": "better f1"}) as running_jobs:
         card = the_card(team, "churn-approved")
-        assert "better f1" in said(card)
+        assert "better f1" in message_text(card)
         assert f"{REPOSITORY}/actions/runs/" in str(card["blocks"])
         team.world.bob.clicks(card, "Approve")
         jobs = running_jobs.result()

@@ -17,8 +17,8 @@ from bot.domain.registry import Stage
 from bot.domain.signing import signature
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, POLICY, World, policy_of, running, said
-from tests.support.waiting import LONG, wait_until
+from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, make_policy, message_text, running_app
+from tests.support.waiting import PATIENCE, wait_until
 
 TOKEN = "a token that nobody guesses"
 MONITOR: dict[str, Any] = {
@@ -34,20 +34,20 @@ MONITOR: dict[str, Any] = {
 
 
 @pytest.fixture
-def watched(slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def watched(slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningApp]:
     """The bot over `churn`, of which v3 was in Production when it came, and v4 is since; a monitor watches it."""
     monkeypatch.setenv("REGISTRAR_CLIENT_SERVE", TOKEN)
     registry = MemoryRegistry()
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
-    policy = policy_of(
+    policy = make_policy(
         {
             "models": {"*": POLICY["models"]["*"] | {"monitors": [MONITOR]}},
             "sources": {"live": {"type": "push"}},
             "clients": {"serve": {"token_env": "REGISTRAR_CLIENT_SERVE", "may": ["push"]}},
         }
     )
-    with running(slack, tmp_path, registry, policy=policy) as world:
+    with running_app(slack, tmp_path, registry, policy=policy) as world:
         world.registrar.poll()
         world.alice.types(CHANNEL, "/model promote churn 4 production")
         assert world.bob.clicks(world.card(), "Approve").acked
@@ -55,7 +55,7 @@ def watched(slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         yield world
 
 
-def push(world: World, value: float, *, version: int = 4, token: str = TOKEN) -> httpx.Response:
+def push(world: RunningApp, value: float, *, version: int = 4, token: str = TOKEN) -> httpx.Response:
     """Push one reading as a serving loop does, signed."""
     body = (
         b'{"source": "live", "readings": [{"model": "churn", "version": %d, "metric": "accuracy", "value": %f, '
@@ -64,10 +64,10 @@ def push(world: World, value: float, *, version: int = 4, token: str = TOKEN) ->
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     stamp = str(int(time.time()))
     headers |= {"X-Registrar-Timestamp": stamp, "X-Registrar-Signature": signature(token, stamp, body)}
-    return httpx.post(f"{world.service.address}/v1/metrics", content=body, headers=headers, timeout=LONG)
+    return httpx.post(f"{world.service.address}/v1/metrics", content=body, headers=headers, timeout=PATIENCE)
 
 
-def look_now(world: World) -> None:
+def look_now(world: RunningApp) -> None:
     """Do not wait for the schedule."""
     with world.ledger.read() as reading:
         [monitor] = reading.monitors("churn")
@@ -81,7 +81,7 @@ def look_now(world: World) -> None:
     wait_until(checked)
 
 
-def test_a_bad_reading_brings_the_good_version_back_and_the_thread_tells_why(watched: World) -> None:
+def test_a_bad_reading_brings_the_good_version_back_and_the_thread_tells_why(watched: RunningApp) -> None:
     assert push(watched, 0.42).status_code == 202
     look_now(watched)
     alert = watched.card(holds="Undo")
@@ -89,7 +89,7 @@ def test_a_bad_reading_brings_the_good_version_back_and_the_thread_tells_why(wat
 
     def told() -> list[str]:
         watched.registrar.tend()
-        lines = [said(one) for one in watched.bob.thread(alert)[1:]]
+        lines = [message_text(one) for one in watched.bob.thread(alert)[1:]]
         return lines if all(any(word in line for line in lines) for word in ("Restored", "Tags are")) else []
 
     lines = " / ".join(wait_until(told))
@@ -102,23 +102,23 @@ def test_a_bad_reading_brings_the_good_version_back_and_the_thread_tells_why(wat
         "Restored",
     ):
         assert words in lines
-    assert "Restored" in said(watched.card(holds="Undo"))
+    assert "Restored" in message_text(watched.card(holds="Undo"))
     assert [one for one in watched.bob.sees(CHANNEL) if "Undo" in str(one)] == [watched.card(holds="Undo")]
 
 
-def test_readings_of_another_version_move_nothing(watched: World) -> None:
+def test_readings_of_another_version_move_nothing(watched: RunningApp) -> None:
     assert push(watched, 0.42, version=3).status_code == 202
     look_now(watched)
     assert watched.production() == [4]
 
 
-def test_whoever_has_no_token_pushes_nothing(watched: World) -> None:
+def test_whoever_has_no_token_pushes_nothing(watched: RunningApp) -> None:
     assert push(watched, 0.42, token="guessed").status_code == 401
     look_now(watched)
     assert watched.production() == [4]
 
 
-def test_undo_opens_a_request_for_the_version_that_was_taken_out_once_it_is_unblocked(watched: World) -> None:
+def test_undo_opens_a_request_for_the_version_that_was_taken_out_once_it_is_unblocked(watched: RunningApp) -> None:
     push(watched, 0.42)
     look_now(watched)
     assert watched.alice.clicks(watched.card(holds="Undo"), "Undo…").acked
@@ -134,7 +134,7 @@ def test_undo_opens_a_request_for_the_version_that_was_taken_out_once_it_is_unbl
     assert watched.production() == [3]
 
 
-def test_a_silenced_monitor_posts_and_moves_nothing(watched: World) -> None:
+def test_a_silenced_monitor_posts_and_moves_nothing(watched: RunningApp) -> None:
     watched.bob.types(CHANNEL, "/model monitor silence churn accuracy-live 1h")
     watched.answer(watched.bob, "silence")
     push(watched, 0.42)

@@ -19,35 +19,37 @@ from bot.domain.text import say
 from bot.registry.memory import MemoryRegistry
 from bot.services.rows import chart_note, charted_note, incident_note, thread_note
 from localslack import LocalSlack, PersonSeed
-from tests.support.app.app_fixture import CHANNEL, World, running, said
-from tests.support.app.harness import hears, links, types_and_hears
-from tests.support.app.monitors import ADD, measure, serving_since, the_monitor
+from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
+from tests.support.app.harness import audit_links, reply_to, type_and_read_reply
+from tests.support.app.monitors import ADD, find_monitor, record_measurements, serving_since
 from tests.support.faults.consistency_checks import is_quiet
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path) -> Iterator[World]:
+def world(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The bot; it has looked at its registry."""
-    with running(slack, tmp_path, MemoryRegistry()) as world:
+    with running_app(slack, tmp_path, MemoryRegistry()) as world:
         world.registrar.poll()
         yield world
 
 
 @pytest.fixture
-def watched(world: World) -> World:
+def watched(world: RunningApp) -> RunningApp:
     """The bot with a monitor that Bob added."""
-    types_and_hears(world.bob, ADD)
+    type_and_read_reply(world.bob, ADD)
     heard(world, "added the monitor")
     return world
 
 
-def heard(world: World, holds: str) -> str:
+def heard(world: RunningApp, holds: str) -> str:
     """Wait for what the whole channel hears, and return it."""
-    return said(world.alice.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and holds in said(m)))
+    return message_text(
+        world.alice.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and holds in message_text(m))
+    )
 
 
-def answer(world: World, text: str) -> dict[str, Any]:
+def answer(world: RunningApp, text: str) -> dict[str, Any]:
     """Type something as Bob, and return the answer with its buttons."""
     seen = {message["ts"] for message in world.bob.sees(CHANNEL)}
     world.bob.types(CHANNEL, text)
@@ -57,34 +59,34 @@ def answer(world: World, text: str) -> dict[str, Any]:
 # -- typed -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_monitor_is_added_by_one_line_and_the_channel_hears_it(world: World) -> None:
-    told = types_and_hears(world.bob, ADD)
+def test_a_monitor_is_added_by_one_line_and_the_channel_hears_it(world: RunningApp) -> None:
+    told = type_and_read_reply(world.bob, ADD)
     assert "`churn` `accuracy` is watched from now on, every 5m from `push`" in told
     assert "<@U0BOB> added the monitor `churn` `accuracy`. Fails when `accuracy` is at most 0.85" in heard(
         world, "added"
     )
-    assert len(links(world.ledger, Tag.MONITOR_ADDED)) == 1
+    assert len(audit_links(world.ledger, Tag.MONITOR_ADDED)) == 1
 
 
-def test_who_may_not_hears_so_and_nothing_is_watched(world: World) -> None:
-    assert "Only those who may roll back can do this: <@U0BOB>" in types_and_hears(world.alice, ADD)
-    assert "No monitors yet" in types_and_hears(world.alice, "/model monitor")
+def test_who_may_not_hears_so_and_nothing_is_watched(world: RunningApp) -> None:
+    assert "Only those who may roll back can do this: <@U0BOB>" in type_and_read_reply(world.alice, ADD)
+    assert "No monitors yet" in type_and_read_reply(world.alice, "/model monitor")
 
 
-def test_guests_only_look(watched: World) -> None:
+def test_guests_only_look(watched: RunningApp) -> None:
     watched.slack.add_person(PersonSeed(id="U0GUEST", name="guest", is_restricted=True))
     watched.slack.set_members(CHANNEL, [*watched.slack.members(CHANNEL), "U0GUEST"])
     guest = watched.slack.person("guest")
-    assert "Guests can look" in types_and_hears(guest, "/model monitor pause churn accuracy")
-    assert "not checked yet" in types_and_hears(guest, "/model monitor churn")
+    assert "Guests can look" in type_and_read_reply(guest, "/model monitor pause churn accuracy")
+    assert "not checked yet" in type_and_read_reply(guest, "/model monitor churn")
 
 
-def test_how_it_stands_is_listed_and_shown(watched: World) -> None:
-    measure(watched, 0.9, 0.88, 0.61)
-    listed = types_and_hears(watched.alice, "/model monitor")
+def test_how_it_stands_is_listed_and_shown(watched: RunningApp) -> None:
+    record_measurements(watched, 0.9, 0.88, 0.61)
+    listed = type_and_read_reply(watched.alice, "/model monitor")
     assert "🔴 `churn` `accuracy`  failed, since" in listed
     assert "0.61, bound 0.85  ·  tells" in listed
-    shown = types_and_hears(watched.alice, "/model monitor show churn accuracy")
+    shown = type_and_read_reply(watched.alice, "/model monitor show churn accuracy")
     for words in (
         "Fails when `accuracy` is at most 0.85, 2 checks in a row.",
         "It tells the channel",
@@ -100,13 +102,13 @@ def picture_in(message: dict[str, Any]) -> dict[str, Any] | None:
     return next((block for block in message["blocks"] if block["type"] == "image"), None)
 
 
-def charts(world: World) -> list[dict[str, Any]]:
+def charts(world: RunningApp) -> list[dict[str, Any]]:
     """Return the pictures in Alice's direct messages."""
     return [file for message in world.alice.direct_messages() for file in message.get("files") or []]
 
 
-def test_the_chart_of_what_is_shown_comes_directly_and_nobody_else_sees_it(watched: World) -> None:
-    measure(watched, 0.9, 0.88, 0.61)
+def test_the_chart_of_what_is_shown_comes_directly_and_nobody_else_sees_it(watched: RunningApp) -> None:
+    record_measurements(watched, 0.9, 0.88, 0.61)
     watched.alice.types(CHANNEL, "/model monitor show churn accuracy")
     where = watched.answer(watched.alice, "The chart is in")
     [picture] = charts(watched)
@@ -116,16 +118,16 @@ def test_the_chart_of_what_is_shown_comes_directly_and_nobody_else_sees_it(watch
     assert not any(message.get("files") for message in watched.alice.sees(CHANNEL))
 
 
-def test_before_the_first_reading_there_is_no_picture(watched: World) -> None:
+def test_before_the_first_reading_there_is_no_picture(watched: RunningApp) -> None:
     answer(watched, "/model monitor show churn accuracy")
     assert charts(watched) == []
 
 
-def test_where_slack_takes_no_files_the_rest_is_shown(watched: World) -> None:
-    measure(watched, 0.61)
+def test_where_slack_takes_no_files_the_rest_is_shown(watched: RunningApp) -> None:
+    record_measurements(watched, 0.61)
     watched.slack.fail("files.getUploadURLExternal", "missing_scope")
     shown = answer(watched, "/model monitor show churn accuracy")
-    assert "failed, since" in said(shown)
+    assert "failed, since" in message_text(shown)
     assert charts(watched) == []
 
 
@@ -139,35 +141,37 @@ def test_where_slack_takes_no_files_the_rest_is_shown(watched: World) -> None:
         ("edit churn accuracy --greater-than 0.9", "at most 0.9", "changed the monitor"),
     ],
 )
-def test_what_changes_something_for_all_is_heard_by_all(watched: World, text: str, answered: str, channel: str) -> None:
-    assert answered in types_and_hears(watched.bob, f"/model monitor {text}")
+def test_what_changes_something_for_all_is_heard_by_all(
+    watched: RunningApp, text: str, answered: str, channel: str
+) -> None:
+    assert answered in type_and_read_reply(watched.bob, f"/model monitor {text}")
     assert "<@U0BOB>" in heard(watched, channel)
 
 
-def test_a_typo_gets_the_nearest_verb_and_the_nearest_monitor(watched: World) -> None:
-    assert "Did you mean `monitor pause`?" in types_and_hears(watched.bob, "/model monitor puase churn accuracy")
-    assert "Did you mean `accuracy`?" in types_and_hears(watched.bob, "/model monitor pause churn acuracy")
+def test_a_typo_gets_the_nearest_verb_and_the_nearest_monitor(watched: RunningApp) -> None:
+    assert "Did you mean `monitor pause`?" in type_and_read_reply(watched.bob, "/model monitor puase churn accuracy")
+    assert "Did you mean `accuracy`?" in type_and_read_reply(watched.bob, "/model monitor pause churn acuracy")
 
 
-def test_the_help_knows_both_words(world: World) -> None:
-    assert "/model monitor silence MODEL" in types_and_hears(world.alice, "/model help monitor")
-    told = types_and_hears(world.alice, "/model help monitor add")
+def test_the_help_knows_both_words(world: RunningApp) -> None:
+    assert "/model monitor silence MODEL" in type_and_read_reply(world.alice, "/model help monitor")
+    told = type_and_read_reply(world.alice, "/model help monitor add")
     assert "--greater-than" in told
     assert "what must hold: above this; equality fails" in told
 
 
-def test_auto_has_to_be_armed_by_somebody_else(watched: World) -> None:
-    types_and_hears(watched.bob, "/model monitor edit churn accuracy --action auto")
-    assert "somebody else has to arm it" in types_and_hears(watched.bob, "/model monitor arm churn accuracy")
+def test_auto_has_to_be_armed_by_somebody_else(watched: RunningApp) -> None:
+    type_and_read_reply(watched.bob, "/model monitor edit churn accuracy --action auto")
+    assert "somebody else has to arm it" in type_and_read_reply(watched.bob, "/model monitor arm churn accuracy")
     carol = watched.slack.person("carol")
-    assert "has to be measured for 24 hours" in types_and_hears(carol, "/model monitor arm churn accuracy")
+    assert "has to be measured for 24 hours" in type_and_read_reply(carol, "/model monitor arm churn accuracy")
     dave = watched.slack.person("dave")
-    armed = types_and_hears(dave, '/model monitor arm churn accuracy --override --reason "known"')
+    armed = type_and_read_reply(dave, '/model monitor arm churn accuracy --override --reason "known"')
     assert "from now on it rolls back by itself" in armed
-    assert "It rolls back by itself." in types_and_hears(watched.bob, "/model monitor show churn accuracy")
+    assert "It rolls back by itself." in type_and_read_reply(watched.bob, "/model monitor show churn accuracy")
 
 
-def test_a_check_out_of_turn_tells_what_came_of_it(watched: World) -> None:
+def test_a_check_out_of_turn_tells_what_came_of_it(watched: RunningApp) -> None:
     now = datetime.now(UTC)
     with watched.ledger.write() as tx:
         tx.add_readings(
@@ -184,13 +188,13 @@ def test_a_check_out_of_turn_tells_what_came_of_it(watched: World) -> None:
                 )
             ]
         )
-    told = types_and_hears(watched.bob, "/model monitor check churn accuracy")
+    told = type_and_read_reply(watched.bob, "/model monitor check churn accuracy")
     assert "Checked `churn` `accuracy`: " in told
     assert "`accuracy` of `v3`: 0.91" in told
-    assert "Only those who may roll back" in types_and_hears(watched.alice, "/model monitor check churn accuracy")
+    assert "Only those who may roll back" in type_and_read_reply(watched.alice, "/model monitor check churn accuracy")
 
 
-def test_a_backtest_is_posted_for_all(watched: World) -> None:
+def test_a_backtest_is_posted_for_all(watched: RunningApp) -> None:
     watched.bob.types(CHANNEL, "/model monitor backtest churn accuracy --days 7")
     assert "Can't tell what `churn` `accuracy` would have done in 7d (judged 0 of 168 hours)" in heard(watched, "in 7d")
 
@@ -201,17 +205,17 @@ def test_a_backtest_is_posted_for_all(watched: World) -> None:
 FILLED = {"model": "churn", "name": "latency", "query": "latency_ms", "less_than": "100", "every": "1m"}
 
 
-def test_what_is_missing_is_asked_for_in_a_form_and_other_flags_are_kept(world: World) -> None:
+def test_what_is_missing_is_asked_for_in_a_form_and_other_flags_are_kept(world: RunningApp) -> None:
     world.bob.types(CHANNEL, "/model monitor add churn --fail-after 4")
     world.bob.waits_for_modal()
     assert world.bob.submits(FILLED) is None
     assert "`churn` `latency` is watched from now on" in world.answer(world.bob, "is watched")
-    rule = the_monitor(world, "latency").rule
+    rule = find_monitor(world, "latency").rule
     assert (rule.less_than, rule.query, rule.fail_after, rule.action) == (100.0, "latency_ms", 4, "dry_run")
     heard(world, "added the monitor `churn` `latency`")
 
 
-def test_an_error_stands_under_its_field_and_the_form_stays_open(world: World) -> None:
+def test_an_error_stands_under_its_field_and_the_form_stays_open(world: RunningApp) -> None:
     world.bob.types(CHANNEL, "/model monitor add")
     world.bob.waits_for_modal()
     for changes, field, words in (
@@ -228,32 +232,32 @@ def test_an_error_stands_under_its_field_and_the_form_stays_open(world: World) -
         assert errors is not None
         assert words in errors[field]
     assert world.bob.submits(FILLED | {"rule": "threshold", "window": "", "min_effect": "", "of": ""}) is None
-    assert the_monitor(world, "latency").created_by is not None
+    assert find_monitor(world, "latency").created_by is not None
 
 
-def test_how_much_worse_counts_is_typed_and_filled_in(world: World) -> None:
+def test_how_much_worse_counts_is_typed_and_filled_in(world: RunningApp) -> None:
     world.bob.types(CHANNEL, "/model monitor add churn --min-effect 10% of error --window 30m")
     world.bob.waits_for_modal()
     assert world.bob.submits({"model": "churn", "name": "accuracy", "rule": "blocks"}) is None
     heard(world, "by more than 10% of the error and 3 standard deviations")
-    rule = the_monitor(world, "accuracy").rule
+    rule = find_monitor(world, "accuracy").rule
     assert (str(rule.min_effect), rule.window) == ("10% of error", timedelta(minutes=30))
     world.bob.types(CHANNEL, "/model monitor edit churn accuracy --min-effect '0.01 abs'")
     heard(world, "by more than 0.01 and 3 standard deviations")
-    assert str(the_monitor(world, "accuracy").rule.min_effect) == "0.01 abs"
+    assert str(find_monitor(world, "accuracy").rule.min_effect) == "0.01 abs"
 
 
-def test_what_is_counted_out_of_what_is_filled_in(world: World) -> None:
+def test_what_is_counted_out_of_what_is_filled_in(world: RunningApp) -> None:
     world.bob.types(CHANNEL, "/model monitor add churn")
     world.bob.waits_for_modal()
     counts = {"model": "churn", "name": "correct", "source": "mlflow", "of": "predictions", "greater_than": "0.85"}
     assert world.bob.submits(counts) is None
     heard(world, "Fails when `correct` of `predictions` is at most 0.85")
-    assert the_monitor(world, "correct").rule.of == "predictions"
-    assert "`correct` of `predictions`" in types_and_hears(world.bob, "/model monitor show churn correct")
+    assert find_monitor(world, "correct").rule.of == "predictions"
+    assert "`correct` of `predictions`" in type_and_read_reply(world.bob, "/model monitor show churn correct")
 
 
-def test_who_may_not_hears_it_in_the_form(world: World) -> None:
+def test_who_may_not_hears_it_in_the_form(world: RunningApp) -> None:
     world.alice.types(CHANNEL, "/model monitor add churn")
     world.alice.waits_for_modal()
     errors = world.alice.submits(FILLED)
@@ -264,45 +268,47 @@ def test_who_may_not_hears_it_in_the_form(world: World) -> None:
 # -- pressed -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_buttons_do_what_the_words_do(watched: World) -> None:
+def test_the_buttons_do_what_the_words_do(watched: RunningApp) -> None:
     shown = answer(watched, "/model monitor show churn accuracy")
-    assert "paused the monitor" in hears(watched.bob, lambda: watched.bob.clicks(shown, "Pause"))
-    assert the_monitor(watched).is_paused
+    assert "paused the monitor" in reply_to(watched.bob, lambda: watched.bob.clicks(shown, "Pause"))
+    assert find_monitor(watched).is_paused
     again = answer(watched, "/model monitor show churn accuracy")
-    assert "resumed the monitor" in hears(watched.bob, lambda: watched.bob.clicks(again, "Resume"))
-    assert "silenced the monitor" in hears(watched.bob, lambda: watched.bob.clicks(again, "Silence 2 h"))
+    assert "resumed the monitor" in reply_to(watched.bob, lambda: watched.bob.clicks(again, "Resume"))
+    assert "silenced the monitor" in reply_to(watched.bob, lambda: watched.bob.clicks(again, "Silence 2 h"))
     silenced = answer(watched, "/model monitor show churn accuracy")
-    assert "post and act again" in hears(watched.bob, lambda: watched.bob.clicks(silenced, "Post again"))
-    assert not the_monitor(watched).is_silenced(datetime.now(UTC))
+    assert "post and act again" in reply_to(watched.bob, lambda: watched.bob.clicks(silenced, "Post again"))
+    assert not find_monitor(watched).is_silenced(datetime.now(UTC))
     heard(watched, "paused the monitor")
 
 
-def test_a_chart_is_posted_where_it_was_asked_for(watched: World) -> None:
-    measure(watched, 0.9, 0.88, 0.61)
+def test_a_chart_is_posted_where_it_was_asked_for(watched: RunningApp) -> None:
+    record_measurements(watched, 0.9, 0.88, 0.61)
     shown = answer(watched, "/model monitor show churn accuracy")
     watched.bob.clicks(shown, "Post the chart here")
-    posted = watched.alice.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and "failed, since" in said(m))
+    posted = watched.alice.waits_for(
+        CHANNEL, lambda m: not m.get("is_ephemeral") and "failed, since" in message_text(m)
+    )
     watched.slack.wait_for(lambda: any(one.get("files") for one in watched.alice.thread(posted)))
 
 
-def test_a_button_under_the_list_opens_the_form(world: World) -> None:
+def test_a_button_under_the_list_opens_the_form(world: RunningApp) -> None:
     world.bob.clicks(answer(world, "/model monitor"), "Add a monitor")
     world.bob.waits_for_modal()
     assert world.bob.submits(FILLED) is None
 
 
-def test_home_shows_the_monitors(watched: World) -> None:
-    measure(watched, 0.61)
+def test_home_shows_the_monitors(watched: RunningApp) -> None:
+    record_measurements(watched, 0.61)
     watched.alice.opens_home()
-    watched.alice.waits_for_home(lambda view: "🔴 `churn` `accuracy`  failed, since" in said(view))
+    watched.alice.waits_for_home(lambda view: "🔴 `churn` `accuracy`  failed, since" in message_text(view))
 
 
 # -- incidents ---------------------------------------------------------------------------------------------------------
 
 
-def alert(world: World, doing: Doing = Doing.NOTIFIED, **changes: Any) -> dict[str, Any]:
+def alert(world: RunningApp, doing: Doing = Doing.NOTIFIED, **changes: Any) -> dict[str, Any]:
     """Open an incident about the version in Production, and return its message once all of it is posted."""
-    monitor, now = the_monitor(world), datetime.now(UTC)
+    monitor, now = find_monitor(world), datetime.now(UTC)
     line = incident_words.line(monitor, say("0.61 is not greater than 0.85."))
     incident = Incident(
         id="i4k7q",
@@ -328,18 +334,18 @@ def alert(world: World, doing: Doing = Doing.NOTIFIED, **changes: Any) -> dict[s
     return world.card(holds="churn v3")
 
 
-def test_an_alert_has_its_thread_and_its_picture(watched: World) -> None:
-    measure(watched, 0.9, 0.61)
+def test_an_alert_has_its_thread_and_its_picture(watched: RunningApp) -> None:
+    record_measurements(watched, 0.9, 0.61)
     card = alert(watched)
-    assert "🔴 churn v3: accuracy failed" in said(card)
+    assert "🔴 churn v3: accuracy failed" in message_text(card)
     thread = watched.alice.thread(card)
-    assert "fails in Production, since" in said(thread[1])
+    assert "fails in Production, since" in message_text(thread[1])
     [file] = thread[2]["files"]
     assert file["name"].startswith("churn-accuracy-")
 
 
-def test_the_message_of_an_alert_gets_the_picture_as_soon_as_slack_shows_it(watched: World) -> None:
-    measure(watched, 0.9, 0.61)
+def test_the_message_of_an_alert_gets_the_picture_as_soon_as_slack_shows_it(watched: RunningApp) -> None:
+    record_measurements(watched, 0.9, 0.61)
     card = alert(watched)
     [file] = watched.alice.thread(card)[2]["files"]
     with watched.ledger.write() as tx:
@@ -349,48 +355,50 @@ def test_the_message_of_an_alert_gets_the_picture_as_soon_as_slack_shows_it(watc
     assert picture["slack_file"]["id"] == file["id"]
 
 
-def test_if_slack_takes_no_picture_an_admin_is_told_and_the_thread_goes_on(watched: World) -> None:
-    measure(watched, 0.9, 0.61)
+def test_if_slack_takes_no_picture_an_admin_is_told_and_the_thread_goes_on(watched: RunningApp) -> None:
+    record_measurements(watched, 0.9, 0.61)
     watched.slack.fail("files.getUploadURLExternal", "missing_scope")
     card = alert(watched)
     dave = watched.slack.person("dave")
-    assert "missing scopes that Registrar needs: `files:write`" in said(dave.waits_for_direct_message())
+    assert "missing scopes that Registrar needs: `files:write`" in message_text(dave.waits_for_direct_message())
     watched.alice.clicks(card, "Acknowledge")
     watched.slack.wait_for(lambda: len(watched.alice.thread(card)) == 3)
 
 
-def test_whoever_acknowledges_is_seen_by_all(watched: World) -> None:
+def test_whoever_acknowledges_is_seen_by_all(watched: RunningApp) -> None:
     card = alert(watched)
-    assert "You look after it" in hears(watched.alice, lambda: watched.alice.clicks(card, "Acknowledge"))
+    assert "You look after it" in reply_to(watched.alice, lambda: watched.alice.clicks(card, "Acknowledge"))
     watched.card(holds="<@U0ALICE> looks after it")
-    watched.slack.wait_for(lambda: "I stop reminding" in said(watched.bob.thread(card)[-1]))
+    watched.slack.wait_for(lambda: "I stop reminding" in message_text(watched.bob.thread(card)[-1]))
 
 
-def test_an_alert_is_silenced_by_who_may(watched: World) -> None:
+def test_an_alert_is_silenced_by_who_may(watched: RunningApp) -> None:
     card = alert(watched)
-    refusal = hears(watched.alice, lambda: watched.alice.clicks(card, "Silence 2 h"))
+    refusal = reply_to(watched.alice, lambda: watched.alice.clicks(card, "Silence 2 h"))
     assert "Only those who may roll back" in refusal
-    assert "until" in hears(watched.bob, lambda: watched.bob.clicks(card, "Silence 2 h"))
+    assert "until" in reply_to(watched.bob, lambda: watched.bob.clicks(card, "Silence 2 h"))
     watched.card(holds="🔕 until")
-    assert the_monitor(watched).is_silenced(datetime.now(UTC))
+    assert find_monitor(watched).is_silenced(datetime.now(UTC))
 
 
-def test_details_are_for_who_asks(watched: World) -> None:
+def test_details_are_for_who_asks(watched: RunningApp) -> None:
     card = alert(watched)
-    assert "Fails when `accuracy`" in hears(watched.alice, lambda: watched.alice.clicks(card, "Details"))
+    assert "Fails when `accuracy`" in reply_to(watched.alice, lambda: watched.alice.clicks(card, "Details"))
 
 
-def test_the_question_is_answered_by_who_may_and_by_the_rules_of_this_moment(watched: World) -> None:
+def test_the_question_is_answered_by_who_may_and_by_the_rules_of_this_moment(watched: RunningApp) -> None:
     card = alert(watched, Doing.AWAITING_HUMAN)
-    assert "Only those who may roll back" in hears(watched.alice, lambda: watched.alice.clicks(card, "Roll back to v1"))
+    assert "Only those who may roll back" in reply_to(
+        watched.alice, lambda: watched.alice.clicks(card, "Roll back to v1")
+    )
     watched.registry.transition("churn", 4, Stage.PRODUCTION, archive_existing=True)
     watched.registrar.poll()
-    told = hears(watched.bob, lambda: watched.bob.clicks(card, "Roll back to v1"))
+    told = reply_to(watched.bob, lambda: watched.bob.clicks(card, "Roll back to v1"))
     assert "Production has moved since" in told
     assert watched.production() == [4]
 
 
-def test_undoing_opens_the_form_for_the_version_that_was_taken_out(watched: World) -> None:
+def test_undoing_opens_the_form_for_the_version_that_was_taken_out(watched: RunningApp) -> None:
     card = alert(watched, Doing.ROLLED_BACK)
     watched.alice.clicks(card, "Undo…")
     modal = watched.alice.waits_for_modal()

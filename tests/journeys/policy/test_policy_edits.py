@@ -15,8 +15,8 @@ import pytest
 from bot.domain.approvals import RequestState
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, POLICY, TurnedClock, World, running, said
-from tests.support.app.harness import hears, the_request
+from tests.support.app.app_fixture import CHANNEL, POLICY, AdjustableClock, RunningApp, message_text, running_app
+from tests.support.app.harness import only_request, reply_to
 from tests.support.waiting import wait_until
 
 ASK = "/model promote churn 4 production"
@@ -35,16 +35,18 @@ def file(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def bot(slack: LocalSlack, file: Path, clock: TurnedClock, registry: MemoryRegistry | None = None) -> Iterator[World]:
-    with running(slack, file.parent, registry or MemoryRegistry(), clock=clock, policy_file=file) as world:
+def bot(
+    slack: LocalSlack, file: Path, clock: AdjustableClock, registry: MemoryRegistry | None = None
+) -> Iterator[RunningApp]:
+    with running_app(slack, file.parent, registry or MemoryRegistry(), clock=clock, policy_file=file) as world:
         yield world
 
 
-def hears_in_channel(world: World, text: str) -> dict[str, Any]:
-    return world.bob.waits_for(CHANNEL, lambda message: text in said(message), 30)
+def hears_in_channel(world: RunningApp, text: str) -> dict[str, Any]:
+    return world.bob.waits_for(CHANNEL, lambda message: text in message_text(message), 30)
 
 
-def warnings(world: World) -> list[str]:
+def warnings(world: RunningApp) -> list[str]:
     answer = httpx.get(f"{world.service.address}/readyz", timeout=30, trust_env=False)
     assert answer.status_code == 200
     found: list[str] = answer.json()["warnings"]
@@ -52,7 +54,7 @@ def warnings(world: World) -> list[str]:
 
 
 def test_a_new_approver_decides_nothing_until_the_edit_has_settled(slack: LocalSlack, file: Path) -> None:
-    clock = TurnedClock()
+    clock = AdjustableClock()
     carol = slack.person("carol")
     with bot(slack, file, clock) as world:
         world.alice.types(CHANNEL, ASK)
@@ -61,37 +63,37 @@ def test_a_new_approver_decides_nothing_until_the_edit_has_settled(slack: LocalS
         wait_until(lambda: bool(warnings(world)))
         clock.turn(timedelta(seconds=5))
         hears_in_channel(world, "The policy file changed and loosens a rule.")
-        assert "not among those who may decide" in hears(carol, lambda: carol.clicks(card, "Approve"))
+        assert "not among those who may decide" in reply_to(carol, lambda: carol.clicks(card, "Approve"))
         world.bob.opens_home()
-        world.bob.waits_for_home(lambda view: "The policy file changed" in said(view))
+        world.bob.waits_for_home(lambda view: "The policy file changed" in message_text(view))
         clock.turn(timedelta(seconds=30))
-        assert "can approve" in said(hears_in_channel(world, "Policy updated"))
+        assert "can approve" in message_text(hears_in_channel(world, "Policy updated"))
         assert warnings(world) == []
         world.bob.opens_home()
-        world.bob.waits_for_home(lambda view: "The policy file changed" not in said(view))
+        world.bob.waits_for_home(lambda view: "The policy file changed" not in message_text(view))
 
 
 def test_a_restart_puts_no_loosened_file_in_force(slack: LocalSlack, file: Path) -> None:
-    clock, registry = TurnedClock(), MemoryRegistry()
+    clock, registry = AdjustableClock(), MemoryRegistry()
     carol = slack.person("carol")
     with bot(slack, file, clock, registry) as world:
         world.alice.types(CHANNEL, ASK)
         card = world.card()
     write(file, ["U0BOB", "U0CAROL"])
     with bot(slack, file, clock, registry) as world:
-        assert "not among those who may decide" in hears(carol, lambda: carol.clicks(card, "Approve"))
-        assert the_request(world.ledger).state is RequestState.PENDING
+        assert "not among those who may decide" in reply_to(carol, lambda: carol.clicks(card, "Approve"))
+        assert only_request(world.ledger).state is RequestState.PENDING
         assert "the edit applies at" in warnings(world)[0]
 
 
 def test_an_approver_who_was_removed_decides_nothing_a_few_seconds_later(slack: LocalSlack, file: Path) -> None:
     write(file, ["U0BOB", "U0CAROL"])
-    clock = TurnedClock()
+    clock = AdjustableClock()
     with bot(slack, file, clock) as world:
         write(file, ["U0CAROL"])
         wait_until(lambda: bool(warnings(world)))
         clock.turn(timedelta(seconds=2))
         hears_in_channel(world, "Policy updated")
         world.alice.types(CHANNEL, ASK)
-        answer = hears(world.bob, lambda: world.bob.clicks(world.card(), "Approve"))
+        answer = reply_to(world.bob, lambda: world.bob.clicks(world.card(), "Approve"))
         assert "not among those who may decide" in answer

@@ -15,11 +15,11 @@ from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, POLICY, World, running, said
-from tests.support.app.harness import JSON, hears, links, types_and_hears
+from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, message_text, running_app
+from tests.support.app.harness import JSON, audit_links, reply_to, type_and_read_reply
 from tests.support.waiting import wait_until
 
-Run = Callable[..., World]
+Run = Callable[..., RunningApp]
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def run(slack: LocalSlack, tmp_path: Path) -> Iterator[Run]:
     """Return what starts the bot under a rule for Production."""
     with ExitStack() as stack:
 
-        def start(**rule: Any) -> World:
+        def start(**rule: Any) -> RunningApp:
             models = {"*": {"production": {"approvers": ["lead"], "expires_after": "24h", **rule}}}
-            world: AbstractContextManager[World] = running(
+            world: AbstractContextManager[RunningApp] = running_app(
                 slack, tmp_path, MemoryRegistry(), policy=read_policy(POLICY | {"models": models})
             )
             return stack.enter_context(world)
@@ -37,9 +37,9 @@ def run(slack: LocalSlack, tmp_path: Path) -> Iterator[Run]:
         yield start
 
 
-def shown(world: World, card: JSON) -> str:
+def shown(world: RunningApp, card: JSON) -> str:
     """Return what a card says now."""
-    return next(said(one) for one in world.bob.sees(CHANNEL) if one["ts"] == card["ts"])
+    return next(message_text(one) for one in world.bob.sees(CHANNEL) if one["ts"] == card["ts"])
 
 
 def approve(card: JSON) -> JSON:
@@ -66,7 +66,7 @@ def test_a_group_is_mentioned_as_one(run: Run, slack: LocalSlack) -> None:
     slack.set_group("S0LEADS", "leads", ["bob", "carol"])
     world = run(approvers=["S0LEADS", "U0DAVE"])
     world.alice.types(CHANNEL, "/model promote churn 4 production")
-    assert "Waiting for <!subteam^S0LEADS> or <@U0DAVE>." in said(world.card())
+    assert "Waiting for <!subteam^S0LEADS> or <@U0DAVE>." in message_text(world.card())
 
 
 def test_each_approver_gets_one_direct_message_with_the_link_and_no_mention(run: Run, slack: LocalSlack) -> None:
@@ -74,10 +74,10 @@ def test_each_approver_gets_one_direct_message_with_the_link_and_no_mention(run:
     world = run(approvers=["S0LEADS", "U0BOB"], tell_approvers="direct")
     world.alice.types(CHANNEL, "/model promote churn 4 production")
     card = world.card()
-    assert "Waiting for leads or bob." in said(card)
+    assert "Waiting for leads or bob." in message_text(card)
     link = f"archives/C0MLMODELS/p{card['ts'].replace('.', '')}|Open the card>"
     for person in (world.bob, world.slack.person("carol")):
-        told = said(person.waits_for_direct_message(lambda message: "requests" in said(message)))
+        told = message_text(person.waits_for_direct_message(lambda message: "requests" in message_text(message)))
         assert link in told
         assert "<@U0ALICE> requests `churn` `v3` → `v4` in Production." in told
     world.bob.clicks(card, "Approve")
@@ -88,7 +88,7 @@ def test_each_approver_gets_one_direct_message_with_the_link_and_no_mention(run:
 def test_nobody_is_notified_where_the_policy_says_so(run: Run) -> None:
     world = run(tell_approvers="none")
     world.alice.types(CHANNEL, "/model promote churn 4 production")
-    card = said(world.card())
+    card = message_text(world.card())
     assert "Waiting for bob or carol." in card
     assert "<@U0BOB>" not in card
     assert world.bob.direct_messages() == []
@@ -96,11 +96,11 @@ def test_nobody_is_notified_where_the_policy_says_so(run: Run) -> None:
 
 def test_a_request_that_could_never_be_met_is_refused(run: Run) -> None:
     world = run(required=2)
-    answer = types_and_hears(world.bob, "/model promote churn 4 production")
+    answer = type_and_read_reply(world.bob, "/model promote churn 4 production")
     assert "it needs 2 approvals, and besides you only <@U0CAROL> can approve." in answer
     assert "Ask someone who isn't an approver to request it." in answer
-    assert links(world.ledger, Tag.OPENED) == []
-    [refused] = links(world.ledger, Tag.ASK_REFUSED)
+    assert audit_links(world.ledger, Tag.OPENED) == []
+    [refused] = audit_links(world.ledger, Tag.ASK_REFUSED)
     assert refused.event.evidence["error"] == "TooFewApprovers"
 
 
@@ -108,7 +108,7 @@ def test_a_request_is_opened_where_slack_cannot_say_who_is_in_the_group(run: Run
     world = run(approvers=["S0LEADS"], required=2, expires_after="1h")
     slack.fail("usergroups.list", "missing_scope", times=None)
     world.alice.types(CHANNEL, "/model promote churn 4 production")
-    assert "Waiting for 2 approvals from <!subteam^S0LEADS>." in said(world.card())
+    assert "Waiting for 2 approvals from <!subteam^S0LEADS>." in message_text(world.card())
 
 
 def test_while_production_is_frozen_the_headline_says_why_and_approve_does_not_stand_out(run: Run) -> None:
@@ -123,7 +123,7 @@ def test_while_production_is_frozen_the_headline_says_why_and_approve_does_not_s
     assert approve(world.card(holds="Promote churn v4 to Production?"))["style"] == "primary"
 
 
-def approve_at_home(world: World) -> JSON:
+def approve_at_home(world: RunningApp) -> JSON:
     """Return the button Approve of the first request on Bob's Home."""
     world.bob.opens_home()
     home = world.bob.waits_for_home(lambda view: "request_approve" in str(view))
@@ -135,7 +135,7 @@ def test_a_blocked_request_says_in_its_headline_what_it_needs(run: Run) -> None:
     world.alice.types(CHANNEL, "/model promote churn 4 production")
     card = world.card(holds="⛔ churn v4 → Production is blocked: accuracy failed, override needed")
     assert "style" not in approve(card)
-    assert "Waiting for <@U0BOB> or <@U0CAROL>." in said(card)
+    assert "Waiting for <@U0BOB> or <@U0CAROL>." in message_text(card)
     world.bob.clicks(card, "Approve")
     wait_until(lambda: "Waiting for <@U0DAVE> to override the failed gates." in shown(world, card))
 
@@ -165,7 +165,7 @@ def test_someone_whose_home_is_another_workspace_decides_by_click_and_form(run: 
     world.bob.waits_for_modal()
     assert world.bob.submits({"reason": "too early"}) is None
     wait_until(lambda: "rejected" in shown(world, card))
-    [rejected] = links(world.ledger, Tag.REJECTED)
+    [rejected] = audit_links(world.ledger, Tag.REJECTED)
     assert rejected.event.actor == Person("T0LOCAL", "U0BOB")
 
 
@@ -185,8 +185,8 @@ def test_someone_whose_home_is_another_workspace_cannot_approve_their_own_reques
     world = run()
     world.bob.types(CHANNEL, "/model promote churn 4 production")
     card = world.card()
-    assert "You asked for this" in hears(world.bob, lambda: world.bob.clicks(card, "Approve"))
-    assert links(world.ledger, Tag.VOTED) == []
+    assert "You asked for this" in reply_to(world.bob, lambda: world.bob.clicks(card, "Approve"))
+    assert audit_links(world.ledger, Tag.VOTED) == []
 
 
 def test_a_member_of_the_grid_but_not_of_this_workspace_is_a_stranger(run: Run, slack: LocalSlack) -> None:
@@ -194,4 +194,4 @@ def test_a_member_of_the_grid_but_not_of_this_workspace_is_a_stranger(run: Run, 
     world = run()
     world.alice.types(CHANNEL, "/model promote churn 4 production")
     card = world.card()
-    assert "Only members of this workspace" in hears(world.bob, lambda: world.bob.clicks(card, "Approve"))
+    assert "Only members of this workspace" in reply_to(world.bob, lambda: world.bob.clicks(card, "Approve"))

@@ -11,40 +11,40 @@ import pytest
 from bot.domain.events import Tag
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, TurnedClock, World, running, said
-from tests.support.app.harness import JSON, hears, links
+from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, message_text, running_app
+from tests.support.app.harness import JSON, audit_links, reply_to
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-def clock() -> TurnedClock:
+def clock() -> AdjustableClock:
     """Return the bot's clock."""
-    return TurnedClock()
+    return AdjustableClock()
 
 
 @pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path, clock: TurnedClock) -> Iterator[World]:
+def world(slack: LocalSlack, tmp_path: Path, clock: AdjustableClock) -> Iterator[RunningApp]:
     """The bot, with a model that needs two approvals."""
     registry = MemoryRegistry()
-    with running(slack, tmp_path, registry, clock=clock) as world:
+    with running_app(slack, tmp_path, registry, clock=clock) as world:
         registry.add("two-eyes", versions=1)
         yield world
 
 
-def test_two_of_two_do_not_move_it_once_the_first_account_is_deactivated(world: World) -> None:
+def test_two_of_two_do_not_move_it_once_the_first_account_is_deactivated(world: RunningApp) -> None:
     world.alice.types(CHANNEL, "/model promote two-eyes 1 production")
     card = world.card()
     world.bob.clicks(card, "Approve")
     world.card(holds="1 of 2")
     world.slack.change_person("bob", deleted=True)
     carol = world.slack.person("carol")
-    assert "1 of 2" in hears(carol, lambda: carol.clicks(card, "Approve"))
+    assert "1 of 2" in reply_to(carol, lambda: carol.clicks(card, "Approve"))
     wait_until(lambda: "*No longer counts*\n<@U0BOB>: the account is deactivated" in shown(world, card))
     wait_until(lambda: "<@U0BOB>'s approval no longer counts: the account is deactivated." in heard(world, card))
     assert world.production("two-eyes") == []
 
 
-def test_a_third_approver_makes_it_two_again(world: World) -> None:
+def test_a_third_approver_makes_it_two_again(world: RunningApp) -> None:
     world.alice.types(CHANNEL, "/model promote two-eyes 1 production")
     card = world.card()
     world.bob.clicks(card, "Approve")
@@ -53,10 +53,10 @@ def test_a_third_approver_makes_it_two_again(world: World) -> None:
     world.slack.person("carol").clicks(card, "Approve")
     world.slack.person("dave").clicks(card, "Approve")
     wait_until(lambda: world.production("two-eyes") == [1])
-    assert len(links(world.ledger, Tag.LAPSED)) == 1
+    assert len(audit_links(world.ledger, Tag.LAPSED)) == 1
 
 
-def approved_while_the_registry_is_down(world: World) -> JSON:
+def approved_while_the_registry_is_down(world: RunningApp) -> JSON:
     """Have churn v4 approved; MLflow doesn't answer, so the move waits. Return the card."""
     assert isinstance(world.registry, MemoryRegistry)
     world.alice.types(CHANNEL, "/model promote churn 4 production")
@@ -67,17 +67,17 @@ def approved_while_the_registry_is_down(world: World) -> JSON:
     return card
 
 
-def shown(world: World, card: JSON) -> str:
+def shown(world: RunningApp, card: JSON) -> str:
     """Return what a card says now."""
-    return next(said(one) for one in world.bob.sees(CHANNEL) if one["ts"] == card["ts"])
+    return next(message_text(one) for one in world.bob.sees(CHANNEL) if one["ts"] == card["ts"])
 
 
-def heard(world: World, card: JSON) -> str:
+def heard(world: RunningApp, card: JSON) -> str:
     """Return what a card's thread says now."""
-    return " ".join(said(one) for one in world.bob.thread(card))
+    return " ".join(message_text(one) for one in world.bob.thread(card))
 
 
-def test_an_approval_expires_before_its_move_is_made(world: World, clock: TurnedClock) -> None:
+def test_an_approval_expires_before_its_move_is_made(world: RunningApp, clock: AdjustableClock) -> None:
     card = approved_while_the_registry_is_down(world)
     clock.turn(timedelta(hours=25))
     wait_until(lambda: "expired" in shown(world, card))
@@ -87,7 +87,7 @@ def test_an_approval_expires_before_its_move_is_made(world: World, clock: Turned
     assert world.production() == [3]
 
 
-def test_the_move_waits_while_slack_does_not_say_who_people_are(world: World) -> None:
+def test_the_move_waits_while_slack_does_not_say_who_people_are(world: RunningApp) -> None:
     card = approved_while_the_registry_is_down(world)
     world.slack.fail("users.info", "internal_error", times=None)
     world.registry.down = False  # type: ignore[attr-defined]  # the registry in memory has it

@@ -11,27 +11,27 @@ import pytest
 from bot.domain.registry import Stage
 from bot.registry.mlflow import MlflowRegistry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, World, running, said
+from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 
-Attack = Callable[[Any, MlflowShelf], None]
+Attack = Callable[[Any, MlflowBackend], None]
 
 
-def with_versions(shelf: MlflowShelf, name: str) -> None:
+def with_versions(shelf: MlflowBackend, name: str) -> None:
     """Add a model of two versions with runs of their own, v1 in Production."""
     shelf.add(name)
     for stage in (Stage.PRODUCTION, Stage.NONE):
         shelf.add_version(name, stage=stage, run_id=shelf.add_run(), source=f"s3://models/{name}")
 
 
-def recreate(mlflow: Any, shelf: MlflowShelf) -> None:
+def recreate(mlflow: Any, shelf: MlflowBackend) -> None:
     """Delete the model, and create it again with other runs."""
     mlflow.delete_registered_model("churn")
     with_versions(shelf, "churn")
 
 
-def swap(mlflow: Any, shelf: MlflowShelf) -> None:
+def swap(mlflow: Any, shelf: MlflowBackend) -> None:
     """Swap two models by renaming them."""
     with_versions(shelf, "fraud")
     mlflow.rename_registered_model("churn", "elsewhere")
@@ -40,29 +40,31 @@ def swap(mlflow: Any, shelf: MlflowShelf) -> None:
 
 
 @pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path, mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf) -> Iterator[World]:
+def world(
+    slack: LocalSlack, tmp_path: Path, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
+) -> Iterator[RunningApp]:
     """The bot over `churn` in a real MLflow."""
     with_versions(mlflow_shelf, "churn")
     registry = MlflowRegistry(mlflow_server.uri, timeout=20)
-    with running(slack, tmp_path / "home", registry) as world:
+    with running_app(slack, tmp_path / "home", registry) as world:
         yield world
     registry.close()
 
 
 @pytest.mark.parametrize("attack", [recreate, swap])
 def test_another_version_under_the_number_of_a_request_is_not_moved_by_its_approval(
-    world: World, mlflow_shelf: MlflowShelf, attack: Attack
+    world: RunningApp, mlflow_shelf: MlflowBackend, attack: Attack
 ) -> None:
     world.alice.types(CHANNEL, "/model promote churn 2 production")
     card = world.card()
     attack(mlflow_shelf._client, mlflow_shelf)
     assert world.bob.clicks(card, "Approve").acked
     ended = world.card(holds="isn't the same version any more")
-    assert "Approve" not in said(ended)
+    assert "Approve" not in message_text(ended)
     assert world.production() == [1]
 
 
-def test_what_was_approved_is_moved(world: World) -> None:
+def test_what_was_approved_is_moved(world: RunningApp) -> None:
     world.alice.types(CHANNEL, "/model promote churn 2 production")
     assert world.bob.clicks(world.card(), "Approve").acked
     world.card(holds="is in Production")

@@ -14,24 +14,24 @@ import pytest
 from bot.ledger.backup import back_up
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, TurnedClock, World, running, said, with_churn
+from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, add_churn, message_text, running_app
 
 
 class Place:
     """A bot that can be stopped, put back to a backup of its ledger, and started again."""
 
     def __init__(self, slack: LocalSlack, home: Path) -> None:
-        self.registry = with_churn(MemoryRegistry())
-        self.clock = TurnedClock()
+        self.registry = add_churn(MemoryRegistry())
+        self.clock = AdjustableClock()
         self._slack = slack
         self._home = home
 
     @contextmanager
-    def running(self, **more: Any) -> Iterator[World]:
-        with running(self._slack, self._home, self.registry, clock=self.clock, **more) as world:
+    def running(self, **more: Any) -> Iterator[RunningApp]:
+        with running_app(self._slack, self._home, self.registry, clock=self.clock, **more) as world:
             yield world
 
-    def back_up(self, world: World) -> None:
+    def back_up(self, world: RunningApp) -> None:
         back_up(f"sqlite:///{self._home / 'ledger.db'}", self._home / "backup.db")
 
     def restore(self) -> None:
@@ -48,16 +48,16 @@ def place(slack: LocalSlack, tmp_path: Path) -> Place:
     return Place(slack, tmp_path)
 
 
-def promote_while_mlflow_is_away(place: Place, world: World) -> None:
+def promote_while_mlflow_is_away(place: Place, world: RunningApp) -> None:
     """Let a promotion of v1 be approved, and wait for MLflow."""
     world.alice.types(CHANNEL, "/model promote churn 1 production")
     card = world.card(holds="Promote churn v1")
     place.registry.down = True
     assert world.bob.clicks(card, "Approve").acked
-    world.slack.wait_for(lambda: [one for one in world.bob.thread(card) if "MLflow" in said(one)])
+    world.slack.wait_for(lambda: [one for one in world.bob.thread(card) if "MLflow" in message_text(one)])
 
 
-def let_it_turn_out_bad(place: Place, world: World) -> None:
+def let_it_turn_out_bad(place: Place, world: RunningApp) -> None:
     """Let MLflow come back, the promotion be made, and v1 be rolled back as bad."""
     place.registry.down = False
     place.later()
@@ -76,9 +76,9 @@ def test_a_restored_ledger_does_not_promote_the_known_bad_version_again(place: P
     place.restore()
     place.later()
     with place.running() as world:
-        told = world.bob.waits_for(CHANNEL, lambda message: "registrar db drop-pending" in said(message))
+        told = world.bob.waits_for(CHANNEL, lambda message: "registrar db drop-pending" in message_text(message))
         world.registrar.recover()
         world.registrar.drain()
         assert world.production() == [3]
-    assert "registrar db accept" in said(told)
-    assert "rollback_date" in said(told)
+    assert "registrar db accept" in message_text(told)
+    assert "rollback_date" in message_text(told)

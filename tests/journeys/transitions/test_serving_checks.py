@@ -10,36 +10,36 @@ import pytest
 
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, World, policy_of, running, said
-from tests.support.network.http_receiver import Receiver, Reply, receiving
+from tests.support.app.app_fixture import CHANNEL, RunningApp, make_policy, message_text, running_app
+from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-def deployment() -> Iterator[Receiver]:
+def deployment() -> Iterator[HttpReceiver]:
     """Whoever is told of moves, and says what it serves."""
-    with receiving() as there:
-        there.replies = [Reply(body=b'{"version": 3}')]
+    with run_receiver() as there:
+        there.replies = [PlannedReply(body=b'{"version": 3}')]
         yield there
 
 
 @pytest.fixture
 def deployed(
-    slack: LocalSlack, tmp_path: Path, deployment: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
+    slack: LocalSlack, tmp_path: Path, deployment: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RunningApp]:
     """The bot with an endpoint and a probe for `churn`."""
     monkeypatch.setenv("DEPLOY_HOOK_SECRET", "s3cret")
-    policy = policy_of(
+    policy = make_policy(
         {
             "notify": [{"url": f"{deployment.url}/hook", "secret_env": "DEPLOY_HOOK_SECRET", "models": ["churn*"]}],
             "serving": {"churn*": {"url": f"{deployment.url}/serves", "every": "1s"}},
         }
     )
-    with running(slack, tmp_path, MemoryRegistry(), policy=policy) as world:
+    with running_app(slack, tmp_path, MemoryRegistry(), policy=policy) as world:
         yield world
 
 
-def test_a_promotion_is_told_and_confirmed_in_the_thread(deployed: World, deployment: Receiver) -> None:
+def test_a_promotion_is_told_and_confirmed_in_the_thread(deployed: RunningApp, deployment: HttpReceiver) -> None:
     deployed.alice.types(CHANNEL, '/model promote churn 4 production --reason "better f1"')
     card = deployed.card()
     deployed.bob.clicks(card, "Approve")
@@ -47,11 +47,11 @@ def test_a_promotion_is_told_and_confirmed_in_the_thread(deployed: World, deploy
     [hook] = wait_until(lambda: [got for got in deployment.got if got.path == "/hook"])
     assert json.loads(hook.body)["version"] == 4
     assert hook.headers["x-registrar-signature"].startswith("v1=")
-    deployment.replies = [Reply(body=b'{"version": 4}')]
+    deployment.replies = [PlannedReply(body=b'{"version": 4}')]
     deployed.slack.wait_for(lambda: "Serving `v4` since" in thread(deployed, card))
     assert deployed.audit()[-1] == "registrar:serving:confirmed"
 
 
-def thread(world: World, card: dict[str, object]) -> str:
+def thread(world: RunningApp, card: dict[str, object]) -> str:
     """Return everything in the thread of a card."""
-    return " ".join(said(reply) for reply in world.bob.thread(card))
+    return " ".join(message_text(reply) for reply in world.bob.thread(card))

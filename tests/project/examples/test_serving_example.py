@@ -20,7 +20,7 @@ import pytest
 import skops.io
 from sklearn.dummy import DummyClassifier
 
-from tests.support.network.http_receiver import Receiver, Reply, receiving
+from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "examples" / "churn"
@@ -40,9 +40,9 @@ def example() -> Iterator[ModuleType]:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        receiver.replies = [Reply(202)]
+def receiver() -> Iterator[HttpReceiver]:
+    with run_receiver() as receiver:
+        receiver.replies = [PlannedReply(202)]
         yield receiver
 
 
@@ -100,7 +100,7 @@ def serving(example: ModuleType, registry: Registry) -> Any:
     return example.Serving("churn", registry=registry, tell=lambda line: None)
 
 
-def test_what_is_pushed_is_signed_and_named(example: ModuleType, receiver: Receiver) -> None:
+def test_what_is_pushed_is_signed_and_named(example: ModuleType, receiver: HttpReceiver) -> None:
     said = registrar(example, receiver.url).push("churn", 4, {"accuracy": 0.9, "f1": 0.7}, NOW)
     assert said == "pushed"
     [got] = receiver.got
@@ -118,15 +118,15 @@ def test_what_is_pushed_is_signed_and_named(example: ModuleType, receiver: Recei
     assert got.headers["authorization"] == "Bearer a token"
 
 
-def test_a_push_that_was_not_taken_is_sent_again_with_its_key(example: ModuleType, receiver: Receiver) -> None:
-    receiver.replies = [Reply(503), Reply(503), Reply(202)]
+def test_a_push_that_was_not_taken_is_sent_again_with_its_key(example: ModuleType, receiver: HttpReceiver) -> None:
+    receiver.replies = [PlannedReply(503), PlannedReply(503), PlannedReply(202)]
     assert registrar(example, receiver.url).push("churn", 4, {"f1": 0.7}, NOW) == "pushed"
     assert len({(got.headers["idempotency-key"], got.body) for got in receiver.got}) == 1
     assert len(receiver.got) == 3
 
 
-def test_a_push_that_is_refused_is_not_sent_again(example: ModuleType, receiver: Receiver) -> None:
-    receiver.replies = [Reply(403, b"The policy does not let you push.")]
+def test_a_push_that_is_refused_is_not_sent_again(example: ModuleType, receiver: HttpReceiver) -> None:
+    receiver.replies = [PlannedReply(403, b"The policy does not let you push.")]
     assert "403 The policy" in registrar(example, receiver.url).push("churn", 4, {"f1": 0.7}, NOW)
     assert len(receiver.got) == 1
 

@@ -20,7 +20,7 @@ import pytest
 
 from handlers.demo import snapshot
 from tests.support.examples import SCRIPT
-from tests.support.network.http_receiver import Receiver, Reply, receiving
+from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
 
 if TYPE_CHECKING:
     import mlflow  # takes a second, in each process of a test run
@@ -199,8 +199,8 @@ def test_only_what_is_marked_is_joined_too_late(example: ModuleType) -> None:
 
 def test_what_is_in_production_is_served_and_followed(folders: tuple[Path, Path], client: mlflow.MlflowClient) -> None:
     client.set_registered_model_alias("churn", "champion", "4")
-    with receiving() as receiver:
-        receiver.replies = [Reply(202)]
+    with run_receiver() as receiver:
+        receiver.replies = [PlannedReply(202)]
         with serving(folders[0] / "mlflow.db", receiver) as (process, port):
             assert _pushed(receiver, 4)
             client.set_registered_model_alias("churn", "champion", "3")
@@ -213,7 +213,7 @@ def test_what_is_in_production_is_served_and_followed(folders: tuple[Path, Path]
 
 
 @contextmanager
-def serving(database: Path, receiver: Receiver) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def serving(database: Path, receiver: HttpReceiver) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run serve.py as somebody starts it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -232,7 +232,7 @@ def serving(database: Path, receiver: Receiver) -> Iterator[tuple[subprocess.Pop
         process.wait()
 
 
-def _pushed(receiver: Receiver, version: int) -> bool:
+def _pushed(receiver: HttpReceiver, version: int) -> bool:
     """Wait until readings of a version have come."""
     pause = threading.Event()
     for _ in range(300):

@@ -13,13 +13,13 @@ from bot.ports import Note, NoteKind
 from bot.services.outbox import Outbox
 from tests.support.services.bench import Bench
 from tests.support.services.outbox import UNKNOWN, later, put
-from tests.support.services.tellers import DELIVERED, Teller
+from tests.support.services.tellers import DELIVERED, FakeNotifier
 
 PACE = timedelta(seconds=1)
 
 
 @pytest.fixture
-def paced(bench: Bench, teller: Teller) -> Outbox:
+def paced(bench: Bench, teller: FakeNotifier) -> Outbox:
     """Return an outbox that keeps a second between two messages in a channel."""
     return Outbox(bench.context, teller, pace=PACE)
 
@@ -31,7 +31,7 @@ def put_said(bench: Bench, *keys: str, to: str = "C1") -> None:
             tx.add_note(Note(key=key, lane=key, kind=NoteKind.SAID, to=to))
 
 
-def test_messages_in_a_channel_are_paced_and_in_order(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_messages_in_a_channel_are_paced_and_in_order(bench: Bench, paced: Outbox, teller: FakeNotifier) -> None:
     put_said(bench, "a", "b", "c")
     told = []
     for _ in range(4):
@@ -42,14 +42,16 @@ def test_messages_in_a_channel_are_paced_and_in_order(bench: Bench, paced: Outbo
     assert told == ["a", "ab", "abc", "abc"]
 
 
-def test_a_busy_channel_does_not_hold_up_another(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_a_busy_channel_does_not_hold_up_another(bench: Bench, paced: Outbox, teller: FakeNotifier) -> None:
     put_said(bench, "a", "b")
     put_said(bench, "x", to="C2")
     paced.deliver()
     assert sorted(teller.keys) == ["a", "x"]
 
 
-def test_hundreds_that_wait_for_a_busy_channel_hold_up_no_other(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_hundreds_that_wait_for_a_busy_channel_hold_up_no_other(
+    bench: Bench, paced: Outbox, teller: FakeNotifier
+) -> None:
     paced.begin_turn("C1")
     put_said(bench, *(f"a{number}" for number in range(150)))
     put_said(bench, "x", to="C2")
@@ -57,7 +59,7 @@ def test_hundreds_that_wait_for_a_busy_channel_hold_up_no_other(bench: Bench, pa
     assert teller.keys == ["x"]
 
 
-def test_a_busy_channel_does_not_hold_up_an_edit(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_a_busy_channel_does_not_hold_up_an_edit(bench: Bench, paced: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/opened", kind=NoteKind.CARD)
     paced.deliver()
     put_said(bench, "a")
@@ -68,7 +70,7 @@ def test_a_busy_channel_does_not_hold_up_an_edit(bench: Bench, paced: Outbox, te
 
 @pytest.mark.parametrize("kind", [NoteKind.INCIDENT, NoteKind.ROLLBACK], ids=lambda kind: str(kind.value))
 def test_what_someone_on_call_waits_for_goes_before_a_burst(
-    bench: Bench, paced: Outbox, teller: Teller, kind: NoteKind
+    bench: Bench, paced: Outbox, teller: FakeNotifier, kind: NoteKind
 ) -> None:
     put_said(bench, *(f"a{number}" for number in range(50)))
     paced.deliver()
@@ -78,7 +80,7 @@ def test_what_someone_on_call_waits_for_goes_before_a_burst(
     assert teller.keys == ["a0", "i1/opened"]
 
 
-def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/opened", kind=NoteKind.CARD)
     put(bench, "r1/news")
     paced.deliver()
@@ -88,7 +90,7 @@ def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox,
     assert teller.keys == ["r1/opened", "r1/news"]
 
 
-def test_waiting_for_a_turn_is_not_a_try(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_waiting_for_a_turn_is_not_a_try(bench: Bench, paced: Outbox, teller: FakeNotifier) -> None:
     put_said(bench, "a", "b")
     paced.deliver()
     bench.clock.turn(seconds=1)
@@ -96,7 +98,9 @@ def test_waiting_for_a_turn_is_not_a_try(bench: Bench, paced: Outbox, teller: Te
     assert [(note.was_tried, note.attempts) for note in teller.told] == [(False, 1), (False, 1)]
 
 
-def test_the_next_turn_is_counted_from_the_end_of_the_last_message(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_the_next_turn_is_counted_from_the_end_of_the_last_message(
+    bench: Bench, paced: Outbox, teller: FakeNotifier
+) -> None:
     teller.meanwhile = lambda: bench.clock.turn(seconds=5)
     put_said(bench, "a", "b")
     paced.deliver()
@@ -109,7 +113,7 @@ def test_the_next_turn_is_counted_from_the_end_of_the_last_message(bench: Bench,
     assert teller.keys == ["a", "b"]
 
 
-def test_several_processes_share_the_turns_of_a_channel(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_several_processes_share_the_turns_of_a_channel(bench: Bench, paced: Outbox, teller: FakeNotifier) -> None:
     other = Outbox(replace(bench.context, owner="other:2:b"), teller, pace=PACE)
     put_said(bench, "a")
     paced.deliver()
@@ -122,7 +126,7 @@ def test_several_processes_share_the_turns_of_a_channel(bench: Bench, paced: Out
 
 
 def test_a_process_that_dies_in_its_turn_holds_the_channel_for_a_second(
-    bench: Bench, paced: Outbox, teller: Teller
+    bench: Bench, paced: Outbox, teller: FakeNotifier
 ) -> None:
     def crash() -> None:
         raise KeyboardInterrupt
@@ -137,7 +141,7 @@ def test_a_process_that_dies_in_its_turn_holds_the_channel_for_a_second(
     assert teller.keys == ["a", "b"]
 
 
-def test_a_message_without_a_row_takes_a_turn_too(bench: Bench, paced: Outbox, teller: Teller) -> None:
+def test_a_message_without_a_row_takes_a_turn_too(bench: Bench, paced: Outbox, teller: FakeNotifier) -> None:
     assert (paced.begin_turn("C1"), paced.begin_turn("C2")) == (0.0, 0.0)
     put_said(bench, "a")
     bench.clock.turn(seconds=0.5)
@@ -151,7 +155,7 @@ def test_a_message_without_a_row_takes_a_turn_too(bench: Bench, paced: Outbox, t
 
 
 def test_an_answer_does_not_need_a_writable_ledger(
-    bench: Bench, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, teller: FakeNotifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paced = Outbox(bench.context, teller, pace=PACE)
     assert paced.begin_turn("C1") == 0.0
@@ -164,7 +168,7 @@ def test_an_answer_does_not_need_a_writable_ledger(
     paced.end_turn("C1")
 
 
-def test_a_resting_thread_wakes_when_something_can_be_tried(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_a_resting_thread_wakes_when_something_can_be_tried(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a")
     teller.answers["r1/a"] = [later(0.01)]
     outbox.deliver()
@@ -172,7 +176,7 @@ def test_a_resting_thread_wakes_when_something_can_be_tried(bench: Bench, outbox
 
 
 def test_a_resting_thread_wakes_when_another_one_postpones_something(
-    bench: Bench, outbox: Outbox, teller: Teller
+    bench: Bench, outbox: Outbox, teller: FakeNotifier
 ) -> None:
     rests = threading.Thread(target=outbox.rest, args=(3600,))
     rests.start()
@@ -185,7 +189,7 @@ def test_a_resting_thread_wakes_when_another_one_postpones_something(
     assert teller.keys[0] == "r1/a"
 
 
-def test_nothing_is_looked_for_that_slack_refused_for_now(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_nothing_is_looked_for_that_slack_refused_for_now(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a")
     teller.answers["r1/a"] = [later(1), UNKNOWN, later(1), DELIVERED]
     for _ in range(4):

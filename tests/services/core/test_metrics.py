@@ -14,8 +14,8 @@ from bot.domain.people import Automation
 from bot.ledger import SqlLedger
 from bot.metrics import SHAPES, Metrics
 from tests.support.network.prometheus_server import promtool
-from tests.support.services.bench import ALICE, BOB, CAROL, STRANGER, Bench, HandClock
-from tests.support.services.monitoring import add, check
+from tests.support.services.bench import ALICE, BOB, CAROL, STRANGER, Bench, ManualClock
+from tests.support.services.monitoring import add_monitor, check_values
 
 
 def read(metrics: Metrics) -> dict[str, float]:
@@ -101,8 +101,8 @@ def test_a_monitor_s_rollback_is_automatic_and_its_checks_are_counted_with_their
         page.approved(f"promote churn {version} production")
         page.moves.run("churn")
     page.clock.turn(minutes=10)
-    add(page)
-    check(page, 0.7, 0.7)
+    add_monitor(page)
+    check_values(page, 0.7, 0.7)
     found = read(page.metrics)
     assert found['registrar_rollbacks_total{cause="automatic",end="done"}'] == 1
     assert found['registrar_checks_total{outcome="failed"}'] == 2
@@ -111,7 +111,7 @@ def test_a_monitor_s_rollback_is_automatic_and_its_checks_are_counted_with_their
 
 
 def test_a_check_whose_time_has_come_is_overdue(page: Bench) -> None:
-    add(page)
+    add_monitor(page)
     page.clock.turn(seconds=40)
     found = read(page.metrics)
     assert (found["registrar_checks_overdue"], found["registrar_check_overdue_seconds"]) == (1, 40)
@@ -164,7 +164,7 @@ def test_no_label_holds_what_others_made_up() -> None:
 def refusal(at: int) -> Event:
     """Return a refusal whose class somebody made up."""
     return Event(
-        at=HandClock().now(),
+        at=ManualClock().now(),
         actor=Automation("clock"),
         tag=Tag.VOTE_REFUSED,
         subject="r1",

@@ -12,25 +12,25 @@ from bot.ports import Delivery, NoteKind, Outcome, Posting
 from bot.services.outbox import Outbox
 from tests.support.services.bench import Bench
 from tests.support.services.outbox import UNKNOWN, later, put
-from tests.support.services.tellers import DELIVERED, Teller
+from tests.support.services.tellers import DELIVERED, FakeNotifier
 
 NEVER = Delivery(Outcome.NEVER, why="invalid_blocks")
 
 
-def test_a_lane_is_delivered_in_its_order(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_a_lane_is_delivered_in_its_order(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a", "r1/b", "r1/c")
     outbox.deliver()
     assert teller.keys == ["r1/a", "r1/b", "r1/c"]
 
 
-def test_what_is_delivered_is_not_delivered_again(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_what_is_delivered_is_not_delivered_again(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a")
     outbox.deliver()
     outbox.deliver()
     assert teller.keys == ["r1/a"]
 
 
-def test_the_same_key_is_told_once_for_ever(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_the_same_key_is_told_once_for_ever(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     for _ in range(3):
         put(bench, "r1/a")
         outbox.deliver()
@@ -44,7 +44,7 @@ def test_where_it_stands_is_remembered(bench: Bench, outbox: Outbox) -> None:
         assert reading.posting("r1") == Posting("C1", "1.1")
 
 
-def test_more_than_one_round_holds_is_delivered_too(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_more_than_one_round_holds_is_delivered_too(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, *(f"r{number % 7}/{number}" for number in range(150)))
     outbox.deliver()
     assert len(set(teller.keys)) == 150
@@ -57,7 +57,9 @@ DRAWN = (NoteKind.CARD, NoteKind.NOTICE, NoteKind.ROLLBACK, NoteKind.INCIDENT)
 
 
 @pytest.mark.parametrize("kind", DRAWN, ids=lambda kind: str(kind.value))
-def test_of_several_cards_only_the_last_is_drawn(bench: Bench, outbox: Outbox, teller: Teller, kind: NoteKind) -> None:
+def test_of_several_cards_only_the_last_is_drawn(
+    bench: Bench, outbox: Outbox, teller: FakeNotifier, kind: NoteKind
+) -> None:
     put(bench, "r1/opened", kind=kind)
     outbox.deliver()
     put(bench, "r1/vote", "r1/approved", "r1/done", kind=kind)
@@ -65,7 +67,7 @@ def test_of_several_cards_only_the_last_is_drawn(bench: Bench, outbox: Outbox, t
     assert teller.keys == ["r1/opened", "r1/done"]
 
 
-def test_the_first_card_is_posted_even_when_others_follow(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_the_first_card_is_posted_even_when_others_follow(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/opened", kind=NoteKind.CARD)
     put(bench, "r1/news")
     put(bench, "r1/done", kind=NoteKind.CARD)
@@ -73,7 +75,7 @@ def test_the_first_card_is_posted_even_when_others_follow(bench: Bench, outbox: 
     assert teller.keys == ["r1/opened", "r1/news", "r1/done"]
 
 
-def test_a_card_of_another_lane_overtakes_nothing(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_a_card_of_another_lane_overtakes_nothing(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/opened", "r2/opened", kind=NoteKind.CARD)
     outbox.deliver()
     put(bench, "r1/done", "r2/done", kind=NoteKind.CARD)
@@ -84,7 +86,7 @@ def test_a_card_of_another_lane_overtakes_nothing(bench: Bench, outbox: Outbox, 
 # -- what cannot be delivered now --------------------------------------------------------------------------------------
 
 
-def test_when_slack_says_wait_it_waits_so_long(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_when_slack_says_wait_it_waits_so_long(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a")
     teller.answers["r1/a"] = [later(30), DELIVERED]
     outbox.deliver()
@@ -96,7 +98,7 @@ def test_when_slack_says_wait_it_waits_so_long(bench: Bench, outbox: Outbox, tel
     assert teller.keys == ["r1/a", "r1/a"]
 
 
-def test_what_follows_in_the_lane_waits_for_it(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_what_follows_in_the_lane_waits_for_it(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/card", "r1/news")
     teller.answers["r1/card"] = [later(30), DELIVERED]
     outbox.deliver()
@@ -106,7 +108,7 @@ def test_what_follows_in_the_lane_waits_for_it(bench: Bench, outbox: Outbox, tel
     assert teller.keys == ["r1/card", "r1/card", "r1/news"]
 
 
-def test_what_was_posted_meanwhile_stays_behind_what_waits(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_what_was_posted_meanwhile_stays_behind_what_waits(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a")
     teller.answers["r1/a"] = [later(30)]
     outbox.deliver()
@@ -115,14 +117,14 @@ def test_what_was_posted_meanwhile_stays_behind_what_waits(bench: Bench, outbox:
     assert teller.keys == ["r1/a"]
 
 
-def test_a_lane_that_is_stuck_holds_no_other(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_a_lane_that_is_stuck_holds_no_other(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a", "r1/b", "r2/a", "r2/b")
     teller.answers["r1/a"] = [later(3600)]
     outbox.deliver()
     assert teller.keys == ["r1/a", "r2/a", "r2/b"]
 
 
-def test_a_hundred_stuck_lanes_hold_no_other(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_a_hundred_stuck_lanes_hold_no_other(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     stuck = [f"s{number}/a" for number in range(120)]
     put(bench, *stuck, "r1/a")
     teller.answers.update({key: [later(3600)] for key in stuck})
@@ -131,7 +133,7 @@ def test_a_hundred_stuck_lanes_hold_no_other(bench: Bench, outbox: Outbox, telle
     assert "r1/a" in teller.keys
 
 
-def test_one_that_cannot_even_be_drawn_holds_no_other(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_one_that_cannot_even_be_drawn_holds_no_other(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     def stumble() -> None:
         teller.meanwhile = lambda: None
         raise KeyError("semver")
@@ -142,7 +144,9 @@ def test_one_that_cannot_even_be_drawn_holds_no_other(bench: Bench, outbox: Outb
     assert teller.keys == ["r1/a", "r2/a"]
 
 
-def test_a_lost_answer_is_remembered_so_that_it_can_be_looked_for(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_a_lost_answer_is_remembered_so_that_it_can_be_looked_for(
+    bench: Bench, outbox: Outbox, teller: FakeNotifier
+) -> None:
     put(bench, "r1/a")
     teller.answers["r1/a"] = [UNKNOWN, DELIVERED]
     outbox.deliver()
@@ -151,7 +155,7 @@ def test_a_lost_answer_is_remembered_so_that_it_can_be_looked_for(bench: Bench, 
     assert [note.was_tried for note in teller.told] == [False, True]
 
 
-def test_a_crash_while_delivering_is_a_lost_answer(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_a_crash_while_delivering_is_a_lost_answer(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a")
 
     def crash() -> None:
@@ -166,7 +170,7 @@ def test_a_crash_while_delivering_is_a_lost_answer(bench: Bench, outbox: Outbox,
     assert [note.was_tried for note in teller.told] == [False, True]
 
 
-def test_of_two_processes_one_delivers_a_lane(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_of_two_processes_one_delivers_a_lane(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a", "r1/b", "r2/a")
     other = Outbox(replace(bench.context, owner="other:2:b"), teller)
 
@@ -180,7 +184,7 @@ def test_of_two_processes_one_delivers_a_lane(bench: Bench, outbox: Outbox, tell
 
 
 def test_what_was_posted_although_another_process_had_taken_over_is_deleted(
-    bench: Bench, outbox: Outbox, teller: Teller
+    bench: Bench, outbox: Outbox, teller: FakeNotifier
 ) -> None:
     put(bench, "r1/a")
     other = Outbox(replace(bench.context, owner="other:2:b"), teller)
@@ -199,7 +203,7 @@ def test_what_was_posted_although_another_process_had_taken_over_is_deleted(
     assert teller.taken_back == [DELIVERED.posting]
 
 
-def test_what_was_edited_is_not_deleted_whoever_took_over(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_what_was_edited_is_not_deleted_whoever_took_over(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a")
     other = Outbox(replace(bench.context, owner="other:2:b"), teller)
 
@@ -214,7 +218,7 @@ def test_what_was_edited_is_not_deleted_whoever_took_over(bench: Bench, outbox: 
     assert teller.taken_back == []
 
 
-def test_what_the_other_process_found_in_slack_stays(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_what_the_other_process_found_in_slack_stays(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a")
     other = Outbox(replace(bench.context, owner="other:2:b"), teller)
 
@@ -228,7 +232,7 @@ def test_what_the_other_process_found_in_slack_stays(bench: Bench, outbox: Outbo
     assert (len(teller.told), teller.taken_back) == (2, [])
 
 
-def test_the_pauses_grow_and_end_at_two_minutes(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_the_pauses_grow_and_end_at_two_minutes(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a")
     teller.answers["r1/a"] = [UNKNOWN]
     for seconds in (1, 2, 4, 8, 16, 32, 64, 120, 120):
@@ -237,7 +241,9 @@ def test_the_pauses_grow_and_end_at_two_minutes(bench: Bench, outbox: Outbox, te
     assert len(teller.told) == 9
 
 
-def test_a_message_is_tried_again_after_its_pause_and_not_before(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_a_message_is_tried_again_after_its_pause_and_not_before(
+    bench: Bench, outbox: Outbox, teller: FakeNotifier
+) -> None:
     put(bench, "r1/a")
     teller.answers["r1/a"] = [UNKNOWN]
     outbox.deliver()
@@ -251,7 +257,7 @@ def test_a_message_is_tried_again_after_its_pause_and_not_before(bench: Bench, o
 
 
 def test_another_process_takes_a_message_over_after_thirty_seconds_and_not_before(
-    bench: Bench, outbox: Outbox, teller: Teller
+    bench: Bench, outbox: Outbox, teller: FakeNotifier
 ) -> None:
     put(bench, "r1/a")
     other = Outbox(replace(bench.context, owner="other:2:b"), teller)
@@ -269,7 +275,7 @@ def test_another_process_takes_a_message_over_after_thirty_seconds_and_not_befor
     assert given == [1, 2]
 
 
-def test_a_message_that_is_given_up_is_reported_once_with_its_reason(bench: Bench, teller: Teller) -> None:
+def test_a_message_that_is_given_up_is_reported_once_with_its_reason(bench: Bench, teller: FakeNotifier) -> None:
     reports: list[tuple[str, str, timedelta | None]] = []
     outbox = Outbox(
         bench.context, teller, given_up=lambda _tx, _it, note, why, limit: reports.append((note.key, why, limit))
@@ -281,7 +287,7 @@ def test_a_message_that_is_given_up_is_reported_once_with_its_reason(bench: Benc
     assert reports == [("r1/a", "invalid_blocks", None)]
 
 
-def test_a_message_taken_over_meanwhile_is_not_reported_as_given_up(bench: Bench, teller: Teller) -> None:
+def test_a_message_taken_over_meanwhile_is_not_reported_as_given_up(bench: Bench, teller: FakeNotifier) -> None:
     reports: list[str] = []
     outbox = Outbox(bench.context, teller, given_up=lambda _tx, _it, note, _why, _limit: reports.append(note.key))
     other = Outbox(replace(bench.context, owner="other:2:b"), teller)
@@ -298,7 +304,7 @@ def test_a_message_taken_over_meanwhile_is_not_reported_as_given_up(bench: Bench
     assert reports == []
 
 
-def test_lanes_go_out_at_the_same_time_where_the_outbox_may(bench: Bench, teller: Teller) -> None:
+def test_lanes_go_out_at_the_same_time_where_the_outbox_may(bench: Bench, teller: FakeNotifier) -> None:
     both = threading.Barrier(2)
     teller.meanwhile = lambda: (both.wait(20), None)[1]
     put(bench, "r1/a", "r2/a")
@@ -306,7 +312,7 @@ def test_lanes_go_out_at_the_same_time_where_the_outbox_may(bench: Bench, teller
     assert sorted(teller.keys) == ["r1/a", "r2/a"]
 
 
-def test_one_at_a_time_is_the_rule(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_one_at_a_time_is_the_rule(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     threads: set[str] = set()
     teller.meanwhile = lambda: threads.add(threading.current_thread().name)
     put(bench, "r1/a", "r2/a", "r3/a")
@@ -314,7 +320,7 @@ def test_one_at_a_time_is_the_rule(bench: Bench, outbox: Outbox, teller: Teller)
     assert threads == {threading.current_thread().name}
 
 
-def test_an_outage_of_hours_loses_nothing(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_an_outage_of_hours_loses_nothing(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a")
     teller.answers["r1/a"] = [UNKNOWN] * 60 + [DELIVERED]
     for _ in range(61):
@@ -325,7 +331,7 @@ def test_an_outage_of_hours_loses_nothing(bench: Bench, outbox: Outbox, teller: 
 
 
 def test_what_slack_will_never_take_is_dropped_and_the_lane_goes_on(
-    bench: Bench, outbox: Outbox, teller: Teller
+    bench: Bench, outbox: Outbox, teller: FakeNotifier
 ) -> None:
     put(bench, "r1/a", "r1/b")
     teller.answers["r1/a"] = [NEVER]
@@ -338,7 +344,7 @@ def test_what_slack_will_never_take_is_dropped_and_the_lane_goes_on(
 # -- several threads ---------------------------------------------------------------------------------------------------
 
 
-def test_what_comes_while_it_delivers_is_delivered_too(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_what_comes_while_it_delivers_is_delivered_too(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, "r1/a")
 
     def ask_for_more() -> None:
@@ -352,7 +358,7 @@ def test_what_comes_while_it_delivers_is_delivered_too(bench: Bench, outbox: Out
     assert sorted(teller.keys) == ["r1/a", "r2/b"]
 
 
-def test_many_threads_deliver_everything_once(bench: Bench, outbox: Outbox, teller: Teller) -> None:
+def test_many_threads_deliver_everything_once(bench: Bench, outbox: Outbox, teller: FakeNotifier) -> None:
     put(bench, *(f"r{number}/a" for number in range(20)))
     threads = [threading.Thread(target=outbox.deliver, kwargs={"wait": 5}) for _ in range(6)]
     for thread in threads:

@@ -15,7 +15,7 @@ from bot.domain.policy import read_policy
 from bot.ports import Delivery, Note, NoteKind, Outcome
 from bot.services.outbox import FOR_ENDPOINTS, Outbox
 from bot.webhooks import WAIT_MOST, Webhooks
-from tests.support.network.http_receiver import Reply, receiving
+from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.services.bench import POLICY
 from tests.support.services.webhook_events import SECRET, TOKEN, Telling
 from tests.support.waiting import wait_until
@@ -31,7 +31,7 @@ def delivering(telling: Telling) -> bool:
 
 
 def test_after_a_503_it_comes_again_with_the_same_id_signed_anew(telling: Telling) -> None:
-    telling.there.replies = [Reply(503), Reply(200)]
+    telling.there.replies = [PlannedReply(503), PlannedReply(200)]
     telling.promote()
     telling.events.deliver(wait=10)
     telling.bench.clock.turn(seconds=5)
@@ -45,7 +45,7 @@ def test_after_a_503_it_comes_again_with_the_same_id_signed_anew(telling: Tellin
 
 @pytest.mark.parametrize(("said", "waits"), [("30", 30), ("86400", WAIT_MOST.total_seconds())])
 def test_it_waits_as_long_as_it_is_told_to_within_reason(telling: Telling, said: str, waits: float) -> None:
-    telling.there.replies = [Reply(429, headers={"Retry-After": said}), Reply(200)]
+    telling.there.replies = [PlannedReply(429, headers={"Retry-After": said}), PlannedReply(200)]
     telling.promote()
     telling.events.deliver(wait=10)
     telling.bench.clock.turn(seconds=waits - 1)
@@ -58,7 +58,10 @@ def test_it_waits_as_long_as_it_is_told_to_within_reason(telling: Telling, said:
 
 @pytest.mark.parametrize("said", ["", "soon", "Mon, 04 May 2026 12:00:09 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "²"])
 def test_any_retry_after_can_be_read(telling: Telling, said: str) -> None:
-    telling.there.replies = [Reply(503, headers={"Retry-After": said.encode().decode("latin-1")}), Reply(200)]
+    telling.there.replies = [
+        PlannedReply(503, headers={"Retry-After": said.encode().decode("latin-1")}),
+        PlannedReply(200),
+    ]
     telling.promote()
     telling.events.deliver(wait=10)
     telling.bench.clock.turn(minutes=1)
@@ -68,7 +71,7 @@ def test_any_retry_after_can_be_read(telling: Telling, said: str) -> None:
 
 @pytest.mark.parametrize("status", [301, 307, 400, 401, 404, 410])
 def test_what_is_refused_is_not_sent_again_and_the_thread_hears(telling: Telling, status: int) -> None:
-    telling.there.replies = [Reply(status, headers={"Location": f"{telling.there.url}/elsewhere"})]
+    telling.there.replies = [PlannedReply(status, headers={"Location": f"{telling.there.url}/elsewhere"})]
     telling.promote()
     telling.events.deliver(wait=10)
     assert [got.path for got in telling.there.got] == [f"/hook?key={TOKEN}"]  # no redirect is followed
@@ -78,7 +81,7 @@ def test_what_is_refused_is_not_sent_again_and_the_thread_hears(telling: Telling
 
 
 def test_after_24_hours_it_is_given_up_and_the_thread_hears(telling: Telling) -> None:
-    telling.there.replies = [Reply(500)]
+    telling.there.replies = [PlannedReply(500)]
     telling.promote()
     telling.events.deliver(wait=10)
     telling.bench.clock.turn(hours=23)
@@ -110,7 +113,7 @@ def test_an_unset_variable_is_named_and_waited_for(
 def test_nothing_secret_is_ever_logged(telling: Telling, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="bot")
     telling.promote()
-    for reply in (Reply(500), Reply(429), Reply(404)):
+    for reply in (PlannedReply(500), PlannedReply(429), PlannedReply(404)):
         telling.there.replies = [reply]
         telling.events.deliver(wait=10)
         telling.bench.clock.turn(minutes=5)
@@ -136,7 +139,7 @@ def test_an_endpoint_that_the_policy_names_no_more_is_not_told(telling: Telling)
 
 
 def test_the_events_of_one_model_come_in_order_and_another_model_overtakes(telling: Telling) -> None:
-    telling.there.replies = [Reply(503, headers={"Retry-After": "30"}), Reply(200)]
+    telling.there.replies = [PlannedReply(503, headers={"Retry-After": "30"}), PlannedReply(200)]
     telling.promote(4)
     telling.events.deliver(wait=10)
     telling.promote(2)
@@ -149,10 +152,10 @@ def test_the_events_of_one_model_come_in_order_and_another_model_overtakes(telli
 
 
 def test_an_endpoint_that_hangs_holds_up_no_card_and_no_other_endpoint(make: Callable[..., Telling]) -> None:
-    with receiving() as other:
+    with run_receiver() as other:
         telling = make([{"url": "{there}"}, {"url": other.url}])
         hangs = threading.Event()
-        telling.there.replies = [Reply(hold=hangs)]
+        telling.there.replies = [PlannedReply(hold=hangs)]
         telling.promote()
         going = threading.Thread(target=partial(telling.events.deliver, wait=20))
         going.start()
@@ -168,9 +171,9 @@ def test_an_endpoint_that_hangs_holds_up_no_card_and_no_other_endpoint(make: Cal
 
 
 def test_an_endpoint_hears_all_while_another_hangs_and_a_third_fails(make: Callable[..., Telling]) -> None:
-    with receiving() as hanging, receiving() as failing:
+    with run_receiver() as hanging, run_receiver() as failing:
         telling = make([{"url": hanging.url}, {"url": failing.url}, {"url": "{there}"}])
-        hanging.replies, failing.replies = [Reply(hold=threading.Event())], [Reply(500)]
+        hanging.replies, failing.replies = [PlannedReply(hold=threading.Event())], [PlannedReply(500)]
         telling.promote()
         telling.events.deliver()
         assert hanging.is_asked.wait(10)
@@ -188,9 +191,9 @@ def test_an_endpoint_hears_all_while_another_hangs_and_a_third_fails(make: Calla
 
 def test_an_endpoint_with_a_hundred_models_waiting_delays_no_other(make: Callable[..., Telling]) -> None:
     """More than one reading of the outbox brings."""
-    with receiving() as hanging:
+    with run_receiver() as hanging:
         telling = make([{"url": hanging.url}, {"url": "{there}"}])
-        hanging.replies = [Reply(hold=threading.Event())]
+        hanging.replies = [PlannedReply(hold=threading.Event())]
         telling.promote()
         first = telling.waiting()[0]
         with telling.bench.ledger.write() as tx:
@@ -200,7 +203,7 @@ def test_an_endpoint_with_a_hundred_models_waiting_delays_no_other(make: Callabl
         telling.events.deliver()
         wait_until(lambda: delivering(telling) and len(telling.there.got) == 2)
         assert [one["version"] for one in telling.heard()] == [4, 2]
-        hanging.replies = [Reply(hold=hanging.replies[0].hold), Reply(200)]
+        hanging.replies = [PlannedReply(hold=hanging.replies[0].hold), PlannedReply(200)]
         hanging.replies[0].hold.set()  # type: ignore[union-attr]  # it has one
         telling.events.close()
 

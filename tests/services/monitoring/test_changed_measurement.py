@@ -15,7 +15,16 @@ from bot.ports import Query
 from bot.services.backtesting import Backtesting
 from bot.services.monitors import Monitors
 from tests.support.services.bench import BOB, Bench
-from tests.support.services.monitoring import HOURS, QUICK, add, check, goes_on, past, policy_with, standing
+from tests.support.services.monitoring import (
+    HOURS,
+    QUICK,
+    add_monitor,
+    check_values,
+    keep_measuring,
+    monitor_state,
+    policy_with,
+    record_history,
+)
 
 ANEW = "It measures something else now, so its earlier figures count no more, in its baseline neither."
 SOMETHING_ELSE = ["--query latency", "--source mlflow", "--aggregate p95", "--aggregate mean --window 30m"]
@@ -24,7 +33,7 @@ THE_SAME = ["--greater-than 0.7", "--every 1m", "--fail-after 3", "--action noti
 
 def by_hand(bench: Bench, **fields: Any) -> Monitor:
     """Add a monitor that somebody may change."""
-    monitor = replace(add(bench, **fields), created_by=BOB.person)
+    monitor = replace(add_monitor(bench, **fields), created_by=BOB.person)
     with bench.ledger.write() as tx:
         tx.save_monitor(monitor)
     return monitor
@@ -52,25 +61,25 @@ def counted(bench: Bench) -> list[float]:
 @pytest.mark.parametrize("flags", SOMETHING_ELSE)
 def test_after_such_a_change_only_new_figures_count(served: Bench, flags: str) -> None:
     by_hand(served)
-    check(served, 0.9, 0.91)
+    check_values(served, 0.9, 0.91)
     assert edit(served, flags).endswith(ANEW)
     assert counted(served) == []
     served.sources.answers["latency"] = Answer(points=[(served.clock.now() + timedelta(seconds=11), 0.95)])
-    check(served, 0.95)
+    check_values(served, 0.95)
     assert counted(served) == [0.95]
 
 
 @pytest.mark.parametrize("flags", THE_SAME)
 def test_after_any_other_change_all_figures_count(served: Bench, flags: str) -> None:
     by_hand(served)
-    check(served, 0.9, 0.91)
+    check_values(served, 0.9, 0.91)
     assert ANEW not in edit(served, flags)
     assert counted(served) == [0.9, 0.91]
 
 
 def test_what_the_change_before_made_anew_stays_so(served: Bench) -> None:
     by_hand(served)
-    check(served, 0.9)
+    check_values(served, 0.9)
     edit(served, "--aggregate p95")
     assert ANEW not in edit(served, "--fail-after 3")
     assert counted(served) == []
@@ -86,22 +95,22 @@ def test_a_figure_that_was_asked_for_before_the_change_counts_no_more_either(ser
         return ask(name, queries)
 
     served.sources.read = asked  # type: ignore[method-assign]
-    check(served, 0.9)
+    check_values(served, 0.9)
     assert counted(served) == []
 
 
 def test_a_baseline_of_something_else_judges_nothing(served: Bench) -> None:
     monitor = by_hand(served, **HOURS | {"query": "other"})
-    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     edit(served, "--query accuracy")
-    goes_on(served, lambda at: 0.5, minutes=35)
-    assert (served.registry.holders(), standing(served, monitor).state) == ([4], State.CANT_JUDGE)
-    assert "no usable data from before v4" in str(standing(served, monitor).why)
+    keep_measuring(served, lambda at: 0.5, minutes=35)
+    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], State.CANT_JUDGE)
+    assert "no usable data from before v4" in str(monitor_state(served, monitor).why)
 
 
 def test_a_backtest_replays_nothing_of_before(served: Bench) -> None:
     by_hand(served)
-    check(served, 0.5, 0.5, 0.5)
+    check_values(served, 0.5, 0.5, 0.5)
     edit(served, "--query latency")
     with served.ledger.read() as reading:
         [monitor] = reading.monitors()
@@ -118,7 +127,7 @@ def test_the_file_s_monitors_are_no_different(
 ) -> None:
     served.context.rules.replace(policy_with({"name": "accuracy", **QUICK}), "1")
     served.file_monitors.sync()
-    check(served, 0.9, 0.91)
+    check_values(served, 0.9, 0.91)
     served.context.rules.replace(policy_with({"name": "accuracy", **QUICK, **change}), "2")
     served.file_monitors.sync()
     assert counted(served) == left

@@ -13,7 +13,7 @@ from bot.domain.parsing import parse
 from bot.ports import Query
 from bot.services.monitors import Monitors
 from tests.support.services.bench import BOB, Bench
-from tests.support.services.monitoring import add, check, incidents, rollbacks
+from tests.support.services.monitoring import add_monitor, check_values, incidents, rollbacks
 
 MEANWHILE = {
     "changed": "monitor edit churn accuracy --greater-than 0.1",
@@ -25,7 +25,7 @@ MEANWHILE = {
 @pytest.fixture
 def armed(served: Bench) -> Bench:
     """Return a bench with an armed monitor, that rolls back at the first bad value."""
-    monitor = add(served, fail_after=1)
+    monitor = add_monitor(served, fail_after=1)
     with served.ledger.write() as tx:
         tx.save_monitor(replace(monitor, created_by=BOB.person, armed_at=served.clock.now(), armed_by=BOB.person))
     return served
@@ -52,24 +52,24 @@ def while_the_source_is_asked(bench: Bench, typed: str) -> None:
 @pytest.mark.parametrize("what", MEANWHILE)
 def test_what_was_changed_meanwhile_moves_nothing_and_alerts_nobody(armed: Bench, what: str) -> None:
     while_the_source_is_asked(armed, MEANWHILE[what])
-    check(armed, 0.5)
+    check_values(armed, 0.5)
     assert (armed.registry.holders(), rollbacks(armed), incidents(armed)) == ([4], [], [])
 
 
 def test_the_next_check_judges_by_the_new_rule(armed: Bench) -> None:
     while_the_source_is_asked(armed, MEANWHILE["changed"])
-    check(armed, 0.5, 0.5)
+    check_values(armed, 0.5, 0.5)
     assert (armed.registry.holders(), incidents(armed)) == ([4], [])
-    check(armed, 0.05)
+    check_values(armed, 0.05)
     assert incidents(armed)[0].doing is Doing.AWAITING_HUMAN  # the change has disarmed it
 
 
 def test_what_was_silenced_meanwhile_moves_nothing(armed: Bench) -> None:
     while_the_source_is_asked(armed, "monitor silence churn accuracy 2h")
-    check(armed, 0.5)
+    check_values(armed, 0.5)
     assert (armed.registry.holders(), rollbacks(armed), incidents(armed)) == ([4], [], [])
 
 
 def test_without_that_it_is_rolled_back(armed: Bench) -> None:
-    check(armed, 0.5)
+    check_values(armed, 0.5)
     assert armed.registry.holders() == [2]

@@ -17,16 +17,16 @@ from bot.domain.policy import read_policy
 from bot.domain.text import unpack
 from bot.ports import NoteKind, Posting
 from bot.services.context import Rules
-from tests.support.services.bench import BOB, POLICY, Bench, beside
+from tests.support.services.bench import BOB, POLICY, Bench, second_bench
 from tests.support.services.monitoring import (
     HOURS,
     QUICK,
-    add,
-    goes_on,
+    add_monitor,
     incidents,
-    past,
+    keep_measuring,
+    monitor_state,
     policy_with,
-    standing,
+    record_history,
 )
 
 FIELDS: dict[str, Any] = {
@@ -52,7 +52,7 @@ def upgraded(served: Bench) -> Bench:
 
 def kept(bench: Bench, name: str = "accuracy", **fields: Any) -> Monitor:
     """Write down a monitor of the file as an earlier version did: a rule that wasn't said was `blocks`."""
-    return add(bench, name, **{"warmup": "0s", **HOURS, **fields})
+    return add_monitor(bench, name, **{"warmup": "0s", **HOURS, **fields})
 
 
 def now(bench: Bench) -> list[Monitor]:
@@ -86,13 +86,13 @@ def test_it_is_judged_by_default_and_stays_armed(upgraded: Bench) -> None:
 
 def test_what_it_has_found_so_far_stays(upgraded: Bench) -> None:
     monitor = kept(upgraded)
-    past(upgraded, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
-    goes_on(upgraded, lambda at: 0.9, minutes=25)
-    before = standing(upgraded, monitor)
+    record_history(upgraded, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(upgraded, lambda at: 0.9, minutes=25)
+    before = monitor_state(upgraded, monitor)
     upgraded.file_monitors.sync()
-    assert standing(upgraded, monitor) == before
-    goes_on(upgraded, lambda at: 0.9, minutes=1)
-    after = standing(upgraded, monitor)
+    assert monitor_state(upgraded, monitor) == before
+    keep_measuring(upgraded, lambda at: 0.9, minutes=1)
+    after = monitor_state(upgraded, monitor)
     assert (after.points, after.judged_at) == (before.points + 1, before.judged_at)
 
 
@@ -108,34 +108,34 @@ def test_its_silence_stays(upgraded: Bench) -> None:
 def test_an_open_incident_goes_on_as_the_same_one(upgraded: Bench) -> None:
     monitor = kept(upgraded, action="notify")
     upgraded.context.rules.replace(policy_with(FIELDS | {"action": "notify"}), "1")
-    past(upgraded, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
-    goes_on(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
+    record_history(upgraded, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
     [before] = incidents(upgraded)
     upgraded.file_monitors.sync()
     upgraded.incidents.tend()
-    goes_on(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=5)
+    keep_measuring(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=5)
     upgraded.incidents.tend()
     [after] = incidents(upgraded)
     assert (after.id, after.is_open, after.doing) == (before.id, True, Doing.NOTIFIED)
-    assert standing(upgraded, monitor).state is State.FAILED
+    assert monitor_state(upgraded, monitor).state is State.FAILED
 
 
 def test_it_rolls_back_by_what_it_had_counted_before(upgraded: Bench) -> None:
     """With the third bad window in a row, of which two were before the upgrade."""
     monitor = kept(upgraded, fail_after=3)
     upgraded.context.rules.replace(policy_with(FIELDS | {"action": "auto", "fail_after": 3}), "1")
-    past(upgraded, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
-    while standing(upgraded, monitor).bad < 2:
-        goes_on(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=1)
+    record_history(upgraded, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    while monitor_state(upgraded, monitor).bad < 2:
+        keep_measuring(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=1)
     upgraded.file_monitors.sync()
-    goes_on(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=2)
+    keep_measuring(upgraded, lambda at: 0.8 + 0.002 * (at % 5), minutes=2)
     assert upgraded.registry.holders() == [2]
     assert [one.kind for one in incidents(upgraded)] == [IncidentKind.FAILED]
 
 
 def test_what_else_the_file_changed_makes_it_begin_anew_as_any_edit(upgraded: Bench) -> None:
     monitor = kept(upgraded, fail_after=5)
-    past(upgraded, monitor, lambda slot: 0.9, hours=1)
+    record_history(upgraded, monitor, lambda slot: 0.9, hours=1)
     upgraded.file_monitors.sync()
     assert [(one.rule.rule, one.rule.fail_after, one.revision, one.is_armed) for one in now(upgraded)] == [
         ("default", 2, 2, True)
@@ -197,7 +197,7 @@ def test_models_without_a_thread_are_told_together_in_their_channel(bench: Bench
 
 def test_of_two_processes_one_tells(upgraded: Bench) -> None:
     kept(upgraded)
-    other = beside(upgraded)
+    other = second_bench(upgraded)
     other.context.rules.replace(upgraded.context.policy, "1")
     threads = [threading.Thread(target=one.file_monitors.sync) for one in (upgraded, other)]
     for thread in threads:

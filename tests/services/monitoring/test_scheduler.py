@@ -15,15 +15,15 @@ from bot.domain.incidents import IncidentKind
 from bot.domain.monitors import Answer, Monitor, Outcome, State
 from bot.domain.registry import Stage
 from bot.services import monitoring
-from tests.support.services.bench import Bench, beside
+from tests.support.services.bench import Bench, second_bench
 from tests.support.services.monitoring import (
     HOURS,
-    add,
-    check,
-    goes_on,
+    add_monitor,
+    check_values,
     incidents,
-    past,
-    standing,
+    keep_measuring,
+    monitor_state,
+    record_history,
     tick,
 )
 
@@ -31,69 +31,69 @@ from tests.support.services.monitoring import (
 
 
 def test_a_value_within_its_bound_is_ok(served: Bench) -> None:
-    monitor = add(served)
-    check(served, 0.9)
-    assert (standing(served, monitor).state, standing(served, monitor).value) == (State.OK, 0.9)
+    monitor = add_monitor(served)
+    check_values(served, 0.9)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).value) == (State.OK, 0.9)
 
 
 def test_equality_fails(served: Bench) -> None:
-    monitor = add(served)
-    check(served, 0.85)
-    assert standing(served, monitor).state is State.PENDING
+    monitor = add_monitor(served)
+    check_values(served, 0.85)
+    assert monitor_state(served, monitor).state is State.PENDING
 
 
 def test_it_fails_after_so_many_in_a_row(served: Bench) -> None:
-    monitor = add(served, action="notify", fail_after=3)
-    check(served, 0.5, 0.5, 0.9, 0.5, 0.5)
-    assert standing(served, monitor).state is State.PENDING
-    check(served, 0.5)
-    assert standing(served, monitor).state is State.FAILED
+    monitor = add_monitor(served, action="notify", fail_after=3)
+    check_values(served, 0.5, 0.5, 0.9, 0.5, 0.5)
+    assert monitor_state(served, monitor).state is State.PENDING
+    check_values(served, 0.5)
+    assert monitor_state(served, monitor).state is State.FAILED
 
 
 def test_a_check_is_made_once_for_each_slot(served: Bench) -> None:
-    monitor = add(served)
-    check(served, 0.9, 0.9, 0.9)
+    monitor = add_monitor(served)
+    check_values(served, 0.9, 0.9, 0.9)
     with served.ledger.read() as reading:
         assert [one.slot for one in reading.measurements(monitor.id)] == [3, 2, 1]
 
 
 def test_what_is_not_due_is_not_checked(served: Bench) -> None:
-    add(served)
-    check(served, 0.9)
+    add_monitor(served)
+    check_values(served, 0.9)
     assert tick(served) == 0
 
 
 def test_what_many_ask_of_one_source_is_asked_once(served: Bench) -> None:
     for name in ("a", "b", "c"):
-        add(served, name)
-    check(served, 0.9, query="a")
+        add_monitor(served, name)
+    check_values(served, 0.9, query="a")
     assert [[query.query for query in batch] for batch in served.sources.asked] == [["a", "b", "c"]]
 
 
 def test_after_a_promotion_all_is_counted_anew(served: Bench) -> None:
-    monitor = add(served, action="notify")
-    check(served, 0.5)
+    monitor = add_monitor(served, action="notify")
+    check_values(served, 0.5)
     served.approved("promote churn 1 production")
     served.moves.run("churn")
-    check(served, 0.5)
-    assert (standing(served, monitor).state, standing(served, monitor).version) == (State.PENDING, 1)
+    check_values(served, 0.5)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).version) == (State.PENDING, 1)
 
 
 def test_while_it_warms_up_only_the_hard_limit_counts(served: Bench) -> None:
-    monitor = add(served, warmup="1h", hard_limit=0.2)
-    check(served, 0.5, 0.5, 0.5)
-    assert standing(served, monitor).state is State.WARMUP
-    check(served, 0.1, 0.1)
+    monitor = add_monitor(served, warmup="1h", hard_limit=0.2)
+    check_values(served, 0.5, 0.5, 0.5)
+    assert monitor_state(served, monitor).state is State.WARMUP
+    check_values(served, 0.1, 0.1)
     assert served.registry.holders() == [2]
 
 
 def test_readings_from_before_the_promotion_are_nobodys(served: Bench) -> None:
-    monitor = add(served)
+    monitor = add_monitor(served)
     before = served.clock.now() - timedelta(hours=1)
     served.sources.say("accuracy", (before, 0.1))
     served.clock.turn(seconds=12)
     tick(served)
-    assert standing(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).state is State.OK
     with served.ledger.read() as reading:
         assert reading.measurements(monitor.id)[0].outcome is Outcome.NO_DATA
 
@@ -101,27 +101,27 @@ def test_readings_from_before_the_promotion_are_nobodys(served: Bench) -> None:
 def test_with_nothing_in_production_nothing_is_judged(served: Bench) -> None:
     served.registry.by_hand("churn", 4, Stage.NONE)
     served.watch.poll()
-    monitor = add(served)
-    check(served, 0.5, 0.5)
-    assert standing(served, monitor).state is State.DISABLED
+    monitor = add_monitor(served)
+    check_values(served, 0.5, 0.5)
+    assert monitor_state(served, monitor).state is State.DISABLED
 
 
 def test_a_paused_monitor_is_not_checked(served: Bench) -> None:
-    monitor = add(served)
+    monitor = add_monitor(served)
     with served.ledger.write() as tx:
         tx.save_monitor(replace(monitor, is_paused=True))
-    check(served, 0.5)
+    check_values(served, 0.5)
     assert served.sources.asked == []
 
 
 def test_somebody_can_have_it_checked_now(served: Bench) -> None:
-    monitor = add(served)
-    check(served, 0.9)
+    monitor = add_monitor(served)
+    check_values(served, 0.9)
     served.sources.say("accuracy", (served.clock.now(), 0.5))
     assert served.monitoring.check(monitor.id).state is State.PENDING
-    assert standing(served, monitor).slot == 2
-    check(served, 0.9)
-    assert standing(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).slot == 2
+    check_values(served, 0.9)
+    assert monitor_state(served, monitor).state is State.OK
 
 
 # -- what hangs, and clocks --------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def hang() -> Iterator[threading.Event]:
 
 
 def test_a_check_that_hangs_stops_nobody_else(served: Bench, hang: threading.Event) -> None:
-    stuck, other = add(served, "stuck", source="mlflow"), add(served, "accuracy")
+    stuck, other = add_monitor(served, "stuck", source="mlflow"), add_monitor(served, "accuracy")
     read = served.sources.read
 
     begun = threading.Event()
@@ -157,7 +157,7 @@ def test_a_check_that_hangs_stops_nobody_else(served: Bench, hang: threading.Eve
     [thread] = [one for one in threading.enumerate() if one.name == "checks of push"] or [threading.current_thread()]
     if thread is not threading.current_thread():
         thread.join(10)
-    assert standing(served, other).state is State.OK
+    assert monitor_state(served, other).state is State.OK
     assert begun.wait(10)
     served.clock.turn(minutes=2)
     served.monitoring.tick()
@@ -166,7 +166,7 @@ def test_a_check_that_hangs_stops_nobody_else(served: Bench, hang: threading.Eve
 
 
 def test_what_a_hanging_source_brings_too_late_is_left_out(served: Bench, hang: threading.Event) -> None:
-    stuck, begun = add(served, fail_after=1), threading.Event()
+    stuck, begun = add_monitor(served, fail_after=1), threading.Event()
 
     def slow(name: str, queries: Any) -> Any:
         begun.set()
@@ -189,35 +189,35 @@ def test_what_a_hanging_source_brings_too_late_is_left_out(served: Bench, hang: 
 
 
 def test_a_clock_set_back_by_an_hour_loses_no_check_and_doubles_none(served: Bench) -> None:
-    monitor = add(served)
-    check(served, 0.9, 0.9)
+    monitor = add_monitor(served)
+    check_values(served, 0.9, 0.9)
     served.clock.set_back(hours=1)
-    check(served, 0.9, 0.9)
+    check_values(served, 0.9, 0.9)
     with served.ledger.read() as reading:
         assert [one.slot for one in reading.measurements(monitor.id)] == [4, 3, 2, 1]
 
 
 def test_a_clock_set_forward_by_an_hour_loses_no_check_and_doubles_none(served: Bench) -> None:
-    monitor = add(served)
-    check(served, 0.9, 0.9)
+    monitor = add_monitor(served)
+    check_values(served, 0.9, 0.9)
     served.clock.time += timedelta(hours=1)
-    check(served, 0.9, 0.9)
+    check_values(served, 0.9, 0.9)
     with served.ledger.read() as reading:
         assert [one.slot for one in reading.measurements(monitor.id)] == [4, 3, 2, 1]
 
 
 def test_a_check_of_a_process_that_died_is_made_by_whoever_is_there(served: Bench) -> None:
-    monitor = add(served)
+    monitor = add_monitor(served)
     with served.ledger.write() as tx:
         tx.claim_slots({(monitor.id, 1): served.clock.now() + timedelta(seconds=40)}, "gone:1:x", served.clock.now())
-    check(served, 0.9)
-    assert standing(served, monitor).slot == 0
-    check(served, 0.9, 0.9, 0.9)
-    assert standing(served, monitor).slot >= 1
+    check_values(served, 0.9)
+    assert monitor_state(served, monitor).slot == 0
+    check_values(served, 0.9, 0.9, 0.9)
+    assert monitor_state(served, monitor).slot >= 1
 
 
 def test_two_processes_check_each_slot_once(served: Bench) -> None:
-    monitor, other = add(served), beside(served)
+    monitor, other = add_monitor(served), second_bench(served)
     other.sources.answers = served.sources.answers
     served.clock.turn(seconds=12)
     served.sources.say("accuracy", (served.clock.now(), 0.9))
@@ -225,7 +225,7 @@ def test_two_processes_check_each_slot_once(served: Bench) -> None:
     for thread in threading.enumerate():
         if thread.name.startswith("checks of"):
             thread.join(10)
-    assert (sum(begun), standing(served, monitor).slot) == (1, 1)
+    assert (sum(begun), monitor_state(served, monitor).slot) == (1, 1)
 
 
 def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,10 +236,10 @@ def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest
         return judge(monitor, *more)
 
     monkeypatch.setattr(monitoring, "judge", odd)
-    broken, other = add(served, "odd", query="accuracy"), add(served)
-    check(served, 0.9, 0.9, 0.9)
-    assert (standing(served, other).state, standing(served, other).slot) == (State.OK, 3)
-    assert standing(served, broken).state is State.CANT_JUDGE
+    broken, other = add_monitor(served, "odd", query="accuracy"), add_monitor(served)
+    check_values(served, 0.9, 0.9, 0.9)
+    assert (monitor_state(served, other).state, monitor_state(served, other).slot) == (State.OK, 3)
+    assert monitor_state(served, broken).state is State.CANT_JUDGE
     assert [one.kind for one in incidents(served)] == [IncidentKind.BLIND]
 
 
@@ -247,17 +247,19 @@ def test_a_rule_that_raises_stops_nobody_else(served: Bench, monkeypatch: pytest
 
 
 def test_a_little_better_than_the_bound_is_not_well_again(served: Bench) -> None:
-    monitor = add(served, **HOURS | {"action": "notify", "recover_after": 1})
-    past(served, monitor, lambda slot: 0.9 + 0.0005 * (slot % 5), hours=8)
-    goes_on(served, lambda at: 0.85, minutes=35)
-    assert standing(served, monitor).state is State.FAILED
-    goes_on(served, lambda at: 0.887, minutes=30)  # worse by 1.5 %: less than the 2 % it takes, more than half of it
-    assert standing(served, monitor).state is State.FAILED
-    goes_on(served, lambda at: 0.9, minutes=30)
-    assert standing(served, monitor).state is State.OK
+    monitor = add_monitor(served, **HOURS | {"action": "notify", "recover_after": 1})
+    record_history(served, monitor, lambda slot: 0.9 + 0.0005 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.85, minutes=35)
+    assert monitor_state(served, monitor).state is State.FAILED
+    keep_measuring(
+        served, lambda at: 0.887, minutes=30
+    )  # worse by 1.5 %: less than the 2 % it takes, more than half of it
+    assert monitor_state(served, monitor).state is State.FAILED
+    keep_measuring(served, lambda at: 0.9, minutes=30)
+    assert monitor_state(served, monitor).state is State.OK
 
 
 def test_the_source_hears_how_long_it_may_take(served: Bench) -> None:
-    add(served, timeout="7s")
-    check(served, 0.9)
+    add_monitor(served, timeout="7s")
+    check_values(served, 0.9)
     assert served.sources.asked[-1][0].timeout == timedelta(seconds=7)

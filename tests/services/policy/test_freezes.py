@@ -15,7 +15,7 @@ from bot.domain.moves import MoveState
 from bot.domain.people import Caller
 from bot.domain.policy import read_policy
 from bot.domain.registry import Stage
-from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, STRANGER, Bench, beside
+from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, STRANGER, Bench, second_bench
 from tests.support.services.freezes import freeze, unfreeze
 
 
@@ -225,7 +225,7 @@ def test_what_changed_while_the_bot_was_away_is_drawn_after_its_start_by_one_pro
     with_window(bench, "0 13 * * *")
     bench.open()
     bench.clock.turn(hours=1)
-    other = beside(bench)
+    other = second_bench(bench)
     other.context.rules.replace(bench.context.policy, "same")
     assert (bench.freezing.redraw(), other.freezing.redraw()) == (1, 1)
     assert len(redrawn(bench)) == 1

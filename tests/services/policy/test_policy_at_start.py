@@ -12,7 +12,7 @@ from bot.domain.events import Event, Tag
 from bot.domain.policy_changes import EditState, FileEdit, edit_words
 from bot.policy_file import PolicyFile
 from bot.services.policies import READER, Policies, revision
-from tests.support.services.bench import Bench, beside
+from tests.support.services.bench import Bench, second_bench
 from tests.support.services.policy_file import BROKEN, ONE, STRICTER, TWO, Names, edits, events, settles, starts, told
 
 # -- starting ----------------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def test_a_start_takes_the_file_where_this_version_cannot_read_the_last_policy(b
 def test_of_several_processes_one_writes_the_event_and_the_others_follow_at_once(
     bench: Bench, policies: Policies, file: Path
 ) -> None:
-    there = beside(bench)
+    there = second_bench(bench)
     theirs = Policies(there.context, PolicyFile(file), Names())
     theirs.begin()
     edits(file, TWO)

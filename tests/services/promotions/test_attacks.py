@@ -13,7 +13,7 @@ from bot.domain.registry import Stage, check_model_name
 from bot.services.gating import Gating
 from bot.services.moves import Moves
 from tests.support.services.bench import BOB, STRANGER, Bench
-from tests.support.services.rules import under
+from tests.support.services.rules import with_production_rule
 
 RULES: dict[str, dict[str, object]] = {
     "more approvals": {"approvers": ["lead"], "required": 2},
@@ -28,13 +28,13 @@ RULES: dict[str, dict[str, object]] = {
 def test_a_request_is_out_of_date_when_its_rule_is_another_one(bench: Bench, rule: dict[str, object]) -> None:
     request = bench.open()
     with pytest.raises(AlreadyDecided, match="rule for Production was changed"):
-        under(bench, rule).approve(request, BOB)
+        with_production_rule(bench, rule).approve(request, BOB)
     assert bench.state(request) is RequestState.STALE
 
 
 def test_a_request_is_out_of_date_when_a_role_of_its_rule_names_somebody_else(bench: Bench) -> None:
     request = bench.open()
-    under(bench, {"approvers": ["lead"]}, roles={"lead": ["UBOB", "UEVE"], "admin": []})
+    with_production_rule(bench, {"approvers": ["lead"]}, roles={"lead": ["UBOB", "UEVE"], "admin": []})
     assert bench.requests.refresh() == 1
     assert bench.state(request) is RequestState.STALE
 
@@ -42,12 +42,15 @@ def test_a_request_is_out_of_date_when_a_role_of_its_rule_names_somebody_else(be
 @pytest.mark.parametrize("more", [{"expires_after": "9d"}, {"remind_after": "4h"}, {"review_within": "1d"}], ids=str)
 def test_how_long_a_request_lives_makes_no_other_rule(bench: Bench, more: dict[str, object]) -> None:
     request = bench.open()
-    assert under(bench, {"approvers": ["lead"]} | more).approve(request, BOB).request.state is RequestState.APPROVED
+    assert (
+        with_production_rule(bench, {"approvers": ["lead"]} | more).approve(request, BOB).request.state
+        is RequestState.APPROVED
+    )
 
 
 def test_a_rule_that_changes_after_the_decision_and_before_the_move_stops_it(bench: Bench) -> None:
     request = bench.approved()
-    under(bench, {"approvers": ["UDAVE"]})
+    with_production_rule(bench, {"approvers": ["UDAVE"]})
     bench.moves.run("churn")
     assert bench.state(request) is RequestState.STALE
     assert bench.registry.holders() == [3]

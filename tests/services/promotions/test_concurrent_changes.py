@@ -13,8 +13,8 @@ from bot.domain.approvals import RequestState
 from bot.domain.errors import Refused
 from bot.domain.events import Tag
 from bot.domain.registry import Stage
-from tests.support.services.bench import ALICE, BOB, POLICY, Bench, beside
-from tests.support.services.rules import under
+from tests.support.services.bench import ALICE, BOB, POLICY, Bench, second_bench
+from tests.support.services.rules import with_production_rule
 
 
 def right_before_it_writes(bench: Bench, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
@@ -33,7 +33,7 @@ def test_of_two_processes_one_lets_a_request_expire(bench: Bench, monkeypatch: p
     bench.open()
     bench.clock.turn(hours=24)
     counts: list[int] = []
-    right_before_it_writes(bench, monkeypatch, lambda: counts.append(beside(bench).requests.expire()))
+    right_before_it_writes(bench, monkeypatch, lambda: counts.append(second_bench(bench).requests.expire()))
     assert (bench.requests.expire(), counts) == (0, [1])
 
 
@@ -58,7 +58,7 @@ def test_a_request_whose_rule_is_as_before_again_isn_t_ended_as_outdated(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request, before = bench.open(), bench.policy
-    under(bench, {"approvers": ["UDAVE"]})
+    with_production_rule(bench, {"approvers": ["UDAVE"]})
     right_before_it_writes(bench, monkeypatch, lambda: bench.context.rules.replace(before, "as before"))
     assert bench.requests.refresh() == 0
     assert bench.state(request) is RequestState.PENDING
@@ -87,7 +87,7 @@ def test_a_request_from_before_gates_existed_can_still_be_approved(bench: Bench)
 
 
 def test_nobody_is_reminded_of_a_request_whose_rule_is_gone(bench: Bench) -> None:
-    under(bench, {"approvers": ["lead"], "remind_after": "1h"})
+    with_production_rule(bench, {"approvers": ["lead"], "remind_after": "1h"})
     bench.open()
     bench.clock.turn(hours=2)
     models = {"*": {"staging": POLICY["models"]["*"]["staging"]}}

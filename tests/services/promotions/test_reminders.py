@@ -8,7 +8,7 @@ import pytest
 
 from bot.domain.events import Tag
 from bot.ports import NoteKind
-from tests.support.services.bench import Bench, beside
+from tests.support.services.bench import Bench, second_bench
 from tests.support.services.gates import events, hold
 
 
@@ -68,7 +68,7 @@ def test_each_pause_is_twice_as_long_as_the_one_before(reminding: Bench) -> None
 
 
 def test_two_processes_remind_once_at_the_same_moment(reminding: Bench) -> None:
-    other, counts = beside(reminding), []
+    other, counts = second_bench(reminding), []
     other.context.rules.replace(reminding.context.policy, "edited")
 
     def while_the_other_reminds(ids: Sequence[str]) -> list[str]:

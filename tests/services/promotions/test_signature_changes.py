@@ -12,10 +12,10 @@ from bot.domain.errors import FilesUnreachable
 from bot.domain.people import Caller
 from bot.domain.registry import Column, Package, Signature, VersionInfo
 from tests.support.services.bench import ALICE, BOB, Bench
-from tests.support.services.blocked_versions import rule
-from tests.support.services.monitoring import add
+from tests.support.services.blocked_versions import set_production_rule
+from tests.support.services.monitoring import add_monitor
 from tests.support.services.rollbacks import (
-    BACK,
+    ROLL_BACK,
     served,  # noqa: F401
 )
 
@@ -70,7 +70,7 @@ def test_files_that_are_away_keep_nobody_from_asking(served: Bench, monkeypatch:
 
 def test_each_version_s_files_are_read_once_also_where_a_gate_reads_them(served: Bench) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE))
-    rule(served, {"signature": "compatible"})
+    set_production_rule(served, {"signature": "compatible"})
     read: list[int] = []
     package = served.registry.package
 
@@ -135,7 +135,7 @@ def test_without_a_monitor_that_acts_a_change_that_breaks_nobody_says_nothing_of
 
 def test_with_a_monitor_that_acts_it_does(served: Bench) -> None:  # noqa: F811
     files(served, v4=takes(AGE), v1=takes(AGE, OPTIONAL))
-    add(served)
+    add_monitor(served)
     assert str(opened(served).way_back).endswith("input plan was removed")
 
 
@@ -145,12 +145,12 @@ def test_a_first_version_that_a_monitor_watches_has_nothing_to_go_back_to(bench:
     with bench.ledger.read() as reading:
         [request] = reading.requests(model="fraud")
     bench.requests.cancel(ALICE, request.id, origin="slack")
-    add(bench, model="fraud")
+    add_monitor(bench, model="fraud")
     why = opened(bench, "promote fraud 1 production").way_back
     assert str(why) == "No automatic rollback: there's no version to go back to"
 
 
 def test_nothing_is_said_of_rollbacks_for_staging(served: Bench) -> None:  # noqa: F811
     files(served, v3=takes(AGE), v2=takes(AGE, CITY))
-    served.do(BACK, BOB)
+    served.do(ROLL_BACK, BOB)
     assert opened(served, "promote churn 1 staging").way_back is None

@@ -12,7 +12,7 @@ from bot.domain.events import Tag
 from bot.domain.people import Operator
 from bot.domain.registry import Column, Package, Signature, Stage
 from bot.services import registration
-from tests.support.services.bench import ALICE, GUEST, Bench, beside
+from tests.support.services.bench import ALICE, GUEST, Bench, second_bench
 
 INTEGER = Signature(inputs=(Column(name="tenure", type="integer"),), outputs=(Column(name="p", type="double"),))
 STRING = Signature(inputs=(Column(name="tenure", type="string"),), outputs=(Column(name="p", type="double"),))
@@ -98,7 +98,7 @@ def test_while_another_process_registers_a_version_of_the_model_the_ask_waits(
     bench_with_runs: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registration, "PATIENCE", 0.0)
-    bench, other = bench_with_runs, beside(bench_with_runs)
+    bench, other = bench_with_runs, second_bench(bench_with_runs)
     now = bench.clock.now()
     with bench.ledger.write() as tx:
         tx.take_lease("register:fraud", other.owner, now, now + timedelta(seconds=60))
@@ -111,7 +111,7 @@ def test_while_another_process_registers_a_version_of_the_model_the_ask_waits(
 
 
 def test_of_two_processes_that_take_up_an_ask_one_carries_it_out(bench_with_runs: Bench) -> None:
-    bench, other = bench_with_runs, beside(bench_with_runs)
+    bench, other = bench_with_runs, second_bench(bench_with_runs)
     bench.ask("register new fraud")
     bench.clock.turn(seconds=16)  # whoever wrote it down has died
     assert [len(one.errands.carry_out_waiting()) for one in (bench, other)] == [1, 0]
@@ -182,7 +182,7 @@ def test_a_semver_stays_when_the_try_that_wrote_it_lost_its_answer(bench_with_ru
 
 
 def test_a_retry_that_overtakes_a_slow_try_changes_no_semver(bench_with_runs: Bench) -> None:
-    bench, other = bench_with_runs, beside(bench_with_runs)
+    bench, other = bench_with_runs, second_bench(bench_with_runs)
     ask = bench.ask("register new fraud")
 
     def overtake() -> None:
@@ -201,7 +201,7 @@ def test_a_retry_that_overtakes_a_slow_try_changes_no_semver(bench_with_runs: Be
 
 
 def test_two_processes_never_give_two_versions_the_same_semver(bench_with_runs: Bench) -> None:
-    bench, other = bench_with_runs, beside(bench_with_runs)
+    bench, other = bench_with_runs, second_bench(bench_with_runs)
     ask = bench.ask("register new fraud")
 
     def overtake() -> None:

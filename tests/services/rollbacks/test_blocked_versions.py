@@ -16,8 +16,8 @@ from bot.services.blocks import blocks_now
 from bot.services.gating import Gating
 from bot.services.lookups import Lookups
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, Bench
-from tests.support.services.blocked_versions import AGAIN, failed, rule, unblock
-from tests.support.services.rollbacks import BACK
+from tests.support.services.blocked_versions import REQUEST_AGAIN, failed_gates, set_production_rule, unblock
+from tests.support.services.rollbacks import ROLL_BACK
 
 # -- at the opening ----------------------------------------------------------------------------------------------------
 
@@ -34,18 +34,18 @@ def test_a_blocked_version_cannot_be_requested_and_the_refusal_says_how_to_unblo
 
 def test_an_unblocked_version_can_be_requested(bad: Bench) -> None:
     unblock(bad)
-    assert failed(bad.open(AGAIN)) == []
+    assert failed_gates(bad.open(REQUEST_AGAIN)) == []
 
 
 def test_a_policy_can_let_blocked_versions_pass(bad: Bench) -> None:
-    rule(bad, {"not_blocked": False})
-    assert failed(bad.open(AGAIN)) == []
+    set_production_rule(bad, {"not_blocked": False})
+    assert failed_gates(bad.open(REQUEST_AGAIN)) == []
 
 
 def test_the_gate_can_be_named_too(bad: Bench) -> None:
-    rule(bad, {"not_blocked": True})
+    set_production_rule(bad, {"not_blocked": True})
     with pytest.raises(GateFailed, match="rolled back as bad"):
-        bad.open(AGAIN)
+        bad.open(REQUEST_AGAIN)
     [gate] = bad.open("promote churn 3 production").seen.gates  # type: ignore[union-attr]
     assert (gate.name, gate.value, gate.passed) == ("not_blocked", "not blocked", True)
 
@@ -62,7 +62,7 @@ def test_validating_it_shows_the_gate(bad: Bench) -> None:
 def test_another_version_under_its_number_is_not_blocked(bad: Bench) -> None:
     versions = bad.registry._models["churn"].versions
     versions[4] = replace(versions[4], run_id="another", source="elsewhere", created_at=bad.clock.now())
-    assert failed(bad.open(AGAIN)) == []
+    assert failed_gates(bad.open(REQUEST_AGAIN)) == []
 
 
 def test_without_a_ledger_nothing_is_known_to_be_blocked(bad: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,9 +77,9 @@ def test_without_a_ledger_nothing_is_known_to_be_blocked(bad: Bench, monkeypatch
 
 
 def test_an_override_with_a_reason_lets_it_pass_also_at_the_move(bad: Bench) -> None:
-    rule(bad, override=["admin"])
-    request = bad.open(AGAIN)
-    assert failed(request) == ["not_blocked"]
+    set_production_rule(bad, override=["admin"])
+    request = bad.open(REQUEST_AGAIN)
+    assert failed_gates(request) == ["not_blocked"]
     bad.approve(request)
     bad.requests.override(DAVE, request.id, reason="the feature store is fixed", origin="slack")
     bad.moves.run("churn")
@@ -87,14 +87,14 @@ def test_an_override_with_a_reason_lets_it_pass_also_at_the_move(bad: Bench) -> 
 
 
 def test_breaking_the_glass_goes_past_it(bad: Bench) -> None:
-    request = bad.open(f"{AGAIN} --break-glass --reason fraud", DAVE)
+    request = bad.open(f"{REQUEST_AGAIN} --break-glass --reason fraud", DAVE)
     bad.moves.run("churn")
     assert (bad.state(request), bad.registry.holders()) == (RequestState.DONE, [4])
 
 
 def test_unblocking_lets_a_pending_request_be_decided(bad: Bench) -> None:
-    rule(bad, override=["admin"])
-    request = bad.open(AGAIN)
+    set_production_rule(bad, override=["admin"])
+    request = bad.open(REQUEST_AGAIN)
     unblock(bad)
     assert not bad.now(request).is_blocked
     assert any(note.key.startswith(f"card:{request.id}:unblocked:") for note in bad.notes())
@@ -104,8 +104,8 @@ def test_unblocking_lets_a_pending_request_be_decided(bad: Bench) -> None:
 
 
 def test_unblocking_approves_what_waited_for_nothing_else(bad: Bench) -> None:
-    rule(bad, override=["admin"])
-    request = bad.open(AGAIN)
+    set_production_rule(bad, override=["admin"])
+    request = bad.open(REQUEST_AGAIN)
     bad.approve(request)
     assert bad.state(request) is RequestState.PENDING
     unblock(bad)
@@ -115,8 +115,8 @@ def test_unblocking_approves_what_waited_for_nothing_else(bad: Bench) -> None:
 
 
 def test_unblocking_another_version_changes_nothing(bad: Bench) -> None:
-    rule(bad, override=["admin"])
-    request = bad.open(AGAIN)
+    set_production_rule(bad, override=["admin"])
+    request = bad.open(REQUEST_AGAIN)
     bad.do("rollback churn --reason 'worse'", BOB)
     unblock(bad, 2)
     assert bad.now(request).is_blocked
@@ -130,7 +130,7 @@ def twice(bad: Bench) -> tuple[int, int]:
     bad.approve(bad.open(f"promote churn {first} production"))
     bad.moves.run("churn")
     bad.clock.turn(hours=1)
-    bad.do(BACK, BOB)
+    bad.do(ROLL_BACK, BOB)
     return first, bad.registry.add_version("churn", run_id=run, source="models:/m-1")
 
 
@@ -144,7 +144,7 @@ def test_registering_the_same_run_again_does_not_get_around_the_block(bad: Bench
 
 def test_unblocking_lets_the_same_files_pass_under_another_number(bad: Bench, twice: tuple[int, int]) -> None:
     first, again = twice
-    rule(bad, override=["admin"])
+    set_production_rule(bad, override=["admin"])
     request = bad.open(f"promote churn {again} production")
     bad.approve(request)
     assert bad.state(request) is RequestState.PENDING
@@ -154,9 +154,9 @@ def test_unblocking_lets_the_same_files_pass_under_another_number(bad: Bench, tw
 
 
 def test_a_request_that_an_older_registrar_opened_for_a_blocked_version_is_not_moved(bad: Bench) -> None:
-    rule(bad, {"not_blocked": False})
-    request = bad.approve(bad.open(AGAIN)).request
-    rule(bad)
+    set_production_rule(bad, {"not_blocked": False})
+    request = bad.approve(bad.open(REQUEST_AGAIN)).request
+    set_production_rule(bad)
     with bad.ledger.write() as tx:  # as it was opened before there was such a gate
         seen = replace(request.seen or Seen(), rule=bad.context.policy.fingerprint("churn", Stage.PRODUCTION))
         tx.save_request(replace(tx.lock_request(request.id), seen=seen))
@@ -166,8 +166,8 @@ def test_a_request_that_an_older_registrar_opened_for_a_blocked_version_is_not_m
 
 
 def test_a_version_that_is_unblocked_before_the_move_is_moved(bad: Bench) -> None:
-    rule(bad, override=["admin"])
-    request = bad.open(AGAIN)
+    set_production_rule(bad, override=["admin"])
+    request = bad.open(REQUEST_AGAIN)
     bad.requests.override(DAVE, request.id, reason="fixed", origin="slack")
     bad.approve(request)
     unblock(bad)
@@ -176,7 +176,7 @@ def test_a_version_that_is_unblocked_before_the_move_is_moved(bad: Bench) -> Non
 
 
 def test_a_version_that_came_back_and_was_rolled_back_again_is_blocked_by_the_newest_rollback(bad: Bench) -> None:
-    bad.open(f"{AGAIN} --break-glass --reason fraud", DAVE)
+    bad.open(f"{REQUEST_AGAIN} --break-glass --reason fraud", DAVE)
     bad.moves.run("churn")
     bad.clock.turn(hours=1)
     bad.do("rollback churn --reason 'still bad'", CAROL)
@@ -191,4 +191,4 @@ def test_only_who_can_roll_back_unblocks(bad: Bench) -> None:
     with pytest.raises(Refused):
         bad.rollbacks.unblock(ALICE, command, origin="slack")
     with pytest.raises(GateFailed):
-        bad.open(AGAIN)
+        bad.open(REQUEST_AGAIN)

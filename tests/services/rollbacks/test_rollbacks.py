@@ -17,7 +17,7 @@ from bot.domain.text import unpack
 from bot.ports import NoteKind
 from bot.services.moves import LEASE
 from tests.support.services.bench import ALICE, BOB, CAROL, Bench
-from tests.support.services.rollbacks import BACK, shape
+from tests.support.services.rollbacks import ROLL_BACK, package_with_input
 
 
 def rollback(bench: Bench) -> Move:
@@ -36,17 +36,17 @@ def thread(bench: Bench, lane: str) -> list[str]:
 
 
 def test_the_version_before_serves_again(served: Bench) -> None:
-    served.do(BACK, BOB)
+    served.do(ROLL_BACK, BOB)
     assert served.registry.holders() == [2]
     assert served.registry.model("churn").aliases["champion"] == 2
 
 
 def test_doing_it_again_goes_further_back_and_never_forward(served: Bench) -> None:
-    served.do(BACK, BOB)
-    served.do(BACK, BOB)
+    served.do(ROLL_BACK, BOB)
+    served.do(ROLL_BACK, BOB)
     assert served.registry.holders() == [3]
     with pytest.raises(Refused, match="no version to go back to"):
-        served.do(BACK, BOB)
+        served.do(ROLL_BACK, BOB)
     assert served.registry.holders() == [3]
 
 
@@ -58,24 +58,24 @@ def test_a_named_version_is_gone_back_to(served: Bench) -> None:
 def test_after_a_named_one_the_next_goes_to_what_served_before_that(served: Bench) -> None:
     served.do('rollback churn 3 --reason "v2 was no better"', BOB)
     with pytest.raises(Refused, match="no version to go back to"):
-        served.do(BACK, BOB)
+        served.do(ROLL_BACK, BOB)
 
 
 def test_the_version_that_was_taken_out_is_barred(served: Bench) -> None:
-    served.do(BACK, BOB)
+    served.do(ROLL_BACK, BOB)
     assert barred(served) == {4}
 
 
 def test_a_barred_version_is_passed_over(served: Bench) -> None:
-    served.do(BACK, BOB)  # v4 out, v2 in
+    served.do(ROLL_BACK, BOB)  # v4 out, v2 in
     served.approved("promote churn 1 production")
     served.moves.run("churn")
-    served.do(BACK, BOB)
+    served.do(ROLL_BACK, BOB)
     assert (served.registry.holders(), barred(served)) == ([2], {4, 1})
 
 
 def test_clearing_lifts_the_bar(served: Bench) -> None:
-    served.do(BACK, BOB)
+    served.do(ROLL_BACK, BOB)
     command = build(Unblock, {"model": "churn", "version": "4", "reason": "it was the feature store"})
     served.rollbacks.unblock(BOB, command, origin="slack")
     assert barred(served) == set()
@@ -90,12 +90,12 @@ def test_what_is_not_barred_cannot_be_cleared(served: Bench) -> None:
 
 def test_whoever_the_policy_does_not_name_cannot_roll_back(served: Bench) -> None:
     with pytest.raises(Refused, match="Only those who may roll back"):
-        served.ask(BACK, ALICE)
+        served.ask(ROLL_BACK, ALICE)
     assert (served.events()[-1].evidence["verb"], served.registry.holders()) == ("rollback", [4])
 
 
 def test_whoever_the_policy_does_not_name_cannot_clear(served: Bench) -> None:
-    served.do(BACK, BOB)
+    served.do(ROLL_BACK, BOB)
     command = build(Unblock, {"model": "churn", "version": "4", "reason": "?"})
     with pytest.raises(Refused, match="Only those who may roll back"):
         served.rollbacks.unblock(ALICE, command, origin="slack")
@@ -108,7 +108,7 @@ def test_the_version_in_production_is_not_rolled_back_to(served: Bench) -> None:
 
 
 def test_one_message_and_a_thread_of_steps(served: Bench) -> None:
-    served.do(BACK, BOB)
+    served.do(ROLL_BACK, BOB)
     move = rollback(served)
     assert [note.kind for note in served.notes() if note.lane == move.id and note.kind is not NoteKind.NEWS] == [
         NoteKind.ROLLBACK,
@@ -124,7 +124,7 @@ def test_one_message_and_a_thread_of_steps(served: Bench) -> None:
 
 
 def test_the_tags_tell_it_to_whoever_sees_mlflow_only(served: Bench) -> None:
-    served.do(BACK, BOB)
+    served.do(ROLL_BACK, BOB)
     served.mirror.write()
     out, back = served.registry.version("churn", 4).tags, served.registry.version("churn", 2).tags
     assert (out["rollback_reason"], out["rolled_back_by"]) == ("accuracy fell", "UBOB")
@@ -134,13 +134,13 @@ def test_the_tags_tell_it_to_whoever_sees_mlflow_only(served: Bench) -> None:
 
 
 def test_the_audit_has_from_to_who_and_why(served: Bench) -> None:
-    served.do(BACK, BOB)
+    served.do(ROLL_BACK, BOB)
     event = next(one for one in reversed(served.events()) if one.tag.value.endswith("rolled_back"))
     assert (event.before, event.after, event.why, event.actor) == ("v4", "v2", "accuracy fell", BOB.person)
 
 
 def test_what_has_moved_meanwhile_is_left_alone(served: Bench) -> None:
-    done = served.errands.carry_out(served.ask(BACK, BOB).id)
+    done = served.errands.carry_out(served.ask(ROLL_BACK, BOB).id)
     served.registry.by_hand("churn", 1, Stage.PRODUCTION)
     served.moves.run(done.model)
     assert (served.registry.holders(), rollback(served).state) == ([1], MoveState.STALE)
@@ -148,7 +148,7 @@ def test_what_has_moved_meanwhile_is_left_alone(served: Bench) -> None:
 
 
 def test_two_people_at_once_go_one_step_back(served: Bench) -> None:
-    first, second = served.ask(BACK, BOB), served.ask(BACK, CAROL)
+    first, second = served.ask(ROLL_BACK, BOB), served.ask(ROLL_BACK, CAROL)
     for ask in (first, second):
         served.errands.carry_out(ask.id)
     served.moves.run("churn")
@@ -156,7 +156,7 @@ def test_two_people_at_once_go_one_step_back(served: Bench) -> None:
 
 
 def test_a_crash_after_the_move_is_finished_later(served: Bench) -> None:
-    served.errands.carry_out(served.ask(BACK, BOB).id)
+    served.errands.carry_out(served.ask(ROLL_BACK, BOB).id)
     served.registry.by_hand("churn", 2, Stage.PRODUCTION)  # as far as the first try got
     served.clock.turn(seconds=LEASE.total_seconds())
     served.moves.run("churn")
@@ -165,7 +165,7 @@ def test_a_crash_after_the_move_is_finished_later(served: Bench) -> None:
 
 def test_a_registry_that_says_yes_and_does_nothing_is_not_believed(served: Bench) -> None:
     served.registry.is_deaf = True
-    served.do(BACK, BOB)
+    served.do(ROLL_BACK, BOB)
     assert rollback(served).state is MoveState.FAILED
     assert not any("read back" in line for line in thread(served, rollback(served).id))
 
@@ -240,17 +240,17 @@ def test_a_version_whose_run_is_gone_needs_force(served: Bench) -> None:
     served.moves.run("churn")
     served.registry.delete_run("lost")
     with pytest.raises(Refused, match=r"run is gone.*--force"):
-        served.do(BACK, BOB)
+        served.do(ROLL_BACK, BOB)
     served.do('rollback churn --force --reason "the files are there"', BOB)
     assert served.registry.holders() == [5]
     assert any(one.tag.value == "person:version:forced" for one in served.events())
 
 
 def test_a_version_with_another_signature_needs_force(served: Bench) -> None:
-    served.registry.add_package(served.registry.version("churn", 4), shape("string"))
-    served.registry.add_package(served.registry.version("churn", 2), shape("integer"))
+    served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
+    served.registry.add_package(served.registry.version("churn", 2), package_with_input("integer"))
     with pytest.raises(Refused, match="signature differs"):
-        served.do(BACK, BOB)
+        served.do(ROLL_BACK, BOB)
     assert served.registry.holders() == [4]
 
 
@@ -263,7 +263,7 @@ def test_a_version_that_lacks_an_input_which_callers_send_by_now_needs_force(ser
     served.registry.add_package(served.registry.version("churn", 4), columns(age, city))
     served.registry.add_package(served.registry.version("churn", 2), columns(age))
     with pytest.raises(Refused, match=r"input city was removed.*--force"):
-        served.do(BACK, BOB)
+        served.do(ROLL_BACK, BOB)
     assert served.registry.holders() == [4]
 
 
@@ -273,14 +273,14 @@ def test_a_version_that_takes_every_call_of_the_incumbent_s_callers_needs_no_for
     served.registry.add_package(
         served.registry.version("churn", 2), columns(plan, Column(name="age", type="long", required=False))
     )
-    served.do(BACK, BOB)
+    served.do(ROLL_BACK, BOB)
     assert served.registry.holders() == [2]
 
 
 def test_a_version_whose_files_are_gone_needs_force(served: Bench) -> None:
-    served.registry.add_package(served.registry.version("churn", 4), shape("string"))
+    served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     with pytest.raises(Refused, match="MLmodel file is gone"):
-        served.do(BACK, BOB)
+        served.do(ROLL_BACK, BOB)
 
 
 def test_force_without_need_is_not_noted(served: Bench) -> None:

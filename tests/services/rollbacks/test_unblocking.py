@@ -14,20 +14,20 @@ from bot.domain.restores import HoldKind
 from bot.services.gating import Gating
 from bot.services.restores import begin_hold
 from tests.support.services.bench import BOB, CAROL, DAVE, Bench
-from tests.support.services.blocked_versions import AGAIN, failed, rule, unblock
+from tests.support.services.blocked_versions import REQUEST_AGAIN, failed_gates, set_production_rule, unblock
 
 
 @pytest.fixture
 def waiting(bad: Bench) -> Bench:
     """Return a bench whose policy lets admins override, so that a request for the blocked v4 can be opened."""
-    rule(bad, override=["admin"])
+    set_production_rule(bad, override=["admin"])
     return bad
 
 
 def test_a_request_that_was_held_as_its_version_was_unblocked_is_decided_once_the_hold_is_accepted(
     waiting: Bench,
 ) -> None:
-    request = waiting.approve(waiting.open(AGAIN)).request
+    request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
     with waiting.ledger.write() as tx:
         begin_hold(tx, waiting.context, HoldKind.LEDGER_RESTORED, ())
     unblock(waiting)
@@ -37,7 +37,7 @@ def test_a_request_that_was_held_as_its_version_was_unblocked_is_decided_once_th
 
 
 def test_a_request_that_was_held_as_its_version_was_unblocked_ends_with_a_hold_that_is_dropped(waiting: Bench) -> None:
-    request = waiting.approve(waiting.open(AGAIN)).request
+    request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
     with waiting.ledger.write() as tx:
         begin_hold(tx, waiting.context, HoldKind.LEDGER_RESTORED, ())
     unblock(waiting)
@@ -46,7 +46,7 @@ def test_a_request_that_was_held_as_its_version_was_unblocked_ends_with_a_hold_t
 
 
 def test_a_request_waits_for_others_if_its_approver_has_left_when_the_version_is_unblocked(waiting: Bench) -> None:
-    request = waiting.approve(waiting.open(AGAIN)).request
+    request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
     waiting.directory.become(BOB, is_deleted=True)
     unblock(waiting)
     assert (waiting.state(request), waiting.now(request).is_blocked) == (RequestState.PENDING, False)
@@ -56,7 +56,7 @@ def test_a_request_waits_for_others_if_its_approver_has_left_when_the_version_is
 
 
 def test_unblocking_asks_about_approvers_again_before_the_move_if_slack_is_down(waiting: Bench) -> None:
-    request = waiting.approve(waiting.open(AGAIN)).request
+    request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
     waiting.directory.become(BOB, is_deleted=True)
     waiting.directory.is_down = True
     unblock(waiting)
@@ -67,15 +67,15 @@ def test_unblocking_asks_about_approvers_again_before_the_move_if_slack_is_down(
 
 
 def test_unblocking_approves_nothing_under_another_rule(waiting: Bench) -> None:
-    request = waiting.approve(waiting.open(AGAIN)).request
-    rule(waiting, override=["admin"], required=2)
+    request = waiting.approve(waiting.open(REQUEST_AGAIN)).request
+    set_production_rule(waiting, override=["admin"], required=2)
     unblock(waiting)
     assert waiting.state(request) is RequestState.STALE
 
 
 def test_the_card_of_a_request_that_may_ignore_the_block_is_drawn_again(bad: Bench) -> None:
-    rule(bad, {"not_blocked": False})
-    request = bad.open(AGAIN)
+    set_production_rule(bad, {"not_blocked": False})
+    request = bad.open(REQUEST_AGAIN)
     unblock(bad)
     assert any(note.key.startswith(f"card:{request.id}:unblocked:") for note in bad.notes())
 
@@ -91,7 +91,7 @@ def test_a_version_that_is_unblocked_while_its_request_is_opened_is_not_blocked_
         return seen
 
     monkeypatch.setattr(Gating, "look", slowly)
-    assert failed(waiting.open(AGAIN)) == []
+    assert failed_gates(waiting.open(REQUEST_AGAIN)) == []
 
 
 def test_the_gate_never_passes_while_the_ledger_cannot_tell(waiting: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from bot.domain.approvals import Request, RequestState
 from bot.domain.moves import Move
 from bot.domain.registry import Stage, VersionInfo
 from bot.services.moves import LEASE
-from tests.support.services.bench import Bench, beside
+from tests.support.services.bench import Bench, second_bench
 from tests.support.services.executor import refuses
 
 
@@ -33,7 +33,7 @@ def _stage(bench: Bench, version: int) -> Stage:
 
 def test_of_several_moves_at_the_same_instant_exactly_one_is_made(bench: Bench) -> None:
     intend(bench, 1, 2)
-    workers = [bench, beside(bench), bench, beside(bench)]
+    workers = [bench, second_bench(bench), bench, second_bench(bench)]
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda worker: worker.moves.run("churn"), workers))
     bench.moves.run("churn")
@@ -42,7 +42,7 @@ def test_of_several_moves_at_the_same_instant_exactly_one_is_made(bench: Bench) 
 
 
 def test_while_one_process_moves_a_model_another_leaves_it_alone(bench: Bench, request_: Request) -> None:
-    other = beside(bench)
+    other = second_bench(bench)
     bench.registry.before = lambda: other.moves.run("churn")
     bench.moves.run("churn")
     assert bench.registry.transitions == 1
@@ -60,7 +60,7 @@ def test_a_process_that_died_is_taken_over_when_its_lease_is_over(bench: Bench, 
 
 
 def test_who_was_too_slow_and_taken_over_ends_nothing_twice(bench: Bench, request_: Request) -> None:
-    other = beside(bench)
+    other = second_bench(bench)
 
     def sleep_past_the_lease() -> None:
         bench.clock.turn(seconds=2 * LEASE.total_seconds())
@@ -75,7 +75,7 @@ def test_who_was_too_slow_and_taken_over_ends_nothing_twice(bench: Bench, reques
 def test_who_hung_before_the_move_and_was_taken_over_moves_nothing_any_more(
     bench: Bench, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = beside(bench)
+    other = second_bench(bench)
 
     def hang(name: str) -> list[VersionInfo]:
         monkeypatch.undo()
@@ -93,7 +93,7 @@ def test_who_hung_before_the_move_and_was_taken_over_moves_nothing_any_more(
 
 
 def test_who_hung_within_the_move_and_was_taken_over_leaves_the_alias_alone(bench: Bench, request_: Request) -> None:
-    other = beside(bench)
+    other = second_bench(bench)
 
     def hang() -> None:
         bench.clock.turn(seconds=2 * LEASE.total_seconds())
@@ -107,7 +107,7 @@ def test_who_hung_within_the_move_and_was_taken_over_leaves_the_alias_alone(benc
 
 
 def test_who_was_taken_over_and_then_refused_by_the_registry_ends_nothing(bench: Bench, request_: Request) -> None:
-    other = beside(bench)
+    other = second_bench(bench)
 
     def hang() -> None:
         bench.clock.turn(seconds=2 * LEASE.total_seconds())

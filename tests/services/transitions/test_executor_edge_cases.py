@@ -11,7 +11,7 @@ from bot.domain.moves import MoveState
 from bot.domain.people import Automation
 from bot.domain.registry import Stage
 from bot.services.moves import LEASE
-from tests.support.services.bench import BOB, Bench, beside
+from tests.support.services.bench import BOB, Bench, second_bench
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_rollback_isn_t_read_back_while_its_alias_is_missing(bench: Bench, mon
 
 
 def test_a_process_that_was_taken_over_and_loses_the_registry_releases_nothing(bench: Bench, request_: Request) -> None:
-    other = beside(bench)
+    other = second_bench(bench)
 
     def hang() -> None:
         bench.clock.turn(seconds=2 * LEASE.total_seconds())
@@ -129,7 +129,7 @@ def test_a_rollback_whose_incumbent_was_deleted_is_outdated_and_not_failed(bench
 def test_the_alias_is_left_alone_by_a_process_that_was_taken_over_before_it(
     bench: Bench, request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other, read = beside(bench), bench.ledger.read
+    other, read = second_bench(bench), bench.ledger.read
 
     def hang() -> None:
         bench.clock.turn(seconds=2 * LEASE.total_seconds())
@@ -145,7 +145,7 @@ def test_the_alias_is_left_alone_by_a_process_that_was_taken_over_before_it(
 
 
 def test_a_move_is_taken_over_after_sixty_seconds_and_not_before(bench: Bench, request_: Request) -> None:
-    other = beside(bench)
+    other = second_bench(bench)
     tries: list[int] = []
 
     def hang() -> None:

@@ -11,13 +11,13 @@ import pytest
 from bot.domain.approvals import RequestState
 from bot.domain.registry import Stage
 from bot.domain.restores import HoldKind
-from tests.support.services.bench import BOB, Bench, BentRegistry
-from tests.support.services.restored_machine import Machine, begun, hold_of, promoted_and_found_bad, recover
+from tests.support.services.bench import BOB, Bench, FaultyRegistry
+from tests.support.services.restored_machine import RestorableMachine, begun, hold_of, promoted_and_found_bad, recover
 
 # -- a restored registry -----------------------------------------------------------------------------------------------
 
 
-def _copied(registry: BentRegistry) -> dict[str, Any]:
+def _copied(registry: FaultyRegistry) -> dict[str, Any]:
     """Return what the registry holds, as a backup of its database does."""
     return {
         name: replace(model, versions=dict(model.versions), aliases=dict(model.aliases))
@@ -25,7 +25,7 @@ def _copied(registry: BentRegistry) -> dict[str, Any]:
     }
 
 
-def test_a_registry_from_before_a_move_holds_what_waits(machine: Machine) -> None:
+def test_a_registry_from_before_a_move_holds_what_waits(machine: RestorableMachine) -> None:
     bench = begun(machine)
     backup = _copied(machine.registry)
     machine.clock.turn(hours=1)
@@ -46,7 +46,7 @@ def test_a_registry_from_before_a_move_holds_what_waits(machine: Machine) -> Non
 # -- no hold -----------------------------------------------------------------------------------------------------------
 
 
-def test_ordinary_drift_with_nothing_waiting_is_only_reported(machine: Machine) -> None:
+def test_ordinary_drift_with_nothing_waiting_is_only_reported(machine: RestorableMachine) -> None:
     begun(machine)
     machine.clock.turn(hours=1)
     machine.registry.by_hand("churn", 4, Stage.PRODUCTION)
@@ -56,7 +56,7 @@ def test_ordinary_drift_with_nothing_waiting_is_only_reported(machine: Machine) 
     assert "v4" in str(bench.findings()[-1].lines)
 
 
-def test_drift_holds_where_a_move_waits(machine: Machine) -> None:
+def test_drift_holds_where_a_move_waits(machine: RestorableMachine) -> None:
     bench = begun(machine)
     machine.clock.turn(hours=1)
     bench.approved("promote churn 1 production")
@@ -67,7 +67,7 @@ def test_drift_holds_where_a_move_waits(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-def test_a_crash_in_the_middle_of_a_move_recovers_without_a_hold(machine: Machine, where: str) -> None:
+def test_a_crash_in_the_middle_of_a_move_recovers_without_a_hold(machine: RestorableMachine, where: str) -> None:
     bench = begun(machine)
     machine.clock.turn(hours=1)
     request = bench.approved("promote churn 4 production")
@@ -87,7 +87,7 @@ def test_a_crash_in_the_middle_of_a_move_recovers_without_a_hold(machine: Machin
     assert machine.registry.holders() == [4]
 
 
-def test_a_stop_between_a_move_and_the_next_look_holds_nothing(machine: Machine) -> None:
+def test_a_stop_between_a_move_and_the_next_look_holds_nothing(machine: RestorableMachine) -> None:
     bench = begun(machine)
     machine.clock.turn(hours=1)
     bench.approved("promote churn 4 production")
@@ -103,7 +103,7 @@ def test_a_stop_between_a_move_and_the_next_look_holds_nothing(machine: Machine)
     assert machine.registry.holders() == [1]
 
 
-def test_tags_from_before_this_ledger_hold_nothing(machine: Machine) -> None:
+def test_tags_from_before_this_ledger_hold_nothing(machine: RestorableMachine) -> None:
     machine.registry.set_tags("churn", 4, {"approval_status": "approved_staging", "promoted_by": "U0OLD"})
     bench = begun(machine)
     bench.open("promote churn 4 production")
@@ -116,7 +116,7 @@ def test_tags_from_before_this_ledger_hold_nothing(machine: Machine) -> None:
 # -- when it can't be checked ------------------------------------------------------------------------------------------
 
 
-def test_while_mlflow_is_down_nothing_that_was_waiting_is_executed(machine: Machine) -> None:
+def test_while_mlflow_is_down_nothing_that_was_waiting_is_executed(machine: RestorableMachine) -> None:
     promoted_and_found_bad(machine)
     bench = machine.start()
     machine.registry.down = True
@@ -128,7 +128,7 @@ def test_while_mlflow_is_down_nothing_that_was_waiting_is_executed(machine: Mach
     assert machine.registry.holders() == [3]
 
 
-def test_a_start_asks_once_a_page_and_once_for_each_model_that_changed_or_waits(machine: Machine) -> None:
+def test_a_start_asks_once_a_page_and_once_for_each_model_that_changed_or_waits(machine: RestorableMachine) -> None:
     machine.registry.add("quiet", versions=3)
     machine.registry.add("busy", versions=1)
     bench = begun(machine)
@@ -143,7 +143,7 @@ def test_a_start_asks_once_a_page_and_once_for_each_model_that_changed_or_waits(
     assert machine.registry.requests.total() == 3
 
 
-def test_another_process_that_moves_a_model_meanwhile_is_no_evidence(machine: Machine) -> None:
+def test_another_process_that_moves_a_model_meanwhile_is_no_evidence(machine: RestorableMachine) -> None:
     bench = begun(machine)
     machine.clock.turn(hours=1)
     bench.approved("promote churn 4 production")

@@ -18,7 +18,14 @@ from bot.domain.restores import HoldKind
 from bot.ports import AskState
 from bot.services.anchoring import Anchoring
 from tests.support.services.bench import BOB, CAROL, DAVE, POLICY, Bench
-from tests.support.services.restored_machine import Machine, begun, hold_of, promoted_and_found_bad, recover, roll_back
+from tests.support.services.restored_machine import (
+    RestorableMachine,
+    begun,
+    hold_of,
+    promoted_and_found_bad,
+    recover,
+    roll_back,
+)
 
 ANN = Operator("ann")  # sits at the bot's machine
 
@@ -33,7 +40,7 @@ def lines(bench: Bench) -> str:
 # -- a restored ledger -------------------------------------------------------------------------------------------------
 
 
-def test_a_promotion_that_turned_out_bad_is_not_made_again(machine: Machine) -> None:
+def test_a_promotion_that_turned_out_bad_is_not_made_again(machine: RestorableMachine) -> None:
     promoted_and_found_bad(machine)
     bench = machine.start()
     recover(bench)
@@ -42,7 +49,7 @@ def test_a_promotion_that_turned_out_bad_is_not_made_again(machine: Machine) -> 
     assert "rollback_date" in lines(bench)
 
 
-def test_the_channel_hears_once_what_was_found_and_what_to_do(machine: Machine) -> None:
+def test_the_channel_hears_once_what_was_found_and_what_to_do(machine: RestorableMachine) -> None:
     promoted_and_found_bad(machine)
     recover(machine.start())
     bench = machine.start()
@@ -54,7 +61,7 @@ def test_the_channel_hears_once_what_was_found_and_what_to_do(machine: Machine) 
     assert bench.tags().count(Tag.HELD.value) == 1
 
 
-def test_a_version_that_was_rolled_back_after_the_backup_is_blocked_at_once(machine: Machine) -> None:
+def test_a_version_that_was_rolled_back_after_the_backup_is_blocked_at_once(machine: RestorableMachine) -> None:
     promoted_and_found_bad(machine)
     bench = machine.start()
     recover(bench)
@@ -64,7 +71,7 @@ def test_a_version_that_was_rolled_back_after_the_backup_is_blocked_at_once(mach
 
 
 def test_a_blocked_version_that_was_approved_again_and_rolled_back_again_is_not_moved_once_accepted(
-    machine: Machine,
+    machine: RestorableMachine,
 ) -> None:
     production = {"approvers": ["lead"], "gates": [{"not_blocked": False}]}
     machine.policy = read_policy(POLICY | {"models": {"*": {"production": production}}})
@@ -82,7 +89,7 @@ def test_a_blocked_version_that_was_approved_again_and_rolled_back_again_is_not_
     assert machine.registry.holders() == [3]
 
 
-def test_accepting_carries_out_what_was_waiting_with_all_its_checks(machine: Machine) -> None:
+def test_accepting_carries_out_what_was_waiting_with_all_its_checks(machine: RestorableMachine) -> None:
     promoted_and_found_bad(machine, version=4)
     bench = machine.start()
     recover(bench)
@@ -95,7 +102,7 @@ def test_accepting_carries_out_what_was_waiting_with_all_its_checks(machine: Mac
     assert Tag.HOLD_ACCEPTED.value in bench.tags()
 
 
-def test_dropping_ends_the_move_its_request_and_the_hold(machine: Machine) -> None:
+def test_dropping_ends_the_move_its_request_and_the_hold(machine: RestorableMachine) -> None:
     promoted_and_found_bad(machine)
     bench = machine.start()
     recover(bench)
@@ -113,7 +120,7 @@ def test_dropping_ends_the_move_its_request_and_the_hold(machine: Machine) -> No
     assert machine.registry.holders() == [3]
 
 
-def test_only_admins_and_whoever_sits_at_the_machine_lift_a_hold(machine: Machine) -> None:
+def test_only_admins_and_whoever_sits_at_the_machine_lift_a_hold(machine: RestorableMachine) -> None:
     promoted_and_found_bad(machine)
     bench = machine.start()
     recover(bench)
@@ -124,13 +131,13 @@ def test_only_admins_and_whoever_sits_at_the_machine_lift_a_hold(machine: Machin
     assert hold_of(bench) is None
 
 
-def test_where_nothing_is_held_there_is_nothing_to_lift(machine: Machine) -> None:
+def test_where_nothing_is_held_there_is_nothing_to_lift(machine: RestorableMachine) -> None:
     bench = begun(machine)
     with pytest.raises(Refused, match="Nothing is held"):
         bench.restores.accept(DAVE, "why not", origin="terminal")
 
 
-def test_lifting_before_anybody_compared_needs_the_registry(machine: Machine) -> None:
+def test_lifting_before_anybody_compared_needs_the_registry(machine: RestorableMachine) -> None:
     promoted_and_found_bad(machine)
     bench = machine.start()
     machine.registry.down = True
@@ -141,7 +148,9 @@ def test_lifting_before_anybody_compared_needs_the_registry(machine: Machine) ->
     assert bench.moves.unfinished() == []
 
 
-def test_a_request_that_was_rejected_after_the_backup_cannot_be_decided_until_it_is_accepted(machine: Machine) -> None:
+def test_a_request_that_was_rejected_after_the_backup_cannot_be_decided_until_it_is_accepted(
+    machine: RestorableMachine,
+) -> None:
     bench = begun(machine)
     request = bench.open("promote churn 4 production")
     bench.mirror.write()
@@ -159,7 +168,7 @@ def test_a_request_that_was_rejected_after_the_backup_cannot_be_decided_until_it
     assert bench.approve(request).request.state is RequestState.APPROVED
 
 
-def test_a_command_that_waited_is_not_carried_out_until_it_is_accepted(machine: Machine) -> None:
+def test_a_command_that_waited_is_not_carried_out_until_it_is_accepted(machine: RestorableMachine) -> None:
     bench = begun(machine)
     bench.approved("promote churn 4 production")
     bench.moves.run("churn")
@@ -186,7 +195,7 @@ def test_a_command_that_waited_is_not_carried_out_until_it_is_accepted(machine: 
         assert reading.ask(ask.id).state is AskState.REFUSED
 
 
-def test_old_tags_are_not_written_over_newer_ones(machine: Machine) -> None:
+def test_old_tags_are_not_written_over_newer_ones(machine: RestorableMachine) -> None:
     bench = begun(machine)
     request = bench.open("promote churn 4 production")
     machine.back_up()
@@ -202,7 +211,7 @@ def test_old_tags_are_not_written_over_newer_ones(machine: Machine) -> None:
         assert [one.id for one in reading.held().copies] == []
 
 
-def test_during_a_hold_an_engineer_still_rolls_back(machine: Machine) -> None:
+def test_during_a_hold_an_engineer_still_rolls_back(machine: RestorableMachine) -> None:
     bench = begun(machine)
     bench.approved("promote churn 4 production")
     bench.moves.run("churn")
@@ -227,7 +236,7 @@ def test_during_a_hold_an_engineer_still_rolls_back(machine: Machine) -> None:
 # -- the anchor --------------------------------------------------------------------------------------------------------
 
 
-def anchored(machine: Machine, bench: Bench) -> Path:
+def anchored(machine: RestorableMachine, bench: Bench) -> Path:
     file = machine.folder / "anchor.jsonl"
     machine.policy = read_policy(POLICY | {"anchor": {"file": str(file)}})
     bench.context.rules.replace(machine.policy, "")
@@ -235,7 +244,7 @@ def anchored(machine: Machine, bench: Bench) -> Path:
     return file
 
 
-def test_an_anchor_with_a_later_head_holds_even_where_nothing_waits(machine: Machine) -> None:
+def test_an_anchor_with_a_later_head_holds_even_where_nothing_waits(machine: RestorableMachine) -> None:
     bench = begun(machine)
     machine.back_up()
     bench.reject(bench.open())
@@ -252,7 +261,7 @@ def test_an_anchor_with_a_later_head_holds_even_where_nothing_waits(machine: Mac
     assert hold_of(bench) is None
 
 
-def test_an_anchor_that_agrees_or_cannot_be_read_holds_nothing(machine: Machine) -> None:
+def test_an_anchor_that_agrees_or_cannot_be_read_holds_nothing(machine: RestorableMachine) -> None:
     bench = begun(machine)
     bench.open()
     file = anchored(machine, bench)
@@ -265,7 +274,7 @@ def test_an_anchor_that_agrees_or_cannot_be_read_holds_nothing(machine: Machine)
     assert hold_of(bench) is None
 
 
-def test_an_anchor_with_another_hash_holds(machine: Machine) -> None:
+def test_an_anchor_with_another_hash_holds(machine: RestorableMachine) -> None:
     bench = begun(machine)
     bench.open()
     file = anchored(machine, bench)

@@ -20,13 +20,13 @@ from bot.outside import call
 from bot.ports import NoteKind
 from bot.services.serving import CLAIMED_FOR, Servings
 from bot.serving_probe import ServingProbes, reported
-from tests.support.network.http_receiver import Receiver, Reply, receiving
-from tests.support.services.bench import POLICY, Bench, BentRegistry, HandClock, beside
+from tests.support.network.http_receiver import HttpReceiver, PlannedReply, run_receiver
+from tests.support.services.bench import POLICY, Bench, FaultyRegistry, ManualClock, second_bench
 
 
-def says(version: object) -> Reply:
+def says(version: object) -> PlannedReply:
     """Return the reply of a serving side that serves this version."""
-    return Reply(body=json.dumps({"data": {"model": {"version": version}}}).encode())
+    return PlannedReply(body=json.dumps({"data": {"model": {"version": version}}}).encode())
 
 
 @dataclass(kw_only=True)
@@ -34,7 +34,7 @@ class Asked:
     """A bench whose policy says where to ask, and who asks."""
 
     bench: Bench
-    there: Receiver
+    there: HttpReceiver
     servings: Servings = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,13 +73,13 @@ class Asked:
 def asked(sqlite_url: str) -> Iterator[Asked]:
     """Return a bench where `churn` and `churn-eu` have somebody to ask, and `fraud` has not."""
     ledger = SqlLedger(sqlite_url)
-    with receiving() as there:
-        registry = BentRegistry()
+    with run_receiver() as there:
+        registry = FaultyRegistry()
         for model in ("churn", "churn-eu", "fraud"):
             registry.add(model, versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
         probe = {"url": f"{there.url}/{{model}}/version", "json": "data.model.version"}
         policy = read_policy(POLICY | {"serving": {"churn*": probe}})
-        yield Asked(bench=Bench(ledger=ledger, registry=registry, clock=HandClock(), policy=policy), there=there)
+        yield Asked(bench=Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=policy), there=there)
     ledger.close()
 
 
@@ -118,7 +118,7 @@ def test_when_the_time_is_over_the_thread_hears_what_is_reported_instead(asked: 
 
 
 def test_when_it_cannot_be_read_the_thread_hears_why(asked: Asked) -> None:
-    asked.there.replies = [Reply(502)]
+    asked.there.replies = [PlannedReply(502)]
     move = asked.promote()
     asked.ask_after(minutes=11)
     [_, said] = asked.news(move)
@@ -155,7 +155,7 @@ def test_the_next_move_overtakes_the_question(asked: Asked) -> None:
 
 def test_a_move_while_it_is_asked_overtakes_the_answer(asked: Asked) -> None:
     hold = threading.Event()
-    asked.there.replies = [Reply(body=says(4).body, hold=hold)]
+    asked.there.replies = [PlannedReply(body=says(4).body, hold=hold)]
     first = asked.promote(4)
     asked.bench.clock.turn(seconds=1)
     asking = threading.Thread(target=asked.servings.ask)
@@ -192,7 +192,7 @@ def test_what_others_moved_is_asked_in_the_thread_of_what_was_found(asked: Asked
 
 def test_one_that_hangs_keeps_nobody_waiting(asked: Asked) -> None:
     hold = threading.Event()
-    asked.there.replies = [Reply(hold=hold), says(4)]
+    asked.there.replies = [PlannedReply(hold=hold), says(4)]
     asked.promote(model="churn")
     asked.bench.clock.turn(seconds=1)
     hanging = threading.Thread(target=asked.servings.ask)
@@ -229,7 +229,7 @@ def test_what_a_dead_process_was_asking_is_asked_by_another(asked: Asked) -> Non
     asked.servings = Servings(asked.bench.context, Dying())
     with pytest.raises(SystemExit):
         asked.ask_after(seconds=1)
-    asked.servings = Servings(beside(asked.bench).context, ServingProbes())
+    asked.servings = Servings(second_bench(asked.bench).context, ServingProbes())
     asked.there.replies = [says(4)]
     assert asked.ask_after(seconds=1) == 0  # it may still be asking
     assert asked.ask_after(seconds=CLAIMED_FOR.total_seconds()) == 1
@@ -301,16 +301,16 @@ def test_a_version_is_known_with_and_without_its_v(said: str, is_it: bool) -> No
     assert is_version(said, 6) is is_it
 
 
-@pytest.mark.parametrize("reply", [Reply(hold=threading.Event()), Reply(drips=True)])
-def test_a_call_takes_no_longer_than_it_may(reply: Reply) -> None:
-    with receiving() as there:
+@pytest.mark.parametrize("reply", [PlannedReply(hold=threading.Event()), PlannedReply(drips=True)])
+def test_a_call_takes_no_longer_than_it_may(reply: PlannedReply) -> None:
+    with run_receiver() as there:
         there.replies = [reply]
         with pytest.raises(Unreachable, match=r"no answer within 0\.2 s"):
             call("GET", there.url, seconds=0.2, headers={})
 
 
 def test_of_a_long_answer_only_the_beginning_is_read() -> None:
-    with receiving() as there:
-        there.replies = [Reply(body=b"x" * 1_000_000)]
+    with run_receiver() as there:
+        there.replies = [PlannedReply(body=b"x" * 1_000_000)]
         assert call("GET", there.url, seconds=5, headers={}, most=10).body == b"x" * 10
         assert call("GET", there.url, seconds=5, headers={}).body == b""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from slack_sdk.models.blocks import ActionsBlock, ButtonElement
 
 from bot.slack.blocks import BLOCKS_MOST, Message, first, fitting, message, section, size
-from tests.support.app.app_fixture import said
+from tests.support.app.app_fixture import message_text
 
 BUTTON = ActionsBlock(block_id="b", elements=[ButtonElement(text="Approve", action_id="approve", value="r1")])
 
@@ -47,7 +47,7 @@ def test_buttons_stay() -> None:
 
 
 def test_characters_count_once_in_any_script() -> None:
-    assert "…" not in said({"blocks": made(["ש" * 2000] * 5).blocks})
+    assert "…" not in message_text({"blocks": made(["ש" * 2000] * 5).blocks})
 
 
 def test_rows_that_do_not_fit_are_counted() -> None:

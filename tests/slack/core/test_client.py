@@ -15,8 +15,8 @@ from bot.slack.calls import WAIT_MOST, sort_out
 from bot.slack.client import HeardClient
 from localslack import LocalSlack
 from tests.support.app.app_fixture import settings_for
-from tests.support.network.http_receiver import Reply, receiving
-from tests.support.services.bench import HandClock
+from tests.support.network.http_receiver import PlannedReply, run_receiver
+from tests.support.services.bench import ManualClock
 
 
 class Listener(Unobserved):
@@ -51,7 +51,7 @@ def test_a_call_that_fails_is_told(
 
 
 def test_a_method_that_slack_limits_is_not_called_until_the_time_that_slack_gave(slack: LocalSlack) -> None:
-    client, clock = HeardClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[]), HandClock()
+    client, clock = HeardClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[]), ManualClock()
     client.monotonic = clock.monotonic
     slack.rate_limit("users.info", retry_after=7)
     waits = []
@@ -84,8 +84,8 @@ def test_whatever_a_server_says_of_waiting_is_a_time_that_can_be_waited_for(
     header: dict[str, str] | str, seconds: float
 ) -> None:
     headers = {"Retry-After": header} if isinstance(header, str) else header
-    with receiving() as server:
-        server.replies = [Reply(429, b'{"ok": false, "error": "ratelimited"}', headers)]
+    with run_receiver() as server:
+        server.replies = [PlannedReply(429, b'{"ok": false, "error": "ratelimited"}', headers)]
         client = HeardClient("xoxb-1", base_url=f"{server.url}/api/", retry_handlers=[])
         with pytest.raises(SlackApiError) as refused:
             client.chat_postMessage(channel="C1", text="Hello")

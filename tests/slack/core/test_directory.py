@@ -16,7 +16,7 @@ from localslack import LocalSlack
 from localslack.seed import GroupSeed, PersonSeed, Seed
 from tests.support.app.app_fixture import MANIFEST
 from tests.support.app.workspaces import local_slack
-from tests.support.slack.stub_slack import other_slack
+from tests.support.slack.stub_slack import stub_slack
 
 BOB = Person("T0LOCAL", "U0BOB")
 GROUPS = frozenset({"S0LEADS"})
@@ -110,7 +110,7 @@ def test_where_someone_belongs_is_what_slack_says_and_not_the_payload(user: dict
         "users.info": {"user": {"id": "U0BOB", **user}},
         "usergroups.list": {"usergroups": []},
     }
-    with other_slack(answers) as (client, _):
+    with stub_slack(answers) as (client, _):
         assert SlackDirectory(client, "T0LOCAL", lambda: GROUPS).profile(BOB).is_home is is_home
 
 
@@ -122,7 +122,7 @@ def test_a_disabled_group_that_is_still_listed_grants_nothing(users: list[str] |
         "usergroups.list": {"usergroups": [disabled]},
         "usergroups.users.list": {"users": ["U0BOB"]},
     }
-    with other_slack(answers) as (client, _):
+    with stub_slack(answers) as (client, _):
         assert SlackDirectory(client, "T0LOCAL", lambda: GROUPS).profile(BOB).groups == frozenset()
 
 
@@ -139,7 +139,7 @@ def test_a_group_that_a_list_leaves_out_is_asked_about_alone(listed: dict[str, o
         "usergroups.list": listed,
         "usergroups.users.list": {"users": ["U0BOB"]},
     }
-    with other_slack(answers) as (client, _):
+    with stub_slack(answers) as (client, _):
         assert SlackDirectory(client, "T0LOCAL", lambda: GROUPS).profile(BOB).groups == GROUPS
 
 

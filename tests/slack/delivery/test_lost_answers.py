@@ -12,9 +12,9 @@ import pytest
 from bot.domain.approvals import RequestState
 from bot.ports import Note, NoteKind, Outcome, Posting
 from bot.slack.notifier import EVENT_TYPE, SKEW, SlackNotifier
-from tests.support.app.app_fixture import said
-from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLICY, SENTENCE, Desk
-from tests.support.slack.stub_slack import other_slack
+from tests.support.app.app_fixture import message_text
+from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLICY, SENTENCE, NotifierHarness
+from tests.support.slack.stub_slack import stub_slack
 
 # -- an answer that was lost -------------------------------------------------------------------------------------------
 
@@ -24,7 +24,7 @@ def kinds() -> Mapping[str, Note]:
 
 
 @pytest.mark.parametrize("kind", kinds())
-def test_what_slack_took_although_its_answer_was_lost_is_not_posted_twice(desk: Desk, kind: str) -> None:
+def test_what_slack_took_although_its_answer_was_lost_is_not_posted_twice(desk: NotifierHarness, kind: str) -> None:
     if kind == "news":
         desk.deliver(CARD)
     before = len(seen(desk, kind))
@@ -38,7 +38,9 @@ MANY = 500  # more than two pages
 
 
 @pytest.mark.parametrize(("others", "pages"), [("long before", 1), ("just before", 3), ("after", 1)])
-def test_our_message_is_found_in_a_thread_of_hundreds_of_replies(desk: Desk, others: str, pages: int) -> None:
+def test_our_message_is_found_in_a_thread_of_hundreds_of_replies(
+    desk: NotifierHarness, others: str, pages: int
+) -> None:
     desk.deliver(CARD)
     written = slacks_time(desk)
     if others != "after":
@@ -53,19 +55,19 @@ def test_our_message_is_found_in_a_thread_of_hundreds_of_replies(desk: Desk, oth
     assert len(desk.slack.calls("conversations.replies")) == pages
 
 
-def test_in_a_channel_only_later_messages_are_searched(desk: Desk) -> None:
+def test_in_a_channel_only_later_messages_are_searched(desk: NotifierHarness) -> None:
     began = datetime.now(UTC)
     desk.deliver(replace(DIRECT, created_at=began), was_tried=True)
     [call] = desk.slack.calls("conversations.history")
     assert float(call["args"]["oldest"]) == pytest.approx((began - SKEW).timestamp())
 
 
-def slacks_time(desk: Desk) -> datetime:
+def slacks_time(desk: NotifierHarness) -> datetime:
     """Return the time of the thread's newest message: a test before may have put the workspace's clock forward."""
     return datetime.fromtimestamp(float(desk.slack.person("bob").thread(desk.posted()[0])[-1]["ts"]), UTC)
 
 
-def answer_many(desk: Desk) -> None:
+def answer_many(desk: NotifierHarness) -> None:
     """Let people answer in the card's thread."""
     card = desk.posted()[0]
     for number in range(MANY):
@@ -73,7 +75,7 @@ def answer_many(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("kind", kinds())
-def test_what_slack_never_saw_is_posted(desk: Desk, kind: str) -> None:
+def test_what_slack_never_saw_is_posted(desk: NotifierHarness, kind: str) -> None:
     if kind == "news":
         desk.deliver(CARD)
     before = len(seen(desk, kind))
@@ -83,24 +85,24 @@ def test_what_slack_never_saw_is_posted(desk: Desk, kind: str) -> None:
     assert len(seen(desk, kind)) == before + 1
 
 
-def seen(desk: Desk, kind: str) -> list[dict[str, Any]]:
+def seen(desk: NotifierHarness, kind: str) -> list[dict[str, Any]]:
     """Return where a note of this kind ends up."""
     if kind == "direct":
         return [one for one in desk.slack.person("alice").direct_messages() if one.get("bot_id")]
     return desk.posted() if kind == "card" else desk.thread()
 
 
-def test_a_card_that_was_found_is_edited_from_then_on(desk: Desk) -> None:
+def test_a_card_that_was_found_is_edited_from_then_on(desk: NotifierHarness) -> None:
     desk.slack.reset_after("chat.postMessage")
     desk.deliver(CARD)
     desk.deliver(CARD, was_tried=True)
     desk.become(RequestState.CANCELLED)
     desk.deliver(AGAIN)
     [card] = desk.posted()
-    assert "cancelled" in said(card)
+    assert "cancelled" in message_text(card)
 
 
-def test_where_nobody_can_look_it_is_posted_again(desk: Desk) -> None:
+def test_where_nobody_can_look_it_is_posted_again(desk: NotifierHarness) -> None:
     desk.slack.remove_method("conversations.history")
     desk.slack.reset_after("chat.postMessage")
     desk.deliver(CARD)
@@ -108,7 +110,7 @@ def test_where_nobody_can_look_it_is_posted_again(desk: Desk) -> None:
     assert len(desk.posted()) == 2
 
 
-def test_somebody_else_s_message_is_not_taken_for_ours(desk: Desk) -> None:
+def test_somebody_else_s_message_is_not_taken_for_ours(desk: NotifierHarness) -> None:
     desk.deliver(DIRECT)
     other = Note(key="direct:rother:done", lane="x", kind=NoteKind.DIRECT, to="U0ALICE", data=SENTENCE)
     desk.deliver(other, was_tried=True)
@@ -123,14 +125,14 @@ ODD = {
 
 
 @pytest.mark.parametrize("history", ODD.values(), ids=ODD)
-def test_whatever_a_server_answers_looking_ends(desk: Desk, history: dict[str, Any]) -> None:
+def test_whatever_a_server_answers_looking_ends(desk: NotifierHarness, history: dict[str, Any]) -> None:
     posted = {"channel": "D1", "ts": "1.2"}
     answers = {
         "conversations.open": {"channel": {"id": "D1"}},
         "conversations.history": history,
         "chat.postMessage": posted,
     }
-    with other_slack(answers) as (client, _):
+    with stub_slack(answers) as (client, _):
         delivery = SlackNotifier(client, desk.ledger, lambda: POLICY).deliver(replace(DIRECT, was_tried=True))
     assert delivery.posting == Posting("D1", "1.2")
 
@@ -138,7 +140,7 @@ def test_whatever_a_server_answers_looking_ends(desk: Desk, history: dict[str, A
 # -- several processes -------------------------------------------------------------------------------------------------
 
 
-def test_a_message_that_two_have_posted_is_taken_back_once(desk: Desk) -> None:
+def test_a_message_that_two_have_posted_is_taken_back_once(desk: NotifierHarness) -> None:
     first, second = desk.notifier.deliver(CARD), desk.notifier.deliver(CARD)
     assert (first.is_new, second.is_new) == (True, True)
     assert second.posting is not None
@@ -149,7 +151,7 @@ def test_a_message_that_two_have_posted_is_taken_back_once(desk: Desk) -> None:
     assert left["ts"] == first.posting.ts
 
 
-def test_what_is_edited_or_found_is_not_new(desk: Desk) -> None:
+def test_what_is_edited_or_found_is_not_new(desk: NotifierHarness) -> None:
     desk.deliver(CARD)
     assert not desk.notifier.deliver(AGAIN).is_new
     desk.notifier.deliver(DIRECT)
@@ -157,7 +159,7 @@ def test_what_is_edited_or_found_is_not_new(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("note", [CARD, DIRECT], ids=["card", "direct"])
-def test_shortly_before_the_lease_is_over_nothing_is_said_any_more(desk: Desk, note: Note) -> None:
+def test_shortly_before_the_lease_is_over_nothing_is_said_any_more(desk: NotifierHarness, note: Note) -> None:
     late = replace(note, claimed_until=datetime.now(UTC) + timedelta(seconds=9))
     assert desk.notifier.deliver(late).outcome is Outcome.LATER
     assert desk.posted() + desk.slack.person("alice").direct_messages() == []

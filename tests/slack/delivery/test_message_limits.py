@@ -19,8 +19,8 @@ from bot.services.lookups import ModelView
 from bot.slack import answers, cards, governing, incident_card
 from bot.slack.blocks import Message, pictured
 from localslack.blocks import BLOCKS_MAX, length_of, message_problems
-from tests.support.app.app_fixture import said
-from tests.support.slack.message_parts import OURS, buttons, objects, shown
+from tests.support.app.app_fixture import message_text
+from tests.support.slack.message_parts import OURS, buttons, objects, shown_text
 from tests.support.slack.worst_case_messages import every_message, incidents
 from tests.support.slack.worst_case_values import (
     ALICE,
@@ -89,7 +89,7 @@ def test_no_entity_is_cut_in_two(name: str) -> None:
 
 @each
 def test_nothing_unseen_is_shown(name: str) -> None:
-    assert wrong(name, lambda message: set("\u202e\u2066\u200b\x00") & set(shown(message))) == {}
+    assert wrong(name, lambda message: set("\u202e\u2066\u200b\x00") & set(shown_text(message))) == {}
 
 
 @each
@@ -112,7 +112,7 @@ def test_a_card_whose_gates_failed_has_a_button_to_let_them_pass_until_somebody_
     assert cards.OVERRIDE in buttons(PENDING)
     passed = cards.card(a_request(overridden_by=BOB, override_reason="measured anew tomorrow"), [])
     assert cards.OVERRIDE not in buttons(passed)
-    assert f"let pass by <@{BOB.user}>: measured anew tomorrow" in said({"blocks": passed.blocks})
+    assert f"let pass by <@{BOB.user}>: measured anew tomorrow" in message_text({"blocks": passed.blocks})
 
 
 ASK_AGAIN = {RequestState.STALE, RequestState.EXPIRED}  # what can be asked for anew from its card
@@ -134,35 +134,41 @@ def test_approve_asks_back_what_it_will_do() -> None:
 
 
 def test_a_card_tells_who_asks_for_what_and_why() -> None:
-    shown = said({"blocks": cards.card(a_request(reason="better f1", version=7, incumbent=5, seen=None), []).blocks})
+    shown = message_text(
+        {"blocks": cards.card(a_request(reason="better f1", version=7, incumbent=5, seen=None), []).blocks}
+    )
     for part in ("Promote churn v7 to Production?", "`v5` → `v7` in Production", "<@U0ALICE>", "better f1", "0 of 50"):
         assert part in shown
 
 
 def test_a_card_names_those_who_approved() -> None:
-    assert "2 of 50: <@U0XXXXXXXX00>, <@U0XXXXXXXX01>" in said({"blocks": cards.card(a_request(), votes(2)).blocks})
+    assert "2 of 50: <@U0XXXXXXXX00>, <@U0XXXXXXXX01>" in message_text(
+        {"blocks": cards.card(a_request(), votes(2)).blocks}
+    )
 
 
 def test_ten_of_many_approvers_are_named() -> None:
-    card = shown(cards.card(a_request(), votes(30)))
+    card = shown_text(cards.card(a_request(), votes(30)))
     assert "<@U0XXXXXXXX09>, and 20 more" in card
     assert "<@U0XXXXXXXX10>" not in card
 
 
 def test_a_decided_card_tells_who_and_why() -> None:
-    shown = said({"blocks": cards.card(a_request(state=RequestState.REJECTED, outcome="too slow"), []).blocks})
+    shown = message_text({"blocks": cards.card(a_request(state=RequestState.REJECTED, outcome="too slow"), []).blocks})
     assert f"*Rejected by*\n<@{BOB.user}>" in shown
     assert "*Why*\ntoo slow" in shown
 
 
 def test_a_card_tells_that_the_incumbent_stays() -> None:
-    assert "stays in the stage" in said({"blocks": PENDING.blocks})
+    assert "stays in the stage" in message_text({"blocks": PENDING.blocks})
 
 
 def test_a_card_tells_what_stops_production_while_it_can_be_decided() -> None:
     stopped = Frozen(say("Production is frozen."), None, "audit")
-    assert "frozen" in said({"blocks": cards.card(a_request(), [], stopped=stopped).blocks})
-    assert "frozen" not in said({"blocks": cards.card(a_request(state=RequestState.DONE), [], stopped=stopped).blocks})
+    assert "frozen" in message_text({"blocks": cards.card(a_request(), [], stopped=stopped).blocks})
+    assert "frozen" not in message_text(
+        {"blocks": cards.card(a_request(state=RequestState.DONE), [], stopped=stopped).blocks}
+    )
 
 
 def header(message: Message) -> str:
@@ -205,16 +211,16 @@ def test_approve_stands_out_only_where_it_decides_and_the_headline_says_why_not(
 
 def test_a_card_that_can_be_decided_says_whom_it_waits_for() -> None:
     waiting = say("Waiting for {who}.", who=Mention("U0BOB"))
-    assert "Waiting for <@U0BOB>." in shown(cards.card(a_request(), [], waiting=waiting))
-    assert "Waiting for" not in shown(cards.card(a_request(state=RequestState.DONE), [], waiting=waiting))
+    assert "Waiting for <@U0BOB>." in shown_text(cards.card(a_request(), [], waiting=waiting))
+    assert "Waiting for" not in shown_text(cards.card(a_request(state=RequestState.DONE), [], waiting=waiting))
 
 
 def test_a_card_tells_that_the_version_is_blocked_while_it_can_be_decided() -> None:
     block = a_block("plain")
-    assert "⛔ `v999999999` was rolled back as bad by" in said(
+    assert "⛔ `v999999999` was rolled back as bad by" in message_text(
         {"blocks": cards.card(a_request(), [], block=block).blocks}
     )
-    assert "⛔" not in said({"blocks": cards.card(a_request(state=RequestState.DONE), [], block=block).blocks})
+    assert "⛔" not in message_text({"blocks": cards.card(a_request(state=RequestState.DONE), [], block=block).blocks})
 
 
 def test_the_text_of_a_notification_says_who_asks_for_what() -> None:
@@ -232,18 +238,18 @@ def rows(message: Message) -> int:
 @each
 def test_no_row_of_a_page_is_lost(name: str) -> None:
     page = answers.model_view(ModelView(a_model(name), [a_version(name)] * 45, [], {7: a_block(name)}), page=2)
-    assert shown(page).count("• `v7`") == answers.LIST_MOST
+    assert shown_text(page).count("• `v7`") == answers.LIST_MOST
 
 
 def test_a_version_with_many_aliases_names_two_in_a_list_and_counts_the_others() -> None:
     version = a_version(aliases=("champion", "blue", "eu", "us"))
-    listed = shown(answers.model_view(ModelView(a_model(), [version], [])))
+    listed = shown_text(answers.model_view(ModelView(a_model(), [version], [])))
     assert "`@champion`  ·  `@blue`  ·  and 2 more  ·  " in listed
 
 
 def test_open_requests_that_do_not_fit_below_a_model_are_counted() -> None:
     view = ModelView(a_model(), [a_version()], [a_request()] * 30)
-    assert "25 more: `/model requests churn`" in shown(answers.model_view(view))
+    assert "25 more: `/model requests churn`" in shown_text(answers.model_view(view))
 
 
 @pytest.mark.parametrize(("number", "shown"), [(0, 0), (1, 1), (20, 20), (21, 20), (1000, 20)])
@@ -265,13 +271,13 @@ def test_an_audit_whose_rows_do_not_fit_continues_with_the_first_that_is_not_sho
     page = governing.audit(ShowAudit(model="m"), links, None)
     last = 101 - rows(page)
     assert last - 1 > 80  # some are left for the next page
-    assert (f"• `{last}`" in shown(page), f"--before {last}`" in shown(page)) == (True, True)
+    assert (f"• `{last}`" in shown_text(page), f"--before {last}`" in shown_text(page)) == (True, True)
 
 
 def versions(number: int, page: int) -> str:
     """Return what one page of a model with so many versions says."""
     view = ModelView(a_model(), [a_version(version=at) for at in range(number, 0, -1)], [])
-    return said({"blocks": answers.model_view(view, page).blocks})
+    return message_text({"blocks": answers.model_view(view, page).blocks})
 
 
 def test_every_version_of_a_model_has_its_page() -> None:
@@ -288,7 +294,7 @@ def test_the_first_page_leads_to_older_versions_and_the_last_to_newer_ones() -> 
 
 def test_a_version_is_listed_with_its_semver_stage_status_and_run() -> None:
     version = VersionInfo(model="m", version=7, stage=Stage.STAGING, run_id="0a1b2c3d4e5f", tags={"semver": "1.2.0"})
-    shown = said({"blocks": answers.model_view(ModelView(a_model(), [version], [])).blocks})
+    shown = message_text({"blocks": answers.model_view(ModelView(a_model(), [version], [])).blocks})
     assert "• `v7`  ·  *Staging*  ·  `1.2.0`  ·  ready  ·  run `0a1b2c3d`" in shown
 
 
@@ -298,7 +304,7 @@ def test_no_models_at_all_is_told_apart_from_none_of_that_name() -> None:
 
 
 def test_a_model_is_listed_with_what_is_where() -> None:
-    assert "Production `v7`  ·  Staging `v9`" in said(
+    assert "Production `v7`  ·  Staging `v9`" in message_text(
         {"blocks": answers.model_list([ModelInfo(name="m", latest={Stage.PRODUCTION: 7, Stage.STAGING: 9})], "").blocks}
     )
 
@@ -307,15 +313,15 @@ def test_a_failed_registration_is_told() -> None:
     version = VersionInfo(model="m", version=1, stage=Stage.NONE, status="FAILED_REGISTRATION")
     card = replace(a_bare_card(), version=version)
     for message in (answers.version_card(card, None), answers.model_view(ModelView(a_model(), [version], []))):
-        assert "registration failed" in said({"blocks": message.blocks})
+        assert "registration failed" in message_text({"blocks": message.blocks})
 
 
 def test_a_link_to_a_deleted_run_says_so() -> None:
     shown = answers.version_card(replace(a_bare_card(), run=RunInfo(id="r1", is_deleted=True)), "http://mlflow")
-    assert "Run in MLflow (deleted)" in said({"blocks": shown.blocks})
+    assert "Run in MLflow (deleted)" in message_text({"blocks": shown.blocks})
 
 
 def test_what_a_version_lacks_is_marked_missing() -> None:
-    shown = said({"blocks": answers.version_card(a_bare_card(), None).blocks})
+    shown = message_text({"blocks": answers.version_card(a_bare_card(), None).blocks})
     assert "*Semver*\nmissing" in shown
     assert "*Metrics*  missing" in shown

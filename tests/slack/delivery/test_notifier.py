@@ -14,41 +14,41 @@ from bot.domain.people import Person
 from bot.domain.policy import read_policy
 from bot.ports import Delivery, Note, NoteKind, Outcome
 from bot.slack.notifier import SlackNotifier
-from tests.support.app.app_fixture import said
-from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, NOW, REQUEST, SENTENCE, Desk
+from tests.support.app.app_fixture import message_text
+from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, NOW, REQUEST, SENTENCE, NotifierHarness
 
 # -- who is told -------------------------------------------------------------------------------------------------------
 
 
-def under(desk: Desk, **rule: Any) -> SlackNotifier:
+def under(desk: NotifierHarness, **rule: Any) -> SlackNotifier:
     """Return a notifier under a rule with two approvers, for a Slack that knows Bob by name."""
     policy = read_policy({"models": {"*": {"production": {"approvers": ["U0BOB", "U0CAROL"], **rule}}}})
     client = WebClient(desk.slack.bot_token, base_url=desk.slack.api_url, retry_handlers=[], timeout=5)
     return SlackNotifier(client, desk.ledger, lambda: policy, lambda: NOW, lambda _: {"U0BOB": "Bob & <!here>"})
 
 
-def test_a_card_mentions_whom_it_waits_for(desk: Desk) -> None:
+def test_a_card_mentions_whom_it_waits_for(desk: NotifierHarness) -> None:
     under(desk).deliver(CARD)
-    assert "Waiting for <@U0BOB> or <@U0CAROL>." in said(desk.posted()[0])
+    assert "Waiting for <@U0BOB> or <@U0CAROL>." in message_text(desk.posted()[0])
 
 
 @pytest.mark.parametrize("how", ["direct", "none"])
-def test_a_card_that_notifies_nobody_names_people_without_a_mention(desk: Desk, how: str) -> None:
+def test_a_card_that_notifies_nobody_names_people_without_a_mention(desk: NotifierHarness, how: str) -> None:
     under(desk, tell_approvers=how).deliver(CARD)
-    shown = said(desk.posted()[0])
+    shown = message_text(desk.posted()[0])
     assert "Waiting for Bob &amp; &lt;!here&gt; or `U0CAROL`." in shown
     assert "<@U0BOB>" not in shown
     assert "<@U0CAROL>" not in shown
 
 
-def test_a_card_waits_for_nobody_where_everyone_approved(desk: Desk) -> None:
+def test_a_card_waits_for_nobody_where_everyone_approved(desk: NotifierHarness) -> None:
     with desk.ledger.write() as tx:
         for number in range(REQUEST.required):
             tx.add_vote(
                 Vote(request=REQUEST.id, voter=Person("T1", f"U{number}"), choice=Choice.APPROVE, reason="", at=NOW)
             )
     under(desk).deliver(CARD)
-    assert "Waiting for" not in said(desk.posted()[0])
+    assert "Waiting for" not in message_text(desk.posted()[0])
 
 
 INVITATION = Note(
@@ -60,45 +60,45 @@ INVITATION = Note(
 )
 
 
-def invited(desk: Desk) -> str:
+def invited(desk: NotifierHarness) -> str:
     """Return what Bob was told directly."""
-    return " ".join(said(one) for one in desk.slack.person("bob").direct_messages())
+    return " ".join(message_text(one) for one in desk.slack.person("bob").direct_messages())
 
 
-def test_an_invitation_links_to_the_card_even_before_that_is_written_down(desk: Desk) -> None:
+def test_an_invitation_links_to_the_card_even_before_that_is_written_down(desk: NotifierHarness) -> None:
     posting = desk.notifier.deliver(CARD).posting
     assert posting is not None
     assert desk.deliver(INVITATION).outcome is Outcome.DELIVERED
     assert f"/archives/{posting.channel}/p{posting.ts.replace('.', '')}|Open the card>" in invited(desk)
 
 
-def test_an_invitation_waits_for_its_card(desk: Desk) -> None:
+def test_an_invitation_waits_for_its_card(desk: NotifierHarness) -> None:
     with desk.ledger.write() as tx:
         tx.add_note(CARD)
     assert desk.deliver(INVITATION).outcome is Outcome.LATER
     assert invited(desk) == ""
 
 
-def test_an_invitation_waits_as_long_as_its_card_does(desk: Desk) -> None:
+def test_an_invitation_waits_as_long_as_its_card_does(desk: NotifierHarness) -> None:
     with desk.ledger.write() as tx:
         tx.add_note(CARD)
         tx.postpone(tx.due_notes(NOW)[0], NOW + timedelta(seconds=40))
     assert under(desk).deliver(INVITATION).wait == timedelta(seconds=40)
 
 
-def test_the_link_to_a_card_is_asked_for_once_for_everyone_invited(desk: Desk) -> None:
+def test_the_link_to_a_card_is_asked_for_once_for_everyone_invited(desk: NotifierHarness) -> None:
     desk.deliver(CARD)
     for user in ("U0BOB", "U0CAROL", "U0DAVE"):
         desk.deliver(replace(INVITATION, key=f"direct:{user}", lane=user, to=user))
     assert len(desk.slack.calls("chat.getPermalink")) == 1
 
 
-def test_an_invitation_to_a_card_that_was_given_up_goes_without_a_link(desk: Desk) -> None:
+def test_an_invitation_to_a_card_that_was_given_up_goes_without_a_link(desk: NotifierHarness) -> None:
     assert desk.deliver(INVITATION).outcome is Outcome.DELIVERED
     assert "To approve it, type `/model approve r4k7q`" in invited(desk)
 
 
-def test_an_invitation_goes_without_a_link_that_slack_does_not_tell(desk: Desk) -> None:
+def test_an_invitation_goes_without_a_link_that_slack_does_not_tell(desk: NotifierHarness) -> None:
     desk.deliver(CARD)
     desk.slack.fail("chat.getPermalink", "message_not_found")
     assert desk.deliver(INVITATION).outcome is Outcome.DELIVERED
@@ -109,7 +109,7 @@ def test_an_invitation_goes_without_a_link_that_slack_does_not_tell(desk: Desk) 
 
 
 @pytest.mark.parametrize("to", ["#ml-models", "C0MLMODELS"])
-def test_a_card_is_posted_in_a_channel_by_name_or_by_id(desk: Desk, to: str) -> None:
+def test_a_card_is_posted_in_a_channel_by_name_or_by_id(desk: NotifierHarness, to: str) -> None:
     delivery = desk.deliver(Note(key=CARD.key, lane=CARD.lane, kind=CARD.kind, to=to))
     assert delivery.outcome is Outcome.DELIVERED
     assert delivery.posting is not None
@@ -117,21 +117,21 @@ def test_a_card_is_posted_in_a_channel_by_name_or_by_id(desk: Desk, to: str) -> 
     assert len(desk.posted()) == 1
 
 
-def test_the_card_is_drawn_from_its_present_state(desk: Desk) -> None:
+def test_the_card_is_drawn_from_its_present_state(desk: NotifierHarness) -> None:
     desk.become(RequestState.CANCELLED)
     desk.deliver(CARD)
-    assert "cancelled" in said(desk.posted()[0])
+    assert "cancelled" in message_text(desk.posted()[0])
 
 
-def test_a_card_that_stands_is_edited_in_place(desk: Desk) -> None:
+def test_a_card_that_stands_is_edited_in_place(desk: NotifierHarness) -> None:
     desk.deliver(CARD)
     desk.become(RequestState.CANCELLED)
     desk.deliver(AGAIN)
     [card] = desk.posted()
-    assert "cancelled" in said(card)
+    assert "cancelled" in message_text(card)
 
 
-def test_a_card_that_somebody_deleted_is_posted_again(desk: Desk) -> None:
+def test_a_card_that_somebody_deleted_is_posted_again(desk: NotifierHarness) -> None:
     first = desk.deliver(CARD)
     delete(desk, first)
     desk.deliver(AGAIN)
@@ -142,7 +142,7 @@ def test_a_card_that_somebody_deleted_is_posted_again(desk: Desk) -> None:
     assert standing.ts == desk.posted()[0]["ts"]
 
 
-def test_a_card_that_somebody_deleted_is_posted_once_although_the_answer_was_lost(desk: Desk) -> None:
+def test_a_card_that_somebody_deleted_is_posted_once_although_the_answer_was_lost(desk: NotifierHarness) -> None:
     delete(desk, desk.deliver(CARD))
     desk.slack.reset_after("chat.postMessage")
     assert desk.deliver(AGAIN).outcome is Outcome.UNKNOWN
@@ -150,14 +150,16 @@ def test_a_card_that_somebody_deleted_is_posted_once_although_the_answer_was_los
     assert len(desk.posted()) == 1
 
 
-def test_a_card_that_nobody_can_edit_is_posted_again_although_it_is_found(desk: Desk) -> None:
+def test_a_card_that_nobody_can_edit_is_posted_again_although_it_is_found(desk: NotifierHarness) -> None:
     desk.deliver(CARD)
     desk.slack.fail("chat.update", "edit_window_closed")
     assert desk.deliver(AGAIN, was_tried=True).is_new
     assert len(desk.posted()) == 2
 
 
-def test_a_card_in_an_archived_channel_is_posted_in_the_channel_that_the_policy_names_now(desk: Desk) -> None:
+def test_a_card_in_an_archived_channel_is_posted_in_the_channel_that_the_policy_names_now(
+    desk: NotifierHarness,
+) -> None:
     desk.deliver(CARD)
     desk.slack.archive("#ml-models")
     assert desk.deliver(AGAIN).why == "is_archived"
@@ -165,30 +167,30 @@ def test_a_card_in_an_archived_channel_is_posted_in_the_channel_that_the_policy_
     assert len(desk.posted("#churn")) == 1
 
 
-def delete(desk: Desk, delivery: Delivery) -> None:
+def delete(desk: NotifierHarness, delivery: Delivery) -> None:
     assert delivery.posting is not None
     client = WebClient(desk.slack.bot_token, base_url=desk.slack.api_url)
     client.chat_delete(channel=delivery.posting.channel, ts=delivery.posting.ts)
 
 
-def test_news_goes_into_the_card_s_thread(desk: Desk) -> None:
+def test_news_goes_into_the_card_s_thread(desk: NotifierHarness) -> None:
     desk.deliver(CARD)
     desk.deliver(NEWS)
-    assert [said(one) for one in desk.thread()] == ["`&lt;!channel&gt;` is done. `&lt;!channel&gt;` is done."]
+    assert [message_text(one) for one in desk.thread()] == ["`&lt;!channel&gt;` is done. `&lt;!channel&gt;` is done."]
 
 
-def test_news_of_a_card_that_was_given_up_holds_nothing_up(desk: Desk) -> None:
+def test_news_of_a_card_that_was_given_up_holds_nothing_up(desk: NotifierHarness) -> None:
     assert desk.deliver(NEWS).outcome is Outcome.NEVER
     assert desk.posted() == []
 
 
-def test_a_direct_message_reaches_the_person_and_nobody_else(desk: Desk) -> None:
+def test_a_direct_message_reaches_the_person_and_nobody_else(desk: NotifierHarness) -> None:
     desk.deliver(DIRECT)
-    assert "is done" in said(desk.slack.person("alice").direct_messages()[-1])
+    assert "is done" in message_text(desk.slack.person("alice").direct_messages()[-1])
     assert desk.posted() == []
 
 
-def test_nothing_is_unfurled_and_no_name_is_looked_for(desk: Desk) -> None:
+def test_nothing_is_unfurled_and_no_name_is_looked_for(desk: NotifierHarness) -> None:
     desk.deliver(CARD)
     [call] = desk.slack.calls("chat.postMessage")
     sent = {name: str(call["args"][name]).lower() for name in ("parse", "unfurl_links", "unfurl_media")}
@@ -196,20 +198,20 @@ def test_nothing_is_unfurled_and_no_name_is_looked_for(desk: Desk) -> None:
     assert {sent["unfurl_links"], sent["unfurl_media"]} <= {"false", "0"}
 
 
-def test_a_server_that_takes_no_person_for_a_channel_gets_the_conversation(desk: Desk) -> None:
+def test_a_server_that_takes_no_person_for_a_channel_gets_the_conversation(desk: NotifierHarness) -> None:
     desk.slack.fail("chat.postMessage", "channel_not_found")
     assert desk.deliver(DIRECT).outcome is Outcome.DELIVERED
-    assert "is done" in said(desk.slack.person("alice").direct_messages()[-1])
+    assert "is done" in message_text(desk.slack.person("alice").direct_messages()[-1])
 
 
 # -- channels by their ids ---------------------------------------------------------------------------------------------
 
 
-def channels_posted_to(desk: Desk) -> list[str]:
+def channels_posted_to(desk: NotifierHarness) -> list[str]:
     return [str(call["args"]["channel"]) for call in desk.slack.calls("chat.postMessage")]
 
 
-def test_messages_go_to_the_id_of_the_channel_that_the_policy_names(desk: Desk) -> None:
+def test_messages_go_to_the_id_of_the_channel_that_the_policy_names(desk: NotifierHarness) -> None:
     for note in (CARD, NEWS):
         desk.deliver(note)
         desk.slack.advance(1)
@@ -217,19 +219,19 @@ def test_messages_go_to_the_id_of_the_channel_that_the_policy_names(desk: Desk) 
     assert len(desk.slack.calls("conversations.list")) == 1
 
 
-def test_nothing_waits_for_a_person_who_left_after_an_earlier_message(desk: Desk) -> None:
+def test_nothing_waits_for_a_person_who_left_after_an_earlier_message(desk: NotifierHarness) -> None:
     desk.deliver(DIRECT)
     desk.slack.change_person("alice", deleted=True)
     assert desk.deliver(replace(DIRECT, key="direct:r4k7q:later")).outcome is Outcome.NEVER
 
 
-def test_a_person_and_the_conversation_with_them_are_one_channel(desk: Desk) -> None:
+def test_a_person_and_the_conversation_with_them_are_one_channel(desk: NotifierHarness) -> None:
     posted = desk.deliver(DIRECT).posting
     assert posted is not None
     assert desk.notifier.channel(DIRECT.to) == posted.channel
 
 
-def test_a_channel_that_only_slack_can_find_by_name_is_known_by_its_id_afterwards(desk: Desk) -> None:
+def test_a_channel_that_only_slack_can_find_by_name_is_known_by_its_id_afterwards(desk: NotifierHarness) -> None:
     desk.slack.rate_limit("conversations.list")
     for at in range(2):
         desk.deliver(Note(key=f"said:{at}", lane=f"said:{at}", kind=NoteKind.SAID, to="#churn", data=SENTENCE))
@@ -237,7 +239,7 @@ def test_a_channel_that_only_slack_can_find_by_name_is_known_by_its_id_afterward
     assert channels_posted_to(desk) == ["#churn", "C0CHURN"]
 
 
-def test_a_new_channel_gets_the_messages_of_an_archived_one_with_the_same_name(desk: Desk) -> None:
+def test_a_new_channel_gets_the_messages_of_an_archived_one_with_the_same_name(desk: NotifierHarness) -> None:
     said_there = Note(key="said:1", lane="said:1", kind=NoteKind.SAID, to="#churn", data=SENTENCE)
     desk.deliver(said_there)
     desk.slack.advance(1)

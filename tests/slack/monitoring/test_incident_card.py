@@ -20,7 +20,7 @@ from bot.domain.text import say
 from bot.slack import incident_card
 from bot.slack.blocks import Message
 from bot.slack.incident_card import ACKNOWLEDGE, DETAILS, ROLL_BACK, SILENCE, UNDO
-from tests.support.slack.message_parts import buttons, objects, shown
+from tests.support.slack.message_parts import buttons, objects, shown_text
 from tests.support.slack.worst_case_values import BOB, NOW
 
 MONITOR = Monitor(
@@ -108,8 +108,8 @@ def test_the_end_is_in_the_title() -> None:
 @pytest.mark.parametrize("kind", IncidentKind)
 @pytest.mark.parametrize("ending", [None, *(one for one in Ending if one is not Ending.RECOVERED)])
 def test_only_what_recovered_has_a_check_mark(doing: Doing, kind: IncidentKind, ending: Ending | None) -> None:
-    assert "✅" not in shown(over(doing, ending, kind=kind))
-    assert "✅" not in shown(over(doing, ending, kind=kind, model="", source="live"))
+    assert "✅" not in shown_text(over(doing, ending, kind=kind))
+    assert "✅" not in shown_text(over(doing, ending, kind=kind, model="", source="live"))
 
 
 def test_what_ended_it_is_linked() -> None:
@@ -117,7 +117,7 @@ def test_what_ended_it_is_linked() -> None:
         resolved_at=NOW, ending=Ending.PAUSED, resolution=incident_words.unwatched(Ending.PAUSED, "a", BOB)
     )
     message = incident_card.card(ended, [], serving=None, now=NOW, link="https://slack/archives/C1/p1?a&b")
-    assert "<https://slack/archives/C1/p1?a&amp;b|See the message>" in shown(message)
+    assert "<https://slack/archives/C1/p1?a&amp;b|See the message>" in shown_text(message)
 
 
 def test_the_end_of_what_could_not_be_measured_is_no_good_news_unless_it_is_measured_again() -> None:
@@ -130,28 +130,28 @@ def test_the_end_of_what_could_not_be_measured_is_no_good_news_unless_it_is_meas
 
 
 def test_it_says_value_against_bound_since_when_and_which_version() -> None:
-    text = shown(card())
+    text = shown_text(card())
     assert "`accuracy-live`: 0.61 is not greater than 0.85, 3 times in a row." in text
     assert "for 12m now, with `v7` in Production" in text
 
 
 def test_it_says_why_not_more_and_what_to_do() -> None:
-    text = shown(card(Doing.HELD, target=None, why=say("There is no version to go back to.")))
+    text = shown_text(card(Doing.HELD, target=None, why=say("There is no version to go back to.")))
     assert "Nothing was moved. There is no version to go back to." in text
     assert "*Decide which version should serve; nothing happens by itself.*" in text
 
 
 @pytest.mark.parametrize("doing", [Doing.INTENT, Doing.ROLLED_BACK])
 def test_while_it_works_nobody_has_to_do_anything(doing: Doing) -> None:
-    assert "*Nobody has to do anything.*" in shown(card(doing))
+    assert "*Nobody has to do anything.*" in shown_text(card(doing))
 
 
 def test_a_rollback_that_failed_says_exactly_what_to_type() -> None:
-    assert '`/model rollback churn 6 --reason "…"`' in shown(card(Doing.FAILED))
+    assert '`/model rollback churn 6 --reason "…"`' in shown_text(card(Doing.FAILED))
 
 
 def test_where_nothing_is_known_it_says_what_to_look_at_and_type() -> None:
-    said = shown(card(Doing.NOTIFIED, kind=IncidentKind.BLIND, source=""))
+    said = shown_text(card(Doing.NOTIFIED, kind=IncidentKind.BLIND, source=""))
     assert "*Find out why it can't judge, then `/model monitor check churn accuracy-live`*" in said
 
 
@@ -180,7 +180,7 @@ def test_what_asks_nothing_can_be_looked_after(doing: Doing) -> None:
 def test_who_looks_after_it_is_shown_instead_of_the_button() -> None:
     message = card(acknowledged_by=BOB, acknowledged_at=NOW)
     assert buttons(message) == [SILENCE, DETAILS]
-    assert "<@U0BOB> looks after it" in shown(message)
+    assert "<@U0BOB> looks after it" in shown_text(message)
 
 
 def test_what_is_silent_is_not_silenced_again() -> None:
@@ -194,7 +194,7 @@ def test_what_is_silent_is_not_silenced_again() -> None:
     )
     message = incident_card.card(incident(), [silent], serving=None, now=NOW)
     assert buttons(message) == [ACKNOWLEDGE, DETAILS]
-    assert "🔕 until" in shown(message)
+    assert "🔕 until" in shown_text(message)
 
 
 def test_a_rollback_can_be_undone_also_when_it_is_over() -> None:
@@ -227,4 +227,4 @@ def test_moved_is_not_yet_serving(state: ServingState, said: str) -> None:
     serving = Serving(
         move="m2", model="churn", version=6, lane="i4k7q", asked_at=NOW, state=state, seen="v7", confirmed_at=NOW
     )
-    assert said in shown(card(Doing.ROLLED_BACK, serving=serving))
+    assert said in shown_text(card(Doing.ROLLED_BACK, serving=serving))

@@ -8,7 +8,7 @@ import pytest
 
 from bot.slack import answers, modals
 from localslack.blocks import view_problems
-from tests.support.app.app_fixture import said
+from tests.support.app.app_fixture import message_text
 from tests.support.slack.worst_case_values import REASONS, TEXTS, a_card, a_request
 
 GIVEN: list[dict[str, str]] = [
@@ -89,7 +89,7 @@ def test_a_form_remembers_an_id_and_nothing_else(view: dict[str, Any], metadata:
 
 
 def test_a_rejection_pings_nobody() -> None:
-    assert "<!channel>" not in said(modals.reject(a_request("nasty")))
+    assert "<!channel>" not in message_text(modals.reject(a_request("nasty")))
 
 
 def test_what_was_filled_in_is_read_by_field() -> None:

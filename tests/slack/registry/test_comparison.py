@@ -9,7 +9,7 @@ import pytest
 from bot.domain.comparison import compare
 from bot.domain.registry import RunInfo, Stage, VersionInfo
 from bot.slack.comparing import Compared, comparison
-from tests.support.app.app_fixture import said
+from tests.support.app.app_fixture import message_text
 from tests.support.slack.worst_case_values import a_comparison
 
 
@@ -36,7 +36,7 @@ def test_with_many_versions_and_many_metrics_fewer_metrics_are_shown() -> None:
     shown = comparison(a_comparison("plain", 100, metrics=30))
     rows = table(shown)
     assert (len(rows) - 1 >= 20, len(rows[0])) == (True, 3 + 5)
-    assert "25 more metrics in the CSV" in said({"blocks": shown.message.blocks})
+    assert "25 more metrics in the CSV" in message_text({"blocks": shown.message.blocks})
 
 
 def test_thirty_versions_with_three_metrics_fit() -> None:
@@ -50,15 +50,18 @@ def test_the_oldest_versions_go_first_and_production_stays(versions: int, metric
     rows = table(shown)
     assert (rows[1][0], rows[-2][0], rows[-1][0]) == (f"v{versions}", f"v{versions + 3 - len(rows)}", "v1")
     left_out = versions + 1 - len(rows)
-    assert (shown.is_cut, f"{left_out} more versions " in said({"blocks": shown.message.blocks})) == (True, True)
+    assert (shown.is_cut, f"{left_out} more versions " in message_text({"blocks": shown.message.blocks})) == (
+        True,
+        True,
+    )
 
 
 def test_metrics_that_do_not_fit_are_counted() -> None:
     shown = comparison(a_comparison("plain", 2, metrics=300))
     assert len(table(shown)[0]) == 20
-    assert "283 more metrics in the CSV" in said({"blocks": shown.message.blocks})
+    assert "283 more metrics in the CSV" in message_text({"blocks": shown.message.blocks})
 
 
 def test_of_no_versions_there_is_the_sentence_alone() -> None:
     [block] = comparison(compare("m", [], {})).message.blocks
-    assert "There are no versions" in said({"blocks": [block]})
+    assert "There are no versions" in message_text({"blocks": [block]})

@@ -26,7 +26,7 @@ from bot.domain.rollbacks import BEFORE_US, Served, stretches
 from bot.slack.drawing import ALT_MOST
 from bot.slack.timeline import POST, timeline
 from bot.slack.timeline_chart import ROWS_MOST, _tick_labels, _ticks, history_alt, history_chart
-from tests.support.app.app_fixture import said
+from tests.support.app.app_fixture import message_text
 from tests.support.slack.worst_case_values import a_history, a_timeline
 
 NOW = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
@@ -177,7 +177,7 @@ def test_threads_draw_at_once_and_leave_no_trace() -> None:
 
 
 def text(number: int = 1, **changes: Any) -> str:
-    return said({"blocks": timeline(a_timeline("plain", number, **changes)).blocks})
+    return message_text({"blocks": timeline(a_timeline("plain", number, **changes)).blocks})
 
 
 @pytest.mark.parametrize("number", [0, 1, 20, 30])
@@ -186,7 +186,7 @@ def test_every_stretch_has_a_row(number: int) -> None:
 
 
 def test_what_does_not_fit_is_counted() -> None:
-    shown = said({"blocks": timeline(a_timeline("ampersands", 50)).blocks})
+    shown = message_text({"blocks": timeline(a_timeline("ampersands", 50)).blocks})
     assert "older ones do not fit here" in shown
 
 

@@ -51,7 +51,7 @@ POLICY: dict[str, Any] = {
 }
 
 
-class TurnedClock:
+class AdjustableClock:
     """A clock that a test turns by hand; otherwise it goes with the machine's."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class TurnedClock:
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class RunningApp:
     """A running bot, its workspace and its registry."""
 
     slack: Remote
@@ -92,8 +92,8 @@ class World:
 
     def answer(self, person: Person, holds: str, channel: str = CHANNEL) -> str:
         """Wait for an answer that only this person sees, and return its text."""
-        found = person.waits_for(channel, lambda m: m.get("is_ephemeral") and holds in said(m))
-        return said(found)
+        found = person.waits_for(channel, lambda m: m.get("is_ephemeral") and holds in message_text(m))
+        return message_text(found)
 
     def production(self, model: str = "churn") -> list[int]:
         """Return who holds Production in the registry."""
@@ -105,7 +105,7 @@ class World:
             return [link.event.tag.value for link in reading.links()]
 
 
-def said(message: Mapping[str, Any]) -> str:
+def message_text(message: Mapping[str, Any]) -> str:
     """Return everything that a message says: its text and all texts in its blocks."""
     return " ".join([str(message.get("text", "")), *_texts(message.get("blocks", []))])
 
@@ -136,12 +136,12 @@ def settings_for(slack: Remote, home: Path, **more: Any) -> Settings:
     return Settings(**(values | more))
 
 
-def policy_of(changes: Mapping[str, Any] | None = None) -> Policy:
+def make_policy(changes: Mapping[str, Any] | None = None) -> Policy:
     """Return the tests' policy with these top-level keys replaced."""
     return read_policy(POLICY | dict(changes or {}))
 
 
-def with_churn(registry: MemoryRegistry) -> MemoryRegistry:
+def add_churn(registry: MemoryRegistry) -> MemoryRegistry:
     """Put `churn` into the registry: four versions, v3 in Production."""
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
@@ -149,7 +149,7 @@ def with_churn(registry: MemoryRegistry) -> MemoryRegistry:
 
 
 @contextmanager
-def running(
+def running_app(
     slack: Remote,
     home: Path,
     registry: Registry,
@@ -162,7 +162,7 @@ def running(
     port: int = 0,
     is_worker: bool = False,
     policy_file: Path | None = None,
-) -> Iterator[World]:
+) -> Iterator[RunningApp]:
     """Run the whole bot until the block ends. A registry in memory that is empty gets `churn`.
 
     `http`: Slack reaches it by signed HTTP instead of Socket Mode. `port`: where it serves; 0 takes a free one.
@@ -170,12 +170,12 @@ def running(
     """
     load_what_computes()  # as `registrar run` does
     if isinstance(registry, MemoryRegistry) and not registry.models():
-        with_churn(registry)
+        add_churn(registry)
     more: dict[str, Any] = {"SLACK_APP_TOKEN": None} if http else {}
     more["REGISTRAR_PORT"] = port
     more["REGISTRAR_MLFLOW_WEBHOOK_SECRET"] = webhook_secret
     settings = settings_for(slack, home, REGISTRAR_DATABASE_URL=database_url, **more)
-    rules, metrics = Rules(load_policy(policy_file) if policy_file else policy or policy_of()), Metrics()
+    rules, metrics = Rules(load_policy(policy_file) if policy_file else policy or make_policy()), Metrics()
     with closing(open_ledger(settings, metrics)) as ledger:
         client = slack_client(settings, observer=metrics)
         directory = slack_directory(settings, home_team(client), rules, metrics)
@@ -202,4 +202,4 @@ def running(
                 slack.deliver_to(f"{service.address}/slack/events")
             elif not is_worker:
                 slack.wait_until_connected()
-            yield World(slack=slack, registrar=registrar, registry=registry, ledger=ledger, service=service)
+            yield RunningApp(slack=slack, registrar=registrar, registry=registry, ledger=ledger, service=service)

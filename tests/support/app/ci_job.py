@@ -14,7 +14,7 @@ from bot.domain.approvals import RequestState
 from bot.registry.memory import MemoryRegistry
 from handlers.cli import main
 from localslack import Remote
-from tests.support.app.app_fixture import TurnedClock, World, policy_of, running
+from tests.support.app.app_fixture import AdjustableClock, RunningApp, make_policy, running_app
 from tests.support.waiting import wait_until
 
 TOKEN, OTHER = "t0ken-of-the-ci-job", "t0ken-of-another"
@@ -74,15 +74,17 @@ def _as_ci(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def clock() -> TurnedClock:
-    return TurnedClock()
+def clock() -> AdjustableClock:
+    return AdjustableClock()
 
 
 @pytest.fixture
-def world(slack: Remote, tmp_path: Path, clock: TurnedClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(
+    slack: Remote, tmp_path: Path, clock: AdjustableClock, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RunningApp]:
     """The bot, with the clients of its policy, and where the terminal finds it."""
-    policy = policy_of({"clients": CLIENTS})
-    with running(slack, tmp_path, MemoryRegistry(), policy=policy, clock=clock) as world:
+    policy = make_policy({"clients": CLIENTS})
+    with running_app(slack, tmp_path, MemoryRegistry(), policy=policy, clock=clock) as world:
         monkeypatch.setenv("REGISTRAR_URL", world.service.address)
         yield world
 
@@ -104,7 +106,7 @@ def asks(*more: str) -> Job:
     )
 
 
-def request_of(world: World, state: RequestState = RequestState.PENDING) -> str:
+def request_of(world: RunningApp, state: RequestState = RequestState.PENDING) -> str:
     """Wait for the one request and return its id."""
 
     def found() -> str | None:
@@ -115,7 +117,7 @@ def request_of(world: World, state: RequestState = RequestState.PENDING) -> str:
     return str(found())
 
 
-def call(world: World, method: str, path: str, token: str = TOKEN, **more: Any) -> httpx.Response:
+def call(world: RunningApp, method: str, path: str, token: str = TOKEN, **more: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} | more.pop("headers", {})
     return httpx.request(method, f"{world.service.address}{path}", headers=headers, timeout=30, **more)
 

@@ -13,7 +13,7 @@ from handlers.cli import main
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandOutput:
     """How a command ended, and what it printed."""
 
     code: int
@@ -27,17 +27,17 @@ class Said:
         return found
 
 
-Registrar = Callable[..., Said]
+CliRunner = Callable[..., CommandOutput]
 
 
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Registrar:
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CliRunner:
     """Return the terminal's command, in this process: words, and settings by their names."""
 
-    def run(*words: str, **settings: str) -> Said:
+    def run(*words: str, **settings: str) -> CommandOutput:
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         code = main(words)
         printed = capsys.readouterr()
-        return Said(code, printed.out, printed.err)
+        return CommandOutput(code, printed.out, printed.err)
 
     return run

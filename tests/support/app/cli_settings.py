@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.app.cli_runner import Registrar, command
+from tests.support.app.cli_runner import CliRunner, command
 
 
 @pytest.fixture
-def registrar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Registrar:
+def registrar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CliRunner:
     """Return the terminal's command in an empty folder; settings are given by their names."""
     monkeypatch.chdir(tmp_path)
     return command(monkeypatch, capsys)

@@ -10,13 +10,13 @@ import pytest
 import sqlalchemy as sa
 
 from bot.ledger import SqlLedger, engines
-from tests.support.app.cli_runner import Registrar, command
-from tests.support.ledger.populated_ledger import bench_on, live
+from tests.support.app.cli_runner import CliRunner, command
+from tests.support.ledger.populated_ledger import open_bench, populate
 from tests.support.services.bench import Bench
 
 
 @pytest.fixture
-def registrar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Registrar:
+def registrar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CliRunner:
     """Return the terminal's command in an empty folder; settings are given by their names."""
     monkeypatch.chdir(tmp_path)
     return command(monkeypatch, capsys)
@@ -27,8 +27,8 @@ def lived(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """Return the services over a ledger in which much has happened, and which the settings name."""
     monkeypatch.setenv("REGISTRAR_DATABASE_URL", sqlite_url)
     with closing(SqlLedger(sqlite_url)) as ledger:
-        bench = bench_on(ledger)
-        live(bench)
+        bench = open_bench(ledger)
+        populate(bench)
         yield bench
 
 

@@ -26,7 +26,7 @@ TRAINING = [
 PATIENCE = 300  # seconds: a minute on a quiet machine, on one that does other things a multiple of it
 
 
-class Demo:
+class DemoProcess:
     """A demo that runs from entering the with block to leaving it, or until it is ended."""
 
     def __init__(self, home: Path, *, command: Sequence[str] = COMMAND, **environment: str) -> None:
@@ -44,7 +44,7 @@ class Demo:
         # In between it can run as long as the test does.
         self._guard = self._abort_later()
 
-    def __enter__(self) -> Demo:
+    def __enter__(self) -> DemoProcess:
         try:
             self.reads_until("Ctrl-C ends it")
             self._guard.cancel()

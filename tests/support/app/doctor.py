@@ -9,7 +9,7 @@ import pytest
 
 from handlers.cli import main
 from localslack import LocalSlack
-from tests.support.app.cli_runner import Said
+from tests.support.app.cli_runner import CommandOutput
 from tests.support.network.ports import free_port
 
 POLICY = """
@@ -22,7 +22,7 @@ anchor: {channel: "#general"}
 """
 
 
-class Findings(Said):
+class Findings(CommandOutput):
     """How it ended, and what it found."""
 
     def states(self, area: str) -> list[str]:

@@ -22,7 +22,7 @@ def policy_with(**production: Any) -> Policy:
     return read_policy(POLICY | {"models": models})
 
 
-def with_figures() -> MemoryRegistry:
+def registry_with_metrics() -> MemoryRegistry:
     """Return a registry in which v3 serves, v4 is better, and v5 is worse than the gates allow."""
     registry = MemoryRegistry()
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE])

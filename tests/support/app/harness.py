@@ -35,8 +35,8 @@ from bot.slack import cards
 from localslack import Person, Remote, payloads
 from localslack.seed import PersonSeed
 from localslack.signing import signed_headers
-from tests.support.app.app_fixture import CHANNEL, POLICY, World, policy_of, said
-from tests.support.services.bench import HandDirectory
+from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, make_policy, message_text
+from tests.support.services.bench import FakeDirectory
 
 JSON = dict[str, Any]
 T = TypeVar("T")
@@ -50,7 +50,7 @@ ALICE, BOB, DAVE = (payloads.Actor(id=f"U0{name.upper()}", name=name) for name i
 
 
 @dataclass(frozen=True)
-class State:
+class StateSnapshot:
     """Everything that an act could have changed: in the ledger and in the registry."""
 
     requests: tuple[Request, ...]
@@ -60,7 +60,7 @@ class State:
     aliases: tuple[tuple[str, str, int], ...]
 
 
-def state_of(world: World) -> State:
+def take_snapshot(world: RunningApp) -> StateSnapshot:
     """Return the state of everything now.
 
     What the poll found is no act, and left out; so are the tags that copy the ledger, which are written later.
@@ -70,7 +70,7 @@ def state_of(world: World) -> State:
         requests = reading.requests()
         votes = [vote for request in requests for vote in reading.votes(request.id)]
         moves = [move for name in names for move in reading.moves(name) if move.kind is not MoveKind.OBSERVED]
-    return State(
+    return StateSnapshot(
         tuple(requests),
         tuple(votes),
         tuple(moves),
@@ -79,7 +79,7 @@ def state_of(world: World) -> State:
     )
 
 
-def links(ledger: Ledger, tag: Tag | None = None) -> list[Link]:
+def audit_links(ledger: Ledger, tag: Tag | None = None) -> list[Link]:
     """Return the audit events with this tag, or all."""
     found: list[Link] = []
     with ledger.read() as reading:
@@ -88,13 +88,13 @@ def links(ledger: Ledger, tag: Tag | None = None) -> list[Link]:
     return [link for link in found if tag in (None, link.event.tag)]
 
 
-def chain_is_whole(ledger: SqlLedger) -> bool:
+def is_chain_intact(ledger: SqlLedger) -> bool:
     """Tell whether the audit chain verifies from its first event to its head."""
     with ledger.read() as reading:
         return verify(stream(lambda after: reading.records(after=after)), reading.head()) is None
 
 
-def the_request(ledger: Ledger) -> Request:
+def only_request(ledger: Ledger) -> Request:
     """Return the newest request, with its state of this moment."""
     with ledger.read() as reading:
         return reading.requests(most=1)[0]
@@ -103,39 +103,39 @@ def the_request(ledger: Ledger) -> Request:
 # -- what people hear ------------------------------------------------------------------------------------------------
 
 
-def hears(person: Person, act: Callable[[], object], channel: str = CHANNEL) -> str:
+def reply_to(person: Person, act: Callable[[], object], channel: str = CHANNEL) -> str:
     """Do something as this person and return what they alone are told of it."""
     seen = {message["ts"] for message in person.sees(channel)}
     act()
-    return said(person.waits_for(channel, lambda m: m.get("is_ephemeral") and m["ts"] not in seen))
+    return message_text(person.waits_for(channel, lambda m: m.get("is_ephemeral") and m["ts"] not in seen))
 
 
-def types_and_hears(person: Person, text: str, channel: str = CHANNEL) -> str:
+def type_and_read_reply(person: Person, text: str, channel: str = CHANNEL) -> str:
     """Type a command and return what answers it."""
-    return hears(person, lambda: person.types(channel, text), channel)
+    return reply_to(person, lambda: person.types(channel, text), channel)
 
 
-def texts_sent(slack: Remote) -> Iterator[str]:
+def sent_texts(slack: Remote) -> Iterator[str]:
     """Yield every text in which Slack would read markup, of every call that the bot made."""
     for call in slack.calls():
-        yield from _marked_up(call["args"])
+        yield from _marked_up_texts(call["args"])
 
 
-def _marked_up(part: Any, key: str = "") -> Iterator[str]:
+def _marked_up_texts(part: Any, key: str = "") -> Iterator[str]:
     if isinstance(part, str):
         decoded = _decoded(part) if key in {"blocks", "view", "metadata", "attachments"} else None
         if decoded is not None:
-            yield from _marked_up(decoded)
+            yield from _marked_up_texts(decoded)
         elif key == "text":
             yield part
     elif isinstance(part, Mapping):
         if part.get("type") == "plain_text":
             return
         for name, value in part.items():
-            yield from _marked_up(value, name)
+            yield from _marked_up_texts(value, name)
     elif isinstance(part, list):
         for one in part:
-            yield from _marked_up(one)
+            yield from _marked_up_texts(one)
 
 
 def _decoded(text: str) -> Any:
@@ -149,7 +149,7 @@ def _decoded(text: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Wire:
+class SignedClient:
     """Whoever can reach the bot's address: Slack, or somebody who pretends to be."""
 
     url: str
@@ -183,9 +183,9 @@ class Wire:
 _presses = itertools.count(1)
 
 
-def wire_to(world: World) -> Wire:
+def signed_client(world: RunningApp) -> SignedClient:
     """Return the way to a bot's own address."""
-    return Wire(f"{world.service.address}/slack/events", world.slack.signing_secret)
+    return SignedClient(f"{world.service.address}/slack/events", world.slack.signing_secret)
 
 
 def command(actor: payloads.Actor, text: str, place: payloads.Place = ML_MODELS) -> JSON:
@@ -206,7 +206,7 @@ def click(actor: payloads.Actor, value: Any, action_id: str = cards.APPROVE, pla
 # -- many at once ----------------------------------------------------------------------------------------------------
 
 
-def all_at_once(tasks: Sequence[Callable[[], T]], limit: float = LONG) -> list[T]:
+def run_concurrently(tasks: Sequence[Callable[[], T]], limit: float = LONG) -> list[T]:
     """Do everything at the same moment, each on a thread of its own, and return the results in order.
 
     Raises what a task raised, and TimeoutError for one that hangs.
@@ -244,7 +244,7 @@ def percentile(values: Iterable[float], share: float) -> float:
 Tap = Callable[[str, str], object]  # is told "before" or "after", and the name of the call
 
 
-class _Tapped:
+class _TappedRegistry:
     """A registry whose every call is told of, before it is made and after it took effect."""
 
     def __init__(self, inner: Registry, tap: Tap) -> None:
@@ -263,7 +263,7 @@ class _Tapped:
 
 def tapped_registry(inner: Registry, tap: Tap) -> Registry:
     """Return the registry, its every call told of."""
-    return cast(Registry, _Tapped(inner, tap))
+    return cast(Registry, _TappedRegistry(inner, tap))
 
 
 # -- the services without sockets --------------------------------------------------------------------------------------
@@ -274,14 +274,14 @@ LEAD, OTHER_LEAD = (Profile(person=SlackPerson("T0LOCAL", user)) for user in ("U
 
 def context_over(ledger: Ledger, registry: Registry, *, owner: str = "test", clock: Clock | None = None) -> Context:
     """Return what the services need, for one process of this name."""
-    policy = policy_of({"models": {"*": POLICY["models"]["*"]}})
+    policy = make_policy({"models": {"*": POLICY["models"]["*"]}})
     return Context(
         ledger=ledger,
         registry=registry,
         rules=Rules(policy),
         clock=clock or SystemClock(),
         owner=f"host:1:{owner}",
-        directory=HandDirectory(),
+        directory=FakeDirectory(),
     )
 
 
@@ -303,7 +303,7 @@ def holders(registry: Registry, model: str) -> list[int]:
     return [one.version for one in registry.versions(model) if one.stage is Stage.PRODUCTION]
 
 
-def opened(ledger: Ledger, model: str, *, required: int, lives: timedelta = timedelta(hours=1)) -> Request:
+def open_request(ledger: Ledger, model: str, *, required: int, lives: timedelta = timedelta(hours=1)) -> Request:
     """Open a request of Alice's, without a look at the registry."""
     now = datetime.now(UTC)
     request = Request(
@@ -324,7 +324,7 @@ def opened(ledger: Ledger, model: str, *, required: int, lives: timedelta = time
     return request
 
 
-def move_of(model: str, version: int, *, after: int) -> Move:
+def make_transition(model: str, version: int, *, after: int) -> Move:
     """Return an intended move into Production, which `after` holds then."""
     return Move(
         id=f"move:{model}:{version}",
@@ -339,7 +339,7 @@ def move_of(model: str, version: int, *, after: int) -> Move:
     )
 
 
-def state_of_move(ledger: Ledger, model: str) -> MoveState:
+def transition_state(ledger: Ledger, model: str) -> MoveState:
     """Return how far the model's only move has come."""
     with ledger.read() as reading:
         [move] = reading.moves(model)

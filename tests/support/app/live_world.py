@@ -15,7 +15,7 @@ from bot.domain.policy import Policy
 from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import Remote
-from tests.support.app.app_fixture import CHANNEL, POLICY, World, policy_of, running
+from tests.support.app.app_fixture import CHANNEL, POLICY, RunningApp, make_policy, running_app
 
 MONITOR = "accuracy-live"
 BAD = 5
@@ -34,7 +34,7 @@ RULE: dict[str, Any] = {
 }
 
 
-class FastClock:
+class AcceleratedClock:
     """A clock that goes ten times as fast, and can be put forward."""
 
     def __init__(self, times: float = 10.0) -> None:
@@ -50,15 +50,15 @@ class FastClock:
         self._ahead += timedelta(**span)
 
 
-class Life:
+class MetricPusher:
     """Pushes how well the version in Production does, until the block ends."""
 
-    def __init__(self, world: World, clock: FastClock) -> None:
+    def __init__(self, world: RunningApp, clock: AcceleratedClock) -> None:
         self._world, self._clock = world, clock
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="life", daemon=True)
 
-    def __enter__(self) -> Life:
+    def __enter__(self) -> MetricPusher:
         """Begin."""
         self._thread.start()
         return self
@@ -97,25 +97,27 @@ class Life:
                 tx.add_readings(readings)
 
 
-def watched_policy(**rule: Any) -> Policy:
+def monitored_policy(**rule: Any) -> Policy:
     """Return the tests' policy with a monitor of `churn`."""
     churn = {**POLICY["models"]["*"], "monitors": [RULE | rule]}
-    return policy_of({"sources": {"live": {"type": "push"}}, "models": POLICY["models"] | {"churn": churn}})
+    return make_policy({"sources": {"live": {"type": "push"}}, "models": POLICY["models"] | {"churn": churn}})
 
 
 @contextmanager
-def watched(slack: Remote, home: Path, **rule: Any) -> Iterator[tuple[World, FastClock, Life]]:
+def monitored_app(
+    slack: Remote, home: Path, **rule: Any
+) -> Iterator[tuple[RunningApp, AcceleratedClock, MetricPusher]]:
     """Run the whole bot over five versions of `churn`, v3 in Production, with a monitor."""
-    registry, clock = MemoryRegistry(), FastClock()
+    registry, clock = MemoryRegistry(), AcceleratedClock()
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
-    with running(slack, home, registry, policy=watched_policy(**rule), clock=clock) as world:
+    with running_app(slack, home, registry, policy=monitored_policy(**rule), clock=clock) as world:
         world.registrar.poll()
-        with Life(world, clock) as life:
+        with MetricPusher(world, clock) as life:
             yield world, clock, life
 
 
-def promote(world: World, version: int, reason: str) -> None:
+def promote(world: RunningApp, version: int, reason: str) -> None:
     """Let Alice ask and Bob approve."""
     world.alice.types(CHANNEL, f'/model promote churn {version} production --reason "{reason}"')
     assert world.bob.clicks(world.card(holds=f"Promote churn v{version}"), "Approve").acked

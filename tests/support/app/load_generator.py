@@ -21,7 +21,7 @@ from localslack.client import RefusedError
 from tests.support.app.app_fixture import CHANNEL, POLICY
 from tests.support.app.workspaces import SPEED
 from tests.support.paths import ROOT
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 
 MODELS = [f"m{number}" for number in range(6)]
 EVERY = 10  # seconds between two checks of a monitor
@@ -46,7 +46,7 @@ PRODUCTION = {
 }
 
 
-def workplace(folder: Path, slack: Remote, database: str, mlflow: str, shelf: MlflowShelf) -> dict[str, str]:
+def write_home(folder: Path, slack: Remote, database: str, mlflow: str, shelf: MlflowBackend) -> dict[str, str]:
     """Return the settings of a process of the team: a workspace, a policy, a ledger, and the server at `mlflow`.
 
     The registry behind `shelf` gets some models.
@@ -71,7 +71,7 @@ def workplace(folder: Path, slack: Remote, database: str, mlflow: str, shelf: Ml
 
 
 @dataclass
-class Load:
+class LoadGenerator:
     """People and a serving side who do what they always do, and keep what Slack acknowledged."""
 
     slack: Remote

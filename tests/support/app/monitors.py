@@ -8,24 +8,24 @@ from datetime import UTC, datetime, timedelta
 from bot.domain.monitors import Measurement, Monitor, Outcome, State
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import stretches
-from tests.support.app.app_fixture import World
+from tests.support.app.app_fixture import RunningApp
 
 ADD = "/model monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
 
 
-def the_monitor(world: World, name: str = "accuracy") -> Monitor:
+def find_monitor(world: RunningApp, name: str = "accuracy") -> Monitor:
     return world.registrar.monitors.find("churn", name)
 
 
-def serving_since(world: World) -> str:
+def serving_since(world: RunningApp) -> str:
     """Return the id of the move that brought the model's version to Production."""
     with world.ledger.read() as reading:
         return stretches(reading.moves("churn", stage=Stage.PRODUCTION, most=10))[0].began.id
 
 
-def measure(world: World, *values: float) -> None:
+def record_measurements(world: RunningApp, *values: float) -> None:
     """Write down that the monitor was checked, with these values."""
-    monitor, now, move = the_monitor(world), datetime.now(UTC), serving_since(world)
+    monitor, now, move = find_monitor(world), datetime.now(UTC), serving_since(world)
     with world.ledger.write() as tx:
         for slot, value in enumerate(values, start=1):
             at = now - timedelta(minutes=len(values) - slot)

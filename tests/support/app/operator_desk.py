@@ -26,9 +26,9 @@ from handlers.cli import main
 from handlers.terminal.counter import operator
 from localslack import LocalSlack
 from localslack.seed import PersonSeed
-from tests.support.app.cli_runner import Said
-from tests.support.registry.registries import MlflowShelf
-from tests.support.services.bench import HandClock
+from tests.support.app.cli_runner import CommandOutput
+from tests.support.registry.registries import MlflowBackend
+from tests.support.services.bench import ManualClock
 
 ME, ANOTHER = "U05ANN", "U02BOB"
 
@@ -60,10 +60,10 @@ class Desk:
         )
         (self.folder / "registrar.yml").write_text(text, encoding="utf-8")
 
-    def types(self, *words: str) -> Said:
+    def types(self, *words: str) -> CommandOutput:
         code = main(words)
         printed = self._capsys.readouterr()
-        return Said(code, printed.out, printed.err)
+        return CommandOutput(code, printed.out, printed.err)
 
     def asks(self, *more: str) -> str:
         """Ask for v3 in Production and return the request's id."""
@@ -83,7 +83,7 @@ class Desk:
                 ledger=ledger,
                 registry=MemoryRegistry(),
                 rules=Rules(file.parse(file.text())),
-                clock=HandClock(),
+                clock=ManualClock(),
                 owner="here:1:bot",
             )
             policies = Policies(context, file, NO_SLACK)
@@ -137,7 +137,7 @@ class Desk:
 @pytest.fixture
 def desk(
     mlflow_sqlite: str,
-    mlflow_shelf: MlflowShelf,
+    mlflow_shelf: MlflowBackend,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -11,14 +11,14 @@ from rich.console import Console
 from bot.domain.comparison import Comparison
 from bot.domain.registry import Stage
 from handlers.terminal import tables
-from tests.support.app.cli_runner import Registrar, command
-from tests.support.registry.registries import MlflowShelf
+from tests.support.app.cli_runner import CliRunner, command
+from tests.support.registry.registries import MlflowBackend
 
 
 @pytest.fixture
 def registrar(
     mlflow_sqlite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Registrar:
+) -> CliRunner:
     """Return the terminal's command in a folder with nothing but MLflow; settings are given by their names."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_sqlite)
@@ -26,7 +26,7 @@ def registrar(
 
 
 @pytest.fixture
-def churn(mlflow_shelf: MlflowShelf) -> str:
+def churn(mlflow_shelf: MlflowBackend) -> str:
     """Return a model: v1 in Production, v2 without latency, v3 without a run."""
     first = mlflow_shelf.add_run(metrics={"f1": 0.1 + 0.2, "latency_ms": 12.0})
     second = mlflow_shelf.add_run(metrics={"f1": 0.91})

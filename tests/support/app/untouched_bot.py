@@ -8,31 +8,31 @@ import pytest
 
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack, PersonSeed
-from tests.support.app.app_fixture import CHANNEL, World, running
+from tests.support.app.app_fixture import CHANNEL, RunningApp, running_app
 from tests.support.app.harness import (
-    State,
-    state_of,
+    StateSnapshot,
+    take_snapshot,
 )
 
 
 @pytest.fixture(scope="module")
-def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
     """One bot for the whole module, with one open request: nothing here may change anything."""
     _workspace.heal()
     _workspace.reset()
     for who in STRANGERS:
         _workspace.add_person(who)
     _workspace.set_members(CHANNEL, [*_workspace.members(CHANNEL), *(who.id for who in STRANGERS)])
-    with running(_workspace, tmp_path_factory.mktemp("bot"), MemoryRegistry(), http=True) as world:
+    with running_app(_workspace, tmp_path_factory.mktemp("bot"), MemoryRegistry(), http=True) as world:
         world.alice.types(CHANNEL, "/model promote churn 4 production")
         world.answer(world.alice, "Requested ")
         yield world
 
 
 @pytest.fixture
-def before(bot: World) -> State:
+def before(bot: RunningApp) -> StateSnapshot:
     """Everything as it was before the test."""
-    return state_of(bot)
+    return take_snapshot(bot)
 
 
 GUEST, VISITOR, MACHINE, GONE = STRANGERS = (

@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 from bot.domain.errors import LedgerUnavailable
 from bot.domain.events import Tag
 from bot.ledger import SqlLedger
-from tests.support.app.harness import chain_is_whole, links
-from tests.support.faults.row_writer import change
+from tests.support.app.harness import audit_links, is_chain_intact
+from tests.support.faults.row_writer import write_rows
 
 NOTHING = "nothing was recorded"
 
 
 @dataclass
-class Said:
+class WriteReport:
     """What was said of each change: that it is there, that it is not, or neither."""
 
     done: set[str] = field(default_factory=set)
@@ -29,7 +29,7 @@ class Said:
     def change(self, ledger: SqlLedger, name: str) -> bool:
         """Make a change and keep what was said of it; tell whether it was done."""
         try:
-            change(ledger, name)
+            write_rows(ledger, name)
         except LedgerUnavailable as error:
             (self.refused if NOTHING in str(error) else self.unsure).add(name)
             return False
@@ -45,12 +45,12 @@ class Said:
         return len(self.done) + len(self.refused) + len(self.unsure) + len(self.unforeseen)
 
 
-def wrong_in(ledger: SqlLedger, said: Said) -> Iterator[str]:
+def mismatches(ledger: SqlLedger, said: WriteReport) -> Iterator[str]:
     """Yield what the ledger holds otherwise than it was said, or by halves."""
-    there = ids(ledger)
+    there = event_ids(ledger)
     with ledger.read() as reading:
         notes = {note.lane for note in reading.due_notes(datetime.now(UTC) + timedelta(days=1), most=1_000_000)}
-    events = {link.event.subject for link in links(ledger, Tag.OPENED)}
+    events = {link.event.subject for link in audit_links(ledger, Tag.OPENED)}
     if not there == events == notes:
         yield f"half-done: {len(there)} requests, {len(events)} events, {len(notes)} notes"
     if lost := said.done - there:
@@ -61,20 +61,20 @@ def wrong_in(ledger: SqlLedger, said: Said) -> Iterator[str]:
         yield f"there, and nobody knows why: {sorted(strange)}"
     if said.unforeseen:
         yield f"unforeseen: {said.unforeseen[:3]}"
-    if not chain_is_whole(ledger):
+    if not is_chain_intact(ledger):
         yield "the audit chain is broken"
 
 
-def ids(ledger: SqlLedger) -> set[str]:
+def event_ids(ledger: SqlLedger) -> set[str]:
     """Return the changes that are there."""
     with ledger.read() as reading:
         return {request.id for request in reading.requests(most=1_000_000)}
 
 
 @contextmanager
-def load(ledger: SqlLedger, threads: int = 4) -> Iterator[Said]:
+def write_concurrently(ledger: SqlLedger, threads: int = 4) -> Iterator[WriteReport]:
     """Make changes on some threads until the block ends."""
-    said, over = Said(), threading.Event()
+    said, over = WriteReport(), threading.Event()
 
     def work(number: int) -> None:
         count = 0

@@ -20,11 +20,11 @@ from bot.ports import Ledger
 from bot.registry.mlflow import MlflowRegistry
 from localslack import Remote
 from tests.support.app.app_fixture import CHANNEL
-from tests.support.app.harness import chain_is_whole, links
-from tests.support.app.load_generator import MODELS, Load
+from tests.support.app.harness import audit_links, is_chain_intact
+from tests.support.app.load_generator import MODELS, LoadGenerator
 from tests.support.faults.end_state import key_of
 
-ENDED = {
+END_EVENTS = {
     RequestState.DONE,
     RequestState.REJECTED,
     RequestState.CANCELLED,
@@ -35,15 +35,15 @@ ENDED = {
 ENDS = {Tag.REJECTED, Tag.CANCELLED, Tag.EXPIRED, Tag.STALE, Tag.FAILED, Tag.MOVED, Tag.ROLLED_BACK}
 
 
-def disagreements(ledger: SqlLedger, slack: Remote, load: Load, environment: dict[str, str]) -> list[str]:
+def disagreements(ledger: SqlLedger, slack: Remote, load: LoadGenerator, environment: dict[str, str]) -> list[str]:
     """Return all that is wrong. Whoever asks has ended every process: a monitor would go on to say something."""
-    events = [link.event for link in links(ledger)]
+    events = [link.event for link in audit_links(ledger)]
     return [
-        *lost(ledger, load),
+        *lost_requests(ledger, load),
         *lost_commands(events, load),
-        *without_one_end(ledger, events),
-        *said_twice(slack, environment["REGISTRAR_DATABASE_URL"]),
-        *apart_from(ledger, environment),
+        *requests_without_one_end(ledger, events),
+        *duplicate_messages(slack, environment["REGISTRAR_DATABASE_URL"]),
+        *registry_differences(ledger, environment),
     ]
 
 
@@ -55,10 +55,10 @@ def is_quiet(ledger: Ledger) -> bool:
         return not (reading.waiting_asks(later) or reading.due_notes(later) or moves)
 
 
-def lost(ledger: SqlLedger, load: Load) -> Iterator[str]:
+def lost_requests(ledger: SqlLedger, load: LoadGenerator) -> Iterator[str]:
     """Yield what was acknowledged and is not there, or has no end."""
     with ledger.read() as reading:
-        events = [link.event for link in links(ledger)]
+        events = [link.event for link in audit_links(ledger)]
         asked = {event.evidence.get("reason") for event in events if event.tag is Tag.ASKED}
         yield from (f"the command {reason} is lost" for reason in load.asked - asked)
         for number in load.clicked:
@@ -67,7 +67,7 @@ def lost(ledger: SqlLedger, load: Load) -> Iterator[str]:
                 yield f"the click on {number} is lost: {request.state}"
             if request.state in {RequestState.PENDING, RequestState.APPROVED, RequestState.EXECUTING}:
                 yield f"{number} was approved and is {request.state}"
-    if not chain_is_whole(ledger):
+    if not is_chain_intact(ledger):
         yield "the audit chain is broken"
 
 
@@ -75,13 +75,13 @@ def _was_open(request: Request) -> bool:
     return request.state in {RequestState.PENDING, RequestState.APPROVED, RequestState.EXECUTING, RequestState.DONE}
 
 
-def lost_commands(events: list[Event], load: Load) -> Iterator[str]:
+def lost_commands(events: list[Event], load: LoadGenerator) -> Iterator[str]:
     """Yield the rollbacks that were acknowledged and are not in the audit."""
     kept = {event.evidence.get("reason") for event in events if event.tag is Tag.COMMANDED}
     yield from (f"the command {reason} is lost" for reason in load.rolled_back - kept)
 
 
-def without_one_end(ledger: SqlLedger, events: list[Event]) -> Iterator[str]:
+def requests_without_one_end(ledger: SqlLedger, events: list[Event]) -> Iterator[str]:
     """Yield the requests and moves that ended twice, or did not end although they were decided."""
     with ledger.read() as reading:
         states = {request.id: request.state for request in reading.requests(most=100_000)}
@@ -90,15 +90,15 @@ def without_one_end(ledger: SqlLedger, events: list[Event]) -> Iterator[str]:
     yield from (f"{subject} ended {times} times" for subject, times in ends.items() if times > 1)
     yield from (f"{subject} was approved {times} times" for subject, times in decided.items() if times > 1)
     for number, state in states.items():
-        if state in ENDED and ends[number] != 1:
+        if state in END_EVENTS and ends[number] != 1:
             yield f"{number} is {state} and ended {ends[number]} times in the audit"
         if state in {RequestState.APPROVED, RequestState.EXECUTING}:
             yield f"{number} hangs in {state}"
 
 
-def said_twice(slack: Remote, url: str) -> Iterator[str]:
+def duplicate_messages(slack: Remote, url: str) -> Iterator[str]:
     """Yield what stands in Slack more than once, or not where the ledger has it, in the channel or with somebody."""
-    there = keys_in(slack)
+    there = message_keys(slack)
     yield from (f"{key} is there {len(times)} times" for key, times in there.items() if len(times) > 1)
     engine = sa.create_engine(parse_url(url))
     with engine.connect() as connection:
@@ -109,7 +109,7 @@ def said_twice(slack: Remote, url: str) -> Iterator[str]:
     yield from (f"the message of {ts} is not there" for ts in kept - in_slack)
 
 
-def keys_in(slack: Remote) -> dict[str, list[str]]:
+def message_keys(slack: Remote) -> dict[str, list[str]]:
     """Return where messages of ours stand, by their keys: in the channel, in threads, and with those who were told."""
     bob, found = slack.person("bob"), dict[str, list[str]]()
     messages = [message for name in ("alice", "bob", "carol") for message in slack.person(name).direct_messages()]
@@ -121,7 +121,7 @@ def keys_in(slack: Remote) -> dict[str, list[str]]:
     return found
 
 
-def apart_from(ledger: SqlLedger, environment: dict[str, str]) -> Iterator[str]:
+def registry_differences(ledger: SqlLedger, environment: dict[str, str]) -> Iterator[str]:
     """Yield where the registry is not as the ledger has it."""
     with closing(MlflowRegistry(environment["MLFLOW_TRACKING_URI"])) as registry, ledger.read() as reading:
         for model in MODELS:

@@ -13,13 +13,13 @@ from typing import Any
 
 from localslack import Remote
 from tests.support.faults.crash_points import KILLED
-from tests.support.faults.crashing_bot import Case, Death, Place, Truth
+from tests.support.faults.crashing_bot import BotEnvironment, CrashCase, CrashReport, ObservedState
 from tests.support.faults.subprocesses import program
 from tests.support.ledger.ledgers import PostgresServer
-from tests.support.network.http_receiver import Receiver, receiving
+from tests.support.network.http_receiver import HttpReceiver, run_receiver
 
 
-class Files:
+class SqliteFiles:
     """A folder with a ledger on SQLite and a registry, which can be put back."""
 
     def __init__(self, home: Path) -> None:
@@ -45,7 +45,7 @@ class Files:
         shutil.copytree(source, target)
 
 
-class Database(Files):
+class PostgresFiles(SqliteFiles):
     """The same, with the ledger on PostgreSQL."""
 
     def __init__(self, home: Path, server: PostgresServer) -> None:
@@ -74,13 +74,13 @@ class Database(Files):
 
 
 @dataclass
-class Mortals:
+class CrashHarness:
     """Bots that die and rise again, in a workspace of their own, over real MLflow on SQLite."""
 
     slack: Remote
-    there: Receiver
+    there: HttpReceiver
     _process: subprocess.Popen[str]
-    _files: Files
+    _files: SqliteFiles
     _templates: Path
 
     @property
@@ -94,34 +94,34 @@ class Mortals:
         self.slack.deliver_to(None)
         self.slack.reset()
         self._files.begin(self._templates)
-        status, logged = self._run("prepare", Case(act))
+        status, logged = self._run("prepare", CrashCase(act))
         assert status == 0, "\n".join(logged)
         self.slack.keep()
         self._files.keep()
 
-    def act(self, case: Case) -> Death:
+    def act(self, case: CrashCase) -> CrashReport:
         """Let a bot do it, and die where the case says; begin with everything as it was before."""
         self.slack.put_back()
         self._files.put_back()
         self.there.got.clear()
         status, logged = self._run("act", case)
         assert status in {0, KILLED}, "\n".join(logged)
-        return Death(_points(logged), "acked" in logged, status == KILLED)
+        return CrashReport(_points(logged), "acked" in logged, status == KILLED)
 
-    def restart(self, case: Case) -> tuple[Truth, Truth]:
+    def restart(self, case: CrashCase) -> tuple[ObservedState, ObservedState]:
         """Let a fresh bot take up what was left; return what is true then, and after what the person does again."""
         status, logged = self._run("restart", case)
         assert status == 0, "\n".join(logged)
-        then, last = (Truth(**json.loads(line)) for line in logged if line.startswith("{"))
+        then, last = (ObservedState(**json.loads(line)) for line in logged if line.startswith("{"))
         return then, last
 
-    def dies_again(self, case: Case) -> bool:
+    def dies_again(self, case: CrashCase) -> bool:
         """Let a fresh bot take up what was left, and die in the middle of that; tell whether it came so far."""
         status, logged = self._run("restart", case)
         assert status in {0, KILLED}, "\n".join(logged)
         return status == KILLED
 
-    def _run(self, task: str, case: Case) -> tuple[int, list[str]]:
+    def _run(self, task: str, case: CrashCase) -> tuple[int, list[str]]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"task": task, "case": asdict(case)}) + "\n")
@@ -135,14 +135,14 @@ def _points(logged: list[str]) -> list[str]:
 
 
 @contextmanager
-def mortal(files: Files, slack: str, templates: Path) -> Iterator[Mortals]:
+def start_crash_harness(files: SqliteFiles, slack: str, templates: Path) -> Iterator[CrashHarness]:
     """Start the process that has imported everything and forks, over these files."""
     files.begin(templates)
     with ExitStack() as open_things:
-        there = open_things.enter_context(receiving())
+        there = open_things.enter_context(run_receiver())
         remote = open_things.enter_context(Remote(slack))
         process = open_things.enter_context(program("tests.support.faults.crashing_bot"))
         assert process.stdin is not None
-        place = Place(str(files.home), files.database, slack, there.url)
+        place = BotEnvironment(str(files.home), files.database, slack, there.url)
         process.stdin.write(json.dumps(asdict(place)) + "\n")
-        yield Mortals(remote, there, process, files, templates)
+        yield CrashHarness(remote, there, process, files, templates)

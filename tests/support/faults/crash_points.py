@@ -34,7 +34,7 @@ REGISTRY_WRITES = ("create_", "update_", "rename_", "transition_", "set_", "dele
 _WRITES = re.compile(r"\s*(?:WITH\b.*?\b)?(INSERT INTO|UPDATE|DELETE FROM)\s+\"?(\w+)", re.DOTALL)
 
 
-class Reaper:
+class CrashInjector:
     """Counts the writes since it was armed, and ends the process before or after the one that it was told."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Reaper:
             os._exit(KILLED)
 
 
-class MortalLedger(SqlLedger):
+class CrashingLedger(SqlLedger):
     """The ledger, each of whose writing statements and commits is a point. Nothing here survives a power cut."""
 
     def __init__(self, url: str, tap: Tap) -> None:

@@ -37,10 +37,10 @@ from bot.slack import modals
 from bot.slack.notifier import SlackNotifier
 from handlers.serve import bolt_app
 from localslack import Remote, payloads
-from tests.support.app.app_fixture import TurnedClock, policy_of, settings_for
-from tests.support.app.harness import ALICE, BOB, chain_is_whole, click, command, links
+from tests.support.app.app_fixture import AdjustableClock, make_policy, settings_for
+from tests.support.app.harness import ALICE, BOB, audit_links, click, command, is_chain_intact
 from tests.support.app.workspaces import INSTANT
-from tests.support.faults.crash_points import MortalLedger, Reaper, tap_everything
+from tests.support.faults.crash_points import CrashingLedger, CrashInjector, tap_everything
 
 MODEL = "churn"
 MONITOR = "m-accuracy"
@@ -51,7 +51,7 @@ SERVED_BEFORE = ("rollback", "monitor")
 
 
 @dataclass(frozen=True)
-class Place:
+class BotEnvironment:
     """Where a bot works: its folder, its ledger's URL, its workspace, and who is told of moves."""
 
     home: str
@@ -61,7 +61,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Case:
+class CrashCase:
     """What is to be done, and at which write to die; at none for None."""
 
     act: str
@@ -71,7 +71,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Death:
+class CrashReport:
     """How it went: the writes that were begun, whether Slack was given its acknowledgement, whether it died."""
 
     points: list[str]
@@ -80,7 +80,7 @@ class Death:
 
 
 @dataclass(frozen=True)
-class Truth:
+class ObservedState:
     """What the ledger and the registry say."""
 
     states: list[str]
@@ -89,12 +89,12 @@ class Truth:
     tags: list[str]
     unfinished: int
     undelivered: int
-    chain_is_whole: bool
+    is_chain_intact: bool
     incidents: list[str]  # how each ended, or what is done about it
     bars: list[int]
 
 
-class Queue(ThreadPoolExecutor):
+class ManualExecutor(ThreadPoolExecutor):
     """An executor that does what it was given when it is told to, in order, in the same thread."""
 
     def __init__(self) -> None:
@@ -114,17 +114,17 @@ class Queue(ThreadPoolExecutor):
 class Bot:
     """The whole bot of one process, but for its sockets and its threads."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: BotEnvironment) -> None:
         slack = Remote(place.slack)
         settings = settings_for(
             slack, Path(place.home), REGISTRAR_DATABASE_URL=place.database, REGISTRAR_SLACK_PACE=1 / INSTANT
         )
-        self.reaper = Reaper()
-        self.clock = TurnedClock()
-        self.ledger = MortalLedger(place.database, self.reaper)
+        self.reaper = CrashInjector()
+        self.clock = AdjustableClock()
+        self.ledger = CrashingLedger(place.database, self.reaper)
         self.registry = MlflowRegistry(f"sqlite:///{place.home}/mlflow.db")
-        client, rules = slack_client(settings), Rules(policy_of({"notify": [{"url": place.endpoint}]}))
-        self.queue = Queue()
+        client, rules = slack_client(settings), Rules(make_policy({"notify": [{"url": place.endpoint}]}))
+        self.queue = ManualExecutor()
         registrar = build(
             settings,
             rules,
@@ -233,7 +233,7 @@ def payload_of(act: str, bot: Bot) -> dict[str, Any]:
 Log = Callable[[str], object]
 
 
-def prepare(bot: Bot, case: Case, _: Log) -> None:
+def prepare(bot: Bot, case: CrashCase, _: Log) -> None:
     """Do what comes before the act: v3 serves, or v4 where that is to be rolled back."""
     bot.registrar.poll()
     if case.act in (*ASKED_BEFORE, *SERVED_BEFORE):
@@ -246,7 +246,7 @@ def prepare(bot: Bot, case: Case, _: Log) -> None:
     bot.lets_go()
 
 
-def act(bot: Bot, case: Case, log: Log) -> None:
+def act(bot: Bot, case: CrashCase, log: Log) -> None:
     """Do one act from the person's hand to the last message, and die where the case says."""
     payload = None if case.act in BY_THE_CLOCK else payload_of(case.act, bot)
     if case.act == "expire":
@@ -265,7 +265,7 @@ def act(bot: Bot, case: Case, log: Log) -> None:
     bot.works()
 
 
-def restart(bot: Bot, case: Case, log: Log) -> None:
+def restart(bot: Bot, case: CrashCase, log: Log) -> None:
     """Start anew over what was left, as `registrar run` does, and let the clock tick until nothing is left to do.
 
     It may die in the middle of that, too. Where Slack was given no acknowledgement, the person then does the same once
@@ -276,11 +276,11 @@ def restart(bot: Bot, case: Case, log: Log) -> None:
     bot.registrar.take_over()
     settle(bot)
     bot.reaper.rest()
-    log(json.dumps(asdict(truth(bot))))
+    log(json.dumps(asdict(observe(bot))))
     if case.again:
         bot.receives(payload_of(case.act, bot))
         settle(bot)
-    log(json.dumps(asdict(truth(bot))))
+    log(json.dumps(asdict(observe(bot))))
 
 
 def settle(bot: Bot) -> None:
@@ -306,27 +306,27 @@ def is_quiet(bot: Bot) -> bool:
     return not (is_due or left)
 
 
-def truth(bot: Bot) -> Truth:
+def observe(bot: Bot) -> ObservedState:
     """Read everything."""
     with bot.ledger.read() as reading:
         states = [request.state.value for request in reading.requests()]
         ends = [str(one.resolution or one.doing.value) for one in reading.incidents()]
         bars = [bar.version for bar in reading.bars(MODEL)]
         undelivered = len(reading.due_notes(bot.clock.now() + timedelta(days=1)))
-    return Truth(
+    return ObservedState(
         states=states,
         production=[one.version for one in bot.registry.versions(MODEL) if one.stage is Stage.PRODUCTION],
         champion=bot.registry.model(MODEL).aliases.get("champion"),
-        tags=[link.event.tag.value for link in links(bot.ledger)],
+        tags=[link.event.tag.value for link in audit_links(bot.ledger)],
         unfinished=len(bot.registrar.moves.unfinished()),
         undelivered=undelivered,
-        chain_is_whole=chain_is_whole(bot.ledger),
+        is_chain_intact=is_chain_intact(bot.ledger),
         incidents=ends,
         bars=bars,
     )
 
 
-def in_a_child(task: Callable[[Bot, Case, Log], None], bot: Bot, case: Case) -> tuple[int, list[str]]:
+def run_in_child(task: Callable[[Bot, CrashCase, Log], None], bot: Bot, case: CrashCase) -> tuple[int, list[str]]:
     """Fork, do it, and return how the child ended and what it logged."""
     assert threading.active_count() == 1, "a fork with threads may hang"
     reading, writing = os.pipe()
@@ -349,7 +349,7 @@ def in_a_child(task: Callable[[Bot, Case, Log], None], bot: Bot, case: Case) -> 
 TASKS = {"prepare": prepare, "act": act, "restart": restart}
 
 
-def warm(place: Place) -> Bot:
+def preload(place: BotEnvironment) -> Bot:
     """Do once, before the forks, what takes long the first time: imports, a bot, MLflow's look at its tables."""
     bot = Bot(place)
     tap_everything(bot.reaper)
@@ -362,10 +362,10 @@ def warm(place: Place) -> Bot:
 
 def main() -> None:
     """Answer each line with one."""
-    bot = warm(Place(**json.loads(sys.stdin.readline())))
+    bot = preload(BotEnvironment(**json.loads(sys.stdin.readline())))
     for line in sys.stdin:
         asked = json.loads(line)
-        status, logged = in_a_child(TASKS[asked["task"]], bot, Case(**asked["case"]))
+        status, logged = run_in_child(TASKS[asked["task"]], bot, CrashCase(**asked["case"]))
         print(json.dumps({"status": status, "logged": logged}), flush=True)
 
 

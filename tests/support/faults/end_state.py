@@ -9,16 +9,16 @@ from typing import Any
 
 from bot.domain.signing import EVENT_ID
 from localslack import Remote
-from tests.support.app.app_fixture import CHANNEL, said
-from tests.support.faults.crash_harness import Mortals
-from tests.support.faults.crashing_bot import Truth
+from tests.support.app.app_fixture import CHANNEL, message_text
+from tests.support.faults.crash_harness import CrashHarness
+from tests.support.faults.crashing_bot import ObservedState
 
 MOVED = "registrar:version:moved"
 ROLLED_BACK = "registrar:version:rolled_back"
 
 
 @dataclass(frozen=True)
-class End:
+class ExpectedEnd:
     """The end of an act."""
 
     state: str  # of the request
@@ -34,7 +34,7 @@ class End:
 
 
 ENDS = {
-    "ask": End(
+    "ask": ExpectedEnd(
         "pending",
         3,
         "Promote churn v4 to Production?",
@@ -42,17 +42,19 @@ ENDS = {
         before=(),
         buttons=("Approve", "Reject…", "Details"),
     ),
-    "approve": End(
+    "approve": ExpectedEnd(
         "done",
         4,
         "is in Production",
         ("person:request:voted", "registrar:request:approved", MOVED),
         direct=True,
     ),
-    "reject": End("rejected", 3, "rejected", ("person:request:voted", "registrar:request:rejected"), direct=True),
-    "cancel": End("cancelled", 3, "cancelled", ("person:request:cancelled",)),
-    "expire": End("expired", 3, "expired", ("registrar:request:expired",), direct=True),
-    "rollback": End(
+    "reject": ExpectedEnd(
+        "rejected", 3, "rejected", ("person:request:voted", "registrar:request:rejected"), direct=True
+    ),
+    "cancel": ExpectedEnd("cancelled", 3, "cancelled", ("person:request:cancelled",)),
+    "expire": ExpectedEnd("expired", 3, "expired", ("registrar:request:expired",), direct=True),
+    "rollback": ExpectedEnd(
         "done",
         3,
         "rolled back from v4 to v3",
@@ -61,7 +63,7 @@ ENDS = {
         served=4,
         bars=(4,),
     ),
-    "monitor": End(
+    "monitor": ExpectedEnd(
         "done",
         3,
         "v4",
@@ -74,21 +76,23 @@ ENDS = {
 }
 
 
-def violations(mortals: Mortals, end: End, then: Truth, last: Truth, *, is_seen: bool) -> Iterator[str]:
+def violations(
+    mortals: CrashHarness, end: ExpectedEnd, then: ObservedState, last: ObservedState, *, is_seen: bool
+) -> Iterator[str]:
     """Yield what is wrong. `then` is what was true after the restart; `is_seen`: it had been acknowledged before."""
     states = [list(end.before), [end.state]]
     if then.states not in states:
         yield f"it hangs in {then.states}"
     if is_seen:
-        yield from (f"acknowledged, and after the restart {what}" for what in not_ended(then, end))
+        yield from (f"acknowledged, and after the restart {what}" for what in missing_end(then, end))
     yield from disagreement(then, end)
     yield from disagreement(last, end)
-    yield from not_ended(last, end)
-    yield from told_wrongly(mortals.slack, end)
-    yield from not_sent(mortals, end)
+    yield from missing_end(last, end)
+    yield from wrong_messages(mortals.slack, end)
+    yield from missing_events(mortals, end)
 
 
-def disagreement(truth: Truth, end: End) -> Iterator[str]:
+def disagreement(truth: ObservedState, end: ExpectedEnd) -> Iterator[str]:
     """Yield where the ledger and the registry do not agree, or something is left to do."""
     if truth.production not in ([end.served], [end.production]) or truth.champion != truth.production[0]:
         yield f"Production holds {truth.production}, the alias {truth.champion}"
@@ -98,11 +102,11 @@ def disagreement(truth: Truth, end: End) -> Iterator[str]:
         yield f"Production holds {truth.production}, and the audit tells of {moves}"
     if truth.unfinished or truth.undelivered:
         yield f"{truth.unfinished} moves and {truth.undelivered} messages are left"
-    if not truth.chain_is_whole:
+    if not truth.is_chain_intact:
         yield "the audit chain is broken"
 
 
-def not_ended(truth: Truth, end: End) -> Iterator[str]:
+def missing_end(truth: ObservedState, end: ExpectedEnd) -> Iterator[str]:
     """Yield how it differs from the end that it must have."""
     if truth.states != [end.state] or truth.production != [end.production]:
         yield f"the request is {truth.states} and Production holds {truth.production}"
@@ -115,13 +119,17 @@ def not_ended(truth: Truth, end: End) -> Iterator[str]:
         yield f"the incidents are {truth.incidents}"
 
 
-def told_wrongly(slack: Remote, end: End) -> Iterator[str]:
+def wrong_messages(slack: Remote, end: ExpectedEnd) -> Iterator[str]:
     """Yield what is wrong in Slack: the message, its thread, keys that are there twice, what the requester is told."""
     bob = slack.person("bob")
     there = [message for message in bob.sees(CHANNEL) if not message["is_ephemeral"]]
-    mine = [message for message in there if end.card in said(message) and (not end.incident or "Undo" in str(message))]
+    mine = [
+        message
+        for message in there
+        if end.card in message_text(message) and (not end.incident or "Undo" in str(message))
+    ]
     if len(there) != (2 if end.served == 4 else 1) or len(mine) != 1:
-        yield f"{len(mine)} of {len(there)} messages say {end.card!r}: {[said(one)[:60] for one in there]}"
+        yield f"{len(mine)} of {len(there)} messages say {end.card!r}: {[message_text(one)[:60] for one in there]}"
     for message in mine:
         can_decide = "Approve" in buttons(message)
         if can_decide != ("Approve" in end.buttons):
@@ -132,11 +140,11 @@ def told_wrongly(slack: Remote, end: End) -> Iterator[str]:
         yield "the requester was not told"
     keys = Counter(key for message in [*there, *threads, *direct] if (key := key_of(message)))
     yield from (f"{key} is there {times} times" for key, times in keys.items() if times > 1)
-    yield from twice(threads)
-    yield from twice(direct)
+    yield from duplicates(threads)
+    yield from duplicates(direct)
 
 
-def not_sent(mortals: Mortals, end: End) -> Iterator[str]:
+def missing_events(mortals: CrashHarness, end: ExpectedEnd) -> Iterator[str]:
     """Yield where the endpoint did not hear of the move, or of another one; the same one twice has the same id."""
     ids = {got.headers[EVENT_ID.lower()] for got in mortals.there.got}
     if len(ids) != (1 if end.production != end.served else 0):
@@ -149,9 +157,9 @@ def key_of(message: dict[str, Any]) -> str | None:
     return key
 
 
-def twice(messages: list[dict[str, Any]]) -> Iterator[str]:
+def duplicates(messages: list[dict[str, Any]]) -> Iterator[str]:
     """Yield what was said more than once."""
-    for text, times in Counter(said(message) for message in messages).items():
+    for text, times in Counter(message_text(message) for message in messages).items():
         if times > 1:
             yield f"{times} times: {text[:60]!r}"
 

@@ -29,7 +29,7 @@ from handlers.starting import run
 STARTS = 120.0  # seconds until a start that does not come to its end is a failure
 
 
-def warm(settings: Settings) -> None:
+def preload(settings: Settings) -> None:
     """Do once, before the forks, what takes long the first time, and let go of every connection."""
     registrar = build_for_slack(settings, load_policy(settings.policy))
     bolt_app(settings, registrar)[1].close()
@@ -74,7 +74,7 @@ def is_ready(reading: int, seconds: float) -> bool:
 def main() -> None:
     """Answer each line with one: whether the process was ready when it was killed, or how it ended."""
     settings = read_settings()
-    warm(settings)
+    preload(settings)
     for line in sys.stdin:
         asked = json.loads(line)
         child, reading = start(settings)

@@ -10,7 +10,7 @@ import pytest
 
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, TurnedClock, World, running
+from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, running_app
 
 VOTE_STANDS = "Your vote is recorded"
 
@@ -50,20 +50,20 @@ def registry() -> Iterator[Tired]:
 
 
 @pytest.fixture
-def clock() -> TurnedClock:
+def clock() -> AdjustableClock:
     """The clock of the bot."""
-    return TurnedClock()
+    return AdjustableClock()
 
 
 @pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path, registry: Tired, clock: TurnedClock) -> Iterator[World]:
+def world(slack: LocalSlack, tmp_path: Path, registry: Tired, clock: AdjustableClock) -> Iterator[RunningApp]:
     """The whole bot over that registry."""
-    with running(slack, tmp_path, registry, http=True, clock=clock) as world:
+    with running_app(slack, tmp_path, registry, http=True, clock=clock) as world:
         yield world
         registry.down = False
         registry.rested.set()
 
 
-def asks(world: World, text: str = "promote churn 4 production") -> None:
+def asks(world: RunningApp, text: str = "promote churn 4 production") -> None:
     """Let Alice ask."""
     assert world.alice.types(CHANNEL, f"/model {text}").acked

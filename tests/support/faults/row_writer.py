@@ -19,7 +19,7 @@ from bot.services.rows import card_note, request_event
 ALICE = Person("T0LOCAL", "U0ALICE")
 
 
-def change(ledger: SqlLedger, name: str) -> None:
+def write_rows(ledger: SqlLedger, name: str) -> None:
     """Write a request, its event and its note in one transaction. Raises LedgerUnavailable."""
     now = datetime.now(UTC)
     request = Request(
@@ -47,7 +47,7 @@ def main() -> None:
     while True:
         count += 1
         print(f"begin {prefix}-{count}", flush=True)
-        change(ledger, f"{prefix}-{count}")
+        write_rows(ledger, f"{prefix}-{count}")
         print(f"done {prefix}-{count}", flush=True)
 
 

@@ -9,6 +9,6 @@ T = TypeVar("T")
 CHAOS = bool(os.environ.get("CHAOS"))
 
 
-def size(whole: T, part: T) -> T:
+def suite_size(whole: T, part: T) -> T:
     """Return how much of something to do: `whole` under `make chaos`, otherwise `part`."""
     return whole if CHAOS else part

@@ -16,7 +16,7 @@ from bot.domain.registry import Stage
 from bot.ledger import rows
 from bot.ledger.engines import parse_url
 from bot.ledger.tables import audit_events, audit_head, moves
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 
 Row = dict[str, Any]
 
@@ -26,7 +26,7 @@ NOBODY_HAS_IT = {"claimed_by": None, "claimed_until": None, "not_before": None}
 AT_ONCE = 20_000  # events that are in memory at a time
 
 
-def add_many_versions(shelf: MlflowShelf, database_uri: str, name: str, number: int, **run: Any) -> None:
+def add_many_versions(shelf: MlflowBackend, database_uri: str, name: str, number: int, **run: Any) -> None:
     """Add a model with so many versions, each with a finished run of its own; v1 is in Production.
 
     The shelf adds the first run, with what `run` says; the others are its copies, with other values of its metrics.

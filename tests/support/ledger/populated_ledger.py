@@ -19,20 +19,20 @@ from bot.domain.serving import Serving, ServingState
 from bot.domain.text import say
 from bot.ledger import SqlLedger
 from bot.ports import Call, Copy, Posting
-from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, BentRegistry, HandClock
-from tests.support.services.monitoring import add, check
+from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, FaultyRegistry, ManualClock
+from tests.support.services.monitoring import add_monitor, check_values
 
 
-def bench_on(ledger: SqlLedger, registry: BentRegistry | None = None) -> Bench:
+def open_bench(ledger: SqlLedger, registry: FaultyRegistry | None = None) -> Bench:
     """Return the services on this ledger, over a registry that has `churn` unless another one is given."""
     if registry is None:
-        registry = BentRegistry()
+        registry = FaultyRegistry()
         registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
         registry.set_alias("churn", "champion", 3)
-    return Bench(ledger=ledger, registry=registry, clock=HandClock(), policy=read_policy(POLICY))
+    return Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=read_policy(POLICY))
 
 
-def live(bench: Bench) -> None:
+def populate(bench: Bench) -> None:
     """Let people ask and decide, monitors fail, a rollback be made, and somebody move a version in MLflow."""
     bench.watch.poll()
     for version in (2, 4):
@@ -43,8 +43,8 @@ def live(bench: Bench) -> None:
     bench.open("promote churn 1 production")
     bench.freezing.freeze(BOB, build(FreezeModel, {"model": "fraud", "reason": "audit week"}), origin="slack")
     bench.clock.turn(minutes=10)
-    add(bench)
-    check(bench, 0.9, None, 0.5, 0.5)
+    add_monitor(bench)
+    check_values(bench, 0.9, None, 0.5, 0.5)
     with bench.ledger.write() as tx:
         for standing in tx.standings().values():
             tx.save_standing(replace(standing, evidence=(0.1 + 0.2, -inf)))

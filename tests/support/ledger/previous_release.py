@@ -18,7 +18,7 @@ from bot.domain.registry import Stage, VersionInfo
 from bot.domain.signing import signature
 from bot.registry.memory import MemoryRegistry
 from bot.registry.memory_shelf import Model
-from tests.support.app.app_fixture import POLICY, World, policy_of
+from tests.support.app.app_fixture import POLICY, RunningApp, make_policy
 from tests.support.paths import DATA
 
 LEDGER, WORKSPACE, REGISTRY = (DATA / name for name in ("ledger-0007.sql", "workspace-0007.sql", "registry-0007.json"))
@@ -41,7 +41,7 @@ def policy(*, watched: bool = True) -> Policy:
     rules = dict(POLICY["models"])
     if watched:
         rules |= {name: rules["*"] | {"monitors": [MONITOR | {"action": action}]} for name, action in ACTIONS.items()}
-    return policy_of(
+    return make_policy(
         {
             "models": rules,
             "sources": {"live": {"type": "push"}},
@@ -50,7 +50,7 @@ def policy(*, watched: bool = True) -> Policy:
     )
 
 
-def push(world: World, model: str, version: int, accuracy: float) -> None:
+def push(world: RunningApp, model: str, version: int, accuracy: float) -> None:
     """Push one reading, as a serving loop does."""
     now = world.registrar.context.clock.now()
     reading = {"model": model, "version": version, "metric": "accuracy", "value": accuracy, "at": now.isoformat()}

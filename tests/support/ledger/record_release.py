@@ -25,7 +25,7 @@ from bot.domain.moves import MoveState
 from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
-from tests.support.app.app_fixture import CHANNEL, MANIFEST, TurnedClock, World, running, said
+from tests.support.app.app_fixture import CHANNEL, MANIFEST, AdjustableClock, RunningApp, message_text, running_app
 from tests.support.app.workspaces import local_slack
 from tests.support.ledger.previous_release import LEDGER, REGISTRY, TOKEN, TOKEN_ENV, WORKSPACE, pack, policy, push
 from tests.support.waiting import wait_until
@@ -48,7 +48,7 @@ MODELS = (
 )
 
 
-class Hanging(MemoryRegistry):
+class HangingRegistry(MemoryRegistry):
     """A registry that, of one model, never answers a transition."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
@@ -64,14 +64,14 @@ class Hanging(MemoryRegistry):
         super().transition(name, version, stage, archive_existing=archive_existing)
 
 
-class Play:
+class ReleaseRecorder:
     """The days before the kill."""
 
     def __init__(self, slack: LocalSlack, home: Path) -> None:
         self.slack = slack
         self.home = home
-        self.clock = TurnedClock()
-        self.registry = Hanging(self.clock.now)
+        self.clock = AdjustableClock()
+        self.registry = HangingRegistry(self.clock.now)
         for name in MODELS:
             self.registry.add(name)
             for stage in LAYOUT:
@@ -84,12 +84,12 @@ class Play:
         self.clock.turn(timedelta(**span))
         self.slack.advance(timedelta(**span).total_seconds())
 
-    def ask(self, world: World, model: str, version: int) -> dict[str, Any]:
+    def ask(self, world: RunningApp, model: str, version: int) -> dict[str, Any]:
         """Let Alice ask for a version; return the card."""
         world.alice.types(CHANNEL, f'/model promote {model} {version} production --reason "better"')
         return world.card(holds=f"Promote {model} v{version}")
 
-    def promote(self, world: World, model: str, version: int) -> None:
+    def promote(self, world: RunningApp, model: str, version: int) -> None:
         """Let Alice ask for a version, and Bob approve."""
         world.bob.clicks(self.ask(world, model, version), "Approve")
         wait_until(lambda: world.production(model) == [version])
@@ -97,7 +97,7 @@ class Play:
 
     def history(self) -> None:
         """The days without monitors: promotions, and a version that somebody moves in MLflow."""
-        with running(self.slack, self.home, self.registry, policy=policy(watched=False), clock=self.clock) as world:
+        with running_app(self.slack, self.home, self.registry, policy=policy(watched=False), clock=self.clock) as world:
             world.registrar.poll()
             self.wait(hours=30)
             for model in ("churn", "mail", "leads"):
@@ -108,7 +108,7 @@ class Play:
 
     def watched(self) -> None:
         """The last day, up to the kill."""
-        with running(self.slack, self.home, self.registry, policy=policy(), clock=self.clock) as world:
+        with running_app(self.slack, self.home, self.registry, policy=policy(), clock=self.clock) as world:
             world.registrar.poll()
             try:
                 self.incidents(world)
@@ -118,7 +118,7 @@ class Play:
                 self.registry.down = False
                 self.registry.is_over.set()
 
-    def incidents(self, world: World) -> None:
+    def incidents(self, world: RunningApp) -> None:
         """An armed monitor, a rollback by a monitor, and one that a monitor asks for."""
         dave = world.slack.person("dave")
         world.bob.types(
@@ -140,7 +140,7 @@ class Play:
         world.card(holds="Undo")
         world.card(holds="Roll back to v3")
 
-    def check(self, world: World, model: str) -> None:
+    def check(self, world: RunningApp, model: str) -> None:
         """Run the model's monitor now."""
         with world.ledger.read() as reading:
             [monitor] = reading.monitors(model)
@@ -153,7 +153,7 @@ class Play:
 
         wait_until(checked)
 
-    def requests(self, world: World) -> None:
+    def requests(self, world: RunningApp) -> None:
         """Requests in every state that isn't an end."""
         for model in ("fraud", "search", "billing"):
             self.ask(world, model, 4)
@@ -174,7 +174,7 @@ class Play:
         world.bob.clicks(ranking, "Approve")
         assert self.registry.is_hanging.wait(30)
 
-    def settle(self, world: World) -> None:
+    def settle(self, world: RunningApp) -> None:
         """Wait until everything was told and every tag written."""
 
         def nothing_is_due() -> bool:
@@ -185,11 +185,11 @@ class Play:
 
         wait_until(nothing_is_due)
 
-    def thread_says(self, world: World, card: dict[str, Any], words: str) -> None:
+    def thread_says(self, world: RunningApp, card: dict[str, Any], words: str) -> None:
         """Wait until the card's thread says this."""
-        wait_until(lambda: any(words in said(one) for one in world.bob.thread(card)))
+        wait_until(lambda: any(words in message_text(one) for one in world.bob.thread(card)))
 
-    def kill(self, world: World) -> None:
+    def kill(self, world: RunningApp) -> None:
         """Let Slack and the registry go away, let people continue, and leave it all as it is."""
         billing = world.card(holds="Promote billing")
         carol = world.slack.person("carol")
@@ -218,10 +218,10 @@ def record(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as work:
         home, state = Path(work), Path(work) / "slack.db"
         with local_slack(MANIFEST, state=state, secrets=SECRETS) as slack:
-            play = Play(slack, home)
+            play = ReleaseRecorder(slack, home)
             play.history()
 
-            def leave(world: World) -> None:
+            def leave(world: RunningApp) -> None:
                 kill(world)
                 _dump(home / "ledger.db", folder / LEDGER.name)
                 _dump(state, folder / WORKSPACE.name)

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass(frozen=True)
-class Got:
+class ReceivedRequest:
     """One request as it came in; headers by their lower-case names."""
 
     path: str
@@ -19,7 +19,7 @@ class Got:
 
 
 @dataclass
-class Reply:
+class PlannedReply:
     """What is answered. With `hold` nothing is, until that is set."""
 
     status: int = 200
@@ -29,27 +29,27 @@ class Reply:
     drips: bool = False  # a byte of a header now and then, and never an end
 
 
-class Receiver:
+class HttpReceiver:
     """The server. Of `replies` the last one stays."""
 
     def __init__(self) -> None:
         self.url = ""
-        self.got: list[Got] = []
-        self.replies: list[Reply] = [Reply()]
+        self.got: list[ReceivedRequest] = []
+        self.replies: list[PlannedReply] = [PlannedReply()]
         self.is_asked = threading.Event()
         self.closing = threading.Event()
 
-    def reply_to(self, got: Got) -> Reply:
+    def reply_to(self, got: ReceivedRequest) -> PlannedReply:
         """Return what a request is answered."""
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
 
 class _Handler(BaseHTTPRequestHandler):
-    receiver: Receiver
+    receiver: HttpReceiver
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        got = Got(self.path, {key.lower(): value for key, value in self.headers.items()}, body)
+        got = ReceivedRequest(self.path, {key.lower(): value for key, value in self.headers.items()}, body)
         self.receiver.got.append(got)
         reply = self.receiver.reply_to(got)
         self.receiver.is_asked.set()
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST  # noqa: N815 - http.server calls it so
 
-    def _answer(self, reply: Reply) -> None:
+    def _answer(self, reply: PlannedReply) -> None:
         if reply.hold:
             reply.hold.wait(20)
         self.send_response(reply.status)
@@ -80,9 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def receiving(receiver: Receiver | None = None) -> Iterator[Receiver]:
+def run_receiver(receiver: HttpReceiver | None = None) -> Iterator[HttpReceiver]:
     """Serve on a free port until the block ends."""
-    receiver = receiver or Receiver()
+    receiver = receiver or HttpReceiver()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"receiver": receiver}))
     server.daemon_threads = True
     receiver.url = f"http://127.0.0.1:{server.server_port}"

@@ -16,7 +16,7 @@ _TOO_MANY = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length
 _TROUBLED = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-class Fault(StrEnum):
+class SocketFault(StrEnum):
     """What can happen to a piece that is sent to the far side."""
 
     LATENCY = "latency"  # it arrives late, and so do all that follow
@@ -29,10 +29,10 @@ class Fault(StrEnum):
 
 
 @dataclass
-class _Order:
+class _PlannedFault:
     """A fault that waits for its moment. It begins with a piece that holds `on`, after `skip` of those have passed."""
 
-    fault: Fault
+    fault: SocketFault
     on: bytes
     skip: int
     times: int
@@ -40,7 +40,7 @@ class _Order:
 
 
 @dataclass(eq=False)
-class _Line:
+class _ProxiedConnection:
     """One connection through the relay: who asked for it is near, what we connected to for them is far."""
 
     near: socket.socket
@@ -60,7 +60,7 @@ class _Line:
         _reset(self.far)
 
 
-class Relay:
+class TcpProxy:
     """Hands bytes on to `to` (a port of this machine, or a Unix socket) and back, at an address of its own.
 
     Where HTTP names the far side by its address, the near side reads the relay's, and the other way round. `latency`
@@ -70,12 +70,12 @@ class Relay:
     def __init__(self, to: int | str, *, latency: float = 0.2) -> None:
         self._to = to
         self._latency = latency
-        self._lines: list[_Line] = []
-        self._gone: list[_Line] = []
+        self._lines: list[_ProxiedConnection] = []
+        self._gone: list[_ProxiedConnection] = []
         self._lock = threading.Lock()
         self._is_cut = False
         self._closed = threading.Event()
-        self._order: _Order | None = None
+        self._order: _PlannedFault | None = None
         self._struck = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -100,14 +100,14 @@ class Relay:
             self._is_cut = False
             self._order = None
 
-    def fail(self, fault: Fault, *, on: bytes = b"", skip: int = 0, times: int = 1) -> None:
+    def fail(self, fault: SocketFault, *, on: bytes = b"", skip: int = 0, times: int = 1) -> None:
         """Let something happen to a piece that holds `on`, after `skip` of those, and then to whatever is said next.
 
         It happens `times` times in all; then the wire is well again, but for what it has broken.
         """
         with self._lock:
             self._struck = 0
-            self._order = _Order(fault, on, skip, times)
+            self._order = _PlannedFault(fault, on, skip, times)
 
     @property
     def struck(self) -> int:
@@ -133,7 +133,7 @@ class Relay:
     def _connect(self, near: socket.socket) -> None:
         """Begin a line; a far side that takes nobody is told to the near one by a reset."""
         try:
-            line = _Line(near, self._dial())
+            line = _ProxiedConnection(near, self._dial())
         except OSError:
             _reset(near)
             return
@@ -156,7 +156,7 @@ class Relay:
         far.connect(self._to)
         return far
 
-    def _outward(self, line: _Line) -> None:
+    def _outward(self, line: _ProxiedConnection) -> None:
         with suppress(OSError):
             while said := line.near.recv(65536):
                 if not line.is_dead and self._passes(line, self._strikes(said)):
@@ -164,26 +164,26 @@ class Relay:
             if not line.is_dead:
                 line.far.shutdown(socket.SHUT_WR)
 
-    def _passes(self, line: _Line, fault: Fault | None) -> bool:
+    def _passes(self, line: _ProxiedConnection, fault: SocketFault | None) -> bool:
         """Let it happen to the line; tell whether the piece that it happened to still goes on."""
         match fault:
-            case Fault.LATENCY:
+            case SocketFault.LATENCY:
                 self._closed.wait(self._latency)
-            case Fault.RESET_AFTER:
+            case SocketFault.RESET_AFTER:
                 line.ends_with_the_answer = True
-            case Fault.RESET_BEFORE:
+            case SocketFault.RESET_BEFORE:
                 line.reset()
-            case Fault.HALF_OPEN:
+            case SocketFault.HALF_OPEN:
                 self._vanish()
-            case Fault.BLACKHOLE:
+            case SocketFault.BLACKHOLE:
                 line.vanish()
-            case Fault.TOO_MANY | Fault.TROUBLED:
+            case SocketFault.TOO_MANY | SocketFault.TROUBLED:
                 line.is_dead = True  # what is still said of the request is read, so that closing resets nothing
-                line.near.sendall(_TOO_MANY if fault is Fault.TOO_MANY else _TROUBLED)
+                line.near.sendall(_TOO_MANY if fault is SocketFault.TOO_MANY else _TROUBLED)
                 line.near.shutdown(socket.SHUT_WR)
         return not line.is_dead
 
-    def _inward(self, line: _Line) -> None:
+    def _inward(self, line: _ProxiedConnection) -> None:
         with suppress(OSError):
             while said := line.far.recv(65536):
                 if line.is_dead:
@@ -195,11 +195,11 @@ class Relay:
             if not line.is_dead:
                 line.near.shutdown(socket.SHUT_WR)
 
-    def _strikes(self, said: bytes) -> Fault | None:
+    def _strikes(self, said: bytes) -> SocketFault | None:
         """Return what happens to this piece."""
         with self._lock:
             order = self._order
-            if order is None or (order.fault in {Fault.TOO_MANY, Fault.TROUBLED} and not _HTTP.match(said)):
+            if order is None or (order.fault in {SocketFault.TOO_MANY, SocketFault.TROUBLED} and not _HTTP.match(said)):
                 return None
             if not order.has_begun:
                 if order.on not in said:

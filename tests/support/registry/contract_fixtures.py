@@ -10,7 +10,7 @@ from bot.domain.registry import Stage
 from bot.ports import Registry
 from bot.registry.mlflow import MlflowRegistry
 from tests.support.registry.mlflow_process import MlflowServer
-from tests.support.registry.registries import KINDS, TAGGED_KINDS, MlflowShelf, Shelf
+from tests.support.registry.registries import KINDS, TAGGED_KINDS, MlflowBackend, RegistryBackend
 
 NONE, STAGING, PRODUCTION, ARCHIVED = Stage
 
@@ -35,17 +35,19 @@ ODD_NAMES = [
 
 
 @pytest.fixture(params=[*KINDS, *TAGGED_KINDS])
-def both(request: pytest.FixtureRequest, registries: Callable[[str], tuple[Registry, Shelf]]) -> tuple[Registry, Shelf]:
+def both(
+    request: pytest.FixtureRequest, registries: Callable[[str], tuple[Registry, RegistryBackend]]
+) -> tuple[Registry, RegistryBackend]:
     return registries(request.param)
 
 
 @pytest.fixture
-def registry(both: tuple[Registry, Shelf]) -> Registry:
+def registry(both: tuple[Registry, RegistryBackend]) -> Registry:
     return both[0]
 
 
 @pytest.fixture
-def shelf(both: tuple[Registry, Shelf]) -> Shelf:
+def shelf(both: tuple[Registry, RegistryBackend]) -> RegistryBackend:
     return both[1]
 
 
@@ -76,7 +78,7 @@ CALLS = READING | WRITING
 
 
 @pytest.fixture
-def remote(mlflow_server: MlflowServer, mlflow_shelf: MlflowShelf) -> MlflowRegistry:
+def remote(mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend) -> MlflowRegistry:
     """Return a registry over HTTP that holds churn, and has just been asked for it."""
     mlflow_shelf.add("churn", versions=[PRODUCTION, NONE])
     registry = MlflowRegistry(mlflow_server.uri)

@@ -14,7 +14,7 @@ from tests.support.registry.mlflow_process import mlflow_subprocess
 PASSWORD = "twelve or more"
 
 
-class LockedMlflow:
+class MlflowWithLogins:
     """The server's address, and what its admin does there."""
 
     def __init__(self, uri: str) -> None:
@@ -52,7 +52,7 @@ class LockedMlflow:
 
 
 @contextmanager
-def locked_mlflow(folder: Path, template: Path, default: str = "READ") -> Iterator[LockedMlflow]:
+def mlflow_with_logins(folder: Path, template: Path, default: str = "READ") -> Iterator[MlflowWithLogins]:
     """Run a server whose users may do with everything what `default` says, with one worker."""
     shutil.copy(template, folder / "mlflow.db")
     config = folder / "basic_auth.ini"
@@ -69,6 +69,6 @@ def locked_mlflow(folder: Path, template: Path, default: str = "READ") -> Iterat
     database = f"sqlite:///{folder / 'mlflow.db'}"
     with (
         mlflow_subprocess(database, folder / "files", 1, more=more, env=env) as uri,
-        closing(LockedMlflow(uri)) as server,
+        closing(MlflowWithLogins(uri)) as server,
     ):
         yield server

@@ -42,7 +42,7 @@ _PATIENCE = (
 )
 
 
-class Shelf(Protocol):
+class RegistryBackend(Protocol):
     """What stands behind a registry: where a test puts models. `MemoryRegistry` is its own shelf."""
 
     def add(
@@ -99,7 +99,7 @@ class Shelf(Protocol):
         """Put files that say this where a version's files lie."""
 
 
-class MlflowShelf:
+class MlflowBackend:
     """The shelf of MLflow: its database, written with its own client.
 
     `artifacts` says where the files of runs lie: a folder, or with `mlflow-artifacts:/` the server's own folder
@@ -236,10 +236,10 @@ class MlflowShelf:
         self.tracking.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
 
 
-class TaggedShelf:
+class TaggedBackend:
     """The shelf behind a registry that keeps its stages as tags."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: RegistryBackend) -> None:
         self._shelf = shelf
 
     def __getattr__(self, name: str) -> Any:
@@ -269,7 +269,7 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory, _mlflow_reads_its_
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "template.db").exists():
-            MlflowShelf(f"sqlite:///{folder / 'begun.db'}").close()
+            MlflowBackend(f"sqlite:///{folder / 'begun.db'}").close()
             (folder / "begun.db").rename(folder / "template.db")
     return folder / "template.db"
 
@@ -300,9 +300,9 @@ def mlflow_sqlite(mlflow_template: Path, mlflow_patience: None, tmp_path: Path) 
 
 
 @pytest.fixture
-def mlflow_shelf(mlflow_sqlite: str) -> Iterator[MlflowShelf]:
+def mlflow_shelf(mlflow_sqlite: str) -> Iterator[MlflowBackend]:
     """Return the shelf behind `mlflow_sqlite` and `mlflow_server`."""
-    shelf = MlflowShelf(mlflow_sqlite, str(Path(mlflow_sqlite.removeprefix("sqlite:///")).with_name("artifacts")))
+    shelf = MlflowBackend(mlflow_sqlite, str(Path(mlflow_sqlite.removeprefix("sqlite:///")).with_name("artifacts")))
     yield shelf
     shelf.close()
 
@@ -317,13 +317,13 @@ def mlflow_server(mlflow_sqlite: str, tmp_path: Path) -> Iterator[MlflowServer]:
 
 
 @pytest.fixture
-def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[Registry, Shelf]]:
+def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[Registry, RegistryBackend]]:
     """Return a function that makes an empty registry of one of the KINDS or TAGGED_KINDS, with its shelf."""
 
-    def make(kind: str) -> tuple[Registry, Shelf]:
+    def make(kind: str) -> tuple[Registry, RegistryBackend]:
         if kind in TAGGED_KINDS:
             registry, shelf = make(kind.removesuffix(" with tags"))
-            return TaggedStages(registry, champion="champion", challenger="challenger"), TaggedShelf(shelf)
+            return TaggedStages(registry, champion="champion", challenger="challenger"), TaggedBackend(shelf)
         if kind == "memory":
             memory = MemoryRegistry()
             return memory, memory

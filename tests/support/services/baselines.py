@@ -11,20 +11,22 @@ import pytest
 
 from bot.domain.monitors import FrozenBaseline, Measurement, Monitor, Outcome, State
 from tests.support.services.bench import Bench
-from tests.support.services.monitoring import add, standing, tick
+from tests.support.services.monitoring import add_monitor, monitor_state, tick
 
 DAY = timedelta(days=1)
 
 
-def usual(at: datetime) -> float:
+def usual_value(at: datetime) -> float:
     """Return an accuracy that is lower at night, with noise that any machine makes the same of."""
     night = 0.01 if at.hour < 6 else 0.0
     return 0.9 - night + 0.004 * ((at.toordinal() * 7919 + at.hour * 104_729 + at.minute * 613) % 997 / 997 - 0.5)
 
 
-def wrote(bench: Bench, monitor: Monitor, span: timedelta, value: Callable[[datetime], float] = usual) -> None:
+def record_measurements(
+    bench: Bench, monitor: Monitor, span: timedelta, value: Callable[[datetime], float] = usual_value
+) -> None:
     """Let the time go by, with a check every five minutes that is written down as the service does it."""
-    before = standing(bench, monitor)
+    before = monitor_state(bench, monitor)
     with bench.ledger.read() as reading:
         term = bench.rollbacks.served(reading, "churn")[0]
     count = span // timedelta(minutes=5)
@@ -51,14 +53,16 @@ def wrote(bench: Bench, monitor: Monitor, span: timedelta, value: Callable[[date
         tx.save_standing(replace(before, slot=before.slot + count, next_at=now, points=before.points + count))
 
 
-def went_on(bench: Bench, monitor: Monitor, value: Callable[[datetime], float], until: timedelta) -> timedelta | None:
+def measure_until(
+    bench: Bench, monitor: Monitor, value: Callable[[datetime], float], until: timedelta
+) -> timedelta | None:
     """Check every five minutes and a half, the most that jitter makes of five; return after how long it failed."""
     began = bench.clock.now()
     while bench.clock.now() - began < until:
         bench.clock.turn(seconds=330)
         bench.sources.say("accuracy", (bench.clock.now() - monitor.rule.label_delay, value(bench.clock.now())))
         tick(bench)
-        if standing(bench, monitor).state is State.FAILED:
+        if monitor_state(bench, monitor).state is State.FAILED:
             return bench.clock.now() - began
     return None
 
@@ -68,7 +72,7 @@ def promoted(bench: Bench, version: int) -> None:
     bench.moves.run("churn")
 
 
-def frozen(bench: Bench, monitor: Monitor) -> FrozenBaseline:
+def frozen_baseline(bench: Bench, monitor: Monitor) -> FrozenBaseline:
     with bench.ledger.read() as reading:
         return reading.baselines([monitor.id])[monitor.id]
 
@@ -86,7 +90,7 @@ BLOCKS: dict[str, Any] = {
 @pytest.fixture
 def watched(served: Bench) -> tuple[Bench, Monitor]:
     """Return a bench with 21 days of accuracy of v4, and v1 promoted just now."""
-    monitor = add(served, **BLOCKS)
-    wrote(served, monitor, 21 * DAY)
+    monitor = add_monitor(served, **BLOCKS)
+    record_measurements(served, monitor, 21 * DAY)
     promoted(served, 1)
     return served, monitor

@@ -65,7 +65,7 @@ POLICY: dict[str, Any] = {
 }
 
 
-class HandClock:
+class ManualClock:
     """A clock that stands still until somebody turns it."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class HandClock:
         self.ticks += timedelta(**span).total_seconds()
 
 
-class HandDirectory:
+class FakeDirectory:
     """People as a test says they are now: members of this workspace, until `become` changes one."""
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ class HandDirectory:
         return {}
 
 
-class HandSources:
+class FakeSources:
     """Sources that say what a test puts into them: by query, points or an answer, or an error that is raised."""
 
     def __init__(self) -> None:
@@ -164,7 +164,7 @@ class HandSources:
         return self.read(name, [query])[0]
 
 
-class BentRegistry(MemoryRegistry):
+class FaultyRegistry(MemoryRegistry):
     """A registry where something happens right before or after the next transition; it counts them all."""
 
     def __init__(self) -> None:
@@ -201,12 +201,12 @@ class Bench:
     """The services and what stands behind them. `churn` has v3 in Production, v2 in Staging, and v1, v4 besides."""
 
     ledger: SqlLedger
-    registry: BentRegistry
-    clock: HandClock
+    registry: FaultyRegistry
+    clock: ManualClock
     policy: Policy
     owner: str = "here:1:a"
     metrics: Metrics = field(default_factory=Metrics)
-    directory: HandDirectory = field(default_factory=HandDirectory)
+    directory: FakeDirectory = field(default_factory=FakeDirectory)
     context: Context = field(init=False)
     lookups: Lookups = field(init=False)
     gatekeeper: Gatekeeper = field(init=False)
@@ -219,7 +219,7 @@ class Bench:
     mirror: Mirror = field(init=False)
     freezing: Freezing = field(init=False)
     watch: Watch = field(init=False)
-    sources: HandSources = field(init=False)
+    sources: FakeSources = field(init=False)
     monitoring: Monitoring = field(init=False)
     incidents: Incidents = field(init=False)
     fitness: Fitness = field(init=False)
@@ -243,7 +243,7 @@ class Bench:
         fitness = Fitness(context)
         rollbacks = Rollbacks(context, lookups, gatekeeper, fitness, requests)
         sources, incidents, moves = (
-            HandSources(),
+            FakeSources(),
             Incidents(context, rollbacks, fitness),
             Moves(context, gating, fitness),
         )
@@ -365,27 +365,27 @@ class Bench:
 @pytest.fixture
 def bench(sqlite_url: str) -> Iterator[Bench]:
     """Return a workbench."""
-    made = bench_over(sqlite_url)
+    made = bench_on(sqlite_url)
     yield made
     made.ledger.close()
 
 
-def bench_over(url: str) -> Bench:
+def bench_on(url: str) -> Bench:
     """Return a workbench over a ledger that is set up and empty; the ledger is the caller's to close."""
     metrics = Metrics()
-    registry = BentRegistry()
+    registry = FaultyRegistry()
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
     return Bench(
         ledger=SqlLedger(url, observer=metrics),
         registry=registry,
-        clock=HandClock(),
+        clock=ManualClock(),
         policy=read_policy(POLICY),
         metrics=metrics,
     )
 
 
-def beside(bench: Bench) -> Bench:
+def second_bench(bench: Bench) -> Bench:
     """Return another process's services over the same ledger and registry."""
     return Bench(
         ledger=bench.ledger,

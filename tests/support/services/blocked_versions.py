@@ -12,12 +12,12 @@ from bot.domain.commands import Unblock
 from bot.domain.parsing import build
 from bot.domain.policy import read_policy
 from tests.support.services.bench import BOB, POLICY, Bench
-from tests.support.services.rollbacks import BACK
+from tests.support.services.rollbacks import ROLL_BACK
 
-AGAIN = "promote churn 4 production"
+REQUEST_AGAIN = "promote churn 4 production"
 
 
-def rule(bench: Bench, *gates: Mapping[str, Any], **production: Any) -> None:
+def set_production_rule(bench: Bench, *gates: Mapping[str, Any], **production: Any) -> None:
     """Let these gates and this rule apply to Production of every model."""
     stages = {
         "staging": {"approvers": ["lead"]},
@@ -29,7 +29,7 @@ def rule(bench: Bench, *gates: Mapping[str, Any], **production: Any) -> None:
 @pytest.fixture
 def bad(served: Bench) -> Bench:
     """Return a bench whose v4 was rolled back as bad, so that v2 is in Production again."""
-    served.do(BACK, BOB)
+    served.do(ROLL_BACK, BOB)
     served.clock.turn(hours=1)
     return served
 
@@ -39,5 +39,5 @@ def unblock(bench: Bench, version: int = 4) -> None:
     bench.rollbacks.unblock(BOB, command, origin="slack")
 
 
-def failed(request: Request) -> list[str]:
+def failed_gates(request: Request) -> list[str]:
     return [gate.name for gate in request.seen.failed] if request.seen else []

@@ -10,9 +10,9 @@ import pytest
 
 from bot.domain.events import Event, Tag
 from bot.domain.monitors import FrozenBaseline, Monitor
-from tests.support.services.baselines import DAY, promoted, usual, wrote
+from tests.support.services.baselines import DAY, promoted, record_measurements, usual_value
 from tests.support.services.bench import Bench
-from tests.support.services.monitoring import add, standing
+from tests.support.services.monitoring import add_monitor, monitor_state
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
@@ -33,16 +33,16 @@ def watched(served: Bench) -> tuple[Bench, Monitor]:
 
 
 def after_days(
-    bench: Bench, days: float = 21, value: Callable[[datetime], float] = usual, **fields: Any
+    bench: Bench, days: float = 21, value: Callable[[datetime], float] = usual_value, **fields: Any
 ) -> tuple[Bench, Monitor]:
-    monitor = add(bench, **fields)
-    wrote(bench, monitor, days * DAY, value)
+    monitor = add_monitor(bench, **fields)
+    record_measurements(bench, monitor, days * DAY, value)
     promoted(bench, 1)
     return bench, monitor
 
 
 def times(by: float) -> Callable[[datetime], float]:
-    return lambda at: by * usual(at)
+    return lambda at: by * usual_value(at)
 
 
 def own(bench: Bench, monitor: Monitor) -> FrozenBaseline | None:
@@ -55,4 +55,4 @@ def raised(bench: Bench) -> list[Event]:
 
 
 def why(bench: Bench, monitor: Monitor) -> str:
-    return str(standing(bench, monitor).why)
+    return str(monitor_state(bench, monitor).why)

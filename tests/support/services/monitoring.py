@@ -41,7 +41,7 @@ def served(bench: Bench) -> Bench:
     return bench
 
 
-def add(bench: Bench, name: str = "accuracy", model: str = "churn", **fields: Any) -> Monitor:
+def add_monitor(bench: Bench, name: str = "accuracy", model: str = "churn", **fields: Any) -> Monitor:
     """Add a monitor of the policy file's kind, whose first check is due."""
     rule = MonitorRule(**{**QUICK, "name": name, **fields})
     monitor = Monitor(id=f"m-{model}-{name}", model=model, rule=rule, created_at=bench.clock.now())
@@ -51,7 +51,7 @@ def add(bench: Bench, name: str = "accuracy", model: str = "churn", **fields: An
     return monitor
 
 
-def check(bench: Bench, *values: float | None, query: str = "accuracy") -> None:
+def check_values(bench: Bench, *values: float | None, query: str = "accuracy") -> None:
     """Let the source have one value after the other, and have each checked; None is no value."""
     for value in values:
         bench.clock.turn(seconds=12)
@@ -68,7 +68,7 @@ def tick(bench: Bench) -> int:
     return begun
 
 
-def standing(bench: Bench, monitor: Monitor) -> Standing:
+def monitor_state(bench: Bench, monitor: Monitor) -> Standing:
     with bench.ledger.read() as reading:
         return reading.standing(monitor.id)
 
@@ -82,11 +82,11 @@ def rollbacks(bench: Bench) -> list[Move]:
     return [move for move in bench.moves_of() if move.kind is MoveKind.ROLLBACK]
 
 
-def told(bench: Bench, kind: NoteKind = NoteKind.NEWS) -> list[str]:
+def channel_texts(bench: Bench, kind: NoteKind = NoteKind.NEWS) -> list[str]:
     return [str(unpack(note.data["say"])) for note in bench.notes() if note.kind is kind]
 
 
-def serving(bench: Bench, *models: str) -> None:
+def put_into_production(bench: Bench, *models: str) -> None:
     """Let models have a version in Production, for long enough."""
     for model in models:
         bench.registry.add(model, versions=[Stage.PRODUCTION])
@@ -110,7 +110,7 @@ HOURS: dict[str, Any] = {
 }
 
 
-def past(bench: Bench, monitor: Monitor, values: Callable[[int], float], *, hours: float) -> None:
+def record_history(bench: Bench, monitor: Monitor, values: Callable[[int], float], *, hours: float) -> None:
     """Write down what the monitor measured of the version before, up to the promotion."""
     with bench.ledger.read() as reading:
         served = bench.rollbacks.served(reading, "churn")
@@ -138,7 +138,7 @@ def past(bench: Bench, monitor: Monitor, values: Callable[[int], float], *, hour
         tx.save_standing(Standing(monitor=monitor.id, slot=int(hours * 60), next_at=bench.clock.now()))
 
 
-def goes_on(bench: Bench, value: Callable[[int], float], *, minutes: int) -> None:
+def keep_measuring(bench: Bench, value: Callable[[int], float], *, minutes: int) -> None:
     """Let the source have a value every minute, and have each checked."""
     for at in range(minutes):
         bench.clock.turn(seconds=66)
@@ -148,8 +148,8 @@ def goes_on(bench: Bench, value: Callable[[int], float], *, minutes: int) -> Non
 
 def asked(bench: Bench) -> None:
     """Have a monitor ask, and somebody press the button an hour later: then nothing is known any more."""
-    add(bench, action="ask")
-    check(bench, 0.5, 0.5)
+    add_monitor(bench, action="ask")
+    check_values(bench, 0.5, 0.5)
     [incident] = incidents(bench)
     assert incident.doing is Doing.AWAITING_HUMAN
     bench.clock.turn(hours=1)

@@ -42,7 +42,7 @@ QUICK: dict[str, Any] = {
 }
 
 
-class Watched:
+class MonitoringHarness:
     """The services. What is said of a model is said of `churn`, unless another one is named."""
 
     def __init__(self, ledger: Ledger, registry: Registry) -> None:

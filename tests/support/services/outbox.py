@@ -9,7 +9,7 @@ import pytest
 from bot.ports import Delivery, Note, NoteKind, Outcome
 from bot.services.outbox import Outbox
 from tests.support.services.bench import Bench
-from tests.support.services.tellers import Teller
+from tests.support.services.tellers import FakeNotifier
 
 UNKNOWN = Delivery(Outcome.UNKNOWN, why="reset")
 
@@ -19,13 +19,13 @@ def later(seconds: float = 0) -> Delivery:
 
 
 @pytest.fixture
-def teller() -> Teller:
+def teller() -> FakeNotifier:
     """Return a notifier to look at."""
-    return Teller()
+    return FakeNotifier()
 
 
 @pytest.fixture
-def outbox(bench: Bench, teller: Teller) -> Outbox:
+def outbox(bench: Bench, teller: FakeNotifier) -> Outbox:
     """Return an outbox that delivers to it."""
     return Outbox(bench.context, teller)
 

@@ -14,16 +14,16 @@ from bot.domain.registry import Stage
 from bot.domain.restores import HoldKind
 from bot.ledger import SqlLedger
 from bot.ledger.backup import back_up
-from tests.support.services.bench import BOB, POLICY, Bench, BentRegistry, HandClock
+from tests.support.services.bench import BOB, POLICY, Bench, FaultyRegistry, ManualClock
 
 
-class Machine:
+class RestorableMachine:
     """A machine with one ledger file. The registry and the clock go on whatever is restored there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.clock = HandClock()
-        self.registry = BentRegistry()
+        self.clock = ManualClock()
+        self.registry = FaultyRegistry()
         self.registry._now = self.clock.now
         self.registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
         self.registry.set_alias("churn", "champion", 3)
@@ -77,13 +77,13 @@ def recover(bench: Bench) -> None:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    made = Machine(tmp_path)
+def machine(tmp_path: Path) -> Iterator[RestorableMachine]:
+    made = RestorableMachine(tmp_path)
     yield made
     made.stop()
 
 
-def begun(machine: Machine) -> Bench:
+def begun(machine: RestorableMachine) -> Bench:
     bench = machine.start()
     recover(bench)
     return bench
@@ -95,7 +95,7 @@ def roll_back(bench: Bench, text: str = "rollback churn --reason 'accuracy fell'
     bench.watch.poll()
 
 
-def promoted_and_found_bad(machine: Machine, version: int = 1) -> None:
+def promoted_and_found_bad(machine: RestorableMachine, version: int = 1) -> None:
     """Let a promotion wait, back the ledger up, let it be made and rolled back as bad, and put the backup back."""
     bench = begun(machine)
     request = bench.approved(f"promote churn {version} production")

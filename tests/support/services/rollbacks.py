@@ -7,7 +7,7 @@ import pytest
 from bot.domain.registry import Column, Package, Signature
 from tests.support.services.bench import Bench
 
-BACK = 'rollback churn --reason "accuracy fell"'
+ROLL_BACK = 'rollback churn --reason "accuracy fell"'
 
 
 @pytest.fixture
@@ -22,5 +22,5 @@ def served(bench: Bench) -> Bench:
     return bench
 
 
-def shape(kind: str) -> Package:
+def package_with_input(kind: str) -> Package:
     return Package(flavors=("sklearn",), signature=Signature(inputs=(Column(name="tenure", type=kind),)))

@@ -10,7 +10,7 @@ from bot.ports import Delivery, Note, Outcome, Posting
 DELIVERED = Delivery(Outcome.DELIVERED, Posting("C1", "1.1"), is_new=True)
 
 
-class Teller:
+class FakeNotifier:
     """A notifier that writes down what it was given, and answers as it was told to: the last answer stays."""
 
     def __init__(self) -> None:

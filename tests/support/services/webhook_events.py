@@ -18,9 +18,9 @@ from bot.ports import Note, NoteKind
 from bot.services.outbox import Endpoints, Outbox
 from bot.services.serving import TOLD_FOR, given_up
 from bot.webhooks import Webhooks
-from tests.support.network.http_receiver import Receiver, receiving
-from tests.support.services.bench import POLICY, Bench, BentRegistry, HandClock
-from tests.support.services.tellers import Teller
+from tests.support.network.http_receiver import HttpReceiver, run_receiver
+from tests.support.services.bench import POLICY, Bench, FaultyRegistry, ManualClock
+from tests.support.services.tellers import FakeNotifier
 
 SECRET = "plum-that-signs"
 
@@ -33,11 +33,11 @@ class Telling:
     """A bench whose policy names an endpoint, the outbox that reaches it, and the one for Slack."""
 
     bench: Bench
-    there: Receiver
+    there: HttpReceiver
     variables: dict[str, str]
     events: Endpoints = field(init=False)
     slack: Outbox = field(init=False)
-    teller: Teller = field(default_factory=Teller)
+    teller: FakeNotifier = field(default_factory=FakeNotifier)
 
     def __post_init__(self) -> None:
         bench = self.bench
@@ -74,15 +74,15 @@ NOTIFY: list[dict[str, Any]] = [{"url_env": "HOOK_URL", "secret_env": "HOOK_SECR
 def make(sqlite_url: str) -> Iterator[Callable[..., Telling]]:
     """Return what makes the bench, over a policy that names these endpoints."""
     ledger = SqlLedger(sqlite_url)
-    with receiving() as there:
+    with run_receiver() as there:
 
         def build(notify: list[dict[str, Any]] = NOTIFY) -> Telling:
-            registry = BentRegistry()
+            registry = FaultyRegistry()
             for model in ("churn", "churn-eu", "fraud"):
                 registry.add(model, versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
             named = [one | {"url": one["url"].format(there=there.url)} if "url" in one else one for one in notify]
             policy = read_policy(POLICY | {"notify": named})
-            bench = Bench(ledger=ledger, registry=registry, clock=HandClock(), policy=policy)
+            bench = Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=policy)
             return Telling(
                 bench=bench,
                 there=there,

@@ -38,8 +38,8 @@ from handlers import http
 from handlers.serve import bolt_app
 from localslack import LocalSlack, PersonSeed, payloads
 from localslack.signing import signed_headers
-from tests.support.app.app_fixture import CHANNEL, POLICY, policy_of, settings_for, with_churn
-from tests.support.app.harness import ALICE, BOB, command, texts_sent
+from tests.support.app.app_fixture import CHANNEL, POLICY, add_churn, make_policy, settings_for
+from tests.support.app.harness import ALICE, BOB, command, sent_texts
 from tests.support.faults.consistency_checks import is_quiet
 from tests.support.slack.message_parts import OURS
 from tests.support.waiting import wait_until
@@ -84,7 +84,7 @@ class _AtOnce(ThreadPoolExecutor):
         return done
 
 
-class Alarm(logging.Handler):
+class ErrorRecorder(logging.Handler):
     """Keeps what no forged input may bring about: errors, and anything with a traceback.
 
     That somebody cannot be answered is no error of ours: what is forged may say nowhere to go.
@@ -106,7 +106,7 @@ class Alarm(logging.Handler):
 
 
 @dataclass(frozen=True)
-class Kept:
+class StateSnapshot:
     """Everything that an act could have changed but for the audit, which keeps refusals, too."""
 
     requests: tuple[Request, ...]
@@ -128,7 +128,7 @@ class Kept:
 
 
 @dataclass(kw_only=True, repr=False)
-class Door:
+class FrontDoor:
     """The bot's address, and what is behind it."""
 
     web: FastAPI
@@ -137,7 +137,7 @@ class Door:
     registry: MemoryRegistry
     ledger: SqlLedger
     secret: str
-    alarm: Alarm
+    alarm: ErrorRecorder
     runner: asyncio.Runner
     known: dict[str, str] = field(default_factory=dict)  # what the buttons carry that were really made, by action id
     _sent: Iterator[int] = field(default_factory=itertools.count)
@@ -169,7 +169,7 @@ class Door:
         """Every id that is real."""
         return sorted(set(self.known.values()))
 
-    def kept(self) -> Kept:
+    def kept(self) -> StateSnapshot:
         """Return the state of everything now."""
         models = tuple(self.registry.models())
         names = [model.name for model in models]
@@ -181,7 +181,7 @@ class Door:
             monitors, incidents = tuple(reading.monitors()), tuple(reading.incidents())
             findings = tuple(reading.finding(self.known[one]) for one in (notices.MEND, notices.COMPARE))
         versions = tuple(replace(one, tags=own_tags(one)) for name in names for one in self.registry.versions(name))
-        return Kept(
+        return StateSnapshot(
             requests,
             votes,
             moves,
@@ -200,7 +200,7 @@ class Door:
 
     def markup(self, answer: httpx.Response) -> list[str]:
         """Return the texts with markup that is not ours, of the answer and of all that the bot sent since last time."""
-        said = list(texts_sent(self.slack)) + list(_texts(answer))
+        said = list(sent_texts(self.slack)) + list(_texts(answer))
         self.slack.forget_calls()
         return [text for text in said if set("<>") & set(_without_quotes(OURS.sub("", text)))]
 
@@ -229,7 +229,7 @@ def _marked(part: Any) -> Iterator[str]:
 @contextmanager
 def door(
     slack: LocalSlack, home: Path, *, rules: JSON | None = None, monotonic: Callable[[], float] = time.monotonic
-) -> Iterator[Door]:
+) -> Iterator[FrontDoor]:
     """Run the bot behind its door: a request is open, a new version and a change behind our back were found.
 
     `rules` are the policy's, by model; by `monotonic` it reckons how old is what Slack has told of people.
@@ -237,10 +237,10 @@ def door(
     for one in OUTSIDERS:
         slack.add_person(one)
     slack.set_members(CHANNEL, [*slack.members(CHANNEL), *(one.id for one in OUTSIDERS)])
-    registry = with_churn(MemoryRegistry())
+    registry = add_churn(MemoryRegistry())
     settings = settings_for(slack, home, SLACK_APP_TOKEN=None)
-    holding = Rules(policy_of({"models": rules or GATED}))
-    alarm = Alarm()
+    holding = Rules(make_policy({"models": rules or GATED}))
+    alarm = ErrorRecorder()
     logging.getLogger().addHandler(alarm)
     with closing(open_ledger(settings)) as ledger, asyncio.Runner() as runner:
         client = slack_client(settings)
@@ -256,7 +256,7 @@ def door(
         registrar = replace(registrar, work=_AtOnce(), looking=_AtOnce())
         app, desk = bolt_app(settings, registrar)
         web = http.create(app, slack.signing_secret, webhook_secret="hook", changed=registrar.changed)
-        it = Door(
+        it = FrontDoor(
             web=web,
             slack=slack,
             registrar=registrar,
@@ -273,7 +273,7 @@ def door(
     logging.getLogger().removeHandler(alarm)
 
 
-def _furnish(it: Door) -> None:
+def _furnish(it: FrontDoor) -> None:
     it.registrar.poll()
     it.registry.add("fraud", versions=[Stage.PRODUCTION, Stage.NONE])
     it.registry.set_alias("fraud", "champion", 1)
@@ -298,7 +298,7 @@ def _furnish(it: Door) -> None:
     it.slack.forget_calls()
 
 
-def _alert(it: Door) -> None:
+def _alert(it: FrontDoor) -> None:
     """Let an incident stand in the channel that asks whether to roll back."""
     now = it.registrar.context.clock.now()
     incident = Incident(

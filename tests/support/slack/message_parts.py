@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bot.slack.blocks import Message
-from tests.support.app.app_fixture import said
+from tests.support.app.app_fixture import message_text
 
 # What we write ourselves; anything else in angle brackets would be somebody else's.
 OURS = re.compile(
@@ -30,9 +30,9 @@ def objects(part: Any) -> Iterator[Mapping[str, Any]]:
             yield from objects(one)
 
 
-def shown(message: Message) -> str:
+def shown_text(message: Message) -> str:
     """Return all that a message says."""
-    return said({"text": message.text, "blocks": message.blocks})
+    return message_text({"text": message.text, "blocks": message.blocks})
 
 
 def buttons(message: Message) -> list[str]:

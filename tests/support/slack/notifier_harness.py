@@ -27,7 +27,7 @@ POLICY = read_policy({"models": {"*": {"production": {"approvers": ["U0BOB"]}}}}
 
 
 @dataclass(frozen=True)
-class Desk:
+class NotifierHarness:
     """A notifier, the ledger it reads, and the workspace it talks to."""
 
     slack: LocalSlack
@@ -89,11 +89,11 @@ DIRECT = Note(key="direct:r4k7q:done", lane="r4k7q:direct", kind=NoteKind.DIRECT
 
 
 @pytest.fixture
-def desk(slack: LocalSlack, sqlite_url: str) -> Iterator[Desk]:
+def desk(slack: LocalSlack, sqlite_url: str) -> Iterator[NotifierHarness]:
     """Return a desk with an open request in the ledger, and nothing in Slack yet."""
     ledger = SqlLedger(sqlite_url)
     with ledger.write() as tx:
         tx.add_request(REQUEST)
     client = WebClient(slack.bot_token, base_url=slack.api_url, retry_handlers=[], timeout=5)
-    yield Desk(slack, ledger, SlackNotifier(client, ledger, lambda: POLICY))
+    yield NotifierHarness(slack, ledger, SlackNotifier(client, ledger, lambda: POLICY))
     ledger.close()

@@ -86,6 +86,6 @@ def open_screen(browser: Browser, workspace: str, **how: object) -> tuple[Screen
     return Screen(context.new_page(), workspace), context
 
 
-def says(where: Locator, words: str) -> None:
+def expect_text(where: Locator, words: str) -> None:
     """Wait until it holds these words, whatever stands between its lines."""
     expect(where).to_contain_text(re.compile(re.escape(words)))

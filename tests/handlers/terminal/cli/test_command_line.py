@@ -15,18 +15,18 @@ import pytest
 from bot.domain.commands import Help
 from handlers.cli import main
 from handlers.terminal import grammar, listed
-from tests.support.app.cli_runner import Registrar, Said
+from tests.support.app.cli_runner import CliRunner, CommandOutput
 from tests.support.paths import ROOT
 
 
-def said_by(words: list[str], capsys: pytest.CaptureFixture[str]) -> Said:
+def said_by(words: list[str], capsys: pytest.CaptureFixture[str]) -> CommandOutput:
     """Return how a command line ended, also where argparse ends it."""
     try:
         code = main(words)
     except SystemExit as stopped:
         code = int(str(stopped.code))
     printed = capsys.readouterr()
-    return Said(code, printed.out, printed.err)
+    return CommandOutput(code, printed.out, printed.err)
 
 
 def test_a_flag_that_is_none_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,22 +34,22 @@ def test_a_flag_that_is_none_is_usage(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])
-def test_the_version_is_that_of_what_is_installed(flag: str, registrar: Registrar) -> None:
-    assert registrar(flag) == Said(0, f"registrar {metadata.version('registrar-bot')}\n", "")
+def test_the_version_is_that_of_what_is_installed(flag: str, registrar: CliRunner) -> None:
+    assert registrar(flag) == CommandOutput(0, f"registrar {metadata.version('registrar-bot')}\n", "")
 
 
 def test_the_version_of_source_that_is_not_installed_is_unknown(
-    registrar: Registrar, monkeypatch: pytest.MonkeyPatch
+    registrar: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", missing)
-    assert registrar("--version") == Said(0, "registrar unknown\n", "")
+    assert registrar("--version") == CommandOutput(0, "registrar unknown\n", "")
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["--help"], ["-h"], ["help", "help"], ["help", "--help"]], ids=str)
-def test_without_a_command_everything_is_listed_in_groups(words: list[str], registrar: Registrar) -> None:
+def test_without_a_command_everything_is_listed_in_groups(words: list[str], registrar: CliRunner) -> None:
     said = registrar(*words)
     assert (said.code, said.err) == (0, "")
     titles = [line for line in said.out.splitlines() if line.endswith(":") and not line.startswith(" ")]
@@ -64,7 +64,7 @@ def test_without_a_command_everything_is_listed_in_groups(words: list[str], regi
     assert max(map(len, said.out.splitlines())) <= 80
 
 
-def test_every_command_is_listed_once_with_a_line(registrar: Registrar) -> None:
+def test_every_command_is_listed_once_with_a_line(registrar: CliRunner) -> None:
     rows = re.findall(r"^  (\S+(?: \S+)?) {2,}(\S.*)$", registrar().out, re.MULTILINE)
     grouped = {name for name in grammar.VERBS if name.partition(" ")[0] in listed.GROUPS}
     assert sorted(name for name, _ in rows) == sorted(({*grammar.VERBS} - grouped) | {*listed.GROUPS} | {*listed.OWN})
@@ -98,7 +98,7 @@ def test_help_says_of_a_command_what_its_flag_says(words: str, capsys: pytest.Ca
         ("--verison", "Did you mean registrar --version?"),
     ],
 )
-def test_help_for_a_typo_names_the_nearest_command(words: str, told: str, registrar: Registrar) -> None:
+def test_help_for_a_typo_names_the_nearest_command(words: str, told: str, registrar: CliRunner) -> None:
     said = registrar(*words.split())
     assert (said.code, said.out) == (2, "")
     assert told in said.err

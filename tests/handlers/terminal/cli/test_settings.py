@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bot.settings import Settings, read_settings
-from tests.support.app.cli_runner import Registrar
-from tests.support.registry.registries import MlflowShelf
+from tests.support.app.cli_runner import CliRunner
+from tests.support.registry.registries import MlflowBackend
 
 
 @pytest.mark.parametrize("name", ["HOME", "HOST", "PORT", "POLICY", "POLL", "THREADS", "STAGES", "DATABASE_URL"])
@@ -50,7 +50,7 @@ def test_a_registry_of_our_own_is_warned_of(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_a_verb_that_asks_mlflow_warns_once_of_a_registry_of_our_own(
-    registrar: Registrar, tmp_path: Path, mlflow_sqlite: str, mlflow_shelf: MlflowShelf
+    registrar: CliRunner, tmp_path: Path, mlflow_sqlite: str, mlflow_shelf: MlflowBackend
 ) -> None:
     mlflow_shelf.add("churn", versions=2)
     (tmp_path / ".registrar").mkdir()
@@ -62,7 +62,7 @@ def test_a_verb_that_asks_mlflow_warns_once_of_a_registry_of_our_own(
 
 
 def test_a_verb_that_does_not_ask_mlflow_warns_of_nothing(
-    registrar: Registrar, policy: Path, tmp_path: Path, sqlite_template: Path
+    registrar: CliRunner, policy: Path, tmp_path: Path, sqlite_template: Path
 ) -> None:
     (tmp_path / ".registrar").mkdir()
     (tmp_path / ".registrar" / "ledger.db").write_bytes(sqlite_template.read_bytes())

@@ -20,11 +20,11 @@ from bot.domain.restores import Hold, HoldKind
 from bot.domain.text import say
 from bot.ledger import SqlLedger, schema
 from bot.ledger.schema import Age
-from tests.support.app.cli_runner import Registrar
+from tests.support.app.cli_runner import CliRunner
 from tests.support.app.db_command import change, set_back
 from tests.support.ledger.contents import contents
 from tests.support.ledger.ledgers import PostgresServer
-from tests.support.ledger.populated_ledger import bench_on, live
+from tests.support.ledger.populated_ledger import open_bench, populate
 from tests.support.ledger.tampering import VOTE, keep, tamper
 from tests.support.paths import OLD_LEDGER
 from tests.support.services.bench import Bench
@@ -63,7 +63,7 @@ def test_every_age_has_words_of_its_own() -> None:
     assert [schema.advice(one) is None for one in found] == [age in {Age.CURRENT, Age.NEWER} for age in Age]
 
 
-def test_the_status_says_what_to_do(registrar: Registrar, sqlite_url: str) -> None:
+def test_the_status_says_what_to_do(registrar: CliRunner, sqlite_url: str) -> None:
     assert "registrar db upgrade makes its tables" in registrar("db").out
     said = registrar("db", "status", "--json", REGISTRAR_DATABASE_URL=sqlite_url).document
     assert (said["state"], said["revision"], said["advice"]) == ("current", said["newest"], None)
@@ -74,17 +74,17 @@ def test_the_status_says_what_to_do(registrar: Registrar, sqlite_url: str) -> No
     ] == ("newer")
 
 
-def test_the_status_makes_nothing(registrar: Registrar, tmp_path: Path) -> None:
+def test_the_status_makes_nothing(registrar: CliRunner, tmp_path: Path) -> None:
     assert registrar("db", "status").code == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_password_is_told(registrar: Registrar, tmp_path: Path) -> None:
+def test_no_password_is_told(registrar: CliRunner, tmp_path: Path) -> None:
     said = registrar("db", REGISTRAR_DATABASE_URL=f"postgresql://ann:hush@/registrar?host={tmp_path}")
     assert (said.code, "hush" in said.out + said.err) == (3, False)
 
 
-def test_a_word_that_is_none_is_told_with_those_that_are(registrar: Registrar) -> None:
+def test_a_word_that_is_none_is_told_with_those_that_are(registrar: CliRunner) -> None:
     said = registrar("db", "downgrade")
     assert (said.code, "db has status, upgrade, backup, copy" in said.err) == (2, True)
 
@@ -92,7 +92,7 @@ def test_a_word_that_is_none_is_told_with_those_that_are(registrar: Registrar) -
 # -- upgrade -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_old_ledger_is_brought_up_to_date(registrar: Registrar, tmp_path: Path) -> None:
+def test_an_old_ledger_is_brought_up_to_date(registrar: CliRunner, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "old.db")) as old:
         old.executescript(OLD_LEDGER.read_text(encoding="utf-8"))
     done = registrar("db", "upgrade", "--json", REGISTRAR_DATABASE_URL=f"sqlite:///{tmp_path / 'old.db'}").document
@@ -103,13 +103,13 @@ def test_an_old_ledger_is_brought_up_to_date(registrar: Registrar, tmp_path: Pat
 
 @pytest.mark.postgres
 def test_an_empty_postgresql_gets_its_tables_when_they_are_asked_for(
-    registrar: Registrar, empty_postgres_url: str
+    registrar: CliRunner, empty_postgres_url: str
 ) -> None:
     assert "Made the ledger" in registrar("db", "upgrade", REGISTRAR_DATABASE_URL=empty_postgres_url).out
     assert registrar("db", "--json").document["state"] == "current"
 
 
-def test_a_ledger_of_a_newer_registrar_is_not_upgraded(registrar: Registrar, sqlite_url: str) -> None:
+def test_a_ledger_of_a_newer_registrar_is_not_upgraded(registrar: CliRunner, sqlite_url: str) -> None:
     said = registrar("db", "upgrade", REGISTRAR_DATABASE_URL=set_back(sqlite_url, "9999"))
     assert (said.code, "newer Registrar" in said.err) == (2, True)
 
@@ -120,7 +120,7 @@ WRITES = ["run", "promote churn 4 production --reason better"]
 @pytest.mark.postgres
 @pytest.mark.parametrize("words", WRITES)
 def test_on_postgresql_nobody_writes_without_tables(
-    registrar: Registrar, policy: Path, empty_postgres_url: str, words: str, registry_beside: None
+    registrar: CliRunner, policy: Path, empty_postgres_url: str, words: str, registry_beside: None
 ) -> None:
     said = registrar(*words.split(), REGISTRAR_DATABASE_URL=empty_postgres_url, REGISTRAR_PORT="0", **TOKENS)
     assert (said.code, "There is no ledger" in said.err, "registrar db upgrade" in said.err) == (2, True, True)
@@ -130,7 +130,7 @@ def test_on_postgresql_nobody_writes_without_tables(
 @pytest.mark.postgres
 @pytest.mark.parametrize("words", [*WRITES, "requests", "history churn"])
 def test_on_postgresql_nobody_works_on_tables_of_an_older_registrar(
-    registrar: Registrar, policy: Path, postgres_url: str, words: str, registry_beside: None
+    registrar: CliRunner, policy: Path, postgres_url: str, words: str, registry_beside: None
 ) -> None:
     said = registrar(*words.split(), REGISTRAR_DATABASE_URL=set_back(postgres_url), REGISTRAR_PORT="0", **TOKENS)
     assert (said.code, "an older Registrar" in said.err, "registrar db upgrade" in said.err) == (2, True, True)
@@ -139,14 +139,14 @@ def test_on_postgresql_nobody_works_on_tables_of_an_older_registrar(
 
 @pytest.mark.postgres
 def test_on_postgresql_a_newer_registrar_s_ledger_is_left_alone(
-    registrar: Registrar, policy: Path, postgres_url: str
+    registrar: CliRunner, policy: Path, postgres_url: str
 ) -> None:
     said = registrar("run", REGISTRAR_DATABASE_URL=set_back(postgres_url, "9999"), REGISTRAR_PORT="0", **TOKENS)
     assert (said.code, "newer Registrar" in said.err) == (2, True)
 
 
 def test_on_sqlite_who_writes_brings_the_tables_up_to_date(
-    registrar: Registrar, policy: Path, tmp_path: Path, registry_beside: None
+    registrar: CliRunner, policy: Path, tmp_path: Path, registry_beside: None
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "old.db")) as old:
         old.executescript(OLD_LEDGER.read_text(encoding="utf-8"))
@@ -163,7 +163,7 @@ def registry_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # -- a copy ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_copy_is_all_of_the_ledger_and_for_our_eyes_only(registrar: Registrar, lived: Bench, tmp_path: Path) -> None:
+def test_a_copy_is_all_of_the_ledger_and_for_our_eyes_only(registrar: CliRunner, lived: Bench, tmp_path: Path) -> None:
     said = registrar("db", "backup", "copy.db", "--json").document
     assert (said["whole"], said["events"], said["bytes"]) == (True, len(lived.events()), os.stat("copy.db").st_size)  # noqa: PTH116
     assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
@@ -171,7 +171,7 @@ def test_a_copy_is_all_of_the_ledger_and_for_our_eyes_only(registrar: Registrar,
 
 
 def test_a_copy_overwrites_nothing_and_leaves_nothing_half_done(
-    registrar: Registrar, lived: Bench, tmp_path: Path
+    registrar: CliRunner, lived: Bench, tmp_path: Path
 ) -> None:
     (tmp_path / "copy.db").write_text("dear diary")
     said = registrar("db", "backup", "copy.db")
@@ -181,7 +181,7 @@ def test_a_copy_overwrites_nothing_and_leaves_nothing_half_done(
 
 
 def test_a_copy_that_is_made_while_the_bot_writes_is_of_one_moment(
-    registrar: Registrar, sqlite_url: str, tmp_path: Path
+    registrar: CliRunner, sqlite_url: str, tmp_path: Path
 ) -> None:
     enough = threading.Event()
 
@@ -207,7 +207,7 @@ def test_a_copy_that_is_made_while_the_bot_writes_is_of_one_moment(
 
 
 def test_a_ledger_whose_audit_is_not_whole_is_copied_and_that_is_told(
-    registrar: Registrar, lived: Bench, tmp_path: Path
+    registrar: CliRunner, lived: Bench, tmp_path: Path
 ) -> None:
     lived.ledger.close()
     tamper(tmp_path, "UPDATE audit_events SET actor = 'slack:T1/UEVE' WHERE number = 3")
@@ -216,7 +216,7 @@ def test_a_ledger_whose_audit_is_not_whole_is_copied_and_that_is_told(
     assert (tmp_path / "copy.db").exists()
 
 
-def test_a_ledger_is_restored_by_putting_its_copy_there(registrar: Registrar, lived: Bench, tmp_path: Path) -> None:
+def test_a_ledger_is_restored_by_putting_its_copy_there(registrar: CliRunner, lived: Bench, tmp_path: Path) -> None:
     before = contents(os.environ["REGISTRAR_DATABASE_URL"])
     registrar("db", "backup", "copy.db")
     lived.ledger.close()
@@ -230,11 +230,11 @@ def test_a_ledger_is_restored_by_putting_its_copy_there(registrar: Registrar, li
 
 @pytest.mark.postgres
 def test_a_postgresql_is_dumped_and_restored_with_its_audit(
-    registrar: Registrar, postgres_url: str, postgres_server: PostgresServer, programs: Path, tmp_path: Path
+    registrar: CliRunner, postgres_url: str, postgres_server: PostgresServer, programs: Path, tmp_path: Path
 ) -> None:
     with closing(SqlLedger(postgres_url)) as ledger:
-        bench = bench_on(ledger)
-        live(bench)
+        bench = open_bench(ledger)
+        populate(bench)
         events = len(bench.events())
     said = registrar("db", "backup", "ledger.dump", "--json", REGISTRAR_DATABASE_URL=postgres_url).document
     assert (said["whole"], said["events"]) == (True, events)
@@ -254,7 +254,7 @@ def test_a_postgresql_is_dumped_and_restored_with_its_audit(
 
 @pytest.mark.postgres
 def test_without_pg_dump_the_command_is_told_and_not_the_password(
-    registrar: Registrar, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    registrar: CliRunner, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
     said = registrar(
@@ -265,7 +265,7 @@ def test_without_pg_dump_the_command_is_told_and_not_the_password(
 
 @pytest.mark.postgres
 def test_what_pg_dump_says_is_told(
-    registrar: Registrar, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registrar: CliRunner, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tool = tmp_path / "bin" / "pg_dump"
     tool.parent.mkdir()
@@ -287,7 +287,7 @@ def hold(ledger: SqlLedger) -> None:
         )
 
 
-def test_the_status_says_that_work_is_held_and_what_to_do(registrar: Registrar, lived: Bench) -> None:
+def test_the_status_says_that_work_is_held_and_what_to_do(registrar: CliRunner, lived: Bench) -> None:
     assert registrar("db", "status", "--json").document["held"] is None
     hold(lived.ledger)
     said = registrar("db", "status").out
@@ -296,7 +296,7 @@ def test_the_status_says_that_work_is_held_and_what_to_do(registrar: Registrar, 
     assert "registrar db drop-pending" in said
 
 
-def test_whoever_sits_at_the_machine_drops_what_was_waiting(registrar: Registrar, lived: Bench, policy: Path) -> None:
+def test_whoever_sits_at_the_machine_drops_what_was_waiting(registrar: CliRunner, lived: Bench, policy: Path) -> None:
     with lived.ledger.read() as reading:
         request = reading.requests(states=[RequestState.PENDING])[0]
     hold(lived.ledger)
@@ -306,6 +306,6 @@ def test_whoever_sits_at_the_machine_drops_what_was_waiting(registrar: Registrar
     assert Tag.HOLD_DROPPED.value in lived.tags()
 
 
-def test_where_nothing_is_held_nothing_is_accepted(registrar: Registrar, sqlite_url: str, policy: Path) -> None:
+def test_where_nothing_is_held_nothing_is_accepted(registrar: CliRunner, sqlite_url: str, policy: Path) -> None:
     said = registrar("db", "accept", "--reason", "why not", REGISTRAR_DATABASE_URL=sqlite_url)
     assert (said.code, "Nothing is held" in said.err) == (1, True)

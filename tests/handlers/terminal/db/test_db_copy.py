@@ -16,10 +16,10 @@ from bot.domain.events import Tag
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger, moving
 from bot.ledger.tables import audit_events, requests
-from tests.support.app.cli_runner import Registrar
+from tests.support.app.cli_runner import CliRunner
 from tests.support.app.db_command import change, set_back
 from tests.support.ledger.contents import contents
-from tests.support.ledger.populated_ledger import bench_on
+from tests.support.ledger.populated_ledger import open_bench
 from tests.support.ledger.tampering import VOTE, keep, tamper
 from tests.support.services.bench import ALICE, Bench
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("migrates_itself")
 @pytest.mark.postgres
 class TestMoving:
     def test_every_table_is_read_equal_and_the_audit_holds(
-        self, registrar: Registrar, lived: Bench, postgres_url: str
+        self, registrar: CliRunner, lived: Bench, postgres_url: str
     ) -> None:
         before = contents(os.environ["REGISTRAR_DATABASE_URL"])
         assert {name for name, rows in before.items() if not rows} <= {"leases"}
@@ -41,11 +41,11 @@ class TestMoving:
         verified = registrar("audit", "verify", "--json", REGISTRAR_DATABASE_URL=postgres_url).document
         assert (verified["whole"], verified["head"]) == (True, head)
 
-    def test_work_goes_on_there(self, registrar: Registrar, lived: Bench, postgres_url: str) -> None:
+    def test_work_goes_on_there(self, registrar: CliRunner, lived: Bench, postgres_url: str) -> None:
         [waiting] = [one for one in requests_of(lived) if one.target.value == "Production" and one.state.is_open]
         registrar("db", "copy", "--to", postgres_url)
         with closing(SqlLedger(postgres_url)) as ledger:
-            there = replace(bench_on(ledger, lived.registry), clock=lived.clock)
+            there = replace(open_bench(ledger, lived.registry), clock=lived.clock)
             there.requests.cancel(
                 ALICE,
                 next(one.id for one in requests_of(there) if one.target is Stage.STAGING and one.state.is_open),
@@ -60,7 +60,7 @@ class TestMoving:
         assert registrar("audit", "verify", REGISTRAR_DATABASE_URL=postgres_url).code == 0
 
     def test_a_number_that_was_given_is_given_to_no_other(
-        self, registrar: Registrar, sqlite_url: str, postgres_url: str
+        self, registrar: CliRunner, sqlite_url: str, postgres_url: str
     ) -> None:
         change(sqlite_url, "INSERT INTO calls VALUES (7, 'ci', 'k', 'd', 200, '{}', '2026-01-01')", "DELETE FROM calls")
         registrar("db", "copy", "--to", postgres_url, REGISTRAR_DATABASE_URL=sqlite_url)
@@ -70,13 +70,13 @@ class TestMoving:
         )
         assert contents(postgres_url)["calls"][0][0] == 8
 
-    def test_a_trial_is_taken_back(self, registrar: Registrar, lived: Bench, postgres_url: str) -> None:
+    def test_a_trial_is_taken_back(self, registrar: CliRunner, lived: Bench, postgres_url: str) -> None:
         empty = contents(postgres_url)
         said = registrar("db", "copy", "--to", postgres_url, "--dry-run", "--json").document
         assert (said["dry_run"], said["rows"]["requests"], said["whole"]) == (True, 5, True)
         assert contents(postgres_url) == empty
 
-    def test_what_is_not_empty_is_not_written_to(self, registrar: Registrar, lived: Bench, postgres_url: str) -> None:
+    def test_what_is_not_empty_is_not_written_to(self, registrar: CliRunner, lived: Bench, postgres_url: str) -> None:
         with closing(SqlLedger(postgres_url)) as ledger:
             keep(ledger, VOTE)
         before = contents(postgres_url)
@@ -85,24 +85,24 @@ class TestMoving:
         assert contents(postgres_url) == before
 
     def test_what_has_no_tables_is_told_how_to_get_them(
-        self, registrar: Registrar, lived: Bench, empty_postgres_url: str
+        self, registrar: CliRunner, lived: Bench, empty_postgres_url: str
     ) -> None:
         said = registrar("db", "copy", "--to", empty_postgres_url)
         assert (said.code, "registrar db upgrade" in said.err) == (2, True)
         assert "REGISTRAR_DATABASE_URL=postgresql+psycopg://" in said.err
 
-    def test_an_old_ledger_is_upgraded_first(self, registrar: Registrar, sqlite_url: str, postgres_url: str) -> None:
+    def test_an_old_ledger_is_upgraded_first(self, registrar: CliRunner, sqlite_url: str, postgres_url: str) -> None:
         said = registrar("db", "copy", "--to", postgres_url, REGISTRAR_DATABASE_URL=set_back(sqlite_url))
         assert (said.code, "an older Registrar" in said.err) == (2, True)
 
     def test_it_goes_from_sqlite_to_postgresql_only(
-        self, registrar: Registrar, sqlite_url: str, postgres_url: str
+        self, registrar: CliRunner, sqlite_url: str, postgres_url: str
     ) -> None:
         assert registrar("db", "copy", "--to", sqlite_url, REGISTRAR_DATABASE_URL=sqlite_url).code == 2
         assert registrar("db", "copy", "--to", sqlite_url, REGISTRAR_DATABASE_URL=postgres_url).code == 2
 
     def test_a_broken_audit_is_told_and_moved_only_by_force(
-        self, registrar: Registrar, lived: Bench, postgres_url: str, tmp_path: Path
+        self, registrar: CliRunner, lived: Bench, postgres_url: str, tmp_path: Path
     ) -> None:
         lived.ledger.close()
         tamper(tmp_path, "UPDATE audit_events SET actor = 'slack:T1/UEVE' WHERE number = 3")
@@ -114,7 +114,7 @@ class TestMoving:
         assert verified["fault"]["number"] == 3
 
     def test_a_copy_that_is_not_the_same_is_not_kept(
-        self, registrar: Registrar, lived: Bench, postgres_url: str
+        self, registrar: CliRunner, lived: Bench, postgres_url: str
     ) -> None:
         change(
             postgres_url,
@@ -126,14 +126,14 @@ class TestMoving:
         assert contents(postgres_url)["requests"] == []
 
     def test_a_row_that_postgresql_does_not_take_is_told(
-        self, registrar: Registrar, lived: Bench, postgres_url: str
+        self, registrar: CliRunner, lived: Bench, postgres_url: str
     ) -> None:
         change(os.environ["REGISTRAR_DATABASE_URL"], "UPDATE requests SET reason = char(65, 0, 66) WHERE number = 1")
         said = registrar("db", "copy", "--to", postgres_url)
         assert (said.code, "does not take what requests holds" in said.err) == (1, True)
 
     def test_many_rows_are_copied_in_parts(
-        self, registrar: Registrar, lived: Bench, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+        self, registrar: CliRunner, lived: Bench, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(moving, "BATCH", 2)
         assert registrar("db", "copy", "--to", postgres_url).code == 0
@@ -147,7 +147,7 @@ class TestMoving:
         assert heard_meanwhile(sqlite_url, postgres_url, is_dry=True)[0] == ""
 
     def test_a_ledger_that_a_bot_serves_stays_where_it_is(
-        self, registrar: Registrar, lived: Bench, sqlite_url: str, postgres_url: str
+        self, registrar: CliRunner, lived: Bench, sqlite_url: str, postgres_url: str
     ) -> None:
         with closing(SqlLedger(sqlite_url)) as served:
             served.serve_alone()

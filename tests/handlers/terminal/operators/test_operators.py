@@ -12,7 +12,7 @@ from bot.domain.monitor_commands import MonitorAdd, MonitorCheck, MonitorList, M
 from handlers.terminal.documents import keys_of
 from handlers.terminal.verbs import HistoryImport
 from tests.support.app.operator_desk import ANOTHER, ME, Desk, holder
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 
 
 class TestRollingBack:
@@ -174,7 +174,7 @@ class TestLooking:
         said = desk.types("history", "churn", "--at", "2020-01-01")
         assert (said.code, said.out.startswith("No record: Registrar has watched “churn” since")) == (0, True)
 
-    def test_a_card_is_read_by_people(self, desk: Desk, mlflow_shelf: MlflowShelf) -> None:
+    def test_a_card_is_read_by_people(self, desk: Desk, mlflow_shelf: MlflowBackend) -> None:
         mlflow_shelf.add_version("churn", run_id=mlflow_shelf.add_run(metrics={"f1": 0.91}))
         lines = desk.types("show", "churn", "4").out.splitlines()
         shown = {line[:25].strip(): line[25:].strip() for line in lines}
@@ -182,7 +182,7 @@ class TestLooking:
         assert shown["Training date"].endswith(" UTC")
 
     def test_a_long_name_leaves_ids_and_times_whole_in_eighty_columns(
-        self, desk: Desk, mlflow_shelf: MlflowShelf, monkeypatch: pytest.MonkeyPatch
+        self, desk: Desk, mlflow_shelf: MlflowBackend, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("COLUMNS", "80")
         mlflow_shelf.add("fraud-detection-for-europe-and-elsewhere-v2")

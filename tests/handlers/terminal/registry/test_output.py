@@ -16,9 +16,9 @@ from bot.domain.registry import RunInfo, Stage, VersionInfo
 from handlers.cli import main
 from handlers.terminal import grammar
 from handlers.terminal.documents import KEYS
-from tests.support.app.cli_runner import Registrar
+from tests.support.app.cli_runner import CliRunner
 from tests.support.app.registry_commands import lines
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 
 # -- the line ----------------------------------------------------------------------------------------------------------
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_understood_is_told(words: str, hint: str, capsys: pytest
     assert printed.out == ""
 
 
-def test_behind_two_dashes_nothing_is_a_flag(registrar: Registrar, mlflow_shelf: MlflowShelf) -> None:
+def test_behind_two_dashes_nothing_is_a_flag(registrar: CliRunner, mlflow_shelf: MlflowBackend) -> None:
     mlflow_shelf.add("--json", versions=1)
     assert registrar("compare", "--json", "--", "--json").document["model"] == "--json"
 
@@ -70,7 +70,7 @@ ODD = ["[bold]x", "it's", 'a "b"', "модель 模型 نموذج", "{braces} %
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_names_stand_as_they_are(registrar: Registrar, mlflow_shelf: MlflowShelf, name: str) -> None:
+def test_odd_names_stand_as_they_are(registrar: CliRunner, mlflow_shelf: MlflowBackend, name: str) -> None:
     mlflow_shelf.add(name)
     run = mlflow_shelf.add_run(metrics={"f1": 0.5})
     mlflow_shelf.add_version(name, run_id=run, tags={"semver": "[red]\x1b[31m1.0.0"})
@@ -83,7 +83,7 @@ def test_odd_names_stand_as_they_are(registrar: Registrar, mlflow_shelf: MlflowS
 
 
 def test_a_screen_that_lacks_letters_gets_them_written_out(
-    registrar: Registrar, mlflow_shelf: MlflowShelf, monkeypatch: pytest.MonkeyPatch
+    registrar: CliRunner, mlflow_shelf: MlflowBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mlflow_shelf.add("модель", versions=1)
     out = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
@@ -143,7 +143,7 @@ def test_all_of_a_thousand_versions_are_shown() -> None:
 
 
 def test_a_model_is_shown_with_status_and_run_of_each_version_page_by_page(
-    registrar: Registrar, mlflow_shelf: MlflowShelf
+    registrar: CliRunner, mlflow_shelf: MlflowBackend
 ) -> None:
     runs = [mlflow_shelf.add_run() for _ in range(2)]
     mlflow_shelf.add("many", versions=50)
@@ -166,7 +166,7 @@ def test_a_narrow_screen_still_shows_every_version() -> None:
     assert "3 of 3 metrics do not fit" in " ".join(text)
 
 
-def test_the_best_is_green_only_where_there_are_colours(registrar: Registrar, churn: str) -> None:
+def test_the_best_is_green_only_where_there_are_colours(registrar: CliRunner, churn: str) -> None:
     plain = registrar("compare", churn).out
     assert "\x1b" not in plain
     green = registrar("compare", churn, FORCE_COLOR="1", TERM="xterm-256color").out
@@ -174,7 +174,7 @@ def test_the_best_is_green_only_where_there_are_colours(registrar: Registrar, ch
     assert "\x1b" not in registrar("compare", churn, FORCE_COLOR="1", TERM="xterm-256color", NO_COLOR="1").out
 
 
-def test_a_model_without_versions_or_metrics_is_told(registrar: Registrar, mlflow_shelf: MlflowShelf) -> None:
+def test_a_model_without_versions_or_metrics_is_told(registrar: CliRunner, mlflow_shelf: MlflowBackend) -> None:
     mlflow_shelf.add("empty")
     mlflow_shelf.add("bare", versions=2)
     assert registrar("compare", "empty").out == "There are no versions of “empty” to compare.\n"
@@ -186,7 +186,7 @@ def test_a_model_without_versions_or_metrics_is_told(registrar: Registrar, mlflo
     assert registrar("best", "bare", "f1").code == 2
 
 
-def test_values_that_are_no_numbers_are_null(registrar: Registrar, mlflow_shelf: MlflowShelf) -> None:
+def test_values_that_are_no_numbers_are_null(registrar: CliRunner, mlflow_shelf: MlflowBackend) -> None:
     run = mlflow_shelf.add_run(metrics={"f1": math.nan, "auc": math.inf, "r2": -1.5e-300})
     mlflow_shelf.add("churn")
     mlflow_shelf.add_version("churn", run_id=run)

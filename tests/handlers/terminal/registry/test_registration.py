@@ -18,9 +18,9 @@ from bot.ledger import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
 from handlers.terminal.counter import operator
 from handlers.terminal.documents import KEYS
-from tests.support.app.cli_runner import Registrar
+from tests.support.app.cli_runner import CliRunner
 from tests.support.network.ports import free_port
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 
 # -- validate ----------------------------------------------------------------------------------------------------------
 
@@ -47,7 +47,7 @@ def gates(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_gate_stands_with_its_value_and_its_bound(registrar: Registrar, churn: str, gates: Path) -> None:
+def test_every_gate_stands_with_its_value_and_its_bound(registrar: CliRunner, churn: str, gates: Path) -> None:
     said = registrar("validate", "--model-name", churn, "--version", "2")
     assert (said.code, said.err) == (1, "")
     lines = [line.split() for line in said.out.splitlines()]
@@ -60,14 +60,14 @@ def test_every_gate_stands_with_its_value_and_its_bound(registrar: Registrar, ch
     ]
 
 
-def test_results_of_one_s_own_validation_are_used(registrar: Registrar, churn: str, gates: Path) -> None:
+def test_results_of_one_s_own_validation_are_used(registrar: CliRunner, churn: str, gates: Path) -> None:
     said = registrar("validate", churn, "2", "--validation", "latency_ms=12", "--validation", "accuracy=0.9")
     assert (said.code, said.err) == (0, "")
     assert "churn v2 → Production: all 3 gates pass." in said.out
     assert "the asker's own validation" in said.out
 
 
-def test_a_validation_as_json_has_the_keys_that_are_promised(registrar: Registrar, churn: str, gates: Path) -> None:
+def test_a_validation_as_json_has_the_keys_that_are_promised(registrar: CliRunner, churn: str, gates: Path) -> None:
     said = registrar("validate", churn, "2", "--json", "--validation", "latency_ms=120")
     document = said.document
     assert (said.code, said.err, list(document)) == (1, "", list(KEYS[Validate]))
@@ -82,18 +82,18 @@ def test_a_validation_as_json_has_the_keys_that_are_promised(registrar: Registra
     }
 
 
-def test_a_stage_without_gates_lets_pass_and_says_so(registrar: Registrar, churn: str, gates: Path) -> None:
+def test_a_stage_without_gates_lets_pass_and_says_so(registrar: CliRunner, churn: str, gates: Path) -> None:
     said = registrar("validate", churn, "2", "--to", "staging")
     assert (said.code, said.out) == (0, "The policy has no gates for churn v2 → Staging.\n")
 
 
-def test_validating_without_a_policy_names_what_writes_one(registrar: Registrar, churn: str) -> None:
+def test_validating_without_a_policy_names_what_writes_one(registrar: CliRunner, churn: str) -> None:
     said = registrar("validate", churn, "2", "--json")
     assert (said.code, said.out) == (2, "")
     assert "registrar init" in said.err
 
 
-def test_validating_makes_no_ledger(registrar: Registrar, churn: str, gates: Path, tmp_path: Path) -> None:
+def test_validating_makes_no_ledger(registrar: CliRunner, churn: str, gates: Path, tmp_path: Path) -> None:
     gates.write_text(GATES.replace("{semver: set}", "{in_staging_for: 1h}"))
     said = registrar("validate", churn, "2")
     assert (said.code, "not in Staging" in said.out) == (1, True)
@@ -101,7 +101,7 @@ def test_validating_makes_no_ledger(registrar: Registrar, churn: str, gates: Pat
 
 
 def test_the_time_in_staging_is_taken_from_a_ledger_that_is_there(
-    registrar: Registrar, churn: str, gates: Path, tmp_path: Path, sqlite_template: Path
+    registrar: CliRunner, churn: str, gates: Path, tmp_path: Path, sqlite_template: Path
 ) -> None:
     gates.write_text(GATES.replace("{semver: set}", "{in_staging_for: 1h}"))
     with closing(MlflowRegistry(os.environ["MLFLOW_TRACKING_URI"])) as registry:
@@ -138,7 +138,7 @@ def events(home: Path) -> list[Event]:
 
 
 def test_registering_leaves_the_intent_and_the_result_in_the_audit(
-    registrar: Registrar, churn: str, mlflow_shelf: MlflowShelf, tmp_path: Path
+    registrar: CliRunner, churn: str, mlflow_shelf: MlflowBackend, tmp_path: Path
 ) -> None:
     run = mlflow_shelf.add_run(metrics={"f1": 0.95}, models=["model"])
     said = registrar("register", "--run-id", run, "--model-name", churn, "--tag", "owner=ann", "--tag", "use_case=x")
@@ -151,7 +151,7 @@ def test_registering_leaves_the_intent_and_the_result_in_the_audit(
 
 
 def test_registering_answers_programs_with_the_version(
-    registrar: Registrar, churn: str, mlflow_shelf: MlflowShelf, mlflow_sqlite: str
+    registrar: CliRunner, churn: str, mlflow_shelf: MlflowBackend, mlflow_sqlite: str
 ) -> None:
     run = mlflow_shelf.add_run(metrics={"f1": 0.95}, models=["model"])
     for number, semver in ((4, "2.0.0"), (5, "3.0.0")):  # the second one of the same run is told from the first
@@ -165,14 +165,14 @@ def test_registering_answers_programs_with_the_version(
     assert (newest.semver, newest.description) == ("3.0.0", "wider trees")
 
 
-def test_an_unknown_run_is_refused_and_the_audit_keeps_it(registrar: Registrar, tmp_path: Path) -> None:
+def test_an_unknown_run_is_refused_and_the_audit_keeps_it(registrar: CliRunner, tmp_path: Path) -> None:
     said = registrar("register", "0" * 32, "churn", "--json")
     assert (said.code, said.out) == (2, "")
     assert "MLflow has no run" in said.err
     assert [event.tag for event in events(tmp_path)] == [Tag.COMMANDED, Tag.COMMAND_REFUSED]
 
 
-def test_what_is_asked_for_while_mlflow_is_away_is_written_down(registrar: Registrar, tmp_path: Path) -> None:
+def test_what_is_asked_for_while_mlflow_is_away_is_written_down(registrar: CliRunner, tmp_path: Path) -> None:
     said = registrar("register", "0" * 32, "churn", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}")
     assert (said.code, said.out) == (3, "")
     assert "is written down" in said.err
@@ -181,7 +181,7 @@ def test_what_is_asked_for_while_mlflow_is_away_is_written_down(registrar: Regis
 
 
 def test_a_ledger_that_does_not_answer_is_told_before_anything_is_made(
-    registrar: Registrar, tmp_path: Path, mlflow_sqlite: str
+    registrar: CliRunner, tmp_path: Path, mlflow_sqlite: str
 ) -> None:
     (tmp_path / ".registrar").write_text("a file where a folder should be")
     assert registrar("register", "0" * 32, "churn").code == 3

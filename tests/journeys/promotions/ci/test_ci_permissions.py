@@ -11,15 +11,17 @@ from bot.domain.events import Tag
 from bot.domain.registry import Stage
 from handlers.cli import main
 from handlers.terminal import remote
-from tests.support.app.app_fixture import CHANNEL, World, said
+from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 from tests.support.app.ci_job import BODY, ELSEWHERE, OTHER, READER, asks, call, request_of
 from tests.support.network.ports import free_port
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 
 
 class TestBlockedVersions:
     @pytest.fixture
-    def blocked(self, world: World, mlflow_sqlite: str, mlflow_shelf: MlflowShelf, monkeypatch: Any) -> World:
+    def blocked(
+        self, world: RunningApp, mlflow_sqlite: str, mlflow_shelf: MlflowBackend, monkeypatch: Any
+    ) -> RunningApp:
         """The bot whose v4 was rolled back as bad, and a terminal elsewhere that reads the same model in MLflow."""
         mlflow_shelf.add("churn")
         for at, stage in enumerate((Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE)):
@@ -34,7 +36,7 @@ class TestBlockedVersions:
         world.card(holds="rolled back from v4 to v3")
         return world
 
-    def test_are_told_to_a_client_of_the_model(self, blocked: World) -> None:
+    def test_are_told_to_a_client_of_the_model(self, blocked: RunningApp) -> None:
         answer = call(blocked, "GET", "/v1/models/churn/blocks")
         [block] = answer.json()["blocks"]
         assert (answer.status_code, block["version"], block["reason"]) == (200, 4, "accuracy fell")
@@ -42,19 +44,21 @@ class TestBlockedVersions:
         assert call(blocked, "GET", "/v1/models/churn/blocks", "t0ken-of-a-pusher").status_code == 403
 
     def test_are_shown_at_a_terminal_away_from_the_bot(
-        self, blocked: World, capsys: pytest.CaptureFixture[str]
+        self, blocked: RunningApp, capsys: pytest.CaptureFixture[str]
     ) -> None:
         for words in (["show", "churn"], ["show", "churn", "4"], ["compare", "churn"], ["best", "churn", "f1"]):
             assert main(words) == 0
             assert "accuracy fell." in capsys.readouterr().out, words
 
-    def test_fail_the_gate_when_a_job_validates_one(self, blocked: World, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_fail_the_gate_when_a_job_validates_one(
+        self, blocked: RunningApp, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         Path("registrar.yml").write_text('models: {"*": {production: {approvers: [U0BOB]}}}')
         assert main(["validate", "churn", "4"]) == 1
         assert "rolled back as bad" in capsys.readouterr().out
 
     def test_of_a_bot_that_does_not_answer_nothing_is_known(
-        self, blocked: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, blocked: RunningApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("REGISTRAR_URL", f"http://127.0.0.1:{free_port()}")
         assert main(["show", "churn"]) == 0
@@ -62,7 +66,7 @@ class TestBlockedVersions:
 
 
 class TestTheKey:
-    def test_the_same_one_never_opens_two(self, world: World) -> None:
+    def test_the_same_one_never_opens_two(self, world: RunningApp) -> None:
         key = {"Idempotency-Key": "job-4711"}
         first = call(world, "POST", "/v1/requests", json=BODY, headers=key)
         again = call(world, "POST", "/v1/requests", json=BODY, headers=key)
@@ -71,27 +75,27 @@ class TestTheKey:
         with world.ledger.read() as reading:
             assert len(reading.requests()) == 1
 
-    def test_with_another_body_it_is_refused(self, world: World) -> None:
+    def test_with_another_body_it_is_refused(self, world: RunningApp) -> None:
         key = {"Idempotency-Key": "job-4711"}
         call(world, "POST", "/v1/requests", json=BODY, headers=key)
         other = call(world, "POST", "/v1/requests", json=BODY | {"version": 2}, headers=key)
         assert other.status_code == 409
         assert "another body" in other.json()["error"]
 
-    def test_is_each_client_s_own(self, world: World) -> None:
+    def test_is_each_client_s_own(self, world: RunningApp) -> None:
         key = {"Idempotency-Key": "job-4711"}
         call(world, "POST", "/v1/requests", json=BODY, headers=key)
         other = call(world, "POST", "/v1/requests", OTHER, json=BODY | {"to": "staging"}, headers=key)
         assert other.status_code == 201
 
-    def test_a_second_try_of_a_job_finds_its_request(self, world: World) -> None:
+    def test_a_second_try_of_a_job_finds_its_request(self, world: RunningApp) -> None:
         assert [asks("--timeout", "1s").ends() for _ in range(2)] == [5, 5]
         with world.ledger.read() as reading:
             assert len(reading.requests()) == 1
 
 
 class TestOnesOwnOnly:
-    def test_nobody_sees_or_cancels_what_others_asked_for(self, world: World) -> None:
+    def test_nobody_sees_or_cancels_what_others_asked_for(self, world: RunningApp) -> None:
         asked = call(world, "POST", "/v1/requests", json=BODY).json()["id"]
         assert [call(world, method, f"/v1/requests/{asked}", OTHER).status_code for method in ("GET", "DELETE")] == [
             404,
@@ -99,12 +103,12 @@ class TestOnesOwnOnly:
         ]
         assert call(world, "GET", f"/v1/requests/{asked}").json()["state"] == "pending"
 
-    def test_what_a_person_asked_for_is_nobody_else_s(self, world: World) -> None:
+    def test_what_a_person_asked_for_is_nobody_else_s(self, world: RunningApp) -> None:
         world.alice.types(CHANNEL, "/model promote churn 4 production")
         asked = request_of(world)
         assert call(world, "GET", f"/v1/requests/{asked}").status_code == 404
 
-    def test_a_reader_reads_every_request_about_its_models_and_does_nothing_else(self, world: World) -> None:
+    def test_a_reader_reads_every_request_about_its_models_and_does_nothing_else(self, world: RunningApp) -> None:
         world.alice.types(CHANNEL, "/model promote churn 4 production")
         asked = request_of(world)
         assert call(world, "GET", f"/v1/requests/{asked}", READER).json()["state"] == "pending"
@@ -112,18 +116,20 @@ class TestOnesOwnOnly:
         assert call(world, "DELETE", f"/v1/requests/{asked}", READER).status_code == 403
         assert call(world, "POST", "/v1/requests", READER, json=BODY).status_code == 403
 
-    def test_one_s_own_is_cancelled_and_the_card_says_so(self, world: World) -> None:
+    def test_one_s_own_is_cancelled_and_the_card_says_so(self, world: RunningApp) -> None:
         asked = call(world, "POST", "/v1/requests", json=BODY).json()["id"]
         assert call(world, "DELETE", f"/v1/requests/{asked}").json()["state"] == "cancelled"
         world.card(holds="cancelled")
         assert call(world, "DELETE", f"/v1/requests/{asked}").status_code == 409
 
-    def test_it_is_cancelled_from_the_terminal_as_well(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_it_is_cancelled_from_the_terminal_as_well(
+        self, world: RunningApp, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         asked = call(world, "POST", "/v1/requests", json=BODY).json()["id"]
         assert main(["cancel", asked, "--reason", "wrong version"]) == 0
         said_there = "github-churn cancelled “churn” v3 → v4 in Production: wrong version."
         assert said_there in capsys.readouterr().out
-        assert "wrong version" in said(world.card(holds="cancelled"))
+        assert "wrong version" in message_text(world.card(holds="cancelled"))
 
 
 @pytest.mark.parametrize(
@@ -144,43 +150,43 @@ class TestOnesOwnOnly:
         ([], 422, ""),
     ],
 )
-def test_what_is_wrong_is_told_and_opens_nothing(world: World, body: Any, status: int, words: str) -> None:
+def test_what_is_wrong_is_told_and_opens_nothing(world: RunningApp, body: Any, status: int, words: str) -> None:
     answer = call(world, "POST", "/v1/requests", json=body)
     assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
     with world.ledger.read() as reading:
         assert reading.requests() == []
 
 
-def test_what_is_no_id_is_told_as_all_errors_are(world: World) -> None:
+def test_what_is_no_id_is_told_as_all_errors_are(world: RunningApp) -> None:
     answer = call(world, "GET", "/v1/requests/NO-ID")
     assert (answer.status_code, answer.json().keys()) == (422, {"error"})
     assert "request_id" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(("token", "status"), [("nobody's", 401), ("t0ken-of-a-pusher", 403)])
-def test_who_may_not_ask_is_refused_and_the_audit_keeps_it(world: World, token: str, status: int) -> None:
+def test_who_may_not_ask_is_refused_and_the_audit_keeps_it(world: RunningApp, token: str, status: int) -> None:
     assert call(world, "POST", "/v1/requests", token, json=BODY).status_code == status
     assert Tag.API_REFUSED.value in world.audit()
     assert token not in str(world.audit())
 
 
 class TestTheExitCode:
-    def test_is_2_for_what_was_typed_wrongly(self, world: World) -> None:
+    def test_is_2_for_what_was_typed_wrongly(self, world: RunningApp) -> None:
         assert main(["promote", "churn", "99", "production"]) == 2
 
     def test_is_2_for_a_token_that_nobody_knows(
-        self, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, world: RunningApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("REGISTRAR_TOKEN", "nobody-s-secret")
         assert main(["promote", "churn", "4", "production"]) == 2
         printed = capsys.readouterr().err
         assert ("REGISTRAR_TOKEN" in printed, "nobody-s-secret" in printed) == (True, False)
 
-    def test_is_1_for_what_only_a_person_may(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_is_1_for_what_only_a_person_may(self, world: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["rollback", "churn", "--reason", "bad"]) == 1
         assert "a person has to" in capsys.readouterr().err
 
-    def test_is_1_for_a_model_that_the_policy_does_not_let_the_client_ask_for(self, world: World) -> None:
+    def test_is_1_for_a_model_that_the_policy_does_not_let_the_client_ask_for(self, world: RunningApp) -> None:
         assert main(["promote", "fraud", "1", "production"]) == 1
 
     def test_is_3_where_no_bot_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,19 +17,27 @@ from bot.domain.registry import Stage
 from bot.registry.memory import MemoryRegistry
 from handlers.cli import main
 from localslack import Remote
-from tests.support.app.app_fixture import CHANNEL, POLICY, TurnedClock, World, policy_of, running, said
+from tests.support.app.app_fixture import (
+    CHANNEL,
+    POLICY,
+    AdjustableClock,
+    RunningApp,
+    make_policy,
+    message_text,
+    running_app,
+)
 from tests.support.app.ci_job import BODY, CLIENTS, GITHUB, TOKEN, Job, asks, call, request_of
 from tests.support.app.demo_process import clean_environment
 from tests.support.app.workspaces import SPEED
 from tests.support.network.ports import free_port
-from tests.support.network.tcp_proxy import Relay
+from tests.support.network.tcp_proxy import TcpProxy
 from tests.support.paths import ROOT
-from tests.support.registry.registries import MlflowShelf
+from tests.support.registry.registries import MlflowBackend
 from tests.support.waiting import wait_until
 
 
 class TestTheJobEndsAsItWasDecided:
-    def test_with_0_after_approve(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_with_0_after_approve(self, world: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
         job = asks()
         world.bob.clicks(world.card(), "Approve")
         assert (job.ends(), world.production()) == (0, [4])
@@ -37,14 +45,14 @@ class TestTheJobEndsAsItWasDecided:
         assert "Done: “churn” v3 → v4 in Production" in printed.out
         assert "Done:" not in printed.err  # where both go to one log, it's there once
 
-    def test_with_1_after_reject(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_with_1_after_reject(self, world: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
         job = asks()
         world.card()
         world.bob.types(CHANNEL, f'/model reject {request_of(world)} --reason "too slow"')
         assert (job.ends(), world.production()) == (1, [3])
         assert "too slow" in capsys.readouterr().out
 
-    def test_with_4_after_expiry(self, world: World, clock: TurnedClock) -> None:
+    def test_with_4_after_expiry(self, world: RunningApp, clock: AdjustableClock) -> None:
         job = asks()
         world.card()
         request_of(world)
@@ -52,17 +60,17 @@ class TestTheJobEndsAsItWasDecided:
         world.registrar.expire()
         assert (job.ends(), world.production()) == (4, [3])
 
-    def test_with_4_after_a_cancellation(self, world: World) -> None:
+    def test_with_4_after_a_cancellation(self, world: RunningApp) -> None:
         job = asks()
         world.card()
         world.slack.person("dave").types(CHANNEL, f"/model cancel {request_of(world)}")
         assert job.ends() == 4
 
-    def test_with_5_when_its_own_wait_ends_first(self, world: World) -> None:
+    def test_with_5_when_its_own_wait_ends_first(self, world: RunningApp) -> None:
         assert asks("--timeout", "1s").ends() == 5
         request_of(world)  # which goes on
 
-    def test_as_json_if_that_is_asked_for(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_as_json_if_that_is_asked_for(self, world: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
         job = asks("--json")
         world.bob.clicks(world.card(), "Approve")
         assert job.ends() == 0
@@ -71,9 +79,9 @@ class TestTheJobEndsAsItWasDecided:
         assert [vote["by"].rpartition("/")[2] for vote in document["votes"]] == ["U0BOB"]
 
 
-def test_the_card_says_from_which_run_it_was_asked(world: World) -> None:
+def test_the_card_says_from_which_run_it_was_asked(world: RunningApp) -> None:
     asks("--timeout", "1s").ends()
-    text = said(world.card())
+    text = message_text(world.card())
     assert "<https://github.com/acme/churn/actions/runs/4711/attempts/1|acme/churn  ·  run 4711>" in text
     assert "`9fceb02d0ae…`" in text
     assert "`github-churn`" in text
@@ -86,19 +94,19 @@ def test_the_card_says_from_which_run_it_was_asked(world: World) -> None:
 def test_a_bot_that_is_started_anew_meanwhile_is_waited_for(
     slack: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port, registry, policy = free_port(), MemoryRegistry(), policy_of({"clients": CLIENTS})
+    port, registry, policy = free_port(), MemoryRegistry(), make_policy({"clients": CLIENTS})
     monkeypatch.setenv("REGISTRAR_URL", f"http://127.0.0.1:{port}")
 
-    with running(slack, tmp_path, registry, policy=policy, port=port) as world:
+    with running_app(slack, tmp_path, registry, policy=policy, port=port) as world:
         job = asks()
         card = world.card()
-    with running(slack, tmp_path, registry, policy=policy, port=port) as world:
+    with running_app(slack, tmp_path, registry, policy=policy, port=port) as world:
         world.bob.clicks(card, "Approve")
         assert (job.ends(), world.production()) == (0, [4])
 
 
-def test_a_connection_that_is_cut_is_picked_up_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    relay = Relay(int(world.service.address.rpartition(":")[2]))
+def test_a_connection_that_is_cut_is_picked_up_again(world: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = TcpProxy(int(world.service.address.rpartition(":")[2]))
     monkeypatch.setenv("REGISTRAR_URL", relay.url)
     job = asks()
     card = world.card()
@@ -111,8 +119,8 @@ def test_a_connection_that_is_cut_is_picked_up_again(world: World, monkeypatch: 
     relay.close()
 
 
-def test_asking_through_a_cut_wire_opens_one_request(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    relay = Relay(int(world.service.address.rpartition(":")[2]))
+def test_asking_through_a_cut_wire_opens_one_request(world: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = TcpProxy(int(world.service.address.rpartition(":")[2]))
     monkeypatch.setenv("REGISTRAR_URL", relay.url)
     relay.cut()
     job = Job("promote", "churn", "4", "production")
@@ -126,7 +134,7 @@ def test_asking_through_a_cut_wire_opens_one_request(world: World, monkeypatch: 
 
 @pytest.mark.slow
 def test_a_bot_that_is_killed_meanwhile_is_waited_for(
-    slack: Remote, tmp_path: Path, mlflow_sqlite: str, mlflow_shelf: MlflowShelf, monkeypatch: pytest.MonkeyPatch
+    slack: Remote, tmp_path: Path, mlflow_sqlite: str, mlflow_shelf: MlflowBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mlflow_shelf.add("churn")
     for stage in (Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE):
@@ -164,12 +172,12 @@ def test_a_bot_that_is_killed_meanwhile_is_waited_for(
         assert job.ends() == 0
 
 
-def test_a_second_attempt_of_a_job_whose_link_is_another_one_asks_for_the_same(world: World) -> None:
+def test_a_second_attempt_of_a_job_whose_link_is_another_one_asks_for_the_same(world: RunningApp) -> None:
     key = {"Idempotency-Key": "job-4711"}
     bodies = [BODY | {"ci": {"url": f"https://ci.example/4711/{attempt}"}} for attempt in (1, 2)]
     assert [call(world, "POST", "/v1/requests", json=body, headers=key).status_code for body in bodies] == [201, 200]
 
 
-def test_a_version_is_registered_over_http(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_version_is_registered_over_http(world: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["register", "--run-id", "nowhere", "--model-name", "churn"]) == 2
     assert "MLflow has no run" in capsys.readouterr().err

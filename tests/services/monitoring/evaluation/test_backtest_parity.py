@@ -17,9 +17,9 @@ from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Answer, Check, Monitor, Outcome, State, Term, Verdict
 from bot.services import backtesting
 from bot.services.backtesting import Backtesting
-from tests.support.services.baselines import BLOCKS, DAY, promoted, usual, wrote
-from tests.support.services.bench import Bench, bench_over
-from tests.support.services.monitoring import add, standing, tick
+from tests.support.services.baselines import BLOCKS, DAY, promoted, record_measurements, usual_value
+from tests.support.services.bench import Bench, bench_on
+from tests.support.services.monitoring import add_monitor, monitor_state, tick
 
 # -- how much a backtest judges ----------------------------------------------------------------------------------------
 
@@ -31,7 +31,7 @@ def replayed(bench: Bench, monitor: Monitor, days: int = 7) -> Backtest:
 
 def test_a_backtest_says_how_many_hours_were_judged(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
-    wrote(bench, monitor, 7 * DAY)
+    record_measurements(bench, monitor, 7 * DAY)
     found = replayed(bench, monitor)
     assert (found.hours, found.hours_judged, found.is_judged, found.why) == (168, 166, True, None)
     assert "would not have fired in 7d (judged 166 of 168 hours, 2,015 values)." in str(found.sentence)
@@ -40,7 +40,7 @@ def test_a_backtest_says_how_many_hours_were_judged(watched: tuple[Bench, Monito
 
 def test_a_backtest_that_judged_too_little_says_why(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
-    wrote(bench, monitor, 4 * DAY)
+    record_measurements(bench, monitor, 4 * DAY)
     bench.clock.turn(days=3)
     found = replayed(bench, monitor)
     assert (found.hours_judged, found.is_judged) == (94, False)
@@ -48,8 +48,8 @@ def test_a_backtest_that_judged_too_little_says_why(watched: tuple[Bench, Monito
 
 
 def test_a_backtest_of_a_version_without_days_before_it_says_why_most_was_not_judged(served: Bench) -> None:
-    monitor = add(served, **BLOCKS)
-    wrote(served, monitor, 8 * DAY)
+    monitor = add_monitor(served, **BLOCKS)
+    record_measurements(served, monitor, 8 * DAY)
     found = replayed(served, monitor, 8)
     assert found.hours_judged == 25
     assert "of the 7d needed. It judges from 2026-05-14 00:00 UTC." in str(found.sentence)
@@ -59,7 +59,7 @@ def test_a_slow_decay_fires_in_a_backtest_as_it_does_live(watched: tuple[Bench, 
     """A rolling baseline would follow it down, and never see it."""
     bench, monitor = watched
     began = bench.clock.now()
-    wrote(bench, monitor, 20 * DAY, lambda at: usual(at) * (1 - 0.004 * ((at - began) / DAY)))
+    record_measurements(bench, monitor, 20 * DAY, lambda at: usual_value(at) * (1 - 0.004 * ((at - began) / DAY)))
     found = replayed(bench, monitor, 20)
     assert len(found.firings) == 1
     assert 5 * DAY < found.firings[0].at - began < 10 * DAY
@@ -69,7 +69,9 @@ def test_every_stretch_that_reaches_into_the_span_is_replayed_from_its_start(
     watched: tuple[Bench, Monitor],
 ) -> None:
     bench, monitor = watched
-    wrote(bench, monitor, 10 * DAY, lambda at: usual(at) / 2)  # failed from its third hour on: before the span
+    record_measurements(
+        bench, monitor, 10 * DAY, lambda at: usual_value(at) / 2
+    )  # failed from its third hour on: before the span
     found = replayed(bench, monitor, 7)
     assert (found.firings, found.has_failed) == ([], True)
     assert "It had failed on 2026-05-28 03:10 UTC and hadn't recovered by the beginning" in str(found.sentence)
@@ -81,7 +83,7 @@ def test_a_monitor_that_is_checked_every_ten_seconds_can_be_backtested(served: B
     monitor = Monitor(id="m", model="churn", rule=rule, created_at=served.clock.now())
     term = Term(move="b", version=2, since=served.clock.now())
     times = [term.since + timedelta(seconds=10) * number for number in range(-8 * 8640, 8640)]
-    checks = [Check(at, "b" if at > term.since else "a", 1, Outcome.OK, usual(at), 1) for at in times]
+    checks = [Check(at, "b" if at > term.since else "a", 1, Outcome.OK, usual_value(at), 1) for at in times]
     found = backtesting.replay(monitor, [term], checks, since=term.since, until=times[-1])
     assert (found.firings, round(found.judged.time / timedelta(hours=1))) == ([], 22)
 
@@ -133,10 +135,10 @@ def test_live_checks_and_a_backtest_come_to_the_same(
 ) -> None:
     """A month of a monitor whose week has seven hours: drops, gaps, and promotions at any time."""
     assume(any(what not in {"no data", "error"} for *_, what in stretches))  # without a reading nothing is replayed
-    bench = bench_over(f"sqlite:///{tmp_path / uuid4().hex}.db")
+    bench = bench_on(f"sqlite:///{tmp_path / uuid4().hex}.db")
     bench.ledger.migrate()
     bench.watch.poll()
-    monitor = add(bench, **RULES[rule] | {"action": "notify"})
+    monitor = add_monitor(bench, **RULES[rule] | {"action": "notify"})
     live: list[tuple[datetime, State, int, int]] = []
     version, number = 3, seed
     began = bench.clock.now()
@@ -157,7 +159,7 @@ def test_live_checks_and_a_backtest_come_to_the_same(
                 point = (point[0], round(CASES[rule] * point[1]), CASES[rule])
             bench.sources.answers["accuracy"] = answers.get(what, Answer(points=[point]))
             if tick(bench):
-                stands = standing(bench, monitor)
+                stands = monitor_state(bench, monitor)
                 live.append((now, stands.state, stands.bad, stands.good))
     replayed: list[tuple[datetime, State, int, int]] = []
 
@@ -182,13 +184,14 @@ def test_live_checks_and_a_backtest_come_to_the_same(
 
 
 def test_a_new_monitor_whose_source_has_a_history_is_judged_by_that_after_its_own_first_week_too(served: Bench) -> None:
-    monitor = add(served, **BLOCKS)
-    wrote(served, monitor, 8 * DAY)
+    monitor = add_monitor(served, **BLOCKS)
+    record_measurements(served, monitor, 8 * DAY)
     until = served.clock.now()
     values = [
-        (until - timedelta(minutes=5) * back, usual(until - timedelta(minutes=5) * back)) for back in range(20 * 288)
+        (until - timedelta(minutes=5) * back, usual_value(until - timedelta(minutes=5) * back))
+        for back in range(20 * 288)
     ]
     served.sources.answers["accuracy"] = Answer(points=values)
     found = Backtesting(served.context, served.sources).backtest(monitor, 7 * DAY)
     assert found.judged >= 0.9 * 7 * DAY
-    assert found.points[-1][1] == usual(until)
+    assert found.points[-1][1] == usual_value(until)

@@ -12,14 +12,14 @@ from bot.domain.backtests import Backtest
 from bot.domain.monitors import Answer
 from bot.services.backtesting import Backtesting
 from tests.support.services.bench import Bench
-from tests.support.services.monitoring import add, check
+from tests.support.services.monitoring import add_monitor, check_values
 
 STEP = timedelta(minutes=5)
 
 
 def replayed(bench: Bench, values: Sequence[float], span: timedelta = timedelta(days=7), **rule: Any) -> Backtest:
     """Return what comes of a replay of these readings of the source, five minutes apart, the last one now."""
-    monitor = add(bench, **{"name": "m", "query": "m", "every": "5m"} | rule)
+    monitor = add_monitor(bench, **{"name": "m", "query": "m", "every": "5m"} | rule)
     times = [bench.clock.now() - STEP * back for back in reversed(range(len(values)))]
     bench.sources.answers["m"] = Answer(points=list(zip(times, values, strict=True)))
     return Backtesting(bench.context, bench.sources).backtest(monitor, span)
@@ -67,8 +67,8 @@ def test_readings_are_reckoned_together_as_a_check_does(
 
 
 def test_of_what_the_monitor_measured_itself_and_the_source_the_longer_is_replayed(served: Bench) -> None:
-    monitor = add(served)
-    check(served, 0.9, 0.5, 0.5)
+    monitor = add_monitor(served)
+    check_values(served, 0.9, 0.5, 0.5)
     served.sources.answers["accuracy"] = Answer()
     found = Backtesting(served.context, served.sources).backtest(monitor, timedelta(days=1))
     assert [point[1] for point in found.points] == [0.9, 0.5, 0.5]

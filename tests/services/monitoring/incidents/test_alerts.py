@@ -18,14 +18,14 @@ from bot.domain.text import say
 from bot.services.monitors import Monitors
 from tests.support.services.bench import BOB, Bench
 from tests.support.services.monitoring import (
-    add,
-    check,
+    add_monitor,
+    channel_texts,
+    check_values,
     incidents,
+    monitor_state,
+    put_into_production,
     rollbacks,
-    serving,
-    standing,
     tick,
-    told,
 )
 
 # -- no data, and errors -----------------------------------------------------------------------------------------------
@@ -45,13 +45,13 @@ NOTHING: dict[str, Callable[[], Answer | Exception]] = {
 
 @pytest.mark.parametrize("what", NOTHING)
 def test_without_data_nothing_is_ever_moved(served: Bench, what: str) -> None:
-    monitor = add(served, fail_after=1, no_data=3, error=3)
+    monitor = add_monitor(served, fail_after=1, no_data=3, error=3)
     served.sources.answers["accuracy"] = NOTHING[what]()
     for _ in range(5):
         served.clock.turn(seconds=12)
         tick(served)
     assert (served.registry.holders(), rollbacks(served)) == ([4], [])
-    assert standing(served, monitor).state in {State.NO_DATA, State.ERROR}
+    assert monitor_state(served, monitor).state in {State.NO_DATA, State.ERROR}
     [incident] = incidents(served)
     assert incident.kind is IncidentKind.BLIND
 
@@ -59,47 +59,47 @@ def test_without_data_nothing_is_ever_moved(served: Bench, what: str) -> None:
 @pytest.mark.parametrize("ends", ["by itself", "by a person"])
 def test_what_nobody_knew_while_it_was_silenced_is_told_afterwards(served: Bench, ends: str) -> None:
     monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
-    add(served, action="notify", no_data=2)
+    add_monitor(served, action="notify", no_data=2)
     silence: Any = parse("monitor silence churn accuracy 2h")
     monitors.silence(BOB, silence, origin="slack")
-    check(served, None, None, None)
+    check_values(served, None, None, None)
     assert incidents(served) == []
     if ends == "by a person":
         loud: Any = parse("monitor unsilence churn accuracy")
         monitors.unsilence(BOB, loud, origin="slack")
     else:
         served.clock.turn(hours=2)
-    check(served, None, None)
+    check_values(served, None, None)
     assert [(one.kind, one.doing) for one in incidents(served)] == [(IncidentKind.BLIND, Doing.NOTIFIED)]
 
 
 def test_each_reading_counts_once_however_many_checks_see_it(served: Bench) -> None:
-    monitor = add(served, min_points=3)
+    monitor = add_monitor(served, min_points=3)
     served.clock.turn(seconds=12)
     points = [(served.clock.now(), 0.9)]
     served.sources.answers["accuracy"] = Answer(points=points)
     for _ in range(2):
         tick(served)
-        assert standing(served, monitor).points == 1
+        assert monitor_state(served, monitor).points == 1
         served.clock.turn(seconds=12)
     for value in (0.91, 0.92):
         served.clock.turn(seconds=12)
         points.append((served.clock.now(), value))
         served.sources.answers["accuracy"] = Answer(points=points)
         tick(served)
-    assert (standing(served, monitor).slot, standing(served, monitor).points) == (4, 3)
+    assert (monitor_state(served, monitor).slot, monitor_state(served, monitor).points) == (4, 3)
 
 
 def test_after_the_clock_was_set_back_it_is_said_why_nothing_is_measured(served: Bench) -> None:
-    monitor = add(served)
-    check(served, 0.9)
+    monitor = add_monitor(served)
+    check_values(served, 0.9)
     served.clock.set_back(hours=1)
-    check(served, 0.9, 0.9, 0.9)
-    assert (standing(served, monitor).state, len(incidents(served))) == (State.NO_DATA, 1)
-    assert "which is yet to come: the clock was set back" in str(standing(served, monitor).why)
+    check_values(served, 0.9, 0.9, 0.9)
+    assert (monitor_state(served, monitor).state, len(incidents(served))) == (State.NO_DATA, 1)
+    assert "which is yet to come: the clock was set back" in str(monitor_state(served, monitor).why)
     served.clock.turn(hours=1)
-    check(served, 0.9)
-    assert (standing(served, monitor).state, incidents(served)[0].is_open) == (State.OK, False)
+    check_values(served, 0.9)
+    assert (monitor_state(served, monitor).state, incidents(served)[0].is_open) == (State.OK, False)
 
 
 def all_say(bench: Bench, count: int, answer: Answer) -> None:
@@ -111,28 +111,28 @@ def all_say(bench: Bench, count: int, answer: Answer) -> None:
 
 
 def test_a_source_that_is_down_is_one_alert_until_each_of_its_monitors_is_measured_again(served: Bench) -> None:
-    serving(served, "a", "b", "c")
+    put_into_production(served, "a", "b", "c")
     for number, model in enumerate(("churn", "a", "b", "c")):
-        add(served, f"q{number}", model, query=f"q{number}", error=2, no_data=2)
+        add_monitor(served, f"q{number}", model, query=f"q{number}", error=2, no_data=2)
     down = Answer(outcome=Outcome.ERROR, why=say("It is down."))
     for _ in range(3):
         all_say(served, 4, down)
     [incident] = incidents(served)
     assert (incident.kind, incident.is_of_source, incident.source) == (IncidentKind.BLIND, True, "push")
     assert sorted(incident.monitors) == ["a q1", "b q2", "c q3", "churn q0"]
-    assert any(line.startswith("Many monitors of the source push can't judge") for line in told(served))
+    assert any(line.startswith("Many monitors of the source push can't judge") for line in channel_texts(served))
     served.sources.answers |= {f"q{number}": Answer(points=[(served.clock.now(), 0.9)]) for number in range(3)}
-    check(served, 0.9, query="q0")
+    check_values(served, 0.9, query="q0")
     served.incidents.tend()
     assert incidents(served)[0].is_open  # one is still not measured
-    check(served, 0.9, query="q3")
+    check_values(served, 0.9, query="q3")
     [incident] = incidents(served)
     assert (incident.is_open, str(incident.resolution)) == (False, "Monitoring is back after 36s.")
 
 
 def test_monitors_of_one_model_alone_alert_its_own_team_once(served: Bench) -> None:
     for number in range(4):
-        add(served, f"q{number}", query=f"q{number}", error=2)
+        add_monitor(served, f"q{number}", query=f"q{number}", error=2)
     for _ in range(3):
         all_say(served, 4, Answer(outcome=Outcome.ERROR, why=say("It is down.")))
     [incident] = incidents(served)
@@ -140,9 +140,11 @@ def test_monitors_of_one_model_alone_alert_its_own_team_once(served: Bench) -> N
 
 
 def test_a_source_of_which_nobody_wants_anything_any_more_is_no_alert(served: Bench) -> None:
-    serving(served, "a", "b")
+    put_into_production(served, "a", "b")
     models = ("churn", "a", "b")
-    monitors = [add(served, f"q{number}", model, query=f"q{number}", error=2) for number, model in enumerate(models)]
+    monitors = [
+        add_monitor(served, f"q{number}", model, query=f"q{number}", error=2) for number, model in enumerate(models)
+    ]
     for _ in range(2):
         all_say(served, 3, Answer(outcome=Outcome.ERROR, why=say("It is down.")))
     with served.ledger.write() as tx:
@@ -153,39 +155,39 @@ def test_a_source_of_which_nobody_wants_anything_any_more_is_no_alert(served: Be
 
 
 def test_one_that_was_well_and_cannot_be_measured_does_not_pass_for_well(served: Bench) -> None:
-    monitor = add(served, no_data=3, error=2)
-    check(served, 0.9, None)
-    assert str(state(monitor, standing(served, monitor))) == "well when last measured; no data 1 of 3"
+    monitor = add_monitor(served, no_data=3, error=2)
+    check_values(served, 0.9, None)
+    assert str(state(monitor, monitor_state(served, monitor))) == "well when last measured; no data 1 of 3"
     served.sources.answers["accuracy"] = Misconfigured("no such source")
     served.clock.turn(seconds=12)
     tick(served)
-    assert str(state(monitor, standing(served, monitor))) == "well when last measured; error 1 of 2"
+    assert str(state(monitor, monitor_state(served, monitor))) == "well when last measured; error 1 of 2"
 
 
 def test_an_alert_about_missing_data_ends_when_it_is_back(served: Bench) -> None:
-    add(served, no_data=2)
-    check(served, None, None)
+    add_monitor(served, no_data=2)
+    check_values(served, None, None)
     assert incidents(served)[0].is_open
-    check(served, 0.9)
+    check_values(served, 0.9)
     assert str(incidents(served)[0].resolution) == "Monitoring is back after 12s."
 
 
 def test_a_gap_does_not_make_a_failed_one_well(served: Bench) -> None:
-    monitor = add(served, action="notify", no_data=2)
-    check(served, 0.5, 0.5, None, None, None)
-    assert standing(served, monitor).state is State.FAILED
+    monitor = add_monitor(served, action="notify", no_data=2)
+    check_values(served, 0.5, 0.5, None, None, None)
+    assert monitor_state(served, monitor).state is State.FAILED
 
 
 def test_it_recovers_after_so_many_good_ones(served: Bench) -> None:
-    add(served, action="notify", recover_after=3)
-    check(served, 0.5, 0.5, 0.9, 0.9)
+    add_monitor(served, action="notify", recover_after=3)
+    check_values(served, 0.5, 0.5, 0.9, 0.9)
     assert incidents(served)[0].is_open
-    check(served, 0.9)
+    check_values(served, 0.9)
     assert str(incidents(served)[0].resolution).startswith("Recovered")
 
 
 def test_what_failed_is_asked_again_within_the_check(served: Bench) -> None:
-    add(served, retries=2)
+    add_monitor(served, retries=2)
     served.sources.answers["accuracy"] = Answer(outcome=Outcome.ERROR, why=say("refused"))
     served.clock.turn(seconds=12)
     tick(served)
@@ -196,16 +198,16 @@ def test_what_failed_is_asked_again_within_the_check(served: Bench) -> None:
 
 
 def test_an_alert_that_nobody_looks_after_is_repeated(served: Bench) -> None:
-    add(served, action="notify")
-    check(served, 0.5, 0.5)
+    add_monitor(served, action="notify")
+    check_values(served, 0.5, 0.5)
     served.clock.turn(hours=4)
     served.incidents.tend()
-    assert any("nobody looks after it" in line for line in told(served))
+    assert any("nobody looks after it" in line for line in channel_texts(served))
 
 
 def test_where_production_moves_the_alert_is_overtaken(served: Bench) -> None:
-    add(served, action="notify")
-    check(served, 0.5, 0.5)
+    add_monitor(served, action="notify")
+    check_values(served, 0.5, 0.5)
     served.approved("promote churn 1 production")
     served.moves.run("churn")
     served.incidents.tend()
@@ -215,8 +217,8 @@ def test_where_production_moves_the_alert_is_overtaken(served: Bench) -> None:
 
 
 def test_an_alert_is_about_one_time_in_production_and_not_about_the_version(served: Bench) -> None:
-    add(served, action="notify")
-    check(served, 0.5, 0.5)
+    add_monitor(served, action="notify")
+    check_values(served, 0.5, 0.5)
     version = incidents(served)[0].version
     for number in (1, version):
         served.approved(f"promote churn {number} production")

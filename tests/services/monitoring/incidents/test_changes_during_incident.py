@@ -14,56 +14,56 @@ from bot.domain.registry import Stage
 from bot.domain.text import say
 from tests.support.services.bench import BOB, Bench
 from tests.support.services.monitoring import (
-    add,
-    check,
+    add_monitor,
+    channel_texts,
+    check_values,
     incidents,
     meanwhile,
     rollbacks,
-    told,
 )
 
 # -- at the wrong moment -----------------------------------------------------------------------------------------------
 
 
 def test_a_freeze_between_verdict_and_act_stops_it_and_says_so(served: Bench) -> None:
-    add(served)
-    check(served, 0.5)
+    add_monitor(served)
+    check_values(served, 0.5)
     freeze = build(FreezeModel, {"model": "churn", "reason": "audit"})
     meanwhile(served, lambda: served.freezing.freeze(BOB, freeze, origin="slack"))
-    check(served, 0.5)
+    check_values(served, 0.5)
     assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
     [incident] = incidents(served)
     assert (incident.is_open, incident.doing) == (True, Doing.FROZEN)
 
 
 def test_nobody_is_reminded_of_what_is_silenced(served: Bench) -> None:
-    monitor = add(served, action="notify")
-    check(served, 0.5, 0.5)
+    monitor = add_monitor(served, action="notify")
+    check_values(served, 0.5, 0.5)
     with served.ledger.write() as tx:
         tx.save_monitor(
             replace(monitor, silenced_until=served.clock.now() + timedelta(hours=72), silenced_by=BOB.person)
         )
     served.clock.turn(seconds=REPEATED_EVERY.total_seconds() + 1)
     served.incidents.tend()
-    assert not any("nobody looks after it" in line for line in told(served))
+    assert not any("nobody looks after it" in line for line in channel_texts(served))
 
 
 def test_what_is_well_by_its_changed_rule_is_over(served: Bench) -> None:
-    monitor = add(served, action="notify")
-    check(served, 0.7, 0.7)
+    monitor = add_monitor(served, action="notify")
+    check_values(served, 0.7, 0.7)
     rule = monitor.rule.model_copy(update={"greater_than": 0.6})
     with served.ledger.write() as tx:
         tx.save_monitor(replace(monitor, rule=rule, revision=2))
     served.incidents.tend()
     assert incidents(served)[0].is_open  # nothing is known of it yet
-    check(served, 0.7)
+    check_values(served, 0.7)
     served.incidents.tend()
     assert not incidents(served)[0].is_open
 
 
 def test_the_reset_of_all_models_is_named_where_all_models_were_the_limit(served: Bench) -> None:
-    add(served, action="ask")
-    check(served, 0.5, 0.5)
+    add_monitor(served, action="ask")
+    check_values(served, 0.5, 0.5)
     tripped = replace(incidents(served)[0], doing=Doing.TRIPPED)
     assert "/model monitor reset churn" in str(next_step(tripped))
     assert "/model monitor reset --all" in str(next_step(replace(tripped, why=say(OF_ALL, n=3))))
@@ -76,6 +76,6 @@ def test_the_reset_of_all_models_is_named_where_all_models_were_the_limit(served
 def test_the_breaker_of_all_models_holds_for_each(served: Bench) -> None:
     with served.ledger.write() as tx:
         tx.trip(Tripped(model="", at=served.clock.now() - timedelta(days=3), why=say("Too many.")))
-    add(served)
-    check(served, 0.5, 0.5)
+    add_monitor(served)
+    check_values(served, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.TRIPPED)

@@ -20,8 +20,16 @@ from bot.ledger import SqlLedger
 from bot.ports import NoteKind
 from bot.services.serving import Servings
 from bot.slack.incident_card import title
-from tests.support.services.bench import BOB, POLICY, Bench, BentRegistry, HandClock
-from tests.support.services.monitoring import QUICK, add, check, incidents, policy_with, rollbacks, told
+from tests.support.services.bench import BOB, POLICY, Bench, FaultyRegistry, ManualClock
+from tests.support.services.monitoring import (
+    QUICK,
+    add_monitor,
+    channel_texts,
+    check_values,
+    incidents,
+    policy_with,
+    rollbacks,
+)
 
 SERVING = {"churn*": {"url": "http://127.0.0.1:1/v", "json": "version", "timeout": "10m"}}
 
@@ -39,12 +47,12 @@ class Probe:
 @pytest.fixture
 def probed(sqlite_url: str) -> Iterator[Bench]:
     """Return a bench whose policy asks the serving side; `churn` had v3 and v2, and has v4, in Production."""
-    registry = BentRegistry()
+    registry = FaultyRegistry()
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
     ledger = SqlLedger(sqlite_url)
     bench = Bench(
-        ledger=ledger, registry=registry, clock=HandClock(), policy=read_policy(POLICY | {"serving": SERVING})
+        ledger=ledger, registry=registry, clock=ManualClock(), policy=read_policy(POLICY | {"serving": SERVING})
     )
     bench.watch.poll()
     for version in (2, 4):
@@ -69,8 +77,8 @@ def the_incident(bench: Bench) -> Incident:
 
 
 def test_until_the_serving_side_confirms_it_nothing_is_restored(probed: Bench) -> None:
-    add(probed)
-    check(probed, 0.5, 0.5)
+    add_monitor(probed)
+    check_values(probed, 0.5, 0.5)
     probed.incidents.tend()
     assert the_incident(probed).is_open
     probe = Probe()
@@ -82,35 +90,35 @@ def test_until_the_serving_side_confirms_it_nothing_is_restored(probed: Bench) -
 
 
 def test_a_restored_version_that_passes_its_checks_is_a_recovery(probed: Bench) -> None:
-    add(probed)
-    check(probed, 0.5, 0.5)
+    add_monitor(probed)
+    check_values(probed, 0.5, 0.5)
     probe = Probe()
     probe.reports = "2"
     asks(probed, probe, seconds=2)
     probed.clock.turn(hours=1)
-    check(probed, 0.9)
+    check_values(probed, 0.9)
     ended = the_incident(probed)
     assert (ended.ending, title(ended)) == (Ending.RECOVERED, "✅ churn: restored, v2 serves")
-    assert "Restored and recovered: v2 is healthy" in told(probed)[-1]
-    check(probed, 0.9, 0.9)
-    assert sum("Restored and recovered" in line for line in told(probed)) == 1
+    assert "Restored and recovered: v2 is healthy" in channel_texts(probed)[-1]
+    check_values(probed, 0.9, 0.9)
+    assert sum("Restored and recovered" in line for line in channel_texts(probed)) == 1
 
 
 def test_a_restored_version_that_fails_as_well_is_none(probed: Bench) -> None:
-    add(probed)
-    check(probed, 0.5, 0.5)
+    add_monitor(probed)
+    check_values(probed, 0.5, 0.5)
     probe = Probe()
     probe.reports = "2"
     asks(probed, probe, seconds=2)
     probed.clock.turn(hours=1)
-    check(probed, 0.5, 0.5)
+    check_values(probed, 0.5, 0.5)
     [_, first] = incidents(probed)
     assert first.ending is Ending.RESTORED
 
 
 def test_a_persons_rollback_ends_it_with_their_name_and_their_thread(probed: Bench) -> None:
-    add(probed, action="notify")
-    check(probed, 0.5, 0.5)
+    add_monitor(probed, action="notify")
+    check_values(probed, 0.5, 0.5)
     probed.do("rollback churn 2 --reason 'wrong letters'", BOB)
     probed.incidents.tend()
     ended = the_incident(probed)
@@ -125,8 +133,8 @@ def test_a_persons_rollback_ends_it_with_their_name_and_their_thread(probed: Ben
 
 
 def test_a_promotion_overtakes_it_and_its_request_is_linked(probed: Bench) -> None:
-    add(probed, action="notify")
-    check(probed, 0.5, 0.5)
+    add_monitor(probed, action="notify")
+    check_values(probed, 0.5, 0.5)
     request = probed.approved("promote churn 1 production")
     probed.moves.run("churn")
     probed.incidents.tend()
@@ -138,7 +146,7 @@ def test_a_promotion_overtakes_it_and_its_request_is_linked(probed: Bench) -> No
 def test_where_the_policy_file_took_its_last_monitor_away_it_says_so(probed: Bench) -> None:
     probed.context.rules.replace(policy_with({"name": "accuracy", **QUICK, "action": "notify"}), "with")
     probed.file_monitors.sync()
-    check(probed, 0.5, 0.5, 0.5)
+    check_values(probed, 0.5, 0.5, 0.5)
     assert the_incident(probed).is_open
     probed.context.rules.replace(policy_with(), "without")
     probed.file_monitors.sync()
@@ -149,8 +157,8 @@ def test_where_the_policy_file_took_its_last_monitor_away_it_says_so(probed: Ben
 
 
 def test_a_serving_side_that_does_not_follow_is_no_restored_one(probed: Bench) -> None:
-    add(probed)
-    check(probed, 0.5, 0.5)
+    add_monitor(probed)
+    check_values(probed, 0.5, 0.5)
     asks(probed, Probe(), seconds=2)
     assert the_incident(probed).is_open
     asks(probed, Probe(), minutes=11)
@@ -162,22 +170,23 @@ def test_a_serving_side_that_does_not_follow_is_no_restored_one(probed: Bench) -
     assert (ended.is_open, ended.doing) == (False, Doing.NOT_FOLLOWED)
     assert title(ended) == "🆘 churn: v2 is in Production, not confirmed by the serving side"
     assert "Failed: v2 is in Production" in str(ended.resolution)
-    assert "Do this: ask it yourself, and let it load v2 anew" in told(probed)[-1]
+    assert "Do this: ask it yourself, and let it load v2 anew" in channel_texts(probed)[-1]
 
 
 def test_a_rollback_that_mlflow_refuses_ends_with_what_to_type(probed: Bench) -> None:
     def refuse(*args: object, **more: object) -> None:
         raise RegistryRefused(say("The registry says no."))
 
-    add(probed)
-    check(probed, 0.5)
+    add_monitor(probed)
+    check_values(probed, 0.5)
     probed.registry.transition = refuse  # type: ignore[method-assign]
-    check(probed, 0.5)
+    check_values(probed, 0.5)
     failed = the_incident(probed)
     assert (failed.doing, probed.registry.holders()) == (Doing.FAILED, [4])
     assert title(failed) == "🆘 churn v4: rolling back to v2 failed"
     assert any(
-        "MLflow refused. The registry says no." in line and "/model rollback churn 2" in line for line in told(probed)
+        "MLflow refused. The registry says no." in line and "/model rollback churn 2" in line
+        for line in channel_texts(probed)
     )
 
 
@@ -186,7 +195,7 @@ def test_a_rollback_that_mlflow_refuses_ends_with_what_to_type(probed: Bench) ->
 
 def repeated(bench: Bench) -> int:
     """Return how often the thread was reminded."""
-    return sum("nobody looks after it" in line for line in told(bench))
+    return sum("nobody looks after it" in line for line in channel_texts(bench))
 
 
 def acknowledged(bench: Bench) -> None:
@@ -197,8 +206,8 @@ def acknowledged(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("before", "times"), [(lambda bench: None, 1), (acknowledged, 0)], ids=["nobody", "somebody"])
 def test_who_looks_after_it_stops_the_reminders(probed: Bench, before: Callable[[Bench], None], times: int) -> None:
-    add(probed, action="notify")
-    check(probed, 0.5, 0.5)
+    add_monitor(probed, action="notify")
+    check_values(probed, 0.5, 0.5)
     before(probed)
     probed.clock.turn(seconds=REPEATED_EVERY.total_seconds() + 1)
     probed.incidents.tend()
@@ -206,12 +215,12 @@ def test_who_looks_after_it_stops_the_reminders(probed: Bench, before: Callable[
 
 
 def test_the_message_has_the_latest_figures_every_five_minutes(probed: Bench) -> None:
-    add(probed, action="notify")
-    check(probed, 0.5, 0.5)
-    check(probed, 0.4)
+    add_monitor(probed, action="notify")
+    check_values(probed, 0.5, 0.5)
+    check_values(probed, 0.4)
     assert "0.5 is not greater" in str(the_incident(probed).lines[0])
     probed.clock.turn(minutes=5)
-    check(probed, 0.3)
+    check_values(probed, 0.3)
     assert "0.3 is not greater" in str(the_incident(probed).lines[0])
 
 
@@ -227,8 +236,8 @@ def fails_and_comes_back(bench: Bench, model: str) -> None:
     bench.approved(f"promote {model} 2 production")
     bench.moves.run(model)
     bench.clock.turn(minutes=10)
-    add(bench, model=model, query=model, fail_after=1, source=f"of-{model}", min_served="0s")
-    check(bench, 0.5, query=model)
+    add_monitor(bench, model=model, query=model, fail_after=1, source=f"of-{model}", min_served="0s")
+    check_values(bench, 0.5, query=model)
 
 
 def test_three_automatic_rollbacks_of_all_models_in_a_day_are_the_last(probed: Bench) -> None:
@@ -240,28 +249,28 @@ def test_three_automatic_rollbacks_of_all_models_in_a_day_are_the_last(probed: B
 
 
 def test_a_day_later_a_model_may_be_rolled_back_by_itself_again(probed: Bench) -> None:
-    add(probed, fail_after=1, cooldown="0s")
-    check(probed, 0.5)
+    add_monitor(probed, fail_after=1, cooldown="0s")
+    check_values(probed, 0.5)
     assert len(rollbacks(probed)) == 1
     probed.clock.turn(hours=25)
     probed.sources.answers["accuracy"] = Answer(points=[(probed.clock.now(), 0.9)])
-    check(probed, 0.9, 0.5)
+    check_values(probed, 0.9, 0.5)
     assert (len(rollbacks(probed)), probed.registry.holders()) == (2, [3])
 
 
 def test_within_the_day_it_is_not(probed: Bench) -> None:
-    add(probed, fail_after=1, cooldown="0s")
-    check(probed, 0.5)
+    add_monitor(probed, fail_after=1, cooldown="0s")
+    check_values(probed, 0.5)
     probed.clock.turn(hours=20)
-    check(probed, 0.9, 0.5)
+    check_values(probed, 0.9, 0.5)
     assert (len(rollbacks(probed)), probed.registry.holders()) == (1, [2])
 
 
 def test_what_is_too_old_is_thrown_away(probed: Bench) -> None:
-    monitor = add(probed)
-    check(probed, 0.9)
+    monitor = add_monitor(probed)
+    check_values(probed, 0.9)
     probed.clock.turn(days=36)
-    check(probed, 0.9)
+    check_values(probed, 0.9)
     assert probed.monitoring.sweep(timedelta(days=7)) == 1
     with probed.ledger.read() as reading:
         assert len(reading.measurements(monitor.id)) == 1

@@ -20,17 +20,26 @@ from bot.services.monitors import Monitors
 from bot.slack.monitoring import monitor_view, row
 from handlers.terminal.watching import document
 from tests.support.services.bench import BOB, DAVE, Bench
-from tests.support.services.monitoring import add, check, goes_on, incidents, past, standing, tick, told
+from tests.support.services.monitoring import (
+    add_monitor,
+    channel_texts,
+    check_values,
+    incidents,
+    keep_measuring,
+    monitor_state,
+    record_history,
+    tick,
+)
 from tests.support.services.no_verdict import BLOCKS, CANT, minutes
 
 
 def watched(bench: Bench, **fields: Any) -> Monitor:
     """Return a monitor that has judged windows of the present version, and is well."""
-    monitor = add(bench, **BLOCKS | fields)
-    past(bench, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    monitor = add_monitor(bench, **BLOCKS | fields)
+    record_history(bench, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     minutes(bench, 20 * "+")
-    assert (standing(bench, monitor).state, standing(bench, monitor).unjudged) == (State.OK, 0)
-    assert standing(bench, monitor).judged_at is not None
+    assert (monitor_state(bench, monitor).state, monitor_state(bench, monitor).unjudged) == (State.OK, 0)
+    assert monitor_state(bench, monitor).judged_at is not None
     return monitor
 
 
@@ -38,7 +47,7 @@ def until_judged(bench: Bench, monitor: Monitor, most: int = 30) -> int:
     """Let good readings come until there is a verdict; return how many checks it took."""
     for at in range(most):
         minutes(bench, "+")
-        if standing(bench, monitor).state is State.OK:
+        if monitor_state(bench, monitor).state is State.OK:
             return at + 1
     raise AssertionError(f"not judged within {most} checks")
 
@@ -50,28 +59,28 @@ def test_a_source_with_gaps_in_every_window_is_told_of_within_three_checks(serve
     monitor = watched(served)
     for _ in range(12):
         minutes(served, "+.+..")  # no three empty checks in a row
-        now = standing(served, monitor)
+        now = monitor_state(served, monitor)
         if now.unjudged:
             break
     first = now.slot - now.unjudged
-    while standing(served, monitor).state is not State.CANT_JUDGE:
+    while monitor_state(served, monitor).state is not State.CANT_JUDGE:
         minutes(served, ".")
         minutes(served, "+")
     [incident] = incidents(served)
-    assert standing(served, monitor).slot - first <= 4
+    assert monitor_state(served, monitor).slot - first <= 4
     assert (incident.kind, incident.monitors) == (IncidentKind.BLIND, ("accuracy",))
     assert "readings, and" in str(incident.lines[0])
     minutes(served, 6 * "+.+..")
-    assert (standing(served, monitor).state, len(incidents(served))) == (State.CANT_JUDGE, 1)
+    assert (monitor_state(served, monitor).state, len(incidents(served))) == (State.CANT_JUDGE, 1)
     until_judged(served, monitor)
     assert [(one.is_open, one.ending) for one in incidents(served)] == [(False, Ending.RECOVERED)]
 
 
 def test_a_baseline_that_is_too_short_after_a_promotion_is_told_of(served: Bench) -> None:
-    monitor = add(served, **BLOCKS | {"action": "auto"})
-    past(served, monitor, lambda slot: 0.9, hours=3)
-    goes_on(served, lambda at: 0.9, minutes=15)
-    now = standing(served, monitor)
+    monitor = add_monitor(served, **BLOCKS | {"action": "auto"})
+    record_history(served, monitor, lambda slot: 0.9, hours=3)
+    keep_measuring(served, lambda at: 0.9, minutes=15)
+    now = monitor_state(served, monitor)
     assert (now.state, now.judged_at) == (State.CANT_JUDGE, None)
     why = (
         "There's only 3h of usable data from before v4, and its own past days cover 0s of the 7h needed. "
@@ -87,7 +96,7 @@ def test_a_rule_that_raises_is_told_of(served: Bench, rule: dict[str, Any]) -> N
     monitor = watched(served)
     rule["accuracy"] = ZeroDivisionError("oops")
     minutes(served, "++")
-    assert str(state(monitor, standing(served, monitor))) == "healthy when last judged; can't judge 2 of 3"
+    assert str(state(monitor, monitor_state(served, monitor))) == "healthy when last judged; can't judge 2 of 3"
     assert incidents(served) == []
     minutes(served, "+")
     assert "raised an error (ZeroDivisionError)" in str(incidents(served)[0].lines[0])
@@ -98,7 +107,7 @@ def test_a_clock_that_was_set_back_is_told_of(served: Bench) -> None:
     monitor = watched(served)
     served.clock.set_back(hours=1)
     minutes(served, "++++")
-    assert standing(served, monitor).state is State.CANT_JUDGE
+    assert monitor_state(served, monitor).state is State.CANT_JUDGE
     assert "the clock was set back" in str(incidents(served)[0].lines[0])
     served.clock.turn(hours=1)
     until_judged(served, monitor)
@@ -109,24 +118,24 @@ def test_a_rule_that_finds_nothing_new_forever_is_told_of(served: Bench, rule: d
     monitor = watched(served)
     rule["accuracy"] = Judgement(is_worse=None)
     minutes(served, 20 * "+")
-    assert standing(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).state is State.OK
     minutes(served, 10 * "+")
-    assert standing(served, monitor).state is State.CANT_JUDGE
+    assert monitor_state(served, monitor).state is State.CANT_JUDGE
     assert "There's been no verdict since" in str(incidents(served)[0].lines[0])
 
 
 def test_readings_that_take_far_too_long_to_come_are_told_of(served: Bench) -> None:
-    monitor = add(served, min_points=6, max_age="1h")
+    monitor = add_monitor(served, min_points=6, max_age="1h")
     served.clock.turn(seconds=12)
     served.sources.say("accuracy", (served.clock.now(), 0.9))
     for _ in range(9):
         tick(served)
         served.clock.turn(seconds=12)
-    assert (standing(served, monitor).state, standing(served, monitor).points) == (State.WARMUP, 1)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).points) == (State.WARMUP, 1)
     for _ in range(4):
         tick(served)
         served.clock.turn(seconds=12)
-    assert standing(served, monitor).state is State.CANT_JUDGE
+    assert monitor_state(served, monitor).state is State.CANT_JUDGE
     assert "It needs 6 readings" in str(incidents(served)[0].lines[0])
 
 
@@ -155,10 +164,10 @@ def test_one_that_was_judging_alerts_and_moves_nothing(served: Bench, rule: dict
 
 
 def test_a_new_one_that_nobody_has_armed_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
-    monitor = add(served, **BLOCKS)
+    monitor = add_monitor(served, **BLOCKS)
     rule["accuracy"] = CANT
     minutes(served, "++++")
-    now = standing(served, monitor)
+    now = monitor_state(served, monitor)
     assert (now.state, incidents(served)) == (State.CANT_JUDGE, [])
     assert str(state(monitor, now)) == "can't judge yet: The baseline is gone"
     assert str(checked(monitor, now)).startswith("Checked “churn” accuracy: can't judge yet: The baseline is gone. The")
@@ -177,8 +186,8 @@ def test_a_dry_run_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
     monitor = watched(served, action="dry_run")
     rule["accuracy"] = CANT
     minutes(served, "++++")
-    assert (standing(served, monitor).state, incidents(served)) == (State.CANT_JUDGE, [])
-    assert str(state(monitor, standing(served, monitor))) == "can't judge: The baseline is gone"
+    assert (monitor_state(served, monitor).state, incidents(served)) == (State.CANT_JUDGE, [])
+    assert str(state(monitor, monitor_state(served, monitor))) == "can't judge: The baseline is gone"
 
 
 def test_what_was_silenced_is_told_afterwards(served: Bench, rule: dict[str, Any]) -> None:
@@ -194,7 +203,7 @@ def test_what_was_silenced_is_told_afterwards(served: Bench, rule: dict[str, Any
 
 
 def test_one_that_is_armed_although_it_cannot_judge_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
-    monitor = add(served, **BLOCKS)
+    monitor = add_monitor(served, **BLOCKS)
     rule["accuracy"] = CANT
     minutes(served, "++++")
     with served.ledger.write() as tx:
@@ -208,15 +217,15 @@ def test_one_that_is_armed_although_it_cannot_judge_is_told_of(served: Bench, ru
 
 def test_what_failed_stays_failed(served: Bench, rule: dict[str, Any]) -> None:
     monitor = watched(served)
-    goes_on(served, lambda at: 0.5, minutes=30)
-    assert standing(served, monitor).state is State.FAILED
+    keep_measuring(served, lambda at: 0.5, minutes=30)
+    assert monitor_state(served, monitor).state is State.FAILED
     rule["accuracy"] = CANT
     minutes(served, "++++")
-    assert (standing(served, monitor).state, [one.kind for one in incidents(served)]) == (
+    assert (monitor_state(served, monitor).state, [one.kind for one in incidents(served)]) == (
         State.FAILED,
         [IncidentKind.FAILED],
     )
-    assert str(state(monitor, standing(served, monitor))).endswith("; can't judge now")
+    assert str(state(monitor, monitor_state(served, monitor))).endswith("; can't judge now")
 
 
 def test_the_alert_names_the_new_reason(served: Bench, rule: dict[str, Any]) -> None:
@@ -242,7 +251,7 @@ def test_an_outage_is_one_alert_that_ends_with_the_next_verdict(served: Bench) -
     minutes(served, 6 * ".")
     [incident] = incidents(served)
     minutes(served, "+")
-    assert str(state(monitor, standing(served, monitor))) == "measured again, but not judged yet"
+    assert str(state(monitor, monitor_state(served, monitor))) == "measured again, but not judged yet"
     assert incidents(served)[0].is_open
     until_judged(served, monitor)
     [ended] = incidents(served)
@@ -251,16 +260,16 @@ def test_an_outage_is_one_alert_that_ends_with_the_next_verdict(served: Bench) -
 
 
 def test_a_window_that_fails_ends_it_too(served: Bench) -> None:
-    monitor = add(served, no_data=2, action="notify", fail_after=2)
-    check(served, 0.9, None, None, 0.5)
+    monitor = add_monitor(served, no_data=2, action="notify", fail_after=2)
+    check_values(served, 0.9, None, None, 0.5)
     [incident] = incidents(served)
-    assert (standing(served, monitor).state, incident.is_open) == (State.PENDING, False)
+    assert (monitor_state(served, monitor).state, incident.is_open) == (State.PENDING, False)
     assert Tag.MONITOR_WELL not in {event.tag for event in served.events()}
 
 
 def test_a_failure_right_after_it_ends_it_too(served: Bench) -> None:
-    add(served, no_data=2, action="notify", fail_after=1)
-    check(served, 0.9, None, None, 0.5)
+    add_monitor(served, no_data=2, action="notify", fail_after=1)
+    check_values(served, 0.9, None, None, 0.5)
     assert {one.kind: one.is_open for one in incidents(served)} == {
         IncidentKind.BLIND: False,
         IncidentKind.FAILED: True,
@@ -278,7 +287,10 @@ def test_a_promotion_overtakes_it_and_the_next_version_is_told_of_anew(
     served.moves.run("churn")
     served.incidents.tend()
     assert [one.ending for one in incidents(served)] == [Ending.OVERTAKEN]
-    assert (standing(served, monitor).state, standing(served, monitor).judged_at is None) == (State.WARMUP, False)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).judged_at is None) == (
+        State.WARMUP,
+        False,
+    )
     minutes(served, "+++")
     assert sorted(one.is_open for one in incidents(served)) == [False, True]
 
@@ -291,8 +303,8 @@ def test_one_that_is_resumed_is_not_blamed_for_its_pause(served: Bench) -> None:
     monitors.resume(BOB, "churn", "accuracy", origin="slack")
     before = served.clock.now()
     minutes(served, 25 * "+")
-    assert (standing(served, monitor).state, incidents(served)) == (State.OK, [])
-    judged_at = standing(served, monitor).judged_at
+    assert (monitor_state(served, monitor).state, incidents(served)) == (State.OK, [])
+    judged_at = monitor_state(served, monitor).judged_at
     assert judged_at is not None
     assert judged_at > before + timedelta(minutes=10)
 
@@ -302,8 +314,8 @@ def test_one_that_is_resumed_is_not_blamed_for_its_pause(served: Bench) -> None:
 
 @pytest.mark.parametrize("was_judging", [True, False])
 def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench, was_judging: bool) -> None:
-    monitor = add(served, **BLOCKS)
-    past(served, monitor, lambda slot: 0.9, hours=3)
+    monitor = add_monitor(served, **BLOCKS)
+    record_history(served, monitor, lambda slot: 0.9, hours=3)
     minutes(served, "+")
     with served.ledger.write() as tx:
         now = tx.standing(monitor.id)
@@ -324,9 +336,9 @@ def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench,
             )
         )
     minutes(served, 15 * "+")
-    assert standing(served, monitor).state is State.CANT_JUDGE
+    assert monitor_state(served, monitor).state is State.CANT_JUDGE
     assert bool(incidents(served)) is was_judging
-    assert bool([line for line in told(served) if "can't judge" in line]) is was_judging
+    assert bool([line for line in channel_texts(served) if "can't judge" in line]) is was_judging
 
 
 # -- what is compared --------------------------------------------------------------------------------------------------
@@ -341,7 +353,7 @@ def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench,
     ],
 )
 def test_a_rule_says_what_it_compares(served: Bench, fields: dict[str, Any], said: str) -> None:
-    monitor = add(served, **BLOCKS | fields)
+    monitor = add_monitor(served, **BLOCKS | fields)
     assert said in str(rule_in_words(monitor.rule))
 
 
@@ -350,4 +362,4 @@ def test_one_bad_reading_is_not_said_to_be_the_window_s_mean(served: Bench) -> N
     served.sources.say("accuracy", (served.clock.now() + timedelta(seconds=66), 0.7))
     served.clock.turn(seconds=66)
     tick(served)
-    assert "The latest reading of accuracy for v4 is 0.7." in str(checked(monitor, standing(served, monitor)))
+    assert "The latest reading of accuracy for v4 is 0.7." in str(checked(monitor, monitor_state(served, monitor)))

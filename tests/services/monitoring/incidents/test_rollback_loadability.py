@@ -17,15 +17,15 @@ from bot.domain.rollbacks import Bar
 from bot.services.fitness import WayBack
 from tests.support.services.bench import BOB, Bench
 from tests.support.services.monitoring import (
-    add,
+    add_monitor,
     asked,
-    check,
+    channel_texts,
+    check_values,
     incidents,
     meanwhile,
     rollbacks,
-    told,
 )
-from tests.support.services.rollbacks import shape
+from tests.support.services.rollbacks import package_with_input
 
 # -- files that are away, or gone --------------------------------------------------------------------------------------
 
@@ -55,21 +55,21 @@ def test_whoever_forces_a_rollback_does_not_wait_for_files_that_are_away(served:
 
 @pytest.mark.parametrize("stop", ["cooldown", "freeze"])
 def test_the_button_leads_to_no_version_that_may_not_load(served: Bench, stop: str) -> None:
-    served.registry.add_package(served.registry.version("churn", 4), shape("string"))
-    add(served, cooldown="365d")
+    served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
+    add_monitor(served, cooldown="365d")
     if stop == "freeze":
         served.freezing.freeze(BOB, build(FreezeModel, {"model": "churn", "reason": "audit"}), origin="slack")
-    check(served, 0.5, 0.5)
+    check_values(served, 0.5, 0.5)
     assert incidents(served)[0].doing is Doing.HELD
     assert "MLmodel file is gone" in str(incidents(served)[0].why)
 
 
 def test_a_click_on_a_version_that_is_known_not_to_load_is_refused(served: Bench) -> None:
-    add(served, action="ask")
-    check(served, 0.5, 0.5)
-    served.registry.add_package(served.registry.version("churn", 4), shape("string"))
+    add_monitor(served, action="ask")
+    check_values(served, 0.5, 0.5)
+    served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     served.clock.turn(minutes=11)
-    check(served, 0.5)  # which has looked again
+    check_values(served, 0.5)  # which has looked again
     with pytest.raises(Refused, match="MLmodel file is gone"):
         served.rollbacks.answer(BOB, incidents(served)[0].id, origin="slack")
     assert rollbacks(served) == []
@@ -80,8 +80,8 @@ def test_a_click_on_a_version_that_is_known_not_to_load_is_refused(served: Bench
 
 def test_a_monitor_does_not_go_back_to_what_cannot_be_looked_at_until_it_can(served: Bench) -> None:
     back = files_are_away(served)
-    add(served)
-    check(served, 0.5, 0.5, 0.5, 0.5)
+    add_monitor(served)
+    check_values(served, 0.5, 0.5, 0.5, 0.5)
     [incident] = incidents(served)
     assert (served.registry.holders(), rollbacks(served), incident.doing) == ([4], [], Doing.HELD)
     assert str(incident.why) == (
@@ -91,28 +91,28 @@ def test_a_monitor_does_not_go_back_to_what_cannot_be_looked_at_until_it_can(ser
     assert str(next_step(incident)) == (
         'Wait, or decide: if v4 is really bad, type /model rollback churn 2 --force --reason "…"'
     )
-    assert len([line for line in told(served) if "cannot be told" in line]) == 1  # not with every check
+    assert len([line for line in channel_texts(served) if "cannot be told" in line]) == 1  # not with every check
     back()
-    check(served, 0.5)
+    check_values(served, 0.5)
     assert (served.registry.holders(), len(rollbacks(served))) == ([2], 1)
 
 
 def test_what_is_then_seen_not_to_load_is_told_as_well(served: Bench) -> None:
-    served.registry.add_package(served.registry.version("churn", 4), shape("string"))
+    served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     back = files_are_away(served)
-    add(served)
-    check(served, 0.5, 0.5)
+    add_monitor(served)
+    check_values(served, 0.5, 0.5)
     back()
-    check(served, 0.5, 0.5)
+    check_values(served, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
-    assert len([line for line in told(served) if "MLmodel file is gone" in line]) == 1
+    assert len([line for line in channel_texts(served) if "MLmodel file is gone" in line]) == 1
     assert str(next_step(incidents(served)[0])) == (
         "Decide: another version, as /model history churn lists them, or this one with --force."
     )
 
 
 def test_a_version_that_nobody_has_looked_at_is_not_gone_back_to(served: Bench) -> None:
-    add(served, fail_after=1)
+    add_monitor(served, fail_after=1)
     real = served.incidents.prepare
 
     def prepare(checked: Any) -> Any:
@@ -124,9 +124,9 @@ def test_a_version_that_nobody_has_looked_at_is_not_gone_back_to(served: Bench) 
         return found
 
     served.incidents.prepare = prepare  # type: ignore[method-assign]
-    check(served, 0.5)
+    check_values(served, 0.5)
     assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
-    check(served, 0.5)
+    check_values(served, 0.5)
     assert served.registry.holders() == [3]
 
 
@@ -146,7 +146,7 @@ def test_an_mlflow_that_is_away_is_not_asked_for_each_of_many(served: Bench) -> 
 
 def test_a_click_is_looked_at_before_it_moves_anything(served: Bench) -> None:
     asked(served)
-    served.registry.add_package(served.registry.version("churn", 4), shape("string"))
+    served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     served.moves.run("churn")
     [incident] = incidents(served)
     assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
@@ -173,7 +173,7 @@ def test_so_does_a_command(served: Bench) -> None:
 
 
 def test_a_rollback_that_another_process_takes_over_is_looked_at_again(served: Bench) -> None:
-    add(served, fail_after=1)
+    add_monitor(served, fail_after=1)
     real = served.registry.version
     served.fitness.against("churn", 2, 4)
 
@@ -181,9 +181,9 @@ def test_a_rollback_that_another_process_takes_over_is_looked_at_again(served: B
         raise RegistryUnreachable("MLflow does not answer.")
 
     served.registry.version = away  # type: ignore[method-assign, assignment]
-    check(served, 0.5)
+    check_values(served, 0.5)
     served.registry.version = real  # type: ignore[method-assign]
-    served.registry.add_package(served.registry.version("churn", 4), shape("string"))
+    served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
     served.clock.turn(hours=1)
     served.moves.run("churn")
     assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
@@ -191,12 +191,12 @@ def test_a_rollback_that_another_process_takes_over_is_looked_at_again(served: B
 
 
 def test_that_a_rollback_was_tried_already_is_told_once(served: Bench) -> None:
-    add(served)
-    check(served, 0.5)
+    add_monitor(served)
+    check_values(served, 0.5)
     freeze = build(FreezeModel, {"model": "churn", "reason": "audit"})
     meanwhile(served, lambda: served.freezing.freeze(BOB, freeze, origin="slack"))
-    check(served, 0.5)
+    check_values(served, 0.5)
     served.freezing.unfreeze(BOB, build(UnfreezeModel, {"model": "churn"}), origin="slack")
-    check(served, 0.5, 0.5, 0.5)
+    check_values(served, 0.5, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served)[0].doing) == ([4], Doing.HELD)
-    assert len([line for line in told(served) if "was tried already" in line]) == 1
+    assert len([line for line in channel_texts(served) if "was tried already" in line]) == 1

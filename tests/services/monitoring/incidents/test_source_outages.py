@@ -15,11 +15,11 @@ from bot.services import monitoring
 from bot.services.monitoring import present_term
 from tests.support.services.bench import Bench
 from tests.support.services.monitoring import (
-    add,
-    check,
+    add_monitor,
+    check_values,
     incidents,
-    serving,
-    standing,
+    monitor_state,
+    put_into_production,
     tick,
 )
 from tests.support.services.no_verdict import BLOCKS, CANT, minutes
@@ -30,9 +30,9 @@ MODELS = ("churn", "a", "b", "c")
 def fleet(bench: Bench, **fields: Any) -> list[Monitor]:
     """Return a monitor for each of four models, in Production for different times; all have been judging."""
     for model in MODELS[1:]:
-        serving(bench, model)
+        put_into_production(bench, model)
         bench.clock.turn(minutes=3)
-    monitors = [add(bench, "q", model, **BLOCKS | {"query": "q"} | fields) for model in MODELS]
+    monitors = [add_monitor(bench, "q", model, **BLOCKS | {"query": "q"} | fields) for model in MODELS]
     for one in monitors:
         with bench.ledger.write() as tx:
             tx.save_standing(replace(tx.standing(one.id), judged_at=bench.clock.now()))
@@ -59,10 +59,10 @@ def test_an_outage_of_a_source_is_one_alert_that_ends_when_each_of_its_monitors_
 def live_fleet(bench: Bench) -> list[Monitor]:
     """Return the same, judged by the real rule against their own past eight hours."""
     for model in MODELS[1:]:
-        serving(bench, model)
+        put_into_production(bench, model)
         bench.clock.turn(minutes=3)
     bench.clock.turn(hours=9)
-    monitors = [add(bench, "q", model, **BLOCKS | {"query": "q", "baseline": "live"}) for model in MODELS]
+    monitors = [add_monitor(bench, "q", model, **BLOCKS | {"query": "q", "baseline": "live"}) for model in MODELS]
     now, slots = bench.clock.now(), 8 * 60
     with bench.ledger.write() as tx:
         for one in monitors:
@@ -102,7 +102,7 @@ def live_fleet(bench: Bench) -> list[Monitor]:
             )
             tx.save_monitor(replace(one, created_at=term.since))
     minutes(bench, 22 * "+", query="q")
-    assert {standing(bench, one).state for one in monitors} == {State.OK}
+    assert {monitor_state(bench, one).state for one in monitors} == {State.OK}
     assert incidents(bench) == []
     return monitors
 
@@ -114,7 +114,7 @@ def test_whatever_a_source_lacks_is_one_alert_until_each_window_is_whole_again(s
     minutes(served, "+", query="q")
     assert [(one.is_of_source, one.is_open) for one in incidents(served)] == [(True, True)]
     minutes(served, 28 * "+", query="q")
-    assert {standing(served, one).state for one in monitors} == {State.OK}
+    assert {monitor_state(served, one).state for one in monitors} == {State.OK}
     assert [(one.is_of_source, one.is_open, one.ending) for one in incidents(served)] == [
         (True, False, Ending.RECOVERED)
     ]
@@ -171,7 +171,7 @@ def test_new_monitors_that_cannot_judge_yet_say_nothing_about_a_source(
 ) -> None:
     fleet(served)
     for number in range(6):
-        add(served, f"new{number}", MODELS[number % 3], **BLOCKS | {"query": "q"})
+        add_monitor(served, f"new{number}", MODELS[number % 3], **BLOCKS | {"query": "q"})
     monkeypatch.setattr(
         monitoring,
         "judge",
@@ -208,7 +208,7 @@ def test_one_that_was_alone_at_first_is_told_of_once(served: Bench, monkeypatch:
 
 def test_a_source_s_incident_ends_when_few_fail(served: Bench) -> None:
     for number in range(4):
-        add(served, f"q{number}", query=f"q{number}", fail_after=1, recover_after=1)
+        add_monitor(served, f"q{number}", query=f"q{number}", fail_after=1, recover_after=1)
     served.clock.turn(seconds=12)
     say_all(served, 4, 0.1)
     [incident] = incidents(served)
@@ -234,7 +234,7 @@ def say_all(bench: Bench, count: int, value: float) -> None:
 
 
 def test_a_source_that_hangs_again_and_again_is_not_asked_until_it_comes_back(served: Bench) -> None:
-    monitor, free, hung = add(served), threading.Event(), threading.Semaphore(0)
+    monitor, free, hung = add_monitor(served), threading.Event(), threading.Semaphore(0)
     read, asked = served.sources.read, []
 
     def slow(name: str, queries: Any) -> Any:
@@ -261,6 +261,6 @@ def test_a_source_that_hangs_again_and_again_is_not_asked_until_it_comes_back(se
         if thread.name.startswith("checks of"):
             thread.join(10)
     served.sources.read = read  # type: ignore[method-assign]
-    check(served, 0.9)
-    check(served, 0.9)
-    assert standing(served, monitor).state is State.OK
+    check_values(served, 0.9)
+    check_values(served, 0.9)
+    assert monitor_state(served, monitor).state is State.OK

@@ -13,72 +13,72 @@ from bot.domain.rollbacks import Bar
 from tests.support.services.bench import BOB, Bench
 from tests.support.services.monitoring import (
     HOURS,
-    add,
-    check,
-    goes_on,
-    past,
+    add_monitor,
+    channel_texts,
+    check_values,
+    keep_measuring,
+    monitor_state,
+    record_history,
     rollbacks,
-    standing,
     tick,
-    told,
 )
 
 
 def test_a_version_that_is_worse_than_what_is_usual_is_rolled_back(served: Bench) -> None:
-    monitor = add(served, **HOURS)
-    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
-    goes_on(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
+    monitor = add_monitor(served, **HOURS)
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
     assert served.registry.holders() == [2]
 
 
 def test_a_block_of_rates_is_their_mean_and_no_rate_of_them(served: Bench) -> None:
-    monitor = add(served, **HOURS, aggregate="rate", direction="lower")
-    past(served, monitor, lambda slot: 3.0, hours=8)
+    monitor = add_monitor(served, **HOURS, aggregate="rate", direction="lower")
+    record_history(served, monitor, lambda slot: 3.0, hours=8)
     for minute in range(35):
         served.clock.turn(seconds=66)
         now = served.clock.now()
         grown = [(now - timedelta(seconds=back), 3.0 * (66 * minute - back) + 1e6) for back in (60, 30, 0)]
         served.sources.answers["accuracy"] = Answer(points=grown)
         tick(served)
-    assert standing(served, monitor).state is State.OK
-    assert standing(served, monitor).usual == pytest.approx(3.0)
+    assert monitor_state(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).usual == pytest.approx(3.0)
 
 
 def test_a_version_as_good_as_what_is_usual_stays(served: Bench) -> None:
-    monitor = add(served, **HOURS)
-    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
-    goes_on(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=35)
-    assert (served.registry.holders(), standing(served, monitor).state) == ([4], State.OK)
+    monitor = add_monitor(served, **HOURS)
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=35)
+    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], State.OK)
     with served.ledger.read() as reading:
         measured = reading.measurements(monitor.id, most=500)
-    bounds = chart_of(monitor, standing(served, monitor), measured, []).bounds
+    bounds = chart_of(monitor, monitor_state(served, monitor), measured, []).bounds
     assert bounds == pytest.approx({"fails below": 0.886, "baseline": 0.904}, abs=0.002)
 
 
 def test_without_enough_of_a_baseline_nothing_is_judged_and_nothing_moved(served: Bench) -> None:
-    monitor = add(served, **HOURS)
-    past(served, monitor, lambda slot: 0.9, hours=3)
-    goes_on(served, lambda at: 0.5, minutes=35)
+    monitor = add_monitor(served, **HOURS)
+    record_history(served, monitor, lambda slot: 0.9, hours=3)
+    keep_measuring(served, lambda at: 0.5, minutes=35)
     assert (served.registry.holders(), rollbacks(served)) == ([4], [])
-    assert standing(served, monitor).state is State.CANT_JUDGE
-    assert str(standing(served, monitor).why) == (
+    assert monitor_state(served, monitor).state is State.CANT_JUDGE
+    assert str(monitor_state(served, monitor).why) == (
         "There's only 3h of usable data from before v4, and its own past days cover 19m 48s of the 7h needed. "
         "It judges from 2026-05-07 07:20 UTC."
     )
 
 
 def test_a_version_that_is_worse_from_its_first_reading_on_is_seen_one_reading_after_the_other(served: Bench) -> None:
-    monitor = add(served, **HOURS | {"rule": "sequential", "fail_after": 1})
-    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
-    goes_on(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
+    monitor = add_monitor(served, **HOURS | {"rule": "sequential", "fail_after": 1})
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
     assert served.registry.holders() == [2]
 
 
 def test_one_by_one_as_good_as_usual_stays(served: Bench) -> None:
-    monitor = add(served, **HOURS | {"rule": "sequential", "fail_after": 1})
-    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
-    goes_on(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=35)
-    assert (served.registry.holders(), standing(served, monitor).state) == ([4], State.OK)
+    monitor = add_monitor(served, **HOURS | {"rule": "sequential", "fail_after": 1})
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=35)
+    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], State.OK)
 
 
 def lately(bench: Bench, monitor: Monitor, value: float, *, hours: float) -> None:
@@ -124,38 +124,42 @@ def lately(bench: Bench, monitor: Monitor, value: float, *, hours: float) -> Non
 @pytest.mark.parametrize("baseline", ["live", "previous"])
 def test_without_days_before_it_a_version_s_own_past_is_what_is_usual(served: Bench, baseline: str) -> None:
     served.clock.turn(hours=9)
-    monitor = add(served, **HOURS, baseline=baseline)
+    monitor = add_monitor(served, **HOURS, baseline=baseline)
     lately(served, monitor, 0.9, hours=8)
-    goes_on(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
+    keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
     assert served.registry.holders() == [2]
-    has_remark = "There's no usable data from before v4, so this compares with its own past days." in str(told(served))
+    has_remark = "There's no usable data from before v4, so this compares with its own past days." in str(
+        channel_texts(served)
+    )
     assert has_remark is (baseline == "previous")
 
 
 def test_a_version_that_was_rolled_back_as_bad_is_nobody_s_baseline(served: Bench) -> None:
-    monitor = add(served, **HOURS)
-    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    monitor = add_monitor(served, **HOURS)
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
     with served.ledger.write() as tx:
         tx.add_bar(Bar(id="b", model="churn", version=2, move="m", at=served.clock.now(), by=BOB.person, reason="bad"))
-    goes_on(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
+    keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
     assert (served.registry.holders(), rollbacks(served)) == ([4], [])
-    assert "own past days" in str(standing(served, monitor).why)
+    assert "own past days" in str(monitor_state(served, monitor).why)
 
 
 def test_labels_that_come_later_shift_what_is_looked_at(served: Bench) -> None:
-    monitor = add(served, label_delay="5m", fail_after=1)
+    monitor = add_monitor(served, label_delay="5m", fail_after=1)
     served.clock.turn(minutes=10)
     now = served.clock.now()
     served.sources.answers["accuracy"] = Answer(points=[(now - timedelta(minutes=5), 0.9), (now, 0.1)])
     tick(served)
     assert served.sources.asked[-1][0].until == now - timedelta(minutes=5)
-    assert (standing(served, monitor).state, standing(served, monitor).value) == (State.OK, 0.9)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).value) == (State.OK, 0.9)
 
 
 @pytest.mark.parametrize("hours", [3, 5, 6, 7, 12, 24, 48])
 def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) -> None:
     """Also in the last moments of the rule's day, which in floating point is no whole number of hours."""
-    monitor = add(served, **HOURS | {"rule": "sequential", "history": f"{hours}h", "fail_after": 1, "every": "10m"})
+    monitor = add_monitor(
+        served, **HOURS | {"rule": "sequential", "history": f"{hours}h", "fail_after": 1, "every": "10m"}
+    )
     served.clock.turn(hours=1)
     with served.ledger.read() as reading:
         now, before, *_ = served.rollbacks.served(reading, "churn")
@@ -179,38 +183,38 @@ def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) ->
                 ],
                 "x",
             )
-        tx.save_standing(replace(standing(served, monitor), slot=29 * 6, next_at=served.clock.now()))
+        tx.save_standing(replace(monitor_state(served, monitor), slot=29 * 6, next_at=served.clock.now()))
     for _ in range(40):
         served.clock.turn(minutes=12)
         served.sources.say("accuracy", (served.clock.now(), 0.9))
         tick(served)
-        assert standing(served, monitor).state is not State.ERROR
-    assert "raised" not in str(standing(served, monitor).why)
+        assert monitor_state(served, monitor).state is not State.ERROR
+    assert "raised" not in str(monitor_state(served, monitor).why)
 
 
 def test_what_was_read_while_it_warmed_up_counts_for_nothing(served: Bench) -> None:
-    monitor = add(served, **HOURS | {"rule": "sequential", "fail_after": 1, "warmup": "60m"})
-    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
-    goes_on(served, lambda at: 0.7 + 0.002 * (at % 5), minutes=40)
-    goes_on(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=40)
-    assert (served.registry.holders(), standing(served, monitor).state) == ([4], State.OK)
+    monitor = add_monitor(served, **HOURS | {"rule": "sequential", "fail_after": 1, "warmup": "60m"})
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.7 + 0.002 * (at % 5), minutes=40)
+    keep_measuring(served, lambda at: 0.9 + 0.002 * (at % 5), minutes=40)
+    assert (served.registry.holders(), monitor_state(served, monitor).state) == ([4], State.OK)
 
 
 # -- what a whole check keeps to ---------------------------------------------------------------------------------------
 
 
 def test_no_block_that_began_while_it_warmed_up_is_judged(served: Bench) -> None:
-    monitor = add(served, **HOURS | {"warmup": "55m", "fail_after": 1})
-    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
-    goes_on(served, lambda at: 0.5, minutes=47)  # to the 62nd minute: the last whole block began in the 50th
-    assert (served.registry.holders(), standing(served, monitor).judged_to) == ([4], None)
-    goes_on(served, lambda at: 0.5, minutes=12)
+    monitor = add_monitor(served, **HOURS | {"warmup": "55m", "fail_after": 1})
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.5, minutes=47)  # to the 62nd minute: the last whole block began in the 50th
+    assert (served.registry.holders(), monitor_state(served, monitor).judged_to) == ([4], None)
+    keep_measuring(served, lambda at: 0.5, minutes=12)
     assert served.registry.holders() == [2]
 
 
 def test_the_hard_limit_waits_for_no_number_of_readings(served: Bench) -> None:
-    add(served, min_points=50, hard_limit=0.3)
-    check(served, 0.5, 0.5, 0.5)
+    add_monitor(served, min_points=50, hard_limit=0.3)
+    check_values(served, 0.5, 0.5, 0.5)
     assert served.registry.holders() == [4]
-    check(served, 0.1, 0.1)
+    check_values(served, 0.1, 0.1)
     assert served.registry.holders() == [2]

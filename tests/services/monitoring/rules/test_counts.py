@@ -20,7 +20,7 @@ from bot.services.monitors import Monitors
 from bot.slack.monitoring import monitor_list, monitor_view
 from bot.sources.push import PushSource
 from tests.support.services.bench import Bench
-from tests.support.services.monitoring import add, standing, tick
+from tests.support.services.monitoring import add_monitor, monitor_state, tick
 
 COUNTS: dict[str, Any] = {
     "name": "correct",
@@ -46,24 +46,24 @@ def last(bench: Bench, monitor: Monitor) -> Measurement:
 
 
 def test_a_check_asks_for_both_figures_at_once(served: Bench) -> None:
-    add(served, **COUNTS)
+    add_monitor(served, **COUNTS)
     counted(served, (93, 100))
     [[query]] = served.sources.asked
     assert (query.query, query.of) == ("correct", "predictions")
 
 
 def test_a_bound_is_for_the_proportion(served: Bench) -> None:
-    monitor = add(served, **COUNTS)
+    monitor = add_monitor(served, **COUNTS)
     counted(served, (93, 100))
-    assert (standing(served, monitor).state, standing(served, monitor).value) == (State.OK, 0.93)
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).value) == (State.OK, 0.93)
     counted(served, (85, 100), (84, 100))
-    assert standing(served, monitor).state is State.FAILED
+    assert monitor_state(served, monitor).state is State.FAILED
 
 
 def test_what_a_count_is_out_of_is_kept_until_the_next_figure(served: Bench) -> None:
-    monitor = add(served, **COUNTS)
+    monitor = add_monitor(served, **COUNTS)
     counted(served, (93, 100), (0, 0))
-    assert (standing(served, monitor).value, standing(served, monitor).total) == (0.93, 100)
+    assert (monitor_state(served, monitor).value, monitor_state(served, monitor).total) == (0.93, 100)
     assert (last(served, monitor).value, last(served, monitor).total) == (None, None)
     assert str(last(served, monitor).why) == "Nothing was counted: 0 of 0."
     counted(served, (9, 10))
@@ -71,10 +71,10 @@ def test_what_a_count_is_out_of_is_kept_until_the_next_figure(served: Bench) -> 
 
 
 def test_a_metric_that_is_no_count_has_no_total(served: Bench) -> None:
-    monitor = add(served)
+    monitor = add_monitor(served)
     served.sources.say("accuracy", (served.clock.now(), 0.9))
     tick(served)
-    assert (last(served, monitor).value, last(served, monitor).total, standing(served, monitor).total) == (
+    assert (last(served, monitor).value, last(served, monitor).total, monitor_state(served, monitor).total) == (
         0.9,
         None,
         None,
@@ -82,7 +82,7 @@ def test_a_metric_that_is_no_count_has_no_total(served: Bench) -> None:
 
 
 def test_pushed_counts_are_judged_without_being_asked_for(served: Bench) -> None:
-    monitor = add(served, **COUNTS | {"of": None, "source": "push"})
+    monitor = add_monitor(served, **COUNTS | {"of": None, "source": "push"})
     served.clock.turn(seconds=12)
     now = served.clock.now()
     with served.ledger.write() as tx:
@@ -104,7 +104,7 @@ def test_pushed_counts_are_judged_without_being_asked_for(served: Bench) -> None
     pushed = PushSource(served.ledger, "push")
     served.sources.read = lambda name, queries: pushed.read(queries)  # type: ignore[method-assign]
     tick(served)
-    assert (standing(served, monitor).value, standing(served, monitor).total) == (0.93, 100)
+    assert (monitor_state(served, monitor).value, monitor_state(served, monitor).total) == (0.93, 100)
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------------
@@ -119,27 +119,27 @@ def test_pushed_counts_are_judged_without_being_asked_for(served: Bench) -> None
     ],
 )
 def test_a_rule_says_what_is_counted_out_of_what(served: Bench, fields: dict[str, Any], said: str) -> None:
-    assert said in str(rule(add(served, **COUNTS | fields).rule))
+    assert said in str(rule(add_monitor(served, **COUNTS | fields).rule))
 
 
 def test_whoever_checks_hears_the_count(served: Bench) -> None:
-    monitor = add(served, **COUNTS)
+    monitor = add_monitor(served, **COUNTS)
     counted(served, (84, 100))
-    said = str(checked(monitor, standing(served, monitor)))
+    said = str(checked(monitor, monitor_state(served, monitor)))
     assert "correct of predictions of v4: 0.84 (84 of 100), bound 0.85." in said
     assert "0.84 (84 of 100) is not greater than 0.85." in said
 
 
 def test_against_a_baseline_the_latest_reading_is_said_with_its_count(served: Bench) -> None:
-    monitor = add(served, **COUNTS | {"rule": "blocks", "greater_than": None})
+    monitor = add_monitor(served, **COUNTS | {"rule": "blocks", "greater_than": None})
     counted(served, (84, 100))
     assert "The latest reading of correct of predictions for v4 is 0.84 (84 of 100)." in str(
-        checked(monitor, standing(served, monitor))
+        checked(monitor, monitor_state(served, monitor))
     )
 
 
 def test_an_alert_and_a_hard_limit_say_the_count(served: Bench) -> None:
-    add(served, **COUNTS | {"hard_limit": 0.5})
+    add_monitor(served, **COUNTS | {"hard_limit": 0.5})
     counted(served, (49, 100), (4900, 10_000))
     with served.ledger.read() as reading:
         [incident] = reading.incidents()
@@ -147,23 +147,23 @@ def test_an_alert_and_a_hard_limit_say_the_count(served: Bench) -> None:
 
 
 def test_a_monitor_is_listed_and_shown_with_its_counts(served: Bench) -> None:
-    monitor = add(served, **COUNTS)
+    monitor = add_monitor(served, **COUNTS)
     counted(served, (93, 100), (9, 10), (0, 0))
     service = Monitors(served.context, served.gatekeeper, lambda one, span: pytest.fail("no backtest"))
     shown = str(monitor_view(service.view(monitor.id)).blocks)
     assert "`correct` of `predictions`" in shown
     for line in ("0.93 (93 of 100) is greater than 0.85.", "0.9 (9 of 10) is greater", "Nothing was counted: 0 of 0."):
         assert line in shown
-    rows = [MonitorRow(monitor, standing(served, monitor))]
+    rows = [MonitorRow(monitor, monitor_state(served, monitor))]
     assert "0.9 (9 of 10), bound 0.85" in str(monitor_list(rows, served.clock.now()).blocks)
-    assert str(value(standing(served, monitor))) == "0.9 (9 of 10), bound 0.85"
+    assert str(value(monitor_state(served, monitor))) == "0.9 (9 of 10), bound 0.85"
 
 
 # -- what a rule looks back at -----------------------------------------------------------------------------------------
 
 
 def test_the_ledger_gives_totals_back(served: Bench) -> None:
-    monitor = add(served, **COUNTS)
+    monitor = add_monitor(served, **COUNTS)
     began = served.clock.now()
     counted(served, (93, 100), (0, 0), (9, 10))
     now = served.clock.now()
@@ -180,7 +180,7 @@ def test_the_ledger_gives_totals_back(served: Bench) -> None:
 
 
 def test_a_backtest_of_what_was_measured_shows_the_rule_the_same(served: Bench, looked: list[Points]) -> None:
-    monitor = add(served, **COUNTS | {"rule": "blocks", "greater_than": None, "window": "1m", "history": "7m"})
+    monitor = add_monitor(served, **COUNTS | {"rule": "blocks", "greater_than": None, "window": "1m", "history": "7m"})
     counted(served, *[(90, 100)] * 60)
     live = [totals(one) for one in looked if len(one)]
     looked.clear()
@@ -221,7 +221,7 @@ def test_a_source_s_counts_are_replayed_as_checks_would_have_added_them_up(
     fields: dict[str, Any],
     fires: list[int],
 ) -> None:
-    monitor = add(served, **COUNTS | {"every": "5m", "fail_after": 1, "recover_after": 1} | fields)
+    monitor = add_monitor(served, **COUNTS | {"every": "5m", "fail_after": 1, "recover_after": 1} | fields)
     pairs = [(950, 1000), (950, 1000), (8, 10), (80, 100), (6, 5), (0, 0)]
     times = [served.clock.now() - timedelta(minutes=5) * back for back in reversed(range(len(pairs)))]
     served.sources.say("correct", *((at, *pair) for at, pair in zip(times, pairs, strict=True)))
@@ -237,7 +237,7 @@ DEFAULT = COUNTS | {"rule": "default", "greater_than": None, "window": "1m", "hi
 @pytest.fixture
 def promoted(served: Bench) -> tuple[Bench, Monitor]:
     """Return a bench with twelve minutes of counts of v4, 9 of 10 each, and v1 promoted just now."""
-    monitor = add(served, **DEFAULT)
+    monitor = add_monitor(served, **DEFAULT)
     counted(served, *[(9, 10)] * 60)
     promote(served, 1)
     return served, monitor
@@ -252,7 +252,7 @@ def failed_after(bench: Bench, monitor: Monitor, *pairs: tuple[float, float]) ->
     """Return with which of these counts the monitor has failed, counted from 1."""
     for number, pair in enumerate(pairs, start=1):
         counted(bench, pair)
-        if standing(bench, monitor).state is State.FAILED:
+        if monitor_state(bench, monitor).state is State.FAILED:
             return number
     return None
 
@@ -261,7 +261,7 @@ def test_few_cases_of_which_more_are_bad_have_failed_within_minutes(promoted: tu
     bench, monitor = promoted
     assert failed_after(bench, monitor, *[(9, 10)] * 10) is None
     assert failed_after(bench, monitor, *[(5, 10)] * 10) == 3
-    assert str(standing(bench, monitor).why).startswith("15 of 30 since ")
+    assert str(monitor_state(bench, monitor).why).startswith("15 of 30 since ")
 
 
 def test_one_burst_of_bad_cases_is_not_enough(promoted: tuple[Bench, Monitor]) -> None:
@@ -272,27 +272,27 @@ def test_one_burst_of_bad_cases_is_not_enough(promoted: tuple[Bench, Monitor]) -
 def test_checks_without_any_case_neither_add_evidence_nor_take_it(promoted: tuple[Bench, Monitor]) -> None:
     bench, monitor = promoted
     counted(bench, *[(9, 10)] * 10, (5, 10), (5, 10))
-    before = standing(bench, monitor).evidence
+    before = monitor_state(bench, monitor).evidence
     counted(bench, (0, 0), (0, 0))
-    assert standing(bench, monitor).evidence == before
+    assert monitor_state(bench, monitor).evidence == before
     assert failed_after(bench, monitor, (5, 10)) == 1
 
 
 def test_what_has_failed_is_well_again_once_nothing_is_left_of_the_evidence(promoted: tuple[Bench, Monitor]) -> None:
     bench, monitor = promoted
     counted(bench, *[(9, 10)] * 10, *[(5, 10)] * 30, *[(10, 10)] * 2)
-    assert standing(bench, monitor).state is State.FAILED
+    assert monitor_state(bench, monitor).state is State.FAILED
     counted(bench, *[(10, 10)] * 20)
-    assert standing(bench, monitor).state is State.OK
+    assert monitor_state(bench, monitor).state is State.OK
 
 
 def test_evidence_against_a_version_is_none_against_the_next(promoted: tuple[Bench, Monitor]) -> None:
     bench, monitor = promoted
     counted(bench, *[(9, 10)] * 10, *[(5, 10)] * 3)
-    assert standing(bench, monitor).evidence is not None
+    assert monitor_state(bench, monitor).evidence is not None
     promote(bench, 2)
     counted(bench, (9, 10))
-    assert standing(bench, monitor).evidence is None
+    assert monitor_state(bench, monitor).evidence is None
 
 
 def answered(bench: Bench, *values: int) -> None:
@@ -304,19 +304,19 @@ def answered(bench: Bench, *values: int) -> None:
 
 
 def test_single_cases_are_counts_without_being_said_to_be(served: Bench) -> None:
-    monitor = add(served, **DEFAULT | {"of": None})
+    monitor = add_monitor(served, **DEFAULT | {"of": None})
     answered(served, *[0, 1, 1, 1, 1, 1, 1, 1, 1, 1] * 8)
     promote(served, 1)
     answered(served, *[0, 1, 1, 1, 1, 1, 1, 1, 1, 1] * 2)
-    assert standing(served, monitor).state is State.OK
+    assert monitor_state(served, monitor).state is State.OK
     answered(served, *[0, 0, 1] * 8)
-    assert standing(served, monitor).state is State.FAILED
+    assert monitor_state(served, monitor).state is State.FAILED
 
 
 def test_a_reading_without_a_total_is_not_judged_by_counts(served: Bench) -> None:
-    monitor = add(served, **DEFAULT | {"of": None})
+    monitor = add_monitor(served, **DEFAULT | {"of": None})
     counted(served, *[(9, 10)] * 60)
     promote(served, 1)
     counted(served, *[(9, 10)] * 10)
     answered(served, 1)
-    assert str(standing(served, monitor).why) == "The reading has no total, but the readings in the baseline do."
+    assert str(monitor_state(served, monitor).why) == "The reading has no total, but the readings in the baseline do."

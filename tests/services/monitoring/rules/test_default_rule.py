@@ -19,10 +19,17 @@ from bot.domain.moves import MoveState
 from bot.services import backtesting
 from bot.services.backtesting import Backtesting
 from bot.services.judging import LedgerPast
-from tests.support.services.baselines import DAY, frozen, promoted, usual, went_on, wrote
-from tests.support.services.bench import Bench, bench_over
+from tests.support.services.baselines import (
+    DAY,
+    frozen_baseline,
+    measure_until,
+    promoted,
+    record_measurements,
+    usual_value,
+)
+from tests.support.services.bench import Bench, bench_on
 from tests.support.services.default_rule import DEFAULT, HOUR, MINUTE, after_days, own, raised, times, why
-from tests.support.services.monitoring import add, incidents, rollbacks, standing, tick
+from tests.support.services.monitoring import add_monitor, incidents, monitor_state, rollbacks, tick
 
 # A week of seven hours: what takes days takes hours, by the same code.
 SHORT: dict[str, Any] = DEFAULT | {"history": "7h", "every": "3m", "window": "15m", "warmup": "30m"}
@@ -34,8 +41,8 @@ SHORT: dict[str, Any] = DEFAULT | {"history": "7h", "every": "3m", "window": "15
 @pytest.mark.parametrize(("by", "most"), [(0.95, 65), (0.9, 35), (0.5, 35)])
 def test_a_drop_is_seen_within_the_hour(watched: tuple[Bench, Monitor], by: float, most: float) -> None:
     bench, monitor = watched
-    assert went_on(bench, monitor, usual, 3 * HOUR) is None
-    after = went_on(bench, monitor, times(by), 3 * HOUR)
+    assert measure_until(bench, monitor, usual_value, 3 * HOUR) is None
+    after = measure_until(bench, monitor, times(by), 3 * HOUR)
     assert after is not None
     assert after <= most * MINUTE
     assert why(bench, monitor).startswith("Over the last 30m: ")
@@ -43,9 +50,9 @@ def test_a_drop_is_seen_within_the_hour(watched: tuple[Bench, Monitor], by: floa
 
 def test_an_armed_monitor_rolls_back_to_the_version_before(served: Bench) -> None:
     bench, monitor = after_days(served, **DEFAULT | {"action": "auto"})
-    went_on(bench, monitor, usual, 3 * HOUR)
+    measure_until(bench, monitor, usual_value, 3 * HOUR)
     assert rollbacks(bench) == []
-    assert went_on(bench, monitor, times(0.95), 3 * HOUR) is not None
+    assert measure_until(bench, monitor, times(0.95), 3 * HOUR) is not None
     assert [(one.version, one.state) for one in rollbacks(bench)] == [(4, MoveState.DONE)]
 
 
@@ -56,41 +63,41 @@ def test_it_fails_after_so_many_failures_in_a_row(
     most: float,
 ) -> None:
     bench, monitor = after_days(served, **DEFAULT | {"fail_after": fail_after})
-    went_on(bench, monitor, usual, 3 * HOUR)
-    after = went_on(bench, monitor, times(0.9), 3 * HOUR)
+    measure_until(bench, monitor, usual_value, 3 * HOUR)
+    after = measure_until(bench, monitor, times(0.9), 3 * HOUR)
     assert after is not None
     assert after <= most * MINUTE
-    assert standing(bench, monitor).bad == fail_after
+    assert monitor_state(bench, monitor).bad == fail_after
 
 
 def test_a_version_that_is_worse_from_its_first_reading_fails_right_after_the_warm_up(
     watched: tuple[Bench, Monitor],
 ) -> None:
     bench, monitor = watched
-    after = went_on(bench, monitor, times(0.9), 3 * HOUR)
+    after = measure_until(bench, monitor, times(0.9), 3 * HOUR)
     assert after is not None
     assert 2 * HOUR <= after <= 2 * HOUR + 12 * MINUTE
 
 
 def test_after_a_scan_s_failure_it_takes_three_good_windows_to_be_well_again(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
-    went_on(bench, monitor, usual, 3 * HOUR)
-    assert went_on(bench, monitor, times(0.9), 3 * HOUR) is not None
+    measure_until(bench, monitor, usual_value, 3 * HOUR)
+    assert measure_until(bench, monitor, times(0.9), 3 * HOUR) is not None
     began = bench.clock.now()
-    while standing(bench, monitor).state is State.FAILED and bench.clock.now() - began < 12 * HOUR:
-        went_on(bench, monitor, usual, MINUTE)
+    while monitor_state(bench, monitor).state is State.FAILED and bench.clock.now() - began < 12 * HOUR:
+        measure_until(bench, monitor, usual_value, MINUTE)
     assert 2 * HOUR < bench.clock.now() - began <= 5 * HOUR
-    assert standing(bench, monitor).state is State.OK
+    assert monitor_state(bench, monitor).state is State.OK
     assert len(incidents(bench)) == 1
 
 
 def test_one_hour_that_is_bad_and_over_is_a_failure_that_ends(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
-    went_on(bench, monitor, usual, 3 * HOUR)
+    measure_until(bench, monitor, usual_value, 3 * HOUR)
     bench.sources.say("accuracy", (bench.clock.now(), 0.0))
     tick(bench)  # a single wild reading
-    assert went_on(bench, monitor, usual, 3 * HOUR) is None
-    assert standing(bench, monitor).state is State.OK
+    assert measure_until(bench, monitor, usual_value, 3 * HOUR) is None
+    assert monitor_state(bench, monitor).state is State.OK
 
 
 @pytest.mark.parametrize(("every", "window"), [("1h", "1h"), ("30m", "1h"), ("6h", "6h"), ("1d", "1d")])
@@ -112,7 +119,7 @@ def test_a_window_of_few_readings_is_confirmed_by_those_before_it_and_acts_at_mo
                 "b" if one > since else "a",
                 1,
                 Outcome.OK,
-                usual(one) * (1 if one < since + 9 * length else 0.8),
+                usual_value(one) * (1 if one < since + 9 * length else 0.8),
                 1,
             )
             for one in at
@@ -130,10 +137,10 @@ def test_a_healthy_check_asks_the_ledger_no_more_than_a_check_by_blocks(watched:
     for count in (1, 5):
         for number in range(len(asked) * 1, count):
             if number:
-                add(bench, f"m{number}", **DEFAULT | {"query": "accuracy"})
+                add_monitor(bench, f"m{number}", **DEFAULT | {"query": "accuracy"})
         for turn in range(40):
             bench.clock.turn(seconds=330)
-            bench.sources.say("accuracy", (bench.clock.now(), usual(bench.clock.now())))
+            bench.sources.say("accuracy", (bench.clock.now(), usual_value(bench.clock.now())))
             with statements() as some:
                 tick(bench)
             if turn > 30 and (bench.clock.now().minute - 10) % 60 not in range(8):
@@ -163,33 +170,33 @@ def test_hours_that_few_days_before_the_promotion_have_leave_the_others_compared
     served: Bench,
 ) -> None:
     """Three outages at the same hour are no reason to wait for a week of the new version's own days."""
-    monitor = add(served, **DEFAULT)
+    monitor = add_monitor(served, **DEFAULT)
     for day in range(7):
-        wrote(served, monitor, 11 * HOUR)
+        record_measurements(served, monitor, 11 * HOUR)
         if day < 3:
             served.clock.turn(hours=1)
-        wrote(served, monitor, 12 * HOUR if day < 3 else 13 * HOUR)
+        record_measurements(served, monitor, 12 * HOUR if day < 3 else 13 * HOUR)
     promoted(served, 1)
-    assert went_on(served, monitor, usual, 4 * HOUR) is None
-    assert (standing(served, monitor).state, standing(served, monitor).unjudged) == (State.OK, 0)
-    assert went_on(served, monitor, times(0.9), 3 * HOUR) is not None
-    assert frozen(served, monitor).summary.days[11] == 4
+    assert measure_until(served, monitor, usual_value, 4 * HOUR) is None
+    assert (monitor_state(served, monitor).state, monitor_state(served, monitor).unjudged) == (State.OK, 0)
+    assert measure_until(served, monitor, times(0.9), 3 * HOUR) is not None
+    assert frozen_baseline(served, monitor).summary.days[11] == 4
     assert own(served, monitor) is None
 
 
 def test_a_metric_of_office_hours_is_compared_with_the_version_before(served: Bench) -> None:
-    monitor = add(served, **DEFAULT)
+    monitor = add_monitor(served, **DEFAULT)
     for _ in range(14):
-        wrote(served, monitor, 9 * HOUR)
+        record_measurements(served, monitor, 9 * HOUR)
         served.clock.turn(hours=15)
     promoted(served, 1)
-    assert went_on(served, monitor, usual, 4 * HOUR) is None
-    assert went_on(served, monitor, times(0.9), HOUR) is not None
+    assert measure_until(served, monitor, usual_value, 4 * HOUR) is None
+    assert measure_until(served, monitor, times(0.9), HOUR) is not None
 
 
 def first_term(bench: Bench, **fields: Any) -> Monitor:
     bench.watch.poll()
-    return add(bench, **SHORT | fields)
+    return add_monitor(bench, **SHORT | fields)
 
 
 def checked(bench: Bench, monitor: Monitor, value: float, every: float = 198) -> Standing:
@@ -199,7 +206,7 @@ def checked(bench: Bench, monitor: Monitor, value: float, every: float = 198) ->
         "accuracy", (now - monitor.rule.label_delay, value + 0.01 * (now.timestamp() * 613 % 997 / 997 - 0.5))
     )
     tick(bench)
-    return standing(bench, monitor)
+    return monitor_state(bench, monitor)
 
 
 @pytest.mark.parametrize("late", [0, 40])
@@ -258,7 +265,7 @@ def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], seed: int, failures: int
 ) -> None:
     """Eight hours of v3 with none before it; a promotion; 30 hours that are better; a gap; a drop."""
-    bench = bench_over(sqlite_url)
+    bench = bench_on(sqlite_url)
     monitor = first_term(bench, **fields)
     live: list[tuple[datetime, State, int, int, str]] = []
     kept: dict[str, list[Kept]] = {"live": [], "replayed": []}
@@ -284,7 +291,7 @@ def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same
                 bench.clock.turn(seconds=198)
                 bench.sources.answers["accuracy"] = Answer()
                 tick(bench)
-                now = standing(bench, monitor)
+                now = monitor_state(bench, monitor)
             else:
                 now = checked(bench, monitor, value, 198 - (number * seed) % 30)
             if now.at == bench.clock.now():

@@ -13,7 +13,15 @@ from bot.domain.monitors import State
 from bot.domain.parsing import parse
 from bot.services.monitors import Monitors
 from tests.support.services.bench import BOB, Bench
-from tests.support.services.monitoring import HOURS, QUICK, add, goes_on, past, policy_with, standing
+from tests.support.services.monitoring import (
+    HOURS,
+    QUICK,
+    add_monitor,
+    keep_measuring,
+    monitor_state,
+    policy_with,
+    record_history,
+)
 
 
 def service(bench: Bench) -> Monitors:
@@ -42,37 +50,37 @@ def test_what_is_worse_by_the_effect_is_rolled_back_and_nothing_less(
     now: float,
     holder: int,
 ) -> None:
-    monitor = add(served, **HOURS | {"rule": rule, "min_effect": effect, "direction": "higher", "warmup": "0s"})
-    past(served, monitor, lambda slot: usual * (1 + 0.002 * (slot % 5)), hours=8)
-    goes_on(served, lambda at: now * (1 + 0.002 * (at % 5)), minutes=35)
+    monitor = add_monitor(served, **HOURS | {"rule": rule, "min_effect": effect, "direction": "higher", "warmup": "0s"})
+    record_history(served, monitor, lambda slot: usual * (1 + 0.002 * (slot % 5)), hours=8)
+    keep_measuring(served, lambda at: now * (1 + 0.002 * (at % 5)), minutes=35)
     assert served.registry.holders() == [holder]
 
 
 def test_a_sequence_judges_as_soon_as_it_has_the_readings_that_it_needs(served: Bench) -> None:
-    monitor = add(served, **HOURS | {"rule": "sequential", "fail_after": 1, "min_points": None})
-    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
-    goes_on(served, lambda at: 0.5, minutes=12)
+    monitor = add_monitor(served, **HOURS | {"rule": "sequential", "fail_after": 1, "min_points": None})
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.5, minutes=12)
     assert served.registry.holders() == [2]
 
 
 def test_readings_that_are_asked_for_are_waited_for(served: Bench) -> None:
-    monitor = add(served, **HOURS | {"min_points": 60})
-    past(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
-    goes_on(served, lambda at: 0.5, minutes=35)
+    monitor = add_monitor(served, **HOURS | {"min_points": 60})
+    record_history(served, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
+    keep_measuring(served, lambda at: 0.5, minutes=35)
     assert served.registry.holders() == [4]
-    assert "It needs 60 readings since the promotion" in str(standing(served, monitor).why)
+    assert "It needs 60 readings since the promotion" in str(monitor_state(served, monitor).why)
 
 
 @pytest.mark.parametrize("window", ["5d", "7h", "30s"])
 def test_a_window_that_an_earlier_version_took_is_still_checked(served: Bench, window: str) -> None:
-    monitor = add(served, **HOURS | {"window": window})
-    goes_on(served, lambda at: 0.9, minutes=5)
-    assert standing(served, monitor).state in {State.OK, State.WARMUP}
+    monitor = add_monitor(served, **HOURS | {"window": window})
+    keep_measuring(served, lambda at: 0.9, minutes=5)
+    assert monitor_state(served, monitor).state in {State.OK, State.WARMUP}
 
 
 def test_a_window_that_an_earlier_version_took_is_fixed_by_an_edit(served: Bench) -> None:
     monitor = replace(
-        add(served, **QUICK | {"rule": "blocks", "greater_than": None, "window": "7h"}), created_by=BOB.person
+        add_monitor(served, **QUICK | {"rule": "blocks", "greater_than": None, "window": "7h"}), created_by=BOB.person
     )
     with served.ledger.write() as tx:
         tx.save_monitor(monitor)

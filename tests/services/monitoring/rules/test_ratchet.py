@@ -12,14 +12,23 @@ import pytest
 from bot.domain.monitors import Monitor, State
 from bot.ledger.audit import stream, verify
 from bot.ports import NoteKind
-from tests.support.services.baselines import DAY, frozen, promoted, usual, went_on, wrote
-from tests.support.services.bench import Bench, beside
+from tests.support.services.baselines import (
+    DAY,
+    frozen_baseline,
+    measure_until,
+    promoted,
+    record_measurements,
+    usual_value,
+)
+from tests.support.services.bench import Bench, second_bench
 from tests.support.services.default_rule import DEFAULT, HOUR, MINUTE, after_days, own, raised, times, why
-from tests.support.services.monitoring import standing, tick, told
+from tests.support.services.monitoring import channel_texts, monitor_state, tick
 
 
 def heard(bench: Bench) -> list[str]:
-    return [one for kind in (NoteKind.NEWS, NoteKind.SAID) for one in told(bench, kind) if "better than its" in one]
+    return [
+        one for kind in (NoteKind.NEWS, NoteKind.SAID) for one in channel_texts(bench, kind) if "better than its" in one
+    ]
 
 
 # -- the ratchet -------------------------------------------------------------------------------------------------------
@@ -29,8 +38,8 @@ def heard(bench: Bench) -> list[str]:
 def better(watched: tuple[Bench, Monitor]) -> tuple[Bench, Monitor]:
     """Return a bench whose v1 has been three percent better than v4 for 14 days."""
     bench, monitor = watched
-    went_on(bench, monitor, times(1.03), 10 * MINUTE)
-    wrote(bench, monitor, 14 * DAY, times(1.03))
+    measure_until(bench, monitor, times(1.03), 10 * MINUTE)
+    record_measurements(bench, monitor, 14 * DAY, times(1.03))
     return bench, monitor
 
 
@@ -39,8 +48,8 @@ def test_after_fourteen_quiet_days_that_are_better_these_are_compared_with_and_t
 ) -> None:
     bench, monitor = better
     for _ in range(3):
-        went_on(bench, monitor, times(1.03), HOUR)
-        wrote(bench, monitor, DAY, times(1.03))
+        measure_until(bench, monitor, times(1.03), HOUR)
+        record_measurements(bench, monitor, DAY, times(1.03))
     assert heard(bench) == [
         "v1 has been better than its baseline for 14d. The monitor “churn” accuracy now compares v1 with its own days: "
         "0.9244 is usual instead of 0.8975."
@@ -53,8 +62,8 @@ def test_after_fourteen_quiet_days_that_are_better_these_are_compared_with_and_t
 
 def test_a_drop_from_the_better_level_is_seen(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
-    went_on(bench, monitor, times(1.03), 3 * HOUR)
-    after = went_on(bench, monitor, times(1.03 * 0.95), 3 * HOUR)
+    measure_until(bench, monitor, times(1.03), 3 * HOUR)
+    after = measure_until(bench, monitor, times(1.03 * 0.95), 3 * HOUR)
     assert after is not None
     assert after <= 65 * MINUTE
     assert "where 0.91" in why(bench, monitor)
@@ -62,24 +71,24 @@ def test_a_drop_from_the_better_level_is_seen(better: tuple[Bench, Monitor]) -> 
 
 def test_without_the_fourteenth_day_the_days_before_are_compared_with(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
-    went_on(bench, monitor, times(1.03), 10 * MINUTE)
-    wrote(bench, monitor, 13 * DAY, times(1.03))
-    went_on(bench, monitor, times(1.03), HOUR)
+    measure_until(bench, monitor, times(1.03), 10 * MINUTE)
+    record_measurements(bench, monitor, 13 * DAY, times(1.03))
+    measure_until(bench, monitor, times(1.03), HOUR)
     assert (own(bench, monitor), raised(bench)) == (None, [])
 
 
 def test_a_failure_within_the_fourteen_days_postpones_it(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
-    went_on(bench, monitor, times(1.03), 10 * MINUTE)
-    wrote(bench, monitor, 7 * DAY, times(1.03))
-    assert went_on(bench, monitor, times(0.8), 2 * HOUR) is not None
-    wrote(bench, monitor, 12 * DAY, times(1.03))
-    went_on(bench, monitor, times(1.03), 4 * HOUR)
+    measure_until(bench, monitor, times(1.03), 10 * MINUTE)
+    record_measurements(bench, monitor, 7 * DAY, times(1.03))
+    assert measure_until(bench, monitor, times(0.8), 2 * HOUR) is not None
+    record_measurements(bench, monitor, 12 * DAY, times(1.03))
+    measure_until(bench, monitor, times(1.03), 4 * HOUR)
     assert own(bench, monitor) is None
-    failed_at = standing(bench, monitor).failed_at
+    failed_at = monitor_state(bench, monitor).failed_at
     assert failed_at is not None
-    wrote(bench, monitor, 3 * DAY, times(1.03))
-    went_on(bench, monitor, times(1.03), HOUR)
+    record_measurements(bench, monitor, 3 * DAY, times(1.03))
+    measure_until(bench, monitor, times(1.03), HOUR)
     found = own(bench, monitor)
     assert found is not None
     assert found.since >= failed_at
@@ -89,9 +98,9 @@ def test_a_failure_within_the_fourteen_days_postpones_it(watched: tuple[Bench, M
 @pytest.mark.parametrize("by", [1.0, 1.005])
 def test_days_that_are_hardly_better_are_not_compared_with(watched: tuple[Bench, Monitor], by: float) -> None:
     bench, monitor = watched
-    went_on(bench, monitor, times(by), 10 * MINUTE)
-    wrote(bench, monitor, 20 * DAY, times(by))
-    went_on(bench, monitor, times(by), HOUR)
+    measure_until(bench, monitor, times(by), 10 * MINUTE)
+    record_measurements(bench, monitor, 20 * DAY, times(by))
+    measure_until(bench, monitor, times(by), HOUR)
     assert (own(bench, monitor), raised(bench), heard(bench)) == (None, [], [])
 
 
@@ -100,11 +109,11 @@ def test_a_source_that_repeats_itself_for_weeks_changes_no_baseline(
     watched: tuple[Bench, Monitor], value: float
 ) -> None:
     bench, monitor = watched
-    went_on(bench, monitor, lambda at: value, 10 * MINUTE)
-    wrote(bench, monitor, 20 * DAY, lambda at: value)
-    went_on(bench, monitor, lambda at: value, HOUR)
+    measure_until(bench, monitor, lambda at: value, 10 * MINUTE)
+    record_measurements(bench, monitor, 20 * DAY, lambda at: value)
+    measure_until(bench, monitor, lambda at: value, HOUR)
     assert (own(bench, monitor), raised(bench)) == (None, [])
-    assert went_on(bench, monitor, usual, 4 * HOUR) is None
+    assert measure_until(bench, monitor, usual_value, 4 * HOUR) is None
 
 
 def test_days_without_errors_are_no_baseline_that_a_percentage_says_nothing_of(served: Bench) -> None:
@@ -114,37 +123,37 @@ def test_days_without_errors_are_no_baseline_that_a_percentage_says_nothing_of(s
         return 0.001 * (at.minute // 5 % 3)
 
     bench, monitor = after_days(served, 21, some, **DEFAULT | {"direction": "lower"})
-    went_on(bench, monitor, lambda at: 0.0, 10 * MINUTE)
-    wrote(bench, monitor, 20 * DAY, lambda at: 0.0)
-    went_on(bench, monitor, lambda at: 0.0, 3 * HOUR)
-    assert (own(bench, monitor), standing(bench, monitor).state) == (None, State.OK)
+    measure_until(bench, monitor, lambda at: 0.0, 10 * MINUTE)
+    record_measurements(bench, monitor, 20 * DAY, lambda at: 0.0)
+    measure_until(bench, monitor, lambda at: 0.0, 3 * HOUR)
+    assert (own(bench, monitor), monitor_state(bench, monitor).state) == (None, State.OK)
 
 
 def test_days_on_both_sides_of_zero_are_no_baseline_that_a_percentage_says_nothing_of(
     served: Bench,
 ) -> None:
-    bench, monitor = after_days(served, 21, lambda at: usual(at) - 0.8, **DEFAULT | {"direction": "lower"})
-    went_on(bench, monitor, lambda at: usual(at) - 0.9, 10 * MINUTE)
-    wrote(bench, monitor, 20 * DAY, lambda at: usual(at) - 0.9)
-    went_on(bench, monitor, lambda at: usual(at) - 0.9, 3 * HOUR)
-    assert (own(bench, monitor), standing(bench, monitor).state) == (None, State.OK)
+    bench, monitor = after_days(served, 21, lambda at: usual_value(at) - 0.8, **DEFAULT | {"direction": "lower"})
+    measure_until(bench, monitor, lambda at: usual_value(at) - 0.9, 10 * MINUTE)
+    record_measurements(bench, monitor, 20 * DAY, lambda at: usual_value(at) - 0.9)
+    measure_until(bench, monitor, lambda at: usual_value(at) - 0.9, 3 * HOUR)
+    assert (own(bench, monitor), monitor_state(bench, monitor).state) == (None, State.OK)
 
 
 def test_days_that_lack_hours_do_not_take_the_place_of_those_that_have_them(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
-    went_on(bench, monitor, times(1.03), 10 * MINUTE)
+    measure_until(bench, monitor, times(1.03), 10 * MINUTE)
     for _ in range(15):
-        wrote(bench, monitor, 20 * HOUR, times(1.03))
+        record_measurements(bench, monitor, 20 * HOUR, times(1.03))
         bench.clock.turn(hours=4)
-    went_on(bench, monitor, times(1.03), HOUR)
+    measure_until(bench, monitor, times(1.03), HOUR)
     assert own(bench, monitor) is None
 
 
 def test_of_a_dry_run_only_the_audit_hears(served: Bench) -> None:
     bench, monitor = after_days(served, **DEFAULT | {"action": "dry_run"})
-    went_on(bench, monitor, times(1.03), 10 * MINUTE)
-    wrote(bench, monitor, 14 * DAY, times(1.03))
-    went_on(bench, monitor, times(1.03), HOUR)
+    measure_until(bench, monitor, times(1.03), 10 * MINUTE)
+    record_measurements(bench, monitor, 14 * DAY, times(1.03))
+    measure_until(bench, monitor, times(1.03), HOUR)
     assert (len(raised(bench)), heard(bench)) == (1, [])
 
 
@@ -157,56 +166,56 @@ def edit(bench: Bench, monitor: Monitor, **changes: Any) -> Monitor:
 
 def test_an_edit_of_its_window_and_back_keeps_the_better_level(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
-    went_on(bench, monitor, times(1.03), HOUR)
+    measure_until(bench, monitor, times(1.03), HOUR)
     for window in (2 * HOUR, HOUR):
         monitor = edit(bench, monitor, window=window)
-        went_on(bench, monitor, times(1.03), HOUR)
+        measure_until(bench, monitor, times(1.03), HOUR)
         found = own(bench, monitor)
         assert found is not None
         assert found.summary.window == window.total_seconds()
         assert found.summary.level == pytest.approx(0.9244, abs=1e-3)
-        wrote(bench, monitor, 2 * DAY, times(1.03))
+        record_measurements(bench, monitor, 2 * DAY, times(1.03))
     assert len(heard(bench)) == 1
 
 
 def test_an_edit_of_something_else_keeps_the_better_level(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
-    went_on(bench, monitor, times(1.03), HOUR)
+    measure_until(bench, monitor, times(1.03), HOUR)
     before = own(bench, monitor)
-    went_on(bench, edit(bench, monitor, sigma=4.0), times(1.03), HOUR)
+    measure_until(bench, edit(bench, monitor, sigma=4.0), times(1.03), HOUR)
     assert repr(own(bench, monitor)) == repr(before)
     assert len(raised(bench)) == 1
 
 
 def test_where_the_other_direction_is_better_now_the_better_level_is_none(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
-    went_on(bench, monitor, times(1.03), HOUR)
+    measure_until(bench, monitor, times(1.03), HOUR)
     monitor = edit(bench, monitor, direction="lower")
-    assert went_on(bench, monitor, times(1.03), 4 * HOUR) is not None  # three percent more than before are worse
+    assert measure_until(bench, monitor, times(1.03), 4 * HOUR) is not None  # three percent more than before are worse
     assert "where 0.8" in why(bench, monitor) or "where 0.9 " in why(bench, monitor)
 
 
 def test_figures_of_another_query_are_not_compared_with_the_better_level(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
-    went_on(bench, monitor, times(1.03), HOUR)
+    measure_until(bench, monitor, times(1.03), HOUR)
     monitor = edit(bench, monitor, aggregate="last")
-    assert went_on(bench, monitor, times(0.5), 4 * HOUR) is None
+    assert measure_until(bench, monitor, times(0.5), 4 * HOUR) is None
     assert "It judges from" in why(bench, monitor)
 
 
 def test_a_new_promotion_begins_with_the_days_before_it(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
-    went_on(bench, monitor, times(1.03), HOUR)
+    measure_until(bench, monitor, times(1.03), HOUR)
     promoted(bench, 2)
-    assert went_on(bench, monitor, times(1.03), 4 * HOUR) is None
-    assert frozen(bench, monitor).summary.level == pytest.approx(0.924, abs=0.001)
-    assert frozen(bench, monitor).move != getattr(own(bench, monitor), "move", "")
+    assert measure_until(bench, monitor, times(1.03), 4 * HOUR) is None
+    assert frozen_baseline(bench, monitor).summary.level == pytest.approx(0.924, abs=0.001)
+    assert frozen_baseline(bench, monitor).move != getattr(own(bench, monitor), "move", "")
     assert len(raised(bench)) == 1
 
 
 def test_the_sweep_takes_no_own_baseline_but_that_of_a_removed_monitor(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
-    went_on(bench, monitor, times(1.03), HOUR)
+    measure_until(bench, monitor, times(1.03), HOUR)
     bench.clock.turn(days=100)
     bench.monitoring.sweep(35 * DAY)
     assert own(bench, monitor) is not None
@@ -218,10 +227,10 @@ def test_the_sweep_takes_no_own_baseline_but_that_of_a_removed_monitor(better: t
 
 def test_of_two_processes_one_raises_the_baseline(better: tuple[Bench, Monitor]) -> None:
     bench, _ = better
-    other = beside(bench)
+    other = second_bench(bench)
     bench.clock.turn(seconds=330)
     for one in (bench, other):
-        one.sources.say("accuracy", (bench.clock.now(), 1.03 * usual(bench.clock.now())))
+        one.sources.say("accuracy", (bench.clock.now(), 1.03 * usual_value(bench.clock.now())))
     threads = [threading.Thread(target=one.monitoring.tick) for one in (bench, other)]
     for thread in threads:
         thread.start()
@@ -233,22 +242,22 @@ def test_of_two_processes_one_raises_the_baseline(better: tuple[Bench, Monitor])
 
 def test_a_clock_that_is_set_back_raises_no_baseline_again(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
-    went_on(bench, monitor, times(1.03), HOUR)
+    measure_until(bench, monitor, times(1.03), HOUR)
     before = own(bench, monitor)
     bench.clock.turn(days=-2)
     bench.monitoring.tick()
-    went_on(bench, monitor, times(1.03), HOUR)
+    measure_until(bench, monitor, times(1.03), HOUR)
     assert repr(own(bench, monitor)) == repr(before)
     assert len(raised(bench)) == 1
 
 
 def test_after_a_ratchet_another_takes_fourteen_days_more(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
-    went_on(bench, monitor, times(1.03), HOUR)
-    wrote(bench, monitor, 13 * DAY, times(1.06))
-    went_on(bench, monitor, times(1.06), HOUR)
+    measure_until(bench, monitor, times(1.03), HOUR)
+    record_measurements(bench, monitor, 13 * DAY, times(1.06))
+    measure_until(bench, monitor, times(1.06), HOUR)
     assert len(raised(bench)) == 1
-    wrote(bench, monitor, DAY, times(1.06))
-    went_on(bench, monitor, times(1.06), HOUR)
+    record_measurements(bench, monitor, DAY, times(1.06))
+    measure_until(bench, monitor, times(1.06), HOUR)
     assert [one.before for one in raised(bench)] == ["0.8975", raised(bench)[0].after]
     assert len(heard(bench)) == 2

@@ -18,8 +18,8 @@ from bot.domain.registry import Stage, parse_version
 from bot.ledger import SqlLedger
 from bot.ports import NoteKind
 from bot.slack.cards import card
-from tests.support.app.app_fixture import said
-from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, BentRegistry, HandClock
+from tests.support.app.app_fixture import message_text
+from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, FaultyRegistry, ManualClock
 
 ANN_AT_THE_TERMINAL = replace(DAVE, operator="ann")  # as `operators` says
 GATED: dict[str, Any] = {
@@ -33,7 +33,7 @@ GATED: dict[str, Any] = {
 @pytest.fixture
 def bench(sqlite_url: str) -> Iterator[Bench]:
     """Return a bench where `churn` needs two approvals and has a gate, and somebody has to be told of every move."""
-    ledger, registry = SqlLedger(sqlite_url), BentRegistry()
+    ledger, registry = SqlLedger(sqlite_url), FaultyRegistry()
     registry.add("churn", versions=[Stage.NONE, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
     policy = read_policy(
         POLICY
@@ -43,7 +43,7 @@ def bench(sqlite_url: str) -> Iterator[Bench]:
             "notify": [{"url": "https://deploy.example/hook"}],
         }
     )
-    yield Bench(ledger=ledger, registry=registry, clock=HandClock(), policy=policy)
+    yield Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=policy)
     ledger.close()
 
 
@@ -104,7 +104,7 @@ def test_an_operator_is_who_they_are_in_slack_in_tags_history_and_on_the_card(be
     assert "requested by @UDAVE" in history(bench)
     with bench.ledger.read() as reading:
         found = card(reading.request(request), reading.votes(request))
-    assert "*Asked by*\n<@UDAVE>" in said({"blocks": found.blocks})
+    assert "*Asked by*\n<@UDAVE>" in message_text({"blocks": found.blocks})
     assert event(bench)["requester"] == "slack:/UDAVE"
 
 
