@@ -93,11 +93,11 @@ def slack(_workspace: LocalSlack) -> LocalSlack:
 
 
 @pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
+def app(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The whole bot in Socket Mode over a SQLite ledger and a registry in memory: `churn` with v3 in Production."""
     registry = MemoryRegistry()
-    with running_app(slack, tmp_path, registry) as world:
-        yield world
+    with running_app(slack, tmp_path, registry) as app:
+        yield app
 
 
 # What `make test` leaves to CI, beside what is marked slow: the same tests once more, on another registry, another

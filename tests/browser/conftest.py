@@ -52,6 +52,6 @@ def open_window(browser: Browser) -> Iterator[Callable[..., Screen]]:
 
 
 @pytest.fixture
-def screen(world: RunningApp, open_window: Callable[..., Screen]) -> Screen:
+def screen(app: RunningApp, open_window: Callable[..., Screen]) -> Screen:
     """Give Alice's view of the channel, with the bot running."""
-    return open_window(world.slack.url)
+    return open_window(app.slack.url)

@@ -20,9 +20,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
     """Run one bot for everybody who only looks: starting and ending it takes longer than a look."""
     with (
         local_slack(MANIFEST) as slack,
-        running_app(slack, tmp_path_factory.mktemp("library"), MemoryRegistry()) as world,
+        running_app(slack, tmp_path_factory.mktemp("library"), MemoryRegistry()) as app,
     ):
-        yield world
+        yield app
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_an_answer_is_seen_by_whoever_asked(
         ("phone-dark", {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}),
     ],
 )
-def test_a_card_fits(world: RunningApp, open_window: Callable[..., Screen], name: str, how: dict[str, object]) -> None:
-    screen = open_window(world.slack.url, **how)
+def test_a_card_fits(app: RunningApp, open_window: Callable[..., Screen], name: str, how: dict[str, object]) -> None:
+    screen = open_window(app.slack.url, **how)
     screen.types('/model promote churn 4 production --reason "better f1"')
     expect_text(screen.card(), "better f1")
     expect_text(screen.answer(), "Requested")

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.browser
 def gated(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The bot under a policy with gates that an admin may let pass."""
     policy = policy_with(gates=GATES, override=["admin"], required=2)
-    with running_app(slack, tmp_path, registry_with_metrics(), policy=policy) as world:
-        world.registrar.poll()
-        yield world
+    with running_app(slack, tmp_path, registry_with_metrics(), policy=policy) as app:
+        app.registrar.poll()
+        yield app
 
 
 def test_a_card_with_its_gates_from_the_question_to_the_end(

@@ -43,22 +43,22 @@ def rolling(slack: LocalSlack, tmp_path: Path) -> Iterator[Watched]:
         yield it
 
 
-def serve_the_bad_one(world: RunningApp, clock: AcceleratedClock, life: MetricPusher) -> None:
+def serve_the_bad_one(app: RunningApp, clock: AcceleratedClock, life: MetricPusher) -> None:
     """Let v4 serve for three days, and then v5."""
     life.fill(timedelta(days=5))
-    clock.turn(days=2)
-    promote(world, 4, "better f1")
-    clock.turn(days=3)
+    clock.advance(days=2)
+    promote(app, 4, "better f1")
+    clock.advance(days=3)
     life.fill(timedelta(days=3))
-    with world.ledger.read() as reading:
+    with app.ledger.read() as reading:
         [monitor] = reading.monitors("churn")
-    wait_until(lambda: measured(world, monitor.id) >= MEASURED)
-    promote(world, BAD, "f1 0.96 instead of 0.77!")
+    wait_until(lambda: measured(app, monitor.id) >= MEASURED)
+    promote(app, BAD, "f1 0.96 instead of 0.77!")
 
 
-def measured(world: RunningApp, monitor: str) -> int:
+def measured(app: RunningApp, monitor: str) -> int:
     """Return how often v4 was found to be well."""
-    with world.ledger.read() as reading:
+    with app.ledger.read() as reading:
         return sum(one.version == 4 and one.outcome is Outcome.OK for one in reading.measurements(monitor))
 
 
@@ -79,8 +79,8 @@ def is_drawn(picture: Locator) -> None:
 
 
 def test_the_alert_asks_and_somebody_decides(asking: Watched, open_window: Callable[..., Screen]) -> None:
-    world, _, _ = asking
-    screen = open_window(world.slack.url, **DESK)
+    app, _, _ = asking
+    screen = open_window(app.slack.url, **DESK)
     card = incident(screen, f"{MONITOR} failed. Roll back to v4?")
     opens_thread(screen, card)
     is_drawn(screen.thread().get_by_role("img").last)
@@ -93,20 +93,20 @@ def test_the_alert_asks_and_somebody_decides(asking: Watched, open_window: Calla
     screen.confirms("Roll back")
     incident(screen, "restored, v4 serves")
     screen.picture("incident-decided")
-    assert world.production() == [4]
+    assert app.production() == [4]
 
 
 def test_a_bad_version_is_rolled_back_and_everybody_sees_how(
     rolling: Watched, open_window: Callable[..., Screen]
 ) -> None:
-    world, _, _ = rolling
-    screen = open_window(world.slack.url, **DESK)
+    app, _, _ = rolling
+    screen = open_window(app.slack.url, **DESK)
     card = incident(screen, "restored, v4 serves")
     opens_thread(screen, card)
     is_drawn(screen.thread().get_by_role("img").last)
     expect_text(screen.thread(), "Restored:")
     screen.picture("incident-restored")
-    small = open_window(world.slack.url, **PHONE)
+    small = open_window(app.slack.url, **PHONE)
     small.picture("incident-phone")
     screen.page.get_by_test_id("thread").get_by_role("button", name="Close").click()
 
@@ -135,28 +135,28 @@ def test_a_bad_version_is_rolled_back_and_everybody_sees_how(
 
 
 def test_a_person_rolls_back_and_one_message_tells_it(rolling: Watched, open_window: Callable[..., Screen]) -> None:
-    world, _, _ = rolling
-    screen = open_window(world.slack.url, **DESK)
+    app, _, _ = rolling
+    screen = open_window(app.slack.url, **DESK)
     incident(screen, "restored, v4 serves")
-    world.bob.types(CHANNEL, '/model rollback churn --reason "the support desk sees wrong letters"')
+    app.bob.types(CHANNEL, '/model rollback churn --reason "the support desk sees wrong letters"')
     card = incident(screen, "rolled back from v4 to v3")
     opens_thread(screen, card)
     expect_text(screen.thread(), "Tags are written")
     screen.picture("rollback-by-hand")
-    assert world.production() == [3]
+    assert app.production() == [3]
 
 
 def test_an_armed_monitor_that_cannot_judge_says_so(
     slack: LocalSlack, tmp_path: Path, open_window: Callable[..., Screen]
 ) -> None:
     rule = {"rule": "blocks", "greater_than": None, "window": "60s"}
-    with monitored_app(slack, tmp_path, **rule) as (world, _, _):
-        screen = open_window(world.slack.url, **DESK)
+    with monitored_app(slack, tmp_path, **rule) as (app, _, _):
+        screen = open_window(app.slack.url, **DESK)
         card = incident(screen, f"{MONITOR}: can't judge.")
         expect_text(card, "It judges from")
         expect_text(card, "It stays armed")
         screen.picture("incident-cannot-judge")
-        small = open_window(world.slack.url, **PHONE)
+        small = open_window(app.slack.url, **PHONE)
         small.picture("incident-cannot-judge-phone")
         screen.types(f"/model monitor show churn {MONITOR}")
         expect_text(screen.answer(), "armed, but can't judge")

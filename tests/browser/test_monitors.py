@@ -29,18 +29,18 @@ def watched(
     slack: LocalSlack, tmp_path: Path, open_window: Callable[..., Screen]
 ) -> Iterator[tuple[RunningApp, Screen]]:
     """The bot with a monitor, and Bob's window."""
-    with running_app(slack, tmp_path, MemoryRegistry()) as world:
-        world.registrar.poll()
-        screen = open_window(world.slack.url)
+    with running_app(slack, tmp_path, MemoryRegistry()) as app:
+        app.registrar.poll()
+        screen = open_window(app.slack.url)
         screen.page.set_viewport_size({"width": 1200, "height": 900})
         screen.becomes("Bob")
         screen.types(ADD)
         expect_text(screen.answer(), "is watched from now on")
-        yield world, screen
+        yield app, screen
 
 
 def test_a_monitor_is_added_in_a_form(watched: tuple[RunningApp, Screen]) -> None:
-    world, screen = watched
+    app, screen = watched
     screen.types("/model monitor add churn")
     form = screen.modal()
     form.get_by_role("textbox", name="Name of the monitor").fill("latency")
@@ -48,12 +48,12 @@ def test_a_monitor_is_added_in_a_form(watched: tuple[RunningApp, Screen]) -> Non
     screen.picture("monitor-form")
     form.get_by_role("button", name="Add").click()
     expect_text(screen.answer(), "latency is watched from now on")
-    assert world.registrar.monitors.find("churn", "latency").rule.less_than == 100
+    assert app.registrar.monitors.find("churn", "latency").rule.less_than == 100
 
 
 def test_a_monitor_is_shown_and_its_chart_for_all(watched: tuple[RunningApp, Screen]) -> None:
-    world, screen = watched
-    record_measurements(world, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
+    app, screen = watched
+    record_measurements(app, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
     screen.types("/model monitor show churn accuracy")
     screen.presses("Post the chart here", screen.answer("Last checks"))
     screen.page.get_by_role("button", name="1 reply").click()
@@ -65,9 +65,9 @@ def test_a_monitor_is_shown_and_its_chart_for_all(watched: tuple[RunningApp, Scr
 def test_the_chart_of_a_private_answer_is_one_tap_away(
     watched: tuple[RunningApp, Screen], open_window: Callable[..., Screen], size: str, how: dict[str, Any]
 ) -> None:
-    world, _ = watched
-    record_measurements(world, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
-    screen = open_window(world.slack.url, **how)
+    app, _ = watched
+    record_measurements(app, 0.9, 0.91, 0.88, 0.9, 0.84, 0.61)
+    screen = open_window(app.slack.url, **how)
     screen.types("/model monitor show churn accuracy")
     screen.answer("Last checks").wait_for()
     link = screen.answer().get_by_role("link", name="our direct messages")
@@ -92,10 +92,10 @@ def armed(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     policy = make_policy({"sources": {"live": {"type": "push"}}, "models": POLICY["models"] | {"churn": churn}})
     registry = MemoryRegistry()
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE])
-    with running_app(slack, tmp_path, registry, policy=policy) as world:
-        world.registrar.poll()
-        promote(world, 4, "better f1")
-        yield world
+    with running_app(slack, tmp_path, registry, policy=policy) as app:
+        app.registrar.poll()
+        promote(app, 4, "better f1")
+        yield app
 
 
 def test_what_armed_monitors_cost_is_on_home_and_in_the_list(

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 ASK = '/model promote churn 4 production --reason "f1 0.77 instead of 0.74 on last month, same latency"'
 
 
-def test_alice_asks_is_refused_and_bob_approves(screen: Screen, world: RunningApp) -> None:
+def test_alice_asks_is_refused_and_bob_approves(screen: Screen, app: RunningApp) -> None:
     screen.page.set_viewport_size({"width": 1200, "height": 700})
     screen.types(ASK)
     expect_text(screen.card(), "f1 0.77 instead of 0.74")
@@ -24,7 +24,7 @@ def test_alice_asks_is_refused_and_bob_approves(screen: Screen, world: RunningAp
     screen.confirms("Approve")
     expect_text(screen.answer(), "somebody else has to decide")
     screen.picture("alice-refused")
-    assert world.production() == [3]
+    assert app.production() == [3]
 
     screen.becomes("Bob Tanaka")
     screen.presses("Approve")
@@ -35,16 +35,16 @@ def test_alice_asks_is_refused_and_bob_approves(screen: Screen, world: RunningAp
     screen.card().get_by_role("button", name="2 replies").click()
     expect_text(screen.thread(), "read back from MLflow")
     screen.picture("card-done")
-    assert world.production() == [4]
+    assert app.production() == [4]
 
 
-def test_bob_thinks_again_before_he_approves(screen: Screen, world: RunningApp) -> None:
+def test_bob_thinks_again_before_he_approves(screen: Screen, app: RunningApp) -> None:
     screen.types(ASK)
     screen.becomes("Bob Tanaka")
     screen.presses("Approve")
     screen.confirms("Not yet")
     expect_text(screen.card(), "0 of 1")
-    assert world.production() == [3]
+    assert app.production() == [3]
 
 
 def test_bob_rejects_and_alice_reads_why(screen: Screen) -> None:

@@ -97,8 +97,8 @@ def test_without_a_token_nobody_gets_further(case: Case[Any], served: RunningApp
 class Caller:
     """Calls an operation of the document, has the answer checked, and gives status and body."""
 
-    def __init__(self, world: RunningApp) -> None:
-        self._address = world.service.address
+    def __init__(self, app: RunningApp) -> None:
+        self._address = app.service.address
 
     def __call__(
         self, method: str, path: str, key: str = "", *, body: dict[str, Any] | None = None, of: str | None = None

@@ -54,10 +54,10 @@ def templates(mlflow_template: Path, sqlite_template: Path, tmp_path_factory: py
     folder.mkdir()
     shutil.copy(sqlite_template, folder / "ledger.db")
     shutil.copy(mlflow_template, folder / "mlflow.db")
-    shelf = MlflowBackend(f"sqlite:///{folder / 'mlflow.db'}")
-    shelf.add(MODEL, versions=MODEL_LAYOUT)
+    backend = MlflowBackend(f"sqlite:///{folder / 'mlflow.db'}")
+    backend.add(MODEL, versions=MODEL_LAYOUT)
     MlflowRegistry(f"sqlite:///{folder / 'mlflow.db'}").set_alias(MODEL, "champion", 3)
-    shelf.close()
+    backend.close()
     return folder
 
 
@@ -71,8 +71,8 @@ def memory_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def _mortals_on_sqlite(workspace_apart: str, templates: Path, memory_folder: Path) -> Iterator[CrashHarness]:
-    with start_crash_harness(SqliteFiles(memory_folder / "sqlite"), workspace_apart, templates) as mortals:
-        yield mortals
+    with start_crash_harness(SqliteFiles(memory_folder / "sqlite"), workspace_apart, templates) as crash_harness:
+        yield crash_harness
 
 
 @pytest.fixture(scope="session")
@@ -81,12 +81,12 @@ def _mortals_on_postgres(
 ) -> Iterator[CrashHarness]:
     with start_crash_harness(
         PostgresFiles(memory_folder / "postgres", postgres_server), workspace_apart, templates
-    ) as mortals:
-        yield mortals
+    ) as crash_harness:
+        yield crash_harness
 
 
 @pytest.fixture
-def mortals(request: pytest.FixtureRequest, database: str) -> CrashHarness:
+def crash_harness(request: pytest.FixtureRequest, database: str) -> CrashHarness:
     """Bots that die and rise again, with their ledger on this database."""
     found: CrashHarness = request.getfixturevalue(f"_mortals_on_{database}")
     return found

@@ -41,34 +41,38 @@ class Fate:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("act", ACTS)
 @on_both
-def test_whoever_dies_at_any_write_leaves_nothing_lost_doubled_or_told_wrongly(mortals: CrashHarness, act: str) -> None:
-    assert wrong(mortals, act, None if CHAOS else DEATHS) == []
+def test_whoever_dies_at_any_write_leaves_nothing_lost_doubled_or_told_wrongly(
+    crash_harness: CrashHarness, act: str
+) -> None:
+    assert wrong(crash_harness, act, None if CHAOS else DEATHS) == []
 
 
 @on_both
-def test_also_in_a_sample_of_twenty(mortals: CrashHarness, database: str) -> None:
-    assert [what for act in SAMPLE[database] for what in wrong(mortals, act, 5)] == []
+def test_also_in_a_sample_of_twenty(crash_harness: CrashHarness, database: str) -> None:
+    assert [what for act in SAMPLE[database] for what in wrong(crash_harness, act, 5)] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite"])
-def test_every_call_of_slack_that_changes_something_is_a_point(mortals: CrashHarness) -> None:
+def test_every_call_of_slack_that_changes_something_is_a_point(crash_harness: CrashHarness) -> None:
     for act in ("approve", "monitor"):
-        mortals.prepare(act)
-        mortals.slack.forget_calls()
-        points = mortals.act(CrashCase(act)).points
-        called = Counter(call["method"] for call in mortals.slack.calls() if call["method"] not in {*READS, "upload"})
+        crash_harness.prepare(act)
+        crash_harness.slack.forget_calls()
+        points = crash_harness.act(CrashCase(act)).points
+        called = Counter(
+            call["method"] for call in crash_harness.slack.calls() if call["method"] not in {*READS, "upload"}
+        )
         assert called == Counter(name for name in points if name.startswith(("chat.", "files.", "response_url")))
 
 
-def wrong(mortals: CrashHarness, act: str, most: int | None) -> list[str]:
+def wrong(crash_harness: CrashHarness, act: str, most: int | None) -> list[str]:
     """Die at every point, or `most` times at points that dice choose; print how often, and return what was wrong."""
-    mortals.prepare(act)
-    points = mortals.act(CrashCase(act)).points
+    crash_harness.prepare(act)
+    points = crash_harness.act(CrashCase(act)).points
     fates = fates_of(points)
     dice = random.Random(f"{SEED} {act}")  # noqa: S311 - no secret
     chosen = fates if most is None else dice.sample(fates, most)
-    deaths = Deaths(mortals, act, points, dice)
+    deaths = Deaths(crash_harness, act, points, dice)
     found = {fate: whats for fate in chosen if (whats := list(deaths.die(fate)))}
     print(
         f"{act} on {deaths.kind}: {len(found)} of {len(chosen)} went wrong; {len(points)} writes, "
@@ -90,7 +94,7 @@ def fates_of(points: list[str]) -> list[Fate]:
 class Deaths:
     """Dies, takes over, and looks at what is left."""
 
-    mortals: CrashHarness
+    crash_harness: CrashHarness
     act: str
     points: list[str]
     dice: random.Random
@@ -100,21 +104,21 @@ class Deaths:
     @property
     def kind(self) -> str:
         """What the ledger is on."""
-        return self.mortals.kind
+        return self.crash_harness.kind
 
     def die(self, fate: Fate) -> Iterator[str]:
         """Yield what is wrong after this death."""
         case = CrashCase(self.act, fate.point, fate.when)
-        death = self.mortals.act(case)
+        death = self.crash_harness.act(case)
         self.count += death.died
         if not death.died:
             yield "it did not die"
         if fate.round:
             left = max(1, len(self.points) - fate.point)  # about as many writes as the other one still had to make
             again = CrashCase(self.act, self.dice.randrange(left), self.dice.choice(["before", "after"]))
-            has_died = self.mortals.dies_again(again)
+            has_died = self.crash_harness.dies_again(again)
             self.count += has_died
             self.second += has_died
         is_seen = death.acked or self.act in BY_THE_CLOCK
-        then, last = self.mortals.restart(CrashCase(self.act, again=not is_seen))
-        yield from violations(self.mortals, ENDS[self.act], then, last, is_seen=is_seen)
+        then, last = self.crash_harness.restart(CrashCase(self.act, again=not is_seen))
+        yield from violations(self.crash_harness, ENDS[self.act], then, last, is_seen=is_seen)

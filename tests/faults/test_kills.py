@@ -46,11 +46,11 @@ def environment(
     apart: Remote,
     tmp_path: Path,
     mlflow_server: MlflowServer,
-    mlflow_shelf: MlflowBackend,
+    mlflow_backend: MlflowBackend,
 ) -> dict[str, str]:
     """Return the settings of a process, over a fresh ledger on this database and a real MLflow."""
     url = str(request.getfixturevalue(f"{database}_url"))
-    return write_home(tmp_path, apart, url, mlflow_server.uri, mlflow_shelf)
+    return write_home(tmp_path, apart, url, mlflow_server.uri, mlflow_backend)
 
 
 @pytest.mark.parametrize(

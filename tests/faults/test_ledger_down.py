@@ -57,17 +57,17 @@ def gone(server: PostgresServer, url: str, break_connections: Callable[[], None]
 
 
 @pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
+def app(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The whole bot over SQLite."""
-    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
-        yield world
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        yield app
 
 
 @pytest.fixture
-def postgres_world(slack: LocalSlack, tmp_path: Path, postgres_url: str) -> Iterator[RunningApp]:
+def postgres_app(slack: LocalSlack, tmp_path: Path, postgres_url: str) -> Iterator[RunningApp]:
     """The whole bot over PostgreSQL."""
-    with running_app(slack, tmp_path, MemoryRegistry(), http=True, database_url=postgres_url) as world:
-        yield world
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True, database_url=postgres_url) as app:
+        yield app
 
 
 def in_time(act: Callable[[], str]) -> str:
@@ -78,49 +78,49 @@ def in_time(act: Callable[[], str]) -> str:
     return answer
 
 
-def test_who_asks_while_the_ledger_is_locked_hears_that_nothing_was_recorded(world: RunningApp, tmp_path: Path) -> None:
-    before = take_snapshot(world)
+def test_who_asks_while_the_ledger_is_locked_hears_that_nothing_was_recorded(app: RunningApp, tmp_path: Path) -> None:
+    before = take_snapshot(app)
     with write_lock_held(tmp_path / "ledger.db"):
-        assert NOTHING in in_time(lambda: type_and_read_reply(world.alice, ASK))
-    assert take_snapshot(world) == before
+        assert NOTHING in in_time(lambda: type_and_read_reply(app.alice, ASK))
+    assert take_snapshot(app) == before
 
 
 def test_who_approves_while_the_ledger_is_locked_hears_that_nothing_was_recorded(
-    world: RunningApp, tmp_path: Path
+    app: RunningApp, tmp_path: Path
 ) -> None:
-    world.alice.types(CHANNEL, ASK)
-    card = world.card()
-    before = take_snapshot(world)
+    app.alice.types(CHANNEL, ASK)
+    card = app.card()
+    before = take_snapshot(app)
     with write_lock_held(tmp_path / "ledger.db"):
-        assert NOTHING in in_time(lambda: reply_to(world.bob, lambda: world.bob.clicks(card, "Approve")))
-    assert take_snapshot(world) == before
+        assert NOTHING in in_time(lambda: reply_to(app.bob, lambda: app.bob.clicks(card, "Approve")))
+    assert take_snapshot(app) == before
 
 
-def test_who_rejects_while_the_ledger_is_locked_keeps_the_form_and_reads_why(world: RunningApp, tmp_path: Path) -> None:
-    world.alice.types(CHANNEL, ASK)
-    world.bob.clicks(world.card(), "Reject")
-    world.bob.waits_for_modal()
+def test_who_rejects_while_the_ledger_is_locked_keeps_the_form_and_reads_why(app: RunningApp, tmp_path: Path) -> None:
+    app.alice.types(CHANNEL, ASK)
+    app.bob.clicks(app.card(), "Reject")
+    app.bob.waits_for_modal()
     with write_lock_held(tmp_path / "ledger.db"):
-        errors = world.bob.submits({"reason": "too slow"})
+        errors = app.bob.submits({"reason": "too slow"})
     assert errors is not None
     assert NOTHING in errors["reason"]
-    assert world.bob.modal() is not None
-    assert world.bob.submits({"reason": "too slow"}) is None
-    world.card(holds="rejected")
+    assert app.bob.modal() is not None
+    assert app.bob.submits({"reason": "too slow"}) is None
+    app.card(holds="rejected")
 
 
-def test_when_the_lock_is_gone_everything_works_again(world: RunningApp, tmp_path: Path) -> None:
+def test_when_the_lock_is_gone_everything_works_again(app: RunningApp, tmp_path: Path) -> None:
     with write_lock_held(tmp_path / "ledger.db"):
-        type_and_read_reply(world.alice, ASK)
-    world.alice.types(CHANNEL, ASK)
-    world.bob.clicks(world.card(), "Approve")
-    world.card(holds="is in Production")
-    assert world.production() == [4]
+        type_and_read_reply(app.alice, ASK)
+    app.alice.types(CHANNEL, ASK)
+    app.bob.clicks(app.card(), "Approve")
+    app.card(holds="is in Production")
+    assert app.production() == [4]
 
 
-def test_a_lookup_does_not_wait_for_the_lock(world: RunningApp, tmp_path: Path) -> None:
+def test_a_lookup_does_not_wait_for_the_lock(app: RunningApp, tmp_path: Path) -> None:
     with write_lock_held(tmp_path / "ledger.db"):
-        assert "v4" in in_time(lambda: type_and_read_reply(world.alice, "/model show churn"))
+        assert "v4" in in_time(lambda: type_and_read_reply(app.alice, "/model show churn"))
 
 
 def test_a_ledger_that_is_locked_in_the_middle_of_a_move_delays_it(sqlite_url: str) -> None:
@@ -137,7 +137,7 @@ def test_a_ledger_that_is_locked_in_the_middle_of_a_move_delays_it(sqlite_url: s
 
     with lock, pytest.raises(LedgerUnavailable):
         executor(ledger, tapped_registry(registry, locks), clock=clock).run("churn")
-    clock.turn(timedelta(minutes=1))  # whoever held the model has not said what became of it: its lease has to end
+    clock.advance(timedelta(minutes=1))  # whoever held the model has not said what became of it: its lease has to end
     executor(ledger, registry, clock=clock).run("churn")
     assert transition_state(ledger, "churn") is MoveState.DONE
     assert len(audit_links(ledger, Tag.MOVED)) == 1
@@ -159,33 +159,33 @@ def test_a_ledger_that_can_only_be_read_records_nothing_and_says_so(sqlite_url: 
 
 @pytest.mark.postgres
 def test_who_asks_while_postgres_is_gone_hears_that_nothing_was_recorded(
-    postgres_world: RunningApp,
+    postgres_app: RunningApp,
     postgres_server: PostgresServer,
     postgres_url: str,
     break_connections: Callable[[], None],
 ) -> None:
-    world = postgres_world
-    before = take_snapshot(world)
+    app = postgres_app
+    before = take_snapshot(app)
     with gone(postgres_server, postgres_url, break_connections):
-        assert NOTHING in in_time(lambda: type_and_read_reply(world.alice, ASK))
-    assert take_snapshot(world) == before
-    world.alice.types(CHANNEL, ASK)
-    world.bob.clicks(world.card(), "Approve")
-    world.card(holds="is in Production")
+        assert NOTHING in in_time(lambda: type_and_read_reply(app.alice, ASK))
+    assert take_snapshot(app) == before
+    app.alice.types(CHANNEL, ASK)
+    app.bob.clicks(app.card(), "Approve")
+    app.card(holds="is in Production")
 
 
 @pytest.mark.postgres
 def test_who_approves_while_postgres_is_gone_hears_that_nothing_was_recorded(
-    postgres_world: RunningApp,
+    postgres_app: RunningApp,
     postgres_server: PostgresServer,
     postgres_url: str,
     break_connections: Callable[[], None],
 ) -> None:
-    world = postgres_world
-    world.alice.types(CHANNEL, ASK)
-    card = world.card()
+    app = postgres_app
+    app.alice.types(CHANNEL, ASK)
+    card = app.card()
     with gone(postgres_server, postgres_url, break_connections):
-        assert NOTHING in in_time(lambda: reply_to(world.bob, lambda: world.bob.clicks(card, "Approve")))
-    world.bob.clicks(card, "Approve")
-    world.card(holds="is in Production")
-    assert only_request(world.ledger).decided_at is not None
+        assert NOTHING in in_time(lambda: reply_to(app.bob, lambda: app.bob.clicks(card, "Approve")))
+    app.bob.clicks(card, "Approve")
+    app.card(holds="is in Production")
+    assert only_request(app.ledger).decided_at is not None

@@ -209,21 +209,21 @@ def test_who_approves_while_postgres_has_vanished_hears_so_and_it_works_again_af
 ) -> None:
     wire = proxy_to("postgres", postgres_url)
     url = postgres_url_through(postgres_url, wire)
-    with closing(wire), running_app(slack, tmp_path, MemoryRegistry(), http=True, database_url=url) as world:
-        world.alice.types(CHANNEL, "/model promote churn 4 production")
-        card = world.card()
-        wait_until(lambda: all_is_told(world))  # what is being told at that moment would be held for half a minute
+    with closing(wire), running_app(slack, tmp_path, MemoryRegistry(), http=True, database_url=url) as app:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        card = app.card()
+        wait_until(lambda: all_is_told(app))  # what is being told at that moment would be held for half a minute
         wire.fail(SocketFault.BLACKHOLE, times=100_000)
-        assert NOTHING in reply_to(world.bob, lambda: world.bob.clicks(card, "Approve"))
+        assert NOTHING in reply_to(app.bob, lambda: app.bob.clicks(card, "Approve"))
         wire.mend()
-        world.bob.clicks(card, "Approve")
-        world.card(holds="is in Production")
-        assert world.production() == [4]
+        app.bob.clicks(card, "Approve")
+        app.card(holds="is in Production")
+        assert app.production() == [4]
 
 
-def all_is_told(world: RunningApp) -> bool:
+def all_is_told(app: RunningApp) -> bool:
     """Tell whether Slack has heard everything, and that is written down."""
-    with world.ledger.read() as reading:
+    with app.ledger.read() as reading:
         return not reading.due_notes(datetime.now(UTC) + timedelta(days=1))
 
 
@@ -264,11 +264,11 @@ def test_socket_mode_hears_again_by_itself_after_a_silent_reset(
     with closing(TcpProxy(int(str(urlsplit(apart.url).port)))) as wire:
         slack = copy.copy(apart)
         slack.api_url = f"{wire.url}/api/"
-        with running_app(slack, tmp_path, MemoryRegistry()) as world:
+        with running_app(slack, tmp_path, MemoryRegistry()) as app:
             wire.fail(fault)
             wait_until(lambda: wire.struck)
             began = time.monotonic()
-            wait_until(lambda: world.alice.types(CHANNEL, "/model help").acked)
+            wait_until(lambda: app.alice.types(CHANNEL, "/model help").acked)
             print(f"{fault.value}: deaf for {time.monotonic() - began:.1f} s")
 
 

@@ -83,11 +83,11 @@ def test_a_finding_of_several_is_told_once(slack: Remote, tmp_path: Path, postgr
 
 @pytest.fixture
 def environment(
-    tmp_path: Path, postgres_url: str, apart: Remote, mlflow_sqlite: str, mlflow_shelf: MlflowBackend
+    tmp_path: Path, postgres_url: str, apart: Remote, mlflow_sqlite: str, mlflow_backend: MlflowBackend
 ) -> Iterator[dict[str, str]]:
     """Give the settings of a process of the team."""
     with mlflow_subprocess(mlflow_sqlite, tmp_path / "artifacts", workers=1) as uri:
-        yield write_home(tmp_path, apart, postgres_url, uri, mlflow_shelf)
+        yield write_home(tmp_path, apart, postgres_url, uri, mlflow_backend)
 
 
 @pytest.mark.slow

@@ -37,12 +37,12 @@ def test_after_a_long_time_under_load_nothing_is_left_and_memory_is_flat(
     apart: Remote,
     tmp_path: Path,
     mlflow_sqlite: str,
-    mlflow_shelf: MlflowBackend,
+    mlflow_backend: MlflowBackend,
 ) -> None:
     database = str(request.getfixturevalue("sqlite_url" if len(verbs) == 1 else "postgres_url"))
     with ExitStack() as open_things:
         uri = open_things.enter_context(mlflow_subprocess(mlflow_sqlite, tmp_path / "artifacts", workers=1))
-        settings = write_home(tmp_path, apart, database, uri, mlflow_shelf)
+        settings = write_home(tmp_path, apart, database, uri, mlflow_backend)
         ledger = open_things.enter_context(closing(SqlLedger(database, patience=20)))
         team = [Replica(verb, settings, tmp_path / f"{verb}.log").start().wait() for verb in verbs]
         for one in team:

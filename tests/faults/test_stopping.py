@@ -142,17 +142,17 @@ def test_whatever_hangs_the_process_ends_with_0() -> None:
     assert ended.returncode == 0
 
 
-def test_what_begins_something_at_the_end_does_it_itself(world: RunningApp) -> None:
+def test_what_begins_something_at_the_end_does_it_itself(app: RunningApp) -> None:
     begun = threading.Event()
-    world.registrar.work.shutdown(wait=True)
-    world.registrar.later(begun.set)
+    app.registrar.work.shutdown(wait=True)
+    app.registrar.later(begun.set)
     assert begun.is_set()
 
 
 def test_who_stops_tells_what_nobody_has_told_yet(slack: LocalSlack, tmp_path: Path) -> None:
-    with running_app(slack, tmp_path, MemoryRegistry()) as world:
-        world.service._scheduler.pause()
-        world.registrar.work.shutdown(wait=True)  # what the beginning has begun would deliver it, too
-        with world.ledger.write() as tx:
+    with running_app(slack, tmp_path, MemoryRegistry()) as app:
+        app.service._scheduler.pause()
+        app.registrar.work.shutdown(wait=True)  # what the beginning has begun would deliver it, too
+        with app.ledger.write() as tx:
             tx.add_note(said_note("left", CHANNEL, say("This was left over.")))
     assert [message for message in slack.person("bob").sees(CHANNEL) if "This was left over." in message_text(message)]

@@ -38,18 +38,18 @@ FRAME, HEAD = 24 + 4096, 32  # bytes of a frame in SQLite's log, and of what sta
 
 
 @pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
+def app(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The whole bot over SQLite."""
-    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
-        yield world
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        yield app
 
 
-def promotes(world: RunningApp) -> None:
+def promotes(app: RunningApp) -> None:
     """Let Alice ask and Bob approve, and see it done."""
-    world.alice.types(CHANNEL, ASK)
-    world.bob.clicks(world.card(), "Approve")
-    world.card(holds="is in Production")
-    assert world.production() == [4]
+    app.alice.types(CHANNEL, ASK)
+    app.bob.clicks(app.card(), "Approve")
+    app.card(holds="is in Production")
+    assert app.production() == [4]
 
 
 @contextmanager
@@ -96,30 +96,30 @@ READ_ONLY = ("query_only = ON", "query_only = OFF")
 
 @pytest.mark.parametrize(("trouble", "end"), [FULL, READ_ONLY], ids=["full", "read-only"])
 def test_who_asks_while_nothing_can_be_written_hears_so_and_it_works_again_afterwards(
-    world: RunningApp, trouble: str, end: str
+    app: RunningApp, trouble: str, end: str
 ) -> None:
-    assert isinstance(world.ledger, SqlLedger)
-    tell_writer(world.ledger, trouble)
-    fill(world)
-    before = take_snapshot(world)
-    assert TAKES_NOTHING in type_and_read_reply(world.alice, ASK)
-    assert take_snapshot(world) == before
-    assert is_chain_intact(world.ledger)
-    tell_writer(world.ledger, end)
-    promotes(world)
+    assert isinstance(app.ledger, SqlLedger)
+    tell_writer(app.ledger, trouble)
+    fill(app)
+    before = take_snapshot(app)
+    assert TAKES_NOTHING in type_and_read_reply(app.alice, ASK)
+    assert take_snapshot(app) == before
+    assert is_chain_intact(app.ledger)
+    tell_writer(app.ledger, end)
+    promotes(app)
 
 
-def fill(world: RunningApp) -> None:
+def fill(app: RunningApp) -> None:
     """Write until nothing more of what an ask consists of has room in the pages that there are."""
     told = Event(
         at=datetime.now(UTC), actor=ALICE, tag=Tag.REFUSED, subject="x", model="m", why="why " * 20, origin="test"
     )
 
     def tell() -> None:
-        with world.ledger.write() as tx:
+        with app.ledger.write() as tx:
             tx.append(told)
 
-    for write in (tell, lambda: world.registrar.errands.draft(LEAD, {"model": "churn"}, where="C1")):
+    for write in (tell, lambda: app.registrar.errands.draft(LEAD, {"model": "churn"}, where="C1")):
         with pytest.raises(LedgerUnavailable, match=NOTHING):
             again_and_again(write)
 
@@ -314,12 +314,12 @@ def test_who_asks_while_postgres_restarts_hears_so_or_it_is_done_once(
     slack: LocalSlack, tmp_path: Path, restarted: PostgresServer
 ) -> None:
     url = restarted.url(restarted.create("migrated"))
-    with running_app(slack, tmp_path, MemoryRegistry(), http=True, database_url=url) as world:
-        world.alice.types(CHANNEL, ASK)
-        card = world.card()
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True, database_url=url) as app:
+        app.alice.types(CHANNEL, ASK)
+        card = app.card()
         restarted.restart("immediate")
-        world.bob.clicks(card, "Approve")  # the connections that the bot has are broken, and it makes others
-        world.card(holds="is in Production")
-        assert world.production() == [4]
-        assert isinstance(world.ledger, SqlLedger)
-        assert is_chain_intact(world.ledger)
+        app.bob.clicks(card, "Approve")  # the connections that the bot has are broken, and it makes others
+        app.card(holds="is in Production")
+        assert app.production() == [4]
+        assert isinstance(app.ledger, SqlLedger)
+        assert is_chain_intact(app.ledger)

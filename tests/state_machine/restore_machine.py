@@ -81,7 +81,7 @@ class RestoresMachine(RuleBasedStateMachine):
     )
     def promote(self, version: int, approves: bool, backs_up: str, then: str) -> None:
         """Somebody asks for a version; perhaps a backup is made while it waits, and then it is moved, and is bad."""
-        self.it.clock.turn(minutes=1)
+        self.it.clock.advance(minutes=1)
         try:
             request = self.bench.open(f"promote churn {version} production")
             if approves:
@@ -98,7 +98,7 @@ class RestoresMachine(RuleBasedStateMachine):
     @rule(version=st.none() | st.integers(1, 5), waits=st.booleans())
     def roll_back(self, version: int | None, waits: bool) -> None:
         """Somebody rolls back as bad what is in Production, or their ask is left waiting."""
-        self.it.clock.turn(minutes=1)
+        self.it.clock.advance(minutes=1)
         text = f"rollback churn {version or ''} --reason 'accuracy fell'"
         try:
             if waits:
@@ -118,7 +118,7 @@ class RestoresMachine(RuleBasedStateMachine):
     @rule(version=st.integers(1, 5), stage=st.sampled_from([Stage.PRODUCTION, Stage.STAGING, Stage.ARCHIVED]))
     def in_mlflow(self, version: int, stage: Stage) -> None:
         """Somebody moves a version in MLflow, or registers one."""
-        self.it.clock.turn(minutes=1)
+        self.it.clock.advance(minutes=1)
         if version in self.registry._models["churn"].versions:
             self.registry.by_hand("churn", version, stage)
         else:
@@ -127,7 +127,7 @@ class RestoresMachine(RuleBasedStateMachine):
     @rule(minutes=st.sampled_from([1, 60, 700]))
     def work(self, minutes: int) -> None:
         """Time passes, and the bot does what waits."""
-        self.it.clock.turn(minutes=minutes)
+        self.it.clock.advance(minutes=minutes)
         self._go_on()
 
     def _moves(self) -> list[Move]:
@@ -172,7 +172,7 @@ class RestoresMachine(RuleBasedStateMachine):
         self._start_after_a_restore(minutes, has_evidence=stages[0] != stages[1])
 
     def _start_after_a_restore(self, minutes: int, *, has_evidence: bool) -> None:
-        self.it.clock.turn(minutes=minutes)
+        self.it.clock.advance(minutes=minutes)
         self.registry.moving = None
         self.bench = self.it.start()
         with self.bench.ledger.read() as reading:

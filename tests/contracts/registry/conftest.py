@@ -1,5 +1,5 @@
 """Fixtures for the tests in this folder."""
 
-from tests.support.registry.contract_fixtures import both, registry, remote, shelf
+from tests.support.registry.contract_fixtures import backend, both, registry, remote
 
-__all__ = ["both", "registry", "remote", "shelf"]
+__all__ = ["backend", "both", "registry", "remote"]

@@ -24,12 +24,12 @@ Open = Callable[[int], MlflowRegistry]
 
 
 @pytest.fixture
-def opened(mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend, mlflow_sqlite: str) -> Iterator[Open]:
+def opened(mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, mlflow_sqlite: str) -> Iterator[Open]:
     """Return a function that opens a fresh registry over HTTP: `churn` has so many versions, v1 in Production."""
     registries = []
 
     def open_it(versions: int) -> MlflowRegistry:
-        add_many_versions(mlflow_shelf, mlflow_sqlite, "churn", versions, metrics={"f1": 0.9, "auc": 0.8})
+        add_many_versions(mlflow_backend, mlflow_sqlite, "churn", versions, metrics={"f1": 0.9, "auc": 0.8})
         registries.append(registry := MlflowRegistry(mlflow_server.uri, timeout=20))
         return registry
 

@@ -120,7 +120,7 @@ def save(model: Any, folder: Path, serialization: str = "cloudpickle") -> None:
 def kept(
     request: pytest.FixtureRequest,
     mlflow_server: MlflowServer,
-    mlflow_shelf: MlflowBackend,
+    mlflow_backend: MlflowBackend,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> tuple[MlflowRegistry, Callable[[str], tuple[VersionInfo, Path]]]:
@@ -129,12 +129,12 @@ def kept(
         monkeypatch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")
         monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(tmp_path / "served"))
         monkeypatch.setattr("mlflow.server.handlers._artifact_repo", None)
-        mlflow_shelf.artifacts, mlflow_shelf.served = "mlflow-artifacts:", tmp_path / "served"
+        mlflow_backend.artifacts, mlflow_backend.served = "mlflow-artifacts:", tmp_path / "served"
     registry = MlflowRegistry(mlflow_server.uri)
 
     def make(name: str) -> tuple[VersionInfo, Path]:
-        version = registry.register(name, mlflow_shelf.add_run(models=["classifier"]), tags={})
-        served = mlflow_shelf.served
+        version = registry.register(name, mlflow_backend.add_run(models=["classifier"]), tags={})
+        served = mlflow_backend.served
         return version, served / urlsplit(version.source).path.strip("/") if served else Path(version.source)
 
     return registry, make

@@ -29,61 +29,65 @@ class TestFiles:
     """What only real files can show."""
 
     @pytest.fixture
-    def version(self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend) -> VersionInfo:
+    def version(self, remote: MlflowRegistry, mlflow_backend: MlflowBackend) -> VersionInfo:
         """Return a version without files."""
-        return remote.register("churn", mlflow_shelf.add_run(), tags={})
+        return remote.register("churn", mlflow_backend.add_run(), tags={})
 
     def test_files_that_only_the_server_reads_come_through_it(
-        self, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        mlflow_server: MlflowServer,
+        mlflow_backend: MlflowBackend,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")
         monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(tmp_path / "served"))
         monkeypatch.setattr("mlflow.server.handlers._artifact_repo", None)
-        mlflow_shelf.artifacts, mlflow_shelf.served = "mlflow-artifacts:", tmp_path / "served"
+        mlflow_backend.artifacts, mlflow_backend.served = "mlflow-artifacts:", tmp_path / "served"
         registry = MlflowRegistry(mlflow_server.uri)
-        version = registry.register("churn", mlflow_shelf.add_run(models=["classifier"]), tags={})
+        version = registry.register("churn", mlflow_backend.add_run(models=["classifier"]), tags={})
         assert version.source.startswith("mlflow-artifacts:/")
         assert registry.package(version) is None
-        mlflow_shelf.add_package(version, PACKAGE)
+        mlflow_backend.add_package(version, PACKAGE)
         mlflow_server.requests.clear()
         assert registry.package(version) == PACKAGE
         assert len(mlflow_server.requests) == 4
 
     @pytest.mark.parametrize("models", [[], ["model"]])
     def test_a_version_that_names_a_run_is_followed_to_its_files(
-        self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend, models: list[str]
+        self, remote: MlflowRegistry, mlflow_backend: MlflowBackend, models: list[str]
     ) -> None:
-        run_id = mlflow_shelf.add_run(models=models)
-        mlflow_shelf.add_package(remote.register("churn", run_id, tags={}), PACKAGE)
-        number = mlflow_shelf.add_version("churn", run_id=run_id, source=f"runs:/{run_id}/model")
+        run_id = mlflow_backend.add_run(models=models)
+        mlflow_backend.add_package(remote.register("churn", run_id, tags={}), PACKAGE)
+        number = mlflow_backend.add_version("churn", run_id=run_id, source=f"runs:/{run_id}/model")
         assert remote.package(remote.version("churn", number)) == PACKAGE
 
-    def test_a_model_that_mlflow_2_logged_is_found(self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend) -> None:
+    def test_a_model_that_mlflow_2_logged_is_found(self, remote: MlflowRegistry, mlflow_backend: MlflowBackend) -> None:
         history = json.dumps([{"artifact_path": "sklearn-model"}, {"artifact_path": "sklearn-model"}])
-        run_id = mlflow_shelf.add_run(tags={"mlflow.log-model.history": history})
+        run_id = mlflow_backend.add_run(tags={"mlflow.log-model.history": history})
         assert remote.register("churn", run_id, tags={}).source.endswith(f"{run_id}/artifacts/sklearn-model")
 
     def test_of_several_models_of_one_name_the_ids_are_told(
-        self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend
+        self, remote: MlflowRegistry, mlflow_backend: MlflowBackend
     ) -> None:
-        run_id = mlflow_shelf.add_run(models=["model", "model"])
+        run_id = mlflow_backend.add_run(models=["model", "model"])
         with pytest.raises(BadInput, match=r"m-[0-9a-f]{32}, m-[0-9a-f]{32}") as unclear:
             remote.register("churn", run_id, artifact="model", tags={})
         [model_id, _] = re.findall("m-[0-9a-f]{32}", str(unclear.value))
         assert model_id in remote.register("churn", run_id, artifact=model_id, tags={}).source
 
     def test_a_large_mlmodel_is_not_read(
-        self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend, version: VersionInfo
+        self, remote: MlflowRegistry, mlflow_backend: MlflowBackend, version: VersionInfo
     ) -> None:
-        mlflow_shelf.add_package(version, PACKAGE)
+        mlflow_backend.add_package(version, PACKAGE)
         (Path(version.source) / "MLmodel").write_bytes(b"#" * 1_000_001)
         with pytest.raises(RegistryRefused, match=r"cannot be read \(MLmodel is larger than 1 MB\)"):
             remote.package(version)
 
     def test_what_is_no_mlmodel_is_said_to_be_none(
-        self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend, version: VersionInfo
+        self, remote: MlflowRegistry, mlflow_backend: MlflowBackend, version: VersionInfo
     ) -> None:
-        mlflow_shelf.add_package(version, PACKAGE)
+        mlflow_backend.add_package(version, PACKAGE)
         (Path(version.source) / "MLmodel").write_text("!!python/object:os.system []")
         with pytest.raises(RegistryRefused, match=r"cannot be read \(its MLmodel cannot be understood\)"):
             remote.package(version)

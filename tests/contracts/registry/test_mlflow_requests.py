@@ -61,33 +61,35 @@ class TestRequests:
         assert mlflow_server.requests == []
 
     def test_a_run_that_is_gone_is_looked_for_in_new_experiments_only(
-        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
     ) -> None:
-        old = mlflow_shelf.add_run()
+        old = mlflow_backend.add_run()
         assert remote.runs([old, "f" * 32]).keys() == {old}
         assert len(mlflow_server.requests) == 2
         remote.runs([old, "f" * 32])
         assert len(mlflow_server.requests) == 4  # the runs, and whether there is a new experiment: no
-        new = mlflow_shelf.add_run(experiment="new")
+        new = mlflow_backend.add_run(experiment="new")
         assert remote.runs([old, new]).keys() == {old, new}
         assert len(mlflow_server.requests) == 7
 
     def test_a_run_tells_its_experiment_as_the_address_of_its_page_does(
-        self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend
+        self, remote: MlflowRegistry, mlflow_backend: MlflowBackend
     ) -> None:
-        run_id = mlflow_shelf.add_run(experiment="churn")
-        known = mlflow_shelf.tracking.get_experiment_by_name("churn").experiment_id
+        run_id = mlflow_backend.add_run(experiment="churn")
+        known = mlflow_backend.tracking.get_experiment_by_name("churn").experiment_id
         assert run_page("http://mlflow", remote.runs([run_id])[run_id]).endswith(f"/experiments/{known}/runs/{run_id}")
 
-    def test_runs_of_a_deleted_experiment_are_found(self, remote: MlflowRegistry, mlflow_shelf: MlflowBackend) -> None:
-        run_id = mlflow_shelf.add_run(experiment="gone")
-        mlflow_shelf.delete_experiment("gone")
+    def test_runs_of_a_deleted_experiment_are_found(
+        self, remote: MlflowRegistry, mlflow_backend: MlflowBackend
+    ) -> None:
+        run_id = mlflow_backend.add_run(experiment="gone")
+        mlflow_backend.delete_experiment("gone")
         assert remote.runs([run_id])[run_id].is_deleted
 
     def test_registering_asks_for_the_run_its_model_and_the_registered_one(
-        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
     ) -> None:
-        run_id = mlflow_shelf.add_run(models=["classifier"])
+        run_id = mlflow_backend.add_run(models=["classifier"])
         remote.register("churn", run_id, tags={"semver": "1.0.0"}, description="new")
         assert [request.split("/mlflow/")[1] for request in mlflow_server.requests][2:] == [
             "registered-models/get",
@@ -95,17 +97,17 @@ class TestRequests:
         ]
         assert len(mlflow_server.requests) == 4
 
-    def test_versions_are_read_page_by_page(self, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend) -> None:
-        mlflow_shelf.add("churn", versions=7)
+    def test_versions_are_read_page_by_page(self, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend) -> None:
+        mlflow_backend.add("churn", versions=7)
         registry = MlflowRegistry(mlflow_server.uri, versions_a_page=3)
         assert [v.version for v in registry.versions("churn")] == [7, 6, 5, 4, 3, 2, 1]
         assert len(mlflow_server.requests) == 3
 
 
 @pytest.fixture
-def mlflow_runs(mlflow_sqlite: str, mlflow_shelf: MlflowBackend) -> list[str]:
+def mlflow_runs(mlflow_sqlite: str, mlflow_backend: MlflowBackend) -> list[str]:
     """Return the ids of 1,001 runs, written past MLflow: it takes 5 ms for each."""
-    first = mlflow_shelf.add_run(metrics={"auc": 0.5})
+    first = mlflow_backend.add_run(metrics={"auc": 0.5})
     ids = [first, *(f"{number:032x}" for number in range(1000))]
     engine = sa.create_engine(mlflow_sqlite)
     with engine.begin() as connection:

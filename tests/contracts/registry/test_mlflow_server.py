@@ -95,16 +95,16 @@ class TestTrouble:
         assert len(mlflow_server.requests) == 2
 
     def test_runs_whose_connection_breaks_are_asked_for_again(
-        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
     ) -> None:
-        run_id = mlflow_shelf.add_run()
+        run_id = mlflow_backend.add_run()
         mlflow_server.lose_the_next_answer()
         assert remote.runs([run_id]).keys() == {run_id}
 
     def test_a_version_whose_answer_is_lost_is_not_made_twice(
-        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
     ) -> None:
-        run_id = mlflow_shelf.add_run()
+        run_id = mlflow_backend.add_run()
         mlflow_server.lose_the_answer_to("/model-versions/create")
         with pytest.raises(RegistryUnreachable):
             remote.register("churn", run_id, tags={})
@@ -167,9 +167,9 @@ class TestTrouble:
         ],
     )
     def test_an_answer_of_another_shape_is_no_answer(
-        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend, body: str
+        self, remote: MlflowRegistry, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, body: str
     ) -> None:
-        runs = [mlflow_shelf.add_run(metrics={"accuracy": 0.9}) for _ in range(2)]
+        runs = [mlflow_backend.add_run(metrics={"accuracy": 0.9}) for _ in range(2)]
         remote.runs(runs)  # which experiments there are is known from now on
         mlflow_server.answer(200, body)
         with pytest.raises(RegistryUnreachable, match="is not an MLflow server"):
@@ -203,7 +203,7 @@ class TestTrouble:
         with pytest.raises(RegistryRefused, match="is not an MLflow server"):
             MlflowRegistry("gopher://127.0.0.1").models()
 
-    def test_a_database_in_trouble_is_unreachable(self, mlflow_sqlite: str, mlflow_shelf: MlflowBackend) -> None:
+    def test_a_database_in_trouble_is_unreachable(self, mlflow_sqlite: str, mlflow_backend: MlflowBackend) -> None:
         engine = sa.create_engine(mlflow_sqlite)
         with engine.begin() as connection:
             connection.execute(sa.text("DROP TABLE registered_model_tags"))
@@ -226,9 +226,9 @@ def command_line_server(mlflow_template: Path) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(dir=mlflow_template.parent))
     database = folder / "server.db"
     database.write_bytes(mlflow_template.read_bytes())
-    shelf = MlflowBackend(f"sqlite:///{database}")
-    shelf.add("churn", versions=[PRODUCTION, NONE])
-    shelf.close()
+    backend = MlflowBackend(f"sqlite:///{database}")
+    backend.add("churn", versions=[PRODUCTION, NONE])
+    backend.close()
     with mlflow_subprocess(f"sqlite:///{database}", folder) as uri:
         yield uri
 
@@ -287,15 +287,15 @@ def test_a_server_that_cannot_archive_moves_first_and_archives_then(
     postgres_server: PostgresServer, mlflow_patience: None, tmp_path: Path
 ) -> None:
     database = postgres_server.url(postgres_server.create())
-    shelf = MlflowBackend(database)
-    shelf.add("churn", versions=[PRODUCTION, NONE])
+    backend = MlflowBackend(database)
+    backend.add("churn", versions=[PRODUCTION, NONE])
     server = MlflowServer(database, tmp_path)  # with psycopg 3: mlflow#24592
     server.start()
     registry = MlflowRegistry(server.uri)
     registry.transition("churn", 2, PRODUCTION, archive_existing=True)
     told = stages(registry)
     server.close()
-    shelf.close()
+    backend.close()
     assert told == {1: ARCHIVED, 2: PRODUCTION}
     assert [request.rsplit("/", 1)[1] for request in server.requests] == [
         "get",  # is it a model?

@@ -20,20 +20,20 @@ from tests.support.registry.registries import RegistryBackend
 
 
 class TestReading:
-    def test_versions_come_newest_number_first(self, registry: Registry, shelf: RegistryBackend) -> None:
-        shelf.add("churn", versions=10)
+    def test_versions_come_newest_number_first(self, registry: Registry, backend: RegistryBackend) -> None:
+        backend.add("churn", versions=10)
         assert [v.version for v in registry.versions("churn")] == [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
 
     def test_an_unknown_model_has_no_versions(self, registry: Registry) -> None:
         assert registry.versions("churn") == []
 
-    def test_a_version_without_a_run_says_so(self, registry: Registry, shelf: RegistryBackend) -> None:
-        shelf.add("churn", versions=1)
+    def test_a_version_without_a_run_says_so(self, registry: Registry, backend: RegistryBackend) -> None:
+        backend.add("churn", versions=1)
         assert registry.versions("churn")[0].run_id is None
 
-    def test_a_version_tells_what_was_registered(self, registry: Registry, shelf: RegistryBackend) -> None:
-        shelf.add("churn")
-        shelf.add_version("churn", run_id="4711", description="the best one", tags={"semver": "1.0.0"})
+    def test_a_version_tells_what_was_registered(self, registry: Registry, backend: RegistryBackend) -> None:
+        backend.add("churn")
+        backend.add_version("churn", run_id="4711", description="the best one", tags={"semver": "1.0.0"})
         told = registry.versions("churn")[0]
         assert (told.model, told.version, told.stage, told.status) == ("churn", 1, NONE, "READY")
         assert (told.run_id, told.description, dict(told.tags)) == (
@@ -42,16 +42,16 @@ class TestReading:
             {"semver": "1.0.0"},
         )
 
-    def test_times_are_in_utc(self, registry: Registry, shelf: RegistryBackend) -> None:
-        shelf.add("churn", versions=1)
+    def test_times_are_in_utc(self, registry: Registry, backend: RegistryBackend) -> None:
+        backend.add("churn", versions=1)
         created, updated = registry.versions("churn")[0].created_at, registry.model("churn").updated_at
         assert [moment and moment.tzinfo for moment in (created, updated)] == [UTC, UTC]
 
     def test_the_summary_of_a_model_tells_what_its_versions_are(
-        self, registry: Registry, shelf: RegistryBackend
+        self, registry: Registry, backend: RegistryBackend
     ) -> None:
-        shelf.add("churn")
-        shelf.add_version("churn", run_id="4711", source="s3://models/churn")
+        backend.add("churn")
+        backend.add_version("churn", run_id="4711", source="s3://models/churn")
         model, [version] = registry.model("churn"), registry.versions("churn")
         told = version.identity(model.created_at)
         assert (told.run_id, told.source, told.created_at is None) == ("4711", "s3://models/churn", False)
@@ -60,20 +60,20 @@ class TestReading:
         assert registry.version("churn", 1).identity(model.created_at) == told
 
     def test_a_deleted_version_is_gone_and_its_number_stays_free(
-        self, registry: Registry, shelf: RegistryBackend
+        self, registry: Registry, backend: RegistryBackend
     ) -> None:
-        shelf.add("churn", versions=2)
-        shelf.delete_version("churn", 2)
-        shelf.add_version("churn")
+        backend.add("churn", versions=2)
+        backend.delete_version("churn", 2)
+        backend.add_version("churn")
         assert [v.version for v in registry.versions("churn")] == [3, 1]
 
-    def test_the_latest_of_a_stage_is_its_highest_number(self, registry: Registry, shelf: RegistryBackend) -> None:
-        shelf.add("churn", versions=[PRODUCTION, PRODUCTION, NONE])
+    def test_the_latest_of_a_stage_is_its_highest_number(self, registry: Registry, backend: RegistryBackend) -> None:
+        backend.add("churn", versions=[PRODUCTION, PRODUCTION, NONE])
         registry.transition("churn", 1, PRODUCTION, archive_existing=False)
         assert registry.model("churn").latest == {PRODUCTION: 2, NONE: 3}
 
-    def test_a_model_tells_what_was_registered(self, registry: Registry, shelf: RegistryBackend) -> None:
-        shelf.add("churn", description="who leaves", tags={"owner": "ann"})
+    def test_a_model_tells_what_was_registered(self, registry: Registry, backend: RegistryBackend) -> None:
+        backend.add("churn", description="who leaves", tags={"owner": "ann"})
         told = registry.model("churn")
         assert (told.name, told.description, dict(told.tags)) == ("churn", "who leaves", {"owner": "ann"})
 
@@ -81,8 +81,8 @@ class TestReading:
         with pytest.raises(UnknownModel, match="The registry has no model “churn”"):
             registry.model("churn")
 
-    def test_a_name_in_another_letter_case_is_unknown(self, registry: Registry, shelf: RegistryBackend) -> None:
-        shelf.add("churn", versions=1)
+    def test_a_name_in_another_letter_case_is_unknown(self, registry: Registry, backend: RegistryBackend) -> None:
+        backend.add("churn", versions=1)
         with pytest.raises(UnknownModel):
             registry.model("CHURN")
         assert registry.versions("CHURN") == []
@@ -94,9 +94,9 @@ class TestReading:
         told = registry.model("CHURN").name, registry.versions("Churn")[0].model, registry.version("CHURN", 1).model
         assert told == ("churn",) * 3
 
-    def test_models_are_sorted_by_name(self, registry: Registry, shelf: RegistryBackend) -> None:
+    def test_models_are_sorted_by_name(self, registry: Registry, backend: RegistryBackend) -> None:
         for name in ("fraud", "churn", "Churn"):
-            shelf.add(name)
+            backend.add(name)
         assert [m.name for m in registry.models()] == ["Churn", "churn", "fraud"]
 
     @pytest.mark.parametrize(
@@ -104,17 +104,17 @@ class TestReading:
         [("CHURN", "eu_churn"), ("МОДЕЛЬ", "модель 5%"), ("%", "модель 5%"), ("_", "eu_churn")],
     )
     def test_models_are_found_by_a_part_of_their_name(
-        self, registry: Registry, shelf: RegistryBackend, text: str, found: str
+        self, registry: Registry, backend: RegistryBackend, text: str, found: str
     ) -> None:
         for name in ("eu_churn", "модель 5%", "fraud"):
-            shelf.add(name)
+            backend.add(name)
         assert [m.name for m in registry.models(text)] == [found]
 
 
 class TestNames:
-    def test_a_model_of_any_name_is_read_and_moved(self, registry: Registry, shelf: RegistryBackend) -> None:
+    def test_a_model_of_any_name_is_read_and_moved(self, registry: Registry, backend: RegistryBackend) -> None:
         for name in ODD_NAMES:
-            shelf.add(name, versions=2)
+            backend.add(name, versions=2)
         for name in ODD_NAMES:
             registry.transition(name, 1, PRODUCTION, archive_existing=True)
             registry.set_alias(name, "champion", 1)
@@ -126,8 +126,8 @@ class TestNames:
         assert [registry.model(name).aliases for name in ODD_NAMES] == [{"champion": 1}] * len(ODD_NAMES)
 
     @pytest.mark.parametrize("name", [name for name in ODD_NAMES if " " in name])
-    def test_a_name_cannot_widen_the_search(self, registry: Registry, shelf: RegistryBackend, name: str) -> None:
-        shelf.add("x", versions=1)
+    def test_a_name_cannot_widen_the_search(self, registry: Registry, backend: RegistryBackend, name: str) -> None:
+        backend.add("x", versions=1)
         assert registry.versions(name) == []
 
     def test_a_name_with_both_quotes_cannot_be_looked_up(self, registry: Registry) -> None:
@@ -139,8 +139,8 @@ class TestNames:
 
 class TestPrompts:
     @pytest.fixture(autouse=True)
-    def _there_is_a_prompt(self, shelf: RegistryBackend) -> None:
-        shelf.add("greeting", versions=1, prompt=True)
+    def _there_is_a_prompt(self, backend: RegistryBackend) -> None:
+        backend.add("greeting", versions=1, prompt=True)
 
     def test_a_prompt_is_not_listed(self, registry: Registry) -> None:
         assert registry.models() == []
@@ -170,7 +170,7 @@ class TestPrompts:
             with pytest.raises(UnknownModel):
                 act(registry)
 
-    def test_no_version_is_registered_under_a_prompt(self, registry: Registry, shelf: RegistryBackend) -> None:
-        run_id = shelf.add_run()
+    def test_no_version_is_registered_under_a_prompt(self, registry: Registry, backend: RegistryBackend) -> None:
+        run_id = backend.add_run()
         with pytest.raises(UnknownModel, match="“greeting” is a prompt"):
             registry.register("greeting", run_id, tags={})

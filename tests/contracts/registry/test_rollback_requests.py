@@ -27,13 +27,13 @@ THE_MOVE = [READ, READ, MOVE, ALIAS, READ]
 
 @pytest.fixture
 def opened(
-    mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend, mlflow_sqlite: str, sqlite_url: str
+    mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, mlflow_sqlite: str, sqlite_url: str
 ) -> Iterator[Open]:
     """Return a function that gives `churn` so many versions, v2 in Production after v1, and nothing asked yet."""
     closing: list[Callable[[], None]] = []
 
     def open_it(versions: int) -> MonitoringHarness:
-        add_many_versions(mlflow_shelf, mlflow_sqlite, "churn", versions, metrics={"f1": 0.9})
+        add_many_versions(mlflow_backend, mlflow_sqlite, "churn", versions, metrics={"f1": 0.9})
         registry = MlflowRegistry(mlflow_server.uri, timeout=20)
         ledger = SqlLedger(sqlite_url)
         closing.extend([registry.close, ledger.close])

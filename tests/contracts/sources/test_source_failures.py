@@ -77,7 +77,7 @@ class Held:
         fields: dict[str, Any] = {"fail_after": 1, "no_data": 2, "error": 2, "retries": 0, "timeout": "2s"}
         monitor = add_monitor(self.bench, **fields | rule)
         for _ in range(4):
-            self.bench.clock.turn(seconds=12)
+            self.bench.clock.advance(seconds=12)
             before()
             tick(self.bench)
         return monitor_state(self.bench, monitor).state

@@ -104,7 +104,7 @@ class _OverRegistry(SourceContract):
     def _parts(
         self, request: pytest.FixtureRequest, registries: Callable[[str], tuple[Registry, RegistryBackend]]
     ) -> None:
-        self.registry, self.shelf = registries(request.param)
+        self.registry, self.backend = registries(request.param)
 
     def break_it(self) -> MetricSource:
         down = MemoryRegistry()
@@ -125,9 +125,9 @@ class TestMlflow(_OverRegistry):
         self._serve(model, version, {"correct": count, "predictions": total})
 
     def _serve(self, model: str, version: int, metrics: dict[str, float]) -> None:
-        run = self.shelf.add_run(metrics=metrics)
-        self.shelf.add(model, versions=version - 1)
-        self.shelf.add_version(model, run_id=run)
+        run = self.backend.add_run(metrics=metrics)
+        self.backend.add(model, versions=version - 1)
+        self.backend.add_version(model, run_id=run)
         self.registry.transition(model, version, Stage.PRODUCTION, archive_existing=True)
 
 
@@ -138,14 +138,14 @@ class TestLiveMlflow(_OverRegistry):
         return LiveMlflowSource(self.registry)
 
     def put(self, model: str, version: int, metric: str, value: float) -> None:
-        run = self.shelf.add_run(tags={MODEL_TAG: model, VERSION_TAG: str(version)}, status="RUNNING")
-        self.shelf.log_metric(run, metric, value, datetime.now(UTC) - timedelta(seconds=1))
+        run = self.backend.add_run(tags={MODEL_TAG: model, VERSION_TAG: str(version)}, status="RUNNING")
+        self.backend.log_metric(run, metric, value, datetime.now(UTC) - timedelta(seconds=1))
 
     def put_counts(self, model: str, version: int, count: float, total: float) -> None:
-        run = self.shelf.add_run(tags={MODEL_TAG: model, VERSION_TAG: str(version)}, status="RUNNING")
+        run = self.backend.add_run(tags={MODEL_TAG: model, VERSION_TAG: str(version)}, status="RUNNING")
         at = datetime.now(UTC) - timedelta(seconds=1)
         for metric, value in (("correct", count), ("predictions", total)):
-            self.shelf.log_metric(run, metric, value, at)
+            self.backend.log_metric(run, metric, value, at)
 
 
 class TestMlflowRuns:

@@ -20,7 +20,7 @@ from bot.domain.comparison_words import best_sentence, sentence
 from bot.domain.directions import Direction, direction_of
 from bot.domain.errors import BadInput
 from bot.domain.registry import RunInfo, Stage
-from tests.support.domain.comparisons import GOLDEN, NAN, NOW, Metrics, a_version, compared, world
+from tests.support.domain.comparisons import GOLDEN, NAN, NOW, Metrics, a_version, compared, versions_with_metrics
 
 # -- the frame ---------------------------------------------------------------------------------------------------------
 
@@ -31,7 +31,7 @@ def test_the_newest_version_comes_first_by_number() -> None:
 
 
 def test_the_frame_has_its_columns_and_types() -> None:
-    versions, runs = world({1: {"f1": 0.5, "auc": 1}})
+    versions, runs = versions_with_metrics({1: {"f1": 0.5, "auc": 1}})
     table = frame([replace(versions[0], tags={"semver": "1.0.0"})], runs)
     assert {name: str(kind) for name, kind in table.dtypes.items()} == {
         "version": "int64",
@@ -46,12 +46,14 @@ def test_the_frame_has_its_columns_and_types() -> None:
 
 
 def test_metrics_stand_in_the_order_in_which_they_were_asked() -> None:
-    versions, runs = world({1: {"a": 1, "b": 2, "c": 3}})
+    versions, runs = versions_with_metrics({1: {"a": 1, "b": 2, "c": 3}})
     assert list(frame(versions, runs, ["c", "a", "c"]).columns[len(FACTS) :]) == ["c", "a"]
 
 
 def test_what_a_run_lacks_is_missing_and_so_is_what_is_infinite() -> None:
-    versions, runs = world({1: {"f1": math.inf}, 2: {}, 3: {"f1": NAN}, 4: {"f1": -math.inf}, 5: {"f1": 0.0}})
+    versions, runs = versions_with_metrics(
+        {1: {"f1": math.inf}, 2: {}, 3: {"f1": NAN}, 4: {"f1": -math.inf}, 5: {"f1": 0.0}}
+    )
     assert frame(versions, runs)["f1"].isna().tolist() == [False, True, True, True, True]
 
 
@@ -88,7 +90,9 @@ def test_nothing_to_compare_is_an_empty_frame() -> None:
 
 
 def test_a_thousand_versions_of_300_metrics_take_no_time() -> None:
-    versions, runs = world({n: {f"m{one}": n * one / 7 for one in range(300)} for n in range(1, 1001)}, production=500)
+    versions, runs = versions_with_metrics(
+        {n: {f"m{one}": n * one / 7 for one in range(300)} for n in range(1, 1001)}, production=500
+    )
     began = time.process_time()
     found = compare("churn", versions, runs)
     sentence(found)
@@ -201,13 +205,13 @@ def test_without_production_there_are_no_distances() -> None:
 
 
 def test_of_several_in_production_the_newest_is_the_incumbent() -> None:
-    versions, runs = world(GOLDEN)
+    versions, runs = versions_with_metrics(GOLDEN)
     both = [replace(one, stage=Stage.PRODUCTION) if one.version < 7 else one for one in versions]
     assert compare("churn", both, runs).incumbent == 6
 
 
 def test_an_incumbent_that_was_not_asked_for_joins_the_frame() -> None:
-    versions, runs = world(GOLDEN, production=5)
+    versions, runs = versions_with_metrics(GOLDEN, production=5)
     found = compare("churn", versions[1:], runs, incumbent=versions[0])
     assert (found.versions, found.incumbent) == ([7, 6, 5], 5)
 
@@ -241,7 +245,7 @@ def test_a_metric_that_one_version_has_can_be_asked_for() -> None:
 
 
 def test_the_csv_holds_the_whole_frame() -> None:
-    versions, runs = world({9: {"f1": 0.5}, 10: {"f1": 1e-7, "auc": 0.1 + 0.2}, 11: {}}, production=9)
+    versions, runs = versions_with_metrics({9: {"f1": 0.5}, 10: {"f1": 1e-7, "auc": 0.1 + 0.2}, 11: {}}, production=9)
     odd = replace(versions[2], run_id=None, created_at=None, tags={"semver": '1,"0'})
     assert to_csv(compare("churn", [*versions[:2], odd], runs)).splitlines() == [
         "version,semver,stage,run_id,created_at,auc,f1",
@@ -253,7 +257,7 @@ def test_the_csv_holds_the_whole_frame() -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1"])
 def test_no_text_from_outside_is_a_formula(text: str) -> None:
-    versions, runs = world({1: {text: -1.0}})
+    versions, runs = versions_with_metrics({1: {text: -1.0}})
     evil = replace(versions[0], tags={"semver": text})
     header, row = csv.reader(io.StringIO(to_csv(compare("churn", [evil], runs))))
     assert (header[-1], row[1], row[-1]) == (f"'{text}", f"'{text}", "-1.0")

@@ -64,23 +64,23 @@ def test_of_a_hundred_who_press_approve_at_once_one_decides_and_the_others_hear_
     crowd = add_people(apart, CROWD)
     approvers = [person.id for person in crowd]
     policy = make_policy({"roles": {"lead": approvers}})
-    with running_app(apart, tmp_path, MemoryRegistry(), policy=policy, http=True, database_url=database_url) as world:
-        world.alice.types(CHANNEL, "/model promote churn 4 production")
-        card = world.card()
+    with running_app(apart, tmp_path, MemoryRegistry(), policy=policy, http=True, database_url=database_url) as app:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        card = app.card()
         outcomes = run_concurrently([partial(person.clicks, card, "Approve") for person in crowd])
-        done = world.card(holds="is in Production")
-        winner = only_request(world.ledger).decided_by
+        done = app.card(holds="is in Production")
+        winner = only_request(app.ledger).decided_by
         assert isinstance(winner, Person)
-        answers = [world.answer(person, "") for person in crowd if person.id != winner.user]
+        answers = [app.answer(person, "") for person in crowd if person.id != winner.user]
 
         print(*(f"p{share:.0%} {percentile([one.seconds for one in outcomes], share):.2f} s" for share in (0.5, 0.99)))
         assert done["ts"] == card["ts"]
-        assert len(audit_links(world.ledger, Tag.APPROVED)) == len(audit_links(world.ledger, Tag.MOVED)) == 1
-        assert len(audit_links(world.ledger, Tag.VOTED)) == 1
-        assert len({link.event.actor for link in audit_links(world.ledger, Tag.VOTE_REFUSED)}) == CROWD - 1
-        assert len(audit_links(world.ledger, Tag.VOTE_REFUSED)) == CROWD - 1
+        assert len(audit_links(app.ledger, Tag.APPROVED)) == len(audit_links(app.ledger, Tag.MOVED)) == 1
+        assert len(audit_links(app.ledger, Tag.VOTED)) == 1
+        assert len({link.event.actor for link in audit_links(app.ledger, Tag.VOTE_REFUSED)}) == CROWD - 1
+        assert len(audit_links(app.ledger, Tag.VOTE_REFUSED)) == CROWD - 1
         assert [answer for answer in answers if f"<@{winner.user}> was faster" not in answer] == []
-        assert world.production() == [4]
+        assert app.production() == [4]
 
 
 @pytest.mark.slow
@@ -89,21 +89,21 @@ def test_a_hundred_clicks_decide_once_in_each_round(apart: Remote, tmp_path: Pat
     crowd = add_people(apart, CROWD)
     policy = make_policy({"roles": {"lead": [person.id for person in crowd]}})
     outcomes, wrong, seen = list[Outcome](), list[str](), 0
-    with running_app(apart, tmp_path, MemoryRegistry(), policy=policy, http=True, database_url=database_url) as world:
+    with running_app(apart, tmp_path, MemoryRegistry(), policy=policy, http=True, database_url=database_url) as app:
         for number in range(CROWDED):
             version = (4, 2)[number % 2]
-            world.alice.types(CHANNEL, f"/model promote churn {version} production")
-            card = world.card(holds=f"Promote churn v{version} to Production?")
+            app.alice.types(CHANNEL, f"/model promote churn {version} production")
+            card = app.card(holds=f"Promote churn v{version} to Production?")
             outcomes += run_concurrently([partial(person.clicks, card, "Approve") for person in crowd], limit=PATIENCE)
-            wait_until(partial(is_made, world.ledger, version))
-            events = [link.event for link in audit_links(world.ledger)][seen:]
+            wait_until(partial(is_made, app.ledger, version))
+            events = [link.event for link in audit_links(app.ledger)][seen:]
             seen += len(events)
             # Whoever finds the ledger busy for two seconds hears that instead, and no vote of theirs is refused.
             decided = Counter(event.tag for event in events if event.tag in ONCE)
-            if decided != ONCE or world.production() != [version]:
-                wrong.append(f"round {number}: {decided}, Production holds {world.production()}")
-        assert isinstance(world.ledger, SqlLedger)
-        assert is_chain_intact(world.ledger)
+            if decided != ONCE or app.production() != [version]:
+                wrong.append(f"round {number}: {decided}, Production holds {app.production()}")
+        assert isinstance(app.ledger, SqlLedger)
+        assert is_chain_intact(app.ledger)
     acked, seconds = sum(one.acked for one in outcomes), [one.seconds for one in outcomes]
     shares = ", ".join(f"p{share:.0%} {percentile(seconds, share):.2f} s" for share in (0.5, 0.99, 1.0))
     kind = "PostgreSQL" if database_url else "SQLite"
@@ -125,40 +125,40 @@ def is_made(ledger: Ledger, version: int) -> bool:
 def test_one_person_who_presses_twenty_times_at_once_has_one_vote(slack: LocalSlack, tmp_path: Path) -> None:
     registry = MemoryRegistry()
     registry.add("two-eyes", versions=1)
-    with running_app(slack, tmp_path, registry, http=True) as world:
-        world.alice.types(CHANNEL, "/model promote two-eyes 1 production")
-        card = world.card()
-        run_concurrently([partial(world.bob.clicks, card, "Approve")] * 20)
-        world.card(holds="1 of 2")
-        assert len(audit_links(world.ledger, Tag.VOTED)) == 1
-        assert only_request(world.ledger).state is RequestState.PENDING
+    with running_app(slack, tmp_path, registry, http=True) as app:
+        app.alice.types(CHANNEL, "/model promote two-eyes 1 production")
+        card = app.card()
+        run_concurrently([partial(app.bob.clicks, card, "Approve")] * 20)
+        app.card(holds="1 of 2")
+        assert len(audit_links(app.ledger, Tag.VOTED)) == 1
+        assert only_request(app.ledger).state is RequestState.PENDING
 
 
 def test_of_twenty_who_ask_for_the_same_at_once_one_opens_a_request(slack: LocalSlack, tmp_path: Path) -> None:
     crowd = add_people(slack, 20)
-    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
         run_concurrently([partial(one.types, CHANNEL, "/model promote churn 4 production") for one in crowd])
-        world.slack.wait_for(lambda: len(answered(world, crowd)) == len(crowd))
-        answers = Counter("still open" in answer for answer in answered(world, crowd))
+        app.slack.wait_for(lambda: len(answered(app, crowd)) == len(crowd))
+        answers = Counter("still open" in answer for answer in answered(app, crowd))
         assert answers == {True: 19, False: 1}
-        assert len(audit_links(world.ledger, Tag.OPENED)) == 1
+        assert len(audit_links(app.ledger, Tag.OPENED)) == 1
 
 
 def test_a_staging_and_a_production_request_of_one_model_approved_at_once_are_both_made(
     slack: LocalSlack, tmp_path: Path
 ) -> None:
-    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
-        world.alice.types(CHANNEL, "/model promote churn 4 production")
-        world.alice.types(CHANNEL, "/model promote churn 2 staging")
-        cards = [world.card(holds="v4 to Production?"), world.card(holds="v2 to Staging?")]
-        run_concurrently([partial(world.bob.clicks, card, "Approve") for card in cards])
-        world.card(holds="is in Production")
-        world.card(holds="is in Staging")
-        assert world.production() == [4]
-        assert [one.version for one in world.registry.versions("churn") if one.stage is Stage.STAGING] == [2]
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        app.alice.types(CHANNEL, "/model promote churn 2 staging")
+        cards = [app.card(holds="v4 to Production?"), app.card(holds="v2 to Staging?")]
+        run_concurrently([partial(app.bob.clicks, card, "Approve") for card in cards])
+        app.card(holds="is in Production")
+        app.card(holds="is in Staging")
+        assert app.production() == [4]
+        assert [one.version for one in app.registry.versions("churn") if one.stage is Stage.STAGING] == [2]
 
 
-def answered(world: RunningApp, crowd: Any) -> list[str]:
+def answered(app: RunningApp, crowd: Any) -> list[str]:
     """Return what each of them alone was told, if anything."""
     heard = [[message_text(message) for message in one.sees(CHANNEL) if message["is_ephemeral"]] for one in crowd]
     return [answers[-1] for answers in heard if answers]
@@ -222,10 +222,10 @@ def ended(vote: Callable[[], object]) -> str:
 def test_two_versions_moved_at_the_same_instant_leave_one_in_production(
     kind: str, ledger: SqlLedger, registries: Callable[[str], tuple[Registry, RegistryBackend]]
 ) -> None:
-    registry, shelf = registries(kind)
+    registry, backend = registries(kind)
     for number in range(3):
         model = f"churn-{number}"
-        shelf.add(model, versions=MODEL_LAYOUT)
+        backend.add(model, versions=MODEL_LAYOUT)
         with ledger.write() as tx:
             tx.add_move(make_transition(model, 2, after=3))
             tx.add_move(make_transition(model, 4, after=3))
@@ -241,11 +241,11 @@ def test_two_versions_moved_at_the_same_instant_leave_one_in_production(
 def test_two_moves_that_follow_each_other_are_both_made_in_their_order(
     kind: str, sqlite_url: str, registries: Callable[[str], tuple[Registry, RegistryBackend]]
 ) -> None:
-    registry, shelf = registries(kind)
+    registry, backend = registries(kind)
     ledger = SqlLedger(sqlite_url)
     for number in range(3):
         model = f"churn-{number}"
-        shelf.add(model, versions=MODEL_LAYOUT)
+        backend.add(model, versions=MODEL_LAYOUT)
         with ledger.write() as tx:
             tx.add_move(make_transition(model, 2, after=3))
             tx.add_move(replace(make_transition(model, 4, after=2), intended_at=datetime.now(UTC)))

@@ -31,11 +31,11 @@ def with_models() -> MemoryRegistry:
     return registry
 
 
-def ask_for_all(world: RunningApp) -> None:
+def ask_for_all(app: RunningApp) -> None:
     """Ask for all models at the same moment, and wait until all is told."""
     typed = [f"/model promote {name} 2 production" for name in MODELS]
-    run_concurrently([partial(world.alice.types, CHANNEL, text) for text in typed])
-    wait_until(lambda: len(cards_in(world.slack)) == MANY and is_quiet(world.ledger))
+    run_concurrently([partial(app.alice.types, CHANNEL, text) for text in typed])
+    wait_until(lambda: len(cards_in(app.slack)) == MANY and is_quiet(app.ledger))
 
 
 def cards_in(slack: Remote) -> list[str]:
@@ -59,8 +59,8 @@ def refused(slack: Remote) -> Counter[str]:
 def test_twenty_requests_at_once_in_one_channel_are_posted_one_a_second_and_none_is_refused(
     slack: LocalSlack, tmp_path: Path
 ) -> None:
-    with running_app(slack, tmp_path, with_models()) as world:
-        ask_for_all(world)
+    with running_app(slack, tmp_path, with_models()) as app:
+        ask_for_all(app)
     assert refused(slack) == {}
     [calls] = posts(slack).values()
     assert min((later["at"] - sooner["at"]) * SPEED for sooner, later in pairwise(calls)) >= 1
@@ -72,8 +72,8 @@ def test_ten_approvers_of_twenty_requests_are_all_invited_and_nothing_is_refused
     people = add_people(slack, 10)
     rule = {"approvers": [person.id for person in people], "tell_approvers": "direct"}
     policy = make_policy({"models": {"*": {"production": rule}}})
-    with running_app(slack, tmp_path, with_models(), policy=policy) as world:
-        ask_for_all(world)
+    with running_app(slack, tmp_path, with_models(), policy=policy) as app:
+        ask_for_all(app)
     assert max(refused(slack).values(), default=0) <= 1
     told = [message_text(one) for person in people for one in person.direct_messages()]
     assert Counter(text.count("|Open the card>") for text in told) == {1: 10 * MANY}
@@ -84,22 +84,22 @@ def test_comparisons_take_turns_with_cards_and_none_is_refused(tmp_path: Path, m
     typed = [f"/model {verb}" for name in MODELS[:4] for verb in (f"promote {name} 2 production", f"compare {name}")]
     with (
         local_slack(MANIFEST, speed=SLOWER) as slack,
-        running_app(slack, tmp_path, with_models()) as world,
+        running_app(slack, tmp_path, with_models()) as app,
     ):
-        run_concurrently([partial(world.alice.types, CHANNEL, text) for text in typed])
-        wait_until(lambda: len(cards_in(slack)) == len(typed) and is_quiet(world.ledger))
+        run_concurrently([partial(app.alice.types, CHANNEL, text) for text in typed])
+        wait_until(lambda: len(cards_in(slack)) == len(typed) and is_quiet(app.ledger))
         assert refused(slack) == {}
 
 
 def test_once_an_edit_is_refused_no_other_is_tried_until_the_time_that_slack_named(
     slack: LocalSlack, tmp_path: Path
 ) -> None:
-    with running_app(slack, tmp_path, with_models()) as world:
-        ask_for_all(world)
+    with running_app(slack, tmp_path, with_models()) as app:
+        ask_for_all(app)
         slack.forget_calls()
         slack.rate_limit("chat.update", retry_after=1)
         slack.person("dave").types(CHANNEL, '/model freeze --all --reason "audit"')
-        wait_until(lambda: len(slack.calls("chat.update")) > MANY and is_quiet(world.ledger))
+        wait_until(lambda: len(slack.calls("chat.update")) > MANY and is_quiet(app.ledger))
     first, second, *_ = slack.calls("chat.update")
     assert first["error"] == "ratelimited"
     assert second["at"] - first["at"] >= 1

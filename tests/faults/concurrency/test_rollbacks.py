@@ -86,8 +86,8 @@ def rolls_back(ledger: SqlLedger, registry: Registry, rounds: int = ROUNDS) -> l
 def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
     kind: str, sqlite_url: str, registries: Callable[[str], tuple[Registry, RegistryBackend]]
 ) -> None:
-    registry, shelf = registries(kind)
-    shelf.add("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
+    registry, backend = registries(kind)
+    backend.add("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
     ledger = SqlLedger(sqlite_url)
     with watching(registry) as seen:
         ends = rolls_back(ledger, registry)
@@ -100,8 +100,8 @@ def test_whoever_looks_while_it_is_rolled_back_always_finds_one_version(
 def test_also_where_the_registry_has_no_stages_and_the_alias_says_who_serves(
     sqlite_url: str, registries: Callable[[str], tuple[Registry, RegistryBackend]]
 ) -> None:
-    registry, shelf = registries("http")
-    shelf.add("churn", versions=3)
+    registry, backend = registries("http")
+    backend.add("churn", versions=3)
     tagged, ledger = TaggedStages(registry, champion="champion", challenger="challenger"), SqlLedger(sqlite_url)
     tagged.transition("churn", 3, Stage.PRODUCTION, archive_existing=True)
     with watching(registry, by_alias) as seen:
@@ -117,14 +117,14 @@ def test_also_where_the_server_refuses_to_archive_in_the_same_call(
     sqlite_url: str, postgres_server: PostgresServer, mlflow_patience: None, tmp_path: Path
 ) -> None:
     database = postgres_server.url(postgres_server.create())
-    shelf, server = MlflowBackend(database), MlflowServer(database, tmp_path)  # with psycopg 3: mlflow#24592
-    shelf.add("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
+    backend, server = MlflowBackend(database), MlflowServer(database, tmp_path)  # with psycopg 3: mlflow#24592
+    backend.add("churn", versions=[Stage.ARCHIVED, Stage.ARCHIVED, Stage.PRODUCTION])
     server.start()
     registry, ledger = MlflowRegistry(server.uri), SqlLedger(sqlite_url)
     with watching(registry) as seen:
         ends = rolls_back(ledger, registry, 4)
     ledger.close()
     server.close()
-    shelf.close()
+    backend.close()
     assert set(ends) == {MoveState.DONE}
     assert min(len(one) for one in seen) == 1

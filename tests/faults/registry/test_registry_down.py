@@ -41,107 +41,103 @@ def soon() -> Iterator[None]:
 # -- down ----------------------------------------------------------------------------------------------------------
 
 
-def test_who_asks_while_mlflow_is_down_hears_at_once_that_it_stands(world: RunningApp, registry: Tired) -> None:
+def test_who_asks_while_mlflow_is_down_hears_at_once_that_it_stands(app: RunningApp, registry: Tired) -> None:
     registry.down = True
     with soon():
-        asks(world)
-        world.answer(world.alice, REQUEST_STANDS)
-    assert len(audit_links(world.ledger, Tag.ASKED)) == 1
+        asks(app)
+        app.answer(app.alice, REQUEST_STANDS)
+    assert len(audit_links(app.ledger, Tag.ASKED)) == 1
 
 
-def test_the_card_appears_when_mlflow_is_back(world: RunningApp, registry: Tired, clock: AdjustableClock) -> None:
+def test_the_card_appears_when_mlflow_is_back(app: RunningApp, registry: Tired, clock: AdjustableClock) -> None:
     registry.down = True
-    asks(world)
-    world.answer(world.alice, REQUEST_STANDS)
+    asks(app)
+    app.answer(app.alice, REQUEST_STANDS)
     registry.down = False
-    clock.turn(timedelta(seconds=5))
-    world.bob.clicks(world.card(), "Approve")
-    world.card(holds="is in Production")
-    assert world.production() == [4]
-    assert len(audit_links(world.ledger, Tag.OPENED)) == 1
+    clock.advance(timedelta(seconds=5))
+    app.bob.clicks(app.card(), "Approve")
+    app.card(holds="is in Production")
+    assert app.production() == [4]
+    assert len(audit_links(app.ledger, Tag.OPENED)) == 1
 
 
 def test_what_stands_against_it_is_told_directly_when_mlflow_is_back(
-    world: RunningApp, registry: Tired, clock: AdjustableClock
+    app: RunningApp, registry: Tired, clock: AdjustableClock
 ) -> None:
     registry.down = True
-    asks(world, "promote chrun 4 production")
-    world.answer(world.alice, REQUEST_STANDS)
+    asks(app, "promote chrun 4 production")
+    app.answer(app.alice, REQUEST_STANDS)
     registry.down = False
-    clock.turn(timedelta(seconds=5))
-    assert "churn" in message_text(world.alice.waits_for_direct_message())
+    clock.advance(timedelta(seconds=5))
+    assert "churn" in message_text(app.alice.waits_for_direct_message())
 
 
-def test_who_approves_while_mlflow_is_down_hears_at_once_that_it_stands(world: RunningApp, registry: Tired) -> None:
-    asks(world)
-    card = world.card()
+def test_who_approves_while_mlflow_is_down_hears_at_once_that_it_stands(app: RunningApp, registry: Tired) -> None:
+    asks(app)
+    card = app.card()
     registry.down = True
     with soon():
-        world.bob.clicks(card, "Approve")
-        world.answer(world.bob, VOTE_STANDS)
-    assert len(audit_links(world.ledger, Tag.APPROVED)) == 1
+        app.bob.clicks(card, "Approve")
+        app.answer(app.bob, VOTE_STANDS)
+    assert len(audit_links(app.ledger, Tag.APPROVED)) == 1
 
 
-def test_an_approved_move_is_made_when_mlflow_is_back(
-    world: RunningApp, registry: Tired, clock: AdjustableClock
-) -> None:
-    asks(world)
-    card = world.card()
+def test_an_approved_move_is_made_when_mlflow_is_back(app: RunningApp, registry: Tired, clock: AdjustableClock) -> None:
+    asks(app)
+    card = app.card()
     registry.down = True
-    world.bob.clicks(card, "Approve")
-    world.answer(world.bob, VOTE_STANDS)
-    world.card(holds="approved")
+    app.bob.clicks(card, "Approve")
+    app.answer(app.bob, VOTE_STANDS)
+    app.card(holds="approved")
     registry.down = False
-    clock.turn(timedelta(seconds=5))
-    world.card(holds="is in Production")
-    assert world.production() == [4]
-    assert len(audit_links(world.ledger, Tag.MOVED)) == 1
+    clock.advance(timedelta(seconds=5))
+    app.card(holds="is in Production")
+    assert app.production() == [4]
+    assert len(audit_links(app.ledger, Tag.MOVED)) == 1
 
 
 def test_a_two_of_two_is_decided_while_mlflow_is_down(
     slack: LocalSlack, tmp_path: Path, registry: Tired, clock: AdjustableClock
 ) -> None:
     registry.add("two-eyes", versions=1)
-    with running_app(slack, tmp_path, registry, http=True, clock=clock) as world:
-        asks(world, "promote two-eyes 1 production")
-        card = world.card()
+    with running_app(slack, tmp_path, registry, http=True, clock=clock) as app:
+        asks(app, "promote two-eyes 1 production")
+        card = app.card()
         registry.down = True
-        world.bob.clicks(card, "Approve")
-        world.card(holds="1 of 2")
+        app.bob.clicks(card, "Approve")
+        app.card(holds="1 of 2")
         slack.person("dave").clicks(card, "Approve")
-        world.answer(slack.person("dave"), VOTE_STANDS)
+        app.answer(slack.person("dave"), VOTE_STANDS)
         registry.down = False
-        clock.turn(timedelta(seconds=5))
-        world.card(holds="is in Production")
+        clock.advance(timedelta(seconds=5))
+        app.card(holds="is in Production")
 
 
-def test_the_thread_is_told_once_that_the_move_waits(
-    world: RunningApp, registry: Tired, clock: AdjustableClock
-) -> None:
-    asks(world)
-    card = world.card()
+def test_the_thread_is_told_once_that_the_move_waits(app: RunningApp, registry: Tired, clock: AdjustableClock) -> None:
+    asks(app)
+    card = app.card()
     registry.down = True
-    world.bob.clicks(card, "Approve")
+    app.bob.clicks(card, "Approve")
     waits = "The move is made as soon as it is back"
     for _ in range(3):
-        attempts = the_move_attempts(world)
-        world.slack.wait_for(lambda: any(waits in message_text(answer) for answer in world.bob.thread(card)))
-        clock.turn(timedelta(minutes=1))
-        world.registrar.move("churn")
-        assert the_move_attempts(world) >= attempts
-    assert sum(waits in message_text(answer) for answer in world.bob.thread(card)) == 1
+        attempts = the_move_attempts(app)
+        app.slack.wait_for(lambda: any(waits in message_text(answer) for answer in app.bob.thread(card)))
+        clock.advance(timedelta(minutes=1))
+        app.registrar.move("churn")
+        assert the_move_attempts(app) >= attempts
+    assert sum(waits in message_text(answer) for answer in app.bob.thread(card)) == 1
 
 
-def test_a_lookup_while_mlflow_is_down_says_so(world: RunningApp, registry: Tired) -> None:
+def test_a_lookup_while_mlflow_is_down_says_so(app: RunningApp, registry: Tired) -> None:
     registry.down = True
     with soon():
-        asks(world, "show churn")
-        world.answer(world.alice, "does not answer")
+        asks(app, "show churn")
+        app.answer(app.alice, "does not answer")
 
 
-def the_move_attempts(world: RunningApp) -> int:
+def the_move_attempts(app: RunningApp) -> int:
     """Return how often the move was tried."""
-    with world.ledger.read() as reading:
+    with app.ledger.read() as reading:
         return sum(move.attempts for move in reading.moves("churn"))
 
 
@@ -149,52 +145,52 @@ def the_move_attempts(world: RunningApp) -> int:
 
 
 def test_who_asks_while_mlflow_is_slow_hears_within_three_seconds_that_it_stands(
-    world: RunningApp, registry: Tired
+    app: RunningApp, registry: Tired
 ) -> None:
     registry.tires()
     with soon():
-        asks(world)
-        world.answer(world.alice, REQUEST_STANDS)
+        asks(app)
+        app.answer(app.alice, REQUEST_STANDS)
     registry.rested.set()
-    world.card()
+    app.card()
 
 
 def test_an_ask_that_the_clock_takes_up_while_mlflow_is_slow_opens_one_request(
-    world: RunningApp, registry: Tired
+    app: RunningApp, registry: Tired
 ) -> None:
     registry.tires()
-    asks(world)
-    [ask] = [link.event.subject.removeprefix("ask:") for link in audit_links(world.ledger, Tag.ASKED)]
-    opening: list[Callable[[], object]] = [partial(world.registrar.errands.carry_out, ask) for _ in range(4)]
+    asks(app)
+    [ask] = [link.event.subject.removeprefix("ask:") for link in audit_links(app.ledger, Tag.ASKED)]
+    opening: list[Callable[[], object]] = [partial(app.registrar.errands.carry_out, ask) for _ in range(4)]
     run_concurrently([*opening, lambda: registry.wakes(after=5)])
-    assert "Waiting for" in world.answer(world.alice, "Requested ")
-    assert len(audit_links(world.ledger, Tag.OPENED)) == 1
-    assert audit_links(world.ledger, Tag.ASK_REFUSED) == []
+    assert "Waiting for" in app.answer(app.alice, "Requested ")
+    assert len(audit_links(app.ledger, Tag.OPENED)) == 1
+    assert audit_links(app.ledger, Tag.ASK_REFUSED) == []
 
 
 def test_who_approves_while_mlflow_is_slow_hears_within_three_seconds_that_it_stands(
-    world: RunningApp, registry: Tired
+    app: RunningApp, registry: Tired
 ) -> None:
-    asks(world)
-    card = world.card()
+    asks(app)
+    card = app.card()
     registry.tires()
     with soon():
-        world.bob.clicks(card, "Approve")
-        world.answer(world.bob, VOTE_STANDS)
+        app.bob.clicks(card, "Approve")
+        app.answer(app.bob, VOTE_STANDS)
     registry.rested.set()
-    world.card(holds="is in Production")
-    assert len(audit_links(world.ledger, Tag.MOVED)) == 1
+    app.card(holds="is in Production")
+    assert len(audit_links(app.ledger, Tag.MOVED)) == 1
 
 
-def test_a_rejection_does_not_wait_for_a_slow_mlflow(world: RunningApp, registry: Tired) -> None:
-    asks(world)
-    card = world.card()
+def test_a_rejection_does_not_wait_for_a_slow_mlflow(app: RunningApp, registry: Tired) -> None:
+    asks(app)
+    card = app.card()
     registry.tires()
-    assert world.bob.clicks(card, "Reject").acked
-    world.bob.waits_for_modal()
+    assert app.bob.clicks(card, "Reject").acked
+    app.bob.waits_for_modal()
     with soon():
-        world.bob.submits({"reason": "no"})
-        world.card(holds="rejected")
+        app.bob.submits({"reason": "no"})
+        app.card(holds="rejected")
 
 
 def test_of_twenty_commands_at_once_on_a_registry_of_two_seconds_a_call_none_misses_its_acknowledgement(
@@ -204,12 +200,12 @@ def test_of_twenty_commands_at_once_on_a_registry_of_two_seconds_a_call_none_mis
     for number in range(10):
         registry.add(f"model-{number}", versions=MODEL_LAYOUT)
     crowd = add_people(slack, 20)
-    with running_app(slack, tmp_path, registry) as world:
+    with running_app(slack, tmp_path, registry) as app:
         registry.delay = 2.0
         commands = [f"promote model-{n} 4 production" for n in range(10)] + [f"show model-{n}" for n in range(10)]
         outcomes = run_concurrently(
             [partial(one.types, CHANNEL, f"/model {text}") for one, text in zip(crowd, commands, strict=True)]
         )
         assert [outcome for outcome in outcomes if not outcome.acked] == []  # the workspace gives up after 3 s
-        wait_until(lambda: len(audit_links(world.ledger, Tag.OPENED)) == 10)
+        wait_until(lambda: len(audit_links(app.ledger, Tag.OPENED)) == 10)
         registry.delay = 0.0

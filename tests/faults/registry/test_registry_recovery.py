@@ -71,7 +71,7 @@ def test_a_move_that_breaks_off_anywhere_is_finished_later(when: str, call: str,
         tx.add_move(make_transition("churn", 4, after=3))
     moves.run("churn")
     assert transition_state(ledger, "churn") is MoveState.INTENDED
-    clock.turn(timedelta(seconds=2))
+    clock.advance(timedelta(seconds=2))
     moves.run("churn")
     assert transition_state(ledger, "churn") is MoveState.DONE
     assert holders(registry, "churn") == [registry.model("churn").aliases["champion"]] == [4]
@@ -88,9 +88,9 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
     mlflow_server: MlflowServer,
     registries: Callable[[str], tuple[Registry, RegistryBackend]],
 ) -> None:
-    registry, shelf = registries("http")
+    registry, backend = registries("http")
     ledger, clock = SqlLedger(sqlite_url), AdjustableClock()
-    shelf.add("churn", versions=MODEL_LAYOUT)
+    backend.add("churn", versions=MODEL_LAYOUT)
     registry.versions("churn")  # so that the calls of the move are the four
     left = iter(range(CALLS.index(call), -1, -1))
     troubles: dict[str, Callable[[], None]] = {
@@ -109,7 +109,7 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
     moves.run("churn")
     if trouble == "went down":
         mlflow_server.start()
-    clock.turn(timedelta(seconds=2))
+    clock.advance(timedelta(seconds=2))
     moves.run("churn")
     assert transition_state(ledger, "churn") is MoveState.DONE
     assert holders(registry, "churn") == [registry.model("churn").aliases["champion"]] == [4]
@@ -117,13 +117,13 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
     ledger.close()
 
 
-def test_the_request_is_approved_and_not_executing_while_its_move_waits(world: RunningApp, registry: Tired) -> None:
-    asks(world)
-    card = world.card()
+def test_the_request_is_approved_and_not_executing_while_its_move_waits(app: RunningApp, registry: Tired) -> None:
+    asks(app)
+    card = app.card()
     registry.down = True
-    world.bob.clicks(card, "Approve")
-    world.answer(world.bob, VOTE_STANDS)
-    assert only_request(world.ledger).state is RequestState.APPROVED
+    app.bob.clicks(card, "Approve")
+    app.answer(app.bob, VOTE_STANDS)
+    assert only_request(app.ledger).state is RequestState.APPROVED
 
 
 # -- back again ----------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_while_moves_wait_for_the_registry_it_gets_one_request_each_time(
     registrar, requests = waiting
     bench.registry.requests.clear()
     for _ in range(30):
-        bench.clock.turn(seconds=2)
+        bench.clock.advance(seconds=2)
         registrar.recover()
     assert bench.registry.requests == {"model": 30}
     assert sum(bench.move(request).attempts for request in requests) == 1
@@ -172,10 +172,10 @@ def test_the_first_answer_of_the_registry_lets_every_waiting_move_be_made(
 ) -> None:
     registrar, requests = waiting
     for _ in range(30):
-        bench.clock.turn(seconds=2)
+        bench.clock.advance(seconds=2)
         registrar.recover()
     bench.registry.down = False
-    bench.clock.turn(seconds=2)
+    bench.clock.advance(seconds=2)
     registrar.recover()
     wait_until(lambda: all(bench.state(request) is RequestState.DONE for request in requests))
 
@@ -188,7 +188,7 @@ def test_what_expires_while_the_registry_is_away_ends_without_it(
     lasts = bench.approve(bench.open("promote churn-1 2 staging")).request  # for a week
     bench.registry.down = True
     registrar.moves.run("churn-0")
-    bench.clock.turn(hours=25)
+    bench.clock.advance(hours=25)
     bench.registry.requests.clear()
     registrar.recover()
     wait_until(lambda: all(bench.state(request) is RequestState.EXPIRED for request in requests))

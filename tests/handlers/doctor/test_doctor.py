@@ -25,9 +25,9 @@ from tests.support.registry.registries import MlflowBackend
 
 
 def test_where_all_is_well_nothing_is_wrong(
-    doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend, sqlite_url: str
+    doctor: Doctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, sqlite_url: str
 ) -> None:
-    mlflow_shelf.add("churn", versions=1)
+    mlflow_backend.add("churn", versions=1)
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri, REGISTRAR_DATABASE_URL=sqlite_url)
     assert (said.code, said.err, said.document["healthy"]) == (0, "", True)
     assert [one["area"] for one in said.document["findings"] if one["state"] != "ok"] == ["MLflow access"]

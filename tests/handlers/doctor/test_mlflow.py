@@ -42,9 +42,9 @@ def test_a_registry_that_is_not_there_yet_is_not_made(doctor: Doctor, tmp_path: 
 
 
 def test_a_registry_of_ours_that_is_there_is_read_and_warned_of(
-    doctor: Doctor, tmp_path: Path, mlflow_sqlite: str, mlflow_shelf: MlflowBackend
+    doctor: Doctor, tmp_path: Path, mlflow_sqlite: str, mlflow_backend: MlflowBackend
 ) -> None:
-    mlflow_shelf.add("churn")
+    mlflow_backend.add("churn")
     (tmp_path / ".registrar").mkdir()
     shutil.copy(mlflow_sqlite.removeprefix("sqlite:///"), tmp_path / ".registrar" / "mlflow.db")
     said = doctor()
@@ -52,8 +52,8 @@ def test_a_registry_of_ours_that_is_there_is_read_and_warned_of(
     assert "1 model" in said.of("MLflow", "ok")
 
 
-def test_a_registry_in_a_database_is_read(doctor: Doctor, mlflow_sqlite: str, mlflow_shelf: MlflowBackend) -> None:
-    mlflow_shelf.add("churn")
+def test_a_registry_in_a_database_is_read(doctor: Doctor, mlflow_sqlite: str, mlflow_backend: MlflowBackend) -> None:
+    mlflow_backend.add("churn")
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_sqlite)
     assert "1 model" in said.of("MLflow", "ok")
     assert (said.states("MLflow speed"), said.states("MLflow rights")) == (["skipped"], ["ok"])
@@ -108,13 +108,13 @@ def test_what_was_made_to_try_the_rights_is_gone(doctor: Doctor, mlflow_server: 
 
 
 def test_a_server_that_asks_for_no_login_is_open_to_anyone_and_nothing_is_changed(
-    doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
+    doctor: Doctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
 ) -> None:
-    mlflow_shelf.add("churn", versions=1)
+    mlflow_backend.add("churn", versions=1)
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
     assert "can set `@champion` and move versions without a login" in said.of("MLflow access", "mind")
     assert "--app-name basic-auth" in said.of("MLflow access", "mind")
-    [churn] = mlflow_shelf._client.search_registered_models()
+    [churn] = mlflow_backend._client.search_registered_models()
     assert (churn.name, churn.aliases) == ("churn", {})
 
 
@@ -228,12 +228,12 @@ def bent(server: MlflowServer, path: str, status: int, body: dict[str, str], onl
 
 @pytest.mark.parametrize("path", ["registered-models/create", "model-versions/create", "transition-stage"])
 def test_rights_that_are_missing_are_told_and_nothing_is_left(
-    doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend, path: str
+    doctor: Doctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, path: str
 ) -> None:
     with bent(mlflow_server, path, 403, _FORBIDDEN):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
     assert (said.code, said.states("MLflow rights")) == (2, ["wrong"])
-    assert [one.name for one in mlflow_shelf._client.search_registered_models()] == []
+    assert [one.name for one in mlflow_backend._client.search_registered_models()] == []
 
 
 def test_a_model_that_cannot_be_deleted_again_is_named(doctor: Doctor, mlflow_server: MlflowServer) -> None:
@@ -243,9 +243,9 @@ def test_a_model_that_cannot_be_deleted_again_is_named(doctor: Doctor, mlflow_se
 
 
 def test_a_model_that_we_cannot_manage_is_named(
-    doctor: Doctor, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
+    doctor: Doctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
 ) -> None:
-    mlflow_shelf.add("churn", versions=[Stage.PRODUCTION])
+    mlflow_backend.add("churn", versions=[Stage.PRODUCTION])
     with bent(mlflow_server, "registered-models/alias", 403, _FORBIDDEN, "DELETE"):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
     assert said.code == 2

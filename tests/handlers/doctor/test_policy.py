@@ -39,9 +39,9 @@ def test_a_running_bot_says_when_the_file_applies(
     slack: LocalSlack, doctor: Doctor, tmp_path: Path, sqlite_url: str
 ) -> None:
     (tmp_path / "bot").mkdir()
-    with running_app(slack, tmp_path / "bot", MemoryRegistry(), database_url=sqlite_url) as world:
-        world.registrar.context.rules.edit = FileEdit(EditState.SETTLING, datetime.now(UTC) + timedelta(hours=1))
-        with world.registrar.context.ledger.write() as tx:
+    with running_app(slack, tmp_path / "bot", MemoryRegistry(), database_url=sqlite_url) as app:
+        app.registrar.context.rules.edit = FileEdit(EditState.SETTLING, datetime.now(UTC) + timedelta(hours=1))
+        with app.registrar.context.ledger.write() as tx:
             tx.append(
                 Event(
                     at=datetime.now(UTC),
@@ -52,7 +52,7 @@ def test_a_running_bot_says_when_the_file_applies(
                     evidence={"text": POLICY},
                 )
             )
-        said = doctor(REGISTRAR_DATABASE_URL=sqlite_url, REGISTRAR_PORT=world.service.address.rpartition(":")[2])
+        said = doctor(REGISTRAR_DATABASE_URL=sqlite_url, REGISTRAR_PORT=app.service.address.rpartition(":")[2])
     assert "the edit applies at" in said.of("policy", "mind")
 
 

@@ -238,8 +238,8 @@ def test_an_app_s_token_that_slack_does_not_take_is_told(doctor: Doctor) -> None
 
 
 def test_a_bot_that_runs_is_seen(doctor: Doctor, slack: LocalSlack, tmp_path: Path) -> None:
-    with running_app(slack, tmp_path / "bot", MemoryRegistry()) as world:
-        said = doctor("--live", REGISTRAR_PORT=world.service.address.rpartition(":")[2])
+    with running_app(slack, tmp_path / "bot", MemoryRegistry()) as app:
+        said = doctor("--live", REGISTRAR_PORT=app.service.address.rpartition(":")[2])
     assert said.code == 0
     assert "1 other is connected" in said.of("Slack connection", "ok")
     assert "A bot is running" in said.of("HTTP", "ok")

@@ -159,16 +159,16 @@ def test_a_registry_that_does_not_answer_is_told_without_its_address() -> None:
 # -- over HTTP ---------------------------------------------------------------------------------------------------------
 
 
-def ask(world: RunningApp, path: str) -> httpx.Response:
-    return httpx.get(f"{world.service.address}{path}", timeout=30, trust_env=False)
+def ask(app: RunningApp, path: str) -> httpx.Response:
+    return httpx.get(f"{app.service.address}{path}", timeout=30, trust_env=False)
 
 
-def waits_for(world: RunningApp, path: str, holds: Callable[[httpx.Response], bool]) -> httpx.Response:
+def waits_for(app: RunningApp, path: str, holds: Callable[[httpx.Response], bool]) -> httpx.Response:
     """Ask until the answer is as it should be, and return it."""
     answers: list[httpx.Response] = []
 
     def is_there() -> bool:
-        answers.append(ask(world, path))
+        answers.append(ask(app, path))
         return holds(answers[-1])
 
     wait_until(is_there)
@@ -183,8 +183,8 @@ def is_not_ready(answer: httpx.Response) -> bool:
     return answer.status_code == 503
 
 
-def test_the_whole_bot_is_ready_and_says_how_each_part_is(world: RunningApp) -> None:
-    parts = waits_for(world, "/readyz", is_ready).json()["parts"]
+def test_the_whole_bot_is_ready_and_says_how_each_part_is(app: RunningApp) -> None:
+    parts = waits_for(app, "/readyz", is_ready).json()["parts"]
     assert {name: part["is_well"] for name, part in parts.items()} == dict.fromkeys(
         ("ledger", "registry", "slack", "ticker"), True
     )
@@ -192,16 +192,16 @@ def test_the_whole_bot_is_ready_and_says_how_each_part_is(world: RunningApp) -> 
 
 
 def test_without_socket_mode_slack_is_http_only(slack: LocalSlack, tmp_path: Path) -> None:
-    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
-        assert ask(world, "/readyz").json()["parts"]["slack"]["says"] == "Slack reaches us over HTTP only."
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        assert ask(app, "/readyz").json()["parts"]["slack"]["says"] == "Slack reaches us over HTTP only."
 
 
 def test_a_worker_tells_the_same_but_of_slack_which_does_not_reach_it(slack: LocalSlack, tmp_path: Path) -> None:
-    with running_app(slack, tmp_path, MemoryRegistry(), is_worker=True) as world:
-        parts = waits_for(world, "/readyz", is_ready).json()["parts"]
+    with running_app(slack, tmp_path, MemoryRegistry(), is_worker=True) as app:
+        parts = waits_for(app, "/readyz", is_ready).json()["parts"]
         assert sorted(parts) == ["ledger", "registry", "ticker"]
-        assert ask(world, "/metrics").status_code == 200
-        assert ask(world, "/slack/events").status_code == 404
+        assert ask(app, "/metrics").status_code == 200
+        assert ask(app, "/slack/events").status_code == 404
 
 
 class Hangs(MemoryRegistry):
@@ -219,34 +219,34 @@ class Hangs(MemoryRegistry):
 
 def test_a_registry_that_hangs_keeps_nobody_waiting_and_is_named(slack: LocalSlack, tmp_path: Path) -> None:
     registry = Hangs()
-    with running_app(slack, tmp_path, registry) as world:
-        waits_for(world, "/readyz", is_ready)
+    with running_app(slack, tmp_path, registry) as app:
+        waits_for(app, "/readyz", is_ready)
         registry.free.clear()
         try:
-            parts = waits_for(world, "/readyz", is_not_ready).json()["parts"]
+            parts = waits_for(app, "/readyz", is_not_ready).json()["parts"]
         finally:
             registry.free.set()
         assert [name for name, part in parts.items() if not part["is_well"]] == ["registry"]
-        waits_for(world, "/readyz", is_ready)
+        waits_for(app, "/readyz", is_ready)
 
 
-def test_a_clock_whose_jobs_hang_is_told(world: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits_for(world, "/readyz", is_ready)
-    monkeypatch.setattr(world.service._scheduler, "since_a_job_ran", lambda: 31.0)
-    parts = waits_for(world, "/readyz", is_not_ready).json()["parts"]
+def test_a_clock_whose_jobs_hang_is_told(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits_for(app, "/readyz", is_ready)
+    monkeypatch.setattr(app.service._scheduler, "since_a_job_ran", lambda: 31.0)
+    parts = waits_for(app, "/readyz", is_not_ready).json()["parts"]
     assert parts["ticker"]["says"].startswith("No job of the clock has ended for 31 seconds")
 
 
-def test_jobs_that_run_are_noticed(world: RunningApp) -> None:
+def test_jobs_that_run_are_noticed(app: RunningApp) -> None:
     began = time.monotonic()
-    wait_until(lambda: world.service._scheduler.since_a_job_ran() < time.monotonic() - began)
+    wait_until(lambda: app.service._scheduler.since_a_job_ran() < time.monotonic() - began)
 
 
-def test_metrics_are_served_without_a_token_and_name_neither_people_nor_models(world: RunningApp) -> None:
-    world.alice.types(CHANNEL, "/model promote churn 4 production")
-    assert world.bob.clicks(world.card(), "Approve").acked
-    world.card(holds="is in Production")
-    page = waits_for(world, "/metrics", lambda answer: 'moved"} 1.0' in answer.text)
+def test_metrics_are_served_without_a_token_and_name_neither_people_nor_models(app: RunningApp) -> None:
+    app.alice.types(CHANNEL, "/model promote churn 4 production")
+    assert app.bob.clicks(app.card(), "Approve").acked
+    app.card(holds="is in Production")
+    page = waits_for(app, "/metrics", lambda answer: 'moved"} 1.0' in answer.text)
     assert page.headers["content-type"].startswith("text/plain")
     for line in (
         'registrar_votes_total{choice="approve"} 1.0',
@@ -255,11 +255,11 @@ def test_metrics_are_served_without_a_token_and_name_neither_people_nor_models(w
         "registrar_ledger_up 1.0",
     ):
         assert line in page.text
-    for word in ("churn", "U0BOB", "U0ALICE", world.slack.bot_token):
+    for word in ("churn", "U0BOB", "U0ALICE", app.slack.bot_token):
         assert word not in page.text
 
 
 def test_slack_s_refusals_are_counted_by_slack_s_own_name(slack: LocalSlack, tmp_path: Path) -> None:
-    with running_app(slack, tmp_path, MemoryRegistry(), policy=make_policy({"channel": "#nowhere"})) as world:
-        world.alice.types(CHANNEL, "/model promote churn 4 production")
-        waits_for(world, "/metrics", lambda answer: "registrar_slack_errors_total{code=" in answer.text)
+    with running_app(slack, tmp_path, MemoryRegistry(), policy=make_policy({"channel": "#nowhere"})) as app:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        waits_for(app, "/metrics", lambda answer: "registrar_slack_errors_total{code=" in answer.text)

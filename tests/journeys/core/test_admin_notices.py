@@ -23,9 +23,9 @@ ASK = "/model promote churn 4 production"
 ELSEWHERE = "#churn"
 
 
-def told(world: RunningApp | LocalSlack, who: str = "dave") -> list[str]:
+def told(app: RunningApp | LocalSlack, who: str = "dave") -> list[str]:
     """Return what the bot told someone directly."""
-    slack = world.slack if isinstance(world, RunningApp) else world
+    slack = app.slack if isinstance(app, RunningApp) else app
     return [message_text(message) for message in slack.person(who).direct_messages()]
 
 
@@ -48,14 +48,14 @@ def clock() -> AdjustableClock:
 def lost(slack: LocalSlack, tmp_path: Path, clock: AdjustableClock) -> Iterator[RunningApp]:
     """A bot whose policy names a channel that isn't there, and tells approvers directly."""
     rules = policy("#nowhere", tell_approvers="direct")
-    with running_app(slack, tmp_path, MemoryRegistry(), policy=rules, clock=clock) as world:
-        yield world
+    with running_app(slack, tmp_path, MemoryRegistry(), policy=rules, clock=clock) as app:
+        yield app
 
 
 def test_an_admin_is_told_once_about_a_missing_channel(lost: RunningApp, clock: AdjustableClock) -> None:
     lost.alice.types(ELSEWHERE, ASK)
     lost.slack.person("dave").waits_for_direct_message(lambda m: "Can't post in `#nowhere`" in message_text(m))
-    clock.turn(timedelta(minutes=2))
+    clock.advance(timedelta(minutes=2))
     before = len(lost.slack.calls("chat.postMessage"))
     lost.registrar.outbox.deliver(wait=10)
     assert len(lost.slack.calls("chat.postMessage")) > before  # it is tried again
@@ -74,7 +74,7 @@ def test_approvers_are_invited_although_the_card_cannot_be_posted(lost: RunningA
     lost.alice.types(ELSEWHERE, ASK)
     lost.slack.person("dave").waits_for_direct_message()
     assert told(lost, "bob") == []
-    clock.turn(timedelta(minutes=2))
+    clock.advance(timedelta(minutes=2))
     lost.registrar.outbox.deliver(wait=10)
     assert "requests" in told(lost, "bob")[0]
 
@@ -100,7 +100,7 @@ def test_an_admin_is_told_once_which_scopes_are_missing(older: LocalSlack, tmp_p
 
 
 def test_nobody_is_told_anything_about_an_app_with_all_scopes(slack: LocalSlack, tmp_path: Path) -> None:
-    with running_app(slack, tmp_path, MemoryRegistry()) as world:
-        world.registrar.work.shutdown(wait=True)
-        world.registrar.outbox.deliver(wait=10)
-        assert told(world) == []
+    with running_app(slack, tmp_path, MemoryRegistry()) as app:
+        app.registrar.work.shutdown(wait=True)
+        app.registrar.outbox.deliver(wait=10)
+        assert told(app) == []

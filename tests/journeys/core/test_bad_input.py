@@ -159,13 +159,13 @@ EVIL = ("<!channel", "<!here", "<@U0DAVE", "<!subteam^S0LEADS", "<https:")
 def test_names_and_reasons_never_reach_slack_as_markup(slack: LocalSlack, tmp_path: Any) -> None:
     registry = MemoryRegistry()
     registry.add(EVIL_NAME, versions=2, description=EVIL_REASON, tags={"semver": EVIL_REASON})
-    with running_app(slack, tmp_path, registry, http=True) as world:
-        world.alice.types(CHANNEL, f"/model promote {EVIL_NAME} 1 production --reason '{EVIL_REASON}'")
-        world.bob.clicks(world.card(), "Approve")
-        world.card(holds="is in Production")
-        world.alice.types(CHANNEL, f"/model promote {EVIL_NAME} 2 production")
-        world.card(holds="v2 to Production?")
-        request = only_request(world.ledger)
+    with running_app(slack, tmp_path, registry, http=True) as app:
+        app.alice.types(CHANNEL, f"/model promote {EVIL_NAME} 1 production --reason '{EVIL_REASON}'")
+        app.bob.clicks(app.card(), "Approve")
+        app.card(holds="is in Production")
+        app.alice.types(CHANNEL, f"/model promote {EVIL_NAME} 2 production")
+        app.card(holds="v2 to Production?")
+        request = only_request(app.ledger)
         for text in (
             "list",
             f"show {EVIL_NAME}",
@@ -179,10 +179,10 @@ def test_names_and_reasons_never_reach_slack_as_markup(slack: LocalSlack, tmp_pa
             f"list {EVIL_NAME} <@U0DAVE>",
             f"reject {request.id} --reason '{EVIL_REASON}'",
         ):
-            answer = type_and_read_reply(world.bob, f"/model {text}")
+            answer = type_and_read_reply(app.bob, f"/model {text}")
             assert [mark for mark in EVIL if mark in answer] == []
-        world.card(holds="rejected")
-        world.alice.waits_for_direct_message(lambda message: "rejected" in message_text(message))
+        app.card(holds="rejected")
+        app.alice.waits_for_direct_message(lambda message: "rejected" in message_text(message))
         assert [text for text in sent_texts(slack) if any(mark in text for mark in EVIL)] == []
 
 
@@ -190,26 +190,26 @@ def test_names_and_reasons_never_reach_slack_as_markup(slack: LocalSlack, tmp_pa
 
 
 def test_smart_quotes_and_dashes_of_a_phone_are_understood(slack: LocalSlack, tmp_path: Any) -> None:
-    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
-        world.alice.types(CHANNEL, "/model  promote churn  V4 Production —reason “Bob’s f1 is better – by 2 %” ")
-        world.card()
-        assert only_request(world.ledger).reason == "Bob's f1 is better – by 2 %"
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        app.alice.types(CHANNEL, "/model  promote churn  V4 Production —reason “Bob’s f1 is better – by 2 %” ")
+        app.card()
+        assert only_request(app.ledger).reason == "Bob's f1 is better – by 2 %"
 
 
 def test_emoji_and_a_long_reason_stand_on_the_card(slack: LocalSlack, tmp_path: Any) -> None:
-    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
         reason = "🦄&" * 500
-        world.alice.types(CHANNEL, f'/model promote churn 4 production --reason "{reason}"')
-        assert "🦄" in message_text(world.card())
-        assert only_request(world.ledger).state is RequestState.PENDING
+        app.alice.types(CHANNEL, f'/model promote churn 4 production --reason "{reason}"')
+        assert "🦄" in message_text(app.card())
+        assert only_request(app.ledger).state is RequestState.PENDING
         assert slack.problems() == []
 
 
 def test_what_slack_escapes_on_the_way_is_what_the_person_typed(slack: LocalSlack, tmp_path: Any) -> None:
-    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
         typed = command(
             ALICE, "promote churn 4 production --reason &lt;0.2 &amp;amp; falling".replace(" &amp;amp; ", "&amp;")
         )
-        signed_client(world).send(typed)
-        wait_until(lambda: take_snapshot(world).requests)
-        assert only_request(world.ledger).reason == "<0.2&falling"
+        signed_client(app).send(typed)
+        wait_until(lambda: take_snapshot(app).requests)
+        assert only_request(app.ledger).reason == "<0.2&falling"

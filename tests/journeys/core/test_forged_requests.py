@@ -201,13 +201,13 @@ def test_a_body_without_end_is_refused(bot: RunningApp, before: StateSnapshot) -
 
 
 def test_a_replayed_click_counts_once(slack: LocalSlack, tmp_path: Any) -> None:
-    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
-        world.alice.types(CHANNEL, "/model promote churn 4 production")
-        world.card()
-        payload = click(BOB, only_request(world.ledger).id)
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        app.card()
+        payload = click(BOB, only_request(app.ledger).id)
         now = int(time.time())
-        sends = [lambda: signed_client(world).send(payload, timestamp=now).status_code] * 8
+        sends = [lambda: signed_client(app).send(payload, timestamp=now).status_code] * 8
         assert sorted(run_concurrently(sends)) == [200, *[401] * 7]
-        world.card(holds="is in Production")
-        assert len(audit_links(world.ledger, Tag.VOTED)) == 1
-        assert audit_links(world.ledger, Tag.VOTE_REFUSED) == []
+        app.card(holds="is in Production")
+        assert len(audit_links(app.ledger, Tag.VOTED)) == 1
+        assert audit_links(app.ledger, Tag.VOTE_REFUSED) == []

@@ -288,16 +288,16 @@ def test_who_could_decide_a_minute_ago_is_asked_for_anew(
 
 
 def test_buttons_and_forms_carry_ids_and_nothing_else(slack: LocalSlack, tmp_path: Path) -> None:
-    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as world:
+    with running_app(slack, tmp_path, MemoryRegistry(), http=True) as app:
         for typed in ("promote churn 4 production --reason x", "archive churn 2", "promote churn"):
-            world.alice.types(CHANNEL, f"/model {typed}")
-        world.card()
-        world.alice.waits_for_modal()
-        world.bob.types(CHANNEL, "/model archive churn 2")
-        world.bob.clicks(world.card(), "Reject")
-        world.bob.waits_for_modal()
-        world.bob.opens_home()
-        world.bob.waits_for_home(lambda home: "Waits for you" in str(home))
+            app.alice.types(CHANNEL, f"/model {typed}")
+        app.card()
+        app.alice.waits_for_modal()
+        app.bob.types(CHANNEL, "/model archive churn 2")
+        app.bob.clicks(app.card(), "Reject")
+        app.bob.waits_for_modal()
+        app.bob.opens_home()
+        app.bob.waits_for_home(lambda home: "Waits for you" in str(home))
         carried = list(_carried([call["args"] for call in slack.calls()]))
     assert len(carried) > 5
     assert [what for what in carried if not re.fullmatch(r"[a-z0-9]{4,32}", what)] == []
@@ -321,16 +321,16 @@ def _carried(part: Any) -> Iterator[str]:
 def test_no_message_is_searched_for_names_and_no_link_is_fetched(slack: LocalSlack, tmp_path: Path) -> None:
     registry = add_churn(MemoryRegistry())
     registry.add_version("churn", run_id=registry.add_run(metrics={"f1": 0.9}))
-    with running_app(slack, tmp_path, registry, http=True) as world:
+    with running_app(slack, tmp_path, registry, http=True) as app:
         slack.fail("files.getUploadURLExternal", "missing_scope", times=None)
-        world.alice.types(CHANNEL, "/model promote churn 4 production")
-        world.bob.clicks(world.card(), "Approve")
-        world.card(holds="is in Production")
-        world.alice.waits_for_direct_message(lambda message: "Production" in message_text(message))
-        type_and_read_reply(world.alice, "/model show churn")
-        signed_client(world).send(command(ALICE, "show churn"))  # without an address for the answer
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        app.bob.clicks(app.card(), "Approve")
+        app.card(holds="is in Production")
+        app.alice.waits_for_direct_message(lambda message: "Production" in message_text(message))
+        type_and_read_reply(app.alice, "/model show churn")
+        signed_client(app).send(command(ALICE, "show churn"))  # without an address for the answer
         slack.wait_for(lambda: slack.calls("chat.postEphemeral"))
-        world.alice.types(CHANNEL, "/model compare churn")
+        app.alice.types(CHANNEL, "/model compare churn")
         slack.wait_for(lambda: "files:write" in str(slack.calls("chat.postMessage")))
         calls = slack.calls()
     assert set(QUIET) <= {call["method"] for call in calls}

@@ -118,9 +118,9 @@ def test_the_next_start_finds_everything_and_registers_nothing(demo_home: Path) 
 
 def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack, tmp_path: Path) -> None:
     told: list[str] = []
-    with monitored_app(slack, tmp_path) as (world, _, _):
-        Story(world.slack, told.append, look_again=0.3).play()
-        assert world.production() == [4]
+    with monitored_app(slack, tmp_path) as (app, _, _):
+        Story(app.slack, told.append, look_again=0.3).play()
+        assert app.production() == [4]
     assert "  Registrar refuses her: You asked for this, so somebody else has to decide: Bob, Carol." in told
     assert "  Its thread: Bob approved: 1 of 1." in told
     whole = "\n".join(told)
@@ -135,8 +135,8 @@ def test_the_story_is_told_with_the_sentences_that_people_see(slack: LocalSlack,
 
 
 def test_a_story_names_what_was_not_measured(slack: LocalSlack, tmp_path: Path) -> None:
-    with monitored_app(slack, tmp_path, greater_than=0.99, action="dry_run") as (world, _, _):
-        story = Story(world.slack, lambda line: None, watched=1, look_again=0.3)
+    with monitored_app(slack, tmp_path, greater_than=0.99, action="dry_run") as (app, _, _):
+        story = Story(app.slack, lambda line: None, watched=1, look_again=0.3)
         with pytest.raises(
             StoryError, match="where Alice looks at the monitor: the monitor did not measure v4 as well"
         ):
@@ -182,13 +182,13 @@ def test_a_new_home_has_a_token_and_a_monitor_that_only_fit_itself(tmp_path: Pat
     assert monitor.action == "auto"
 
 
-def test_a_home_of_an_earlier_demo_is_started_and_told_what_it_lacks(world: RunningApp, tmp_path: Path) -> None:
+def test_a_home_of_an_earlier_demo_is_started_and_told_what_it_lacks(app: RunningApp, tmp_path: Path) -> None:
     home = Home(tmp_path / "older")
     home.folder.mkdir()
     home.policy.write_text("channel: '#ml-models'\nmodels: {'*': {}}\n")
     with home.opened():
         assert serving_port(load_policy(home.policy), models.MODEL) is None
-    assert not stage.is_watched(world.registrar)
+    assert not stage.is_watched(app.registrar)
     told = welcome.lines(40123, home, "Type this", is_watched=False)
     assert any("from an earlier demo and has no monitor" in line for line in told)
 
@@ -331,15 +331,15 @@ def test_a_terminal_keeps_one_line_for_a_long_step() -> None:
 
 
 def test_it_is_ready_with_a_reading_of_this_start(slack: LocalSlack, tmp_path: Path) -> None:
-    with monitored_app(slack, tmp_path) as (world, clock, _):
-        wait_until(lambda: stage._has_reading(world.registrar, clock.now() - timedelta(days=1)))
+    with monitored_app(slack, tmp_path) as (app, clock, _):
+        wait_until(lambda: stage._has_reading(app.registrar, clock.now() - timedelta(days=1)))
         now = clock.now()
-        assert not stage._has_reading(world.registrar, now + timedelta(days=1))
-        wait_until(lambda: stage._has_reading(world.registrar, now))
+        assert not stage._has_reading(app.registrar, now + timedelta(days=1))
+        wait_until(lambda: stage._has_reading(app.registrar, now))
 
 
-def test_nobody_waits_for_a_monitor_that_is_not_there(world: RunningApp, tmp_path: Path) -> None:
-    assert stage._has_reading(world.registrar, world.registrar.context.clock.now())
+def test_nobody_waits_for_a_monitor_that_is_not_there(app: RunningApp, tmp_path: Path) -> None:
+    assert stage._has_reading(app.registrar, app.registrar.context.clock.now())
 
 
 def test_nobody_waits_for_a_serve_py_that_keeps_dying(tmp_path: Path) -> None:
@@ -359,11 +359,11 @@ def test_what_serves_says_so(tmp_path: Path) -> None:
     assert not serving.Serving(home, "http://127.0.0.1:9", None).answers()
 
 
-def test_what_waits_from_last_time_is_told_first(world: RunningApp) -> None:
-    assert stage.first_act(world.registrar).endswith("/model promote churn 4 production")
-    world.alice.types(welcome.CHANNEL, "/model promote churn 4 production")
-    world.card()
-    assert "still pending" in stage.first_act(world.registrar)
+def test_what_waits_from_last_time_is_told_first(app: RunningApp) -> None:
+    assert stage.first_act(app.registrar).endswith("/model promote churn 4 production")
+    app.alice.types(welcome.CHANNEL, "/model promote churn 4 production")
+    app.card()
+    assert "still pending" in stage.first_act(app.registrar)
 
 
 def test_there_are_as_many_versions_as_the_script_has_candidates() -> None:

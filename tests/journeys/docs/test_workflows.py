@@ -36,7 +36,7 @@ NUMBER = 12  # the pull request
 class Team:
     """A team with everything set up: a registry, a bot, a workspace, and a repository on GitHub."""
 
-    world: RunningApp
+    app: RunningApp
     clock: AdjustableClock
     repository: Repository
     github: GitHub
@@ -60,19 +60,19 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
         mlflow_subprocess(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts", workers=1) as uri,
         local_slack(MANIFEST) as slack,
         closing(MlflowRegistry(uri)) as registry,
-        running_app(slack, folder / "bot", registry, policy=policy(folder / "token"), clock=clock) as world,
+        running_app(slack, folder / "bot", registry, policy=policy(folder / "token"), clock=clock) as app,
     ):
         repository = Repository(
             folder=folder / "runner",
             programs=programs(folder / "programs", github),
-            variables={"MLFLOW_TRACKING_URI": uri, "REGISTRAR_URL": world.service.address, "TRAINING_ROWS": "400"},
+            variables={"MLFLOW_TRACKING_URI": uri, "REGISTRAR_URL": app.service.address, "TRAINING_ROWS": "400"},
             secrets={"REGISTRAR_TOKEN": TOKEN},
             environment={"PYTHONPATH": str(ROOT), "DO_NOT_TRACK": "true"},
         )
         trained = repository.run("train_and_register.yml", "pull_request", a_push("0" * 40))
         assert trained["train"].result == "success", trained["train"].said
         yield Team(
-            world=world,
+            app=app,
             clock=clock,
             repository=repository,
             github=github,
@@ -182,7 +182,7 @@ def another_name_for_it(team: Team, model: str) -> None:
 
 def the_card(team: Team, model: str) -> dict[str, Any]:
     """Wait for the card, longer than a person's patience: the workflow validates first."""
-    return team.world.bob.waits_for(CHANNEL, lambda message: f"Promote {model}" in message_text(message), 100)
+    return team.app.bob.waits_for(CHANNEL, lambda message: f"Promote {model}" in message_text(message), 100)
 
 
 SKIP = {"skip_validation": True}
@@ -194,11 +194,11 @@ def test_after_approve_it_is_deployed_validated_and_released(team: Team) -> None
         card = the_card(team, "churn-approved")
         assert "better f1" in message_text(card)
         assert f"{REPOSITORY}/actions/runs/" in str(card["blocks"])
-        team.world.bob.clicks(card, "Approve")
+        team.app.bob.clicks(card, "Approve")
         jobs = running_jobs.result()
     assert [job.result for job in jobs.values()] == ["success"] * 3, "".join(job.said for job in jobs.values())
     assert jobs["promote"].code == 0
-    assert team.world.production("churn-approved") == [1]
+    assert team.app.production("churn-approved") == [1]
     assert "loaded as models:/churn-approved/Production" in jobs["promote"].said
     release = team.github.releases["churn-approved-v1"]
     assert release["target"] == SHA
@@ -210,9 +210,9 @@ def test_after_approve_it_is_deployed_validated_and_released(team: Team) -> None
 def test_after_reject_the_job_ends_with_1_and_there_is_no_release(team: Team) -> None:
     another_name_for_it(team, "churn-rejected")
     with promoting(team, "churn-rejected", inputs=SKIP) as running_jobs:
-        team.world.bob.clicks(the_card(team, "churn-rejected"), "Reject")
-        team.world.bob.waits_for_modal()
-        team.world.bob.submits({"reason": "latency doubled"})
+        team.app.bob.clicks(the_card(team, "churn-rejected"), "Reject")
+        team.app.bob.waits_for_modal()
+        team.app.bob.submits({"reason": "latency doubled"})
         jobs = running_jobs.result()
     assert [job.result for job in jobs.values()] == ["skipped", "failure", "skipped"]
     assert jobs["promote"].code == 1
@@ -224,8 +224,8 @@ def test_after_expiry_the_job_ends_with_4(team: Team) -> None:
     another_name_for_it(team, "churn-expired")
     with promoting(team, "churn-expired", inputs=SKIP) as running_jobs:
         the_card(team, "churn-expired")
-        team.clock.turn(timedelta(hours=25))
-        team.world.registrar.expire()
+        team.clock.advance(timedelta(hours=25))
+        team.app.registrar.expire()
         jobs = running_jobs.result()
     assert (jobs["promote"].result, jobs["promote"].code) == ("failure", 4), jobs["promote"].said
 
@@ -236,10 +236,10 @@ def test_a_job_whose_own_wait_ends_first_ends_with_5_and_run_again_goes_on_waiti
         jobs = running_jobs.result()
     assert (jobs["promote"].result, jobs["promote"].code) == ("failure", 5), jobs["promote"].said
     with promoting(team, "churn-waited", inputs=SKIP, run_id=4711, attempt=2) as running_jobs:
-        team.world.bob.clicks(the_card(team, "churn-waited"), "Approve")
+        team.app.bob.clicks(the_card(team, "churn-waited"), "Approve")
         jobs = running_jobs.result()
     assert (jobs["promote"].result, jobs["promote"].code) == ("success", 0), jobs["promote"].said
-    with team.world.ledger.read() as reading:
+    with team.app.ledger.read() as reading:
         assert len(reading.requests(model="churn-waited")) == 1
     assert "churn-waited-v1" in team.github.releases
 
@@ -252,7 +252,7 @@ def test_skipping_the_validation_skips_no_gate(team: Team) -> None:
     assert jobs["validate"].result == "skipped"
     assert (jobs["promote"].result, jobs["promote"].code) == ("failure", 1), jobs["promote"].said
     assert "semver" in jobs["promote"].said
-    assert team.world.production("churn-without-semver") == []
+    assert team.app.production("churn-without-semver") == []
 
 
 def test_another_repository_needs_five_lines(team: Team, tmp_path: Path) -> None:
@@ -266,9 +266,9 @@ def test_another_repository_needs_five_lines(team: Team, tmp_path: Path) -> None
     (tmp_path / "elsewhere.yml").write_text(yaml.safe_dump(workflow))
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(team.repository.run, str(tmp_path / "elsewhere.yml"), "push")
-        team.world.bob.clicks(the_card(team, "churn-elsewhere"), "Approve")
+        team.app.bob.clicks(the_card(team, "churn-elsewhere"), "Approve")
         assert asked.result()["ask"].result == "success", asked.result()["ask"].said
-    assert team.world.production("churn-elsewhere") == [1]
+    assert team.app.production("churn-elsewhere") == [1]
 
 
 def five_lines() -> list[str]:

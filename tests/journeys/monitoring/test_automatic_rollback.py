@@ -47,15 +47,15 @@ def watched(slack: LocalSlack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             "clients": {"serve": {"token_env": "REGISTRAR_CLIENT_SERVE", "may": ["push"]}},
         }
     )
-    with running_app(slack, tmp_path, registry, policy=policy) as world:
-        world.registrar.poll()
-        world.alice.types(CHANNEL, "/model promote churn 4 production")
-        assert world.bob.clicks(world.card(), "Approve").acked
-        world.card(holds="is in Production")
-        yield world
+    with running_app(slack, tmp_path, registry, policy=policy) as app:
+        app.registrar.poll()
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        assert app.bob.clicks(app.card(), "Approve").acked
+        app.card(holds="is in Production")
+        yield app
 
 
-def push(world: RunningApp, value: float, *, version: int = 4, token: str = TOKEN) -> httpx.Response:
+def push(app: RunningApp, value: float, *, version: int = 4, token: str = TOKEN) -> httpx.Response:
     """Push one reading as a serving loop does, signed."""
     body = (
         b'{"source": "live", "readings": [{"model": "churn", "version": %d, "metric": "accuracy", "value": %f, '
@@ -64,17 +64,17 @@ def push(world: RunningApp, value: float, *, version: int = 4, token: str = TOKE
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     stamp = str(int(time.time()))
     headers |= {"X-Registrar-Timestamp": stamp, "X-Registrar-Signature": signature(token, stamp, body)}
-    return httpx.post(f"{world.service.address}/v1/metrics", content=body, headers=headers, timeout=PATIENCE)
+    return httpx.post(f"{app.service.address}/v1/metrics", content=body, headers=headers, timeout=PATIENCE)
 
 
-def look_now(world: RunningApp) -> None:
+def look_now(app: RunningApp) -> None:
     """Do not wait for the schedule."""
-    with world.ledger.read() as reading:
+    with app.ledger.read() as reading:
         [monitor] = reading.monitors("churn")
 
     def checked() -> bool:
         with suppress(BadInput):  # the schedule is at it
-            world.registrar.monitoring.check(monitor.id)
+            app.registrar.monitoring.check(monitor.id)
             return True
         return False
 

@@ -27,50 +27,46 @@ from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
+def app(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The bot; it has looked at its registry."""
-    with running_app(slack, tmp_path, MemoryRegistry()) as world:
-        world.registrar.poll()
-        yield world
+    with running_app(slack, tmp_path, MemoryRegistry()) as app:
+        app.registrar.poll()
+        yield app
 
 
 @pytest.fixture
-def watched(world: RunningApp) -> RunningApp:
+def watched(app: RunningApp) -> RunningApp:
     """The bot with a monitor that Bob added."""
-    type_and_read_reply(world.bob, ADD)
-    heard(world, "added the monitor")
-    return world
+    type_and_read_reply(app.bob, ADD)
+    heard(app, "added the monitor")
+    return app
 
 
-def heard(world: RunningApp, holds: str) -> str:
+def heard(app: RunningApp, holds: str) -> str:
     """Wait for what the whole channel hears, and return it."""
-    return message_text(
-        world.alice.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and holds in message_text(m))
-    )
+    return message_text(app.alice.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and holds in message_text(m)))
 
 
-def answer(world: RunningApp, text: str) -> dict[str, Any]:
+def answer(app: RunningApp, text: str) -> dict[str, Any]:
     """Type something as Bob, and return the answer with its buttons."""
-    seen = {message["ts"] for message in world.bob.sees(CHANNEL)}
-    world.bob.types(CHANNEL, text)
-    return world.bob.waits_for(CHANNEL, lambda m: m.get("is_ephemeral") and m["ts"] not in seen)
+    seen = {message["ts"] for message in app.bob.sees(CHANNEL)}
+    app.bob.types(CHANNEL, text)
+    return app.bob.waits_for(CHANNEL, lambda m: m.get("is_ephemeral") and m["ts"] not in seen)
 
 
 # -- typed -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_monitor_is_added_by_one_line_and_the_channel_hears_it(world: RunningApp) -> None:
-    told = type_and_read_reply(world.bob, ADD)
+def test_a_monitor_is_added_by_one_line_and_the_channel_hears_it(app: RunningApp) -> None:
+    told = type_and_read_reply(app.bob, ADD)
     assert "`churn` `accuracy` is watched from now on, every 5m from `push`" in told
-    assert "<@U0BOB> added the monitor `churn` `accuracy`. Fails when `accuracy` is at most 0.85" in heard(
-        world, "added"
-    )
-    assert len(audit_links(world.ledger, Tag.MONITOR_ADDED)) == 1
+    assert "<@U0BOB> added the monitor `churn` `accuracy`. Fails when `accuracy` is at most 0.85" in heard(app, "added")
+    assert len(audit_links(app.ledger, Tag.MONITOR_ADDED)) == 1
 
 
-def test_who_may_not_hears_so_and_nothing_is_watched(world: RunningApp) -> None:
-    assert "Only those who may roll back can do this: <@U0BOB>" in type_and_read_reply(world.alice, ADD)
-    assert "No monitors yet" in type_and_read_reply(world.alice, "/model monitor")
+def test_who_may_not_hears_so_and_nothing_is_watched(app: RunningApp) -> None:
+    assert "Only those who may roll back can do this: <@U0BOB>" in type_and_read_reply(app.alice, ADD)
+    assert "No monitors yet" in type_and_read_reply(app.alice, "/model monitor")
 
 
 def test_guests_only_look(watched: RunningApp) -> None:
@@ -102,9 +98,9 @@ def picture_in(message: dict[str, Any]) -> dict[str, Any] | None:
     return next((block for block in message["blocks"] if block["type"] == "image"), None)
 
 
-def charts(world: RunningApp) -> list[dict[str, Any]]:
+def charts(app: RunningApp) -> list[dict[str, Any]]:
     """Return the pictures in Alice's direct messages."""
-    return [file for message in world.alice.direct_messages() for file in message.get("files") or []]
+    return [file for message in app.alice.direct_messages() for file in message.get("files") or []]
 
 
 def test_the_chart_of_what_is_shown_comes_directly_and_nobody_else_sees_it(watched: RunningApp) -> None:
@@ -153,9 +149,9 @@ def test_a_typo_gets_the_nearest_verb_and_the_nearest_monitor(watched: RunningAp
     assert "Did you mean `accuracy`?" in type_and_read_reply(watched.bob, "/model monitor pause churn acuracy")
 
 
-def test_the_help_knows_both_words(world: RunningApp) -> None:
-    assert "/model monitor silence MODEL" in type_and_read_reply(world.alice, "/model help monitor")
-    told = type_and_read_reply(world.alice, "/model help monitor add")
+def test_the_help_knows_both_words(app: RunningApp) -> None:
+    assert "/model monitor silence MODEL" in type_and_read_reply(app.alice, "/model help monitor")
+    told = type_and_read_reply(app.alice, "/model help monitor add")
     assert "--greater-than" in told
     assert "what must hold: above this; equality fails" in told
 
@@ -205,19 +201,19 @@ def test_a_backtest_is_posted_for_all(watched: RunningApp) -> None:
 FILLED = {"model": "churn", "name": "latency", "query": "latency_ms", "less_than": "100", "every": "1m"}
 
 
-def test_what_is_missing_is_asked_for_in_a_form_and_other_flags_are_kept(world: RunningApp) -> None:
-    world.bob.types(CHANNEL, "/model monitor add churn --fail-after 4")
-    world.bob.waits_for_modal()
-    assert world.bob.submits(FILLED) is None
-    assert "`churn` `latency` is watched from now on" in world.answer(world.bob, "is watched")
-    rule = find_monitor(world, "latency").rule
+def test_what_is_missing_is_asked_for_in_a_form_and_other_flags_are_kept(app: RunningApp) -> None:
+    app.bob.types(CHANNEL, "/model monitor add churn --fail-after 4")
+    app.bob.waits_for_modal()
+    assert app.bob.submits(FILLED) is None
+    assert "`churn` `latency` is watched from now on" in app.answer(app.bob, "is watched")
+    rule = find_monitor(app, "latency").rule
     assert (rule.less_than, rule.query, rule.fail_after, rule.action) == (100.0, "latency_ms", 4, "dry_run")
-    heard(world, "added the monitor `churn` `latency`")
+    heard(app, "added the monitor `churn` `latency`")
 
 
-def test_an_error_stands_under_its_field_and_the_form_stays_open(world: RunningApp) -> None:
-    world.bob.types(CHANNEL, "/model monitor add")
-    world.bob.waits_for_modal()
+def test_an_error_stands_under_its_field_and_the_form_stays_open(app: RunningApp) -> None:
+    app.bob.types(CHANNEL, "/model monitor add")
+    app.bob.waits_for_modal()
     for changes, field, words in (
         ({"every": "1s"}, "every", "10 seconds"),
         ({"less_than": "low"}, "less_than", "It should be a number, such as 0.85."),
@@ -228,39 +224,39 @@ def test_an_error_stands_under_its_field_and_the_form_stays_open(world: RunningA
         ({"less_than": "", "rule": "blocks", "window": "7h"}, "window", "A window of 7h fits 3 times into 1d"),
         ({"less_than": "", "rule": "blocks", "min_effect": "much"}, "min_effect", "Isn't an effect; write one like 2%"),
     ):
-        errors = world.bob.submits(FILLED | changes)
+        errors = app.bob.submits(FILLED | changes)
         assert errors is not None
         assert words in errors[field]
-    assert world.bob.submits(FILLED | {"rule": "threshold", "window": "", "min_effect": "", "of": ""}) is None
-    assert find_monitor(world, "latency").created_by is not None
+    assert app.bob.submits(FILLED | {"rule": "threshold", "window": "", "min_effect": "", "of": ""}) is None
+    assert find_monitor(app, "latency").created_by is not None
 
 
-def test_how_much_worse_counts_is_typed_and_filled_in(world: RunningApp) -> None:
-    world.bob.types(CHANNEL, "/model monitor add churn --min-effect 10% of error --window 30m")
-    world.bob.waits_for_modal()
-    assert world.bob.submits({"model": "churn", "name": "accuracy", "rule": "blocks"}) is None
-    heard(world, "by more than 10% of the error and 3 standard deviations")
-    rule = find_monitor(world, "accuracy").rule
+def test_how_much_worse_counts_is_typed_and_filled_in(app: RunningApp) -> None:
+    app.bob.types(CHANNEL, "/model monitor add churn --min-effect 10% of error --window 30m")
+    app.bob.waits_for_modal()
+    assert app.bob.submits({"model": "churn", "name": "accuracy", "rule": "blocks"}) is None
+    heard(app, "by more than 10% of the error and 3 standard deviations")
+    rule = find_monitor(app, "accuracy").rule
     assert (str(rule.min_effect), rule.window) == ("10% of error", timedelta(minutes=30))
-    world.bob.types(CHANNEL, "/model monitor edit churn accuracy --min-effect '0.01 abs'")
-    heard(world, "by more than 0.01 and 3 standard deviations")
-    assert str(find_monitor(world, "accuracy").rule.min_effect) == "0.01 abs"
+    app.bob.types(CHANNEL, "/model monitor edit churn accuracy --min-effect '0.01 abs'")
+    heard(app, "by more than 0.01 and 3 standard deviations")
+    assert str(find_monitor(app, "accuracy").rule.min_effect) == "0.01 abs"
 
 
-def test_what_is_counted_out_of_what_is_filled_in(world: RunningApp) -> None:
-    world.bob.types(CHANNEL, "/model monitor add churn")
-    world.bob.waits_for_modal()
+def test_what_is_counted_out_of_what_is_filled_in(app: RunningApp) -> None:
+    app.bob.types(CHANNEL, "/model monitor add churn")
+    app.bob.waits_for_modal()
     counts = {"model": "churn", "name": "correct", "source": "mlflow", "of": "predictions", "greater_than": "0.85"}
-    assert world.bob.submits(counts) is None
-    heard(world, "Fails when `correct` of `predictions` is at most 0.85")
-    assert find_monitor(world, "correct").rule.of == "predictions"
-    assert "`correct` of `predictions`" in type_and_read_reply(world.bob, "/model monitor show churn correct")
+    assert app.bob.submits(counts) is None
+    heard(app, "Fails when `correct` of `predictions` is at most 0.85")
+    assert find_monitor(app, "correct").rule.of == "predictions"
+    assert "`correct` of `predictions`" in type_and_read_reply(app.bob, "/model monitor show churn correct")
 
 
-def test_who_may_not_hears_it_in_the_form(world: RunningApp) -> None:
-    world.alice.types(CHANNEL, "/model monitor add churn")
-    world.alice.waits_for_modal()
-    errors = world.alice.submits(FILLED)
+def test_who_may_not_hears_it_in_the_form(app: RunningApp) -> None:
+    app.alice.types(CHANNEL, "/model monitor add churn")
+    app.alice.waits_for_modal()
+    errors = app.alice.submits(FILLED)
     assert errors is not None
     assert "Only those who may roll back" in " ".join(errors.values())
 
@@ -291,10 +287,10 @@ def test_a_chart_is_posted_where_it_was_asked_for(watched: RunningApp) -> None:
     watched.slack.wait_for(lambda: any(one.get("files") for one in watched.alice.thread(posted)))
 
 
-def test_a_button_under_the_list_opens_the_form(world: RunningApp) -> None:
-    world.bob.clicks(answer(world, "/model monitor"), "Add a monitor")
-    world.bob.waits_for_modal()
-    assert world.bob.submits(FILLED) is None
+def test_a_button_under_the_list_opens_the_form(app: RunningApp) -> None:
+    app.bob.clicks(answer(app, "/model monitor"), "Add a monitor")
+    app.bob.waits_for_modal()
+    assert app.bob.submits(FILLED) is None
 
 
 def test_home_shows_the_monitors(watched: RunningApp) -> None:
@@ -306,9 +302,9 @@ def test_home_shows_the_monitors(watched: RunningApp) -> None:
 # -- incidents ---------------------------------------------------------------------------------------------------------
 
 
-def alert(world: RunningApp, doing: Doing = Doing.NOTIFIED, **changes: Any) -> dict[str, Any]:
+def alert(app: RunningApp, doing: Doing = Doing.NOTIFIED, **changes: Any) -> dict[str, Any]:
     """Open an incident about the version in Production, and return its message once all of it is posted."""
-    monitor, now = find_monitor(world), datetime.now(UTC)
+    monitor, now = find_monitor(app), datetime.now(UTC)
     line = incident_words.line(monitor, say("0.61 is not greater than 0.85."))
     incident = Incident(
         id="i4k7q",
@@ -316,7 +312,7 @@ def alert(world: RunningApp, doing: Doing = Doing.NOTIFIED, **changes: Any) -> d
         model="churn",
         source="",
         version=3,
-        move=serving_since(world),
+        move=serving_since(app),
         monitors=("accuracy",),
         opened_at=now,
         since=now,
@@ -324,14 +320,14 @@ def alert(world: RunningApp, doing: Doing = Doing.NOTIFIED, **changes: Any) -> d
         doing=doing,
         target=1,
     )
-    with world.ledger.write() as tx:
+    with app.ledger.write() as tx:
         tx.add_incident(replace(incident, **changes))
         tx.add_note(incident_note(incident, "opened", CHANNEL))
         tx.add_note(thread_note(incident.id, "opened", incident_words.opened(incident)))
         tx.add_note(chart_note(incident))
-    world.registrar.outbox.deliver()
-    wait_until(lambda: is_quiet(world.ledger))  # the bot's own thread may have delivered some of it
-    return world.card(holds="churn v3")
+    app.registrar.outbox.deliver()
+    wait_until(lambda: is_quiet(app.ledger))  # the bot's own thread may have delivered some of it
+    return app.card(holds="churn v3")
 
 
 def test_an_alert_has_its_thread_and_its_picture(watched: RunningApp) -> None:

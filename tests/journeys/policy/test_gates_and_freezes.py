@@ -29,19 +29,19 @@ def clock() -> AdjustableClock:
 def gated(slack: LocalSlack, tmp_path: Path, clock: AdjustableClock) -> Iterator[RunningApp]:
     """The bot under a policy with gates that an admin may let pass."""
     policy = policy_with(gates=GATES, override=["admin"], remind_after="4h")
-    with running_app(slack, tmp_path, registry_with_metrics(), policy=policy, clock=clock) as world:
-        yield world
+    with running_app(slack, tmp_path, registry_with_metrics(), policy=policy, clock=clock) as app:
+        yield app
 
 
 @pytest.fixture
 def strict(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The bot under a policy with gates that nobody may let pass."""
-    with running_app(slack, tmp_path, registry_with_metrics(), policy=policy_with(gates=GATES)) as world:
-        yield world
+    with running_app(slack, tmp_path, registry_with_metrics(), policy=policy_with(gates=GATES)) as app:
+        yield app
 
 
-def dave(world: RunningApp) -> Any:
-    return world.slack.person("dave")
+def dave(app: RunningApp) -> Any:
+    return app.slack.person("dave")
 
 
 # -- gates -------------------------------------------------------------------------------------------------------------
@@ -123,19 +123,19 @@ def test_an_incumbent_that_somebody_moved_in_mlflow_ends_the_request_at_the_next
 
 
 def test_a_vote_can_be_taken_back_by_the_button_under_its_answer(slack: LocalSlack, tmp_path: Path) -> None:
-    with running_app(slack, tmp_path, registry_with_metrics(), policy=policy_with(required=2)) as world:
-        world.alice.types(CHANNEL, "/model promote churn 4 production")
-        card = world.card()
-        world.bob.clicks(card, "Approve")
-        answer = world.bob.waits_for(
+    with running_app(slack, tmp_path, registry_with_metrics(), policy=policy_with(required=2)) as app:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        card = app.card()
+        app.bob.clicks(card, "Approve")
+        answer = app.bob.waits_for(
             CHANNEL, lambda m: m.get("is_ephemeral") and "is recorded: 1 of 2" in message_text(m)
         )
-        world.bob.clicks(answer, "Take it back")
-        assert "0 of 2" in world.answer(world.bob, "is taken back")
-        world.card(holds="0 of 2")
+        app.bob.clicks(answer, "Take it back")
+        assert "0 of 2" in app.answer(app.bob, "is taken back")
+        app.card(holds="0 of 2")
         slack.person("carol").clicks(card, "Approve")
-        world.card(holds="1 of 2")
-        assert world.production() == [3]
+        app.card(holds="1 of 2")
+        assert app.production() == [3]
 
 
 def test_nobody_takes_back_what_they_did_not_vote(gated: RunningApp) -> None:
@@ -182,7 +182,7 @@ def test_an_admin_freezes_every_model_and_who_asks_reads_it(gated: RunningApp) -
 def test_who_can_decide_is_reminded_in_the_thread_and_directly(gated: RunningApp, clock: AdjustableClock) -> None:
     gated.alice.types(CHANNEL, "/model promote churn 4 production")
     card = gated.card()
-    clock.turn(timedelta(hours=4, minutes=1))
+    clock.advance(timedelta(hours=4, minutes=1))
     gated.registrar.remind()
     assert "has waited for 4h 1m" in message_text(gated.bob.waits_for_direct_message())
     gated.slack.wait_for(lambda: any("Still waiting" in message_text(message) for message in gated.alice.thread(card)))

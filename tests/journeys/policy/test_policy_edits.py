@@ -38,16 +38,16 @@ def file(tmp_path: Path) -> Path:
 def bot(
     slack: LocalSlack, file: Path, clock: AdjustableClock, registry: MemoryRegistry | None = None
 ) -> Iterator[RunningApp]:
-    with running_app(slack, file.parent, registry or MemoryRegistry(), clock=clock, policy_file=file) as world:
-        yield world
+    with running_app(slack, file.parent, registry or MemoryRegistry(), clock=clock, policy_file=file) as app:
+        yield app
 
 
-def hears_in_channel(world: RunningApp, text: str) -> dict[str, Any]:
-    return world.bob.waits_for(CHANNEL, lambda message: text in message_text(message), 30)
+def hears_in_channel(app: RunningApp, text: str) -> dict[str, Any]:
+    return app.bob.waits_for(CHANNEL, lambda message: text in message_text(message), 30)
 
 
-def warnings(world: RunningApp) -> list[str]:
-    answer = httpx.get(f"{world.service.address}/readyz", timeout=30, trust_env=False)
+def warnings(app: RunningApp) -> list[str]:
+    answer = httpx.get(f"{app.service.address}/readyz", timeout=30, trust_env=False)
     assert answer.status_code == 200
     found: list[str] = answer.json()["warnings"]
     return found
@@ -56,44 +56,44 @@ def warnings(world: RunningApp) -> list[str]:
 def test_a_new_approver_decides_nothing_until_the_edit_has_settled(slack: LocalSlack, file: Path) -> None:
     clock = AdjustableClock()
     carol = slack.person("carol")
-    with bot(slack, file, clock) as world:
-        world.alice.types(CHANNEL, ASK)
-        card = world.card()
+    with bot(slack, file, clock) as app:
+        app.alice.types(CHANNEL, ASK)
+        card = app.card()
         write(file, ["U0BOB", "U0CAROL"])
-        wait_until(lambda: bool(warnings(world)))
-        clock.turn(timedelta(seconds=5))
-        hears_in_channel(world, "The policy file changed and loosens a rule.")
+        wait_until(lambda: bool(warnings(app)))
+        clock.advance(timedelta(seconds=5))
+        hears_in_channel(app, "The policy file changed and loosens a rule.")
         assert "not among those who may decide" in reply_to(carol, lambda: carol.clicks(card, "Approve"))
-        world.bob.opens_home()
-        world.bob.waits_for_home(lambda view: "The policy file changed" in message_text(view))
-        clock.turn(timedelta(seconds=30))
-        assert "can approve" in message_text(hears_in_channel(world, "Policy updated"))
-        assert warnings(world) == []
-        world.bob.opens_home()
-        world.bob.waits_for_home(lambda view: "The policy file changed" not in message_text(view))
+        app.bob.opens_home()
+        app.bob.waits_for_home(lambda view: "The policy file changed" in message_text(view))
+        clock.advance(timedelta(seconds=30))
+        assert "can approve" in message_text(hears_in_channel(app, "Policy updated"))
+        assert warnings(app) == []
+        app.bob.opens_home()
+        app.bob.waits_for_home(lambda view: "The policy file changed" not in message_text(view))
 
 
 def test_a_restart_puts_no_loosened_file_in_force(slack: LocalSlack, file: Path) -> None:
     clock, registry = AdjustableClock(), MemoryRegistry()
     carol = slack.person("carol")
-    with bot(slack, file, clock, registry) as world:
-        world.alice.types(CHANNEL, ASK)
-        card = world.card()
+    with bot(slack, file, clock, registry) as app:
+        app.alice.types(CHANNEL, ASK)
+        card = app.card()
     write(file, ["U0BOB", "U0CAROL"])
-    with bot(slack, file, clock, registry) as world:
+    with bot(slack, file, clock, registry) as app:
         assert "not among those who may decide" in reply_to(carol, lambda: carol.clicks(card, "Approve"))
-        assert only_request(world.ledger).state is RequestState.PENDING
-        assert "the edit applies at" in warnings(world)[0]
+        assert only_request(app.ledger).state is RequestState.PENDING
+        assert "the edit applies at" in warnings(app)[0]
 
 
 def test_an_approver_who_was_removed_decides_nothing_a_few_seconds_later(slack: LocalSlack, file: Path) -> None:
     write(file, ["U0BOB", "U0CAROL"])
     clock = AdjustableClock()
-    with bot(slack, file, clock) as world:
+    with bot(slack, file, clock) as app:
         write(file, ["U0CAROL"])
-        wait_until(lambda: bool(warnings(world)))
-        clock.turn(timedelta(seconds=2))
-        hears_in_channel(world, "Policy updated")
-        world.alice.types(CHANNEL, ASK)
-        answer = reply_to(world.bob, lambda: world.bob.clicks(world.card(), "Approve"))
+        wait_until(lambda: bool(warnings(app)))
+        clock.advance(timedelta(seconds=2))
+        hears_in_channel(app, "Policy updated")
+        app.alice.types(CHANNEL, ASK)
+        answer = reply_to(app.bob, lambda: app.bob.clicks(app.card(), "Approve"))
         assert "not among those who may decide" in answer

@@ -33,14 +33,14 @@ def measured(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
         stage = Stage.PRODUCTION if number == 3 else Stage.NONE
         registry.add_version("churn", run_id=f"run{number}", stage=stage)
     registry.set_alias("churn", "champion", 3)
-    with running_app(slack, tmp_path, registry, webhook_secret=SECRET) as world:
-        world.registrar.poll()
-        yield world
+    with running_app(slack, tmp_path, registry, webhook_secret=SECRET) as app:
+        app.registrar.poll()
+        yield app
 
 
-def memory(world: RunningApp) -> MemoryRegistry:
-    assert isinstance(world.registry, MemoryRegistry)
-    return world.registry
+def memory(app: RunningApp) -> MemoryRegistry:
+    assert isinstance(app.registry, MemoryRegistry)
+    return app.registry
 
 
 def test_a_comparison_is_posted_with_its_chart_in_the_thread(measured: RunningApp) -> None:
@@ -54,8 +54,8 @@ def test_a_comparison_is_posted_with_its_chart_in_the_thread(measured: RunningAp
     assert measured.alice.downloads(picture).startswith(b"\x89PNG")
 
 
-def files_in_thread(world: RunningApp, message: dict[str, Any]) -> list[dict[str, Any]]:
-    return [file for reply in world.alice.thread(message) for file in world.alice.files(reply)]
+def files_in_thread(app: RunningApp, message: dict[str, Any]) -> list[dict[str, Any]]:
+    return [file for reply in app.alice.thread(message) for file in app.alice.files(reply)]
 
 
 def test_what_a_table_cannot_hold_comes_as_csv(measured: RunningApp) -> None:
@@ -169,11 +169,11 @@ def test_a_new_version_is_compared_with_production_in_its_thread(measured: Runni
     assert any(block["type"] == "table" for block in reply["blocks"])
 
 
-def announced(world: RunningApp) -> dict[str, Any]:
-    memory(world).add_run("run5", metrics={"f1": 0.9})
-    memory(world).add_version("churn", run_id="run5")
-    world.registrar.poll()
-    return world.card(holds="churn v5")
+def announced(app: RunningApp) -> dict[str, Any]:
+    memory(app).add_run("run5", metrics={"f1": 0.9})
+    memory(app).add_version("churn", run_id="run5")
+    app.registrar.poll()
+    return app.card(holds="churn v5")
 
 
 def test_its_details_are_shown_in_a_modal(measured: RunningApp) -> None:
@@ -271,7 +271,7 @@ def test_older_versions_of_a_model_are_a_click_away(measured: RunningApp) -> Non
 
 
 def hook(
-    world: RunningApp, body: bytes, *, delivery: str = "d1", at: float | None = None, secret: str = SECRET
+    app: RunningApp, body: bytes, *, delivery: str = "d1", at: float | None = None, secret: str = SECRET
 ) -> httpx.Response:
     """Send what MLflow would send."""
     stamp = str(int(time.time() if at is None else at))
@@ -281,7 +281,7 @@ def hook(
         "X-MLflow-Timestamp": stamp,
         "X-MLflow-Signature": f"v1,{base64.b64encode(digest).decode()}",
     }
-    return httpx.post(f"{world.service.address}/v1/mlflow/webhook", content=body, headers=headers)
+    return httpx.post(f"{app.service.address}/v1/mlflow/webhook", content=body, headers=headers)
 
 
 def event(name: str, entity: str = "model_version") -> bytes:

@@ -21,23 +21,23 @@ from tests.support.waiting import wait_until
 def lived(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     """The bot after four days: v3 was there, v4 was promoted, then somebody moved v2 in MLflow."""
     registry, clock = MemoryRegistry(), AdjustableClock()
-    with running_app(slack, tmp_path, registry, clock=clock) as world:
-        world.registrar.poll()
-        clock.turn(timedelta(days=2))
-        world.alice.types(CHANNEL, '/model promote churn 4 production --reason "better f1"')
-        world.bob.clicks(world.card(), "Approve")
-        world.card(holds="is in Production")
-        clock.turn(timedelta(days=1))
+    with running_app(slack, tmp_path, registry, clock=clock) as app:
+        app.registrar.poll()
+        clock.advance(timedelta(days=2))
+        app.alice.types(CHANNEL, '/model promote churn 4 production --reason "better f1"')
+        app.bob.clicks(app.card(), "Approve")
+        app.card(holds="is in Production")
+        clock.advance(timedelta(days=1))
         registry.transition("churn", 2, Stage.PRODUCTION, archive_existing=True)
-        wait_until(lambda: sees(world, 2))
-        clock.turn(timedelta(days=1))
-        yield world
+        wait_until(lambda: sees(app, 2))
+        clock.advance(timedelta(days=1))
+        yield app
 
 
-def sees(world: RunningApp, version: int) -> bool:
+def sees(app: RunningApp, version: int) -> bool:
     """Poll, which leaves a model that is being looked at elsewhere to the next time; tell whether it was found."""
-    world.registrar.poll()
-    with world.ledger.read() as reading:
+    app.registrar.poll()
+    with app.ledger.read() as reading:
         return reading.moves("churn")[0].version == version
 
 
@@ -87,8 +87,8 @@ def test_the_button_posts_the_timeline_with_its_picture(lived: RunningApp) -> No
     assert lived.bob.downloads(picture).startswith(b"\x89PNG")
 
 
-def pictures(world: RunningApp, message: dict[str, Any]) -> list[dict[str, Any]]:
-    return [file for reply in world.bob.thread(message) for file in world.bob.files(reply)]
+def pictures(app: RunningApp, message: dict[str, Any]) -> list[dict[str, Any]]:
+    return [file for reply in app.bob.thread(message) for file in app.bob.files(reply)]
 
 
 @pytest.mark.parametrize("value", ["", "history", "list", "promote churn 4 production", "history 'churn"])

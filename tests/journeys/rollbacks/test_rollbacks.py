@@ -20,20 +20,20 @@ def served(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
     registry = MemoryRegistry()
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
-    with running_app(slack, tmp_path, registry) as world:
-        world.registrar.poll()
-        world.alice.types(CHANNEL, "/model promote churn 4 production")
-        assert world.bob.clicks(world.card(), "Approve").acked
-        world.card(holds="is in Production")
-        yield world
+    with running_app(slack, tmp_path, registry) as app:
+        app.registrar.poll()
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        assert app.bob.clicks(app.card(), "Approve").acked
+        app.card(holds="is in Production")
+        yield app
 
 
-def thread(world: RunningApp, message: dict[str, Any], ends: str) -> list[str]:
+def thread(app: RunningApp, message: dict[str, Any], ends: str) -> list[str]:
     def told() -> list[str]:
-        lines = [message_text(one) for one in world.bob.thread(message)[1:]]
+        lines = [message_text(one) for one in app.bob.thread(message)[1:]]
         return lines if any(ends in line for line in lines) else []
 
-    return list(world.slack.wait_for(told))
+    return list(app.slack.wait_for(told))
 
 
 def test_the_version_before_serves_again_and_the_channel_sees_one_message(served: RunningApp) -> None:
@@ -188,31 +188,31 @@ def test_everyone_who_looks_or_decides_sees_that_a_version_is_blocked(slack: Loc
         registry.add_run(f"run{number}", metrics={"f1": 0.8 + number / 100})
         registry.add_version("churn", run_id=f"run{number}", stage=stage)
     rule = {"approvers": ["lead"], "override": ["admin"]}
-    with running_app(slack, tmp_path, registry, policy=make_policy({"models": {"*": {"production": rule}}})) as world:
-        world.registrar.poll()
-        world.alice.types(CHANNEL, "/model promote churn 2 production")
-        assert world.bob.clicks(world.card(), "Approve").acked
-        world.card(holds="is in Production")
-        world.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
-        world.card(holds="rolled back from v2 to v1")
+    with running_app(slack, tmp_path, registry, policy=make_policy({"models": {"*": {"production": rule}}})) as app:
+        app.registrar.poll()
+        app.alice.types(CHANNEL, "/model promote churn 2 production")
+        assert app.bob.clicks(app.card(), "Approve").acked
+        app.card(holds="is in Production")
+        app.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
+        app.card(holds="rolled back from v2 to v1")
 
-        world.alice.types(CHANNEL, "/model show churn")
-        assert "⛔ rolled back as bad" in world.answer(world.alice, "2 versions")
-        world.alice.types(CHANNEL, "/model show churn 2")
-        assert '/model unblock churn 2 --reason "…"' in world.answer(world.alice, "`churn` `v2`")
-        world.alice.types(CHANNEL, "/model best churn f1")
-        assert "`v2` is blocked: rolled back as bad" in world.answer(world.alice, "has the highest `f1`")
-        world.alice.types(CHANNEL, "/model compare churn")
-        compared = world.card(holds="v2 ⛔")
+        app.alice.types(CHANNEL, "/model show churn")
+        assert "⛔ rolled back as bad" in app.answer(app.alice, "2 versions")
+        app.alice.types(CHANNEL, "/model show churn 2")
+        assert '/model unblock churn 2 --reason "…"' in app.answer(app.alice, "`churn` `v2`")
+        app.alice.types(CHANNEL, "/model best churn f1")
+        assert "`v2` is blocked: rolled back as bad" in app.answer(app.alice, "has the highest `f1`")
+        app.alice.types(CHANNEL, "/model compare churn")
+        compared = app.card(holds="v2 ⛔")
         assert "accuracy fell." in message_text(compared)
 
-        world.alice.types(CHANNEL, "/model promote churn 2 production")
-        card = world.card(holds="churn v2 → Production is blocked: rolled back as bad, unblock or override needed")
+        app.alice.types(CHANNEL, "/model promote churn 2 production")
+        card = app.card(holds="churn v2 → Production is blocked: rolled back as bad, unblock or override needed")
         assert "⛔ `v2` was rolled back as bad" in message_text(card)
-        world.bob.opens_home()
-        world.bob.waits_for_home(lambda view: "⛔ `v2` was rolled back as bad" in message_text(view))
-        world.bob.types(CHANNEL, '/model unblock churn 2 --reason "it was the feature store"')
-        world.bob.waits_for(
+        app.bob.opens_home()
+        app.bob.waits_for_home(lambda view: "⛔ `v2` was rolled back as bad" in message_text(view))
+        app.bob.types(CHANNEL, '/model unblock churn 2 --reason "it was the feature store"')
+        app.bob.waits_for(
             CHANNEL, lambda message: "Promote churn v2" in message_text(message) and "⛔" not in message_text(message)
         )
 
@@ -228,14 +228,14 @@ def test_the_card_shows_what_breaks_callers_and_the_thread_says_that_no_rollback
     registry.add("churn", versions=[Stage.PRODUCTION, Stage.NONE])
     registry.add_package(registry.version("churn", 1), columns("age"))
     registry.add_package(registry.version("churn", 2), columns("age", "<!channel>"))
-    with running_app(slack, tmp_path, registry) as world:
-        world.registrar.poll()
-        world.alice.types(CHANNEL, "/model promote churn 2 production")
-        card = world.card()
+    with running_app(slack, tmp_path, registry) as app:
+        app.registrar.poll()
+        app.alice.types(CHANNEL, "/model promote churn 2 production")
+        card = app.card()
         assert "*Breaking for callers:* input `&lt;!channel&gt;` was added and is required" in message_text(card)
         undone = "No automatic rollback to `v1`: its signature differs: input `&lt;!channel&gt;` was removed"
         assert undone in message_text(card)
-        assert world.bob.clicks(card, "Approve").acked
-        card = world.card(holds="is in Production")
-        thread(world, card, f"{undone}.")
+        assert app.bob.clicks(card, "Approve").acked
+        card = app.card(holds="is in Production")
+        thread(app, card, f"{undone}.")
         assert undone in message_text(card)  # drawn again without a look at the registry

@@ -28,10 +28,10 @@ class Place:
 
     @contextmanager
     def running(self, **more: Any) -> Iterator[RunningApp]:
-        with running_app(self._slack, self._home, self.registry, clock=self.clock, **more) as world:
-            yield world
+        with running_app(self._slack, self._home, self.registry, clock=self.clock, **more) as app:
+            yield app
 
-    def back_up(self, world: RunningApp) -> None:
+    def back_up(self, app: RunningApp) -> None:
         back_up(f"sqlite:///{self._home / 'ledger.db'}", self._home / "backup.db")
 
     def restore(self) -> None:
@@ -40,7 +40,7 @@ class Place:
         shutil.copy(self._home / "backup.db", self._home / "ledger.db")
 
     def later(self) -> None:
-        self.clock.turn(timedelta(hours=2))
+        self.clock.advance(timedelta(hours=2))
 
 
 @pytest.fixture
@@ -48,37 +48,37 @@ def place(slack: LocalSlack, tmp_path: Path) -> Place:
     return Place(slack, tmp_path)
 
 
-def promote_while_mlflow_is_away(place: Place, world: RunningApp) -> None:
+def promote_while_mlflow_is_away(place: Place, app: RunningApp) -> None:
     """Let a promotion of v1 be approved, and wait for MLflow."""
-    world.alice.types(CHANNEL, "/model promote churn 1 production")
-    card = world.card(holds="Promote churn v1")
+    app.alice.types(CHANNEL, "/model promote churn 1 production")
+    card = app.card(holds="Promote churn v1")
     place.registry.down = True
-    assert world.bob.clicks(card, "Approve").acked
-    world.slack.wait_for(lambda: [one for one in world.bob.thread(card) if "MLflow" in message_text(one)])
+    assert app.bob.clicks(card, "Approve").acked
+    app.slack.wait_for(lambda: [one for one in app.bob.thread(card) if "MLflow" in message_text(one)])
 
 
-def let_it_turn_out_bad(place: Place, world: RunningApp) -> None:
+def let_it_turn_out_bad(place: Place, app: RunningApp) -> None:
     """Let MLflow come back, the promotion be made, and v1 be rolled back as bad."""
     place.registry.down = False
     place.later()
-    world.slack.wait_for(lambda: world.production() == [1])
-    world.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
-    world.card(holds="rolled back from v1 to v3")
-    world.slack.wait_for(lambda: "rollback_date" in place.registry.version("churn", 1).tags)
+    app.slack.wait_for(lambda: app.production() == [1])
+    app.bob.types(CHANNEL, '/model rollback churn --reason "accuracy fell"')
+    app.card(holds="rolled back from v1 to v3")
+    app.slack.wait_for(lambda: "rollback_date" in place.registry.version("churn", 1).tags)
 
 
 def test_a_restored_ledger_does_not_promote_the_known_bad_version_again(place: Place) -> None:
-    with place.running() as world:
-        world.registrar.poll()
-        promote_while_mlflow_is_away(place, world)
-        place.back_up(world)
-        let_it_turn_out_bad(place, world)
+    with place.running() as app:
+        app.registrar.poll()
+        promote_while_mlflow_is_away(place, app)
+        place.back_up(app)
+        let_it_turn_out_bad(place, app)
     place.restore()
     place.later()
-    with place.running() as world:
-        told = world.bob.waits_for(CHANNEL, lambda message: "registrar db drop-pending" in message_text(message))
-        world.registrar.recover()
-        world.registrar.drain()
-        assert world.production() == [3]
+    with place.running() as app:
+        told = app.bob.waits_for(CHANNEL, lambda message: "registrar db drop-pending" in message_text(message))
+        app.registrar.recover()
+        app.registrar.drain()
+        assert app.production() == [3]
     assert "registrar db accept" in message_text(told)
     assert "rollback_date" in message_text(told)

@@ -35,8 +35,8 @@ def deployed(
             "serving": {"churn*": {"url": f"{deployment.url}/serves", "every": "1s"}},
         }
     )
-    with running_app(slack, tmp_path, MemoryRegistry(), policy=policy) as world:
-        yield world
+    with running_app(slack, tmp_path, MemoryRegistry(), policy=policy) as app:
+        yield app
 
 
 def test_a_promotion_is_told_and_confirmed_in_the_thread(deployed: RunningApp, deployment: HttpReceiver) -> None:
@@ -52,6 +52,6 @@ def test_a_promotion_is_told_and_confirmed_in_the_thread(deployed: RunningApp, d
     assert deployed.audit()[-1] == "registrar:serving:confirmed"
 
 
-def thread(world: RunningApp, card: dict[str, object]) -> str:
+def thread(app: RunningApp, card: dict[str, object]) -> str:
     """Return everything in the thread of a card."""
-    return " ".join(message_text(reply) for reply in world.bob.thread(card))
+    return " ".join(message_text(reply) for reply in app.bob.thread(card))

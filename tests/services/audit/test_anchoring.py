@@ -66,7 +66,7 @@ def test_what_was_anchored_agrees_with_the_chain(bench: Bench, file: Path) -> No
     for _ in range(3):
         bench.ask()
         service.anchor()
-        bench.clock.turn(minutes=1)
+        bench.clock.advance(minutes=1)
     with bench.ledger.read() as reading:
         records = stream(lambda after: reading.records(after=after))
         assert verify(records, reading.head(), anchors=anchors(file)) is None
@@ -90,10 +90,10 @@ def test_the_next_one_waits_for_its_time(bench: Bench, file: Path) -> None:
     bench.ask()
     service.anchor()
     bench.ask()
-    bench.clock.turn(minutes=59)
+    bench.clock.advance(minutes=59)
     service.anchor()
     assert numbers(file) == [1]
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     service.anchor()
     assert numbers(file) == [1, 3]
 
@@ -103,7 +103,7 @@ def test_an_anchor_alone_is_no_reason_for_another_one(bench: Bench, file: Path) 
     bench.ask()
     for _ in range(5):
         service.anchor()
-        bench.clock.turn(days=1)
+        bench.clock.advance(days=1)
     assert numbers(file) == [1]
 
 
@@ -112,7 +112,7 @@ def test_another_time_in_the_policy_holds_at_once(bench: Bench, file: Path) -> N
     bench.ask()
     service.anchor()
     bench.ask()
-    bench.clock.turn(minutes=5)
+    bench.clock.advance(minutes=5)
     bench.context.rules.replace(policy(file=str(file), every="5m"), "")
     service.anchor()
     assert numbers(file) == [1, 3]
@@ -140,7 +140,7 @@ def test_what_happened_while_another_process_anchored_is_anchored_next(bench: Be
 
     Anchoring(bench.context, Slow()).anchor()
     assert bench.tags()[-1] == Tag.ANCHORED.value
-    bench.clock.turn(hours=1)
+    bench.clock.advance(hours=1)
     service.anchor()
     assert numbers(file) == [1, 3]
 
@@ -155,7 +155,7 @@ def test_two_processes_do_each_other_no_harm(bench: Bench, file: Path) -> None:
             super().append(path, line)
 
     Anchoring(bench.context, Meanwhile()).anchor()
-    bench.clock.turn(days=1)
+    bench.clock.advance(days=1)
     assert not one.anchor()
     assert numbers(file) == [1, 1]
     assert len(said(bench)) == 1
@@ -221,7 +221,7 @@ def test_a_file_that_fails_again_later_is_told_again(bench: Bench, tmp_path: Pat
         service.anchor()
         (tmp_path / "away").rename(folder)
         service.anchor()
-        bench.clock.turn(hours=1)
+        bench.clock.advance(hours=1)
     assert len(said(bench)) == 2
 
 

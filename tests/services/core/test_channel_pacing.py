@@ -38,7 +38,7 @@ def test_messages_in_a_channel_are_paced_and_in_order(bench: Bench, paced: Outbo
         paced.deliver()
         paced.deliver()
         told.append("".join(teller.keys))
-        bench.clock.turn(seconds=1)
+        bench.clock.advance(seconds=1)
     assert told == ["a", "ab", "abc", "abc"]
 
 
@@ -75,7 +75,7 @@ def test_what_someone_on_call_waits_for_goes_before_a_burst(
     put_said(bench, *(f"a{number}" for number in range(50)))
     paced.deliver()
     put(bench, "i1/opened", kind=kind)
-    bench.clock.turn(seconds=1)
+    bench.clock.advance(seconds=1)
     paced.deliver()
     assert teller.keys == ["a0", "i1/opened"]
 
@@ -85,7 +85,7 @@ def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox,
     put(bench, "r1/news")
     paced.deliver()
     assert teller.keys == ["r1/opened"]
-    bench.clock.turn(seconds=1)
+    bench.clock.advance(seconds=1)
     paced.deliver()
     assert teller.keys == ["r1/opened", "r1/news"]
 
@@ -93,7 +93,7 @@ def test_answers_in_threads_count_for_their_channel(bench: Bench, paced: Outbox,
 def test_waiting_for_a_turn_is_not_a_try(bench: Bench, paced: Outbox, teller: FakeNotifier) -> None:
     put_said(bench, "a", "b")
     paced.deliver()
-    bench.clock.turn(seconds=1)
+    bench.clock.advance(seconds=1)
     paced.deliver()
     assert [(note.was_tried, note.attempts) for note in teller.told] == [(False, 1), (False, 1)]
 
@@ -101,14 +101,14 @@ def test_waiting_for_a_turn_is_not_a_try(bench: Bench, paced: Outbox, teller: Fa
 def test_the_next_turn_is_counted_from_the_end_of_the_last_message(
     bench: Bench, paced: Outbox, teller: FakeNotifier
 ) -> None:
-    teller.meanwhile = lambda: bench.clock.turn(seconds=5)
+    teller.meanwhile = lambda: bench.clock.advance(seconds=5)
     put_said(bench, "a", "b")
     paced.deliver()
     teller.meanwhile = lambda: None
-    bench.clock.turn(seconds=0.9)
+    bench.clock.advance(seconds=0.9)
     paced.deliver()
     assert teller.keys == ["a"]
-    bench.clock.turn(seconds=0.1)
+    bench.clock.advance(seconds=0.1)
     paced.deliver()
     assert teller.keys == ["a", "b"]
 
@@ -120,7 +120,7 @@ def test_several_processes_share_the_turns_of_a_channel(bench: Bench, paced: Out
     put_said(bench, "b")
     other.deliver()
     assert teller.keys == ["a"]
-    bench.clock.turn(seconds=1)
+    bench.clock.advance(seconds=1)
     other.deliver()
     assert teller.keys == ["a", "b"]
 
@@ -136,7 +136,7 @@ def test_a_process_that_dies_in_its_turn_holds_the_channel_for_a_second(
     with pytest.raises(KeyboardInterrupt):
         paced.deliver()
     teller.meanwhile = lambda: None
-    bench.clock.turn(seconds=1)
+    bench.clock.advance(seconds=1)
     paced.deliver()
     assert teller.keys == ["a", "b"]
 
@@ -144,12 +144,12 @@ def test_a_process_that_dies_in_its_turn_holds_the_channel_for_a_second(
 def test_a_message_without_a_row_takes_a_turn_too(bench: Bench, paced: Outbox, teller: FakeNotifier) -> None:
     assert (paced.begin_turn("C1"), paced.begin_turn("C2")) == (0.0, 0.0)
     put_said(bench, "a")
-    bench.clock.turn(seconds=0.5)
+    bench.clock.advance(seconds=0.5)
     paced.end_turn("C1")
-    bench.clock.turn(seconds=0.5)
+    bench.clock.advance(seconds=0.5)
     paced.deliver()
     assert (teller.keys, paced.begin_turn("C1")) == ([], 0.5)
-    bench.clock.turn(seconds=0.5)
+    bench.clock.advance(seconds=0.5)
     paced.deliver()
     assert (teller.keys, paced.begin_turn("C1")) == (["a"], 1.0)
 
@@ -184,7 +184,7 @@ def test_a_resting_thread_wakes_when_another_one_postpones_something(
     teller.answers["r1/a"] = [later(0.01)]
     while rests.is_alive():  # it may not rest yet
         outbox.deliver()
-        bench.clock.turn(seconds=1)
+        bench.clock.advance(seconds=1)
         rests.join(0.01)
     assert teller.keys[0] == "r1/a"
 
@@ -194,5 +194,5 @@ def test_nothing_is_looked_for_that_slack_refused_for_now(bench: Bench, outbox: 
     teller.answers["r1/a"] = [later(1), UNKNOWN, later(1), DELIVERED]
     for _ in range(4):
         outbox.deliver()
-        bench.clock.turn(seconds=10)
+        bench.clock.advance(seconds=10)
     assert [note.was_tried for note in teller.told] == [False, False, True, True]

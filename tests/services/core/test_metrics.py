@@ -42,7 +42,7 @@ def test_what_nobody_did_stands_at_zero(page: Bench) -> None:
 
 def test_an_approval_counts_its_vote_and_how_long_it_took(page: Bench) -> None:
     request = page.open()
-    page.clock.turn(minutes=20)
+    page.clock.advance(minutes=20)
     page.approve(request)
     found = read(page.metrics)
     assert found['registrar_votes_total{choice="approve"}'] == 1
@@ -52,14 +52,14 @@ def test_an_approval_counts_its_vote_and_how_long_it_took(page: Bench) -> None:
 
 def test_a_request_that_nobody_decides_counts_as_expired(page: Bench) -> None:
     page.open()
-    page.clock.turn(hours=25)
+    page.clock.advance(hours=25)
     page.requests.expire()
     assert read(page.metrics)['registrar_decision_seconds_count{end="expired"}'] == 1
 
 
 def test_open_requests_are_counted_by_their_state_with_the_age_of_the_oldest(page: Bench) -> None:
     page.open()
-    page.clock.turn(minutes=5)
+    page.clock.advance(minutes=5)
     page.approved("promote churn 4 staging")
     found = read(page.metrics)
     assert found['registrar_requests{state="pending"}'] == 1
@@ -86,7 +86,7 @@ def test_refusals_are_counted_by_their_class(page: Bench) -> None:
 def test_a_rollback_is_counted_by_who_caused_it_and_how_it_ended(page: Bench) -> None:
     page.watch.poll()
     for version in (2, 4):
-        page.clock.turn(hours=30)
+        page.clock.advance(hours=30)
         page.approved(f"promote churn {version} production")
         page.moves.run("churn")
     page.do('rollback churn --reason "accuracy fell"', BOB)
@@ -97,10 +97,10 @@ def test_a_rollback_is_counted_by_who_caused_it_and_how_it_ended(page: Bench) ->
 def test_a_monitor_s_rollback_is_automatic_and_its_checks_are_counted_with_their_delay(page: Bench) -> None:
     page.watch.poll()
     for version in (2, 4):
-        page.clock.turn(hours=30)
+        page.clock.advance(hours=30)
         page.approved(f"promote churn {version} production")
         page.moves.run("churn")
-    page.clock.turn(minutes=10)
+    page.clock.advance(minutes=10)
     add_monitor(page)
     check_values(page, 0.7, 0.7)
     found = read(page.metrics)
@@ -112,7 +112,7 @@ def test_a_monitor_s_rollback_is_automatic_and_its_checks_are_counted_with_their
 
 def test_a_check_whose_time_has_come_is_overdue(page: Bench) -> None:
     add_monitor(page)
-    page.clock.turn(seconds=40)
+    page.clock.advance(seconds=40)
     found = read(page.metrics)
     assert (found["registrar_checks_overdue"], found["registrar_check_overdue_seconds"]) == (1, 40)
 
@@ -120,7 +120,7 @@ def test_a_check_whose_time_has_come_is_overdue(page: Bench) -> None:
 def test_what_slack_and_endpoints_have_yet_to_hear_is_counted_apart(page: Bench) -> None:
     page.clock.time = datetime.now(UTC)
     page.open()
-    page.clock.turn(seconds=90)
+    page.clock.advance(seconds=90)
     found = read(page.metrics)
     assert found['registrar_outbox{to="slack"}'] >= 1
     assert 0 < found['registrar_outbox_oldest_seconds{to="slack"}'] <= 90

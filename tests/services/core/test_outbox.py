@@ -90,10 +90,10 @@ def test_when_slack_says_wait_it_waits_so_long(bench: Bench, outbox: Outbox, tel
     put(bench, "r1/a")
     teller.answers["r1/a"] = [later(30), DELIVERED]
     outbox.deliver()
-    bench.clock.turn(seconds=29)
+    bench.clock.advance(seconds=29)
     outbox.deliver()
     assert teller.keys == ["r1/a"]
-    bench.clock.turn(seconds=1)
+    bench.clock.advance(seconds=1)
     outbox.deliver()
     assert teller.keys == ["r1/a", "r1/a"]
 
@@ -103,7 +103,7 @@ def test_what_follows_in_the_lane_waits_for_it(bench: Bench, outbox: Outbox, tel
     teller.answers["r1/card"] = [later(30), DELIVERED]
     outbox.deliver()
     assert teller.keys == ["r1/card"]
-    bench.clock.turn(seconds=30)
+    bench.clock.advance(seconds=30)
     outbox.deliver()
     assert teller.keys == ["r1/card", "r1/card", "r1/news"]
 
@@ -150,7 +150,7 @@ def test_a_lost_answer_is_remembered_so_that_it_can_be_looked_for(
     put(bench, "r1/a")
     teller.answers["r1/a"] = [UNKNOWN, DELIVERED]
     outbox.deliver()
-    bench.clock.turn(minutes=2)
+    bench.clock.advance(minutes=2)
     outbox.deliver()
     assert [note.was_tried for note in teller.told] == [False, True]
 
@@ -165,7 +165,7 @@ def test_a_crash_while_delivering_is_a_lost_answer(bench: Bench, outbox: Outbox,
     with pytest.raises(KeyboardInterrupt):
         outbox.deliver()
     teller.meanwhile = lambda: None
-    bench.clock.turn(seconds=31)  # the lease of the one that crashed is over
+    bench.clock.advance(seconds=31)  # the lease of the one that crashed is over
     outbox.deliver()
     assert [note.was_tried for note in teller.told] == [False, True]
 
@@ -191,7 +191,7 @@ def test_what_was_posted_although_another_process_had_taken_over_is_deleted(
 
     def stopped() -> None:
         teller.meanwhile = lambda: None
-        bench.clock.turn(seconds=31)
+        bench.clock.advance(seconds=31)
         teller.answers["r1/a"] = [Delivery(Outcome.DELIVERED, Posting("C1", "2.2"))]
         other.deliver()
         teller.answers["r1/a"] = [DELIVERED]
@@ -209,7 +209,7 @@ def test_what_was_edited_is_not_deleted_whoever_took_over(bench: Bench, outbox: 
 
     def stopped() -> None:
         teller.meanwhile = lambda: None
-        bench.clock.turn(seconds=31)
+        bench.clock.advance(seconds=31)
         other.deliver()
         teller.answers["r1/a"] = [Delivery(Outcome.DELIVERED, Posting("C1", "the incident's own message"))]
 
@@ -224,7 +224,7 @@ def test_what_the_other_process_found_in_slack_stays(bench: Bench, outbox: Outbo
 
     def stopped() -> None:
         teller.meanwhile = lambda: None
-        bench.clock.turn(seconds=31)
+        bench.clock.advance(seconds=31)
         other.deliver()
 
     teller.meanwhile = stopped
@@ -237,7 +237,7 @@ def test_the_pauses_grow_and_end_at_two_minutes(bench: Bench, outbox: Outbox, te
     teller.answers["r1/a"] = [UNKNOWN]
     for seconds in (1, 2, 4, 8, 16, 32, 64, 120, 120):
         outbox.deliver()
-        bench.clock.turn(seconds=seconds)
+        bench.clock.advance(seconds=seconds)
     assert len(teller.told) == 9
 
 
@@ -248,10 +248,10 @@ def test_a_message_is_tried_again_after_its_pause_and_not_before(
     teller.answers["r1/a"] = [UNKNOWN]
     outbox.deliver()
     for attempts, seconds in enumerate((1, 2, 4, 8, 16, 32, 64, 120, 120), start=1):
-        bench.clock.turn(seconds=seconds - 0.001)
+        bench.clock.advance(seconds=seconds - 0.001)
         outbox.deliver()
         assert len(teller.told) == attempts
-        bench.clock.turn(seconds=0.001)
+        bench.clock.advance(seconds=0.001)
         outbox.deliver()
         assert len(teller.told) == attempts + 1
 
@@ -266,7 +266,7 @@ def test_another_process_takes_a_message_over_after_thirty_seconds_and_not_befor
     def stopped() -> None:
         teller.meanwhile = lambda: None
         for seconds in (29.999, 0.001):
-            bench.clock.turn(seconds=seconds)
+            bench.clock.advance(seconds=seconds)
             other.deliver()
             given.append(len(teller.told))
 
@@ -295,7 +295,7 @@ def test_a_message_taken_over_meanwhile_is_not_reported_as_given_up(bench: Bench
 
     def stopped() -> None:
         teller.meanwhile = lambda: None
-        bench.clock.turn(seconds=31)
+        bench.clock.advance(seconds=31)
         other.deliver()
         teller.answers["r1/a"] = [NEVER]
 
@@ -325,7 +325,7 @@ def test_an_outage_of_hours_loses_nothing(bench: Bench, outbox: Outbox, teller: 
     teller.answers["r1/a"] = [UNKNOWN] * 60 + [DELIVERED]
     for _ in range(61):
         outbox.deliver()
-        bench.clock.turn(minutes=2)
+        bench.clock.advance(minutes=2)
     outbox.deliver()
     assert len(teller.told) == 61
 
@@ -336,7 +336,7 @@ def test_what_slack_will_never_take_is_dropped_and_the_lane_goes_on(
     put(bench, "r1/a", "r1/b")
     teller.answers["r1/a"] = [NEVER]
     outbox.deliver()
-    bench.clock.turn(days=1)
+    bench.clock.advance(days=1)
     outbox.deliver()
     assert teller.keys == ["r1/a", "r1/b"]
 

@@ -82,7 +82,7 @@ def test_an_event_that_waited_because_of_its_models_name_goes_out(telling: Telli
         claimed = tx.claim_note(late, "gone", telling.bench.clock.now(), telling.bench.clock.now())
         assert claimed is not None
         tx.postpone(claimed, telling.bench.clock.now() + timedelta(minutes=2), "its address is none that can be called")
-    telling.bench.clock.turn(minutes=2)
+    telling.bench.clock.advance(minutes=2)
     telling.events.deliver(wait=10)
     assert telling.waiting() == []
     assert "event:rollback:%D0%BE%D1%82%D1%82%D0%BE%D0%BA:x:HOOK_URL" in {

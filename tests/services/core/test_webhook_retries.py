@@ -34,7 +34,7 @@ def test_after_a_503_it_comes_again_with_the_same_id_signed_anew(telling: Tellin
     telling.there.replies = [PlannedReply(503), PlannedReply(200)]
     telling.promote()
     telling.events.deliver(wait=10)
-    telling.bench.clock.turn(seconds=5)
+    telling.bench.clock.advance(seconds=5)
     telling.events.deliver(wait=10)
     first, second = telling.there.got
     assert first.body == second.body
@@ -48,10 +48,10 @@ def test_it_waits_as_long_as_it_is_told_to_within_reason(telling: Telling, said:
     telling.there.replies = [PlannedReply(429, headers={"Retry-After": said}), PlannedReply(200)]
     telling.promote()
     telling.events.deliver(wait=10)
-    telling.bench.clock.turn(seconds=waits - 1)
+    telling.bench.clock.advance(seconds=waits - 1)
     telling.events.deliver(wait=10)
     assert len(telling.there.got) == 1
-    telling.bench.clock.turn(seconds=1)
+    telling.bench.clock.advance(seconds=1)
     telling.events.deliver(wait=10)
     assert len(telling.there.got) == 2
 
@@ -64,7 +64,7 @@ def test_any_retry_after_can_be_read(telling: Telling, said: str) -> None:
     ]
     telling.promote()
     telling.events.deliver(wait=10)
-    telling.bench.clock.turn(minutes=1)
+    telling.bench.clock.advance(minutes=1)
     telling.events.deliver(wait=10)
     assert len(telling.there.got) == 2
 
@@ -84,10 +84,10 @@ def test_after_24_hours_it_is_given_up_and_the_thread_hears(telling: Telling) ->
     telling.there.replies = [PlannedReply(500)]
     telling.promote()
     telling.events.deliver(wait=10)
-    telling.bench.clock.turn(hours=23)
+    telling.bench.clock.advance(hours=23)
     telling.events.deliver(wait=10)
     assert len(telling.waiting()) == 1
-    telling.bench.clock.turn(hours=1)
+    telling.bench.clock.advance(hours=1)
     telling.events.deliver(wait=10)
     assert telling.waiting() == []
     assert "The endpoint HOOK_URL was not reached for 1d (HTTP 500). The event of this move is given up." in (
@@ -105,7 +105,7 @@ def test_an_unset_variable_is_named_and_waited_for(
     assert f"{name} is not set" in caplog.text
     assert telling.there.got == []  # what is to be signed never goes out unsigned
     telling.variables[name] = value
-    telling.bench.clock.turn(seconds=30)
+    telling.bench.clock.advance(seconds=30)
     telling.events.deliver(wait=10)
     assert len(telling.there.got) == 1
 
@@ -116,11 +116,11 @@ def test_nothing_secret_is_ever_logged(telling: Telling, caplog: pytest.LogCaptu
     for reply in (PlannedReply(500), PlannedReply(429), PlannedReply(404)):
         telling.there.replies = [reply]
         telling.events.deliver(wait=10)
-        telling.bench.clock.turn(minutes=5)
+        telling.bench.clock.advance(minutes=5)
     for url in ("http://127.0.0.1:1/" + TOKEN, f"http://{TOKEN}:x/", f"{TOKEN}://a", "http://" + "a" * 70 + TOKEN):
         telling.variables["HOOK_URL"] = url
         telling.promote(2 if telling.bench.registry.holders() == [4] else 4)
-        telling.bench.clock.turn(minutes=5)
+        telling.bench.clock.advance(minutes=5)
         telling.events.deliver(wait=10)
     ours = [record for record in caplog.records if record.name.startswith("bot")]
     assert len(ours) >= 7
@@ -146,7 +146,7 @@ def test_the_events_of_one_model_come_in_order_and_another_model_overtakes(telli
     telling.promote(4, model="churn-eu")
     telling.events.deliver(wait=10)
     assert [(one["model"], one["version"]) for one in telling.heard()] == [("churn", 4), ("churn-eu", 4)]
-    telling.bench.clock.turn(minutes=1)
+    telling.bench.clock.advance(minutes=1)
     telling.events.deliver(wait=10)
     assert [(one["model"], one["version"]) for one in telling.heard()[2:]] == [("churn", 4), ("churn", 2)]
 
@@ -223,7 +223,7 @@ def test_an_endpoint_that_does_not_answer_is_left_alone_for_a_moment(telling: Te
     answers = [webhooks.deliver(note) for note in notes]
     assert [one.outcome for one in answers] == [Outcome.LATER] * 3
     assert called.count("HOOK_URL") == 1
-    clock.turn(seconds=10)
+    clock.advance(seconds=10)
     webhooks.deliver(notes[1])
     assert called.count("HOOK_URL") == 2
 
@@ -238,7 +238,7 @@ def test_a_crash_before_it_is_written_down_sends_it_again_under_its_id(telling: 
     dying = Dying(lambda: telling.bench.context.policy, telling.variables.get, telling.bench.clock.now)
     with pytest.raises(SystemExit):
         Outbox(telling.bench.context, dying, kinds=FOR_ENDPOINTS).deliver()
-    telling.bench.clock.turn(seconds=31)  # its lease is over
+    telling.bench.clock.advance(seconds=31)  # its lease is over
     telling.events.deliver(wait=10)
     assert len({got.headers["x-registrar-event-id"] for got in telling.there.got}) == 1
     assert len(telling.there.got) == 2

@@ -29,7 +29,7 @@ def tried(desk: Desk) -> Desk:
     """Return the service with a monitor of Bob's that is to roll back, and was measured for a day."""
     desk.types(ADD.replace("notify", "auto"))
     for slot in range(1, 1 + HALF_A_DAY):
-        desk.bench.clock.turn(minutes=10)
+        desk.bench.clock.advance(minutes=10)
         desk.measure(desk.find(), slot)
     return desk
 
@@ -54,7 +54,7 @@ def test_nobody_arms_what_they_changed_last(tried: Desk) -> None:
 
 
 def _younger(desk: Desk) -> None:
-    desk.bench.clock.turn(minutes=-1)
+    desk.bench.clock.advance(minutes=-1)
 
 
 def _changed(desk: Desk) -> None:
@@ -70,7 +70,7 @@ def _failing(desk: Desk) -> None:
 
 
 def _sleeps(desk: Desk) -> None:
-    desk.bench.clock.turn(minutes=10)  # of the oldest value a day has passed, and no new one came
+    desk.bench.clock.advance(minutes=10)  # of the oldest value a day has passed, and no new one came
 
 
 def _short(desk: Desk) -> None:
@@ -109,7 +109,7 @@ def test_what_has_not_tried_itself_out_is_not_armed(tried: Desk, spoil: Callable
 
 def test_what_has_measured_nothing_is_not_armed(desk: Desk) -> None:
     desk.types(ADD.replace("notify", "auto"))
-    desk.bench.clock.turn(hours=25)
+    desk.bench.clock.advance(hours=25)
     with pytest.raises(Refused, match="and 0 did"):
         desk.types("monitor arm churn accuracy", CAROL)
 

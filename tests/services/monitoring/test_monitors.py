@@ -181,7 +181,7 @@ def test_a_source_can_be_left_out_where_it_is_plain(desk: Desk, sources: dict[st
 
 
 def test_a_change_counts_anew_and_belongs_to_who_made_it(watched: Desk) -> None:
-    watched.bench.clock.turn(hours=1)
+    watched.bench.clock.advance(hours=1)
     watched.types("monitor edit churn accuracy --greater-than 0.9", CAROL)
     monitor = watched.find()
     assert (monitor.revision, monitor.rule.greater_than, monitor.created_by) == (2, 0.9, CAROL.person)

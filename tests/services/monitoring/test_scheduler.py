@@ -91,7 +91,7 @@ def test_readings_from_before_the_promotion_are_nobodys(served: Bench) -> None:
     monitor = add_monitor(served)
     before = served.clock.now() - timedelta(hours=1)
     served.sources.say("accuracy", (before, 0.1))
-    served.clock.turn(seconds=12)
+    served.clock.advance(seconds=12)
     tick(served)
     assert monitor_state(served, monitor).state is State.OK
     with served.ledger.read() as reading:
@@ -151,7 +151,7 @@ def test_a_check_that_hangs_stops_nobody_else(served: Bench, hang: threading.Eve
         return read(name, queries)
 
     served.sources.read = slow  # type: ignore[method-assign]
-    served.clock.turn(seconds=12)
+    served.clock.advance(seconds=12)
     served.sources.say("accuracy", (served.clock.now(), 0.9))
     served.monitoring.tick()
     [thread] = [one for one in threading.enumerate() if one.name == "checks of push"] or [threading.current_thread()]
@@ -159,7 +159,7 @@ def test_a_check_that_hangs_stops_nobody_else(served: Bench, hang: threading.Eve
         thread.join(10)
     assert monitor_state(served, other).state is State.OK
     assert begun.wait(10)
-    served.clock.turn(minutes=2)
+    served.clock.advance(minutes=2)
     served.monitoring.tick()
     with served.ledger.read() as reading:
         assert reading.measurements(stuck.id)[0].outcome is Outcome.ERROR
@@ -174,10 +174,10 @@ def test_what_a_hanging_source_brings_too_late_is_left_out(served: Bench, hang: 
         return [Answer(points=[(served.clock.now(), 0.1)])]
 
     served.sources.read = slow  # type: ignore[method-assign]
-    served.clock.turn(seconds=12)
+    served.clock.advance(seconds=12)
     served.monitoring.tick()
     assert begun.wait(10)
-    served.clock.turn(minutes=2)
+    served.clock.advance(minutes=2)
     served.monitoring._give_up_what_hangs()
     hang.set()
     for thread in threading.enumerate():
@@ -219,7 +219,7 @@ def test_a_check_of_a_process_that_died_is_made_by_whoever_is_there(served: Benc
 def test_two_processes_check_each_slot_once(served: Bench) -> None:
     monitor, other = add_monitor(served), second_bench(served)
     other.sources.answers = served.sources.answers
-    served.clock.turn(seconds=12)
+    served.clock.advance(seconds=12)
     served.sources.say("accuracy", (served.clock.now(), 0.9))
     begun = [bench.monitoring.tick() for bench in (served, other)]
     for thread in threading.enumerate():

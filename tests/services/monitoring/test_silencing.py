@@ -14,11 +14,11 @@ from tests.support.services.monitor_desk import ADD, Desk
 
 def test_a_paused_monitor_is_not_due_until_it_is_resumed(watched: Desk) -> None:
     watched.types("monitor pause churn accuracy")
-    watched.bench.clock.turn(hours=1)
+    watched.bench.clock.advance(hours=1)
     with watched.bench.ledger.read() as reading:
         assert reading.due_monitors(watched.bench.clock.now()) == []
     watched.types("monitor resume churn accuracy")
-    watched.bench.clock.turn(minutes=1)
+    watched.bench.clock.advance(minutes=1)
     with watched.bench.ledger.read() as reading:
         assert [one.name for one, _ in reading.due_monitors(watched.bench.clock.now())] == ["accuracy"]
 

@@ -79,7 +79,7 @@ def test_what_was_approved_before_waits_and_is_made_afterwards(bench: Bench) -> 
     assert bench.move(request).state is MoveState.INTENDED
     assert "Approved, and not moved yet. Production of “churn” is frozen" in bench.told(f"news:{request.id}:frozen")
     unfreeze(bench)
-    bench.clock.turn(seconds=10)
+    bench.clock.advance(seconds=10)
     bench.moves.run("churn")
     assert bench.registry.holders() == [4]
     assert bench.state(request) is RequestState.DONE
@@ -100,7 +100,7 @@ def test_a_move_that_was_cut_off_half_way_is_finished_whatever_is_frozen(bench: 
     bench.registry.after = lose_the_answer
     bench.moves.run("churn")
     freeze(bench)
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.moves.run("churn")
     assert bench.state(request) is RequestState.DONE
     assert bench.registry.model("churn").aliases["champion"] == 4
@@ -108,9 +108,9 @@ def test_a_move_that_was_cut_off_half_way_is_finished_whatever_is_frozen(bench: 
 
 def test_a_freeze_ends_by_itself(bench: Bench) -> None:
     freeze(bench, until=timedelta(hours=1))
-    bench.clock.turn(minutes=59)
+    bench.clock.advance(minutes=59)
     assert bench.freezing.stops("churn")
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     assert bench.freezing.stops("churn") is None
 
 
@@ -163,7 +163,7 @@ def test_what_makes_no_sense_gets_a_sentence(bench: Bench, fields: dict[str, obj
 def test_mending_production_waits_as_well(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.watch.poll()
     [finding] = [one for one in bench.findings() if one.mend]
     freeze(bench)
@@ -192,7 +192,7 @@ def test_a_card_is_drawn_again_when_a_window_begins_and_when_it_ends(bench: Benc
     counts = []
     for _ in range(5):
         counts.append(bench.freezing.redraw())
-        bench.clock.turn(minutes=30)
+        bench.clock.advance(minutes=30)
     assert counts == [0, 0, 1, 0, 1]
     assert len(redrawn(bench)) == 2
 
@@ -201,7 +201,7 @@ def test_a_card_is_drawn_again_when_a_freeze_runs_out(bench: Bench) -> None:
     freeze(bench, until="1h")
     bench.open()
     assert bench.freezing.redraw() == 0
-    bench.clock.turn(hours=1)
+    bench.clock.advance(hours=1)
     assert [bench.freezing.redraw(), bench.freezing.redraw()] == [1, 0]
 
 
@@ -224,7 +224,7 @@ def test_a_card_is_drawn_again_when_the_policy_gets_a_window_that_holds_now(benc
 def test_what_changed_while_the_bot_was_away_is_drawn_after_its_start_by_one_process(bench: Bench) -> None:
     with_window(bench, "0 13 * * *")
     bench.open()
-    bench.clock.turn(hours=1)
+    bench.clock.advance(hours=1)
     other = second_bench(bench)
     other.context.rules.replace(bench.context.policy, "same")
     assert (bench.freezing.redraw(), other.freezing.redraw()) == (1, 1)

@@ -78,9 +78,9 @@ def test_an_edit_that_loosens_nothing_applies_once_the_file_has_been_unchanged_f
 ) -> None:
     edits(file, STRICTER)
     assert not policies.take_up()
-    bench.clock.turn(seconds=1.9)
+    bench.clock.advance(seconds=1.9)
     assert not policies.take_up()
-    bench.clock.turn(seconds=0.1)
+    bench.clock.advance(seconds=0.1)
     assert policies.take_up()
     assert bench.context.rules.revision == revision(STRICTER)
     [_, event] = events(bench, Tag.POLICY_TAKEN)
@@ -196,7 +196,7 @@ def test_no_prefix_of_a_file_that_is_being_written_ever_applies(bench: Bench, fi
     for end in range(0, len(written), max(1, len(written) // 250)):
         file.write_bytes(written[:end])
         for _ in range(2):
-            bench.clock.turn(seconds=0.9)
+            bench.clock.advance(seconds=0.9)
             assert not policies.take_up()
     edits(file, whole)
     assert not settles(bench, policies, 60)
@@ -211,7 +211,7 @@ def test_an_edit_made_while_the_ledger_is_busy_applies_afterward(bench: Bench, p
     request = bench.open()
     edits(file, WITHOUT_BOB)
     policies.take_up()
-    bench.clock.turn(seconds=2)
+    bench.clock.advance(seconds=2)
     with busy(bench), pytest.raises(LedgerUnavailable):
         policies.take_up()
     assert policies.take_up()
@@ -225,7 +225,7 @@ def test_an_edit_that_loosens_applies_afterward_too(bench: Bench, policies: Poli
     policies.take_up()
     with busy(bench):
         for _ in range(40):
-            bench.clock.turn(seconds=1)
+            bench.clock.advance(seconds=1)
             with suppress(LedgerUnavailable):
                 policies.take_up()
     assert bench.context.rules.revision == revision(ONE)
@@ -237,7 +237,7 @@ def test_a_refusal_made_while_the_ledger_is_busy_reaches_audit_and_channel_after
 ) -> None:
     edits(file, BROKEN)
     policies.take_up()
-    bench.clock.turn(seconds=2)
+    bench.clock.advance(seconds=2)
     with busy(bench), pytest.raises(LedgerUnavailable):
         policies.take_up()
     policies.take_up()
@@ -321,7 +321,7 @@ def test_a_policy_is_in_force_only_after_its_wait_and_only_with_its_event(
             edits(file, text)
             since, now = bench.clock.now(), text
         for _ in range(seconds):
-            bench.clock.turn(seconds=1)
+            bench.clock.advance(seconds=1)
             with busy(bench) if is_busy else nullcontext(), suppress(LedgerUnavailable):
                 policies.take_up()
         if bench.context.rules.revision != in_force:

@@ -79,7 +79,7 @@ def test_an_emoji_in_a_name_is_seen(name: str) -> None:
 
 def test_a_clock_that_was_set_back_makes_the_poll_find_nothing(bench: Bench) -> None:
     bench.watch.poll()
-    bench.clock.turn(hours=-1)
+    bench.clock.advance(hours=-1)
     bench.approve(bench.open())
     bench.moves.run("churn")
     assert bench.watch.poll() == 0
@@ -95,7 +95,7 @@ def test_an_ask_with_a_fault_of_ours_holds_no_other_up(bench: Bench, monkeypatch
     bench.registry.add("two", versions=1)
     bench.ask()
     other = bench.ask("promote two 1 production")
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     real = bench.lookups.model_and_versions
 
     def breaks(name: str) -> object:
@@ -129,7 +129,7 @@ def test_an_ask_that_was_refused_is_not_opened_afterwards(bench: Bench, monkeypa
 
 def test_a_refusal_and_its_news_are_one_change(bench: Bench) -> None:
     bench.ask("promote churn 9 production")
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.errands.carry_out_waiting()
     assert "has no version v9" in bench.told("direct:ask")
 

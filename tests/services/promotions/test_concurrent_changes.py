@@ -31,7 +31,7 @@ def right_before_it_writes(bench: Bench, monkeypatch: pytest.MonkeyPatch, act: C
 
 def test_of_two_processes_one_lets_a_request_expire(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.open()
-    bench.clock.turn(hours=24)
+    bench.clock.advance(hours=24)
     counts: list[int] = []
     right_before_it_writes(bench, monkeypatch, lambda: counts.append(second_bench(bench).requests.expire()))
     assert (bench.requests.expire(), counts) == (0, [1])
@@ -41,7 +41,7 @@ def test_a_request_that_was_approved_meanwhile_isn_t_ended_as_outdated(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = bench.open()
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
     bench.watch.poll()
 
@@ -72,7 +72,7 @@ def test_a_poll_before_the_request_says_nothing_about_it(bench: Bench) -> None:
 
 def test_a_request_that_keeps_the_incumbent_doesn_t_depend_on_who_that_is(bench: Bench) -> None:
     request = bench.open("promote churn 4 production --keep-existing")
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
     bench.watch.poll()
     assert bench.approve(request).request.state is RequestState.APPROVED
@@ -89,7 +89,7 @@ def test_a_request_from_before_gates_existed_can_still_be_approved(bench: Bench)
 def test_nobody_is_reminded_of_a_request_whose_rule_is_gone(bench: Bench) -> None:
     with_production_rule(bench, {"approvers": ["lead"], "remind_after": "1h"})
     bench.open()
-    bench.clock.turn(hours=2)
+    bench.clock.advance(hours=2)
     models = {"*": {"staging": POLICY["models"]["*"]["staging"]}}
     bench.context.rules.replace(bench.policy.model_validate(POLICY | {"models": models}), "no rule")
     assert bench.requests.remind(list) == 0

@@ -85,7 +85,7 @@ def test_after_a_vote_the_card_is_drawn_anew_and_the_thread_is_told(bench: Bench
 def test_a_second_vote_by_the_same_person_updates_the_card_as_well(bench: Bench, two: Request) -> None:
     bench.approve(two)
     bench.requests.withdraw(BOB, two.id, origin="slack")
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     before = bench.keys()
     bench.approve(two)
     assert {key.split(":U")[0] for key in bench.keys() - before} == {"card:vote", "news:vote"}
@@ -191,14 +191,14 @@ def test_a_stranger_does_not_even_hear_who_decided(bench: Bench, request_: Reque
 
 
 def test_a_click_after_the_time_finds_it_expired(bench: Bench, request_: Request) -> None:
-    bench.clock.turn(hours=24)
+    bench.clock.advance(hours=24)
     with pytest.raises(AlreadyDecided, match="expired: nobody decided by"):
         bench.approve(request_)
     assert bench.state(request_) is RequestState.EXPIRED
 
 
 def test_a_click_that_came_too_late_ends_it_for_everybody(bench: Bench, request_: Request) -> None:
-    bench.clock.turn(hours=24)
+    bench.clock.advance(hours=24)
     with pytest.raises(AlreadyDecided):
         bench.approve(request_)
     assert {"card:expired", "news:expired", "direct:expired"} <= bench.keys()
@@ -206,25 +206,25 @@ def test_a_click_that_came_too_late_ends_it_for_everybody(bench: Bench, request_
 
 
 def test_the_clock_ends_what_nobody_decided(bench: Bench, request_: Request) -> None:
-    bench.clock.turn(hours=24)
+    bench.clock.advance(hours=24)
     assert bench.requests.expire() == 1
     assert bench.state(request_) is RequestState.EXPIRED
 
 
 def test_the_clock_ends_it_once(bench: Bench, request_: Request) -> None:
-    bench.clock.turn(hours=24)
+    bench.clock.advance(hours=24)
     bench.requests.expire()
     assert bench.requests.expire() == 0
 
 
 def test_nothing_expires_before_its_time(bench: Bench, request_: Request) -> None:
-    bench.clock.turn(hours=23, minutes=59)
+    bench.clock.advance(hours=23, minutes=59)
     assert bench.requests.expire() == 0
 
 
 def test_what_is_approved_is_left_to_the_executor_to_expire(bench: Bench, request_: Request) -> None:
     bench.approve(request_)
-    bench.clock.turn(days=30)
+    bench.clock.advance(days=30)
     assert bench.requests.expire() == 0
 
 

@@ -177,26 +177,26 @@ def at_hand(fraud: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
 def test_time_in_staging_counts_from_our_move_whatever_was_written_since(at_hand: Bench) -> None:
     at_hand.approved("promote fraud 2 staging")
     at_hand.moves.run("fraud")
-    at_hand.clock.turn(hours=20)
+    at_hand.clock.advance(hours=20)
     at_hand.registry.describe("fraud", 2, "better")
-    at_hand.clock.turn(hours=4)
+    at_hand.clock.advance(hours=4)
     assert at_hand.open(FRAUD).from_stage is Stage.STAGING
 
 
 def test_a_minute_too_little_in_staging_is_too_little(at_hand: Bench) -> None:
     at_hand.approved("promote fraud 2 staging")
     at_hand.moves.run("fraud")
-    at_hand.clock.turn(hours=23, minutes=59)
+    at_hand.clock.advance(hours=23, minutes=59)
     with pytest.raises(GateFailed, match="time in Staging"):
         at_hand.open(FRAUD)
 
 
 def test_of_what_others_put_into_staging_the_registry_tells_since_when(at_hand: Bench) -> None:
     at_hand.registry.by_hand("fraud", 2, Stage.STAGING)
-    at_hand.clock.turn(hours=23)
+    at_hand.clock.advance(hours=23)
     with pytest.raises(GateFailed, match="time in Staging"):
         at_hand.open(FRAUD)
-    at_hand.clock.turn(hours=1)
+    at_hand.clock.advance(hours=1)
     assert at_hand.open(FRAUD).state is RequestState.PENDING
 
 
@@ -218,7 +218,7 @@ def test_a_click_on_what_the_ledger_knows_to_be_out_of_date_ends_it(fraud: Bench
 
 
 def test_overriding_the_gates_of_an_outdated_request_ends_it(fraud: Bench, blocked: Request) -> None:
-    fraud.clock.turn(minutes=1)
+    fraud.clock.advance(minutes=1)
     fraud.registry.by_hand("fraud", 1, Stage.ARCHIVED)
     fraud.watch.poll()
     with pytest.raises(AlreadyDecided):
@@ -229,7 +229,7 @@ def test_overriding_the_gates_of_an_outdated_request_ends_it(fraud: Bench, block
 
 def test_an_incumbent_that_the_poll_found_moved_ends_what_waits(fraud: Bench) -> None:
     request = fraud.open(FRAUD)
-    fraud.clock.turn(minutes=1)
+    fraud.clock.advance(minutes=1)
     fraud.registry.by_hand("fraud", 1, Stage.ARCHIVED)
     fraud.watch.poll()
     assert fraud.requests.refresh() == 1

@@ -210,7 +210,7 @@ def test_when_the_registry_is_back_the_request_is_opened(bench: Bench) -> None:
     with pytest.raises(RegistryUnreachable):
         bench.open_ask(ask.id)
     bench.registry.down = False
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.errands.carry_out_waiting()
     assert bench.tags()[-1] == "registrar:request:opened"
 
@@ -219,17 +219,17 @@ def test_a_registry_that_is_away_for_hours_is_asked_now_and_then(bench: Bench) -
     bench.ask()
     bench.registry.down = True
     for _ in range(60):
-        bench.clock.turn(minutes=1)
+        bench.clock.advance(minutes=1)
         bench.errands.carry_out_waiting()
     bench.registry.down = False
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.errands.carry_out_waiting()
     assert bench.tags()[-1] == "registrar:request:opened"
 
 
 def test_who_has_to_wait_is_told_what_stands_against_it(bench: Bench) -> None:
     bench.ask("promote churn 9 production")
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.errands.carry_out_waiting()
     assert "has no version" in bench.told("direct")
 
@@ -237,7 +237,7 @@ def test_who_has_to_wait_is_told_what_stands_against_it(bench: Bench) -> None:
 def test_one_that_cannot_be_opened_does_not_hold_the_next(bench: Bench) -> None:
     bench.ask("promote churn 9 production")
     bench.ask("promote churn 4 production")
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.errands.carry_out_waiting()
     assert bench.tags()[-1] == "registrar:request:opened"
 
@@ -251,7 +251,7 @@ def test_a_draft_remembers_where_it_was_opened(bench: Bench) -> None:
 
 def test_a_draft_is_never_opened_by_the_clock(bench: Bench) -> None:
     bench.errands.draft(ALICE, {}, where="C42")
-    bench.clock.turn(days=1)
+    bench.clock.advance(days=1)
     bench.errands.carry_out_waiting()
     assert bench.tags() == []
 

@@ -31,21 +31,21 @@ def reminded(bench: Bench) -> list[str]:
 
 def test_who_can_decide_is_reminded_and_not_who_asked(reminding: Bench) -> None:
     reminding.open()
-    reminding.clock.turn(hours=1)
+    reminding.clock.advance(hours=1)
     assert reminding.requests.remind(people) == 1
     assert reminded(reminding) == ["UBOB", "UCAROL"]
 
 
 def test_of_a_large_group_twenty_people_are_reminded(reminding: Bench) -> None:
     reminding.open()
-    reminding.clock.turn(hours=1)
+    reminding.clock.advance(hours=1)
     reminding.requests.remind(lambda _: [f"U{number:02}" for number in range(30)])
     assert reminded(reminding) == [f"U{number:02}" for number in range(20)]
 
 
 def test_who_voted_is_not_reminded(reminding: Bench) -> None:
     reminding.approve(reminding.open())
-    reminding.clock.turn(hours=1)
+    reminding.clock.advance(hours=1)
     reminding.requests.remind(people)
     assert reminded(reminding) == ["UCAROL"]
 
@@ -53,7 +53,7 @@ def test_who_voted_is_not_reminded(reminding: Bench) -> None:
 def test_who_asked_is_reminded_where_they_may_decide(bench: Bench) -> None:
     hold(bench, approvers=["lead", "UALICE"], requester_may_approve=True, remind_after="1h")
     bench.open()
-    bench.clock.turn(hours=1)
+    bench.clock.advance(hours=1)
     bench.requests.remind(people)
     assert reminded(bench) == ["UALICE", "UBOB", "UCAROL"]
 
@@ -62,7 +62,7 @@ def test_each_pause_is_twice_as_long_as_the_one_before(reminding: Bench) -> None
     reminding.open()
     hours = []
     for hour in range(1, 20):
-        reminding.clock.turn(hours=1)
+        reminding.clock.advance(hours=1)
         hours += [hour] * reminding.requests.remind(people)
     assert hours == [1, 3, 7, 15]
 
@@ -76,7 +76,7 @@ def test_two_processes_remind_once_at_the_same_moment(reminding: Bench) -> None:
         return people(ids)
 
     reminding.open()
-    reminding.clock.turn(hours=1)
+    reminding.clock.advance(hours=1)
     assert reminding.requests.remind(while_the_other_reminds) == 0
     assert counts == [1]
     assert reminded(reminding) == ["UBOB", "UCAROL"]
@@ -84,7 +84,7 @@ def test_two_processes_remind_once_at_the_same_moment(reminding: Bench) -> None:
 
 def test_whom_was_reminded_of_is_in_the_audit(reminding: Bench) -> None:
     reminding.open()
-    reminding.clock.turn(hours=1)
+    reminding.clock.advance(hours=1)
     reminding.requests.remind(people)
     [event] = events(reminding, Tag.REMINDED)
     assert event.evidence["people"] == ["UBOB", "UCAROL"]
@@ -92,11 +92,11 @@ def test_whom_was_reminded_of_is_in_the_audit(reminding: Bench) -> None:
 
 def test_what_was_decided_reminds_nobody(reminding: Bench) -> None:
     reminding.reject(reminding.open())
-    reminding.clock.turn(hours=1)
+    reminding.clock.advance(hours=1)
     assert reminding.requests.remind(people) == 0
 
 
 def test_nobody_is_reminded_where_the_policy_says_nothing_of_it(bench: Bench) -> None:
     bench.open()
-    bench.clock.turn(hours=20)
+    bench.clock.advance(hours=20)
     assert bench.requests.remind(people) == 0

@@ -47,7 +47,7 @@ ATTACKS = [pytest.param(attack, id=attack.__name__) for attack in (recreate, swa
 def served(bench: Bench) -> Bench:
     """Return a bench whose `churn` had v3, then v4 in Production."""
     bench.watch.poll()
-    bench.clock.turn(hours=30)
+    bench.clock.advance(hours=30)
     bench.approved()
     bench.moves.run("churn")
     bench.watch.poll()
@@ -92,9 +92,9 @@ def test_nor_is_it_archived(bench: Bench) -> None:
 
 def test_a_request_whose_version_was_replaced_ends_at_the_next_poll(bench: Bench) -> None:
     bench.watch.poll()
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     request = bench.open()
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     recreate(bench)
     bench.watch.poll()
     bench.requests.refresh()
@@ -187,14 +187,14 @@ def test_what_was_taken_on_trust_is_a_target_for_people_at_once(upgraded: Bench)
 
 def test_what_was_taken_on_trust_is_a_target_for_automations_a_day_later(upgraded: Bench) -> None:
     upgraded.watch.poll()
-    upgraded.clock.turn(hours=23)
+    upgraded.clock.advance(hours=23)
     assert automatic_target(upgraded) is None
-    upgraded.clock.turn(hours=1)
+    upgraded.clock.advance(hours=1)
     assert automatic_target(upgraded) == 3
 
 
 def test_what_nobody_has_filled_in_is_no_target_for_automations(upgraded: Bench) -> None:
-    upgraded.clock.turn(hours=25)
+    upgraded.clock.advance(hours=25)
     assert automatic_target(upgraded) is None
 
 
@@ -216,7 +216,7 @@ def migrated(served: Bench) -> Bench:
     served.watch.poll()
     served.open("promote churn 2 production")
     served.registry.move_files("memory:/", "s3://new/")
-    served.clock.turn(minutes=1)
+    served.clock.advance(minutes=1)
     for _ in range(3):
         served.watch.poll()
     served.requests.refresh()

@@ -91,7 +91,7 @@ def test_what_was_asked_while_the_registry_is_away_is_done_when_it_is_back(bench
     with pytest.raises(RegistryUnreachable):
         bench.errands.carry_out(ask.id)
     bench.registry.down = False
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.errands.carry_out_waiting()
     assert bench.registry.version("churn", 4).description == "later"
     assert [note.kind for note in bench.notes()] == [NoteKind.DIRECT]

@@ -24,7 +24,7 @@ from tests.support.services.bench import ALICE, BOB, GUEST, STRANGER, Bench
 
 def promote(bench: Bench, version: int) -> None:
     """Put a version into Production, a minute after whatever was before."""
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.approved(f"promote churn {version} production")
     bench.moves.run("churn")
 
@@ -102,7 +102,7 @@ def test_an_unknown_model_is_answered_with_the_nearest(bench: Bench) -> None:
 
 def test_requests_that_wait_are_listed_newest_first(bench: Bench) -> None:
     first = bench.open("promote churn 4 staging")
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     second = bench.open("promote churn 4 production")
     assert [one.id for one in bench.lookups.requests()] == [second.id, first.id]
 
@@ -137,7 +137,7 @@ def test_history_tells_who_served_and_until_when(bench: Bench) -> None:
 def test_history_takes_mending_for_no_new_stretch(bench: Bench) -> None:
     promote(bench, 4)
     bench.watch.poll()
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.registry.by_hand("churn", 3, Stage.PRODUCTION, archive_existing=False)
     bench.watch.poll()
     finding = next(one for one in bench.findings() if one.mend)
@@ -157,7 +157,7 @@ def test_history_tells_what_was_there_before_us(bench: Bench) -> None:
 
 def test_history_tells_that_nobody_serves(bench: Bench) -> None:
     bench.watch.poll()
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.registry.by_hand("churn", 3, Stage.ARCHIVED)
     bench.watch.poll()
     [term] = bench.lookups.history("churn", 10)
@@ -166,7 +166,7 @@ def test_history_tells_that_nobody_serves(bench: Bench) -> None:
 
 def test_history_knows_nothing_of_staging(bench: Bench) -> None:
     bench.watch.poll()
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.approved("promote churn 4 staging")
     bench.moves.run("churn")
     assert [term.began.version for term in bench.lookups.history("churn", 10)] == [3]
@@ -174,7 +174,7 @@ def test_history_knows_nothing_of_staging(bench: Bench) -> None:
 
 def test_history_leaves_out_what_was_never_made(bench: Bench) -> None:
     bench.watch.poll()
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.approved()
     bench.registry.delete_version("churn", 4)
     bench.moves.run("churn")
@@ -211,9 +211,9 @@ def at(bench: Bench, typed: str) -> str:
 
 def test_who_served_at_a_time_is_told(bench: Bench) -> None:
     bench.watch.poll()
-    bench.clock.turn(hours=26)
+    bench.clock.advance(hours=26)
     promote(bench, 4)
-    bench.clock.turn(days=2)
+    bench.clock.advance(days=2)
     assert "v3 of “churn” was in Production at 2026-05-05 00:00 UTC" in at(bench, "2026-05-05T00:00")
     assert at(bench, "2026-05-05").startswith("On 5 May 2026 (UTC) v3 was in Production of “churn”; v4 from")
     assert at(bench, "2026-05-06") == "v4 of “churn” was in Production all of 6 May 2026 (UTC)."
@@ -230,7 +230,7 @@ def test_a_promotion_in_the_history_comes_with_its_request(bench: Bench) -> None
 def test_a_model_that_was_never_in_production_is_known_to_have_been_nowhere(bench: Bench) -> None:
     bench.registry.add("new", versions=1)
     bench.watch.poll()
-    bench.clock.turn(days=1)
+    bench.clock.advance(days=1)
     found = bench.lookups.timeline(History(model="new", at=bench.clock.now()))
     assert str(answer(found)).startswith("No version of “new” was in Production at")
 

@@ -105,7 +105,7 @@ def test_while_another_process_registers_a_version_of_the_model_the_ask_waits(
     with pytest.raises(Busy, match="being registered at this moment"):
         bench.do("register new fraud")
     assert [one.version for one in bench.registry.versions("fraud")] == [1]
-    bench.clock.turn(seconds=61)  # the other one has died
+    bench.clock.advance(seconds=61)  # the other one has died
     bench.errands.carry_out_waiting()
     assert [one.version for one in bench.registry.versions("fraud")] == [2, 1]
 
@@ -113,7 +113,7 @@ def test_while_another_process_registers_a_version_of_the_model_the_ask_waits(
 def test_of_two_processes_that_take_up_an_ask_one_carries_it_out(bench_with_runs: Bench) -> None:
     bench, other = bench_with_runs, second_bench(bench_with_runs)
     bench.ask("register new fraud")
-    bench.clock.turn(seconds=16)  # whoever wrote it down has died
+    bench.clock.advance(seconds=16)  # whoever wrote it down has died
     assert [len(one.errands.carry_out_waiting()) for one in (bench, other)] == [1, 0]
     assert [one.version for one in bench.registry.versions("fraud")] == [2, 1]
 
@@ -131,7 +131,7 @@ def test_a_lost_answer_makes_no_second_version(bench: Bench) -> None:
     bench.registry.register = register  # type: ignore[method-assign, assignment]
     with pytest.raises(RegistryUnreachable):
         bench.errands.carry_out(ask.id)
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.errands.carry_out_waiting()
     assert [one.semver for one in bench.registry.versions("fraud")] == ["1.0.0"]
     assert "Registered v1" in bench.told("direct:ask")
@@ -170,7 +170,7 @@ def test_a_semver_stays_when_the_try_that_wrote_it_lost_its_answer(bench_with_ru
         bench.errands.carry_out(ask.id)
     after_that = bench.do("register newer fraud --bump major").answer
     bench.registry.transition("fraud", 3, Stage.PRODUCTION, archive_existing=True)  # another base, another highest
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.errands.carry_out_waiting()
     semvers = {one.version: one.semver for one in bench.registry.versions("fraud")}
     assert semvers[1] == "1.4.0"
@@ -186,7 +186,7 @@ def test_a_retry_that_overtakes_a_slow_try_changes_no_semver(bench_with_runs: Be
     ask = bench.ask("register new fraud")
 
     def overtake() -> None:
-        bench.clock.turn(seconds=91)  # the lease is over, and the ask's next try due
+        bench.clock.advance(seconds=91)  # the lease is over, and the ask's next try due
         assert len(other.errands.carry_out_waiting()) == 1
         other.do("register newer fraud --bump major")
 
@@ -205,13 +205,13 @@ def test_two_processes_never_give_two_versions_the_same_semver(bench_with_runs: 
     ask = bench.ask("register new fraud")
 
     def overtake() -> None:
-        bench.clock.turn(seconds=91)  # the lease is over, so the other process doesn't wait
+        bench.clock.advance(seconds=91)  # the lease is over, so the other process doesn't wait
         other.do("register newer fraud")
 
     hold_up(bench, "package", overtake)
     with pytest.raises(Busy):
         bench.errands.carry_out(ask.id)
-    bench.clock.turn(seconds=10)
+    bench.clock.advance(seconds=10)
     bench.errands.carry_out_waiting()
     assert [(one.version, one.semver) for one in bench.registry.versions("fraud")] == [
         (3, "1.4.1"),
@@ -232,7 +232,7 @@ def test_a_semver_that_is_recorded_and_not_written_yet_is_given_to_no_other_vers
         bench.errands.carry_out(ask.id)
     bench.do("register newer fraud")
     assert bench.registry.version("fraud", 3).semver == "1.4.2"
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.errands.carry_out_waiting()
     assert bench.registry.version("fraud", 2).semver == "1.4.1"
 
@@ -244,7 +244,7 @@ def test_the_reasons_stay_with_the_semver(bench_with_runs: Bench) -> None:
     with pytest.raises(RegistryUnreachable):
         bench.errands.carry_out(ask.id)
     bench.registry.transition("fraud", 1, Stage.ARCHIVED, archive_existing=False)
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.errands.carry_out_waiting()
     [registered] = [event for event in bench.events() if event.tag is Tag.REGISTERED]
     assert "minor was asked for" in registered.why

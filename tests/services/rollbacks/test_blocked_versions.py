@@ -129,7 +129,7 @@ def twice(bad: Bench) -> tuple[int, int]:
     first = bad.registry.add_version("churn", run_id=run, source="models:/m-1")
     bad.approve(bad.open(f"promote churn {first} production"))
     bad.moves.run("churn")
-    bad.clock.turn(hours=1)
+    bad.clock.advance(hours=1)
     bad.do(ROLL_BACK, BOB)
     return first, bad.registry.add_version("churn", run_id=run, source="models:/m-1")
 
@@ -178,7 +178,7 @@ def test_a_version_that_is_unblocked_before_the_move_is_moved(bad: Bench) -> Non
 def test_a_version_that_came_back_and_was_rolled_back_again_is_blocked_by_the_newest_rollback(bad: Bench) -> None:
     bad.open(f"{REQUEST_AGAIN} --break-glass --reason fraud", DAVE)
     bad.moves.run("churn")
-    bad.clock.turn(hours=1)
+    bad.clock.advance(hours=1)
     bad.do("rollback churn --reason 'still bad'", CAROL)
     [block] = blocks_now(bad.context, [bad.registry.version("churn", 4)]).values()
     assert (block.reason, block.by) == ("still bad", CAROL.person)

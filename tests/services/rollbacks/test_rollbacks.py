@@ -158,7 +158,7 @@ def test_two_people_at_once_go_one_step_back(served: Bench) -> None:
 def test_a_crash_after_the_move_is_finished_later(served: Bench) -> None:
     served.errands.carry_out(served.ask(ROLL_BACK, BOB).id)
     served.registry.by_hand("churn", 2, Stage.PRODUCTION)  # as far as the first try got
-    served.clock.turn(seconds=LEASE.total_seconds())
+    served.clock.advance(seconds=LEASE.total_seconds())
     served.moves.run("churn")
     assert (rollback(served).state, served.registry.model("churn").aliases["champion"]) == (MoveState.DONE, 2)
 

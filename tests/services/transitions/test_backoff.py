@@ -23,10 +23,10 @@ def request_(bench: Bench) -> Request:
 
 def attempts_after(bench: Bench, request: Request, pause: timedelta) -> tuple[int, int]:
     """Run the executor right before and right after `pause`; return how many attempts there were each time."""
-    bench.clock.turn(seconds=(pause - A_MOMENT).total_seconds())
+    bench.clock.advance(seconds=(pause - A_MOMENT).total_seconds())
     bench.moves.run("churn")
     before = bench.move(request).attempts
-    bench.clock.turn(seconds=A_MOMENT.total_seconds())
+    bench.clock.advance(seconds=A_MOMENT.total_seconds())
     bench.moves.run("churn")
     return before, bench.move(request).attempts
 
@@ -55,7 +55,7 @@ def test_a_frozen_move_is_checked_again_every_ten_seconds_however_long_the_freez
     for attempts in range(1, 6):
         assert attempts_after(bench, request_, timedelta(seconds=10)) == (attempts, attempts + 1)
     unfreeze(bench)
-    bench.clock.turn(seconds=10)
+    bench.clock.advance(seconds=10)
     bench.moves.run("churn")
     assert bench.state(request_) is RequestState.DONE
 
@@ -76,7 +76,7 @@ def test_a_move_dropped_by_a_bug_waits_two_seconds(bench: Bench, request_: Reque
 def test_a_repair_accepted_before_a_freeze_waits_until_the_freeze_ends(bench: Bench) -> None:
     bench.watch.poll()
     bench.registry.by_hand("churn", 4, Stage.PRODUCTION, archive_existing=False)
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.watch.poll()
     [finding] = [one for one in bench.findings() if one.mend]
     bench.tending.mend(BOB, finding.id, origin="slack")
@@ -84,6 +84,6 @@ def test_a_repair_accepted_before_a_freeze_waits_until_the_freeze_ends(bench: Be
     bench.moves.run("churn")
     assert bench.registry.holders() == [4, 3]
     unfreeze(bench)
-    bench.clock.turn(seconds=10)
+    bench.clock.advance(seconds=10)
     bench.moves.run("churn")
     assert bench.registry.holders() == [3]

@@ -54,7 +54,7 @@ def test_a_process_that_died_is_taken_over_when_its_lease_is_over(bench: Bench, 
         tx.claim_move("churn", "gone:9:z", bench.clock.now(), bench.clock.now() + LEASE)
     bench.moves.run("churn")
     assert bench.registry.transitions == 0
-    bench.clock.turn(seconds=LEASE.total_seconds())
+    bench.clock.advance(seconds=LEASE.total_seconds())
     bench.moves.run("churn")
     assert bench.state(request_) is RequestState.DONE
 
@@ -63,7 +63,7 @@ def test_who_was_too_slow_and_taken_over_ends_nothing_twice(bench: Bench, reques
     other = second_bench(bench)
 
     def sleep_past_the_lease() -> None:
-        bench.clock.turn(seconds=2 * LEASE.total_seconds())
+        bench.clock.advance(seconds=2 * LEASE.total_seconds())
         other.moves.run("churn")
 
     bench.registry.after = sleep_past_the_lease
@@ -80,7 +80,7 @@ def test_who_hung_before_the_move_and_was_taken_over_moves_nothing_any_more(
     def hang(name: str) -> list[VersionInfo]:
         monkeypatch.undo()
         read = bench.registry.versions(name)
-        bench.clock.turn(seconds=2 * LEASE.total_seconds())
+        bench.clock.advance(seconds=2 * LEASE.total_seconds())
         other.moves.run("churn")
         other.approved("promote churn 2 production")
         other.moves.run("churn")
@@ -96,7 +96,7 @@ def test_who_hung_within_the_move_and_was_taken_over_leaves_the_alias_alone(benc
     other = second_bench(bench)
 
     def hang() -> None:
-        bench.clock.turn(seconds=2 * LEASE.total_seconds())
+        bench.clock.advance(seconds=2 * LEASE.total_seconds())
         other.moves.run("churn")
         other.approved("promote churn 2 production")
         other.moves.run("churn")
@@ -110,7 +110,7 @@ def test_who_was_taken_over_and_then_refused_by_the_registry_ends_nothing(bench:
     other = second_bench(bench)
 
     def hang() -> None:
-        bench.clock.turn(seconds=2 * LEASE.total_seconds())
+        bench.clock.advance(seconds=2 * LEASE.total_seconds())
         other.moves.run("churn")
         refuses()
 
@@ -129,5 +129,5 @@ def test_a_bug_of_ours_leaves_the_move_to_be_made_later(bench: Bench, request_: 
         bench.moves.run("churn")
     for _ in range(2):  # it is given back first, and made then
         bench.moves.run("churn")
-        bench.clock.turn(minutes=2)
+        bench.clock.advance(minutes=2)
     assert bench.state(request_) is RequestState.DONE

@@ -69,7 +69,7 @@ def test_a_deleted_version_left_production_too(bench: Bench) -> None:
 def test_what_comes_back_is_found_again(bench: Bench) -> None:
     bench.watch.poll()
     for stage in (Stage.ARCHIVED, Stage.PRODUCTION):
-        bench.clock.turn(minutes=1)
+        bench.clock.advance(minutes=1)
         bench.registry.by_hand("churn", 3, stage)
         bench.watch.poll()
     assert [move.target for move in bench.moves_of()] == [Stage.PRODUCTION, Stage.ARCHIVED, Stage.PRODUCTION]
@@ -77,7 +77,7 @@ def test_what_comes_back_is_found_again(bench: Bench) -> None:
 
 def test_our_own_move_is_not_found(bench: Bench) -> None:
     bench.watch.poll()
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.approved()
     bench.moves.run("churn")
     assert bench.watch.poll() == 0
@@ -85,7 +85,7 @@ def test_our_own_move_is_not_found(bench: Bench) -> None:
 
 def test_nothing_is_found_while_we_move(bench: Bench) -> None:
     bench.watch.poll()
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.approved()
     found: list[int] = []
     bench.registry.after = lambda: found.append(bench.watch.poll())
@@ -95,7 +95,7 @@ def test_nothing_is_found_while_we_move(bench: Bench) -> None:
 
 def test_nothing_is_found_where_we_moved_while_it_was_looked_at(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.watch.poll()
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.approved()
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
     look = bench.registry.versions
@@ -148,7 +148,7 @@ def test_a_deleted_model_left_production_too(bench: Bench, monkeypatch: pytest.M
 def test_what_moved_in_mlflow_after_our_first_promotion_and_before_the_first_poll_is_the_newest(bench: Bench) -> None:
     bench.approved()
     bench.moves.run("churn")
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
     bench.watch.poll()
     assert [move.version for move in bench.moves_of()] == [1, 4]

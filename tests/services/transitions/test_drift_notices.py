@@ -20,7 +20,7 @@ def watched(bench: Bench) -> Bench:
     """A bench whose registry was looked at before."""
     bench.registry.set_alias("churn", "challenger", 2)
     bench.watch.poll()
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     return bench
 
 
@@ -67,7 +67,7 @@ def test_a_version_with_the_number_of_a_deleted_model_is_announced_again(watched
 def test_a_model_that_is_moved_at_the_first_look_does_not_pass_for_a_new_one(bench: Bench) -> None:
     bench.approved()
     bench.watch.poll()
-    bench.clock.turn(seconds=1)
+    bench.clock.advance(seconds=1)
     bench.moves.run("churn")
     bench.watch.poll()
     assert bench.findings() == []

@@ -206,7 +206,7 @@ def test_the_thread_is_told_once_that_it_waits(bench: Bench, request_: Request) 
     bench.registry.down = True
     for _ in range(5):
         bench.moves.run("churn")
-        bench.clock.turn(minutes=2)
+        bench.clock.advance(minutes=2)
     assert [note.key for note in bench.notes()].count(f"news:{request_.id}:waiting") == 1
 
 
@@ -214,7 +214,7 @@ def test_when_the_registry_is_back_the_move_is_made(bench: Bench, request_: Requ
     bench.registry.down = True
     bench.moves.run("churn")
     bench.registry.down = False
-    bench.clock.turn(minutes=2)
+    bench.clock.advance(minutes=2)
     bench.moves.run("churn")
     assert bench.state(request_) is RequestState.DONE
     assert bench.registry.holders() == [4]
@@ -224,7 +224,7 @@ def test_a_registry_that_is_away_for_hours_loses_no_move(bench: Bench, request_:
     bench.registry.down = True
     for _ in range(60):
         bench.moves.run("churn")
-        bench.clock.turn(minutes=2)
+        bench.clock.advance(minutes=2)
     bench.registry.down = False
     bench.moves.run("churn")
     assert bench.state(request_) is RequestState.DONE
@@ -241,7 +241,7 @@ def test_a_lost_answer_is_looked_up_and_the_move_is_not_made_twice(bench: Bench,
     bench.registry.after = away
     bench.moves.run("churn")
     assert bench.state(request_) is RequestState.APPROVED
-    bench.clock.turn(minutes=2)
+    bench.clock.advance(minutes=2)
     bench.moves.run("churn")
     assert bench.state(request_) is RequestState.DONE
     assert bench.registry.transitions == 1
@@ -251,7 +251,7 @@ def test_a_lost_answer_is_looked_up_and_the_move_is_not_made_twice(bench: Bench,
 def test_what_waits_for_the_registry_is_left_to_the_executor_to_expire(bench: Bench, request_: Request) -> None:
     bench.registry.down = True
     bench.moves.run("churn")
-    bench.clock.turn(days=3)
+    bench.clock.advance(days=3)
     assert bench.requests.expire() == 0
 
 

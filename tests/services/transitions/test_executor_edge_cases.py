@@ -23,7 +23,7 @@ def request_(bench: Bench) -> Request:
 def served(bench: Bench) -> Bench:
     """Let v4 take Production from v3, so that there is a version to roll back to."""
     bench.watch.poll()
-    bench.clock.turn(hours=30)
+    bench.clock.advance(hours=30)
     bench.approved()
     bench.moves.run("churn")
     return bench
@@ -69,7 +69,7 @@ def test_a_process_that_was_taken_over_and_loses_the_registry_releases_nothing(b
     other = second_bench(bench)
 
     def hang() -> None:
-        bench.clock.turn(seconds=2 * LEASE.total_seconds())
+        bench.clock.advance(seconds=2 * LEASE.total_seconds())
         other.moves.run("churn")
         raise RegistryUnreachable("The registry does not answer.")
 
@@ -132,7 +132,7 @@ def test_the_alias_is_left_alone_by_a_process_that_was_taken_over_before_it(
     other, read = second_bench(bench), bench.ledger.read
 
     def hang() -> None:
-        bench.clock.turn(seconds=2 * LEASE.total_seconds())
+        bench.clock.advance(seconds=2 * LEASE.total_seconds())
         with read() as reading:
             [move] = [one for one in reading.moves("churn") if one.state is MoveState.EXECUTING]
         with bench.ledger.write() as tx:
@@ -150,7 +150,7 @@ def test_a_move_is_taken_over_after_sixty_seconds_and_not_before(bench: Bench, r
 
     def hang() -> None:
         for seconds in (59, 1):
-            bench.clock.turn(seconds=seconds)
+            bench.clock.advance(seconds=seconds)
             other.moves.run("churn")
             tries.append(bench.move(request_).attempts)
 
@@ -165,7 +165,7 @@ def test_a_rollback_that_waits_for_the_registry_says_so_once_in_its_thread(bench
     bench.registry.down = True
     for _ in range(3):
         bench.moves.run("churn")
-        bench.clock.turn(minutes=2)
+        bench.clock.advance(minutes=2)
     move = bench.moves_of()[0]
     assert [note.key for note in bench.notes()].count(f"news:{move.id}:{move.id}:waiting") == 1
     bench.registry.down = False

@@ -69,7 +69,7 @@ def test_what_ended_without_a_move_puts_the_former_status_back(bench: Bench) -> 
     bench.registry.set_tags("churn", 4, {"approval_status": "approved_staging"})
     bench.open()
     bench.mirror.write()
-    bench.clock.turn(hours=25)
+    bench.clock.advance(hours=25)
     bench.requests.expire()
     assert tags(bench)["approval_status"] == "approved_staging"
 
@@ -94,7 +94,7 @@ def end(bench: Bench, request: Request, how: str) -> None:
     if how == "cancelled":
         bench.requests.cancel(ALICE, request.id, origin="slack")
     elif how == "expired":
-        bench.clock.turn(hours=25)
+        bench.clock.advance(hours=25)
         bench.requests.expire()
     elif how == "stale":
         bench.registry.by_hand("churn", 1, Stage.PRODUCTION)
@@ -157,9 +157,9 @@ def test_the_former_request_s_tags_that_are_written_away_while_the_next_one_open
 def test_two_requests_for_one_version_leave_its_tags_as_they_were(bench: Bench, order: str) -> None:
     bench.registry.set_tags("churn", 4, MINE)
     to_staging = bench.open("promote churn 4 staging --reason 'try it'")
-    bench.clock.turn(seconds=1)
+    bench.clock.advance(seconds=1)
     to_production = bench.open(ALL)
-    bench.clock.turn(seconds=1)
+    bench.clock.advance(seconds=1)
     both = [to_staging, to_production]
     one, other = both if order == "first in, first out" else reversed(both)
     bench.requests.cancel(ALICE, one.id, origin="slack")
@@ -175,7 +175,7 @@ def test_a_late_end_leaves_a_promotion_s_tags(bench: Bench) -> None:
     to_staging = bench.open("promote churn 4 staging")
     bench.moves.run("churn")
     bench.mirror.write()
-    bench.clock.turn(days=8)
+    bench.clock.advance(days=8)
     bench.requests.expire()
     assert bench.state(to_staging).value == "expired"
     seen = tags(bench)
@@ -205,7 +205,7 @@ def test_tags_wait_for_a_registry_that_is_away(bench: Bench) -> None:
     assert bench.mirror.write() == 0
     bench.registry.down = False
     assert bench.mirror.write() == 0  # its time has not come
-    bench.clock.turn(minutes=5)
+    bench.clock.advance(minutes=5)
     assert tags(bench)["approval_status"] == "production_requested"
 
 

@@ -28,12 +28,12 @@ def _copied(registry: FaultyRegistry) -> dict[str, Any]:
 def test_a_registry_from_before_a_move_holds_what_waits(machine: RestorableMachine) -> None:
     bench = begun(machine)
     backup = _copied(machine.registry)
-    machine.clock.turn(hours=1)
+    machine.clock.advance(hours=1)
     bench.approved("promote churn 4 production")
     bench.moves.run("churn")
     bench.mirror.write()
     bench.watch.poll()
-    machine.clock.turn(hours=1)
+    machine.clock.advance(hours=1)
     request = bench.approved("promote churn 1 production")
     machine.registry._models = backup
     bench = machine.start()
@@ -48,7 +48,7 @@ def test_a_registry_from_before_a_move_holds_what_waits(machine: RestorableMachi
 
 def test_ordinary_drift_with_nothing_waiting_is_only_reported(machine: RestorableMachine) -> None:
     begun(machine)
-    machine.clock.turn(hours=1)
+    machine.clock.advance(hours=1)
     machine.registry.by_hand("churn", 4, Stage.PRODUCTION)
     bench = machine.start()
     recover(bench)
@@ -58,7 +58,7 @@ def test_ordinary_drift_with_nothing_waiting_is_only_reported(machine: Restorabl
 
 def test_drift_holds_where_a_move_waits(machine: RestorableMachine) -> None:
     bench = begun(machine)
-    machine.clock.turn(hours=1)
+    machine.clock.advance(hours=1)
     bench.approved("promote churn 1 production")
     machine.registry.by_hand("churn", 4, Stage.STAGING)
     bench = machine.start()
@@ -69,7 +69,7 @@ def test_drift_holds_where_a_move_waits(machine: RestorableMachine) -> None:
 @pytest.mark.parametrize("where", ["before", "after"])
 def test_a_crash_in_the_middle_of_a_move_recovers_without_a_hold(machine: RestorableMachine, where: str) -> None:
     bench = begun(machine)
-    machine.clock.turn(hours=1)
+    machine.clock.advance(hours=1)
     request = bench.approved("promote churn 4 production")
 
     def die() -> None:
@@ -79,7 +79,7 @@ def test_a_crash_in_the_middle_of_a_move_recovers_without_a_hold(machine: Restor
     with pytest.raises(SystemExit):
         bench.moves.run("churn")
     setattr(machine.registry, where, None)
-    machine.clock.turn(minutes=5)
+    machine.clock.advance(minutes=5)
     bench = machine.start()
     recover(bench)
     assert hold_of(bench) is None
@@ -89,11 +89,11 @@ def test_a_crash_in_the_middle_of_a_move_recovers_without_a_hold(machine: Restor
 
 def test_a_stop_between_a_move_and_the_next_look_holds_nothing(machine: RestorableMachine) -> None:
     bench = begun(machine)
-    machine.clock.turn(hours=1)
+    machine.clock.advance(hours=1)
     bench.approved("promote churn 4 production")
     bench.moves.run("churn")
     bench.mirror.write()
-    machine.clock.turn(hours=1)
+    machine.clock.advance(hours=1)
     bench.do("rollback churn --reason slow", BOB)
     bench.mirror.write()
     bench.approved("promote churn 1 production")
@@ -133,7 +133,7 @@ def test_a_start_asks_once_a_page_and_once_for_each_model_that_changed_or_waits(
     machine.registry.add("busy", versions=1)
     bench = begun(machine)
     bench.open("promote busy 1 production")
-    machine.clock.turn(hours=1)
+    machine.clock.advance(hours=1)
     machine.registry.by_hand("churn", 4, Stage.STAGING)
     bench = machine.start()
     machine.registry.requests.clear()
@@ -145,7 +145,7 @@ def test_a_start_asks_once_a_page_and_once_for_each_model_that_changed_or_waits(
 
 def test_another_process_that_moves_a_model_meanwhile_is_no_evidence(machine: RestorableMachine) -> None:
     bench = begun(machine)
-    machine.clock.turn(hours=1)
+    machine.clock.advance(hours=1)
     bench.approved("promote churn 4 production")
     other = Bench(
         ledger=bench.ledger, registry=machine.registry, clock=machine.clock, policy=machine.policy, owner="there:2:b"

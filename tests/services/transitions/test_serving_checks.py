@@ -42,14 +42,14 @@ class Asked:
 
     def promote(self, version: int = 4, model: str = "churn") -> str:
         """Move a version to Production, and return the move's id."""
-        self.bench.clock.turn(seconds=1)
+        self.bench.clock.advance(seconds=1)
         request = self.bench.approved(f"promote {model} {version} production")
         self.bench.moves.run(model)
         return f"promotion:{request.id}"
 
     def ask_after(self, **span: float) -> int:
         """Let time pass, and ask what is due."""
-        self.bench.clock.turn(**span)
+        self.bench.clock.advance(**span)
         return self.servings.ask()
 
     def of(self, move: str) -> Serving:
@@ -157,7 +157,7 @@ def test_a_move_while_it_is_asked_overtakes_the_answer(asked: Asked) -> None:
     hold = threading.Event()
     asked.there.replies = [PlannedReply(body=says(4).body, hold=hold)]
     first = asked.promote(4)
-    asked.bench.clock.turn(seconds=1)
+    asked.bench.clock.advance(seconds=1)
     asking = threading.Thread(target=asked.servings.ask)
     asking.start()
     assert asked.there.is_asked.wait(10)
@@ -177,7 +177,7 @@ def test_without_a_probe_nothing_is_said(asked: Asked) -> None:
 
 def test_what_others_moved_is_asked_in_the_thread_of_what_was_found(asked: Asked) -> None:
     asked.bench.watch.poll()
-    asked.bench.clock.turn(minutes=1)
+    asked.bench.clock.advance(minutes=1)
     asked.bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
     asked.bench.watch.poll()
     asked.there.replies = [says(2)]
@@ -194,7 +194,7 @@ def test_one_that_hangs_keeps_nobody_waiting(asked: Asked) -> None:
     hold = threading.Event()
     asked.there.replies = [PlannedReply(hold=hold), says(4)]
     asked.promote(model="churn")
-    asked.bench.clock.turn(seconds=1)
+    asked.bench.clock.advance(seconds=1)
     hanging = threading.Thread(target=asked.servings.ask)
     hanging.start()
     assert asked.there.is_asked.wait(10)

@@ -56,13 +56,13 @@ def test_a_method_that_slack_limits_is_not_called_until_the_time_that_slack_gave
     slack.rate_limit("users.info", retry_after=7)
     waits = []
     for seconds in (0.0, 6.5, 0.25):
-        clock.turn(seconds=seconds)
+        clock.advance(seconds=seconds)
         with pytest.raises(SlackApiError) as refused:
             client.users_info(user="U0ALICE")
         waits.append(sort_out(refused.value).wait.total_seconds())
     assert waits == [7, 0.5, 0.25]
     assert len(slack.calls("users.info")) == 1
-    clock.turn(seconds=0.25)
+    clock.advance(seconds=0.25)
     assert client.users_info(user="U0ALICE")["ok"]
 
 

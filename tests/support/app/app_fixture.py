@@ -61,7 +61,7 @@ class AdjustableClock:
         """Return the time in UTC."""
         return datetime.now(UTC) + self.ahead
 
-    def turn(self, span: timedelta) -> None:
+    def advance(self, span: timedelta) -> None:
         """Put the clock forward."""
         self.ahead += span
 

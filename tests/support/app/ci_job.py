@@ -79,14 +79,12 @@ def clock() -> AdjustableClock:
 
 
 @pytest.fixture
-def world(
-    slack: Remote, tmp_path: Path, clock: AdjustableClock, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[RunningApp]:
+def app(slack: Remote, tmp_path: Path, clock: AdjustableClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningApp]:
     """The bot, with the clients of its policy, and where the terminal finds it."""
     policy = make_policy({"clients": CLIENTS})
-    with running_app(slack, tmp_path, MemoryRegistry(), policy=policy, clock=clock) as world:
-        monkeypatch.setenv("REGISTRAR_URL", world.service.address)
-        yield world
+    with running_app(slack, tmp_path, MemoryRegistry(), policy=policy, clock=clock) as app:
+        monkeypatch.setenv("REGISTRAR_URL", app.service.address)
+        yield app
 
 
 def asks(*more: str) -> Job:
@@ -106,20 +104,20 @@ def asks(*more: str) -> Job:
     )
 
 
-def request_of(world: RunningApp, state: RequestState = RequestState.PENDING) -> str:
+def request_of(app: RunningApp, state: RequestState = RequestState.PENDING) -> str:
     """Wait for the one request and return its id."""
 
     def found() -> str | None:
-        with world.ledger.read() as reading:
+        with app.ledger.read() as reading:
             return next((one.id for one in reading.requests(states=[state])), None)
 
     wait_until(lambda: found() is not None)
     return str(found())
 
 
-def call(world: RunningApp, method: str, path: str, token: str = TOKEN, **more: Any) -> httpx.Response:
+def call(app: RunningApp, method: str, path: str, token: str = TOKEN, **more: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} | more.pop("headers", {})
-    return httpx.request(method, f"{world.service.address}{path}", headers=headers, timeout=30, **more)
+    return httpx.request(method, f"{app.service.address}{path}", headers=headers, timeout=30, **more)
 
 
 BODY = {"model": "churn", "version": 4, "to": "production", "reason": "better f1"}

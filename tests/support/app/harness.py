@@ -60,13 +60,13 @@ class StateSnapshot:
     aliases: tuple[tuple[str, str, int], ...]
 
 
-def take_snapshot(world: RunningApp) -> StateSnapshot:
+def take_snapshot(app: RunningApp) -> StateSnapshot:
     """Return the state of everything now.
 
     What the poll found is no act, and left out; so are the tags that copy the ledger, which are written later.
     """
-    names = [model.name for model in world.registry.models()]
-    with world.ledger.read() as reading:
+    names = [model.name for model in app.registry.models()]
+    with app.ledger.read() as reading:
         requests = reading.requests()
         votes = [vote for request in requests for vote in reading.votes(request.id)]
         moves = [move for name in names for move in reading.moves(name) if move.kind is not MoveKind.OBSERVED]
@@ -74,8 +74,8 @@ def take_snapshot(world: RunningApp) -> StateSnapshot:
         tuple(requests),
         tuple(votes),
         tuple(moves),
-        tuple(replace(one, tags=own_tags(one)) for name in names for one in world.registry.versions(name)),
-        tuple((name, alias, v) for name in names for alias, v in sorted(world.registry.model(name).aliases.items())),
+        tuple(replace(one, tags=own_tags(one)) for name in names for one in app.registry.versions(name)),
+        tuple((name, alias, v) for name in names for alias, v in sorted(app.registry.model(name).aliases.items())),
     )
 
 
@@ -183,9 +183,9 @@ class SignedClient:
 _presses = itertools.count(1)
 
 
-def signed_client(world: RunningApp) -> SignedClient:
+def signed_client(app: RunningApp) -> SignedClient:
     """Return the way to a bot's own address."""
-    return SignedClient(f"{world.service.address}/slack/events", world.slack.signing_secret)
+    return SignedClient(f"{app.service.address}/slack/events", app.slack.signing_secret)
 
 
 def command(actor: payloads.Actor, text: str, place: payloads.Place = ML_MODELS) -> JSON:

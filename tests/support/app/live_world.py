@@ -45,7 +45,7 @@ class AcceleratedClock:
         """Return the time in UTC."""
         return self._at + timedelta(seconds=self._times * (time.monotonic() - self._began)) + self._ahead
 
-    def turn(self, **span: float) -> None:
+    def advance(self, **span: float) -> None:
         """Put the clock forward."""
         self._ahead += timedelta(**span)
 
@@ -53,8 +53,8 @@ class AcceleratedClock:
 class MetricPusher:
     """Pushes how well the version in Production does, until the block ends."""
 
-    def __init__(self, world: RunningApp, clock: AcceleratedClock) -> None:
-        self._world, self._clock = world, clock
+    def __init__(self, app: RunningApp, clock: AcceleratedClock) -> None:
+        self._world, self._clock = app, clock
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="life", daemon=True)
 
@@ -111,14 +111,14 @@ def monitored_app(
     registry, clock = MemoryRegistry(), AcceleratedClock()
     registry.add("churn", versions=[Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE, Stage.NONE])
     registry.set_alias("churn", "champion", 3)
-    with running_app(slack, home, registry, policy=monitored_policy(**rule), clock=clock) as world:
-        world.registrar.poll()
-        with MetricPusher(world, clock) as life:
-            yield world, clock, life
+    with running_app(slack, home, registry, policy=monitored_policy(**rule), clock=clock) as app:
+        app.registrar.poll()
+        with MetricPusher(app, clock) as life:
+            yield app, clock, life
 
 
-def promote(world: RunningApp, version: int, reason: str) -> None:
+def promote(app: RunningApp, version: int, reason: str) -> None:
     """Let Alice ask and Bob approve."""
-    world.alice.types(CHANNEL, f'/model promote churn {version} production --reason "{reason}"')
-    assert world.bob.clicks(world.card(holds=f"Promote churn v{version}"), "Approve").acked
-    world.card(holds=f"v{version} is in Production")
+    app.alice.types(CHANNEL, f'/model promote churn {version} production --reason "{reason}"')
+    assert app.bob.clicks(app.card(holds=f"Promote churn v{version}"), "Approve").acked
+    app.card(holds=f"v{version} is in Production")

@@ -46,13 +46,13 @@ PRODUCTION = {
 }
 
 
-def write_home(folder: Path, slack: Remote, database: str, mlflow: str, shelf: MlflowBackend) -> dict[str, str]:
+def write_home(folder: Path, slack: Remote, database: str, mlflow: str, backend: MlflowBackend) -> dict[str, str]:
     """Return the settings of a process of the team: a workspace, a policy, a ledger, and the server at `mlflow`.
 
     The registry behind `shelf` gets some models.
     """
     for model in MODELS:
-        shelf.add(model, versions=[Stage.PRODUCTION, Stage.NONE, Stage.NONE])
+        backend.add(model, versions=[Stage.PRODUCTION, Stage.NONE, Stage.NONE])
     policy = POLICY | {"models": {"*": PRODUCTION}, "sources": {"live": {"type": "push"}}, "max_auto": 1000}
     (folder / "registrar.yml").write_text(json.dumps(policy))
     return {

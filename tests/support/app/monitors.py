@@ -13,20 +13,20 @@ from tests.support.app.app_fixture import RunningApp
 ADD = "/model monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
 
 
-def find_monitor(world: RunningApp, name: str = "accuracy") -> Monitor:
-    return world.registrar.monitors.find("churn", name)
+def find_monitor(app: RunningApp, name: str = "accuracy") -> Monitor:
+    return app.registrar.monitors.find("churn", name)
 
 
-def serving_since(world: RunningApp) -> str:
+def serving_since(app: RunningApp) -> str:
     """Return the id of the move that brought the model's version to Production."""
-    with world.ledger.read() as reading:
+    with app.ledger.read() as reading:
         return stretches(reading.moves("churn", stage=Stage.PRODUCTION, most=10))[0].began.id
 
 
-def record_measurements(world: RunningApp, *values: float) -> None:
+def record_measurements(app: RunningApp, *values: float) -> None:
     """Write down that the monitor was checked, with these values."""
-    monitor, now, move = find_monitor(world), datetime.now(UTC), serving_since(world)
-    with world.ledger.write() as tx:
+    monitor, now, move = find_monitor(app), datetime.now(UTC), serving_since(app)
+    with app.ledger.write() as tx:
         for slot, value in enumerate(values, start=1):
             at = now - timedelta(minutes=len(values) - slot)
             tx.claim_slots({(monitor.id, slot): at + timedelta(minutes=1)}, "test", at)

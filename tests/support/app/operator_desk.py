@@ -88,7 +88,7 @@ class Desk:
             )
             policies = Policies(context, file, NO_SLACK)
             policies.begin()
-            context.clock.turn(seconds=30)  # type: ignore[attr-defined]  # it's the hand clock
+            context.clock.advance(seconds=30)  # type: ignore[attr-defined]  # it's the hand clock
             policies.take_up()
 
     def serves(self, *versions: int) -> None:
@@ -137,7 +137,7 @@ class Desk:
 @pytest.fixture
 def desk(
     mlflow_sqlite: str,
-    mlflow_shelf: MlflowBackend,
+    mlflow_backend: MlflowBackend,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -150,9 +150,9 @@ def desk(
     monkeypatch.setenv("SLACK_API_URL", slack.api_url)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_sqlite)
-    mlflow_shelf.add("churn")
+    mlflow_backend.add("churn")
     for stage in (Stage.ARCHIVED, Stage.PRODUCTION, Stage.NONE):
-        mlflow_shelf.add_version("churn", stage=stage)
+        mlflow_backend.add_version("churn", stage=stage)
     return Desk(tmp_path, capsys)
 
 

@@ -23,10 +23,10 @@ def bot(_workspace: LocalSlack, tmp_path_factory: pytest.TempPathFactory) -> Ite
     for who in STRANGERS:
         _workspace.add_person(who)
     _workspace.set_members(CHANNEL, [*_workspace.members(CHANNEL), *(who.id for who in STRANGERS)])
-    with running_app(_workspace, tmp_path_factory.mktemp("bot"), MemoryRegistry(), http=True) as world:
-        world.alice.types(CHANNEL, "/model promote churn 4 production")
-        world.answer(world.alice, "Requested ")
-        yield world
+    with running_app(_workspace, tmp_path_factory.mktemp("bot"), MemoryRegistry(), http=True) as app:
+        app.alice.types(CHANNEL, "/model promote churn 4 production")
+        app.answer(app.alice, "Requested ")
+        yield app
 
 
 @pytest.fixture

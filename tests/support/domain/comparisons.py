@@ -24,14 +24,16 @@ def a_version(number: int, stage: Stage = Stage.NONE, **changes: Any) -> Version
     return replace(fresh, **changes)
 
 
-def world(found: Mapping[int, Metrics], production: int | None = None) -> tuple[list[VersionInfo], dict[str, RunInfo]]:
+def versions_with_metrics(
+    found: Mapping[int, Metrics], production: int | None = None
+) -> tuple[list[VersionInfo], dict[str, RunInfo]]:
     """Return versions with the metrics of their runs; one of them in Production."""
     versions = [a_version(n, Stage.PRODUCTION if n == production else Stage.NONE) for n in found]
     return versions, {f"run{n}": RunInfo(id=f"run{n}", metrics=one) for n, one in found.items()}
 
 
 def compared(found: Mapping[int, Metrics], production: int | None = None, **options: Any) -> Comparison:
-    return compare("churn", *world(found, production), **options)
+    return compare("churn", *versions_with_metrics(found, production), **options)
 
 
 GOLDEN: dict[int, Metrics] = {

@@ -250,7 +250,7 @@ def act(bot: Bot, case: CrashCase, log: Log) -> None:
     """Do one act from the person's hand to the last message, and die where the case says."""
     payload = None if case.act in BY_THE_CLOCK else payload_of(case.act, bot)
     if case.act == "expire":
-        bot.clock.turn(timedelta(hours=25))
+        bot.clock.advance(timedelta(hours=25))
     bot.reaper.arm(case.point, case.when, log)
     if payload:
         acked = bot.receives(payload)
@@ -271,7 +271,7 @@ def restart(bot: Bot, case: CrashCase, log: Log) -> None:
     It may die in the middle of that, too. Where Slack was given no acknowledgement, the person then does the same once
     more.
     """
-    bot.clock.turn({"expire": timedelta(hours=25), "monitor": timedelta(minutes=2)}.get(case.act, timedelta()))
+    bot.clock.advance({"expire": timedelta(hours=25), "monitor": timedelta(minutes=2)}.get(case.act, timedelta()))
     bot.reaper.arm(case.point, case.when, log)
     bot.registrar.take_over()
     settle(bot)
@@ -293,7 +293,7 @@ def settle(bot: Bot) -> None:
         bot.registrar.outbox.deliver()
         if is_quiet(bot):
             return
-        bot.clock.turn(timedelta(minutes=1))
+        bot.clock.advance(timedelta(minutes=1))
 
 
 def is_quiet(bot: Bot) -> bool:

@@ -77,7 +77,7 @@ ENDS = {
 
 
 def violations(
-    mortals: CrashHarness, end: ExpectedEnd, then: ObservedState, last: ObservedState, *, is_seen: bool
+    crash_harness: CrashHarness, end: ExpectedEnd, then: ObservedState, last: ObservedState, *, is_seen: bool
 ) -> Iterator[str]:
     """Yield what is wrong. `then` is what was true after the restart; `is_seen`: it had been acknowledged before."""
     states = [list(end.before), [end.state]]
@@ -88,8 +88,8 @@ def violations(
     yield from disagreement(then, end)
     yield from disagreement(last, end)
     yield from missing_end(last, end)
-    yield from wrong_messages(mortals.slack, end)
-    yield from missing_events(mortals, end)
+    yield from wrong_messages(crash_harness.slack, end)
+    yield from missing_events(crash_harness, end)
 
 
 def disagreement(truth: ObservedState, end: ExpectedEnd) -> Iterator[str]:
@@ -144,9 +144,9 @@ def wrong_messages(slack: Remote, end: ExpectedEnd) -> Iterator[str]:
     yield from duplicates(direct)
 
 
-def missing_events(mortals: CrashHarness, end: ExpectedEnd) -> Iterator[str]:
+def missing_events(crash_harness: CrashHarness, end: ExpectedEnd) -> Iterator[str]:
     """Yield where the endpoint did not hear of the move, or of another one; the same one twice has the same id."""
-    ids = {got.headers[EVENT_ID.lower()] for got in mortals.there.got}
+    ids = {got.headers[EVENT_ID.lower()] for got in crash_harness.there.got}
     if len(ids) != (1 if end.production != end.served else 0):
         yield f"the endpoint heard of {sorted(ids)}"
 

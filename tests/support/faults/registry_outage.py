@@ -56,14 +56,14 @@ def clock() -> AdjustableClock:
 
 
 @pytest.fixture
-def world(slack: LocalSlack, tmp_path: Path, registry: Tired, clock: AdjustableClock) -> Iterator[RunningApp]:
+def app(slack: LocalSlack, tmp_path: Path, registry: Tired, clock: AdjustableClock) -> Iterator[RunningApp]:
     """The whole bot over that registry."""
-    with running_app(slack, tmp_path, registry, http=True, clock=clock) as world:
-        yield world
+    with running_app(slack, tmp_path, registry, http=True, clock=clock) as app:
+        yield app
         registry.down = False
         registry.rested.set()
 
 
-def asks(world: RunningApp, text: str = "promote churn 4 production") -> None:
+def asks(app: RunningApp, text: str = "promote churn 4 production") -> None:
     """Let Alice ask."""
-    assert world.alice.types(CHANNEL, f"/model {text}").acked
+    assert app.alice.types(CHANNEL, f"/model {text}").acked

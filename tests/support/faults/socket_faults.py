@@ -67,13 +67,13 @@ def postgres_url_through(postgres_url: str, wire: TcpProxy) -> str:
 @contextmanager
 def app_behind_proxy(peer: str, far: Backends, home: Path) -> Iterator[ProxiedApp]:
     """Run the bot; one of its peers is at the far end of a wire. `churn` has five versions, v3 in Production."""
-    shelf = MlflowBackend(far.mlflow_database)
+    backend = MlflowBackend(far.mlflow_database)
     with ExitStack() as begun:
         urls = {"slack": far.slack.url, "mlflow": far.mlflow, "postgres": far.ledger}
         wire = begun.enter_context(closing(proxy_to(peer, urls[peer])))
-        begun.callback(shelf.close)
-        shelf.add("churn", versions=LAYOUT)
-        begun.callback(lambda: shelf._client.delete_registered_model("churn"))
+        begun.callback(backend.close)
+        backend.add("churn", versions=LAYOUT)
+        begun.callback(lambda: backend._client.delete_registered_model("churn"))
         registry, direct = MlflowRegistry(far.mlflow), begun.enter_context(closing(MlflowRegistry(far.mlflow)))
         direct.set_alias("churn", "champion", 3)
         slack, url = copy.copy(far.slack), far.ledger
@@ -85,12 +85,12 @@ def app_behind_proxy(peer: str, far: Backends, home: Path) -> Iterator[ProxiedAp
             url = postgres_url_through(far.ledger, wire)
         ledger = begun.enter_context(closing(SqlLedger(far.ledger, patience=20)))
         clock = AcceleratedClock()
-        world = begun.enter_context(
+        app = begun.enter_context(
             running_app(slack, home, registry, policy=monitored_policy(max_age="1h"), clock=clock, database_url=url)
         )
-        world.registrar.poll()
+        app.registrar.poll()
         begun.callback(wire.mend)
-        yield ProxiedApp(wire, replace(world, slack=far.slack, ledger=ledger, registry=direct), clock)
+        yield ProxiedApp(wire, replace(app, slack=far.slack, ledger=ledger, registry=direct), clock)
 
 
 # -- what people do ----------------------------------------------------------------------------------------------------

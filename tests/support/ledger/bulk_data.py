@@ -26,14 +26,14 @@ NOBODY_HAS_IT = {"claimed_by": None, "claimed_until": None, "not_before": None}
 AT_ONCE = 20_000  # events that are in memory at a time
 
 
-def add_many_versions(shelf: MlflowBackend, database_uri: str, name: str, number: int, **run: Any) -> None:
+def add_many_versions(backend: MlflowBackend, database_uri: str, name: str, number: int, **run: Any) -> None:
     """Add a model with so many versions, each with a finished run of its own; v1 is in Production.
 
     The shelf adds the first run, with what `run` says; the others are its copies, with other values of its metrics.
     """
-    shelf.add(name)
-    first = shelf.add_run(**run)
-    shelf.add_version(name, run_id=first, stage=Stage.PRODUCTION)
+    backend.add(name)
+    first = backend.add_run(**run)
+    backend.add_version(name, run_id=first, stage=Stage.PRODUCTION)
     chance = random.Random(name)  # noqa: S311 - nothing here is a secret
     ids = [f"{chance.getrandbits(128):032x}" for _ in range(number - 1)]
     engine = sa.create_engine(database_uri)

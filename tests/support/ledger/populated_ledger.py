@@ -36,13 +36,13 @@ def populate(bench: Bench) -> None:
     """Let people ask and decide, monitors fail, a rollback be made, and somebody move a version in MLflow."""
     bench.watch.poll()
     for version in (2, 4):
-        bench.clock.turn(hours=30)
+        bench.clock.advance(hours=30)
         bench.approved(f'promote churn {version} production --reason "“Größer”, 10% better 🚀"')
         bench.moves.run("churn")
     bench.reject(bench.open("promote churn 1 staging"), CAROL)
     bench.open("promote churn 1 production")
     bench.freezing.freeze(BOB, build(FreezeModel, {"model": "fraud", "reason": "audit week"}), origin="slack")
-    bench.clock.turn(minutes=10)
+    bench.clock.advance(minutes=10)
     add_monitor(bench)
     check_values(bench, 0.9, None, 0.5, 0.5)
     with bench.ledger.write() as tx:

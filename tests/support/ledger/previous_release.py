@@ -50,9 +50,9 @@ def policy(*, watched: bool = True) -> Policy:
     )
 
 
-def push(world: RunningApp, model: str, version: int, accuracy: float) -> None:
+def push(app: RunningApp, model: str, version: int, accuracy: float) -> None:
     """Push one reading, as a serving loop does."""
-    now = world.registrar.context.clock.now()
+    now = app.registrar.context.clock.now()
     reading = {"model": model, "version": version, "metric": "accuracy", "value": accuracy, "at": now.isoformat()}
     body = json.dumps({"source": "live", "readings": [reading]}).encode()
     stamp = str(int(now.timestamp()))
@@ -62,7 +62,7 @@ def push(world: RunningApp, model: str, version: int, accuracy: float) -> None:
         "X-Registrar-Timestamp": stamp,
         "X-Registrar-Signature": signature(os.environ[TOKEN_ENV], stamp, body),
     }
-    answer = httpx.post(f"{world.service.address}/v1/metrics", content=body, headers=headers, timeout=30)
+    answer = httpx.post(f"{app.service.address}/v1/metrics", content=body, headers=headers, timeout=30)
     assert answer.status_code == 202, answer.text
 
 

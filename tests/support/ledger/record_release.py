@@ -81,128 +81,128 @@ class ReleaseRecorder:
 
     def wait(self, **span: float) -> None:
         """Let time pass, for the bot and for Slack."""
-        self.clock.turn(timedelta(**span))
+        self.clock.advance(timedelta(**span))
         self.slack.advance(timedelta(**span).total_seconds())
 
-    def ask(self, world: RunningApp, model: str, version: int) -> dict[str, Any]:
+    def ask(self, app: RunningApp, model: str, version: int) -> dict[str, Any]:
         """Let Alice ask for a version; return the card."""
-        world.alice.types(CHANNEL, f'/model promote {model} {version} production --reason "better"')
-        return world.card(holds=f"Promote {model} v{version}")
+        app.alice.types(CHANNEL, f'/model promote {model} {version} production --reason "better"')
+        return app.card(holds=f"Promote {model} v{version}")
 
-    def promote(self, world: RunningApp, model: str, version: int) -> None:
+    def promote(self, app: RunningApp, model: str, version: int) -> None:
         """Let Alice ask for a version, and Bob approve."""
-        world.bob.clicks(self.ask(world, model, version), "Approve")
-        wait_until(lambda: world.production(model) == [version])
-        world.card(holds=f"v{version} is in Production")
+        app.bob.clicks(self.ask(app, model, version), "Approve")
+        wait_until(lambda: app.production(model) == [version])
+        app.card(holds=f"v{version} is in Production")
 
     def history(self) -> None:
         """The days without monitors: promotions, and a version that somebody moves in MLflow."""
-        with running_app(self.slack, self.home, self.registry, policy=policy(watched=False), clock=self.clock) as world:
-            world.registrar.poll()
+        with running_app(self.slack, self.home, self.registry, policy=policy(watched=False), clock=self.clock) as app:
+            app.registrar.poll()
             self.wait(hours=30)
             for model in ("churn", "mail", "leads"):
-                self.promote(world, model, 4)
+                self.promote(app, model, 4)
             self.registry.transition("vision", 4, Stage.PRODUCTION, archive_existing=True)
-            world.registrar.poll()
+            app.registrar.poll()
             self.wait(hours=30)
 
     def watched(self) -> None:
         """The last day, up to the kill."""
-        with running_app(self.slack, self.home, self.registry, policy=policy(), clock=self.clock) as world:
-            world.registrar.poll()
+        with running_app(self.slack, self.home, self.registry, policy=policy(), clock=self.clock) as app:
+            app.registrar.poll()
             try:
-                self.incidents(world)
-                self.requests(world)
-                self.kill(world)
+                self.incidents(app)
+                self.requests(app)
+                self.kill(app)
             finally:
                 self.registry.down = False
                 self.registry.is_over.set()
 
-    def incidents(self, world: RunningApp) -> None:
+    def incidents(self, app: RunningApp) -> None:
         """An armed monitor, a rollback by a monitor, and one that a monitor asks for."""
-        dave = world.slack.person("dave")
-        world.bob.types(
+        dave = app.slack.person("dave")
+        app.bob.types(
             CHANNEL,
             "/model monitor add mail drift --source live --query accuracy --greater-than 0.85 --every 10s "
             "--warmup 0s --fail-after 1 --action auto",
         )
-        world.answer(world.bob, "mail")
-        push(world, "mail", 4, 0.95)
-        self.check(world, "mail")
+        app.answer(app.bob, "mail")
+        push(app, "mail", 4, 0.95)
+        self.check(app, "mail")
         dave.types(CHANNEL, '/model monitor arm mail drift --override --reason "measured for weeks"')
-        world.answer(dave, "rolls back by itself")
-        self.promote(world, "churn", 5)
-        push(world, "churn", 5, 0.42)
-        push(world, "leads", 4, 0.42)
+        app.answer(dave, "rolls back by itself")
+        self.promote(app, "churn", 5)
+        push(app, "churn", 5, 0.42)
+        push(app, "leads", 4, 0.42)
         for model in ("churn", "leads"):
-            self.check(world, model)
-        wait_until(lambda: world.production("churn") == [4])
-        world.card(holds="Undo")
-        world.card(holds="Roll back to v3")
+            self.check(app, model)
+        wait_until(lambda: app.production("churn") == [4])
+        app.card(holds="Undo")
+        app.card(holds="Roll back to v3")
 
-    def check(self, world: RunningApp, model: str) -> None:
+    def check(self, app: RunningApp, model: str) -> None:
         """Run the model's monitor now."""
-        with world.ledger.read() as reading:
+        with app.ledger.read() as reading:
             [monitor] = reading.monitors(model)
 
         def checked() -> bool:
             with suppress(BadInput):
-                world.registrar.monitoring.check(monitor.id)
+                app.registrar.monitoring.check(monitor.id)
                 return True
             return False
 
         wait_until(checked)
 
-    def requests(self, world: RunningApp) -> None:
+    def requests(self, app: RunningApp) -> None:
         """Requests in every state that isn't an end."""
         for model in ("fraud", "search", "billing"):
-            self.ask(world, model, 4)
-        two = self.ask(world, "two-eyes", 4)
-        world.bob.clicks(two, "Approve")
-        world.card(holds="1 of 2")
-        pricing = self.ask(world, "pricing", 4)
-        ranking = self.ask(world, "ranking", 4)
-        self.settle(world)
+            self.ask(app, model, 4)
+        two = self.ask(app, "two-eyes", 4)
+        app.bob.clicks(two, "Approve")
+        app.card(holds="1 of 2")
+        pricing = self.ask(app, "pricing", 4)
+        ranking = self.ask(app, "ranking", 4)
+        self.settle(app)
         self.registry.down = True
-        world.bob.clicks(pricing, "Approve")
-        self.thread_says(world, pricing, "Approved")
-        world.bob.types(CHANNEL, '/model freeze pricing --reason "end of quarter"')
-        world.answer(world.bob, "pricing")
+        app.bob.clicks(pricing, "Approve")
+        self.thread_says(app, pricing, "Approved")
+        app.bob.types(CHANNEL, '/model freeze pricing --reason "end of quarter"')
+        app.answer(app.bob, "pricing")
         self.registry.down = False
         self.wait(minutes=1)
-        self.thread_says(world, pricing, "is frozen")
-        world.bob.clicks(ranking, "Approve")
+        self.thread_says(app, pricing, "is frozen")
+        app.bob.clicks(ranking, "Approve")
         assert self.registry.is_hanging.wait(30)
 
-    def settle(self, world: RunningApp) -> None:
+    def settle(self, app: RunningApp) -> None:
         """Wait until everything was told and every tag written."""
 
         def nothing_is_due() -> bool:
-            world.registrar.poll()
-            with world.ledger.read() as reading:
+            app.registrar.poll()
+            with app.ledger.read() as reading:
                 now = self.clock.now()
                 return not reading.due_notes(now) and not reading.due_copies(now)
 
         wait_until(nothing_is_due)
 
-    def thread_says(self, world: RunningApp, card: dict[str, Any], words: str) -> None:
+    def thread_says(self, app: RunningApp, card: dict[str, Any], words: str) -> None:
         """Wait until the card's thread says this."""
-        wait_until(lambda: any(words in message_text(one) for one in world.bob.thread(card)))
+        wait_until(lambda: any(words in message_text(one) for one in app.bob.thread(card)))
 
-    def kill(self, world: RunningApp) -> None:
+    def kill(self, app: RunningApp) -> None:
         """Let Slack and the registry go away, let people continue, and leave it all as it is."""
-        billing = world.card(holds="Promote billing")
-        carol = world.slack.person("carol")
+        billing = app.card(holds="Promote billing")
+        carol = app.slack.person("carol")
         carol.clicks(billing, "Reject")
         carol.waits_for_modal()
         for method in ("chat.postMessage", "chat.update"):
             self.slack.server_error(method, times=None)
         self.registry.down = True
         carol.submits({"reason": "too slow"})
-        world.alice.types(CHANNEL, "/model promote reports 4 production")
+        app.alice.types(CHANNEL, "/model promote reports 4 production")
 
         def is_left() -> bool:
-            with world.ledger.read() as reading:
+            with app.ledger.read() as reading:
                 now = self.clock.now() + timedelta(minutes=5)
                 ranking = reading.moves("ranking")[0].state is MoveState.EXECUTING
                 return ranking and bool(
@@ -221,8 +221,8 @@ def record(folder: Path) -> None:
             play = ReleaseRecorder(slack, home)
             play.history()
 
-            def leave(world: RunningApp) -> None:
-                kill(world)
+            def leave(app: RunningApp) -> None:
+                kill(app)
                 _dump(home / "ledger.db", folder / LEDGER.name)
                 _dump(state, folder / WORKSPACE.name)
                 (folder / REGISTRY.name).write_text(pack(play.registry), encoding="utf-8")

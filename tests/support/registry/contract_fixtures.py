@@ -47,7 +47,7 @@ def registry(both: tuple[Registry, RegistryBackend]) -> Registry:
 
 
 @pytest.fixture
-def shelf(both: tuple[Registry, RegistryBackend]) -> RegistryBackend:
+def backend(both: tuple[Registry, RegistryBackend]) -> RegistryBackend:
     return both[1]
 
 
@@ -78,9 +78,9 @@ CALLS = READING | WRITING
 
 
 @pytest.fixture
-def remote(mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend) -> MlflowRegistry:
+def remote(mlflow_server: MlflowServer, mlflow_backend: MlflowBackend) -> MlflowRegistry:
     """Return a registry over HTTP that holds churn, and has just been asked for it."""
-    mlflow_shelf.add("churn", versions=[PRODUCTION, NONE])
+    mlflow_backend.add("churn", versions=[PRODUCTION, NONE])
     registry = MlflowRegistry(mlflow_server.uri)
     registry.versions("churn")
     mlflow_server.requests.clear()

@@ -239,8 +239,8 @@ class MlflowBackend:
 class TaggedBackend:
     """The shelf behind a registry that keeps its stages as tags."""
 
-    def __init__(self, shelf: RegistryBackend) -> None:
-        self._shelf = shelf
+    def __init__(self, backend: RegistryBackend) -> None:
+        self._shelf = backend
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._shelf, name)
@@ -300,11 +300,11 @@ def mlflow_sqlite(mlflow_template: Path, mlflow_patience: None, tmp_path: Path) 
 
 
 @pytest.fixture
-def mlflow_shelf(mlflow_sqlite: str) -> Iterator[MlflowBackend]:
+def mlflow_backend(mlflow_sqlite: str) -> Iterator[MlflowBackend]:
     """Return the shelf behind `mlflow_sqlite` and `mlflow_server`."""
-    shelf = MlflowBackend(mlflow_sqlite, str(Path(mlflow_sqlite.removeprefix("sqlite:///")).with_name("artifacts")))
-    yield shelf
-    shelf.close()
+    backend = MlflowBackend(mlflow_sqlite, str(Path(mlflow_sqlite.removeprefix("sqlite:///")).with_name("artifacts")))
+    yield backend
+    backend.close()
 
 
 @pytest.fixture
@@ -322,18 +322,18 @@ def registries(request: pytest.FixtureRequest) -> Callable[[str], tuple[Registry
 
     def make(kind: str) -> tuple[Registry, RegistryBackend]:
         if kind in TAGGED_KINDS:
-            registry, shelf = make(kind.removesuffix(" with tags"))
-            return TaggedStages(registry, champion="champion", challenger="challenger"), TaggedBackend(shelf)
+            registry, backend = make(kind.removesuffix(" with tags"))
+            return TaggedStages(registry, champion="champion", challenger="challenger"), TaggedBackend(backend)
         if kind == "memory":
             memory = MemoryRegistry()
             return memory, memory
         from bot.registry.mlflow import MlflowRegistry
 
-        shelf = request.getfixturevalue("mlflow_shelf")
+        backend = request.getfixturevalue("mlflow_backend")
         fixture = request.getfixturevalue(f"mlflow_{'server' if kind == 'http' else kind}")
         registry = MlflowRegistry(fixture.uri if kind == "http" else fixture)
         request.addfinalizer(registry.close)
-        return registry, shelf
+        return registry, backend
 
     return make
 

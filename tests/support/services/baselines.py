@@ -45,7 +45,7 @@ def record_measurements(
         )
         for number, at in enumerate(times)
     ]
-    bench.clock.turn(seconds=span.total_seconds())
+    bench.clock.advance(seconds=span.total_seconds())
     now = bench.clock.now()
     with bench.ledger.write() as tx:
         tx.claim_slots({(monitor.id, one.slot): now for one in checks}, "x", now)
@@ -59,7 +59,7 @@ def measure_until(
     """Check every five minutes and a half, the most that jitter makes of five; return after how long it failed."""
     began = bench.clock.now()
     while bench.clock.now() - began < until:
-        bench.clock.turn(seconds=330)
+        bench.clock.advance(seconds=330)
         bench.sources.say("accuracy", (bench.clock.now() - monitor.rule.label_delay, value(bench.clock.now())))
         tick(bench)
         if monitor_state(bench, monitor).state is State.FAILED:

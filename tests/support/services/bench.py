@@ -84,7 +84,7 @@ class ManualClock:
         """Set the time back, as somebody does who mends a clock; no time has gone by."""
         self.time -= timedelta(**span)
 
-    def turn(self, **span: float) -> None:
+    def advance(self, **span: float) -> None:
         """Put it forward."""
         self.time += timedelta(**span)
         self.ticks += timedelta(**span).total_seconds()

@@ -30,7 +30,7 @@ def set_production_rule(bench: Bench, *gates: Mapping[str, Any], **production: A
 def bad(served: Bench) -> Bench:
     """Return a bench whose v4 was rolled back as bad, so that v2 is in Production again."""
     served.do(ROLL_BACK, BOB)
-    served.clock.turn(hours=1)
+    served.clock.advance(hours=1)
     return served
 
 

@@ -34,10 +34,10 @@ def served(bench: Bench) -> Bench:
     """Return a bench whose `churn` had v3 and then v2 for thirty hours, and now v4 in Production."""
     bench.watch.poll()
     for version in (2, 4):
-        bench.clock.turn(hours=30)
+        bench.clock.advance(hours=30)
         bench.approved(f"promote churn {version} production")
         bench.moves.run("churn")
-    bench.clock.turn(minutes=10)
+    bench.clock.advance(minutes=10)
     return bench
 
 
@@ -54,7 +54,7 @@ def add_monitor(bench: Bench, name: str = "accuracy", model: str = "churn", **fi
 def check_values(bench: Bench, *values: float | None, query: str = "accuracy") -> None:
     """Let the source have one value after the other, and have each checked; None is no value."""
     for value in values:
-        bench.clock.turn(seconds=12)
+        bench.clock.advance(seconds=12)
         bench.sources.answers[query] = Answer() if value is None else Answer(points=[(bench.clock.now(), value)])
         tick(bench)
 
@@ -92,7 +92,7 @@ def put_into_production(bench: Bench, *models: str) -> None:
         bench.registry.add(model, versions=[Stage.PRODUCTION])
         bench.registry.set_alias(model, "champion", 1)
     bench.watch.poll()
-    bench.clock.turn(hours=1)
+    bench.clock.advance(hours=1)
 
 
 def policy_with(*monitors: dict[str, Any]) -> Any:
@@ -141,7 +141,7 @@ def record_history(bench: Bench, monitor: Monitor, values: Callable[[int], float
 def keep_measuring(bench: Bench, value: Callable[[int], float], *, minutes: int) -> None:
     """Let the source have a value every minute, and have each checked."""
     for at in range(minutes):
-        bench.clock.turn(seconds=66)
+        bench.clock.advance(seconds=66)
         bench.sources.say("accuracy", (bench.clock.now(), value(at)))
         tick(bench)
 
@@ -152,7 +152,7 @@ def asked(bench: Bench) -> None:
     check_values(bench, 0.5, 0.5)
     [incident] = incidents(bench)
     assert incident.doing is Doing.AWAITING_HUMAN
-    bench.clock.turn(hours=1)
+    bench.clock.advance(hours=1)
     bench.rollbacks.answer(BOB, incident.id, origin="slack")
 
 

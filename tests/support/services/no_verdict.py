@@ -23,7 +23,7 @@ WHY = "The baseline is gone."
 def minutes(bench: Bench, says: str, query: str = "accuracy") -> None:
     """Let a minute and a check pass for each letter: `+` has a reading as good as usual, `.` none, `!` an error."""
     for at, letter in enumerate(says):
-        bench.clock.turn(seconds=66)
+        bench.clock.advance(seconds=66)
         answers = {
             "+": Answer(points=[(bench.clock.now(), 0.9 + 0.002 * (at % 5))]),
             ".": Answer(),

@@ -54,7 +54,7 @@ def settles(bench: Bench, policies: Policies, seconds: int) -> bool:
     """Let that much time pass, with a poll at its beginning and each second; tell whether a policy was put in force."""
     taken = policies.take_up()
     for _ in range(seconds):
-        bench.clock.turn(seconds=1)
+        bench.clock.advance(seconds=1)
         taken |= policies.take_up()
     return taken
 

@@ -100,15 +100,15 @@ def promoted_and_found_bad(machine: RestorableMachine, version: int = 1) -> None
     bench = begun(machine)
     request = bench.approved(f"promote churn {version} production")
     machine.back_up()
-    machine.clock.turn(hours=1)
+    machine.clock.advance(hours=1)
     bench.moves.run("churn")
     assert bench.state(request) is RequestState.DONE
     bench.mirror.write()
-    machine.clock.turn(hours=1)
+    machine.clock.advance(hours=1)
     roll_back(bench)
     assert machine.registry.holders() == [3]
     machine.restore()
-    machine.clock.turn(hours=1)
+    machine.clock.advance(hours=1)
 
 
 def hold_of(bench: Bench) -> HoldKind | None:

@@ -15,7 +15,7 @@ def served(bench: Bench) -> Bench:
     """Return a bench whose `churn` had v3, then v2, then v4 in Production."""
     bench.watch.poll()
     for version in (2, 4):
-        bench.clock.turn(hours=30)
+        bench.clock.advance(hours=30)
         bench.approved(f"promote churn {version} production")
         bench.moves.run("churn")
     assert bench.registry.holders() == [4]

@@ -47,7 +47,7 @@ class Telling:
 
     def promote(self, version: int = 4, model: str = "churn") -> str:
         """Move a version to Production, and return the move's id."""
-        self.bench.clock.turn(seconds=1)
+        self.bench.clock.advance(seconds=1)
         request = self.bench.approved(f"promote {model} {version} production --reason 'better f1'")
         self.bench.moves.run(model)
         return f"promotion:{request.id}"

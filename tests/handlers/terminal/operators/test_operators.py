@@ -174,19 +174,19 @@ class TestLooking:
         said = desk.types("history", "churn", "--at", "2020-01-01")
         assert (said.code, said.out.startswith("No record: Registrar has watched “churn” since")) == (0, True)
 
-    def test_a_card_is_read_by_people(self, desk: Desk, mlflow_shelf: MlflowBackend) -> None:
-        mlflow_shelf.add_version("churn", run_id=mlflow_shelf.add_run(metrics={"f1": 0.91}))
+    def test_a_card_is_read_by_people(self, desk: Desk, mlflow_backend: MlflowBackend) -> None:
+        mlflow_backend.add_version("churn", run_id=mlflow_backend.add_run(metrics={"f1": 0.91}))
         lines = desk.types("show", "churn", "4").out.splitlines()
         shown = {line[:25].strip(): line[25:].strip() for line in lines}
         assert (shown["Metrics"], shown["Use case"]) == ("f1 0.91", "missing")
         assert shown["Training date"].endswith(" UTC")
 
     def test_a_long_name_leaves_ids_and_times_whole_in_eighty_columns(
-        self, desk: Desk, mlflow_shelf: MlflowBackend, monkeypatch: pytest.MonkeyPatch
+        self, desk: Desk, mlflow_backend: MlflowBackend, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("COLUMNS", "80")
-        mlflow_shelf.add("fraud-detection-for-europe-and-elsewhere-v2")
-        mlflow_shelf.add_version("fraud-detection-for-europe-and-elsewhere-v2")
+        mlflow_backend.add("fraud-detection-for-europe-and-elsewhere-v2")
+        mlflow_backend.add_version("fraud-detection-for-europe-and-elsewhere-v2")
         words = ("promote", "fraud-detection-for-europe-and-elsewhere-v2", "1", "production", "--json")
         asked = desk.types(*words).document
         text = desk.types("requests").out

@@ -61,8 +61,8 @@ def test_what_cannot_be_understood_is_told(words: str, hint: str, capsys: pytest
     assert printed.out == ""
 
 
-def test_behind_two_dashes_nothing_is_a_flag(registrar: CliRunner, mlflow_shelf: MlflowBackend) -> None:
-    mlflow_shelf.add("--json", versions=1)
+def test_behind_two_dashes_nothing_is_a_flag(registrar: CliRunner, mlflow_backend: MlflowBackend) -> None:
+    mlflow_backend.add("--json", versions=1)
     assert registrar("compare", "--json", "--", "--json").document["model"] == "--json"
 
 
@@ -70,10 +70,10 @@ ODD = ["[bold]x", "it's", 'a "b"', "модель 模型 نموذج", "{braces} %
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_names_stand_as_they_are(registrar: CliRunner, mlflow_shelf: MlflowBackend, name: str) -> None:
-    mlflow_shelf.add(name)
-    run = mlflow_shelf.add_run(metrics={"f1": 0.5})
-    mlflow_shelf.add_version(name, run_id=run, tags={"semver": "[red]\x1b[31m1.0.0"})
+def test_odd_names_stand_as_they_are(registrar: CliRunner, mlflow_backend: MlflowBackend, name: str) -> None:
+    mlflow_backend.add(name)
+    run = mlflow_backend.add_run(metrics={"f1": 0.5})
+    mlflow_backend.add_version(name, run_id=run, tags={"semver": "[red]\x1b[31m1.0.0"})
     assert registrar("compare", name, "--json").document["model"] == name
     assert registrar("best", name, "f1", "--json").document["model"] == name
     table = registrar("compare", name, COLUMNS="120").out
@@ -83,9 +83,9 @@ def test_odd_names_stand_as_they_are(registrar: CliRunner, mlflow_shelf: MlflowB
 
 
 def test_a_screen_that_lacks_letters_gets_them_written_out(
-    registrar: CliRunner, mlflow_shelf: MlflowBackend, monkeypatch: pytest.MonkeyPatch
+    registrar: CliRunner, mlflow_backend: MlflowBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mlflow_shelf.add("модель", versions=1)
+    mlflow_backend.add("модель", versions=1)
     out = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
     monkeypatch.setattr("sys.stdout", out)
     assert main(["compare", "модель", "--json"]) == 0
@@ -143,12 +143,12 @@ def test_all_of_a_thousand_versions_are_shown() -> None:
 
 
 def test_a_model_is_shown_with_status_and_run_of_each_version_page_by_page(
-    registrar: CliRunner, mlflow_shelf: MlflowBackend
+    registrar: CliRunner, mlflow_backend: MlflowBackend
 ) -> None:
-    runs = [mlflow_shelf.add_run() for _ in range(2)]
-    mlflow_shelf.add("many", versions=50)
+    runs = [mlflow_backend.add_run() for _ in range(2)]
+    mlflow_backend.add("many", versions=50)
     for run in runs:
-        mlflow_shelf.add_version("many", run_id=run)
+        mlflow_backend.add_version("many", run_id=run)
     first = registrar("show", "many", COLUMNS="200").out
     assert "52 versions; older: registrar show many --page 2" in first
     [newest] = [line for line in first.splitlines() if line.strip().startswith("v52")]
@@ -174,9 +174,9 @@ def test_the_best_is_green_only_where_there_are_colours(registrar: CliRunner, ch
     assert "\x1b" not in registrar("compare", churn, FORCE_COLOR="1", TERM="xterm-256color", NO_COLOR="1").out
 
 
-def test_a_model_without_versions_or_metrics_is_told(registrar: CliRunner, mlflow_shelf: MlflowBackend) -> None:
-    mlflow_shelf.add("empty")
-    mlflow_shelf.add("bare", versions=2)
+def test_a_model_without_versions_or_metrics_is_told(registrar: CliRunner, mlflow_backend: MlflowBackend) -> None:
+    mlflow_backend.add("empty")
+    mlflow_backend.add("bare", versions=2)
     assert registrar("compare", "empty").out == "There are no versions of “empty” to compare.\n"
     assert registrar("compare", "empty", "--json").document["versions"] == []
     assert [line.split() for line in registrar("compare", "bare").out.splitlines()[-2:]] == [
@@ -186,9 +186,9 @@ def test_a_model_without_versions_or_metrics_is_told(registrar: CliRunner, mlflo
     assert registrar("best", "bare", "f1").code == 2
 
 
-def test_values_that_are_no_numbers_are_null(registrar: CliRunner, mlflow_shelf: MlflowBackend) -> None:
-    run = mlflow_shelf.add_run(metrics={"f1": math.nan, "auc": math.inf, "r2": -1.5e-300})
-    mlflow_shelf.add("churn")
-    mlflow_shelf.add_version("churn", run_id=run)
+def test_values_that_are_no_numbers_are_null(registrar: CliRunner, mlflow_backend: MlflowBackend) -> None:
+    run = mlflow_backend.add_run(metrics={"f1": math.nan, "auc": math.inf, "r2": -1.5e-300})
+    mlflow_backend.add("churn")
+    mlflow_backend.add_version("churn", run_id=run)
     [version] = registrar("compare", "churn", "--json").document["versions"]
     assert version["metrics"] == {"auc": None, "f1": None, "r2": -1.5e-300}

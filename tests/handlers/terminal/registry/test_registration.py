@@ -138,9 +138,9 @@ def events(home: Path) -> list[Event]:
 
 
 def test_registering_leaves_the_intent_and_the_result_in_the_audit(
-    registrar: CliRunner, churn: str, mlflow_shelf: MlflowBackend, tmp_path: Path
+    registrar: CliRunner, churn: str, mlflow_backend: MlflowBackend, tmp_path: Path
 ) -> None:
-    run = mlflow_shelf.add_run(metrics={"f1": 0.95}, models=["model"])
+    run = mlflow_backend.add_run(metrics={"f1": 0.95}, models=["model"])
     said = registrar("register", "--run-id", run, "--model-name", churn, "--tag", "owner=ann", "--tag", "use_case=x")
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith("Registered v4 of “churn” as ")
@@ -151,9 +151,9 @@ def test_registering_leaves_the_intent_and_the_result_in_the_audit(
 
 
 def test_registering_answers_programs_with_the_version(
-    registrar: CliRunner, churn: str, mlflow_shelf: MlflowBackend, mlflow_sqlite: str
+    registrar: CliRunner, churn: str, mlflow_backend: MlflowBackend, mlflow_sqlite: str
 ) -> None:
-    run = mlflow_shelf.add_run(metrics={"f1": 0.95}, models=["model"])
+    run = mlflow_backend.add_run(metrics={"f1": 0.95}, models=["model"])
     for number, semver in ((4, "2.0.0"), (5, "3.0.0")):  # the second one of the same run is told from the first
         said = registrar("register", run, churn, "--bump", "major", "--description", "wider trees", "--json")
         document = said.document

@@ -102,7 +102,7 @@ def test_looking_makes_no_ledger_and_asks_for_none(registrar: CliRunner, churn: 
 
 
 def test_the_requests_do_not_grow_with_the_versions(
-    registrar: CliRunner, churn: str, mlflow_server: MlflowServer, mlflow_shelf: MlflowBackend
+    registrar: CliRunner, churn: str, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
 ) -> None:
     patient = {"MLFLOW_TRACKING_URI": mlflow_server.uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
     asked = []
@@ -111,7 +111,7 @@ def test_the_requests_do_not_grow_with_the_versions(
         assert registrar("compare", churn, **patient).code == 0
         asked.append(len(mlflow_server.requests))
         for _ in range(7):
-            mlflow_shelf.add_version(churn, run_id=mlflow_shelf.add_run(metrics={"f1": 0.5}))
+            mlflow_backend.add_version(churn, run_id=mlflow_backend.add_run(metrics={"f1": 0.5}))
     assert asked == [3, 3]  # versions, experiments, runs
 
 

@@ -37,55 +37,55 @@ from tests.support.waiting import wait_until
 
 
 class TestTheJobEndsAsItWasDecided:
-    def test_with_0_after_approve(self, world: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_with_0_after_approve(self, app: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
         job = asks()
-        world.bob.clicks(world.card(), "Approve")
-        assert (job.ends(), world.production()) == (0, [4])
+        app.bob.clicks(app.card(), "Approve")
+        assert (job.ends(), app.production()) == (0, [4])
         printed = capsys.readouterr()
         assert "Done: “churn” v3 → v4 in Production" in printed.out
         assert "Done:" not in printed.err  # where both go to one log, it's there once
 
-    def test_with_1_after_reject(self, world: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_with_1_after_reject(self, app: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
         job = asks()
-        world.card()
-        world.bob.types(CHANNEL, f'/model reject {request_of(world)} --reason "too slow"')
-        assert (job.ends(), world.production()) == (1, [3])
+        app.card()
+        app.bob.types(CHANNEL, f'/model reject {request_of(app)} --reason "too slow"')
+        assert (job.ends(), app.production()) == (1, [3])
         assert "too slow" in capsys.readouterr().out
 
-    def test_with_4_after_expiry(self, world: RunningApp, clock: AdjustableClock) -> None:
+    def test_with_4_after_expiry(self, app: RunningApp, clock: AdjustableClock) -> None:
         job = asks()
-        world.card()
-        request_of(world)
-        clock.turn(world.registrar.context.policy.rules_for("churn").production.expires_after)  # type: ignore[union-attr]
-        world.registrar.expire()
-        assert (job.ends(), world.production()) == (4, [3])
+        app.card()
+        request_of(app)
+        clock.advance(app.registrar.context.policy.rules_for("churn").production.expires_after)  # type: ignore[union-attr]
+        app.registrar.expire()
+        assert (job.ends(), app.production()) == (4, [3])
 
-    def test_with_4_after_a_cancellation(self, world: RunningApp) -> None:
+    def test_with_4_after_a_cancellation(self, app: RunningApp) -> None:
         job = asks()
-        world.card()
-        world.slack.person("dave").types(CHANNEL, f"/model cancel {request_of(world)}")
+        app.card()
+        app.slack.person("dave").types(CHANNEL, f"/model cancel {request_of(app)}")
         assert job.ends() == 4
 
-    def test_with_5_when_its_own_wait_ends_first(self, world: RunningApp) -> None:
+    def test_with_5_when_its_own_wait_ends_first(self, app: RunningApp) -> None:
         assert asks("--timeout", "1s").ends() == 5
-        request_of(world)  # which goes on
+        request_of(app)  # which goes on
 
-    def test_as_json_if_that_is_asked_for(self, world: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_as_json_if_that_is_asked_for(self, app: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
         job = asks("--json")
-        world.bob.clicks(world.card(), "Approve")
+        app.bob.clicks(app.card(), "Approve")
         assert job.ends() == 0
         document = json.loads(capsys.readouterr().out)
         assert (document["state"], document["is_final"], document["version"]) == ("done", True, 4)
         assert [vote["by"].rpartition("/")[2] for vote in document["votes"]] == ["U0BOB"]
 
 
-def test_the_card_says_from_which_run_it_was_asked(world: RunningApp) -> None:
+def test_the_card_says_from_which_run_it_was_asked(app: RunningApp) -> None:
     asks("--timeout", "1s").ends()
-    text = message_text(world.card())
+    text = message_text(app.card())
     assert "<https://github.com/acme/churn/actions/runs/4711/attempts/1|acme/churn  ·  run 4711>" in text
     assert "`9fceb02d0ae…`" in text
     assert "`github-churn`" in text
-    with world.ledger.read() as reading:
+    with app.ledger.read() as reading:
         [asked] = [link.event for link in reading.links() if link.event.tag is Tag.ASKED]
     assert asked.actor == Client("github-churn")
     assert asked.evidence["ci"]["commit"] == GITHUB["GITHUB_SHA"]
@@ -97,48 +97,48 @@ def test_a_bot_that_is_started_anew_meanwhile_is_waited_for(
     port, registry, policy = free_port(), MemoryRegistry(), make_policy({"clients": CLIENTS})
     monkeypatch.setenv("REGISTRAR_URL", f"http://127.0.0.1:{port}")
 
-    with running_app(slack, tmp_path, registry, policy=policy, port=port) as world:
+    with running_app(slack, tmp_path, registry, policy=policy, port=port) as app:
         job = asks()
-        card = world.card()
-    with running_app(slack, tmp_path, registry, policy=policy, port=port) as world:
-        world.bob.clicks(card, "Approve")
-        assert (job.ends(), world.production()) == (0, [4])
+        card = app.card()
+    with running_app(slack, tmp_path, registry, policy=policy, port=port) as app:
+        app.bob.clicks(card, "Approve")
+        assert (job.ends(), app.production()) == (0, [4])
 
 
-def test_a_connection_that_is_cut_is_picked_up_again(world: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    relay = TcpProxy(int(world.service.address.rpartition(":")[2]))
+def test_a_connection_that_is_cut_is_picked_up_again(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = TcpProxy(int(app.service.address.rpartition(":")[2]))
     monkeypatch.setenv("REGISTRAR_URL", relay.url)
     job = asks()
-    card = world.card()
+    card = app.card()
     relay.cut()
     assert relay.refused.acquire(timeout=60)  # it has asked meanwhile, and got no answer
-    world.bob.clicks(card, "Approve")
-    wait_until(lambda: world.production() == [4])
+    app.bob.clicks(card, "Approve")
+    wait_until(lambda: app.production() == [4])
     relay.mend()
     assert job.ends() == 0
     relay.close()
 
 
-def test_asking_through_a_cut_wire_opens_one_request(world: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    relay = TcpProxy(int(world.service.address.rpartition(":")[2]))
+def test_asking_through_a_cut_wire_opens_one_request(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = TcpProxy(int(app.service.address.rpartition(":")[2]))
     monkeypatch.setenv("REGISTRAR_URL", relay.url)
     relay.cut()
     job = Job("promote", "churn", "4", "production")
     assert relay.refused.acquire(timeout=60)
     relay.mend()
     assert job.ends() == 0
-    with world.ledger.read() as reading:
+    with app.ledger.read() as reading:
         assert len(reading.requests()) == 1
     relay.close()
 
 
 @pytest.mark.slow
 def test_a_bot_that_is_killed_meanwhile_is_waited_for(
-    slack: Remote, tmp_path: Path, mlflow_sqlite: str, mlflow_shelf: MlflowBackend, monkeypatch: pytest.MonkeyPatch
+    slack: Remote, tmp_path: Path, mlflow_sqlite: str, mlflow_backend: MlflowBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mlflow_shelf.add("churn")
+    mlflow_backend.add("churn")
     for stage in (Stage.ARCHIVED, Stage.NONE, Stage.PRODUCTION, Stage.NONE):
-        mlflow_shelf.add_version("churn", stage=stage)
+        mlflow_backend.add_version("churn", stage=stage)
     (tmp_path / "registrar.yml").write_text(json.dumps(POLICY | {"clients": CLIENTS}))
     port = free_port()
     environment = clean_environment(
@@ -172,12 +172,12 @@ def test_a_bot_that_is_killed_meanwhile_is_waited_for(
         assert job.ends() == 0
 
 
-def test_a_second_attempt_of_a_job_whose_link_is_another_one_asks_for_the_same(world: RunningApp) -> None:
+def test_a_second_attempt_of_a_job_whose_link_is_another_one_asks_for_the_same(app: RunningApp) -> None:
     key = {"Idempotency-Key": "job-4711"}
     bodies = [BODY | {"ci": {"url": f"https://ci.example/4711/{attempt}"}} for attempt in (1, 2)]
-    assert [call(world, "POST", "/v1/requests", json=body, headers=key).status_code for body in bodies] == [201, 200]
+    assert [call(app, "POST", "/v1/requests", json=body, headers=key).status_code for body in bodies] == [201, 200]
 
 
-def test_a_version_is_registered_over_http(world: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_version_is_registered_over_http(app: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["register", "--run-id", "nowhere", "--model-name", "churn"]) == 2
     assert "MLflow has no run" in capsys.readouterr().err

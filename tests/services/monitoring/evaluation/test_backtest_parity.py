@@ -41,7 +41,7 @@ def test_a_backtest_says_how_many_hours_were_judged(watched: tuple[Bench, Monito
 def test_a_backtest_that_judged_too_little_says_why(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
     record_measurements(bench, monitor, 4 * DAY)
-    bench.clock.turn(days=3)
+    bench.clock.advance(days=3)
     found = replayed(bench, monitor)
     assert (found.hours_judged, found.is_judged) == (94, False)
     assert str(found.sentence).endswith("Most of the time that wasn't judged, nothing was measured.")
@@ -147,9 +147,9 @@ def test_live_checks_and_a_backtest_come_to_the_same(
             version = 4 if version != 4 else 2
             promoted(bench, version)
         elif what == "gap":
-            bench.clock.turn(minutes=100)
+            bench.clock.advance(minutes=100)
         for _ in range(count):
-            bench.clock.turn(seconds=198 - number % 30)
+            bench.clock.advance(seconds=198 - number % 30)
             number += 1
             now = bench.clock.now()
             answers = {"no data": Answer(), "error": Answer(outcome=Outcome.ERROR)}

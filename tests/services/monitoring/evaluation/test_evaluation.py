@@ -55,7 +55,7 @@ def test_the_sweep_leaves_the_days_of_a_baseline_however_old_they_are(watched: t
     found = frozen_baseline(bench, monitor)
     days = kept(bench, monitor, found.since, found.until)
     assert days == 21 * 288 - 1
-    bench.clock.turn(days=400)
+    bench.clock.advance(days=400)
     bench.monitoring.sweep(35 * DAY)
     assert kept(bench, monitor, found.since, found.until) == days
     assert kept(bench, monitor, found.until, bench.clock.now()) == 0
@@ -68,7 +68,7 @@ def test_the_days_before_a_promotion_stay_for_a_monitor_that_is_paused_meanwhile
     with bench.ledger.write() as tx:
         tx.save_monitor(replace(monitor, is_paused=True))
     for _ in range(50):
-        bench.clock.turn(days=1)
+        bench.clock.advance(days=1)
         bench.monitoring.sweep(35 * DAY)
     with bench.ledger.write() as tx:
         tx.save_monitor(replace(monitor, is_paused=False))
@@ -84,7 +84,7 @@ def test_a_baseline_that_cannot_be_made_keeps_no_old_checks_from_being_removed(
 ) -> None:
     bench, monitor = watched
     monkeypatch.setattr("bot.services.judging.summary_of", lambda *_: 1 / 0)
-    bench.clock.turn(days=36)
+    bench.clock.advance(days=36)
     assert bench.monitoring.sweep(35 * DAY) > 0
     assert kept(bench, monitor, bench.clock.now() - 60 * DAY, bench.clock.now()) == 0
     assert "can't be made" in caplog.text
@@ -108,7 +108,7 @@ def test_a_removed_monitor_keeps_no_baseline(watched: tuple[Bench, Monitor]) -> 
     measure_until(bench, monitor, usual_value, timedelta(minutes=10))
     with bench.ledger.write() as tx:
         tx.save_monitor(replace(monitor, removed_at=bench.clock.now()))
-    bench.clock.turn(days=36)
+    bench.clock.advance(days=36)
     bench.monitoring.sweep(35 * DAY)
     with bench.ledger.read() as reading:
         assert (reading.baselines([monitor.id]), reading.measurements(monitor.id)) == ({}, [])
@@ -218,7 +218,7 @@ def test_after_an_outage_it_says_when_it_judges_again_and_not_when_it_would_have
     bench.watch.poll()
     monitor = add_monitor(bench, **BLOCKS)
     record_measurements(bench, monitor, 6 * DAY)
-    bench.clock.turn(days=4)
+    bench.clock.advance(days=4)
     measure_until(bench, monitor, usual_value, timedelta(hours=1, minutes=1))
     now = bench.clock.now()
     assert f"It judges from {now + timedelta(hours=1):%Y-%m-%d %H}:00 UTC" in str(monitor_state(bench, monitor).why)
@@ -232,7 +232,7 @@ def test_hours_that_too_few_days_before_the_promotion_have_are_compared_with_the
     for day in range(7):
         record_measurements(served, monitor, timedelta(hours=11))
         if day < 3:
-            served.clock.turn(hours=1)
+            served.clock.advance(hours=1)
         record_measurements(served, monitor, timedelta(hours=12 if day < 3 else 13))
     promoted(served, 1)
     record_measurements(served, monitor, 8 * DAY)

@@ -48,7 +48,7 @@ def test_without_data_nothing_is_ever_moved(served: Bench, what: str) -> None:
     monitor = add_monitor(served, fail_after=1, no_data=3, error=3)
     served.sources.answers["accuracy"] = NOTHING[what]()
     for _ in range(5):
-        served.clock.turn(seconds=12)
+        served.clock.advance(seconds=12)
         tick(served)
     assert (served.registry.holders(), rollbacks(served)) == ([4], [])
     assert monitor_state(served, monitor).state in {State.NO_DATA, State.ERROR}
@@ -68,22 +68,22 @@ def test_what_nobody_knew_while_it_was_silenced_is_told_afterwards(served: Bench
         loud: Any = parse("monitor unsilence churn accuracy")
         monitors.unsilence(BOB, loud, origin="slack")
     else:
-        served.clock.turn(hours=2)
+        served.clock.advance(hours=2)
     check_values(served, None, None)
     assert [(one.kind, one.doing) for one in incidents(served)] == [(IncidentKind.BLIND, Doing.NOTIFIED)]
 
 
 def test_each_reading_counts_once_however_many_checks_see_it(served: Bench) -> None:
     monitor = add_monitor(served, min_points=3)
-    served.clock.turn(seconds=12)
+    served.clock.advance(seconds=12)
     points = [(served.clock.now(), 0.9)]
     served.sources.answers["accuracy"] = Answer(points=points)
     for _ in range(2):
         tick(served)
         assert monitor_state(served, monitor).points == 1
-        served.clock.turn(seconds=12)
+        served.clock.advance(seconds=12)
     for value in (0.91, 0.92):
-        served.clock.turn(seconds=12)
+        served.clock.advance(seconds=12)
         points.append((served.clock.now(), value))
         served.sources.answers["accuracy"] = Answer(points=points)
         tick(served)
@@ -97,14 +97,14 @@ def test_after_the_clock_was_set_back_it_is_said_why_nothing_is_measured(served:
     check_values(served, 0.9, 0.9, 0.9)
     assert (monitor_state(served, monitor).state, len(incidents(served))) == (State.NO_DATA, 1)
     assert "which is yet to come: the clock was set back" in str(monitor_state(served, monitor).why)
-    served.clock.turn(hours=1)
+    served.clock.advance(hours=1)
     check_values(served, 0.9)
     assert (monitor_state(served, monitor).state, incidents(served)[0].is_open) == (State.OK, False)
 
 
 def all_say(bench: Bench, count: int, answer: Answer) -> None:
     """Let `count` monitors hear this of the source, and have all of them checked."""
-    bench.clock.turn(seconds=12)
+    bench.clock.advance(seconds=12)
     for number in range(count):
         bench.sources.answers[f"q{number}"] = answer
     tick(bench)
@@ -159,7 +159,7 @@ def test_one_that_was_well_and_cannot_be_measured_does_not_pass_for_well(served:
     check_values(served, 0.9, None)
     assert str(state(monitor, monitor_state(served, monitor))) == "well when last measured; no data 1 of 3"
     served.sources.answers["accuracy"] = Misconfigured("no such source")
-    served.clock.turn(seconds=12)
+    served.clock.advance(seconds=12)
     tick(served)
     assert str(state(monitor, monitor_state(served, monitor))) == "well when last measured; error 1 of 2"
 
@@ -189,7 +189,7 @@ def test_it_recovers_after_so_many_good_ones(served: Bench) -> None:
 def test_what_failed_is_asked_again_within_the_check(served: Bench) -> None:
     add_monitor(served, retries=2)
     served.sources.answers["accuracy"] = Answer(outcome=Outcome.ERROR, why=say("refused"))
-    served.clock.turn(seconds=12)
+    served.clock.advance(seconds=12)
     tick(served)
     assert len(served.sources.asked) == 3
 
@@ -200,7 +200,7 @@ def test_what_failed_is_asked_again_within_the_check(served: Bench) -> None:
 def test_an_alert_that_nobody_looks_after_is_repeated(served: Bench) -> None:
     add_monitor(served, action="notify")
     check_values(served, 0.5, 0.5)
-    served.clock.turn(hours=4)
+    served.clock.advance(hours=4)
     served.incidents.tend()
     assert any("nobody looks after it" in line for line in channel_texts(served))
 

@@ -155,7 +155,7 @@ def test_of_a_source_with_very_many_monitors_a_sample_says_whether_it_is_in_doub
         for one in others:
             tx.save_standing(Standing(monitor=one.id, next_at=served.clock.now() + timedelta(minutes=4)))
     add_monitor(served, "q0", query="q0", fail_after=1)
-    served.clock.turn(seconds=12)
+    served.clock.advance(seconds=12)
     for number in range(120):
         served.sources.answers[f"q{number}"] = Answer(points=[(served.clock.now(), 0.0)])
     tick(served)
@@ -167,7 +167,7 @@ def test_of_very_many_monitors_one_that_fails_alone_is_believed(served: Bench) -
     for number in range(1, 120):
         add_monitor(served, f"q{number}", query=f"q{number}", fail_after=1, every="5m")
     add_monitor(served, "q0", query="q0", fail_after=1)
-    served.clock.turn(seconds=12)
+    served.clock.advance(seconds=12)
     for number in range(120):
         served.sources.answers[f"q{number}"] = Answer(points=[(served.clock.now(), 0.9 if number else 0.0)])
     tick(served)
@@ -190,7 +190,7 @@ def test_the_version_before_that_served_too_short_a_time_is_named_with_the_reaso
 def test_with_nothing_good_to_go_back_to_it_says_so_and_does_nothing(served: Bench) -> None:
     for version in (2, 3):
         served.do(f'rollback churn {version} --reason "?"', BOB)
-    served.clock.turn(hours=7)
+    served.clock.advance(hours=7)
     add_monitor(served)
     check_values(served, 0.5, 0.5)
     [incident] = incidents(served)
@@ -202,7 +202,7 @@ def test_after_a_rollback_a_person_decides_until_the_cooldown_is_over(served: Be
     check_values(served, 0.5, 0.5)
     check_values(served, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served)[0].doing) == ([2], Doing.COOLDOWN)
-    served.clock.turn(hours=6)
+    served.clock.advance(hours=6)
     check_values(served, 0.5)
     assert served.registry.holders() == [3]
 
@@ -251,7 +251,7 @@ def test_a_silenced_monitor_measures_and_does_nothing(served: Bench) -> None:
         )
     check_values(served, 0.5, 0.5)
     assert (served.registry.holders(), incidents(served), monitor_state(served, monitor).value) == ([4], [], 0.5)
-    served.clock.turn(hours=1)
+    served.clock.advance(hours=1)
     check_values(served, 0.5)
     assert served.registry.holders() == [2]
 
@@ -310,7 +310,7 @@ def test_a_registry_that_is_away_is_waited_for(served: Bench) -> None:
     check_values(served, 0.5)
     assert served.registry.holders() == [4]
     served.registry.version = real  # type: ignore[method-assign]
-    served.clock.turn(seconds=LEASE.total_seconds())
+    served.clock.advance(seconds=LEASE.total_seconds())
     served.moves.run("churn")
     assert served.registry.holders() == [2]
 

@@ -43,7 +43,7 @@ def test_nobody_is_reminded_of_what_is_silenced(served: Bench) -> None:
         tx.save_monitor(
             replace(monitor, silenced_until=served.clock.now() + timedelta(hours=72), silenced_by=BOB.person)
         )
-    served.clock.turn(seconds=REPEATED_EVERY.total_seconds() + 1)
+    served.clock.advance(seconds=REPEATED_EVERY.total_seconds() + 1)
     served.incidents.tend()
     assert not any("nobody looks after it" in line for line in channel_texts(served))
 

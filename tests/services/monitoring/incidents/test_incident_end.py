@@ -56,17 +56,17 @@ def probed(sqlite_url: str) -> Iterator[Bench]:
     )
     bench.watch.poll()
     for version in (2, 4):
-        bench.clock.turn(hours=30)
+        bench.clock.advance(hours=30)
         bench.approved(f"promote churn {version} production")
         bench.moves.run("churn")
-    bench.clock.turn(minutes=10)
+    bench.clock.advance(minutes=10)
     yield bench
     ledger.close()
 
 
 def asks(bench: Bench, probe: Probe, **later: float) -> None:
     """Let time pass, ask the serving side, and end what is over."""
-    bench.clock.turn(**later)
+    bench.clock.advance(**later)
     Servings(bench.context, probe).ask()
     bench.incidents.tend()
 
@@ -95,7 +95,7 @@ def test_a_restored_version_that_passes_its_checks_is_a_recovery(probed: Bench) 
     probe = Probe()
     probe.reports = "2"
     asks(probed, probe, seconds=2)
-    probed.clock.turn(hours=1)
+    probed.clock.advance(hours=1)
     check_values(probed, 0.9)
     ended = the_incident(probed)
     assert (ended.ending, title(ended)) == (Ending.RECOVERED, "✅ churn: restored, v2 serves")
@@ -110,7 +110,7 @@ def test_a_restored_version_that_fails_as_well_is_none(probed: Bench) -> None:
     probe = Probe()
     probe.reports = "2"
     asks(probed, probe, seconds=2)
-    probed.clock.turn(hours=1)
+    probed.clock.advance(hours=1)
     check_values(probed, 0.5, 0.5)
     [_, first] = incidents(probed)
     assert first.ending is Ending.RESTORED
@@ -209,7 +209,7 @@ def test_who_looks_after_it_stops_the_reminders(probed: Bench, before: Callable[
     add_monitor(probed, action="notify")
     check_values(probed, 0.5, 0.5)
     before(probed)
-    probed.clock.turn(seconds=REPEATED_EVERY.total_seconds() + 1)
+    probed.clock.advance(seconds=REPEATED_EVERY.total_seconds() + 1)
     probed.incidents.tend()
     assert repeated(probed) == times
 
@@ -219,7 +219,7 @@ def test_the_message_has_the_latest_figures_every_five_minutes(probed: Bench) ->
     check_values(probed, 0.5, 0.5)
     check_values(probed, 0.4)
     assert "0.5 is not greater" in str(the_incident(probed).lines[0])
-    probed.clock.turn(minutes=5)
+    probed.clock.advance(minutes=5)
     check_values(probed, 0.3)
     assert "0.3 is not greater" in str(the_incident(probed).lines[0])
 
@@ -232,10 +232,10 @@ def fails_and_comes_back(bench: Bench, model: str) -> None:
     bench.registry.add(model, versions=[Stage.PRODUCTION, Stage.NONE])
     bench.registry.set_alias(model, "champion", 1)
     bench.watch.poll()
-    bench.clock.turn(hours=1)
+    bench.clock.advance(hours=1)
     bench.approved(f"promote {model} 2 production")
     bench.moves.run(model)
-    bench.clock.turn(minutes=10)
+    bench.clock.advance(minutes=10)
     add_monitor(bench, model=model, query=model, fail_after=1, source=f"of-{model}", min_served="0s")
     check_values(bench, 0.5, query=model)
 
@@ -252,7 +252,7 @@ def test_a_day_later_a_model_may_be_rolled_back_by_itself_again(probed: Bench) -
     add_monitor(probed, fail_after=1, cooldown="0s")
     check_values(probed, 0.5)
     assert len(rollbacks(probed)) == 1
-    probed.clock.turn(hours=25)
+    probed.clock.advance(hours=25)
     probed.sources.answers["accuracy"] = Answer(points=[(probed.clock.now(), 0.9)])
     check_values(probed, 0.9, 0.5)
     assert (len(rollbacks(probed)), probed.registry.holders()) == (2, [3])
@@ -261,7 +261,7 @@ def test_a_day_later_a_model_may_be_rolled_back_by_itself_again(probed: Bench) -
 def test_within_the_day_it_is_not(probed: Bench) -> None:
     add_monitor(probed, fail_after=1, cooldown="0s")
     check_values(probed, 0.5)
-    probed.clock.turn(hours=20)
+    probed.clock.advance(hours=20)
     check_values(probed, 0.9, 0.5)
     assert (len(rollbacks(probed)), probed.registry.holders()) == (1, [2])
 
@@ -269,7 +269,7 @@ def test_within_the_day_it_is_not(probed: Bench) -> None:
 def test_what_is_too_old_is_thrown_away(probed: Bench) -> None:
     monitor = add_monitor(probed)
     check_values(probed, 0.9)
-    probed.clock.turn(days=36)
+    probed.clock.advance(days=36)
     check_values(probed, 0.9)
     assert probed.monitoring.sweep(timedelta(days=7)) == 1
     with probed.ledger.read() as reading:

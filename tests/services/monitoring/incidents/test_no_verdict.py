@@ -103,13 +103,13 @@ def test_a_rule_that_raises_is_told_of(served: Bench, rule: dict[str, Any]) -> N
 
 
 def test_a_clock_that_was_set_back_is_told_of(served: Bench) -> None:
-    served.clock.turn(hours=2)
+    served.clock.advance(hours=2)
     monitor = watched(served)
     served.clock.set_back(hours=1)
     minutes(served, "++++")
     assert monitor_state(served, monitor).state is State.CANT_JUDGE
     assert "the clock was set back" in str(incidents(served)[0].lines[0])
-    served.clock.turn(hours=1)
+    served.clock.advance(hours=1)
     until_judged(served, monitor)
     assert not incidents(served)[0].is_open
 
@@ -126,15 +126,15 @@ def test_a_rule_that_finds_nothing_new_forever_is_told_of(served: Bench, rule: d
 
 def test_readings_that_take_far_too_long_to_come_are_told_of(served: Bench) -> None:
     monitor = add_monitor(served, min_points=6, max_age="1h")
-    served.clock.turn(seconds=12)
+    served.clock.advance(seconds=12)
     served.sources.say("accuracy", (served.clock.now(), 0.9))
     for _ in range(9):
         tick(served)
-        served.clock.turn(seconds=12)
+        served.clock.advance(seconds=12)
     assert (monitor_state(served, monitor).state, monitor_state(served, monitor).points) == (State.WARMUP, 1)
     for _ in range(4):
         tick(served)
-        served.clock.turn(seconds=12)
+        served.clock.advance(seconds=12)
     assert monitor_state(served, monitor).state is State.CANT_JUDGE
     assert "It needs 6 readings" in str(incidents(served)[0].lines[0])
 
@@ -299,7 +299,7 @@ def test_one_that_is_resumed_is_not_blamed_for_its_pause(served: Bench) -> None:
     monitor = watched(served)
     monitors = Monitors(served.context, served.gatekeeper, lambda monitor, span: pytest.fail("nobody asked"))
     monitors.pause(BOB, "churn", "accuracy", origin="slack")
-    served.clock.turn(hours=2, minutes=3)
+    served.clock.advance(hours=2, minutes=3)
     monitors.resume(BOB, "churn", "accuracy", origin="slack")
     before = served.clock.now()
     minutes(served, 25 * "+")
@@ -360,6 +360,6 @@ def test_a_rule_says_what_it_compares(served: Bench, fields: dict[str, Any], sai
 def test_one_bad_reading_is_not_said_to_be_the_window_s_mean(served: Bench) -> None:
     monitor = watched(served)
     served.sources.say("accuracy", (served.clock.now() + timedelta(seconds=66), 0.7))
-    served.clock.turn(seconds=66)
+    served.clock.advance(seconds=66)
     tick(served)
     assert "The latest reading of accuracy for v4 is 0.7." in str(checked(monitor, monitor_state(served, monitor)))

@@ -68,7 +68,7 @@ def test_a_click_on_a_version_that_is_known_not_to_load_is_refused(served: Bench
     add_monitor(served, action="ask")
     check_values(served, 0.5, 0.5)
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
-    served.clock.turn(minutes=11)
+    served.clock.advance(minutes=11)
     check_values(served, 0.5)  # which has looked again
     with pytest.raises(Refused, match="MLmodel file is gone"):
         served.rollbacks.answer(BOB, incidents(served)[0].id, origin="slack")
@@ -184,7 +184,7 @@ def test_a_rollback_that_another_process_takes_over_is_looked_at_again(served: B
     check_values(served, 0.5)
     served.registry.version = real  # type: ignore[method-assign]
     served.registry.add_package(served.registry.version("churn", 4), package_with_input("string"))
-    served.clock.turn(hours=1)
+    served.clock.advance(hours=1)
     served.moves.run("churn")
     assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
     assert incidents(served)[0].doing is Doing.HELD

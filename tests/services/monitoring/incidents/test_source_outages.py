@@ -31,7 +31,7 @@ def fleet(bench: Bench, **fields: Any) -> list[Monitor]:
     """Return a monitor for each of four models, in Production for different times; all have been judging."""
     for model in MODELS[1:]:
         put_into_production(bench, model)
-        bench.clock.turn(minutes=3)
+        bench.clock.advance(minutes=3)
     monitors = [add_monitor(bench, "q", model, **BLOCKS | {"query": "q"} | fields) for model in MODELS]
     for one in monitors:
         with bench.ledger.write() as tx:
@@ -60,8 +60,8 @@ def live_fleet(bench: Bench) -> list[Monitor]:
     """Return the same, judged by the real rule against their own past eight hours."""
     for model in MODELS[1:]:
         put_into_production(bench, model)
-        bench.clock.turn(minutes=3)
-    bench.clock.turn(hours=9)
+        bench.clock.advance(minutes=3)
+    bench.clock.advance(hours=9)
     monitors = [add_monitor(bench, "q", model, **BLOCKS | {"query": "q", "baseline": "live"}) for model in MODELS]
     now, slots = bench.clock.now(), 8 * 60
     with bench.ledger.write() as tx:
@@ -209,7 +209,7 @@ def test_one_that_was_alone_at_first_is_told_of_once(served: Bench, monkeypatch:
 def test_a_source_s_incident_ends_when_few_fail(served: Bench) -> None:
     for number in range(4):
         add_monitor(served, f"q{number}", query=f"q{number}", fail_after=1, recover_after=1)
-    served.clock.turn(seconds=12)
+    served.clock.advance(seconds=12)
     say_all(served, 4, 0.1)
     [incident] = incidents(served)
     assert (incident.kind, incident.is_open) == (IncidentKind.SOURCE, True)
@@ -225,7 +225,7 @@ def test_a_source_s_incident_ends_when_few_fail(served: Bench) -> None:
 
 def say_all(bench: Bench, count: int, value: float) -> None:
     """Let the first `count` queries have this value, the others what they had, and have all checked."""
-    bench.clock.turn(seconds=12)
+    bench.clock.advance(seconds=12)
     for number in range(4):
         before = bench.sources.answers.get(f"q{number}")
         last = before.points[-1][1] if isinstance(before, Answer) and before.points else value
@@ -247,7 +247,7 @@ def test_a_source_that_hangs_again_and_again_is_not_asked_until_it_comes_back(se
 
     def checks_again() -> None:
         for span in ({"minutes": 2}, {"seconds": 12}):  # the one before is given up, and the next one is due
-            served.clock.turn(**span)
+            served.clock.advance(**span)
             served.monitoring.tick()
 
     for _ in range(monitoring.HANGING_MOST):

@@ -35,7 +35,7 @@ def test_a_block_of_rates_is_their_mean_and_no_rate_of_them(served: Bench) -> No
     monitor = add_monitor(served, **HOURS, aggregate="rate", direction="lower")
     record_history(served, monitor, lambda slot: 3.0, hours=8)
     for minute in range(35):
-        served.clock.turn(seconds=66)
+        served.clock.advance(seconds=66)
         now = served.clock.now()
         grown = [(now - timedelta(seconds=back), 3.0 * (66 * minute - back) + 1e6) for back in (60, 30, 0)]
         served.sources.answers["accuracy"] = Answer(points=grown)
@@ -123,7 +123,7 @@ def lately(bench: Bench, monitor: Monitor, value: float, *, hours: float) -> Non
 
 @pytest.mark.parametrize("baseline", ["live", "previous"])
 def test_without_days_before_it_a_version_s_own_past_is_what_is_usual(served: Bench, baseline: str) -> None:
-    served.clock.turn(hours=9)
+    served.clock.advance(hours=9)
     monitor = add_monitor(served, **HOURS, baseline=baseline)
     lately(served, monitor, 0.9, hours=8)
     keep_measuring(served, lambda at: 0.8 + 0.002 * (at % 5), minutes=35)
@@ -146,7 +146,7 @@ def test_a_version_that_was_rolled_back_as_bad_is_nobody_s_baseline(served: Benc
 
 def test_labels_that_come_later_shift_what_is_looked_at(served: Bench) -> None:
     monitor = add_monitor(served, label_delay="5m", fail_after=1)
-    served.clock.turn(minutes=10)
+    served.clock.advance(minutes=10)
     now = served.clock.now()
     served.sources.answers["accuracy"] = Answer(points=[(now - timedelta(minutes=5), 0.9), (now, 0.1)])
     tick(served)
@@ -160,7 +160,7 @@ def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) ->
     monitor = add_monitor(
         served, **HOURS | {"rule": "sequential", "history": f"{hours}h", "fail_after": 1, "every": "10m"}
     )
-    served.clock.turn(hours=1)
+    served.clock.advance(hours=1)
     with served.ledger.read() as reading:
         now, before, *_ = served.rollbacks.served(reading, "churn")
     with served.ledger.write() as tx:
@@ -185,7 +185,7 @@ def test_one_by_one_is_judged_at_every_time_of_day(served: Bench, hours: int) ->
             )
         tx.save_standing(replace(monitor_state(served, monitor), slot=29 * 6, next_at=served.clock.now()))
     for _ in range(40):
-        served.clock.turn(minutes=12)
+        served.clock.advance(minutes=12)
         served.sources.say("accuracy", (served.clock.now(), 0.9))
         tick(served)
         assert monitor_state(served, monitor).state is not State.ERROR

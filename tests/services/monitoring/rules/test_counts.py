@@ -35,7 +35,7 @@ STEP = timedelta(seconds=12)
 def counted(bench: Bench, *pairs: tuple[float, float]) -> None:
     """Let the source have one count after the other, and have each checked."""
     for pair in pairs:
-        bench.clock.turn(seconds=STEP.total_seconds())
+        bench.clock.advance(seconds=STEP.total_seconds())
         bench.sources.say("correct", (bench.clock.now(), *pair))
         tick(bench)
 
@@ -83,7 +83,7 @@ def test_a_metric_that_is_no_count_has_no_total(served: Bench) -> None:
 
 def test_pushed_counts_are_judged_without_being_asked_for(served: Bench) -> None:
     monitor = add_monitor(served, **COUNTS | {"of": None, "source": "push"})
-    served.clock.turn(seconds=12)
+    served.clock.advance(seconds=12)
     now = served.clock.now()
     with served.ledger.write() as tx:
         tx.add_readings(
@@ -298,7 +298,7 @@ def test_evidence_against_a_version_is_none_against_the_next(promoted: tuple[Ben
 def answered(bench: Bench, *values: int) -> None:
     """Let the source have one value after the other, and have each checked."""
     for one in values:
-        bench.clock.turn(seconds=STEP.total_seconds())
+        bench.clock.advance(seconds=STEP.total_seconds())
         bench.sources.say("correct", (bench.clock.now(), one))
         tick(bench)
 

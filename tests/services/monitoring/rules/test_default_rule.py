@@ -139,7 +139,7 @@ def test_a_healthy_check_asks_the_ledger_no_more_than_a_check_by_blocks(watched:
             if number:
                 add_monitor(bench, f"m{number}", **DEFAULT | {"query": "accuracy"})
         for turn in range(40):
-            bench.clock.turn(seconds=330)
+            bench.clock.advance(seconds=330)
             bench.sources.say("accuracy", (bench.clock.now(), usual_value(bench.clock.now())))
             with statements() as some:
                 tick(bench)
@@ -174,7 +174,7 @@ def test_hours_that_few_days_before_the_promotion_have_leave_the_others_compared
     for day in range(7):
         record_measurements(served, monitor, 11 * HOUR)
         if day < 3:
-            served.clock.turn(hours=1)
+            served.clock.advance(hours=1)
         record_measurements(served, monitor, 12 * HOUR if day < 3 else 13 * HOUR)
     promoted(served, 1)
     assert measure_until(served, monitor, usual_value, 4 * HOUR) is None
@@ -188,7 +188,7 @@ def test_a_metric_of_office_hours_is_compared_with_the_version_before(served: Be
     monitor = add_monitor(served, **DEFAULT)
     for _ in range(14):
         record_measurements(served, monitor, 9 * HOUR)
-        served.clock.turn(hours=15)
+        served.clock.advance(hours=15)
     promoted(served, 1)
     assert measure_until(served, monitor, usual_value, 4 * HOUR) is None
     assert measure_until(served, monitor, times(0.9), HOUR) is not None
@@ -200,7 +200,7 @@ def first_term(bench: Bench, **fields: Any) -> Monitor:
 
 
 def checked(bench: Bench, monitor: Monitor, value: float, every: float = 198) -> Standing:
-    bench.clock.turn(seconds=every)
+    bench.clock.advance(seconds=every)
     now = bench.clock.now()
     bench.sources.say(
         "accuracy", (now - monitor.rule.label_delay, value + 0.01 * (now.timestamp() * 613 % 997 / 997 - 0.5))
@@ -285,10 +285,10 @@ def test_live_checks_and_a_backtest_keep_the_same_baselines_and_come_to_the_same
         if what == "promotion":
             promoted(bench, 4 if value > 0.9 else 2)
         elif what == "gap":
-            bench.clock.turn(minutes=100)
+            bench.clock.advance(minutes=100)
         for number in range(count):
             if what == "no data":
-                bench.clock.turn(seconds=198)
+                bench.clock.advance(seconds=198)
                 bench.sources.answers["accuracy"] = Answer()
                 tick(bench)
                 now = monitor_state(bench, monitor)

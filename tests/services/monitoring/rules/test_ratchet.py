@@ -144,7 +144,7 @@ def test_days_that_lack_hours_do_not_take_the_place_of_those_that_have_them(watc
     measure_until(bench, monitor, times(1.03), 10 * MINUTE)
     for _ in range(15):
         record_measurements(bench, monitor, 20 * HOUR, times(1.03))
-        bench.clock.turn(hours=4)
+        bench.clock.advance(hours=4)
     measure_until(bench, monitor, times(1.03), HOUR)
     assert own(bench, monitor) is None
 
@@ -216,7 +216,7 @@ def test_a_new_promotion_begins_with_the_days_before_it(better: tuple[Bench, Mon
 def test_the_sweep_takes_no_own_baseline_but_that_of_a_removed_monitor(better: tuple[Bench, Monitor]) -> None:
     bench, monitor = better
     measure_until(bench, monitor, times(1.03), HOUR)
-    bench.clock.turn(days=100)
+    bench.clock.advance(days=100)
     bench.monitoring.sweep(35 * DAY)
     assert own(bench, monitor) is not None
     with bench.ledger.write() as tx:
@@ -228,7 +228,7 @@ def test_the_sweep_takes_no_own_baseline_but_that_of_a_removed_monitor(better: t
 def test_of_two_processes_one_raises_the_baseline(better: tuple[Bench, Monitor]) -> None:
     bench, _ = better
     other = second_bench(bench)
-    bench.clock.turn(seconds=330)
+    bench.clock.advance(seconds=330)
     for one in (bench, other):
         one.sources.say("accuracy", (bench.clock.now(), 1.03 * usual_value(bench.clock.now())))
     threads = [threading.Thread(target=one.monitoring.tick) for one in (bench, other)]
@@ -244,7 +244,7 @@ def test_a_clock_that_is_set_back_raises_no_baseline_again(better: tuple[Bench, 
     bench, monitor = better
     measure_until(bench, monitor, times(1.03), HOUR)
     before = own(bench, monitor)
-    bench.clock.turn(days=-2)
+    bench.clock.advance(days=-2)
     bench.monitoring.tick()
     measure_until(bench, monitor, times(1.03), HOUR)
     assert repr(own(bench, monitor)) == repr(before)

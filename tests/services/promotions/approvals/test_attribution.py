@@ -111,7 +111,7 @@ def test_an_operator_is_who_they_are_in_slack_in_tags_history_and_on_the_card(be
 def test_an_operator_is_who_they_are_in_slack_after_a_rollback(bench: Bench) -> None:
     bench.watch.poll()
     promoted(bench)
-    bench.clock.turn(hours=1)
+    bench.clock.advance(hours=1)
     bench.do("rollback churn 3 --reason 'latency doubled' --force", ANN_AT_THE_TERMINAL)
     bench.mirror.write()
     assert bench.registry.version("churn", 4).tags["rolled_back_by"] == "UDAVE"

@@ -227,9 +227,9 @@ def test_what_came_to_nothing_has_none(bench: Bench) -> None:
 
 
 def test_reviewers_are_reminded_a_day_before_and_once(bench: Bench, moved: Request) -> None:
-    bench.clock.turn(days=2, seconds=-1)
+    bench.clock.advance(days=2, seconds=-1)
     assert bench.reviews.remind(people) == 0
-    bench.clock.turn(seconds=1)
+    bench.clock.advance(seconds=1)
     assert bench.reviews.remind(people) == 1
     assert bench.reviews.remind(people) == 0
     assert sorted(to for to, _ in of_review(bench, moved)) == ["", "UBOB", "UCAROL"]
@@ -240,44 +240,44 @@ def test_of_a_short_time_half_is_over_before_the_reminder(bench: Bench) -> None:
     rule = {"approvers": ["lead"], "review_within": "6h"}
     bench.context.rules.replace(read_policy(POLICY | {"models": {"*": {"production": rule}}}), "quick")
     bench.do(EMERGENCY, DAVE)
-    bench.clock.turn(hours=3, seconds=-1)
+    bench.clock.advance(hours=3, seconds=-1)
     assert bench.reviews.remind(people) == 0
-    bench.clock.turn(seconds=1)
+    bench.clock.advance(seconds=1)
     assert bench.reviews.remind(people) == 1
 
 
 def test_once_it_is_overdue_the_channel_hears_it_once(bench: Bench, moved: Request) -> None:
-    bench.clock.turn(days=2)
+    bench.clock.advance(days=2)
     bench.reviews.remind(people)
-    bench.clock.turn(days=1)
+    bench.clock.advance(days=1)
     assert [bench.reviews.remind(people) for _ in range(3)] == [1, 0, 0]
     assert [said for to, said in of_review(bench, moved) if to == "#ml-models"] == [
         str(words.review_overdue(moved)),
     ]
     assert bench.events()[-1].tag is Tag.REVIEW_OVERDUE
     assert "Overdue since" in shown(bench.now(moved))
-    bench.clock.turn(days=1)
+    bench.clock.advance(days=1)
     assert bench.reviews.remind(people) == 0
     assert review(bench, moved).reviewed_by == BOB.person
     assert bench.events()[-1].evidence["is_late"] is True
 
 
 def test_a_bot_that_was_off_for_days_says_only_that_it_is_overdue(bench: Bench, moved: Request) -> None:
-    bench.clock.turn(days=9)
+    bench.clock.advance(days=9)
     assert [bench.reviews.remind(people) for _ in range(2)] == [1, 0]
     assert bench.now(moved).review_reminded == 2
 
 
 def test_nobody_is_reminded_of_what_is_reviewed(bench: Bench, moved: Request) -> None:
     review(bench, moved)
-    bench.clock.turn(days=9)
+    bench.clock.advance(days=9)
     assert bench.reviews.remind(people) == 0
 
 
 def test_what_an_older_registrar_moved_is_asked_of_nobody_and_can_be_reviewed(bench: Bench, moved: Request) -> None:
     with bench.ledger.write() as tx:
         tx.save_request(replace(moved, review_due=None))
-    bench.clock.turn(days=9)
+    bench.clock.advance(days=9)
     assert bench.reviews.remind(people) == 0
     with bench.ledger.read() as reading:
         assert reading.to_review() == []
@@ -299,7 +299,7 @@ def test_the_audit_counts_what_has_no_review(bench: Bench, moved: Request) -> No
     links, said = bench.lookups.audit(ask)
     assert str(said) == f"Break glass without a review: 1, 0 overdue ({moved.id})."
     assert "without a review: 1" in str(governing.audit(ask, links, said).blocks)
-    bench.clock.turn(days=3)
+    bench.clock.advance(days=3)
     assert "1, 1 overdue" in str(bench.lookups.audit(ask)[1])
     review(bench, moved)
     assert bench.lookups.audit(ask)[1] is None

@@ -20,7 +20,7 @@ from tests.support.services.bench import ALICE, BOB, CAROL, Bench
 
 def unfreeze(bench: Bench, model: str = "churn") -> None:
     bench.freezing.unfreeze(BOB, build(UnfreezeModel, {"model": model}), origin="slack")
-    bench.clock.turn(seconds=10)
+    bench.clock.advance(seconds=10)
 
 
 # -- approvals expire --------------------------------------------------------------------------------------------------
@@ -31,7 +31,7 @@ def test_an_approved_request_that_waits_in_a_freeze_expires(bench: Bench) -> Non
     freeze(bench)
     for _ in range(3):
         bench.moves.run("churn")
-        bench.clock.turn(hours=10)
+        bench.clock.advance(hours=10)
     bench.moves.run("churn")
     assert bench.state(request) is RequestState.EXPIRED
     unfreeze(bench)
@@ -43,7 +43,7 @@ def test_an_approved_request_expires_while_the_registry_is_down(bench: Bench) ->
     request = bench.approved()
     bench.registry.down = True
     bench.moves.run("churn")
-    bench.clock.turn(days=400)
+    bench.clock.advance(days=400)
     bench.moves.run("churn")
     assert bench.state(request) is RequestState.EXPIRED
     assert move_of(bench, request).state is MoveState.STALE
@@ -54,14 +54,14 @@ def test_an_approved_request_expires_while_the_registry_is_down(bench: Bench) ->
 
 def test_an_approval_that_nobody_carried_out_is_not_carried_out_400_days_later(bench: Bench) -> None:
     request = bench.approved()
-    bench.clock.turn(days=400)
+    bench.clock.advance(days=400)
     bench.moves.run("churn")
     assert (bench.state(request), bench.registry.holders()) == (RequestState.EXPIRED, [3])
 
 
 def test_people_read_that_it_was_approved_and_not_moved_in_time(bench: Bench) -> None:
     request = bench.approved()
-    bench.clock.turn(hours=24)
+    bench.clock.advance(hours=24)
     bench.moves.run("churn")
     assert "expired: it was approved, but not moved by" in bench.told("direct")
     assert {"card:expired", "news:expired", "direct:expired"} <= bench.keys()
@@ -71,10 +71,10 @@ def test_people_read_that_it_was_approved_and_not_moved_in_time(bench: Bench) ->
 
 def test_a_waiting_move_is_due_no_later_than_its_request_expires(bench: Bench) -> None:
     request = bench.approved()
-    bench.clock.turn(hours=23, minutes=59, seconds=57)
+    bench.clock.advance(hours=23, minutes=59, seconds=57)
     freeze(bench)
     bench.moves.run("churn")
-    bench.clock.turn(seconds=3)
+    bench.clock.advance(seconds=3)
     bench.moves.run("churn")
     assert bench.state(request) is RequestState.EXPIRED
 
@@ -83,7 +83,7 @@ def test_a_broken_glass_expires_as_well(bench: Bench) -> None:
     request = glass(bench)
     bench.registry.down = True
     bench.moves.run("churn")
-    bench.clock.turn(days=2)
+    bench.clock.advance(days=2)
     bench.moves.run("churn")
     assert bench.state(request) is RequestState.EXPIRED
 
@@ -93,10 +93,10 @@ def test_a_broken_glass_expires_as_well(bench: Bench) -> None:
 
 def came_and_went(bench: Bench, version: int) -> None:
     """Let a version be moved to Production in MLflow, and v3 be put back because that one is bad."""
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.registry.by_hand("churn", version, Stage.PRODUCTION)
     bench.watch.poll()
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.do('rollback churn 3 --reason "bad figures"', BOB)
     assert bench.registry.holders() == [3]
 
@@ -106,13 +106,13 @@ def test_an_approved_version_that_served_and_was_rolled_back_meanwhile_is_not_mo
     for version in (4, 3):  # v4 served, and v3 took over from it
         bench.approved(f"promote churn {version} production")
         bench.moves.run("churn")
-        bench.clock.turn(days=2)
+        bench.clock.advance(days=2)
     request = bench.approved("promote churn 4 production")
     freeze(bench)
     bench.moves.run("churn")
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.do('rollback churn 4 --reason "bad figures"', BOB)  # v4 serves for a minute, and is worse
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     unblock = build(Unblock, {"model": "churn", "version": "3", "reason": "v4 is worse"})
     bench.rollbacks.unblock(BOB, unblock, origin="slack")
     bench.do('rollback churn 3 --reason "worse figures"', BOB)
@@ -166,7 +166,7 @@ def test_what_is_found_far_back_counts_as_well(bench: Bench) -> None:
 def test_the_moves_before_a_request_are_none_of_its_news(bench: Bench) -> None:
     bench.watch.poll()
     came_and_went(bench, 4)
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     request = bench.approved("promote churn 1 production")
     bench.moves.run("churn")
     assert bench.state(request) is RequestState.DONE
@@ -176,7 +176,7 @@ def test_a_poll_that_finds_late_what_the_request_knew_ends_nothing(bench: Bench)
     bench.watch.poll()
     bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
     request = bench.open()
-    bench.clock.turn(minutes=1)
+    bench.clock.advance(minutes=1)
     bench.watch.poll()
     bench.approve(request)
     bench.moves.run("churn")

@@ -258,7 +258,7 @@ def test_what_has_begun_is_finished_whoever_left_meanwhile(bench: Bench) -> None
     bench.registry.after = lost
     bench.moves.run("churn")
     bench.directory.become(BOB, **GONE)
-    bench.clock.turn(days=9)
+    bench.clock.advance(days=9)
     bench.moves.run("churn")
     assert bench.state(request) is RequestState.DONE
     assert bench.registry.model("churn").aliases["champion"] == 4
@@ -275,7 +275,7 @@ def test_a_move_waits_for_slack_and_is_made_afterward(bench: Bench) -> None:
     assert bench.registry.holders() == [3]
     assert "Slack can't confirm the approvers" in bench.told(f"news:{request.id}:waiting-for-slack")
     bench.directory.is_down = False
-    bench.clock.turn(seconds=2)
+    bench.clock.advance(seconds=2)
     bench.moves.run("churn")
     assert bench.registry.holders() == [4]
 
@@ -285,7 +285,7 @@ def test_the_thread_hears_once_that_a_move_waits_for_slack(bench: Bench) -> None
     bench.directory.is_down = True
     for _ in range(3):
         bench.moves.run("churn")
-        bench.clock.turn(minutes=1)
+        bench.clock.advance(minutes=1)
     assert [note.key.split(":")[-1] for note in bench.notes() if "waiting-for-slack" in note.key] == [
         "waiting-for-slack",
         "waiting-for-slack",
@@ -306,7 +306,7 @@ def with_history(bench: Bench) -> None:
     bench.watch.poll()
     bench.approved("promote churn 1 production")
     bench.moves.run("churn")
-    bench.clock.turn(days=2)
+    bench.clock.advance(days=2)
 
 
 def test_the_second_vote_counts_while_slack_is_down_and_the_move_decides(bench: Bench, two: Request) -> None:
@@ -317,7 +317,7 @@ def test_the_second_vote_counts_while_slack_is_down_and_the_move_decides(bench: 
     bench.moves.run("two")
     assert bench.registry.holders("two") == []
     bench.directory.is_down = False
-    bench.clock.turn(seconds=2)
+    bench.clock.advance(seconds=2)
     bench.moves.run("two")
     assert (bench.state(two), bench.registry.holders("two")) == (RequestState.STALE, [])
 
