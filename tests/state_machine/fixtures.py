@@ -15,7 +15,7 @@ from bot.domain.people import Automation, Caller, Client, Operator, Person, Prof
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.ledger.writing import SqlWriting
-from tests.state_machine.model import ADMINS, AT_LEAST, CLOCK, LEADS, MARGIN, SAME_PERSON, Died, Hand, Rule
+from tests.state_machine.records import ADMINS, AT_LEAST, CLOCK, LEADS, MARGIN, SAME_PERSON, Died, Hand, Rule
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, FaultyRegistry, ManualClock
 
 PEOPLE: dict[str, Caller] = {

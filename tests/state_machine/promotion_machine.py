@@ -31,7 +31,8 @@ from bot.services.moves import LEASE
 from bot.services.policies import Policies
 from tests.state_machine.audit_checker import Auditor
 from tests.state_machine.fixtures import NAMES, PEOPLE, MortalLedger, MortalRegistry, written
-from tests.state_machine.model import (
+from tests.state_machine.model import Model
+from tests.state_machine.records import (
     ACCURACY,
     ALIASES,
     ARCHIVED,
@@ -46,11 +47,10 @@ from tests.state_machine.model import (
     Died,
     Hand,
     Mishap,
-    Model,
     Rule,
     Stumbled,
-    strike,
 )
+from tests.state_machine.registry_model import strike
 from tests.support.services.bench import Bench, FakeDirectory, ManualClock
 
 MODELS = ("churn", "pair")
