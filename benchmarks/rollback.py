@@ -23,9 +23,9 @@ from bot.domain.rollbacks import rolling_back
 from bot.ledger.sql import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
 from tests.support.ledger.bulk_data import add_many_versions
+from tests.support.monitoring.monitoring_harness import BOB, MonitoringHarness
 from tests.support.registry.mlflow_process import mlflow_subprocess
 from tests.support.registry.registries import MlflowBackend
-from tests.support.services.monitoring_harness import BOB, MonitoringHarness
 
 VERSIONS = (10, 1000)
 ROUNDS = 25  # of each way

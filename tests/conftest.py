@@ -103,7 +103,7 @@ def app(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
 # What `make test` leaves to CI, beside what is marked slow: the same tests once more, on another registry, another
 # database, with other people or another text, and those that play for long. A regular expression of the test's id.
 ONCE_MORE = (
-    r"tests/contracts/registry/test_(?!call_metrics|estimators).*\[.*(http|sqlite with tags)",
+    r"tests/contracts/registry/(mlflow/)?test_(?!call_metrics|estimators).*\[.*(http|sqlite with tags)",
     r"test_(registry|sources|races)\.py::.*\[.*(http|sqlite with tags)",
     r"tests/contracts/ledger/test_(?!check_queue|pagination|upgrade).*postgres",
     r"test_(races|ledger_down|jobs)\.py::.*postgres",

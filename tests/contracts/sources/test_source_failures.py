@@ -23,11 +23,7 @@ from bot.sources import Parts
 from bot.sources.mlflow import LiveMlflowSource, MlflowSource
 from bot.sources.prometheus import PrometheusSource
 from bot.sources.push import open_push
-from tests.support.network.broken_prometheus import BAD_BODIES, BAD_RESPONSES, FakeServer, http_response, success_body
-from tests.support.network.ports import free_port
-from tests.support.registry.registries import mlflow_patience  # noqa: F401
-from tests.support.services.bench import Bench, bench  # noqa: F401
-from tests.support.services.monitoring import (
+from tests.support.monitoring.monitoring import (
     add_monitor,
     incidents,
     monitor_state,
@@ -35,6 +31,10 @@ from tests.support.services.monitoring import (
     served,  # noqa: F401
     tick,
 )
+from tests.support.network.broken_prometheus import BAD_BODIES, BAD_RESPONSES, FakeServer, http_response, success_body
+from tests.support.network.ports import free_port
+from tests.support.registry.registries import mlflow_patience  # noqa: F401
+from tests.support.services.bench import Bench, bench  # noqa: F401
 
 GOOD, BAD = 0.9, 0.5
 

@@ -17,9 +17,9 @@ from handlers.doctor.check import Check, NotLookedAtError, look_at
 from handlers.doctor.clocks import clock
 from handlers.terminal.doctor import drawn, line
 from localslack import LocalSlack
-from tests.support.app.doctor import Doctor
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.doctor import Doctor
 
 # -- all together ------------------------------------------------------------------------------------------------------
 

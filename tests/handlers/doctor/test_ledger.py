@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from handlers.doctor import here
-from tests.support.app.doctor import Doctor
 from tests.support.network.ports import free_port
+from tests.support.terminal.doctor import Doctor
 
 
 def test_a_ledger_that_is_not_there_yet_is_no_fault(doctor: Doctor) -> None:

@@ -23,11 +23,11 @@ from bot.registry.mlflow_probe import MlflowProbe
 from handlers.doctor import registry
 from handlers.doctor.access import able
 from handlers.doctor.registry import Speeds, judged
-from tests.support.app.doctor import Doctor
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.network.ports import free_port
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.doctor import Doctor
 
 
 def test_a_registry_that_is_not_there_yet_is_not_made(doctor: Doctor, tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.app.cli_runner import CliRunner, command
 from tests.support.network.ports import free_port
 from tests.support.paths import ROOT
 from tests.support.registry.mlflow_auth import PASSWORD, MlflowWithLogins, mlflow_with_logins
 from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.cli_runner import CliRunner, command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -14,8 +14,8 @@ from bot.registry.memory import MemoryRegistry
 from handlers.doctor.check import shown
 from localslack import LocalSlack
 from tests.support.app.app_fixture import running_app
-from tests.support.app.doctor import POLICY, Doctor
 from tests.support.network.http_receiver import run_receiver
+from tests.support.terminal.doctor import POLICY, Doctor
 
 # -- the policy --------------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,10 @@ from bot.registry.memory import MemoryRegistry
 from localslack import LocalSlack
 from localslack.seed import PersonSeed
 from tests.support.app.app_fixture import running_app
-from tests.support.app.doctor import POLICY, Doctor
 from tests.support.app.workspaces import local_slack
 from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.network.ports import free_port
+from tests.support.terminal.doctor import POLICY, Doctor
 
 # -- Slack -------------------------------------------------------------------------------------------------------------
 

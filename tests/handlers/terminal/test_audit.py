@@ -29,9 +29,9 @@ from handlers.terminal import audits, grammar, listed, screen
 from handlers.terminal.documents import KEYS
 from handlers.terminal.verbs import AuditExport, AuditShow, AuditVerify
 from scripts import docs
-from tests.support.app.cli_runner import CliRunner, command
 from tests.support.ledger.previous_release import LEDGER, database
 from tests.support.ledger.tampering import NOW, VOTE, keep, tamper
+from tests.support.terminal.cli_runner import CliRunner, command
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from handlers.cli import main
 from handlers.terminal.documents import KEYS
 from handlers.terminal.verbs import PolicyCheck, PolicyShow
-from tests.support.app.cli_runner import CommandOutput
+from tests.support.terminal.cli_runner import CommandOutput
 
 Registrar = Callable[..., CommandOutput]
 GOOD = 'roles: {lead: [U0BOB, U0CAROL]}\nmodels: {"*": {production: {approvers: [lead]}}}\n'

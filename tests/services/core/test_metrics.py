@@ -13,9 +13,9 @@ from bot.domain.monitors import Outcome
 from bot.domain.people import Automation
 from bot.ledger import SqlLedger
 from bot.metrics import SHAPES, Metrics
+from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.network.prometheus_server import promtool
 from tests.support.services.bench import ALICE, BOB, CAROL, STRANGER, Bench, ManualClock
-from tests.support.services.monitoring import add_monitor, check_values
 
 
 def read(metrics: Metrics) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Fixtures for the tests in this folder."""
 
-from tests.support.services.monitor_desk import desk, watched
-from tests.support.services.monitoring import served
+from tests.support.monitoring.monitor_desk import desk, watched
+from tests.support.monitoring.monitoring import served
 
 __all__ = ["desk", "served", "watched"]

@@ -15,8 +15,8 @@ from bot.domain.incidents import Tripped
 from bot.domain.monitors import Firing, Monitor, State
 from bot.domain.text import say
 from bot.services.monitors import Monitors
+from tests.support.monitoring.monitor_desk import ADD, Desk
 from tests.support.services.bench import BOB, CAROL, DAVE
-from tests.support.services.monitor_desk import ADD, Desk
 
 HALF_A_DAY = 144  # checks: half of those that a day has at five minutes
 

@@ -14,8 +14,7 @@ from bot.domain.parsing import parse
 from bot.ports import Query
 from bot.services.backtesting import Backtesting
 from bot.services.monitors import Monitors
-from tests.support.services.bench import BOB, Bench
-from tests.support.services.monitoring import (
+from tests.support.monitoring.monitoring import (
     HOURS,
     QUICK,
     add_monitor,
@@ -25,6 +24,7 @@ from tests.support.services.monitoring import (
     policy_with,
     record_history,
 )
+from tests.support.services.bench import BOB, Bench
 
 ANEW = "It measures something else now, so its earlier figures count no more, in its baseline neither."
 SOMETHING_ELSE = ["--query latency", "--source mlflow", "--aggregate p95", "--aggregate mean --window 30m"]

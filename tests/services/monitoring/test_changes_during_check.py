@@ -12,8 +12,8 @@ from bot.domain.monitors import Answer
 from bot.domain.parsing import parse
 from bot.ports import Query
 from bot.services.monitors import Monitors
+from tests.support.monitoring.monitoring import add_monitor, check_values, incidents, rollbacks
 from tests.support.services.bench import BOB, Bench
-from tests.support.services.monitoring import add_monitor, check_values, incidents, rollbacks
 
 MEANWHILE = {
     "changed": "monitor edit churn accuracy --greater-than 0.1",

@@ -13,8 +13,8 @@ from bot.services.context import Rules
 from bot.services.homes import Homes
 from bot.slack.home import home
 from bot.slack.monitoring import monitor_list
+from tests.support.monitoring.monitor_desk import ADD, LIVE, Desk
 from tests.support.services.bench import ALICE, BOB, DAVE, POLICY
-from tests.support.services.monitor_desk import ADD, LIVE, Desk
 
 # -- looking -----------------------------------------------------------------------------------------------------------
 

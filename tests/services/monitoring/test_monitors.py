@@ -11,8 +11,8 @@ from bot.domain.errors import BadInput, Refused, UnknownModel, UnknownRequest
 from bot.domain.events import Tag
 from bot.domain.people import Automation, Caller, Client, Profile
 from bot.domain.policy import read_policy
+from tests.support.monitoring.monitor_desk import ADD, LIVE, OTHER, PROM, Desk
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, POLICY, STRANGER, Bench
-from tests.support.services.monitor_desk import ADD, LIVE, OTHER, PROM, Desk
 
 BOT = Profile(person=BOB.person, is_bot=True)
 

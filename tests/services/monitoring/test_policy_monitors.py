@@ -17,8 +17,7 @@ from bot.domain.policy import read_policy
 from bot.domain.text import unpack
 from bot.ports import NoteKind, Posting
 from bot.services.context import Rules
-from tests.support.services.bench import BOB, POLICY, Bench, second_bench
-from tests.support.services.monitoring import (
+from tests.support.monitoring.monitoring import (
     HOURS,
     QUICK,
     add_monitor,
@@ -28,6 +27,7 @@ from tests.support.services.monitoring import (
     policy_with,
     record_history,
 )
+from tests.support.services.bench import BOB, POLICY, Bench, second_bench
 
 FIELDS: dict[str, Any] = {
     **{key: value for key, value in HOURS.items() if key != "rule"},

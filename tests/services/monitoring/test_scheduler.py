@@ -15,8 +15,7 @@ from bot.domain.incidents import IncidentKind
 from bot.domain.monitors import Answer, Monitor, Outcome, State
 from bot.domain.registry import Stage
 from bot.services import monitoring
-from tests.support.services.bench import Bench, second_bench
-from tests.support.services.monitoring import (
+from tests.support.monitoring.monitoring import (
     HOURS,
     add_monitor,
     check_values,
@@ -26,6 +25,7 @@ from tests.support.services.monitoring import (
     record_history,
     tick,
 )
+from tests.support.services.bench import Bench, second_bench
 
 # -- measuring ---------------------------------------------------------------------------------------------------------
 

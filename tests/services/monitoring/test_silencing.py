@@ -8,8 +8,8 @@ import pytest
 
 from bot.domain.errors import BadInput
 from bot.domain.events import Tag
+from tests.support.monitoring.monitor_desk import ADD, Desk
 from tests.support.services.bench import BOB
-from tests.support.services.monitor_desk import ADD, Desk
 
 
 def test_a_paused_monitor_is_not_due_until_it_is_resumed(watched: Desk) -> None:

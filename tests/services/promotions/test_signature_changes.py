@@ -11,9 +11,9 @@ from bot.domain.callers import Effect, ForCallers
 from bot.domain.errors import FilesUnreachable
 from bot.domain.people import Caller
 from bot.domain.registry import Column, Package, Signature, VersionInfo
+from tests.support.monitoring.monitoring import add_monitor
 from tests.support.services.bench import ALICE, BOB, Bench
 from tests.support.services.blocked_versions import set_production_rule
-from tests.support.services.monitoring import add_monitor
 from tests.support.services.rollbacks import (
     ROLL_BACK,
     served,  # noqa: F401

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
 
 from bot.domain.monitors import Measurement, Monitor, Outcome, State
 from bot.domain.registry import Stage
 from bot.domain.rollbacks import stretches
-from tests.support.app.app_fixture import RunningApp
+from bot.registry.memory import MemoryRegistry
+from localslack import LocalSlack
+from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text, running_app
+from tests.support.app.harness import type_and_read_reply
 
 ADD = "/model monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
 
@@ -61,3 +68,24 @@ def record_measurements(app: RunningApp, *values: float) -> None:
                 next_at=now + timedelta(days=1),
             )
         )
+
+
+@pytest.fixture
+def app(slack: LocalSlack, tmp_path: Path) -> Iterator[RunningApp]:
+    """The bot; it has looked at its registry."""
+    with running_app(slack, tmp_path, MemoryRegistry()) as app:
+        app.registrar.poll()
+        yield app
+
+
+@pytest.fixture
+def watched(app: RunningApp) -> RunningApp:
+    """The bot with a monitor that Bob added."""
+    type_and_read_reply(app.bob, ADD)
+    heard(app, "added the monitor")
+    return app
+
+
+def heard(app: RunningApp, holds: str) -> str:
+    """Wait for what the whole channel hears, and return it."""
+    return message_text(app.alice.waits_for(CHANNEL, lambda m: not m.get("is_ephemeral") and holds in message_text(m)))

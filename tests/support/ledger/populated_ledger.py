@@ -19,8 +19,8 @@ from bot.domain.serving import Serving, ServingState
 from bot.domain.text import say
 from bot.ledger import SqlLedger
 from bot.ports import Call, Copy, Posting
+from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, POLICY, Bench, FaultyRegistry, ManualClock
-from tests.support.services.monitoring import add_monitor, check_values
 
 
 def open_bench(ledger: SqlLedger, registry: FaultyRegistry | None = None) -> Bench:

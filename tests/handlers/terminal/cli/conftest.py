@@ -1,5 +1,5 @@
 """Fixtures for the tests in this folder."""
 
-from tests.support.app.cli_settings import policy, registrar
+from tests.support.terminal.cli_settings import policy, registrar
 
 __all__ = ["policy", "registrar"]

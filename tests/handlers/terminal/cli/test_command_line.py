@@ -15,8 +15,8 @@ import pytest
 from bot.domain.commands import Help
 from handlers.cli import main
 from handlers.terminal import grammar, listed
-from tests.support.app.cli_runner import CliRunner, CommandOutput
 from tests.support.paths import ROOT
+from tests.support.terminal.cli_runner import CliRunner, CommandOutput
 
 
 def said_by(words: list[str], capsys: pytest.CaptureFixture[str]) -> CommandOutput:

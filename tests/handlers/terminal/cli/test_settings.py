@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bot.settings import Settings, read_settings
-from tests.support.app.cli_runner import CliRunner
 from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.cli_runner import CliRunner
 
 
 @pytest.mark.parametrize("name", ["HOME", "HOST", "PORT", "POLICY", "POLL", "THREADS", "STAGES", "DATABASE_URL"])

@@ -13,9 +13,9 @@ import pytest
 from bot.ledger import SqlLedger
 from bot.policy_file import load_policy
 from localslack import LocalSlack
-from tests.support.app.cli_runner import CliRunner
 from tests.support.app.demo_process import clean_environment
 from tests.support.paths import ROOT
+from tests.support.terminal.cli_runner import CliRunner
 
 TOKENS = {"SLACK_BOT_TOKEN": "xoxb-made-up", "SLACK_APP_TOKEN": "xapp-made-up"}
 

@@ -20,14 +20,14 @@ from bot.domain.restores import Hold, HoldKind
 from bot.domain.text import say
 from bot.ledger import SqlLedger, schema
 from bot.ledger.schema import Age
-from tests.support.app.cli_runner import CliRunner
-from tests.support.app.db_command import change, set_back
 from tests.support.ledger.contents import contents
 from tests.support.ledger.ledgers import PostgresServer
 from tests.support.ledger.populated_ledger import open_bench, populate
 from tests.support.ledger.tampering import VOTE, keep, tamper
 from tests.support.paths import OLD_LEDGER
 from tests.support.services.bench import Bench
+from tests.support.terminal.cli_runner import CliRunner
+from tests.support.terminal.db_command import change, set_back
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
 

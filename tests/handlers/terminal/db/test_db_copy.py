@@ -16,12 +16,12 @@ from bot.domain.events import Tag
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger, moving
 from bot.ledger.tables import audit_events, requests
-from tests.support.app.cli_runner import CliRunner
-from tests.support.app.db_command import change, set_back
 from tests.support.ledger.contents import contents
 from tests.support.ledger.populated_ledger import open_bench
 from tests.support.ledger.tampering import VOTE, keep, tamper
 from tests.support.services.bench import ALICE, Bench
+from tests.support.terminal.cli_runner import CliRunner
+from tests.support.terminal.db_command import change, set_back
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
 

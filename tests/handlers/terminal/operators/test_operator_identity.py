@@ -6,7 +6,7 @@ import pytest
 
 from bot.domain.events import Tag
 from localslack import LocalSlack
-from tests.support.app.operator_desk import ANOTHER, ME, Desk, holder
+from tests.support.terminal.operator_desk import ANOTHER, ME, Desk, holder
 
 
 class TestWithSlack:

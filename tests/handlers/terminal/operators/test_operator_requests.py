@@ -25,7 +25,7 @@ from handlers.terminal.counter import operator
 from handlers.terminal.documents import keys_of
 from handlers.terminal.verbs import PromoteHere
 from handlers.terminal.waiting import follow
-from tests.support.app.operator_desk import ANOTHER, ME, Desk, holder
+from tests.support.terminal.operator_desk import ANOTHER, ME, Desk, holder
 
 BOTH = f"{ME}, {ANOTHER}"
 

@@ -11,8 +11,8 @@ from bot.domain.grammar import Command
 from bot.domain.monitor_commands import MonitorAdd, MonitorCheck, MonitorList, MonitorShow
 from handlers.terminal.documents import keys_of
 from handlers.terminal.verbs import HistoryImport
-from tests.support.app.operator_desk import ANOTHER, ME, Desk, holder
 from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.operator_desk import ANOTHER, ME, Desk, holder
 
 
 class TestRollingBack:

@@ -16,9 +16,9 @@ from bot.domain.registry import RunInfo, Stage, VersionInfo
 from handlers.cli import main
 from handlers.terminal import grammar
 from handlers.terminal.documents import KEYS
-from tests.support.app.cli_runner import CliRunner
-from tests.support.app.registry_commands import lines
 from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.cli_runner import CliRunner
+from tests.support.terminal.registry_commands import lines
 
 # -- the line ----------------------------------------------------------------------------------------------------------
 

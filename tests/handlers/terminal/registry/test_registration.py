@@ -18,9 +18,9 @@ from bot.ledger import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
 from handlers.terminal.counter import operator
 from handlers.terminal.documents import KEYS
-from tests.support.app.cli_runner import CliRunner
 from tests.support.network.ports import free_port
 from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.cli_runner import CliRunner
 
 # -- validate ----------------------------------------------------------------------------------------------------------
 

@@ -16,10 +16,10 @@ from bot.domain.comparison import Comparison, to_csv
 from bot.domain.parsing import parse
 from bot.registry.mlflow import MlflowRegistry
 from handlers.terminal.documents import KEYS
-from tests.support.app.cli_runner import CliRunner
 from tests.support.network.ports import free_port
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.cli_runner import CliRunner
 
 
 def found_by(mlflow_uri: str, text: str) -> Comparison:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.domain.approvals import RequestState
 from bot.domain.events import Tag
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
-from tests.support.app.ci_job import request_of
+from tests.support.terminal.ci_job import request_of
 
 
 class TestBreakingTheGlass:

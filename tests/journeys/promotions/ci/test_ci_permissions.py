@@ -12,9 +12,9 @@ from bot.domain.registry import Stage
 from handlers.cli import main
 from handlers.terminal import remote
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
-from tests.support.app.ci_job import BODY, ELSEWHERE, OTHER, READER, asks, call, request_of
 from tests.support.network.ports import free_port
 from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.ci_job import BODY, ELSEWHERE, OTHER, READER, asks, call, request_of
 
 
 class TestBlockedVersions:

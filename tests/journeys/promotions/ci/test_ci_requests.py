@@ -26,13 +26,13 @@ from tests.support.app.app_fixture import (
     message_text,
     running_app,
 )
-from tests.support.app.ci_job import BODY, CLIENTS, GITHUB, TOKEN, Job, asks, call, request_of
 from tests.support.app.demo_process import clean_environment
 from tests.support.app.workspaces import SPEED
 from tests.support.network.ports import free_port
 from tests.support.network.tcp_proxy import TcpProxy
 from tests.support.paths import ROOT
 from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.ci_job import BODY, CLIENTS, GITHUB, TOKEN, Job, asks, call, request_of
 from tests.support.waiting import wait_until
 
 

@@ -17,9 +17,9 @@ from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Answer, Check, Monitor, Outcome, State, Term, Verdict
 from bot.services import backtesting
 from bot.services.backtesting import Backtesting
-from tests.support.services.baselines import BLOCKS, DAY, promoted, record_measurements, usual_value
+from tests.support.monitoring.baselines import BLOCKS, DAY, promoted, record_measurements, usual_value
+from tests.support.monitoring.monitoring import add_monitor, monitor_state, tick
 from tests.support.services.bench import Bench, bench_on
-from tests.support.services.monitoring import add_monitor, monitor_state, tick
 
 # -- how much a backtest judges ----------------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ import pytest
 from bot.domain.backtests import Backtest
 from bot.domain.monitors import Answer
 from bot.services.backtesting import Backtesting
+from tests.support.monitoring.monitoring import add_monitor, check_values
 from tests.support.services.bench import Bench
-from tests.support.services.monitoring import add_monitor, check_values
 
 STEP = timedelta(minutes=5)
 

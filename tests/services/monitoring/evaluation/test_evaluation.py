@@ -10,7 +10,7 @@ import pytest
 
 from bot.domain.monitor_rule import MonitorRule
 from bot.domain.monitors import Monitor, State
-from tests.support.services.baselines import (
+from tests.support.monitoring.baselines import (
     BLOCKS,
     DAY,
     frozen_baseline,
@@ -19,8 +19,8 @@ from tests.support.services.baselines import (
     record_measurements,
     usual_value,
 )
+from tests.support.monitoring.monitoring import add_monitor, incidents, monitor_state
 from tests.support.services.bench import DAVE, Bench
-from tests.support.services.monitoring import add_monitor, incidents, monitor_state
 
 
 def kept(bench: Bench, monitor: Monitor, since: datetime, until: datetime) -> int:

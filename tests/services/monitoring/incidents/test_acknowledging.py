@@ -12,8 +12,8 @@ from bot.domain.events import Tag
 from bot.domain.incidents import Doing, Ending
 from bot.ports import NoteKind
 from bot.slack import incident_card
+from tests.support.monitoring.monitor_desk import ADD, Desk
 from tests.support.services.bench import ALICE, BOB
-from tests.support.services.monitor_desk import ADD, Desk
 
 
 def notes(desk: Desk, kind: NoteKind) -> list[str]:

@@ -16,8 +16,7 @@ from bot.domain.monitors import Answer, Outcome, State
 from bot.domain.parsing import parse
 from bot.domain.text import say
 from bot.services.monitors import Monitors
-from tests.support.services.bench import BOB, Bench
-from tests.support.services.monitoring import (
+from tests.support.monitoring.monitoring import (
     add_monitor,
     channel_texts,
     check_values,
@@ -27,6 +26,7 @@ from tests.support.services.monitoring import (
     rollbacks,
     tick,
 )
+from tests.support.services.bench import BOB, Bench
 
 # -- no data, and errors -----------------------------------------------------------------------------------------------
 

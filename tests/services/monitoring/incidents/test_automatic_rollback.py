@@ -19,8 +19,7 @@ from bot.domain.registry import Stage
 from bot.domain.rollbacks import Bar
 from bot.services.monitors import Monitors
 from bot.services.moves import LEASE
-from tests.support.services.bench import BOB, CAROL, DAVE, Bench
-from tests.support.services.monitoring import (
+from tests.support.monitoring.monitoring import (
     add_monitor,
     channel_texts,
     check_values,
@@ -29,6 +28,7 @@ from tests.support.services.monitoring import (
     rollbacks,
     tick,
 )
+from tests.support.services.bench import BOB, CAROL, DAVE, Bench
 from tests.support.services.rollbacks import package_with_input
 
 

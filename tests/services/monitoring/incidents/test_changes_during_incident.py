@@ -12,8 +12,7 @@ from bot.domain.moves import MoveState
 from bot.domain.parsing import build
 from bot.domain.registry import Stage
 from bot.domain.text import say
-from tests.support.services.bench import BOB, Bench
-from tests.support.services.monitoring import (
+from tests.support.monitoring.monitoring import (
     add_monitor,
     channel_texts,
     check_values,
@@ -21,6 +20,7 @@ from tests.support.services.monitoring import (
     meanwhile,
     rollbacks,
 )
+from tests.support.services.bench import BOB, Bench
 
 # -- at the wrong moment -----------------------------------------------------------------------------------------------
 

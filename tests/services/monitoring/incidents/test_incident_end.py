@@ -20,8 +20,7 @@ from bot.ledger import SqlLedger
 from bot.ports import NoteKind
 from bot.services.serving import Servings
 from bot.slack.incident_card import title
-from tests.support.services.bench import BOB, POLICY, Bench, FaultyRegistry, ManualClock
-from tests.support.services.monitoring import (
+from tests.support.monitoring.monitoring import (
     QUICK,
     add_monitor,
     channel_texts,
@@ -30,6 +29,7 @@ from tests.support.services.monitoring import (
     policy_with,
     rollbacks,
 )
+from tests.support.services.bench import BOB, POLICY, Bench, FaultyRegistry, ManualClock
 
 SERVING = {"churn*": {"url": "http://127.0.0.1:1/v", "json": "version", "timeout": "10m"}}
 

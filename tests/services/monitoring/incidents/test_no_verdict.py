@@ -19,8 +19,7 @@ from bot.domain.text import say
 from bot.services.monitors import Monitors
 from bot.slack.monitoring import monitor_view, row
 from handlers.terminal.watching import document
-from tests.support.services.bench import BOB, DAVE, Bench
-from tests.support.services.monitoring import (
+from tests.support.monitoring.monitoring import (
     add_monitor,
     channel_texts,
     check_values,
@@ -30,7 +29,8 @@ from tests.support.services.monitoring import (
     record_history,
     tick,
 )
-from tests.support.services.no_verdict import BLOCKS, CANT, minutes
+from tests.support.monitoring.no_verdict import BLOCKS, CANT, minutes
+from tests.support.services.bench import BOB, DAVE, Bench
 
 
 def watched(bench: Bench, **fields: Any) -> Monitor:

@@ -15,8 +15,7 @@ from bot.domain.moves import MoveState
 from bot.domain.parsing import build
 from bot.domain.rollbacks import Bar
 from bot.services.fitness import WayBack
-from tests.support.services.bench import BOB, Bench
-from tests.support.services.monitoring import (
+from tests.support.monitoring.monitoring import (
     add_monitor,
     asked,
     channel_texts,
@@ -25,6 +24,7 @@ from tests.support.services.monitoring import (
     meanwhile,
     rollbacks,
 )
+from tests.support.services.bench import BOB, Bench
 from tests.support.services.rollbacks import package_with_input
 
 # -- files that are away, or gone --------------------------------------------------------------------------------------

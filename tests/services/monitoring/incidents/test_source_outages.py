@@ -13,8 +13,7 @@ from bot.domain.incidents import Ending, IncidentKind
 from bot.domain.monitors import Answer, Judgement, Measurement, Monitor, Outcome, Standing, State
 from bot.services import monitoring
 from bot.services.monitoring import present_term
-from tests.support.services.bench import Bench
-from tests.support.services.monitoring import (
+from tests.support.monitoring.monitoring import (
     add_monitor,
     check_values,
     incidents,
@@ -22,7 +21,8 @@ from tests.support.services.monitoring import (
     put_into_production,
     tick,
 )
-from tests.support.services.no_verdict import BLOCKS, CANT, minutes
+from tests.support.monitoring.no_verdict import BLOCKS, CANT, minutes
+from tests.support.services.bench import Bench
 
 MODELS = ("churn", "a", "b", "c")
 

@@ -10,8 +10,7 @@ import pytest
 from bot.domain.monitor_views import chart_of
 from bot.domain.monitors import Answer, Measurement, Monitor, Outcome, Standing, State
 from bot.domain.rollbacks import Bar
-from tests.support.services.bench import BOB, Bench
-from tests.support.services.monitoring import (
+from tests.support.monitoring.monitoring import (
     HOURS,
     add_monitor,
     channel_texts,
@@ -22,6 +21,7 @@ from tests.support.services.monitoring import (
     rollbacks,
     tick,
 )
+from tests.support.services.bench import BOB, Bench
 
 
 def test_a_version_that_is_worse_than_what_is_usual_is_rolled_back(served: Bench) -> None:

@@ -19,8 +19,8 @@ from bot.services.monitoring import present_term
 from bot.services.monitors import Monitors
 from bot.slack.monitoring import monitor_list, monitor_view
 from bot.sources.push import PushSource
+from tests.support.monitoring.monitoring import add_monitor, monitor_state, tick
 from tests.support.services.bench import Bench
-from tests.support.services.monitoring import add_monitor, monitor_state, tick
 
 COUNTS: dict[str, Any] = {
     "name": "correct",

@@ -19,7 +19,7 @@ from bot.domain.moves import MoveState
 from bot.services import backtesting
 from bot.services.backtesting import Backtesting
 from bot.services.judging import LedgerPast
-from tests.support.services.baselines import (
+from tests.support.monitoring.baselines import (
     DAY,
     frozen_baseline,
     measure_until,
@@ -27,9 +27,9 @@ from tests.support.services.baselines import (
     record_measurements,
     usual_value,
 )
+from tests.support.monitoring.default_rule import DEFAULT, HOUR, MINUTE, after_days, own, raised, times, why
+from tests.support.monitoring.monitoring import add_monitor, incidents, monitor_state, rollbacks, tick
 from tests.support.services.bench import Bench, bench_on
-from tests.support.services.default_rule import DEFAULT, HOUR, MINUTE, after_days, own, raised, times, why
-from tests.support.services.monitoring import add_monitor, incidents, monitor_state, rollbacks, tick
 
 # A week of seven hours: what takes days takes hours, by the same code.
 SHORT: dict[str, Any] = DEFAULT | {"history": "7h", "every": "3m", "window": "15m", "warmup": "30m"}

@@ -12,8 +12,7 @@ from bot.domain.errors import WrongField
 from bot.domain.monitors import State
 from bot.domain.parsing import parse
 from bot.services.monitors import Monitors
-from tests.support.services.bench import BOB, Bench
-from tests.support.services.monitoring import (
+from tests.support.monitoring.monitoring import (
     HOURS,
     QUICK,
     add_monitor,
@@ -22,6 +21,7 @@ from tests.support.services.monitoring import (
     policy_with,
     record_history,
 )
+from tests.support.services.bench import BOB, Bench
 
 
 def service(bench: Bench) -> Monitors:

@@ -12,7 +12,7 @@ import pytest
 from bot.domain.monitors import Monitor, State
 from bot.ledger.audit import stream, verify
 from bot.ports import NoteKind
-from tests.support.services.baselines import (
+from tests.support.monitoring.baselines import (
     DAY,
     frozen_baseline,
     measure_until,
@@ -20,9 +20,9 @@ from tests.support.services.baselines import (
     record_measurements,
     usual_value,
 )
+from tests.support.monitoring.default_rule import DEFAULT, HOUR, MINUTE, after_days, own, raised, times, why
+from tests.support.monitoring.monitoring import channel_texts, monitor_state, tick
 from tests.support.services.bench import Bench, second_bench
-from tests.support.services.default_rule import DEFAULT, HOUR, MINUTE, after_days, own, raised, times, why
-from tests.support.services.monitoring import channel_texts, monitor_state, tick
 
 
 def heard(bench: Bench) -> list[str]:

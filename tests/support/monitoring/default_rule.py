@@ -10,9 +10,9 @@ import pytest
 
 from bot.domain.events import Event, Tag
 from bot.domain.monitors import FrozenBaseline, Monitor
-from tests.support.services.baselines import DAY, promoted, record_measurements, usual_value
+from tests.support.monitoring.baselines import DAY, promoted, record_measurements, usual_value
+from tests.support.monitoring.monitoring import add_monitor, monitor_state
 from tests.support.services.bench import Bench
-from tests.support.services.monitoring import add_monitor, monitor_state
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 

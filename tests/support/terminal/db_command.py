@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from bot.ledger import SqlLedger, engines
-from tests.support.app.cli_runner import CliRunner, command
 from tests.support.ledger.populated_ledger import open_bench, populate
 from tests.support.services.bench import Bench
+from tests.support.terminal.cli_runner import CliRunner, command
 
 
 @pytest.fixture

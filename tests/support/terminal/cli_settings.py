@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.app.cli_runner import CliRunner, command
+from tests.support.terminal.cli_runner import CliRunner, command
 
 
 @pytest.fixture

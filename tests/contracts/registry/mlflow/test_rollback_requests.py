@@ -14,9 +14,9 @@ from bot.ledger import SqlLedger
 from bot.registry.mlflow import MlflowRegistry
 from tests.support.app.harness import holders
 from tests.support.ledger.bulk_data import add_many_versions
+from tests.support.monitoring.monitoring_harness import MonitoringHarness
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
-from tests.support.services.monitoring_harness import MonitoringHarness
 
 Open = Callable[[int], MonitoringHarness]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bot.domain.monitors import FrozenBaseline, Measurement, Monitor, Outcome, State
+from tests.support.monitoring.monitoring import add_monitor, monitor_state, tick
 from tests.support.services.bench import Bench
-from tests.support.services.monitoring import add_monitor, monitor_state, tick
 
 DAY = timedelta(days=1)
 

@@ -26,9 +26,9 @@ from handlers.cli import main
 from handlers.terminal.counter import operator
 from localslack import LocalSlack
 from localslack.seed import PersonSeed
-from tests.support.app.cli_runner import CommandOutput
 from tests.support.registry.registries import MlflowBackend
 from tests.support.services.bench import ManualClock
+from tests.support.terminal.cli_runner import CommandOutput
 
 ME, ANOTHER = "U05ANN", "U02BOB"
 

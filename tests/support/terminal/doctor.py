@@ -9,8 +9,8 @@ import pytest
 
 from handlers.cli import main
 from localslack import LocalSlack
-from tests.support.app.cli_runner import CommandOutput
 from tests.support.network.ports import free_port
+from tests.support.terminal.cli_runner import CommandOutput
 
 POLICY = """
 channel: "#ml-models"

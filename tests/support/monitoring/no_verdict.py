@@ -10,8 +10,8 @@ from bot.domain.evaluation import judge as real_judge
 from bot.domain.monitors import Answer, Judgement, Monitor, Outcome
 from bot.domain.text import say
 from bot.services import monitoring
+from tests.support.monitoring.monitoring import HOURS, tick
 from tests.support.services.bench import Bench
-from tests.support.services.monitoring import HOURS, tick
 
 # Windows of ten minutes, a check a minute: a week lasts seven hours.
 BLOCKS: dict[str, Any] = HOURS | {"min_points": 1, "action": "notify"}

@@ -11,8 +11,8 @@ from rich.console import Console
 from bot.domain.comparison import Comparison
 from bot.domain.registry import Stage
 from handlers.terminal import tables
-from tests.support.app.cli_runner import CliRunner, command
 from tests.support.registry.registries import MlflowBackend
+from tests.support.terminal.cli_runner import CliRunner, command
 
 
 @pytest.fixture
