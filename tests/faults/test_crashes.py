@@ -29,7 +29,7 @@ on_both = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres"
 
 
 @dataclass(frozen=True)
-class Fate:
+class CrashPlan:
     """Where to die, and in which of the rounds."""
 
     point: int
@@ -72,7 +72,7 @@ def wrong(crash_harness: CrashHarness, act: str, most: int | None) -> list[str]:
     fates = fates_of(points)
     dice = random.Random(f"{SEED} {act}")  # noqa: S311 - no secret
     chosen = fates if most is None else dice.sample(fates, most)
-    deaths = Deaths(crash_harness, act, points, dice)
+    deaths = CrashRuns(crash_harness, act, points, dice)
     found = {fate: whats for fate in chosen if (whats := list(deaths.die(fate)))}
     print(
         f"{act} on {deaths.kind}: {len(found)} of {len(chosen)} went wrong; {len(points)} writes, "
@@ -85,13 +85,15 @@ def wrong(crash_harness: CrashHarness, act: str, most: int | None) -> list[str]:
     ]
 
 
-def fates_of(points: list[str]) -> list[Fate]:
+def fates_of(points: list[str]) -> list[CrashPlan]:
     """Return every place to die, and every round."""
-    return [Fate(at, when, turn) for turn in range(TIMES) for at in range(len(points)) for when in ("before", "after")]
+    return [
+        CrashPlan(at, when, turn) for turn in range(TIMES) for at in range(len(points)) for when in ("before", "after")
+    ]
 
 
 @dataclass
-class Deaths:
+class CrashRuns:
     """Dies, takes over, and looks at what is left."""
 
     crash_harness: CrashHarness
@@ -106,7 +108,7 @@ class Deaths:
         """What the ledger is on."""
         return self.crash_harness.kind
 
-    def die(self, fate: Fate) -> Iterator[str]:
+    def die(self, fate: CrashPlan) -> Iterator[str]:
         """Yield what is wrong after this death."""
         case = CrashCase(self.act, fate.point, fate.when)
         death = self.crash_harness.act(case)

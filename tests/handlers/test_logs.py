@@ -244,7 +244,7 @@ def test_the_id_of_a_request_finds_every_line_of_its_story(documents: Documents,
     assert {line["actor"] for line in mine} == {"slack:T0LOCAL/U0ALICE", "slack:T0LOCAL/U0BOB"}
 
 
-class Odd(MemoryRegistry):
+class OddRegistry(MemoryRegistry):
     """A registry with a fault of ours."""
 
     def versions(self, name: str) -> list[VersionInfo]:
@@ -255,7 +255,7 @@ class Odd(MemoryRegistry):
 def test_the_id_that_a_person_is_shown_finds_the_traceback_and_who_it_was(
     documents: Documents, slack: LocalSlack, tmp_path: Path
 ) -> None:
-    registry = Odd()
+    registry = OddRegistry()
     with running_app(slack, tmp_path, registry) as app:
         told = type_and_read_reply(app.alice, "/model show churn")
     shown = told.rstrip("`").rpartition("`")[2]

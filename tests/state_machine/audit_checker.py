@@ -15,7 +15,7 @@ OF_A_MOVE = {Tag.MOVED, Tag.FAILED}
 
 
 @dataclass
-class File:
+class RequestRecord:
     """What the audit has told of one request."""
 
     model: str
@@ -27,11 +27,11 @@ class File:
     ended: Tag | None = None
 
 
-class Auditor:
+class AuditChecker:
     """Hears one event after the other, and objects."""
 
     def __init__(self) -> None:
-        self.files: dict[str, File] = {}
+        self.files: dict[str, RequestRecord] = {}
         self.freezes: dict[str, tuple[str | None, datetime | None]] = {}
 
     def hear(self, event: Event) -> None:
@@ -40,7 +40,7 @@ class Auditor:
         if event.tag is Tag.OPENED:
             assert event.subject not in self.files
             assert event.model
-            self.files[event.subject] = File(event.model, dict(evidence))
+            self.files[event.subject] = RequestRecord(event.model, dict(evidence))
         elif event.tag is Tag.FROZEN:
             until = evidence["until"]
             self.freezes[event.subject] = event.model, datetime.fromisoformat(until) if until else None
@@ -49,7 +49,7 @@ class Auditor:
         elif event.subject in self.files and event.tag is not Tag.VOTE_REFUSED:
             self._hear_of_request(self.files[event.subject], event, who)
 
-    def _hear_of_request(self, file: File, event: Event, who: str) -> None:
+    def _hear_of_request(self, file: RequestRecord, event: Event, who: str) -> None:
         assert file.ended is None, f"{event.tag} after {file.ended}"
         if event.tag is Tag.VOTED:
             assert who not in file.votes or who in file.lapsed, "voted twice"
@@ -82,7 +82,7 @@ class Auditor:
             assert event.tag is Tag.REMINDED
             assert file.decided is None
 
-    def _approved(self, file: File, at: datetime) -> None:
+    def _approved(self, file: RequestRecord, at: datetime) -> None:
         assert file.decided is None, "decided twice"
         rule, yes = (
             file.opened["rule"],

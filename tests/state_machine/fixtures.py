@@ -15,7 +15,17 @@ from bot.domain.people import Automation, Caller, Client, Operator, Person, Prof
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.ledger.writing import SqlWriting
-from tests.state_machine.records import ADMINS, AT_LEAST, CLOCK, LEADS, MARGIN, SAME_PERSON, Died, Hand, Rule
+from tests.state_machine.records import (
+    ADMINS,
+    AT_LEAST,
+    CLOCK,
+    LEADS,
+    MARGIN,
+    SAME_PERSON,
+    ExternalChange,
+    ProcessDied,
+    Rule,
+)
 from tests.support.services.bench import ALICE, BOB, CAROL, DAVE, GUEST, STRANGER, FaultyRegistry, ManualClock
 
 PEOPLE: dict[str, Caller] = {
@@ -74,7 +84,7 @@ def _minutes(span: timedelta) -> str:
     return f"{int(span.total_seconds() // 60)}m"
 
 
-class MortalLedger(SqlLedger):
+class CrashingLedger(SqlLedger):
     """A ledger whose process can die right before a commit. Nothing here has to survive a power cut."""
 
     def __init__(self, url: str) -> None:
@@ -95,10 +105,10 @@ class MortalLedger(SqlLedger):
             yield tx
             if self.dies:
                 self.dies = False
-                raise Died
+                raise ProcessDied
 
 
-class MortalRegistry(FaultyRegistry):
+class CrashingRegistry(FaultyRegistry):
     """A registry that tells of every call before it is made and after it took effect, and where no two times agree."""
 
     def __init__(self, clock: ManualClock) -> None:
@@ -115,7 +125,7 @@ class MortalRegistry(FaultyRegistry):
             self.moving(name, version, stage)
         super().transition(name, version, stage, archive_existing=archive_existing)
 
-    def handle(self, hand: Hand) -> None:
+    def handle(self, hand: ExternalChange) -> None:
         """Let somebody move or delete a version behind our back, whoever can reach the registry."""
         if hand.version not in self._models[hand.model].versions:
             return

@@ -28,8 +28,8 @@ from bot.ledger.audit import verify
 from bot.policy_file import PolicyFile
 from bot.services.moves import LEASE
 from bot.services.policies import Policies
-from tests.state_machine.audit_checker import Auditor
-from tests.state_machine.fixtures import NAMES, PEOPLE, MortalLedger, MortalRegistry, written
+from tests.state_machine.audit_checker import AuditChecker
+from tests.state_machine.fixtures import NAMES, PEOPLE, CrashingLedger, CrashingRegistry, written
 from tests.state_machine.model import Model
 from tests.state_machine.records import (
     ACCURACY,
@@ -39,8 +39,8 @@ from tests.state_machine.records import (
     NONE,
     PRODUCTION,
     STAGING,
-    Hand,
-    Mishap,
+    ExternalChange,
+    InjectedFault,
     Rule,
 )
 from tests.state_machine.registry_model import strike
@@ -73,16 +73,16 @@ class ServicesBesideModel(RuleBasedStateMachine):
         super().__init__()
         self.url = f"sqlite:///{shutil.copy(template, folder / f'{uuid4().hex}.db')}"
         self.clock = ManualClock()
-        self.registry = MortalRegistry(self.clock)
+        self.registry = CrashingRegistry(self.clock)
         self.directory = FakeDirectory()
         self.model = Model(self.clock.now(), MODELS)
-        self.ledger = MortalLedger(self.url)
+        self.ledger = CrashingLedger(self.url)
         self.benches: dict[str, Bench] = {}
-        self.mishaps: list[Mishap] = []
+        self.mishaps: list[InjectedFault] = []
         self.ids: dict[str, str] = {}  # of requests, by the ask that they came of
         self.asks: dict[str, str] = {}  # and the other way round
         self.states: dict[str, str] = {}
-        self.auditor, self.head = Auditor(), START
+        self.auditor, self.head = AuditChecker(), START
         self.is_sound = True  # nothing was found wrong yet
         self.away = 0  # for so many steps the registry does not answer
         self.calls: list[str] = []
@@ -135,11 +135,11 @@ class ServicesBesideModel(RuleBasedStateMachine):
             note(f"# {came}")
         assert found == came, f"{found}, and should be {came}"
         self.arm(process, [])
-        if came == "Died":
+        if came == "ProcessDied":
             self._restart(process, is_known_dead=False)
         return came
 
-    def arm(self, process: str, mishaps: Sequence[Mishap]) -> None:
+    def arm(self, process: str, mishaps: Sequence[InjectedFault]) -> None:
         """Let these things happen to a process, in the model and in earnest."""
         other = "there" if process == "here" else "here"
 
@@ -166,9 +166,9 @@ class ServicesBesideModel(RuleBasedStateMachine):
             self.mishaps.remove(mishap)
             self._strike(mishap.what)
 
-    def _strike(self, what: str | Hand) -> None:
+    def _strike(self, what: str | ExternalChange) -> None:
         self.seen[what if isinstance(what, str) else "meddled"] += 1
-        if isinstance(what, Hand):
+        if isinstance(what, ExternalChange):
             self.excused.add(what.model)
             self.registry.handle(what)
         elif what == "overtaken":
@@ -197,7 +197,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
     def _restart(self, process: str, *, is_known_dead: bool) -> None:
         self.model.restart(process, is_known_dead=is_known_dead)
         self.ledger.close()
-        self.ledger = MortalLedger(self.url)
+        self.ledger = CrashingLedger(self.url)
         for one, bench in self.benches.items():
             object.__setattr__(bench, "ledger", self.ledger)
             object.__setattr__(bench.context, "ledger", self.ledger)
@@ -208,7 +208,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
                 tx.disown(f"{process}:1:a")
 
     @rule(number=st.none() | which, mishaps=in_asking, process=processes)
-    def carry_out(self, number: int | None, mishaps: list[Mishap], process: str) -> None:
+    def carry_out(self, number: int | None, mishaps: list[InjectedFault], process: str) -> None:
         """The clock takes up what waits; or one ask is taken up twice, as two threads may do."""
         ask_id = None if number is None else nth(list(self.model.asks), number)
         if ask_id is not None:
@@ -218,7 +218,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
         errands = self.benches[process].errands
         self.both(lambda: self.model.carry_out_waiting(process), then("tried", errands.carry_out_waiting), process)
 
-    def _carry_out(self, ask_id: str, mishaps: list[Mishap], process: str) -> None:
+    def _carry_out(self, ask_id: str, mishaps: list[InjectedFault], process: str) -> None:
         self.arm(process, mishaps)
         errands = self.benches[process].errands
         self.both(
@@ -234,7 +234,7 @@ class ServicesBesideModel(RuleBasedStateMachine):
         states = {"intended", "executing"}
         return [model for model, moves in self.model.moves.items() if any(one.state in states for one in moves)]
 
-    def _run(self, process: str, model: str, mishaps: Sequence[Mishap] = ()) -> None:
+    def _run(self, process: str, model: str, mishaps: Sequence[InjectedFault] = ()) -> None:
         self.arm(process, mishaps)
         self.moved, done = model, self.done()
         moves = self.benches[process].moves

@@ -25,10 +25,10 @@ from tests.state_machine.records import (
     CLOCK,
     NOT_BLOCKED,
     PRODUCTION,
-    Ask,
-    Move,
+    AskRecord,
+    InternalFault,
     Request,
-    Stumbled,
+    TransitionRecord,
 )
 from tests.state_machine.request_model import RequestModel
 
@@ -55,7 +55,7 @@ class Model(RequestModel):
             try:
                 if not self._is_dealt_with(move, claim):
                     break
-            except Stumbled:
+            except InternalFault:
                 self.left.setdefault(process, []).append((move, claim))
                 raise
 
@@ -67,7 +67,7 @@ class Model(RequestModel):
             if is_known_dead and move.state == "executing" and move.owner == process:
                 move.until = None
 
-    def _claim(self, process: str, model: str) -> Move | None:
+    def _claim(self, process: str, model: str) -> TransitionRecord | None:
         held = next((move for move in self.moves[model] if move.state == "executing"), None)
         if held is not None:
             found = held if held.until is None or held.until <= self.now else None
@@ -79,7 +79,7 @@ class Model(RequestModel):
             found.owner, found.until, found.attempts = process, self.now + LEASE, found.attempts + 1
         return found
 
-    def _is_dealt_with(self, move: Move, claim: int) -> bool:
+    def _is_dealt_with(self, move: TransitionRecord, claim: int) -> bool:
         try:
             end = self._make_back(move, claim) if move.is_back else self._make(move, claim)
         except Unreachable:
@@ -99,13 +99,13 @@ class Model(RequestModel):
                 self._tell(tag, CLOCK if end in {"stale", "expired"} else move.by, move.request.ask.id)
         return True
 
-    def _release(self, move: Move, claim: int, pause: timedelta) -> None:
+    def _release(self, move: TransitionRecord, claim: int, pause: timedelta) -> None:
         if _is_ours(move, claim):
             move.state, move.request.state = "intended", "approved"
             due = self.now + pause
             move.not_before = due if move.began or move.is_back else min(due, move.request.expires)
 
-    def _make(self, move: Move, claim: int) -> str:
+    def _make(self, move: TransitionRecord, claim: int) -> str:
         ask = move.request.ask
         model, version, target = ask.model, ask.version, ask.target
         if not move.began and self.now >= move.request.expires:
@@ -128,7 +128,7 @@ class Model(RequestModel):
             return "done"
         raise RegistryRefused("")
 
-    def _is_applied(self, move: Move, claim: int, step: str) -> bool:
+    def _is_applied(self, move: TransitionRecord, claim: int, step: str) -> bool:
         """Move the stage unless it is there already, then the alias; tell whether that is read back."""
         ask = move.request.ask
         _check_is_ours(move, claim)
@@ -139,7 +139,7 @@ class Model(RequestModel):
             _check_is_ours(move, claim)
         return self._is_read_back(ask, has_alias=self._name(ask.model, ask.version, ALIASES[ask.target]))
 
-    def _make_back(self, move: Move, claim: int) -> str:
+    def _make_back(self, move: TransitionRecord, claim: int) -> str:
         request = move.request
         model, version = request.ask.model, request.ask.version
         for _ in range(TRIES):
@@ -182,7 +182,7 @@ class Model(RequestModel):
                 raise UnknownVersion("")
             return self.stages[model][version]
 
-    def _end_back(self, move: Move) -> None:
+    def _end_back(self, move: TransitionRecord) -> None:
         """Write down how a rollback ended; what it took out is blocked."""
         tag, out = "registrar:version:not_moved", move.request.incumbent
         if move.state == "done":
@@ -222,7 +222,7 @@ class Model(RequestModel):
                 pass
         return step, made
 
-    def _is_still_let_pass(self, move: Move, claim: int) -> bool:
+    def _is_still_let_pass(self, move: TransitionRecord, claim: int) -> bool:
         """Tell whether nothing came and went, and whether those who let it pass could do so now."""
         request = move.request
         if self._came_and_went(request):
@@ -268,7 +268,7 @@ class Model(RequestModel):
             return False
         return True
 
-    def _is_read_back(self, ask: Ask, has_alias: bool) -> bool:
+    def _is_read_back(self, ask: AskRecord, has_alias: bool) -> bool:
         is_alone = not ask.keep and not ask.is_back
         with self.asking("model" if is_alone else "version", ask.model):
             if not is_alone and ask.version not in self.stages[ask.model]:
@@ -279,12 +279,12 @@ class Model(RequestModel):
         return is_there and (is_named or not has_alias)
 
 
-def _is_ours(move: Move, claim: int) -> bool:
+def _is_ours(move: TransitionRecord, claim: int) -> bool:
     """Tell whether who made this claim still holds the move; nobody has it whom another process has taken over."""
     return move.attempts == claim and move.state == "executing"
 
 
-def _check_is_ours(move: Move, claim: int) -> None:
+def _check_is_ours(move: TransitionRecord, claim: int) -> None:
     if not _is_ours(move, claim):
         raise AlreadyDecided("")
 

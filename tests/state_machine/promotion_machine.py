@@ -17,9 +17,9 @@ from tests.state_machine.fixtures import PEOPLE
 from tests.state_machine.records import (
     NONE,
     PRODUCTION,
-    Ask,
-    Hand,
-    Mishap,
+    AskRecord,
+    ExternalChange,
+    InjectedFault,
     Rule,
 )
 from tests.state_machine.request_rules import RequestRules
@@ -28,8 +28,8 @@ from tests.state_machine.strategies import (
     PROCESSES,
     VOTED,
     Measured,
+    external_changes,
     figures,
-    hands,
     in_moving,
     models,
     nth,
@@ -65,7 +65,7 @@ class RequestsMachine(RequestRules):
         process=processes,
     )
     def roll_back(
-        self, who: str, model: str, version: int | None, clears: str, mishaps: list[Mishap] | None, process: str
+        self, who: str, model: str, version: int | None, clears: str, mishaps: list[InjectedFault] | None, process: str
     ) -> None:
         """Somebody wants a version back, or with None one that served; perhaps it's unblocked before."""
         named = version or self._served_before(model, process)
@@ -80,7 +80,7 @@ class RequestsMachine(RequestRules):
         command = parse(f"rollback {model} {named} --reason bad")
         assert isinstance(command, Rollback)
         errands, now = self.benches[process].errands, self.clock.now()
-        ask = Ask("", who, model, named, PRODUCTION, False, {}, at=now, not_before=now, is_back=True)
+        ask = AskRecord("", who, model, named, PRODUCTION, False, {}, at=now, not_before=now, is_back=True)
 
         def write_down() -> str:
             ask.id = errands.ask(self.person(who), command, where="C1", origin="slack").id
@@ -100,7 +100,7 @@ class RequestsMachine(RequestRules):
         others = sorted(set(self.model.stages[model]) - set(self.model.holders(model, PRODUCTION)))
         if len({one.version for one in self.model.past[model] if one.state == "done"}) < 2 and others:
             self.tick(timedelta(0), process, "poll")
-            self.in_mlflow(Hand(model, others[0], PRODUCTION))
+            self.in_mlflow(ExternalChange(model, others[0], PRODUCTION))
             self.tick(timedelta(0), process, "poll")
         served = [one.version for one in self.model.past[model] if (one.state, one.stages[1]) == ("done", PRODUCTION)]
         return next((one for one in reversed(served) if one != served[-1]), 1)
@@ -179,10 +179,10 @@ class RequestsMachine(RequestRules):
             found = outcome(lambda take_up=take_up: str(take_up()))  # type: ignore[misc]  # a default has no type here
             assert found == comes, f"{found}, and should be {comes}"
 
-    @rule(what=hands() | st.builds(Measured, models, st.none() | versions, figures) | st.integers(1, 6))
-    def in_mlflow(self, what: Hand | Measured | int) -> None:
+    @rule(what=external_changes() | st.builds(Measured, models, st.none() | versions, figures) | st.integers(1, 6))
+    def in_mlflow(self, what: ExternalChange | Measured | int) -> None:
         """Somebody moves, deletes, measures or registers a version in MLflow; or for some steps it does not answer."""
-        if isinstance(what, Hand):
+        if isinstance(what, ExternalChange):
             self.excused.add(what.model)
             self.registry.handle(what)
             self.model.by_hand(what)

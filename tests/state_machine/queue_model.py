@@ -22,12 +22,12 @@ from tests.state_machine.records import (
     MEMBERS,
     PRODUCTION,
     SAME_PERSON,
-    Ask,
-    Found,
-    Move,
+    AskRecord,
+    DriftRecord,
+    InternalFault,
     Request,
     Rule,
-    Stumbled,
+    TransitionRecord,
 )
 from tests.state_machine.registry_model import RegistryModel
 
@@ -41,7 +41,7 @@ class QueueModel(RegistryModel):
         """Tell whether somebody may ask for something; guests, strangers and bots may not."""
         return who in MAY_ASK - self.gone
 
-    def ask(self, ask: Ask) -> str:
+    def ask(self, ask: AskRecord) -> str:
         """Write down what somebody asks for."""
         self.asks[ask.id] = ask
         ask.not_before = self.now + FIRST_TRY
@@ -90,11 +90,11 @@ class QueueModel(RegistryModel):
                 break
             except RegistrarError:
                 pass
-            except Stumbled:
+            except InternalFault:
                 self._postpone(ask)
         return "tried"
 
-    def _open(self, ask: Ask) -> None:
+    def _open(self, ask: AskRecord) -> None:
         model, rule = ask.model, self.rules[ask.model, ask.target]
         for call in ("model", "versions"):
             with self.asking(call, model):
@@ -129,7 +129,7 @@ class QueueModel(RegistryModel):
         )
         self._tell("registrar:request:opened", ask.who, ask.id)
 
-    def _roll_back(self, ask: Ask, process: str) -> None:
+    def _roll_back(self, ask: AskRecord, process: str) -> None:
         """Write down the way back to a version that served, unless it is blocked or serves."""
         model, version = ask.model, ask.version
         if not ask.waits:
@@ -160,11 +160,11 @@ class QueueModel(RegistryModel):
             incumbent_made=None,
             state="approved",
         )
-        move = Move(back, by=ask.who)
+        move = TransitionRecord(back, by=ask.who)
         self.moves[model].append(move)
         self.past[model].append(move)
 
-    def _served(self, model: str, version: int) -> list[Move | Found]:
+    def _served(self, model: str, version: int) -> list[TransitionRecord | DriftRecord]:
         """Return the moves that put a version into Production which is still there, as the last look has it."""
         look = self.looks.get(model)
         entries = [
@@ -203,7 +203,7 @@ class QueueModel(RegistryModel):
         found = [one for one in self.requests.values() if (one.ask.model, one.ask.target) == (model, target)]
         return next((one for one in found if one.state in states), None)
 
-    def _postpone(self, ask: Ask) -> None:
+    def _postpone(self, ask: AskRecord) -> None:
         if ask.waits:
             ask.not_before = self.now + ASK_RETRY
             ask.attempts += 1

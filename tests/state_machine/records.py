@@ -21,16 +21,16 @@ ACCURACY, F1, NOT_BLOCKED = "accuracy", "f1", "not_blocked"
 AT_LEAST, MARGIN = 0.8, 0.01  # what the gates ask of the two metrics
 
 
-class Died(BaseException):
+class ProcessDied(BaseException):
     """The process is gone, in the middle of what it did."""
 
 
-class Stumbled(Exception):
+class InternalFault(Exception):
     """A bug of ours."""
 
 
 @dataclass(frozen=True)
-class Hand:
+class ExternalChange:
     """Somebody moves a version in MLflow, behind our back; None as `stage` deletes it."""
 
     model: str
@@ -40,7 +40,7 @@ class Hand:
 
 
 @dataclass(frozen=True)
-class Mishap:
+class InjectedFault:
     """What happens right before or after the next call of this name to the registry.
 
     `what`: the process dies, it stumbles over a bug, the answer is lost, the registry refuses, somebody moves a version
@@ -49,7 +49,7 @@ class Mishap:
 
     when: str
     call: str
-    what: str | Hand
+    what: str | ExternalChange
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Rule:
 
 
 @dataclass
-class Ask:
+class AskRecord:
     """Somebody asked for a promotion."""
 
     id: str
@@ -108,7 +108,7 @@ class Request:
     `made` and `incumbent_made` tell the version and the incumbent from others that get their numbers later.
     """
 
-    ask: Ask
+    ask: AskRecord
     from_stage: str
     incumbent: int | None
     made: int
@@ -146,7 +146,7 @@ class Request:
 
 
 @dataclass
-class Move:
+class TransitionRecord:
     """A move that was decided. `attempts` counts the claims: who comes back late with an older number has lost it."""
 
     request: Request
@@ -186,7 +186,7 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Found:
+class DriftRecord:
     """A change of Production that the poll found."""
 
     ended: datetime
@@ -206,7 +206,7 @@ class Freeze:
 
 
 @dataclass(frozen=True)
-class Look:
+class Observation:
     """A model as the poll saw it last."""
 
     at: datetime

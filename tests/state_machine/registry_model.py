@@ -23,18 +23,18 @@ from tests.state_machine.records import (
     NONE,
     NOT_BLOCKED,
     PRODUCTION,
-    Ask,
-    Died,
-    Found,
+    AskRecord,
+    DriftRecord,
+    ExternalChange,
     Freeze,
-    Hand,
-    Look,
-    Mishap,
-    Move,
+    InjectedFault,
+    InternalFault,
+    Observation,
+    ProcessDied,
     Request,
     Rule,
-    Stumbled,
     Told,
+    TransitionRecord,
 )
 
 
@@ -57,14 +57,14 @@ class RegistryModel:
         self.bars: dict[tuple[str, int], tuple[datetime, int | None]] = {}
         self.known: dict[tuple[str, str, int, int | None], datetime] = {}  # by process: when a version was found fit
         self.freezes: list[Freeze] = []
-        self.asks: dict[str, Ask] = {}
+        self.asks: dict[str, AskRecord] = {}
         self.requests: dict[str, Request] = {}
-        self.moves: dict[str, list[Move]] = {model: [] for model in models}
-        self.past: dict[str, list[Move | Found]] = {model: [] for model in models}
-        self.left: dict[str, list[tuple[Move, int]]] = {}  # by process: claimed, and dropped by a bug
-        self.looks: dict[str, Look] = {}
+        self.moves: dict[str, list[TransitionRecord]] = {model: [] for model in models}
+        self.past: dict[str, list[TransitionRecord | DriftRecord]] = {model: [] for model in models}
+        self.left: dict[str, list[tuple[TransitionRecord, int]]] = {}  # by process: claimed, and dropped by a bug
+        self.looks: dict[str, Observation] = {}
         self.has_polled = False
-        self.mishaps: list[Mishap] = []
+        self.mishaps: list[InjectedFault] = []
         self.told: list[Told] = []
         self.process = ""  # that makes moves now
         self.overtake: Callable[[str], None] = lambda model: None
@@ -86,8 +86,8 @@ class RegistryModel:
             self.mishaps.remove(mishap)
             self._strike(mishap.what, model)
 
-    def _strike(self, what: str | Hand, model: str) -> None:
-        if isinstance(what, Hand):
+    def _strike(self, what: str | ExternalChange, model: str) -> None:
+        if isinstance(what, ExternalChange):
             self.by_hand(what)
         elif what == "overtaken":
             self.overtake(model)
@@ -128,7 +128,7 @@ class RegistryModel:
         self.metrics = {(names[model], number): figures for (model, number), figures in self.metrics.items()}
         self.changes.update([one, other])
 
-    def by_hand(self, hand: Hand) -> None:
+    def by_hand(self, hand: ExternalChange) -> None:
         """Let somebody move or delete a version in MLflow; of one that is gone nothing comes."""
         if hand.version not in self.stages[hand.model]:
             return
@@ -168,7 +168,7 @@ class RegistryModel:
         _, out = self.bars.get((model, version), (None, 0))
         return out is None or out == self.made[model].get(version)
 
-    def last(self, model: str) -> Move | Found | None:
+    def last(self, model: str) -> TransitionRecord | DriftRecord | None:
         """Return what moved Production last, as far as the ledger knows."""
         past = [one for one in self.past[model] if one.state == "done" and PRODUCTION in one.stages]
         return past[-1] if past else None
@@ -186,7 +186,7 @@ class RegistryModel:
             if is_busy and not is_first:
                 continue
             with self.asking("versions", model):
-                look = Look(
+                look = Observation(
                     self.now,
                     dict(self.stages[model]),
                     dict(self.aliases[model]),
@@ -200,7 +200,7 @@ class RegistryModel:
         self.has_polled = True
         return "polled"
 
-    def _observed(self, model: str, look: Look) -> list[Move | Found]:
+    def _observed(self, model: str, look: Observation) -> list[TransitionRecord | DriftRecord]:
         """Return how Production changed behind our back."""
         held = sorted((number for number, stage in look.stages.items() if stage == PRODUCTION), reverse=True)
         last = self.last(model)
@@ -214,10 +214,10 @@ class RegistryModel:
             held = sorted(held, key=lambda one: (one == named, one))
         elif not held:
             gone_to = look.stages.get(known, NONE)
-            return [Found(self.now, known, (PRODUCTION, gone_to), look.made.get(known))]
+            return [DriftRecord(self.now, known, (PRODUCTION, gone_to), look.made.get(known))]
         else:
             held = held[:1]
-        return [Found(self.now, one, (NONE, PRODUCTION), look.made[one]) for one in held]
+        return [DriftRecord(self.now, one, (NONE, PRODUCTION), look.made[one]) for one in held]
 
     def _tell(self, tag: str, who: str, about: str, more: object = None) -> None:
         self.told.append((tag, who, about, more))
@@ -226,8 +226,8 @@ class RegistryModel:
 def strike(what: str) -> BaseException:
     """Return what is raised when this happens."""
     errors: dict[str, BaseException] = {
-        "dies": Died(),
-        "stumbles": Stumbled(),
+        "dies": ProcessDied(),
+        "stumbles": InternalFault(),
         "away": RegistryUnreachable("It does not answer."),
         "refuses": RegistryRefused("It says no."),
     }

@@ -19,10 +19,10 @@ from tests.state_machine.records import (
     PRODUCTION,
     PROGRAMS,
     SAME_PERSON,
-    Found,
+    DriftRecord,
     Freeze,
-    Move,
     Request,
+    TransitionRecord,
 )
 
 
@@ -84,7 +84,7 @@ class RequestModel(QueueModel):
         if request.approvals < request.rule.required or (request.failed and not request.overridden):
             return
         request.state, last = "approved", request.approvers[-1]
-        move = Move(request, by=last)
+        move = TransitionRecord(request, by=last)
         self.moves[request.ask.model].append(move)
         self.past[request.ask.model].append(move)
         self._tell("registrar:request:approved", last, request.ask.id)
@@ -143,9 +143,9 @@ class RequestModel(QueueModel):
         past = [one for one in self.past[request.ask.model] if one.state == "done" and one.ended is not None]
         return any(self._is_news(request, one) for one in past if one.ended and one.ended > request.opened)
 
-    def _is_news(self, request: Request, one: Move | Found) -> bool:
+    def _is_news(self, request: Request, one: TransitionRecord | DriftRecord) -> bool:
         ask, now = request.ask, one.stages[1]
-        if isinstance(one, Move):
+        if isinstance(one, TransitionRecord):
             is_another = one.request is not request
             return is_another and (one.version == ask.version or (not ask.keep and ask.target in one.stages))
         if now == PRODUCTION and one.version == ask.version:

@@ -18,14 +18,14 @@ from tests.state_machine.records import (
     MEMBERS,
     PRODUCTION,
     SAME_PERSON,
-    Ask,
-    Mishap,
+    AskRecord,
+    InjectedFault,
 )
 from tests.state_machine.strategies import (
     ASKED,
     DECIDERS,
     VOTED,
-    died,
+    die,
     figures,
     in_asking,
     in_moving,
@@ -61,7 +61,7 @@ class RequestRules(ServicesBesideModel):
         stage: str,
         keep: bool,
         validation: dict[str, float],
-        mishaps: list[Mishap] | None,
+        mishaps: list[InjectedFault] | None,
         process: str,
     ) -> None:
         """Somebody asks for whatever it may be; it is opened at once, or with None as `mishaps` left to the clock."""
@@ -75,14 +75,14 @@ class RequestRules(ServicesBesideModel):
         stage: str,
         keep: bool,
         validation: dict[str, float],
-        mishaps: list[Mishap] | None,
+        mishaps: list[InjectedFault] | None,
         process: str,
     ) -> None:
         flags = " --keep-existing" * keep + "".join(f" --validation {key}={v}" for key, v in validation.items())
         command = parse(f"promote {model} {version} {stage.lower()}{flags}")
         assert isinstance(command, Promote)
         errands, now = self.benches[process].errands, self.clock.now()
-        ask = Ask("", who, model, version, stage, keep, validation, at=now, not_before=now)
+        ask = AskRecord("", who, model, version, stage, keep, validation, at=now, not_before=now)
 
         def write_down() -> str:
             ask.id = errands.ask(self.person(who), command, where="C1", origin="slack").id
@@ -106,7 +106,14 @@ class RequestRules(ServicesBesideModel):
         process=processes,
     )
     def promote(
-        self, who: str, place: int, number: int, keep: bool, most: int, mishaps: list[Mishap] | None, process: str
+        self,
+        who: str,
+        place: int,
+        number: int,
+        keep: bool,
+        most: int,
+        mishaps: list[InjectedFault] | None,
+        process: str,
     ) -> None:
         """Somebody asks for what nothing is in the way of, so many approve, and without None it is moved at once."""
         ask_id = self._open(who, place, number, keep, process)
@@ -156,7 +163,7 @@ class RequestRules(ServicesBesideModel):
         presses = chosen.get(who, who)
         if dies:
             self.ledger.dies = True
-            self.both(died, lambda: self._press(act, presses, ask_id, process), process)
+            self.both(die, lambda: self._press(act, presses, ask_id, process), process)
         for _ in range(1 + twice):
             self._press_both(act, presses, ask_id, process)
 
@@ -169,7 +176,7 @@ class RequestRules(ServicesBesideModel):
         process=processes,
     )
     def let_approve(
-        self, number: int, most: int, regrets: bool, passes: bool, mishaps: list[Mishap] | None, process: str
+        self, number: int, most: int, regrets: bool, passes: bool, mishaps: list[InjectedFault] | None, process: str
     ) -> None:
         """Those who may approve, one regrets it, failed gates are let pass, and without None it is moved at once."""
         ask_id = self._request(number, process)
@@ -220,7 +227,7 @@ class RequestRules(ServicesBesideModel):
         later=st.sampled_from([timedelta(0), timedelta(0), 2 * LEASE]),
         mishaps=in_moving,
     )
-    def run(self, number: int, process: str, later: timedelta, mishaps: list[Mishap]) -> None:
+    def run(self, number: int, process: str, later: timedelta, mishaps: list[InjectedFault]) -> None:
         """A process makes moves that wait, at once or when every lease and pause is over; things go wrong with it."""
         self.clock.time += later
         if not self.unfinished() and (ask_id := self._open("alice", number, number, False, process)):

@@ -16,7 +16,7 @@ from bot.domain.errors import RegistrarError
 from bot.domain.moves import Move, MoveKind, MoveState
 from bot.domain.registry import Stage
 from bot.registry.memory_shelf import Model
-from tests.state_machine.fixtures import MortalRegistry
+from tests.state_machine.fixtures import CrashingRegistry
 from tests.support.services.bench import BOB, CAROL, DAVE
 from tests.support.services.restored_machine import RestorableMachine, recover
 
@@ -31,7 +31,7 @@ class RestoresMachine(RuleBasedStateMachine):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.it = RestorableMachine(Path(mkdtemp(dir=folder)))
-        self.registry = self.it.registry = MortalRegistry(self.it.clock)
+        self.registry = self.it.registry = CrashingRegistry(self.it.clock)
         self.registry.add("churn", versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
         self.registry.set_alias("churn", "champion", 3)
         self.bad: dict[datetime | None, datetime] = {}  # by when it was created: when a version was rolled back

@@ -20,11 +20,11 @@ from tests.state_machine.records import (
     NONE,
     PRODUCTION,
     STAGING,
-    Died,
-    Hand,
-    Mishap,
+    ExternalChange,
+    InjectedFault,
+    InternalFault,
+    ProcessDied,
     Rule,
-    Stumbled,
 )
 
 MODELS = ("churn", "pair")
@@ -67,17 +67,19 @@ rules = st.builds(
 
 
 @st.composite
-def hands(draw: st.DrawFn) -> Hand:
+def external_changes(draw: st.DrawFn) -> ExternalChange:
     """Draw what somebody does in MLflow behind our back."""
     stage = draw(st.sampled_from([PRODUCTION, PRODUCTION, STAGING, ARCHIVED, NONE, None]))
-    return Hand(draw(models), draw(versions), stage, draw(st.booleans()))
+    return ExternalChange(draw(models), draw(versions), stage, draw(st.booleans()))
 
 
-def mishaps(*calls: str) -> st.SearchStrategy[list[Mishap]]:
+def injected_faults(*calls: str) -> st.SearchStrategy[list[InjectedFault]]:
     """Return nothing, or up to two things that happen around calls of these names."""
     blows = st.sampled_from(["dies", "stumbles", "away", *["overtaken"] * (2 if "transition" in calls else 0)])
-    any_time = st.builds(Mishap, st.sampled_from(["before", "after"]), st.sampled_from(calls), blows | hands())
-    refused = st.builds(Mishap, st.just("before"), st.sampled_from(calls), st.just("refuses"))
+    any_time = st.builds(
+        InjectedFault, st.sampled_from(["before", "after"]), st.sampled_from(calls), blows | external_changes()
+    )
+    refused = st.builds(InjectedFault, st.just("before"), st.sampled_from(calls), st.just("refuses"))
     return st.just([]) | st.lists(any_time | refused, min_size=1, max_size=2)
 
 
@@ -90,15 +92,15 @@ class Measured:
     figures: dict[str, float]
 
 
-in_asking = mishaps("model", "versions", "runs")
-in_moving = mishaps("versions", "runs", "transition", "set_alias", "model", "version")
+in_asking = injected_faults("model", "versions", "runs")
+in_moving = injected_faults("versions", "runs", "transition", "set_alias", "model", "version")
 
 
 def outcome(act: Callable[[], str]) -> str:
     """Return what came of it in one word: what it returned, or the class of what it raised."""
     try:
         return act()
-    except (RegistrarError, Stumbled, Died) as error:
+    except (RegistrarError, InternalFault, ProcessDied) as error:
         return type(error).__name__
 
 
@@ -112,9 +114,9 @@ def then(word: str, act: Callable[[], object]) -> Callable[[], str]:
     return do
 
 
-def died() -> str:
+def die() -> str:
     """Die."""
-    raise Died
+    raise ProcessDied
 
 
 def nth(things: list[str], number: int) -> str | None:

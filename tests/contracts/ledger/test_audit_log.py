@@ -17,7 +17,7 @@ from bot.domain.events import GENESIS, START, Head, Tag, chain
 from bot.ledger import SqlLedger, audit, rows
 from bot.ledger.audit import Fault, FaultKind
 from tests.support.ledger.bulk_data import add_many_events
-from tests.support.ledger.records import LATER, NOW, an_event, at_once, fault, opened, raw, save
+from tests.support.ledger.records import LATER, NOW, an_event, fault, opened, raw, run_concurrently, save
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
 
@@ -51,7 +51,7 @@ def test_events_of_one_transaction_stand_in_order_and_are_read_in_pages(ledger: 
 
 
 def test_many_writers_make_one_chain(ledger: SqlLedger) -> None:
-    at_once(10, lambda number: save(ledger, an_event(subject=str(number)), an_event(subject="again")))
+    run_concurrently(10, lambda number: save(ledger, an_event(subject=str(number)), an_event(subject="again")))
     with ledger.read() as r:
         assert [link.number for link in r.links()] == list(range(1, 21))
     assert fault(ledger) is None

@@ -8,7 +8,7 @@ import pytest
 
 from bot.ledger import SqlLedger
 from bot.ports import Copy, Held
-from tests.support.ledger.records import BOB, NOW, SOON, a_hold, a_move, a_request, an_ask
+from tests.support.ledger.records import BOB, NOW, SOON, a_command, a_hold, a_request, a_transition
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
 
@@ -19,13 +19,13 @@ def test_a_hold_covers_what_was_waiting_and_nothing_that_comes_later(ledger: Sql
     old, new = a_request(), a_request(model="fraud")
     with ledger.write() as w:
         w.add_request(old)
-        w.add_move(a_move(id="old"))
-        w.add_ask(an_ask(id="old"))
+        w.add_move(a_transition(id="old"))
+        w.add_ask(a_command(id="old"))
         w.add_copy(Copy(id="old", model="churn", version=7, tags={"approver": "U1"}))
         assert w.add_hold(a_hold())
         w.add_request(new)
-        w.add_move(a_move(id="new"))
-        w.add_ask(an_ask(id="new"))
+        w.add_move(a_transition(id="new"))
+        w.add_ask(a_command(id="new"))
         w.add_copy(Copy(id="behind", model="churn", version=7))
         w.add_copy(Copy(id="new", model="churn", version=8))
         held = w.held()

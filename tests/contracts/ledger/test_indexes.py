@@ -27,9 +27,9 @@ from tests.support.ledger.records import (
     a_freeze,
     a_hold,
     a_measurement,
-    a_move,
-    a_note,
+    a_message,
     a_request,
+    a_transition,
     a_vote,
     an_event,
     opened,
@@ -71,7 +71,7 @@ def _is_full_scan(step: str) -> bool:
 
 
 def _ask_everything(ledger: SqlLedger) -> None:
-    request, move = a_request(), a_move()
+    request, move = a_request(), a_transition()
     with ledger.write() as w:
         w.add_request(request)
         w.save_request(w.lock_request(request.id))
@@ -82,7 +82,7 @@ def _ask_everything(ledger: SqlLedger) -> None:
         w.finish_move(replace(move, attempts=1))
         w.disown("one")
         w.owners()
-        w.add_note(a_note("k"))
+        w.add_note(a_message("k"))
         (note,) = w.due_notes(NOW)
         w.claim_note(note, "one", NOW, SOON)
         w.postpone(note, SOON, "")

@@ -20,7 +20,7 @@ from bot.domain.registry import Stage
 from bot.ledger import SqlLedger, pages
 from bot.ledger.reading import SqlReading
 from bot.services.homes import LATELY
-from tests.support.ledger.bulk_data import BEGUN, SECOND, a_vote, add_many_events, add_many_moves, analyze
+from tests.support.ledger.bulk_data import BEGUN, SECOND, a_vote, add_many_events, add_many_transitions, analyze
 from tests.support.ledger.ledgers import PostgresServer
 
 EVENTS, MOVES = 6000, 4000
@@ -49,9 +49,9 @@ def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         drop = server.create("migrated")
         url = server.url(drop)
     add_many_events(url, EVENTS, an_event)
-    add_many_moves(url, "churn", MOVES)
+    add_many_transitions(url, "churn", MOVES)
     for number in range(20):
-        add_many_moves(url, f"model-{number}", MOVES // 20)
+        add_many_transitions(url, f"model-{number}", MOVES // 20)
     analyze(url)
     with closing(SqlLedger(url, patience=20)) as ledger:
         yield ledger

@@ -23,7 +23,7 @@ from tests.support.ledger.records import (
     a_request,
     a_vote,
     an_event,
-    at_once,
+    run_concurrently,
     save,
 )
 
@@ -63,7 +63,7 @@ def test_of_many_that_ask_at_once_one_is_opened(ledger: SqlLedger) -> None:
             return False
         return True
 
-    assert sorted(at_once(8, ask)) == [False] * 7 + [True]
+    assert sorted(run_concurrently(8, ask)) == [False] * 7 + [True]
     with ledger.read() as r:
         assert (len(r.requests()), len(r.links())) == (1, 1)
 
@@ -115,7 +115,7 @@ def test_a_locked_request_makes_others_wait_so_no_change_is_lost(ledger: SqlLedg
                 request = w.lock_request("r")
                 w.save_request(replace(request, outcome=str(int(request.outcome) + 1)))
 
-    at_once(6, count)
+    run_concurrently(6, count)
     with ledger.read() as r:
         assert r.request("r").outcome == "18"
 
@@ -128,7 +128,7 @@ def test_two_simultaneous_votes_never_leave_a_request_pending(ledger: SqlLedger)
             return len(w.votes("r")) == request.required
 
     save(ledger, a_request(id="r"))
-    assert sorted(at_once(2, vote)) == [False, True]
+    assert sorted(run_concurrently(2, vote)) == [False, True]
 
 
 def test_one_person_has_one_vote_in_the_order_of_casting(ledger: SqlLedger) -> None:

@@ -18,7 +18,7 @@ from bot.domain.people import Actor, Automation, Client, Operator, Person
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.ports import Ask, AskState, Note, NoteKind
-from tests.support.ledger.records import NOW, Oops, a_request, an_ask, an_event, fault, save
+from tests.support.ledger.records import NOW, PlannedError, a_command, a_request, an_event, fault, save
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
 
@@ -146,7 +146,7 @@ def test_every_field_comes_back_as_it_went_in(
 ) -> None:
     vote = Vote(request=request.id, voter=voter, choice=Choice.REJECT, reason=words, at=at)
     note = Note(key=words, lane=words, kind=NoteKind.DIRECT, to=words, data=data, attempts=3, created_at=at)
-    with suppress(Oops), ledger.write() as w:
+    with suppress(PlannedError), ledger.write() as w:
         w.add_request(request)
         w.add_move(replace(move, request=request.id))
         w.add_ask(replace(ask, request=request.id))
@@ -157,7 +157,7 @@ def test_every_field_comes_back_as_it_went_in(
         assert w.ask(ask.id) == replace(ask, request=request.id)
         assert w.votes(request.id) == [vote]
         assert [replace(each, number=0) for each in w.due_notes(NOW)] == [note]
-        raise Oops  # so that the next example finds an empty ledger
+        raise PlannedError  # so that the next example finds an empty ledger
 
 
 @many
@@ -173,7 +173,7 @@ def test_events_come_back_as_they_went_in_and_the_chain_is_whole(ledger: SqlLedg
 
 def test_what_no_database_can_hold_is_replaced_and_told_alike_by_both(ledger: SqlLedger) -> None:
     bad, good = "a\0b\ud800c", "a\ufffdb\ufffdc"
-    save(ledger, a_request(id="r", reason=bad), an_ask(id="a", command={bad: "x\0\ud800"}))
+    save(ledger, a_request(id="r", reason=bad), a_command(id="a", command={bad: "x\0\ud800"}))
     save(ledger, an_event(why=bad, model=bad, actor=Operator(bad), evidence={"typed": "x\0\ud800"}))
     with ledger.read() as r:
         assert r.request("r").reason == good

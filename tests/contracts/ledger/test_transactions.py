@@ -13,7 +13,7 @@ from bot.domain.events import START, Event, Tag
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.ports import Ledger, Unobserved
-from tests.support.ledger.records import NOW, Oops, a_note, a_request, an_event, opened, save
+from tests.support.ledger.records import NOW, PlannedError, a_message, a_request, an_event, opened, save
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
 
@@ -34,10 +34,10 @@ def test_change_event_and_note_vanish_together_when_the_block_raises(ledger: Sql
         with ledger.write() as w:
             w.add_request(a_request())
             w.append(an_event())
-            w.add_note(a_note("k"))
-            raise Oops
+            w.add_note(a_message("k"))
+            raise PlannedError
 
-    with pytest.raises(Oops):
+    with pytest.raises(PlannedError):
         begin_and_fail()
     with ledger.read() as r:
         assert (r.requests(), r.links(), r.due_notes(NOW)) == ([], [], [])
@@ -109,7 +109,7 @@ def test_writers_queue_in_the_order_in_which_they_came() -> None:
 # Whoever watches
 
 
-class Watcher(Unobserved):
+class RecordingObserver(Unobserved):
     """Writes down what was committed, and may break."""
 
     def __init__(self, error: Exception | None = None) -> None:
@@ -123,11 +123,11 @@ class Watcher(Unobserved):
 
 
 def test_who_watches_hears_of_what_was_committed_and_of_nothing_else(ledger_url: str) -> None:
-    watcher = Watcher()
+    watcher = RecordingObserver()
     with opened(ledger_url, patience=20, observer=watcher) as ledger:
-        with suppress(Oops), ledger.write() as w:
+        with suppress(PlannedError), ledger.write() as w:
             w.append(an_event())
-            raise Oops
+            raise PlannedError
         save(ledger, a_request())
         save(ledger, an_event(), an_event(tag=Tag.VOTED))
     assert watcher.heard == [[Tag.OPENED, Tag.VOTED]]
@@ -136,7 +136,7 @@ def test_who_watches_hears_of_what_was_committed_and_of_nothing_else(ledger_url:
 def test_what_was_committed_stands_whatever_happens_to_who_watches(
     ledger_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with opened(ledger_url, patience=20, observer=Watcher(Oops())) as ledger:
+    with opened(ledger_url, patience=20, observer=RecordingObserver(PlannedError())) as ledger:
         save(ledger, an_event())
         with ledger.read() as r:
             assert r.head().number == 1

@@ -16,7 +16,7 @@ from bot.domain.moves import UNFINISHED, Move, MoveState
 from bot.domain.registry import Stage
 from bot.domain.serving import Serving, ServingState
 from bot.ledger import SqlLedger
-from tests.support.ledger.records import LATER, NOW, SOON, a_move, an_event, at_once, opened, raw, save
+from tests.support.ledger.records import LATER, NOW, SOON, a_transition, an_event, opened, raw, run_concurrently, save
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
 
@@ -32,7 +32,7 @@ def claim(ledger: SqlLedger, owner: str = "one", now: datetime = NOW, model: str
 
 
 def test_a_move_is_added_once(ledger: SqlLedger) -> None:
-    move = a_move()
+    move = a_transition()
     with ledger.write() as w:
         assert w.add_move(move)
         assert not w.add_move(replace(move, version=8))
@@ -43,9 +43,9 @@ def test_a_move_is_added_once(ledger: SqlLedger) -> None:
 
 
 def test_moves_come_newest_first(ledger: SqlLedger) -> None:
-    first, second = a_move(), a_move(target=Stage.STAGING)
-    clock_was_set_back = a_move(intended_at=NOW - timedelta(days=9), state=MoveState.DONE)
-    save(ledger, first, second, clock_was_set_back, a_move(model="fraud"))
+    first, second = a_transition(), a_transition(target=Stage.STAGING)
+    clock_was_set_back = a_transition(intended_at=NOW - timedelta(days=9), state=MoveState.DONE)
+    save(ledger, first, second, clock_was_set_back, a_transition(model="fraud"))
     with ledger.read() as r:
         assert r.moves("churn") == [clock_was_set_back, second, first]
         assert r.moves("churn", stage=Stage.PRODUCTION, most=1) == [clock_was_set_back]
@@ -56,14 +56,14 @@ def test_moves_come_newest_first(ledger: SqlLedger) -> None:
 
 def test_what_put_a_version_into_production_is_found_however_long_ago(ledger: SqlLedger) -> None:
     done = {"state": MoveState.DONE, "finished_at": NOW}
-    entered = a_move(**done)
+    entered = a_transition(**done)
     others = [
-        a_move(version=8, **done),
-        a_move(model="fraud", **done),
-        a_move(target=Stage.STAGING, **done),
-        a_move(from_stage=Stage.PRODUCTION, target=Stage.ARCHIVED, **done),
-        a_move(state=MoveState.STALE),
-        a_move(),
+        a_transition(version=8, **done),
+        a_transition(model="fraud", **done),
+        a_transition(target=Stage.STAGING, **done),
+        a_transition(from_stage=Stage.PRODUCTION, target=Stage.ARCHIVED, **done),
+        a_transition(state=MoveState.STALE),
+        a_transition(),
     ]
     with ledger.write() as tx:
         for move in [entered, *others]:
@@ -74,8 +74,8 @@ def test_what_put_a_version_into_production_is_found_however_long_ago(ledger: Sq
 
 def test_earlier_moves_come_before_all_that_are_there_page_by_page(ledger: SqlLedger) -> None:
     done = {"state": MoveState.DONE, "finished_at": NOW}
-    there, *earlier = (a_move(version=version, **done) for version in (9, 3, 4, 1, 2))
-    later = a_move(version=10, **done)
+    there, *earlier = (a_transition(version=version, **done) for version in (9, 3, 4, 1, 2))
+    later = a_transition(version=10, **done)
     with ledger.write() as tx:
         tx.add_move(there)
         tx.add_earlier(earlier[:2])
@@ -93,14 +93,14 @@ def test_earlier_moves_come_before_all_that_are_there_page_by_page(ledger: SqlLe
 
 def test_earlier_moves_fit_into_a_ledger_without_any(ledger: SqlLedger) -> None:
     with ledger.write() as tx:
-        tx.add_earlier([a_move(version=1), a_move(version=2)])
-        tx.add_move(a_move(version=3))
+        tx.add_earlier([a_transition(version=1), a_transition(version=2)])
+        tx.add_move(a_transition(version=3))
     with ledger.read() as reading:
         assert [move.version for move in reading.moves("churn")] == [3, 2, 1]
 
 
 def test_the_oldest_due_move_is_claimed_and_the_model_is_held(ledger: SqlLedger) -> None:
-    old, new = a_move(), a_move(intended_at=NOW - timedelta(hours=1))  # the clock was set back in between
+    old, new = a_transition(), a_transition(intended_at=NOW - timedelta(hours=1))  # the clock was set back in between
     save(ledger, old, new)
     taken = claim(ledger)
     assert taken == replace(old, state=MoveState.EXECUTING, attempts=1)
@@ -115,20 +115,20 @@ def test_the_oldest_due_move_is_claimed_and_the_model_is_held(ledger: SqlLedger)
 
 
 def test_there_is_nothing_to_claim_for_an_idle_model(ledger: SqlLedger) -> None:
-    save(ledger, a_move(state=MoveState.DONE), a_move(model="fraud"))
+    save(ledger, a_transition(state=MoveState.DONE), a_transition(model="fraud"))
     assert claim(ledger) is None
 
 
 def test_of_twenty_that_claim_at_once_one_gets_a_move(ledger: SqlLedger) -> None:
-    save(ledger, a_move(id="oldest"), a_move(), a_move())
-    won = [move.id for move in at_once(20, lambda number: claim(ledger, f"o{number}")) if move]
+    save(ledger, a_transition(id="oldest"), a_transition(), a_transition())
+    won = [move.id for move in run_concurrently(20, lambda number: claim(ledger, f"o{number}")) if move]
     assert won == ["oldest"]
 
 
 @pytest.mark.postgres
 def test_a_claim_that_meets_another_one_leaves_the_transaction_whole(postgres_url: str) -> None:
     with opened(postgres_url) as one, opened(postgres_url) as two:
-        save(one, a_move(), a_move())
+        save(one, a_transition(), a_transition())
         began = threading.Event()
 
         def second() -> Move | None:
@@ -156,17 +156,17 @@ def _wait_until_somebody_waits(url: str) -> None:
 
 
 def test_a_lease_that_is_over_is_taken_over_before_anything_else(ledger: SqlLedger) -> None:
-    stuck = a_move()
+    stuck = a_transition()
     save(ledger, stuck)
     claim(ledger, "one")
-    save(ledger, a_move(intended_at=NOW - timedelta(days=1)))
+    save(ledger, a_transition(intended_at=NOW - timedelta(days=1)))
     assert claim(ledger, "two", SOON - timedelta(microseconds=1)) is None
     taken = claim(ledger, "two", SOON)
     assert taken == replace(stuck, state=MoveState.EXECUTING, attempts=2)
 
 
 def test_whoever_was_taken_over_cannot_finish_the_move(ledger: SqlLedger) -> None:
-    save(ledger, a_move(id="m"))
+    save(ledger, a_transition(id="m"))
     slow = claim(ledger, "slow")
     fast = claim(ledger, "fast", LATER)
     assert slow
@@ -176,11 +176,11 @@ def test_whoever_was_taken_over_cannot_finish_the_move(ledger: SqlLedger) -> Non
     with pytest.raises(AlreadyDecided, match="Move m was taken over and is done now"), ledger.write() as w:
         w.finish_move(replace(slow, state=MoveState.FAILED))
     with ledger.write() as w, pytest.raises(KeyError):
-        w.finish_move(a_move())
+        w.finish_move(a_transition())
 
 
 def test_the_leases_of_one_who_is_gone_end_at_once(ledger: SqlLedger) -> None:
-    save(ledger, a_move(), a_move(model="fraud"))
+    save(ledger, a_transition(), a_transition(model="fraud"))
     claim(ledger, "gone")
     claim(ledger, "here", model="fraud")
     with ledger.write() as w:
@@ -191,7 +191,7 @@ def test_the_leases_of_one_who_is_gone_end_at_once(ledger: SqlLedger) -> None:
 
 
 def test_a_move_that_was_given_back_waits_for_its_time(ledger: SqlLedger) -> None:
-    save(ledger, a_move(id="m"))
+    save(ledger, a_transition(id="m"))
     taken = claim(ledger)
     assert taken is not None
     with ledger.write() as w:
@@ -205,7 +205,7 @@ def test_a_move_that_was_given_back_waits_for_its_time(ledger: SqlLedger) -> Non
 
 
 def test_a_move_that_waits_lets_a_later_one_go_first(ledger: SqlLedger) -> None:
-    save(ledger, a_move(id="waits", intended_at=NOW - timedelta(days=1)), a_move(id="due"))
+    save(ledger, a_transition(id="waits", intended_at=NOW - timedelta(days=1)), a_transition(id="due"))
     waits = claim(ledger)
     assert waits is not None
     with ledger.write() as w:
@@ -216,7 +216,7 @@ def test_a_move_that_waits_lets_a_later_one_go_first(ledger: SqlLedger) -> None:
 
 
 def test_a_finished_move_cannot_be_given_back(ledger: SqlLedger) -> None:
-    done = a_move(state=MoveState.DONE, finished_at=NOW)
+    done = a_transition(state=MoveState.DONE, finished_at=NOW)
     save(ledger, done)
     with ledger.write() as w:
         assert not w.release_move(done, NOW)
@@ -224,7 +224,7 @@ def test_a_finished_move_cannot_be_given_back(ledger: SqlLedger) -> None:
 
 
 def test_a_move_keeps_when_it_first_began_however_it_goes_on(ledger: SqlLedger) -> None:
-    save(ledger, a_move(id="m"))
+    save(ledger, a_transition(id="m"))
     taken = claim(ledger)
     assert taken is not None
     with ledger.write() as w:
@@ -240,7 +240,7 @@ def test_a_move_keeps_when_it_first_began_however_it_goes_on(ledger: SqlLedger) 
 
 
 def test_a_move_that_was_taken_over_does_not_begin(ledger: SqlLedger) -> None:
-    save(ledger, a_move(id="m"))
+    save(ledger, a_transition(id="m"))
     taken = claim(ledger)
     assert taken is not None
     with ledger.write() as w:

@@ -14,7 +14,18 @@ from bot.domain.moves import MoveState
 from bot.domain.registry import Stage
 from bot.ledger import SqlLedger
 from bot.ports import AskState, NoteKind, Posting, Progress, Waiting
-from tests.support.ledger.records import LATER, NOW, SOON, a_move, a_note, a_request, an_ask, an_event, due, save
+from tests.support.ledger.records import (
+    LATER,
+    NOW,
+    SOON,
+    a_command,
+    a_message,
+    a_request,
+    a_transition,
+    an_event,
+    due,
+    save,
+)
 
 pytestmark = pytest.mark.usefixtures("migrates_itself")
 
@@ -25,15 +36,15 @@ pytest_plugins = ("tests.support.ledger.ledgers",)
 
 
 def test_an_ask_waits_for_its_time_and_comes_in_order(ledger: SqlLedger) -> None:
-    late, early = an_ask(id="late"), an_ask(id="early", at=NOW - timedelta(hours=1))
-    save(ledger, late, early, an_ask(not_before=SOON), an_ask(state=AskState.DRAFT))
+    late, early = a_command(id="late"), a_command(id="early", at=NOW - timedelta(hours=1))
+    save(ledger, late, early, a_command(not_before=SOON), a_command(state=AskState.DRAFT))
     with ledger.read() as r:
         assert r.waiting_asks(NOW) == ["early", "late"]
         assert len(r.waiting_asks(SOON)) == 3
 
 
 def test_an_ask_is_saved_with_the_request_that_came_of_it(ledger: SqlLedger) -> None:
-    ask, request = an_ask(), a_request()
+    ask, request = a_command(), a_request()
     save(ledger, ask)
     became = replace(ask, state=AskState.OPENED, request=request.id, attempts=2, not_before=SOON)
     with ledger.write() as w:
@@ -45,20 +56,26 @@ def test_an_ask_is_saved_with_the_request_that_came_of_it(ledger: SqlLedger) -> 
         with pytest.raises(KeyError):
             r.ask("nothing")
     with ledger.write() as w, pytest.raises(KeyError):
-        w.save_ask(an_ask())
+        w.save_ask(a_command())
 
 
 # The outbox
 
 
 def test_lanes_take_turns_and_keep_their_order(ledger: SqlLedger) -> None:
-    save(ledger, *(a_note(f"a{n}", "a") for n in (1, 2, 3)), a_note("b1", "b"), a_note("c1", "c"), a_note("b2", "b"))
+    save(
+        ledger,
+        *(a_message(f"a{n}", "a") for n in (1, 2, 3)),
+        a_message("b1", "b"),
+        a_message("c1", "c"),
+        a_message("b2", "b"),
+    )
     assert due(ledger) == ["a1", "b1", "c1", "a2", "b2", "a3"]
     assert due(ledger, most=2) == ["a1", "b1"]
 
 
 def test_a_note_that_waits_holds_up_its_own_lane_only(ledger: SqlLedger) -> None:
-    save(ledger, a_note("a1", "a"), a_note("a2", "a"), a_note("a3", "a"), a_note("b1", "b"))
+    save(ledger, a_message("a1", "a"), a_message("a2", "a"), a_message("a3", "a"), a_message("b1", "b"))
     with ledger.write() as w:
         w.postpone(w.due_notes(NOW)[2], SOON, "Slack said: later")  # a2
     assert due(ledger) == ["a1", "b1"]
@@ -66,7 +83,12 @@ def test_a_note_that_waits_holds_up_its_own_lane_only(ledger: SqlLedger) -> None
 
 
 def test_notes_of_some_kinds_can_be_asked_for_alone(ledger: SqlLedger) -> None:
-    save(ledger, a_note("a1", "a"), a_note("e1", "e", kind=NoteKind.EVENT), a_note("e2", "e", kind=NoteKind.EVENT))
+    save(
+        ledger,
+        a_message("a1", "a"),
+        a_message("e1", "e", kind=NoteKind.EVENT),
+        a_message("e2", "e", kind=NoteKind.EVENT),
+    )
     with ledger.read() as r:
         assert [note.key for note in r.due_notes(NOW, kinds={NoteKind.EVENT})] == ["e1", "e2"]
         assert [note.key for note in r.due_notes(NOW, kinds=set(NoteKind) - {NoteKind.EVENT})] == ["a1"]
@@ -77,18 +99,18 @@ def test_notes_of_some_kinds_can_be_asked_for_alone(ledger: SqlLedger) -> None:
 
 
 def test_a_key_is_taken_for_ever(ledger: SqlLedger) -> None:
-    save(ledger, a_note("k", data={"was": "first"}))
-    save(ledger, a_note("k", data={"was": "second"}))
+    save(ledger, a_message("k", data={"was": "first"}))
+    save(ledger, a_message("k", data={"was": "second"}))
     with ledger.write() as w:
         (note,) = w.due_notes(NOW)
         assert note.data == {"was": "first"}
         w.delivered(note, None)
-    save(ledger, a_note("k"))
+    save(ledger, a_message("k"))
     assert due(ledger) == []
 
 
 def test_a_delivery_that_began_is_remembered_and_nobody_elses_until_its_lease_is_over(ledger: SqlLedger) -> None:
-    save(ledger, a_note("k"), a_note("behind it"))
+    save(ledger, a_message("k"), a_message("behind it"))
     with ledger.write() as w:
         fresh, _ = w.due_notes(NOW)
         taken = w.claim_note(fresh, "one", NOW, SOON)
@@ -102,7 +124,7 @@ def test_a_delivery_that_began_is_remembered_and_nobody_elses_until_its_lease_is
 
 
 def test_whoever_was_overtaken_writes_no_end_of_a_note(ledger: SqlLedger) -> None:
-    save(ledger, a_note("k"))
+    save(ledger, a_message("k"))
     with ledger.write() as w:
         (fresh,) = w.due_notes(NOW)
         mine = w.claim_note(fresh, "one", NOW, SOON)
@@ -116,7 +138,7 @@ def test_whoever_was_overtaken_writes_no_end_of_a_note(ledger: SqlLedger) -> Non
 
 
 def test_the_notes_of_a_process_that_is_gone_are_free_at_once(ledger: SqlLedger) -> None:
-    save(ledger, a_note("k"))
+    save(ledger, a_message("k"))
     with ledger.write() as w:
         w.claim_note(w.due_notes(NOW)[0], "gone", NOW, LATER)
         assert (w.owners(), w.due_notes(NOW)) == (["gone"], [])
@@ -154,8 +176,8 @@ def _is_free(ledger: SqlLedger, name: str) -> bool:
 
 
 def test_a_delivered_card_is_found_by_its_lane_and_all_else_by_its_key(ledger: SqlLedger) -> None:
-    cards = [a_note(key, "lane", kind=NoteKind.CARD) for key in ("card", "again")]
-    save(ledger, *cards, a_note("news", "lane"), a_note("silent", "lane"))
+    cards = [a_message(key, "lane", kind=NoteKind.CARD) for key in ("card", "again")]
+    save(ledger, *cards, a_message("news", "lane"), a_message("silent", "lane"))
     with ledger.write() as w:
         card, again, news, silent = w.due_notes(NOW)
         w.delivered(card, Posting("C1", "1.0"))
@@ -170,7 +192,7 @@ def test_a_delivered_card_is_found_by_its_lane_and_all_else_by_its_key(ledger: S
 
 
 def test_registrar_looks_for_a_lost_message_and_not_for_a_refused_one(ledger: SqlLedger) -> None:
-    save(ledger, a_note("k"))
+    save(ledger, a_message("k"))
     with ledger.write() as w:
         mine = w.claim_note(w.due_notes(NOW)[0], "one", NOW, SOON)
         assert mine is not None
@@ -182,7 +204,7 @@ def test_registrar_looks_for_a_lost_message_and_not_for_a_refused_one(ledger: Sq
 
 
 def test_the_progress_of_a_note_includes_the_reason(ledger: SqlLedger) -> None:
-    save(ledger, a_note("a", "a"), a_note("b", "b"), a_note("c", "c"))
+    save(ledger, a_message("a", "a"), a_message("b", "b"), a_message("c", "c"))
     with ledger.write() as w:
         one, two, three = w.due_notes(NOW)
         w.postpone(one, SOON, "not_in_channel")
@@ -191,11 +213,13 @@ def test_the_progress_of_a_note_includes_the_reason(ledger: SqlLedger) -> None:
         assert w.progress(one) == Progress(is_waiting=True, why="not_in_channel", not_before=LATER)
         assert w.progress(two) == Progress(is_waiting=False, why="restricted_action")
         assert w.progress(three) == Progress(is_waiting=True)
-        assert w.progress(a_note("d")) is None
+        assert w.progress(a_message("d")) is None
 
 
 def test_the_first_note_that_has_to_wait_says_when_to_look_again(ledger: SqlLedger) -> None:
-    save(ledger, a_note("a", "a"), a_note("b", "b"), a_note("c", "c"), a_note("e", "e", kind=NoteKind.EVENT))
+    save(
+        ledger, a_message("a", "a"), a_message("b", "b"), a_message("c", "c"), a_message("e", "e", kind=NoteKind.EVENT)
+    )
     with ledger.write() as w:
         assert w.next_note(NOW, kinds=set(NoteKind)) is None
         for note, until in zip(w.due_notes(NOW), (LATER, SOON, NOW, SOON), strict=True):
@@ -245,7 +269,7 @@ def _turn_in(ledger: SqlLedger) -> datetime:
 
 
 def test_a_dropped_note_lets_its_lane_go_on(ledger: SqlLedger) -> None:
-    save(ledger, a_note("k1"), a_note("k2"))
+    save(ledger, a_message("k1"), a_message("k2"))
     with ledger.write() as w:
         w.drop(w.due_notes(NOW)[0], "channel_not_found")
     assert due(ledger) == ["k2"]
@@ -263,14 +287,14 @@ def test_the_backlog_counts_what_is_open_and_since_when(ledger: SqlLedger) -> No
         a_request(opened_at=earlier),
         twin,
         a_request(model="fraud", state=RequestState.APPROVED),
-        a_move(),
-        a_move(state=MoveState.DONE),
-        an_ask(),
-        an_ask(at=earlier),
-        an_ask(state=AskState.DONE),
-        a_note("k1"),
-        a_note("k2", created_at=earlier),
-        a_note("e", "e", kind=NoteKind.EVENT),
+        a_transition(),
+        a_transition(state=MoveState.DONE),
+        a_command(),
+        a_command(at=earlier),
+        a_command(state=AskState.DONE),
+        a_message("k1"),
+        a_message("k2", created_at=earlier),
+        a_message("e", "e", kind=NoteKind.EVENT),
         an_event(),
     )
     with ledger.read() as r:

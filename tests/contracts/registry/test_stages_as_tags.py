@@ -16,7 +16,7 @@ from bot.registry.tagged import TaggedStages
 from tests.support.registry.contract_fixtures import ARCHIVED, NONE, PRODUCTION, STAGING, stages
 
 
-class Mortal(MemoryRegistry):
+class DyingRegistry(MemoryRegistry):
     """A registry whose caller dies before its last `left` writes."""
 
     left = 99
@@ -44,9 +44,9 @@ class Mortal(MemoryRegistry):
 
 class TestStagesAsTags:
     @pytest.fixture
-    def mortal(self) -> Mortal:
+    def mortal(self) -> DyingRegistry:
         """Return a registry where v1 is in Production and v2 in Staging, by tags and aliases."""
-        memory = Mortal()
+        memory = DyingRegistry()
         memory.add("churn", versions=3)
         registry = self.tagged(memory)
         registry.transition("churn", 1, PRODUCTION, archive_existing=True)
@@ -58,31 +58,33 @@ class TestStagesAsTags:
     def tagged(memory: MemoryRegistry) -> TaggedStages:
         return TaggedStages(memory, champion="champion", challenger="challenger")
 
-    def test_the_alias_is_the_move(self, mortal: Mortal) -> None:
+    def test_the_alias_is_the_move(self, mortal: DyingRegistry) -> None:
         self.tagged(mortal).transition("churn", 2, PRODUCTION, archive_existing=True)
         assert mortal.model("churn").aliases == {"champion": 2}
         assert stages(self.tagged(mortal)) == {1: ARCHIVED, 2: PRODUCTION, 3: NONE}
 
-    def test_stages_of_the_registry_itself_are_left_alone(self, mortal: Mortal) -> None:
+    def test_stages_of_the_registry_itself_are_left_alone(self, mortal: DyingRegistry) -> None:
         self.tagged(mortal).transition("churn", 2, PRODUCTION, archive_existing=True)
         assert mortal.requests["transition"] == 0
         assert stages(mortal) == {1: NONE, 2: NONE, 3: NONE}
 
     @pytest.mark.parametrize("stage", [ARCHIVED, NONE])
-    def test_whoever_leaves_loses_the_alias(self, mortal: Mortal, stage: Stage) -> None:
+    def test_whoever_leaves_loses_the_alias(self, mortal: DyingRegistry, stage: Stage) -> None:
         self.tagged(mortal).transition("churn", 1, stage, archive_existing=True)
         assert mortal.model("churn").aliases == {"challenger": 2}
         assert stages(self.tagged(mortal)) == {1: stage, 2: STAGING, 3: NONE}
 
-    def test_an_alias_of_another_meaning_stays(self, mortal: Mortal) -> None:
+    def test_an_alias_of_another_meaning_stays(self, mortal: DyingRegistry) -> None:
         mortal.set_alias("churn", "best", 1)
         self.tagged(mortal).transition("churn", 1, ARCHIVED, archive_existing=True)
         assert mortal.model("churn").aliases == {"challenger": 2, "best": 1}
 
     @pytest.mark.parametrize("writes", range(4))
     @pytest.mark.parametrize("stage", Stage)
-    def test_a_move_that_broke_off_is_healed_by_another_try(self, mortal: Mortal, stage: Stage, writes: int) -> None:
-        whole = Mortal()
+    def test_a_move_that_broke_off_is_healed_by_another_try(
+        self, mortal: DyingRegistry, stage: Stage, writes: int
+    ) -> None:
+        whole = DyingRegistry()
         whole.add("churn", versions=3)
         for version, target in ((1, PRODUCTION), (2, STAGING), (2, stage)):
             self.tagged(whole).transition("churn", version, target, archive_existing=True)
@@ -95,7 +97,7 @@ class TestStagesAsTags:
         assert mortal.model("churn").aliases == whole.model("churn").aliases
 
     @pytest.mark.parametrize("writes", range(4))
-    def test_there_is_no_instant_without_a_champion(self, mortal: Mortal, writes: int) -> None:
+    def test_there_is_no_instant_without_a_champion(self, mortal: DyingRegistry, writes: int) -> None:
         mortal.left = writes
         with suppress(RegistryUnreachable):
             self.tagged(mortal).transition("churn", 2, PRODUCTION, archive_existing=True)
@@ -108,10 +110,10 @@ class TestStagesAsTags:
         memory.add_version("churn", tags={"stage": "Live"})
         assert stages(self.tagged(memory)) == {1: NONE}
 
-    def test_a_list_of_models_takes_one_request_and_goes_by_the_aliases(self, mortal: Mortal) -> None:
+    def test_a_list_of_models_takes_one_request_and_goes_by_the_aliases(self, mortal: DyingRegistry) -> None:
         assert self.tagged(mortal).models()[0].latest == {PRODUCTION: 1, STAGING: 2}
         assert mortal.requests == {"models": 1}
 
-    def test_one_model_takes_two_requests_and_goes_by_the_tags(self, mortal: Mortal) -> None:
+    def test_one_model_takes_two_requests_and_goes_by_the_tags(self, mortal: DyingRegistry) -> None:
         assert self.tagged(mortal).model("churn").latest == {PRODUCTION: 1, STAGING: 2, NONE: 3}
         assert mortal.requests == {"model": 1, "versions": 1}

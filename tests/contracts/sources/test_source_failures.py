@@ -40,7 +40,7 @@ GOOD, BAD = 0.9, 0.5
 
 
 @dataclass
-class One:
+class SingleSource:
     """The one source that there is."""
 
     source: MetricSource
@@ -64,7 +64,7 @@ class Held:
         """Let monitors ask this source from now on."""
         monitoring = Monitoring(
             self.bench.context,
-            One(source),
+            SingleSource(source),
             self.bench.incidents,
             act=self.bench.moves.run,
             monotonic=self.bench.clock.monotonic,

@@ -12,7 +12,7 @@ from semver import Version
 from bot.domain.registry import Column, Signature, Stage
 from bot.domain.semver import REASONS, Base, Build, Bump, Proposal, changes, highest, parse_semver
 from bot.domain.text import pack, unpack
-from tests.support.domain.signatures import OLD, SAME, is_better, production, proposed, takes, told, why
+from tests.support.domain.signatures import OLD, SAME, build_with_inputs, is_better, production, proposed, told, why
 
 
 @pytest.mark.parametrize("base", [None, production(semver=None)])
@@ -33,19 +33,21 @@ def test_an_override_cannot_raise_a_number_that_is_not_there() -> None:
 
 
 def test_an_override_decides_and_the_rules_are_still_told() -> None:
-    proposal = proposed(takes(*SAME, "city:string?"), production(), override=Bump.MAJOR)
+    proposal = proposed(build_with_inputs(*SAME, "city:string?"), production(), override=Bump.MAJOR)
     assert (proposal.semver, proposal.bump, proposal.overridden) == ("2.0.0", Bump.MAJOR, True)
     assert why(proposal) == ["major was asked for; the rules say minor", "input city was added"]
 
 
 def test_an_override_may_agree_with_the_rules() -> None:
-    proposal = proposed(takes(*SAME, "city:string?"), production(), override=Bump.MINOR)
+    proposal = proposed(build_with_inputs(*SAME, "city:string?"), production(), override=Bump.MINOR)
     assert (proposal.semver, proposal.overridden) == ("1.5.0", True)
     assert why(proposal)[0] == "minor was asked for, as the rules say"
 
 
 def test_the_number_goes_on_from_the_highest_and_not_from_production() -> None:
-    proposal = proposed(takes(*SAME, "city:string?"), production(), taken=("1.4.2", "2.1.0", "10.0.0", "9.9.9"))
+    proposal = proposed(
+        build_with_inputs(*SAME, "city:string?"), production(), taken=("1.4.2", "2.1.0", "10.0.0", "9.9.9")
+    )
     assert proposal.semver == "10.1.0"
     assert why(proposal)[-1] == "10.0.0 is taken already, so the number goes on from there"
 

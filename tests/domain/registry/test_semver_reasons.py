@@ -7,41 +7,49 @@ from dataclasses import replace
 import pytest
 
 from bot.domain.semver import REASONS, Build, Bump, changes
-from tests.support.domain.signatures import OLD, SAME, is_better, production, proposed, takes, told, why
+from tests.support.domain.signatures import OLD, SAME, build_with_inputs, is_better, production, proposed, told, why
 
 TUNED = replace(OLD, params={"C": "0.5", "max_iter": "200"})
 
 
 CASES: dict[str, tuple[Build, str, str]] = {
-    "an input is gone": (takes("tenure:integer", "age:long?"), "major", "input region was removed"),
+    "an input is gone": (build_with_inputs("tenure:integer", "age:long?"), "major", "input region was removed"),
     "an input has another type": (
-        takes("tenure:string", "age:long?", "region:string"),
+        build_with_inputs("tenure:string", "age:long?", "region:string"),
         "major",
         "input tenure changed from integer to string",
     ),
     "an input is required": (
-        takes("tenure:integer", "age:long", "region:string"),
+        build_with_inputs("tenure:integer", "age:long", "region:string"),
         "major",
         "input age is required now",
     ),
     "an input is optional": (
-        takes("tenure:integer?", "age:long?", "region:string"),
+        build_with_inputs("tenure:integer?", "age:long?", "region:string"),
         "patch",
         "input tenure is optional now",
     ),
-    "an optional input is new": (takes(*SAME, "city:string?"), "minor", "input city was added"),
-    "a required input is new": (takes(*SAME, "city:string"), "major", "input city was added and is required"),
+    "an optional input is new": (build_with_inputs(*SAME, "city:string?"), "minor", "input city was added"),
+    "a required input is new": (
+        build_with_inputs(*SAME, "city:string"),
+        "major",
+        "input city was added and is required",
+    ),
     "two required inputs are new": (
-        takes(*SAME, "city:string", "zip:string"),
+        build_with_inputs(*SAME, "city:string", "zip:string"),
         "major",
         "inputs city, zip were added and are required",
     ),
-    "two inputs are gone": (takes("tenure:integer"), "major", "inputs age, region were removed"),
-    "the output has another type": (takes(*SAME, gives=(":long",)), "major", "output changed from double to long"),
-    "one more output": (takes(*SAME, gives=(":double", ":long")), "major", "output 2 was added"),
-    "the output has got a name": (takes(*SAME, gives=("score:double",)), "major", "output was removed"),
+    "two inputs are gone": (build_with_inputs("tenure:integer"), "major", "inputs age, region were removed"),
+    "the output has another type": (
+        build_with_inputs(*SAME, gives=(":long",)),
+        "major",
+        "output changed from double to long",
+    ),
+    "one more output": (build_with_inputs(*SAME, gives=(":double", ":long")), "major", "output 2 was added"),
+    "the output has got a name": (build_with_inputs(*SAME, gives=("score:double",)), "major", "output was removed"),
     "a prediction parameter is new": (
-        takes(*SAME, params=("top_k:long?",)),
+        build_with_inputs(*SAME, params=("top_k:long?",)),
         "minor",
         "prediction parameter top_k was added",
     ),
@@ -103,13 +111,19 @@ def test_a_change_has_its_weight_and_its_sentence(new: Build, bump: str, sentenc
 
 @pytest.mark.parametrize(("bump", "number"), [(Bump.MAJOR, "2.0.0"), (Bump.MINOR, "1.5.0"), (Bump.PATCH, "1.4.3")])
 def test_the_bump_raises_the_highest_number(bump: Bump, number: str) -> None:
-    new = {"major": takes("tenure:integer"), "minor": takes(*SAME, "city:string?"), "patch": OLD}[bump.value]
+    new = {
+        "major": build_with_inputs("tenure:integer"),
+        "minor": build_with_inputs(*SAME, "city:string?"),
+        "patch": OLD,
+    }[bump.value]
     proposal = proposed(new, production())
     assert (proposal.semver, proposal.bump, proposal.against, proposal.overridden) == (number, bump, 5, False)
 
 
 def test_what_weighs_most_is_told_first() -> None:
-    new = replace(takes("age:long", "city:string?", "tenure:string"), params={}, metrics={"f1": 0.9}, algorithm="Tree")
+    new = replace(
+        build_with_inputs("age:long", "city:string?", "tenure:string"), params={}, metrics={"f1": 0.9}, algorithm="Tree"
+    )
     assert told(new) == [
         ("major", "input region was removed"),
         ("major", "input tenure changed from integer to string"),
@@ -127,42 +141,42 @@ def test_better_without_another_parameter_is_a_patch() -> None:
 
 
 def test_named_inputs_may_change_places() -> None:
-    assert told(takes(*reversed(SAME))) == []
+    assert told(build_with_inputs(*reversed(SAME))) == []
 
 
 def test_unnamed_inputs_are_compared_by_position() -> None:
     pixels, words = ":tensor(float32,[-1, 28])", ":tensor(int64,[-1, 4])"
-    assert told(takes(words, pixels), takes(pixels, words)) == [
+    assert told(build_with_inputs(words, pixels), build_with_inputs(pixels, words)) == [
         ("major", "input 1 changed from tensor(float32,[-1, 28]) to tensor(int64,[-1, 4])"),
         ("major", "input 2 changed from tensor(int64,[-1, 4]) to tensor(float32,[-1, 28])"),
     ]
 
 
 def test_an_output_that_may_be_missing_breaks_and_one_that_is_promised_does_not() -> None:
-    sure, unsure = takes(*SAME, gives=("score:double",)), takes(*SAME, gives=("score:double?",))
+    sure, unsure = build_with_inputs(*SAME, gives=("score:double",)), build_with_inputs(*SAME, gives=("score:double?",))
     assert told(unsure, sure) == [("major", "output score may be missing now")]
     assert told(sure, unsure) == [("patch", "output score is always there now")]
 
 
 def test_a_column_twice_is_two_columns() -> None:
-    assert told(takes(*SAME, "age:long?")) == [("minor", "input age was added")]
+    assert told(build_with_inputs(*SAME, "age:long?")) == [("minor", "input age was added")]
 
 
 def test_long_lists_are_counted() -> None:
-    many = takes(*SAME, *(f"x{n}:double?" for n in range(17)))
+    many = build_with_inputs(*SAME, *(f"x{n}:double?" for n in range(17)))
     assert told(many) == [("minor", "inputs x0, x1, x2, x3, x4 and 12 more were added")]
 
 
 def test_long_names_are_cut_and_foreign_ones_stay_values() -> None:
     name = "{x}%s`" + "y" * 300
-    [(_, sentence)] = changes(takes(*SAME, f"{name}:double?"), OLD, is_better)
+    [(_, sentence)] = changes(build_with_inputs(*SAME, f"{name}:double?"), OLD, is_better)
     assert str(sentence) == f"input {name[:79]}… was added"
     assert "%s" not in sentence.template
 
 
 def test_many_reasons_are_counted() -> None:
-    old = takes(*(f"x{n}:kind{n}" for n in range(30)))
-    new = takes(*(f"x{n}:sort{n}" for n in range(30)))
+    old = build_with_inputs(*(f"x{n}:kind{n}" for n in range(30)))
+    new = build_with_inputs(*(f"x{n}:sort{n}" for n in range(30)))
     reasons = why(proposed(new, production(old)))
     assert len(reasons) == REASONS + 1
     assert reasons[-1] == f"and {30 - REASONS} more"
@@ -181,8 +195,8 @@ def test_metrics_that_differ_a_little_are_told_exactly() -> None:
         (replace(OLD, algorithm=None), OLD, "the new version logged no algorithm, so algorithms"),
         (OLD, replace(OLD, algorithm=""), "Production v5 logged no algorithm, so algorithms"),
         (OLD, replace(OLD, flavors=()), "Production v5 logged no flavors, so flavors"),
-        (takes(*SAME, gives=()), OLD, "the new version logged no outputs, so outputs"),
-        (OLD, takes(), "Production v5 logged no inputs, so inputs"),
+        (build_with_inputs(*SAME, gives=()), OLD, "the new version logged no outputs, so outputs"),
+        (OLD, build_with_inputs(), "Production v5 logged no inputs, so inputs"),
     ],
 )
 def test_what_is_not_known_is_said_and_raises_nothing(new: Build, old: Build, sentence: str) -> None:

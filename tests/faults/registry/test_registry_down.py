@@ -19,7 +19,7 @@ from tests.support.app.harness import (
     audit_links,
     run_concurrently,
 )
-from tests.support.faults.registry_outage import VOTE_STANDS, Tired, asks
+from tests.support.faults.registry_outage import VOTE_STANDS, SlowRegistry, asks
 from tests.support.waiting import wait_until
 
 # Seconds. A person should wait no more than three, which `make bench` measures; what waited for the registry would take
@@ -41,7 +41,7 @@ def soon() -> Iterator[None]:
 # -- down ----------------------------------------------------------------------------------------------------------
 
 
-def test_who_asks_while_mlflow_is_down_hears_at_once_that_it_stands(app: RunningApp, registry: Tired) -> None:
+def test_who_asks_while_mlflow_is_down_hears_at_once_that_it_stands(app: RunningApp, registry: SlowRegistry) -> None:
     registry.down = True
     with soon():
         asks(app)
@@ -49,7 +49,7 @@ def test_who_asks_while_mlflow_is_down_hears_at_once_that_it_stands(app: Running
     assert len(audit_links(app.ledger, Tag.ASKED)) == 1
 
 
-def test_the_card_appears_when_mlflow_is_back(app: RunningApp, registry: Tired, clock: AdjustableClock) -> None:
+def test_the_card_appears_when_mlflow_is_back(app: RunningApp, registry: SlowRegistry, clock: AdjustableClock) -> None:
     registry.down = True
     asks(app)
     app.answer(app.alice, REQUEST_STANDS)
@@ -62,7 +62,7 @@ def test_the_card_appears_when_mlflow_is_back(app: RunningApp, registry: Tired, 
 
 
 def test_what_stands_against_it_is_told_directly_when_mlflow_is_back(
-    app: RunningApp, registry: Tired, clock: AdjustableClock
+    app: RunningApp, registry: SlowRegistry, clock: AdjustableClock
 ) -> None:
     registry.down = True
     asks(app, "promote chrun 4 production")
@@ -72,7 +72,9 @@ def test_what_stands_against_it_is_told_directly_when_mlflow_is_back(
     assert "churn" in message_text(app.alice.waits_for_direct_message())
 
 
-def test_who_approves_while_mlflow_is_down_hears_at_once_that_it_stands(app: RunningApp, registry: Tired) -> None:
+def test_who_approves_while_mlflow_is_down_hears_at_once_that_it_stands(
+    app: RunningApp, registry: SlowRegistry
+) -> None:
     asks(app)
     card = app.card()
     registry.down = True
@@ -82,7 +84,9 @@ def test_who_approves_while_mlflow_is_down_hears_at_once_that_it_stands(app: Run
     assert len(audit_links(app.ledger, Tag.APPROVED)) == 1
 
 
-def test_an_approved_move_is_made_when_mlflow_is_back(app: RunningApp, registry: Tired, clock: AdjustableClock) -> None:
+def test_an_approved_move_is_made_when_mlflow_is_back(
+    app: RunningApp, registry: SlowRegistry, clock: AdjustableClock
+) -> None:
     asks(app)
     card = app.card()
     registry.down = True
@@ -97,7 +101,7 @@ def test_an_approved_move_is_made_when_mlflow_is_back(app: RunningApp, registry:
 
 
 def test_a_two_of_two_is_decided_while_mlflow_is_down(
-    slack: LocalSlack, tmp_path: Path, registry: Tired, clock: AdjustableClock
+    slack: LocalSlack, tmp_path: Path, registry: SlowRegistry, clock: AdjustableClock
 ) -> None:
     registry.add("two-eyes", versions=1)
     with running_app(slack, tmp_path, registry, http=True, clock=clock) as app:
@@ -113,7 +117,9 @@ def test_a_two_of_two_is_decided_while_mlflow_is_down(
         app.card(holds="is in Production")
 
 
-def test_the_thread_is_told_once_that_the_move_waits(app: RunningApp, registry: Tired, clock: AdjustableClock) -> None:
+def test_the_thread_is_told_once_that_the_move_waits(
+    app: RunningApp, registry: SlowRegistry, clock: AdjustableClock
+) -> None:
     asks(app)
     card = app.card()
     registry.down = True
@@ -128,7 +134,7 @@ def test_the_thread_is_told_once_that_the_move_waits(app: RunningApp, registry: 
     assert sum(waits in message_text(answer) for answer in app.bob.thread(card)) == 1
 
 
-def test_a_lookup_while_mlflow_is_down_says_so(app: RunningApp, registry: Tired) -> None:
+def test_a_lookup_while_mlflow_is_down_says_so(app: RunningApp, registry: SlowRegistry) -> None:
     registry.down = True
     with soon():
         asks(app, "show churn")
@@ -145,7 +151,7 @@ def the_move_attempts(app: RunningApp) -> int:
 
 
 def test_who_asks_while_mlflow_is_slow_hears_within_three_seconds_that_it_stands(
-    app: RunningApp, registry: Tired
+    app: RunningApp, registry: SlowRegistry
 ) -> None:
     registry.tires()
     with soon():
@@ -156,7 +162,7 @@ def test_who_asks_while_mlflow_is_slow_hears_within_three_seconds_that_it_stands
 
 
 def test_an_ask_that_the_clock_takes_up_while_mlflow_is_slow_opens_one_request(
-    app: RunningApp, registry: Tired
+    app: RunningApp, registry: SlowRegistry
 ) -> None:
     registry.tires()
     asks(app)
@@ -169,7 +175,7 @@ def test_an_ask_that_the_clock_takes_up_while_mlflow_is_slow_opens_one_request(
 
 
 def test_who_approves_while_mlflow_is_slow_hears_within_three_seconds_that_it_stands(
-    app: RunningApp, registry: Tired
+    app: RunningApp, registry: SlowRegistry
 ) -> None:
     asks(app)
     card = app.card()
@@ -182,7 +188,7 @@ def test_who_approves_while_mlflow_is_slow_hears_within_three_seconds_that_it_st
     assert len(audit_links(app.ledger, Tag.MOVED)) == 1
 
 
-def test_a_rejection_does_not_wait_for_a_slow_mlflow(app: RunningApp, registry: Tired) -> None:
+def test_a_rejection_does_not_wait_for_a_slow_mlflow(app: RunningApp, registry: SlowRegistry) -> None:
     asks(app)
     card = app.card()
     registry.tires()

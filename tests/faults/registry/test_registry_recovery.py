@@ -33,7 +33,7 @@ from tests.support.app.harness import (
     tapped_registry,
     transition_state,
 )
-from tests.support.faults.registry_outage import VOTE_STANDS, Tired, asks
+from tests.support.faults.registry_outage import VOTE_STANDS, SlowRegistry, asks
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import RegistryBackend
 from tests.support.services.bench import Bench
@@ -45,7 +45,7 @@ from tests.support.waiting import wait_until
 CALLS = ("versions", "transition", "set_alias", "model")  # those of one move, in order
 
 
-class Breaks:
+class BreakingRegistry:
     """Breaks off one call of a move: before it is made, or after it took effect."""
 
     def __init__(self, when: str, call: str) -> None:
@@ -66,7 +66,7 @@ class Breaks:
 def test_a_move_that_breaks_off_anywhere_is_finished_later(when: str, call: str, sqlite_url: str) -> None:
     registry, ledger, clock = MemoryRegistry(), SqlLedger(sqlite_url), AdjustableClock()
     registry.add("churn", versions=MODEL_LAYOUT)
-    moves = executor(ledger, tapped_registry(registry, Breaks(when, call)), clock=clock)
+    moves = executor(ledger, tapped_registry(registry, BreakingRegistry(when, call)), clock=clock)
     with ledger.write() as tx:
         tx.add_move(make_transition("churn", 4, after=3))
     moves.run("churn")
@@ -117,7 +117,9 @@ def test_a_move_that_breaks_off_on_real_mlflow_is_finished_later(
     ledger.close()
 
 
-def test_the_request_is_approved_and_not_executing_while_its_move_waits(app: RunningApp, registry: Tired) -> None:
+def test_the_request_is_approved_and_not_executing_while_its_move_waits(
+    app: RunningApp, registry: SlowRegistry
+) -> None:
     asks(app)
     card = app.card()
     registry.down = True
@@ -197,7 +199,7 @@ def test_what_expires_while_the_registry_is_away_ends_without_it(
 
 
 def test_a_question_that_hangs_does_not_hide_that_the_registry_answers_again() -> None:
-    registry, reach = Tired(), Reach()
+    registry, reach = SlowRegistry(), Reach()
     reach.lost()
     registry.tires()
     assert not reach.is_back(registry, patience=0.01)

@@ -1,5 +1,5 @@
 """Fixtures for the tests in this folder."""
 
-from tests.support.app.metrics_site import either, site
+from tests.support.app.metrics_api import api, either
 
-__all__ = ["either", "site"]
+__all__ = ["api", "either"]

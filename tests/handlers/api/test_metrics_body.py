@@ -17,18 +17,18 @@ from bot.domain.pushing import parse_push
 from bot.ledger import SqlLedger
 from bot.ports import Ledger, Writing
 from handlers.bodies import BODY_MOST
-from tests.support.app.metrics_site import NOW, Site, reading, refused
+from tests.support.app.metrics_api import NOW, MetricsApi, reading, refused
 
 
 class TestBodies:
     @pytest.mark.parametrize("source", ["other", "prom", "mlflow", "Live", "\ud800", "x" * 999])
-    def test_a_source_that_is_none(self, site: Site, source: str) -> None:
-        status, why = refused(site.push(source=source))
+    def test_a_source_that_is_none(self, api: MetricsApi, source: str) -> None:
+        status, why = refused(api.push(source=source))
         assert status == 404
         assert why.startswith("The policy has no source “")
 
-    def test_a_source_that_is_set_up_wrongly_says_so(self, site: Site) -> None:
-        assert refused(site.push(source="odd")) == (503, "sources.odd.require_signature: must be true or false.")
+    def test_a_source_that_is_set_up_wrongly_says_so(self, api: MetricsApi) -> None:
+        assert refused(api.push(source="odd")) == (503, "sources.odd.require_signature: must be true or false.")
 
     @pytest.mark.parametrize(
         ("changes", "why"),
@@ -85,14 +85,14 @@ class TestBodies:
         ],
     )
     def test_a_fault_is_named_with_its_place_and_nothing_is_taken(
-        self, site: Site, changes: dict[str, Any], why: str
+        self, api: MetricsApi, changes: dict[str, Any], why: str
     ) -> None:
-        assert refused(site.push(reading(), reading(**changes))) == (422, why)
-        assert site.kept() == []
+        assert refused(api.push(reading(), reading(**changes))) == (422, why)
+        assert api.kept() == []
 
     @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b"1" * 5000, b"source=live"])
-    def test_what_is_no_json(self, site: Site, body: bytes) -> None:
-        answer = site.send(body, {"Authorization": "Bearer t0ken-of-ci"})
+    def test_what_is_no_json(self, api: MetricsApi, body: bytes) -> None:
+        answer = api.send(body, {"Authorization": "Bearer t0ken-of-ci"})
         assert refused(answer) == (422, "The body is no JSON.")
 
     @pytest.mark.parametrize(
@@ -112,25 +112,25 @@ class TestBodies:
             ),
         ],
     )
-    def test_another_shape(self, site: Site, body: Any, why: str) -> None:
-        answer = site.send(json.dumps(body).encode(), {"Authorization": "Bearer t0ken-of-ci"})
+    def test_another_shape(self, api: MetricsApi, body: Any, why: str) -> None:
+        answer = api.send(json.dumps(body).encode(), {"Authorization": "Bearer t0ken-of-ci"})
         assert refused(answer) == (422, why)
 
-    def test_of_many_faults_some_are_named_and_the_rest_counted(self, site: Site) -> None:
-        _, why = refused(site.push(*[reading(value=None)] * 8))
+    def test_of_many_faults_some_are_named_and_the_rest_counted(self, api: MetricsApi) -> None:
+        _, why = refused(api.push(*[reading(value=None)] * 8))
         assert why.endswith("readings.4.value: must be a number. And 3 more.")
 
-    def test_too_many_and_too_long(self, site: Site) -> None:
-        assert refused(site.push(*[reading()] * 1001)) == (
+    def test_too_many_and_too_long(self, api: MetricsApi) -> None:
+        assert refused(api.push(*[reading()] * 1001)) == (
             413,
             "readings: 1001 are more than one call may hold (1000); send several calls.",
         )
-        answer = site.send(b" " * (BODY_MOST + 1), {"Authorization": "Bearer t0ken-of-ci"})
+        answer = api.send(b" " * (BODY_MOST + 1), {"Authorization": "Bearer t0ken-of-ci"})
         assert refused(answer) == (413, "The body is longer than 1,000,000 bytes; send several calls.")
 
     @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""])
-    def test_another_type(self, site: Site, kind: str) -> None:
-        assert refused(site.push(Content_Type=kind)) == (415, "Send the body as application/json.")
+    def test_another_type(self, api: MetricsApi, kind: str) -> None:
+        assert refused(api.push(Content_Type=kind)) == (415, "Send the body as application/json.")
 
     @given(
         body=st.recursive(
@@ -149,7 +149,7 @@ class TestBodies:
 
 
 class TestKeys:
-    def test_the_same_again_gets_the_same_answer_and_inserts_nothing(self, either: Site) -> None:
+    def test_the_same_again_gets_the_same_answer_and_inserts_nothing(self, either: MetricsApi) -> None:
         first = either.push(Idempotency_Key="k1")
         with either.ledger.write() as tx:
             tx.sweep(measurements=NOW, readings=NOW)  # even if the readings are gone meanwhile
@@ -158,30 +158,30 @@ class TestKeys:
         assert again.json() == {"accepted": 1, "duplicates": 0}
         assert len(either.kept()) == 1
 
-    def test_another_body_under_the_same_key_is_refused(self, either: Site) -> None:
+    def test_another_body_under_the_same_key_is_refused(self, either: MetricsApi) -> None:
         either.push(Idempotency_Key="k1")
         answer = either.push(reading(value=0.5, at="2026-05-04T11:00:00Z"), Idempotency_Key="k1")
         assert refused(answer) == (409, "This Idempotency-Key came with another body before.")
         assert len(either.kept()) == 1
 
-    def test_a_key_is_its_client_s_own(self, site: Site) -> None:
-        site.push(Idempotency_Key="k1")
-        answer = site.push(reading(metric="f1"), token="t0ken-of-scorer", Idempotency_Key="k1")
+    def test_a_key_is_its_client_s_own(self, api: MetricsApi) -> None:
+        api.push(Idempotency_Key="k1")
+        answer = api.push(reading(metric="f1"), token="t0ken-of-scorer", Idempotency_Key="k1")
         assert answer.json() == {"accepted": 1, "duplicates": 0}
 
-    def test_a_refusal_uses_no_key_up(self, site: Site) -> None:
-        assert site.push(reading(value=None), Idempotency_Key="k1").status_code == 422
-        assert site.push(Idempotency_Key="k1").status_code == 202
+    def test_a_refusal_uses_no_key_up(self, api: MetricsApi) -> None:
+        assert api.push(reading(value=None), Idempotency_Key="k1").status_code == 422
+        assert api.push(Idempotency_Key="k1").status_code == 202
 
     @pytest.mark.parametrize("key", ["", "x" * 201, "two words", "é"])
-    def test_a_key_that_is_none(self, site: Site, key: str) -> None:
-        assert refused(site.push(Idempotency_Key=key)) == (
+    def test_a_key_that_is_none(self, api: MetricsApi, key: str) -> None:
+        assert refused(api.push(Idempotency_Key=key)) == (
             422,
             "Idempotency-Key must be 1 to 200 visible ASCII characters.",
         )
 
     @pytest.mark.parametrize("same", [True, False])
-    def test_of_two_at_once_one_counts_and_both_hear_the_same(self, either: Site, same: bool) -> None:
+    def test_of_two_at_once_one_counts_and_both_hear_the_same(self, either: MetricsApi, same: bool) -> None:
         bodies = [reading(value=0.1), reading(value=0.1) if same else reading(value=0.2, metric="f1")]
         with ThreadPoolExecutor(8) as threads:
             answers = list(threads.map(lambda at: either.push(bodies[at % 2], Idempotency_Key="k"), range(8)))
@@ -190,46 +190,46 @@ class TestKeys:
         assert {one.text for one in answers if one.status_code == 202} == {'{"accepted": 1, "duplicates": 0}'}
         assert len(either.kept()) + len(either.kept("f1")) == 1
 
-    def test_one_that_was_faster_takes_back_what_this_one_wrote(self, site: Site) -> None:
-        real = site.ledger
+    def test_one_that_was_faster_takes_back_what_this_one_wrote(self, api: MetricsApi) -> None:
+        real = api.ledger
 
         class Late:
             """A ledger in which the other call's key shows up only when ours is written."""
 
             @contextmanager
             def write(self) -> Iterator[Writing]:
-                site.ledger = real
-                site.push(reading(metric="f1"), Idempotency_Key="k")
+                api.ledger = real
+                api.push(reading(metric="f1"), Idempotency_Key="k")
                 with real.write() as tx:
                     tx.call = lambda client, key: None  # type: ignore[method-assign]
                     yield tx
 
-        site.ledger = cast(Ledger, Late())
-        assert site.push(Idempotency_Key="k").status_code == 409
-        assert (site.kept(), len(site.kept("f1"))) == ([], 1)
+        api.ledger = cast(Ledger, Late())
+        assert api.push(Idempotency_Key="k").status_code == 409
+        assert (api.kept(), len(api.kept("f1"))) == ([], 1)
 
 
 class TestTrouble:
-    def test_a_ledger_that_does_not_answer(self, site: Site) -> None:
-        site.ledger = SqlLedger("sqlite:////nowhere/at/all/ledger.db")
-        answer = site.push()
+    def test_a_ledger_that_does_not_answer(self, api: MetricsApi) -> None:
+        api.ledger = SqlLedger("sqlite:////nowhere/at/all/ledger.db")
+        answer = api.push()
         assert refused(answer)[0] == 503
         assert answer.headers["retry-after"] == "5"
-        assert refused(site.push(token="wrong"))[0] == 401
+        assert refused(api.push(token="wrong"))[0] == 401
 
-    def test_a_fault_of_ours_has_an_id_and_tells_nothing_else(self, site: Site) -> None:
-        site.ledger = cast(Ledger, object())
-        status, why = refused(site.push())
+    def test_a_fault_of_ours_has_an_id_and_tells_nothing_else(self, api: MetricsApi) -> None:
+        api.ledger = cast(Ledger, object())
+        status, why = refused(api.push())
         assert status == 500
         assert "Tell whoever runs Registrar this id" in why
         assert "object" not in why
 
-    def test_a_ledger_that_falls_silent_while_saving(self, site: Site) -> None:
+    def test_a_ledger_that_falls_silent_while_saving(self, api: MetricsApi) -> None:
         class Silent:
             @contextmanager
             def write(self) -> Iterator[Writing]:
                 raise LedgerUnavailable("It fell silent.")
                 yield
 
-        site.ledger = cast(Ledger, Silent())
-        assert refused(site.push()) == (503, "It fell silent.")
+        api.ledger = cast(Ledger, Silent())
+        assert refused(api.push()) == (503, "It fell silent.")

@@ -19,13 +19,13 @@ from handlers.terminal.doctor import drawn, line
 from localslack import LocalSlack
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
-from tests.support.terminal.doctor import Doctor
+from tests.support.terminal.doctor import RunDoctor
 
 # -- all together ------------------------------------------------------------------------------------------------------
 
 
 def test_where_all_is_well_nothing_is_wrong(
-    doctor: Doctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, sqlite_url: str
+    doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, sqlite_url: str
 ) -> None:
     mlflow_backend.add("churn", versions=1)
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri, REGISTRAR_DATABASE_URL=sqlite_url)
@@ -33,13 +33,13 @@ def test_where_all_is_well_nothing_is_wrong(
     assert [one["area"] for one in said.document["findings"] if one["state"] != "ok"] == ["MLflow access"]
 
 
-def test_the_document_holds_what_is_promised_and_nothing_else(doctor: Doctor) -> None:
+def test_the_document_holds_what_is_promised_and_nothing_else(doctor: RunDoctor) -> None:
     document = doctor().document
     assert list(document) == ["healthy", "findings"]
     assert {tuple(one) for one in document["findings"]} == {("area", "state", "sentence", "advice")}
 
 
-def test_without_being_asked_to_it_changes_nothing(doctor: Doctor, slack: LocalSlack, tmp_path: Path) -> None:
+def test_without_being_asked_to_it_changes_nothing(doctor: RunDoctor, slack: LocalSlack, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     doctor()
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
@@ -52,17 +52,17 @@ def test_without_being_asked_to_it_changes_nothing(doctor: Doctor, slack: LocalS
     }
 
 
-def test_mlflow_is_only_read_without_being_asked_to_write(doctor: Doctor, mlflow_server: MlflowServer) -> None:
+def test_mlflow_is_only_read_without_being_asked_to_write(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
     doctor(MLFLOW_TRACKING_URI=mlflow_server.uri)
     assert {request.split()[0] for request in mlflow_server.requests} == {"GET"}
 
 
-def test_even_live_it_posts_nothing(doctor: Doctor, slack: LocalSlack) -> None:
+def test_even_live_it_posts_nothing(doctor: RunDoctor, slack: LocalSlack) -> None:
     doctor("--live")
     assert [call for call in slack.calls() if call["method"].startswith(("chat.", "files.", "views."))] == []
 
 
-def test_a_pipe_gets_a_line_for_each_part(doctor: Doctor) -> None:
+def test_a_pipe_gets_a_line_for_each_part(doctor: RunDoctor) -> None:
     lines = doctor(as_json=False).out.splitlines()
     assert "ok       Slack channels: We are in #churn." in lines
     assert not any("\x1b" in one for one in lines)
@@ -77,13 +77,13 @@ def test_help_says_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     ] == []
 
 
-def test_a_setting_that_is_wrong_hides_nothing_else(doctor: Doctor) -> None:
+def test_a_setting_that_is_wrong_hides_nothing_else(doctor: RunDoctor) -> None:
     said = doctor(REGISTRAR_POLL="soon", REGISTRAR_THREADS="1")
     assert said.states("settings") == ["wrong", "wrong"]
     assert said.states("Slack token") == ["ok"]
 
 
-def test_no_secret_is_printed_whatever_is_wrong(doctor: Doctor, tmp_path: Path) -> None:
+def test_no_secret_is_printed_whatever_is_wrong(doctor: RunDoctor, tmp_path: Path) -> None:
     hidden = {
         "SLACK_BOT_TOKEN": "xoxb-hush-1",
         "SLACK_APP_TOKEN": "xapp-hush-2",

@@ -27,10 +27,10 @@ from tests.support.network.http_receiver import PlannedReply, run_receiver
 from tests.support.network.ports import free_port
 from tests.support.registry.mlflow_process import MlflowServer
 from tests.support.registry.registries import MlflowBackend
-from tests.support.terminal.doctor import Doctor
+from tests.support.terminal.doctor import RunDoctor
 
 
-def test_a_registry_that_is_not_there_yet_is_not_made(doctor: Doctor, tmp_path: Path) -> None:
+def test_a_registry_that_is_not_there_yet_is_not_made(doctor: RunDoctor, tmp_path: Path) -> None:
     said = doctor("--live")
     file = tmp_path / ".registrar" / "mlflow.db"
     assert said.of("MLflow", "mind") == (
@@ -42,7 +42,7 @@ def test_a_registry_that_is_not_there_yet_is_not_made(doctor: Doctor, tmp_path: 
 
 
 def test_a_registry_of_ours_that_is_there_is_read_and_warned_of(
-    doctor: Doctor, tmp_path: Path, mlflow_sqlite: str, mlflow_backend: MlflowBackend
+    doctor: RunDoctor, tmp_path: Path, mlflow_sqlite: str, mlflow_backend: MlflowBackend
 ) -> None:
     mlflow_backend.add("churn")
     (tmp_path / ".registrar").mkdir()
@@ -52,14 +52,14 @@ def test_a_registry_of_ours_that_is_there_is_read_and_warned_of(
     assert "1 model" in said.of("MLflow", "ok")
 
 
-def test_a_registry_in_a_database_is_read(doctor: Doctor, mlflow_sqlite: str, mlflow_backend: MlflowBackend) -> None:
+def test_a_registry_in_a_database_is_read(doctor: RunDoctor, mlflow_sqlite: str, mlflow_backend: MlflowBackend) -> None:
     mlflow_backend.add("churn")
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_sqlite)
     assert "1 model" in said.of("MLflow", "ok")
     assert (said.states("MLflow speed"), said.states("MLflow rights")) == (["skipped"], ["ok"])
 
 
-def test_an_mlflow_that_does_not_answer_is_told_once(doctor: Doctor) -> None:
+def test_an_mlflow_that_does_not_answer_is_told_once(doctor: RunDoctor) -> None:
     said = doctor("--live", MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}")
     assert (said.code, said.states("MLflow")) == (3, ["silent"])
     assert said.states("MLflow speed") == said.states("MLflow rights") == ["skipped"]
@@ -78,14 +78,14 @@ def test_an_mlflow_that_does_not_answer_is_told_once(doctor: Doctor) -> None:
     ids=lambda one: str(one.status) if isinstance(one, PlannedReply) else "",
 )
 def test_what_an_mlflow_answers_is_told_with_what_to_do(
-    doctor: Doctor, reply: PlannedReply, state: str, told: str
+    doctor: RunDoctor, reply: PlannedReply, state: str, told: str
 ) -> None:
     with run_receiver() as server:
         server.replies = [reply]
         assert told in doctor(MLFLOW_TRACKING_URI=server.url).of("MLflow", state)
 
 
-def test_an_mlflow_that_never_ends_its_answer_hides_nothing(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_mlflow_that_never_ends_its_answer_hides_nothing(doctor: RunDoctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with run_receiver() as server:
         server.replies = [PlannedReply(hold=threading.Event())]
@@ -93,13 +93,13 @@ def test_an_mlflow_that_never_ends_its_answer_hides_nothing(doctor: Doctor, monk
     assert (said.code, said.states("MLflow"), said.states("Slack token")) == (3, ["silent"], ["ok"])
 
 
-def test_a_registry_without_stages_is_told(doctor: Doctor, mlflow_sqlite: str) -> None:
+def test_a_registry_without_stages_is_told(doctor: RunDoctor, mlflow_sqlite: str) -> None:
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_sqlite, REGISTRAR_STAGES="tags")
     assert "their stage is a tag, as REGISTRAR_STAGES says" in said.of("MLflow", "ok")
     assert said.states("MLflow rights") == ["ok"]
 
 
-def test_what_was_made_to_try_the_rights_is_gone(doctor: Doctor, mlflow_server: MlflowServer) -> None:
+def test_what_was_made_to_try_the_rights_is_gone(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
     doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
     writes = [request for request in mlflow_server.requests if not request.startswith("GET")]
     asked = [request.rpartition("/")[2] for request in writes]
@@ -108,7 +108,7 @@ def test_what_was_made_to_try_the_rights_is_gone(doctor: Doctor, mlflow_server: 
 
 
 def test_a_server_that_asks_for_no_login_is_open_to_anyone_and_nothing_is_changed(
-    doctor: Doctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
+    doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
 ) -> None:
     mlflow_backend.add("churn", versions=1)
     said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
@@ -128,7 +128,7 @@ def test_a_server_that_asks_for_no_login_is_open_to_anyone_and_nothing_is_change
     ],
 )
 def test_what_a_login_that_is_not_mlflow_s_answers_is_understood(
-    doctor: Doctor, mlflow_server: MlflowServer, status: int, state: str, told: str
+    doctor: RunDoctor, mlflow_server: MlflowServer, status: int, state: str, told: str
 ) -> None:
     with bent(mlflow_server, "registered-models/alias", status, {"error": "by a proxy"}):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
@@ -137,7 +137,7 @@ def test_what_a_login_that_is_not_mlflow_s_answers_is_understood(
 
 
 def test_a_token_that_is_let_through_can_move_every_model_and_is_not_printed(
-    doctor: Doctor, mlflow_server: MlflowServer
+    doctor: RunDoctor, mlflow_server: MlflowServer
 ) -> None:
     ask = mlflow_server._ask_mlflow
 
@@ -155,7 +155,7 @@ def test_a_token_that_is_let_through_can_move_every_model_and_is_not_printed(
 
 
 def test_a_page_without_a_login_at_one_of_two_addresses_is_enough_to_be_open(
-    doctor: Doctor, mlflow_server: MlflowServer
+    doctor: RunDoctor, mlflow_server: MlflowServer
 ) -> None:
     with bent(mlflow_server, "/api/2.0/mlflow/registered-models/alias", 401, {}):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
@@ -198,7 +198,7 @@ def test_of_many_who_can_move_a_model_the_first_are_named() -> None:
     assert "user5 (every model) and 994 more." in found.sentence
 
 
-def test_a_server_that_cannot_archive_is_told_of_its_driver(doctor: Doctor, mlflow_server: MlflowServer) -> None:
+def test_a_server_that_cannot_archive_is_told_of_its_driver(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
     with bent(mlflow_server, "transition-stage", 400, _PSYCOPG_3):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
     assert said.code == 0
@@ -228,7 +228,7 @@ def bent(server: MlflowServer, path: str, status: int, body: dict[str, str], onl
 
 @pytest.mark.parametrize("path", ["registered-models/create", "model-versions/create", "transition-stage"])
 def test_rights_that_are_missing_are_told_and_nothing_is_left(
-    doctor: Doctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, path: str
+    doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend, path: str
 ) -> None:
     with bent(mlflow_server, path, 403, _FORBIDDEN):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
@@ -236,14 +236,14 @@ def test_rights_that_are_missing_are_told_and_nothing_is_left(
     assert [one.name for one in mlflow_backend._client.search_registered_models()] == []
 
 
-def test_a_model_that_cannot_be_deleted_again_is_named(doctor: Doctor, mlflow_server: MlflowServer) -> None:
+def test_a_model_that_cannot_be_deleted_again_is_named(doctor: RunDoctor, mlflow_server: MlflowServer) -> None:
     with bent(mlflow_server, "registered-models/delete", 403, _FORBIDDEN):
         said = doctor("--live", MLFLOW_TRACKING_URI=mlflow_server.uri)
     assert "registrar-doctor-" in said.of("MLflow rights", "wrong")
 
 
 def test_a_model_that_we_cannot_manage_is_named(
-    doctor: Doctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
+    doctor: RunDoctor, mlflow_server: MlflowServer, mlflow_backend: MlflowBackend
 ) -> None:
     mlflow_backend.add("churn", versions=[Stage.PRODUCTION])
     with bent(mlflow_server, "registered-models/alias", 403, _FORBIDDEN, "DELETE"):

@@ -132,7 +132,7 @@ def test_who_stops_is_not_ready_however_well_all_is() -> None:
     assert (status, document["status"], document["parts"]["ledger"]["is_well"]) == (503, "stopping", True)
 
 
-class Bent(MemoryRegistry):
+class UnreadyRegistry(MemoryRegistry):
     """A registry that raises what it is told to."""
 
     def __init__(self, error: Exception) -> None:
@@ -145,12 +145,12 @@ class Bent(MemoryRegistry):
 
 def test_a_registry_is_well_when_it_answers_whatever_it_answers() -> None:
     assert seen(of_registry(MemoryRegistry()))[0] == 200
-    assert seen(of_registry(Bent(RegistryRefused("no"))))[0] == 200
+    assert seen(of_registry(UnreadyRegistry(RegistryRefused("no"))))[0] == 200
 
 
 def test_a_registry_that_does_not_answer_is_told_without_its_address() -> None:
     status, document = seen(
-        of_registry(Bent(RegistryUnreachable("MLflow does not answer at http://mlflow.intern:5000")))
+        of_registry(UnreadyRegistry(RegistryUnreachable("MLflow does not answer at http://mlflow.intern:5000")))
     )
     assert status == 503
     assert "intern" not in str(document)
@@ -204,7 +204,7 @@ def test_a_worker_tells_the_same_but_of_slack_which_does_not_reach_it(slack: Loc
         assert ask(app, "/slack/events").status_code == 404
 
 
-class Hangs(MemoryRegistry):
+class HangingRegistry(MemoryRegistry):
     """A registry that can be made to hang."""
 
     def __init__(self) -> None:
@@ -218,7 +218,7 @@ class Hangs(MemoryRegistry):
 
 
 def test_a_registry_that_hangs_keeps_nobody_waiting_and_is_named(slack: LocalSlack, tmp_path: Path) -> None:
-    registry = Hangs()
+    registry = HangingRegistry()
     with running_app(slack, tmp_path, registry) as app:
         waits_for(app, "/readyz", is_ready)
         registry.free.clear()

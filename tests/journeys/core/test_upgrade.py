@@ -28,7 +28,7 @@ from tests.support.ledger.previous_release import (
 from tests.support.waiting import wait_until
 
 
-class TheDayAfter(AdjustableClock):
+class LaterClock(AdjustableClock):
     """A clock that begins a few minutes after the last event in the ledger."""
 
     def __init__(self, ledger: Path) -> None:
@@ -41,7 +41,7 @@ class TheDayAfter(AdjustableClock):
 @pytest.fixture(scope="module")
 def clock(home: Path) -> AdjustableClock:
     """Return the bot's clock."""
-    return TheDayAfter(home / "ledger.db")
+    return LaterClock(home / "ledger.db")
 
 
 @pytest.fixture(scope="module")

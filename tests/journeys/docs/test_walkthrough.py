@@ -27,7 +27,7 @@ LONG = 240.0  # seconds for one command, or until a card says what it has to: so
 
 
 @dataclass(frozen=True)
-class Walk:
+class Walkthrough:
     """Somebody who reads the page in a folder like that of the repository, beside a running demo."""
 
     folder: Path
@@ -92,7 +92,7 @@ def typed_in_slack(step: int, verb: str) -> str:
 
 
 @pytest.fixture
-def walk(tmp_path: Path) -> Iterator[Walk]:
+def walk(tmp_path: Path) -> Iterator[Walkthrough]:
     programs = tmp_path / ".venv" / "bin"
     programs.mkdir(parents=True)
     for name, more in {"python": "", "registrar": "-m handlers "}.items():
@@ -102,13 +102,13 @@ def walk(tmp_path: Path) -> Iterator[Walk]:
     assert blocks(0)[0] == "make demo\n"
     path = os.pathsep.join([str(programs), os.environ["PATH"]])
     with DemoProcess(tmp_path / ".demo", PATH=path, PYTHONPATH=str(ROOT)) as demo, connect(demo.url) as slack:
-        walk = Walk(tmp_path, slack)
+        walk = Walkthrough(tmp_path, slack)
         walk.runs(blocks(0)[2])  # says in the policy who sits at the terminal
         walk.card("Policy updated")
         yield walk
 
 
-def test_the_exercise_can_be_walked_from_its_beginning_to_its_end(walk: Walk) -> None:
+def test_the_exercise_can_be_walked_from_its_beginning_to_its_end(walk: Walkthrough) -> None:
     walk.types(1)
     [registered] = walk.types(2)
     assert "Registered v6 of “churn” as 1.0.0" in registered

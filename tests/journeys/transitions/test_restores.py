@@ -17,7 +17,7 @@ from localslack import LocalSlack
 from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, add_churn, message_text, running_app
 
 
-class Place:
+class RestorableHome:
     """A bot that can be stopped, put back to a backup of its ledger, and started again."""
 
     def __init__(self, slack: LocalSlack, home: Path) -> None:
@@ -44,11 +44,11 @@ class Place:
 
 
 @pytest.fixture
-def place(slack: LocalSlack, tmp_path: Path) -> Place:
-    return Place(slack, tmp_path)
+def place(slack: LocalSlack, tmp_path: Path) -> RestorableHome:
+    return RestorableHome(slack, tmp_path)
 
 
-def promote_while_mlflow_is_away(place: Place, app: RunningApp) -> None:
+def promote_while_mlflow_is_away(place: RestorableHome, app: RunningApp) -> None:
     """Let a promotion of v1 be approved, and wait for MLflow."""
     app.alice.types(CHANNEL, "/model promote churn 1 production")
     card = app.card(holds="Promote churn v1")
@@ -57,7 +57,7 @@ def promote_while_mlflow_is_away(place: Place, app: RunningApp) -> None:
     app.slack.wait_for(lambda: [one for one in app.bob.thread(card) if "MLflow" in message_text(one)])
 
 
-def let_it_turn_out_bad(place: Place, app: RunningApp) -> None:
+def let_it_turn_out_bad(place: RestorableHome, app: RunningApp) -> None:
     """Let MLflow come back, the promotion be made, and v1 be rolled back as bad."""
     place.registry.down = False
     place.later()
@@ -67,7 +67,7 @@ def let_it_turn_out_bad(place: Place, app: RunningApp) -> None:
     app.slack.wait_for(lambda: "rollback_date" in place.registry.version("churn", 1).tags)
 
 
-def test_a_restored_ledger_does_not_promote_the_known_bad_version_again(place: Place) -> None:
+def test_a_restored_ledger_does_not_promote_the_known_bad_version_again(place: RestorableHome) -> None:
     with place.running() as app:
         app.registrar.poll()
         promote_while_mlflow_is_away(place, app)

@@ -21,8 +21,8 @@ import pytest
 from localslack import LocalSlack
 from tests.support.deploy.containers import (
     DEPLOY,
-    Command,
-    Machine,
+    ContainerCommand,
+    LocalMachine,
     base_python,
     command,
     commands,
@@ -165,7 +165,7 @@ models: {"*": {production: {approvers: [U0BOB]}, staging: {approvers: [U0BOB]}}}
 class Stack:
     """The services of compose.yaml as processes of this machine."""
 
-    def __init__(self, machine: Machine, slack: LocalSlack, socket: str) -> None:
+    def __init__(self, machine: LocalMachine, slack: LocalSlack, socket: str) -> None:
         self.machine = machine
         self.slack = slack
         self.ports = {name: free_port() for name in ("mlflow", "registrar-1", "registrar-2", "worker", "prometheus")}
@@ -193,11 +193,11 @@ class Stack:
         said = environment(service, self.given) | {"SLACK_API_URL": self.slack.api_url, "REGISTRAR_HOST": "127.0.0.1"}
         return self.machine.env(target, said | more)
 
-    def start(self, name: str, one: Command, env: dict[str, str], cwd: Path | None = None) -> None:
+    def start(self, name: str, one: ContainerCommand, env: dict[str, str], cwd: Path | None = None) -> None:
         """Start a service."""
         self._processes[name] = self.machine.start(one, env, self.machine.root / f"{name}.log", cwd)
 
-    def is_well(self, name: str, check: Command, env: dict[str, str]) -> bool:
+    def is_well(self, name: str, check: ContainerCommand, env: dict[str, str]) -> bool:
         """Tell whether a service's health check says so. One that has ended fails the test."""
         process = self._processes.get(name)
         assert process is None or process.poll() is None, f"{name} ended\n{self.log(name)}"
@@ -222,11 +222,11 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMachine]:
     """What both images hold, made by the Dockerfile's own commands; their owner is whoever runs the tests."""
     if sys.platform != "linux":
         pytest.skip("the image's commands are those of Linux")
-    machine = Machine(tmp_path_factory.mktemp("image"))
+    machine = LocalMachine(tmp_path_factory.mktemp("image"))
     machine.places = {"--owner=10001": f"--owner={os.getuid()}", "--group=10001": f"--group={os.getgid()}"}
     machine.programs = {"python": [base_python()]}
     (machine.root / "tmp").mkdir()
@@ -240,7 +240,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 @pytest.fixture
-def stack(machine: Machine, slack: LocalSlack, databases: str) -> Iterator[Stack]:
+def stack(machine: LocalMachine, slack: LocalSlack, databases: str) -> Iterator[Stack]:
     """The services, none of them started."""
     stack = Stack(machine, slack, databases)
     yield stack

@@ -13,13 +13,13 @@ from bot.services.context import Rules
 from bot.services.homes import Homes
 from bot.slack.home import home
 from bot.slack.monitoring import monitor_list
-from tests.support.monitoring.monitor_desk import ADD, LIVE, Desk
+from tests.support.monitoring.monitor_commands import ADD, LIVE, MonitorCommands
 from tests.support.services.bench import ALICE, BOB, DAVE, POLICY
 
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
-def test_those_that_need_somebody_are_listed_first(watched: Desk) -> None:
+def test_those_that_need_somebody_are_listed_first(watched: MonitorCommands) -> None:
     for name, state in (("bad", State.FAILED), ("odd", State.NO_DATA), ("ill", State.ERROR)):
         watched.types(ADD.replace("accuracy", name))
         with watched.bench.ledger.write() as tx:
@@ -30,7 +30,7 @@ def test_those_that_need_somebody_are_listed_first(watched: Desk) -> None:
         watched.service.rows("chrun")
 
 
-def test_a_view_has_the_incident_and_the_breaker(watched: Desk) -> None:
+def test_a_view_has_the_incident_and_the_breaker(watched: MonitorCommands) -> None:
     watched.incident()
     with watched.bench.ledger.write() as tx:
         tx.trip(Tripped(model="", at=watched.bench.clock.now(), why=say("Too many.")))
@@ -42,12 +42,12 @@ def test_a_view_has_the_incident_and_the_breaker(watched: Desk) -> None:
     assert watched.service.chart(watched.find().id).values == [0.9]
 
 
-def test_the_sources_are_the_policy_s_and_those_that_need_none(desk: Desk) -> None:
-    desk.bench.context.rules.replace(read_policy(POLICY | {"sources": {"live": LIVE}}), "")
-    assert desk.service.sources() == ["live", "push", "mlflow"]
+def test_the_sources_are_the_policy_s_and_those_that_need_none(commands: MonitorCommands) -> None:
+    commands.bench.context.rules.replace(read_policy(POLICY | {"sources": {"live": LIVE}}), "")
+    assert commands.service.sources() == ["live", "push", "mlflow"]
 
 
-def test_rules_are_read_at_each_act(watched: Desk) -> None:
+def test_rules_are_read_at_each_act(watched: MonitorCommands) -> None:
     assert isinstance(watched.bench.context.rules, Rules)
     rules = POLICY["models"]["*"] | {"rollback": {"by": ["UALICE"]}}
     watched.bench.context.rules.replace(read_policy(POLICY | {"models": {"*": rules}}), "")
@@ -59,22 +59,25 @@ def test_rules_are_read_at_each_act(watched: Desk) -> None:
 # -- what armed monitors cost ------------------------------------------------------------------------------------------
 
 
-def costs(desk: Desk) -> list[bool]:
+def costs(commands: MonitorCommands) -> list[bool]:
     """Tell whether the list says what to expect of what is armed, and whether Home does."""
-    shown = monitor_list(desk.service.rows(), desk.bench.clock.now()).blocks, home(Homes(desk.bench.context).of(BOB))
+    shown = (
+        monitor_list(commands.service.rows(), commands.bench.clock.now()).blocks,
+        home(Homes(commands.bench.context).of(BOB)),
+    )
     return ["rollbacks a month without a cause" in str(one) for one in shown]
 
 
-def test_the_list_and_home_say_what_to_expect_of_armed_monitors(desk: Desk) -> None:
-    desk.types("monitor add churn accuracy --source push --action auto")
-    assert costs(desk) == [False, False]
-    desk.types('monitor arm churn accuracy --override --reason "known"', DAVE)
-    assert costs(desk) == [True, True]
+def test_the_list_and_home_say_what_to_expect_of_armed_monitors(commands: MonitorCommands) -> None:
+    commands.types("monitor add churn accuracy --source push --action auto")
+    assert costs(commands) == [False, False]
+    commands.types('monitor arm churn accuracy --override --reason "known"', DAVE)
+    assert costs(commands) == [True, True]
 
 
-def test_home_counts_armed_monitors_beyond_those_that_it_shows(desk: Desk) -> None:
+def test_home_counts_armed_monitors_beyond_those_that_it_shows(commands: MonitorCommands) -> None:
     for number in range(25):
-        desk.types(f"monitor add churn m{number} --source push --action auto")
-        desk.types(f'monitor arm churn m{number} --override --reason "known"', DAVE)
-    view = Homes(desk.bench.context).of(BOB)
+        commands.types(f"monitor add churn m{number} --source push --action auto")
+        commands.types(f'monitor arm churn m{number} --override --reason "known"', DAVE)
+    view = Homes(commands.bench.context).of(BOB)
     assert (len(view.monitors), view.armed and view.armed.armed) == (20, 25)

@@ -8,11 +8,11 @@ import pytest
 
 from bot.domain.errors import BadInput
 from bot.domain.events import Tag
-from tests.support.monitoring.monitor_desk import ADD, Desk
+from tests.support.monitoring.monitor_commands import ADD, MonitorCommands
 from tests.support.services.bench import BOB
 
 
-def test_a_paused_monitor_is_not_due_until_it_is_resumed(watched: Desk) -> None:
+def test_a_paused_monitor_is_not_due_until_it_is_resumed(watched: MonitorCommands) -> None:
     watched.types("monitor pause churn accuracy")
     watched.bench.clock.advance(hours=1)
     with watched.bench.ledger.read() as reading:
@@ -23,7 +23,7 @@ def test_a_paused_monitor_is_not_due_until_it_is_resumed(watched: Desk) -> None:
         assert [one.name for one, _ in reading.due_monitors(watched.bench.clock.now())] == ["accuracy"]
 
 
-def test_twice_is_said_and_changes_nothing(watched: Desk) -> None:
+def test_twice_is_said_and_changes_nothing(watched: MonitorCommands) -> None:
     with pytest.raises(BadInput, match="is not paused"):
         watched.types("monitor resume churn accuracy")
     watched.types("monitor pause churn accuracy")
@@ -31,7 +31,7 @@ def test_twice_is_said_and_changes_nothing(watched: Desk) -> None:
         watched.types("monitor pause churn accuracy")
 
 
-def test_a_silence_has_an_end_an_author_and_a_reason(watched: Desk) -> None:
+def test_a_silence_has_an_end_an_author_and_a_reason(watched: MonitorCommands) -> None:
     watched.types('monitor silence churn accuracy 2h --reason "a move"')
     monitor = watched.find()
     assert (monitor.silenced_by, monitor.silence_reason) == (BOB.person, "a move")
@@ -39,7 +39,7 @@ def test_a_silence_has_an_end_an_author_and_a_reason(watched: Desk) -> None:
     assert watched.event(Tag.MONITOR_SILENCED).why == "a move"
 
 
-def test_every_monitor_of_a_model_is_silenced_at_once(watched: Desk) -> None:
+def test_every_monitor_of_a_model_is_silenced_at_once(watched: MonitorCommands) -> None:
     watched.types(ADD.replace("accuracy", "f1"))
     assert "the monitors accuracy, f1 of “churn”" in watched.types("monitor silence churn 2h --all")
     now = watched.bench.clock.now()
@@ -51,11 +51,11 @@ def test_every_monitor_of_a_model_is_silenced_at_once(watched: Desk) -> None:
 
 
 @pytest.mark.parametrize("text", ["monitor silence churn 2h", "monitor silence churn accuracy 2h --all"])
-def test_one_or_all_has_to_be_said(watched: Desk, text: str) -> None:
+def test_one_or_all_has_to_be_said(watched: MonitorCommands, text: str) -> None:
     with pytest.raises(BadInput, match="Name one monitor, or write --all"):
         watched.types(text)
 
 
-def test_what_is_not_silenced_cannot_be_let_speak(watched: Desk) -> None:
+def test_what_is_not_silenced_cannot_be_let_speak(watched: MonitorCommands) -> None:
     with pytest.raises(BadInput, match="Nothing of that is silenced"):
         watched.types("monitor unsilence churn accuracy")

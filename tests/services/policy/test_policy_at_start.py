@@ -13,7 +13,18 @@ from bot.domain.policy_changes import EditState, FileEdit, edit_words
 from bot.policy_file import PolicyFile
 from bot.services.policies import READER, Policies, revision
 from tests.support.services.bench import Bench, second_bench
-from tests.support.services.policy_file import BROKEN, ONE, STRICTER, TWO, Names, edits, events, settles, starts, told
+from tests.support.services.policy_file import (
+    BROKEN,
+    ONE,
+    STRICTER,
+    TWO,
+    NamesDirectory,
+    edits,
+    events,
+    settles,
+    start,
+    told,
+)
 
 # -- starting ----------------------------------------------------------------------------------------------------------
 
@@ -21,14 +32,14 @@ from tests.support.services.policy_file import BROKEN, ONE, STRICTER, TWO, Names
 def test_a_start_with_a_broken_file_is_refused(bench: Bench, file: Path) -> None:
     edits(file, BROKEN)
     with pytest.raises(Misconfigured):
-        Policies(bench.context, PolicyFile(file), Names()).begin()
+        Policies(bench.context, PolicyFile(file), NamesDirectory()).begin()
 
 
 def test_a_start_with_a_loosened_file_keeps_the_last_policy_of_the_audit_until_the_file_has_settled(
     bench: Bench, policies: Policies, file: Path
 ) -> None:
     edits(file, TWO)
-    started = starts(bench, file)
+    started = start(bench, file)
     assert bench.context.rules.revision == revision(ONE)
     assert bench.context.policy.ids(["lead"]) == {"UBOB"}
     assert not settles(bench, started, 29)
@@ -37,7 +48,7 @@ def test_a_start_with_a_loosened_file_keeps_the_last_policy_of_the_audit_until_t
 
 def test_a_start_with_a_tightened_file_takes_it_at_once(bench: Bench, policies: Policies, file: Path) -> None:
     edits(file, STRICTER)
-    starts(bench, file)
+    start(bench, file)
     assert bench.context.rules.revision == revision(STRICTER)
     assert "1 → 2 approvals" in told(bench)[0]
 
@@ -53,7 +64,7 @@ def test_a_start_takes_the_file_where_this_version_cannot_read_the_last_policy(b
     )
     with bench.ledger.write() as tx:
         tx.append(last)
-    starts(bench, file)
+    start(bench, file)
     assert bench.context.rules.revision == revision(ONE)
     assert "can't read the last policy in the audit log" in events(bench, Tag.POLICY_TAKEN)[-1].why
 
@@ -65,7 +76,7 @@ def test_of_several_processes_one_writes_the_event_and_the_others_follow_at_once
     bench: Bench, policies: Policies, file: Path
 ) -> None:
     there = second_bench(bench)
-    theirs = Policies(there.context, PolicyFile(file), Names())
+    theirs = Policies(there.context, PolicyFile(file), NamesDirectory())
     theirs.begin()
     edits(file, TWO)
     assert settles(bench, policies, 30)

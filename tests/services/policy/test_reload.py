@@ -25,18 +25,18 @@ from tests.support.services.policy_file import (
     ONE,
     STRICTER,
     TWO,
-    Names,
+    NamesDirectory,
     edits,
     events,
     settles,
-    starts,
+    start,
     told,
 )
 
 WITHOUT_BOB = ONE.replace("[UBOB]", "[]")
 
 
-class Anybody(Names):
+class EmptyDirectory(NamesDirectory):
     """A directory that knows nobody's name."""
 
     def names(self, ids: object) -> dict[str, str]:
@@ -66,7 +66,7 @@ def test_the_policy_of_the_start_is_kept_whole_with_the_names_behind_its_ids(ben
 
 
 def test_the_same_policy_at_the_next_start_is_no_event(bench: Bench, policies: Policies, file: Path) -> None:
-    Policies(bench.context, PolicyFile(file), Names()).begin()
+    Policies(bench.context, PolicyFile(file), NamesDirectory()).begin()
     assert len(events(bench, Tag.POLICY_TAKEN)) == 1
 
 
@@ -190,7 +190,7 @@ FILES = [
 @pytest.mark.parametrize("whole", FILES)
 def test_no_prefix_of_a_file_that_is_being_written_ever_applies(bench: Bench, file: Path, whole: str) -> None:
     edits(file, whole)
-    policies = Policies(bench.context, PolicyFile(file), Anybody())
+    policies = Policies(bench.context, PolicyFile(file), EmptyDirectory())
     policies.begin()
     written = whole.encode()
     for end in range(0, len(written), max(1, len(written) // 250)):
@@ -314,7 +314,7 @@ def test_a_policy_is_in_force_only_after_its_wait_and_only_with_its_event(
 ) -> None:
     file = tmp_path / "any.yml"
     edits(file, ONE)
-    policies, since, now = starts(bench, file), bench.clock.now(), ONE
+    policies, since, now = start(bench, file), bench.clock.now(), ONE
     for text, seconds, is_busy in steps:
         before, in_force = bench.context.policy, bench.context.rules.revision
         if text and text != now:

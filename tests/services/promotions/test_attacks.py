@@ -13,7 +13,7 @@ from bot.domain.registry import Stage, check_model_name
 from bot.services.gating import Gating
 from bot.services.moves import Moves
 from tests.support.services.bench import BOB, STRANGER, Bench
-from tests.support.services.rules import with_production_rule
+from tests.support.services.production_rules import with_production_rule
 
 RULES: dict[str, dict[str, object]] = {
     "more approvals": {"approvers": ["lead"], "required": 2},

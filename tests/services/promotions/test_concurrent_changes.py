@@ -14,7 +14,7 @@ from bot.domain.errors import Refused
 from bot.domain.events import Tag
 from bot.domain.registry import Stage
 from tests.support.services.bench import ALICE, BOB, POLICY, Bench, second_bench
-from tests.support.services.rules import with_production_rule
+from tests.support.services.production_rules import with_production_rule
 
 
 def right_before_it_writes(bench: Bench, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:

@@ -17,10 +17,10 @@ from tests.support.services.gates import (
     NO_WORSE,
     SIGNATURE,
     events,
-    hold,
-    let_pass,
     measure,
-    moved,
+    override_gates,
+    run_transition,
+    set_gates,
     withdraw,
 )
 
@@ -28,7 +28,7 @@ from tests.support.services.gates import (
 
 
 def test_a_failed_gate_that_nobody_may_let_pass_opens_nothing(fraud: Bench) -> None:
-    hold(fraud, ACCURATE)
+    set_gates(fraud, ACCURATE)
     measure(fraud, 2, accuracy=0.83)
     with pytest.raises(GateFailed, match=r"accuracy is 0\.83"):
         fraud.open(FRAUD)
@@ -37,7 +37,7 @@ def test_a_failed_gate_that_nobody_may_let_pass_opens_nothing(fraud: Bench) -> N
 
 
 def test_what_was_seen_of_a_refused_version_is_in_the_audit(fraud: Bench) -> None:
-    hold(fraud, ACCURATE)
+    set_gates(fraud, ACCURATE)
     measure(fraud, 2, accuracy=0.83)
     with pytest.raises(GateFailed):
         fraud.open(FRAUD)
@@ -52,7 +52,7 @@ def test_a_failed_gate_that_somebody_may_let_pass_opens_a_blocked_request(fraud:
 
 
 def test_what_a_request_was_opened_on_is_kept_with_it_and_in_the_audit(fraud: Bench) -> None:
-    hold(fraud, ACCURATE, NO_WORSE)
+    set_gates(fraud, ACCURATE, NO_WORSE)
     request = fraud.open(FRAUD)
     assert request.seen is not None
     assert (request.seen.metrics, request.seen.against, request.seen.policy) == (GOOD, GOOD, "edited")
@@ -61,7 +61,7 @@ def test_what_a_request_was_opened_on_is_kept_with_it_and_in_the_audit(fraud: Be
 
 
 def test_an_asker_s_own_result_counts_where_the_run_has_none(fraud: Bench) -> None:
-    hold(fraud, ACCURATE)
+    set_gates(fraud, ACCURATE)
     measure(fraud, 2)
     request = fraud.open(f"{FRAUD} --validation accuracy=0.92")
     assert request.seen is not None
@@ -69,7 +69,7 @@ def test_an_asker_s_own_result_counts_where_the_run_has_none(fraud: Bench) -> No
 
 
 def test_an_asker_s_own_result_replaces_no_figure_of_the_run(fraud: Bench) -> None:
-    hold(fraud, ACCURATE)
+    set_gates(fraud, ACCURATE)
     measure(fraud, 2, accuracy=0.83)
     with pytest.raises(GateFailed):
         fraud.open(f"{FRAUD} --validation accuracy=0.92")
@@ -81,7 +81,7 @@ def test_files_that_the_registry_refuses_count_as_missing(fraud: Bench, monkeypa
             raise RegistryRefused("Nobody may read that folder.")
         return Package(signature=SIGNATURE)
 
-    hold(fraud, {"signature": "compatible"})
+    set_gates(fraud, {"signature": "compatible"})
     monkeypatch.setattr(fraud.registry, "package", package)
     with pytest.raises(GateFailed, match="signature is missing"):
         fraud.open(FRAUD)
@@ -91,7 +91,7 @@ def test_files_that_do_not_come_now_are_waited_for(fraud: Bench, monkeypatch: py
     def package(version: VersionInfo) -> Package:
         raise RegistryUnreachable("The files do not come.")
 
-    hold(fraud, {"signature": "compatible"})
+    set_gates(fraud, {"signature": "compatible"})
     ask = fraud.ask(FRAUD)
     monkeypatch.setattr(fraud.registry, "package", package)
     with pytest.raises(RegistryUnreachable):
@@ -100,7 +100,7 @@ def test_files_that_do_not_come_now_are_waited_for(fraud: Bench, monkeypatch: py
 
 
 def test_without_the_registry_the_gates_are_looked_at_later(fraud: Bench) -> None:
-    hold(fraud, ACCURATE)
+    set_gates(fraud, ACCURATE)
     ask = fraud.ask(FRAUD)
     fraud.registry.down = True
     with pytest.raises(RegistryUnreachable):
@@ -120,80 +120,80 @@ def test_approvals_do_not_decide_what_is_blocked(fraud: Bench, blocked: Request)
 
 def test_letting_the_gates_pass_decides_what_has_its_approvals(fraud: Bench, blocked: Request) -> None:
     fraud.approve(blocked)
-    decided = let_pass(fraud, blocked)
+    decided = override_gates(fraud, blocked)
     assert (decided.state, decided.decided_by) == (RequestState.APPROVED, BOB.person)
-    assert moved(fraud, decided).state is RequestState.DONE
+    assert run_transition(fraud, decided).state is RequestState.DONE
 
 
 def test_letting_the_gates_pass_is_no_approval(fraud: Bench, blocked: Request) -> None:
-    assert let_pass(fraud, blocked).state is RequestState.PENDING
+    assert override_gates(fraud, blocked).state is RequestState.PENDING
     assert fraud.approve(blocked).request.state is RequestState.APPROVED
 
 
 def test_who_let_which_gates_pass_and_why_is_in_the_audit(fraud: Bench, blocked: Request) -> None:
-    let_pass(fraud, blocked, reason="measured on old data")
+    override_gates(fraud, blocked, reason="measured on old data")
     [event] = events(fraud, Tag.OVERRIDDEN)
     assert (event.actor, event.why) == (DAVE.person, "measured on old data")
     assert [gate["value"] for gate in event.evidence["gates"]] == ["0.83"]
 
 
 def test_card_and_thread_hear_that_the_gates_were_let_pass(fraud: Bench, blocked: Request) -> None:
-    let_pass(fraud, blocked)
+    override_gates(fraud, blocked)
     assert {"card:overridden", "news:overridden"} <= fraud.keys()
 
 
 @pytest.mark.parametrize("who", [ALICE, BOB], ids=["requester", "approver"])
 def test_whom_the_policy_does_not_name_lets_nothing_pass(fraud: Bench, blocked: Request, who: Caller) -> None:
     with pytest.raises(Refused, match="does not let you pass a failed gate"):
-        let_pass(fraud, blocked, who)
+        override_gates(fraud, blocked, who)
     assert fraud.now(blocked).is_blocked
     assert fraud.events()[-1].tag is Tag.VOTE_REFUSED
 
 
 def test_where_no_gate_failed_there_is_nothing_to_let_pass(fraud: Bench) -> None:
-    hold(fraud, ACCURATE, override=["admin"])
+    set_gates(fraud, ACCURATE, override=["admin"])
     request = fraud.open(FRAUD)
     with pytest.raises(Refused, match="No gate of request"):
-        let_pass(fraud, request)
+        override_gates(fraud, request)
 
 
 def test_an_override_doesn_t_replace_the_approvals_that_are_missing(fraud: Bench) -> None:
-    hold(fraud, ACCURATE, override=["admin"], required=2)
+    set_gates(fraud, ACCURATE, override=["admin"], required=2)
     measure(fraud, 2, accuracy=0.83)
     request = fraud.open(FRAUD)
     fraud.approve(request)
-    assert let_pass(fraud, request).state is RequestState.PENDING
+    assert override_gates(fraud, request).state is RequestState.PENDING
     assert fraud.approve(request, CAROL).request.state is RequestState.APPROVED
 
 
 def test_an_overridden_request_was_decided_by_its_last_approver(fraud: Bench) -> None:
-    hold(fraud, ACCURATE, override=["admin"], required=2)
+    set_gates(fraud, ACCURATE, override=["admin"], required=2)
     measure(fraud, 2, accuracy=0.83)
     request = fraud.open(FRAUD)
     fraud.approve(request, BOB)
     fraud.approve(request, CAROL)
-    assert let_pass(fraud, request).decided_by == CAROL.person
+    assert override_gates(fraud, request).decided_by == CAROL.person
 
 
 def test_a_refused_withdrawal_and_a_refused_override_are_in_the_audit(fraud: Bench, blocked: Request) -> None:
     with pytest.raises(Refused):
         withdraw(fraud, blocked)
     with pytest.raises(Refused):
-        let_pass(fraud, blocked, ALICE)
+        override_gates(fraud, blocked, ALICE)
     assert [event.evidence["act"] for event in events(fraud, Tag.VOTE_REFUSED)] == ["withdraw", "override"]
 
 
 def test_gates_are_let_pass_once(fraud: Bench, blocked: Request) -> None:
-    let_pass(fraud, blocked)
+    override_gates(fraud, blocked)
     with pytest.raises(Refused, match="No gate of request"):
-        let_pass(fraud, blocked)
+        override_gates(fraud, blocked)
     assert len(events(fraud, Tag.OVERRIDDEN)) == 1
 
 
 def test_letting_gates_pass_comes_too_late_where_it_was_rejected(fraud: Bench, blocked: Request) -> None:
     fraud.reject(blocked)
     with pytest.raises(AlreadyDecided):
-        let_pass(fraud, blocked)
+        override_gates(fraud, blocked)
 
 
 # -- votes taken back --------------------------------------------------------------------------------------------------
@@ -242,4 +242,4 @@ def test_a_vote_is_not_taken_back_after_the_decision(bench: Bench, two: Request)
 def test_a_vote_taken_back_does_not_decide_when_the_gates_are_let_pass(fraud: Bench, blocked: Request) -> None:
     fraud.approve(blocked)
     withdraw(fraud, blocked)
-    assert let_pass(fraud, blocked).state is RequestState.PENDING
+    assert override_gates(fraud, blocked).state is RequestState.PENDING

@@ -9,13 +9,13 @@ import pytest
 from bot.domain.events import Tag
 from bot.ports import NoteKind
 from tests.support.services.bench import Bench, second_bench
-from tests.support.services.gates import events, hold
+from tests.support.services.gates import events, set_gates
 
 
 @pytest.fixture
 def reminding(bench: Bench) -> Bench:
     """Return the bench whose policy reminds after an hour, of requests that need two of Bob, Carol and Alice."""
-    hold(bench, approvers=["lead", "UALICE"], required=2, remind_after="1h")
+    set_gates(bench, approvers=["lead", "UALICE"], required=2, remind_after="1h")
     return bench
 
 
@@ -51,7 +51,7 @@ def test_who_voted_is_not_reminded(reminding: Bench) -> None:
 
 
 def test_who_asked_is_reminded_where_they_may_decide(bench: Bench) -> None:
-    hold(bench, approvers=["lead", "UALICE"], requester_may_approve=True, remind_after="1h")
+    set_gates(bench, approvers=["lead", "UALICE"], requester_may_approve=True, remind_after="1h")
     bench.open()
     bench.clock.advance(hours=1)
     bench.requests.remind(people)

@@ -12,7 +12,13 @@ from bot.domain.approvals import RequestState
 from bot.domain.registry import Stage
 from bot.domain.restores import HoldKind
 from tests.support.services.bench import BOB, Bench, FaultyRegistry
-from tests.support.services.restored_machine import RestorableMachine, begun, hold_of, promoted_and_found_bad, recover
+from tests.support.services.restored_machine import (
+    RestorableMachine,
+    hold_of,
+    promote_and_roll_back,
+    recover,
+    start_and_recover,
+)
 
 # -- a restored registry -----------------------------------------------------------------------------------------------
 
@@ -26,7 +32,7 @@ def _copied(registry: FaultyRegistry) -> dict[str, Any]:
 
 
 def test_a_registry_from_before_a_move_holds_what_waits(machine: RestorableMachine) -> None:
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     backup = _copied(machine.registry)
     machine.clock.advance(hours=1)
     bench.approved("promote churn 4 production")
@@ -47,7 +53,7 @@ def test_a_registry_from_before_a_move_holds_what_waits(machine: RestorableMachi
 
 
 def test_ordinary_drift_with_nothing_waiting_is_only_reported(machine: RestorableMachine) -> None:
-    begun(machine)
+    start_and_recover(machine)
     machine.clock.advance(hours=1)
     machine.registry.by_hand("churn", 4, Stage.PRODUCTION)
     bench = machine.start()
@@ -57,7 +63,7 @@ def test_ordinary_drift_with_nothing_waiting_is_only_reported(machine: Restorabl
 
 
 def test_drift_holds_where_a_move_waits(machine: RestorableMachine) -> None:
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     machine.clock.advance(hours=1)
     bench.approved("promote churn 1 production")
     machine.registry.by_hand("churn", 4, Stage.STAGING)
@@ -68,7 +74,7 @@ def test_drift_holds_where_a_move_waits(machine: RestorableMachine) -> None:
 
 @pytest.mark.parametrize("where", ["before", "after"])
 def test_a_crash_in_the_middle_of_a_move_recovers_without_a_hold(machine: RestorableMachine, where: str) -> None:
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     machine.clock.advance(hours=1)
     request = bench.approved("promote churn 4 production")
 
@@ -88,7 +94,7 @@ def test_a_crash_in_the_middle_of_a_move_recovers_without_a_hold(machine: Restor
 
 
 def test_a_stop_between_a_move_and_the_next_look_holds_nothing(machine: RestorableMachine) -> None:
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     machine.clock.advance(hours=1)
     bench.approved("promote churn 4 production")
     bench.moves.run("churn")
@@ -105,7 +111,7 @@ def test_a_stop_between_a_move_and_the_next_look_holds_nothing(machine: Restorab
 
 def test_tags_from_before_this_ledger_hold_nothing(machine: RestorableMachine) -> None:
     machine.registry.set_tags("churn", 4, {"approval_status": "approved_staging", "promoted_by": "U0OLD"})
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     bench.open("promote churn 4 production")
     bench.mirror.write()
     bench = machine.start()
@@ -117,7 +123,7 @@ def test_tags_from_before_this_ledger_hold_nothing(machine: RestorableMachine) -
 
 
 def test_while_mlflow_is_down_nothing_that_was_waiting_is_executed(machine: RestorableMachine) -> None:
-    promoted_and_found_bad(machine)
+    promote_and_roll_back(machine)
     bench = machine.start()
     machine.registry.down = True
     recover(bench)
@@ -131,7 +137,7 @@ def test_while_mlflow_is_down_nothing_that_was_waiting_is_executed(machine: Rest
 def test_a_start_asks_once_a_page_and_once_for_each_model_that_changed_or_waits(machine: RestorableMachine) -> None:
     machine.registry.add("quiet", versions=3)
     machine.registry.add("busy", versions=1)
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     bench.open("promote busy 1 production")
     machine.clock.advance(hours=1)
     machine.registry.by_hand("churn", 4, Stage.STAGING)
@@ -144,7 +150,7 @@ def test_a_start_asks_once_a_page_and_once_for_each_model_that_changed_or_waits(
 
 
 def test_another_process_that_moves_a_model_meanwhile_is_no_evidence(machine: RestorableMachine) -> None:
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     machine.clock.advance(hours=1)
     bench.approved("promote churn 4 production")
     other = Bench(

@@ -20,11 +20,11 @@ from bot.services.anchoring import Anchoring
 from tests.support.services.bench import BOB, CAROL, DAVE, POLICY, Bench
 from tests.support.services.restored_machine import (
     RestorableMachine,
-    begun,
     hold_of,
-    promoted_and_found_bad,
+    promote_and_roll_back,
     recover,
     roll_back,
+    start_and_recover,
 )
 
 ANN = Operator("ann")  # sits at the bot's machine
@@ -41,7 +41,7 @@ def lines(bench: Bench) -> str:
 
 
 def test_a_promotion_that_turned_out_bad_is_not_made_again(machine: RestorableMachine) -> None:
-    promoted_and_found_bad(machine)
+    promote_and_roll_back(machine)
     bench = machine.start()
     recover(bench)
     assert machine.registry.holders() == [3]
@@ -50,7 +50,7 @@ def test_a_promotion_that_turned_out_bad_is_not_made_again(machine: RestorableMa
 
 
 def test_the_channel_hears_once_what_was_found_and_what_to_do(machine: RestorableMachine) -> None:
-    promoted_and_found_bad(machine)
+    promote_and_roll_back(machine)
     recover(machine.start())
     bench = machine.start()
     recover(bench)
@@ -62,7 +62,7 @@ def test_the_channel_hears_once_what_was_found_and_what_to_do(machine: Restorabl
 
 
 def test_a_version_that_was_rolled_back_after_the_backup_is_blocked_at_once(machine: RestorableMachine) -> None:
-    promoted_and_found_bad(machine)
+    promote_and_roll_back(machine)
     bench = machine.start()
     recover(bench)
     with bench.ledger.read() as reading:
@@ -75,13 +75,13 @@ def test_a_blocked_version_that_was_approved_again_and_rolled_back_again_is_not_
 ) -> None:
     production = {"approvers": ["lead"], "gates": [{"not_blocked": False}]}
     machine.policy = read_policy(POLICY | {"models": {"*": {"production": production}}})
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     bench.approved("promote churn 1 production")
     recover(bench)
     machine.clock.advance(hours=1)
     roll_back(bench)
     machine.clock.advance(hours=1)
-    promoted_and_found_bad(machine)  # the backup already has the first block
+    promote_and_roll_back(machine)  # the backup already has the first block
     bench = machine.start()
     recover(bench)
     bench.restores.accept(DAVE, "Friday's backup", origin="terminal")
@@ -90,7 +90,7 @@ def test_a_blocked_version_that_was_approved_again_and_rolled_back_again_is_not_
 
 
 def test_accepting_carries_out_what_was_waiting_with_all_its_checks(machine: RestorableMachine) -> None:
-    promoted_and_found_bad(machine, version=4)
+    promote_and_roll_back(machine, version=4)
     bench = machine.start()
     recover(bench)
     bench.restores.accept(DAVE, "Friday's backup", origin="terminal")
@@ -103,7 +103,7 @@ def test_accepting_carries_out_what_was_waiting_with_all_its_checks(machine: Res
 
 
 def test_dropping_ends_the_move_its_request_and_the_hold(machine: RestorableMachine) -> None:
-    promoted_and_found_bad(machine)
+    promote_and_roll_back(machine)
     bench = machine.start()
     recover(bench)
     bench.restores.drop(DAVE, "all of that was done", origin="terminal")
@@ -121,7 +121,7 @@ def test_dropping_ends_the_move_its_request_and_the_hold(machine: RestorableMach
 
 
 def test_only_admins_and_whoever_sits_at_the_machine_lift_a_hold(machine: RestorableMachine) -> None:
-    promoted_and_found_bad(machine)
+    promote_and_roll_back(machine)
     bench = machine.start()
     recover(bench)
     with pytest.raises(Refused):
@@ -132,13 +132,13 @@ def test_only_admins_and_whoever_sits_at_the_machine_lift_a_hold(machine: Restor
 
 
 def test_where_nothing_is_held_there_is_nothing_to_lift(machine: RestorableMachine) -> None:
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     with pytest.raises(Refused, match="Nothing is held"):
         bench.restores.accept(DAVE, "why not", origin="terminal")
 
 
 def test_lifting_before_anybody_compared_needs_the_registry(machine: RestorableMachine) -> None:
-    promoted_and_found_bad(machine)
+    promote_and_roll_back(machine)
     bench = machine.start()
     machine.registry.down = True
     with pytest.raises(RegistryUnreachable):
@@ -151,7 +151,7 @@ def test_lifting_before_anybody_compared_needs_the_registry(machine: RestorableM
 def test_a_request_that_was_rejected_after_the_backup_cannot_be_decided_until_it_is_accepted(
     machine: RestorableMachine,
 ) -> None:
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     request = bench.open("promote churn 4 production")
     bench.mirror.write()
     machine.back_up()
@@ -169,7 +169,7 @@ def test_a_request_that_was_rejected_after_the_backup_cannot_be_decided_until_it
 
 
 def test_a_command_that_waited_is_not_carried_out_until_it_is_accepted(machine: RestorableMachine) -> None:
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     bench.approved("promote churn 4 production")
     bench.moves.run("churn")
     bench.mirror.write()
@@ -196,7 +196,7 @@ def test_a_command_that_waited_is_not_carried_out_until_it_is_accepted(machine: 
 
 
 def test_old_tags_are_not_written_over_newer_ones(machine: RestorableMachine) -> None:
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     request = bench.open("promote churn 4 production")
     machine.back_up()
     bench.mirror.write()
@@ -212,7 +212,7 @@ def test_old_tags_are_not_written_over_newer_ones(machine: RestorableMachine) ->
 
 
 def test_during_a_hold_an_engineer_still_rolls_back(machine: RestorableMachine) -> None:
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     bench.approved("promote churn 4 production")
     bench.moves.run("churn")
     bench.mirror.write()
@@ -245,7 +245,7 @@ def anchored(machine: RestorableMachine, bench: Bench) -> Path:
 
 
 def test_an_anchor_with_a_later_head_holds_even_where_nothing_waits(machine: RestorableMachine) -> None:
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     machine.back_up()
     bench.reject(bench.open())
     anchored(machine, bench)
@@ -262,7 +262,7 @@ def test_an_anchor_with_a_later_head_holds_even_where_nothing_waits(machine: Res
 
 
 def test_an_anchor_that_agrees_or_cannot_be_read_holds_nothing(machine: RestorableMachine) -> None:
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     bench.open()
     file = anchored(machine, bench)
     bench = machine.start()
@@ -275,7 +275,7 @@ def test_an_anchor_that_agrees_or_cannot_be_read_holds_nothing(machine: Restorab
 
 
 def test_an_anchor_with_another_hash_holds(machine: RestorableMachine) -> None:
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     bench.open()
     file = anchored(machine, bench)
     head = json.loads(file.read_text())

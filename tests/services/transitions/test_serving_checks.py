@@ -30,7 +30,7 @@ def says(version: object) -> PlannedReply:
 
 
 @dataclass(kw_only=True)
-class Asked:
+class ServingHarness:
     """A bench whose policy says where to ask, and who asks."""
 
     bench: Bench
@@ -70,7 +70,7 @@ class Asked:
 
 
 @pytest.fixture
-def asked(sqlite_url: str) -> Iterator[Asked]:
+def asked(sqlite_url: str) -> Iterator[ServingHarness]:
     """Return a bench where `churn` and `churn-eu` have somebody to ask, and `fraud` has not."""
     ledger = SqlLedger(sqlite_url)
     with run_receiver() as there:
@@ -79,14 +79,16 @@ def asked(sqlite_url: str) -> Iterator[Asked]:
             registry.add(model, versions=[Stage.ARCHIVED, Stage.STAGING, Stage.PRODUCTION, Stage.NONE])
         probe = {"url": f"{there.url}/{{model}}/version", "json": "data.model.version"}
         policy = read_policy(POLICY | {"serving": {"churn*": probe}})
-        yield Asked(bench=Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=policy), there=there)
+        yield ServingHarness(
+            bench=Bench(ledger=ledger, registry=registry, clock=ManualClock(), policy=policy), there=there
+        )
     ledger.close()
 
 
 # -- the story ---------------------------------------------------------------------------------------------------------
 
 
-def test_it_is_asked_until_it_agrees_and_the_thread_tells_both(asked: Asked) -> None:
+def test_it_is_asked_until_it_agrees_and_the_thread_tells_both(asked: ServingHarness) -> None:
     asked.there.replies = [says(3), says("v4")]
     move = asked.promote()
     assert asked.news(move) == ["Registry moved to v4, serving not confirmed yet."]
@@ -106,7 +108,7 @@ def test_it_is_asked_until_it_agrees_and_the_thread_tells_both(asked: Asked) -> 
     assert len(asked.there.got) == 2
 
 
-def test_when_the_time_is_over_the_thread_hears_what_is_reported_instead(asked: Asked) -> None:
+def test_when_the_time_is_over_the_thread_hears_what_is_reported_instead(asked: ServingHarness) -> None:
     asked.there.replies = [says(3)]
     move = asked.promote()
     asked.ask_after(seconds=1)
@@ -117,7 +119,7 @@ def test_when_the_time_is_over_the_thread_hears_what_is_reported_instead(asked: 
     assert asked.bench.tags()[-1] == Tag.SERVING_DENIED.value
 
 
-def test_when_it_cannot_be_read_the_thread_hears_why(asked: Asked) -> None:
+def test_when_it_cannot_be_read_the_thread_hears_why(asked: ServingHarness) -> None:
     asked.there.replies = [PlannedReply(502)]
     move = asked.promote()
     asked.ask_after(minutes=11)
@@ -125,7 +127,7 @@ def test_when_it_cannot_be_read_the_thread_hears_why(asked: Asked) -> None:
     assert said.startswith("Not confirmed that v4 serves: for 10m the serving side could not be asked (HTTP 502).")
 
 
-def test_a_model_that_is_gone_is_asked_no_more(asked: Asked) -> None:
+def test_a_model_that_is_gone_is_asked_no_more(asked: ServingHarness) -> None:
     asked.bench.watch.poll()
     first = asked.promote()
     asked.bench.registry.delete("churn")
@@ -134,14 +136,14 @@ def test_a_model_that_is_gone_is_asked_no_more(asked: Asked) -> None:
     assert asked.ask_after(hours=1) == 0
 
 
-def test_an_agreement_at_the_last_moment_counts(asked: Asked) -> None:
+def test_an_agreement_at_the_last_moment_counts(asked: ServingHarness) -> None:
     asked.there.replies = [says(4)]
     move = asked.promote()
     asked.ask_after(hours=2)  # we were down meanwhile
     assert asked.of(move).state is ServingState.CONFIRMED
 
 
-def test_the_next_move_overtakes_the_question(asked: Asked) -> None:
+def test_the_next_move_overtakes_the_question(asked: ServingHarness) -> None:
     asked.there.replies = [says(2)]
     first = asked.promote(4)
     second = asked.promote(2)
@@ -153,7 +155,7 @@ def test_the_next_move_overtakes_the_question(asked: Asked) -> None:
     ]
 
 
-def test_a_move_while_it_is_asked_overtakes_the_answer(asked: Asked) -> None:
+def test_a_move_while_it_is_asked_overtakes_the_answer(asked: ServingHarness) -> None:
     hold = threading.Event()
     asked.there.replies = [PlannedReply(body=says(4).body, hold=hold)]
     first = asked.promote(4)
@@ -169,13 +171,13 @@ def test_a_move_while_it_is_asked_overtakes_the_answer(asked: Asked) -> None:
     assert "Serving v4" not in " ".join(asked.news(first))
 
 
-def test_without_a_probe_nothing_is_said(asked: Asked) -> None:
+def test_without_a_probe_nothing_is_said(asked: ServingHarness) -> None:
     move = asked.promote(model="fraud")
     assert asked.news(move) == []
     assert asked.ask_after(hours=1) == 0
 
 
-def test_what_others_moved_is_asked_in_the_thread_of_what_was_found(asked: Asked) -> None:
+def test_what_others_moved_is_asked_in_the_thread_of_what_was_found(asked: ServingHarness) -> None:
     asked.bench.watch.poll()
     asked.bench.clock.advance(minutes=1)
     asked.bench.registry.by_hand("churn", 2, Stage.PRODUCTION)
@@ -190,7 +192,7 @@ def test_what_others_moved_is_asked_in_the_thread_of_what_was_found(asked: Asked
 # -- what can go wrong -------------------------------------------------------------------------------------------------
 
 
-def test_one_that_hangs_keeps_nobody_waiting(asked: Asked) -> None:
+def test_one_that_hangs_keeps_nobody_waiting(asked: ServingHarness) -> None:
     hold = threading.Event()
     asked.there.replies = [PlannedReply(hold=hold), says(4)]
     asked.promote(model="churn")
@@ -205,7 +207,7 @@ def test_one_that_hangs_keeps_nobody_waiting(asked: Asked) -> None:
     hanging.join(10)
 
 
-def test_a_probe_that_raises_stops_nobody_else(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_probe_that_raises_stops_nobody_else(asked: ServingHarness, caplog: pytest.LogCaptureFixture) -> None:
     class Wild:
         def version(self, probe: ServingProbe, model: str) -> str:
             if model == "churn":
@@ -220,7 +222,7 @@ def test_a_probe_that_raises_stops_nobody_else(asked: Asked, caplog: pytest.LogC
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_what_a_dead_process_was_asking_is_asked_by_another(asked: Asked) -> None:
+def test_what_a_dead_process_was_asking_is_asked_by_another(asked: ServingHarness) -> None:
     class Dying:
         def version(self, probe: ServingProbe, model: str) -> str:
             raise SystemExit
@@ -236,7 +238,7 @@ def test_what_a_dead_process_was_asking_is_asked_by_another(asked: Asked) -> Non
     assert asked.of(move).state is ServingState.CONFIRMED
 
 
-def test_a_policy_that_says_no_more_where_to_ask_ends_the_question(asked: Asked) -> None:
+def test_a_policy_that_says_no_more_where_to_ask_ends_the_question(asked: ServingHarness) -> None:
     move = asked.promote()
     asked.bench.context.rules.replace(read_policy(POLICY), "new")
     asked.ask_after(seconds=1)

@@ -1,5 +1,5 @@
 """Fixtures for the tests in this folder."""
 
-from tests.support.slack.notifier_harness import desk
+from tests.support.slack.notifier_harness import harness
 
-__all__ = ["desk"]
+__all__ = ["harness"]

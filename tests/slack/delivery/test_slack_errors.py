@@ -15,23 +15,23 @@ from tests.support.app.app_fixture import message_text
 from tests.support.slack.notifier_harness import AGAIN, CARD, DIRECT, NEWS, POLICY, NotifierHarness
 
 
-def test_when_there_is_too_much_slack_says_how_long_to_wait(desk: NotifierHarness) -> None:
-    desk.slack.rate_limit("chat.postMessage", retry_after=7)
-    delivery = desk.deliver(CARD)
+def test_when_there_is_too_much_slack_says_how_long_to_wait(harness: NotifierHarness) -> None:
+    harness.slack.rate_limit("chat.postMessage", retry_after=7)
+    delivery = harness.deliver(CARD)
     assert (delivery.outcome, delivery.wait) == (Outcome.LATER, timedelta(seconds=7))
 
 
-def test_a_rate_limit_on_an_edit_waits_too(desk: NotifierHarness) -> None:
-    desk.deliver(CARD)
-    desk.slack.rate_limit("chat.update", retry_after=3)
-    delivery = desk.deliver(AGAIN)
+def test_a_rate_limit_on_an_edit_waits_too(harness: NotifierHarness) -> None:
+    harness.deliver(CARD)
+    harness.slack.rate_limit("chat.update", retry_after=3)
+    delivery = harness.deliver(AGAIN)
     assert (delivery.outcome, delivery.wait) == (Outcome.LATER, timedelta(seconds=3))
 
 
-def test_a_rate_limit_while_looking_posts_nothing(desk: NotifierHarness) -> None:
-    desk.slack.rate_limit("conversations.history", retry_after=3)
-    assert desk.deliver(CARD, was_tried=True).outcome is Outcome.LATER
-    assert desk.posted() == []
+def test_a_rate_limit_while_looking_posts_nothing(harness: NotifierHarness) -> None:
+    harness.slack.rate_limit("conversations.history", retry_after=3)
+    assert harness.deliver(CARD, was_tried=True).outcome is Outcome.LATER
+    assert harness.posted() == []
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,10 @@ def test_a_rate_limit_while_looking_posts_nothing(desk: NotifierHarness) -> None
     ],
 )
 def test_what_slack_answers_is_sorted_into_what_can_be_done(
-    desk: NotifierHarness, error: str, outcome: Outcome
+    harness: NotifierHarness, error: str, outcome: Outcome
 ) -> None:
-    desk.slack.fail("chat.postMessage", error)
-    assert desk.deliver(CARD).outcome is outcome
+    harness.slack.fail("chat.postMessage", error)
+    assert harness.deliver(CARD).outcome is outcome
 
 
 PERMANENT = [
@@ -68,44 +68,46 @@ PERMANENT = [
 
 
 @pytest.mark.parametrize("error", PERMANENT)
-def test_what_slack_refuses_permanently_is_not_tried_again(desk: NotifierHarness, error: str) -> None:
-    desk.slack.fail("chat.postMessage", error)
-    delivery = desk.deliver(DIRECT)
+def test_what_slack_refuses_permanently_is_not_tried_again(harness: NotifierHarness, error: str) -> None:
+    harness.slack.fail("chat.postMessage", error)
+    delivery = harness.deliver(DIRECT)
     assert (delivery.outcome, delivery.why) == (Outcome.NEVER, error)
 
 
 @pytest.mark.parametrize("error", ["msg_blocks_too_long", "invalid_blocks", "msg_too_long"])
 def test_a_card_that_is_too_long_for_slack_is_posted_shorter_with_its_buttons(
-    desk: NotifierHarness, error: str
+    harness: NotifierHarness, error: str
 ) -> None:
-    desk.slack.fail("chat.postMessage", error)
-    assert desk.deliver(CARD).outcome is Outcome.LATER
-    assert desk.deliver(CARD).outcome is Outcome.DELIVERED
-    [card] = desk.posted()
+    harness.slack.fail("chat.postMessage", error)
+    assert harness.deliver(CARD).outcome is Outcome.LATER
+    assert harness.deliver(CARD).outcome is Outcome.DELIVERED
+    [card] = harness.posted()
     assert [block["type"] for block in card["blocks"]] == ["section", "context", "actions"]
     assert "Details: `/model show churn 7`" in message_text(card)
 
 
-def test_an_edit_that_is_too_long_for_slack_is_shortened_and_the_next_one_is_whole_again(desk: NotifierHarness) -> None:
-    desk.deliver(CARD)
-    whole = len(desk.posted()[0]["blocks"])
-    desk.slack.fail("chat.update", "msg_blocks_too_long")
+def test_an_edit_that_is_too_long_for_slack_is_shortened_and_the_next_one_is_whole_again(
+    harness: NotifierHarness,
+) -> None:
+    harness.deliver(CARD)
+    whole = len(harness.posted()[0]["blocks"])
+    harness.slack.fail("chat.update", "msg_blocks_too_long")
     shown = []
     for note in (AGAIN, AGAIN, replace(AGAIN, key="card:r4k7q:again")):
-        desk.deliver(note)
-        shown.append(len(desk.posted()[0]["blocks"]))
+        harness.deliver(note)
+        shown.append(len(harness.posted()[0]["blocks"]))
     assert shown == [whole, 3, whole]
 
 
-def test_a_card_whose_shorter_form_is_refused_too_is_given_up_with_the_code(desk: NotifierHarness) -> None:
-    desk.slack.fail("chat.postMessage", "msg_blocks_too_long", times=2)
-    assert [desk.deliver(CARD).outcome for _ in range(2)] == [Outcome.LATER, Outcome.NEVER]
-    assert desk.deliver(CARD).outcome is Outcome.DELIVERED
+def test_a_card_whose_shorter_form_is_refused_too_is_given_up_with_the_code(harness: NotifierHarness) -> None:
+    harness.slack.fail("chat.postMessage", "msg_blocks_too_long", times=2)
+    assert [harness.deliver(CARD).outcome for _ in range(2)] == [Outcome.LATER, Outcome.NEVER]
+    assert harness.deliver(CARD).outcome is Outcome.DELIVERED
 
 
-def test_a_server_error_leaves_it_unknown(desk: NotifierHarness) -> None:
-    desk.slack.server_error("chat.postMessage")
-    assert desk.deliver(CARD).outcome is Outcome.UNKNOWN
+def test_a_server_error_leaves_it_unknown(harness: NotifierHarness) -> None:
+    harness.slack.server_error("chat.postMessage")
+    assert harness.deliver(CARD).outcome is Outcome.UNKNOWN
 
 
 def test_nobody_there_leaves_it_unknown(sqlite_url: str) -> None:
@@ -115,12 +117,12 @@ def test_nobody_there_leaves_it_unknown(sqlite_url: str) -> None:
     ledger.close()
 
 
-def test_a_channel_that_is_not_there_is_asked_for_again_later(desk: NotifierHarness) -> None:
+def test_a_channel_that_is_not_there_is_asked_for_again_later(harness: NotifierHarness) -> None:
     note = Note(key="card:r4k7q:opened", lane="r4k7q", kind=NoteKind.CARD, to="#nowhere")
-    assert desk.deliver(note).outcome is Outcome.LATER
+    assert harness.deliver(note).outcome is Outcome.LATER
 
 
-def test_every_message_is_one_that_slack_takes(desk: NotifierHarness) -> None:
+def test_every_message_is_one_that_slack_takes(harness: NotifierHarness) -> None:
     for note in (CARD, NEWS, DIRECT, AGAIN):
-        desk.deliver(note)
-    assert desk.slack.problems() == []
+        harness.deliver(note)
+    assert harness.slack.problems() == []

@@ -32,7 +32,7 @@ _UNSET = re.compile(r"\$\{(?P<name>\w+)(?P<how>:-|:\?)?(?P<word>[^}]*)\}")
 
 
 @dataclass(frozen=True)
-class Command:
+class ContainerCommand:
     """One command of the files. `where` names it: `Dockerfile build RUN 2`, `compose postgres healthcheck`."""
 
     where: str
@@ -40,7 +40,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Stage:
+class BuildStage:
     """One stage of the Dockerfile: what it starts from, and its instructions in order."""
 
     name: str
@@ -48,39 +48,39 @@ class Stage:
     steps: tuple[tuple[str, str], ...]
 
 
-def stages(text: str | None = None) -> list[Stage]:
+def stages(text: str | None = None) -> list[BuildStage]:
     """Return the stages of the Dockerfile, in order."""
     text = DOCKERFILE.read_text(encoding="utf-8") if text is None else text
     lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    found: list[Stage] = []
+    found: list[BuildStage] = []
     for line in re.sub(r"\\\n", " ", lines).splitlines():
         word, _, rest = line.strip().partition(" ")
         if word == "FROM":
             base, _, name = rest.partition(" AS ")
-            found.append(Stage(name.strip(), base.strip(), ()))
+            found.append(BuildStage(name.strip(), base.strip(), ()))
         elif word:
             last = found.pop()
-            found.append(Stage(last.name, last.base, (*last.steps, (word, rest.strip()))))
+            found.append(BuildStage(last.name, last.base, (*last.steps, (word, rest.strip()))))
     return found
 
 
-def in_dockerfile(text: str | None = None) -> Iterator[Command]:
+def in_dockerfile(text: str | None = None) -> Iterator[ContainerCommand]:
     """Yield what the Dockerfile runs, or lets run. Raises ValueError for a line of a shell's."""
     for stage in stages(text):
         count = 0
         for word, rest in stage.steps:
             if word == "RUN":
                 count += 1
-                yield Command(f"Dockerfile {stage.name} RUN {count}", _words(rest))
+                yield ContainerCommand(f"Dockerfile {stage.name} RUN {count}", _words(rest))
             elif word == "HEALTHCHECK":
-                yield Command(f"Dockerfile {stage.name} HEALTHCHECK", _words(rest.partition("CMD ")[2]))
+                yield ContainerCommand(f"Dockerfile {stage.name} HEALTHCHECK", _words(rest.partition("CMD ")[2]))
         said = dict(stage.steps)
         if "ENTRYPOINT" in said:
             whole = (*_words(said["ENTRYPOINT"]), *_words(said.get("CMD", "[]")))
-            yield Command(f"Dockerfile {stage.name} CMD", whole)
+            yield ContainerCommand(f"Dockerfile {stage.name} CMD", whole)
 
 
-def in_compose(services: Mapping[str, Any] | None = None) -> Iterator[Command]:
+def in_compose(services: Mapping[str, Any] | None = None) -> Iterator[ContainerCommand]:
     """Yield what compose.yaml runs. Raises ValueError for a line of a shell's."""
     for name, service in (services or compose()["services"]).items():
         said = {"command": service.get("command"), "healthcheck": service.get("healthcheck", {}).get("test")}
@@ -96,15 +96,15 @@ def in_compose(services: Mapping[str, Any] | None = None) -> Iterator[Command]:
                 words = (*service["entrypoint"], *words)
             elif target := service.get("build", {}).get("target"):
                 words = (*entrypoint(target), *words)
-            yield Command(f"compose {name} {key}", words)
+            yield ContainerCommand(f"compose {name} {key}", words)
 
 
-def commands() -> list[Command]:
+def commands() -> list[ContainerCommand]:
     """Return every command of both files."""
     return [*in_dockerfile(), *in_compose()]
 
 
-def command(where: str) -> Command:
+def command(where: str) -> ContainerCommand:
     """Return the command of this name."""
     return next(one for one in commands() if one.where == where)
 
@@ -150,7 +150,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 @dataclass
-class Machine:
+class LocalMachine:
     """This machine in place of containers. `places` are addresses of compose's network, each with its own here.
 
     `ran` gathers the names of the commands that were run.
@@ -168,7 +168,7 @@ class Machine:
             word = word.replace(place, own)
         return word
 
-    def words(self, one: Command) -> list[str]:
+    def words(self, one: ContainerCommand) -> list[str]:
         """Return a command as it is run here."""
         first, *rest = one.words
         return [*self.programs.get(first, [self.here(first)]), *map(self.here, rest)]
@@ -190,7 +190,7 @@ class Machine:
         )
 
     def run(
-        self, one: Command, env: Mapping[str, str], cwd: Path | None = None, limit: float = LONG
+        self, one: ContainerCommand, env: Mapping[str, str], cwd: Path | None = None, limit: float = LONG
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, and return how it ended."""
         self.ran.add(one.where)
@@ -204,7 +204,9 @@ class Machine:
             timeout=limit,
         )
 
-    def start(self, one: Command, env: Mapping[str, str], log: Path, cwd: Path | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, one: ContainerCommand, env: Mapping[str, str], log: Path, cwd: Path | None = None
+    ) -> subprocess.Popen[str]:
         """Start a command that serves until it is told to stop; what it says goes to a file."""
         self.ran.add(one.where)
         with log.open("w") as out:
@@ -232,7 +234,7 @@ class Machine:
                 elif word == "RUN":
                     self._build_step(next(runs), self.env(stage.name), folder)
 
-    def _build_step(self, one: Command, env: Mapping[str, str], folder: Path) -> None:
+    def _build_step(self, one: ContainerCommand, env: Mapping[str, str], folder: Path) -> None:
         if one.where in self.ran:
             return  # another target begins with it, too
         done = self.run(one, env, folder, limit=600)
@@ -258,14 +260,14 @@ def is_given(name: str) -> bool:
     return f"!{name}" in lines
 
 
-def _lineage(target: str, *, copied: bool = True) -> list[Stage]:
+def _lineage(target: str, *, copied: bool = True) -> list[BuildStage]:
     """Return a stage and those that it starts from, and those that it copies from; the first one first."""
     known = {stage.name: stage for stage in stages()}
     stage = known[target]
     before = [stage.base]
     if copied:
         before += re.findall(r"--from=(\S+)", " ".join(rest for _, rest in stage.steps))
-    found: list[Stage] = []
+    found: list[BuildStage] = []
     for name in before:
         if name in known:
             found += [one for one in _lineage(name, copied=copied) if one not in found]

@@ -32,7 +32,7 @@ def absolute(amount: float) -> Effect:
     return Effect(amount, EffectKind.ABSOLUTE)
 
 
-def judged(
+def judge_block(
     block: Points,
     baseline: Points | Baseline | None = None,
     start: float | None = None,
@@ -51,7 +51,9 @@ def judged(
     return rules.blocks(block, begin, it, **how)
 
 
-def since(recent: Points, baseline: Points | Baseline | None = None, window: float = HOUR, **changes: Any) -> Judged:
+def judge_since(
+    recent: Points, baseline: Points | Baseline | None = None, window: float = HOUR, **changes: Any
+) -> Judged:
     """Judge by the defaults of a monitor what was read since a promotion."""
     how: dict[str, Any] = {"history": MIN_BASELINE, "alpha": 0.01, "effect": TWO_PERCENT, "higher_is_better": True}
     how |= changes
@@ -67,14 +69,14 @@ def since(recent: Points, baseline: Points | Baseline | None = None, window: flo
 Rule = Callable[..., Judged]
 
 
-RULES = pytest.mark.parametrize("rule", [judged, since])
+RULES = pytest.mark.parametrize("rule", [judge_block, judge_since])
 
 
 def hours(live: Points, baseline: Points | Baseline, at: range, **changes: Any) -> list[bool | None]:
     """Return what is said of these hours of a week that begins at START."""
     it = baseline if isinstance(baseline, Baseline) else summary(baseline)
     begins = [START + hour * HOUR for hour in at]
-    return [judged(live.between(begin, begin + HOUR), it, begin, **changes).is_worse for begin in begins]
+    return [judge_block(live.between(begin, begin + HOUR), it, begin, **changes).is_worse for begin in begins]
 
 
 @cache

@@ -18,7 +18,7 @@ def column(text: str) -> Column:
     return Column(name=name, type=kind, required=not text.endswith("?"))
 
 
-def takes(*inputs: str, gives: tuple[str, ...] = (":double",), params: tuple[str, ...] = ()) -> Build:
+def build_with_inputs(*inputs: str, gives: tuple[str, ...] = (":double",), params: tuple[str, ...] = ()) -> Build:
     """Return the build of a model with this signature; the rest is as ever."""
     signature = Signature(
         inputs=tuple(column(one) for one in inputs),

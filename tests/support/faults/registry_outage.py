@@ -15,7 +15,7 @@ from tests.support.app.app_fixture import CHANNEL, AdjustableClock, RunningApp, 
 VOTE_STANDS = "Your vote is recorded"
 
 
-class Tired(MemoryRegistry):
+class SlowRegistry(MemoryRegistry):
     """A registry that answers nothing until it is `rested`, when it is `tired`."""
 
     def __init__(self) -> None:
@@ -42,9 +42,9 @@ class Tired(MemoryRegistry):
 
 
 @pytest.fixture
-def registry() -> Iterator[Tired]:
+def registry() -> Iterator[SlowRegistry]:
     """A registry that a test can make slow or take down."""
-    registry = Tired()
+    registry = SlowRegistry()
     yield registry
     registry.rested.set()
 
@@ -56,7 +56,7 @@ def clock() -> AdjustableClock:
 
 
 @pytest.fixture
-def app(slack: LocalSlack, tmp_path: Path, registry: Tired, clock: AdjustableClock) -> Iterator[RunningApp]:
+def app(slack: LocalSlack, tmp_path: Path, registry: SlowRegistry, clock: AdjustableClock) -> Iterator[RunningApp]:
     """The whole bot over that registry."""
     with running_app(slack, tmp_path, registry, http=True, clock=clock) as app:
         yield app

@@ -89,7 +89,7 @@ def add_many_events(ledger_url: str, number: int, event: Callable[[int], Event] 
         connection.execute(sa.update(audit_head), {"number": head.number, "hash": head.hash})
 
 
-def add_many_moves(ledger_url: str, model: str, number: int, first: int = 0, apart: timedelta = SECOND) -> None:
+def add_many_transitions(ledger_url: str, model: str, number: int, first: int = 0, apart: timedelta = SECOND) -> None:
     """Let a model have had so many promotions to Production, one after the other, so far apart; `first` counts on."""
     engine = sa.create_engine(parse_url(ledger_url), poolclass=sa.NullPool)
     added = [rows.write(_a_move(model, at, apart)) | NOBODY_HAS_IT for at in range(first, first + number)]

@@ -64,7 +64,7 @@ def a_vote(request: Request, voter: Person = BOB, **changes: Any) -> Vote:
     return replace(Vote(request=request.id, voter=voter, choice=Choice.APPROVE, reason="", at=NOW), **changes)
 
 
-def a_move(**changes: Any) -> Move:
+def a_transition(**changes: Any) -> Move:
     move = Move(
         id=f"m{next(_ids)}",
         kind=MoveKind.PROMOTION,
@@ -79,12 +79,12 @@ def a_move(**changes: Any) -> Move:
     return replace(move, **changes)
 
 
-def an_ask(**changes: Any) -> Ask:
+def a_command(**changes: Any) -> Ask:
     ask = Ask(id=f"a{next(_ids)}", caller=ALICE, command={"verb": "promote"}, where="C1", at=NOW)
     return replace(ask, **changes)
 
 
-def a_note(key: str, lane: str = "r1", **changes: Any) -> Note:
+def a_message(key: str, lane: str = "r1", **changes: Any) -> Note:
     return replace(Note(key=key, lane=lane, kind=NoteKind.NEWS, to="C1", created_at=NOW), **changes)
 
 
@@ -118,7 +118,7 @@ def fault(ledger: SqlLedger, anchors: Sequence[AnchoredHead] = ()) -> Fault | No
         return audit.verify(r.records(), r.head(), anchors=anchors)
 
 
-def at_once(count: int, work: Callable[[int], T]) -> list[T]:
+def run_concurrently(count: int, work: Callable[[int], T]) -> list[T]:
     """Do the same on many threads that start together; return what each returned."""
     gate = threading.Barrier(count)
 
@@ -143,7 +143,7 @@ def raw(url: str) -> Iterator[Any]:
         yield connection
 
 
-class Oops(Exception):
+class PlannedError(Exception):
     pass
 
 

@@ -41,16 +41,16 @@ def after_days(
     return bench, monitor
 
 
-def times(by: float) -> Callable[[datetime], float]:
+def scaled_by(by: float) -> Callable[[datetime], float]:
     return lambda at: by * usual_value(at)
 
 
-def own(bench: Bench, monitor: Monitor) -> FrozenBaseline | None:
+def own_baseline(bench: Bench, monitor: Monitor) -> FrozenBaseline | None:
     with bench.ledger.read() as reading:
         return reading.baselines([monitor.id], own=True).get(monitor.id)
 
 
-def raised(bench: Bench) -> list[Event]:
+def raised_baselines(bench: Bench) -> list[Event]:
     return [one for one in bench.events() if one.tag is Tag.BASELINE_RAISED]
 
 

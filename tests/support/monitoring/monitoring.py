@@ -156,7 +156,7 @@ def asked(bench: Bench) -> None:
     bench.rollbacks.answer(BOB, incident.id, origin="slack")
 
 
-def meanwhile(bench: Bench, act: Callable[[], object]) -> None:
+def act_during_check(bench: Bench, act: Callable[[], object]) -> None:
     """Do it when the executor reads Production, after the verdict."""
     real = bench.registry.version
 

@@ -20,7 +20,7 @@ BLOCKS: dict[str, Any] = HOURS | {"min_points": 1, "action": "notify"}
 WHY = "The baseline is gone."
 
 
-def minutes(bench: Bench, says: str, query: str = "accuracy") -> None:
+def measure_minutes(bench: Bench, says: str, query: str = "accuracy") -> None:
     """Let a minute and a check pass for each letter: `+` has a reading as good as usual, `.` none, `!` an error."""
     for at, letter in enumerate(says):
         bench.clock.advance(seconds=66)

@@ -29,7 +29,7 @@ SIGNATURE = Signature(inputs=(Column(name="age", type="long"),))
 GOOD = {"accuracy": 0.9, "f1": 0.8}
 
 
-def hold(bench: Bench, *gates: Mapping[str, Any], **production: Any) -> None:
+def set_gates(bench: Bench, *gates: Mapping[str, Any], **production: Any) -> None:
     """Let these gates and this rule hold for Production of every model."""
     rule = {"approvers": ["lead"], "gates": list(gates)} | production
     models = {"*": {"staging": {"approvers": ["lead"]}, "production": rule}}
@@ -54,12 +54,12 @@ def fraud(bench: Bench) -> Bench:
 @pytest.fixture
 def blocked(fraud: Bench) -> Request:
     """Return an open request whose version is not accurate enough; an admin may let it pass."""
-    hold(fraud, ACCURATE, override=["admin"])
+    set_gates(fraud, ACCURATE, override=["admin"])
     measure(fraud, 2, accuracy=0.83)
     return fraud.open(FRAUD)
 
 
-def let_pass(bench: Bench, request: Request, who: Caller = DAVE, reason: str = "known") -> Request:
+def override_gates(bench: Bench, request: Request, who: Caller = DAVE, reason: str = "known") -> Request:
     return bench.requests.override(who, request.id, reason=reason, origin="slack").request
 
 
@@ -67,7 +67,7 @@ def withdraw(bench: Bench, request: Request, who: Caller = BOB) -> int:
     return bench.requests.withdraw(who, request.id, origin="slack").approvals
 
 
-def moved(bench: Bench, request: Request) -> Request:
+def run_transition(bench: Bench, request: Request) -> Request:
     """Make the move of an approved request, and return how it ended."""
     bench.moves.run(request.model)
     return bench.now(request)

@@ -9,7 +9,7 @@ import pytest
 from bot.ports import Delivery, Note, NoteKind, Outcome
 from bot.services.outbox import Outbox
 from tests.support.services.bench import Bench
-from tests.support.services.tellers import FakeNotifier
+from tests.support.services.fake_notifier import FakeNotifier
 
 UNKNOWN = Delivery(Outcome.UNKNOWN, why="reset")
 
@@ -19,15 +19,15 @@ def later(seconds: float = 0) -> Delivery:
 
 
 @pytest.fixture
-def teller() -> FakeNotifier:
+def fake_notifier() -> FakeNotifier:
     """Return a notifier to look at."""
     return FakeNotifier()
 
 
 @pytest.fixture
-def outbox(bench: Bench, teller: FakeNotifier) -> Outbox:
+def outbox(bench: Bench, fake_notifier: FakeNotifier) -> Outbox:
     """Return an outbox that delivers to it."""
-    return Outbox(bench.context, teller)
+    return Outbox(bench.context, fake_notifier)
 
 
 def put(bench: Bench, *keys: str, kind: NoteKind = NoteKind.NEWS) -> None:

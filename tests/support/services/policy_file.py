@@ -24,7 +24,7 @@ STRICTER = ONE.replace("[lead]", "[lead], required: 2")
 BROKEN = ONE.replace("approvers", "aprovers")
 
 
-class Names(NoSlack):
+class NamesDirectory(NoSlack):
     """A directory that knows what Bob and Carol are called."""
 
     def names(self, ids: object) -> dict[str, str]:
@@ -41,7 +41,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def policies(bench: Bench, file: Path) -> Policies:
-    begun = Policies(bench.context, PolicyFile(file), Names())
+    begun = Policies(bench.context, PolicyFile(file), NamesDirectory())
     begun.begin()
     return begun
 
@@ -68,9 +68,9 @@ def events(bench: Bench, tag: Tag) -> list[Event]:
     return [event for event in bench.events() if event.tag is tag]
 
 
-def starts(bench: Bench, file: Path) -> Policies:
+def start(bench: Bench, file: Path) -> Policies:
     """Start another process with the file as it is."""
     bench.context.rules.replace(PolicyFile(file).parse(file.read_text(encoding="utf-8")), "")
-    started = Policies(bench.context, PolicyFile(file), Names())
+    started = Policies(bench.context, PolicyFile(file), NamesDirectory())
     started.begin()
     return started

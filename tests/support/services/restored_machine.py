@@ -83,7 +83,7 @@ def machine(tmp_path: Path) -> Iterator[RestorableMachine]:
     made.stop()
 
 
-def begun(machine: RestorableMachine) -> Bench:
+def start_and_recover(machine: RestorableMachine) -> Bench:
     bench = machine.start()
     recover(bench)
     return bench
@@ -95,9 +95,9 @@ def roll_back(bench: Bench, text: str = "rollback churn --reason 'accuracy fell'
     bench.watch.poll()
 
 
-def promoted_and_found_bad(machine: RestorableMachine, version: int = 1) -> None:
+def promote_and_roll_back(machine: RestorableMachine, version: int = 1) -> None:
     """Let a promotion wait, back the ledger up, let it be made and rolled back as bad, and put the backup back."""
-    bench = begun(machine)
+    bench = start_and_recover(machine)
     request = bench.approved(f"promote churn {version} production")
     machine.back_up()
     machine.clock.advance(hours=1)

@@ -254,7 +254,7 @@ def door(
             directory=SlackDirectory(asking, slack.team_id, holding.policy.groups, monotonic),
         )
         registrar = replace(registrar, work=_AtOnce(), looking=_AtOnce())
-        app, desk = bolt_app(settings, registrar)
+        app, harness = bolt_app(settings, registrar)
         web = http.create(app, slack.signing_secret, webhook_secret="hook", changed=registrar.changed)
         it = FrontDoor(
             web=web,
@@ -268,7 +268,7 @@ def door(
         )
         _furnish(it)
         yield it
-        desk.close()
+        harness.close()
         registrar.close()
     logging.getLogger().removeHandler(alarm)
 

@@ -89,7 +89,7 @@ DIRECT = Note(key="direct:r4k7q:done", lane="r4k7q:direct", kind=NoteKind.DIRECT
 
 
 @pytest.fixture
-def desk(slack: LocalSlack, sqlite_url: str) -> Iterator[NotifierHarness]:
+def harness(slack: LocalSlack, sqlite_url: str) -> Iterator[NotifierHarness]:
     """Return a desk with an open request in the ledger, and nothing in Slack yet."""
     ledger = SqlLedger(sqlite_url)
     with ledger.write() as tx:

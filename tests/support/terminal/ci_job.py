@@ -42,7 +42,7 @@ GITHUB = {
 }
 
 
-class Job:
+class CiJob:
     """A command of the terminal that runs beside the test, as a CI job does."""
 
     def __init__(self, *words: str) -> None:
@@ -87,9 +87,9 @@ def app(slack: Remote, tmp_path: Path, clock: AdjustableClock, monkeypatch: pyte
         yield app
 
 
-def asks(*more: str) -> Job:
+def start_job(*more: str) -> CiJob:
     """Let the job ask for v4 in Production and wait."""
-    return Job(
+    return CiJob(
         "promote",
         "--model-name",
         "churn",
@@ -104,7 +104,7 @@ def asks(*more: str) -> Job:
     )
 
 
-def request_of(app: RunningApp, state: RequestState = RequestState.PENDING) -> str:
+def wait_for_request(app: RunningApp, state: RequestState = RequestState.PENDING) -> str:
     """Wait for the one request and return its id."""
 
     def found() -> str | None:

@@ -23,7 +23,7 @@ def registrar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 @pytest.fixture
-def lived(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def populated_ledger(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """Return the services over a ledger in which much has happened, and which the settings name."""
     monkeypatch.setenv("REGISTRAR_DATABASE_URL", sqlite_url)
     with closing(SqlLedger(sqlite_url)) as ledger:

@@ -22,7 +22,7 @@ anchor: {channel: "#general"}
 """
 
 
-class Findings(CommandOutput):
+class DoctorOutput(CommandOutput):
     """How it ended, and what it found."""
 
     def states(self, area: str) -> list[str]:
@@ -35,7 +35,7 @@ class Findings(CommandOutput):
         return "\n".join(f"{one['sentence']} → {one['advice']}" for one in found)
 
 
-Doctor = Callable[..., Findings]
+RunDoctor = Callable[..., DoctorOutput]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def doctor(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     mlflow_patience: None,
-) -> Doctor:
+) -> RunDoctor:
     """Return the command with `--json` in a folder with a policy, beside a Slack; settings are given by their names."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "registrar.yml").write_text(POLICY)
@@ -56,11 +56,11 @@ def doctor(
         "REGISTRAR_PORT": str(free_port()),
     }
 
-    def run(*words: str, as_json: bool = True, **settings: str) -> Findings:
+    def run(*words: str, as_json: bool = True, **settings: str) -> DoctorOutput:
         for name, value in (usual | settings).items():
             monkeypatch.setenv(name, value)
         code = main(["doctor", *words, *(["--json"] if as_json else [])])
         printed = capsys.readouterr()
-        return Findings(code, printed.out, printed.err)
+        return DoctorOutput(code, printed.out, printed.err)
 
     return run

@@ -7,7 +7,7 @@ import pytest
 
 from bot.domain.baselines import DAY, Points
 from bot.domain.effects import Effect, EffectKind
-from tests.support.domain.rules import RULES, TEN_PERCENT_OF_ERROR, TWO_PERCENT, Rule, absolute, judged
+from tests.support.domain.rules import RULES, TEN_PERCENT_OF_ERROR, TWO_PERCENT, Rule, absolute, judge_block
 from tests.support.domain.time_series import (
     START,
     a_week,
@@ -80,7 +80,7 @@ def test_a_metric_beyond_one_has_no_error(rule: Rule) -> None:
 def test_a_reason_measures_as_the_effect_does() -> None:
     baseline = series(np.tile([0.89, 0.91], 1008), START - 7 * DAY)
     said = [
-        str(judged(an_hour(0.85), baseline, effect=effect).why)
+        str(judge_block(an_hour(0.85), baseline, effect=effect).why)
         for effect in (TWO_PERCENT, absolute(0.01), TEN_PERCENT_OF_ERROR)
     ]
     for text, gap, least in zip(

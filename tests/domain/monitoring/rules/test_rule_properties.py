@@ -14,7 +14,7 @@ from bot.domain.baselines import DAY, HOUR, Points
 from bot.domain.effects import Effect, EffectKind
 from bot.domain.rules import Judged
 from bot.domain.text import pack, unpack
-from tests.support.domain.rules import NAN, RULES, Rule, a_baseline, a_summary, absolute, judged, since
+from tests.support.domain.rules import NAN, RULES, Rule, a_baseline, a_summary, absolute, judge_block, judge_since
 from tests.support.domain.time_series import (
     EVERY,
     START,
@@ -107,14 +107,14 @@ def test_a_larger_effect_makes_nothing_worse(
 @examples
 @given(values=levels, sigmas=st.tuples(st.floats(0.5, 8), st.floats(0.5, 8)))
 def test_more_sigmas_make_nothing_worse(values: list[float], sigmas: tuple[float, float]) -> None:
-    few, many = (judged(series(values), a_summary(), sigma=one) for one in sorted(sigmas))
+    few, many = (judge_block(series(values), a_summary(), sigma=one) for one in sorted(sigmas))
     assert few.is_worse or not many.is_worse
 
 
 @examples
 @given(values=levels, alphas=st.tuples(st.floats(1e-6, 0.4), st.floats(1e-6, 0.4)))
 def test_a_smaller_alpha_makes_nothing_worse(values: list[float], alphas: tuple[float, float]) -> None:
-    small, large = (since(series(values), a_summary(0.0), alpha=one) for one in sorted(alphas))
+    small, large = (judge_since(series(values), a_summary(0.0), alpha=one) for one in sorted(alphas))
     assert large.is_worse or not small.is_worse
 
 
@@ -174,7 +174,7 @@ def test_what_never_changes_is_never_worse(
 @examples
 @given(values=levels)
 def test_a_summary_that_was_stored_has_the_same_verdicts(rule: Rule, values: list[float]) -> None:
-    it = a_summary(START if rule is judged else 0.0)
+    it = a_summary(START if rule is judge_block else 0.0)
     stored = baselines.load_baseline(baselines.dump_baseline(it))
     assert rule(series(values), stored) == rule(series(values), it)
 
@@ -204,10 +204,10 @@ def test_the_simulation_has_the_verdicts_of_the_rules(phi: float, tails: float, 
         begin = START + month * DAY  # the first month begins on a Monday, the next one on a Tuesday
         baseline, live = series(months.baseline[month], begin - 7 * DAY), series(months.live[month], begin)
         it, whole = summary(baseline, begin), summary(baseline, 0.0)
-        found = [judged(live.between(at, at + HOUR), it, at).is_worse for at in begin + HOUR * np.arange(48)]
+        found = [judge_block(live.between(at, at + HOUR), it, at).is_worse for at in begin + HOUR * np.arange(48)]
         assert [bool(one) for one in found] == worse[month].tolist()
         for at in range(1, 2 * bench.DAY, 17):
-            two = [since(live.between(begin, begin + EVERY * (at + more)), whole).is_worse for more in (0, 1)]
+            two = [judge_since(live.between(begin, begin + EVERY * (at + more)), whole).is_worse for more in (0, 1)]
             assert all(two) is bool(acts[month, at])
     assert worse.any()
     assert not worse.all()

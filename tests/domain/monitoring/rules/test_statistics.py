@@ -11,7 +11,7 @@ import scipy  # opens its parts when they are used: a process that runs other fi
 
 from bot.domain import baselines, rules
 from bot.domain.baselines import DAY, weekend_share
-from tests.support.domain.rules import TEN_PERCENT_OF_ERROR, TWO_PERCENT, absolute, judged
+from tests.support.domain.rules import TEN_PERCENT_OF_ERROR, TWO_PERCENT, absolute, judge_block
 from tests.support.domain.time_series import (
     a_week,
     series,
@@ -72,7 +72,7 @@ def test_an_effect_is_measured_from_what_is_expected_on_a_weekend() -> None:
 
 def test_a_day_s_block_is_judged_by_a_closed_form() -> None:
     baseline = a_week(days=14)
-    found = judged(series(np.full(288, 0.89)), baseline, window=DAY, effect=absolute(0))
+    found = judge_block(series(np.full(288, 0.89)), baseline, window=DAY, effect=absolute(0))
     rest = weekend_share(baseline.at, 0)
     hours = baseline.value.reshape(14, 24, 12).mean(axis=2)
     weekend = baselines.weekend_offset(hours, rest.reshape(14, 24, 12)[:, :, 0])

@@ -1,5 +1,5 @@
 """Fixtures for the tests in this folder."""
 
-from tests.support.terminal.db_command import lived, registrar
+from tests.support.terminal.db_command import populated_ledger, registrar
 
-__all__ = ["lived", "registrar"]
+__all__ = ["populated_ledger", "registrar"]

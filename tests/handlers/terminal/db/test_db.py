@@ -163,15 +163,21 @@ def registry_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 # -- a copy ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_copy_is_all_of_the_ledger_and_for_our_eyes_only(registrar: CliRunner, lived: Bench, tmp_path: Path) -> None:
+def test_a_copy_is_all_of_the_ledger_and_for_our_eyes_only(
+    registrar: CliRunner, populated_ledger: Bench, tmp_path: Path
+) -> None:
     said = registrar("db", "backup", "copy.db", "--json").document
-    assert (said["whole"], said["events"], said["bytes"]) == (True, len(lived.events()), os.stat("copy.db").st_size)  # noqa: PTH116
+    assert (said["whole"], said["events"], said["bytes"]) == (
+        True,
+        len(populated_ledger.events()),
+        os.stat("copy.db").st_size,  # noqa: PTH116
+    )
     assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
     assert contents(f"sqlite:///{tmp_path / 'copy.db'}") == contents(os.environ["REGISTRAR_DATABASE_URL"])
 
 
 def test_a_copy_overwrites_nothing_and_leaves_nothing_half_done(
-    registrar: CliRunner, lived: Bench, tmp_path: Path
+    registrar: CliRunner, populated_ledger: Bench, tmp_path: Path
 ) -> None:
     (tmp_path / "copy.db").write_text("dear diary")
     said = registrar("db", "backup", "copy.db")
@@ -207,19 +213,21 @@ def test_a_copy_that_is_made_while_the_bot_writes_is_of_one_moment(
 
 
 def test_a_ledger_whose_audit_is_not_whole_is_copied_and_that_is_told(
-    registrar: CliRunner, lived: Bench, tmp_path: Path
+    registrar: CliRunner, populated_ledger: Bench, tmp_path: Path
 ) -> None:
-    lived.ledger.close()
+    populated_ledger.ledger.close()
     tamper(tmp_path, "UPDATE audit_events SET actor = 'slack:T1/UEVE' WHERE number = 3")
     said = registrar("db", "backup", "copy.db")
     assert (said.code, "number 3 was edited" in said.out) == (1, True)
     assert (tmp_path / "copy.db").exists()
 
 
-def test_a_ledger_is_restored_by_putting_its_copy_there(registrar: CliRunner, lived: Bench, tmp_path: Path) -> None:
+def test_a_ledger_is_restored_by_putting_its_copy_there(
+    registrar: CliRunner, populated_ledger: Bench, tmp_path: Path
+) -> None:
     before = contents(os.environ["REGISTRAR_DATABASE_URL"])
     registrar("db", "backup", "copy.db")
-    lived.ledger.close()
+    populated_ledger.ledger.close()
     for file in tmp_path.glob("ledger.db*"):
         file.write_bytes(b"the disk is broken")
         file.unlink()
@@ -287,23 +295,25 @@ def hold(ledger: SqlLedger) -> None:
         )
 
 
-def test_the_status_says_that_work_is_held_and_what_to_do(registrar: CliRunner, lived: Bench) -> None:
+def test_the_status_says_that_work_is_held_and_what_to_do(registrar: CliRunner, populated_ledger: Bench) -> None:
     assert registrar("db", "status", "--json").document["held"] is None
-    hold(lived.ledger)
+    hold(populated_ledger.ledger)
     said = registrar("db", "status").out
     assert "restored from a backup" in said
     assert "registrar db accept" in said
     assert "registrar db drop-pending" in said
 
 
-def test_whoever_sits_at_the_machine_drops_what_was_waiting(registrar: CliRunner, lived: Bench, policy: Path) -> None:
-    with lived.ledger.read() as reading:
+def test_whoever_sits_at_the_machine_drops_what_was_waiting(
+    registrar: CliRunner, populated_ledger: Bench, policy: Path
+) -> None:
+    with populated_ledger.ledger.read() as reading:
         request = reading.requests(states=[RequestState.PENDING])[0]
-    hold(lived.ledger)
+    hold(populated_ledger.ledger)
     said = registrar("db", "drop-pending", "--reason", "restored Friday's copy")
     assert (said.code, "ended what was waiting" in said.out) == (0, True)
-    assert lived.state(request) is RequestState.STALE
-    assert Tag.HOLD_DROPPED.value in lived.tags()
+    assert populated_ledger.state(request) is RequestState.STALE
+    assert Tag.HOLD_DROPPED.value in populated_ledger.tags()
 
 
 def test_where_nothing_is_held_nothing_is_accepted(registrar: CliRunner, sqlite_url: str, policy: Path) -> None:

@@ -29,23 +29,25 @@ pytestmark = pytest.mark.usefixtures("migrates_itself")
 @pytest.mark.postgres
 class TestMoving:
     def test_every_table_is_read_equal_and_the_audit_holds(
-        self, registrar: CliRunner, lived: Bench, postgres_url: str
+        self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str
     ) -> None:
         before = contents(os.environ["REGISTRAR_DATABASE_URL"])
         assert {name for name, rows in before.items() if not rows} <= {"leases"}
         head = registrar("audit", "verify", "--json").document["head"]
         said = registrar("db", "copy", "--to", postgres_url, "--json").document
         assert said["rows"] == {name: len(rows) for name, rows in before.items()}
-        assert (said["events"], said["head"], said["whole"]) == (len(lived.events()), head, True)
+        assert (said["events"], said["head"], said["whole"]) == (len(populated_ledger.events()), head, True)
         assert contents(postgres_url) == before
         verified = registrar("audit", "verify", "--json", REGISTRAR_DATABASE_URL=postgres_url).document
         assert (verified["whole"], verified["head"]) == (True, head)
 
-    def test_work_goes_on_there(self, registrar: CliRunner, lived: Bench, postgres_url: str) -> None:
-        [waiting] = [one for one in requests_of(lived) if one.target.value == "Production" and one.state.is_open]
+    def test_work_goes_on_there(self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str) -> None:
+        [waiting] = [
+            one for one in requests_of(populated_ledger) if one.target.value == "Production" and one.state.is_open
+        ]
         registrar("db", "copy", "--to", postgres_url)
         with closing(SqlLedger(postgres_url)) as ledger:
-            there = replace(open_bench(ledger, lived.registry), clock=lived.clock)
+            there = replace(open_bench(ledger, populated_ledger.registry), clock=populated_ledger.clock)
             there.requests.cancel(
                 ALICE,
                 next(one.id for one in requests_of(there) if one.target is Stage.STAGING and one.state.is_open),
@@ -70,13 +72,15 @@ class TestMoving:
         )
         assert contents(postgres_url)["calls"][0][0] == 8
 
-    def test_a_trial_is_taken_back(self, registrar: CliRunner, lived: Bench, postgres_url: str) -> None:
+    def test_a_trial_is_taken_back(self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str) -> None:
         empty = contents(postgres_url)
         said = registrar("db", "copy", "--to", postgres_url, "--dry-run", "--json").document
         assert (said["dry_run"], said["rows"]["requests"], said["whole"]) == (True, 5, True)
         assert contents(postgres_url) == empty
 
-    def test_what_is_not_empty_is_not_written_to(self, registrar: CliRunner, lived: Bench, postgres_url: str) -> None:
+    def test_what_is_not_empty_is_not_written_to(
+        self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str
+    ) -> None:
         with closing(SqlLedger(postgres_url)) as ledger:
             keep(ledger, VOTE)
         before = contents(postgres_url)
@@ -85,7 +89,7 @@ class TestMoving:
         assert contents(postgres_url) == before
 
     def test_what_has_no_tables_is_told_how_to_get_them(
-        self, registrar: CliRunner, lived: Bench, empty_postgres_url: str
+        self, registrar: CliRunner, populated_ledger: Bench, empty_postgres_url: str
     ) -> None:
         said = registrar("db", "copy", "--to", empty_postgres_url)
         assert (said.code, "registrar db upgrade" in said.err) == (2, True)
@@ -102,9 +106,9 @@ class TestMoving:
         assert registrar("db", "copy", "--to", sqlite_url, REGISTRAR_DATABASE_URL=postgres_url).code == 2
 
     def test_a_broken_audit_is_told_and_moved_only_by_force(
-        self, registrar: CliRunner, lived: Bench, postgres_url: str, tmp_path: Path
+        self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str, tmp_path: Path
     ) -> None:
-        lived.ledger.close()
+        populated_ledger.ledger.close()
         tamper(tmp_path, "UPDATE audit_events SET actor = 'slack:T1/UEVE' WHERE number = 3")
         said = registrar("db", "copy", "--to", postgres_url)
         assert (said.code, "number 3 was edited" in said.err, contents(postgres_url)["asks"]) == (1, True, [])
@@ -114,7 +118,7 @@ class TestMoving:
         assert verified["fault"]["number"] == 3
 
     def test_a_copy_that_is_not_the_same_is_not_kept(
-        self, registrar: CliRunner, lived: Bench, postgres_url: str
+        self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str
     ) -> None:
         change(
             postgres_url,
@@ -126,28 +130,30 @@ class TestMoving:
         assert contents(postgres_url)["requests"] == []
 
     def test_a_row_that_postgresql_does_not_take_is_told(
-        self, registrar: CliRunner, lived: Bench, postgres_url: str
+        self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str
     ) -> None:
         change(os.environ["REGISTRAR_DATABASE_URL"], "UPDATE requests SET reason = char(65, 0, 66) WHERE number = 1")
         said = registrar("db", "copy", "--to", postgres_url)
         assert (said.code, "does not take what requests holds" in said.err) == (1, True)
 
     def test_many_rows_are_copied_in_parts(
-        self, registrar: CliRunner, lived: Bench, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+        self, registrar: CliRunner, populated_ledger: Bench, postgres_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(moving, "BATCH", 2)
         assert registrar("db", "copy", "--to", postgres_url).code == 0
         assert contents(postgres_url) == contents(os.environ["REGISTRAR_DATABASE_URL"])
 
-    def test_nobody_writes_to_either_meanwhile(self, lived: Bench, sqlite_url: str, postgres_url: str) -> None:
+    def test_nobody_writes_to_either_meanwhile(
+        self, populated_ledger: Bench, sqlite_url: str, postgres_url: str
+    ) -> None:
         heard = heard_meanwhile(sqlite_url, postgres_url)
         assert ["nothing was recorded" in one for one in heard] == [True, True]
 
-    def test_a_trial_keeps_no_bot_waiting(self, lived: Bench, sqlite_url: str, postgres_url: str) -> None:
+    def test_a_trial_keeps_no_bot_waiting(self, populated_ledger: Bench, sqlite_url: str, postgres_url: str) -> None:
         assert heard_meanwhile(sqlite_url, postgres_url, is_dry=True)[0] == ""
 
     def test_a_ledger_that_a_bot_serves_stays_where_it_is(
-        self, registrar: CliRunner, lived: Bench, sqlite_url: str, postgres_url: str
+        self, registrar: CliRunner, populated_ledger: Bench, sqlite_url: str, postgres_url: str
     ) -> None:
         with closing(SqlLedger(sqlite_url)) as served:
             served.serve_alone()

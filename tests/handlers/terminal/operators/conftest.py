@@ -1,5 +1,5 @@
 """Fixtures for the tests in this folder."""
 
-from tests.support.terminal.operator_desk import desk
+from tests.support.terminal.operator_terminal import terminal
 
-__all__ = ["desk"]
+__all__ = ["terminal"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.domain.approvals import RequestState
 from bot.domain.events import Tag
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
-from tests.support.terminal.ci_job import request_of
+from tests.support.terminal.ci_job import wait_for_request
 
 
 class TestBreakingTheGlass:
@@ -78,7 +78,7 @@ class TestBreakingTheGlass:
 
     def test_what_waits_for_approvals_is_set_aside(self, app: RunningApp) -> None:
         app.alice.types(CHANNEL, "/model promote churn 4 production")
-        pending = request_of(app)
+        pending = wait_for_request(app)
         dave = app.slack.person("dave")
         dave.types(CHANNEL, '/model promote churn 2 production --break-glass --reason "fraud in v3"')
         app.answer(dave, "read back from MLflow")

@@ -14,7 +14,7 @@ from handlers.terminal import remote
 from tests.support.app.app_fixture import CHANNEL, RunningApp, message_text
 from tests.support.network.ports import free_port
 from tests.support.registry.registries import MlflowBackend
-from tests.support.terminal.ci_job import BODY, ELSEWHERE, OTHER, READER, asks, call, request_of
+from tests.support.terminal.ci_job import BODY, ELSEWHERE, OTHER, READER, call, start_job, wait_for_request
 
 
 class TestBlockedVersions:
@@ -89,7 +89,7 @@ class TestTheKey:
         assert other.status_code == 201
 
     def test_a_second_try_of_a_job_finds_its_request(self, app: RunningApp) -> None:
-        assert [asks("--timeout", "1s").ends() for _ in range(2)] == [5, 5]
+        assert [start_job("--timeout", "1s").ends() for _ in range(2)] == [5, 5]
         with app.ledger.read() as reading:
             assert len(reading.requests()) == 1
 
@@ -105,12 +105,12 @@ class TestOnesOwnOnly:
 
     def test_what_a_person_asked_for_is_nobody_else_s(self, app: RunningApp) -> None:
         app.alice.types(CHANNEL, "/model promote churn 4 production")
-        asked = request_of(app)
+        asked = wait_for_request(app)
         assert call(app, "GET", f"/v1/requests/{asked}").status_code == 404
 
     def test_a_reader_reads_every_request_about_its_models_and_does_nothing_else(self, app: RunningApp) -> None:
         app.alice.types(CHANNEL, "/model promote churn 4 production")
-        asked = request_of(app)
+        asked = wait_for_request(app)
         assert call(app, "GET", f"/v1/requests/{asked}", READER).json()["state"] == "pending"
         assert call(app, "GET", f"/v1/requests/{asked}", ELSEWHERE).status_code == 404
         assert call(app, "DELETE", f"/v1/requests/{asked}", READER).status_code == 403

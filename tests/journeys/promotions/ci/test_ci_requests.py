@@ -32,13 +32,13 @@ from tests.support.network.ports import free_port
 from tests.support.network.tcp_proxy import TcpProxy
 from tests.support.paths import ROOT
 from tests.support.registry.registries import MlflowBackend
-from tests.support.terminal.ci_job import BODY, CLIENTS, GITHUB, TOKEN, Job, asks, call, request_of
+from tests.support.terminal.ci_job import BODY, CLIENTS, GITHUB, TOKEN, CiJob, call, start_job, wait_for_request
 from tests.support.waiting import wait_until
 
 
 class TestTheJobEndsAsItWasDecided:
     def test_with_0_after_approve(self, app: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
-        job = asks()
+        job = start_job()
         app.bob.clicks(app.card(), "Approve")
         assert (job.ends(), app.production()) == (0, [4])
         printed = capsys.readouterr()
@@ -46,32 +46,32 @@ class TestTheJobEndsAsItWasDecided:
         assert "Done:" not in printed.err  # where both go to one log, it's there once
 
     def test_with_1_after_reject(self, app: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
-        job = asks()
+        job = start_job()
         app.card()
-        app.bob.types(CHANNEL, f'/model reject {request_of(app)} --reason "too slow"')
+        app.bob.types(CHANNEL, f'/model reject {wait_for_request(app)} --reason "too slow"')
         assert (job.ends(), app.production()) == (1, [3])
         assert "too slow" in capsys.readouterr().out
 
     def test_with_4_after_expiry(self, app: RunningApp, clock: AdjustableClock) -> None:
-        job = asks()
+        job = start_job()
         app.card()
-        request_of(app)
+        wait_for_request(app)
         clock.advance(app.registrar.context.policy.rules_for("churn").production.expires_after)  # type: ignore[union-attr]
         app.registrar.expire()
         assert (job.ends(), app.production()) == (4, [3])
 
     def test_with_4_after_a_cancellation(self, app: RunningApp) -> None:
-        job = asks()
+        job = start_job()
         app.card()
-        app.slack.person("dave").types(CHANNEL, f"/model cancel {request_of(app)}")
+        app.slack.person("dave").types(CHANNEL, f"/model cancel {wait_for_request(app)}")
         assert job.ends() == 4
 
     def test_with_5_when_its_own_wait_ends_first(self, app: RunningApp) -> None:
-        assert asks("--timeout", "1s").ends() == 5
-        request_of(app)  # which goes on
+        assert start_job("--timeout", "1s").ends() == 5
+        wait_for_request(app)  # which goes on
 
     def test_as_json_if_that_is_asked_for(self, app: RunningApp, capsys: pytest.CaptureFixture[str]) -> None:
-        job = asks("--json")
+        job = start_job("--json")
         app.bob.clicks(app.card(), "Approve")
         assert job.ends() == 0
         document = json.loads(capsys.readouterr().out)
@@ -80,7 +80,7 @@ class TestTheJobEndsAsItWasDecided:
 
 
 def test_the_card_says_from_which_run_it_was_asked(app: RunningApp) -> None:
-    asks("--timeout", "1s").ends()
+    start_job("--timeout", "1s").ends()
     text = message_text(app.card())
     assert "<https://github.com/acme/churn/actions/runs/4711/attempts/1|acme/churn  ·  run 4711>" in text
     assert "`9fceb02d0ae…`" in text
@@ -98,7 +98,7 @@ def test_a_bot_that_is_started_anew_meanwhile_is_waited_for(
     monkeypatch.setenv("REGISTRAR_URL", f"http://127.0.0.1:{port}")
 
     with running_app(slack, tmp_path, registry, policy=policy, port=port) as app:
-        job = asks()
+        job = start_job()
         card = app.card()
     with running_app(slack, tmp_path, registry, policy=policy, port=port) as app:
         app.bob.clicks(card, "Approve")
@@ -108,7 +108,7 @@ def test_a_bot_that_is_started_anew_meanwhile_is_waited_for(
 def test_a_connection_that_is_cut_is_picked_up_again(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
     relay = TcpProxy(int(app.service.address.rpartition(":")[2]))
     monkeypatch.setenv("REGISTRAR_URL", relay.url)
-    job = asks()
+    job = start_job()
     card = app.card()
     relay.cut()
     assert relay.refused.acquire(timeout=60)  # it has asked meanwhile, and got no answer
@@ -123,7 +123,7 @@ def test_asking_through_a_cut_wire_opens_one_request(app: RunningApp, monkeypatc
     relay = TcpProxy(int(app.service.address.rpartition(":")[2]))
     monkeypatch.setenv("REGISTRAR_URL", relay.url)
     relay.cut()
-    job = Job("promote", "churn", "4", "production")
+    job = CiJob("promote", "churn", "4", "production")
     assert relay.refused.acquire(timeout=60)
     relay.mend()
     assert job.ends() == 0
@@ -165,7 +165,7 @@ def test_a_bot_that_is_killed_meanwhile_is_waited_for(
     monkeypatch.setenv("REGISTRAR_URL", f"http://127.0.0.1:{port}")
     bob = slack.person("bob")
     with bot():
-        job = asks()
+        job = start_job()
         card = bob.waits_for(CHANNEL, lambda message: "Promote" in str(message.get("blocks")))
     with bot():
         bob.clicks(card, "Approve")

@@ -12,15 +12,15 @@ from bot.domain.events import Tag
 from bot.domain.incidents import Doing, Ending
 from bot.ports import NoteKind
 from bot.slack import incident_card
-from tests.support.monitoring.monitor_desk import ADD, Desk
+from tests.support.monitoring.monitor_commands import ADD, MonitorCommands
 from tests.support.services.bench import ALICE, BOB
 
 
-def notes(desk: Desk, kind: NoteKind) -> list[str]:
-    return [note.key for note in desk.bench.notes() if note.kind is kind and note.lane == "i4k7q"]
+def notes(commands: MonitorCommands, kind: NoteKind) -> list[str]:
+    return [note.key for note in commands.bench.notes() if note.kind is kind and note.lane == "i4k7q"]
 
 
-def test_who_looks_after_an_incident_is_seen_and_told(watched: Desk) -> None:
+def test_who_looks_after_an_incident_is_seen_and_told(watched: MonitorCommands) -> None:
     watched.incident()
     watched.service.acknowledge(ALICE, "i4k7q", origin="slack")
     incident = watched.incident_now()
@@ -30,20 +30,20 @@ def test_who_looks_after_an_incident_is_seen_and_told(watched: Desk) -> None:
     assert watched.event(Tag.INCIDENT_ACKNOWLEDGED).actor == ALICE.person
 
 
-def test_the_second_one_hears_who_was_first(watched: Desk) -> None:
+def test_the_second_one_hears_who_was_first(watched: MonitorCommands) -> None:
     watched.incident()
     watched.service.acknowledge(ALICE, "i4k7q", origin="slack")
     with pytest.raises(AlreadyDecided, match="@UALICE looks after it already"):
         watched.service.acknowledge(BOB, "i4k7q", origin="slack")
 
 
-def test_what_is_over_is_not_looked_after(watched: Desk) -> None:
+def test_what_is_over_is_not_looked_after(watched: MonitorCommands) -> None:
     watched.incident(resolved_at=watched.bench.clock.now())
     with pytest.raises(AlreadyDecided, match="over already"):
         watched.service.acknowledge(BOB, "i4k7q", origin="slack")
 
 
-def test_an_incident_s_monitors_are_silenced_together(watched: Desk) -> None:
+def test_an_incident_s_monitors_are_silenced_together(watched: MonitorCommands) -> None:
     watched.types(ADD.replace("accuracy", "f1"))
     watched.incident()
     watched.service.silence_incident(BOB, "i4k7q", timedelta(hours=2), origin="slack")
@@ -60,7 +60,7 @@ def test_an_incident_s_monitors_are_silenced_together(watched: Desk) -> None:
     ],
 )
 def test_what_nobody_watches_any_more_ends_with_who_did_what(
-    watched: Desk, text: str, ending: Ending, title: str
+    watched: MonitorCommands, text: str, ending: Ending, title: str
 ) -> None:
     watched.incident()
     watched.types(text)
@@ -75,7 +75,7 @@ def test_what_nobody_watches_any_more_ends_with_who_did_what(
 
 
 @pytest.mark.parametrize("changes", [{"monitors": ("accuracy", "f1")}, {"doing": Doing.INTENT}], ids=str)
-def test_what_somebody_else_watches_or_is_under_way_goes_on(watched: Desk, changes: dict[str, Any]) -> None:
+def test_what_somebody_else_watches_or_is_under_way_goes_on(watched: MonitorCommands, changes: dict[str, Any]) -> None:
     watched.incident(**changes)
     watched.types("monitor pause churn accuracy")
     assert watched.incident_now().is_open

@@ -13,11 +13,11 @@ from bot.domain.parsing import build
 from bot.domain.registry import Stage
 from bot.domain.text import say
 from tests.support.monitoring.monitoring import (
+    act_during_check,
     add_monitor,
     channel_texts,
     check_values,
     incidents,
-    meanwhile,
     rollbacks,
 )
 from tests.support.services.bench import BOB, Bench
@@ -29,7 +29,7 @@ def test_a_freeze_between_verdict_and_act_stops_it_and_says_so(served: Bench) ->
     add_monitor(served)
     check_values(served, 0.5)
     freeze = build(FreezeModel, {"model": "churn", "reason": "audit"})
-    meanwhile(served, lambda: served.freezing.freeze(BOB, freeze, origin="slack"))
+    act_during_check(served, lambda: served.freezing.freeze(BOB, freeze, origin="slack"))
     check_values(served, 0.5)
     assert (served.registry.holders(), rollbacks(served)[0].state) == ([4], MoveState.STALE)
     [incident] = incidents(served)

@@ -29,7 +29,7 @@ from tests.support.monitoring.monitoring import (
     record_history,
     tick,
 )
-from tests.support.monitoring.no_verdict import BLOCKS, CANT, minutes
+from tests.support.monitoring.no_verdict import BLOCKS, CANT, measure_minutes
 from tests.support.services.bench import BOB, DAVE, Bench
 
 
@@ -37,7 +37,7 @@ def watched(bench: Bench, **fields: Any) -> Monitor:
     """Return a monitor that has judged windows of the present version, and is well."""
     monitor = add_monitor(bench, **BLOCKS | fields)
     record_history(bench, monitor, lambda slot: 0.9 + 0.002 * (slot % 5), hours=8)
-    minutes(bench, 20 * "+")
+    measure_minutes(bench, 20 * "+")
     assert (monitor_state(bench, monitor).state, monitor_state(bench, monitor).unjudged) == (State.OK, 0)
     assert monitor_state(bench, monitor).judged_at is not None
     return monitor
@@ -46,7 +46,7 @@ def watched(bench: Bench, **fields: Any) -> Monitor:
 def until_judged(bench: Bench, monitor: Monitor, most: int = 30) -> int:
     """Let good readings come until there is a verdict; return how many checks it took."""
     for at in range(most):
-        minutes(bench, "+")
+        measure_minutes(bench, "+")
         if monitor_state(bench, monitor).state is State.OK:
             return at + 1
     raise AssertionError(f"not judged within {most} checks")
@@ -58,19 +58,19 @@ def until_judged(bench: Bench, monitor: Monitor, most: int = 30) -> int:
 def test_a_source_with_gaps_in_every_window_is_told_of_within_three_checks(served: Bench) -> None:
     monitor = watched(served)
     for _ in range(12):
-        minutes(served, "+.+..")  # no three empty checks in a row
+        measure_minutes(served, "+.+..")  # no three empty checks in a row
         now = monitor_state(served, monitor)
         if now.unjudged:
             break
     first = now.slot - now.unjudged
     while monitor_state(served, monitor).state is not State.CANT_JUDGE:
-        minutes(served, ".")
-        minutes(served, "+")
+        measure_minutes(served, ".")
+        measure_minutes(served, "+")
     [incident] = incidents(served)
     assert monitor_state(served, monitor).slot - first <= 4
     assert (incident.kind, incident.monitors) == (IncidentKind.BLIND, ("accuracy",))
     assert "readings, and" in str(incident.lines[0])
-    minutes(served, 6 * "+.+..")
+    measure_minutes(served, 6 * "+.+..")
     assert (monitor_state(served, monitor).state, len(incidents(served))) == (State.CANT_JUDGE, 1)
     until_judged(served, monitor)
     assert [(one.is_open, one.ending) for one in incidents(served)] == [(False, Ending.RECOVERED)]
@@ -95,10 +95,10 @@ def test_a_baseline_that_is_too_short_after_a_promotion_is_told_of(served: Bench
 def test_a_rule_that_raises_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
     monitor = watched(served)
     rule["accuracy"] = ZeroDivisionError("oops")
-    minutes(served, "++")
+    measure_minutes(served, "++")
     assert str(state(monitor, monitor_state(served, monitor))) == "healthy when last judged; can't judge 2 of 3"
     assert incidents(served) == []
-    minutes(served, "+")
+    measure_minutes(served, "+")
     assert "raised an error (ZeroDivisionError)" in str(incidents(served)[0].lines[0])
 
 
@@ -106,7 +106,7 @@ def test_a_clock_that_was_set_back_is_told_of(served: Bench) -> None:
     served.clock.advance(hours=2)
     monitor = watched(served)
     served.clock.set_back(hours=1)
-    minutes(served, "++++")
+    measure_minutes(served, "++++")
     assert monitor_state(served, monitor).state is State.CANT_JUDGE
     assert "the clock was set back" in str(incidents(served)[0].lines[0])
     served.clock.advance(hours=1)
@@ -117,9 +117,9 @@ def test_a_clock_that_was_set_back_is_told_of(served: Bench) -> None:
 def test_a_rule_that_finds_nothing_new_forever_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
     monitor = watched(served)
     rule["accuracy"] = Judgement(is_worse=None)
-    minutes(served, 20 * "+")
+    measure_minutes(served, 20 * "+")
     assert monitor_state(served, monitor).state is State.OK
-    minutes(served, 10 * "+")
+    measure_minutes(served, 10 * "+")
     assert monitor_state(served, monitor).state is State.CANT_JUDGE
     assert "There's been no verdict since" in str(incidents(served)[0].lines[0])
 
@@ -143,7 +143,7 @@ def test_sequential_waits_quietly_for_its_first_readings(served: Bench) -> None:
     watched(served, rule="sequential")
     served.approved("promote churn 2 production")
     served.moves.run("churn")
-    minutes(served, 20 * "+")
+    measure_minutes(served, 20 * "+")
     assert incidents(served) == []
 
 
@@ -154,7 +154,7 @@ def test_sequential_waits_quietly_for_its_first_readings(served: Bench) -> None:
 def test_one_that_was_judging_alerts_and_moves_nothing(served: Bench, rule: dict[str, Any], action: str) -> None:
     monitor = watched(served, action=action)
     rule["accuracy"] = CANT
-    minutes(served, "++++")
+    measure_minutes(served, "++++")
     [incident] = incidents(served)
     assert (incident.kind, served.registry.holders(), monitor.is_armed) == (IncidentKind.BLIND, [4], action == "auto")
     assert ("It stays armed" in str(incident.lines[0])) == (action == "auto")
@@ -166,7 +166,7 @@ def test_one_that_was_judging_alerts_and_moves_nothing(served: Bench, rule: dict
 def test_a_new_one_that_nobody_has_armed_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
     monitor = add_monitor(served, **BLOCKS)
     rule["accuracy"] = CANT
-    minutes(served, "++++")
+    measure_minutes(served, "++++")
     now = monitor_state(served, monitor)
     assert (now.state, incidents(served)) == (State.CANT_JUDGE, [])
     assert str(state(monitor, now)) == "can't judge yet: The baseline is gone"
@@ -185,7 +185,7 @@ def test_a_new_one_that_nobody_has_armed_only_shows_it(served: Bench, rule: dict
 def test_a_dry_run_only_shows_it(served: Bench, rule: dict[str, Any]) -> None:
     monitor = watched(served, action="dry_run")
     rule["accuracy"] = CANT
-    minutes(served, "++++")
+    measure_minutes(served, "++++")
     assert (monitor_state(served, monitor).state, incidents(served)) == (State.CANT_JUDGE, [])
     assert str(state(monitor, monitor_state(served, monitor))) == "can't judge: The baseline is gone"
 
@@ -196,22 +196,22 @@ def test_what_was_silenced_is_told_afterwards(served: Bench, rule: dict[str, Any
     silence: Any = parse("monitor silence churn accuracy 10m")
     monitors.silence(BOB, silence, origin="slack")
     rule["accuracy"] = CANT
-    minutes(served, "++++")
+    measure_minutes(served, "++++")
     assert incidents(served) == []
-    minutes(served, 8 * "+")
+    measure_minutes(served, 8 * "+")
     assert [one.kind for one in incidents(served)] == [IncidentKind.BLIND]
 
 
 def test_one_that_is_armed_although_it_cannot_judge_is_told_of(served: Bench, rule: dict[str, Any]) -> None:
     monitor = add_monitor(served, **BLOCKS)
     rule["accuracy"] = CANT
-    minutes(served, "++++")
+    measure_minutes(served, "++++")
     with served.ledger.write() as tx:
         auto = monitor.rule.model_copy(update={"action": "auto"})
         tx.save_monitor(
             replace(monitor, rule=auto, created_by=BOB.person, armed_at=served.clock.now(), armed_by=DAVE.person)
         )
-    minutes(served, "+")
+    measure_minutes(served, "+")
     assert "It stays armed" in str(incidents(served)[0].lines[0])
 
 
@@ -220,7 +220,7 @@ def test_what_failed_stays_failed(served: Bench, rule: dict[str, Any]) -> None:
     keep_measuring(served, lambda at: 0.5, minutes=30)
     assert monitor_state(served, monitor).state is State.FAILED
     rule["accuracy"] = CANT
-    minutes(served, "++++")
+    measure_minutes(served, "++++")
     assert (monitor_state(served, monitor).state, [one.kind for one in incidents(served)]) == (
         State.FAILED,
         [IncidentKind.FAILED],
@@ -230,15 +230,15 @@ def test_what_failed_stays_failed(served: Bench, rule: dict[str, Any]) -> None:
 
 def test_the_alert_names_the_new_reason(served: Bench, rule: dict[str, Any]) -> None:
     watched(served)
-    minutes(served, "...")
+    measure_minutes(served, "...")
     assert str(incidents(served)[0].lines[0]) == "accuracy: There are no readings."
     rule["accuracy"] = CANT
-    minutes(served, "+++")
+    measure_minutes(served, "+++")
     assert str(incidents(served)[0].lines[0]) == "accuracy: can't judge. The baseline is gone."
     rule["accuracy"] = Judgement(is_worse=None, why=say("It is another one."))
-    minutes(served, "+")
+    measure_minutes(served, "+")
     assert str(incidents(served)[0].lines[0]) == "accuracy: can't judge. It is another one."
-    minutes(served, "...")
+    measure_minutes(served, "...")
     assert str(incidents(served)[0].lines[0]) == "accuracy: There are no readings."
     assert len(incidents(served)) == 1
 
@@ -248,9 +248,9 @@ def test_the_alert_names_the_new_reason(served: Bench, rule: dict[str, Any]) -> 
 
 def test_an_outage_is_one_alert_that_ends_with_the_next_verdict(served: Bench) -> None:
     monitor = watched(served)
-    minutes(served, 6 * ".")
+    measure_minutes(served, 6 * ".")
     [incident] = incidents(served)
-    minutes(served, "+")
+    measure_minutes(served, "+")
     assert str(state(monitor, monitor_state(served, monitor))) == "measured again, but not judged yet"
     assert incidents(served)[0].is_open
     until_judged(served, monitor)
@@ -282,7 +282,7 @@ def test_a_promotion_overtakes_it_and_the_next_version_is_told_of_anew(
 ) -> None:
     monitor = watched(served)
     rule["accuracy"] = CANT
-    minutes(served, "+++")
+    measure_minutes(served, "+++")
     served.approved("promote churn 2 production")
     served.moves.run("churn")
     served.incidents.tend()
@@ -291,7 +291,7 @@ def test_a_promotion_overtakes_it_and_the_next_version_is_told_of_anew(
         State.WARMUP,
         False,
     )
-    minutes(served, "+++")
+    measure_minutes(served, "+++")
     assert sorted(one.is_open for one in incidents(served)) == [False, True]
 
 
@@ -302,7 +302,7 @@ def test_one_that_is_resumed_is_not_blamed_for_its_pause(served: Bench) -> None:
     served.clock.advance(hours=2, minutes=3)
     monitors.resume(BOB, "churn", "accuracy", origin="slack")
     before = served.clock.now()
-    minutes(served, 25 * "+")
+    measure_minutes(served, 25 * "+")
     assert (monitor_state(served, monitor).state, incidents(served)) == (State.OK, [])
     judged_at = monitor_state(served, monitor).judged_at
     assert judged_at is not None
@@ -316,7 +316,7 @@ def test_one_that_is_resumed_is_not_blamed_for_its_pause(served: Bench) -> None:
 def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench, was_judging: bool) -> None:
     monitor = add_monitor(served, **BLOCKS)
     record_history(served, monitor, lambda slot: 0.9, hours=3)
-    minutes(served, "+")
+    measure_minutes(served, "+")
     with served.ledger.write() as tx:
         now = tx.standing(monitor.id)
         tx.save_standing(
@@ -335,7 +335,7 @@ def test_one_that_warmed_up_for_good_before_an_upgrade_is_told_of(served: Bench,
                 why=say("The baseline covers 3h, and 7h are needed."),
             )
         )
-    minutes(served, 15 * "+")
+    measure_minutes(served, 15 * "+")
     assert monitor_state(served, monitor).state is State.CANT_JUDGE
     assert bool(incidents(served)) is was_judging
     assert bool([line for line in channel_texts(served) if "can't judge" in line]) is was_judging

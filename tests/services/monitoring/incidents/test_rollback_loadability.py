@@ -16,12 +16,12 @@ from bot.domain.parsing import build
 from bot.domain.rollbacks import Bar
 from bot.services.fitness import WayBack
 from tests.support.monitoring.monitoring import (
+    act_during_check,
     add_monitor,
     asked,
     channel_texts,
     check_values,
     incidents,
-    meanwhile,
     rollbacks,
 )
 from tests.support.services.bench import BOB, Bench
@@ -194,7 +194,7 @@ def test_that_a_rollback_was_tried_already_is_told_once(served: Bench) -> None:
     add_monitor(served)
     check_values(served, 0.5)
     freeze = build(FreezeModel, {"model": "churn", "reason": "audit"})
-    meanwhile(served, lambda: served.freezing.freeze(BOB, freeze, origin="slack"))
+    act_during_check(served, lambda: served.freezing.freeze(BOB, freeze, origin="slack"))
     check_values(served, 0.5)
     served.freezing.unfreeze(BOB, build(UnfreezeModel, {"model": "churn"}), origin="slack")
     check_values(served, 0.5, 0.5, 0.5)

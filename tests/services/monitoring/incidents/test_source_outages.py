@@ -21,7 +21,7 @@ from tests.support.monitoring.monitoring import (
     put_into_production,
     tick,
 )
-from tests.support.monitoring.no_verdict import BLOCKS, CANT, minutes
+from tests.support.monitoring.no_verdict import BLOCKS, CANT, measure_minutes
 from tests.support.services.bench import Bench
 
 MODELS = ("churn", "a", "b", "c")
@@ -44,14 +44,14 @@ def test_an_outage_of_a_source_is_one_alert_that_ends_when_each_of_its_monitors_
     rule: dict[str, Any],
 ) -> None:
     fleet(served)
-    minutes(served, "!!!!!", query="q")
+    measure_minutes(served, "!!!!!", query="q")
     [incident] = incidents(served)
     assert (incident.is_of_source, sorted(incident.monitors)) == (True, ["a q", "b q", "c q", "churn q"])
     rule["q"] = CANT
-    minutes(served, "++++", query="q")
+    measure_minutes(served, "++++", query="q")
     assert all("can't judge. The baseline is gone." in str(line) for line in incidents(served)[0].lines)
     rule["q"] = Judgement(is_worse=False)
-    minutes(served, "+", query="q")
+    measure_minutes(served, "+", query="q")
     [incident] = incidents(served)
     assert (incident.is_open, incident.ending) == (False, Ending.RECOVERED)
 
@@ -101,7 +101,7 @@ def live_fleet(bench: Bench) -> list[Monitor]:
                 )
             )
             tx.save_monitor(replace(one, created_at=term.since))
-    minutes(bench, 22 * "+", query="q")
+    measure_minutes(bench, 22 * "+", query="q")
     assert {monitor_state(bench, one).state for one in monitors} == {State.OK}
     assert incidents(bench) == []
     return monitors
@@ -110,10 +110,10 @@ def live_fleet(bench: Bench) -> list[Monitor]:
 @pytest.mark.parametrize("outage", ["." * 7, "!" * 7, ".+..+..+.." * 3])
 def test_whatever_a_source_lacks_is_one_alert_until_each_window_is_whole_again(served: Bench, outage: str) -> None:
     monitors = live_fleet(served)
-    minutes(served, outage, query="q")
-    minutes(served, "+", query="q")
+    measure_minutes(served, outage, query="q")
+    measure_minutes(served, "+", query="q")
     assert [(one.is_of_source, one.is_open) for one in incidents(served)] == [(True, True)]
-    minutes(served, 28 * "+", query="q")
+    measure_minutes(served, 28 * "+", query="q")
     assert {monitor_state(served, one).state for one in monitors} == {State.OK}
     assert [(one.is_of_source, one.is_open, one.ending) for one in incidents(served)] == [
         (True, False, Ending.RECOVERED)
@@ -122,17 +122,17 @@ def test_whatever_a_source_lacks_is_one_alert_until_each_window_is_whole_again(s
 
 def test_the_last_ones_of_an_outage_get_no_alert_of_their_own(served: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet(served)
-    minutes(served, "!!!!!", query="q")
+    measure_minutes(served, "!!!!!", query="q")
     said = {"churn": CANT}
 
     def judge(monitor: Monitor, *more: Any) -> Judgement:
         return said.get(monitor.model, Judgement(is_worse=False))
 
     monkeypatch.setattr(monitoring, "judge", judge)
-    minutes(served, "++++", query="q")
+    measure_minutes(served, "++++", query="q")
     assert [(one.is_of_source, one.is_open) for one in incidents(served)] == [(True, True)]
     del said["churn"]
-    minutes(served, "+", query="q")
+    measure_minutes(served, "+", query="q")
     assert [one.is_open for one in incidents(served)] == [False]
 
 
@@ -147,10 +147,10 @@ def test_a_source_with_gaps_is_one_alert_although_the_windows_end_at_different_t
         return CANT if monitor.model in blind else Judgement(is_worse=False)
 
     monkeypatch.setattr(monitoring, "judge", judge)
-    minutes(served, "+.+.", query="q")
+    measure_minutes(served, "+.+.", query="q")
     for model in MODELS:
         blind.add(model)
-        minutes(served, "+++", query="q")
+        measure_minutes(served, "+++", query="q")
     [incident] = incidents(served)
     assert (incident.is_of_source, len(incident.monitors)) == (True, 4)
 
@@ -160,7 +160,7 @@ def test_one_model_alone_is_no_doubt_about_its_source(served: Bench, monkeypatch
     monkeypatch.setattr(
         monitoring, "judge", lambda monitor, *more: CANT if monitor.model == "a" else Judgement(is_worse=False)
     )
-    minutes(served, "+++", query="q")
+    measure_minutes(served, "+++", query="q")
     [incident] = incidents(served)
     assert (incident.model, incident.monitors) == ("a", ("q",))
 
@@ -177,14 +177,14 @@ def test_new_monitors_that_cannot_judge_yet_say_nothing_about_a_source(
         "judge",
         lambda monitor, *more: CANT if monitor.name != "q" or monitor.model == "a" else Judgement(is_worse=False),
     )
-    minutes(served, "++++", query="q")
+    measure_minutes(served, "++++", query="q")
     [incident] = incidents(served)
     assert (incident.model, incident.monitors) == ("a", ("q",))
 
 
 def test_an_alert_of_a_source_whose_monitors_all_began_anew_is_over(served: Bench) -> None:
     monitors = fleet(served)
-    minutes(served, "!!!!!", query="q")
+    measure_minutes(served, "!!!!!", query="q")
     with served.ledger.write() as tx:
         for one in monitors:
             tx.save_standing(Standing(monitor=one.id, state=State.WARMUP))
@@ -198,8 +198,8 @@ def test_one_that_was_alone_at_first_is_told_of_once(served: Bench, monkeypatch:
     monkeypatch.setattr(
         monitoring, "judge", lambda monitor, *more: CANT if monitor.model in blind else Judgement(is_worse=False)
     )
-    minutes(served, "+++", query="q")
-    minutes(served, "!!!!", query="q")
+    measure_minutes(served, "+++", query="q")
+    measure_minutes(served, "!!!!", query="q")
     assert {one.model: sorted(one.monitors) for one in incidents(served)} == {
         "a": ["q"],
         "": ["b q", "c q", "churn q"],

@@ -27,7 +27,16 @@ from tests.support.monitoring.baselines import (
     record_measurements,
     usual_value,
 )
-from tests.support.monitoring.default_rule import DEFAULT, HOUR, MINUTE, after_days, own, raised, times, why
+from tests.support.monitoring.default_rule import (
+    DEFAULT,
+    HOUR,
+    MINUTE,
+    after_days,
+    own_baseline,
+    raised_baselines,
+    scaled_by,
+    why,
+)
 from tests.support.monitoring.monitoring import add_monitor, incidents, monitor_state, rollbacks, tick
 from tests.support.services.bench import Bench, bench_on
 
@@ -42,7 +51,7 @@ SHORT: dict[str, Any] = DEFAULT | {"history": "7h", "every": "3m", "window": "15
 def test_a_drop_is_seen_within_the_hour(watched: tuple[Bench, Monitor], by: float, most: float) -> None:
     bench, monitor = watched
     assert measure_until(bench, monitor, usual_value, 3 * HOUR) is None
-    after = measure_until(bench, monitor, times(by), 3 * HOUR)
+    after = measure_until(bench, monitor, scaled_by(by), 3 * HOUR)
     assert after is not None
     assert after <= most * MINUTE
     assert why(bench, monitor).startswith("Over the last 30m: ")
@@ -52,7 +61,7 @@ def test_an_armed_monitor_rolls_back_to_the_version_before(served: Bench) -> Non
     bench, monitor = after_days(served, **DEFAULT | {"action": "auto"})
     measure_until(bench, monitor, usual_value, 3 * HOUR)
     assert rollbacks(bench) == []
-    assert measure_until(bench, monitor, times(0.95), 3 * HOUR) is not None
+    assert measure_until(bench, monitor, scaled_by(0.95), 3 * HOUR) is not None
     assert [(one.version, one.state) for one in rollbacks(bench)] == [(4, MoveState.DONE)]
 
 
@@ -64,7 +73,7 @@ def test_it_fails_after_so_many_failures_in_a_row(
 ) -> None:
     bench, monitor = after_days(served, **DEFAULT | {"fail_after": fail_after})
     measure_until(bench, monitor, usual_value, 3 * HOUR)
-    after = measure_until(bench, monitor, times(0.9), 3 * HOUR)
+    after = measure_until(bench, monitor, scaled_by(0.9), 3 * HOUR)
     assert after is not None
     assert after <= most * MINUTE
     assert monitor_state(bench, monitor).bad == fail_after
@@ -74,7 +83,7 @@ def test_a_version_that_is_worse_from_its_first_reading_fails_right_after_the_wa
     watched: tuple[Bench, Monitor],
 ) -> None:
     bench, monitor = watched
-    after = measure_until(bench, monitor, times(0.9), 3 * HOUR)
+    after = measure_until(bench, monitor, scaled_by(0.9), 3 * HOUR)
     assert after is not None
     assert 2 * HOUR <= after <= 2 * HOUR + 12 * MINUTE
 
@@ -82,7 +91,7 @@ def test_a_version_that_is_worse_from_its_first_reading_fails_right_after_the_wa
 def test_after_a_scan_s_failure_it_takes_three_good_windows_to_be_well_again(watched: tuple[Bench, Monitor]) -> None:
     bench, monitor = watched
     measure_until(bench, monitor, usual_value, 3 * HOUR)
-    assert measure_until(bench, monitor, times(0.9), 3 * HOUR) is not None
+    assert measure_until(bench, monitor, scaled_by(0.9), 3 * HOUR) is not None
     began = bench.clock.now()
     while monitor_state(bench, monitor).state is State.FAILED and bench.clock.now() - began < 12 * HOUR:
         measure_until(bench, monitor, usual_value, MINUTE)
@@ -179,9 +188,9 @@ def test_hours_that_few_days_before_the_promotion_have_leave_the_others_compared
     promoted(served, 1)
     assert measure_until(served, monitor, usual_value, 4 * HOUR) is None
     assert (monitor_state(served, monitor).state, monitor_state(served, monitor).unjudged) == (State.OK, 0)
-    assert measure_until(served, monitor, times(0.9), 3 * HOUR) is not None
+    assert measure_until(served, monitor, scaled_by(0.9), 3 * HOUR) is not None
     assert frozen_baseline(served, monitor).summary.days[11] == 4
-    assert own(served, monitor) is None
+    assert own_baseline(served, monitor) is None
 
 
 def test_a_metric_of_office_hours_is_compared_with_the_version_before(served: Bench) -> None:
@@ -191,7 +200,7 @@ def test_a_metric_of_office_hours_is_compared_with_the_version_before(served: Be
         served.clock.advance(hours=15)
     promoted(served, 1)
     assert measure_until(served, monitor, usual_value, 4 * HOUR) is None
-    assert measure_until(served, monitor, times(0.9), HOUR) is not None
+    assert measure_until(served, monitor, scaled_by(0.9), HOUR) is not None
 
 
 def first_term(bench: Bench, **fields: Any) -> Monitor:
@@ -230,14 +239,14 @@ def test_in_the_first_term_the_own_days_are_summarized_when_one_is_over(bench: B
     ends = []
     for _ in range(10 * 20):
         checked(bench, monitor, 0.9)
-        found = own(bench, monitor)
+        found = own_baseline(bench, monitor)
         ends += [found.until] if found else []
     assert [b - a for a, b in itertools.pairwise(sorted(set(ends)))] == [HOUR] * (len(set(ends)) - 1)
     assert ends == sorted(ends)
     assert len(set(ends)) >= 10
     assert found is not None
     assert found.key.endswith("live higher")
-    assert raised(bench) == []
+    assert raised_baselines(bench) == []
 
 
 def test_in_the_first_term_a_drop_is_seen_within_a_window(bench: Bench) -> None:

@@ -22,7 +22,7 @@ from tests.support.services.bench import BOB, Bench
 ADD = "monitor add churn accuracy --source push --greater-than 0.85 --every 5m --action notify"
 
 
-class Desk:
+class MonitorCommands:
     """The service over a bench, and a backtest that says what a test wants."""
 
     def __init__(self, bench: Bench) -> None:
@@ -125,17 +125,17 @@ class Desk:
 
 
 @pytest.fixture
-def desk(bench: Bench) -> Desk:
+def commands(bench: Bench) -> MonitorCommands:
     """Return the service; the registry was looked at before."""
     bench.watch.poll()
-    return Desk(bench)
+    return MonitorCommands(bench)
 
 
 @pytest.fixture
-def watched(desk: Desk) -> Desk:
+def watched(commands: MonitorCommands) -> MonitorCommands:
     """Return the service with one monitor, which Bob added."""
-    desk.types(ADD)
-    return desk
+    commands.types(ADD)
+    return commands
 
 
 LIVE, OTHER, PROM = {"type": "push"}, {"type": "push"}, {"type": "prometheus", "url": "http://prom"}

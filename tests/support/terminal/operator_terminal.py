@@ -45,7 +45,7 @@ models:
 """
 
 
-class Desk:
+class OperatorTerminal:
     """A folder with a policy, a ledger and a registry, in which commands are typed."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,14 +135,14 @@ class Desk:
 
 
 @pytest.fixture
-def desk(
+def terminal(
     mlflow_sqlite: str,
     mlflow_backend: MlflowBackend,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     slack: LocalSlack,
-) -> Desk:
+) -> OperatorTerminal:
     """`churn` with v1 archived, v2 in Production and v3; Slack can be asked who people are."""
     for user, name in ((ME, "ann"), (ANOTHER, "ben")):
         slack.add_person(PersonSeed(id=user, name=name))
@@ -153,10 +153,10 @@ def desk(
     mlflow_backend.add("churn")
     for stage in (Stage.ARCHIVED, Stage.PRODUCTION, Stage.NONE):
         mlflow_backend.add_version("churn", stage=stage)
-    return Desk(tmp_path, capsys)
+    return OperatorTerminal(tmp_path, capsys)
 
 
-def holder(desk: Desk) -> int | None:
-    models = desk.types("list", "--json").document["models"]
+def production_version(terminal: OperatorTerminal) -> int | None:
+    models = terminal.types("list", "--json").document["models"]
     found: int | None = next(one["production"] for one in models if one["model"] == "churn")
     return found

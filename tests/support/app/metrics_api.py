@@ -52,7 +52,7 @@ def policy(clients: dict[str, Any] | None = None) -> Policy:
     return read_policy({"models": {}, "sources": SOURCES, "clients": CLIENTS if clients is None else clients})
 
 
-class Site:
+class MetricsApi:
     """The web application over a ledger, its clock and its policy in our hands."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -72,11 +72,11 @@ class Site:
         self.web = create(cast(App, None), None, changed=lambda name: None, programs=programs)
 
     def _clock(self) -> Any:
-        site = self
+        api = self
 
         class Clock:
             def now(self) -> datetime:
-                return site.now
+                return api.now
 
         return Clock()
 
@@ -138,16 +138,16 @@ def reading(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def site(sqlite_url: str) -> Iterator[Site]:
+def api(sqlite_url: str) -> Iterator[MetricsApi]:
     ledger = SqlLedger(sqlite_url, patience=20)
-    yield Site(ledger)
+    yield MetricsApi(ledger)
     ledger.close()
 
 
 @pytest.fixture
-def either(ledger: SqlLedger) -> Site:
+def either(ledger: SqlLedger) -> MetricsApi:
     """The same over either database."""
-    return Site(ledger)
+    return MetricsApi(ledger)
 
 
 def refused(answer: httpx.Response) -> tuple[int, str]:
